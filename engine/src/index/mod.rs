@@ -1,0 +1,1 @@
+//! Offset and time index entries: pure bytes. No I/O, no async.

@@ -1,0 +1,13 @@
+//! `vnotch check`.
+
+use super::Globals;
+use crate::exit::{ExitStatus, UsageError};
+
+/// Arguments of `vnotch check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs the verb.
+pub fn run(_globals: Globals, _args: Args) -> anyhow::Result<ExitStatus> {
+    Err(UsageError::new("check is not supported yet"))
+}

@@ -1,0 +1,92 @@
+//! The command line: one file a verb, dispatch only here. Prints errors and turns them into exit codes.
+
+pub mod ceiling;
+pub mod check;
+pub mod completions;
+pub mod doctor;
+pub mod report;
+pub mod run;
+
+use crate::exit::{self, ExitStatus};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+
+/// Measures commit logs: throughput, latency and durability, related to what the disk itself can do.
+#[derive(Debug, Parser)]
+#[command(name = "vnotch", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What standard output carries: text for people, or one JSON document and nothing else
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// No progress, no advice: only the result (errors still go to standard error)
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    #[command(subcommand)]
+    command: Verb,
+}
+
+/// What standard output carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text for people.
+    Text,
+    /// One JSON document, nothing else.
+    Json,
+}
+
+/// What every verb needs of the global options.
+#[derive(Debug, Clone, Copy)]
+pub struct Globals {
+    /// `--format`.
+    pub format: Format,
+    /// `--quiet`.
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a workload: measure, chart, and write a result directory
+    Run(run::Args),
+    /// Validate a workload and say what it will do and cost, without running it
+    Check(check::Args),
+    /// Say what this machine lacks for a trustworthy run, and how to mend it
+    Doctor(doctor::Args),
+    /// Measure what this disk can do: write, read, synced, by block size and depth
+    Ceiling(ceiling::Args),
+    /// Draw the charts and the HTML report of a result again
+    Report(report::Args),
+    /// Print a shell completion script
+    Completions(completions::Args),
+    /// Print the manual page (troff), or write one a verb into a directory
+    Man(completions::ManArgs),
+}
+
+/// Parses the command line, runs the verb, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let globals = Globals { format: cli.format, quiet: cli.quiet };
+    let outcome = match cli.command {
+        Verb::Run(args) => run::run(globals, args),
+        Verb::Check(args) => check::run(globals, args),
+        Verb::Doctor(args) => doctor::run(globals, args),
+        Verb::Ceiling(args) => ceiling::run(globals, args),
+        Verb::Report(args) => report::run(globals, args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => completions::man(&args),
+    };
+    match outcome {
+        Ok(status) => status.into(),
+        Err(error) if is_broken_pipe(&error) => ExitStatus::Ok.into(),
+        Err(error) => {
+            eprintln!("vnotch: {error:#}");
+            exit::status_of(&error).into()
+        }
+    }
+}
+
+/// `vnotch … | head` closes our standard output early; that is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,1 @@
+//! Phases (warm-up, measure, drain), pacing, producers and consumers: what drives a target.

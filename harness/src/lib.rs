@@ -1,0 +1,15 @@
+//! vnotch: the instrument that measures commit logs. Workloads in; honest, charted results out.
+//!
+//! A library with a thin binary, so that tests and benches reach every room. `stats`, `result` and `report` know no
+//! target; only `target` knows what is being measured.
+
+pub mod cli;
+pub mod drive;
+pub mod exit;
+pub mod measure;
+pub mod num;
+pub mod report;
+pub mod result;
+pub mod stats;
+pub mod target;
+pub mod workload;

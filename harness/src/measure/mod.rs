@@ -1,0 +1,1 @@
+//! What is recorded while a target is driven: histograms, series, events, host figures.

@@ -1,0 +1,1 @@
+//! A result on disk: its schema and its directory.

@@ -1,0 +1,1 @@
+//! Statistics over trials: medians, ranges, intervals.

@@ -1,0 +1,1 @@
+//! What is measured: one trait, and one file a kind of target.

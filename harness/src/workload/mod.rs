@@ -1,0 +1,1 @@
+//! The workload file: schema, units, errors that point at the mistake.
