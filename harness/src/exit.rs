@@ -36,7 +36,7 @@ pub struct UsageError(pub String);
 
 impl UsageError {
     /// An `anyhow` error that exits with 2 and shows `message`.
-    pub fn new(message: impl Into<String>) -> anyhow::Error {
+    pub fn error(message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self(message.into()))
     }
 }

@@ -9,5 +9,5 @@ pub struct Args {}
 
 /// Runs the verb.
 pub fn run(_globals: Globals, _args: Args) -> anyhow::Result<ExitStatus> {
-    Err(UsageError::new("ceiling is not supported yet"))
+    Err(UsageError::error("ceiling is not supported yet"))
 }

@@ -9,5 +9,5 @@ pub struct Args {}
 
 /// Runs the verb.
 pub fn run(_globals: Globals, _args: Args) -> anyhow::Result<ExitStatus> {
-    Err(UsageError::new("check is not supported yet"))
+    Err(UsageError::error("check is not supported yet"))
 }
