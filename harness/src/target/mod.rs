@@ -1,1 +1,3 @@
 //! What is measured: one trait, and one file a kind of target.
+
+pub mod device;

@@ -1,0 +1,85 @@
+//! What keeps the ceiling from being measured, each with what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a ceiling could not be measured. Files are removed in every case.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// A slice that makes no sense.
+    #[error("cannot measure a ceiling: {reason}")]
+    Spec {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The kernel was built without io_uring, or is older than 5.1.
+    #[error(
+        "this kernel has no io_uring: run Linux 5.15 or newer (in a container, allow the io_uring system calls)"
+    )]
+    RingMissing,
+    /// io_uring is switched off or filtered.
+    #[error(
+        "io_uring is not permitted: set `sysctl kernel.io_uring_disabled=0` (in a container, allow the io_uring \
+         system calls in its seccomp profile)"
+    )]
+    RingForbidden,
+    /// The ring could not be made, or a call into it failed.
+    #[error("io_uring failed to {action}")]
+    Ring {
+        /// What was being done.
+        action: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// `O_DIRECT` was refused.
+    #[error(
+        "the file system of {} does not support O_DIRECT: choose a directory on a disk's file system (ext4, XFS), or \
+         io: buffered",
+        dir.display()
+    )]
+    NoDirect {
+        /// The scratch directory asked for.
+        dir: PathBuf,
+    },
+    /// Too little space, beforehand or in the middle.
+    #[error(
+        "too little free space in {}: {free_bytes} B, and a ceiling of this kind needs {needed_bytes} B for its files; \
+         free some, or choose another directory",
+        dir.display()
+    )]
+    NoSpace {
+        /// The scratch directory asked for.
+        dir: PathBuf,
+        /// What is free for us there.
+        free_bytes: u64,
+        /// What is needed at least.
+        needed_bytes: u64,
+    },
+    /// A file operation failed.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was being done.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A read or write failed.
+    #[error("{op} of {length} B at {position} of {} failed", path.display())]
+    Io {
+        /// `read` or `write`.
+        op: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Byte in the file.
+        position: u64,
+        /// Bytes asked for.
+        length: u32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}

@@ -1,0 +1,12 @@
+//! The device itself: raw io_uring on a plain thread, the ceiling that every log is measured against.
+//!
+//! It shares no code with the engine's ring, which it judges: a fault of one must not hide in the other.
+
+mod error;
+mod spec;
+
+pub use error::DeviceError;
+pub use spec::{
+    BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, IoMode,
+    Reap, Registration, Sync, Work,
+};
