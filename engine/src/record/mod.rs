@@ -1,1 +1,23 @@
 //! RecordBatch v2: pure bytes in, pure bytes out. No I/O, no async.
+//!
+//! The format is Kafka's, byte for byte; `docs/format.md` is normative here. [`BatchBuilder`] writes batches, [`batches`]
+//! and [`RecordBatch`] borrow them from a slice, and [`stamp`] puts in the two fields that only the log knows.
+//! Nothing here compresses or decompresses: compressed batches pass through verbatim.
+
+mod builder;
+mod error;
+mod header;
+mod murmur2;
+mod reader;
+mod varint;
+
+pub use builder::{
+    BATCH_BYTES_MAX, BatchBuilder, EncodedBatch, HeaderRef, ProducerFields, RecordRef, RecordTooLarge,
+};
+pub use error::{BatchError, RecordFault};
+pub use header::{
+    Attributes, BATCH_HEADER_BYTES, BatchHeader, Compression, TimestampType, peek_total_bytes, stamp,
+    verify_crc,
+};
+pub use murmur2::murmur2;
+pub use reader::{Batches, Headers, Record, RecordBatch, Records, batches};

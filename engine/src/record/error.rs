@@ -1,0 +1,110 @@
+//! What can be wrong with the bytes of a batch. Kinds to match on; positions are the caller's to add.
+
+use thiserror::Error;
+
+use super::Compression;
+
+/// Why a slice of bytes is not a readable RecordBatch v2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BatchError {
+    /// The slice ends before the header or the batch does.
+    #[error("batch is cut short: {needed_bytes} bytes needed, {available_bytes} there")]
+    TooShort {
+        /// Bytes the header or the whole batch takes.
+        needed_bytes: usize,
+        /// Bytes the slice has.
+        available_bytes: usize,
+    },
+    /// The magic byte is not 2: an older message format, or no batch at all.
+    #[error("magic byte is {magic}, only RecordBatch v2 is supported")]
+    BadMagic {
+        /// The byte found.
+        magic: u8,
+    },
+    /// `batch_length` is negative, or smaller than the rest of the header.
+    #[error("batch length {batch_length} cannot be")]
+    BadLength {
+        /// The field as found.
+        batch_length: i32,
+    },
+    /// The base offset is negative, or the last offset does not fit 63 bits.
+    #[error("base offset {base_offset} cannot be")]
+    BadOffset {
+        /// The field as found.
+        base_offset: i64,
+    },
+    /// The record count is negative, more than the offsets the batch spans, or more than its bytes can hold.
+    #[error("record count {record_count} cannot be with last offset delta {last_offset_delta}")]
+    BadCount {
+        /// The field as found.
+        record_count: i32,
+        /// The field as found.
+        last_offset_delta: i32,
+    },
+    /// The attributes name a codec that Kafka does not define.
+    #[error("compression codec {code} is unknown")]
+    BadCompression {
+        /// The three bits found.
+        code: u8,
+    },
+    /// The CRC32C over attributes and records is not the stored one.
+    #[error("CRC mismatch: stored {stored:#010x}, computed {computed:#010x}")]
+    BadCrc {
+        /// From the header.
+        stored: u32,
+        /// Of the bytes.
+        computed: u32,
+    },
+    /// Records of a compressed batch were asked for; the batch passes through verbatim, its records are not decoded.
+    #[error("reading records of a {0} batch is not supported yet")]
+    Compressed(Compression),
+    /// A record does not decode. With a CRC that holds, its writer was wrong.
+    #[error("record {index} of the batch: {fault}")]
+    BadRecord {
+        /// Place of the record in its batch, from 0.
+        index: u32,
+        /// What about it does not decode.
+        fault: RecordFault,
+    },
+    /// Bytes are left after the last record.
+    #[error("{bytes} bytes are left after the last record of the batch")]
+    TrailingBytes {
+        /// How many.
+        bytes: usize,
+    },
+}
+
+/// Which part of a record does not decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RecordFault {
+    /// Its length is no varint, negative, or beyond the end of the batch.
+    #[error("bad length")]
+    Length,
+    /// The attributes byte is missing.
+    #[error("no attributes")]
+    Attributes,
+    /// The timestamp delta is no varlong.
+    #[error("bad timestamp delta")]
+    TimestampDelta,
+    /// The offset delta is no varint, not above the previous record's, or above the header's last offset delta.
+    #[error("bad offset delta")]
+    OffsetDelta,
+    /// The key's length is no varint, below −1, or beyond the end of the record.
+    #[error("bad key length")]
+    Key,
+    /// The value's length is no varint, below −1, or beyond the end of the record.
+    #[error("bad value length")]
+    Value,
+    /// The header count is no varint, negative, or does not fit the bytes left.
+    #[error("bad header count")]
+    HeaderCount,
+    /// A header's key has a bad length or is not UTF-8.
+    #[error("bad header key")]
+    HeaderKey,
+    /// A header's value has a bad length.
+    #[error("bad header value length")]
+    HeaderValue,
+    /// Bytes are left after the record's last header.
+    #[error("bytes left after its last header")]
+    TrailingBytes,
+}
