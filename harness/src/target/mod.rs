@@ -1,3 +1,210 @@
 //! What is measured: one trait, and one file a kind of target.
+//!
+//! Clients are polled, so that one load thread drives any number of them; a client with nothing to say keeps the waker
+//! and wakes it once it has. Nothing here measures: times are taken by whoever drives.
 
 pub mod device;
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// A system that can be driven: the embedded engine, or a cluster behind a protocol. It is opened with the workload's
+/// durability, log and engine settings, so that only names and counts are left to say here.
+pub trait Target: Send {
+    /// What it is and how it is configured, for the result.
+    fn describe(&self) -> Description;
+
+    /// Makes a topic with empty partitions.
+    ///
+    /// # Errors
+    /// The topic exists, its settings are refused, or the storage fails.
+    fn create_topic(&mut self, name: &str, partitions: u32) -> anyhow::Result<()>;
+
+    /// A producer of one topic; it may be moved to the thread that drives it.
+    ///
+    /// # Errors
+    /// The topic is unknown or the settings are refused.
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer>>;
+
+    /// A consumer of assigned partitions; it may be moved to the thread that drives it.
+    ///
+    /// # Errors
+    /// A partition is unknown or the settings are refused.
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer>>;
+
+    /// Counters since it was opened, one entry a shard; empty for a target that does not tell.
+    fn shard_stats(&self) -> Vec<ShardStats>;
+
+    /// What happened inside since the last call.
+    fn drain_events(&mut self) -> Vec<TargetEvent>;
+
+    /// Stops it, with everything acked as durable as its level says.
+    ///
+    /// # Errors
+    /// The storage fails on the last writes.
+    fn close(self: Box<Self>) -> anyhow::Result<()>;
+}
+
+/// What a target is, for the result's provenance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// `engine`, `kafka`…
+    pub kind: &'static str,
+    /// Its own version.
+    pub version: String,
+    /// Facts that shape what a figure means, as (name, value): io_uring features in use, a broker's configuration.
+    pub facts: Vec<(String, String)>,
+}
+
+/// How a producer batches and how much it may have unacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerSpec {
+    /// The topic it produces to.
+    pub topic: String,
+    /// Encoded bytes after which a batch closes.
+    pub batch_bytes_max: u64,
+    /// Records after which a batch closes.
+    pub batch_records_max: u32,
+    /// Encoded bytes accepted and not yet acked beyond which [`TargetProducer::try_send`] answers [`SendError::Full`].
+    pub in_flight_bytes_max: u64,
+}
+
+/// What a consumer reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    /// Topic and partition, each from its first offset; [`FetchedInfo::assignment`] is an index into this.
+    pub assignment: Vec<(String, u32)>,
+    /// Most bytes one fetch returns.
+    pub fetch_bytes_max: u64,
+}
+
+/// A record handed over; the target copies what it keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct OutRecord<'a> {
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// The key, if it has one.
+    pub key: Option<&'a [u8]>,
+    /// The value.
+    pub value: &'a [u8],
+    /// Name and value of each header.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// Sends records of one topic. Within a partition acks come in the order of the offsets.
+pub trait TargetProducer: Send {
+    /// Hands a record over for `partition`, without waiting. It may sit in an open batch until that is full or flushed.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] is back-pressure: try again after the next ack. Anything else ends the run.
+    fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError>;
+
+    /// Closes the open batches: what was handed over travels now.
+    fn flush(&mut self);
+
+    /// The next ack; `Pending` keeps the waker. Never ends: a producer with nothing in flight stays pending.
+    fn poll_ack(&mut self, context: &mut Context<'_>) -> Poll<Ack>;
+}
+
+/// Why a record was not taken.
+#[derive(Debug)]
+pub enum SendError {
+    /// Too much in flight.
+    Full,
+    /// The target failed.
+    Failed(anyhow::Error),
+}
+
+/// The fate of one batch.
+#[derive(Debug)]
+pub struct Ack {
+    /// The partition it went to.
+    pub partition: u32,
+    /// Offset of its first record; meaningless where `result` is an error.
+    pub base_offset: u64,
+    /// How many records.
+    pub count: u32,
+    /// Whether the records have reached the topic's durability level.
+    pub result: anyhow::Result<()>,
+}
+
+/// Reads assigned partitions in offset order.
+pub trait TargetConsumer: Send {
+    /// Shows the next fetched records of one partition to `sink`: once [`FetchSink::begin`], then every record in
+    /// offset order. `Pending` keeps the waker; the sink was not called then.
+    fn poll_fetch(&mut self, context: &mut Context<'_>, sink: &mut dyn FetchSink)
+    -> Poll<anyhow::Result<()>>;
+}
+
+/// Where fetched records go. Records are borrowed from the target's own memory.
+pub trait FetchSink {
+    /// A fetch has arrived; called before its records are looked at, so that a clock can be read once for all of them.
+    fn begin(&mut self, info: &FetchedInfo);
+    /// One record of it.
+    fn record(&mut self, record: &InRecord<'_>);
+}
+
+/// What a fetch is, before its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchedInfo {
+    /// Index into [`ConsumerSpec::assignment`].
+    pub assignment: usize,
+    /// Encoded bytes.
+    pub bytes: u64,
+    /// The partition's high watermark at the time.
+    pub high_watermark: u64,
+}
+
+/// A record in the consumer's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InRecord<'a> {
+    /// Its offset.
+    pub offset: u64,
+    /// The key, if it has one.
+    pub key: Option<&'a [u8]>,
+    /// The value.
+    pub value: &'a [u8],
+    /// The value of the header that carries the stamp, if the record has one.
+    pub stamp_header: Option<&'a [u8]>,
+}
+
+/// Name of the record header that carries the stamp where the payload is real data.
+pub const STAMP_HEADER: &str = "vnotch";
+
+/// One shard's counters since the target was opened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ShardStats {
+    /// Which shard.
+    pub shard: u32,
+    /// Time spent working, ns.
+    pub work_ns: u64,
+    /// Time spent polling for completions or messages, ns.
+    pub poll_ns: u64,
+    /// Time spent asleep, ns.
+    pub parked_ns: u64,
+    /// Bytes of records written to the device, encoded, padding and rewritten tails included.
+    pub write_bytes: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Writes by size: (bytes, how many), ascending.
+    pub write_sizes: Vec<(u64, u64)>,
+    /// Sum over the writes of how many were in flight when each was submitted, itself included.
+    pub write_depth_sum: u64,
+    /// Device flushes and synced writes.
+    pub syncs: u64,
+    /// Bytes read from the device.
+    pub read_bytes: u64,
+}
+
+/// Something worth a mark on the charts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetEvent {
+    /// When.
+    pub at: Instant,
+    /// `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`.
+    pub kind: &'static str,
+    /// The shard it happened on.
+    pub shard: u32,
+    /// Topic and partition, where it concerns one.
+    pub partition: Option<(String, u32)>,
+}
