@@ -1,0 +1,181 @@
+//! How records are offered: as fast as acks allow, a number of batches in flight, or at a rate of its own.
+
+use super::units::{Bytes, Rate};
+use serde::{Deserialize, Serialize};
+
+/// The load of one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "LoadKeys", into = "LoadKeys")]
+pub struct Load {
+    /// Encoded bytes handed over and not yet acked, all producers together; bounds every mode.
+    pub in_flight_bytes: Bytes,
+    /// What paces the producers.
+    pub mode: LoadMode,
+}
+
+/// What paces the producers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LoadMode {
+    /// As fast as acks allow within `in_flight_bytes`.
+    Max,
+    /// Each producer keeps this many batches in flight.
+    Closed {
+        /// Batches a producer.
+        in_flight: u32,
+    },
+    /// Records become due at a rate, whether or not earlier ones were acked.
+    Open {
+        /// All producers together.
+        rate: Rate,
+        /// How due times are spaced.
+        arrival: Arrival,
+        /// How the rate changes over the measured window.
+        profile: Profile,
+    },
+}
+
+/// How the due times of an open load are spaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrival {
+    /// Evenly.
+    #[default]
+    Constant,
+    /// As independent arrivals are.
+    Poisson,
+}
+
+/// How the rate of an open load changes over the measured window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the shapes")]
+pub enum Profile {
+    #[default]
+    Constant,
+    Ramp,
+    Step,
+    Sine,
+    Burst,
+}
+
+/// One point of a run: its load, and the name of it in results.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pass {
+    /// Its name.
+    pub kind: PassKind,
+    /// Its load; an open one may still carry a [`Rate::Share`], to be resolved by what the pass before it reached.
+    pub load: Load,
+}
+
+/// The kind of a pass, as results name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PassKind {
+    /// As fast as acks allow.
+    Max,
+    /// A fixed number of batches in flight.
+    Closed,
+    /// At a rate of its own.
+    Open,
+}
+
+impl Load {
+    /// The same bound on what is in flight, as fast as acks allow.
+    #[must_use]
+    pub const fn at_max(self) -> Self {
+        Self { mode: LoadMode::Max, ..self }
+    }
+}
+
+impl LoadMode {
+    /// The kind of pass this mode makes.
+    pub const fn kind(self) -> PassKind {
+        match self {
+            Self::Max => PassKind::Max,
+            Self::Closed { .. } => PassKind::Closed,
+            Self::Open { .. } => PassKind::Open,
+        }
+    }
+
+    /// The rate of an open load.
+    pub const fn rate(self) -> Option<Rate> {
+        match self {
+            Self::Open { rate, .. } => Some(rate),
+            Self::Max | Self::Closed { .. } => None,
+        }
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { in_flight_bytes: Bytes::mib(32), mode: LoadMode::Max }
+    }
+}
+
+/// `load` as it stands in a file: flat, so that a key of another mode can be told from an unknown one.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LoadKeys {
+    mode: Mode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_flight_bytes: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_flight: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrival: Option<Arrival>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    #[default]
+    Max,
+    Closed,
+    Open,
+}
+
+impl TryFrom<LoadKeys> for Load {
+    type Error = &'static str;
+
+    fn try_from(keys: LoadKeys) -> Result<Self, Self::Error> {
+        if keys.mode != Mode::Open
+            && (keys.rate.is_some() || keys.arrival.is_some() || keys.profile.is_some())
+        {
+            return Err("`rate`, `arrival` and `profile` belong to `mode: open` only");
+        }
+        if keys.mode != Mode::Closed && keys.in_flight.is_some() {
+            return Err("`in_flight` belongs to `mode: closed` only (`in_flight_bytes` bounds every mode)");
+        }
+        let mode = match keys.mode {
+            Mode::Max => LoadMode::Max,
+            Mode::Closed => LoadMode::Closed { in_flight: keys.in_flight.unwrap_or(1) },
+            Mode::Open => LoadMode::Open {
+                rate: keys.rate.ok_or("`mode: open` needs a `rate`, such as `200k/s` or `50%`")?,
+                arrival: keys.arrival.unwrap_or_default(),
+                profile: keys.profile.unwrap_or_default(),
+            },
+        };
+        Ok(Self { in_flight_bytes: keys.in_flight_bytes.unwrap_or(Self::default().in_flight_bytes), mode })
+    }
+}
+
+impl From<Load> for LoadKeys {
+    fn from(load: Load) -> Self {
+        let keys = Self { in_flight_bytes: Some(load.in_flight_bytes), ..Self::default() };
+        match load.mode {
+            LoadMode::Max => keys,
+            LoadMode::Closed { in_flight } => Self { mode: Mode::Closed, in_flight: Some(in_flight), ..keys },
+            LoadMode::Open { rate, arrival, profile } => Self {
+                mode: Mode::Open,
+                rate: Some(rate),
+                arrival: Some(arrival),
+                profile: Some(profile),
+                ..keys
+            },
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Service-level objectives: bounds on a latency's percentiles and on the achieved share of an open load.
+
+use super::units::{Fraction, TimeSpan};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use std::fmt;
+
+/// What a run must hold, or it exits with 3; empty = nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Slo {
+    /// Upper bounds on latencies, in the order of [`Histogram`] and [`Statistic`].
+    pub latencies: Vec<LatencyBound>,
+    /// The least achieved share of the offered rate.
+    pub min_achieved: Option<Fraction>,
+}
+
+/// An upper bound on one figure of one histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencyBound {
+    /// Its key in the workload file, such as `response_p99`.
+    pub key: &'static str,
+    /// The histogram.
+    pub histogram: Histogram,
+    /// The figure taken from it.
+    pub statistic: Statistic,
+    /// The bound.
+    pub limit: TimeSpan,
+}
+
+/// The histograms of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Histogram {
+    /// Due → the generator got to it.
+    PacingLag,
+    /// Ready → accepted by the target.
+    Blocked,
+    /// Accepted → acked.
+    Service,
+    /// Intended → acked.
+    Response,
+    /// Intended → in the consumer's hands.
+    EndToEnd,
+}
+
+/// A figure taken from a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names are the percentiles")]
+pub enum Statistic {
+    P50,
+    P90,
+    P95,
+    P99,
+    P999,
+    P9999,
+    Max,
+}
+
+impl Histogram {
+    /// Whether it is measured from an intended time, which only an open load has.
+    pub const fn needs_open_load(self) -> bool {
+        matches!(self, Self::PacingLag | Self::Response | Self::EndToEnd)
+    }
+}
+
+impl Slo {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.latencies.is_empty() && self.min_achieved.is_none()
+    }
+}
+
+const MIN_ACHIEVED: &str = "min_achieved";
+
+/// All keys of one histogram, then of the next.
+macro_rules! latency_keys {
+    ($(($prefix:literal, $histogram:ident)),+ $(,)?) => {
+        [$(
+            (concat!($prefix, "_p50"), Histogram::$histogram, Statistic::P50),
+            (concat!($prefix, "_p90"), Histogram::$histogram, Statistic::P90),
+            (concat!($prefix, "_p95"), Histogram::$histogram, Statistic::P95),
+            (concat!($prefix, "_p99"), Histogram::$histogram, Statistic::P99),
+            (concat!($prefix, "_p99_9"), Histogram::$histogram, Statistic::P999),
+            (concat!($prefix, "_p99_99"), Histogram::$histogram, Statistic::P9999),
+            (concat!($prefix, "_max"), Histogram::$histogram, Statistic::Max),
+        )+]
+    };
+}
+
+const LATENCY_KEYS: [(&str, Histogram, Statistic); 35] = latency_keys![
+    ("pacing_lag", PacingLag),
+    ("blocked", Blocked),
+    ("service", Service),
+    ("response", Response),
+    ("end_to_end", EndToEnd),
+];
+
+/// Every key of `slo`, for the error that offers the nearest.
+static KEYS: [&str; 36] = {
+    let mut keys = [MIN_ACHIEVED; 36];
+    let mut i = 0;
+    while i < LATENCY_KEYS.len() {
+        keys[i] = LATENCY_KEYS[i].0;
+        i += 1;
+    }
+    keys
+};
+
+impl Serialize for Slo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for bound in &self.latencies {
+            map.serialize_entry(bound.key, &bound.limit)?;
+        }
+        if let Some(share) = self.min_achieved {
+            map.serialize_entry(MIN_ACHIEVED, &share)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Slo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_struct("Slo", &KEYS, SloVisitor)
+    }
+}
+
+struct SloVisitor;
+
+impl<'de> Visitor<'de> for SloVisitor {
+    type Value = Slo;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of bounds, such as `response_p99: 10ms`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Slo, A::Error> {
+        let mut slo = Slo::default();
+        while let Some(written) = map.next_key::<String>()? {
+            if written == MIN_ACHIEVED {
+                slo.min_achieved = Some(map.next_value()?);
+                continue;
+            }
+            let known = LATENCY_KEYS.iter().find(|(key, ..)| *key == written);
+            let &(key, histogram, statistic) =
+                known.ok_or_else(|| de::Error::unknown_field(&written, &KEYS))?;
+            let limit = map.next_value()?;
+            slo.latencies.push(LatencyBound { key, histogram, statistic, limit });
+        }
+        slo.latencies.sort_by_key(|bound| (bound.histogram, bound.statistic));
+        Ok(slo)
+    }
+}
