@@ -1,0 +1,128 @@
+//! When a trial's phases begin and end, on the trial's clock. Fixed before the first record is sent; only an interrupt
+//! moves an end, and only forward in the trial's life: it cuts the window where it strikes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The phases of a trial, ns since it began: warm-up from 0, the window, the drain.
+#[derive(Debug)]
+pub struct Timeline {
+    window_start_ns: u64,
+    window_end_ns: AtomicU64,
+    drain_end_ns: AtomicU64,
+    interval_ns: u64,
+}
+
+impl Timeline {
+    /// Phases of these lengths one after the other, watched at `interval`.
+    pub fn new(warmup: Duration, measure: Duration, drain: Duration, interval: Duration) -> Self {
+        let window_start_ns = crate::num::ns_of(warmup);
+        let window_end_ns = window_start_ns.saturating_add(crate::num::ns_of(measure));
+        Self {
+            window_start_ns,
+            window_end_ns: AtomicU64::new(window_end_ns),
+            drain_end_ns: AtomicU64::new(window_end_ns.saturating_add(crate::num::ns_of(drain))),
+            interval_ns: crate::num::ns_of(interval).max(1),
+        }
+    }
+
+    /// Where the measured window opens.
+    pub fn window_start_ns(&self) -> u64 {
+        self.window_start_ns
+    }
+
+    /// Where it closes; nothing is intended from then on.
+    pub fn window_end_ns(&self) -> u64 {
+        self.window_end_ns.load(Ordering::Relaxed)
+    }
+
+    /// When the drain is given up.
+    pub fn drain_end_ns(&self) -> u64 {
+        self.drain_end_ns.load(Ordering::Relaxed)
+    }
+
+    /// Length of the series' intervals.
+    pub fn interval_ns(&self) -> u64 {
+        self.interval_ns
+    }
+
+    /// Length of the window, ns.
+    pub fn window_ns(&self) -> u64 {
+        self.window_end_ns().saturating_sub(self.window_start_ns)
+    }
+
+    /// Whether `ns` is inside the window.
+    pub fn in_window(&self, ns: u64) -> bool {
+        (self.window_start_ns..self.window_end_ns()).contains(&ns)
+    }
+
+    /// The interval `ns` is in, counted from the window's start: negative in the warm-up.
+    pub fn interval_of(&self, ns: u64) -> i64 {
+        let of = |ns: u64| i64::try_from(ns / self.interval_ns).unwrap_or(i64::MAX);
+        if ns >= self.window_start_ns {
+            of(ns - self.window_start_ns)
+        } else {
+            // The last warm-up interval ends where the window starts, and is number -1.
+            -1 - of(self.window_start_ns - ns - 1)
+        }
+    }
+
+    /// When the interval after the one that holds `ns` begins.
+    pub fn next_interval_ns(&self, ns: u64) -> u64 {
+        let into = if ns >= self.window_start_ns {
+            (ns - self.window_start_ns) % self.interval_ns
+        } else {
+            // Counted backwards from the window's start, as the numbers are.
+            self.interval_ns - 1 - (self.window_start_ns - ns - 1) % self.interval_ns
+        };
+        ns + (self.interval_ns - into)
+    }
+
+    /// Ends the window now (it is empty if it had not opened) and gives the drain `drain` at most.
+    pub fn cut(&self, now_ns: u64, drain: Duration) {
+        let window_end = self.window_end_ns.load(Ordering::Relaxed).min(now_ns.max(self.window_start_ns));
+        self.window_end_ns.store(window_end, Ordering::Relaxed);
+        let drain_end = now_ns.saturating_add(crate::num::ns_of(drain));
+        self.drain_end_ns.fetch_min(drain_end, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn timeline(warmup_ns: u64, interval_ns: u64) -> Timeline {
+        let ns = Duration::from_nanos;
+        Timeline::new(ns(warmup_ns), ns(1_000_000), ns(1000), ns(interval_ns))
+    }
+
+    proptest! {
+        #[test]
+        fn intervals_are_numbered_from_the_window_and_touch(warmup in 0u64..5000, interval in 1u64..700, at in 0u64..9000) {
+            let timeline = timeline(warmup, interval);
+            let next = timeline.next_interval_ns(at);
+            prop_assert!(next > at && next - at <= interval);
+            prop_assert_eq!(timeline.interval_of(next), timeline.interval_of(at) + 1);
+            prop_assert_eq!(timeline.interval_of(next - 1), timeline.interval_of(at));
+            prop_assert_eq!(timeline.interval_of(at) >= 0, at >= warmup);
+        }
+    }
+
+    #[test]
+    fn an_interrupt_cuts_the_window_where_it_strikes() {
+        let timeline = timeline(100, 10);
+        timeline.cut(600, Duration::from_nanos(50));
+        assert_eq!((timeline.window_ns(), timeline.drain_end_ns()), (500, 650));
+        timeline.cut(900, Duration::from_nanos(50));
+        assert_eq!((timeline.window_ns(), timeline.drain_end_ns()), (500, 650));
+    }
+
+    #[test]
+    fn an_interrupt_in_the_warm_up_leaves_an_empty_window() {
+        let timeline = timeline(100, 10);
+        timeline.cut(40, Duration::ZERO);
+        assert_eq!(timeline.window_ns(), 0);
+        assert!(!timeline.in_window(100));
+    }
+}

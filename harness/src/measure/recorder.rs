@@ -1,0 +1,312 @@
+//! The histograms every latency goes into, and the recorder a load thread keeps.
+//!
+//! Values are nanoseconds, kept to three significant digits, never clamped: what exceeds [`LATENCY_NS_MAX`] is counted as
+//! an overflow. A load thread records into one interval at a time and hands full intervals over whole; it never computes
+//! a percentile and never waits.
+
+use crossbeam::channel::{Receiver, Sender};
+use hdrhistogram::Histogram;
+
+/// The largest latency a histogram holds: one hour.
+pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+const SIGNIFICANT_DIGITS: u8 = 3;
+/// A percentile needs this many distinct acks at or beyond it.
+const DISTINCT_BEYOND_MIN: u64 = 10;
+
+/// What is timed, in the order in which a record passes it (docs/methodology.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Measure {
+    /// Due → the generator got to it.
+    PacingLag,
+    /// Ready → accepted by the target: back-pressure.
+    Blocked,
+    /// Accepted → ack.
+    Service,
+    /// Intended → ack.
+    Response,
+    /// Intended → in the consumer's hands.
+    EndToEnd,
+}
+
+impl Measure {
+    /// Every measure.
+    pub const ALL: [Self; 5] =
+        [Self::PacingLag, Self::Blocked, Self::Service, Self::Response, Self::EndToEnd];
+
+    /// The name results use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PacingLag => "pacing_lag",
+            Self::Blocked => "blocked",
+            Self::Service => "service",
+            Self::Response => "response",
+            Self::EndToEnd => "end_to_end",
+        }
+    }
+}
+
+/// A histogram with this project's bounds: 1 ns to [`LATENCY_NS_MAX`], three significant digits.
+pub fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
+        .expect("the bounds are constants that hdrhistogram accepts")
+}
+
+/// One histogram a measure.
+#[derive(Debug, Clone)]
+pub struct Histograms {
+    by_measure: [Histogram<u64>; Measure::ALL.len()],
+    overflows: [u64; Measure::ALL.len()],
+}
+
+impl Default for Histograms {
+    fn default() -> Self {
+        Self { by_measure: Measure::ALL.map(|_| new_histogram()), overflows: Default::default() }
+    }
+}
+
+impl Histograms {
+    /// Records `count` values of `ns`.
+    pub fn record_n(&mut self, measure: Measure, ns: u64, count: u64) {
+        if self.by_measure[measure as usize].record_n(ns, count).is_err() {
+            self.overflows[measure as usize] += count;
+        }
+    }
+
+    /// The histogram of one measure, ns.
+    pub fn of(&self, measure: Measure) -> &Histogram<u64> {
+        &self.by_measure[measure as usize]
+    }
+
+    /// Values beyond [`LATENCY_NS_MAX`], which the histogram does not hold.
+    pub fn overflows(&self, measure: Measure) -> u64 {
+        self.overflows[measure as usize]
+    }
+
+    /// Adds everything in `other`.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.by_measure.iter_mut().zip(&other.by_measure) {
+            if !theirs.is_empty() {
+                mine.add(theirs).expect("every histogram here has the same bounds");
+            }
+        }
+        for (mine, theirs) in self.overflows.iter_mut().zip(other.overflows) {
+            *mine += theirs;
+        }
+    }
+
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        // Most are empty most of the time, and clearing one touches 270 KiB.
+        for histogram in self.by_measure.iter_mut().filter(|h| !h.is_empty()) {
+            histogram.reset();
+        }
+        self.overflows = Default::default();
+    }
+}
+
+/// The latencies of a trial: every record, and every distinct ack, hand-over or fetch once at its largest value.
+#[derive(Debug, Clone, Default)]
+pub struct Latencies {
+    /// By record.
+    pub records: Histograms,
+    /// By ack (`service`, `response`), hand-over (`pacing_lag`, `blocked`) or fetch (`end_to_end`).
+    pub distinct: Histograms,
+}
+
+impl Latencies {
+    /// The latency at `quantile` (0 to 1), ns; `None` unless ten distinct acks lie at it or beyond, by rank and by value:
+    /// one slow batch of a thousand records is one observation, not a thousand.
+    pub fn at_quantile(&self, measure: Measure, quantile: f64) -> Option<u64> {
+        let (records, distinct) = (self.records.of(measure), self.distinct.of(measure));
+        let beyond_by_rank = crate::num::f64_of(distinct.len()) * (1.0 - quantile);
+        // Half an ack of slack: 1 - 0.99 is a hair below 0.01.
+        if beyond_by_rank < crate::num::f64_of(DISTINCT_BEYOND_MIN) - 0.5 {
+            return None;
+        }
+        let value = records.value_at_quantile(quantile);
+        let from = distinct.lowest_equivalent(value);
+        (distinct.count_between(from, LATENCY_NS_MAX) >= DISTINCT_BEYOND_MIN).then_some(value)
+    }
+}
+
+/// What one load thread saw in one interval.
+#[derive(Debug, Clone, Default)]
+pub struct Interval {
+    /// Counted from the start of the measured window: negative in the warm-up, past the window's last in the drain.
+    pub index: i64,
+    /// Latencies of the records that belong to the window, in the interval in which they were completed.
+    pub latency: Histograms,
+    /// Records acked.
+    pub acked_records: u64,
+    /// Their keys and values, bytes.
+    pub acked_bytes: u64,
+    /// Records consumed, over all subscriptions.
+    pub consumed_records: u64,
+    /// Their keys and values, bytes.
+    pub consumed_bytes: u64,
+    /// Records whose batch failed.
+    pub failed_records: u64,
+}
+
+impl Interval {
+    fn clear(&mut self, index: i64) {
+        self.index = index;
+        self.latency.clear();
+        for count in [
+            &mut self.acked_records,
+            &mut self.acked_bytes,
+            &mut self.consumed_records,
+            &mut self.consumed_bytes,
+            &mut self.failed_records,
+        ] {
+            *count = 0;
+        }
+    }
+
+    /// Adds what another thread saw in the same interval.
+    pub fn add(&mut self, other: &Self) {
+        self.latency.add(&other.latency);
+        self.acked_records += other.acked_records;
+        self.acked_bytes += other.acked_bytes;
+        self.consumed_records += other.consumed_records;
+        self.consumed_bytes += other.consumed_bytes;
+        self.failed_records += other.failed_records;
+    }
+}
+
+/// One load thread's recorder: the interval under way, and where finished ones go.
+#[derive(Debug)]
+pub struct Recorder {
+    interval: Box<Interval>,
+    distinct: Histograms,
+    finished: Sender<Box<Interval>>,
+    spare: Receiver<Box<Interval>>,
+}
+
+impl Recorder {
+    /// Begins in interval `index`. Finished intervals go to `finished`; used ones may come back through `spare`.
+    pub fn new(index: i64, finished: Sender<Box<Interval>>, spare: Receiver<Box<Interval>>) -> Self {
+        let interval = Box::new(Interval { index, ..Interval::default() });
+        Self { interval, distinct: Histograms::default(), finished, spare }
+    }
+
+    /// Moves on to interval `index`, handing the one under way over if it is an earlier one.
+    pub fn enter(&mut self, index: i64) {
+        if index == self.interval.index {
+            return;
+        }
+        let mut next = self.spare.try_recv().unwrap_or_default();
+        next.clear(index);
+        let full = std::mem::replace(&mut self.interval, next);
+        // The receiver outlives the load threads unless the run is being torn down; then nobody wants the interval.
+        let _ = self.finished.send(full);
+    }
+
+    /// Records `count` values of `ns`.
+    pub fn latency(&mut self, measure: Measure, ns: u64, count: u64) {
+        self.interval.latency.record_n(measure, ns, count);
+    }
+
+    /// Records one distinct ack, hand-over or fetch at the largest of its values.
+    pub fn distinct(&mut self, measure: Measure, ns: u64) {
+        self.distinct.record_n(measure, ns, 1);
+    }
+
+    /// Counts records acked now.
+    pub fn acked(&mut self, records: u64, bytes: u64) {
+        self.interval.acked_records += records;
+        self.interval.acked_bytes += bytes;
+    }
+
+    /// Counts records consumed now.
+    pub fn consumed(&mut self, records: u64, bytes: u64) {
+        self.interval.consumed_records += records;
+        self.interval.consumed_bytes += bytes;
+    }
+
+    /// Counts records whose batch failed.
+    pub fn failed(&mut self, records: u64) {
+        self.interval.failed_records += records;
+    }
+
+    /// Hands the last interval over; what is left are the distinct observations.
+    pub fn finish(self) -> Histograms {
+        let _ = self.finished.send(self.interval);
+        self.distinct
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::unbounded;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_value_is_kept_to_three_digits_or_counted_as_an_overflow(ns in 0..2 * LATENCY_NS_MAX, count in 1u64..1000) {
+            let mut histograms = Histograms::default();
+            histograms.record_n(Measure::Service, ns, count);
+            let held = histograms.of(Measure::Service).len();
+            prop_assert_eq!(held + histograms.overflows(Measure::Service), count);
+            if held > 0 {
+                let max = histograms.of(Measure::Service).max();
+                prop_assert!(max >= ns && max - ns <= ns / 1000 + 1);
+            }
+        }
+
+        #[test]
+        fn adding_is_recording_everything_into_one(values in prop::collection::vec((0u64..10_000_000, 1u64..9), 0..50)) {
+            let (mut one, mut parts, mut whole) = (Histograms::default(), Histograms::default(), Histograms::default());
+            for (i, (ns, count)) in values.into_iter().enumerate() {
+                whole.record_n(Measure::Response, ns, count);
+                (if i % 2 == 0 { &mut one } else { &mut parts }).record_n(Measure::Response, ns, count);
+            }
+            parts.add(&one);
+            prop_assert_eq!(parts.of(Measure::Response), whole.of(Measure::Response));
+        }
+    }
+
+    #[test]
+    fn a_percentile_without_ten_distinct_acks_beyond_it_is_unknown() {
+        let mut latencies = Latencies::default();
+        for ack in 1..=1000u64 {
+            latencies.records.record_n(Measure::Service, ack * 1000, 500);
+            latencies.distinct.record_n(Measure::Service, ack * 1000, 1);
+        }
+        assert!(latencies.at_quantile(Measure::Service, 0.99).is_some());
+        assert_eq!(latencies.at_quantile(Measure::Service, 0.999), None);
+    }
+
+    #[test]
+    fn one_slow_batch_of_many_records_is_one_observation() {
+        let mut latencies = Latencies::default();
+        for _ in 0..1000 {
+            latencies.records.record_n(Measure::Service, 1000, 1);
+            latencies.distinct.record_n(Measure::Service, 1000, 1);
+        }
+        latencies.records.record_n(Measure::Service, 9_000_000, 1000);
+        latencies.distinct.record_n(Measure::Service, 9_000_000, 1);
+        assert_eq!(latencies.at_quantile(Measure::Service, 0.9), None);
+        assert_eq!(latencies.at_quantile(Measure::Service, 0.4), Some(1000));
+    }
+
+    #[test]
+    fn an_interval_is_handed_over_once_and_the_next_begins_empty() {
+        let (finished, intervals) = unbounded();
+        let (give_back, spare) = unbounded();
+        let mut recorder = Recorder::new(-1, finished, spare);
+        recorder.acked(3, 300);
+        recorder.latency(Measure::Service, 7, 3);
+        recorder.enter(-1);
+        recorder.enter(0);
+        let first = intervals.try_recv().unwrap();
+        assert_eq!((first.index, first.acked_records, first.acked_bytes), (-1, 3, 300));
+        assert_eq!(first.latency.of(Measure::Service).len(), 3);
+        give_back.send(first).unwrap();
+        recorder.enter(1);
+        recorder.finish();
+        let rest: Vec<_> = intervals.try_iter().map(|i| (i.index, i.acked_records)).collect();
+        assert_eq!(rest, [(0, 0), (1, 0)]);
+    }
+}
