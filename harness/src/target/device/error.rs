@@ -41,6 +41,15 @@ pub enum DeviceError {
         /// The scratch directory asked for.
         dir: PathBuf,
     },
+    /// `fallocate` was refused.
+    #[error(
+        "the file system of {} cannot allocate space ahead (fallocate): choose a directory on ext4, XFS, btrfs or tmpfs",
+        dir.display()
+    )]
+    NoAllocate {
+        /// The scratch directory asked for.
+        dir: PathBuf,
+    },
     /// Too little space, beforehand or in the middle.
     #[error(
         "too little free space in {}: {free_bytes} B, and a ceiling of this kind needs {needed_bytes} B for its files; \

@@ -2,10 +2,16 @@
 //!
 //! It shares no code with the engine's ring, which it judges: a fault of one must not hide in the other.
 
+mod buffers;
 mod error;
+mod ring;
+mod scratch;
+mod session;
+mod slice;
 mod spec;
 
 pub use error::DeviceError;
+pub use session::{Ceiling, DeviceBest, Dsync4k};
 pub use spec::{
     BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, IoMode,
     Reap, Registration, Sync, Work,

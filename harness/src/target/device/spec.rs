@@ -164,6 +164,8 @@ pub struct CeilingSlice {
     pub bytes: u64,
     /// Time in which operations were in flight; preparing files is not in it.
     pub elapsed: Duration,
+    /// Buffered writes only: `elapsed` and the final sync of what was written (each time the files were used up).
+    pub synced_elapsed: Option<Duration>,
     /// CPU seconds of the whole process meanwhile, the kernel's io workers included.
     pub cpu_s: f64,
     /// Submission to completion of each operation, ns.
@@ -186,7 +188,7 @@ impl CeilingSlice {
     /// The latency at `quantile` (0 to 1), ns; `None` unless at least ten operations lie beyond it.
     pub fn latency_at(&self, quantile: f64) -> Option<u64> {
         let beyond = crate::num::f64_of(self.latency_ns.len()) * (1.0 - quantile);
-        // Half an operation of slack: 1 - 0.99 is a hair below 0.01.
-        (beyond > 9.5).then(|| self.latency_ns.value_at_quantile(quantile))
+        // A hair of slack: 1 - 0.99 is a little more than 0.01, 1 - 0.999 a little less than 0.001.
+        (beyond > 10.0 - 1e-6).then(|| self.latency_ns.value_at_quantile(quantile))
     }
 }

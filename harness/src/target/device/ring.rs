@@ -1,0 +1,200 @@
+//! A bare io_uring with its own buffers. It knows operations and completions; nothing of files, laps or clocks.
+
+use super::buffers::Buffers;
+use super::{CeilingSpec, DeviceError, Reap, Registration};
+use io_uring::{IoUring, opcode, types};
+use rustix::io::Errno;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::RawFd;
+
+/// What an operation does to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Read,
+    Write,
+    WriteDsync,
+}
+
+/// One operation, into or out of the buffer of its slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operation {
+    /// Which buffer: 0 to depth − 1. No other operation in flight uses it.
+    pub(super) slot: u32,
+    /// What to do.
+    pub(super) direction: Direction,
+    /// The file; it stays open until the completion.
+    pub(super) fd: RawFd,
+    /// Byte in the file.
+    pub(super) position: u64,
+    /// Bytes to skip of the slot's buffer and of the position: what a short completion has already done.
+    pub(super) done: u32,
+}
+
+/// A ring, the buffers its operations use, and how many of them the kernel still holds.
+pub(super) struct Ring {
+    ring: ManuallyDrop<IoUring>,
+    buffers: ManuallyDrop<Buffers>,
+    block_bytes: u32,
+    registration: Registration,
+    in_flight: u32,
+}
+
+impl Ring {
+    /// A ring for `spec.depth` operations of `spec.block_bytes`.
+    pub(super) fn new(spec: &CeilingSpec) -> Result<Self, DeviceError> {
+        let length = usize::try_from(spec.buffer_bytes())
+            .map_err(|_| DeviceError::Spec { reason: "the buffers exceed the address space".to_owned() })?;
+        let ring = make(spec.depth.next_power_of_two())?;
+        let buffers = Buffers::new(length)?;
+        let whole = libc::iovec { iov_base: buffers.at(0).cast(), iov_len: buffers.len() };
+        // SAFETY: the iovec names the whole mapping, which is unmapped only after the ring is closed (Drop).
+        let registered = unsafe { ring.submitter().register_buffers(&[whole]) };
+        let registration = match registered {
+            Ok(()) => Registration::Registered,
+            Err(_) => Registration::Unregistered,
+        };
+        Ok(Self {
+            ring: ManuallyDrop::new(ring),
+            buffers: ManuallyDrop::new(buffers),
+            block_bytes: spec.block_bytes,
+            registration,
+            in_flight: 0,
+        })
+    }
+
+    /// Whether the buffers are registered.
+    pub(super) fn registration(&self) -> Registration {
+        self.registration
+    }
+
+    /// Operations started and not yet completed.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Queues an operation; the next [`Ring::enter`] starts it. The caller keeps at most `depth` of them in flight.
+    pub(super) fn push(&mut self, operation: Operation) {
+        assert!(operation.done < self.block_bytes, "an operation has bytes left to move");
+        let offset = u64::from(operation.slot) * u64::from(self.block_bytes) + u64::from(operation.done);
+        let offset =
+            usize::try_from(offset).expect("an offset into buffers that are mapped fits the address space");
+        let length = self.block_bytes - operation.done;
+        let address = self.buffers.at(offset);
+        let position = operation.position + u64::from(operation.done);
+        let entry = entry(operation, address, length, position, self.registration);
+        // SAFETY: the address range lies in the mapping, which lives until every operation has completed (Drop), and
+        // the slot's buffer is in no other operation; the file stays open until the completion (see Operation).
+        let pushed = unsafe { self.ring.submission().push(&entry) };
+        pushed.expect("the queue has as many entries as there are slots");
+        self.in_flight += 1;
+    }
+
+    /// Submits what is queued and lets completions arrive: at least one, when `reap` is [`Reap::Wait`].
+    pub(super) fn enter(&mut self, reap: Reap) -> Result<(), DeviceError> {
+        let entered = match reap {
+            Reap::Wait => self.ring.submit_and_wait(1),
+            Reap::Busy if self.ring.submission().is_empty() => {
+                std::hint::spin_loop();
+                return Ok(());
+            }
+            Reap::Busy => self.ring.submit(),
+        };
+        match entered {
+            Ok(_) => Ok(()),
+            // Interrupted, or short of memory or completion entries for now: completions free them, then it goes on.
+            Err(error) if is_passing(&error) => Ok(()),
+            Err(source) => Err(DeviceError::Ring { action: "submit operations", source }),
+        }
+    }
+
+    /// The next completion that has arrived: its slot, and bytes moved or the negated errno.
+    pub(super) fn completion(&mut self) -> Option<(u32, i32)> {
+        let completion = self.ring.completion().next()?;
+        self.in_flight -= 1;
+        let slot = u32::try_from(completion.user_data()).expect("user data is the slot that push put there");
+        Some((slot, completion.result()))
+    }
+
+    /// Waits until the kernel holds none of our buffers any more.
+    pub(super) fn drain(&mut self) -> Result<(), DeviceError> {
+        while self.in_flight > 0 {
+            self.enter(Reap::Wait)?;
+            while self.completion().is_some() {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let drained = self.drain();
+        // SAFETY: the ring is not used again; it is closed before the buffers it knows are unmapped.
+        unsafe { ManuallyDrop::drop(&mut self.ring) };
+        // When completions cannot be had the kernel may still read or write the buffers: they are leaked instead.
+        if drained.is_ok() {
+            // SAFETY: nothing is in flight and the registration ended with the ring; the buffers are not used again.
+            unsafe { ManuallyDrop::drop(&mut self.buffers) };
+        }
+    }
+}
+
+/// A plain ring (completions are announced by interrupting the thread, so that busy reaping sees them), or why there
+/// is none.
+pub(super) fn make(entries: u32) -> Result<IoUring, DeviceError> {
+    IoUring::new(entries).map_err(ring_error)
+}
+
+fn ring_error(source: io::Error) -> DeviceError {
+    match Errno::from_io_error(&source) {
+        Some(Errno::NOSYS) => DeviceError::RingMissing,
+        Some(Errno::PERM | Errno::ACCESS) => DeviceError::RingForbidden,
+        _ => DeviceError::Ring { action: "be set up", source },
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INTR | Errno::AGAIN | Errno::BUSY))
+}
+
+fn entry(
+    operation: Operation,
+    address: *mut u8,
+    length: u32,
+    position: u64,
+    registration: Registration,
+) -> io_uring::squeue::Entry {
+    let fd = types::Fd(operation.fd);
+    let flags = match operation.direction {
+        Direction::WriteDsync => libc::RWF_DSYNC,
+        Direction::Read | Direction::Write => 0,
+    };
+    let entry = match (operation.direction, registration) {
+        (Direction::Read, Registration::Registered) => {
+            opcode::ReadFixed::new(fd, address, length, 0).offset(position).build()
+        }
+        (Direction::Read, Registration::Unregistered) => {
+            opcode::Read::new(fd, address, length).offset(position).build()
+        }
+        (_, Registration::Registered) => {
+            opcode::WriteFixed::new(fd, address, length, 0).offset(position).rw_flags(flags).build()
+        }
+        (_, Registration::Unregistered) => {
+            opcode::Write::new(fd, address, length).offset(position).rw_flags(flags).build()
+        }
+    };
+    entry.user_data(u64::from(operation.slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_ring_says_why() {
+        let kind = |errno: Errno| ring_error(errno.into());
+        assert!(matches!(kind(Errno::NOSYS), DeviceError::RingMissing));
+        assert!(matches!(kind(Errno::PERM), DeviceError::RingForbidden));
+        assert!(matches!(kind(Errno::NOMEM), DeviceError::Ring { .. }));
+    }
+}

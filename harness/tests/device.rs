@@ -1,0 +1,124 @@
+//! The ceiling on a real disk: every kind of slice does what it says and leaves nothing behind.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tempfile::TempDir;
+use vnotch::target::device::{
+    Ceiling, CeilingSpec, DeviceError, Extent, IoMode, Reap, Registration, Sync, Work,
+};
+
+const SLICE: Duration = Duration::from_millis(50);
+const BYTES_MAX: u64 = 64 << 20;
+
+/// A directory on the file system that holds the build, which supports O_DIRECT where this is developed and tested.
+fn disk() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+fn spec(work: Work) -> CeilingSpec {
+    CeilingSpec {
+        work,
+        block_bytes: 64 << 10,
+        depth: 4,
+        files: 3,
+        io: IoMode::Direct,
+        reap: Reap::Wait,
+        slice: SLICE,
+    }
+}
+
+fn is_empty(dir: &TempDir) -> bool {
+    fs::read_dir(dir.path()).unwrap().next().is_none()
+}
+
+fn disk_bytes(dir: &TempDir) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let scratch = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    fs::read_dir(scratch).unwrap().map(|file| file.unwrap().metadata().unwrap().blocks() * 512).sum()
+}
+
+#[test]
+fn every_kind_of_slice_counts_what_it_did_and_removes_its_files() {
+    let dir = disk();
+    let mut ceiling = Ceiling::open(dir.path(), BYTES_MAX).unwrap();
+    let mut works = vec![Work::Read];
+    for extent in [Extent::Fallocated, Extent::Overwrite, Extent::Extending] {
+        works.extend([Sync::None, Sync::Dsync].map(|sync| Work::Write { extent, sync }));
+    }
+    for work in works {
+        for io in [IoMode::Direct, IoMode::Buffered] {
+            let slice = ceiling.measure(&CeilingSpec { io, ..spec(work) }).unwrap();
+            assert!(slice.ops > 0, "{work:?} {io:?}");
+            assert_eq!(slice.bytes, slice.ops * (64 << 10), "{work:?} {io:?}");
+            assert_eq!(slice.latency_ns.len(), slice.ops, "{work:?} {io:?}");
+            assert!(slice.elapsed >= SLICE, "{work:?} {io:?} ended after {:?}", slice.elapsed);
+            let buffered_write = io == IoMode::Buffered && work != Work::Read;
+            assert_eq!(slice.synced_elapsed.is_some(), buffered_write, "{work:?} {io:?}");
+            assert!(disk_bytes(&dir) <= BYTES_MAX, "disk use is bounded");
+        }
+    }
+    drop(ceiling);
+    assert!(is_empty(&dir), "nothing is left behind");
+}
+
+#[test]
+fn busy_reaping_and_registered_buffers_work_one_at_a_time() {
+    let dir = disk();
+    let mut ceiling = Ceiling::open(dir.path(), BYTES_MAX).unwrap();
+    for reap in [Reap::Wait, Reap::Busy] {
+        let synced = ceiling.dsync_4k(reap, SLICE).unwrap();
+        for slice in [synced.fallocated, synced.overwriting] {
+            assert_eq!(slice.bytes, slice.ops * 4096);
+            assert_eq!(slice.registration, Registration::Registered, "4 KiB fit any memlock limit");
+        }
+    }
+}
+
+#[test]
+fn a_percentile_needs_ten_operations_beyond_it() {
+    let dir = disk();
+    let mut slice = Ceiling::open(dir.path(), BYTES_MAX).unwrap().measure(&spec(Work::Read)).unwrap();
+    slice.latency_ns.reset();
+    slice.latency_ns.record_n(1000, 999).unwrap();
+    assert_eq!(slice.latency_at(0.99), None);
+    slice.latency_ns.record(1000).unwrap();
+    assert!(slice.latency_at(0.99).is_some());
+    assert_eq!(slice.latency_at(0.999), None);
+}
+
+#[test]
+fn a_raised_flag_interrupts_and_still_cleans_up() {
+    let dir = disk();
+    let mut ceiling =
+        Ceiling::open(dir.path(), BYTES_MAX).unwrap().stopped_by(Arc::new(AtomicBool::new(true)));
+    for work in [Work::Read, Work::Write { extent: Extent::Fallocated, sync: Sync::None }] {
+        assert!(matches!(ceiling.measure(&spec(work)), Err(DeviceError::Interrupted)));
+    }
+    drop(ceiling);
+    assert!(is_empty(&dir));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let dir = disk();
+    let mut ceiling = Ceiling::open(dir.path(), BYTES_MAX).unwrap();
+    let good = spec(Work::Read);
+    let bad = [
+        CeilingSpec { block_bytes: 0, ..good },
+        CeilingSpec { block_bytes: 4097, ..good },
+        CeilingSpec { depth: 0, ..good },
+        CeilingSpec { depth: 257, ..good },
+        CeilingSpec { files: 0, ..good },
+        CeilingSpec { slice: Duration::ZERO, ..good },
+        CeilingSpec { block_bytes: 8 << 20, depth: 64, ..good },
+    ];
+    for spec in bad {
+        assert!(matches!(ceiling.measure(&spec), Err(DeviceError::Spec { .. })), "{spec:?}");
+    }
+    let large = CeilingSpec { block_bytes: 8 << 20, depth: 8, ..good };
+    assert!(matches!(ceiling.measure(&large), Err(DeviceError::NoSpace { .. })), "64 MiB cannot hold it");
+}
