@@ -5,3 +5,6 @@
 
 pub mod index;
 pub mod record;
+
+#[cfg(test)]
+mod golden;

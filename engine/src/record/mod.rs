@@ -21,3 +21,6 @@ pub use header::{
 };
 pub use murmur2::murmur2;
 pub use reader::{Batches, Headers, Record, RecordBatch, Records, batches};
+
+#[cfg(test)]
+mod tests;
