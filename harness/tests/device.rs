@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tempfile::TempDir;
-use vnotch::target::device::{
-    Ceiling, CeilingSpec, DeviceError, Extent, IoMode, Reap, Registration, Sync, Work,
-};
+use vnotch::target::device::{Ceiling, CeilingSpec, DeviceError, Extent, Reap, Registration, Sync, Work};
+use vnotch::workload::Io;
 
 const SLICE: Duration = Duration::from_millis(50);
 const BYTES_MAX: u64 = 64 << 20;
@@ -25,7 +24,7 @@ fn spec(work: Work) -> CeilingSpec {
         block_bytes: 64 << 10,
         depth: 4,
         files: 3,
-        io: IoMode::Direct,
+        io: Io::Direct,
         reap: Reap::Wait,
         slice: SLICE,
     }
@@ -50,13 +49,13 @@ fn every_kind_of_slice_counts_what_it_did_and_removes_its_files() {
         works.extend([Sync::None, Sync::Dsync].map(|sync| Work::Write { extent, sync }));
     }
     for work in works {
-        for io in [IoMode::Direct, IoMode::Buffered] {
+        for io in [Io::Direct, Io::Buffered] {
             let slice = ceiling.measure(&CeilingSpec { io, ..spec(work) }).unwrap();
             assert!(slice.ops > 0, "{work:?} {io:?}");
             assert_eq!(slice.bytes, slice.ops * (64 << 10), "{work:?} {io:?}");
             assert_eq!(slice.latency_ns.len(), slice.ops, "{work:?} {io:?}");
             assert!(slice.elapsed >= SLICE, "{work:?} {io:?} ended after {:?}", slice.elapsed);
-            let buffered_write = io == IoMode::Buffered && work != Work::Read;
+            let buffered_write = io == Io::Buffered && work != Work::Read;
             assert_eq!(slice.synced_elapsed.is_some(), buffered_write, "{work:?} {io:?}");
             assert!(disk_bytes(&dir) <= BYTES_MAX, "disk use is bounded");
         }

@@ -13,6 +13,6 @@ mod spec;
 pub use error::DeviceError;
 pub use session::{Ceiling, DeviceBest, Dsync4k};
 pub use spec::{
-    BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, IoMode,
-    Reap, Registration, Sync, Work,
+    BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, Reap,
+    Registration, Sync, Work,
 };

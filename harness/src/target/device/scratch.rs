@@ -1,6 +1,7 @@
 //! The files a ceiling is measured with: in a directory of their own, bounded in size, gone when the session is.
 
-use super::{DeviceError, IoMode};
+use super::DeviceError;
+use crate::workload::Io;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -80,15 +81,15 @@ impl Drop for Scratch {
 }
 
 /// Opens (creating it) a scratch file for reading and writing.
-pub(super) fn open(path: &Path, io: IoMode, parent: &Path) -> Result<File, DeviceError> {
+pub(super) fn open(path: &Path, io: Io, parent: &Path) -> Result<File, DeviceError> {
     let direct = match io {
-        IoMode::Direct => OFlags::DIRECT,
-        IoMode::Buffered => OFlags::empty(),
+        Io::Direct => OFlags::DIRECT,
+        Io::Buffered => OFlags::empty(),
     };
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | direct;
     match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
         Ok(fd) => Ok(File::from(fd)),
-        Err(Errno::INVAL) if io == IoMode::Direct => Err(DeviceError::NoDirect { dir: parent.to_owned() }),
+        Err(Errno::INVAL) if io == Io::Direct => Err(DeviceError::NoDirect { dir: parent.to_owned() }),
         Err(errno) => Err(file_error("open", path, errno.into())),
     }
 }

@@ -4,7 +4,8 @@
 use super::buffers::Buffers;
 use super::scratch::{self, Scratch, file_error};
 use super::slice::{Area, Passes, Runner};
-use super::{CeilingSlice, CeilingSpec, DeviceError, Extent, IoMode, Reap, Sync, Work};
+use super::{CeilingSlice, CeilingSpec, DeviceError, Extent, Reap, Sync, Work};
+use crate::workload::Io;
 use rustix::fs::Advice;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -147,7 +148,7 @@ impl Ceiling {
             }
             self.scratch.sync()?;
             runner.lap(&area, Passes::One)?;
-            if spec.io == IoMode::Buffered {
+            if spec.io == Io::Buffered {
                 runner.sync(&area)?;
             }
         }
@@ -246,7 +247,7 @@ impl Ceiling {
 /// Works on written files: direct operations round and round, buffered ones once a lap, with the files dropped from
 /// the page cache before each, or it would measure memory.
 fn over_written(runner: &mut Runner<'_>, area: &Area, spec: &CeilingSpec) -> Result<(), DeviceError> {
-    if spec.io == IoMode::Direct {
+    if spec.io == Io::Direct {
         return runner.lap(area, Passes::Endless);
     }
     while !runner.remaining().is_zero() {

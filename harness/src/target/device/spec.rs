@@ -1,8 +1,8 @@
 //! What one slice of the ceiling does, and what came of it. Plain values: they go into results as they are.
 
 use super::DeviceError;
+use crate::workload::Io;
 use hdrhistogram::Histogram;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub const FILES_MAX: u32 = 1024;
 pub const BUFFER_BYTES_MAX: u64 = 256 << 20;
 
 /// The state of the extents that writes meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
     /// Allocated by `fallocate`, never written: what a fresh preallocated segment is.
@@ -28,7 +28,7 @@ pub enum Extent {
 }
 
 /// When a write counts as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sync {
     /// Once it has completed.
@@ -38,7 +38,7 @@ pub enum Sync {
 }
 
 /// What a slice does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Work {
     /// Sequential reads of written extents.
@@ -52,18 +52,8 @@ pub enum Work {
     },
 }
 
-/// The way to the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum IoMode {
-    /// `O_DIRECT`.
-    Direct,
-    /// Through the page cache. Reads begin with the files dropped from it.
-    Buffered,
-}
-
 /// How completions are waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reap {
     /// `submit_and_wait(1)`: the bare loop, the thread sleeps until a completion arrives.
@@ -73,7 +63,7 @@ pub enum Reap {
 }
 
 /// One slice: sequential operations of one size, `depth` of them in flight, round robin over `files` files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CeilingSpec {
     /// Read or write, and how.
     pub work: Work,
@@ -83,8 +73,8 @@ pub struct CeilingSpec {
     pub depth: u32,
     /// Files the operations go to in turn, 1 to [`FILES_MAX`].
     pub files: u32,
-    /// Direct or buffered.
-    pub io: IoMode,
+    /// Direct or buffered. Buffered reads begin with the files dropped from the page cache.
+    pub io: Io,
     /// How completions are waited for.
     pub reap: Reap,
     /// How long operations are started for.
@@ -94,13 +84,13 @@ pub struct CeilingSpec {
 impl CeilingSpec {
     /// The device's best (METHOD's `device_write`, `device_read`): 1 MiB, depth 8, one file, direct, completions awaited.
     pub const fn best(work: Work, slice: Duration) -> Self {
-        Self { work, block_bytes: 1 << 20, depth: 8, files: 1, io: IoMode::Direct, reap: Reap::Wait, slice }
+        Self { work, block_bytes: 1 << 20, depth: 8, files: 1, io: Io::Direct, reap: Reap::Wait, slice }
     }
 
     /// One 4 KiB `RWF_DSYNC` write at a time.
     pub const fn dsync_4k(extent: Extent, reap: Reap, slice: Duration) -> Self {
         let work = Work::Write { extent, sync: Sync::Dsync };
-        Self { work, block_bytes: 4096, depth: 1, files: 1, io: IoMode::Direct, reap, slice }
+        Self { work, block_bytes: 4096, depth: 1, files: 1, io: Io::Direct, reap, slice }
     }
 
     /// The block size that stands for writes of `write_bytes` (a measured median, say): rounded up to a whole
@@ -144,7 +134,7 @@ impl CeilingSpec {
 }
 
 /// Whether the buffers were known to the ring beforehand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Registration {
     /// Registered: the kernel maps them once.
