@@ -32,7 +32,9 @@ proptest! {
         let bytes = encode(&records).bytes;
         for end in 0..bytes.len() {
             let cut = &bytes[..end];
-            let is_short = |error| matches!(error, BatchError::TooShort { available_bytes, .. } if available_bytes == end);
+            let is_short = |error| {
+                matches!(error, BatchError::TooShort { available_bytes, .. } if available_bytes == end)
+            };
             prop_assert!(is_short(RecordBatch::parse(cut).unwrap_err()));
             prop_assert!(is_short(verify_crc(cut).unwrap_err()));
             prop_assert!(batches(cut).next().is_none());

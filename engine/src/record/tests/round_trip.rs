@@ -57,7 +57,9 @@ proptest! {
     }
 
     #[test]
-    fn batches_stop_cleanly_at_a_partial_tail(all in prop::collection::vec(few_small_records(), 0..4), cut: prop::sample::Index) {
+    fn batches_stop_cleanly_at_a_partial_tail(
+        all in prop::collection::vec(few_small_records(), 0..4), cut: prop::sample::Index,
+    ) {
         let encoded: Vec<_> = all.iter().map(|records| encode(records).bytes).collect();
         let whole = encoded.concat();
         let end = cut.index(whole.len() + 1);
@@ -76,7 +78,10 @@ proptest! {
     }
 
     #[test]
-    fn header_fields_come_back(base_offset in 0_i64..i64::MAX - 10, bits in 0_i16..128, leader_epoch: i32, crc: u32, times: [i64; 2], producer: (i64, i16, i32)) {
+    fn header_fields_come_back(
+        base_offset in 0_i64..i64::MAX - 10, bits in 0_i16..128, leader_epoch: i32, crc: u32,
+        times: [i64; 2], producer: (i64, i16, i32),
+    ) {
         prop_assume!(bits & 7 < 5);
         let mut bytes = encode(&[Owned { timestamp_ms: 0, key: None, value: None, headers: Vec::new() }]).bytes;
         bytes[21..23].copy_from_slice(&bits.to_be_bytes());
