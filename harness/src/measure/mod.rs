@@ -1,3 +1,9 @@
 //! What is recorded while a target is driven: histograms, series, events, host figures.
 
+pub mod environment;
+pub mod host;
+pub mod memory;
+pub mod procfs;
+pub mod provenance;
 pub mod recorder;
+pub mod storage;

@@ -4,6 +4,7 @@
 
 mod buffers;
 mod error;
+mod probe;
 mod ring;
 mod scratch;
 mod session;
@@ -11,6 +12,7 @@ mod slice;
 mod spec;
 
 pub use error::DeviceError;
+pub use probe::{RingProbe, probe};
 pub use session::{Ceiling, DeviceBest, Dsync4k};
 pub use spec::{
     BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, Reap,

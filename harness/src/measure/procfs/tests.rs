@@ -1,0 +1,111 @@
+//! Excerpts of real files, and anything at all: a parser answers or declines, it does not panic.
+
+use super::*;
+use proptest::prelude::*;
+
+const MOUNTINFO: &str = "\
+22 27 0:21 / /proc rw,relatime - proc proc rw
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard,errors=remount-ro
+40 27 253:2 /home /srv/a\\040b rw,noatime shared:7 master:1 - xfs /dev/mapper/vg-home rw,attr2,noquota
+41 27 0:44 / /mnt/none rw - ramfs none rw
+truncated line";
+
+#[test]
+fn mounts_have_options_of_both_kinds_and_unescaped_paths() {
+    let mounts = mounts(MOUNTINFO);
+    assert_eq!(mounts.len(), 4);
+    assert_eq!(mounts[1].options, "rw,relatime,discard,errors=remount-ro");
+    let expected = Mount {
+        device: "253:2".into(),
+        mount_point: "/srv/a b".into(),
+        options: "rw,noatime,attr2,noquota".into(),
+        filesystem: "xfs".into(),
+        source: "/dev/mapper/vg-home".into(),
+    };
+    assert_eq!(mounts[2], expected);
+    assert_eq!(mounts[3].filesystem, "ramfs");
+}
+
+#[test]
+fn fields_are_found_by_their_whole_name() {
+    let text = "MemTotal:       24684096 kB\nMemFree:        22033196 kB\nHugePages_Total:       0\n";
+    assert_eq!(field_bytes(text, "MemFree"), Some(22_033_196 * 1024));
+    assert_eq!(field_bytes(text, "Mem"), None);
+    assert_eq!(field_bytes(text, "HugePages_Total"), None, "not in kB");
+    assert_eq!(field("model name\t: AMD EPYC\n", "model name"), Some("AMD EPYC"));
+}
+
+#[test]
+fn the_choice_is_the_bracketed_one() {
+    assert_eq!(chosen("none [mq-deadline] kyber bfq \n"), "mq-deadline");
+    assert_eq!(chosen("none\n"), "none");
+    assert_eq!(chosen("write back\n"), "write back");
+}
+
+#[test]
+fn stolen_time_is_a_share_of_all_time() {
+    let earlier = cpu_ticks("cpu  10 0 10 70 0 0 0 10 0 0\ncpu0 1 2 3 4 5 6 7 8\n").unwrap();
+    let later = cpu_ticks("cpu  20 0 10 130 0 0 0 40 5 0\n").unwrap();
+    assert_eq!(earlier, CpuTicks { total: 100, steal: 10 });
+    assert!((later.steal_share_since(earlier) - 0.3).abs() < 1e-9);
+    assert!(later.steal_share_since(later).abs() < 1e-9, "no time, nothing stolen");
+    assert_eq!(cpu_ticks("cpu  1 2 3\n"), None);
+}
+
+#[test]
+fn a_thread_may_be_called_anything() {
+    let stat = "217 (sh) ard (0) R 1 2 3 0 -1 4194304 98 0 0 0 250 31 0 0 20 0 1 0 864118 3133440";
+    let expected = TaskTicks { name: "sh) ard (0".into(), user: 250, system: 31 };
+    assert_eq!(task_ticks(stat), Some(expected));
+    assert_eq!(task_ticks("217 (short) R 1"), None);
+}
+
+#[test]
+fn disks_count_in_sectors_of_512_bytes() {
+    let stat =
+        "  180503    32996 12200434   261818    50544   118349 49171744   243464        0    51664   510614";
+    let expected = DiskBytes { read: 12_200_434 * 512, written: 49_171_744 * 512 };
+    assert_eq!(disk_bytes(stat), Some(expected));
+    assert_eq!(disk_bytes("1 2 3"), None);
+}
+
+#[test]
+fn interrupts_are_counted_by_core_even_when_one_is_offline() {
+    let text = "           CPU0       CPU2       
+ 28:          0          7 PCI-MSIX-0000:00:01.0   0-edge      virtio0-config
+ 36:          5     133351 PCI-MSIX-0000:00:02.0   1-edge      virtio1-req.0
+NMI:          0          0   Non-maskable interrupts
+ERR:          0";
+    let found = interrupts(text);
+    assert_eq!(found.len(), 2);
+    let expected =
+        Interrupts { number: 36, action: "virtio1-req.0".into(), per_core: vec![(0, 5), (2, 133_351)] };
+    assert_eq!(found[1], expected);
+}
+
+#[test]
+fn the_load_average_is_the_first_of_three() {
+    assert_eq!(load_average("0.07 0.11 0.12 3/108 21438\n"), Some(0.07));
+    assert_eq!(load_average(""), None);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_a_parser_panic(text in "[ -~\\n\\t\\\\:()\\[\\]0-9é]{0,300}") {
+        mounts(&text);
+        field_bytes(&text, "MemFree");
+        chosen(&text);
+        cpu_ticks(&text);
+        task_ticks(&text);
+        disk_bytes(&text);
+        interrupts(&text);
+        load_average(&text);
+    }
+
+    #[test]
+    fn paths_survive_mountinfos_escapes(path in "/[ -~é]{0,40}") {
+        let escaped = path.replace('\\', "\\134").replace(' ', "\\040");
+        let line = format!("1 2 8:1 / {escaped} rw - ext4 /dev/sda1 rw");
+        prop_assert_eq!(&mounts(&line)[0].mount_point, &path);
+    }
+}
