@@ -1,13 +1,184 @@
-//! `vnotch check`.
+//! `vnotch check`, which is also `run --dry-run`: what a workload will do and cost, without doing it.
 
-use super::Globals;
+use super::workload_args::WorkloadArgs;
+use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
+use crate::num::f64_of;
+use crate::workload::{Difference, Estimate, Workload};
+use anyhow::Context as _;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `vnotch check`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    workload: WorkloadArgs,
+}
 
 /// Runs the verb.
-pub fn run(_globals: Globals, _args: Args) -> anyhow::Result<ExitStatus> {
-    Err(UsageError::error("check is not supported yet"))
+pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
+    dry_run(globals, &args.workload)
+}
+
+/// Prints the plan of each workload; too little disk for one of them is an error after all are printed.
+///
+/// # Errors
+/// A [`UsageError`] if a workload is wrong or the disk too small; otherwise what went wrong with the file system.
+pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStatus> {
+    let workloads = args.load()?;
+    let plans =
+        workloads.iter().map(|w| Plan::new(w, args.data_dir())).collect::<anyhow::Result<Vec<_>>>()?;
+    let printed = match globals.format {
+        Format::Json => format!("{:#}\n", serde_json::json!({ "kind": "check", "workloads": plans })),
+        Format::Text if globals.quiet => String::new(),
+        Format::Text => plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n"),
+    };
+    std::io::stdout().write_all(printed.as_bytes())?;
+    plans.iter().try_for_each(|plan| plan.disk.require(&plan.name, &plan.estimate))?;
+    Ok(ExitStatus::Ok)
+}
+
+/// Refuses a workload that the file system of its data directory has no room for, before anything is written.
+///
+/// # Errors
+/// A [`UsageError`] that says how much is missing and what takes less; otherwise what went wrong with the file system.
+pub fn require_disk(workload: &Workload, data_dir: Option<&Path>) -> anyhow::Result<()> {
+    Disk::of(data_dir)?.require(&workload.name, &workload.estimate())
+}
+
+/// What a workload will do and cost.
+#[derive(Debug, serde::Serialize)]
+struct Plan {
+    name: String,
+    question: Option<String>,
+    hash: String,
+    passes: Vec<String>,
+    differences: Vec<Difference>,
+    without_effect: Vec<String>,
+    estimate: Estimate,
+    disk: Disk,
+    resolved: serde_json::Value,
+}
+
+/// The file system that the data will be on.
+#[derive(Debug, serde::Serialize)]
+struct Disk {
+    directory: PathBuf,
+    free_bytes: u64,
+}
+
+impl Plan {
+    fn new(workload: &Workload, data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        Ok(Self {
+            name: workload.name.clone(),
+            question: workload.question.clone(),
+            hash: workload.hash(),
+            passes: workload.passes().iter().map(ToString::to_string).collect(),
+            differences: workload.diff_from_defaults(),
+            without_effect: workload.without_effect(),
+            estimate: workload.estimate(),
+            disk: Disk::of(data_dir)?,
+            resolved: workload.resolved(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let Self { estimate, disk, .. } = self;
+        let mut text = format!("{} ({})\n", self.name, self.hash);
+        if let Some(question) = &self.question {
+            let _ = writeln!(text, "  {question}");
+        }
+        let mut line = |what: &str, value: String| {
+            let _ = writeln!(text, "  {what:<9} {value}");
+        };
+        line("points", format!("{} × {}", self.passes.join(", then "), count(estimate.trials, "trial")));
+        line("time", format!("about {}, at most {}", time(estimate.seconds), time(estimate.seconds_max)));
+        line(
+            "disk",
+            format!(
+                "at most {} of the {} that are free in {}",
+                size(estimate.disk_peak_bytes),
+                size(disk.free_bytes),
+                disk.directory.display()
+            ),
+        );
+        line(
+            "",
+            format!("(counted with {}/s: {})", size(estimate.bytes_per_s), estimate.bytes_per_s_because),
+        );
+        line("memory", format!("about {}", size(estimate.memory_bytes)));
+        text.push_str(&self.settings());
+        text
+    }
+
+    fn settings(&self) -> String {
+        let mut text = String::new();
+        if !self.differences.is_empty() {
+            text.push_str("  differs from the defaults (in brackets)\n");
+        }
+        let width = self.differences.iter().map(|difference| difference.key.len()).max().unwrap_or(0);
+        for Difference { key, value, default } in &self.differences {
+            let _ = writeln!(text, "    {key:width$}  {} ({})", written(value), written(default));
+        }
+        if !self.without_effect.is_empty() {
+            text.push_str("  cannot take effect\n");
+        }
+        for note in &self.without_effect {
+            let _ = writeln!(text, "    {note}");
+        }
+        text
+    }
+}
+
+impl Disk {
+    /// The file system of `data_dir`, which need not exist yet, or of the working directory.
+    fn of(data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        let directory = data_dir.unwrap_or(Path::new("."));
+        let directory = std::path::absolute(directory)
+            .with_context(|| format!("cannot tell where {} is", directory.display()))?;
+        let existing = directory.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+        let stat = rustix::fs::statvfs(existing)
+            .with_context(|| format!("cannot tell how much is free in {}", existing.display()))?;
+        Ok(Self { free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize), directory })
+    }
+
+    fn require(&self, name: &str, estimate: &Estimate) -> anyhow::Result<()> {
+        if estimate.disk_peak_bytes <= self.free_bytes {
+            return Ok(());
+        }
+        Err(UsageError::error(format!(
+            "{name} may need {} of disk, and {} has {} free ({}); a shorter `--duration`, a smaller `--rate` or \
+             `--set load.in_flight_bytes=…` takes less, another `--data-dir` may have more",
+            size(estimate.disk_peak_bytes),
+            self.directory.display(),
+            size(self.free_bytes),
+            estimate.bytes_per_s_because,
+        )))
+    }
+}
+
+/// A value as a workload file would have it.
+fn written(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "nothing".into(),
+        other => other.to_string(),
+    }
+}
+
+fn count(n: u32, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{plural}")
+}
+
+fn size(bytes: u64) -> String {
+    let mib = f64_of(bytes) / f64_of(1 << 20);
+    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}
+
+fn time(seconds: f64) -> String {
+    let whole = crate::num::u64_of(seconds);
+    if whole < 120 { format!("{whole} s") } else { format!("{} min {} s", whole / 60, whole % 60) }
 }

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod doctor;
 pub mod report;
 pub mod run;
+pub mod workload_args;
 
 use crate::exit::{self, ExitStatus};
 use clap::{Parser, Subcommand, ValueEnum};

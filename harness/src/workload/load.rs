@@ -1,7 +1,10 @@
 //! How records are offered: as fast as acks allow, a number of batches in flight, or at a rate of its own.
+//!
+//! A message that begins with a key in backticks is shown at that key (`decode`).
 
 use super::units::{Bytes, Rate};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The load of one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -87,6 +90,27 @@ impl Load {
     }
 }
 
+impl fmt::Display for PassKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Max => "max",
+            Self::Closed => "closed",
+            Self::Open => "open",
+        })
+    }
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.load.mode {
+            LoadMode::Max => self.kind.fmt(f),
+            LoadMode::Closed { in_flight } => write!(f, "closed with {in_flight} in flight"),
+            LoadMode::Open { rate: rate @ Rate::Share(_), .. } => write!(f, "open at {rate} of that"),
+            LoadMode::Open { rate, .. } => write!(f, "open at {rate}"),
+        }
+    }
+}
+
 impl LoadMode {
     /// The kind of pass this mode makes.
     pub const fn kind(self) -> PassKind {
@@ -142,19 +166,25 @@ impl TryFrom<LoadKeys> for Load {
     type Error = &'static str;
 
     fn try_from(keys: LoadKeys) -> Result<Self, Self::Error> {
-        if keys.mode != Mode::Open
-            && (keys.rate.is_some() || keys.arrival.is_some() || keys.profile.is_some())
-        {
-            return Err("`rate`, `arrival` and `profile` belong to `mode: open` only");
+        if keys.mode != Mode::Open {
+            if keys.rate.is_some() {
+                return Err("`rate` belongs to `mode: open` only");
+            }
+            if keys.arrival.is_some() {
+                return Err("`arrival` belongs to `mode: open` only");
+            }
+            if keys.profile.is_some() {
+                return Err("`profile` belongs to `mode: open` only");
+            }
         }
         if keys.mode != Mode::Closed && keys.in_flight.is_some() {
-            return Err("`in_flight` belongs to `mode: closed` only (`in_flight_bytes` bounds every mode)");
+            return Err("`in_flight` belongs to `mode: closed` only; `in_flight_bytes` bounds every mode");
         }
         let mode = match keys.mode {
             Mode::Max => LoadMode::Max,
             Mode::Closed => LoadMode::Closed { in_flight: keys.in_flight.unwrap_or(1) },
             Mode::Open => LoadMode::Open {
-                rate: keys.rate.ok_or("`mode: open` needs a `rate`, such as `200k/s` or `50%`")?,
+                rate: keys.rate.ok_or("`mode` open needs a `rate`, such as `200k/s` or `50%`")?,
                 arrival: keys.arrival.unwrap_or_default(),
                 profile: keys.profile.unwrap_or_default(),
             },

@@ -149,18 +149,20 @@ impl TryFrom<PayloadKeys> for Payload {
     fn try_from(keys: PayloadKeys) -> Result<Self, Self::Error> {
         let default = Self::default();
         let source = match keys.kind {
-            PayloadKind::Random if keys.path.is_some() || keys.split.is_some() => {
-                return Err("`path` and `split` belong to `kind: file`, not to `kind: random`");
+            PayloadKind::Random if keys.path.is_some() => return Err("`path` belongs to `kind: file` only"),
+            PayloadKind::Random if keys.split.is_some() => {
+                return Err("`split` belongs to `kind: file` only");
             }
             PayloadKind::Random => PayloadSource::Random {
                 compressibility: keys.compressibility.unwrap_or(Fraction(0.0)),
                 pool: keys.pool.unwrap_or(1000),
             },
-            PayloadKind::File if keys.compressibility.is_some() || keys.pool.is_some() => {
-                return Err("`compressibility` and `pool` belong to `kind: random`, not to `kind: file`");
+            PayloadKind::File if keys.compressibility.is_some() => {
+                return Err("`compressibility` belongs to `kind: random` only");
             }
+            PayloadKind::File if keys.pool.is_some() => return Err("`pool` belongs to `kind: random` only"),
             PayloadKind::File => PayloadSource::File {
-                path: keys.path.ok_or("`kind: file` needs a `path`")?,
+                path: keys.path.ok_or("`kind` file needs a `path`")?,
                 split: keys.split.unwrap_or_default(),
             },
         };

@@ -1,14 +1,32 @@
 //! The workload file: schema, units, errors that point at the mistake.
 
+mod decode;
+mod effects;
+mod estimate;
+mod file;
+mod keys;
 mod load;
 mod message;
+mod nearest;
+mod overrides;
+mod resolved;
 mod settings;
 mod slo;
 pub mod spec;
+#[cfg(test)]
+mod tests;
+mod tree;
 pub mod units;
+mod unsupported;
+mod validate;
 
+pub use estimate::Estimate;
+pub use file::{BUILT_IN, load, parse};
+pub use keys::keys;
 pub use load::{Arrival, Load, LoadMode, Pass, PassKind, Profile};
 pub use message::{KeyDistribution, MessageSize, Payload, PayloadSource, SizeRange, Split, WeightedSize};
+pub use overrides::Override;
+pub use resolved::Difference;
 pub use settings::{Cores, EngineSettings, Io, LogSettings, Placement, Poll, Preallocate};
 pub use slo::{Histogram, LatencyBound, Slo, Statistic};
 pub use spec::{

@@ -135,18 +135,33 @@ impl<'de> Visitor<'de> for SloVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Slo, A::Error> {
         let mut slo = Slo::default();
-        while let Some(written) = map.next_key::<String>()? {
-            if written == MIN_ACHIEVED {
-                slo.min_achieved = Some(map.next_value()?);
-                continue;
+        while let Some(key) = map.next_key()? {
+            match key {
+                SloKey::MinAchieved => slo.min_achieved = Some(map.next_value()?),
+                SloKey::Latency(key, histogram, statistic) => {
+                    let limit = map.next_value()?;
+                    slo.latencies.push(LatencyBound { key, histogram, statistic, limit });
+                }
             }
-            let known = LATENCY_KEYS.iter().find(|(key, ..)| *key == written);
-            let &(key, histogram, statistic) =
-                known.ok_or_else(|| de::Error::unknown_field(&written, &KEYS))?;
-            let limit = map.next_value()?;
-            slo.latencies.push(LatencyBound { key, histogram, statistic, limit });
         }
         slo.latencies.sort_by_key(|bound| (bound.histogram, bound.statistic));
         Ok(slo)
+    }
+}
+
+enum SloKey {
+    MinAchieved,
+    Latency(&'static str, Histogram, Statistic),
+}
+
+impl<'de> Deserialize<'de> for SloKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = String::deserialize(deserializer)?;
+        if written == MIN_ACHIEVED {
+            return Ok(Self::MinAchieved);
+        }
+        let known = LATENCY_KEYS.iter().find(|(key, ..)| *key == written);
+        let &(key, histogram, statistic) = known.ok_or_else(|| de::Error::unknown_field(&written, &KEYS))?;
+        Ok(Self::Latency(key, histogram, statistic))
     }
 }

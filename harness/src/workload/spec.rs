@@ -214,7 +214,7 @@ pub struct Phases {
 
 impl Default for Phases {
     fn default() -> Self {
-        Self { warmup: TimeSpan::seconds(5), measure: TimeSpan::seconds(30), drain: TimeSpan::seconds(10) }
+        Self { warmup: TimeSpan::seconds(2), measure: TimeSpan::seconds(10), drain: TimeSpan::seconds(10) }
     }
 }
 

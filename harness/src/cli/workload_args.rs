@@ -1,0 +1,72 @@
+//! Which workloads, and what the command line changes in them: shared by `run` and `check`.
+
+use crate::workload::{self, Override, Workload};
+use std::path::{Path, PathBuf};
+
+/// Workload files and the flags that override their keys.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkloadArgs {
+    /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<String>,
+    /// Override a key of the workload, such as log.segment_bytes=16MiB; the value is YAML; repeatable
+    #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
+    set: Vec<String>,
+    /// Offer records at a rate: 200k/s, or 50% of what the run reaches at max (load.mode=open, load.rate)
+    #[arg(short, long, value_name = "RATE", allow_hyphen_values = true)]
+    rate: Option<String>,
+    /// Length of the measured window: 30s (phases.measure)
+    #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
+    duration: Option<String>,
+    /// Length of the warm-up: 5s (phases.warmup)
+    #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
+    warmup: Option<String>,
+    /// How often each pass is measured
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    trials: Option<String>,
+    /// Seed of everything random: payloads, sizes, keys (payload.seed)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    seed: Option<String>,
+    /// Where the target keeps its data; default: a fresh directory beside the working directory's files, removed
+    /// afterwards
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl WorkloadArgs {
+    /// Reads every workload, the flags laid over each; a flag of its own goes over `--set`.
+    ///
+    /// # Errors
+    /// A [`crate::exit::UsageError`] for the first that is wrong.
+    pub fn load(&self) -> anyhow::Result<Vec<Workload>> {
+        let overrides = self.overrides()?;
+        self.files.iter().map(|file| workload::load(file, &overrides)).collect()
+    }
+
+    /// `--data-dir`, if given.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
+    fn overrides(&self) -> anyhow::Result<Vec<Override>> {
+        let mut overrides =
+            self.set.iter().map(|set| Override::set(set)).collect::<anyhow::Result<Vec<_>>>()?;
+        if let Some(rate) = &self.rate {
+            overrides.push(Override::flag("--rate", rate, "load.mode", "open"));
+            overrides.push(Override::flag("--rate", rate, "load.rate", rate));
+            overrides.push(Override::removal("--rate", "load.in_flight"));
+        }
+        let keyed = [
+            ("--duration", &self.duration, "phases.measure"),
+            ("--warmup", &self.warmup, "phases.warmup"),
+            ("--trials", &self.trials, "trials"),
+            ("--seed", &self.seed, "payload.seed"),
+        ];
+        for (flag, argument, key) in keyed {
+            if let Some(argument) = argument {
+                overrides.push(Override::flag(flag, argument, key, argument));
+            }
+        }
+        Ok(overrides)
+    }
+}

@@ -1,0 +1,76 @@
+//! Settings that were written but cannot take effect in the run they are in.
+
+use super::{Ceiling, Difference, Durability, LoadMode, Rate, Verify, Workload};
+use crate::num::f64_of;
+
+/// One sentence for each setting that differs from its default and changes nothing.
+pub(super) fn without_effect(workload: &Workload, differences: &[Difference]) -> Vec<String> {
+    let is_set = |key: &str| differences.iter().any(|difference| difference.key == key);
+    let mut notes = Vec::new();
+    if workload.subscriptions_per_topic == 0 {
+        for key in ["consumers_per_subscription", "engine.fetch_pinned_bytes"] {
+            if is_set(key) {
+                notes.push(format!("`{key}`: there are no consumers (`subscriptions_per_topic: 0`)"));
+            }
+        }
+        if workload.verify != Verify::None && is_set("verify") {
+            notes.push("`verify`: nothing is consumed, so nothing is checked".into());
+        }
+    }
+    if is_set("group") {
+        notes.push(
+            "`group`: partitions are assigned by number, without a coordinator, so no group id is used"
+                .into(),
+        );
+    }
+    if workload.durability == Durability::Appended && workload.ceiling == Ceiling::Auto {
+        notes.push(
+            "`ceiling`: an `appended` ack waits for no disk, so no share of the ceiling is reported".into(),
+        );
+    }
+    batch(workload, &is_set, &mut notes);
+    segments(workload, &is_set, &mut notes);
+    notes
+}
+
+fn batch(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<String>) {
+    let batch = &workload.batch;
+    let records_bytes = f64::from(batch.max_records) * workload.message_size.mean_bytes();
+    if is_set("batch.max_records") && records_bytes > 2.0 * f64_of(batch.max_bytes.0) {
+        notes.push(format!("`batch.max_records`: a batch is full at {} before", batch.max_bytes));
+    }
+    if is_set("batch.max_bytes") && 2.0 * records_bytes < f64_of(batch.max_bytes.0) {
+        notes.push(format!("`batch.max_bytes`: a batch is full at {} records before", batch.max_records));
+    }
+    if !batch.linger.0.is_zero() && matches!(workload.load.mode, LoadMode::Max) {
+        notes.push("`batch.linger`: at `max` a batch fills at once".into());
+    }
+    if let LoadMode::Closed { in_flight } = workload.load.mode {
+        let wanted = f64::from(in_flight) * f64_of(workload.producers()) * f64_of(batch.max_bytes.0);
+        if wanted > 2.0 * f64_of(workload.load.in_flight_bytes.0) {
+            let bound = workload.load.in_flight_bytes;
+            notes.push(format!(
+                "`load.in_flight`: `load.in_flight_bytes` ({bound}) stops the producers before"
+            ));
+        }
+    }
+}
+
+fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<String>) {
+    let LoadMode::Open { rate: Rate::Absolute(records), .. } = workload.load.mode else { return };
+    let seconds = (workload.phases.warmup.0 + workload.phases.measure.0).as_secs_f64();
+    let bytes = f64_of(records) * workload.encoded_record_bytes() * seconds / f64_of(workload.partitions());
+    if is_set("log.segment_bytes") && bytes < f64_of(workload.log.segment_bytes.0) {
+        let size = workload.log.segment_bytes;
+        notes.push(format!(
+            "`log.segment_bytes`: at this rate no partition reaches {size}, so no segment rolls"
+        ));
+    }
+}
+
+impl Workload {
+    /// One sentence for each setting that was written but changes nothing in this run.
+    pub fn without_effect(&self) -> Vec<String> {
+        without_effect(self, &self.diff_from_defaults())
+    }
+}

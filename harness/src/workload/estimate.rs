@@ -1,0 +1,175 @@
+//! What a workload will cost: time, disk and memory. Upper bounds from the file alone; each says what it assumes.
+
+use super::{Bytes, Ceiling, Durability, LoadMode, PayloadSource, Preallocate, Rate, Workload};
+use crate::num::{f64_of, u64_of};
+use crate::target::device;
+use std::time::Duration;
+
+/// What a run is expected to cost.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Estimate {
+    /// Points in the result: one a pass.
+    pub points: u64,
+    /// Trials of each point.
+    pub trials: u32,
+    /// Expected length of the whole run in seconds: drains that end at once, an idle device between trials.
+    pub seconds: f64,
+    /// The longest it can take, in seconds.
+    pub seconds_max: f64,
+    /// The most disk that is taken at any time, in bytes: one trial's log, its preallocated segments, and the files
+    /// of the ceiling.
+    pub disk_peak_bytes: u64,
+    /// Memory of the whole process, in bytes.
+    pub memory_bytes: u64,
+    /// Encoded bytes per second that `disk_peak_bytes` counts with.
+    pub bytes_per_s: u64,
+    /// Why `bytes_per_s` is what it is, in one sentence.
+    pub bytes_per_s_because: String,
+}
+
+/// Encoding a record takes at most this beside its value: lengths, deltas, attributes, header count, and a key of 8 B.
+const RECORD_OVERHEAD_BYTES_MAX: u64 = 36;
+
+/// Encoding a record takes about this beside its value.
+const RECORD_OVERHEAD_BYTES: f64 = 12.0;
+
+/// Header of a RecordBatch v2.
+const BATCH_HEADER_BYTES: u64 = 61;
+
+/// What a disk is assumed to take: more than a fast one does into fallocated space.
+const DISK_BYTES_PER_S: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
+
+/// Offset index (8 B an entry) and time index (12 B an entry), for each `index_interval_bytes`.
+const INDEX_ENTRY_BYTES: f64 = 20.0;
+
+/// Binary, stacks, histograms and queues.
+const PROCESS_BYTES: u64 = 96 << 20;
+
+/// The calibration of the first ceiling, and the device's best before and after.
+const CEILING_ONCE: Duration = Duration::from_secs(4);
+
+/// Two slices bracket each trial.
+const CEILING_PER_TRIAL: Duration = Duration::from_secs(1);
+
+/// Deleting a trial's data and waiting for the device: as a rule, and at most.
+const BETWEEN_TRIALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+
+impl Workload {
+    /// What running this will cost.
+    pub fn estimate(&self) -> Estimate {
+        let points = self.passes().len() as u64;
+        let [seconds, seconds_max] = self.run_seconds(points);
+        let (bytes_per_s, bytes_per_s_because) = self.highest_rate();
+        Estimate {
+            points,
+            trials: self.trials,
+            seconds,
+            seconds_max,
+            disk_peak_bytes: self.disk_peak_bytes(bytes_per_s),
+            memory_bytes: self.memory_bytes(),
+            bytes_per_s: u64_of(bytes_per_s),
+            bytes_per_s_because,
+        }
+    }
+
+    /// Mean encoded bytes of a record, its share of the batch header included.
+    pub fn encoded_record_bytes(&self) -> f64 {
+        let record = self.message_size.mean_bytes() + RECORD_OVERHEAD_BYTES;
+        record + f64_of(BATCH_HEADER_BYTES) / self.records_per_batch(record)
+    }
+
+    /// The largest encoding of a batch that holds one record.
+    pub(super) fn largest_batch_of_one(&self) -> Bytes {
+        let overhead = BATCH_HEADER_BYTES + RECORD_OVERHEAD_BYTES_MAX;
+        Bytes(self.message_size.largest().0.saturating_add(overhead))
+    }
+
+    /// Records that fill a batch.
+    fn records_per_batch(&self, record_bytes: f64) -> f64 {
+        let room = f64_of(self.batch.max_bytes.0) - f64_of(BATCH_HEADER_BYTES);
+        (room / record_bytes).floor().clamp(1.0, f64::from(self.batch.max_records.max(1)))
+    }
+
+    fn run_seconds(&self, points: u64) -> [f64; 2] {
+        let trials = f64_of(points) * f64::from(self.trials);
+        let (once, per_trial) = match self.ceiling {
+            Ceiling::Auto => (CEILING_ONCE, CEILING_PER_TRIAL),
+            Ceiling::Off => (Duration::ZERO, Duration::ZERO),
+        };
+        let trial = self.phases.warmup.0 + self.phases.measure.0 + per_trial;
+        [Duration::ZERO, self.phases.drain.0].map(|drain| {
+            let between = BETWEEN_TRIALS[usize::from(!drain.is_zero())];
+            once.as_secs_f64() + trials * (trial + drain + between).as_secs_f64()
+        })
+    }
+
+    /// The fastest that encoded bytes can be produced, and why.
+    fn highest_rate(&self) -> (f64, String) {
+        let disk = (DISK_BYTES_PER_S, "no disk is assumed to take more than 2 GiB/s".to_owned());
+        let trip = self.shortest_round_trip();
+        let in_flight = self.in_flight_bytes();
+        let acks = (
+            in_flight / trip.as_secs_f64(),
+            format!(
+                "{} in flight, and an ack takes at least {} µs",
+                Bytes(u64_of(in_flight)),
+                trip.as_micros()
+            ),
+        );
+        let offered = match self.load.mode {
+            LoadMode::Open { rate: rate @ Rate::Absolute(records), .. } => {
+                (f64_of(records) * self.encoded_record_bytes(), format!("the load is {rate}"))
+            }
+            _ => (f64::INFINITY, String::new()),
+        };
+        [disk, acks, offered].into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default()
+    }
+
+    /// The least time between handing a batch over and its ack, by the kind of device that is common today.
+    const fn shortest_round_trip(&self) -> Duration {
+        match self.durability {
+            Durability::Appended => Duration::from_micros(5),
+            Durability::Written => Duration::from_micros(20),
+            Durability::Synced => Duration::from_micros(100),
+        }
+    }
+
+    /// The most that is ever unacked.
+    fn in_flight_bytes(&self) -> f64 {
+        let bound = f64_of(self.load.in_flight_bytes.0);
+        match self.load.mode {
+            LoadMode::Closed { in_flight } => {
+                let record = self.message_size.mean_bytes() + RECORD_OVERHEAD_BYTES;
+                let batch = self.records_per_batch(record) * record + f64_of(BATCH_HEADER_BYTES);
+                bound.min(f64::from(in_flight) * f64_of(self.producers()) * batch)
+            }
+            LoadMode::Max | LoadMode::Open { .. } => bound,
+        }
+    }
+
+    fn disk_peak_bytes(&self, bytes_per_s: f64) -> u64 {
+        let offering = (self.phases.warmup.0 + self.phases.measure.0).as_secs_f64();
+        let index_share = INDEX_ENTRY_BYTES / f64_of(self.log.index_interval_bytes.0.max(1));
+        let log = u64_of(bytes_per_s * offering * (1.0 + index_share));
+        let preallocated = match self.log.preallocate {
+            Preallocate::None => 0,
+            Preallocate::Fallocate | Preallocate::Recycle => {
+                self.partitions().saturating_mul(self.log.segment_bytes.0)
+            }
+        };
+        let ceiling = match self.ceiling {
+            Ceiling::Auto => device::Ceiling::BYTES_MAX_DEFAULT,
+            Ceiling::Off => 0,
+        };
+        log.saturating_add(preallocated).saturating_add(ceiling)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let arenas = u64::from(self.engine.shards).saturating_mul(self.engine.arena_bytes.0);
+        let pool = match self.payload.source {
+            PayloadSource::Random { pool, .. } => u64_of(f64::from(pool) * self.message_size.mean_bytes()),
+            PayloadSource::File { .. } => 0,
+        };
+        [arenas, self.load.in_flight_bytes.0, pool].into_iter().fold(PROCESS_BYTES, u64::saturating_add)
+    }
+}

@@ -1,0 +1,194 @@
+//! From a file's name to a workload: reads it, lays the overrides over it, checks it, and shows every mistake where
+//! it stands.
+
+use super::Workload;
+use super::decode::Fault;
+use super::keys::keys;
+use super::nearest::nearest;
+use super::overrides::Override;
+use super::tree::{Node, Origin, Place, SyntaxError};
+use super::validate::{self, Problem};
+use crate::exit::UsageError;
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+
+/// The workloads of `workloads/`, by name, so that they run from anywhere.
+pub const BUILT_IN: [(&str, &str); 5] = [
+    ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
+    ("throughput", include_str!("../../../workloads/throughput.yaml")),
+    ("latency", include_str!("../../../workloads/latency.yaml")),
+    ("small-records", include_str!("../../../workloads/small-records.yaml")),
+    ("synced", include_str!("../../../workloads/synced.yaml")),
+];
+
+/// The largest file that is read as a workload.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a workload: a file's path, or the name of a built-in one.
+///
+/// # Errors
+/// A [`UsageError`] for whatever is wrong with the name, the file or the overrides.
+pub fn load(name_or_path: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
+    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
+        return parse(text, name, overrides);
+    }
+    parse(&read(name_or_path)?, name_or_path, overrides)
+}
+
+/// Reads a workload from its text; `label` is the file's path or name, for messages and as the default of `name`.
+///
+/// # Errors
+/// A [`UsageError`] that shows every mistake where it stands.
+pub fn parse(text: &str, label: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
+    let source = Source { label, text, overrides };
+    let mut root = Node::parse(text, Origin::File).map_err(|error| source.syntax(error, Origin::File))?;
+    source.require_keys(&root)?;
+    source.refuse_foreign(&root)?;
+    for (index, given) in overrides.iter().enumerate() {
+        given.apply(&mut root, index).map_err(|error| source.syntax(error, Origin::Override(index)))?;
+    }
+    let mut workload: Workload = root.decode().map_err(|fault| source.fault(fault))?;
+    if root.find("name").is_none() {
+        workload.name = name_of(label);
+    }
+    let problems = validate::problems(&workload);
+    if problems.is_empty() { Ok(workload) } else { Err(source.problems(&root, &problems)) }
+}
+
+fn read(path: &str) -> anyhow::Result<String> {
+    let file = std::fs::File::open(path).map_err(|error| cannot_open(path, &error))?;
+    let mut text = String::new();
+    let length = file
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| UsageError::error(format!("cannot read the workload file {path}: {error}")))?;
+    if length as u64 > FILE_BYTES_MAX {
+        return Err(UsageError::error(format!("{path} is larger than 1 MiB: that is no workload file")));
+    }
+    Ok(text)
+}
+
+fn cannot_open(path: &str, error: &std::io::Error) -> anyhow::Error {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return UsageError::error(format!("cannot open the workload file {path}: {error}"));
+    }
+    let names = BUILT_IN.map(|(name, _)| name);
+    let mut message = format!("there is no workload file `{path}`, nor a built-in workload of that name");
+    let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or(path);
+    if let Some(meant) = nearest(stem, names) {
+        let _ = write!(message, "; did you mean `{meant}`?");
+    }
+    let _ = write!(message, "\nbuilt in: {}", names.join(", "));
+    UsageError::error(message)
+}
+
+/// The file's stem, in the letters a name may have.
+fn name_of(label: &str) -> String {
+    let stem = Path::new(label).file_stem().and_then(|stem| stem.to_str()).unwrap_or(label);
+    let name: String = stem
+        .chars()
+        .map(|c| if validate::may_be_in_name(c) { c } else { '-' })
+        .take(validate::NAME_CHARS_MAX)
+        .collect();
+    if name.is_empty() { "unnamed".into() } else { name }
+}
+
+/// What a message needs to show a place.
+struct Source<'s> {
+    label: &'s str,
+    text: &'s str,
+    overrides: &'s [Override],
+}
+
+impl Source<'_> {
+    fn syntax(&self, error: SyntaxError, origin: Origin) -> anyhow::Error {
+        let place = error.place.unwrap_or(Place { origin, line: 0, column: 0, length: 0 });
+        UsageError::error(self.show(Some(place), &error.message))
+    }
+
+    fn fault(&self, fault: Fault) -> anyhow::Error {
+        let mut message = fault.message;
+        if let Some(elsewhere) = fault.unknown_key.as_deref().and_then(elsewhere) {
+            let _ = write!(message, "; did you mean `{elsewhere}`?");
+        } else if fault.unknown_key.is_some() {
+            message.push_str("; docs/workload.md lists every key");
+        }
+        UsageError::error(self.show(fault.place, &message))
+    }
+
+    fn problems(&self, root: &Node, problems: &[Problem]) -> anyhow::Error {
+        let place = |problem: &Problem| {
+            let node = problem.keys.iter().find_map(|key| root.find(key));
+            let section = || problem.keys.first().and_then(|key| root.find(key.split('.').next()?));
+            node.or_else(section).map(|node| node.place)
+        };
+        let mut placed: Vec<_> = problems.iter().map(|problem| (place(problem), &problem.message)).collect();
+        placed.sort_by_key(|(place, _)| place.map(|place| (place.origin, place.line, place.column)));
+        let shown: Vec<_> = placed.into_iter().map(|(place, message)| self.show(place, message)).collect();
+        UsageError::error(shown.join("\n"))
+    }
+
+    /// An override must not paper over a file that holds something else.
+    fn require_keys(&self, root: &Node) -> anyhow::Result<()> {
+        if root.is_map() {
+            return Ok(());
+        }
+        let message =
+            format!("a workload is keys with values, such as `message_size: 1KiB`; found {}", root.found());
+        Err(UsageError::error(self.show(Some(root.place), &message)))
+    }
+
+    /// OpenMessaging's files are told from ours by the keys that only they have.
+    fn refuse_foreign(&self, root: &Node) -> anyhow::Result<()> {
+        const THEIRS: [&str; 6] = [
+            "partitionsPerTopic",
+            "producersPerTopic",
+            "subscriptionsPerTopic",
+            "consumerPerSubscription",
+            "producerRate",
+            "testDurationMinutes",
+        ];
+        let theirs: Vec<_> = root.keys().filter(|key| THEIRS.contains(&key.name.as_str())).collect();
+        match theirs.as_slice() {
+            [first, _, ..] => {
+                let message =
+                    "this is a workload file of the OpenMessaging Benchmark, which is not supported yet";
+                Err(UsageError::error(self.show(Some(first.place), message)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `message` after the place it is about, with the line it stands in and a caret below.
+    fn show(&self, place: Option<Place>, message: &str) -> String {
+        let Some(place) = place else { return format!("{}: {message}", self.label) };
+        if let Origin::Override(index) = place.origin {
+            let label = self.overrides.get(index).map_or("an override", Override::label);
+            return format!("{label}: {message}");
+        }
+        let Some(line) = place.line.checked_sub(1).and_then(|index| self.text.lines().nth(index)) else {
+            return format!("{}: {message}", self.label);
+        };
+        let number = place.line.to_string();
+        let margin = " ".repeat(number.len());
+        let before: String =
+            line.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let room = line.chars().count().saturating_sub(place.column - 1);
+        let carets = "^".repeat(place.length.clamp(1, room.max(1)));
+        format!(
+            "{label}:{number}:{column}: {message}\n{margin} |\n{number} | {line}\n{margin} | {before}{carets}",
+            label = self.label,
+            column = place.column,
+        )
+    }
+}
+
+/// Where in the schema a key stands that was written in the wrong section.
+fn elsewhere(written: &str) -> Option<String> {
+    let keys = keys();
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let names: Vec<String> = keys.iter().map(|key| last(key)).collect();
+    let meant = nearest(written, names.iter().map(String::as_str))?;
+    keys.iter().find(|key| last(key) == meant).cloned()
+}

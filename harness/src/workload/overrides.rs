@@ -1,0 +1,56 @@
+//! Keys given on the command line, which go over those of the file.
+
+use super::tree::{Node, Origin, SyntaxError};
+use crate::exit::UsageError;
+
+/// One key of a workload set or removed from the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// As the user wrote it, for messages: `--set log.segment_bytes=1MiB`.
+    label: String,
+    path: Vec<String>,
+    /// YAML; `None` removes the key.
+    value: Option<String>,
+}
+
+impl Override {
+    /// Reads the argument of `--set`: `dotted.key=value`, where the value is YAML.
+    pub fn set(argument: &str) -> anyhow::Result<Self> {
+        let wrong = || {
+            UsageError::error(format!(
+                "--set {argument}: write it as `dotted.key=value`, such as `log.segment_bytes=1MiB`"
+            ))
+        };
+        let (key, value) = argument.split_once('=').ok_or_else(wrong)?;
+        let path: Vec<String> = key.trim().split('.').map(str::to_owned).collect();
+        if path.iter().any(String::is_empty) {
+            return Err(wrong());
+        }
+        Ok(Self { label: format!("--set {argument}"), path, value: Some(value.to_owned()) })
+    }
+
+    /// A flag that stands for a key: `--trials 5` sets `trials`.
+    pub fn flag(flag: &str, argument: &str, key: &str, value: &str) -> Self {
+        let path = key.split('.').map(str::to_owned).collect();
+        Self { label: format!("{flag} {argument}"), path, value: Some(value.to_owned()) }
+    }
+
+    /// A flag that makes a key of the file void: `--rate` that of `load.in_flight`.
+    pub fn removal(flag: &str, key: &str) -> Self {
+        Self { label: flag.to_owned(), path: key.split('.').map(str::to_owned).collect(), value: None }
+    }
+
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Puts it onto the file's tree; `index` is its place among the overrides.
+    pub(super) fn apply(&self, root: &mut Node, index: usize) -> Result<(), SyntaxError> {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        match &self.value {
+            Some(yaml) => root.set(&path, Node::parse(yaml, Origin::Override(index))?),
+            None => root.remove(&path),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! A workload after every default and override: as results record it, and what sets it apart from the defaults.
+
+use super::Workload;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+
+/// A key that a workload sets to something other than its default.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Difference {
+    /// Dotted.
+    pub key: String,
+    /// What the workload has, null for nothing.
+    pub value: Value,
+    /// What a workload that does not name the key has.
+    pub default: Value,
+}
+
+impl Workload {
+    /// Every key with its value, in the forms a workload file takes; reading it again gives the same workload.
+    pub fn resolved(&self) -> Value {
+        serde_json::to_value(self).expect("every key is a string and no number is infinite or NaN")
+    }
+
+    /// The first 12 hex digits of the SHA-256 of [`Self::resolved`] as compact JSON with sorted keys: two workloads
+    /// with the same hash ask for the same run.
+    pub fn hash(&self) -> String {
+        let mut resolved = self.resolved();
+        resolved.sort_all_objects();
+        let digest = Sha256::digest(resolved.to_string().as_bytes());
+        digest.iter().take(6).fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
+    /// The settings that differ from the defaults, in alphabetical order. What a run is called (`name`, `question`) is
+    /// no setting, and a key that only exists in one mode is compared with what that mode assumes.
+    pub fn diff_from_defaults(&self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        collect("", &self.resolved(), &Self::default().resolved(), &mut differences);
+        let assumed =
+            |key: &str, value: &Value| ASSUMED_IN_MODE.contains(&(key, value.as_str().unwrap_or("")));
+        differences.retain(|d| !LABELS.contains(&d.key.as_str()) && !assumed(&d.key, &d.value));
+        differences
+    }
+}
+
+const LABELS: [&str; 2] = ["name", "question"];
+
+const ASSUMED_IN_MODE: [(&str, &str); 3] =
+    [("load.arrival", "constant"), ("load.profile", "constant"), ("payload.split", "lines")];
+
+/// Walks two trees side by side; a list is a value of its own.
+fn collect(path: &str, value: &Value, default: &Value, differences: &mut Vec<Difference>) {
+    if value == default {
+        return;
+    }
+    let (Value::Object(ours), Value::Object(theirs)) = (value, default) else {
+        differences.push(Difference { key: path.into(), value: value.clone(), default: default.clone() });
+        return;
+    };
+    let mut keys: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    for key in keys {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let [ours, theirs] = [ours, theirs].map(|object| object.get(key).unwrap_or(&Value::Null));
+        collect(&path, ours, theirs, differences);
+    }
+}

@@ -1,0 +1,56 @@
+//! What a run will cost is an upper bound that follows from the file.
+
+use super::*;
+
+#[test]
+fn an_absolute_rate_bounds_the_disk() {
+    let workload = load(
+        "load: {mode: open, rate: 10k/s}\nceiling: off\nlog: {preallocate: none}\nphases: {warmup: 1s, measure: 9s, drain: 0}\ntrials: 2",
+    );
+    let estimate = workload.estimate();
+    let records = 10_000 * 10 * 1024;
+    assert!((records..records * 103 / 100).contains(&estimate.disk_peak_bytes), "{estimate:?}");
+    assert_eq!(estimate.points, 1);
+    assert!((20.0..23.0).contains(&estimate.seconds), "{estimate:?}");
+}
+
+#[test]
+fn what_is_in_flight_bounds_the_disk_where_a_round_trip_does() {
+    let estimate =
+        load("durability: synced\nload: {mode: closed, in_flight: 1}\nbatch: {max_records: 1}").estimate();
+    assert_eq!(estimate.bytes_per_s, 10_970_000, "{estimate:?}");
+    let unbounded = load("durability: synced").estimate();
+    assert_eq!(unbounded.bytes_per_s, 2 << 30, "{unbounded:?}");
+}
+
+#[test]
+fn preallocated_segments_and_the_ceiling_count() {
+    let disk = |yaml: &str| load(yaml).estimate().disk_peak_bytes;
+    let one = disk("{}");
+    assert_eq!(disk("partitions_per_topic: 5") - one, 4 << 27);
+    assert_eq!(one - disk("log: {preallocate: none}"), 1 << 27);
+    assert_eq!(one - disk("ceiling: off"), 1 << 30);
+}
+
+#[test]
+fn the_quickstart_keeps_within_two_gib_and_forty_seconds() {
+    let estimate = super::super::load("quickstart", &[]).unwrap().estimate();
+    assert_eq!(estimate.points, 2);
+    assert!(estimate.disk_peak_bytes <= 2 << 30, "{estimate:?}");
+    assert!(estimate.seconds <= 40.0, "{estimate:?}");
+}
+
+#[test]
+fn settings_without_effect_are_said() {
+    let notes = |yaml: &str| load(yaml).without_effect();
+    assert!(notes("{}").is_empty());
+    assert_eq!(notes("batch: {max_records: 5000}"), ["`batch.max_records`: a batch is full at 64KiB before"]);
+    assert_eq!(
+        notes("load: {mode: open, rate: 100}\nlog: {segment_bytes: 256MiB}"),
+        ["`log.segment_bytes`: at this rate no partition reaches 256MiB, so no segment rolls"]
+    );
+    assert_eq!(
+        notes("durability: appended"),
+        ["`ceiling`: an `appended` ack waits for no disk, so no share of the ceiling is reported"]
+    );
+}

@@ -1,0 +1,198 @@
+//! Every mistake is shown where it stands, with what was probably meant.
+
+use super::*;
+
+#[test]
+fn an_unknown_key_is_shown_with_its_line_and_the_nearest_key() {
+    assert_eq!(
+        refused("topics: 1\nlog:\n  segment_byte: 128MiB # a comment\n"),
+        "test.yaml:3:3: unknown key `segment_byte`; did you mean `segment_bytes`?\n  \
+           |\n\
+         3 |   segment_byte: 128MiB # a comment\n  \
+           |   ^^^^^^^^^^^^"
+    );
+}
+
+#[test]
+fn a_wrong_value_is_shown_with_its_line_and_what_is_accepted() {
+    assert_eq!(
+        refused("load:\n  mode: opn\n"),
+        "test.yaml:2:9: `opn` is not one of max, closed, open; did you mean `open`?\n  \
+           |\n\
+         2 |   mode: opn\n  \
+           |         ^^^"
+    );
+}
+
+#[test]
+fn an_empty_file_is_refused() {
+    let message = "test.yaml: a workload is keys with values, such as `message_size: 1KiB`; found nothing";
+    assert_eq!(refused(""), message);
+}
+
+#[test]
+fn unknown_keys() {
+    let cases = [
+        ("segmentBytes: 1MiB", "unknown key `segmentBytes`; did you mean `log.segment_bytes`?"),
+        ("partitions: 4", "unknown key `partitions`; did you mean `partitions_per_topic`?"),
+        ("zzz: 1", "unknown key `zzz`; docs/workload.md lists every key"),
+        ("slo: {respons_p99: 1ms}", "unknown key `respons_p99`; did you mean `response_p99`?"),
+        ("phases: {warm: 1s}", "unknown key `warm`; did you mean `warmup`?"),
+        ("message_size: [{size: 1KiB, wight: 1}]", "unknown key `wight`; did you mean `weight`?"),
+        ("load: {mode: max, rate: 5k}", "`rate` belongs to `mode: open` only"),
+        (
+            "load: {in_flight: 5}",
+            "`in_flight` belongs to `mode: closed` only; `in_flight_bytes` bounds every mode",
+        ),
+        ("payload: {path: x}", "`path` belongs to `kind: file` only"),
+        ("topics: 1\ntopics: 2", "duplicate mapping key `topics` is not allowed here"),
+        ("partitionsPerTopic: 1", "unknown key `partitionsPerTopic`; did you mean `partitions_per_topic`?"),
+        (
+            "topics: 1\npartitionsPerTopic: 1\nproducerRate: 5",
+            "this is a workload file of the OpenMessaging Benchmark, which is not supported yet",
+        ),
+    ];
+    assert_messages(&cases);
+}
+
+#[test]
+fn wrong_values() {
+    let cases = [
+        (
+            "log: {segment_bytes: 1KB}",
+            "`1KB` could mean two sizes: write `1KiB` (powers of 1024) or `1kB` (powers of 1000)",
+        ),
+        ("message_size: -5", "a size cannot be negative: `-5`"),
+        ("batch: {max_bytes: -1KiB}", "a size cannot be negative: `-1KiB`"),
+        ("phases: {measure: 30}", "`30` needs a unit: `30s`, `30ms`, `30m` …"),
+        ("partitions_per_topic: -1", "`-1` is negative; expected 0 or more"),
+        ("topics: 99999999999", "`99999999999` is too large"),
+        ("trials: 3.5", "`3.5` is not a whole number"),
+        ("topics:", "a value is missing here"),
+        ("topics: [1]", "expected one value, found a list"),
+        ("batch: 5", "expected keys with values, found `5`"),
+        ("require: retention_reached", "expected a list like `[…]`, found `retention_reached`"),
+        ("durability: sync", "`sync` is not one of appended, written, synced; did you mean `synced`?"),
+        ("target: kafka", "`kafka` is no target; use `engine`, `kafka://host:port[,host:port…]` or `device`"),
+        ("slo: {min_achieved: 2}", "`2` is no fraction; write it between 0 and 1, or like `99%`"),
+        ("load: {mode: open}", "`mode` open needs a `rate`, such as `200k/s` or `50%`"),
+        ("message_size: {min: 1KiB}", "the key `max` is missing here"),
+        (
+            "{}\n---\n{}",
+            "a second YAML document begins here; a file holds one workload (`run` takes several files)",
+        ),
+        ("5", "a workload is keys with values, such as `message_size: 1KiB`; found `5`"),
+    ];
+    assert_messages(&cases);
+}
+
+#[test]
+fn contradictions() {
+    let cases = [
+        ("partitions_per_topic: 0", "`partitions_per_topic` must be at least 1"),
+        ("topics: 0", "`topics` must be at least 1"),
+        ("trials: 0", "`trials` must be at least 1"),
+        ("version: 2", "version 2 is not supported; this vnotch reads version 1"),
+        (
+            "partitions_per_topic: 2\nconsumers_per_subscription: 3",
+            "3 consumers cannot share 2 partitions: a group has at most one consumer a partition",
+        ),
+        (
+            "message_size: 10B",
+            "a record that can be verified needs at least 24B, for its producer, sequence and time; smaller ones need `verify: none`",
+        ),
+        ("message_size: []", "a list of sizes needs at least one entry"),
+        ("message_size: {min: 2KiB, max: 1KiB}", "`min` (2KiB) is larger than `max` (1KiB)"),
+        ("batch: {max_bytes: 2MiB}", "batches of 2MiB would be refused: `log.max_message_bytes` is 1MiB"),
+        (
+            "message_size: 1MiB",
+            "a record of 1MiB takes up to 1048673B in a batch of its own, more than `log.max_message_bytes` (1MiB)",
+        ),
+        ("log: {segment_bytes: 3GiB}", "a segment is at most 2GiB: its index holds 32-bit positions"),
+        ("load: {in_flight_bytes: 1KiB}", "`load.in_flight_bytes` (1KiB) must have room for a batch (64KiB)"),
+        ("load: {mode: open, rate: 0}", "a rate of 0 offers nothing; the least is 1/s"),
+        (
+            "engine: {shards: 2, cores: {shards: [1]}}",
+            "`engine.cores.shards` names 1 cores for 2 shards; it needs one a shard",
+        ),
+        ("engine: {cores: {load: [1, 1]}}", "core 1 is named twice"),
+        (
+            "engine: {write_bytes_max: 1000B}",
+            "`engine.write_bytes_max` must be a multiple of 4KiB, not 1000B",
+        ),
+        (
+            "slo: {response_p99: 10ms}",
+            "`response_p99` is measured from intended times, which only `load: {mode: open, rate: …}` has",
+        ),
+        (
+            "slo: {min_achieved: 0.99}",
+            "`min_achieved` compares with an offered rate, which only `load: {mode: open, rate: …}` has",
+        ),
+        (
+            "subscriptions_per_topic: 2\ngroup: g",
+            "several groups a topic need `{service}` in `group`, or they would be one group",
+        ),
+        (
+            "name: a/b",
+            "`a/b` names a directory, so it must begin with a letter or digit and hold only those, `-`, `_` and `.`, 64 at most",
+        ),
+    ];
+    assert_messages(&cases);
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_by_name() {
+    let cases = [
+        ("target: kafka://localhost:9092", "a Kafka cluster as the target"),
+        ("target: device", "the device as the target of a workload"),
+        ("compression: zstd", "compression"),
+        ("payload: {kind: file, path: x}", "a payload from a file"),
+        ("key_distribution: zipf:1.1", "a Zipf distribution of keys"),
+        ("load: {mode: open, rate: 1k, arrival: poisson}", "any arrival but constant"),
+        ("load: {mode: open, rate: 1k, profile: sine}", "any profile but constant"),
+        ("engine: {placement: colocated}", "colocated placement"),
+        ("log: {segment_ms: 10m}", "rolling segments by age"),
+        ("log: {retention_bytes: 1GiB}", "retention by size"),
+        ("log: {retention_ms: 1h}", "retention by age"),
+        ("log: {preallocate: recycle}", "recycling segments"),
+        ("backlog: {build: 8GiB}", "building a backlog"),
+        ("steady_state: {slope: 1%}", "a steady-state test"),
+        ("require: [retention_reached]", "requiring that retention is reached"),
+        ("sweep: {log.segment_bytes: [16MiB, 128MiB]}", "a sweep"),
+    ];
+    for (yaml, what) in cases {
+        let line = first_line(yaml);
+        assert!(line.ends_with(&format!(": {what} is not supported yet")), "{yaml}: {line}");
+    }
+}
+
+#[test]
+fn every_problem_is_shown_in_the_order_of_the_file() {
+    let message = refused("trials: 0\ncompression: lz4\ntopics: 0\n");
+    let lines: Vec<_> = message.lines().filter_map(|line| line.strip_prefix("test.yaml:")).collect();
+    assert_eq!(
+        lines,
+        [
+            "1:9: `trials` must be at least 1",
+            "2:14: compression is not supported yet",
+            "3:9: `topics` must be at least 1"
+        ]
+    );
+}
+
+#[test]
+fn a_missing_file_is_refused_with_the_built_in_names() {
+    assert_eq!(
+        message_of(super::super::load("quickstrat", &[])),
+        "there is no workload file `quickstrat`, nor a built-in workload of that name; did you mean `quickstart`?\n\
+         built in: quickstart, throughput, latency, small-records, synced"
+    );
+}
+
+fn assert_messages(cases: &[(&str, &str)]) {
+    for (yaml, expected) in cases {
+        let line = first_line(yaml);
+        let message = line.splitn(4, ':').nth(3).map(str::trim_start);
+        assert_eq!(message, Some(*expected), "{yaml}: {line}");
+    }
+}

@@ -1,0 +1,68 @@
+//! What the schema can say and this release cannot do yet, refused by name.
+
+use super::validate::Problems;
+use super::{
+    Arrival, Compression, KeyDistribution, Limit, LoadMode, PayloadSource, Placement, Preallocate, Profile,
+    Target, Workload,
+};
+
+/// Refuses each key whose value is not supported yet.
+pub(super) fn check(workload: &Workload, problems: &mut Problems) {
+    let mut refuse = |key: &'static str, what: &str| {
+        problems.refuse(&[key], format!("{what} is not supported yet"));
+    };
+    match &workload.target {
+        Target::Engine => {}
+        Target::Kafka { .. } => refuse("target", "a Kafka cluster as the target"),
+        Target::Device => refuse("target", "the device as the target of a workload"),
+    }
+    if workload.compression != Compression::None {
+        refuse("compression", "compression");
+    }
+    if matches!(workload.payload.source, PayloadSource::File { .. }) {
+        refuse("payload.kind", "a payload from a file");
+    }
+    if matches!(workload.key_distribution, KeyDistribution::Zipf(_)) {
+        refuse("key_distribution", "a Zipf distribution of keys");
+    }
+    if let LoadMode::Open { arrival, profile, .. } = workload.load.mode {
+        if arrival != Arrival::Constant {
+            refuse("load.arrival", "any arrival but constant");
+        }
+        if profile != Profile::Constant {
+            refuse("load.profile", "any profile but constant");
+        }
+    }
+    if workload.engine.placement == Placement::Colocated {
+        refuse("engine.placement", "colocated placement");
+    }
+    check_log(workload, &mut refuse);
+    if workload.backlog.is_some() {
+        refuse("backlog", "building a backlog");
+    }
+    if workload.steady_state.is_some() {
+        refuse("steady_state", "a steady-state test");
+    }
+    if !workload.require.is_empty() {
+        refuse("require", "requiring that retention is reached");
+    }
+    if !workload.sweep.is_empty() {
+        refuse("sweep", "a sweep");
+    }
+}
+
+fn check_log(workload: &Workload, refuse: &mut impl FnMut(&'static str, &str)) {
+    let log = &workload.log;
+    if log.segment_ms != Limit::NONE {
+        refuse("log.segment_ms", "rolling segments by age");
+    }
+    if log.retention_bytes != Limit::NONE {
+        refuse("log.retention_bytes", "retention by size");
+    }
+    if log.retention_ms != Limit::NONE {
+        refuse("log.retention_ms", "retention by age");
+    }
+    if log.preallocate == Preallocate::Recycle {
+        refuse("log.preallocate", "recycling segments");
+    }
+}

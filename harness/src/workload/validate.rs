@@ -1,0 +1,292 @@
+//! What no type can say: bounds of numbers, and keys that contradict each other.
+
+use super::units::{Bytes, Rate};
+use super::{
+    KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload, unsupported,
+};
+use std::time::Duration;
+
+/// The most characters of a workload's name, which becomes part of a directory's.
+pub(super) const NAME_CHARS_MAX: usize = 64;
+
+/// A random value begins with its stamp: producer, sequence, intended time, check (METHOD §2.7).
+pub(super) const STAMP_BYTES: u64 = 24;
+
+/// Positions in a segment are signed 32-bit numbers in Kafka's indexes.
+const SEGMENT_BYTES_MAX: Bytes = Bytes::gib(2);
+
+/// Blocks of an O_DIRECT write are aligned to this.
+const BLOCK_BYTES: u64 = 4096;
+
+/// The shortest window that holds more than one interval of the time series.
+const MEASURE_MIN: Duration = Duration::from_millis(200);
+
+/// Something a workload must not ask for, and the keys that ask for it, the likeliest culprit first.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) keys: Vec<String>,
+    pub(super) message: String,
+}
+
+/// Everything that is wrong with a workload; empty = it can run.
+pub(super) fn problems(workload: &Workload) -> Vec<Problem> {
+    let mut problems = Problems(Vec::new());
+    unsupported::check(workload, &mut problems);
+    check_identity(workload, &mut problems);
+    check_counts(workload, &mut problems);
+    check_messages(workload, &mut problems);
+    check_sizes(workload, &mut problems);
+    check_load(workload, &mut problems);
+    check_engine(workload, &mut problems);
+    check_slo(workload, &mut problems);
+    problems.0
+}
+
+/// Collects problems.
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Refuses what `keys` ask for; the first of them that was written is where the message points.
+    pub(super) fn refuse(&mut self, keys: &[&str], message: impl Into<String>) {
+        let keys = keys.iter().map(|&key| key.to_owned()).collect();
+        self.0.push(Problem { keys, message: message.into() });
+    }
+}
+
+/// Whether a character may be part of a workload's name.
+pub(super) const fn may_be_in_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+fn check_identity(workload: &Workload, problems: &mut Problems) {
+    if workload.version != 1 {
+        let message = format!("version {} is not supported; this vnotch reads version 1", workload.version);
+        problems.refuse(&["version"], message);
+    }
+    let name = &workload.name;
+    let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(may_be_in_name)
+        && name.len() <= NAME_CHARS_MAX;
+    if !fits {
+        let allowed = format!(
+            "begin with a letter or digit and hold only those, `-`, `_` and `.`, {NAME_CHARS_MAX} at most"
+        );
+        problems.refuse(&["name"], format!("`{name}` names a directory, so it must {allowed}"));
+    }
+    let group = &workload.group;
+    let bare = group.replace("{system}", "s").replace("{topic}", "t").replace("{service}", "s");
+    if bare.is_empty() || !bare.chars().all(may_be_in_name) {
+        let message = format!(
+            "`{group}` may hold letters, digits, `-_.` and the places {{system}}, {{topic}}, {{service}}"
+        );
+        problems.refuse(&["group"], message);
+    }
+    if workload.subscriptions_per_topic > 1 && !group.contains("{service}") {
+        let message = "several groups a topic need `{service}` in `group`, or they would be one group";
+        problems.refuse(&["group", "subscriptions_per_topic"], message);
+    }
+}
+
+fn check_counts(workload: &Workload, problems: &mut Problems) {
+    let counts = [
+        ("topics", workload.topics),
+        ("partitions_per_topic", workload.partitions_per_topic),
+        ("producers_per_topic", workload.producers_per_topic),
+        ("trials", workload.trials),
+        ("batch.max_records", workload.batch.max_records),
+        ("engine.shards", workload.engine.shards),
+        ("engine.write_depth", workload.engine.write_depth),
+    ];
+    for (key, count) in counts {
+        if count == 0 {
+            problems.refuse(&[key], format!("`{key}` must be at least 1"));
+        }
+    }
+    if workload.subscriptions_per_topic == 0 {
+        return;
+    }
+    if workload.consumers_per_subscription == 0 {
+        let message = "`consumers_per_subscription` must be at least 1 (`subscriptions_per_topic: 0` runs without consumers)";
+        problems.refuse(&["consumers_per_subscription"], message);
+    }
+    if (1..workload.consumers_per_subscription).contains(&workload.partitions_per_topic) {
+        let message = format!(
+            "{} consumers cannot share {} partitions: a group has at most one consumer a partition",
+            workload.consumers_per_subscription, workload.partitions_per_topic
+        );
+        problems.refuse(&["consumers_per_subscription", "partitions_per_topic"], message);
+    }
+}
+
+fn check_messages(workload: &Workload, problems: &mut Problems) {
+    match &workload.message_size {
+        MessageSize::Fixed(_) => {}
+        MessageSize::Range(range) if range.min > range.max => {
+            let message = format!("`min` ({}) is larger than `max` ({})", range.min, range.max);
+            problems.refuse(&["message_size"], message);
+        }
+        MessageSize::Range(_) => {}
+        MessageSize::Weighted(list) if list.is_empty() => {
+            problems.refuse(&["message_size"], "a list of sizes needs at least one entry");
+        }
+        MessageSize::Weighted(list) => {
+            if list.iter().any(|entry| !entry.weight.is_finite() || entry.weight <= 0.0) {
+                problems.refuse(&["message_size"], "each `weight` must be a number above 0");
+            }
+        }
+    }
+    let smallest = workload.message_size.smallest().0;
+    let stamped =
+        matches!(workload.payload.source, PayloadSource::Random { .. }) && workload.verify != Verify::None;
+    if smallest == 0 {
+        problems.refuse(&["message_size"], "`message_size` must be at least 1B");
+    } else if stamped && smallest < STAMP_BYTES {
+        let message = format!(
+            "a record that can be verified needs at least {STAMP_BYTES}B, for its producer, sequence and time; \
+             smaller ones need `verify: none`"
+        );
+        problems.refuse(&["message_size"], message);
+    }
+    if let PayloadSource::Random { pool: 0, .. } = workload.payload.source {
+        problems.refuse(&["payload.pool"], "`payload.pool` must be at least 1");
+    }
+    if let KeyDistribution::Zipf(exponent) = workload.key_distribution
+        && !exponent.is_finite()
+    {
+        problems.refuse(&["key_distribution"], "the exponent must be a finite number");
+    }
+}
+
+fn check_sizes(workload: &Workload, problems: &mut Problems) {
+    let (batch, log) = (&workload.batch, &workload.log);
+    let largest = workload.largest_batch_of_one();
+    if largest > log.max_message_bytes {
+        let message = format!(
+            "a record of {} takes up to {}B in a batch of its own, more than `log.max_message_bytes` ({})",
+            workload.message_size.largest(),
+            largest.0,
+            log.max_message_bytes
+        );
+        problems.refuse(&["message_size", "log.max_message_bytes"], message);
+    }
+    if batch.max_bytes.0 == 0 {
+        problems.refuse(&["batch.max_bytes"], "`batch.max_bytes` must be at least 1B");
+    }
+    if batch.max_bytes > log.max_message_bytes {
+        let message = format!(
+            "batches of {} would be refused: `log.max_message_bytes` is {}",
+            batch.max_bytes, log.max_message_bytes
+        );
+        problems.refuse(&["batch.max_bytes", "log.max_message_bytes"], message);
+    }
+    if log.segment_bytes < log.max_message_bytes {
+        let message = format!(
+            "a segment ({}) must hold the largest batch (`log.max_message_bytes`, {})",
+            log.segment_bytes, log.max_message_bytes
+        );
+        problems.refuse(&["log.segment_bytes", "log.max_message_bytes"], message);
+    }
+    if log.segment_bytes > SEGMENT_BYTES_MAX {
+        let message = format!("a segment is at most {SEGMENT_BYTES_MAX}: its index holds 32-bit positions");
+        problems.refuse(&["log.segment_bytes"], message);
+    }
+    if log.index_interval_bytes.0 == 0 {
+        problems.refuse(&["log.index_interval_bytes"], "`log.index_interval_bytes` must be at least 1B");
+    }
+    if workload.phases.measure.0 < MEASURE_MIN {
+        problems.refuse(&["phases.measure"], "the measured window must be at least 200ms");
+    }
+    if let WarmMemory::Size(Bytes(0)) = workload.warm_memory {
+        problems.refuse(&["warm_memory"], "no memory to warm is `warm_memory: off`");
+    }
+}
+
+fn check_load(workload: &Workload, problems: &mut Problems) {
+    let load = &workload.load;
+    let needed = workload.batch.max_bytes.max(workload.largest_batch_of_one());
+    if load.in_flight_bytes < needed {
+        let message = format!(
+            "`load.in_flight_bytes` ({}) must have room for a batch ({})",
+            load.in_flight_bytes, needed
+        );
+        problems.refuse(&["load.in_flight_bytes", "batch.max_bytes", "message_size"], message);
+    }
+    match load.mode {
+        LoadMode::Closed { in_flight: 0 } => {
+            problems.refuse(&["load.in_flight"], "`load.in_flight` must be at least 1");
+        }
+        LoadMode::Open { rate: Rate::Absolute(0), .. } => {
+            problems.refuse(&["load.rate"], "a rate of 0 offers nothing; the least is 1/s");
+        }
+        LoadMode::Open { rate: Rate::Share(percent), .. } if percent <= 0.0 => {
+            problems.refuse(&["load.rate"], "a rate of 0% offers nothing");
+        }
+        LoadMode::Max | LoadMode::Closed { .. } | LoadMode::Open { .. } => {}
+    }
+}
+
+fn check_engine(workload: &Workload, problems: &mut Problems) {
+    let engine = &workload.engine;
+    let aligned =
+        [("engine.arena_bytes", engine.arena_bytes), ("engine.write_bytes_max", engine.write_bytes_max)];
+    for (key, size) in aligned {
+        if size.0 == 0 || !size.0.is_multiple_of(BLOCK_BYTES) {
+            problems.refuse(&[key], format!("`{key}` must be a multiple of 4KiB, not {size}"));
+        }
+    }
+    if engine.write_bytes_max > engine.arena_bytes {
+        let message = format!(
+            "a write of {} does not fit into the arena ({})",
+            engine.write_bytes_max, engine.arena_bytes
+        );
+        problems.refuse(&["engine.write_bytes_max", "engine.arena_bytes"], message);
+    }
+    if engine.fetch_pinned_bytes > engine.arena_bytes {
+        let message =
+            format!("readers cannot pin {} of an arena of {}", engine.fetch_pinned_bytes, engine.arena_bytes);
+        problems.refuse(&["engine.fetch_pinned_bytes", "engine.arena_bytes"], message);
+    }
+    let cores = &engine.cores;
+    if !cores.shards.is_empty() && cores.shards.len() as u64 != u64::from(engine.shards) {
+        let message = format!(
+            "`engine.cores.shards` names {} cores for {} shards; it needs one a shard",
+            cores.shards.len(),
+            engine.shards
+        );
+        problems.refuse(&["engine.cores.shards", "engine.shards"], message);
+    }
+    for (key, list) in [("engine.cores.shards", &cores.shards), ("engine.cores.load", &cores.load)] {
+        if let Some(core) =
+            list.iter().enumerate().find_map(|(i, core)| list[..i].contains(core).then_some(core))
+        {
+            problems.refuse(&[key], format!("core {core} is named twice"));
+        }
+    }
+}
+
+fn check_slo(workload: &Workload, problems: &mut Problems) {
+    let slo = &workload.slo;
+    let is_open = matches!(workload.load.mode, LoadMode::Open { .. });
+    for bound in &slo.latencies {
+        let path = format!("slo.{}", bound.key);
+        if bound.histogram.needs_open_load() && !is_open {
+            let message = format!(
+                "`{}` is measured from intended times, which only `load: {{mode: open, rate: …}}` has",
+                bound.key
+            );
+            problems.refuse(&[&path], message);
+        }
+        if bound.histogram == super::Histogram::EndToEnd && workload.subscriptions_per_topic == 0 {
+            let message = format!("`{}` needs consumers, and `subscriptions_per_topic` is 0", bound.key);
+            problems.refuse(&[&path, "subscriptions_per_topic"], message);
+        }
+        if bound.limit.0.is_zero() {
+            problems.refuse(&[&path], format!("`{}` must be above 0", bound.key));
+        }
+    }
+    if slo.min_achieved.is_some() && !is_open {
+        let message =
+            "`min_achieved` compares with an offered rate, which only `load: {mode: open, rate: …}` has";
+        problems.refuse(&["slo.min_achieved"], message);
+    }
+}
