@@ -1,1 +1,17 @@
-//! A result on disk: its schema and its directory.
+//! A result: its schema (docs/result.schema.json is generated from it).
+//!
+//! `schema` is the whole result and its points, `trial` what one trial came to, `verdict` how far it can be trusted,
+//! `series` what happened over time. Plain values; how they came about is docs/methodology.md's.
+
+pub mod schema;
+pub mod series;
+pub mod trial;
+pub mod verdict;
+
+pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION};
+pub use series::{Event, SeriesRow};
+pub use trial::{
+    Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, Granularity, IntegrityFigures, LatencyFigures,
+    LatencySet, OfCeiling, Offered, Resources, ShardFigures, Trial, WriteShape, Writes,
+};
+pub use verdict::{Verdict, VerdictFlag, VerdictStatus};

@@ -71,7 +71,7 @@ pub struct Pass {
 }
 
 /// The kind of a pass, as results name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PassKind {
     /// As fast as acks allow.

@@ -44,7 +44,7 @@ impl Default for EngineSettings {
 }
 
 /// How segments are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Io {
     /// `O_DIRECT`, past the page cache.
@@ -54,7 +54,7 @@ pub enum Io {
 }
 
 /// How a shard waits for completions while I/O is in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Poll {
     /// Polls for a bounded time, then parks.

@@ -1,0 +1,192 @@
+//! How far a measurement can be trusted, and why.
+
+use crate::exit::ExitStatus;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A status, what else a reader should know, and the reasons for both in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// The worst that holds.
+    pub status: VerdictStatus,
+    /// What limits the figures' meaning.
+    pub flags: BTreeSet<VerdictFlag>,
+    /// One sentence for each, with figures.
+    pub reasons: Vec<String>,
+}
+
+/// From best to worst: the worst that holds is the greatest.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictStatus {
+    /// The figures mean what they say.
+    #[default]
+    Valid,
+    /// An SLO does not hold.
+    SloMissed,
+    /// Something in `require` did not hold when the measured window opened.
+    RequirementMissed,
+    /// The instrument, not the target, set the figures.
+    Invalid,
+    /// Ctrl-C or a termination signal ended it early.
+    Interrupted,
+    /// The target failed.
+    Errors,
+    /// Records were lost, repeated, reordered or corrupted.
+    IntegrityFailed,
+}
+
+/// What limits the figures' meaning without voiding them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictFlag {
+    /// The device's own ceiling varied widely between slices.
+    NoisyDisk,
+    /// CPU time was stolen, or others were busy.
+    NoisyCpu,
+    /// The figures were still drifting.
+    NotSteady,
+    /// The load generator was late or saturated.
+    GeneratorLimited,
+    /// The target pushed back: a finding, not a fault.
+    TargetSaturated,
+    /// The window is too short for the percentiles asked for.
+    Short,
+}
+
+impl Verdict {
+    /// Lowers the status to `status` if that is worse, for this reason.
+    pub fn lower(&mut self, status: VerdictStatus, reason: impl Into<String>) {
+        self.status = self.status.max(status);
+        self.reason(reason.into());
+    }
+
+    /// Raises a flag, for this reason.
+    pub fn flag(&mut self, flag: VerdictFlag, reason: impl Into<String>) {
+        self.flags.insert(flag);
+        self.reason(reason.into());
+    }
+
+    /// The verdict over both: the worse status, every flag, every reason once.
+    pub fn absorb(&mut self, other: &Self) {
+        self.status = self.status.max(other.status);
+        self.flags.extend(&other.flags);
+        for reason in &other.reasons {
+            self.reason(reason.clone());
+        }
+    }
+
+    fn reason(&mut self, reason: String) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+}
+
+impl VerdictStatus {
+    /// Its name in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::SloMissed => "slo_missed",
+            Self::RequirementMissed => "requirement_missed",
+            Self::Invalid => "invalid",
+            Self::Interrupted => "interrupted",
+            Self::Errors => "errors",
+            Self::IntegrityFailed => "integrity_failed",
+        }
+    }
+
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::SloMissed => "SLO missed",
+            Self::RequirementMissed => "requirement missed",
+            Self::Invalid => "INVALID",
+            Self::Interrupted => "interrupted",
+            Self::Errors => "ERRORS",
+            Self::IntegrityFailed => "INTEGRITY FAILED",
+        }
+    }
+
+    /// How a run with this verdict ends.
+    pub const fn exit_status(self) -> ExitStatus {
+        match self {
+            Self::Valid => ExitStatus::Ok,
+            Self::SloMissed | Self::RequirementMissed => ExitStatus::SloMissed,
+            Self::Invalid => ExitStatus::Invalid,
+            Self::Interrupted => ExitStatus::Interrupted,
+            Self::Errors => ExitStatus::Runtime,
+            Self::IntegrityFailed => ExitStatus::Integrity,
+        }
+    }
+}
+
+impl VerdictFlag {
+    /// Its name in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoisyDisk => "noisy_disk",
+            Self::NoisyCpu => "noisy_cpu",
+            Self::NotSteady => "not_steady",
+            Self::GeneratorLimited => "generator_limited",
+            Self::TargetSaturated => "target_saturated",
+            Self::Short => "short",
+        }
+    }
+
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NoisyDisk => "noisy disk",
+            Self::NoisyCpu => "noisy CPU",
+            Self::NotSteady => "not steady",
+            Self::GeneratorLimited => "limited by the generator",
+            Self::TargetSaturated => "target saturated",
+            Self::Short => "short",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// The status in words, then the flags: `valid (noisy disk, short)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.status.words())?;
+        let flags: Vec<_> = self.flags.iter().map(|flag| flag.words()).collect();
+        if flags.is_empty() { Ok(()) } else { write!(f, " ({})", flags.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_that_holds_wins_and_nothing_is_said_twice() {
+        let mut whole = Verdict::default();
+        let mut part = Verdict::default();
+        part.lower(VerdictStatus::SloMissed, "response p99 12 ms > 10 ms");
+        part.flag(VerdictFlag::Short, "5 s");
+        whole.lower(VerdictStatus::Invalid, "late");
+        whole.absorb(&part);
+        whole.absorb(&part);
+        assert_eq!(whole.status, VerdictStatus::Invalid);
+        assert_eq!(whole.reasons, ["late", "response p99 12 ms > 10 ms", "5 s"]);
+        assert_eq!(whole.to_string(), "INVALID (short)");
+    }
+
+    #[test]
+    fn names_are_those_of_the_result() {
+        for status in [VerdictStatus::Valid, VerdictStatus::SloMissed, VerdictStatus::IntegrityFailed] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.name());
+        }
+        for flag in [VerdictFlag::NoisyDisk, VerdictFlag::NotSteady, VerdictFlag::GeneratorLimited] {
+            assert_eq!(serde_json::to_value(flag).unwrap(), flag.name());
+        }
+    }
+}
