@@ -1,6 +1,19 @@
 //! Phases (warm-up, measure, drain), pacing, producers and consumers: what drives a target.
 
+pub mod ack_log;
 pub mod clock;
+pub mod consumers;
+pub mod integrity;
+pub mod load_thread;
 pub mod pacing;
+pub mod partitioner;
+pub mod plan;
+pub mod pool;
+pub mod producers;
+pub mod shared;
+pub mod stamp;
+#[cfg(test)]
+mod tests;
 pub mod timeline;
+mod turn;
 pub mod wake;

@@ -73,6 +73,17 @@ pub struct Delay {
     pub blocked_ns: u64,
 }
 
+impl Delay {
+    /// The longer of each share.
+    #[must_use]
+    pub fn longer_of_each(self, other: Self) -> Self {
+        Self {
+            pacing_lag_ns: self.pacing_lag_ns.max(other.pacing_lag_ns),
+            blocked_ns: self.blocked_ns.max(other.blocked_ns),
+        }
+    }
+}
+
 impl Blockage {
     /// The target refused a record at `now_ns`.
     pub fn refuse(&mut self, now_ns: u64) {
@@ -92,9 +103,9 @@ impl Blockage {
         self.since_ns = None;
     }
 
-    /// Whether the target refused and has not been tried since.
-    pub fn is_refused(&self) -> bool {
-        self.refused
+    /// How long the record that was refused first has waited, up to when the target accepted again.
+    pub fn waited_ns(&self) -> u64 {
+        self.since_ns.map_or(0, |since_ns| self.until_ns.saturating_sub(since_ns))
     }
 
     /// Splits the time between `due_ns` and `accepted_ns`: what fell into the blockage is the target's, the rest the

@@ -56,26 +56,37 @@ impl Timeline {
         (self.window_start_ns..self.window_end_ns()).contains(&ns)
     }
 
-    /// The interval `ns` is in, counted from the window's start: negative in the warm-up.
+    /// How many intervals the window has; the last one may be shorter than the others.
+    pub fn window_intervals(&self) -> i64 {
+        i64_of(self.window_ns().div_ceil(self.interval_ns))
+    }
+
+    /// The interval `ns` is in, counted from the window's start: negative in the warm-up, from
+    /// [`Self::window_intervals`] on in the drain. None lies across an edge of the window.
     pub fn interval_of(&self, ns: u64) -> i64 {
-        let of = |ns: u64| i64::try_from(ns / self.interval_ns).unwrap_or(i64::MAX);
-        if ns >= self.window_start_ns {
-            of(ns - self.window_start_ns)
-        } else {
+        let window_end_ns = self.window_end_ns();
+        if ns < self.window_start_ns {
             // The last warm-up interval ends where the window starts, and is number -1.
-            -1 - of(self.window_start_ns - ns - 1)
+            -1 - i64_of((self.window_start_ns - ns - 1) / self.interval_ns)
+        } else if ns < window_end_ns {
+            i64_of((ns - self.window_start_ns) / self.interval_ns)
+        } else {
+            self.window_intervals() + i64_of((ns - window_end_ns) / self.interval_ns)
         }
     }
 
     /// When the interval after the one that holds `ns` begins.
     pub fn next_interval_ns(&self, ns: u64) -> u64 {
-        let into = if ns >= self.window_start_ns {
-            (ns - self.window_start_ns) % self.interval_ns
-        } else {
+        let window_end_ns = self.window_end_ns();
+        if ns < self.window_start_ns {
             // Counted backwards from the window's start, as the numbers are.
-            self.interval_ns - 1 - (self.window_start_ns - ns - 1) % self.interval_ns
-        };
-        ns + (self.interval_ns - into)
+            ns + (self.window_start_ns - ns - 1) % self.interval_ns + 1
+        } else if ns < window_end_ns {
+            let left = self.interval_ns - (ns - self.window_start_ns) % self.interval_ns;
+            (ns + left).min(window_end_ns)
+        } else {
+            ns + self.interval_ns - (ns - window_end_ns) % self.interval_ns
+        }
     }
 
     /// Ends the window now (it is empty if it had not opened) and gives the drain `drain` at most.
@@ -87,6 +98,10 @@ impl Timeline {
     }
 }
 
+fn i64_of(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +109,7 @@ mod tests {
 
     fn timeline(warmup_ns: u64, interval_ns: u64) -> Timeline {
         let ns = Duration::from_nanos;
-        Timeline::new(ns(warmup_ns), ns(1_000_000), ns(1000), ns(interval_ns))
+        Timeline::new(ns(warmup_ns), ns(4000), ns(1000), ns(interval_ns))
     }
 
     proptest! {
@@ -106,6 +121,8 @@ mod tests {
             prop_assert_eq!(timeline.interval_of(next), timeline.interval_of(at) + 1);
             prop_assert_eq!(timeline.interval_of(next - 1), timeline.interval_of(at));
             prop_assert_eq!(timeline.interval_of(at) >= 0, at >= warmup);
+            let in_window = (0..timeline.window_intervals()).contains(&timeline.interval_of(at));
+            prop_assert_eq!(in_window, timeline.in_window(at));
         }
     }
 

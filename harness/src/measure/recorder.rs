@@ -4,8 +4,11 @@
 //! an overflow. A load thread records into one interval at a time and hands full intervals over whole; it never computes
 //! a percentile and never waits.
 
+use crate::drive::timeline::Timeline;
 use crossbeam::channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
+use std::sync::Arc;
 
 /// The largest latency a histogram holds: one hour.
 pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
@@ -146,6 +149,10 @@ pub struct Interval {
     pub consumed_bytes: u64,
     /// Records whose batch failed.
     pub failed_records: u64,
+    /// Time the load threads had nothing to do, ns: asleep, or spinning for lack of anything due.
+    pub idle_ns: u64,
+    /// CPU time of the load threads, ns.
+    pub cpu_ns: u64,
 }
 
 impl Interval {
@@ -158,6 +165,8 @@ impl Interval {
             &mut self.consumed_records,
             &mut self.consumed_bytes,
             &mut self.failed_records,
+            &mut self.idle_ns,
+            &mut self.cpu_ns,
         ] {
             *count = 0;
         }
@@ -171,35 +180,63 @@ impl Interval {
         self.consumed_records += other.consumed_records;
         self.consumed_bytes += other.consumed_bytes;
         self.failed_records += other.failed_records;
+        self.idle_ns += other.idle_ns;
+        self.cpu_ns += other.cpu_ns;
     }
 }
 
 /// One load thread's recorder: the interval under way, and where finished ones go.
 #[derive(Debug)]
 pub struct Recorder {
+    timeline: Arc<Timeline>,
     interval: Box<Interval>,
+    interval_end_ns: u64,
+    cpu_start_ns: u64,
     distinct: Histograms,
-    finished: Sender<Box<Interval>>,
-    spare: Receiver<Box<Interval>>,
+    channel: Channel,
+}
+
+/// How a recorder hands intervals over.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Where finished intervals go.
+    pub finished: Sender<Box<Interval>>,
+    /// Where used ones may come back, to save the memory's first touch.
+    pub spare: Receiver<Box<Interval>>,
 }
 
 impl Recorder {
-    /// Begins in interval `index`. Finished intervals go to `finished`; used ones may come back through `spare`.
-    pub fn new(index: i64, finished: Sender<Box<Interval>>, spare: Receiver<Box<Interval>>) -> Self {
-        let interval = Box::new(Interval { index, ..Interval::default() });
-        Self { interval, distinct: Histograms::default(), finished, spare }
+    /// Begins in the interval that holds `now_ns`.
+    pub fn new(timeline: Arc<Timeline>, now_ns: u64, channel: Channel) -> Self {
+        let interval = Box::new(Interval { index: timeline.interval_of(now_ns), ..Interval::default() });
+        let interval_end_ns = timeline.next_interval_ns(now_ns);
+        let distinct = Histograms::default();
+        Self { timeline, interval, interval_end_ns, cpu_start_ns: thread_cpu_ns(), distinct, channel }
     }
 
-    /// Moves on to interval `index`, handing the one under way over if it is an earlier one.
-    pub fn enter(&mut self, index: i64) {
-        if index == self.interval.index {
-            return;
+    /// When the interval under way ends.
+    pub fn interval_end_ns(&self) -> u64 {
+        self.interval_end_ns
+    }
+
+    /// What is recorded from here on happened at `now_ns`: hands the interval under way over if it has ended.
+    pub fn at(&mut self, now_ns: u64) {
+        if now_ns >= self.interval_end_ns {
+            self.enter(now_ns);
         }
-        let mut next = self.spare.try_recv().unwrap_or_default();
-        next.clear(index);
-        let full = std::mem::replace(&mut self.interval, next);
+    }
+
+    #[cold]
+    fn enter(&mut self, now_ns: u64) {
+        let mut next = self.channel.spare.try_recv().unwrap_or_default();
+        next.clear(self.timeline.interval_of(now_ns));
+        self.interval_end_ns = self.timeline.next_interval_ns(now_ns);
+        let mut full = std::mem::replace(&mut self.interval, next);
+        let cpu_ns = thread_cpu_ns();
+        full.cpu_ns = cpu_ns.saturating_sub(self.cpu_start_ns);
+        self.cpu_start_ns = cpu_ns;
         // The receiver outlives the load threads unless the run is being torn down; then nobody wants the interval.
-        let _ = self.finished.send(full);
+        let _ = self.channel.finished.send(full);
     }
 
     /// Records `count` values of `ns`.
@@ -229,11 +266,22 @@ impl Recorder {
         self.interval.failed_records += records;
     }
 
+    /// Counts time with nothing to do.
+    pub fn idle(&mut self, ns: u64) {
+        self.interval.idle_ns += ns;
+    }
+
     /// Hands the last interval over; what is left are the distinct observations.
-    pub fn finish(self) -> Histograms {
-        let _ = self.finished.send(self.interval);
+    pub fn finish(mut self) -> Histograms {
+        self.enter(self.interval_end_ns);
         self.distinct
     }
+}
+
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let part = |part: i64| u64::try_from(part).unwrap_or(0);
+    part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
 }
 
 #[cfg(test)]
@@ -241,6 +289,7 @@ mod tests {
     use super::*;
     use crossbeam::channel::unbounded;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     proptest! {
         #[test]
@@ -295,18 +344,23 @@ mod tests {
     fn an_interval_is_handed_over_once_and_the_next_begins_empty() {
         let (finished, intervals) = unbounded();
         let (give_back, spare) = unbounded();
-        let mut recorder = Recorder::new(-1, finished, spare);
+        let ns = Duration::from_nanos;
+        let timeline = Arc::new(Timeline::new(ns(10), ns(100), ns(10), ns(10)));
+        let mut recorder = Recorder::new(timeline, 0, Channel { finished, spare });
         recorder.acked(3, 300);
         recorder.latency(Measure::Service, 7, 3);
-        recorder.enter(-1);
-        recorder.enter(0);
+        recorder.at(9);
+        recorder.at(10);
         let first = intervals.try_recv().unwrap();
         assert_eq!((first.index, first.acked_records, first.acked_bytes), (-1, 3, 300));
         assert_eq!(first.latency.of(Measure::Service).len(), 3);
         give_back.send(first).unwrap();
-        recorder.enter(1);
+        recorder.at(35);
         recorder.finish();
-        let rest: Vec<_> = intervals.try_iter().map(|i| (i.index, i.acked_records)).collect();
-        assert_eq!(rest, [(0, 0), (1, 0)]);
+        let rest: Vec<_> = intervals
+            .try_iter()
+            .map(|i| (i.index, i.acked_records, i.latency.of(Measure::Service).len()))
+            .collect();
+        assert_eq!(rest, [(0, 0, 0), (2, 0, 0)], "an interval in which nothing was looked at is left out");
     }
 }

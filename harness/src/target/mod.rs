@@ -4,6 +4,8 @@
 //! and wakes it once it has. Nothing here measures: times are taken by whoever drives.
 
 pub mod device;
+#[cfg(test)]
+pub(crate) mod fake;
 
 use std::task::{Context, Poll};
 use std::time::Instant;

@@ -1,0 +1,216 @@
+//! One thread a load core: it runs all logical producers and consumers of that core, and sleeps when none has work.
+//!
+//! It never waits for the target and never computes: what it cannot do now it is woken for.
+
+use super::ack_log::AckLog;
+use super::clock::Clock;
+use super::consumers::{Consumer, ConsumerOutcome, ConsumerPlan};
+use super::pool::Pool;
+use super::producers::{Producer, ProducerOutcome, ProducerPlan};
+use super::shared::Shared;
+use super::timeline::Timeline;
+use super::turn::Turn;
+use super::wake::ReadySet;
+use crate::measure::recorder::{Channel, Histograms, Recorder};
+use std::sync::Arc;
+use std::thread::Thread;
+use std::time::Duration;
+
+/// In the drain a thread looks this often whether the others are done.
+const DRAIN_LOOK_NS: u64 = 2_000_000;
+/// A thread on a core of its own spins for what is due sooner than this; a sleep costs about as much.
+const SPIN_NS_MAX: u64 = 100_000;
+
+/// What a load thread does while nothing is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Sleep until the next record is due or a client wakes it.
+    Sleep,
+    /// Spin through short waits: only on a core that nothing else needs.
+    Spin,
+}
+
+/// What a load thread is made of. Built anywhere, run on its own thread.
+pub struct LoadPlan<C> {
+    /// The trial's clock.
+    pub clock: C,
+    /// Wall time when that clock read 0, ms since the Unix epoch.
+    pub wall_start_ms: i64,
+    /// The trial's phases.
+    pub timeline: Arc<Timeline>,
+    /// What the trial's threads tell each other.
+    pub shared: Arc<Shared>,
+    /// Where its intervals go.
+    pub channel: Channel,
+    /// The values it sends.
+    pub pool: Pool,
+    /// Its producers.
+    pub producers: Vec<ProducerPlan>,
+    /// Its consumers.
+    pub consumers: Vec<ConsumerPlan>,
+    /// Where acked batches are noted.
+    pub ack_log: Option<AckLog>,
+    /// What it does while nothing is due.
+    pub idle: Idle,
+}
+
+/// A load thread at work.
+pub struct LoadThread<C> {
+    clock: C,
+    wall_start_ms: i64,
+    timeline: Arc<Timeline>,
+    shared: Arc<Shared>,
+    recorder: Recorder,
+    pool: Pool,
+    producers: Vec<Producer>,
+    consumers: Vec<Consumer>,
+    /// Producers first, then consumers.
+    ready: ReadySet,
+    ack_log: Option<AckLog>,
+    idle: Idle,
+}
+
+/// What a thread does after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// There is more to do at once.
+    Again,
+    /// Nothing before this time, unless a client wakes it.
+    Until(u64),
+    /// Its work is done, or the drain is over.
+    Finished,
+}
+
+/// What became of a load thread's work.
+#[derive(Debug)]
+pub struct LoadOutcome {
+    /// Its producers.
+    pub producers: Vec<ProducerOutcome>,
+    /// Its consumers.
+    pub consumers: Vec<ConsumerOutcome>,
+    /// Each ack, hand-over and fetch once.
+    pub distinct: Histograms,
+    /// When it ended, on the trial's clock.
+    pub ended_ns: u64,
+    /// What stopped it early.
+    pub error: Option<anyhow::Error>,
+}
+
+impl<C: Clock> LoadThread<C> {
+    /// Takes up the plan; `thread` is the one that will call [`Self::run`] and is woken by its clients.
+    pub fn new(plan: LoadPlan<C>, thread: &Thread) -> Self {
+        let recorder = Recorder::new(Arc::clone(&plan.timeline), plan.clock.now_ns(), plan.channel);
+        let producers: Vec<_> = plan.producers.into_iter().map(|p| Producer::new(p, &plan.pool)).collect();
+        let consumers: Vec<_> = plan.consumers.into_iter().map(Consumer::new).collect();
+        Self {
+            ready: ReadySet::new(producers.len() + consumers.len(), thread),
+            clock: plan.clock,
+            wall_start_ms: plan.wall_start_ms,
+            timeline: plan.timeline,
+            shared: plan.shared,
+            recorder,
+            pool: plan.pool,
+            producers,
+            consumers,
+            ack_log: plan.ack_log,
+            idle: plan.idle,
+        }
+    }
+
+    /// Works until the trial is over.
+    pub fn run(mut self) -> LoadOutcome {
+        let error = loop {
+            match self.turn() {
+                Ok(Next::Again) => {}
+                Ok(Next::Until(ns)) => self.wait_until(ns),
+                Ok(Next::Finished) => break None,
+                Err(error) => {
+                    self.shared.give_up();
+                    break Some(error);
+                }
+            }
+        };
+        self.finish(error)
+    }
+
+    /// Gives everyone who is ready or due their turn: consumers first, so that reading never falls behind for lack of
+    /// turns.
+    ///
+    /// # Errors
+    /// The target failed; the trial is over.
+    pub fn turn(&mut self) -> anyhow::Result<Next> {
+        let mut turn = Turn {
+            clock: &self.clock,
+            timeline: &self.timeline,
+            shared: &self.shared,
+            recorder: &mut self.recorder,
+            pool: &mut self.pool,
+            ack_log: self.ack_log.as_mut(),
+            wall_start_ms: self.wall_start_ms,
+        };
+        let mut again = false;
+        for (client, consumer) in (self.producers.len()..).zip(&mut self.consumers) {
+            if self.ready.take(client) && consumer.poll(&mut turn, self.ready.waker(client))? {
+                self.ready.put_back(client);
+                again = true;
+            }
+        }
+        for (client, producer) in self.producers.iter_mut().enumerate() {
+            if self.ready.take(client) {
+                producer.poll_acks(&mut turn, self.ready.waker(client))?;
+            }
+        }
+        let now_ns = turn.now();
+        for producer in &mut self.producers {
+            if producer.is_due(&self.timeline, now_ns) {
+                again |= producer.hand_over(&mut turn)?;
+            }
+            producer.settle(&self.timeline, &self.shared, now_ns);
+        }
+        Ok(if again { Next::Again } else { self.next(now_ns) })
+    }
+
+    fn next(&mut self, now_ns: u64) -> Next {
+        let is_drain = now_ns >= self.timeline.window_end_ns();
+        if is_drain {
+            self.consumers.iter_mut().for_each(|consumer| consumer.settle(&self.shared));
+            let is_done =
+                self.producers.iter().all(Producer::is_done) && self.consumers.iter().all(Consumer::is_done);
+            if is_done || now_ns >= self.timeline.drain_end_ns() {
+                return Next::Finished;
+            }
+        }
+        if self.shared.is_given_up() {
+            return Next::Finished;
+        }
+        let look_ns = if is_drain { now_ns + DRAIN_LOOK_NS } else { self.recorder.interval_end_ns() };
+        // What is past needs an ack, not time: a producer that has sent everything is due at the window's end.
+        let dues = self.producers.iter().map(|producer| producer.next_due_ns(&self.timeline));
+        let due_ns = dues.filter(|due_ns| !is_drain || *due_ns > now_ns).min().unwrap_or(u64::MAX);
+        Next::Until(due_ns.min(look_ns))
+    }
+
+    fn wait_until(&mut self, until_ns: u64) {
+        let start_ns = self.clock.now_ns();
+        let wait_ns = until_ns.saturating_sub(start_ns);
+        if self.idle == Idle::Spin && wait_ns <= SPIN_NS_MAX {
+            while !self.ready.any() && self.clock.now_ns() < until_ns {
+                std::hint::spin_loop();
+            }
+        } else if wait_ns > 0 && !self.ready.any() {
+            std::thread::park_timeout(Duration::from_nanos(wait_ns));
+        }
+        self.recorder.idle(self.clock.now_ns().saturating_sub(start_ns));
+    }
+
+    /// Ends the thread's work and hands over what it knows.
+    pub fn finish(mut self, error: Option<anyhow::Error>) -> LoadOutcome {
+        let ended_ns = self.clock.now_ns();
+        self.recorder.at(ended_ns);
+        let recorder = &mut self.recorder;
+        let producers =
+            self.producers.into_iter().map(|p| p.finish(&self.timeline, recorder, ended_ns)).collect();
+        let consumers = self.consumers.into_iter().map(Consumer::finish).collect();
+        LoadOutcome { producers, consumers, distinct: self.recorder.finish(), ended_ns, error }
+    }
+}

@@ -1,0 +1,202 @@
+//! Which partition a record goes to. Decided here and not by the target's client, because each record carries its number
+//! within its partition, and so that every target gets the same load.
+
+use crate::num;
+use crate::workload::KeyDistribution;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use std::sync::Arc;
+use vnotch_engine::record::murmur2;
+
+/// Number of different keys, as in OpenMessaging Benchmark.
+const KEYS: u32 = 10_000;
+
+/// The keys of a run and where each one goes.
+#[derive(Debug)]
+pub struct Keys {
+    partition_of: Vec<u32>,
+    /// Chance of this key or one before it; empty where all keys are as likely.
+    cumulative: Vec<f64>,
+}
+
+impl Keys {
+    /// Keys that spread over `partitions` as Kafka's default partitioner spreads them.
+    pub fn new(distribution: KeyDistribution, partitions: u32) -> Self {
+        let partition_of = (0..KEYS)
+            .map(|key| (murmur2(&key_bytes(key)).cast_unsigned() & 0x7FFF_FFFF) % partitions)
+            .collect();
+        let cumulative = match distribution {
+            KeyDistribution::Zipf(exponent) => {
+                let mut sum = 0.0;
+                let chances = (1..=KEYS).map(|rank| f64::from(rank).powf(-exponent));
+                chances
+                    .map(|chance| {
+                        sum += chance;
+                        sum
+                    })
+                    .collect()
+            }
+            KeyDistribution::None | KeyDistribution::RoundRobin | KeyDistribution::Uniform => Vec::new(),
+        };
+        Self { partition_of, cumulative }
+    }
+
+    fn draw(&self, rng: &mut SmallRng) -> u32 {
+        let Some(total) = self.cumulative.last() else { return rng.random_range(0..KEYS) };
+        let point = rng.random::<f64>() * total;
+        let rank = self.cumulative.partition_point(|sum| *sum <= point);
+        u32::try_from(rank).map_or(KEYS - 1, |rank| rank.min(KEYS - 1))
+    }
+}
+
+fn key_bytes(key: u32) -> [u8; 8] {
+    u64::from(key).to_be_bytes()
+}
+
+/// One producer's choice of partitions.
+#[derive(Debug)]
+pub struct Partitioner {
+    partitions: u32,
+    next: u32,
+    choice: Choice,
+}
+
+#[derive(Debug)]
+enum Choice {
+    /// Stay until the batch is closed.
+    Sticky,
+    RoundRobin,
+    Keyed {
+        keys: Arc<Keys>,
+        rng: SmallRng,
+        drawn: Option<u32>,
+    },
+}
+
+/// Where a record goes, and its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Destination {
+    /// The partition.
+    pub partition: u32,
+    /// The key's bytes.
+    pub key: Option<[u8; 8]>,
+}
+
+impl Partitioner {
+    /// `producer` begins at a partition of its own, so that producers do not march in step.
+    pub fn new(
+        distribution: KeyDistribution,
+        keys: &Arc<Keys>,
+        partitions: u32,
+        producer: u32,
+        seed: u64,
+    ) -> Self {
+        let choice = match distribution {
+            KeyDistribution::None => Choice::Sticky,
+            KeyDistribution::RoundRobin => Choice::RoundRobin,
+            KeyDistribution::Uniform | KeyDistribution::Zipf(_) => Choice::Keyed {
+                keys: Arc::clone(keys),
+                rng: SmallRng::seed_from_u64(
+                    seed ^ (u64::from(producer) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+                ),
+                drawn: None,
+            },
+        };
+        Self { partitions, next: producer % partitions, choice }
+    }
+
+    /// Where the next record goes; the same until [`Self::sent`], so that a refused record is offered again as it was.
+    pub fn destination(&mut self) -> Destination {
+        match &mut self.choice {
+            Choice::Sticky | Choice::RoundRobin => Destination { partition: self.next, key: None },
+            Choice::Keyed { keys, rng, drawn } => {
+                let key = *drawn.get_or_insert_with(|| keys.draw(rng));
+                Destination { partition: keys.partition_of[num::index(key)], key: Some(key_bytes(key)) }
+            }
+        }
+    }
+
+    /// The record for [`Self::destination`] is on its way.
+    pub fn sent(&mut self) {
+        match &mut self.choice {
+            Choice::Sticky => {}
+            Choice::RoundRobin => self.turn(),
+            Choice::Keyed { drawn, .. } => *drawn = None,
+        }
+    }
+
+    /// Whether records go to one partition until the batch is closed.
+    pub fn is_sticky(&self) -> bool {
+        matches!(self.choice, Choice::Sticky)
+    }
+
+    /// Bytes of each record's key.
+    pub fn key_bytes(&self) -> u64 {
+        if matches!(self.choice, Choice::Keyed { .. }) { 8 } else { 0 }
+    }
+
+    /// The batch under way is closed: without keys, the next one goes elsewhere.
+    pub fn batch_closed(&mut self) {
+        if self.is_sticky() {
+            self.turn();
+        }
+    }
+
+    /// How many batches can be open at once.
+    pub fn open_batches_max(&self) -> u32 {
+        if self.is_sticky() { 1 } else { self.partitions }
+    }
+
+    fn turn(&mut self) {
+        self.next = if self.next + 1 == self.partitions { 0 } else { self.next + 1 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partitions_of(distribution: KeyDistribution, count: usize) -> Vec<u32> {
+        let keys = Arc::new(Keys::new(distribution, 4));
+        let mut partitioner = Partitioner::new(distribution, &keys, 4, 1, 42);
+        let send = |_| {
+            let partition = partitioner.destination().partition;
+            assert_eq!(partitioner.destination().partition, partition, "a refused record stays where it was");
+            partitioner.sent();
+            partition
+        };
+        (0..count).map(send).collect()
+    }
+
+    #[test]
+    fn sticky_stays_until_the_batch_is_closed() {
+        let keys = Arc::new(Keys::new(KeyDistribution::None, 4));
+        let mut partitioner = Partitioner::new(KeyDistribution::None, &keys, 4, 3, 42);
+        assert_eq!([partitioner.destination().partition, partitioner.destination().partition], [3, 3]);
+        partitioner.batch_closed();
+        assert_eq!(partitioner.destination().partition, 0);
+    }
+
+    #[test]
+    fn round_robin_takes_every_partition_in_turn() {
+        assert_eq!(partitions_of(KeyDistribution::RoundRobin, 5), [1, 2, 3, 0, 1]);
+    }
+
+    #[test]
+    fn uniform_keys_reach_every_partition_about_equally() {
+        let seen = partitions_of(KeyDistribution::Uniform, 4000);
+        for partition in 0..4 {
+            let share = seen.iter().filter(|p| **p == partition).count();
+            assert!((850..1150).contains(&share), "{share}");
+        }
+    }
+
+    #[test]
+    fn the_first_zipf_key_is_the_most_frequent() {
+        let keys = Keys::new(KeyDistribution::Zipf(1.1), 4);
+        let mut rng = SmallRng::seed_from_u64(1);
+        let drawn: Vec<u32> = (0..10_000).map(|_| keys.draw(&mut rng)).collect();
+        let count_of = |key| drawn.iter().filter(|k| **k == key).count();
+        assert!(count_of(0) > count_of(1) && count_of(1) > count_of(10));
+    }
+}

@@ -1,0 +1,191 @@
+//! From a workload to load threads: who produces and consumes what, at what pace, on which thread.
+
+use super::ack_log::AckLog;
+use super::clock::Clock;
+use super::consumers::ConsumerPlan;
+use super::load_thread::{Idle, LoadPlan};
+use super::pacing::Schedule;
+use super::partitioner::{Keys, Partitioner};
+use super::pool::Pool;
+use super::producers::{BatchLimits, Granularity, Pacing, ProducerPlan};
+use super::shared::Shared;
+use super::timeline::Timeline;
+use crate::exit::UsageError;
+use crate::measure::recorder::Channel;
+use crate::num;
+use crate::target::{ConsumerSpec, ProducerSpec, Target};
+use crate::workload::{Arrival, Load, LoadMode, Profile, Rate, Workload};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Above this many records a second an open load keeps the oldest intended time of a hand-over for all of its records.
+const RECORD_GRANULARITY_RATE_MAX: u64 = 1_000_000;
+/// Most bytes one fetch returns.
+const FETCH_BYTES_MAX: u64 = 1 << 20;
+
+/// What the load threads of one trial are made from.
+pub struct TrialLoad<'a, C> {
+    /// The workload.
+    pub workload: &'a Workload,
+    /// The load of this pass, its rate resolved.
+    pub load: Load,
+    /// The values.
+    pub pool: &'a Pool,
+    /// The target, with the trial's topics in it.
+    pub target: &'a dyn Target,
+    /// How many load threads.
+    pub threads: usize,
+    /// What they do while nothing is due.
+    pub idle: Idle,
+    /// The trial's clock.
+    pub clock: C,
+    /// Wall time when it read 0, ms since the Unix epoch.
+    pub wall_start_ms: i64,
+    /// The trial's phases.
+    pub timeline: Arc<Timeline>,
+    /// Where intervals go.
+    pub channel: Channel,
+    /// `--ack-log`.
+    pub ack_log: Option<&'a Path>,
+}
+
+/// Name of a topic by number.
+pub fn topic_name(topic: u32) -> String {
+    format!("vnotch-{topic}")
+}
+
+/// How finely a load's intended times are kept; `None` for a load that intends nothing.
+pub fn granularity_of(mode: LoadMode) -> Option<Granularity> {
+    match mode {
+        LoadMode::Open { rate: Rate::Absolute(rate), .. } if rate > RECORD_GRANULARITY_RATE_MAX => {
+            Some(Granularity::BatchOldest)
+        }
+        LoadMode::Open { .. } => Some(Granularity::Record),
+        LoadMode::Max | LoadMode::Closed { .. } => None,
+    }
+}
+
+/// The schedule of each producer of an open load: they share the rate and take turns.
+///
+/// # Errors
+/// The rate is still a share of an unknown maximum, or the load has a shape that is not supported yet.
+pub fn schedule_of(mode: LoadMode, producer: u32, producers: u32) -> anyhow::Result<Option<Schedule>> {
+    let LoadMode::Open { rate, arrival, profile } = mode else { return Ok(None) };
+    if arrival != Arrival::Constant || profile != Profile::Constant {
+        return Err(UsageError::error("load.arrival and load.profile: only constant is supported yet"));
+    }
+    let Rate::Absolute(rate) = rate else {
+        return Err(UsageError::error("load.rate: a share needs a pass at max before it"));
+    };
+    let rate_milli = rate.saturating_mul(1000) / u64::from(producers);
+    if rate_milli == 0 {
+        return Err(UsageError::error(format!(
+            "load.rate: {rate}/s is too little for {producers} producers"
+        )));
+    }
+    Ok(Some(Schedule::constant(rate_milli, 0, producer, producers)))
+}
+
+impl<C: Clock + Clone> TrialLoad<'_, C> {
+    /// The plan of every load thread, and what the threads share.
+    ///
+    /// # Errors
+    /// A client cannot be made, or the load is one that is not supported yet.
+    pub fn plans(&self) -> anyhow::Result<(Vec<LoadPlan<C>>, Arc<Shared>)> {
+        let workload = self.workload;
+        let producers = num::index(self.producers());
+        let shared = Arc::new(Shared::new(workload.topics, workload.partitions_per_topic, producers));
+        let mut plans = Vec::new();
+        for _ in 0..self.threads {
+            plans.push(LoadPlan {
+                clock: self.clock.clone(),
+                wall_start_ms: self.wall_start_ms,
+                timeline: Arc::clone(&self.timeline),
+                shared: Arc::clone(&shared),
+                channel: self.channel.clone(),
+                pool: self.pool.clone(),
+                producers: Vec::new(),
+                consumers: Vec::new(),
+                ack_log: self.ack_log.map(AckLog::open).transpose()?,
+                idle: self.idle,
+            });
+        }
+        let keys = Arc::new(Keys::new(workload.key_distribution, workload.partitions_per_topic));
+        for id in 0..self.producers() {
+            plans[num::index(id) % self.threads].producers.push(self.producer(id, &keys)?);
+        }
+        for id in 0..self.consumers() {
+            plans[num::index(id) % self.threads].consumers.push(self.consumer(id)?);
+        }
+        Ok((plans, shared))
+    }
+
+    fn producers(&self) -> u32 {
+        self.workload.topics * self.workload.producers_per_topic
+    }
+
+    fn consumers(&self) -> u32 {
+        let groups = self.workload.topics * self.workload.subscriptions_per_topic;
+        groups * self.workload.consumers_per_subscription
+    }
+
+    fn producer(&self, id: u32, keys: &Arc<Keys>) -> anyhow::Result<ProducerPlan> {
+        let workload = self.workload;
+        let topic = id / workload.producers_per_topic;
+        let batch = workload.batch;
+        let schedule = schedule_of(self.load.mode, id, self.producers())?;
+        let pacing = match (self.load.mode, schedule, granularity_of(self.load.mode)) {
+            (_, Some(schedule), Some(granularity)) => Pacing::Open { schedule, granularity },
+            (LoadMode::Closed { in_flight }, ..) => Pacing::Closed { in_flight },
+            _ => Pacing::Max,
+        };
+        let spec = ProducerSpec {
+            topic: topic_name(topic),
+            batch_bytes_max: batch.max_bytes.0,
+            batch_records_max: batch.max_records,
+            in_flight_bytes_max: self.load.in_flight_bytes.0 / u64::from(self.producers()),
+        };
+        let partitions = workload.partitions_per_topic;
+        let distribution = workload.key_distribution;
+        Ok(ProducerPlan {
+            id,
+            topic,
+            topic_name: spec.topic.clone(),
+            number: id % workload.producers_per_topic,
+            partitions,
+            pacing,
+            partitioner: Partitioner::new(distribution, keys, partitions, id, workload.payload.seed),
+            limits: BatchLimits {
+                bytes_max: batch.max_bytes.0,
+                records_max: batch.max_records,
+                linger_ns: num::ns_of(batch.linger.0),
+            },
+            client: self.target.producer(&spec)?,
+        })
+    }
+
+    /// Consumers are numbered by topic, then group, then within the group; the topic's partitions are dealt out in turn.
+    fn consumer(&self, id: u32) -> anyhow::Result<ConsumerPlan> {
+        let workload = self.workload;
+        let members = workload.consumers_per_subscription;
+        let (group_id, member) = (id / members, id % members);
+        let topic = group_id / workload.subscriptions_per_topic;
+        let partitions: Vec<u32> =
+            (0..workload.partitions_per_topic).filter(|partition| partition % members == member).collect();
+        let spec = ConsumerSpec {
+            assignment: partitions.iter().map(|partition| (topic_name(topic), *partition)).collect(),
+            fetch_bytes_max: FETCH_BYTES_MAX,
+        };
+        Ok(ConsumerPlan {
+            topic,
+            group: group_id % workload.subscriptions_per_topic,
+            partitions,
+            first_producer: topic * workload.producers_per_topic,
+            producers: workload.producers_per_topic,
+            verify: workload.verify,
+            place: self.pool.place(),
+            is_open_load: granularity_of(self.load.mode).is_some(),
+            client: self.target.consumer(&spec)?,
+        })
+    }
+}

@@ -1,0 +1,66 @@
+//! What a producer is made of, before it runs.
+
+use crate::drive::pacing::Schedule;
+use crate::drive::partitioner::Partitioner;
+use crate::target::TargetProducer;
+
+/// What paces a producer.
+#[derive(Debug)]
+pub enum Pacing {
+    /// Whatever the target takes.
+    Max,
+    /// This many batches unacked.
+    Closed {
+        /// Batches.
+        in_flight: u32,
+    },
+    /// Its own schedule.
+    Open {
+        /// When records are due.
+        schedule: Schedule,
+        /// How finely intended times are kept.
+        granularity: Granularity,
+    },
+}
+
+/// How finely an open load keeps intended times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granularity {
+    /// Each record its own.
+    Record,
+    /// All records of one hand-over the oldest of them: an upper bound.
+    BatchOldest,
+}
+
+/// When a batch is closed.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// Encoded bytes.
+    pub bytes_max: u64,
+    /// Records.
+    pub records_max: u32,
+    /// How long it waits for more, ns.
+    pub linger_ns: u64,
+}
+
+/// What a producer is made of.
+pub struct ProducerPlan {
+    /// Its number over all topics.
+    pub id: u32,
+    /// Its topic's number.
+    pub topic: u32,
+    /// Its topic's name.
+    pub topic_name: String,
+    /// Its number within the topic.
+    pub number: u32,
+    /// Partitions of its topic.
+    pub partitions: u32,
+    /// What paces it.
+    pub pacing: Pacing,
+    /// Its choice of partitions.
+    pub partitioner: Partitioner,
+    /// When its batches close.
+    pub limits: BatchLimits,
+    /// Its client.
+    pub client: Box<dyn TargetProducer>,
+}
