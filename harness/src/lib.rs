@@ -8,6 +8,7 @@ pub mod drive;
 pub mod exit;
 pub mod measure;
 pub mod num;
+pub mod quantity;
 pub mod report;
 pub mod result;
 pub mod stats;

@@ -69,7 +69,7 @@ fn busy_reaping_and_registered_buffers_work_one_at_a_time() {
     let dir = disk();
     let mut ceiling = Ceiling::open(dir.path(), BYTES_MAX).unwrap();
     for reap in [Reap::Wait, Reap::Busy] {
-        let synced = ceiling.dsync_4k(reap, SLICE).unwrap();
+        let synced = ceiling.dsync_4k(Io::Direct, reap, SLICE).unwrap();
         for slice in [synced.fallocated, synced.overwriting] {
             assert_eq!(slice.bytes, slice.ops * 4096);
             assert_eq!(slice.registration, Registration::Registered, "4 KiB fit any memlock limit");

@@ -6,6 +6,7 @@ use super::environment::read;
 use super::procfs::{self, CpuTicks, DiskBytes};
 use super::storage::{self, Disk};
 use crate::num;
+use crate::target::device::process_cpu_s;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
@@ -204,12 +205,6 @@ impl HostSample {
             interrupts: interrupts.filter(|(_, count)| *count > 0).collect(),
         }
     }
-}
-
-/// CPU seconds of the whole process so far, threads that have ended and the kernel's io workers included.
-pub fn process_cpu_s() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
 /// The first figure of a `schedstat` file: time spent on a CPU, in ns.

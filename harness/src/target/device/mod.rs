@@ -14,6 +14,7 @@ mod spec;
 pub use error::DeviceError;
 pub use probe::{RingProbe, probe};
 pub use session::{Ceiling, DeviceBest, Dsync4k};
+pub use slice::process_cpu_s;
 pub use spec::{
     BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, Reap,
     Registration, Sync, Work,

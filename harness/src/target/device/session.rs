@@ -45,7 +45,7 @@ pub struct DeviceBest {
     pub read: CeilingSlice,
 }
 
-/// One 4 KiB `RWF_DSYNC` write at a time, direct.
+/// One 4 KiB `RWF_DSYNC` write at a time.
 #[derive(Debug)]
 pub struct Dsync4k {
     /// Into fallocated space.
@@ -89,10 +89,10 @@ impl Ceiling {
     }
 
     /// Measures [`Dsync4k`], two slices.
-    pub fn dsync_4k(&mut self, reap: Reap, slice: Duration) -> Result<Dsync4k, DeviceError> {
+    pub fn dsync_4k(&mut self, io: Io, reap: Reap, slice: Duration) -> Result<Dsync4k, DeviceError> {
         Ok(Dsync4k {
-            fallocated: self.measure(&CeilingSpec::dsync_4k(Extent::Fallocated, reap, slice))?,
-            overwriting: self.measure(&CeilingSpec::dsync_4k(Extent::Overwrite, reap, slice))?,
+            fallocated: self.measure(&CeilingSpec::dsync_4k(Extent::Fallocated, io, reap, slice))?,
+            overwriting: self.measure(&CeilingSpec::dsync_4k(Extent::Overwrite, io, reap, slice))?,
         })
     }
 

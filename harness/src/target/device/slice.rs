@@ -2,7 +2,6 @@
 
 use super::ring::{Direction, Operation, Ring};
 use super::{CeilingSlice, CeilingSpec, DeviceError, Sync, Work};
-use crate::measure::host::process_cpu_s;
 use crate::num;
 use hdrhistogram::Histogram;
 use rustix::io::Errno;
@@ -226,6 +225,12 @@ impl Blocks {
 /// A slot as an index: at most [`super::DEPTH_MAX`].
 fn index(slot: u32) -> usize {
     slot as usize
+}
+
+/// CPU seconds of the whole process so far, threads that have ended and the kernel's io workers included.
+pub fn process_cpu_s() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
 #[cfg(test)]

@@ -88,9 +88,9 @@ impl CeilingSpec {
     }
 
     /// One 4 KiB `RWF_DSYNC` write at a time.
-    pub const fn dsync_4k(extent: Extent, reap: Reap, slice: Duration) -> Self {
+    pub const fn dsync_4k(extent: Extent, io: Io, reap: Reap, slice: Duration) -> Self {
         let work = Work::Write { extent, sync: Sync::Dsync };
-        Self { work, block_bytes: 4096, depth: 1, files: 1, io: Io::Direct, reap, slice }
+        Self { work, block_bytes: 4096, depth: 1, files: 1, io, reap, slice }
     }
 
     /// The block size that stands for writes of `write_bytes` (a measured median, say): rounded up to a whole

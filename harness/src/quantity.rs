@@ -1,0 +1,93 @@
+//! How measured quantities are printed: three significant digits and the unit, always.
+
+/// Bytes, in powers of 1024: `512 B`, `1.43 GiB`.
+pub fn bytes(count: u64) -> String {
+    binary(crate::num::f64_of(count))
+}
+
+/// A rate in bytes: `1.43 GiB/s`.
+pub fn bytes_per_s(rate: f64) -> String {
+    format!("{}/s", binary(rate))
+}
+
+/// A rate in operations or records: `22.9 k/s`.
+pub fn per_s(rate: f64) -> String {
+    let (value, prefix) = scaled(rate, 1000.0, &["", " k", " M", " G"]);
+    format!("{}{prefix}/s", digits(value))
+}
+
+/// A time given in nanoseconds: `45.2 µs`.
+pub fn ns(time_ns: u64) -> String {
+    let time_ns = crate::num::f64_of(time_ns);
+    if rounds_up_to(time_ns, 1e9) {
+        return format!("{} s", digits(time_ns / 1e9));
+    }
+    let (value, prefix) = scaled(time_ns, 1000.0, &["n", "µ", "m"]);
+    format!("{} {prefix}s", digits(value))
+}
+
+/// A share as a percentage: `93.1 %`.
+pub fn percent(share: f64) -> String {
+    format!("{} %", digits(share * 100.0))
+}
+
+fn binary(value: f64) -> String {
+    let (value, unit) = scaled(value, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"]);
+    format!("{} {unit}", digits(value))
+}
+
+/// Divides by `step` while the printed value would reach it, and says which of the units that makes.
+fn scaled<'a>(mut value: f64, step: f64, units: &[&'a str]) -> (f64, &'a str) {
+    let mut index = 0;
+    while index + 1 < units.len() && rounds_up_to(value, step) {
+        value /= step;
+        index += 1;
+    }
+    (value, units[index])
+}
+
+/// Whether three digits of `value` print as `limit` or more, so that 999.9 becomes 1.00 of the next unit.
+fn rounds_up_to(value: f64, limit: f64) -> bool {
+    value.abs() >= limit * 0.9995
+}
+
+/// Three significant digits; zeros stay before the point only.
+fn digits(value: f64) -> String {
+    let size = value.abs();
+    let decimals = if size == 0.0 || size >= 99.95 {
+        0
+    } else if size >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_and_the_unit_that_suits() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(4096), "4.00 KiB");
+        assert_eq!(bytes_per_s(1.43 * 1024.0 * 1024.0 * 1024.0), "1.43 GiB/s");
+        assert_eq!(per_s(850.0), "850/s");
+        assert_eq!(per_s(22_940.0), "22.9 k/s");
+        assert_eq!(per_s(5_000_000.0), "5.00 M/s");
+        assert_eq!(ns(45_249), "45.2 µs");
+        assert_eq!(ns(999), "999 ns");
+        assert_eq!(ns(1_999_600_000), "2.00 s");
+        assert_eq!(percent(0.931), "93.1 %");
+    }
+
+    #[test]
+    fn rounding_never_prints_a_full_step_of_the_smaller_unit() {
+        assert_eq!(ns(999_960), "1.00 ms");
+        assert_eq!(ns(999_960_000), "1.00 s");
+        assert_eq!(bytes((1 << 20) - 1), "1.00 MiB");
+        assert_eq!(per_s(999.96), "1.00 k/s");
+        assert_eq!(per_s(9.996), "10.0/s");
+    }
+}
