@@ -168,20 +168,20 @@ impl FromStr for Bytes {
 
 /// The units people mean when they write one that is ambiguous or unknown.
 fn wrong_byte_unit(number: &str, unit: &str) -> UnitError {
-    let meant = match unit.to_ascii_lowercase().chars().next() {
-        Some('k') => ["KiB", "kB"],
-        Some('m') => ["MiB", "MB"],
-        Some('g') => ["GiB", "GB"],
-        Some('t') => ["TiB", "TB"],
+    let (binary, decimal) = match unit.to_ascii_lowercase().as_str() {
+        "k" | "kb" | "kib" => ("KiB", "kB"),
+        "m" | "mb" | "mib" => ("MiB", "MB"),
+        "g" | "gb" | "gib" => ("GiB", "GB"),
+        "t" | "tb" | "tib" => ("TiB", "TB"),
         _ => {
             return UnitError(format!(
                 "`{unit}` is no unit of size; use B, KiB, MiB, GiB (powers of 1024) or kB, MB, GB (powers of 1000)"
             ));
         }
     };
-    let [binary, decimal] = meant;
     UnitError(format!(
-        "`{number}{unit}` could mean two sizes: write `{number}{binary}` (powers of 1024) or `{number}{decimal}` (powers of 1000)"
+        "`{number}{unit}` could mean two sizes: write `{number}{binary}` (powers of 1024) or `{number}{decimal}` \
+         (powers of 1000)"
     ))
 }
 

@@ -106,7 +106,8 @@ fn check_counts(workload: &Workload, problems: &mut Problems) {
         return;
     }
     if workload.consumers_per_subscription == 0 {
-        let message = "`consumers_per_subscription` must be at least 1 (`subscriptions_per_topic: 0` runs without consumers)";
+        let message = "`consumers_per_subscription` must be at least 1 \
+             (`subscriptions_per_topic: 0` runs without consumers)";
         problems.refuse(&["consumers_per_subscription"], message);
     }
     if (1..workload.consumers_per_subscription).contains(&workload.partitions_per_topic) {
