@@ -3,8 +3,15 @@
 //! Imports run downward only: `engine` → `client` → `shard` → `catalog`/`log` → `segment` → `disk` → `buffer` →
 //! `record`/`index`. Nothing here knows that benchmarks exist.
 
+pub mod buffer;
+pub mod clock;
+pub mod config;
+pub mod disk;
+pub mod error;
 pub mod index;
+pub mod num;
 pub mod record;
+pub mod types;
 
 #[cfg(test)]
 mod golden;

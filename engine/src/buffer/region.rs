@@ -1,0 +1,383 @@
+//! The mapping and what points into it. All unsafe of the arena is here.
+
+use super::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_CLASSES};
+use crate::num::u32_of;
+use crossbeam::queue::ArrayQueue;
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+
+/// Granularity of the chunk table: the smallest class.
+pub(super) const UNIT_BYTES: usize = CHUNK_CLASSES[0];
+
+/// What is known of a chunk, at the index of its first unit.
+#[derive(Default)]
+struct ChunkMeta {
+    /// Slices, writers and reads that keep it.
+    refs: AtomicU32,
+    /// Pinned slices among them.
+    reader_refs: AtomicU32,
+    /// Index into [`CHUNK_CLASSES`]; changes only while `refs` is 0.
+    class: AtomicU8,
+}
+
+/// One aligned anonymous mapping, cut into units.
+pub(super) struct Region {
+    base: NonNull<u8>,
+    bytes: usize,
+    chunks: Box<[ChunkMeta]>,
+    /// First units of chunks whose last reference is gone; never full, it has room for every unit.
+    returned: ArrayQueue<u32>,
+    /// Bytes of chunks that have a pinned slice.
+    pinned_bytes: AtomicUsize,
+}
+
+// SAFETY: the mapping lives as long as the region; who may read or write which bytes is settled by `ChunkMut` (one
+// writer, above its `len`) and `Slice` (readers, below it), and the counters are atomic.
+unsafe impl Send for Region {}
+// SAFETY: as above; shared access only reads immutable bytes and touches atomics.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Maps `bytes`, a multiple of [`CHUNK_BYTES_MAX`], aligned to it, on huge pages where the kernel has some.
+    pub(super) fn map(bytes: usize) -> std::io::Result<Self> {
+        assert_eq!(bytes % CHUNK_BYTES_MAX, 0, "the arena is whole blocks");
+        let spare = CHUNK_BYTES_MAX;
+        // SAFETY: a fresh private anonymous mapping at an address of the kernel's choice aliases nothing.
+        let mapping = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                bytes + spare,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }?;
+        let skip = mapping.align_offset(CHUNK_BYTES_MAX);
+        // SAFETY: `skip` is less than `spare`, so the result stays within the mapping; the unaligned ends go back.
+        let base = unsafe {
+            if skip > 0 {
+                rustix::mm::munmap(mapping, skip)?;
+            }
+            let base = mapping.cast::<u8>().add(skip);
+            if spare > skip {
+                rustix::mm::munmap(base.add(bytes).cast(), spare - skip)?;
+            }
+            // Advice only: without huge pages it works as well, a little slower.
+            let _ = rustix::mm::madvise(base.cast(), bytes, Advice::LinuxHugepage);
+            base
+        };
+        let units = bytes / UNIT_BYTES;
+        Ok(Self {
+            base: NonNull::new(base).expect("mmap does not return null"),
+            bytes,
+            chunks: (0..units).map(|_| ChunkMeta::default()).collect(),
+            returned: ArrayQueue::new(units.max(1)),
+            pinned_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn pinned_bytes(&self) -> usize {
+        self.pinned_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) const fn base(&self) -> *const u8 {
+        self.base.as_ptr()
+    }
+
+    pub(super) fn pop_returned(&self) -> Option<(u32, u8)> {
+        let unit = self.returned.pop()?;
+        Some((unit, self.meta(unit).class.load(Ordering::Relaxed)))
+    }
+
+    fn meta(&self, unit: u32) -> &ChunkMeta {
+        &self.chunks[unit as usize]
+    }
+
+    fn chunk_bytes(&self, unit: u32) -> usize {
+        CHUNK_CLASSES[usize::from(self.meta(unit).class.load(Ordering::Relaxed))]
+    }
+
+    fn unit_ptr(&self, unit: u32) -> *mut u8 {
+        // SAFETY: units come from this region's table, so the result is inside the mapping.
+        unsafe { self.base.as_ptr().add(unit as usize * UNIT_BYTES) }
+    }
+
+    fn retain(&self, unit: u32) {
+        let before = self.meta(unit).refs.fetch_add(1, Ordering::Relaxed);
+        assert!(before > 0 && before < u32::MAX / 2, "a chunk is retained through a live reference");
+    }
+
+    fn release(&self, unit: u32) {
+        if self.meta(unit).refs.fetch_sub(1, Ordering::Release) == 1 {
+            // Everything done through the other references happens before the chunk's next life.
+            fence(Ordering::Acquire);
+            assert!(self.returned.push(unit).is_ok(), "there is room for every unit");
+        }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `map`, and nothing points here any more: every slice owns the region.
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "the region was mapped with these bounds");
+    }
+}
+
+/// The only writer of a chunk: it appends; what is below [`ChunkMut::len`] never changes again.
+pub struct ChunkMut {
+    region: Arc<Region>,
+    unit: u32,
+    len: usize,
+    capacity: usize,
+}
+
+impl ChunkMut {
+    /// Takes a free chunk into use.
+    pub(super) fn new(region: &Arc<Region>, unit: u32, class: u8) -> Self {
+        let meta = region.meta(unit);
+        meta.class.store(class, Ordering::Relaxed);
+        let before = meta.refs.swap(1, Ordering::Relaxed);
+        assert_eq!(before, 0, "a free chunk has no references");
+        Self { region: Arc::clone(region), unit, len: 0, capacity: CHUNK_CLASSES[usize::from(class)] }
+    }
+
+    /// Bytes written.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is written yet.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that still fit.
+    pub const fn remaining(&self) -> usize {
+        self.capacity - self.len
+    }
+
+    /// Bytes in all.
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Appends `bytes`, letting `finish` change the copy before it becomes immutable.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn append_with(&mut self, bytes: &[u8], finish: impl FnOnce(&mut [u8])) {
+        assert!(bytes.len() <= self.remaining(), "callers ask `remaining` first");
+        // SAFETY: [len, len + bytes) lies in this chunk, above everything a slice may show, and `&mut self` is the
+        // chunk's only writer.
+        let room = unsafe {
+            std::slice::from_raw_parts_mut(self.region.unit_ptr(self.unit).add(self.len), bytes.len())
+        };
+        room.copy_from_slice(bytes);
+        finish(room);
+        self.len += bytes.len();
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.append_with(bytes, |_| {});
+    }
+
+    /// Appends zeros up to the next block boundary.
+    pub fn pad_to_block(&mut self) {
+        const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+        let pad = self.len.next_multiple_of(BLOCK_BYTES) - self.len;
+        self.append(&ZEROS[..pad]);
+    }
+
+    /// A shared view of bytes already written.
+    ///
+    /// # Panics
+    /// If `range` reaches beyond [`ChunkMut::len`].
+    pub fn slice(&self, range: Range<usize>) -> Slice {
+        assert!(range.start <= range.end && range.end <= self.len, "slices show written bytes only");
+        self.region.retain(self.unit);
+        Slice {
+            region: Arc::clone(&self.region),
+            unit: self.unit,
+            start: u32_of(range.start),
+            len: u32_of(range.end - range.start),
+        }
+    }
+}
+
+impl Drop for ChunkMut {
+    fn drop(&mut self) {
+        self.region.release(self.unit);
+    }
+}
+
+impl fmt::Debug for ChunkMut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChunkMut({} of {} bytes)", self.len, self.capacity)
+    }
+}
+
+/// Immutable bytes of a chunk, shared by count. A slice keeps its chunk, and its region, alive.
+pub struct Slice {
+    region: Arc<Region>,
+    unit: u32,
+    start: u32,
+    len: u32,
+}
+
+impl Slice {
+    /// A part of this slice.
+    ///
+    /// # Panics
+    /// If `range` is not inside it.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.len(), "a part lies inside");
+        let mut part = self.clone();
+        part.start += u32_of(range.start);
+        part.len = u32_of(range.end - range.start);
+        part
+    }
+
+    /// Counts this slice against what readers may pin, unless that would take the chunk's bytes beyond `limit_bytes`.
+    pub fn try_pin(&self, limit_bytes: usize) -> Option<PinnedSlice> {
+        let meta = self.region.meta(self.unit);
+        if meta.reader_refs.load(Ordering::Relaxed) == 0
+            && self.region.pinned_bytes() + self.region.chunk_bytes(self.unit) > limit_bytes
+        {
+            return None;
+        }
+        Some(PinnedSlice::new(self.clone()))
+    }
+}
+
+impl Clone for Slice {
+    fn clone(&self) -> Self {
+        self.region.retain(self.unit);
+        Self { region: Arc::clone(&self.region), unit: self.unit, start: self.start, len: self.len }
+    }
+}
+
+impl Drop for Slice {
+    fn drop(&mut self) {
+        self.region.release(self.unit);
+    }
+}
+
+impl Deref for Slice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: slices are made of written bytes (`ChunkMut::slice`, `ReadBuffer::freeze`), which nobody writes again
+        // while a reference to the chunk lives, and this is one.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.region.unit_ptr(self.unit).add(self.start as usize),
+                self.len as usize,
+            )
+        }
+    }
+}
+
+impl fmt::Debug for Slice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slice({} bytes)", self.len)
+    }
+}
+
+/// A slice in a reader's hands: its chunk counts as pinned until the last one of the chunk is dropped.
+#[derive(Debug)]
+pub struct PinnedSlice(Slice);
+
+impl PinnedSlice {
+    fn new(slice: Slice) -> Self {
+        let region = &slice.region;
+        if region.meta(slice.unit).reader_refs.fetch_add(1, Ordering::Relaxed) == 0 {
+            region.pinned_bytes.fetch_add(region.chunk_bytes(slice.unit), Ordering::Relaxed);
+        }
+        Self(slice)
+    }
+}
+
+impl Clone for PinnedSlice {
+    fn clone(&self) -> Self {
+        Self::new(self.0.clone())
+    }
+}
+
+impl Drop for PinnedSlice {
+    fn drop(&mut self) {
+        let region = &self.0.region;
+        if region.meta(self.0.unit).reader_refs.fetch_sub(1, Ordering::Relaxed) == 1 {
+            region.pinned_bytes.fetch_sub(region.chunk_bytes(self.0.unit), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Deref for PinnedSlice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A whole chunk for one read from disk to fill; immutable once frozen.
+pub struct ReadBuffer {
+    chunk: ChunkMut,
+}
+
+impl ReadBuffer {
+    pub(super) const fn new(chunk: ChunkMut) -> Self {
+        Self { chunk }
+    }
+
+    /// Bytes it can take.
+    pub const fn capacity(&self) -> usize {
+        self.chunk.capacity
+    }
+
+    /// Where the kernel may write, for `capacity` bytes, while it owns this buffer.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.chunk.region.unit_ptr(self.chunk.unit)
+    }
+
+    /// Copies `bytes` to `at`: what a simulated disk does in place of the kernel.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn fill(&mut self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.capacity(), "a read fits its buffer");
+        // SAFETY: inside the chunk, of which nothing is shown yet (`len` is 0), and `&mut self` is its only owner.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.as_mut_ptr().add(at), bytes.len());
+        }
+    }
+
+    /// The first `len_bytes`, from now on immutable. Bytes no read filled are whatever was there before.
+    ///
+    /// # Panics
+    /// If the buffer is smaller.
+    pub fn freeze(mut self, len_bytes: usize) -> Slice {
+        assert!(len_bytes <= self.capacity(), "a read fits its buffer");
+        // Anonymous memory is always initialised, so showing bytes that no read filled is not unsound.
+        self.chunk.len = len_bytes;
+        self.chunk.slice(0..len_bytes)
+    }
+}
+
+impl fmt::Debug for ReadBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadBuffer({} bytes)", self.capacity())
+    }
+}

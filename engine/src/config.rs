@@ -1,0 +1,130 @@
+//! Configuration of the engine and of a topic, with Kafka's key names and defaults that suit a benchmark.
+
+use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX};
+use crate::types::{Durability, IoMode, PollMode, Preallocate};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the engine runs; not stored, each open may choose anew (but for the number of shards).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Where everything is kept; made if it does not exist.
+    pub data_dir: PathBuf,
+    /// Number of shards, fixed when the data directory is made.
+    pub shards: u32,
+    /// The core of each shard; empty = 0, 1, 2…
+    pub cores: Vec<usize>,
+    /// Direct or buffered writes and reads.
+    pub io: IoMode,
+    /// How a shard waits.
+    pub poll: PollMode,
+    /// Memory for records, bytes a shard.
+    pub arena_bytes: usize,
+    /// Largest write, bytes.
+    pub write_bytes_max: usize,
+    /// Most writes of one partition in flight.
+    pub write_depth: usize,
+    /// Most bytes of the arena that readers may pin, a shard.
+    pub fetch_pinned_bytes: usize,
+    /// Most bytes of appends that may wait in a shard's mailbox.
+    pub mailbox_bytes: usize,
+    /// A shard that has not moved for this long is declared stuck.
+    pub stuck_after: Duration,
+}
+
+impl EngineConfig {
+    /// The defaults for `data_dir`: one shard on core 0, direct I/O, 256 MiB of arena.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            shards: 1,
+            cores: Vec::new(),
+            io: IoMode::Direct,
+            poll: PollMode::Adaptive,
+            arena_bytes: 256 << 20,
+            write_bytes_max: 256 << 10,
+            write_depth: 8,
+            fetch_pinned_bytes: 64 << 20,
+            mailbox_bytes: 64 << 20,
+            stuck_after: Duration::from_secs(10),
+        }
+    }
+
+    /// Says what cannot be.
+    ///
+    /// # Errors
+    /// One sentence, naming the key.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.shards == 0 {
+            return Err("shards must be at least 1".into());
+        }
+        if !self.cores.is_empty() && self.cores.len() != self.shards as usize {
+            return Err(format!("cores names {} cores for {} shards", self.cores.len(), self.shards));
+        }
+        let write = self.write_bytes_max;
+        if !(BLOCK_BYTES..=CHUNK_BYTES_MAX / 2).contains(&write) || !write.is_multiple_of(BLOCK_BYTES) {
+            return Err(format!("write_bytes_max {write} must be a multiple of 4 KiB from 4 KiB to 1 MiB"));
+        }
+        if !(1..=128).contains(&self.write_depth) {
+            return Err(format!("write_depth {} must be from 1 to 128", self.write_depth));
+        }
+        if self.arena_bytes < 16 << 20 {
+            return Err(format!("arena_bytes {} must be at least 16 MiB", self.arena_bytes));
+        }
+        Ok(())
+    }
+}
+
+/// How a topic keeps its records; stored in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicConfig {
+    /// What an ack means, unless an append says otherwise.
+    pub durability: Durability,
+    /// Bytes after which a segment is rolled.
+    pub segment_bytes: u64,
+    /// What is done about a segment's extents.
+    pub preallocate: Preallocate,
+    /// Bytes of batches between two entries of the offset index.
+    pub index_interval_bytes: u32,
+    /// Largest batch, bytes.
+    pub max_message_bytes: usize,
+}
+
+impl Default for TopicConfig {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Written,
+            segment_bytes: 128 << 20,
+            preallocate: Preallocate::Fallocate,
+            index_interval_bytes: 4096,
+            max_message_bytes: (1 << 20) + 12,
+        }
+    }
+}
+
+impl TopicConfig {
+    /// Says what cannot be.
+    ///
+    /// # Errors
+    /// One sentence, naming the key.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.max_message_bytes > CHUNK_BYTES_MAX - BLOCK_BYTES || self.max_message_bytes < 128 {
+            return Err(format!(
+                "max_message_bytes {} must be from 128 B to 2 MiB less 4 KiB",
+                self.max_message_bytes
+            ));
+        }
+        if self.segment_bytes > 1 << 30 || self.segment_bytes < 1 << 20 {
+            return Err(format!("segment_bytes {} must be from 1 MiB to 1 GiB", self.segment_bytes));
+        }
+        if self.segment_bytes < self.max_message_bytes as u64 {
+            return Err(format!(
+                "segment_bytes {} must hold a batch of max_message_bytes {}",
+                self.segment_bytes, self.max_message_bytes
+            ));
+        }
+        Ok(())
+    }
+}

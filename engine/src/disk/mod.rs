@@ -1,0 +1,146 @@
+//! The seam to storage: what a log needs of files and directories, and nothing more.
+//!
+//! Operations own their buffers: the memory stays untouched until the operation has completed, even if its future was
+//! dropped before. Completions come in any order; only a sync orders anything.
+
+use crate::buffer::{ReadBuffer, Slice};
+use crate::error::DiskError;
+use crate::types::IoMode;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+/// A file system. Cheap to clone; stays on one thread.
+pub trait Disk: Clone + 'static {
+    /// An open file of it.
+    type File: DiskFile;
+
+    /// Opens or creates a file.
+    fn open(
+        &self,
+        path: &Path,
+        mode: OpenMode,
+        io: IoMode,
+    ) -> impl Future<Output = Result<Self::File, DiskError>>;
+
+    /// Renames a file or directory within one directory or across; durable only after [`Disk::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Removes a file; durable only after [`Disk::sync_dir`].
+    fn remove_file(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Makes a directory; one that is there already is no error.
+    fn create_dir(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Makes the directory's entries durable.
+    fn sync_dir(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Names in a directory, sorted.
+    fn list(&self, path: &Path) -> impl Future<Output = Result<Vec<DirEntry>, DiskError>>;
+
+    /// The whole of a small file (metadata, indexes), through the page cache.
+    fn read_file(&self, path: &Path) -> impl Future<Output = Result<Vec<u8>, DiskError>>;
+}
+
+/// An open file. Clones share it.
+pub trait DiskFile: Clone + 'static {
+    /// Writes all of `data` at `position`; short writes are completed or fail. With direct I/O address, position and
+    /// length are multiples of 4 KiB.
+    fn write(
+        &self,
+        data: WriteData,
+        position: u64,
+        sync: WriteSync,
+    ) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Fills `buffer` with up to `len_bytes` from `position`; fewer come back only at the end of the file.
+    fn read(
+        &self,
+        buffer: ReadBuffer,
+        position: u64,
+        len_bytes: usize,
+    ) -> impl Future<Output = Result<(ReadBuffer, usize), DiskError>>;
+
+    /// Makes completed writes, and the file's size, durable.
+    fn sync(&self) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Reserves extents for the first `len_bytes`; the file's size becomes that.
+    fn allocate(&self, len_bytes: u64) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// Cuts the file to `len_bytes`.
+    fn truncate(&self, len_bytes: u64) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// The file's size, bytes.
+    fn size(&self) -> impl Future<Output = Result<u64, DiskError>>;
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// It must exist; read only.
+    Read,
+    /// It must exist; read and write.
+    ReadWrite,
+    /// It must not exist; read and write.
+    CreateNew,
+    /// Made anew, whatever was there; read and write.
+    Replace,
+}
+
+/// Whether a write is durable when it completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteSync {
+    /// Not before a later sync.
+    None,
+    /// With its completion (RWF_DSYNC).
+    Dsync,
+}
+
+/// What a write owns while it is in flight.
+#[derive(Debug, Clone)]
+pub enum WriteData {
+    /// Records, in the arena.
+    Slice(Slice),
+    /// Metadata, on the heap; for buffered files only.
+    Heap(std::rc::Rc<[u8]>),
+}
+
+impl std::ops::Deref for WriteData {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Slice(slice) => slice,
+            Self::Heap(bytes) => bytes,
+        }
+    }
+}
+
+/// A name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    /// The last part of the path; names that are not UTF-8 are shown with replacement characters.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+/// Replaces `path` with `bytes`, all or nothing: a temporary file, synced, renamed over it, the directory synced.
+///
+/// # Errors
+/// Any step failed; the old file is still there unless the last one, the directory's sync, did.
+pub async fn replace_file<D: Disk>(disk: &D, path: &Path, bytes: Vec<u8>) -> Result<(), DiskError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let file = disk.open(&temporary, OpenMode::Replace, IoMode::Buffered).await?;
+    file.write(WriteData::Heap(bytes.into()), 0, WriteSync::None).await?;
+    file.sync().await?;
+    disk.rename(&temporary, path).await?;
+    match path.parent() {
+        Some(parent) => disk.sync_dir(parent).await,
+        None => Ok(()),
+    }
+}

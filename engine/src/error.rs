@@ -1,0 +1,302 @@
+//! Errors: one enum an operation, with [`DiskError`] and [`Corruption`] as shared leaves. Match on kinds, never on text.
+
+use crate::record::BatchError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// An operation of the disk failed.
+#[derive(Debug, Clone, Error)]
+#[error("{op} {} at {position}: {source}", path.display())]
+pub struct DiskError {
+    /// What was tried.
+    pub op: DiskOp,
+    /// On which file or directory.
+    pub path: PathBuf,
+    /// At which byte, 0 where that means nothing.
+    pub position: u64,
+    /// What the system said.
+    #[source]
+    pub source: Arc<std::io::Error>,
+}
+
+impl DiskError {
+    /// An error of `op` on `path`.
+    pub fn new(op: DiskOp, path: &Path, position: u64, source: std::io::Error) -> Self {
+        Self { op, path: path.to_path_buf(), position, source: Arc::new(source) }
+    }
+
+    /// Whether the disk is full.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether there was nothing by that name.
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::NotFound
+    }
+}
+
+/// What was asked of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is the name of its system call's purpose")]
+pub enum DiskOp {
+    Open,
+    Create,
+    Write,
+    Read,
+    Sync,
+    Allocate,
+    Truncate,
+    Rename,
+    Remove,
+    CreateDir,
+    SyncDir,
+    List,
+    Lock,
+}
+
+impl std::fmt::Display for DiskOp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Create => "create",
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Sync => "sync",
+            Self::Allocate => "allocate",
+            Self::Truncate => "truncate",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+            Self::CreateDir => "create directory",
+            Self::SyncDir => "sync directory",
+            Self::List => "list",
+            Self::Lock => "lock",
+        })
+    }
+}
+
+/// Bytes on disk that cannot be what was written.
+#[derive(Debug, Clone, Error)]
+#[error("{} at byte {position}: {kind}", path.display())]
+pub struct Corruption {
+    /// The file.
+    pub path: PathBuf,
+    /// The byte.
+    pub position: u64,
+    /// What is wrong there.
+    pub kind: CorruptionKind,
+}
+
+/// What is wrong with stored bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CorruptionKind {
+    /// A batch does not parse or its CRC does not hold.
+    #[error("{0}")]
+    Batch(#[from] BatchError),
+    /// A batch begins at another offset than the one before it ends at.
+    #[error("batch begins at offset {found}, expected {expected}")]
+    OffsetGap {
+        /// Where the predecessor ends.
+        expected: i64,
+        /// What the header says.
+        found: i64,
+    },
+    /// A valid batch lies beyond a gap, further on than anything that can have been in flight.
+    #[error("a valid batch of offset {found} lies beyond damaged bytes where offset {expected} was expected")]
+    DamagedBeforeValid {
+        /// The offset missing at the damaged place.
+        expected: i64,
+        /// The offset of the valid batch further on.
+        found: i64,
+    },
+    /// A segment does not begin where the one before it ends.
+    #[error("the segment before it ends at offset {expected}, this one begins at {found}")]
+    SegmentGap {
+        /// Where the predecessor ends.
+        expected: i64,
+        /// The segment's base offset.
+        found: i64,
+    },
+    /// A file of metadata does not decode.
+    #[error("{0}")]
+    Metadata(String),
+}
+
+/// Why an append was not acked.
+#[derive(Debug, Clone, Error)]
+pub enum AppendError {
+    /// The batch is larger than the topic takes.
+    #[error("batch of {batch_bytes} bytes is above max_message_bytes {limit_bytes}")]
+    TooLarge {
+        /// Size of the batch.
+        batch_bytes: usize,
+        /// The topic's limit.
+        limit_bytes: usize,
+    },
+    /// The bytes are no batch, or its CRC does not hold.
+    #[error("not a valid batch: {0}")]
+    Invalid(#[from] BatchError),
+    /// The disk is full.
+    #[error("no space left on the device: {0}")]
+    NoSpace(DiskError),
+    /// A write or sync failed before; the partition takes nothing until it is opened again.
+    #[error("storage failed, reopen the engine: {0}")]
+    StorageFailed(DiskError),
+    /// There is no such partition.
+    #[error("no such topic or partition")]
+    UnknownPartition,
+    /// The shard has not moved for longer than `stuck_after`.
+    #[error("shard {shard} is stuck")]
+    ShardStuck {
+        /// Which one.
+        shard: u32,
+    },
+    /// The engine is closing.
+    #[error("the engine is closed")]
+    Closed,
+}
+
+/// Why a fetch failed.
+#[derive(Debug, Clone, Error)]
+pub enum FetchError {
+    /// The offset is outside what the log holds.
+    #[error("offset {offset} is out of range {log_start_offset}..{high_watermark}")]
+    OffsetOutOfRange {
+        /// What was asked for.
+        offset: i64,
+        /// The first offset held.
+        log_start_offset: i64,
+        /// The first offset not visible yet.
+        high_watermark: i64,
+    },
+    /// Reading failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// What was read cannot be right.
+    #[error("corrupt: {0}")]
+    Corrupt(Corruption),
+    /// There is no such partition.
+    #[error("no such topic or partition")]
+    UnknownPartition,
+    /// The shard has not moved for longer than `stuck_after`.
+    #[error("shard {shard} is stuck")]
+    ShardStuck {
+        /// Which one.
+        shard: u32,
+    },
+    /// The engine is closing.
+    #[error("the engine is closed")]
+    Closed,
+}
+
+/// Why a data directory, a topic or a partition could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The path is a file.
+    #[error("{} is not a directory; name a directory, or one that does not exist yet", path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory holds other things and no `meta.properties`.
+    #[error("{} is not empty and not a vnotch data directory; name an empty or a new directory", path.display())]
+    ForeignDirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory was written by a newer version.
+    #[error("{} has format version {found}, this version reads up to {supported}; use a newer vnotch", path.display())]
+    NewerFormat {
+        /// The path.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The newest one known here.
+        supported: u32,
+    },
+    /// The directory belongs to an engine with another number of shards.
+    #[error("{} was made for {found} shards, not {asked}; open it with shards: {found}", path.display())]
+    ShardsDiffer {
+        /// The path.
+        path: PathBuf,
+        /// Its number.
+        found: u32,
+        /// The configured number.
+        asked: u32,
+    },
+    /// Another process has it open.
+    #[error("{} is in use by another process; stop it or name another directory", path.display())]
+    InUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file system cannot do direct I/O.
+    #[error("{} is on a file system without O_DIRECT; use `io: buffered` or another file system", path.display())]
+    DirectUnsupported {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A ring could not be made.
+    #[error(
+        "io_uring is not available ({source}); check /proc/sys/kernel/io_uring_disabled and the container's seccomp profile"
+    )]
+    RingUnavailable {
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// RLIMIT_MEMLOCK is below what an executor needs.
+    #[error("RLIMIT_MEMLOCK is {found_bytes} bytes, a shard needs {needed_bytes}; raise it with `ulimit -l`")]
+    Memlock {
+        /// The limit.
+        found_bytes: u64,
+        /// The floor.
+        needed_bytes: u64,
+    },
+    /// A shard's executor could not be started.
+    #[error("cannot start shard {shard}: {reason}")]
+    Executor {
+        /// Which one.
+        shard: u32,
+        /// What it said.
+        reason: String,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// What is on disk cannot be right; nothing was thrown away.
+    #[error("corrupt: {0}; nothing was changed")]
+    Corrupt(Corruption),
+    /// A configuration value cannot be.
+    #[error("{0}")]
+    Config(String),
+}
+
+/// Why a topic could not be created, described or deleted.
+#[derive(Debug, Error)]
+pub enum TopicError {
+    /// There is one by that name.
+    #[error("topic {0} exists already")]
+    Exists(String),
+    /// There is none by that name.
+    #[error("no topic {0}")]
+    Unknown(String),
+    /// The name is empty, too long, or has characters outside `[a-zA-Z0-9._-]`.
+    #[error("bad topic name {0:?}: use 1 to 200 characters of [a-zA-Z0-9._-], and not `.` or `..`")]
+    BadName(String),
+    /// A configuration value cannot be.
+    #[error("{0}")]
+    Config(String),
+    /// A partition could not be opened, or the catalog not be written.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The shard has not moved for longer than `stuck_after`, or is gone.
+    #[error("shard {shard} does not answer")]
+    ShardStuck {
+        /// Which one.
+        shard: u32,
+    },
+}
