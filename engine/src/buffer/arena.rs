@@ -149,6 +149,7 @@ impl std::fmt::Debug for Arena {
 #[allow(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::buffer::Slice;
     use proptest::prelude::*;
 
     #[test]
