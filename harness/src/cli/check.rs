@@ -4,6 +4,7 @@ use super::workload_args::WorkloadArgs;
 use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::f64_of;
+use crate::quantity;
 use crate::workload::{Difference, Estimate, Workload};
 use anyhow::Context as _;
 use std::fmt::Write as _;
@@ -99,16 +100,20 @@ impl Plan {
             "disk",
             format!(
                 "at most {} of the {} that are free in {}",
-                size(estimate.disk_peak_bytes),
-                size(disk.free_bytes),
+                quantity::bytes(estimate.disk_peak_bytes),
+                quantity::bytes(disk.free_bytes),
                 disk.directory.display()
             ),
         );
         line(
             "",
-            format!("(counted with {}/s: {})", size(estimate.bytes_per_s), estimate.bytes_per_s_because),
+            format!(
+                "(counted with {}: {})",
+                quantity::bytes_per_s(f64_of(estimate.bytes_per_s)),
+                estimate.bytes_per_s_because
+            ),
         );
-        line("memory", format!("about {}", size(estimate.memory_bytes)));
+        line("memory", format!("about {}", quantity::bytes(estimate.memory_bytes)));
         text.push_str(&self.settings());
         text
     }
@@ -151,9 +156,9 @@ impl Disk {
         Err(UsageError::error(format!(
             "{name} may need {} of disk, and {} has {} free ({}); a shorter `--duration`, a smaller `--rate` or \
              `--set load.in_flight_bytes=…` takes less, another `--data-dir` may have more",
-            size(estimate.disk_peak_bytes),
+            quantity::bytes(estimate.disk_peak_bytes),
             self.directory.display(),
-            size(self.free_bytes),
+            quantity::bytes(self.free_bytes),
             estimate.bytes_per_s_because,
         )))
     }
@@ -171,11 +176,6 @@ fn written(value: &serde_json::Value) -> String {
 fn count(n: u32, what: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {what}{plural}")
-}
-
-fn size(bytes: u64) -> String {
-    let mib = f64_of(bytes) / f64_of(1 << 20);
-    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }
 
 fn time(seconds: f64) -> String {

@@ -141,6 +141,13 @@ fn contradictions() {
 }
 
 #[test]
+fn the_smallest_record_that_can_be_verified_is_a_stamp() {
+    assert_eq!(super::super::validate::STAMP_BYTES, crate::drive::stamp::STAMP_BYTES as u64);
+    load("message_size: 24B");
+    load("message_size: 1B\nverify: none");
+}
+
+#[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
     let cases = [
         ("target: kafka://localhost:9092", "a Kafka cluster as the target"),
