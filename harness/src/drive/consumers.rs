@@ -5,7 +5,7 @@ use super::pool::StampPlace;
 use super::shared::Shared;
 use super::stamp::{Stamp, body_crc};
 use super::turn::Turn;
-use crate::measure::recorder::Measure;
+use crate::measure::recorder::{Counted, Measure};
 use crate::num;
 use crate::target::{FetchSink, FetchedInfo, InRecord, TargetConsumer};
 use crate::workload::Verify;
@@ -148,7 +148,8 @@ impl<'a, 'b> Fetch<'a, 'b> {
         if let Some(ns) = self.slowest_ns {
             self.turn.recorder.distinct(Measure::EndToEnd, ns);
         }
-        self.turn.recorder.consumed(self.records, self.bytes);
+        let (records, bytes, encoded_bytes) = (self.records, self.bytes, self.encoded_bytes);
+        self.turn.recorder.consumed(Counted { records, bytes, encoded_bytes });
         self.encoded_bytes.max(1)
     }
 

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::timeline::Timeline;
 use super::turn::Turn;
 use super::wake::ReadySet;
-use crate::measure::recorder::{Channel, Histograms, Recorder};
+use crate::measure::recorder::{Channel, Recorded, Recorder};
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Duration;
@@ -88,8 +88,8 @@ pub struct LoadOutcome {
     pub producers: Vec<ProducerOutcome>,
     /// Its consumers.
     pub consumers: Vec<ConsumerOutcome>,
-    /// Each ack, hand-over and fetch once.
-    pub distinct: Histograms,
+    /// What its recorder held.
+    pub recorded: Recorded,
     /// When it ended, on the trial's clock.
     pub ended_ns: u64,
     /// What stopped it early.
@@ -211,6 +211,6 @@ impl<C: Clock> LoadThread<C> {
         let producers =
             self.producers.into_iter().map(|p| p.finish(&self.timeline, recorder, ended_ns)).collect();
         let consumers = self.consumers.into_iter().map(Consumer::finish).collect();
-        LoadOutcome { producers, consumers, distinct: self.recorder.finish(), ended_ns, error }
+        LoadOutcome { producers, consumers, recorded: self.recorder.finish(), ended_ns, error }
     }
 }

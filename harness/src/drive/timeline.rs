@@ -1,6 +1,7 @@
 //! When a trial's phases begin and end, on the trial's clock. Fixed before the first record is sent; only an interrupt
 //! moves an end, and only forward in the trial's life: it cuts the window where it strikes.
 
+use crate::num;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,13 +17,13 @@ pub struct Timeline {
 impl Timeline {
     /// Phases of these lengths one after the other, watched at `interval`.
     pub fn new(warmup: Duration, measure: Duration, drain: Duration, interval: Duration) -> Self {
-        let window_start_ns = crate::num::ns_of(warmup);
-        let window_end_ns = window_start_ns.saturating_add(crate::num::ns_of(measure));
+        let window_start_ns = num::ns_of(warmup);
+        let window_end_ns = window_start_ns.saturating_add(num::ns_of(measure));
         Self {
             window_start_ns,
             window_end_ns: AtomicU64::new(window_end_ns),
-            drain_end_ns: AtomicU64::new(window_end_ns.saturating_add(crate::num::ns_of(drain))),
-            interval_ns: crate::num::ns_of(interval).max(1),
+            drain_end_ns: AtomicU64::new(window_end_ns.saturating_add(num::ns_of(drain))),
+            interval_ns: num::ns_of(interval).max(1),
         }
     }
 
@@ -89,11 +90,35 @@ impl Timeline {
         }
     }
 
+    /// Where interval `index` begins and ends; past the window, of the drain's intervals.
+    pub fn bounds_of(&self, index: i64) -> (u64, u64) {
+        let (start_ns, end_ns) = (self.window_start_ns, self.window_end_ns());
+        let after = |base: u64, count: i64| {
+            base.saturating_add(count.unsigned_abs().saturating_mul(self.interval_ns))
+        };
+        let before =
+            |count: i64| start_ns.saturating_sub(count.unsigned_abs().saturating_mul(self.interval_ns));
+        let intervals = self.window_intervals();
+        if index < 0 {
+            (before(index), before(index + 1))
+        } else if index < intervals {
+            (after(start_ns, index), after(start_ns, index + 1).min(end_ns))
+        } else {
+            (after(end_ns, index - intervals), after(end_ns, index - intervals + 1))
+        }
+    }
+
+    /// `ns` as seconds since the window opened, negative before.
+    pub fn seconds_of(&self, ns: u64) -> f64 {
+        let magnitude = num::f64_of(ns.abs_diff(self.window_start_ns)) * 1e-9;
+        if ns < self.window_start_ns { -magnitude } else { magnitude }
+    }
+
     /// Ends the window now (it is empty if it had not opened) and gives the drain `drain` at most.
     pub fn cut(&self, now_ns: u64, drain: Duration) {
         let window_end = self.window_end_ns.load(Ordering::Relaxed).min(now_ns.max(self.window_start_ns));
         self.window_end_ns.store(window_end, Ordering::Relaxed);
-        let drain_end = now_ns.saturating_add(crate::num::ns_of(drain));
+        let drain_end = now_ns.saturating_add(num::ns_of(drain));
         self.drain_end_ns.fetch_min(drain_end, Ordering::Relaxed);
     }
 }
@@ -123,6 +148,9 @@ mod tests {
             prop_assert_eq!(timeline.interval_of(at) >= 0, at >= warmup);
             let in_window = (0..timeline.window_intervals()).contains(&timeline.interval_of(at));
             prop_assert_eq!(in_window, timeline.in_window(at));
+            let (start, end) = timeline.bounds_of(timeline.interval_of(at));
+            prop_assert!((start..end).contains(&at));
+            prop_assert_eq!(end, next);
         }
     }
 

@@ -6,4 +6,5 @@ pub mod memory;
 pub mod procfs;
 pub mod provenance;
 pub mod recorder;
+pub mod series;
 pub mod storage;

@@ -139,14 +139,20 @@ pub struct Interval {
     pub index: i64,
     /// Latencies of the records that belong to the window, in the interval in which they were completed.
     pub latency: Histograms,
+    /// Batches acked.
+    pub acked_batches: u64,
     /// Records acked.
     pub acked_records: u64,
     /// Their keys and values, bytes.
     pub acked_bytes: u64,
+    /// The same as encoded in batches; 0 where the target does not tell.
+    pub acked_encoded_bytes: u64,
     /// Records consumed, over all subscriptions.
     pub consumed_records: u64,
     /// Their keys and values, bytes.
     pub consumed_bytes: u64,
+    /// The same as encoded in batches.
+    pub consumed_encoded_bytes: u64,
     /// Records whose batch failed.
     pub failed_records: u64,
     /// Time the load threads had nothing to do, ns: asleep, or spinning for lack of anything due.
@@ -160,10 +166,13 @@ impl Interval {
         self.index = index;
         self.latency.clear();
         for count in [
+            &mut self.acked_batches,
             &mut self.acked_records,
             &mut self.acked_bytes,
+            &mut self.acked_encoded_bytes,
             &mut self.consumed_records,
             &mut self.consumed_bytes,
+            &mut self.consumed_encoded_bytes,
             &mut self.failed_records,
             &mut self.idle_ns,
             &mut self.cpu_ns,
@@ -175,10 +184,18 @@ impl Interval {
     /// Adds what another thread saw in the same interval.
     pub fn add(&mut self, other: &Self) {
         self.latency.add(&other.latency);
+        self.add_counts(other);
+    }
+
+    /// Adds everything but the latencies.
+    pub fn add_counts(&mut self, other: &Self) {
+        self.acked_batches += other.acked_batches;
         self.acked_records += other.acked_records;
         self.acked_bytes += other.acked_bytes;
+        self.acked_encoded_bytes += other.acked_encoded_bytes;
         self.consumed_records += other.consumed_records;
         self.consumed_bytes += other.consumed_bytes;
+        self.consumed_encoded_bytes += other.consumed_encoded_bytes;
         self.failed_records += other.failed_records;
         self.idle_ns += other.idle_ns;
         self.cpu_ns += other.cpu_ns;
@@ -193,7 +210,28 @@ pub struct Recorder {
     interval_end_ns: u64,
     cpu_start_ns: u64,
     distinct: Histograms,
+    batch_bytes: Histogram<u64>,
     channel: Channel,
+}
+
+/// Records that passed together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How many.
+    pub records: u64,
+    /// Their keys and values.
+    pub bytes: u64,
+    /// The same as encoded in batches; 0 where the target does not tell.
+    pub encoded_bytes: u64,
+}
+
+/// What a recorder holds when its thread ends, beside the intervals it has handed over.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Each ack, hand-over and fetch once.
+    pub distinct: Histograms,
+    /// Encoded bytes of the batches acked inside the window.
+    pub batch_bytes: Histogram<u64>,
 }
 
 /// How a recorder hands intervals over.
@@ -210,8 +248,15 @@ impl Recorder {
     pub fn new(timeline: Arc<Timeline>, now_ns: u64, channel: Channel) -> Self {
         let interval = Box::new(Interval { index: timeline.interval_of(now_ns), ..Interval::default() });
         let interval_end_ns = timeline.next_interval_ns(now_ns);
-        let distinct = Histograms::default();
-        Self { timeline, interval, interval_end_ns, cpu_start_ns: thread_cpu_ns(), distinct, channel }
+        Self {
+            timeline,
+            interval,
+            interval_end_ns,
+            cpu_start_ns: thread_cpu_ns(),
+            distinct: Histograms::default(),
+            batch_bytes: new_histogram(),
+            channel,
+        }
     }
 
     /// When the interval under way ends.
@@ -249,16 +294,23 @@ impl Recorder {
         self.distinct.record_n(measure, ns, 1);
     }
 
-    /// Counts records acked now.
-    pub fn acked(&mut self, records: u64, bytes: u64) {
-        self.interval.acked_records += records;
-        self.interval.acked_bytes += bytes;
+    /// Counts a batch acked now.
+    pub fn acked(&mut self, batch: Counted) {
+        self.interval.acked_batches += 1;
+        self.interval.acked_records += batch.records;
+        self.interval.acked_bytes += batch.bytes;
+        self.interval.acked_encoded_bytes += batch.encoded_bytes;
+        if batch.encoded_bytes > 0 && (0..self.timeline.window_intervals()).contains(&self.interval.index) {
+            // 1 B to an hour of them: no batch is that large.
+            self.batch_bytes.saturating_record(batch.encoded_bytes);
+        }
     }
 
-    /// Counts records consumed now.
-    pub fn consumed(&mut self, records: u64, bytes: u64) {
-        self.interval.consumed_records += records;
-        self.interval.consumed_bytes += bytes;
+    /// Counts a fetch consumed now.
+    pub fn consumed(&mut self, fetch: Counted) {
+        self.interval.consumed_records += fetch.records;
+        self.interval.consumed_bytes += fetch.bytes;
+        self.interval.consumed_encoded_bytes += fetch.encoded_bytes;
     }
 
     /// Counts records whose batch failed.
@@ -271,10 +323,10 @@ impl Recorder {
         self.interval.idle_ns += ns;
     }
 
-    /// Hands the last interval over; what is left are the distinct observations.
-    pub fn finish(mut self) -> Histograms {
+    /// Hands the last interval over.
+    pub fn finish(mut self) -> Recorded {
         self.enter(self.interval_end_ns);
-        self.distinct
+        Recorded { distinct: self.distinct, batch_bytes: self.batch_bytes }
     }
 }
 
@@ -347,7 +399,7 @@ mod tests {
         let ns = Duration::from_nanos;
         let timeline = Arc::new(Timeline::new(ns(10), ns(100), ns(10), ns(10)));
         let mut recorder = Recorder::new(timeline, 0, Channel { finished, spare });
-        recorder.acked(3, 300);
+        recorder.acked(Counted { records: 3, bytes: 300, encoded_bytes: 370 });
         recorder.latency(Measure::Service, 7, 3);
         recorder.at(9);
         recorder.at(10);

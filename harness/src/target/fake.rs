@@ -177,7 +177,7 @@ impl FakeProducer {
         let fail_at = state.behaviour.fail_at.filter(|_| partition == 0);
         let log = state.logs.get_mut(&(self.spec.topic.clone(), partition)).unwrap();
         let base_offset = log.len() as u64;
-        let bytes = records.iter().map(size).sum();
+        let bytes: u64 = records.iter().map(size).sum();
         let count = records.len();
         for (stored, offset) in records.iter_mut().zip(base_offset..) {
             (stored.offset, stored.visible_ns) = (offset, ack_ns);
@@ -188,9 +188,14 @@ impl FakeProducer {
         }
         state.batches.push(count as u64);
         let woken = std::mem::take(&mut state.waiting).into_iter().chain(self.waiting.take());
-        state.timers.extend(woken.map(|waker| (ack_ns, waker)));
+        if ack_ns <= now_ns {
+            woken.for_each(Waker::wake);
+        } else {
+            state.timers.extend(woken.map(|waker| (ack_ns, waker)));
+        }
         let result = if failed { Err(anyhow::anyhow!("injected")) } else { Ok(()) };
-        let ack = Ack { partition, base_offset, count: count.try_into().unwrap(), result };
+        let (count, encoded_bytes) = (count.try_into().unwrap(), bytes + 61);
+        let ack = Ack { partition, base_offset, count, encoded_bytes, result };
         self.acks.push_back((ack_ns, bytes, ack));
     }
 }

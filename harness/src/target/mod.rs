@@ -126,6 +126,8 @@ pub struct Ack {
     pub base_offset: u64,
     /// How many records.
     pub count: u32,
+    /// Its encoded size; 0 if the target does not tell.
+    pub encoded_bytes: u64,
     /// Whether the records have reached the topic's durability level.
     pub result: anyhow::Result<()>,
 }
@@ -151,7 +153,7 @@ pub trait FetchSink {
 pub struct FetchedInfo {
     /// Index into [`ConsumerSpec::assignment`].
     pub assignment: usize,
-    /// Encoded bytes.
+    /// Encoded bytes; 0 if the target does not tell.
     pub bytes: u64,
     /// The partition's high watermark at the time.
     pub high_watermark: u64,

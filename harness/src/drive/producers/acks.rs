@@ -4,7 +4,7 @@ use super::{Pacing, Producer};
 use crate::drive::integrity::ProducedPartition;
 use crate::drive::timeline::Timeline;
 use crate::drive::turn::Turn;
-use crate::measure::recorder::{Measure, Recorder};
+use crate::measure::recorder::{Counted, Measure, Recorder};
 use crate::num;
 use crate::target::Ack;
 use anyhow::bail;
@@ -81,7 +81,11 @@ impl Producer {
             return Err(error.context(format!("{} records of {topic}-{partition} were refused", ack.count)));
         }
         lane.end_offset = ack.base_offset + u64::from(ack.count);
-        turn.recorder.acked(u64::from(ack.count), bytes);
+        turn.recorder.acked(Counted {
+            records: u64::from(ack.count),
+            bytes,
+            encoded_bytes: ack.encoded_bytes,
+        });
         if let Some((intended_ns, accepted_ns)) = oldest_ns {
             turn.recorder.distinct(Measure::Service, now_ns.saturating_sub(accepted_ns));
             if is_open_load {

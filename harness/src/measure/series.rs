@@ -1,0 +1,335 @@
+//! From the load threads' intervals to a trial's time series: one row an interval, and the histograms of each, compressed
+//! as they come so that a long run holds kilobytes of them and not gigabytes.
+
+use super::recorder::{Histograms, Interval, Measure};
+use crate::drive::pacing::Schedule;
+use crate::drive::timeline::Timeline;
+use crate::num;
+use crate::result::SeriesRow;
+use crossbeam::channel::Sender;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Intervals of histograms kept for a trial at most, the drain's included.
+const KEPT_MAX: i64 = 300;
+/// An interval is closed once one this much later has begun: a load thread may hand its part in late. What comes later
+/// still is counted in the oldest interval that is open.
+const OPEN_INTERVALS: i64 = 3;
+
+/// Histograms of a stretch of the measured window, or of the drain after it.
+#[derive(Debug, Clone)]
+pub struct KeptInterval {
+    /// Where it begins, s since the window opened.
+    pub start_s: f64,
+    /// Its length, s.
+    pub length_s: f64,
+    /// Serialised (HdrHistogram V2), empty where nothing was recorded.
+    encoded: [Vec<u8>; Measure::ALL.len()],
+}
+
+impl KeptInterval {
+    /// The histogram of one measure, ns; `None` if nothing was recorded.
+    pub fn histogram(&self, measure: Measure) -> Option<Histogram<u64>> {
+        let encoded = &self.encoded[measure as usize];
+        (!encoded.is_empty()).then(|| {
+            Deserializer::new()
+                .deserialize(&mut encoded.as_slice())
+                .expect("these bytes were serialised by this process")
+        })
+    }
+}
+
+/// What the machine spent in one interval.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostInterval {
+    /// Bytes written to the device.
+    pub device_bytes: Option<u64>,
+    /// CPU time of the process ÷ length of the interval.
+    pub cpu: Option<f64>,
+}
+
+/// Everything recorded over a trial.
+#[derive(Debug)]
+pub struct Series {
+    /// One row an interval of warm-up and window.
+    pub rows: Vec<SeriesRow>,
+    /// At most 300 stretches.
+    pub kept: Vec<KeptInterval>,
+    /// Latencies of the window's records, whenever they were completed.
+    pub latency: Histograms,
+    /// Counts inside the window; its histograms are empty.
+    pub window: Interval,
+}
+
+/// Takes intervals in as they come.
+pub struct SeriesBuilder {
+    timeline: Arc<Timeline>,
+    /// Of each producer of an open load.
+    schedules: Vec<Schedule>,
+    groups: u64,
+    open: BTreeMap<i64, Box<Interval>>,
+    newest: i64,
+    /// The interval after the one closed last.
+    next: Option<i64>,
+    host: BTreeMap<i64, HostInterval>,
+    spare: Sender<Box<Interval>>,
+    acked: u64,
+    consumed: u64,
+    stretch: Histograms,
+    stretch_start: i64,
+    series: Series,
+}
+
+impl SeriesBuilder {
+    /// For a trial of this timeline; `schedules` is empty unless the load is open. Used intervals go to `spare`.
+    pub fn new(
+        timeline: Arc<Timeline>,
+        schedules: Vec<Schedule>,
+        groups: u32,
+        spare: Sender<Box<Interval>>,
+    ) -> Self {
+        let series = Series {
+            rows: Vec::new(),
+            kept: Vec::new(),
+            latency: Histograms::default(),
+            window: Interval::default(),
+        };
+        Self {
+            timeline,
+            schedules,
+            groups: u64::from(groups),
+            open: BTreeMap::new(),
+            newest: i64::MIN,
+            next: None,
+            host: BTreeMap::new(),
+            spare,
+            acked: 0,
+            consumed: 0,
+            stretch: Histograms::default(),
+            stretch_start: 0,
+            series,
+        }
+    }
+
+    /// Adds a load thread's interval.
+    pub fn add(&mut self, interval: Box<Interval>) {
+        let oldest_open = self.newest.saturating_sub(OPEN_INTERVALS - 1);
+        let index = interval.index.max(oldest_open);
+        self.newest = self.newest.max(index);
+        match self.open.get_mut(&index) {
+            Some(sum) => {
+                sum.add(&interval);
+                // Nobody takes spares once the load threads are gone.
+                let _ = self.spare.send(interval);
+            }
+            None => {
+                self.open.insert(index, interval);
+            }
+        }
+        while let Some(entry) = self.open.first_entry() {
+            if *entry.key() > self.newest - OPEN_INTERVALS {
+                break;
+            }
+            let (index, interval) = entry.remove_entry();
+            self.close_up_to(index, interval);
+        }
+    }
+
+    /// Notes what the machine spent in interval `index`.
+    pub fn add_host(&mut self, index: i64, host: HostInterval) {
+        self.host.insert(index, host);
+    }
+
+    /// The newest row that is complete.
+    pub fn last_row(&self) -> Option<&SeriesRow> {
+        self.series.rows.last()
+    }
+
+    /// Closes what is open.
+    pub fn finish(mut self) -> Series {
+        for (index, interval) in std::mem::take(&mut self.open) {
+            self.close_up_to(index, interval);
+        }
+        self.keep_stretch(self.timeline.window_intervals().max(self.stretch_start + 1));
+        self.series
+    }
+
+    /// Closes an interval, and before it those in which no load thread did anything, as empty ones.
+    fn close_up_to(&mut self, index: i64, interval: Box<Interval>) {
+        let intervals = self.timeline.window_intervals();
+        for empty in self.next.unwrap_or(index)..index.min(intervals) {
+            let row = self.row(empty, &Interval::default());
+            self.series.rows.push(row);
+        }
+        self.next = Some(index + 1);
+        self.close(index, interval);
+    }
+
+    fn close(&mut self, index: i64, interval: Box<Interval>) {
+        self.acked += interval.acked_records;
+        self.consumed += interval.consumed_records;
+        let intervals = self.timeline.window_intervals();
+        if index < intervals {
+            let row = self.row(index, &interval);
+            self.series.rows.push(row);
+        }
+        if index >= 0 {
+            self.keep(index.min(intervals), &interval.latency);
+            self.series.latency.add(&interval.latency);
+        }
+        if (0..intervals).contains(&index) {
+            self.series.window.add_counts(&interval);
+        }
+        let _ = self.spare.send(interval);
+    }
+
+    fn row(&self, index: i64, interval: &Interval) -> SeriesRow {
+        let (start_ns, end_ns) = self.timeline.bounds_of(index);
+        let headline = if self.schedules.is_empty() { Measure::Service } else { Measure::Response };
+        let latency = interval.latency.of(headline);
+        let at = |quantile| (!latency.is_empty()).then(|| latency.value_at_quantile(quantile));
+        let host = self.host.get(&index).copied().unwrap_or_default();
+        let due =
+            |until_ns| self.schedules.iter().map(|schedule| schedule.count_until(until_ns)).sum::<u64>();
+        let owed = (self.acked * self.groups).saturating_sub(self.consumed);
+        SeriesRow {
+            t_s: self.timeline.seconds_of(start_ns),
+            interval_s: seconds(end_ns - start_ns),
+            offered: (!self.schedules.is_empty()).then(|| due(end_ns) - due(start_ns)),
+            achieved: interval.acked_records,
+            consumed: interval.consumed_records,
+            backlog_records: (self.groups > 0).then_some(owed),
+            p50_ns: at(0.5),
+            p99_ns: at(0.99),
+            max_ns: (!latency.is_empty()).then(|| latency.max()),
+            device_bytes: host.device_bytes,
+            cpu: host.cpu,
+        }
+    }
+
+    /// Adds an interval's histograms to the stretch it belongs to: several intervals where there are many, and all of the
+    /// drain.
+    fn keep(&mut self, index: i64, latency: &Histograms) {
+        let intervals = self.timeline.window_intervals();
+        let of = |index: i64| {
+            if index >= intervals { intervals } else { index - index % stretch_intervals(intervals) }
+        };
+        if of(index) != self.stretch_start {
+            self.keep_stretch(of(index));
+        }
+        self.stretch.add(latency);
+    }
+
+    fn keep_stretch(&mut self, next_start: i64) {
+        let intervals = self.timeline.window_intervals();
+        let start_ns = self.timeline.bounds_of(self.stretch_start).0;
+        let whole = self.stretch_start + stretch_intervals(intervals);
+        let end_ns = if self.stretch_start >= intervals {
+            self.timeline.bounds_of(self.stretch_start).1
+        } else {
+            self.timeline.bounds_of(whole.min(intervals) - 1).1
+        };
+        let encoded = Measure::ALL.map(|measure| encode(self.stretch.of(measure)));
+        if encoded.iter().any(|bytes| !bytes.is_empty()) {
+            let start_s = self.timeline.seconds_of(start_ns);
+            self.series.kept.push(KeptInterval { start_s, length_s: seconds(end_ns - start_ns), encoded });
+        }
+        self.stretch.clear();
+        self.stretch_start = next_start;
+    }
+}
+
+/// Intervals that share a kept histogram.
+fn stretch_intervals(intervals: i64) -> i64 {
+    // One place is the drain's.
+    (intervals + KEPT_MAX - 2) / (KEPT_MAX - 1)
+}
+
+fn seconds(ns: u64) -> f64 {
+    num::f64_of(ns) * 1e-9
+}
+
+fn encode(histogram: &Histogram<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if !histogram.is_empty() {
+        V2Serializer::new().serialize(histogram, &mut bytes).expect("writing to memory cannot fail");
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::unbounded;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const WARMUP: i64 = 5;
+
+    fn timeline(intervals: u64) -> Arc<Timeline> {
+        let ms = Duration::from_millis;
+        Arc::new(Timeline::new(ms(500), ms(intervals * 100), ms(1000), ms(100)))
+    }
+
+    fn interval(index: i64, records: u64, ns: u64) -> Box<Interval> {
+        let mut interval = Interval { index, acked_records: records, ..Interval::default() };
+        interval.latency.record_n(Measure::Service, ns, records);
+        Box::new(interval)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn nothing_handed_in_is_lost(
+            intervals in 1u64..700,
+            parts in prop::collection::vec((-WARMUP..800i64, 1u64..9, 1u64..1_000_000), 0..40),
+        ) {
+            let (spare, _keep) = unbounded();
+            let mut builder = SeriesBuilder::new(timeline(intervals), Vec::new(), 0, spare);
+            for (index, records, ns) in &parts {
+                builder.add(interval(*index, *records, *ns));
+            }
+            let series = builder.finish();
+            let mut kept = Histograms::default();
+            for stretch in &series.kept {
+                stretch.histogram(Measure::Service).unwrap().iter_recorded().for_each(|value| {
+                    kept.record_n(Measure::Service, value.value_iterated_to(), value.count_at_value());
+                });
+            }
+            prop_assert_eq!(kept.of(Measure::Service), series.latency.of(Measure::Service));
+            prop_assert!(series.kept.len() <= 300);
+            let in_rows: u64 = series.rows.iter().filter(|row| row.t_s > -1e-9).map(|row| row.achieved).sum();
+            prop_assert_eq!(in_rows, series.window.acked_records);
+            prop_assert!(series.rows.windows(2).all(|pair| {
+                (pair[0].t_s + pair[0].interval_s - pair[1].t_s).abs() < 1e-6
+            }), "rows touch");
+        }
+    }
+
+    #[test]
+    fn parts_of_several_threads_make_one_row() {
+        let (spare, given_back) = unbounded();
+        let mut builder = SeriesBuilder::new(timeline(10), Vec::new(), 0, spare);
+        builder.add(interval(0, 3, 1000));
+        builder.add(interval(1, 5, 1000));
+        builder.add(interval(0, 4, 9000));
+        let series = builder.finish();
+        assert_eq!((series.rows[0].achieved, series.rows[1].achieved), (7, 5));
+        assert!(series.rows[0].max_ns.unwrap() >= 9000);
+        assert_eq!(given_back.len(), 3, "every interval's memory goes back");
+    }
+
+    #[test]
+    fn an_open_load_says_what_was_due() {
+        let (spare, _keep) = unbounded();
+        let schedules = vec![Schedule::constant(1_000_000, 0, 0, 1)];
+        let mut builder = SeriesBuilder::new(timeline(3), schedules, 1, spare);
+        (-5..3).for_each(|index| builder.add(interval(index, 100, 1000)));
+        let series = builder.finish();
+        assert_eq!(series.rows.len(), 8);
+        assert!(series.rows.iter().all(|row| row.offered == Some(100)));
+        assert_eq!(series.rows[7].backlog_records, Some(800));
+    }
+}
