@@ -12,11 +12,11 @@ pub(super) const NAME_CHARS_MAX: usize = 64;
 /// A random value begins with its stamp: producer, sequence, intended time, check (METHOD §2.7).
 pub(super) const STAMP_BYTES: u64 = 24;
 
-/// Positions in a segment are signed 32-bit numbers in Kafka's indexes.
-const SEGMENT_BYTES_MAX: Bytes = Bytes::gib(2);
-
 /// Blocks of an O_DIRECT write are aligned to this.
 const BLOCK_BYTES: u64 = 4096;
+
+/// The engine's bound on the writes of one partition.
+const WRITE_DEPTH_MAX: u32 = 128;
 
 /// The shortest window that holds more than one interval of the time series.
 const MEASURE_MIN: Duration = Duration::from_millis(200);
@@ -36,6 +36,7 @@ pub(super) fn problems(workload: &Workload) -> Vec<Problem> {
     check_counts(workload, &mut problems);
     check_messages(workload, &mut problems);
     check_sizes(workload, &mut problems);
+    check_ranges(workload, &mut problems);
     check_load(workload, &mut problems);
     check_engine(workload, &mut problems);
     check_slo(workload, &mut problems);
@@ -187,18 +188,28 @@ fn check_sizes(workload: &Workload, problems: &mut Problems) {
         );
         problems.refuse(&["log.segment_bytes", "log.max_message_bytes"], message);
     }
-    if log.segment_bytes > SEGMENT_BYTES_MAX {
-        let message = format!("a segment is at most {SEGMENT_BYTES_MAX}: its index holds 32-bit positions");
-        problems.refuse(&["log.segment_bytes"], message);
-    }
-    if log.index_interval_bytes.0 == 0 {
-        problems.refuse(&["log.index_interval_bytes"], "`log.index_interval_bytes` must be at least 1B");
-    }
     if workload.phases.measure.0 < MEASURE_MIN {
         problems.refuse(&["phases.measure"], "the measured window must be at least 200ms");
     }
     if let WarmMemory::Size(Bytes(0)) = workload.warm_memory {
         problems.refuse(&["warm_memory"], "no memory to warm is `warm_memory: off`");
+    }
+}
+
+/// What the engine can be set to; its own checks are the same, but know no line to point at.
+fn check_ranges(workload: &Workload, problems: &mut Problems) {
+    let (engine, log) = (&workload.engine, &workload.log);
+    let ranges = [
+        ("engine.arena_bytes", engine.arena_bytes, Bytes::mib(16), Bytes::gib(1024)),
+        ("engine.write_bytes_max", engine.write_bytes_max, Bytes(BLOCK_BYTES), Bytes::mib(1)),
+        ("log.segment_bytes", log.segment_bytes, Bytes::mib(1), Bytes::gib(1)),
+        ("log.max_message_bytes", log.max_message_bytes, Bytes(128), Bytes::kib(2044)),
+        ("log.index_interval_bytes", log.index_interval_bytes, Bytes(1), Bytes::gib(1)),
+    ];
+    for (key, size, least, most) in ranges {
+        if !(least..=most).contains(&size) {
+            problems.refuse(&[key], format!("`{key}` must be from {least} to {most}, not {size}"));
+        }
     }
 }
 
@@ -228,10 +239,15 @@ fn check_load(workload: &Workload, problems: &mut Problems) {
 
 fn check_engine(workload: &Workload, problems: &mut Problems) {
     let engine = &workload.engine;
+    if engine.write_depth > WRITE_DEPTH_MAX {
+        let message =
+            format!("`engine.write_depth` is at most {WRITE_DEPTH_MAX}, not {}", engine.write_depth);
+        problems.refuse(&["engine.write_depth"], message);
+    }
     let aligned =
         [("engine.arena_bytes", engine.arena_bytes), ("engine.write_bytes_max", engine.write_bytes_max)];
     for (key, size) in aligned {
-        if size.0 == 0 || !size.0.is_multiple_of(BLOCK_BYTES) {
+        if !size.0.is_multiple_of(BLOCK_BYTES) {
             problems.refuse(&[key], format!("`{key}` must be a multiple of 4KiB, not {size}"));
         }
     }

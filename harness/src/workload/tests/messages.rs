@@ -108,7 +108,7 @@ fn contradictions() {
             "message_size: 1MiB",
             "a record of 1MiB takes up to 1048673B in a batch of its own, more than `log.max_message_bytes` (1MiB)",
         ),
-        ("log: {segment_bytes: 3GiB}", "a segment is at most 2GiB: its index holds 32-bit positions"),
+        ("log: {segment_bytes: 3GiB}", "`log.segment_bytes` must be from 1MiB to 1GiB, not 3GiB"),
         ("load: {in_flight_bytes: 1KiB}", "`load.in_flight_bytes` (1KiB) must have room for a batch (64KiB)"),
         ("load: {mode: open, rate: 0}", "a rate of 0 offers nothing; the least is 1/s"),
         (
@@ -117,9 +117,12 @@ fn contradictions() {
         ),
         ("engine: {cores: {load: [1, 1]}}", "core 1 is named twice"),
         (
-            "engine: {write_bytes_max: 1000B}",
-            "`engine.write_bytes_max` must be a multiple of 4KiB, not 1000B",
+            "engine: {write_bytes_max: 5000B}",
+            "`engine.write_bytes_max` must be a multiple of 4KiB, not 5000B",
         ),
+        ("engine: {write_bytes_max: 2MiB}", "`engine.write_bytes_max` must be from 4KiB to 1MiB, not 2MiB"),
+        ("engine: {arena_bytes: 8MiB}", "`engine.arena_bytes` must be from 16MiB to 1TiB, not 8MiB"),
+        ("engine: {write_depth: 200}", "`engine.write_depth` is at most 128, not 200"),
         (
             "slo: {response_p99: 10ms}",
             "`response_p99` is measured from intended times, which only `load: {mode: open, rate: …}` has",
@@ -145,6 +148,36 @@ fn the_smallest_record_that_can_be_verified_is_a_stamp() {
     assert_eq!(super::super::validate::STAMP_BYTES, crate::drive::stamp::STAMP_BYTES as u64);
     load("message_size: 24B");
     load("message_size: 1B\nverify: none");
+}
+
+#[test]
+fn the_engine_takes_what_is_accepted_here_and_refuses_what_is_not() {
+    let accepted = |yaml: &str| parse(yaml, "test.yaml", &[]).is_ok();
+    for (bytes, fits) in [(4096, true), (1 << 20, true), ((1 << 20) + 4096, false), (0, false), (6000, false)]
+    {
+        let config = vnotch_engine::config::EngineConfig {
+            write_bytes_max: bytes,
+            ..vnotch_engine::config::EngineConfig::new("data")
+        };
+        assert_eq!(config.validate().is_ok(), fits, "{bytes}");
+        assert_eq!(accepted(&format!("engine: {{write_bytes_max: {bytes}}}")), fits, "{bytes}");
+    }
+    for (bytes, fits) in
+        [(1_u64 << 20, true), (1 << 30, true), ((1 << 30) + 1, false), ((1 << 20) - 1, false)]
+    {
+        let config = vnotch_engine::config::TopicConfig {
+            segment_bytes: bytes,
+            max_message_bytes: 1 << 20,
+            ..Default::default()
+        };
+        assert_eq!(config.validate().is_ok(), fits, "{bytes}");
+        assert_eq!(accepted(&format!("log: {{segment_bytes: {bytes}}}")), fits, "{bytes}");
+    }
+    for (bytes, fits) in [(70_000, true), (2_093_056, true), (2_093_057, false)] {
+        let config = vnotch_engine::config::TopicConfig { max_message_bytes: bytes, ..Default::default() };
+        assert_eq!(config.validate().is_ok(), fits, "{bytes}");
+        assert_eq!(accepted(&format!("log: {{max_message_bytes: {bytes}}}")), fits, "{bytes}");
+    }
 }
 
 #[test]
