@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod drive;
 pub mod exit;
+pub mod interrupt;
 pub mod measure;
 pub mod num;
 pub mod quantity;

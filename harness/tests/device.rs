@@ -72,6 +72,9 @@ fn busy_reaping_and_registered_buffers_work_one_at_a_time() {
         let synced = ceiling.dsync_4k(Io::Direct, reap, SLICE).unwrap();
         for slice in [synced.fallocated, synced.overwriting] {
             assert_eq!(slice.bytes, slice.ops * 4096);
+            assert!(slice.latency_ns.min() > 1_000, "no device answers within a microsecond");
+            let elapsed_ns = u64::try_from(slice.elapsed.as_nanos()).unwrap();
+            assert!(slice.latency_ns.max() <= elapsed_ns, "one at a time, none takes longer than all");
             assert_eq!(slice.registration, Registration::Registered, "4 KiB fit any memlock limit");
         }
     }

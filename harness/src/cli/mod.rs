@@ -8,8 +8,10 @@ pub mod report;
 pub mod run;
 pub mod workload_args;
 
-use crate::exit::{self, ExitStatus};
+use crate::exit::{self, ExitStatus, UsageError};
+use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Measures commit logs: throughput, latency and durability, related to what the disk itself can do.
@@ -82,6 +84,18 @@ pub fn main() -> ExitCode {
             eprintln!("vnotch: {error:#}");
             exit::status_of(&error).into()
         }
+    }
+}
+
+/// A directory named on the command line, which must be there.
+fn require_dir(dir: &Path) -> anyhow::Result<()> {
+    match std::fs::metadata(dir) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(UsageError::error(format!("{} is not a directory", dir.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(UsageError::error(format!("{} does not exist; name an existing directory", dir.display())))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", dir.display())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What keeps the ceiling from being measured, each with what to do about it.
 
+use crate::quantity;
 use std::io;
 use std::path::PathBuf;
 
@@ -52,9 +53,9 @@ pub enum DeviceError {
     },
     /// Too little space, beforehand or in the middle.
     #[error(
-        "too little free space in {}: {free_bytes} B, and a ceiling of this kind needs {needed_bytes} B for its files; \
-         free some, or choose another directory",
-        dir.display()
+        "too little free space in {}: {}, and a ceiling of this kind needs {} for its files; free some, or choose \
+         another directory",
+        dir.display(), quantity::bytes(*free_bytes), quantity::bytes(*needed_bytes)
     )]
     NoSpace {
         /// The scratch directory asked for.

@@ -10,6 +10,7 @@ mod scratch;
 mod session;
 mod slice;
 mod spec;
+pub mod survey;
 
 pub use error::DeviceError;
 pub use probe::{RingProbe, probe};

@@ -95,7 +95,9 @@ impl Ring {
         let entered = match reap {
             Reap::Wait => self.ring.submit_and_wait(1),
             Reap::Busy if self.ring.submission().is_empty() => {
-                std::hint::spin_loop();
+                // A synced write, or one into fallocated space, may be finished by a kernel worker on the core that took
+                // the interrupt. A poller that never yields there keeps it waiting for the scheduler's tick (4 ms).
+                std::thread::yield_now();
                 return Ok(());
             }
             Reap::Busy => self.ring.submit(),

@@ -52,11 +52,11 @@ impl Scratch {
         &self.parent
     }
 
-    /// Bytes that an ordinary user may still write there.
+    /// Bytes that an ordinary user may still write there; no limit for a file system that does not tell (ramfs).
     pub(super) fn free_bytes(&self) -> Result<u64, DeviceError> {
         let stat = rustix::fs::statvfs(&self.parent)
             .map_err(|errno| file_error("ask for the free space of", &self.parent, errno.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok(if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
     }
 
     /// A path in the directory.

@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// An hour: longer than the kernel lets an operation hang before it gives up on the device.
+const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+
 /// The files a lap works on, all of the same length.
 #[derive(Debug)]
 pub(super) struct Area {
@@ -60,7 +63,8 @@ impl<'a> Runner<'a> {
             elapsed: Duration::ZERO,
             synced_elapsed: None,
             cpu_s: 0.0,
-            latency_ns: Histogram::new(3).expect("three significant digits are within 0 to 5"),
+            latency_ns: Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
+                .expect("the bounds are apart and three digits are within 0 to 5"),
             registration: ring.registration(),
         };
         let slots = (0..spec.depth).map(|_| unused).collect();

@@ -58,7 +58,7 @@ pub enum Work {
 pub enum Reap {
     /// `submit_and_wait(1)`: the bare loop, the thread sleeps until a completion arrives.
     Wait,
-    /// The completion queue is polled without sleeping.
+    /// The completion queue is polled without sleeping, yielding the core to whoever else is ready to run.
     Busy,
 }
 
