@@ -3,7 +3,10 @@
 pub mod ack_log;
 pub mod clock;
 pub mod consumers;
+pub mod cores;
+pub mod data_dir;
 pub mod integrity;
+pub mod interrupt;
 pub mod load_thread;
 pub mod pacing;
 pub mod partitioner;

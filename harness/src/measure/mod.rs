@@ -1,6 +1,7 @@
 //! What is recorded while a target is driven: histograms, series, events, host figures.
 
 pub mod environment;
+pub mod events;
 pub mod host;
 pub mod memory;
 pub mod procfs;

@@ -1,0 +1,91 @@
+//! Which cores the shards and the load threads get.
+
+use super::load_thread::Idle;
+use crate::exit::UsageError;
+use crate::measure::provenance::CoresUsed;
+use crate::num;
+use crate::workload::EngineSettings;
+
+/// The cores of a run: what the workload names, and for what it leaves open the first free ones; the load gets a core a
+/// shard as far as there are any, and shares the shards' where there are none.
+///
+/// # Errors
+/// The workload names a core that this process may not use.
+pub fn choose(settings: &EngineSettings, allowed: &[u32]) -> anyhow::Result<CoresUsed> {
+    for core in settings.cores.shards.iter().chain(&settings.cores.load) {
+        if !allowed.contains(core) {
+            return Err(UsageError::error(format!(
+                "engine.cores: core {core} is not among the cores this process may use ({})",
+                listed(allowed)
+            )));
+        }
+    }
+    let wanted = num::index(settings.shards);
+    let shards = if settings.cores.shards.is_empty() {
+        let free = allowed.iter().filter(|core| !settings.cores.load.contains(core));
+        // Too few for a core each: they share.
+        free.chain(allowed.iter().cycle()).take(wanted).copied().collect()
+    } else {
+        settings.cores.shards.clone()
+    };
+    let load = if settings.cores.load.is_empty() {
+        let free: Vec<u32> = allowed.iter().filter(|core| !shards.contains(core)).copied().collect();
+        let last = shards.last().copied().into_iter().collect();
+        if free.is_empty() { last } else { free.into_iter().take(wanted).collect() }
+    } else {
+        settings.cores.load.clone()
+    };
+    Ok(CoresUsed { shards, load })
+}
+
+/// A load thread may spin only on a core of its own, with another one left for everybody else.
+pub fn idle_of(cores: &CoresUsed, allowed: &[u32]) -> Idle {
+    let shared = cores.load.iter().any(|core| cores.shards.contains(core));
+    let used = cores.shards.len() + cores.load.len();
+    if !shared && used < allowed.len() { Idle::Spin } else { Idle::Sleep }
+}
+
+fn listed(cores: &[u32]) -> String {
+    cores.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Cores;
+
+    fn chosen(shards: u32, cores: Cores, allowed: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let used = choose(&EngineSettings { shards, cores, ..EngineSettings::default() }, allowed).unwrap();
+        (used.shards, used.load)
+    }
+
+    #[test]
+    fn shards_come_first_and_the_load_gets_what_is_left() {
+        assert_eq!(chosen(1, Cores::default(), &[0, 1]), (vec![0], vec![1]));
+        assert_eq!(chosen(2, Cores::default(), &[2, 3, 4, 5, 6]), (vec![2, 3], vec![4, 5]));
+        assert_eq!(chosen(2, Cores::default(), &[0, 1, 2]), (vec![0, 1], vec![2]));
+    }
+
+    #[test]
+    fn too_few_cores_are_shared() {
+        assert_eq!(chosen(1, Cores::default(), &[3]), (vec![3], vec![3]));
+        assert_eq!(chosen(3, Cores::default(), &[0, 1]), (vec![0, 1, 0], vec![0]));
+    }
+
+    #[test]
+    fn what_the_workload_names_is_taken_and_a_core_it_cannot_have_is_refused() {
+        let cores = Cores { shards: vec![], load: vec![0] };
+        assert_eq!(chosen(1, cores, &[0, 1]), (vec![1], vec![0]));
+        let cores = Cores { shards: vec![9], load: vec![] };
+        let settings = EngineSettings { cores, ..EngineSettings::default() };
+        assert!(choose(&settings, &[0, 1]).unwrap_err().to_string().contains("core 9"));
+    }
+
+    #[test]
+    fn only_a_core_of_its_own_is_spun_on() {
+        let used = |shards: &[u32], load: &[u32]| CoresUsed { shards: shards.into(), load: load.into() };
+        assert_eq!(idle_of(&used(&[0], &[1]), &[0, 1]), Idle::Sleep);
+        assert_eq!(idle_of(&used(&[0], &[1]), &[0, 1, 2]), Idle::Spin);
+        assert_eq!(idle_of(&used(&[0], &[0]), &[0, 1, 2]), Idle::Sleep);
+    }
+}

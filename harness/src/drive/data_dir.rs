@@ -1,0 +1,224 @@
+//! The directory a run keeps its data in: empty when the run begins, and gone or empty again when it ends.
+
+use crate::exit::UsageError;
+use anyhow::Context as _;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a fresh file system has in its root.
+const NOT_DATA: &str = "lost+found";
+/// Every data directory of the engine has this.
+const ENGINE_MARK: &str = "meta.properties";
+
+/// A directory whose content is this run's own. Dropping it removes what the run made, unless it is to be kept.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    made: bool,
+    keep: AtomicBool,
+}
+
+impl DataDir {
+    /// `given`, which must be empty or not exist yet, or else a fresh directory in the working directory.
+    ///
+    /// # Errors
+    /// A [`UsageError`] if `given` is a file or holds anything; otherwise the file system's.
+    pub fn open(given: Option<&Path>) -> anyhow::Result<Self> {
+        let (path, made) = match given {
+            Some(path) => (path.to_owned(), make(path)?),
+            None => (fresh()?, true),
+        };
+        let path = fs::canonicalize(&path).with_context(|| format!("cannot use {}", path.display()))?;
+        Ok(Self { path, made, keep: AtomicBool::new(false) })
+    }
+
+    /// Where it is, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The data stays when the run ends.
+    pub fn keep(&self) {
+        self.keep.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it stays.
+    pub fn is_kept(&self) -> bool {
+        self.keep.load(Ordering::Relaxed)
+    }
+
+    /// Removes everything in it: all of it was made since [`Self::open`] found it empty.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn clear(&self) -> anyhow::Result<()> {
+        for entry in entries(&self.path)? {
+            let is_dir = fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir());
+            let removed = if is_dir { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
+            match removed {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", entry.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes everything of its file system to the device.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn sync(&self) -> anyhow::Result<()> {
+        let directory = fs::File::open(&self.path)?;
+        rustix::fs::syncfs(&directory).with_context(|| format!("cannot sync {}", self.path.display()))
+    }
+
+    /// What [`Drop`] does; for the way out that does not unwind.
+    pub fn remove(&self) {
+        if self.is_kept() || self.clear().is_err() {
+            return;
+        }
+        if self.made {
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// What is in a directory, as paths.
+fn entries(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let context = || format!("cannot list {}", path.display());
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).with_context(context)? {
+        let entry = entry.with_context(context)?;
+        if entry.file_name() != NOT_DATA {
+            entries.push(entry.path());
+        }
+    }
+    Ok(entries)
+}
+
+/// Makes sure that `path` is an empty directory; `true` if it was made.
+fn make(path: &Path) -> anyhow::Result<bool> {
+    match fs::create_dir(path) {
+        Ok(()) => return Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot make the data directory {}", path.display()));
+        }
+    }
+    if !path.is_dir() {
+        return Err(UsageError::error(format!(
+            "--data-dir: {} is a file; name a directory that is empty or does not exist yet",
+            path.display()
+        )));
+    }
+    let found = entries(path)?;
+    if found.iter().any(|entry| entry.file_name().is_some_and(|name| name == ENGINE_MARK)) {
+        return Err(UsageError::error(format!(
+            "--data-dir: {} holds a log already, and a run starts from nothing; name another directory, or remove it",
+            path.display()
+        )));
+    }
+    if let Some(entry) = found.first() {
+        return Err(UsageError::error(format!(
+            "--data-dir: {} is not empty (it holds {}) and its content is not ours to touch; name a directory that is \
+             empty or does not exist yet",
+            path.display(),
+            entry.file_name().unwrap_or_default().display()
+        )));
+    }
+    Ok(false)
+}
+
+/// A directory of a name that nobody else uses, in the working directory.
+fn fresh() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("the working directory is gone")?;
+    let process = std::process::id();
+    for attempt in 0..100 {
+        let path = here.join(format!("vnotch-data-{process}-{attempt}"));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("cannot make a data directory in {}; name one with --data-dir", here.display())
+                });
+            }
+        }
+    }
+    anyhow::bail!("{} is full of old vnotch-data directories; remove them", here.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &Path) -> String {
+        let error = DataDir::open(Some(path)).unwrap_err();
+        assert!(error.is::<UsageError>());
+        error.to_string()
+    }
+
+    #[test]
+    fn what_the_run_made_goes_and_what_was_there_stays() {
+        let outer = tempfile::tempdir().unwrap();
+        let given = outer.path().join("given");
+        fs::create_dir(&given).unwrap();
+        let made = outer.path().join("made");
+        for path in [&given, &made] {
+            let data = DataDir::open(Some(path)).unwrap();
+            fs::create_dir(data.path().join("topic-0")).unwrap();
+            fs::write(data.path().join("topic-0/0.log"), "x").unwrap();
+            data.clear().unwrap();
+            assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+            fs::write(data.path().join("file"), "x").unwrap();
+        }
+        assert_eq!(fs::read_dir(&given).unwrap().count(), 0);
+        assert!(!made.exists());
+    }
+
+    #[test]
+    fn kept_data_stays() {
+        let outer = tempfile::tempdir().unwrap();
+        let data = DataDir::open(Some(&outer.path().join("kept"))).unwrap();
+        fs::write(data.path().join("file"), "x").unwrap();
+        data.keep();
+        let path = data.path().to_owned();
+        drop(data);
+        assert!(path.join("file").exists());
+    }
+
+    #[test]
+    fn a_file_is_refused_and_left_alone() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("file");
+        fs::write(&path, "mine").unwrap();
+        assert!(refusal(&path).contains("is a file"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_directory_with_anything_in_it_is_refused_and_left_alone() {
+        let outer = tempfile::tempdir().unwrap();
+        fs::write(outer.path().join("thesis.tex"), "mine").unwrap();
+        let message = refusal(outer.path());
+        assert!(message.contains("not empty") && message.contains("thesis.tex"), "{message}");
+        assert!(outer.path().join("thesis.tex").exists());
+    }
+
+    #[test]
+    fn a_log_that_is_there_already_is_refused_as_one() {
+        let outer = tempfile::tempdir().unwrap();
+        fs::write(outer.path().join(ENGINE_MARK), "version=1").unwrap();
+        assert!(refusal(outer.path()).contains("holds a log already"));
+    }
+}

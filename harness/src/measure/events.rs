@@ -1,0 +1,77 @@
+//! What happened inside the target, on the trial's time axis, and the stalls that its acks give away.
+
+use crate::drive::clock::TrialClock;
+use crate::drive::timeline::Timeline;
+use crate::result::{Event, SeriesRow};
+use crate::target::TargetEvent;
+
+/// No ack for at least this long, while there was load, is a stall.
+const STALL_S_MIN: f64 = 0.2;
+
+/// A target's event, its time counted from the window's start.
+pub fn event_of(event: TargetEvent, clock: &TrialClock, timeline: &Timeline) -> Event {
+    let (topic, partition) = event.partition.unzip();
+    Event {
+        t_s: timeline.seconds_of(clock.ns_at(event.at)),
+        kind: event.kind.to_owned(),
+        shard: Some(event.shard),
+        topic,
+        partition,
+        detail: None,
+    }
+}
+
+/// Stretches of the measured window in which records were due and none was acked.
+pub fn stalls(rows: &[SeriesRow]) -> Vec<Event> {
+    let mut stalls = Vec::new();
+    let mut quiet: Option<(f64, f64)> = None;
+    let in_window = rows.iter().filter(|row| row.t_s > -1e-9);
+    for row in in_window {
+        if row.achieved == 0 && row.offered != Some(0) {
+            let (start_s, length_s) = quiet.unwrap_or((row.t_s, 0.0));
+            quiet = Some((start_s, length_s + row.interval_s));
+        } else if let Some(stall) = quiet.take() {
+            stalls.push(stall);
+        }
+    }
+    stalls.extend(quiet);
+    let event_of = |(t_s, length_s): (f64, f64)| Event {
+        t_s,
+        kind: "stall".to_owned(),
+        shard: None,
+        topic: None,
+        partition: None,
+        detail: Some(format!("nothing was acked for {length_s:.1} s")),
+    };
+    stalls.into_iter().filter(|(_, length_s)| *length_s > STALL_S_MIN - 1e-9).map(event_of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(t_s: f64, achieved: u64, offered: Option<u64>) -> SeriesRow {
+        SeriesRow { t_s, interval_s: 0.1, achieved, offered, ..SeriesRow::default() }
+    }
+
+    #[test]
+    fn no_ack_for_two_intervals_is_a_stall() {
+        let rows =
+            [row(-0.1, 0, None), row(0.0, 5, None), row(0.1, 0, None), row(0.2, 0, None), row(0.3, 5, None)];
+        let stalls = stalls(&rows);
+        assert_eq!(stalls.len(), 1);
+        assert!((stalls[0].t_s - 0.1).abs() < 1e-9);
+        assert_eq!(stalls[0].detail.as_deref(), Some("nothing was acked for 0.2 s"));
+    }
+
+    #[test]
+    fn one_quiet_interval_is_none_and_neither_is_the_lack_of_load() {
+        assert!(stalls(&[row(0.0, 5, None), row(0.1, 0, None), row(0.2, 5, None)]).is_empty());
+        assert!(stalls(&[row(0.0, 0, Some(0)), row(0.1, 0, Some(0)), row(0.2, 0, Some(0))]).is_empty());
+    }
+
+    #[test]
+    fn a_stall_that_lasts_to_the_end_is_one() {
+        assert_eq!(stalls(&[row(0.0, 1, Some(9)), row(0.1, 0, Some(9)), row(0.2, 0, Some(9))]).len(), 1);
+    }
+}
