@@ -152,6 +152,7 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
             topic,
             topic_name: spec.topic.clone(),
             number: id % workload.producers_per_topic,
+            groups: workload.subscriptions_per_topic,
             partitions,
             pacing,
             partitioner: Partitioner::new(distribution, keys, partitions, id, workload.payload.seed),

@@ -142,9 +142,14 @@ impl SeriesBuilder {
         self.host.insert(index, host);
     }
 
-    /// The newest row that is complete.
-    pub fn last_row(&self) -> Option<&SeriesRow> {
-        self.series.rows.last()
+    /// The rows that are complete.
+    pub fn rows(&self) -> &[SeriesRow] {
+        &self.series.rows
+    }
+
+    /// Whether records are intended at all.
+    pub fn is_open_load(&self) -> bool {
+        !self.schedules.is_empty()
     }
 
     /// Closes what is open.
@@ -187,7 +192,7 @@ impl SeriesBuilder {
 
     fn row(&self, index: i64, interval: &Interval) -> SeriesRow {
         let (start_ns, end_ns) = self.timeline.bounds_of(index);
-        let headline = if self.schedules.is_empty() { Measure::Service } else { Measure::Response };
+        let headline = if self.is_open_load() { Measure::Response } else { Measure::Service };
         let latency = interval.latency.of(headline);
         let at = |quantile| (!latency.is_empty()).then(|| latency.value_at_quantile(quantile));
         let host = self.host.get(&index).copied().unwrap_or_default();
@@ -197,7 +202,7 @@ impl SeriesBuilder {
         SeriesRow {
             t_s: self.timeline.seconds_of(start_ns),
             interval_s: seconds(end_ns - start_ns),
-            offered: (!self.schedules.is_empty()).then(|| due(end_ns) - due(start_ns)),
+            offered: self.is_open_load().then(|| due(end_ns) - due(start_ns)),
             achieved: interval.acked_records,
             consumed: interval.consumed_records,
             backlog_records: (self.groups > 0).then_some(owed),

@@ -200,6 +200,30 @@ pub struct ShardStats {
     pub read_bytes: u64,
 }
 
+impl ShardStats {
+    /// What was added since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let sizes = self.write_sizes.iter().map(|(bytes, count)| {
+            let before =
+                earlier.write_sizes.iter().find(|(size, _)| size == bytes).map_or(0, |(_, count)| *count);
+            (*bytes, count.saturating_sub(before))
+        });
+        Self {
+            shard: self.shard,
+            work_ns: self.work_ns.saturating_sub(earlier.work_ns),
+            poll_ns: self.poll_ns.saturating_sub(earlier.poll_ns),
+            parked_ns: self.parked_ns.saturating_sub(earlier.parked_ns),
+            write_bytes: self.write_bytes.saturating_sub(earlier.write_bytes),
+            writes: self.writes.saturating_sub(earlier.writes),
+            write_sizes: sizes.filter(|(_, count)| *count > 0).collect(),
+            write_depth_sum: self.write_depth_sum.saturating_sub(earlier.write_depth_sum),
+            syncs: self.syncs.saturating_sub(earlier.syncs),
+            read_bytes: self.read_bytes.saturating_sub(earlier.read_bytes),
+        }
+    }
+}
+
 /// Something worth a mark on the charts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetEvent {

@@ -141,7 +141,9 @@ impl Producer {
                 let delay = self.blockage.split(due_ns, now_ns);
                 recorder.latency(Measure::PacingLag, delay.pacing_lag_ns, 1);
                 recorder.latency(Measure::Blocked, delay.blocked_ns, 1);
-                recorder.latency(Measure::Response, now_ns.saturating_sub(due_ns), 1);
+                let age_ns = now_ns.saturating_sub(due_ns);
+                recorder.latency(Measure::Response, age_ns, 1);
+                recorder.latency(Measure::EndToEnd, age_ns, u64::from(self.plan.groups));
                 records += 1;
             }
         }

@@ -53,6 +53,8 @@ pub struct ProducerPlan {
     pub topic_name: String,
     /// Its number within the topic.
     pub number: u32,
+    /// Consumer groups that read its topic.
+    pub groups: u32,
     /// Partitions of its topic.
     pub partitions: u32,
     /// What paces it.

@@ -1,0 +1,292 @@
+//! One trial: a fresh target, its load threads, and what came of them once the drain is over.
+
+use super::clock::TrialClock;
+use super::data_dir::DataDir;
+use super::harvest::{Harvest, harvest};
+use super::load_thread::{Idle, LoadOutcome, LoadPlan, LoadThread};
+use super::plan::{TrialLoad, granularity_of, schedule_of, topic_name};
+use super::pool::Pool;
+use super::producers::Granularity;
+use super::progress::Progress;
+use super::timeline::Timeline;
+use super::watch::{Crew, Watch, Watched};
+use crate::measure::provenance::CoresUsed;
+use crate::measure::recorder::{Channel, Interval};
+use crate::measure::series::SeriesBuilder;
+use crate::num;
+use crate::target::{Description, Target};
+use crate::workload::{Io, Load, Phases, Workload};
+use anyhow::Context as _;
+use crossbeam::channel::{Receiver, unbounded};
+use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Windows shorter than this are watched at [`INTERVAL_SHORT`], longer ones at [`INTERVAL_LONG`].
+const SHORT_WINDOW_MAX: Duration = Duration::from_secs(60);
+const INTERVAL_SHORT: Duration = Duration::from_millis(100);
+const INTERVAL_LONG: Duration = Duration::from_secs(1);
+
+/// Opens the target of a workload on the given cores and directory.
+pub type Opener<'a> = dyn Fn(&Workload, &CoresUsed, &Path) -> anyhow::Result<Box<dyn Target>> + 'a;
+
+/// What all trials of a run have in common.
+pub struct Bench<'a> {
+    /// The workload.
+    pub workload: &'a Workload,
+    /// Makes its target.
+    pub open: &'a Opener<'a>,
+    /// Where shards and load threads run.
+    pub cores: &'a CoresUsed,
+    /// What load threads do while nothing is due.
+    pub idle: Idle,
+    /// The values.
+    pub pool: &'a Pool,
+    /// Where the data goes.
+    pub data_dir: &'a DataDir,
+    /// Raised to end early.
+    pub stop: &'a Arc<AtomicBool>,
+    /// `--ack-log`.
+    pub ack_log: Option<&'a Path>,
+    /// Who is told how it goes.
+    pub progress: &'a Progress,
+    /// When the run started.
+    pub started: Instant,
+}
+
+/// What came of a trial, before figures are made of it.
+#[derive(Debug)]
+pub struct TrialRun {
+    /// When the window opened, s since the run started.
+    pub window_start_s: f64,
+    /// Its phases as they were.
+    pub timeline: Arc<Timeline>,
+    /// How finely intended times were kept; `None` if nothing was intended.
+    pub granularity: Option<Granularity>,
+    /// Records intended inside the window; `None` if nothing was.
+    pub offered: Option<u64>,
+    /// What was watched from outside.
+    pub watched: Watched,
+    /// What the load threads brought in.
+    pub harvest: Harvest,
+    /// What was measured.
+    pub target: Description,
+    /// Time that a sync took after the drain; buffered runs only.
+    pub final_sync: Option<Duration>,
+    /// What ended it early.
+    pub error: Option<String>,
+}
+
+impl Bench<'_> {
+    /// Runs one trial and leaves its data behind.
+    ///
+    /// # Errors
+    /// The target cannot be opened or given its topics, or a thread cannot be started. What fails later is part of what
+    /// came of the trial.
+    pub fn trial(&self, load: Load, phases: Phases) -> anyhow::Result<TrialRun> {
+        let mut target = (self.open)(self.workload, self.cores, self.data_dir.path())?;
+        for topic in 0..self.workload.topics {
+            target.create_topic(&topic_name(topic), self.workload.partitions_per_topic)?;
+        }
+        let description = target.describe();
+        let timeline = timeline_of(phases);
+        let producers = num::low_u32(self.workload.producers());
+        let schedules = (0..producers).filter_map(|id| schedule_of(load.mode, id, producers).transpose());
+        let schedules = schedules.collect::<anyhow::Result<Vec<_>>>()?;
+        let (give_back, spare) = unbounded();
+        let groups = self.workload.subscriptions_per_topic;
+        let builder = SeriesBuilder::new(Arc::clone(&timeline), schedules.clone(), groups, give_back);
+        let (finished, intervals) = unbounded();
+        let plans = self.plans(&*target, load, &timeline, Channel { finished, spare })?;
+        let clock = TrialClock::start();
+        let window_start_s = self.started.elapsed().as_secs_f64() + phases.warmup.0.as_secs_f64();
+        let (watched, outcomes) = self.drive(&mut *target, builder, plans, (clock, intervals))?;
+        let granularity = granularity_of(load.mode);
+        let mut harvest = harvest(outcomes, &timeline, watched.latency(), granularity.is_some(), groups);
+        let error = harvest.error.take();
+        let final_sync = (self.workload.engine.io == Io::Buffered && error.is_none())
+            .then(|| self.timed_sync())
+            .transpose()?;
+        let closed = target.close().err().map(|error| format!("{error:#}"));
+        let due = |until_ns| schedules.iter().map(|s| s.count_until(until_ns)).sum::<u64>();
+        let offered =
+            (!schedules.is_empty()).then(|| due(timeline.window_end_ns()) - due(timeline.window_start_ns()));
+        Ok(TrialRun {
+            window_start_s,
+            granularity,
+            offered,
+            watched,
+            harvest,
+            target: description,
+            final_sync,
+            error: error.or(closed),
+            timeline,
+        })
+    }
+
+    fn timed_sync(&self) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        self.data_dir.sync()?;
+        Ok(begun.elapsed())
+    }
+
+    fn plans(
+        &self,
+        target: &dyn Target,
+        load: Load,
+        timeline: &Arc<Timeline>,
+        channel: Channel,
+    ) -> anyhow::Result<Vec<LoadPlan<TrialClock>>> {
+        let request = TrialLoad {
+            workload: self.workload,
+            load,
+            pool: self.pool,
+            target,
+            threads: self.cores.load.len().max(1),
+            idle: self.idle,
+            clock: TrialClock::start(),
+            wall_start_ms: wall_ms(),
+            timeline: Arc::clone(timeline),
+            channel,
+            ack_log: self.ack_log,
+        };
+        Ok(request.plans()?.0)
+    }
+
+    /// Starts the load threads, watches them, and collects them.
+    fn drive(
+        &self,
+        target: &mut dyn Target,
+        builder: SeriesBuilder,
+        plans: Vec<LoadPlan<TrialClock>>,
+        (clock, intervals): (TrialClock, Receiver<Box<Interval>>),
+    ) -> anyhow::Result<(Watched, Vec<LoadOutcome>)> {
+        let timeline = Arc::clone(&plans[0].timeline);
+        let shared = Arc::clone(&plans[0].shared);
+        let mut threads = Vec::new();
+        for (number, mut plan) in plans.into_iter().enumerate() {
+            (plan.clock, plan.wall_start_ms) = (clock, wall_ms());
+            match spawn(number, self.cores.load.get(number).copied(), plan) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    shared.give_up();
+                    return Err(error);
+                }
+            }
+        }
+        let crew = Crew::new(threads.iter().map(|thread| thread.thread().clone()), intervals);
+        let watch = Watch::new(self, target, builder, crew, (clock, timeline));
+        let watched = watch.until_done();
+        let outcomes = threads.into_iter().map(|thread| match thread.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        Ok((watched, outcomes.collect()))
+    }
+}
+
+fn timeline_of(phases: Phases) -> Arc<Timeline> {
+    let is_short = phases.measure.0 < SHORT_WINDOW_MAX;
+    let interval = if is_short { INTERVAL_SHORT } else { INTERVAL_LONG };
+    Arc::new(Timeline::new(phases.warmup.0, phases.measure.0, phases.drain.0, interval))
+}
+
+/// A load thread on its core, woken as exactly as the kernel can.
+fn spawn(
+    number: usize,
+    core: Option<u32>,
+    plan: LoadPlan<TrialClock>,
+) -> anyhow::Result<JoinHandle<LoadOutcome>> {
+    let work = move || {
+        if let Some(core) = core {
+            let mut set = CpuSet::new();
+            set.set(num::index(core));
+            // Its core was checked to be one we may use; if that has changed since, it runs wherever it may.
+            let _ = sched_setaffinity(None, &set);
+        }
+        // The default of 50 µs would make every wake late by as much (FACTS); a kernel that refuses stays late.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
+        LoadThread::new(plan, &std::thread::current()).run()
+    };
+    std::thread::Builder::new()
+        .name(format!("load-{number}"))
+        .spawn(work)
+        .context("cannot start a load thread")
+}
+
+fn wall_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::fake::{Behaviour, FakeTarget};
+    use crate::workload::{Bytes, LoadMode, MessageSize, Rate, TimeSpan};
+    use std::sync::atomic::Ordering;
+
+    /// Runs a short trial in real time against a target that acks at once.
+    fn trial(mode: LoadMode, stop: bool) -> TrialRun {
+        let ms = |ms| TimeSpan(Duration::from_millis(ms));
+        let phases = Phases { warmup: ms(200), measure: ms(400), drain: ms(2000) };
+        let load = Load { mode, in_flight_bytes: Bytes::kib(64) };
+        let workload = Workload {
+            message_size: MessageSize::Fixed(Bytes(100)),
+            partitions_per_topic: 2,
+            phases,
+            load,
+            ..Workload::default()
+        };
+        let outer = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(Some(&outer.path().join("data"))).unwrap();
+        let bench = Bench {
+            workload: &workload,
+            open: &|_, _, _| Ok(Box::new(FakeTarget::new(Behaviour::default()))),
+            cores: &CoresUsed::default(),
+            idle: Idle::Sleep,
+            pool: &Pool::of(&workload).unwrap(),
+            data_dir: &data_dir,
+            stop: &Arc::new(AtomicBool::new(stop)),
+            ack_log: None,
+            progress: &Progress::silent(),
+            started: Instant::now(),
+        };
+        let run = bench.trial(load, phases).unwrap();
+        assert_eq!(bench.stop.load(Ordering::SeqCst), stop);
+        run
+    }
+
+    #[test]
+    fn a_trial_measures_its_window_and_drains() {
+        let mode = LoadMode::Open {
+            rate: Rate::Absolute(1000),
+            arrival: Default::default(),
+            profile: Default::default(),
+        };
+        let run = trial(mode, false);
+        assert_eq!(run.error, None);
+        assert_eq!(run.offered, Some(400));
+        assert_eq!(run.harvest.latencies.records.of(crate::measure::recorder::Measure::Response).len(), 400);
+        let sent: u64 = run.harvest.produced.iter().map(|partition| partition.answered).sum();
+        assert_eq!(sent, 600);
+        let rows = &run.watched.series.rows;
+        assert_eq!(rows.len(), 6);
+        assert_eq!(rows.iter().map(|row| row.offered.unwrap()).sum::<u64>(), 600);
+        assert!(run.watched.host.is_some() && !run.watched.interrupted);
+        let integrity = crate::drive::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
+        assert_eq!((integrity.checked, integrity.is_violated(), integrity.undrained), (600, false, 0));
+    }
+
+    #[test]
+    fn an_interrupted_trial_ends_at_once_with_what_it_has() {
+        let run = trial(LoadMode::Max, true);
+        assert!(run.watched.interrupted);
+        assert_eq!(run.timeline.window_ns(), 0);
+        assert_eq!(run.error, None);
+    }
+}
