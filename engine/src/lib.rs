@@ -8,9 +8,12 @@ pub mod clock;
 pub mod config;
 pub mod disk;
 pub mod error;
+pub mod events;
 pub mod index;
+pub mod log;
 pub mod num;
 pub mod record;
+pub mod segment;
 pub mod types;
 
 #[cfg(test)]

@@ -1,0 +1,37 @@
+//! What happens inside, with its time, for charts and logs.
+
+use std::time::Instant;
+
+/// Something that happened in one log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEvent {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// Kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A new segment took over.
+    Roll,
+    /// A segment was trimmed, synced and indexed.
+    Seal,
+    /// A sync of its own (not a synced write) completed.
+    Sync,
+    /// A partition was recovered at open.
+    Recovery,
+}
+
+impl EventKind {
+    /// Its name in results: `roll`, `seal`, `sync`, `recovery`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Roll => "roll",
+            Self::Seal => "seal",
+            Self::Sync => "sync",
+            Self::Recovery => "recovery",
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! One partition: append with natural group commit, fetch, roll, recovery.
+//!
+//! A log spawns nothing. Its owner (a shard, or a test's executor) drives it:
+//!
+//! 1. [`Log::append`] puts batches into memory and assigns offsets.
+//! 2. [`Log::next_job`] hands out writes and syncs; each job is a future to run, its outcome goes to [`Log::job_done`].
+//! 3. [`Log::take_acks`] says which appends have reached their level.
+//! 4. [`Log::wants`] says which background work is due; [`Log::roll`] and [`Log::seal`] do it.
+//! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
+
+mod checkpoint;
+mod fetch;
+mod open;
+mod progress;
+mod roll;
+mod tail;
+
+pub use fetch::Fetched;
+pub use progress::FlightId;
+
+use crate::buffer::Arena;
+use crate::clock::Clock;
+use crate::config::TopicConfig;
+use crate::disk::{Disk, DiskFile, WriteData, WriteSync};
+use crate::error::{AppendError, DiskError};
+use crate::events::{EventKind, LogEvent};
+use crate::index::INDEX_FIELD_MAX;
+use crate::num::align_up;
+use crate::record::{self, BatchError, BatchHeader};
+use crate::segment::Indexes;
+use crate::types::{Durability, IoMode};
+use fetch::ReadCache;
+use progress::{FlightSync, Progress};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+use tail::{PlannedWrite, Stamp, Tail, TailFlush};
+
+/// What all logs of a shard share.
+pub struct LogContext<D: Disk, C: Clock> {
+    /// Where files are.
+    pub disk: D,
+    /// Where time comes from.
+    pub clock: C,
+    /// Memory for records.
+    pub arena: Rc<Arena>,
+    /// Bounds.
+    pub limits: Rc<LogLimits>,
+}
+
+impl<D: Disk, C: Clock> Clone for LogContext<D, C> {
+    fn clone(&self) -> Self {
+        Self {
+            disk: self.disk.clone(),
+            clock: self.clock.clone(),
+            arena: Rc::clone(&self.arena),
+            limits: Rc::clone(&self.limits),
+        }
+    }
+}
+
+/// Bounds of every log of a shard; those that depend on the number of partitions are kept current by the shard.
+#[derive(Debug)]
+pub struct LogLimits {
+    /// Direct or buffered files.
+    pub io: IoMode,
+    /// Largest write, bytes.
+    pub write_bytes_max: usize,
+    /// Most writes of one log in flight.
+    pub write_depth: usize,
+    /// Identifies this boot of the machine; another one may have lost what was not synced.
+    pub boot_id: u64,
+    /// Most bytes readers may pin, over all logs of the arena.
+    pub fetch_pinned_bytes: usize,
+    /// Bytes of written batches a log keeps in memory for readers.
+    pub cache_bytes: Cell<usize>,
+    /// Largest chunk a log takes.
+    pub chunk_bytes_max: Cell<usize>,
+}
+
+impl LogLimits {
+    /// Bytes beyond a hole that can have been written when the process died.
+    fn in_flight_bytes_max(&self) -> u64 {
+        (self.write_bytes_max * (self.write_depth + 1) + crate::buffer::CHUNK_BYTES_MAX) as u64
+    }
+}
+
+/// A segment that takes no more batches.
+struct Sealed<F> {
+    base_offset: i64,
+    next_offset: i64,
+    /// Opened at the first read.
+    file: Option<F>,
+    /// Loaded at the first read.
+    offsets: Option<Rc<crate::index::OffsetIndex>>,
+    size_bytes: Option<u64>,
+}
+
+/// The segment that takes batches.
+struct Active<F> {
+    base_offset: i64,
+    file: F,
+    /// Stream position of its first byte.
+    stream_base: u64,
+    indexes: Indexes,
+}
+
+/// A full segment on its way to being sealed.
+struct Closing<F> {
+    active: Active<F>,
+    next_offset: i64,
+    size_bytes: u64,
+}
+
+struct State<F, A> {
+    tail: Tail,
+    progress: Progress<A>,
+    sealed: VecDeque<Sealed<F>>,
+    closing: VecDeque<Closing<F>>,
+    active: Option<Active<F>>,
+    /// A file made ahead of the roll that will need it.
+    prepared: Option<F>,
+    roll_wanted: bool,
+    read_cache: ReadCache,
+    acks: VecDeque<(A, Result<i64, AppendError>)>,
+    failed: Option<DiskError>,
+    events: Vec<LogEvent>,
+    checkpoint: checkpoint::Checkpoint,
+    /// Segment of the last planned write; a later one waits until nothing is in flight.
+    writing_segment: i64,
+}
+
+/// One partition's log. `A` is what the owner wants back with each ack.
+pub struct Log<D: Disk, C: Clock, A> {
+    context: LogContext<D, C>,
+    dir: PathBuf,
+    config: TopicConfig,
+    epoch: i32,
+    state: RefCell<State<D::File, A>>,
+    rolling: Cell<bool>,
+    sealing: Cell<bool>,
+}
+
+/// Why a batch was not taken; the ack comes back.
+#[derive(Debug)]
+pub enum Refused<A> {
+    /// Not now: a roll is under way or the arena is full. Try again after the next completion.
+    NotNow(A),
+    /// Never.
+    Failed(A, AppendError),
+}
+
+/// Background work that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wants {
+    /// Call [`Log::roll`]: appends may be waiting for it.
+    pub roll: bool,
+    /// Call [`Log::seal`].
+    pub seal: bool,
+}
+
+/// A write or sync to be run; its outcome goes back through [`Log::job_done`].
+pub struct Job<F> {
+    /// Which one.
+    pub id: FlightId,
+    kind: JobKind<F>,
+}
+
+enum JobKind<F> {
+    Write { file: F, data: WriteData, position: u64, sync: WriteSync },
+    Sync { file: F },
+}
+
+impl<F: DiskFile> Job<F> {
+    /// Bytes it writes; 0 for a sync.
+    pub fn write_bytes(&self) -> usize {
+        match &self.kind {
+            JobKind::Write { data, .. } => data.len(),
+            JobKind::Sync { .. } => 0,
+        }
+    }
+
+    /// Whether the device is asked to make something durable.
+    pub const fn is_sync(&self) -> bool {
+        matches!(self.kind, JobKind::Sync { .. } | JobKind::Write { sync: WriteSync::Dsync, .. })
+    }
+
+    /// Does it.
+    pub async fn run(self) -> JobDone {
+        let (outcome, is_write) = match self.kind {
+            JobKind::Write { file, data, position, sync } => (file.write(data, position, sync).await, true),
+            JobKind::Sync { file } => (file.sync().await, false),
+        };
+        JobDone { id: self.id, is_write, outcome }
+    }
+}
+
+/// The outcome of a [`Job`].
+#[derive(Debug)]
+pub struct JobDone {
+    id: FlightId,
+    is_write: bool,
+    outcome: Result<(), DiskError>,
+}
+
+impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    /// Offset of the first record held.
+    pub fn log_start_offset(&self) -> i64 {
+        self.state.borrow().checkpoint.log_start_offset
+    }
+
+    /// Offset after the last record appended.
+    pub fn log_end_offset(&self) -> i64 {
+        self.state.borrow().tail.next_offset()
+    }
+
+    /// Offset after the last record consumers may see: that which has reached the topic's level.
+    pub fn high_watermark(&self) -> i64 {
+        self.state.borrow().visible(self.config.durability)
+    }
+
+    /// The topic's configuration.
+    pub const fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
+    /// The error that latched this log, if one did.
+    pub fn failed(&self) -> Option<DiskError> {
+        self.state.borrow().failed.clone()
+    }
+
+    /// Appends one batch. Its offsets are assigned at once; `ack` comes back through [`Log::take_acks`] once the batch has
+    /// reached `level` (the topic's, if `None`).
+    ///
+    /// # Errors
+    /// [`Refused`], with the ack.
+    pub fn append(&self, batch: &[u8], level: Option<Durability>, ack: A) -> Result<(), Refused<A>> {
+        let header = match self.check(batch) {
+            Ok(header) => header,
+            Err(error) => return Err(Refused::Failed(ack, error)),
+        };
+        let mut state = self.state.borrow_mut();
+        if let Some(error) = &state.failed {
+            return Err(Refused::Failed(ack, storage_error(error)));
+        }
+        if state.is_full_for(batch.len(), &header, self.config.segment_bytes) {
+            state.close_active();
+            state.roll_wanted = true;
+        }
+        let Some(active) = &state.active else {
+            state.roll_wanted = true;
+            return Err(Refused::NotNow(ack));
+        };
+        let stream_base = active.stream_base;
+        let limits = &self.context.limits;
+        let stamp = Stamp {
+            epoch: self.epoch,
+            now: self.context.clock.now(),
+            chunk_bytes_max: limits.chunk_bytes_max.get(),
+        };
+        let position = state.tail.segment_bytes();
+        let base_offset = state.tail.next_offset();
+        if !state.tail.append(&self.context.arena, batch, &header, stamp) {
+            return Err(Refused::NotNow(ack));
+        }
+        let next_offset = state.tail.next_offset();
+        state.index(&header, base_offset, position, self.config.index_interval_bytes);
+        let end = stream_base + state.tail.segment_bytes();
+        let waits = match level.unwrap_or(self.config.durability) {
+            Durability::Appended => {
+                state.acks.push_back((ack, Ok(base_offset)));
+                None
+            }
+            level => Some((level, ack)),
+        };
+        state.progress.appended(end, (base_offset, next_offset), waits);
+        let keep_bytes = limits.cache_bytes.get();
+        let written_offset = state.progress.written_offset();
+        state.tail.evict(keep_bytes, written_offset);
+        Ok(())
+    }
+
+    fn check(&self, batch: &[u8]) -> Result<BatchHeader, AppendError> {
+        if batch.len() > self.config.max_message_bytes {
+            let limit_bytes = self.config.max_message_bytes;
+            return Err(AppendError::TooLarge { batch_bytes: batch.len(), limit_bytes });
+        }
+        let header = BatchHeader::parse(batch)?;
+        if header.total_bytes() != batch.len() {
+            let needed_bytes = header.total_bytes();
+            return Err(BatchError::TooShort { needed_bytes, available_bytes: batch.len() }.into());
+        }
+        if !header.is_dense() {
+            let record_count = i32::try_from(header.record_count).unwrap_or(i32::MAX);
+            let last_offset_delta = i32::try_from(header.last_offset_delta).unwrap_or(i32::MAX);
+            return Err(BatchError::BadCount { record_count, last_offset_delta }.into());
+        }
+        record::verify_crc(batch)?;
+        Ok(header)
+    }
+
+    /// The next write or sync to submit, if there is one that may go now.
+    pub fn next_job(&self) -> Option<Job<D::File>> {
+        let limits = &self.context.limits;
+        let mut state = self.state.borrow_mut();
+        if state.failed.is_some() {
+            return None;
+        }
+        if state.progress.in_flight() < limits.write_depth
+            && !state.progress.is_padded_in_flight()
+            && let Some(job) = state.next_write(limits.write_bytes_max, self.config.durability)
+        {
+            return Some(job);
+        }
+        let file = state.active.as_ref().map(|active| active.file.clone())?;
+        if !state.closing.is_empty() {
+            return None;
+        }
+        let id = state.progress.begin_sync()?;
+        Some(Job { id, kind: JobKind::Sync { file } })
+    }
+
+    /// Takes the outcome of a job. A failed write or sync latches the log: nothing more is appended or written.
+    pub fn job_done(&self, done: JobDone) {
+        let mut state = self.state.borrow_mut();
+        match done.outcome {
+            Ok(()) if state.failed.is_some() => {}
+            Ok(()) if done.is_write => state.progress.write_done(done.id),
+            Ok(()) => {
+                state.progress.sync_done(done.id);
+                state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Sync });
+            }
+            Err(error) => state.latch(error),
+        }
+        state.collect_acks();
+    }
+
+    /// Moves acks that are due into `acks`: what was handed to [`Log::append`], with the batch's base offset.
+    pub fn take_acks(&self, acks: &mut Vec<(A, Result<i64, AppendError>)>) {
+        acks.extend(self.state.borrow_mut().acks.drain(..));
+    }
+
+    /// Whether writes or syncs are in flight, or wait to be submitted.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state.borrow();
+        state.failed.is_some()
+            || (state.progress.in_flight() == 0
+                && state.progress.written_offset() == state.tail.next_offset())
+    }
+
+    /// Forgets as much of the tail cache as is written: the arena has run out.
+    pub fn shed_memory(&self) {
+        let mut state = self.state.borrow_mut();
+        let written_offset = state.progress.written_offset();
+        state.tail.evict(0, written_offset);
+        state.read_cache.clear();
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&self) -> Vec<LogEvent> {
+        std::mem::take(&mut self.state.borrow_mut().events)
+    }
+}
+
+impl<F: DiskFile, A> State<F, A> {
+    fn visible(&self, level: Durability) -> i64 {
+        match level {
+            Durability::Appended => self.tail.next_offset(),
+            Durability::Written => self.progress.written_offset(),
+            Durability::Synced => self.progress.synced_offset(),
+        }
+    }
+
+    /// Whether the active segment cannot take the batch: by size, or because its index could not name it.
+    fn is_full_for(&self, batch_bytes: usize, header: &BatchHeader, segment_bytes: u64) -> bool {
+        let Some(active) = &self.active else { return false };
+        let size = self.tail.segment_bytes();
+        let last = self.tail.next_offset() + header.last_offset() - header.base_offset;
+        size > 0
+            && (size + batch_bytes as u64 > segment_bytes
+                || last - active.base_offset > i64::from(INDEX_FIELD_MAX))
+    }
+
+    fn index(&mut self, header: &BatchHeader, base_offset: i64, position: u64, index_interval_bytes: u32) {
+        let stamped = BatchHeader { base_offset, ..*header };
+        let position = u32::try_from(position).expect("a segment is at most 1 GiB");
+        let active = self.active.as_mut().expect("append made sure of an active segment");
+        active.indexes.observe(&stamped, position, index_interval_bytes);
+    }
+
+    /// Ends the active segment; what is left of it may be written at once.
+    fn close_active(&mut self) {
+        if let Some(active) = self.active.take() {
+            let size_bytes = self.tail.segment_bytes();
+            self.tail.close_segment();
+            self.closing.push_back(Closing { active, next_offset: self.tail.next_offset(), size_bytes });
+        }
+    }
+
+    /// Stream position at which the next segment begins.
+    fn next_stream_base(&self) -> u64 {
+        let end = self.closing.back().map(|closing| closing.active.stream_base + closing.size_bytes);
+        align_up(end.unwrap_or_else(|| self.progress.written_to()), crate::buffer::BLOCK_BYTES as u64)
+    }
+
+    fn next_write(&mut self, bytes_max: usize, level: Durability) -> Option<Job<F>> {
+        let in_flight = self.progress.in_flight();
+        let flush = if in_flight == 0 { TailFlush::Allowed } else { TailFlush::Held };
+        let planned = self.tail.next_write(bytes_max, flush)?;
+        debug_assert!(planned.segment == self.writing_segment || in_flight == 0 || !self.is_later(&planned));
+        self.writing_segment = planned.segment;
+        let (file, stream_base) = self.file_of(planned.segment);
+        let synced = level == Durability::Synced;
+        let (sync, flight) =
+            if synced { (WriteSync::Dsync, FlightSync::Dsync) } else { (WriteSync::None, FlightSync::Plain) };
+        let id = self.progress.submitted(stream_base + planned.content_end, flight, planned.is_padded);
+        let PlannedWrite { bytes, position, .. } = planned;
+        Some(Job { id, kind: JobKind::Write { file, data: WriteData::Slice(bytes), position, sync } })
+    }
+
+    fn is_later(&self, planned: &PlannedWrite) -> bool {
+        planned.segment > self.writing_segment
+    }
+
+    fn file_of(&self, segment: i64) -> (F, u64) {
+        let closing = self.closing.iter().map(|closing| &closing.active);
+        let owner = closing.chain(&self.active).find(|active| active.base_offset == segment);
+        let owner = owner.expect("a segment stays until its writes are complete");
+        (owner.file.clone(), owner.stream_base)
+    }
+
+    fn latch(&mut self, error: DiskError) {
+        let reason = storage_error(&error);
+        self.failed.get_or_insert(error);
+        self.acks.extend(self.progress.abandon().map(|ack| (ack, Err(reason.clone()))));
+    }
+
+    fn collect_acks(&mut self) {
+        while let Some((base_offset, ack)) = self.progress.pop_reached() {
+            self.acks.push_back((ack, Ok(base_offset)));
+        }
+    }
+}
+
+fn storage_error(error: &DiskError) -> AppendError {
+    if error.is_no_space() {
+        AppendError::NoSpace(error.clone())
+    } else {
+        AppendError::StorageFailed(error.clone())
+    }
+}

@@ -1,0 +1,240 @@
+//! Opening a log: what the checkpoint vouches for is taken as it is, the rest is read batch by batch up to the first
+//! gap. What lies beyond is cut off, unless it shows that the gap is damage and not a torn end.
+
+use super::progress::Progress;
+use super::roll::segment_files_removed;
+use super::tail::Tail;
+use super::{Log, LogContext, ReadCache, Sealed, State, checkpoint};
+use crate::clock::Clock;
+use crate::config::TopicConfig;
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::error::{Corruption, CorruptionKind, OpenError};
+use crate::events::{EventKind, LogEvent};
+use crate::segment::{self, ScanEnd, ScanRequest, Scanned};
+use crate::types::Durability;
+use checkpoint::Checkpoint;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// What opening has found so far.
+struct Found<F> {
+    sealed: VecDeque<Sealed<F>>,
+    next_offset: i64,
+    epoch: i32,
+}
+
+impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
+    /// Opens the log in `dir`, which is made if need be; `epoch` is the data directory's new incarnation, above that of
+    /// any batch on disk. Everything it accepted is sealed and durable when this returns.
+    ///
+    /// # Errors
+    /// The disk failed, or the log is damaged: nothing was thrown away then.
+    pub async fn open(
+        context: LogContext<D, C>,
+        dir: PathBuf,
+        config: TopicConfig,
+        epoch: i32,
+    ) -> Result<Rc<Self>, OpenError> {
+        context.disk.create_dir(&dir).await?;
+        if let Some(parent) = dir.parent() {
+            context.disk.sync_dir(parent).await?;
+        }
+        let vouched = checkpoint::read(&context.disk, &dir).await?;
+        let mut log = Self {
+            state: RefCell::new(State {
+                tail: Tail::new(0),
+                progress: Progress::new(0),
+                sealed: VecDeque::new(),
+                closing: VecDeque::new(),
+                active: None,
+                prepared: None,
+                roll_wanted: false,
+                read_cache: ReadCache::default(),
+                acks: VecDeque::new(),
+                failed: None,
+                events: Vec::new(),
+                checkpoint: vouched.unwrap_or(Checkpoint {
+                    sequence: 0,
+                    recovery_offset: 0,
+                    log_start_offset: 0,
+                    in_flight_bytes_max: context.limits.in_flight_bytes_max(),
+                    epoch: i32::MIN,
+                    boot_id: context.limits.boot_id,
+                }),
+                writing_segment: 0,
+            }),
+            context,
+            dir,
+            config,
+            epoch,
+            rolling: Cell::new(false),
+            sealing: Cell::new(false),
+        };
+        let found = log.recover().await?;
+        let state = log.state.get_mut();
+        state.tail = Tail::new(found.next_offset);
+        state.progress = Progress::new(found.next_offset);
+        state.sealed = found.sealed;
+        state.events.push(LogEvent { at: log.context.clock.now(), kind: EventKind::Recovery });
+        // Also when nothing was scanned: it records how much this incarnation may have in flight.
+        log.write_checkpoint(found.next_offset).await?;
+        Ok(Rc::new(log))
+    }
+
+    async fn recover(&self) -> Result<Found<D::File>, OpenError> {
+        let vouched = self.state.borrow().checkpoint;
+        let names = self.context.disk.list(&self.dir).await?;
+        if names.iter().any(|entry| entry.name == segment::PREPARING) {
+            self.context.disk.remove_file(&self.dir.join(segment::PREPARING)).await?;
+        }
+        let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
+        let mut found =
+            Found { sealed: VecDeque::new(), next_offset: vouched.log_start_offset, epoch: vouched.epoch };
+        self.trust(&bases, &vouched, &mut found)?;
+        let unsealed: Vec<i64> =
+            bases.iter().copied().filter(|base| *base >= vouched.recovery_offset).collect();
+        for (index, base_offset) in unsealed.iter().copied().enumerate() {
+            if base_offset != found.next_offset {
+                self.discard(&unsealed[index..], &vouched, found.next_offset).await?;
+                break;
+            }
+            self.recover_segment(base_offset, &vouched, &mut found).await?;
+        }
+        self.context.disk.sync_dir(&self.dir).await?;
+        Ok(found)
+    }
+
+    /// Takes the segments below the recovery offset as they are; each ends where the next begins.
+    fn trust(
+        &self,
+        bases: &[i64],
+        vouched: &Checkpoint,
+        found: &mut Found<D::File>,
+    ) -> Result<(), OpenError> {
+        let trusted = bases.iter().copied().filter(|base| *base < vouched.recovery_offset);
+        let trusted: Vec<i64> = trusted.collect();
+        if let Some(first) = trusted.first().copied()
+            && first > vouched.log_start_offset
+        {
+            let kind = CorruptionKind::SegmentGap { expected: vouched.log_start_offset, found: first };
+            return Err(self.corrupt_at(first, 0, kind));
+        }
+        if trusted.is_empty() && vouched.recovery_offset > vouched.log_start_offset {
+            let kind = CorruptionKind::Metadata(format!(
+                "the segments of offsets {}..{} are missing",
+                vouched.log_start_offset, vouched.recovery_offset
+            ));
+            return Err(self.corrupt_at(vouched.log_start_offset, 0, kind));
+        }
+        for (index, base_offset) in trusted.iter().copied().enumerate() {
+            let next_offset = trusted.get(index + 1).copied().unwrap_or(vouched.recovery_offset);
+            found.sealed.push_back(Sealed {
+                base_offset,
+                next_offset,
+                file: None,
+                offsets: None,
+                size_bytes: None,
+            });
+        }
+        found.next_offset = vouched.recovery_offset.max(found.next_offset);
+        Ok(())
+    }
+
+    /// What a scan of this log's segment at `base_offset` expects.
+    pub(super) fn scan_request(&self, base_offset: i64, epoch_min: i32) -> ScanRequest {
+        ScanRequest {
+            base_offset,
+            epoch_min,
+            epoch_max: self.epoch,
+            batch_bytes_max: self.config.max_message_bytes,
+            index_interval_bytes: self.config.index_interval_bytes,
+        }
+    }
+
+    async fn recover_segment(
+        &self,
+        base_offset: i64,
+        vouched: &Checkpoint,
+        found: &mut Found<D::File>,
+    ) -> Result<(), OpenError> {
+        let disk = &self.context.disk;
+        let path = segment::log_path(&self.dir, base_offset);
+        let file = disk.open(&path, OpenMode::ReadWrite, self.context.limits.io).await?;
+        let request = self.scan_request(base_offset, found.epoch);
+        let mut scanned = segment::scan(&file, &self.context.arena, &request).await?;
+        if scanned.end != ScanEnd::Whole && self.is_strict(vouched) {
+            self.refuse_damage(&path, &file, vouched, &scanned).await?;
+        }
+        if scanned.valid_bytes < scanned.file_bytes {
+            file.truncate(scanned.valid_bytes).await?;
+        }
+        file.sync().await?;
+        found.next_offset = scanned.next_offset;
+        found.epoch = scanned.epoch;
+        if scanned.valid_bytes == 0 {
+            segment_files_removed(disk, &self.dir, base_offset).await?;
+        } else {
+            segment::write_indexes(disk, &self.dir, base_offset, &mut scanned.indexes).await?;
+            found.sealed.push_back(Sealed {
+                base_offset,
+                next_offset: scanned.next_offset,
+                file: None,
+                offsets: None,
+                size_bytes: None,
+            });
+        }
+        Ok(())
+    }
+
+    /// A valid batch further beyond the gap than anything in flight can have reached means that the gap is damage.
+    async fn refuse_damage(
+        &self,
+        path: &Path,
+        file: &D::File,
+        vouched: &Checkpoint,
+        scanned: &Scanned,
+    ) -> Result<(), OpenError> {
+        let from = scanned.valid_bytes + vouched.in_flight_bytes_max;
+        let batch_bytes_max = self.config.max_message_bytes;
+        let arena = &self.context.arena;
+        let beyond =
+            segment::find_batch_beyond(file, arena, from, scanned.next_offset + 1, batch_bytes_max).await?;
+        let Some((_, found)) = beyond else { return Ok(()) };
+        let kind = CorruptionKind::DamagedBeforeValid { expected: scanned.next_offset, found };
+        Err(OpenError::Corrupt(Corruption { path: path.to_path_buf(), position: scanned.valid_bytes, kind }))
+    }
+
+    /// Whether bytes beyond a gap show damage. A process that is killed leaves nothing behind a gap but what was in
+    /// flight; a machine that loses power may lose any write that was not synced, so only a synced log still has to be
+    /// without gaps then.
+    fn is_strict(&self, vouched: &Checkpoint) -> bool {
+        self.config.durability == Durability::Synced || vouched.boot_id == self.context.limits.boot_id
+    }
+
+    /// Removes the segments behind a gap at `expected`. Nothing is written to a segment before every write to the one
+    /// before it is complete, so in a strict log they are empty.
+    async fn discard(&self, bases: &[i64], vouched: &Checkpoint, expected: i64) -> Result<(), OpenError> {
+        for base_offset in bases.iter().copied() {
+            let path = segment::log_path(&self.dir, base_offset);
+            if self.is_strict(vouched) {
+                let file = self.context.disk.open(&path, OpenMode::Read, self.context.limits.io).await?;
+                let request = self.scan_request(base_offset, i32::MIN);
+                if segment::scan(&file, &self.context.arena, &request).await?.valid_bytes > 0 {
+                    let kind = CorruptionKind::SegmentGap { expected, found: base_offset };
+                    return Err(self.corrupt_at(base_offset, 0, kind));
+                }
+            }
+        }
+        // From the last to the first, so that a crash in between leaves no gap that was not there before.
+        for base_offset in bases.iter().rev().copied() {
+            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+        }
+        Ok(())
+    }
+
+    fn corrupt_at(&self, base_offset: i64, position: u64, kind: CorruptionKind) -> OpenError {
+        OpenError::Corrupt(Corruption { path: segment::log_path(&self.dir, base_offset), position, kind })
+    }
+}

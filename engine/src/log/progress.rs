@@ -1,0 +1,251 @@
+//! What is in flight, how far the log has come at each level, and who waits for it. Pure state, no I/O.
+//!
+//! Writes complete in any order; a level advances over the contiguous completed prefix only, and acks leave in offset
+//! order within a level.
+
+use crate::types::Durability;
+use std::collections::VecDeque;
+
+/// Names a write or sync in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlightId(u64);
+
+/// What a completed write has made of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FlightSync {
+    /// Written, not durable.
+    Plain,
+    /// Durable with its completion.
+    Dsync,
+}
+
+#[derive(Debug)]
+struct Flight {
+    id: FlightId,
+    /// Stream position after its last byte of batches.
+    end: u64,
+    sync: FlightSync,
+    is_padded: bool,
+    is_done: bool,
+}
+
+/// A batch that waits for its level.
+#[derive(Debug)]
+struct Waiting<A> {
+    end: u64,
+    base_offset: i64,
+    ack: A,
+}
+
+/// Positions here are *stream* positions: bytes over all segments, each segment beginning where the one before it ended,
+/// rounded up to a block.
+#[derive(Debug)]
+pub(super) struct Progress<A> {
+    next_id: u64,
+    flights: VecDeque<Flight>,
+    /// (stream position, offset) after each batch that is not written yet / not synced yet.
+    unwritten: VecDeque<(u64, i64)>,
+    unsynced: VecDeque<(u64, i64)>,
+    written_to: u64,
+    synced_to: u64,
+    written_offset: i64,
+    synced_offset: i64,
+    waiting_written: VecDeque<Waiting<A>>,
+    waiting_synced: VecDeque<Waiting<A>>,
+    /// Target of the sync in flight.
+    sync_to: Option<(FlightId, u64)>,
+}
+
+impl<A> Progress<A> {
+    /// Of a log all of whose records before `next_offset` are synced.
+    pub(super) const fn new(next_offset: i64) -> Self {
+        Self {
+            next_id: 0,
+            flights: VecDeque::new(),
+            unwritten: VecDeque::new(),
+            unsynced: VecDeque::new(),
+            written_to: 0,
+            synced_to: 0,
+            written_offset: next_offset,
+            synced_offset: next_offset,
+            waiting_written: VecDeque::new(),
+            waiting_synced: VecDeque::new(),
+            sync_to: None,
+        }
+    }
+
+    /// A batch that ends at stream position `end` and offset `next_offset` was appended; `waits` is told once it has
+    /// reached its level.
+    pub(super) fn appended(&mut self, end: u64, offsets: (i64, i64), waits: Option<(Durability, A)>) {
+        let (base_offset, next_offset) = offsets;
+        self.unwritten.push_back((end, next_offset));
+        self.unsynced.push_back((end, next_offset));
+        match waits {
+            Some((Durability::Synced, ack)) => {
+                self.waiting_synced.push_back(Waiting { end, base_offset, ack })
+            }
+            Some((_, ack)) => self.waiting_written.push_back(Waiting { end, base_offset, ack }),
+            None => {}
+        }
+    }
+
+    /// A write up to stream position `end` is being submitted.
+    pub(super) fn submitted(&mut self, end: u64, sync: FlightSync, is_padded: bool) -> FlightId {
+        let id = self.take_id();
+        self.flights.push_back(Flight { id, end, sync, is_padded, is_done: false });
+        id
+    }
+
+    const fn take_id(&mut self) -> FlightId {
+        self.next_id += 1;
+        FlightId(self.next_id)
+    }
+
+    /// Writes in flight, or complete behind one that is.
+    pub(super) fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Whether a padded tail is in flight: its block must not be written again before it has completed.
+    pub(super) fn is_padded_in_flight(&self) -> bool {
+        self.flights.back().is_some_and(|flight| flight.is_padded)
+    }
+
+    /// A write has completed.
+    ///
+    /// # Panics
+    /// If it is not in flight.
+    pub(super) fn write_done(&mut self, id: FlightId) {
+        let flight = self.flights.iter_mut().find(|flight| flight.id == id);
+        let flight = flight.expect("a completion belongs to a write in flight");
+        assert!(!flight.is_done, "a write completes once");
+        flight.is_done = true;
+        while let Some(front) = self.flights.front().filter(|front| front.is_done) {
+            // A durable write makes only its own bytes durable, so it counts only where all before it are.
+            if front.sync == FlightSync::Dsync && self.synced_to == self.written_to {
+                self.synced_to = front.end;
+            }
+            self.written_to = front.end;
+            self.flights.pop_front();
+        }
+        self.settle();
+    }
+
+    /// A sync that should be submitted now: something waits to be synced that is written, and no sync is in flight.
+    pub(super) fn begin_sync(&mut self) -> Option<FlightId> {
+        let front = self.waiting_synced.front()?;
+        if self.sync_to.is_some() || front.end > self.written_to || front.end <= self.synced_to {
+            return None;
+        }
+        let id = self.take_id();
+        self.sync_to = Some((id, self.written_to));
+        Some(id)
+    }
+
+    /// A sync has completed; it covers what was written when it was submitted.
+    ///
+    /// # Panics
+    /// If it is not in flight.
+    pub(super) fn sync_done(&mut self, id: FlightId) {
+        let (expected, to) = self.sync_to.take().expect("a completion belongs to a sync in flight");
+        assert_eq!(id, expected, "one sync at a time");
+        self.synced_to = self.synced_to.max(to);
+        self.settle();
+    }
+
+    /// Everything written is known to be durable: a seal has synced it.
+    pub(super) fn sealed(&mut self, end: u64) {
+        if end <= self.written_to {
+            self.synced_to = self.synced_to.max(end);
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        settle(&mut self.unwritten, self.written_to, &mut self.written_offset);
+        settle(&mut self.unsynced, self.synced_to, &mut self.synced_offset);
+    }
+
+    /// The next batch that has reached its level: its first offset and who waits for it.
+    pub(super) fn pop_reached(&mut self) -> Option<(i64, A)> {
+        let reached = |queue: &mut VecDeque<Waiting<A>>, to: u64| {
+            queue.front().is_some_and(|front| front.end <= to).then(|| queue.pop_front()).flatten()
+        };
+        let waiting = reached(&mut self.waiting_written, self.written_to)
+            .or_else(|| reached(&mut self.waiting_synced, self.synced_to))?;
+        Some((waiting.base_offset, waiting.ack))
+    }
+
+    /// Everybody who still waits, in offset order by level: the log has failed.
+    pub(super) fn abandon(&mut self) -> impl Iterator<Item = A> + use<'_, A> {
+        self.waiting_written.drain(..).chain(self.waiting_synced.drain(..)).map(|waiting| waiting.ack)
+    }
+
+    pub(super) const fn written_offset(&self) -> i64 {
+        self.written_offset
+    }
+
+    pub(super) const fn synced_offset(&self) -> i64 {
+        self.synced_offset
+    }
+
+    pub(super) const fn written_to(&self) -> u64 {
+        self.written_to
+    }
+}
+
+fn settle(batches: &mut VecDeque<(u64, i64)>, to: u64, offset: &mut i64) {
+    while let Some((end, next_offset)) = batches.front().copied()
+        && end <= to
+    {
+        *offset = next_offset;
+        batches.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// In whatever order writes complete, acks leave in offset order, each exactly once, and never before every
+        /// byte up to its end was written (and synced, where it asked for that).
+        #[test]
+        fn acks_wait_for_the_contiguous_prefix(
+            sizes in prop::collection::vec((1u64..9000, any::<bool>()), 1..40),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 40),
+            dsync in any::<bool>(),
+        ) {
+            let mut progress = Progress::new(0);
+            let mut ends = Vec::new();
+            let mut end = 0;
+            for (index, (bytes, synced)) in sizes.iter().enumerate() {
+                end += bytes;
+                let level = if *synced { Durability::Synced } else { Durability::Written };
+                let offset = i64::try_from(index).unwrap();
+                progress.appended(end, (offset, offset + 1), Some((level, index)));
+                ends.push(end);
+            }
+            let sync = if dsync { FlightSync::Dsync } else { FlightSync::Plain };
+            let mut flights: Vec<_> = ends.iter().map(|end| (progress.submitted(*end, sync, false), *end)).collect();
+            let mut open: Vec<u64> = ends.clone();
+            let mut acked: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
+            for pick in order.iter().cycle() {
+                if flights.is_empty() { break }
+                let (id, end) = flights.swap_remove(pick.index(flights.len()));
+                open.retain(|other| *other != end);
+                progress.write_done(id);
+                if let Some(sync) = progress.begin_sync() { progress.sync_done(sync); }
+                while let Some((offset, ack)) = progress.pop_reached() {
+                    prop_assert_eq!(usize::try_from(offset).unwrap(), ack);
+                    prop_assert!(open.iter().all(|open| *open > ends[ack]), "acked beyond a hole");
+                    acked[usize::from(sizes[ack].1)].push(ack);
+                }
+            }
+            for level in &acked { prop_assert!(level.is_sorted()); }
+            prop_assert_eq!(acked[0].len() + acked[1].len(), sizes.len());
+            prop_assert_eq!(progress.written_offset(), i64::try_from(sizes.len()).unwrap());
+        }
+    }
+}

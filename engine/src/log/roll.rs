@@ -1,0 +1,209 @@
+//! Background work of a log: the next segment's file, rolling to it, and sealing the one before. Off the ack path, but
+//! for the rename that gives a segment its name.
+
+use super::{Active, Closing, Log, Sealed, Wants, checkpoint};
+use crate::buffer::BLOCK_BYTES;
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::error::DiskError;
+use crate::events::{EventKind, LogEvent};
+use crate::num::align_up;
+use crate::segment::{self, Indexes};
+use crate::types::{Durability, Preallocate};
+use std::rc::Rc;
+
+impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    /// Which background work is due and not under way.
+    pub fn wants(&self) -> Wants {
+        let state = self.state.borrow();
+        if state.failed.is_some() {
+            return Wants { roll: false, seal: false };
+        }
+        let half_full = state.tail.segment_bytes() * 2 > self.config.segment_bytes;
+        let prepare = state.active.is_some() && state.prepared.is_none() && half_full;
+        let written_to = state.progress.written_to();
+        let seal = state.closing.front().is_some_and(|closing| closing.end() <= written_to);
+        Wants {
+            roll: !self.rolling.get() && (state.roll_wanted || prepare),
+            seal: !self.sealing.get() && seal,
+        }
+    }
+
+    /// Rolls if a roll is wanted, and prepares the next segment's file. A failure latches the log.
+    pub async fn roll(self: Rc<Self>) {
+        if self.rolling.replace(true) {
+            return;
+        }
+        if let Err(error) = self.roll_or_prepare().await {
+            self.fail(error);
+        }
+        self.rolling.set(false);
+    }
+
+    async fn roll_or_prepare(&self) -> Result<(), DiskError> {
+        let prepared = self.state.borrow_mut().prepared.take();
+        let file = match prepared {
+            Some(file) => file,
+            None => self.prepare().await?,
+        };
+        if !self.state.borrow().roll_wanted {
+            self.state.borrow_mut().prepared = Some(file);
+            return Ok(());
+        }
+        let base_offset = self.log_end_offset();
+        let disk = &self.context.disk;
+        disk.rename(&self.dir.join(segment::PREPARING), &segment::log_path(&self.dir, base_offset)).await?;
+        // No synced ack leaves a segment whose own name a power cut could take away. Written ones survive a kill as the
+        // rename is done; their name becomes durable with the seal of the segment before, or at the latest its own.
+        if self.config.durability == Durability::Synced {
+            disk.sync_dir(&self.dir).await?;
+        }
+        let mut state = self.state.borrow_mut();
+        let stream_base = state.next_stream_base();
+        state.tail.begin_segment();
+        state.active = Some(Active { base_offset, file, stream_base, indexes: Indexes::new(base_offset) });
+        state.roll_wanted = false;
+        state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Roll });
+        Ok(())
+    }
+
+    /// Makes the file of the segment after the active one, with its extents.
+    async fn prepare(&self) -> Result<D::File, DiskError> {
+        let path = self.dir.join(segment::PREPARING);
+        let file = self.context.disk.open(&path, OpenMode::Replace, self.context.limits.io).await?;
+        if self.config.preallocate == Preallocate::Fallocate {
+            file.allocate(align_up(self.config.segment_bytes, BLOCK_BYTES as u64)).await?;
+        }
+        Ok(file)
+    }
+
+    /// Seals the oldest full segment whose writes are complete: trims it, writes its indexes, makes everything durable,
+    /// and moves the checkpoint past it. A failure latches the log.
+    pub async fn seal(self: Rc<Self>) {
+        if self.sealing.replace(true) {
+            return;
+        }
+        if let Err(error) = self.seal_oldest().await {
+            self.fail(error);
+        }
+        self.sealing.set(false);
+    }
+
+    async fn seal_oldest(&self) -> Result<(), DiskError> {
+        let (base_offset, next_offset, size_bytes, file, mut indexes) = {
+            let state = self.state.borrow();
+            let Some(closing) = state.closing.front() else { return Ok(()) };
+            let active = &closing.active;
+            let (file, indexes) = (active.file.clone(), active.indexes.clone());
+            (active.base_offset, closing.next_offset, closing.size_bytes, file, indexes)
+        };
+        let disk = &self.context.disk;
+        file.truncate(size_bytes).await?;
+        file.sync().await?;
+        segment::write_indexes(disk, &self.dir, base_offset, &mut indexes).await?;
+        disk.sync_dir(&self.dir).await?;
+        {
+            let mut state = self.state.borrow_mut();
+            let Closing { active, .. } =
+                state.closing.pop_front().expect("only seal removes closing segments");
+            state.progress.sealed(active.stream_base + size_bytes);
+            state.sealed.push_back(Sealed {
+                base_offset,
+                next_offset,
+                file: Some(file),
+                offsets: Some(Rc::new(indexes.offsets)),
+                size_bytes: Some(size_bytes),
+            });
+            state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Seal });
+            state.collect_acks();
+        }
+        self.write_checkpoint(next_offset).await
+    }
+
+    /// Records that everything below `recovery_offset` is sealed.
+    pub(super) async fn write_checkpoint(&self, recovery_offset: i64) -> Result<(), DiskError> {
+        let next = {
+            let mut state = self.state.borrow_mut();
+            state.checkpoint.sequence += 1;
+            state.checkpoint.recovery_offset = recovery_offset;
+            state.checkpoint.epoch = self.epoch;
+            state.checkpoint.boot_id = self.context.limits.boot_id;
+            state.checkpoint.in_flight_bytes_max = self.context.limits.in_flight_bytes_max();
+            state.checkpoint
+        };
+        checkpoint::write(&self.context.disk, &self.dir, &next).await
+    }
+
+    /// Ends the log cleanly: seals the last segment, so that the next open has nothing to scan. Call it once
+    /// [`Log::is_idle`] holds and no background work runs.
+    ///
+    /// # Errors
+    /// The log has failed, or sealing does now. Acked records are as durable as they were.
+    pub async fn close(self: Rc<Self>) -> Result<(), DiskError> {
+        let disk = &self.context.disk;
+        let prepared = {
+            let mut state = self.state.borrow_mut();
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            state.close_active();
+            state.prepared.take()
+        };
+        while !self.state.borrow().closing.is_empty() {
+            self.seal_oldest().await?;
+        }
+        if prepared.is_some() {
+            disk.remove_file(&self.dir.join(segment::PREPARING)).await?;
+            disk.sync_dir(&self.dir).await?;
+        }
+        self.remove_empty_segments().await
+    }
+
+    /// A segment that took no batch leaves no file behind.
+    async fn remove_empty_segments(&self) -> Result<(), DiskError> {
+        let empty: Vec<i64> = {
+            let mut state = self.state.borrow_mut();
+            let bases = state.sealed.iter().filter(|sealed| sealed.next_offset == sealed.base_offset);
+            let bases = bases.map(|sealed| sealed.base_offset).collect();
+            state.sealed.retain(|sealed| sealed.next_offset > sealed.base_offset);
+            bases
+        };
+        for base_offset in empty {
+            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+        }
+        Ok(())
+    }
+
+    fn fail(&self, error: DiskError) {
+        let mut state = self.state.borrow_mut();
+        state.latch(error);
+        state.collect_acks();
+    }
+}
+
+/// Removes a segment's three files, those that exist, and makes that durable.
+pub(super) async fn segment_files_removed<D: Disk>(
+    disk: &D,
+    dir: &std::path::Path,
+    base_offset: i64,
+) -> Result<(), DiskError> {
+    let paths = [
+        segment::log_path(dir, base_offset),
+        segment::index_path(dir, base_offset),
+        segment::time_index_path(dir, base_offset),
+    ];
+    for path in paths {
+        match disk.remove_file(&path).await {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => {}
+        }
+    }
+    disk.sync_dir(dir).await
+}
+
+impl<F> Closing<F> {
+    /// Stream position after its last batch.
+    const fn end(&self) -> u64 {
+        self.active.stream_base + self.size_bytes
+    }
+}

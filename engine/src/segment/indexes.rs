@@ -1,0 +1,83 @@
+//! A segment's two indexes, in memory and on disk. On disk they are a help, never the truth: rebuilt when in doubt.
+
+use super::{index_path, time_index_path};
+use crate::disk::{Disk, DiskFile, OpenMode, WriteData, WriteSync};
+use crate::error::DiskError;
+use crate::index::{OffsetIndex, TimeIndex};
+use crate::record::BatchHeader;
+use crate::types::IoMode;
+use std::path::Path;
+
+/// The offset index and the time index of one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexes {
+    /// Where batches begin.
+    pub offsets: OffsetIndex,
+    /// When records were made.
+    pub times: TimeIndex,
+}
+
+impl Indexes {
+    /// Of an empty segment.
+    pub const fn new(base_offset: i64) -> Self {
+        Self { offsets: OffsetIndex::new(base_offset), times: TimeIndex::new(base_offset) }
+    }
+
+    /// Tells both of the segment's next batch, which begins at `position`.
+    ///
+    /// # Panics
+    /// If batches come out of order or the segment should have been rolled.
+    pub fn observe(&mut self, header: &BatchHeader, position: u32, index_interval_bytes: u32) {
+        let bytes = crate::num::u32_of(header.total_bytes());
+        self.times.observe(header.max_timestamp_ms, header.last_offset());
+        if self.offsets.maybe_append(header.last_offset(), position, bytes, index_interval_bytes) {
+            self.times.index_largest();
+        }
+    }
+}
+
+/// Writes both index files of a segment that is being sealed, and makes their bytes durable.
+///
+/// # Errors
+/// Any step failed; the segment itself is untouched.
+pub async fn write_indexes<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    base_offset: i64,
+    indexes: &mut Indexes,
+) -> Result<(), DiskError> {
+    indexes.times.index_largest();
+    let files = [
+        (index_path(dir, base_offset), indexes.offsets.encode()),
+        (time_index_path(dir, base_offset), indexes.times.encode()),
+    ];
+    for (path, bytes) in files {
+        let file = disk.open(&path, OpenMode::Replace, IoMode::Buffered).await?;
+        if !bytes.is_empty() {
+            file.write(WriteData::Heap(bytes.into()), 0, WriteSync::None).await?;
+        }
+        file.sync().await?;
+    }
+    Ok(())
+}
+
+/// The offset index of a sealed segment of `size_bytes`; `None` if the file is missing or cannot be right, and the
+/// segment has to be scanned.
+///
+/// # Errors
+/// Reading failed for another reason than the file not being there.
+pub async fn load_indexes<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    base_offset: i64,
+    size_bytes: u64,
+) -> Result<Option<OffsetIndex>, DiskError> {
+    let bytes = match disk.read_file(&index_path(dir, base_offset)).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Ok(index) = OffsetIndex::decode(base_offset, &bytes) else { return Ok(None) };
+    let inside = index.entries().last().is_none_or(|entry| u64::from(entry.position) < size_bytes);
+    Ok(inside.then_some(index))
+}

@@ -1,0 +1,60 @@
+//! Segment files: their names, their indexes on disk, and reading a whole one batch by batch. Spawns nothing.
+//!
+//! ```text
+//! <data_dir>/<topic>-<partition>/<20-digit base offset>.log         batches back to back, nothing else once sealed
+//!                                <20-digit base offset>.index       offset index, written at seal
+//!                                <20-digit base offset>.timeindex   time index, written at seal
+//!                                next.preparing                     the file that becomes the next segment
+//! ```
+
+mod indexes;
+mod scan;
+
+pub use indexes::{Indexes, load_indexes, write_indexes};
+pub use scan::{ScanEnd, ScanRequest, Scanned, find_batch_beyond, scan};
+
+use std::path::{Path, PathBuf};
+
+/// Name of a file that waits to become a segment.
+pub const PREPARING: &str = "next.preparing";
+
+/// Path of a segment's log file.
+pub fn log_path(dir: &Path, base_offset: i64) -> PathBuf {
+    dir.join(format!("{base_offset:020}.log"))
+}
+
+/// Path of a segment's offset index.
+pub fn index_path(dir: &Path, base_offset: i64) -> PathBuf {
+    dir.join(format!("{base_offset:020}.index"))
+}
+
+/// Path of a segment's time index.
+pub fn time_index_path(dir: &Path, base_offset: i64) -> PathBuf {
+    dir.join(format!("{base_offset:020}.timeindex"))
+}
+
+/// The base offset in the name of a log file; `None` for any other name.
+pub fn base_offset_of(name: &str) -> Option<i64> {
+    let digits = name.strip_suffix(".log")?;
+    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kafkas() {
+        let path = log_path(Path::new("d"), 42);
+        assert_eq!(path, Path::new("d/00000000000000000042.log"));
+        assert_eq!(base_offset_of("00000000000000000042.log"), Some(42));
+        for foreign in
+            ["42.log", "0000000000000000004x.log", "00000000000000000042.index", "99999999999999999999.log"]
+        {
+            assert_eq!(base_offset_of(foreign), None, "{foreign}");
+        }
+    }
+}

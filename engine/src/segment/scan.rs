@@ -1,0 +1,200 @@
+//! Reading a segment from its first byte: every batch checked, indexes rebuilt, and the place where trust ends.
+
+use super::Indexes;
+use crate::buffer::{Arena, BLOCK_BYTES};
+use crate::disk::DiskFile;
+use crate::error::{CorruptionKind, DiskError};
+use crate::num::{align_down, u32_of, usize_of};
+use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
+
+/// Bytes of one read of a scan.
+const SCAN_READ_BYTES: usize = 1 << 20;
+
+/// What to scan and what to expect.
+#[derive(Debug, Clone, Copy)]
+pub struct ScanRequest {
+    /// Base offset of the segment.
+    pub base_offset: i64,
+    /// Leader epoch below which no batch may lie (that of the batch before).
+    pub epoch_min: i32,
+    /// Leader epoch above which no batch may lie (the incarnation before this open).
+    pub epoch_max: i32,
+    /// Largest batch that can have been written, bytes.
+    pub batch_bytes_max: usize,
+    /// Bytes of batches between two index entries.
+    pub index_interval_bytes: u32,
+}
+
+/// What a scan found.
+#[derive(Debug)]
+pub struct Scanned {
+    /// Bytes of whole, valid batches from the beginning.
+    pub valid_bytes: u64,
+    /// The offset after the last valid batch.
+    pub next_offset: i64,
+    /// Epoch of the last valid batch, or the request's minimum.
+    pub epoch: i32,
+    /// Rebuilt indexes.
+    pub indexes: Indexes,
+    /// Why it stopped.
+    pub end: ScanEnd,
+    /// Size of the file, bytes.
+    pub file_bytes: u64,
+}
+
+/// Why a scan stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScanEnd {
+    /// The last valid batch ends with the file.
+    Whole,
+    /// What follows is no batch of this log; zeros, mostly.
+    Invalid(CorruptionKind),
+}
+
+/// A window over a file that moves forward.
+struct Window<'a, F> {
+    file: &'a F,
+    arena: &'a Arena,
+    bytes: Vec<u8>,
+    /// Position in the file of `bytes[0]`.
+    position: u64,
+    /// Position of the next read.
+    read_to: u64,
+    file_bytes: u64,
+}
+
+impl<F: DiskFile> Window<'_, F> {
+    /// Reads on until `wanted` bytes are there, or the file ends.
+    async fn fill(&mut self, wanted: usize) -> Result<(), DiskError> {
+        while self.bytes.len() < wanted && self.read_to < self.file_bytes {
+            // Recovery runs before anything else uses the arena, and frees each read before the next.
+            let buffer =
+                self.arena.allocate_read(SCAN_READ_BYTES).expect("an idle arena has room for one read");
+            let aligned = align_down(self.read_to, BLOCK_BYTES as u64);
+            let skip = usize_of(self.read_to - aligned);
+            let (buffer, read_bytes) = self.file.read(buffer, aligned, SCAN_READ_BYTES).await?;
+            let slice = buffer.freeze(read_bytes);
+            if read_bytes <= skip {
+                self.file_bytes = self.read_to;
+                break;
+            }
+            self.bytes.extend_from_slice(&slice[skip..]);
+            self.read_to = (aligned + read_bytes as u64).min(self.file_bytes);
+            let whole = usize_of(self.read_to - self.position);
+            self.bytes.truncate(whole);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.bytes.drain(..bytes);
+        self.position += bytes as u64;
+    }
+}
+
+/// Scans a segment from its beginning. Bad bytes are a result, not an error.
+///
+/// # Errors
+/// A read failed.
+pub async fn scan<F: DiskFile>(file: &F, arena: &Arena, request: &ScanRequest) -> Result<Scanned, DiskError> {
+    let file_bytes = file.size().await?;
+    let mut window = Window { file, arena, bytes: Vec::new(), position: 0, read_to: 0, file_bytes };
+    let mut scanned = Scanned {
+        valid_bytes: 0,
+        next_offset: request.base_offset,
+        epoch: request.epoch_min,
+        indexes: Indexes::new(request.base_offset),
+        end: ScanEnd::Whole,
+        file_bytes,
+    };
+    // Batches are consumed from `at`; the window moves in large steps so that draining it stays cheap.
+    let mut at = 0;
+    loop {
+        if at > SCAN_READ_BYTES {
+            window.advance(at);
+            at = 0;
+        }
+        window.fill(at + BATCH_HEADER_BYTES).await?;
+        if window.bytes.len() == at {
+            return Ok(scanned);
+        }
+        let needed = record::peek_total_bytes(&window.bytes[at..]).unwrap_or(0);
+        if needed <= request.batch_bytes_max {
+            window.fill(at + needed).await?;
+        }
+        match check_batch(&window.bytes[at..], request, &scanned) {
+            Ok(header) => {
+                let position = u32_of(usize_of(scanned.valid_bytes));
+                scanned.indexes.observe(&header, position, request.index_interval_bytes);
+                scanned.valid_bytes += header.total_bytes() as u64;
+                scanned.next_offset = header.next_offset();
+                scanned.epoch = header.partition_leader_epoch;
+                at += header.total_bytes();
+            }
+            Err(kind) => {
+                scanned.end = ScanEnd::Invalid(kind);
+                return Ok(scanned);
+            }
+        }
+    }
+}
+
+/// A batch is accepted only if its CRC holds, it begins where the one before it ended, and its epoch is possible.
+fn check_batch(bytes: &[u8], request: &ScanRequest, so_far: &Scanned) -> Result<BatchHeader, CorruptionKind> {
+    let header = BatchHeader::parse(bytes)?;
+    if header.total_bytes() > request.batch_bytes_max {
+        let batch_length = i32::try_from(header.batch_length).unwrap_or(i32::MAX);
+        return Err(BatchError::BadLength { batch_length }.into());
+    }
+    record::verify_crc(bytes)?;
+    if header.base_offset != so_far.next_offset {
+        return Err(CorruptionKind::OffsetGap { expected: so_far.next_offset, found: header.base_offset });
+    }
+    let epoch = header.partition_leader_epoch;
+    if epoch < so_far.epoch || epoch > request.epoch_max {
+        return Err(CorruptionKind::Metadata(format!(
+            "leader epoch {epoch} is outside {}..={}",
+            so_far.epoch, request.epoch_max
+        )));
+    }
+    Ok(header)
+}
+
+/// Offset of the first valid batch of offset `expected` or higher that begins at or after `from`, anywhere, aligned or
+/// not: what tells damage in the middle of a log from a torn end.
+///
+/// # Errors
+/// A read failed.
+pub async fn find_batch_beyond<F: DiskFile>(
+    file: &F,
+    arena: &Arena,
+    from: u64,
+    expected: i64,
+    batch_bytes_max: usize,
+) -> Result<Option<(u64, i64)>, DiskError> {
+    let file_bytes = file.size().await?;
+    if from >= file_bytes {
+        return Ok(None);
+    }
+    let mut window = Window { file, arena, bytes: Vec::new(), position: from, read_to: from, file_bytes };
+    loop {
+        window.fill(SCAN_READ_BYTES + batch_bytes_max).await?;
+        let starts = window.bytes.len().saturating_sub(BATCH_HEADER_BYTES).min(SCAN_READ_BYTES);
+        if starts == 0 {
+            return Ok(None);
+        }
+        for at in 0..starts {
+            // The magic byte decides nearly every position at once.
+            if window.bytes[at + 16] != 2 {
+                continue;
+            }
+            let bytes = &window.bytes[at..];
+            let Ok(header) = BatchHeader::parse(bytes) else { continue };
+            let plausible = header.base_offset >= expected && header.total_bytes() <= batch_bytes_max;
+            if plausible && record::verify_crc(bytes).is_ok() {
+                return Ok(Some((window.position + at as u64, header.base_offset)));
+            }
+        }
+        window.advance(starts);
+    }
+}
