@@ -1,0 +1,304 @@
+//! The real disk: every operation goes through the shard's raw ring, but for a few that have no opcode.
+//!
+//! Blocking calls are left where they are rare and short: listing a directory and reading small metadata files (at open
+//! and at the first read of a cold segment), asking a file's size, and truncating on kernels before 6.9.
+
+mod ring;
+
+pub use ring::{Ring, RingWaker, probe};
+
+use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
+use crate::buffer::ReadBuffer;
+use crate::error::{DiskError, DiskOp};
+use crate::num::u32_of;
+use crate::types::IoMode;
+use io_uring::squeue::Entry;
+use io_uring::{opcode, types};
+use ring::Keep;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+const AT_CWD: types::Fd = types::Fd(libc::AT_FDCWD);
+
+/// A file system reached through one shard's ring.
+#[derive(Clone)]
+pub struct UringDisk {
+    ring: Ring,
+}
+
+/// An open file of a [`UringDisk`]; closed with its last clone, and not before its last operation has completed.
+#[derive(Clone)]
+pub struct UringFile {
+    inner: Rc<FileInner>,
+}
+
+struct FileInner {
+    fd: OwnedFd,
+    path: PathBuf,
+    ring: Ring,
+}
+
+impl std::fmt::Debug for UringFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UringFile({})", self.inner.path.display())
+    }
+}
+
+impl UringDisk {
+    /// A disk on `ring`.
+    pub const fn new(ring: Ring) -> Self {
+        Self { ring }
+    }
+
+    /// Runs an operation on paths alone.
+    async fn path_op(
+        &self,
+        op: DiskOp,
+        paths: &[&Path],
+        entry: impl FnOnce(&[*const libc::c_char]) -> Entry,
+    ) -> Result<i32, DiskError> {
+        let path = paths[0];
+        let owned = paths.iter().map(|path| c_path(path)).collect::<io::Result<Vec<CString>>>();
+        let owned = owned.map_err(|error| DiskError::new(op, path, 0, error))?;
+        let pointers: Vec<*const libc::c_char> = owned.iter().map(|path| path.as_ptr()).collect();
+        let entry = entry(&pointers);
+        // SAFETY: the entry points to the paths' heap memory, which moves into the slot with `paths`.
+        let operation = unsafe { self.ring.start(entry, Keep { paths: owned, ..Keep::default() }) };
+        let (result, _) = operation.await;
+        checked(result).map_err(|error| DiskError::new(op, path, 0, error))
+    }
+}
+
+impl Disk for UringDisk {
+    type File = UringFile;
+
+    async fn open(&self, path: &Path, mode: OpenMode, io: IoMode) -> Result<UringFile, DiskError> {
+        let (op, flags) = match mode {
+            OpenMode::Read => (DiskOp::Open, libc::O_RDONLY),
+            OpenMode::ReadWrite => (DiskOp::Open, libc::O_RDWR),
+            OpenMode::CreateNew => (DiskOp::Create, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL),
+            OpenMode::Replace => (DiskOp::Create, libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC),
+        };
+        let direct = if io == IoMode::Direct { libc::O_DIRECT } else { 0 };
+        let flags = flags | direct | libc::O_CLOEXEC;
+        let fd = self
+            .path_op(op, &[path], |p| opcode::OpenAt::new(AT_CWD, p[0]).flags(flags).mode(0o644).build())
+            .await?;
+        // SAFETY: the kernel has just opened this descriptor for us; nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone() };
+        Ok(UringFile { inner: Rc::new(inner) })
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        let entry = |p: &[*const libc::c_char]| opcode::RenameAt::new(AT_CWD, p[0], AT_CWD, p[1]).build();
+        self.path_op(DiskOp::Rename, &[from, to], entry).await.map(drop)
+    }
+
+    async fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        self.path_op(DiskOp::Remove, &[path], |p| opcode::UnlinkAt::new(AT_CWD, p[0]).build()).await.map(drop)
+    }
+
+    async fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
+        let entry =
+            |p: &[*const libc::c_char]| opcode::UnlinkAt::new(AT_CWD, p[0]).flags(libc::AT_REMOVEDIR).build();
+        self.path_op(DiskOp::Remove, &[path], entry).await.map(drop)
+    }
+
+    async fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        let entry = |p: &[*const libc::c_char]| opcode::MkDirAt::new(AT_CWD, p[0]).mode(0o755).build();
+        match self.path_op(DiskOp::CreateDir, &[path], entry).await {
+            Err(error) if error.source.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        let entry = |p: &[*const libc::c_char]| opcode::OpenAt::new(AT_CWD, p[0]).flags(flags).build();
+        let fd = self.path_op(DiskOp::SyncDir, &[path], entry).await?;
+        // SAFETY: just opened for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone() };
+        UringFile { inner: Rc::new(inner) }.fsync(types::FsyncFlags::empty(), DiskOp::SyncDir).await
+    }
+
+    async fn list(&self, path: &Path) -> Result<Vec<DirEntry>, DiskError> {
+        let list = || -> io::Result<Vec<DirEntry>> {
+            let mut entries = Vec::new();
+            for entry in std::fs::read_dir(path)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                entries.push(DirEntry { name, is_dir: entry.file_type()?.is_dir() });
+            }
+            entries.sort();
+            Ok(entries)
+        };
+        list().map_err(|error| DiskError::new(DiskOp::List, path, 0, error))
+    }
+
+    async fn read_file(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
+        std::fs::read(path).map_err(|error| DiskError::new(DiskOp::Read, path, 0, error))
+    }
+}
+
+impl UringFile {
+    fn error(&self, op: DiskOp, position: u64, source: io::Error) -> DiskError {
+        DiskError::new(op, &self.inner.path, position, source)
+    }
+
+    fn fd(&self) -> types::Fd {
+        types::Fd(self.inner.fd.as_raw_fd())
+    }
+
+    /// Runs an operation that needs no memory.
+    async fn simple(&self, op: DiskOp, entry: Entry) -> Result<i32, DiskError> {
+        let keep = Keep { file: Some(self.clone()), ..Keep::default() };
+        // SAFETY: the entry points to nothing; its descriptor stays open through `keep`.
+        let (result, _) = unsafe { self.inner.ring.start(entry, keep) }.await;
+        checked(result).map_err(|error| self.error(op, 0, error))
+    }
+
+    async fn fsync(&self, flags: types::FsyncFlags, op: DiskOp) -> Result<(), DiskError> {
+        self.simple(op, opcode::Fsync::new(self.fd()).flags(flags).build()).await.map(drop)
+    }
+
+    /// One write of `data` from `done` on; what it wrote, and the data back.
+    async fn write_once(
+        &self,
+        data: WriteData,
+        done: usize,
+        position: u64,
+        sync: WriteSync,
+    ) -> (io::Result<usize>, Option<WriteData>) {
+        let rest = &data[done..];
+        let (address, len) = (rest.as_ptr(), u32_of(rest.len()));
+        let position = position + done as u64;
+        let flags = if sync == WriteSync::Dsync { libc::RWF_DSYNC } else { 0 };
+        let registered = match &data {
+            WriteData::Slice(_) => self.inner.ring.buffer_index(address.addr()),
+            WriteData::Heap(_) => None,
+        };
+        let entry = match registered {
+            Some(index) => opcode::WriteFixed::new(self.fd(), address, len, index)
+                .offset(position)
+                .rw_flags(flags)
+                .build(),
+            None => opcode::Write::new(self.fd(), address, len).offset(position).rw_flags(flags).build(),
+        };
+        let keep = Keep { file: Some(self.clone()), data: Some(data), ..Keep::default() };
+        // SAFETY: the entry points into `data`: arena or heap memory that does not move with its handle, is immutable,
+        // and is kept in the slot until the completion.
+        let (result, keep) = unsafe { self.inner.ring.start(entry, keep) }.await;
+        (checked(result).map(|bytes| usize::try_from(bytes).unwrap_or_default()), keep.data)
+    }
+
+    async fn read_once(
+        &self,
+        mut buffer: ReadBuffer,
+        done: usize,
+        position: u64,
+        len_bytes: usize,
+    ) -> (io::Result<usize>, Option<ReadBuffer>) {
+        assert!(len_bytes <= buffer.capacity(), "a read fits its buffer");
+        let address = buffer.as_mut_ptr().wrapping_add(done);
+        let len = u32_of(len_bytes - done);
+        let position = position + done as u64;
+        let entry = match self.inner.ring.buffer_index(address.addr()) {
+            Some(index) => opcode::ReadFixed::new(self.fd(), address, len, index).offset(position).build(),
+            None => opcode::Read::new(self.fd(), address, len).offset(position).build(),
+        };
+        let keep = Keep { file: Some(self.clone()), buffer: Some(buffer), ..Keep::default() };
+        // SAFETY: the entry points into the chunk that `buffer` alone owns, kept in the slot until the completion.
+        let (result, keep) = unsafe { self.inner.ring.start(entry, keep) }.await;
+        (checked(result).map(|bytes| usize::try_from(bytes).unwrap_or_default()), keep.buffer)
+    }
+}
+
+impl DiskFile for UringFile {
+    async fn write(&self, data: WriteData, position: u64, sync: WriteSync) -> Result<(), DiskError> {
+        let mut data = data;
+        let mut done = 0;
+        while done < data.len() {
+            let (outcome, kept) = self.write_once(data, done, position, sync).await;
+            data = kept.expect("a write hands its data back");
+            match outcome {
+                Ok(0) => return Err(self.error(DiskOp::Write, position, io::ErrorKind::WriteZero.into())),
+                // A short write is completed; with direct I/O it ends at a block, as the kernel guarantees.
+                Ok(bytes) => done += bytes,
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(self.error(DiskOp::Write, position + done as u64, error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        buffer: ReadBuffer,
+        position: u64,
+        len_bytes: usize,
+    ) -> Result<(ReadBuffer, usize), DiskError> {
+        let mut buffer = buffer;
+        let mut done = 0;
+        while done < len_bytes {
+            let (outcome, kept) = self.read_once(buffer, done, position, len_bytes).await;
+            buffer = kept.expect("a read hands its buffer back");
+            match outcome {
+                Ok(0) => break,
+                Ok(bytes) => {
+                    done += bytes;
+                    // Direct reads are whole blocks, so one that is not has met the end of the file.
+                    if !done.is_multiple_of(crate::buffer::BLOCK_BYTES) {
+                        break;
+                    }
+                }
+                Err(error) if is_transient(&error) => {}
+                Err(error) => return Err(self.error(DiskOp::Read, position + done as u64, error)),
+            }
+        }
+        Ok((buffer, done))
+    }
+
+    async fn sync(&self) -> Result<(), DiskError> {
+        self.fsync(types::FsyncFlags::DATASYNC, DiskOp::Sync).await
+    }
+
+    async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
+        let entry = opcode::Fallocate::new(self.fd(), len_bytes).build();
+        self.simple(DiskOp::Allocate, entry).await.map(drop)
+    }
+
+    async fn truncate(&self, len_bytes: u64) -> Result<(), DiskError> {
+        let entry = opcode::Ftruncate::new(self.fd(), len_bytes).build();
+        match self.simple(DiskOp::Truncate, entry).await {
+            Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => {
+                rustix::fs::ftruncate(&self.inner.fd, len_bytes)
+                    .map_err(|error| self.error(DiskOp::Truncate, len_bytes, error.into()))
+            }
+            outcome => outcome.map(drop),
+        }
+    }
+
+    async fn size(&self) -> Result<u64, DiskError> {
+        let stat = rustix::fs::fstat(&self.inner.fd);
+        let stat = stat.map_err(|error| self.error(DiskOp::Open, 0, error.into()))?;
+        Ok(u64::try_from(stat.st_size).unwrap_or_default())
+    }
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)
+}
+
+fn checked(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN))
+}
