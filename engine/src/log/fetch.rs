@@ -152,6 +152,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             let from = usize_of(position - start);
             let bytes = bytes.part(from..bytes.len());
             let Some(taken) = take_batches(&bytes, offset, visible, room, pieces.is_empty()) else {
+                // The index is sparse: it may have led to an extent that ends just before the offset.
+                if lies_below(&bytes, offset) {
+                    position += bytes.len() as u64;
+                    continue;
+                }
                 self.check_untaken(segment.base_offset, position, &bytes, offset..visible)?;
                 break;
             };
@@ -342,6 +347,18 @@ struct Taken {
     start: usize,
     len: usize,
     next_offset: i64,
+}
+
+/// Whether `bytes` are whole batches whose records all come before `offset`.
+fn lies_below(bytes: &[u8], offset: i64) -> bool {
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match BatchHeader::parse(rest) {
+            Ok(header) if header.next_offset() <= offset => at += header.total_bytes(),
+            _ => return false,
+        }
+    }
+    at == bytes.len()
 }
 
 /// The whole batches of `bytes` from the one that holds `offset`, below `visible` and within `room` (one at least if
