@@ -4,9 +4,12 @@
 //! `record`/`index`. Nothing here knows that benchmarks exist.
 
 pub mod buffer;
+pub mod catalog;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod disk;
+pub mod engine;
 pub mod error;
 pub mod events;
 pub mod index;
@@ -14,6 +17,7 @@ pub mod log;
 pub mod num;
 pub mod record;
 pub mod segment;
+pub mod shard;
 pub mod types;
 
 #[cfg(test)]

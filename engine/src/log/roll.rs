@@ -29,6 +29,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
+    /// Whether appends wait for a segment.
+    pub fn wants_roll(&self) -> bool {
+        self.state.borrow().roll_wanted
+    }
+
     /// Rolls if a roll is wanted, and prepares the next segment's file. A failure latches the log.
     pub async fn roll(self: Rc<Self>) {
         if self.rolling.replace(true) {

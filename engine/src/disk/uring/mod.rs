@@ -261,6 +261,7 @@ impl DiskFile for UringFile {
                 Err(error) => return Err(self.error(DiskOp::Read, position + done as u64, error)),
             }
         }
+        self.inner.ring.count_read(done);
         Ok((buffer, done))
     }
 

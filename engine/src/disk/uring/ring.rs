@@ -57,6 +57,7 @@ struct Inner {
     always_file: BufferedFile,
     /// Address of the registered arena.
     registered: Cell<Option<usize>>,
+    read_bytes: Cell<u64>,
 }
 
 /// See the module. Clones share the ring; it stays on the thread that made it.
@@ -100,6 +101,7 @@ impl Ring {
                 always_file: glommio_file(&always)?,
                 event: Arc::new(event),
                 registered: Cell::new(None),
+                read_bytes: Cell::new(0),
             }),
         })
     }
@@ -139,6 +141,16 @@ impl Ring {
     /// What wakes this ring's shard.
     pub fn waker(&self) -> RingWaker {
         RingWaker { event: Arc::clone(&self.inner.event) }
+    }
+
+    /// Bytes read from files so far.
+    pub fn read_bytes(&self) -> u64 {
+        self.inner.read_bytes.get()
+    }
+
+    /// Counts what a read brought.
+    pub(super) fn count_read(&self, bytes: usize) {
+        self.inner.read_bytes.set(self.inner.read_bytes.get() + bytes as u64);
     }
 
     /// Operations submitted or about to be, and not completed.
@@ -207,6 +219,18 @@ impl Ring {
         }
         self.inner.in_flight.set(self.inner.in_flight.get() - reaped);
         reaped
+    }
+
+    /// Waits for every operation in flight. An operation owns its file and a file its ring, so a ring that is given up
+    /// with operations under way is drained first.
+    pub fn drain(&self) {
+        while self.in_flight() > 0 {
+            if self.inner.ring.borrow().submit_and_wait(1).is_err() {
+                return;
+            }
+            self.inner.unsubmitted.set(0);
+            self.reap();
+        }
     }
 
     /// Sleeps until an operation completes or a [`RingWaker`] is used; both since the last park count.

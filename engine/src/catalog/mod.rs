@@ -1,0 +1,258 @@
+//! What a data directory is and which topics it holds: `meta.properties`, and one snapshot that is replaced as a whole.
+//!
+//! ```text
+//! <data_dir>/meta.properties   version=1, id=<32 hex digits>, shards=<n>
+//!            catalog.json      line 1: CRC32C of the rest, 8 hex digits; then the snapshot as JSON
+//!            .lock             locked while an engine is open, and by its rings until their last write is done
+//! ```
+//!
+//! A change is durable before it is answered. Deleting a topic is a mark first, so that an open finds what is left of it.
+
+use crate::config::TopicConfig;
+use crate::disk::{Disk, replace_file};
+use crate::error::{Corruption, CorruptionKind, DiskError, OpenError, TopicError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The newest format this version reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What says what a directory is.
+pub const META_FILE: &str = "meta.properties";
+
+const CATALOG_FILE: &str = "catalog.json";
+
+/// Name of the lock file.
+pub const LOCK_FILE: &str = ".lock";
+
+const TOPIC_NAME_CHARS_MAX: usize = 200;
+
+/// `meta.properties`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Random, 32 hex digits.
+    pub id: String,
+    /// Number of shards the directory was made for.
+    pub shards: u32,
+}
+
+/// A topic as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topic {
+    /// How many partitions.
+    pub partitions: u32,
+    /// How it keeps its records.
+    pub config: TopicConfig,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Snapshot {
+    /// How often the directory was opened; the leader epoch of batches appended since.
+    incarnation: i32,
+    topics: BTreeMap<String, Topic>,
+    /// Topics whose files have to go, and how many partitions they had.
+    deleting: BTreeMap<String, u32>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Catalog {
+    data_dir: PathBuf,
+    meta: Meta,
+    snapshot: Snapshot,
+}
+
+impl Meta {
+    fn encode(&self) -> String {
+        format!("version={FORMAT_VERSION}\nid={}\nshards={}\n", self.id, self.shards)
+    }
+
+    /// Reads `meta.properties` of `data_dir` from its bytes.
+    ///
+    /// # Errors
+    /// It is of a newer version, or does not say what it must.
+    pub fn decode(data_dir: &Path, bytes: &[u8]) -> Result<Self, OpenError> {
+        let text = String::from_utf8_lossy(bytes);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let values: BTreeMap<&str, &str> = lines.filter_map(|line| line.split_once('=')).collect();
+        let value = |key: &str| values.get(key).copied();
+        let corrupt = |what: &str| metadata_corrupt(&data_dir.join(META_FILE), what.to_owned());
+        let number = |key: &str| value(key).and_then(|text| text.parse::<u32>().ok());
+        let found = number("version").ok_or_else(|| corrupt("no version=<number>"))?;
+        if found > FORMAT_VERSION {
+            let path = data_dir.to_path_buf();
+            return Err(OpenError::NewerFormat { path, found, supported: FORMAT_VERSION });
+        }
+        Ok(Self {
+            id: value("id").ok_or_else(|| corrupt("no id="))?.to_owned(),
+            shards: number("shards").ok_or_else(|| corrupt("no shards=<number>"))?,
+        })
+    }
+}
+
+impl Catalog {
+    /// Opens the catalog of `data_dir`, a directory, making it if there is none; raises the incarnation and finishes
+    /// deletions that were interrupted.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the directory is somebody else's, of a newer format, for another number of shards, or damaged.
+    pub async fn open<D: Disk>(disk: &D, data_dir: &Path, shards: u32) -> Result<Self, OpenError> {
+        let names = disk.list(data_dir).await?;
+        let has = |name: &str| names.iter().any(|entry| entry.name == name);
+        let meta = if has(META_FILE) {
+            Meta::decode(data_dir, &disk.read_file(&data_dir.join(META_FILE)).await?)?
+        } else if names.iter().any(|entry| !is_leftover(&entry.name)) {
+            return Err(OpenError::ForeignDirectory { path: data_dir.to_path_buf() });
+        } else {
+            let meta = Meta { id: random_id()?, shards };
+            replace_file(disk, &data_dir.join(META_FILE), meta.encode().into_bytes()).await?;
+            meta
+        };
+        if meta.shards != shards {
+            let path = data_dir.to_path_buf();
+            return Err(OpenError::ShardsDiffer { path, found: meta.shards, asked: shards });
+        }
+        let path = data_dir.join(CATALOG_FILE);
+        let snapshot = if has(CATALOG_FILE) {
+            decode(&path, &disk.read_file(&path).await?)?
+        } else {
+            Snapshot::default()
+        };
+        let mut catalog = Self { data_dir: data_dir.to_path_buf(), meta, snapshot };
+        catalog.snapshot.incarnation += 1;
+        catalog.write(disk, catalog.snapshot.clone()).await?;
+        let deleting: Vec<String> = catalog.snapshot.deleting.keys().cloned().collect();
+        for name in deleting {
+            catalog.remove_files(disk, &name).await?;
+        }
+        Ok(catalog)
+    }
+
+    /// What the directory says of itself.
+    pub const fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The leader epoch of batches appended from this open on.
+    pub const fn epoch(&self) -> i32 {
+        self.snapshot.incarnation
+    }
+
+    /// Every topic, by name.
+    pub const fn topics(&self) -> &BTreeMap<String, Topic> {
+        &self.snapshot.topics
+    }
+
+    /// Adds a topic; durable when this returns.
+    ///
+    /// # Errors
+    /// Its name or configuration cannot be, it exists, or the disk failed.
+    pub async fn create<D: Disk>(&mut self, disk: &D, name: &str, topic: Topic) -> Result<(), TopicError> {
+        check_name(name)?;
+        topic.config.validate().map_err(TopicError::Config)?;
+        if topic.partitions == 0 {
+            return Err(TopicError::Config("a topic has at least 1 partition".into()));
+        }
+        if self.snapshot.topics.contains_key(name) || self.snapshot.deleting.contains_key(name) {
+            return Err(TopicError::Exists(name.to_owned()));
+        }
+        let mut next = self.snapshot.clone();
+        next.topics.insert(name.to_owned(), topic);
+        Ok(self.write(disk, next).await?)
+    }
+
+    /// Takes a topic out; durable when this returns. Its files are still there: [`Catalog::remove_files`].
+    ///
+    /// # Errors
+    /// It is unknown, or the disk failed.
+    pub async fn delete<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), TopicError> {
+        let mut next = self.snapshot.clone();
+        let topic = next.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        next.deleting.insert(name.to_owned(), topic.partitions);
+        Ok(self.write(disk, next).await?)
+    }
+
+    /// Removes the files of a deleted topic, whose logs must be closed.
+    ///
+    /// # Errors
+    /// The disk failed; the next open tries again.
+    pub async fn remove_files<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), DiskError> {
+        let Some(partitions) = self.snapshot.deleting.get(name).copied() else { return Ok(()) };
+        for partition in 0..partitions {
+            let dir = partition_dir(&self.data_dir, name, partition);
+            let entries = match disk.list(&dir).await {
+                Err(error) if error.is_not_found() => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                disk.remove_file(&dir.join(entry.name)).await?;
+            }
+            disk.remove_dir(&dir).await?;
+        }
+        disk.sync_dir(&self.data_dir).await?;
+        let mut next = self.snapshot.clone();
+        next.deleting.remove(name);
+        self.write(disk, next).await
+    }
+
+    async fn write<D: Disk>(&mut self, disk: &D, next: Snapshot) -> Result<(), DiskError> {
+        let json =
+            serde_json::to_string_pretty(&next).expect("keys are strings and no number is infinite or NaN");
+        let text = format!("{:08x}\n{json}\n", crc_of(&json));
+        replace_file(disk, &self.data_dir.join(CATALOG_FILE), text.into_bytes()).await?;
+        self.snapshot = next;
+        Ok(())
+    }
+}
+
+/// The directory of a partition.
+pub fn partition_dir(data_dir: &Path, topic: &str, partition: u32) -> PathBuf {
+    data_dir.join(format!("{topic}-{partition}"))
+}
+
+/// Whether a directory without `meta.properties` may hold this and still count as empty: what an open that was
+/// interrupted leaves, and what a new file system has.
+pub fn is_leftover(name: &str) -> bool {
+    name == LOCK_FILE || name == "lost+found" || name == "meta.properties.tmp"
+}
+
+fn check_name(name: &str) -> Result<(), TopicError> {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
+    if fits && name != "." && name != ".." && name.bytes().all(is_legal) {
+        Ok(())
+    } else {
+        Err(TopicError::BadName(name.to_owned()))
+    }
+}
+
+fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, OpenError> {
+    let corrupt = |what: String| metadata_corrupt(path, what);
+    let text = std::str::from_utf8(bytes).map_err(|error| corrupt(error.to_string()))?;
+    let (crc, json) = text.split_once('\n').ok_or_else(|| corrupt("no checksum".into()))?;
+    let json = json.strip_suffix('\n').unwrap_or(json);
+    if u32::from_str_radix(crc, 16).ok() != Some(crc_of(json)) {
+        return Err(corrupt("the checksum does not hold".into()));
+    }
+    serde_json::from_str(json).map_err(|error| corrupt(error.to_string()))
+}
+
+fn crc_of(text: &str) -> u32 {
+    crc_fast::crc32_iscsi(text.as_bytes())
+}
+
+fn metadata_corrupt(path: &Path, what: String) -> OpenError {
+    OpenError::Corrupt(Corruption {
+        path: path.to_path_buf(),
+        position: 0,
+        kind: CorruptionKind::Metadata(what),
+    })
+}
+
+fn random_id() -> Result<String, OpenError> {
+    let mut bytes = [0u8; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    filled.map_err(|error| OpenError::Config(format!("the kernel gives no random bytes: {error}")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

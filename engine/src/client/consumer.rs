@@ -1,0 +1,281 @@
+//! The consumer: assigned partitions, one fetch of each always under way, records borrowed from the shard's memory.
+
+use super::Route;
+use crate::buffer::SharedBytes;
+use crate::error::{Corruption, CorruptionKind, FetchError};
+use crate::record::{BatchError, BatchHeader, Record, RecordBatch, batches};
+use crate::shard::{Call, FetchInbox, FetchReply, FetchRequest, Refusal};
+use crate::types::TopicPartition;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How a consumer fetches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerConfig {
+    /// Most bytes one fetch returns, but for one batch that is larger.
+    pub fetch_bytes_max: usize,
+    /// How long a shard keeps a fetch that finds nothing before it answers with nothing.
+    pub max_wait: Duration,
+    /// Whether batches are checked as they arrive.
+    pub crc: CrcCheck,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        Self { fetch_bytes_max: 1 << 20, max_wait: Duration::from_millis(500), crc: CrcCheck::Verify }
+    }
+}
+
+/// Whether a consumer checks the CRC of each batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrcCheck {
+    /// It does.
+    Verify,
+    /// It trusts memory and disk.
+    Skip,
+}
+
+/// Whole batches of one partition. They stay valid as long as this lives, whatever becomes of their segment.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Index into the consumer's assignment.
+    pub assignment: usize,
+    /// Offset of the first record of interest; the first batch may begin with earlier ones.
+    pub from_offset: i64,
+    /// Offset after the last record.
+    pub next_offset: i64,
+    /// The partition's high watermark when they were read.
+    pub high_watermark: i64,
+    /// Encoded bytes.
+    pub bytes: usize,
+    pieces: Vec<SharedBytes>,
+}
+
+impl Fetched {
+    /// The batches, verbatim.
+    pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch<'_>, BatchError>> {
+        self.pieces.iter().flat_map(|piece| batches(piece))
+    }
+
+    /// The records from [`Fetched::from_offset`] on. A compressed batch gives one [`BatchError::Compressed`].
+    pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, BatchError>> {
+        let from_offset = self.from_offset;
+        self.batches()
+            .flat_map(|batch| {
+                let (records, error) = match batch {
+                    Ok(batch) => (Some(batch.records()), None),
+                    Err(error) => (None, Some(Err(error))),
+                };
+                records.into_iter().flatten().chain(error)
+            })
+            .filter(move |record| record.as_ref().map_or(true, |record| record.offset >= from_offset))
+    }
+
+    /// The memory they are in.
+    pub fn pieces(&self) -> &[SharedBytes] {
+        &self.pieces
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FetchState {
+    /// To be asked for.
+    Idle,
+    /// Asked, under this ticket.
+    Asked(u64),
+    /// Failed; nothing is asked until a seek.
+    Failed,
+}
+
+#[derive(Debug)]
+struct Assigned {
+    name: TopicPartition,
+    route: Route,
+    offset: i64,
+    state: FetchState,
+}
+
+/// See the module. Wants `&mut`, so one thread at a time.
+#[derive(Debug)]
+pub struct Consumer {
+    config: ConsumerConfig,
+    assigned: Vec<Assigned>,
+    tickets: u64,
+    inbox: Arc<FetchInbox>,
+}
+
+impl Consumer {
+    pub(crate) fn new(config: ConsumerConfig, assignment: Vec<(TopicPartition, Route, i64)>) -> Self {
+        let inbox = Arc::new(FetchInbox::default());
+        let assigned = assignment.into_iter().map(|(name, route, offset)| {
+            route.mailbox.register(&inbox.waker);
+            Assigned { name, route, offset, state: FetchState::Idle }
+        });
+        Self { config, assigned: assigned.collect(), tickets: 0, inbox }
+    }
+
+    /// The partition an index of the assignment stands for.
+    pub fn name(&self, assignment: usize) -> Option<&TopicPartition> {
+        self.assigned.get(assignment).map(|assigned| &assigned.name)
+    }
+
+    /// The offset the next fetch of a partition begins at.
+    pub fn position(&self, assignment: usize) -> Option<i64> {
+        self.assigned.get(assignment).map(|assigned| assigned.offset)
+    }
+
+    /// Goes on at `offset`; a fetch under way is forgotten, a failed partition begins anew.
+    ///
+    /// # Panics
+    /// If there is no such assignment.
+    pub fn seek(&mut self, assignment: usize, offset: i64) {
+        let assigned = &mut self.assigned[assignment];
+        assigned.offset = offset;
+        assigned.state = FetchState::Idle;
+    }
+
+    /// The next records of some partition; stays pending while there are none. After an error that partition is not
+    /// fetched until [`Consumer::seek`].
+    pub fn poll_fetch(&mut self, context: &mut Context<'_>) -> Poll<Result<Fetched, FetchError>> {
+        self.ask_all();
+        if let Some(fetched) = self.take() {
+            return Poll::Ready(fetched);
+        }
+        self.inbox.waker.register(context.waker());
+        self.ask_all();
+        self.fail_unreachable();
+        self.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn ask_all(&mut self) {
+        for index in 0..self.assigned.len() {
+            if self.assigned[index].state == FetchState::Idle {
+                self.ask(index);
+            }
+        }
+    }
+
+    fn ask(&mut self, index: usize) {
+        // The index in the low half finds the partition, the count in the high half tells asks apart.
+        let ticket = self.tickets << 32 | index as u64;
+        self.tickets = (self.tickets + 1) & u64::from(u32::MAX);
+        let assigned = &mut self.assigned[index];
+        let request = FetchRequest {
+            slot: assigned.route.slot,
+            offset: assigned.offset,
+            bytes_max: self.config.fetch_bytes_max,
+            max_wait: self.config.max_wait,
+            inbox: Arc::clone(&self.inbox),
+            ticket,
+        };
+        let error = match assigned.route.mailbox.try_call(Call::Fetch(request), &self.inbox.waker) {
+            Ok(()) => None,
+            Err(Refusal::Full(_)) => return,
+            Err(Refusal::Stuck(_)) => Some(FetchError::ShardStuck { shard: assigned.route.mailbox.shard }),
+            Err(Refusal::Closed(_)) => Some(FetchError::Closed),
+        };
+        assigned.state = FetchState::Asked(ticket);
+        if let Some(error) = error {
+            self.inbox.replies.push((ticket, Err(error)));
+        }
+    }
+
+    fn take(&mut self) -> Option<Result<Fetched, FetchError>> {
+        loop {
+            let (ticket, reply) = self.inbox.replies.pop()?;
+            let index = crate::num::usize_of(ticket & u64::from(u32::MAX));
+            if self.assigned[index].state != FetchState::Asked(ticket) {
+                continue;
+            }
+            match reply.and_then(|reply| self.accept(index, reply)) {
+                Ok(fetched) => {
+                    // Asked for before anybody looks at this one, so that the shard is never waited for.
+                    self.ask(index);
+                    if let Some(fetched) = fetched {
+                        return Some(Ok(fetched));
+                    }
+                }
+                Err(error) => {
+                    self.assigned[index].state = FetchState::Failed;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, index: usize, reply: FetchReply) -> Result<Option<Fetched>, FetchError> {
+        let assigned = &mut self.assigned[index];
+        assigned.state = FetchState::Idle;
+        if reply.batches.is_empty() {
+            return Ok(None);
+        }
+        let mut expected = None;
+        for batch in reply.batches.iter().flat_map(|piece| batches(piece)) {
+            let header = batch.and_then(|batch| {
+                let check = if self.config.crc == CrcCheck::Verify { batch.verify_crc() } else { Ok(()) };
+                check.map(|()| *batch.header())
+            });
+            let next = header.map_err(CorruptionKind::from).and_then(|header| follow(&header, expected));
+            expected = Some(next.map_err(|kind| FetchError::Corrupt(assigned.corruption(kind)))?);
+        }
+        let Some(next_offset) = expected else { return Ok(None) };
+        let from_offset = std::mem::replace(&mut assigned.offset, next_offset);
+        Ok(Some(Fetched {
+            assignment: index,
+            from_offset,
+            next_offset,
+            high_watermark: reply.high_watermark,
+            bytes: reply.batches.iter().map(|piece| piece.len()).sum(),
+            pieces: reply.batches,
+        }))
+    }
+
+    fn fail_unreachable(&self) {
+        if !self.inbox.replies.is_empty() {
+            return;
+        }
+        for assigned in &self.assigned {
+            let FetchState::Asked(ticket) = assigned.state else { continue };
+            let mailbox = &assigned.route.mailbox;
+            if mailbox.is_stuck() {
+                self.inbox.replies.push((ticket, Err(FetchError::ShardStuck { shard: mailbox.shard })));
+            } else if mailbox.is_closed() {
+                self.inbox.replies.push((ticket, Err(FetchError::Closed)));
+            }
+        }
+    }
+
+    /// The next records, for async code.
+    ///
+    /// # Errors
+    /// As [`Consumer::poll_fetch`].
+    pub async fn fetch(&mut self) -> Result<Fetched, FetchError> {
+        std::future::poll_fn(|context| self.poll_fetch(context)).await
+    }
+
+    /// The next records, for a plain thread.
+    ///
+    /// # Errors
+    /// As [`Consumer::poll_fetch`].
+    pub fn wait_fetch(&mut self) -> Result<Fetched, FetchError> {
+        pollster::block_on(self.fetch())
+    }
+}
+
+impl Assigned {
+    fn corruption(&self, kind: CorruptionKind) -> Corruption {
+        Corruption { path: PathBuf::from(self.name.to_string()), position: 0, kind }
+    }
+}
+
+/// The offset after a batch that has to follow one that ended at `expected`.
+fn follow(header: &BatchHeader, expected: Option<i64>) -> Result<i64, CorruptionKind> {
+    match expected {
+        Some(expected) if header.base_offset != expected => {
+            Err(CorruptionKind::OffsetGap { expected, found: header.base_offset })
+        }
+        _ => Ok(header.next_offset()),
+    }
+}

@@ -1,0 +1,78 @@
+//! One timer for all lingering batches of an engine: wakes producers when their oldest batch is due.
+
+use crossbeam::channel::{self, RecvTimeoutError};
+use futures_util::task::AtomicWaker;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+struct Entry {
+    due: Instant,
+    waker: Arc<AtomicWaker>,
+}
+
+/// See the module. Clones share the thread, which ends with the last of them.
+#[derive(Debug, Clone)]
+pub(crate) struct LingerTimer {
+    entries: channel::Sender<Entry>,
+}
+
+impl LingerTimer {
+    /// Starts the thread.
+    pub(crate) fn start() -> io::Result<(Self, JoinHandle<()>)> {
+        let (entries, arriving) = channel::unbounded();
+        let thread = std::thread::Builder::new().name("linger".into()).spawn(move || run(&arriving))?;
+        Ok((Self { entries }, thread))
+    }
+
+    /// Wakes `waker` at `due`.
+    pub(crate) fn wake_at(&self, due: Instant, waker: &Arc<AtomicWaker>) {
+        // The thread lives as long as any sender does.
+        let _ = self.entries.send(Entry { due, waker: Arc::clone(waker) });
+    }
+}
+
+fn run(arriving: &channel::Receiver<Entry>) {
+    let mut entries = BinaryHeap::new();
+    loop {
+        let now = Instant::now();
+        while let Some(Reverse(Entry { due, .. })) = entries.peek()
+            && *due <= now
+            && let Some(Reverse(entry)) = entries.pop()
+        {
+            entry.waker.wake();
+        }
+        let arrived = match entries.peek() {
+            Some(Reverse(next)) => arriving.recv_deadline(next.due),
+            None => arriving.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match arrived {
+            Ok(entry) => entries.push(Reverse(entry)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.due == other.due
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.due.cmp(&other.due)
+    }
+}

@@ -1,0 +1,381 @@
+//! The producer: records into batches, batches to shards, acks back.
+
+use super::{LingerTimer, Route};
+use crate::error::AppendError;
+use crate::record::{BatchBuilder, RecordRef, RecordTooLarge, murmur2};
+use crate::shard::{AckInbox, AckMessage, Append, Refusal, Reply};
+use crate::types::Durability;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// How a producer batches and how much it may have unacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerConfig {
+    /// Encoded bytes after which a batch closes; a record larger than that gets a batch of its own.
+    pub batch_size: usize,
+    /// Records after which a batch closes.
+    pub batch_records_max: u32,
+    /// How long an open batch waits for more records; zero: until the next poll; `None`: until it is full or flushed.
+    pub linger: Option<Duration>,
+    /// Encoded bytes accepted and not acked beyond which [`Producer::try_send`] answers [`TrySendError::Full`].
+    pub in_flight_bytes_max: usize,
+    /// Where a record goes that names no partition.
+    pub partitioner: Partitioner,
+    /// What an ack of this producer means; the topic's level if `None`.
+    pub durability: Option<Durability>,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 64 << 10,
+            batch_records_max: u32::MAX,
+            linger: Some(Duration::ZERO),
+            in_flight_bytes_max: 32 << 20,
+            partitioner: Partitioner::KeyHash,
+            durability: None,
+        }
+    }
+}
+
+/// Chooses partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partitioner {
+    /// Kafka's: murmur2 of the key; records without one as [`Partitioner::Sticky`].
+    KeyHash,
+    /// One after the other, record by record.
+    RoundRobin,
+    /// One until its batch closes, then the next.
+    Sticky,
+}
+
+/// Why a record was not taken.
+#[derive(Debug, Error)]
+pub enum TrySendError {
+    /// Too much in flight: try again after the next ack.
+    #[error("too many bytes in flight; try again after the next ack")]
+    Full,
+    /// There is no such partition.
+    #[error("partition {partition} does not exist, the topic has {partitions}")]
+    UnknownPartition {
+        /// What was asked for.
+        partition: u32,
+        /// How many there are.
+        partitions: u32,
+    },
+    /// It does not fit the batch format.
+    #[error(transparent)]
+    TooLarge(#[from] RecordTooLarge),
+}
+
+/// The fate of one batch. Within a partition acks come in the order of offsets.
+#[derive(Debug)]
+pub struct Ack {
+    /// Where it went.
+    pub partition: u32,
+    /// Records in it.
+    pub count: u32,
+    /// Its encoded size.
+    pub bytes: usize,
+    /// Offset of its first record.
+    pub result: Result<i64, AppendError>,
+}
+
+#[derive(Debug, Default)]
+struct OpenBatch {
+    builder: Option<BatchBuilder>,
+    due: Option<Instant>,
+    is_listed: bool,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    ticket: u64,
+    partition: u32,
+    count: u32,
+    bytes: usize,
+}
+
+/// See the module. Of one topic; wants `&mut`, so one thread at a time.
+#[derive(Debug)]
+pub struct Producer {
+    config: ProducerConfig,
+    routes: Vec<Route>,
+    open: Vec<OpenBatch>,
+    /// Partitions whose batch holds records.
+    listed: Vec<u32>,
+    /// Closed batches that found no room in their mailbox, in order.
+    outbox: VecDeque<(u32, Append)>,
+    in_flight: Slab<InFlight>,
+    in_flight_bytes: usize,
+    /// Bytes in open batches.
+    open_bytes: usize,
+    tickets: u64,
+    next_partition: u32,
+    inbox: Arc<AckInbox>,
+    timer: LingerTimer,
+}
+
+impl Producer {
+    pub(crate) fn new(config: ProducerConfig, routes: Vec<Route>, timer: LingerTimer) -> Self {
+        let inbox = Arc::new(AckInbox::new());
+        for route in &routes {
+            route.mailbox.register(&inbox.waker);
+        }
+        Self {
+            open: routes.iter().map(|_| OpenBatch::default()).collect(),
+            config,
+            routes,
+            listed: Vec::new(),
+            outbox: VecDeque::new(),
+            in_flight: Slab::new(),
+            in_flight_bytes: 0,
+            open_bytes: 0,
+            tickets: 0,
+            next_partition: 0,
+            inbox,
+            timer,
+        }
+    }
+
+    /// How many partitions the topic has.
+    pub fn partitions(&self) -> u32 {
+        crate::num::u32_of(self.routes.len())
+    }
+
+    /// Encoded bytes accepted and not acked.
+    pub const fn unacked_bytes(&self) -> usize {
+        self.in_flight_bytes + self.open_bytes
+    }
+
+    /// Takes a record, for `partition` or wherever the partitioner puts it; the answer is the partition. It travels once
+    /// its batch is full, has lingered, or is flushed.
+    ///
+    /// # Errors
+    /// [`TrySendError`]; the record was not taken.
+    pub fn try_send(&mut self, partition: Option<u32>, record: &RecordRef<'_>) -> Result<u32, TrySendError> {
+        let partitions = self.partitions();
+        let partition = match partition {
+            Some(partition) if partition < partitions => partition,
+            Some(partition) => return Err(TrySendError::UnknownPartition { partition, partitions }),
+            None => self.choose(record),
+        };
+        let index = partition as usize;
+        if self.open[index].builder.is_none() {
+            self.open[index].builder = Some(BatchBuilder::with_capacity(self.config.batch_size));
+        }
+        let closes = self.open[index].builder.as_ref().is_some_and(|builder| {
+            !builder.is_empty() && builder.would_exceed(record, self.config.batch_size)
+        });
+        if closes {
+            self.close_batch(partition);
+        }
+        let open = &mut self.open[index];
+        let builder = open.builder.as_mut().expect("made above");
+        let before = if builder.is_empty() { 0 } else { builder.len_bytes() };
+        let added = builder.encoded_bytes_with(record) - before;
+        let unacked = self.in_flight_bytes + self.open_bytes;
+        if unacked > 0 && unacked + added > self.config.in_flight_bytes_max {
+            return Err(TrySendError::Full);
+        }
+        builder.push(record)?;
+        self.open_bytes += added;
+        let is_full =
+            builder.count() >= self.config.batch_records_max || builder.len_bytes() >= self.config.batch_size;
+        if before == 0 {
+            self.begin(partition);
+        }
+        if is_full {
+            self.close_batch(partition);
+        }
+        Ok(partition)
+    }
+
+    fn choose(&mut self, record: &RecordRef<'_>) -> u32 {
+        let partitions = self.partitions();
+        match (self.config.partitioner, record.key) {
+            (Partitioner::KeyHash, Some(key)) => (murmur2(key) & i32::MAX).unsigned_abs() % partitions,
+            (Partitioner::RoundRobin, _) => {
+                let chosen = self.next_partition % partitions;
+                self.next_partition = (chosen + 1) % partitions;
+                chosen
+            }
+            // Moved on when a batch closes.
+            _ => self.next_partition % partitions,
+        }
+    }
+
+    /// The first record of a batch has come.
+    fn begin(&mut self, partition: u32) {
+        let open = &mut self.open[partition as usize];
+        if !std::mem::replace(&mut open.is_listed, true) {
+            self.listed.push(partition);
+        }
+        if let Some(linger) = self.config.linger.filter(|linger| !linger.is_zero()) {
+            let due = Instant::now() + linger;
+            open.due = Some(due);
+            self.timer.wake_at(due, &self.inbox.waker);
+        }
+    }
+
+    /// Sends off a batch that has records.
+    fn close_batch(&mut self, partition: u32) {
+        let open = &mut self.open[partition as usize];
+        open.due = None;
+        let Some(builder) = open.builder.as_mut().filter(|builder| !builder.is_empty()) else { return };
+        self.open_bytes -= builder.len_bytes();
+        let next = self.inbox.buffers.pop().unwrap_or_else(|| Vec::with_capacity(self.config.batch_size));
+        let batch = builder.finish_with(next);
+        let bytes = batch.bytes.len();
+        self.in_flight_bytes += bytes;
+        let entry = self.in_flight.vacant_entry();
+        let ticket = self.tickets << 32 | entry.key() as u64;
+        self.tickets = (self.tickets + 1) & u64::from(u32::MAX);
+        entry.insert(InFlight { ticket, partition, count: batch.count, bytes });
+        let append = Append {
+            slot: self.routes[partition as usize].slot,
+            batch: batch.bytes,
+            level: self.config.durability,
+            reply: Reply { inbox: Arc::clone(&self.inbox), ticket },
+        };
+        if self.config.partitioner != Partitioner::RoundRobin {
+            self.next_partition = (self.next_partition + 1) % self.partitions();
+        }
+        self.outbox.push_back((partition, append));
+        self.send_outbox();
+    }
+
+    /// Puts closed batches into mailboxes, as many as there is room for. Batches of one shard keep their order.
+    fn send_outbox(&mut self) {
+        let mut full: Vec<u32> = Vec::new();
+        for _ in 0..self.outbox.len() {
+            let Some((partition, append)) = self.outbox.pop_front() else { break };
+            let mailbox = &self.routes[partition as usize].mailbox;
+            if full.contains(&mailbox.shard) {
+                self.outbox.push_back((partition, append));
+                continue;
+            }
+            match mailbox.try_append(append, &self.inbox.waker) {
+                Ok(()) => {}
+                Err(Refusal::Full(append)) => {
+                    full.push(mailbox.shard);
+                    self.outbox.push_back((partition, append));
+                }
+                Err(Refusal::Stuck(append)) => {
+                    let error = AppendError::ShardStuck { shard: mailbox.shard };
+                    self.inbox.acks.push((append.reply.ticket, Err(error)));
+                }
+                Err(Refusal::Closed(append)) => {
+                    self.inbox.acks.push((append.reply.ticket, Err(AppendError::Closed)));
+                }
+            }
+        }
+    }
+
+    /// Sends off every open batch.
+    pub fn flush(&mut self) {
+        for partition in std::mem::take(&mut self.listed) {
+            self.open[partition as usize].is_listed = false;
+            self.close_batch(partition);
+        }
+        self.send_outbox();
+    }
+
+    fn flush_due(&mut self) {
+        match self.config.linger {
+            None => {}
+            Some(Duration::ZERO) => self.flush(),
+            Some(_) if self.listed.is_empty() => {}
+            Some(_) => {
+                let now = Instant::now();
+                let listed = std::mem::take(&mut self.listed);
+                for partition in listed {
+                    let open = &mut self.open[partition as usize];
+                    if open.due.is_some_and(|due| due > now) {
+                        self.listed.push(partition);
+                    } else {
+                        open.is_listed = false;
+                        self.close_batch(partition);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next ack. With nothing in flight it stays pending.
+    pub fn poll_ack(&mut self, context: &mut Context<'_>) -> Poll<Ack> {
+        self.flush_due();
+        if let Some(ack) = self.take_ack() {
+            return Poll::Ready(ack);
+        }
+        self.inbox.waker.register(context.waker());
+        self.send_outbox();
+        self.fail_unreachable();
+        self.take_ack().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn take_ack(&mut self) -> Option<Ack> {
+        loop {
+            let (ticket, result): AckMessage = self.inbox.acks.pop()?;
+            let key = crate::num::usize_of(ticket & u64::from(u32::MAX));
+            // One that was given up since is not reported twice.
+            if self.in_flight.get(key).is_none_or(|in_flight| in_flight.ticket != ticket) {
+                continue;
+            }
+            let InFlight { partition, count, bytes, .. } = self.in_flight.remove(key);
+            self.in_flight_bytes -= bytes;
+            return Some(Ack { partition, count, bytes, result });
+        }
+    }
+
+    /// Gives up what is in the hands of shards that do not move, or have ended.
+    fn fail_unreachable(&self) {
+        let gone = |route: &Route| route.mailbox.is_stuck() || route.mailbox.is_closed();
+        if !self.routes.iter().any(gone) || !self.inbox.acks.is_empty() {
+            return;
+        }
+        let mut lost: Vec<&InFlight> = self.in_flight.iter().map(|(_, in_flight)| in_flight).collect();
+        lost.retain(|in_flight| gone(&self.routes[in_flight.partition as usize]));
+        lost.sort_by_key(|in_flight| in_flight.ticket);
+        for in_flight in lost {
+            let mailbox = &self.routes[in_flight.partition as usize].mailbox;
+            let error = if mailbox.is_stuck() {
+                AppendError::ShardStuck { shard: mailbox.shard }
+            } else {
+                AppendError::Closed
+            };
+            self.inbox.acks.push((in_flight.ticket, Err(error)));
+        }
+    }
+
+    /// Batches sent and not acked.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The next ack, for async code.
+    pub async fn ack(&mut self) -> Ack {
+        std::future::poll_fn(|context| self.poll_ack(context)).await
+    }
+
+    /// The next ack, for a plain thread; `None` if nothing is in flight.
+    pub fn wait_ack(&mut self) -> Option<Ack> {
+        self.flush_due();
+        let expects_one = !self.in_flight.is_empty() || !self.listed.is_empty();
+        expects_one.then(|| pollster::block_on(self.ack()))
+    }
+
+    /// Sends everything taken so far and waits until all of it is acked; the acks, in the order they came.
+    pub fn wait_all(&mut self) -> Vec<Ack> {
+        self.flush();
+        let mut acks = Vec::new();
+        while !self.in_flight.is_empty() {
+            acks.push(pollster::block_on(self.ack()));
+        }
+        acks
+    }
+}

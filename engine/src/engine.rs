@@ -1,0 +1,475 @@
+//! The handle everything starts from.
+
+use crate::catalog::{self, Catalog, LOCK_FILE, META_FILE, Meta, Topic, partition_dir};
+use crate::client::{Consumer, ConsumerConfig, LingerTimer, Producer, ProducerConfig, Route};
+use crate::config::{EngineConfig, TopicConfig};
+use crate::disk::uring;
+use crate::error::{DiskError, DiskOp, OpenError, TopicError};
+use crate::log::LogLimits;
+use crate::record::murmur2;
+use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
+use crate::types::{IoMode, TopicPartition};
+use rustix::fs::FlockOperation;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// RLIMIT_MEMLOCK below which an executor cannot start, bytes a shard.
+pub const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
+
+/// How long an open waits for another process to let go: after a kill, its last writes may still be on their way.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A topic, described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: String,
+    /// How it keeps its records.
+    pub config: TopicConfig,
+    /// Its partitions, by number.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+/// A partition, described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionDescription {
+    /// The shard that owns it.
+    pub shard: u32,
+    /// The first offset held.
+    pub log_start_offset: i64,
+    /// The first offset consumers do not see yet.
+    pub high_watermark: i64,
+    /// The offset the next record gets.
+    pub log_end_offset: i64,
+}
+
+/// Topics as the open engine knows them.
+#[derive(Debug, Clone)]
+struct OpenTopic {
+    config: TopicConfig,
+    /// (shard, slot) of each partition.
+    places: Vec<(usize, usize)>,
+}
+
+/// An open data directory: shards, topics, clients. Closing is [`Engine::close`]; dropping closes without waiting for
+/// what was not acked.
+pub struct Engine {
+    config: EngineConfig,
+    id: String,
+    epoch: i32,
+    shards: Vec<ShardHandle>,
+    topics: Mutex<BTreeMap<String, OpenTopic>>,
+    timer: LingerTimer,
+    watchdog: Option<JoinHandle<()>>,
+    is_ending: Arc<AtomicBool>,
+    /// Kept open for the lock on it; the last to go.
+    _lock: Arc<File>,
+}
+
+impl Engine {
+    /// Opens the data directory, making it if it does not exist; blocks until every partition is recovered.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing on disk was changed unless it says so.
+    pub fn open(config: EngineConfig) -> Result<Self, OpenError> {
+        config.validate().map_err(OpenError::Config)?;
+        check_machine(&config)?;
+        inspect(&config)?;
+        let lock = Arc::new(lock(&config.data_dir)?);
+        if config.io == IoMode::Direct {
+            check_direct(&config.data_dir)?;
+        }
+        let boot_id = boot_id();
+        let shards = (0..config.shards)
+            .map(|id| ShardHandle::start(settings(&config, id, boot_id, &lock)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (timer, _) = LingerTimer::start().map_err(|error| OpenError::Config(error.to_string()))?;
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let watchdog = watch(&shards, config.stuck_after, &is_ending)?;
+        let mut engine = Self {
+            id: String::new(),
+            epoch: 0,
+            shards,
+            topics: Mutex::default(),
+            timer,
+            watchdog: Some(watchdog),
+            is_ending,
+            _lock: lock,
+            config,
+        };
+        engine.open_topics()?;
+        Ok(engine)
+    }
+
+    fn open_topics(&mut self) -> Result<(), OpenError> {
+        let (data_dir, shards) = (self.config.data_dir.clone(), self.config.shards);
+        let opened = self.shards[0].call(move |shard| async move {
+            let catalog = Catalog::open(&shard.context.disk, &data_dir, shards).await?;
+            let said = (catalog.meta().id.clone(), catalog.epoch(), catalog.topics().clone());
+            shard.catalog.replace(Some(catalog));
+            Ok::<_, OpenError>(said)
+        });
+        let (id, epoch, topics) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
+        (self.id, self.epoch) = (id, epoch);
+        for (name, topic) in topics {
+            let places = self.open_partitions(&name, &topic)?;
+            self.topics().insert(name, OpenTopic { config: topic.config, places });
+        }
+        Ok(())
+    }
+
+    fn open_partitions(&self, name: &str, topic: &Topic) -> Result<Vec<(usize, usize)>, OpenError> {
+        let topic_name: Arc<str> = name.into();
+        (0..topic.partitions)
+            .map(|partition| {
+                let shard = self.shard_of(name, partition);
+                let dir = partition_dir(&self.config.data_dir, name, partition);
+                let (topic, config) = (Arc::clone(&topic_name), topic.config.clone());
+                let epoch = self.epoch;
+                let opened = self.shards[shard].call(move |shard| async move {
+                    shard.open_partition(TopicPartition { topic, partition }, dir, config, epoch).await
+                });
+                let slot = opened.unwrap_or_else(|| Err(does_not_answer(shard)))?;
+                Ok((shard, slot))
+            })
+            .collect()
+    }
+
+    /// Where a partition lives: neighbours side by side, topics beginning at different shards.
+    fn shard_of(&self, topic: &str, partition: u32) -> usize {
+        let first = (murmur2(topic.as_bytes()) & i32::MAX).unsigned_abs() % self.config.shards;
+        crate::num::usize_of((u64::from(first) + u64::from(partition)) % u64::from(self.config.shards))
+    }
+
+    fn topics(&self) -> MutexGuard<'_, BTreeMap<String, OpenTopic>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it was opened.
+    pub const fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// The data directory's id, 32 hex digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Creates a topic; durable when this returns.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
+        let mut topics = self.topics();
+        let topic = Topic { partitions, config };
+        let (own_name, own_topic) = (name.to_owned(), topic.clone());
+        self.with_catalog(move |shard, mut catalog| async move {
+            let created = catalog.create(&shard.context.disk, &own_name, own_topic).await;
+            (catalog, created)
+        })?;
+        match self.open_partitions(name, &topic) {
+            Ok(places) => {
+                topics.insert(name.to_owned(), OpenTopic { config: topic.config, places });
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a topic and its records. Producers and consumers of it get `UnknownPartition` from now on.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+        let mut topics = self.topics();
+        if !topics.contains_key(name) {
+            return Err(TopicError::Unknown(name.to_owned()));
+        }
+        let own_name = name.to_owned();
+        self.with_catalog(move |shard, mut catalog| async move {
+            let deleted = catalog.delete(&shard.context.disk, &own_name).await;
+            (catalog, deleted)
+        })?;
+        let Some(topic) = topics.remove(name) else { return Ok(()) };
+        for (shard, slot) in topic.places {
+            let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));
+            // Its log may have failed; it goes all the same.
+            closed.ok_or(TopicError::ShardStuck { shard: crate::num::u32_of(shard) })?.ok();
+        }
+        let own_name = name.to_owned();
+        self.with_catalog(move |shard, mut catalog| async move {
+            let removed = catalog.remove_files(&shard.context.disk, &own_name).await;
+            (catalog, removed.map_err(TopicError::from))
+        })
+    }
+
+    /// Runs `work` on the catalog, on shard 0; callers hold the lock of `topics`, so one at a time.
+    fn with_catalog<W, F>(&self, work: W) -> Result<(), TopicError>
+    where
+        W: FnOnce(std::rc::Rc<crate::shard::Shard>, Catalog) -> F + Send + 'static,
+        F: Future<Output = (Catalog, Result<(), TopicError>)> + 'static,
+    {
+        let done = self.shards[0].call(move |shard| async move {
+            let Some(catalog) = shard.catalog.take() else { return Err(TopicError::ShardStuck { shard: 0 }) };
+            let (catalog, outcome) = work(std::rc::Rc::clone(&shard), catalog).await;
+            shard.catalog.replace(Some(catalog));
+            outcome
+        });
+        done.unwrap_or(Err(TopicError::ShardStuck { shard: 0 }))
+    }
+
+    /// Names of all topics, in order.
+    pub fn list_topics(&self) -> Vec<String> {
+        self.topics().keys().cloned().collect()
+    }
+
+    /// A topic's configuration and the offsets of its partitions.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub fn describe_topic(&self, name: &str) -> Result<TopicDescription, TopicError> {
+        let topic = self.topic(name)?;
+        let described = topic.places.iter().map(|(shard, slot)| {
+            let (id, slot) = (crate::num::u32_of(*shard), *slot);
+            let offsets = self.shards[*shard].call(move |shard| async move { shard.offsets(slot) }).flatten();
+            let (log_start_offset, high_watermark, log_end_offset) =
+                offsets.ok_or(TopicError::ShardStuck { shard: id })?;
+            Ok(PartitionDescription { shard: id, log_start_offset, high_watermark, log_end_offset })
+        });
+        let partitions = described.collect::<Result<Vec<_>, TopicError>>()?;
+        Ok(TopicDescription { name: name.to_owned(), config: topic.config, partitions })
+    }
+
+    fn topic(&self, name: &str) -> Result<OpenTopic, TopicError> {
+        self.topics().get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))
+    }
+
+    fn route(&self, (shard, slot): (usize, usize)) -> Route {
+        Route { mailbox: Arc::clone(&self.shards[shard].mailbox), slot }
+    }
+
+    /// A producer of one topic.
+    ///
+    /// # Errors
+    /// The topic is unknown.
+    pub fn producer(&self, topic: &str, config: ProducerConfig) -> Result<Producer, TopicError> {
+        let routes = self.topic(topic)?.places.into_iter().map(|place| self.route(place)).collect();
+        Ok(Producer::new(config, routes, self.timer.clone()))
+    }
+
+    /// A consumer of (topic, partition, first offset) each.
+    ///
+    /// # Errors
+    /// A topic or partition is unknown.
+    pub fn consumer<'a>(
+        &self,
+        assignment: impl IntoIterator<Item = (&'a str, u32, i64)>,
+        config: ConsumerConfig,
+    ) -> Result<Consumer, TopicError> {
+        let assigned = assignment.into_iter().map(|(name, partition, offset)| {
+            let topic = self.topic(name)?;
+            let place = topic.places.get(partition as usize).copied();
+            let place = place.ok_or_else(|| TopicError::Unknown(format!("{name}-{partition}")))?;
+            Ok((TopicPartition { topic: name.into(), partition }, self.route(place), offset))
+        });
+        Ok(Consumer::new(config, assigned.collect::<Result<Vec<_>, TopicError>>()?))
+    }
+
+    /// Counters of every shard that answers.
+    pub fn stats(&self) -> Vec<ShardStats> {
+        self.shards.iter().filter_map(|shard| shard.call(|shard| async move { shard.stats() })).collect()
+    }
+
+    /// What happened in the logs since the last call, oldest first.
+    pub fn take_events(&self) -> Vec<ShardEvent> {
+        let taken = self.shards.iter();
+        let mut events: Vec<ShardEvent> = taken
+            .filter_map(|shard| shard.call(|shard| async move { shard.take_events() }))
+            .flatten()
+            .collect();
+        events.sort_by_key(|event| event.event.at);
+        events
+    }
+
+    /// Closes it: what was accepted is written, every log sealed. The next open has nothing to recover.
+    ///
+    /// # Errors
+    /// A log failed; the others are closed all the same.
+    pub fn close(mut self) -> Result<(), DiskError> {
+        let mut outcome = Ok(());
+        for shard in &self.shards {
+            let closed = shard.call(|shard| async move {
+                let mut outcome = Ok(());
+                for slot in shard.slots() {
+                    let closed = std::rc::Rc::clone(&shard).close_partition(slot, true).await;
+                    outcome = outcome.and(closed);
+                }
+                outcome
+            });
+            outcome = outcome.and(closed.unwrap_or(Ok(())));
+        }
+        self.end();
+        outcome
+    }
+
+    fn end(&mut self) {
+        for shard in &mut self.shards {
+            shard.stop();
+        }
+        self.is_ending.store(true, Ordering::Release);
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.thread().unpark();
+            let _ = watchdog.join();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn does_not_answer(shard: usize) -> OpenError {
+    OpenError::Executor { shard: crate::num::u32_of(shard), reason: "it does not answer".into() }
+}
+
+fn settings(config: &EngineConfig, id: u32, boot_id: u64, lock: &Arc<File>) -> ShardSettings {
+    ShardSettings {
+        id,
+        core: config.cores.get(id as usize).copied().unwrap_or(id as usize),
+        poll: config.poll,
+        arena_bytes: config.arena_bytes,
+        mailbox_bytes: config.mailbox_bytes,
+        limits: LogLimits {
+            io: config.io,
+            write_bytes_max: config.write_bytes_max,
+            write_depth: config.write_depth,
+            boot_id,
+            fetch_pinned_bytes: config.fetch_pinned_bytes,
+            cache_bytes: Cell::new(config.arena_bytes / 2),
+            chunk_bytes_max: Cell::new(1 << 20),
+        },
+        lock: Arc::clone(lock),
+    }
+}
+
+/// What the machine has to give before anything is touched.
+fn check_machine(config: &EngineConfig) -> Result<(), OpenError> {
+    uring::probe().map_err(|source| OpenError::RingUnavailable { source })?;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+    let needed_bytes = MEMLOCK_BYTES_MIN * u64::from(config.shards);
+    match limit {
+        Some(found_bytes) if found_bytes < needed_bytes => {
+            Err(OpenError::Memlock { found_bytes, needed_bytes })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Looks at the directory without changing anything; makes it if it is not there.
+fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
+    let data_dir = &config.data_dir;
+    let failed = |op, error| OpenError::Disk(DiskError::new(op, data_dir, 0, error));
+    match std::fs::metadata(data_dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return std::fs::create_dir_all(data_dir).map_err(|error| failed(DiskOp::CreateDir, error));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(OpenError::NotADirectory { path: data_dir.clone() });
+        }
+        Err(error) => return Err(failed(DiskOp::Open, error)),
+        Ok(metadata) if !metadata.is_dir() => {
+            return Err(OpenError::NotADirectory { path: data_dir.clone() });
+        }
+        Ok(_) => {}
+    }
+    let meta = match std::fs::read(data_dir.join(META_FILE)) {
+        Ok(bytes) => Meta::decode(data_dir, &bytes)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let entries = std::fs::read_dir(data_dir).map_err(|error| failed(DiskOp::List, error))?;
+            let mut names = entries.flatten().map(|entry| entry.file_name());
+            return if names.any(|name| !catalog::is_leftover(&name.to_string_lossy())) {
+                Err(OpenError::ForeignDirectory { path: data_dir.clone() })
+            } else {
+                Ok(())
+            };
+        }
+        Err(error) => return Err(failed(DiskOp::Read, error)),
+    };
+    if meta.shards == config.shards {
+        return Ok(());
+    }
+    Err(OpenError::ShardsDiffer { path: data_dir.clone(), found: meta.shards, asked: config.shards })
+}
+
+fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let path = data_dir.join(LOCK_FILE);
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(|error| DiskError::new(DiskOp::Lock, &path, 0, error))?;
+    let begun = Instant::now();
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(OpenError::InUse { path: data_dir.to_path_buf() });
+            }
+            Err(error) => return Err(DiskError::new(DiskOp::Lock, &path, 0, error.into()).into()),
+        }
+    }
+}
+
+/// Whether files here can be opened for direct I/O.
+fn check_direct(data_dir: &Path) -> Result<(), OpenError> {
+    let opened = File::options().read(true).custom_flags(libc::O_DIRECT).open(data_dir.join(LOCK_FILE));
+    match opened {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            Err(OpenError::DirectUnsupported { path: data_dir.to_path_buf() })
+        }
+        Err(error) => Err(DiskError::new(DiskOp::Open, &data_dir.join(LOCK_FILE), 0, error).into()),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// A number that differs between boots; 0 where the kernel does not tell, which only makes recovery more careful.
+fn boot_id() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or_default()
+}
+
+/// Declares shards stuck whose heartbeat stops for `stuck_after`, and well again once it goes on.
+fn watch(
+    shards: &[ShardHandle],
+    stuck_after: Duration,
+    is_ending: &Arc<AtomicBool>,
+) -> Result<JoinHandle<()>, OpenError> {
+    let mailboxes: Vec<_> = shards.iter().map(|shard| Arc::clone(&shard.mailbox)).collect();
+    let is_ending = Arc::clone(is_ending);
+    let watch = move || {
+        let mut seen: Vec<(u64, Instant)> = vec![(0, Instant::now()); mailboxes.len()];
+        while !is_ending.load(Ordering::Acquire) {
+            std::thread::park_timeout(stuck_after / 10);
+            let now = Instant::now();
+            for (mailbox, (beats, since)) in mailboxes.iter().zip(&mut seen) {
+                let current = mailbox.heartbeat.load(Ordering::Relaxed);
+                if *beats != current {
+                    (*beats, *since) = (current, now);
+                }
+                mailbox.set_stuck(now - *since >= stuck_after);
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("watchdog".into()).spawn(watch);
+    thread.map_err(|error| OpenError::Config(format!("cannot start the watchdog: {error}")))
+}

@@ -1,0 +1,312 @@
+//! The way into a shard from other threads: two bounded lanes and one wake.
+//!
+//! Appends have a lane of their own, so that a full one cannot hold up fetches and admin. A client that finds no room
+//! leaves its waker and is woken once there is some: back-pressure, never loss.
+
+use super::Shard;
+use crate::buffer::SharedBytes;
+use crate::disk::uring::RingWaker;
+use crate::error::{AppendError, FetchError};
+use crate::types::Durability;
+use crossbeam::queue::{ArrayQueue, SegQueue};
+use futures_util::future::LocalBoxFuture;
+use futures_util::task::AtomicWaker;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+/// Most appends waiting, however small.
+const APPEND_LANE: usize = 4096;
+
+/// Most fetches and admin calls waiting.
+const CALL_LANE: usize = 4096;
+
+/// Buffers kept for a producer's next batches.
+const RECYCLED_BUFFERS: usize = 64;
+
+/// One batch on its way to a log.
+#[derive(Debug)]
+pub(crate) struct Append {
+    /// The shard's number for the partition.
+    pub(crate) slot: usize,
+    pub(crate) batch: Vec<u8>,
+    /// The topic's level if `None`.
+    pub(crate) level: Option<Durability>,
+    pub(crate) reply: Reply,
+}
+
+/// Where an append's fate goes. Lost ones say `Closed`, so no client waits for ever.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) inbox: Arc<AckInbox>,
+    /// What the producer knows the batch by.
+    pub(crate) ticket: u64,
+}
+
+/// A batch's fate: ticket, and its base offset.
+pub(crate) type AckMessage = (u64, Result<i64, AppendError>);
+
+/// Where a producer's acks arrive.
+#[derive(Debug)]
+pub(crate) struct AckInbox {
+    pub(crate) acks: SegQueue<AckMessage>,
+    pub(crate) waker: Arc<AtomicWaker>,
+    /// Emptied buffers, to be filled again.
+    pub(crate) buffers: ArrayQueue<Vec<u8>>,
+}
+
+impl AckInbox {
+    pub(crate) fn new() -> Self {
+        Self { acks: SegQueue::new(), waker: Arc::default(), buffers: ArrayQueue::new(RECYCLED_BUFFERS) }
+    }
+}
+
+/// A read from one partition.
+#[derive(Debug)]
+pub(crate) struct FetchRequest {
+    pub(crate) slot: usize,
+    pub(crate) offset: i64,
+    pub(crate) bytes_max: usize,
+    pub(crate) max_wait: Duration,
+    pub(crate) inbox: Arc<FetchInbox>,
+    /// What the consumer knows the fetch by.
+    pub(crate) ticket: u64,
+}
+
+/// What a fetch brought.
+#[derive(Debug)]
+pub(crate) struct FetchReply {
+    /// Whole batches; none if `max_wait` ran out.
+    pub(crate) batches: Vec<SharedBytes>,
+    pub(crate) high_watermark: i64,
+}
+
+/// Where a consumer's fetches arrive.
+#[derive(Debug, Default)]
+pub(crate) struct FetchInbox {
+    pub(crate) replies: SegQueue<(u64, Result<FetchReply, FetchError>)>,
+    pub(crate) waker: Arc<AtomicWaker>,
+}
+
+impl FetchRequest {
+    pub(crate) fn answer(self, reply: Result<FetchReply, FetchError>) {
+        self.inbox.replies.push((self.ticket, reply));
+        self.inbox.waker.wake();
+    }
+}
+
+/// Work to be done on the shard's thread.
+pub(crate) type Task = Box<dyn FnOnce(Rc<Shard>) -> LocalBoxFuture<'static, ()> + Send>;
+
+/// What goes through the second lane.
+pub(crate) enum Call {
+    Fetch(FetchRequest),
+    Run(Task),
+}
+
+/// Why something did not go in; it comes back.
+#[derive(Debug)]
+pub(crate) enum Refusal<T> {
+    /// No room; the waker will be woken.
+    Full(T),
+    /// The shard does not move.
+    Stuck(T),
+    /// The shard has ended.
+    Closed(T),
+}
+
+const OPEN: u8 = 0;
+const STUCK: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// See the module.
+pub(crate) struct Mailbox {
+    pub(crate) shard: u32,
+    appends: ArrayQueue<Append>,
+    calls: ArrayQueue<Call>,
+    /// Bytes of appends that no log has taken yet.
+    append_bytes: AtomicUsize,
+    append_bytes_max: usize,
+    is_parked: AtomicBool,
+    ring: OnceLock<RingWaker>,
+    state: AtomicU8,
+    pub(crate) heartbeat: AtomicU64,
+    has_waiting: AtomicBool,
+    waiting: Mutex<Vec<Arc<AtomicWaker>>>,
+    clients: Mutex<Vec<Weak<AtomicWaker>>>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(shard: u32, append_bytes_max: usize) -> Self {
+        Self {
+            shard,
+            appends: ArrayQueue::new(APPEND_LANE),
+            calls: ArrayQueue::new(CALL_LANE),
+            append_bytes: AtomicUsize::new(0),
+            append_bytes_max,
+            is_parked: AtomicBool::new(false),
+            ring: OnceLock::new(),
+            state: AtomicU8::new(OPEN),
+            heartbeat: AtomicU64::new(0),
+            has_waiting: AtomicBool::new(false),
+            waiting: Mutex::new(Vec::new()),
+            clients: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The ring's shard is woken from now on; what was put in before is found at its first turn.
+    pub(crate) fn attach(&self, ring: RingWaker) {
+        let _ = self.ring.set(ring);
+    }
+
+    /// `waker` is woken when the shard is declared stuck or closed.
+    pub(crate) fn register(&self, waker: &Arc<AtomicWaker>) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|client| client.strong_count() > 0);
+        clients.push(Arc::downgrade(waker));
+    }
+
+    pub(crate) fn try_append(&self, append: Append, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Append>> {
+        match self.state.load(Ordering::Acquire) {
+            STUCK => return Err(Refusal::Stuck(append)),
+            CLOSED => return Err(Refusal::Closed(append)),
+            _ => {}
+        }
+        let append = match self.push_append(append) {
+            Ok(()) => return Ok(()),
+            Err(append) => append,
+        };
+        self.wait_for_room(waker);
+        // Room may have been made before the waker was left.
+        self.push_append(append).map_err(Refusal::Full)
+    }
+
+    fn push_append(&self, append: Append) -> Result<(), Append> {
+        let bytes = append.batch.len();
+        let before = self.append_bytes.fetch_add(bytes, Ordering::Relaxed);
+        // One that is larger than all the room goes in alone.
+        if before > 0 && before + bytes > self.append_bytes_max {
+            self.append_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(append);
+        }
+        if let Err(append) = self.appends.push(append) {
+            self.append_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(append);
+        }
+        self.wake();
+        Ok(())
+    }
+
+    pub(crate) fn try_call(&self, call: Call, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Call>> {
+        match self.state.load(Ordering::Acquire) {
+            STUCK => return Err(Refusal::Stuck(call)),
+            CLOSED => return Err(Refusal::Closed(call)),
+            _ => {}
+        }
+        let pushed = self.calls.push(call).or_else(|call| {
+            self.wait_for_room(waker);
+            self.calls.push(call)
+        });
+        pushed.map(|()| self.wake()).map_err(Refusal::Full)
+    }
+
+    fn wait_for_room(&self, waker: &Arc<AtomicWaker>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.iter().any(|other| Arc::ptr_eq(other, waker)) {
+            waiting.push(Arc::clone(waker));
+        }
+        self.has_waiting.store(true, Ordering::SeqCst);
+    }
+
+    fn wake(&self) {
+        // Pairs with the fence in `prepare_to_park`: either this sees the flag, or the shard sees what was pushed.
+        fence(Ordering::SeqCst);
+        if self.is_parked.load(Ordering::Relaxed)
+            && self.is_parked.swap(false, Ordering::Relaxed)
+            && let Some(ring) = self.ring.get()
+        {
+            ring.wake();
+        }
+    }
+
+    /// Whether the shard does not move.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.state.load(Ordering::Acquire) == STUCK
+    }
+
+    /// Whether the shard has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
+    }
+
+    /// Declares the shard stuck, or moving again.
+    pub(crate) fn set_stuck(&self, is_stuck: bool) {
+        let (from, to) = if is_stuck { (OPEN, STUCK) } else { (STUCK, OPEN) };
+        if self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.wake_clients();
+        }
+    }
+
+    /// Nothing goes in any more.
+    pub(crate) fn close(&self) {
+        self.state.store(CLOSED, Ordering::Release);
+        self.wake_clients();
+    }
+
+    fn wake_clients(&self) {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        for client in clients.iter().filter_map(Weak::upgrade) {
+            client.wake();
+        }
+    }
+
+    /// The next append; its bytes count until [`Mailbox::taken`].
+    pub(super) fn pop_append(&self) -> Option<Append> {
+        self.appends.pop()
+    }
+
+    pub(super) fn pop_call(&self) -> Option<Call> {
+        self.calls.pop()
+    }
+
+    /// A log has taken, or refused for good, an append of `bytes`.
+    pub(super) fn taken(&self, bytes: usize) {
+        self.append_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Wakes clients that found no room; for the shard, after it has taken something out.
+    pub(super) fn room_made(&self) {
+        fence(Ordering::SeqCst);
+        if self.has_waiting.load(Ordering::Relaxed) && self.has_waiting.swap(false, Ordering::SeqCst) {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let woken = std::mem::take(&mut *waiting);
+            drop(waiting);
+            for waker in woken {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Announces that the shard is going to park; `false` if something has come in, and it must not.
+    pub(super) fn prepare_to_park(&self) -> bool {
+        self.is_parked.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let may_park = self.appends.is_empty() && self.calls.is_empty();
+        if !may_park {
+            self.is_parked.store(false, Ordering::Relaxed);
+        }
+        may_park
+    }
+
+    /// The shard is awake.
+    pub(super) fn unparked(&self) {
+        self.is_parked.store(false, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mailbox(shard {})", self.shard)
+    }
+}

@@ -1,0 +1,263 @@
+//! A shard: one core's executor, its mailbox, and the partitions it owns.
+//!
+//! ```text
+//! mailbox ─► log.append ─► committer ─► ring ─► disk
+//!    ▲                         │
+//! clients ◄── acks, fetches ◄──┘ completions
+//! ```
+//!
+//! The pump does all of it in turns on one thread: drain, append, submit, reap, answer. Nothing in here blocks but what
+//! `disk/uring` says it does.
+
+mod committer;
+mod mailbox;
+mod partition;
+mod pump;
+mod start;
+mod stats;
+
+pub(crate) use mailbox::{
+    AckInbox, AckMessage, Append, Call, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply,
+};
+pub(crate) use start::{ShardHandle, ShardSettings};
+pub use stats::{ShardStats, WriteStats};
+
+use crate::catalog::Catalog;
+use crate::clock::SystemClock;
+use crate::config::TopicConfig;
+use crate::disk::uring::{Ring, UringDisk};
+use crate::error::{AppendError, DiskError, FetchError, OpenError};
+use crate::events::LogEvent;
+use crate::log::{Log, LogContext};
+use crate::types::{PollMode, TopicPartition};
+use committer::Committer;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use partition::{AppendOutcome, FetchOutcome, Partition};
+use stats::TimeStats;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Smallest chunk bound a log gets, however many there are.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+
+/// What happened in a log of this shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardEvent {
+    /// Which shard.
+    pub shard: u32,
+    /// The partition.
+    pub partition: TopicPartition,
+    /// What, and when.
+    pub event: LogEvent,
+}
+
+/// See the module. Lives on its executor's thread.
+pub(crate) struct Shard {
+    pub(crate) id: u32,
+    pub(crate) context: LogContext<UringDisk, SystemClock>,
+    /// On shard 0 only.
+    pub(crate) catalog: RefCell<Option<Catalog>>,
+    ring: Ring,
+    poll: PollMode,
+    mailbox: Arc<Mailbox>,
+    /// By slot; slots are not used again.
+    partitions: RefCell<Vec<Option<Rc<Partition>>>>,
+    /// Slots with something to do, each once.
+    listed: RefCell<VecDeque<usize>>,
+    /// Slots whose appends wait for memory.
+    starved: RefCell<Vec<usize>>,
+    committer: RefCell<Committer>,
+    tasks: RefCell<FuturesUnordered<LocalBoxFuture<'static, ()>>>,
+    /// Begun since the pump polled them last.
+    new_tasks: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
+    /// Producers with acks they have not been woken for.
+    acked: RefCell<Vec<Arc<AckInbox>>>,
+    events: RefCell<Vec<ShardEvent>>,
+    times: Cell<TimeStats>,
+    is_registered: bool,
+    /// The engine closes; partitions are going one by one.
+    is_closing: Cell<bool>,
+    is_ending: Cell<bool>,
+}
+
+impl Shard {
+    /// Opens a partition; the answer is its slot.
+    pub(crate) async fn open_partition(
+        &self,
+        name: TopicPartition,
+        dir: PathBuf,
+        config: TopicConfig,
+        epoch: i32,
+    ) -> Result<usize, OpenError> {
+        let log = Log::open(self.context.clone(), dir, config, epoch).await?;
+        let slot = {
+            let mut partitions = self.partitions.borrow_mut();
+            partitions.push(Some(Rc::new(Partition::new(name, log))));
+            partitions.len() - 1
+        };
+        self.share_memory();
+        self.list(slot);
+        Ok(slot)
+    }
+
+    /// What each log may take of the arena, now that their number has changed.
+    fn share_memory(&self) {
+        let count = self.partitions.borrow().iter().flatten().count().max(1);
+        let arena_bytes = self.context.arena.usage().capacity_bytes;
+        let limits = &self.context.limits;
+        limits.cache_bytes.set(arena_bytes / 2 / count);
+        limits.chunk_bytes_max.set((arena_bytes / 8 / count).clamp(CHUNK_BYTES_MIN, 1 << 20));
+    }
+
+    fn partition(&self, slot: usize) -> Option<Rc<Partition>> {
+        self.partitions.borrow().get(slot).cloned().flatten()
+    }
+
+    /// Ends a partition: refuses who waits, lets writes finish, and seals it if `is_kept`. Its slot stays empty.
+    pub(crate) async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
+        let Some(partition) = self.partition(slot) else { return Ok(()) };
+        self.is_closing.set(is_kept);
+        if !is_kept {
+            self.partitions.borrow_mut()[slot] = None;
+        }
+        while is_kept && !partition.waiting.borrow().is_empty() && partition.log.failed().is_none() {
+            self.list(slot);
+            next_turn().await;
+        }
+        self.refuse(&partition);
+        while partition.tasks.get() > 0 || !partition.log.is_idle() {
+            self.drive(slot, &partition);
+            next_turn().await;
+        }
+        self.deliver(&partition);
+        // From here on nobody else may move the log.
+        self.partitions.borrow_mut()[slot] = None;
+        let closed = if is_kept { Rc::clone(&partition.log).close().await } else { Ok(()) };
+        self.deliver(&partition);
+        self.collect_events(&partition);
+        self.share_memory();
+        closed
+    }
+
+    /// What calls for a partition that is not here, or no longer, are told.
+    fn gone(&self) -> (AppendError, FetchError) {
+        if self.is_closing.get() {
+            (AppendError::Closed, FetchError::Closed)
+        } else {
+            (AppendError::UnknownPartition, FetchError::UnknownPartition)
+        }
+    }
+
+    fn refuse(&self, partition: &Partition) {
+        let (append, fetch) = self.gone();
+        for waiting in partition.refuse_fetches(&fetch) {
+            self.mailbox.taken(waiting.batch.len());
+            self.answer(waiting.reply, Err(append.clone()));
+        }
+    }
+
+    /// Slots of all open partitions.
+    pub(crate) fn slots(&self) -> Vec<usize> {
+        let partitions = self.partitions.borrow();
+        (0..partitions.len()).filter(|slot| partitions[*slot].is_some()).collect()
+    }
+
+    /// (log_start_offset, high_watermark, log_end_offset) of a partition.
+    pub(crate) fn offsets(&self, slot: usize) -> Option<(i64, i64, i64)> {
+        let partition = self.partition(slot)?;
+        let log = &partition.log;
+        Some((log.log_start_offset(), log.high_watermark(), log.log_end_offset()))
+    }
+
+    /// The pump ends after this turn.
+    pub(crate) fn end(&self) {
+        self.is_ending.set(true);
+    }
+
+    /// Counters since the start.
+    pub(crate) fn stats(&self) -> ShardStats {
+        let usage = self.context.arena.usage();
+        let times = self.times.get();
+        ShardStats {
+            shard: self.id,
+            work_ns: times.work_ns,
+            poll_ns: times.poll_ns,
+            parked_ns: times.parked_ns,
+            arena_used_bytes: usage.used_bytes,
+            arena_pinned_bytes: usage.pinned_bytes,
+            is_arena_registered: self.is_registered,
+            read_bytes: self.ring.read_bytes(),
+            writes: self.committer.borrow().stats.clone(),
+        }
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn take_events(&self) -> Vec<ShardEvent> {
+        let partitions: Vec<Rc<Partition>> = self.partitions.borrow().iter().flatten().cloned().collect();
+        for partition in &partitions {
+            self.collect_events(partition);
+        }
+        std::mem::take(&mut *self.events.borrow_mut())
+    }
+
+    fn collect_events(&self, partition: &Partition) {
+        let events = partition.log.take_events().into_iter();
+        let named = |event| ShardEvent { shard: self.id, partition: partition.name.clone(), event };
+        self.events.borrow_mut().extend(events.map(named));
+    }
+
+    /// Puts a partition on the list, once.
+    fn list(&self, slot: usize) {
+        if let Some(partition) = self.partition(slot)
+            && !partition.is_listed.replace(true)
+        {
+            self.listed.borrow_mut().push_back(slot);
+        }
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        self.new_tasks.borrow_mut().push(task);
+    }
+
+    /// Runs background work of a partition, which is looked at again afterwards.
+    fn spawn_for(
+        self: &Rc<Self>,
+        slot: usize,
+        partition: &Rc<Partition>,
+        work: impl Future<Output = ()> + 'static,
+    ) {
+        partition.tasks.set(partition.tasks.get() + 1);
+        let (shard, partition) = (Rc::clone(self), Rc::clone(partition));
+        self.spawn(Box::pin(async move {
+            work.await;
+            partition.tasks.set(partition.tasks.get() - 1);
+            shard.list(slot);
+        }));
+    }
+
+    fn answer(&self, reply: Reply, outcome: Result<i64, AppendError>) {
+        reply.inbox.acks.push((reply.ticket, outcome));
+        let mut acked = self.acked.borrow_mut();
+        if !acked.iter().any(|inbox| Arc::ptr_eq(inbox, &reply.inbox)) {
+            acked.push(reply.inbox);
+        }
+    }
+}
+
+/// Comes back after the pump's next turn.
+pub(crate) fn next_turn() -> impl Future<Output = ()> {
+    let mut has_passed = false;
+    std::future::poll_fn(move |context: &mut Context<'_>| {
+        if std::mem::replace(&mut has_passed, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}

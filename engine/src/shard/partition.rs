@@ -1,0 +1,137 @@
+//! A partition as its shard sees it: the log, and who waits for it.
+
+use super::mailbox::{Append, FetchReply, FetchRequest, Reply};
+use crate::clock::SystemClock;
+use crate::disk::uring::UringDisk;
+use crate::error::{AppendError, FetchError};
+use crate::log::{Fetched, Log, Refused};
+use crate::types::TopicPartition;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// The log of a shard's partition; acks go to producers.
+pub(crate) type ShardLog = Log<UringDisk, SystemClock, Reply>;
+
+/// See the module.
+pub(crate) struct Partition {
+    pub(super) name: TopicPartition,
+    pub(super) log: Rc<ShardLog>,
+    /// Appends that the log could not take yet, in order.
+    pub(super) waiting: RefCell<VecDeque<Append>>,
+    /// Fetches at the end of the log, and until when they wait.
+    fetches: RefCell<Vec<(Instant, FetchRequest)>>,
+    /// Whether the shard has it on its list.
+    pub(super) is_listed: Cell<bool>,
+    /// Background tasks under way.
+    pub(super) tasks: Cell<usize>,
+}
+
+/// What became of a fetch.
+pub(super) enum FetchOutcome {
+    /// Answered, or waiting for records.
+    Done,
+    /// It has to read files.
+    FromDisk(FetchRequest),
+}
+
+/// What became of an append.
+pub(super) enum AppendOutcome {
+    /// The log has it.
+    Taken,
+    /// Neither now; it comes back.
+    NotNow(Append),
+    /// Never.
+    Failed(Reply, AppendError),
+}
+
+impl Partition {
+    pub(super) const fn new(name: TopicPartition, log: Rc<ShardLog>) -> Self {
+        Self {
+            name,
+            log,
+            waiting: RefCell::new(VecDeque::new()),
+            fetches: RefCell::new(Vec::new()),
+            is_listed: Cell::new(false),
+            tasks: Cell::new(0),
+        }
+    }
+
+    /// Puts one append into the log; its emptied buffer goes back to the producer.
+    pub(super) fn append(&self, append: Append) -> AppendOutcome {
+        let Append { slot, batch, level, reply } = append;
+        let buffers = std::sync::Arc::clone(&reply.inbox);
+        match self.log.append(&batch, level, reply) {
+            Ok(()) => {
+                let _ = buffers.buffers.push(batch);
+                AppendOutcome::Taken
+            }
+            Err(Refused::NotNow(reply)) => AppendOutcome::NotNow(Append { slot, batch, level, reply }),
+            Err(Refused::Failed(reply, error)) => AppendOutcome::Failed(reply, error),
+        }
+    }
+
+    /// Answers a fetch from memory, or lets it wait.
+    pub(super) fn fetch(&self, request: FetchRequest, now: Instant) -> FetchOutcome {
+        match self.log.fetch(request.offset, request.bytes_max) {
+            Ok(Fetched::Batches(batches)) => {
+                request.answer(Ok(FetchReply { batches, high_watermark: self.log.high_watermark() }));
+                FetchOutcome::Done
+            }
+            Ok(Fetched::Nothing) if request.max_wait.is_zero() => {
+                self.answer_empty(request);
+                FetchOutcome::Done
+            }
+            Ok(Fetched::Nothing) => {
+                self.fetches.borrow_mut().push((now + request.max_wait, request));
+                FetchOutcome::Done
+            }
+            Ok(Fetched::OnDisk) => FetchOutcome::FromDisk(request),
+            Err(error) => {
+                request.answer(Err(error));
+                FetchOutcome::Done
+            }
+        }
+    }
+
+    /// Answers a fetch out of files.
+    pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) {
+        let reply = Rc::clone(&self.log).fetch_from_disk(request.offset, request.bytes_max).await;
+        let reply = reply.map(|batches| FetchReply { batches, high_watermark: self.log.high_watermark() });
+        request.answer(reply);
+    }
+
+    /// Fetches that have something to read now.
+    pub(super) fn take_ready_fetches(&self) -> Vec<FetchRequest> {
+        let mut fetches = self.fetches.borrow_mut();
+        if fetches.is_empty() {
+            return Vec::new();
+        }
+        let high_watermark = self.log.high_watermark();
+        fetches
+            .extract_if(.., |(_, request)| request.offset < high_watermark)
+            .map(|(_, request)| request)
+            .collect()
+    }
+
+    /// Answers fetches that have waited long enough.
+    pub(super) fn expire_fetches(&self, now: Instant) {
+        let mut fetches = self.fetches.borrow_mut();
+        for (_, request) in fetches.extract_if(.., |(until, _)| *until <= now) {
+            self.answer_empty(request);
+        }
+    }
+
+    fn answer_empty(&self, request: FetchRequest) {
+        request.answer(Ok(FetchReply { batches: Vec::new(), high_watermark: self.log.high_watermark() }));
+    }
+
+    /// Refuses every fetch that waits, and hands out the appends that do.
+    pub(super) fn refuse_fetches(&self, error: &FetchError) -> VecDeque<Append> {
+        for (_, request) in self.fetches.borrow_mut().drain(..) {
+            request.answer(Err(error.clone()));
+        }
+        std::mem::take(&mut *self.waiting.borrow_mut())
+    }
+}

@@ -1,0 +1,282 @@
+//! The pump: a shard's turns, and how it waits between them.
+
+use super::mailbox::{Append, Call, FetchRequest};
+use super::{AppendOutcome, FetchOutcome, Partition, Shard, TimeStats};
+use crate::num::ns_of;
+use crate::types::PollMode;
+use futures_util::stream::StreamExt as _;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+/// Longest that a shard polls for a completion after it last had work.
+const POLL_IN_FLIGHT: Duration = Duration::from_millis(1);
+
+/// Longest that it polls for messages when nothing is in flight.
+const POLL_IDLE: Duration = Duration::from_micros(50);
+
+/// How often glommio's reactor gets a turn while the pump polls: without, timers starve.
+const REACTOR_EVERY: Duration = Duration::from_micros(200);
+
+/// Most messages taken in one turn, so that completions are looked at in between.
+const MESSAGES_A_TURN: usize = 128;
+
+/// Most jobs one partition starts before the next has its turn.
+const JOBS_A_TURN: usize = 8;
+
+/// Remembers that some future of this shard wants to be polled.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Shard {
+    /// Turns until [`Shard::end`].
+    pub(super) async fn pump(self: Rc<Self>) {
+        let flag = Arc::new(Flag::default());
+        let waker = Waker::from(Arc::clone(&flag));
+        let mut last_work = Instant::now();
+        let mut last_reactor = last_work;
+        let mut now = last_work;
+        while !self.is_ending.get() {
+            let worked = self.turn(&waker, now) | flag.0.swap(false, Ordering::Acquire);
+            let begun = std::mem::replace(&mut now, Instant::now());
+            self.count(now - begun, |times| if worked { &mut times.work_ns } else { &mut times.poll_ns });
+            if worked {
+                last_work = now;
+            }
+            if now - last_reactor >= REACTOR_EVERY {
+                last_reactor = now;
+                let _ = self.ring.reactor_turn().await;
+            } else if !worked && self.may_park(now - last_work) && self.mailbox.prepare_to_park() {
+                let _ = self.ring.park().await;
+                self.mailbox.unparked();
+                let begun = std::mem::replace(&mut now, Instant::now());
+                self.count(now - begun, |times| &mut times.parked_ns);
+                (last_work, last_reactor) = (now, now);
+            }
+        }
+    }
+
+    fn count(&self, spent: Duration, which: impl Fn(&mut TimeStats) -> &mut u64) {
+        let mut times = self.times.get();
+        *which(&mut times) += ns_of(spent);
+        self.times.set(times);
+    }
+
+    fn may_park(&self, idle: Duration) -> bool {
+        let patience = if self.ring.in_flight() > 0 { POLL_IN_FLIGHT } else { POLL_IDLE };
+        match self.poll {
+            PollMode::Busy => false,
+            PollMode::Park => true,
+            PollMode::Adaptive => idle >= patience,
+        }
+    }
+
+    /// One turn; whether there was anything to do.
+    fn turn(self: &Rc<Self>, waker: &Waker, now: Instant) -> bool {
+        let context = &mut Context::from_waker(waker);
+        let mut worked = self.ring.reap() > 0;
+        worked |= self.finish_jobs(context);
+        worked |= self.take_messages(now);
+        worked |= self.drive_listed(now);
+        worked |= self.poll_tasks(context);
+        self.ring.submit();
+        for inbox in self.acked.borrow_mut().drain(..) {
+            inbox.waker.wake();
+        }
+        worked
+    }
+
+    fn finish_jobs(&self, context: &mut Context<'_>) -> bool {
+        let mut finished = false;
+        loop {
+            let done = self.committer.borrow_mut().poll_done(context);
+            let Some((slot, done)) = done else { break };
+            finished = true;
+            if let Some(partition) = self.partition(slot) {
+                partition.log.job_done(done);
+                self.list(slot);
+            }
+        }
+        if finished {
+            for slot in self.starved.take() {
+                self.list(slot);
+            }
+        }
+        finished
+    }
+
+    fn take_messages(self: &Rc<Self>, now: Instant) -> bool {
+        let mut taken = 0;
+        while taken < MESSAGES_A_TURN
+            && let Some(call) = self.mailbox.pop_call()
+        {
+            taken += 1;
+            match call {
+                Call::Fetch(request) => self.fetch(request, now),
+                Call::Run(task) => self.spawn(task(Rc::clone(self))),
+            }
+        }
+        while taken < MESSAGES_A_TURN
+            && let Some(append) = self.mailbox.pop_append()
+        {
+            taken += 1;
+            self.append(append);
+        }
+        if taken > 0 {
+            self.mailbox.room_made();
+        }
+        taken > 0
+    }
+
+    fn append(&self, append: Append) {
+        let slot = append.slot;
+        let Some(partition) = self.partition(slot) else {
+            self.mailbox.taken(append.batch.len());
+            self.answer(append.reply, Err(self.gone().0));
+            return;
+        };
+        self.list(slot);
+        if partition.waiting.borrow().is_empty() {
+            if let Some(append) = self.put(&partition, append) {
+                partition.waiting.borrow_mut().push_back(append);
+            }
+        } else {
+            partition.waiting.borrow_mut().push_back(append);
+        }
+    }
+
+    /// Puts an append into its log; it comes back if the log cannot take it now.
+    fn put(&self, partition: &Partition, append: Append) -> Option<Append> {
+        let bytes = append.batch.len();
+        match partition.append(append) {
+            AppendOutcome::Taken => {
+                self.mailbox.taken(bytes);
+                None
+            }
+            AppendOutcome::Failed(reply, error) => {
+                self.mailbox.taken(bytes);
+                self.answer(reply, Err(error));
+                None
+            }
+            AppendOutcome::NotNow(append) => Some(append),
+        }
+    }
+
+    fn fetch(self: &Rc<Self>, request: FetchRequest, now: Instant) {
+        let slot = request.slot;
+        let Some(partition) = self.partition(slot) else {
+            request.answer(Err(self.gone().1));
+            return;
+        };
+        if let FetchOutcome::FromDisk(request) = partition.fetch(request, now) {
+            self.spawn_for(slot, &partition, Rc::clone(&partition).fetch_from_disk(request));
+        }
+    }
+
+    /// Looks once at each partition that is listed now.
+    fn drive_listed(self: &Rc<Self>, now: Instant) -> bool {
+        let count = self.listed.borrow().len();
+        for _ in 0..count {
+            let Some(slot) = self.listed.borrow_mut().pop_front() else { break };
+            let Some(partition) = self.partition(slot) else { continue };
+            partition.is_listed.set(false);
+            self.drive(slot, &partition);
+            for request in partition.take_ready_fetches() {
+                self.fetch(request, now);
+            }
+        }
+        count > 0
+    }
+
+    /// Moves a partition on: waiting appends, jobs, acks, background work.
+    pub(super) fn drive(self: &Rc<Self>, slot: usize, partition: &Rc<Partition>) {
+        self.put_waiting(slot, partition);
+        let mut started = 0;
+        while started < JOBS_A_TURN && self.committer.borrow().has_room() {
+            let Some(job) = partition.log.next_job() else { break };
+            self.committer.borrow_mut().start(slot, job);
+            started += 1;
+        }
+        if started == JOBS_A_TURN {
+            self.list(slot);
+        } else if !self.committer.borrow().has_room() {
+            self.starved.borrow_mut().push(slot);
+        }
+        self.deliver(partition);
+        let wants = partition.log.wants();
+        if wants.roll {
+            self.spawn_for(slot, partition, Rc::clone(&partition.log).roll());
+        }
+        if wants.seal {
+            self.spawn_for(slot, partition, Rc::clone(&partition.log).seal());
+        }
+    }
+
+    fn put_waiting(&self, slot: usize, partition: &Partition) {
+        let mut has_shed = false;
+        loop {
+            let Some(append) = partition.waiting.borrow_mut().pop_front() else { break };
+            let Some(append) = self.put(partition, append) else { continue };
+            partition.waiting.borrow_mut().push_front(append);
+            if has_shed || partition.log.wants_roll() {
+                break;
+            }
+            // Not for the want of a segment, so of memory.
+            has_shed = true;
+            self.shed_memory();
+            self.starved.borrow_mut().push(slot);
+        }
+        if partition.waiting.borrow().is_empty() {
+            self.mailbox.room_made();
+        }
+    }
+
+    /// The arena is used up: what the logs keep for readers goes.
+    fn shed_memory(&self) {
+        for partition in self.partitions.borrow().iter().flatten() {
+            partition.log.shed_memory();
+        }
+    }
+
+    /// Hands out acks that are due.
+    pub(super) fn deliver(&self, partition: &Partition) {
+        let mut acks = Vec::new();
+        partition.log.take_acks(&mut acks);
+        for (reply, outcome) in acks {
+            self.answer(reply, outcome);
+        }
+    }
+
+    fn poll_tasks(&self, context: &mut Context<'_>) -> bool {
+        let mut worked = false;
+        loop {
+            let new = self.new_tasks.take();
+            worked |= !new.is_empty();
+            // Tasks begin others through `new_tasks` and never touch `tasks`.
+            let mut tasks = self.tasks.borrow_mut();
+            tasks.extend(new);
+            while let Poll::Ready(Some(())) = tasks.poll_next_unpin(context) {
+                worked = true;
+            }
+            drop(tasks);
+            if self.new_tasks.borrow().is_empty() {
+                return worked;
+            }
+        }
+    }
+
+    /// Answers fetches whose time is up.
+    pub(super) fn expire_fetches(&self, now: Instant) {
+        for partition in self.partitions.borrow().iter().flatten() {
+            partition.expire_fetches(now);
+        }
+    }
+}

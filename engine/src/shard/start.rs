@@ -1,0 +1,184 @@
+//! Starting a shard's executor, and talking to it from outside.
+
+use super::mailbox::{Call, Mailbox, Refusal, Task};
+use super::{Committer, Shard, TimeStats};
+use crate::buffer::Arena;
+use crate::clock::SystemClock;
+use crate::disk::uring::{Ring, UringDisk};
+use crate::error::OpenError;
+use crate::log::{LogContext, LogLimits};
+use crate::types::PollMode;
+use crossbeam::channel;
+use futures_util::FutureExt as _;
+use glommio::timer::Timer;
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::future::Future;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often the executor's timer shows that it moves.
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(10);
+
+/// Registered memory of glommio's own reactor, which serves nothing but timers and the park: its least.
+const REACTOR_MEMORY_BYTES: usize = 64 << 10;
+
+/// What a shard is made of.
+pub(crate) struct ShardSettings {
+    pub(crate) id: u32,
+    pub(crate) core: usize,
+    pub(crate) poll: PollMode,
+    pub(crate) arena_bytes: usize,
+    pub(crate) mailbox_bytes: usize,
+    pub(crate) limits: LogLimits,
+    /// Held by the ring too.
+    pub(crate) lock: Arc<File>,
+}
+
+/// A running shard, from outside.
+pub(crate) struct ShardHandle {
+    pub(crate) mailbox: Arc<Mailbox>,
+    executor: Option<ExecutorJoinHandle<()>>,
+}
+
+impl ShardHandle {
+    /// Starts a shard and waits until it runs.
+    pub(crate) fn start(settings: ShardSettings) -> Result<Self, OpenError> {
+        let id = settings.id;
+        let failed = |reason: String| OpenError::Executor { shard: id, reason };
+        let mailbox = Arc::new(Mailbox::new(id, settings.mailbox_bytes));
+        let (report, started) = channel::bounded(1);
+        let own = Arc::clone(&mailbox);
+        let executor = LocalExecutorBuilder::new(Placement::Fixed(settings.core))
+            .name(&format!("shard-{id}"))
+            .io_memory(REACTOR_MEMORY_BYTES)
+            .spawn(move || run(settings, own, report))
+            .map_err(|error| failed(error.to_string()))?;
+        let handle = Self { mailbox, executor: Some(executor) };
+        started.recv().unwrap_or_else(|_| Err(failed("its thread ended".into()))).map(|()| handle)
+    }
+
+    /// Runs `work` on the shard and waits for what it returns; `None` if the shard is stuck or closed.
+    pub(crate) fn call<R, W, F>(&self, work: W) -> Option<R>
+    where
+        R: Send + 'static,
+        W: FnOnce(Rc<Shard>) -> F + Send + 'static,
+        F: Future<Output = R> + 'static,
+    {
+        let (report, result) = channel::bounded(1);
+        let task: Task =
+            Box::new(move |shard| work(shard).map(move |outcome| drop(report.send(outcome))).boxed_local());
+        let mut call = Call::Run(task);
+        let nobody = Arc::default();
+        loop {
+            match self.mailbox.try_call(call, &nobody) {
+                Ok(()) => break,
+                Err(Refusal::Full(back)) => call = back,
+                Err(Refusal::Stuck(_) | Refusal::Closed(_)) => return None,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        loop {
+            match result.recv_timeout(Duration::from_millis(50)) {
+                Ok(outcome) => return Some(outcome),
+                Err(channel::RecvTimeoutError::Timeout) if !self.mailbox.is_stuck() => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Ends the executor; nothing in it is waited for.
+    pub(crate) fn stop(&mut self) {
+        let Some(executor) = self.executor.take() else { return };
+        let _ = self.call(|shard| async move { shard.end() });
+        self.mailbox.close();
+        if !self.mailbox.is_stuck() {
+            let _ = executor.join();
+        }
+    }
+}
+
+impl Drop for ShardHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Sender<Result<(), OpenError>>) {
+    let shard = match Shard::build(settings, mailbox) {
+        Ok(shard) => Rc::new(shard),
+        Err(error) => {
+            let _ = report.send(Err(error));
+            return;
+        }
+    };
+    let _ = report.send(Ok(()));
+    let beating = glommio::spawn_local(Rc::clone(&shard).beat()).detach();
+    Rc::clone(&shard).pump().await;
+    beating.cancel();
+    let _ = beating.await;
+    shard.abandon();
+}
+
+impl Shard {
+    fn build(settings: ShardSettings, mailbox: Arc<Mailbox>) -> Result<Self, OpenError> {
+        let id = settings.id;
+        let ring = Ring::new().map_err(|source| OpenError::RingUnavailable { source })?;
+        let arena = Arena::new(settings.arena_bytes).map_err(|error| OpenError::Executor {
+            shard: id,
+            reason: format!("cannot map an arena of {} bytes: {error}", settings.arena_bytes),
+        })?;
+        let is_registered = ring.register_arena(&arena);
+        ring.hold(settings.lock.as_fd()).map_err(|source| OpenError::RingUnavailable { source })?;
+        mailbox.attach(ring.waker());
+        let context = LogContext {
+            disk: UringDisk::new(ring.clone()),
+            clock: SystemClock,
+            arena: Rc::new(arena),
+            limits: Rc::new(settings.limits),
+        };
+        Ok(Self {
+            id,
+            context,
+            catalog: RefCell::new(None),
+            ring,
+            poll: settings.poll,
+            mailbox,
+            partitions: RefCell::default(),
+            listed: RefCell::default(),
+            starved: RefCell::default(),
+            committer: RefCell::new(Committer::default()),
+            tasks: RefCell::default(),
+            new_tasks: RefCell::default(),
+            acked: RefCell::default(),
+            events: RefCell::default(),
+            times: Cell::new(TimeStats::default()),
+            is_registered,
+            is_closing: Cell::new(false),
+            is_ending: Cell::new(false),
+        })
+    }
+
+    /// A timer that always runs: it keeps the executor from parking for good, and shows that it has not.
+    async fn beat(self: Rc<Self>) {
+        loop {
+            Timer::new(HEARTBEAT_EVERY).await;
+            self.mailbox.heartbeat.fetch_add(1, Ordering::Relaxed);
+            self.expire_fetches(Instant::now());
+        }
+    }
+
+    /// Lets go of everything that refers back to the shard.
+    fn abandon(&self) {
+        self.mailbox.close();
+        drop(self.tasks.take());
+        drop(self.new_tasks.take());
+        drop(self.committer.take());
+        self.partitions.borrow_mut().clear();
+        self.ring.drain();
+    }
+}

@@ -1,0 +1,292 @@
+//! The engine from outside: real files, real rings, real threads.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use vnotch_engine::buffer::SharedBytes;
+use vnotch_engine::client::{ConsumerConfig, Partitioner, ProducerConfig};
+use vnotch_engine::config::{EngineConfig, TopicConfig};
+use vnotch_engine::engine::Engine;
+use vnotch_engine::error::{AppendError, FetchError, OpenError, TopicError};
+use vnotch_engine::record::RecordRef;
+use vnotch_engine::types::Durability;
+
+fn data_dir() -> tempfile::TempDir {
+    // Not in /tmp, which may be a tmpfs without O_DIRECT.
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+fn config(path: &Path) -> EngineConfig {
+    EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(path) }
+}
+
+fn open(path: &Path) -> Engine {
+    Engine::open(config(path)).unwrap()
+}
+
+fn two_shards(path: &Path) -> EngineConfig {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    EngineConfig { shards: 2, cores: vec![0, 1 % cores], ..config(path) }
+}
+
+fn value(number: u64, bytes: usize) -> Vec<u8> {
+    let mut value = vec![b'x'; bytes.max(8)];
+    value[..8].copy_from_slice(&number.to_be_bytes());
+    value
+}
+
+/// Sends numbers `from..to` to one partition, and waits for every ack.
+fn produce(engine: &Engine, topic: &str, partition: u32, numbers: std::ops::Range<u64>, bytes: usize) {
+    let mut producer =
+        engine.producer(topic, ProducerConfig { linger: None, ..ProducerConfig::default() }).unwrap();
+    let mut next = numbers.start;
+    for number in numbers {
+        let value = value(number, bytes);
+        let record = RecordRef { timestamp_ms: 1, value: Some(&value), ..RecordRef::default() };
+        while producer.try_send(Some(partition), &record).is_err() {
+            let ack = producer.wait_ack().unwrap();
+            assert_eq!(ack.result.unwrap(), i64::try_from(next).unwrap());
+            next += u64::from(ack.count);
+        }
+    }
+    for ack in producer.wait_all() {
+        assert_eq!(ack.result.unwrap(), i64::try_from(next).unwrap());
+        next += u64::from(ack.count);
+    }
+}
+
+/// Reads numbers `from..to` of one partition and checks that each is there once, in order.
+fn consume(engine: &Engine, topic: &str, partition: u32, numbers: std::ops::Range<u64>) {
+    let from = i64::try_from(numbers.start).unwrap();
+    let mut consumer = engine.consumer([(topic, partition, from)], ConsumerConfig::default()).unwrap();
+    let mut expected = numbers.start;
+    while expected < numbers.end {
+        let fetched = consumer.wait_fetch().unwrap();
+        for record in fetched.records() {
+            let record = record.unwrap();
+            assert_eq!(record.offset, i64::try_from(expected).unwrap());
+            assert_eq!(record.value.unwrap()[..8], expected.to_be_bytes());
+            expected += 1;
+        }
+    }
+    assert_eq!(expected, numbers.end);
+}
+
+#[test]
+fn what_is_acked_is_read_back_also_after_a_reopen_at_every_level() {
+    for durability in [Durability::Appended, Durability::Written, Durability::Synced] {
+        let dir = data_dir();
+        let engine = open(dir.path());
+        let topic = TopicConfig { durability, segment_bytes: 2 << 20, ..TopicConfig::default() };
+        engine.create_topic("t", 3, topic).unwrap();
+        for partition in 0..3 {
+            produce(&engine, "t", partition, 0..6_000, 1000);
+            consume(&engine, "t", partition, 0..6_000);
+        }
+        engine.close().unwrap();
+        let engine = open(dir.path());
+        assert_eq!(engine.list_topics(), ["t"]);
+        for partition in 0..3 {
+            consume(&engine, "t", partition, 0..6_000);
+            produce(&engine, "t", partition, 6_000..6_500, 1000);
+            consume(&engine, "t", partition, 0..6_500);
+        }
+        let described = engine.describe_topic("t").unwrap();
+        assert_eq!(described.config.durability, durability);
+        assert!(described.partitions.iter().all(|partition| partition.log_end_offset == 6_500));
+        engine.close().unwrap();
+    }
+}
+
+#[test]
+fn a_consumers_records_lie_in_the_arena_and_outlive_their_topic() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    produce(&engine, "t", 0, 0..100, 500);
+    let mut consumer = engine.consumer([("t", 0, 0)], ConsumerConfig::default()).unwrap();
+    let fetched = consumer.wait_fetch().unwrap();
+    assert!(fetched.pieces().iter().all(|piece| matches!(piece, SharedBytes::Arena(_))));
+    assert!(engine.stats()[0].arena_pinned_bytes > 0);
+    engine.delete_topic("t").unwrap();
+    assert!(matches!(consumer.wait_fetch(), Err(FetchError::UnknownPartition)));
+    assert_eq!(fetched.records().count(), 100);
+    drop(engine);
+    assert!(fetched.records().all(|record| record.unwrap().value.unwrap().len() == 500));
+}
+
+#[test]
+fn a_fetch_that_waits_is_answered_by_the_next_append() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    let config = ConsumerConfig { max_wait: Duration::from_secs(60), ..ConsumerConfig::default() };
+    let mut consumer = engine.consumer([("t", 0, 0)], config).unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || consumer.wait_fetch().unwrap().records().count());
+        produce(&engine, "t", 0, 0..1, 10);
+        assert_eq!(reader.join().unwrap(), 1);
+    });
+}
+
+/// One of two who answer each other, each over a partition of its own.
+fn play(engine: &Engine, own: u32, other: u32, begins: bool, rounds: u64) {
+    let config = ConsumerConfig { max_wait: Duration::from_secs(30), ..ConsumerConfig::default() };
+    let mut consumer = engine.consumer([("ping", own, 0)], config).unwrap();
+    let mut producer = engine.producer("ping", ProducerConfig::default()).unwrap();
+    let mut send = |number: u64| {
+        let value = value(number, 8);
+        let record = RecordRef { value: Some(&value), ..RecordRef::default() };
+        producer.try_send(Some(other), &record).unwrap();
+        assert!(producer.wait_all().into_iter().all(|ack| ack.result.is_ok()));
+    };
+    for round in 0..rounds {
+        if begins {
+            send(round);
+        }
+        let fetched = consumer.wait_fetch().unwrap();
+        assert_eq!(fetched.records().next().unwrap().unwrap().value.unwrap(), round.to_be_bytes());
+        if !begins {
+            send(round);
+        }
+    }
+}
+
+#[test]
+fn two_shards_and_two_threads_pass_records_to_and_fro_without_hanging() {
+    let dir = data_dir();
+    let engine = Engine::open(two_shards(dir.path())).unwrap();
+    let topic = TopicConfig { durability: Durability::Appended, ..TopicConfig::default() };
+    engine.create_topic("ping", 2, topic).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| play(&engine, 0, 1, true, 2_000));
+        scope.spawn(|| play(&engine, 1, 0, false, 2_000));
+    });
+    engine.close().unwrap();
+}
+
+#[test]
+fn producers_fill_partitions_as_their_partitioner_says() {
+    let dir = data_dir();
+    let engine = Engine::open(two_shards(dir.path())).unwrap();
+    engine.create_topic("t", 5, TopicConfig::default()).unwrap();
+    let spread = |partitioner, keyed: bool| {
+        let config = ProducerConfig { partitioner, batch_records_max: 10, ..ProducerConfig::default() };
+        let mut producer = engine.producer("t", config).unwrap();
+        let mut counts = BTreeMap::new();
+        for number in 0..1_000u64 {
+            let key = number.to_be_bytes();
+            let key = keyed.then_some(&key[..]);
+            let record = RecordRef { key, value: Some(b"v"), ..RecordRef::default() };
+            *counts.entry(producer.try_send(None, &record).unwrap()).or_insert(0) += 1;
+        }
+        let acks = producer.wait_all();
+        let acked: u32 = acks.into_iter().map(|ack| ack.result.map(|_| ack.count).unwrap()).sum();
+        assert_eq!(acked, 1_000);
+        counts
+    };
+    let even: BTreeMap<u32, i32> = (0..5).map(|partition| (partition, 200)).collect();
+    assert_eq!(spread(Partitioner::RoundRobin, false), even);
+    assert_eq!(spread(Partitioner::Sticky, false), even);
+    let hashed = spread(Partitioner::KeyHash, true);
+    assert!(hashed.len() == 5 && hashed.values().all(|count| (120..280).contains(count)), "{hashed:?}");
+    engine.close().unwrap();
+}
+
+#[test]
+fn an_open_batch_travels_after_its_linger() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    let linger = Duration::from_millis(30);
+    let config = ProducerConfig { linger: Some(linger), ..ProducerConfig::default() };
+    let mut producer = engine.producer("t", config).unwrap();
+    let begun = Instant::now();
+    producer.try_send(None, &RecordRef::default()).unwrap();
+    producer.try_send(None, &RecordRef::default()).unwrap();
+    let ack = producer.wait_ack().unwrap();
+    assert_eq!((ack.count, ack.result.unwrap()), (2, 0));
+    assert!(begun.elapsed() >= linger);
+}
+
+#[test]
+fn offsets_outside_the_log_are_refused_with_both_bounds() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    produce(&engine, "t", 0, 0..10, 10);
+    let mut consumer = engine.consumer([("t", 0, 99)], ConsumerConfig::default()).unwrap();
+    let error = consumer.wait_fetch().unwrap_err();
+    assert!(
+        matches!(error, FetchError::OffsetOutOfRange { offset: 99, log_start_offset: 0, high_watermark: 10 }),
+        "{error}"
+    );
+    consumer.seek(0, 4);
+    assert_eq!(consumer.wait_fetch().unwrap().records().next().unwrap().unwrap().offset, 4);
+}
+
+#[test]
+fn topics_are_listed_described_and_deleted_for_good() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    engine.create_topic("a", 2, TopicConfig::default()).unwrap();
+    engine.create_topic("b", 1, TopicConfig::default()).unwrap();
+    assert!(matches!(engine.create_topic("a", 1, TopicConfig::default()), Err(TopicError::Exists(_))));
+    assert!(matches!(engine.create_topic("a/b", 1, TopicConfig::default()), Err(TopicError::BadName(_))));
+    assert!(matches!(engine.create_topic("c", 0, TopicConfig::default()), Err(TopicError::Config(_))));
+    assert!(matches!(engine.delete_topic("c"), Err(TopicError::Unknown(_))));
+    produce(&engine, "a", 1, 0..10, 10);
+    let mut producer = engine.producer("a", ProducerConfig::default()).unwrap();
+    engine.delete_topic("a").unwrap();
+    producer.try_send(Some(0), &RecordRef::default()).unwrap();
+    assert!(matches!(producer.wait_ack().unwrap().result, Err(AppendError::UnknownPartition)));
+    assert_eq!(engine.list_topics(), ["b"]);
+    assert!(!dir.path().join("a-0").exists() && !dir.path().join("a-1").exists());
+    engine.create_topic("a", 1, TopicConfig::default()).unwrap();
+    assert_eq!(engine.describe_topic("a").unwrap().partitions[0].log_end_offset, 0);
+    engine.close().unwrap();
+    assert_eq!(open(dir.path()).list_topics(), ["a", "b"]);
+}
+
+#[test]
+fn an_engine_dropped_in_the_middle_keeps_what_was_acked() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    let topic = TopicConfig { segment_bytes: 1 << 20, max_message_bytes: 1 << 19, ..TopicConfig::default() };
+    engine.create_topic("t", 1, topic).unwrap();
+    produce(&engine, "t", 0, 0..5_000, 700);
+    drop(engine);
+    let engine = open(dir.path());
+    consume(&engine, "t", 0, 0..5_000);
+}
+
+#[test]
+fn a_directory_that_is_not_ours_is_refused_and_left_alone() {
+    let dir = data_dir();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    assert!(matches!(Engine::open(config(&file)), Err(OpenError::NotADirectory { .. })));
+    assert!(matches!(Engine::open(config(dir.path())), Err(OpenError::ForeignDirectory { .. })));
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["file"]);
+}
+
+#[test]
+fn a_directory_in_use_of_a_newer_format_or_for_other_shards_is_refused() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    assert!(matches!(Engine::open(config(dir.path())), Err(OpenError::InUse { .. })));
+    engine.close().unwrap();
+    let other = Engine::open(two_shards(dir.path()));
+    assert!(matches!(other, Err(OpenError::ShardsDiffer { found: 1, asked: 2, .. })));
+    let meta = dir.path().join("meta.properties");
+    let text = std::fs::read_to_string(&meta).unwrap();
+    std::fs::write(&meta, text.replace("version=1", "version=2")).unwrap();
+    let newer = Engine::open(config(dir.path()));
+    assert!(matches!(newer, Err(OpenError::NewerFormat { found: 2, supported: 1, .. })));
+    std::fs::write(&meta, text).unwrap();
+    open(dir.path()).close().unwrap();
+}
