@@ -4,6 +4,7 @@
 //! target; only `target` knows what is being measured.
 
 pub mod cli;
+pub mod doctor;
 pub mod drive;
 pub mod exit;
 pub mod interrupt;

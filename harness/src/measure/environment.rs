@@ -75,7 +75,8 @@ impl Memlock {
         self.exempt || self.limit_bytes.is_none_or(|limit| bytes <= limit)
     }
 
-    fn collect() -> Self {
+    /// That of this process.
+    pub fn collect() -> Self {
         let capabilities = rustix::thread::capabilities(None);
         let holds = capabilities.is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
         // Only the first user namespace maps every id to itself, and only there does the capability count.

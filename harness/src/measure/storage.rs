@@ -4,6 +4,7 @@ use super::environment::read;
 use super::procfs::{self, DiskBytes, Interrupts, Mount};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,24 @@ impl Storage {
             source: Some(mount.source),
         }
     }
+}
+
+/// Cores that have taken a tenth or more of the disk's interrupts since boot, ascending. Kernel workers finish synced
+/// writes there: a thread that spins on such a core without yielding delays them by up to a scheduler tick.
+pub fn interrupt_cores(dir: &Path) -> Vec<u32> {
+    let Some(disk) = disk_under(dir) else { return Vec::new() };
+    let all = read("/proc/interrupts").map(|text| procfs::interrupts(&text)).unwrap_or_default();
+    busiest(&disk.interrupts(&all))
+}
+
+fn busiest(interrupts: &[&Interrupts]) -> Vec<u32> {
+    let mut per_core = BTreeMap::<u32, u64>::new();
+    for (core, count) in interrupts.iter().flat_map(|interrupt| &interrupt.per_core) {
+        *per_core.entry(*core).or_default() += count;
+    }
+    let total: u64 = per_core.values().sum();
+    let takes_part = |count: u64| count > 0 && count >= total / 10;
+    per_core.into_iter().filter(|(_, count)| takes_part(*count)).map(|(core, _)| core).collect()
 }
 
 /// A disk's directory in /sys.
@@ -218,6 +237,15 @@ mod tests {
     #[test]
     fn a_file_system_without_a_device_has_none() {
         assert_eq!(Storage::of(Path::new("/proc")).device, None);
+    }
+
+    #[test]
+    fn the_cores_that_matter_take_a_tenth_of_the_interrupts() {
+        let interrupt =
+            |per_core: &[(u32, u64)]| Interrupts { number: 1, action: "x".into(), per_core: per_core.into() };
+        let (first, second) = (interrupt(&[(0, 5), (1, 60)]), interrupt(&[(0, 4), (3, 35)]));
+        assert_eq!(busiest(&[&first, &second]), [1, 3]);
+        assert_eq!(busiest(&[&interrupt(&[(0, 0)])]), [0_u32; 0]);
     }
 
     #[test]

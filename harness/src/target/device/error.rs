@@ -4,6 +4,13 @@ use crate::quantity;
 use std::io;
 use std::path::PathBuf;
 
+const RING_MISSING_REMEDY: &str =
+    "run Linux 5.15 or newer (in a container, allow the io_uring system calls in its seccomp profile)";
+const RING_FORBIDDEN_REMEDY: &str = "set `sysctl kernel.io_uring_disabled=0` (in a container, allow the io_uring \
+                                     system calls in its seccomp profile)";
+const NO_DIRECT_REMEDY: &str = "choose a directory on a disk's file system (ext4, XFS), or io: buffered";
+const NO_ALLOCATE_REMEDY: &str = "choose a directory on ext4, XFS, btrfs or tmpfs";
+
 /// Why a ceiling could not be measured. Files are removed in every case.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
@@ -19,10 +26,7 @@ pub enum DeviceError {
     )]
     RingMissing,
     /// io_uring is switched off or filtered.
-    #[error(
-        "io_uring is not permitted: set `sysctl kernel.io_uring_disabled=0` (in a container, allow the io_uring \
-         system calls in its seccomp profile)"
-    )]
+    #[error("io_uring is not permitted: {RING_FORBIDDEN_REMEDY}")]
     RingForbidden,
     /// The ring could not be made, or a call into it failed.
     #[error("io_uring failed to {action}")]
@@ -33,20 +37,13 @@ pub enum DeviceError {
         source: io::Error,
     },
     /// `O_DIRECT` was refused.
-    #[error(
-        "the file system of {} does not support O_DIRECT: choose a directory on a disk's file system (ext4, XFS), or \
-         io: buffered",
-        dir.display()
-    )]
+    #[error("the file system of {} does not support O_DIRECT: {NO_DIRECT_REMEDY}", dir.display())]
     NoDirect {
         /// The scratch directory asked for.
         dir: PathBuf,
     },
     /// `fallocate` was refused.
-    #[error(
-        "the file system of {} cannot allocate space ahead (fallocate): choose a directory on ext4, XFS, btrfs or tmpfs",
-        dir.display()
-    )]
+    #[error("the file system of {} cannot allocate space ahead (fallocate): {NO_ALLOCATE_REMEDY}", dir.display())]
     NoAllocate {
         /// The scratch directory asked for.
         dir: PathBuf,
@@ -92,4 +89,17 @@ pub enum DeviceError {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl DeviceError {
+    /// What to do about it, where that does not depend on the case; it is part of the message as well.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::RingMissing => Some(RING_MISSING_REMEDY),
+            Self::RingForbidden => Some(RING_FORBIDDEN_REMEDY),
+            Self::NoDirect { .. } => Some(NO_DIRECT_REMEDY),
+            Self::NoAllocate { .. } => Some(NO_ALLOCATE_REMEDY),
+            _ => None,
+        }
+    }
 }

@@ -1,9 +1,14 @@
-//! What this kernel's io_uring can do, asked of a ring that is thrown away.
+//! What this kernel's io_uring and the file system of a directory can do: tried, not looked up.
 
-use super::{DeviceError, ring};
+use super::buffers::Buffers;
+use super::scratch::{self, Scratch, file_error};
+use super::{BLOCK_ALIGN_BYTES, DeviceError, ring};
+use crate::workload::Io;
 use io_uring::{IoUring, Probe, opcode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 /// The features and operations of the kernel's io_uring that a log engine can make use of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -68,9 +73,60 @@ fn features(ring: &IoUring) -> Vec<String> {
     features.into_iter().filter(|(_, present)| *present).map(|(name, _)| name.to_owned()).collect()
 }
 
+/// What a directory's file system answered when it was tried.
+#[derive(Debug)]
+pub struct DirProbe {
+    /// Bytes free for an ordinary user; `None` where the file system does not tell.
+    pub free_bytes: Option<u64>,
+    /// Writing 4 KiB past the page cache.
+    pub direct: Result<(), DeviceError>,
+    /// Allocating space ahead.
+    pub allocate: Result<(), DeviceError>,
+}
+
+/// Tries direct I/O and allocation on small files in `dir`, which are removed again.
+///
+/// # Errors
+/// The directory is not there, or nothing can be made in it.
+pub fn probe_dir(dir: &Path) -> Result<DirProbe, DeviceError> {
+    let scratch = Scratch::new(dir)?;
+    let free_bytes = scratch.free_bytes()?;
+    Ok(DirProbe {
+        free_bytes: (free_bytes != u64::MAX).then_some(free_bytes),
+        direct: try_direct(&scratch),
+        allocate: try_allocate(&scratch),
+    })
+}
+
+/// Some file systems open with O_DIRECT and then refuse the write, so both are tried.
+fn try_direct(scratch: &Scratch) -> Result<(), DeviceError> {
+    let path = scratch.file("direct");
+    let file = scratch::open(&path, Io::Direct, scratch.parent())?;
+    let mut block = Buffers::new(BLOCK_ALIGN_BYTES as usize)?;
+    file.write_all_at(block.bytes_mut(), 0).map_err(|source| match source.kind() {
+        std::io::ErrorKind::InvalidInput => DeviceError::NoDirect { dir: scratch.parent().to_owned() },
+        _ => file_error("write directly to", &path, source),
+    })
+}
+
+fn try_allocate(scratch: &Scratch) -> Result<(), DeviceError> {
+    let path = scratch.file("allocated");
+    let file = scratch::open(&path, Io::Buffered, scratch.parent())?;
+    scratch::allocate(&file, &path, u64::from(BLOCK_ALIGN_BYTES), scratch.parent())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probed_directory_is_left_as_it_was() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let probe = probe_dir(dir.path()).unwrap();
+        assert!(probe.free_bytes.is_some_and(|bytes| bytes > 0));
+        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
+        assert!(matches!(probe_dir(&dir.path().join("missing")), Err(DeviceError::File { .. })));
+    }
 
     #[test]
     fn a_ring_that_can_be_made_reads_and_writes() {

@@ -1,0 +1,340 @@
+//! The judgements: facts in, findings out. Pure, so that each can be tested on machines nobody has.
+
+use super::{Check, Facts, Jitter, Level, Needs};
+use crate::measure::environment::{Build, Cpu, Environment, Load, Memlock, Memory};
+use crate::measure::storage::Storage;
+use crate::quantity;
+use crate::target::device::{DeviceError, DirProbe, RingProbe};
+use crate::workload::Io;
+
+/// What an executor of the engine insists on, whatever it registers later.
+const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
+/// Operations the engine's ring cannot do without.
+const OPERATIONS_NEEDED: [&str; 6] = ["read", "write", "read_fixed", "write_fixed", "fsync", "fallocate"];
+/// Below it the engine's executor does not start; from the second on this is tried regularly.
+const KERNEL_MIN: (u32, u32) = (5, 8);
+const KERNEL_TRIED: (u32, u32) = (5, 15);
+const MEMORY_BYTES_MIN: u64 = 2 << 30;
+/// The built-in workloads need no more.
+const FREE_BYTES_MIN: u64 = 4 << 30;
+const STEAL_SHARE_MAX: f64 = 0.01;
+const GAP_NS_MAX: u64 = 2_000_000;
+const LOST_SHARE_MAX: f64 = 0.02;
+
+/// Every check, what prevents a run first.
+pub(super) fn all(facts: &Facts, needs: &Needs) -> Vec<Check> {
+    let Facts { environment, ring, dir, interrupt_cores, jitter, build } = facts;
+    let mut checks = vec![kernel(&environment.kernel), io_uring(ring, environment.io_uring.disabled_sysctl)];
+    checks.extend(operations(ring));
+    checks.push(memlock(environment.memory.memlock, needs));
+    checks.extend(directory(dir, needs.io));
+    checks.push(file_system(&environment.storage));
+    checks.extend(device(&environment.storage));
+    checks.push(cores(&environment.cpu, needs));
+    checks.extend(interrupts(interrupt_cores, &environment.cpu));
+    checks.push(governor(&environment.cpu));
+    checks.push(memory(&environment.memory, needs));
+    checks.extend(huge_pages(&environment.memory));
+    checks.push(load(environment));
+    checks.push(steal(&environment.load));
+    checks.push(jitter_probe(jitter));
+    checks.push(profile(build));
+    checks
+}
+
+fn check(name: &'static str, level: Level, finding: impl Into<String>, remedy: &str) -> Check {
+    Check { name, level, finding: finding.into(), remedy: Some(remedy.to_owned()) }
+}
+
+fn ok(name: &'static str, finding: impl Into<String>) -> Check {
+    Check { name, level: Level::Ok, finding: finding.into(), remedy: None }
+}
+
+pub(super) fn kernel(uname: &str) -> Check {
+    const NAME: &str = "kernel";
+    let release = uname.split(' ').nth(1).unwrap_or_default();
+    let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+    let finding = format!("Linux {release}");
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) < KERNEL_MIN => {
+            check(NAME, Level::Fail, finding, "run Linux 5.15 or newer; the engine needs 5.8 at least")
+        }
+        (Some(major), Some(minor)) if (major, minor) < KERNEL_TRIED => {
+            check(NAME, Level::Warn, finding, "older than what vnotch is tried on: run Linux 5.15 or newer")
+        }
+        _ => ok(NAME, finding),
+    }
+}
+
+pub(super) fn io_uring(ring: &Result<RingProbe, DeviceError>, disabled_sysctl: Option<u32>) -> Check {
+    const NAME: &str = "io_uring";
+    let error = match ring {
+        Ok(probe) => return ok(NAME, format!("available ({})", probe.features.join(", "))),
+        Err(error) => error,
+    };
+    let finding = match (error, disabled_sysctl) {
+        (DeviceError::RingMissing, _) => "this kernel has none".to_owned(),
+        (DeviceError::RingForbidden, Some(value @ 1..)) => {
+            format!("switched off (kernel.io_uring_disabled = {value})")
+        }
+        (DeviceError::RingForbidden, _) => "not permitted".to_owned(),
+        (error, _) => format!("{}", Chain(error)),
+    };
+    check(
+        NAME,
+        Level::Fail,
+        finding,
+        error.remedy().unwrap_or("free memory, or raise memlock, if that is what it lacks"),
+    )
+}
+
+/// Nothing where there is no ring to ask: that is one fault, not two.
+pub(super) fn operations(ring: &Result<RingProbe, DeviceError>) -> Option<Check> {
+    const NAME: &str = "io_uring operations";
+    let probe = ring.as_ref().ok()?;
+    let missing: Vec<_> =
+        OPERATIONS_NEEDED.into_iter().filter(|operation| !probe.supports(operation)).collect();
+    if missing.is_empty() {
+        return Some(ok(NAME, probe.operations.join(", ")));
+    }
+    let finding = format!("{} missing", missing.join(", "));
+    Some(check(NAME, Level::Fail, finding, "run Linux 5.15 or newer; check the container's seccomp profile"))
+}
+
+pub(super) fn memlock(memlock: Memlock, needs: &Needs) -> Check {
+    const NAME: &str = "memlock";
+    const REMEDY: &str = "raise it: `ulimit -l unlimited`, or `* - memlock unlimited` in /etc/security/limits.conf \
+                          (systemd: LimitMEMLOCK=infinity; docker: --ulimit memlock=-1)";
+    let arenas_bytes = needs.arena_bytes.saturating_mul(u64::from(needs.shards));
+    let limit = match memlock.limit_bytes {
+        // The executor looks at the limit itself, even where the kernel would let the process exceed it.
+        Some(limit) if limit < MEMLOCK_BYTES_MIN => {
+            let finding = format!(
+                "{}, and a shard needs {} at least",
+                quantity::bytes(limit),
+                quantity::bytes(MEMLOCK_BYTES_MIN)
+            );
+            return check(NAME, Level::Fail, finding, REMEDY);
+        }
+        Some(limit) => quantity::bytes(limit),
+        None => "unlimited".to_owned(),
+    };
+    if memlock.allows(arenas_bytes) {
+        let exempt = if memlock.exempt { ", and this process may exceed it" } else { "" };
+        return ok(NAME, format!("{limit}{exempt}"));
+    }
+    let finding = format!(
+        "{limit}, less than the arenas' {}: buffers are not registered, which costs some CPU",
+        quantity::bytes(arenas_bytes)
+    );
+    check(NAME, Level::Warn, finding, REMEDY)
+}
+
+/// Whether the directory can be written to, directly if that is asked for, and how much fits.
+pub(super) fn directory(probe: &Result<DirProbe, DeviceError>, io: Io) -> Vec<Check> {
+    let probe = match probe {
+        Ok(probe) => probe,
+        Err(error) => {
+            let finding = format!("{}", Chain(error));
+            return vec![check("directory", Level::Fail, finding, "choose a directory you may write to")];
+        }
+    };
+    let missing = match io {
+        Io::Direct => Level::Fail,
+        Io::Buffered => Level::Warn,
+    };
+    let direct = match &probe.direct {
+        Ok(()) => ok("O_DIRECT", "works"),
+        Err(error @ DeviceError::NoDirect { dir }) => {
+            let finding = format!("not supported by the file system of {}", dir.display());
+            check("O_DIRECT", missing, finding, error.remedy().unwrap_or_default())
+        }
+        Err(error) => check("O_DIRECT", missing, format!("{}", Chain(error)), "choose another directory"),
+    };
+    let allocate = match &probe.allocate {
+        Ok(()) => ok("fallocate", "works"),
+        Err(error @ DeviceError::NoAllocate { dir }) => {
+            let finding = format!("not supported by the file system of {}", dir.display());
+            check("fallocate", Level::Warn, finding, error.remedy().unwrap_or_default())
+        }
+        Err(error) => {
+            check("fallocate", Level::Warn, format!("{}", Chain(error)), "choose another directory")
+        }
+    };
+    vec![direct, allocate, free_space(probe.free_bytes)]
+}
+
+fn free_space(free_bytes: Option<u64>) -> Check {
+    const NAME: &str = "free space";
+    match free_bytes {
+        None => ok(NAME, "the file system does not tell"),
+        Some(free) if free < FREE_BYTES_MIN => check(
+            NAME,
+            Level::Warn,
+            quantity::bytes(free),
+            "free some: the built-in workloads take up to 4 GiB",
+        ),
+        Some(free) => ok(NAME, quantity::bytes(free)),
+    }
+}
+
+pub(super) fn file_system(storage: &Storage) -> Check {
+    const NAME: &str = "file system";
+    let kind = storage.filesystem.as_deref().unwrap_or("unknown");
+    let options = storage.mount_options.as_deref().unwrap_or("unknown options");
+    let finding = format!("{kind} ({options})");
+    // A FUSE file system is called fuse.NAME.
+    match kind.split('.').next().unwrap_or_default() {
+        "tmpfs" | "ramfs" => {
+            check(NAME, Level::Warn, finding, "it is memory: durability means nothing there; choose a disk")
+        }
+        "overlay" | "fuse" | "9p" | "virtiofs" | "nfs" | "nfs4" | "cifs" => {
+            let remedy = "a layer lies between the log and the disk; choose a volume on ext4 or XFS";
+            check(NAME, Level::Warn, finding, remedy)
+        }
+        _ => ok(NAME, finding),
+    }
+}
+
+fn device(storage: &Storage) -> Option<Check> {
+    let device = storage.device.as_ref()?;
+    let cache = device.write_cache.as_deref().unwrap_or("unknown");
+    let fua = match device.fua {
+        Some(true) => ", FUA",
+        Some(false) if cache == "write back" => ", no FUA: every synced write flushes it",
+        _ => "",
+    };
+    let scheduler = device.scheduler.as_deref().unwrap_or("unknown");
+    let finding = format!("{}, scheduler {scheduler}, write cache {cache}{fua}", device.name);
+    // Virtual disks claim to spin whatever they are; they name no model.
+    if device.rotational == Some(true) && device.model.is_some() {
+        return Some(check(
+            "device",
+            Level::Warn,
+            finding,
+            "it spins: expect seeks, not the engine, in the figures",
+        ));
+    }
+    Some(ok("device", finding))
+}
+
+pub(super) fn cores(cpu: &Cpu, needs: &Needs) -> Check {
+    let allowed = cpu.cores_allowed.len();
+    let finding =
+        format!("{allowed} of {} usable, {}", cpu.cores_online, cpu.model.as_deref().unwrap_or("unknown"));
+    let wanted = needs.shards as usize + 1;
+    if allowed < wanted {
+        let remedy = "use a machine with a core for each shard and one for the load: they disturb each other";
+        return check("cores", Level::Warn, finding, remedy);
+    }
+    ok("cores", finding)
+}
+
+/// Not a fault: it is where a spinning thread should not sit.
+fn interrupts(cores: &[u32], cpu: &Cpu) -> Option<Check> {
+    if cores.is_empty() || cores.len() >= cpu.cores_allowed.len() {
+        return None;
+    }
+    let list: Vec<_> = cores.iter().map(u32::to_string).collect();
+    let finding = format!("the disk's go to core {}; shards do best on the others", list.join(", "));
+    Some(ok("interrupts", finding))
+}
+
+pub(super) fn governor(cpu: &Cpu) -> Check {
+    const NAME: &str = "governor";
+    match cpu.governors.as_slice() {
+        [] => ok(NAME, "none (the clock is not scaled by this kernel)"),
+        [only] if only == "performance" => ok(NAME, "performance"),
+        others => {
+            let remedy = "keep the clock steady: `sudo cpupower frequency-set -g performance`";
+            check(NAME, Level::Warn, others.join(", "), remedy)
+        }
+    }
+}
+
+pub(super) fn memory(memory: &Memory, needs: &Needs) -> Check {
+    const NAME: &str = "memory";
+    let (Some(available), Some(total)) = (memory.available_bytes, memory.total_bytes) else {
+        return ok(NAME, "unknown");
+    };
+    let arenas_bytes = needs.arena_bytes.saturating_mul(u64::from(needs.shards));
+    let finding = format!("{} available of {}", quantity::bytes(available), quantity::bytes(total));
+    if available < MEMORY_BYTES_MIN.max(arenas_bytes.saturating_mul(2)) {
+        return check(NAME, Level::Warn, finding, "end what else is running, or lower engine.arena_bytes");
+    }
+    ok(NAME, finding)
+}
+
+pub(super) fn huge_pages(memory: &Memory) -> Option<Check> {
+    const NAME: &str = "huge pages";
+    let mode = memory.transparent_huge_pages.as_deref()?;
+    if mode == "always" {
+        let remedy = "compacting memory for them stalls threads: \
+                      `echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled`";
+        return Some(check(NAME, Level::Warn, "transparent: always", remedy));
+    }
+    Some(ok(NAME, format!("transparent: {mode}")))
+}
+
+pub(super) fn load(environment: &Environment) -> Check {
+    const NAME: &str = "load";
+    let Some(average) = environment.load.average_1m else { return ok(NAME, "unknown") };
+    let finding = format!("{average:.2} over the last minute");
+    if average > f64::from(environment.cpu.cores_online) * 0.25 {
+        return check(
+            NAME,
+            Level::Warn,
+            finding,
+            "others are at work here: end them, or wait until they are done",
+        );
+    }
+    ok(NAME, finding)
+}
+
+pub(super) fn steal(load: &Load) -> Check {
+    const NAME: &str = "steal";
+    let Some(share) = load.steal_share_since_boot else { return ok(NAME, "unknown") };
+    let finding = format!("{} of the CPU time since boot went to other machines", quantity::percent(share));
+    if share > STEAL_SHARE_MAX {
+        return check(NAME, Level::Warn, finding, "use a machine with dedicated cores, and more trials");
+    }
+    ok(NAME, finding)
+}
+
+pub(super) fn jitter_probe(jitter: &Jitter) -> Check {
+    const NAME: &str = "jitter";
+    let finding = format!(
+        "a spinning thread lost {} of 200 ms, at most {} at once",
+        quantity::percent(jitter.lost_share),
+        quantity::ns(jitter.gap_ns_max)
+    );
+    if jitter.gap_ns_max > GAP_NS_MAX || jitter.lost_share > LOST_SHARE_MAX {
+        let remedy =
+            "such gaps show up in p99 and beyond: end other work, pin it elsewhere, or use dedicated cores";
+        return check(NAME, Level::Warn, finding, remedy);
+    }
+    ok(NAME, finding)
+}
+
+pub(super) fn profile(build: &Build) -> Check {
+    if build.profile == "release" {
+        return ok("build", format!("{} release", build.version));
+    }
+    let finding = format!("{} {}", build.version, build.profile);
+    check("build", Level::Warn, finding, "its figures mean nothing: build with `cargo build --release`")
+}
+
+/// An error with its causes, as `anyhow` prints one with `{:#}`.
+struct Chain<'a>(&'a DeviceError);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = std::error::Error::source(self.0);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

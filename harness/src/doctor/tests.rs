@@ -1,0 +1,162 @@
+//! Machines nobody has: each fault is found, named, and comes with a remedy.
+
+use super::checks::*;
+use super::*;
+use crate::measure::environment::{Cpu, Load, Memlock, Memory};
+use crate::measure::storage::Storage;
+use std::path::PathBuf;
+
+const NEEDS: Needs = Needs { arena_bytes: 256 << 20, shards: 1, io: Io::Direct };
+
+fn limited(limit_bytes: u64) -> Memlock {
+    Memlock { limit_bytes: Some(limit_bytes), exempt: false }
+}
+
+fn ring(operations: &[&str]) -> Result<RingProbe, DeviceError> {
+    let operations = operations.iter().map(|&name| name.to_owned()).collect();
+    Ok(RingProbe { features: vec!["nodrop".to_owned()], operations })
+}
+
+fn dir(direct: Result<(), DeviceError>) -> Result<DirProbe, DeviceError> {
+    Ok(DirProbe { free_bytes: Some(1 << 40), direct, allocate: Ok(()) })
+}
+
+fn no_direct() -> DeviceError {
+    DeviceError::NoDirect { dir: PathBuf::from("/mnt/ram") }
+}
+
+#[track_caller]
+fn assert_faulty(check: &Check, level: Level, words: &str) {
+    assert_eq!(check.level, level, "{check:?}");
+    assert!(check.remedy.is_some(), "a fault comes with a remedy: {check:?}");
+    assert!(sentence(check).contains(words), "{check:?}");
+}
+
+#[test]
+fn old_kernels_are_refused_and_unknown_ones_are_not() {
+    assert_faulty(&kernel("Linux 4.19.0-27-amd64 #1"), Level::Fail, "5.8");
+    assert_faulty(&kernel("Linux 5.10.0 #1"), Level::Warn, "5.15");
+    assert_eq!(kernel("Linux 5.15.0-1-generic #1").level, Level::Ok);
+    assert_eq!(kernel("Linux 6.18.44-x #1").level, Level::Ok);
+    assert_eq!(kernel("Something else").level, Level::Ok);
+}
+
+#[test]
+fn io_uring_switched_off_says_which_switch() {
+    let off = io_uring(&Err(DeviceError::RingForbidden), Some(2));
+    assert_faulty(&off, Level::Fail, "kernel.io_uring_disabled = 2");
+    assert_faulty(&off, Level::Fail, "sysctl kernel.io_uring_disabled=0");
+    assert_faulty(&io_uring(&Err(DeviceError::RingForbidden), Some(0)), Level::Fail, "seccomp");
+    assert_faulty(&io_uring(&Err(DeviceError::RingMissing), None), Level::Fail, "run Linux 5.15");
+    assert_eq!(io_uring(&ring(&[]), Some(0)).level, Level::Ok);
+}
+
+#[test]
+fn a_missing_operation_is_named() {
+    let some = operations(&ring(&["read", "write", "read_fixed", "fsync", "fallocate"])).unwrap();
+    assert_faulty(&some, Level::Fail, "write_fixed missing");
+    assert_eq!(operations(&Err(DeviceError::RingMissing)), None, "no ring is one fault, not two");
+}
+
+#[test]
+fn memlock_has_a_hard_floor_and_a_soft_one() {
+    assert_faulty(&memlock(limited((512 << 10) - 1), &NEEDS), Level::Fail, "512 KiB at least");
+    let exempt = Memlock { exempt: true, ..limited(64 << 10) };
+    assert_faulty(&memlock(exempt, &NEEDS), Level::Fail, "ulimit -l");
+    assert_faulty(&memlock(limited(512 << 10), &NEEDS), Level::Warn, "not registered");
+    assert_faulty(&memlock(limited(256 << 20), &Needs { shards: 2, ..NEEDS }), Level::Warn, "512 MiB");
+    assert_eq!(memlock(limited(256 << 20), &NEEDS).level, Level::Ok);
+    assert_eq!(memlock(Memlock { exempt: true, ..limited(8 << 20) }, &NEEDS).level, Level::Ok);
+    assert_eq!(memlock(Memlock { limit_bytes: None, exempt: false }, &NEEDS).level, Level::Ok);
+}
+
+#[test]
+fn direct_io_matters_to_those_who_want_it() {
+    let direct = directory(&dir(Err(no_direct())), Io::Direct);
+    assert_faulty(&direct[0], Level::Fail, "/mnt/ram");
+    let buffered = directory(&dir(Err(no_direct())), Io::Buffered);
+    assert_faulty(&buffered[0], Level::Warn, "O_DIRECT");
+    assert!(directory(&dir(Ok(())), Io::Direct).iter().all(|check| check.level == Level::Ok));
+    let forbidden = DeviceError::File {
+        action: "create",
+        path: PathBuf::from("/srv"),
+        source: std::io::ErrorKind::PermissionDenied.into(),
+    };
+    let checks = directory(&Err(forbidden), Io::Direct);
+    assert_faulty(&checks[0], Level::Fail, "cannot create /srv: permission denied");
+}
+
+#[test]
+fn little_space_and_memory_are_warnings() {
+    let full = DirProbe { free_bytes: Some(1 << 30), direct: Ok(()), allocate: Ok(()) };
+    assert_faulty(&directory(&Ok(full), Io::Direct)[2], Level::Warn, "1.00 GiB");
+    let little = Memory {
+        total_bytes: Some(4 << 30),
+        available_bytes: Some(1 << 30),
+        transparent_huge_pages: Some("always".to_owned()),
+        memlock: limited(0),
+    };
+    assert_faulty(&memory(&little, &NEEDS), Level::Warn, "1.00 GiB available of 4.00 GiB");
+    assert_faulty(&huge_pages(&little).unwrap(), Level::Warn, "madvise");
+}
+
+#[test]
+fn layers_and_memory_are_no_disks() {
+    let on = |kind: &str| file_system(&Storage { filesystem: Some(kind.to_owned()), ..Storage::default() });
+    for kind in ["tmpfs", "overlay", "nfs4", "fuse.sshfs"] {
+        assert_faulty(&on(kind), Level::Warn, kind);
+    }
+    assert_eq!(on("ext4").level, Level::Ok);
+}
+
+#[test]
+fn noise_is_found_in_each_of_its_forms() {
+    let cpu = Cpu {
+        model: None,
+        cores_online: 4,
+        cores_allowed: vec![3],
+        governors: vec!["powersave".to_owned()],
+        hypervisor: true,
+    };
+    assert_faulty(&cores(&cpu, &NEEDS), Level::Warn, "1 of 4 usable");
+    assert_faulty(&governor(&cpu), Level::Warn, "powersave");
+    assert_faulty(
+        &steal(&Load { average_1m: None, steal_share_since_boot: Some(0.05) }),
+        Level::Warn,
+        "5.00 %",
+    );
+    let gaps = Jitter { gap_ns_max: 4_000_000, gaps: 1, lost_share: 0.02 };
+    assert_faulty(&jitter_probe(&gaps), Level::Warn, "4.00 ms");
+    assert_eq!(jitter_probe(&Jitter { gap_ns_max: 100_000, gaps: 3, lost_share: 0.001 }).level, Level::Ok);
+    let mut here = Environment::collect(std::path::Path::new("/"));
+    here.load.average_1m = Some(f64::from(here.cpu.cores_online));
+    assert_faulty(&load(&here), Level::Warn, "over the last minute");
+}
+
+#[test]
+fn a_debug_build_is_no_instrument() {
+    let build = |profile: &str| Build { profile: profile.to_owned(), ..Build::current() };
+    assert_faulty(&profile(&build("debug")), Level::Warn, "cargo build --release");
+    assert_eq!(profile(&build("release")).level, Level::Ok);
+}
+
+#[test]
+fn the_whole_examination_covers_what_a_run_needs() {
+    let here = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let diagnosis = examine(here.path(), &NEEDS);
+    let names: Vec<_> = diagnosis.checks.iter().map(|check| check.name).collect();
+    for name in ["kernel", "io_uring", "memlock", "O_DIRECT", "fallocate", "free space", "jitter"] {
+        assert!(names.contains(&name), "{name} is missing in {names:?}");
+    }
+    for check in &diagnosis.checks {
+        assert_eq!(check.level != Level::Ok, check.remedy.is_some(), "{check:?}");
+    }
+}
+
+#[test]
+fn a_directory_yet_to_be_made_is_judged_by_where_it_will_be() {
+    let here = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let warnings = preflight(&here.path().join("not/yet"), &NEEDS).unwrap();
+    assert!(warnings.iter().all(|check| check.level == Level::Warn));
+    assert!(!here.path().join("not").exists(), "nothing is made");
+}
