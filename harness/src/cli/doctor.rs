@@ -94,8 +94,10 @@ fn text(dir: &Path, diagnosis: &Diagnosis, quiet: bool, paint: &Paint) -> String
         let count = |level| diagnosis.checks.iter().filter(|check| check.level == level).count();
         let verdict = match (count(Level::Fail), count(Level::Warn)) {
             (0, 0) => "Nothing to mend.".to_owned(),
-            (0, warnings) => format!("Nothing prevents a run; to mend: {warnings}."),
-            (failures, warnings) => format!("Prevents a run: {failures}. To mend besides: {warnings}."),
+            (0, warnings) => format!("A run works here; warnings: {warnings}."),
+            (failures, warnings) => {
+                format!("A run does not work here; failures: {failures}, warnings: {warnings}.")
+            }
         };
         let _ = writeln!(out, "\n{verdict}");
     }
@@ -151,14 +153,14 @@ mod tests {
         fail  O_DIRECT  not supported
                         → choose another directory
 
-        Prevents a run: 1. To mend besides: 1.
+        A run does not work here; failures: 1, warnings: 1.
         ");
     }
 
     #[test]
     fn quiet_says_only_what_is_to_be_mended() {
         let quiet = text(Path::new("/srv"), &diagnosis(), true, &Paint::NONE);
-        assert!(!quiet.contains("kernel") && !quiet.contains("Prevents"), "{quiet}");
+        assert!(!quiet.contains("kernel") && !quiet.contains("failures"), "{quiet}");
         assert!(quiet.contains("memlock") && quiet.contains("→ choose another directory"), "{quiet}");
     }
 }

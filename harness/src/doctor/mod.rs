@@ -109,7 +109,7 @@ pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
 /// that is wrong, each with how to mend it.
 pub fn preflight(data_dir: &Path, needs: &Needs) -> anyhow::Result<Vec<Check>> {
     let absolute = std::path::absolute(data_dir)?;
-    let existing = absolute.ancestors().find(|dir| dir.exists()).unwrap_or(&absolute);
+    let existing = absolute.ancestors().find(|dir| dir.is_dir()).unwrap_or(&absolute);
     let memlock = crate::measure::environment::Memlock::collect();
     let ring = device::probe();
     let mut checks = vec![checks::io_uring(&ring, None), checks::memlock(memlock, needs)];
