@@ -58,7 +58,8 @@ fn header(document: &Document<'_>) -> String {
     };
     let registered =
         document.survey.cells.iter().all(|cell| cell.figures.registration == Registration::Registered);
-    let buffers = if registered { "registered" } else { "not registered, for want of memlock" };
+    let buffers =
+        if registered { "registered" } else { "not registered, for want of memlock (`ulimit -l unlimited`)" };
     format!(
         "{} · {}\nio {io} · buffers {buffers} · {slice} a cell · one file, sequential\n",
         document.dir.display(),
