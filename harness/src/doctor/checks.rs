@@ -4,7 +4,7 @@ use super::{Check, Facts, Jitter, Level, Needs};
 use crate::measure::environment::{Build, Cpu, Environment, Load, Memlock, Memory};
 use crate::measure::storage::Storage;
 use crate::quantity;
-use crate::target::device::{DeviceError, DirProbe, RingProbe};
+use crate::target::device::{DeviceError, DirProbe, MEMLOCK_REMEDY, RingProbe};
 use crate::workload::Io;
 
 /// What an executor of the engine insists on, whatever it registers later.
@@ -74,18 +74,14 @@ pub(super) fn io_uring(ring: &Result<RingProbe, DeviceError>, disabled_sysctl: O
     };
     let finding = match (error, disabled_sysctl) {
         (DeviceError::RingMissing, _) => "this kernel has none".to_owned(),
+        (DeviceError::RingMemory, _) => "the limit on locked memory (memlock) is too small for it".to_owned(),
         (DeviceError::RingForbidden, Some(value @ 1..)) => {
             format!("switched off (kernel.io_uring_disabled = {value})")
         }
         (DeviceError::RingForbidden, _) => "not permitted".to_owned(),
         (error, _) => format!("{}", Chain(error)),
     };
-    check(
-        NAME,
-        Level::Fail,
-        finding,
-        error.remedy().unwrap_or("free memory, or raise memlock, if that is what it lacks"),
-    )
+    check(NAME, Level::Fail, finding, error.remedy().unwrap_or("see what the kernel says of it: `dmesg`"))
 }
 
 /// Nothing where there is no ring to ask: that is one fault, not two.
@@ -103,8 +99,6 @@ pub(super) fn operations(ring: &Result<RingProbe, DeviceError>) -> Option<Check>
 
 pub(super) fn memlock(memlock: Memlock, needs: &Needs) -> Check {
     const NAME: &str = "memlock";
-    const REMEDY: &str = "raise it: `ulimit -l unlimited`, or `* - memlock unlimited` in /etc/security/limits.conf \
-                          (systemd: LimitMEMLOCK=infinity; docker: --ulimit memlock=-1)";
     let arenas_bytes = needs.arena_bytes.saturating_mul(u64::from(needs.shards));
     let limit = match memlock.limit_bytes {
         // The executor looks at the limit itself, even where the kernel would let the process exceed it.
@@ -114,7 +108,7 @@ pub(super) fn memlock(memlock: Memlock, needs: &Needs) -> Check {
                 quantity::bytes(limit),
                 quantity::bytes(MEMLOCK_BYTES_MIN)
             );
-            return check(NAME, Level::Fail, finding, REMEDY);
+            return check(NAME, Level::Fail, finding, MEMLOCK_REMEDY);
         }
         Some(limit) => quantity::bytes(limit),
         None => "unlimited".to_owned(),
@@ -127,7 +121,7 @@ pub(super) fn memlock(memlock: Memlock, needs: &Needs) -> Check {
         "{limit}, less than the arenas' {}: buffers are not registered, which costs some CPU",
         quantity::bytes(arenas_bytes)
     );
-    check(NAME, Level::Warn, finding, REMEDY)
+    check(NAME, Level::Warn, finding, MEMLOCK_REMEDY)
 }
 
 /// Whether the directory can be written to, directly if that is asked for, and how much fits.

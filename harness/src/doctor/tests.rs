@@ -48,6 +48,7 @@ fn io_uring_switched_off_says_which_switch() {
     assert_faulty(&off, Level::Fail, "sysctl kernel.io_uring_disabled=0");
     assert_faulty(&io_uring(&Err(DeviceError::RingForbidden), Some(0)), Level::Fail, "seccomp");
     assert_faulty(&io_uring(&Err(DeviceError::RingMissing), None), Level::Fail, "run Linux 5.15");
+    assert_faulty(&io_uring(&Err(DeviceError::RingMemory), Some(0)), Level::Fail, "ulimit -l");
     assert_eq!(io_uring(&ring(&[]), Some(0)).level, Level::Ok);
 }
 

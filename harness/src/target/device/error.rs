@@ -8,6 +8,9 @@ const RING_MISSING_REMEDY: &str =
     "run Linux 5.15 or newer (in a container, allow the io_uring system calls in its seccomp profile)";
 const RING_FORBIDDEN_REMEDY: &str = "set `sysctl kernel.io_uring_disabled=0` (in a container, allow the io_uring \
                                      system calls in its seccomp profile)";
+/// For the limit on locked memory (RLIMIT_MEMLOCK).
+pub(crate) const MEMLOCK_REMEDY: &str = "raise it: `ulimit -l unlimited`, or `* - memlock unlimited` in /etc/security/limits.conf (systemd: \
+     LimitMEMLOCK=infinity; docker: --ulimit memlock=-1)";
 const NO_DIRECT_REMEDY: &str = "choose a directory on a disk's file system (ext4, XFS), or io: buffered";
 const NO_ALLOCATE_REMEDY: &str = "choose a directory on ext4, XFS, btrfs or tmpfs";
 
@@ -28,6 +31,9 @@ pub enum DeviceError {
     /// io_uring is switched off or filtered.
     #[error("io_uring is not permitted: {RING_FORBIDDEN_REMEDY}")]
     RingForbidden,
+    /// The ring found no memory that it may lock.
+    #[error("the limit on locked memory (memlock) is too small for an io_uring: {MEMLOCK_REMEDY}")]
+    RingMemory,
     /// The ring could not be made, or a call into it failed.
     #[error("io_uring failed to {action}")]
     Ring {
@@ -97,6 +103,7 @@ impl DeviceError {
         match self {
             Self::RingMissing => Some(RING_MISSING_REMEDY),
             Self::RingForbidden => Some(RING_FORBIDDEN_REMEDY),
+            Self::RingMemory => Some(MEMLOCK_REMEDY),
             Self::NoDirect { .. } => Some(NO_DIRECT_REMEDY),
             Self::NoAllocate { .. } => Some(NO_ALLOCATE_REMEDY),
             _ => None,

@@ -13,6 +13,7 @@ mod spec;
 pub mod survey;
 
 pub use error::DeviceError;
+pub(crate) use error::MEMLOCK_REMEDY;
 pub use probe::{DirProbe, RingProbe, probe, probe_dir};
 pub use session::{Ceiling, DeviceBest, Dsync4k};
 pub use slice::process_cpu_s;

@@ -7,6 +7,12 @@ use rustix::io::Errno;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+/// How long the memory of rings just closed is waited for: some kernels count it against memlock, and a ring is taken
+/// apart some milliseconds after it was closed.
+const MEMORY_WAIT_MAX: Duration = Duration::from_millis(300);
+const MEMORY_LOOK: Duration = Duration::from_millis(5);
 
 /// What an operation does to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +137,10 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         let drained = self.drain();
+        if self.registration == Registration::Registered {
+            // A closed ring is taken apart later; what it had locked would be missing to the next one.
+            let _ = self.ring.submitter().unregister_buffers();
+        }
         // SAFETY: the ring is not used again; it is closed before the buffers it knows are unmapped.
         unsafe { ManuallyDrop::drop(&mut self.ring) };
         // When completions cannot be had the kernel may still read or write the buffers: they are leaked instead.
@@ -144,13 +154,20 @@ impl Drop for Ring {
 /// A plain ring (completions are announced by interrupting the thread, so that busy reaping sees them), or why there
 /// is none.
 pub(super) fn make(entries: u32) -> Result<IoUring, DeviceError> {
-    IoUring::new(entries).map_err(ring_error)
+    let deadline = Instant::now() + MEMORY_WAIT_MAX;
+    loop {
+        match IoUring::new(entries).map_err(ring_error) {
+            Err(DeviceError::RingMemory) if Instant::now() < deadline => std::thread::sleep(MEMORY_LOOK),
+            made => return made,
+        }
+    }
 }
 
 fn ring_error(source: io::Error) -> DeviceError {
     match Errno::from_io_error(&source) {
         Some(Errno::NOSYS) => DeviceError::RingMissing,
         Some(Errno::PERM | Errno::ACCESS) => DeviceError::RingForbidden,
+        Some(Errno::NOMEM) => DeviceError::RingMemory,
         _ => DeviceError::Ring { action: "be set up", source },
     }
 }
@@ -197,6 +214,7 @@ mod tests {
         let kind = |errno: Errno| ring_error(errno.into());
         assert!(matches!(kind(Errno::NOSYS), DeviceError::RingMissing));
         assert!(matches!(kind(Errno::PERM), DeviceError::RingForbidden));
-        assert!(matches!(kind(Errno::NOMEM), DeviceError::Ring { .. }));
+        assert!(matches!(kind(Errno::NOMEM), DeviceError::RingMemory));
+        assert!(matches!(kind(Errno::INVAL), DeviceError::Ring { .. }));
     }
 }

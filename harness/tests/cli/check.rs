@@ -1,15 +1,11 @@
-//! `vnotch check` as its users meet it: what it prints, and the exit codes.
+//! `vnotch check`: what a workload will do and cost, and every way to get a workload wrong.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-use assert_cmd::Command;
+use crate::support::{Ended, disk, end, vnotch};
 use std::fs;
 
 fn check(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::cargo_bin("vnotch").unwrap();
-    let output = command.arg("check").args(arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    let Ended { code, stdout, stderr } = end(vnotch().arg("check").args(arguments));
+    (code, stdout, stderr)
 }
 
 #[test]
@@ -42,7 +38,7 @@ fn json_is_one_document_with_the_resolved_workload() {
 
 #[test]
 fn a_wrong_file_is_exit_2_with_the_line_and_a_caret() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = disk();
     let path = directory.path().join("wrong.yaml");
     fs::write(&path, "log:\n  segment_byte: 1MiB\n").unwrap();
     let path = path.to_str().unwrap();
@@ -54,6 +50,45 @@ fn a_wrong_file_is_exit_2_with_the_line_and_a_caret() {
             "vnotch: {path}:2:3: unknown key `segment_byte`; did you mean `segment_bytes`?\n  |\n2 |   segment_byte: 1MiB\n  |   ^^^^^^^^^^^^\n"
         )
     );
+}
+
+#[test]
+fn a_wrong_value_is_exit_2_with_its_place_and_a_way_out() {
+    let directory = disk();
+    for (wrong, place, message) in [
+        ("message_size: 16KB", "1:15", "`16KB` could mean two sizes: write `16KiB`"),
+        ("message_size: 10s", "1:15", "`s` is no unit of size; use B, KiB, MiB"),
+        ("message_size: -1", "1:15", "a size cannot be negative: `-1`"),
+        ("log: {segment_bytes: -1MiB}", "1:22", "a size cannot be negative: `-1MiB`"),
+        ("phases: {measure: 10}", "1:19", "`10` needs a unit: `10s`"),
+        ("phases: {measure: 10MiB}", "1:19", "`MiB` in `10MiB` is no unit of time; use ns, us, ms, s"),
+        ("load: {mode: open, rate: -5}", "1:26", "a rate cannot be negative: `-5`"),
+        ("partitions_per_topic: 0", "1:23", "`partitions_per_topic` must be at least 1"),
+        ("trials: -1", "1:9", "`-1` is negative"),
+        ("durabilty: synced", "1:1", "unknown key `durabilty`; did you mean `durability`?"),
+        ("log: {retention_ms: 1h}", "1:21", "retention by age is not supported yet"),
+        ("sweep: {trials: [1, 2]}", "1:", "not supported yet"),
+    ] {
+        let path = directory.path().join("wrong.yaml");
+        fs::write(&path, wrong).unwrap();
+        let refused = end(vnotch().arg("check").arg(&path)).refusal(2);
+        assert!(refused.contains(&format!("wrong.yaml:{place}")), "{refused}");
+        assert!(refused.contains(message), "{message} in: {refused}");
+        assert!(refused.contains(&format!("1 | {wrong}\n")) && refused.contains('^'), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), wrong);
+        assert_eq!(directory.path().read_dir().unwrap().count(), 1, "nothing is written");
+    }
+}
+
+#[test]
+fn a_wrong_override_is_exit_2_and_named() {
+    for (set, message) in [
+        ("log.segment_byte=1MiB", "unknown key `segment_byte`; did you mean `segment_bytes`?"),
+        ("partitions_per_topic=0", "`partitions_per_topic` must be at least 1"),
+    ] {
+        let refused = end(vnotch().args(["check", "quickstart", "--set", set])).refusal(2);
+        assert_eq!(refused, format!("vnotch: --set {set}: {message}\n"));
+    }
 }
 
 #[test]

@@ -1,43 +1,24 @@
-//! `vnotch ceiling` as people call it: figures, exit codes, one clear message, and no file left behind.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! `vnotch ceiling`: figures, exit codes, one clear message, and no file left behind.
 
-mod common;
-
-use assert_cmd::assert::OutputAssertExt as _;
+use crate::support::{
+    alone, disk, end, end_without_io_uring, is_empty, vnotch, vnotch_held_to_memlock, vnotch_on,
+};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use tempfile::TempDir;
-
-fn disk() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 fn ceiling(dir: &Path) -> Command {
-    let mut command = common::vnotch();
+    let mut command = vnotch();
     command.args(["ceiling", "--quick", "--slice", "10ms"]).arg(dir);
     command
-}
-
-fn is_empty(dir: &Path) -> bool {
-    fs::read_dir(dir).unwrap().next().is_none()
-}
-
-/// Runs to the end and returns standard error of a failure with this exit code.
-fn refusal(mut command: Command, code: i32) -> String {
-    let assert = command.assert().code(code);
-    let output = assert.get_output();
-    assert!(output.stdout.is_empty(), "nothing but the message: {output:?}");
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[test]
 fn json_is_one_document_with_every_cell() {
     let dir = disk();
-    let mut command = ceiling(dir.path());
-    let assert = command.args(["--format", "json"]).assert().success();
-    let document: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    let json = end(ceiling(dir.path()).args(["--format", "json"])).success();
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
     let cells = document["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 5 * 4 * 2, "kinds × blocks × depths");
     for cell in cells {
@@ -51,28 +32,28 @@ fn json_is_one_document_with_every_cell() {
 #[test]
 fn text_names_the_file_system_and_every_column() {
     let dir = disk();
-    let assert = ceiling(dir.path()).assert().success();
-    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    let ended = end(&mut ceiling(dir.path()));
+    let progress = ended.stderr.clone();
+    let text = ended.success();
     for word in
         ["direct", "registered", "write fallocated", "synced overwriting", "256 KiB", "/s", "p50 / p99"]
     {
         assert!(text.contains(word), "{word} is missing:\n{text}");
     }
-    let progress = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
     assert!(progress.starts_with("1/42 write fallocated 4 KiB × 1: "), "{progress}");
 
-    let quiet = ceiling(dir.path()).arg("--quiet").assert().success();
-    assert!(quiet.get_output().stderr.is_empty());
+    let quiet = end(ceiling(dir.path()).arg("--quiet"));
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn a_missing_directory_and_a_file_are_usage_errors() {
     let dir = disk();
-    let missing = refusal(ceiling(&dir.path().join("missing")), 2);
+    let missing = end(&mut ceiling(&dir.path().join("missing"))).refusal(2);
     assert!(missing.contains("missing does not exist"), "{missing}");
     let file = dir.path().join("file");
     fs::write(&file, b"mine").unwrap();
-    let refused = refusal(ceiling(&file), 2);
+    let refused = end(&mut ceiling(&file)).refusal(2);
     assert!(refused.contains("file is not a directory"), "{refused}");
     assert_eq!(fs::read(&file).unwrap(), b"mine");
 }
@@ -80,9 +61,8 @@ fn a_missing_directory_and_a_file_are_usage_errors() {
 #[test]
 fn a_file_system_without_direct_io_is_refused() {
     let dir = disk();
-    let Some(mut direct) = common::vnotch_on(dir.path(), "ramfs", "rw") else { return };
-    direct.args(["ceiling", "--quick", "--quiet"]).arg(dir.path());
-    let refused = refusal(direct, 1);
+    let Some(mut direct) = vnotch_on(dir.path(), "ramfs", "rw") else { return };
+    let refused = end(direct.args(["ceiling", "--quick", "--quiet"]).arg(dir.path())).refusal(1);
     assert!(refused.contains("does not support O_DIRECT"), "{refused}");
     assert_eq!(refused.lines().count(), 1, "{refused}");
 }
@@ -90,17 +70,43 @@ fn a_file_system_without_direct_io_is_refused() {
 #[test]
 fn a_disk_that_is_too_small_is_refused_with_what_it_takes() {
     let dir = disk();
-    let Some(mut small) = common::vnotch_on(dir.path(), "tmpfs", "size=32m") else { return };
+    let Some(mut small) = vnotch_on(dir.path(), "tmpfs", "size=32m") else { return };
     small.args(["ceiling", "--quick", "--quiet", "--io", "buffered", "--slice", "5ms"]).arg(dir.path());
-    let refused = refusal(small, 1);
+    let refused = end(&mut small).refusal(1);
     assert!(refused.contains("too little free space"), "{refused}");
     assert!(refused.contains("needs 64.0 MiB"), "{refused}");
 }
 
 #[test]
-fn an_interrupt_removes_the_files() {
+fn io_uring_that_is_forbidden_or_missing_is_refused_with_a_remedy() {
     let dir = disk();
-    let mut child = common::vnotch()
+    for (errno, words) in [
+        (libc::EPERM, "io_uring is not permitted: set `sysctl kernel.io_uring_disabled=0`"),
+        (libc::ENOSYS, "run Linux 5.15 or newer"),
+    ] {
+        let mut command = ceiling(dir.path());
+        command.arg("--quiet");
+        let refused = end_without_io_uring(command, errno).refusal(1);
+        assert!(refused.contains(words), "{refused}");
+        assert_eq!(refused.lines().count(), 1, "{refused}");
+        assert!(is_empty(dir.path()));
+    }
+}
+
+#[test]
+fn little_memlock_is_measured_unregistered_and_said() {
+    let dir = disk();
+    let Some(mut command) = vnotch_held_to_memlock(256) else { return };
+    let ended = end(command.args(["ceiling", "--quick", "--quiet", "--slice", "5ms"]).arg(dir.path()));
+    let text = ended.success();
+    assert!(text.contains("buffers not registered, for want of memlock (`ulimit -l unlimited`)"), "{text}");
+}
+
+#[test]
+fn an_interrupt_removes_the_files() {
+    let _alone = alone();
+    let dir = disk();
+    let mut child = vnotch()
         .args(["ceiling", "--slice", "20s"])
         .arg(dir.path())
         .stdout(Stdio::null())

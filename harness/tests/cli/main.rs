@@ -1,0 +1,9 @@
+//! vnotch as its users meet it: the command line, its output and exit codes, and what it says when something is wrong.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ceiling;
+mod check;
+mod doctor;
