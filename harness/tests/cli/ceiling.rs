@@ -99,7 +99,10 @@ fn little_memlock_is_measured_unregistered_and_said() {
     let Some(mut command) = vnotch_held_to_memlock(256) else { return };
     let ended = end(command.args(["ceiling", "--quick", "--quiet", "--slice", "5ms"]).arg(dir.path()));
     let text = ended.success();
-    assert!(text.contains("buffers not registered, for want of memlock (`ulimit -l unlimited`)"), "{text}");
+    assert!(
+        text.contains("buffers not all registered, for want of memlock (`ulimit -l unlimited`)"),
+        "{text}"
+    );
 }
 
 #[test]

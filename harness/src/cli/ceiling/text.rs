@@ -56,10 +56,14 @@ fn header(document: &Document<'_>) -> String {
         Io::Direct => "direct (O_DIRECT)",
         Io::Buffered => "buffered (page cache)",
     };
+    let cells = &document.survey.cells;
     let registered =
-        document.survey.cells.iter().all(|cell| cell.figures.registration == Registration::Registered);
-    let buffers =
-        if registered { "registered" } else { "not registered, for want of memlock (`ulimit -l unlimited`)" };
+        cells.iter().filter(|cell| cell.figures.registration == Registration::Registered).count();
+    let buffers = match registered {
+        all if all == cells.len() => "registered",
+        0 => "not registered, for want of memlock (`ulimit -l unlimited`)",
+        _ => "not all registered, for want of memlock (`ulimit -l unlimited`)",
+    };
     format!(
         "{} · {}\nio {io} · buffers {buffers} · {slice} a cell · one file, sequential\n",
         document.dir.display(),

@@ -32,7 +32,7 @@ pub enum DeviceError {
     #[error("io_uring is not permitted: {RING_FORBIDDEN_REMEDY}")]
     RingForbidden,
     /// The ring found no memory that it may lock.
-    #[error("the limit on locked memory (memlock) is too small for an io_uring: {MEMLOCK_REMEDY}")]
+    #[error("the limit on locked memory (memlock) is too small for an io_uring; {MEMLOCK_REMEDY}")]
     RingMemory,
     /// The ring could not be made, or a call into it failed.
     #[error("io_uring failed to {action}")]
