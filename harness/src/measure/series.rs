@@ -19,7 +19,7 @@ const KEPT_MAX: i64 = 300;
 const OPEN_INTERVALS: i64 = 3;
 
 /// Histograms of a stretch of the measured window, or of the drain after it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KeptInterval {
     /// Where it begins, s since the window opened.
     pub start_s: f64,
@@ -30,6 +30,16 @@ pub struct KeptInterval {
 }
 
 impl KeptInterval {
+    /// One in which nothing has been recorded yet.
+    pub fn empty(start_s: f64, length_s: f64) -> Self {
+        Self { start_s, length_s, encoded: Default::default() }
+    }
+
+    /// Replaces the histogram of one measure.
+    pub fn set(&mut self, measure: Measure, histogram: &Histogram<u64>) {
+        self.encoded[measure as usize] = encode(histogram);
+    }
+
     /// The histogram of one measure, ns; `None` if nothing was recorded.
     pub fn histogram(&self, measure: Measure) -> Option<Histogram<u64>> {
         let encoded = &self.encoded[measure as usize];

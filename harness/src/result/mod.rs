@@ -1,15 +1,19 @@
-//! A result: its schema (docs/result.schema.json is generated from it).
+//! A result: its schema (docs/result.schema.json is generated from it) and its directory.
 //!
 //! `schema` is the whole result and its points, `trial` what one trial came to, `verdict` how far it can be trusted,
-//! `series` what happened over time. Plain values; how they came about is docs/methodology.md's.
+//! `series` what happened over time, `store` the files. Plain values; how they came about is docs/methodology.md's.
 
+mod hlog;
 pub mod schema;
 pub mod series;
+pub mod store;
+mod timeline;
 pub mod trial;
 pub mod verdict;
 
 pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION};
 pub use series::{Event, SeriesRow};
+pub use store::{Artifact, Recording, TrialRecord};
 pub use trial::{
     Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, Granularity, IntegrityFigures, LatencyFigures,
     LatencySet, OfCeiling, Offered, Resources, ShardFigures, Trial, WriteShape, Writes,

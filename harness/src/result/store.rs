@@ -1,0 +1,234 @@
+//! The result directory: written whole or not at all, never over an earlier one, and read back.
+//!
+//! It knows the files that hold measurements (`result.json`, `series.csv`, `events.jsonl`, `latency.hlog`); charts and
+//! reports are drawn from these and come as plain [`Artifact`]s.
+
+use super::{Event, RunResult, SCHEMA_VERSION, SeriesRow, hlog, timeline};
+use crate::measure::series::KeptInterval;
+use anyhow::{Context as _, bail};
+use serde::Deserialize as _;
+use std::fs::{self, File, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+const RESULT: &str = "result.json";
+const SERIES: &str = "series.csv";
+const EVENTS: &str = "events.jsonl";
+const LATENCY: &str = "latency.hlog";
+/// Results of one workload that started within one second.
+const SAME_NAME_MAX: u32 = 1000;
+const NAME_CHARS_MAX: usize = 60;
+
+/// Everything a run measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// `result.json`.
+    pub result: RunResult,
+    /// What happened over time, one entry a trial, in any order.
+    pub trials: Vec<TrialRecord>,
+}
+
+/// What happened over time in one trial.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrialRecord {
+    /// Index of its point in the result.
+    pub point: usize,
+    /// Its index in the point.
+    pub trial: usize,
+    /// One row an interval, ascending.
+    pub series: Vec<SeriesRow>,
+    /// Ascending.
+    pub events: Vec<Event>,
+    /// Latencies over time, ascending.
+    pub latency: Vec<KeptInterval>,
+}
+
+/// A file of the result directory that is drawn from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Where, below the result directory: `report.html`, `charts/throughput.svg`.
+    pub path: String,
+    /// Its content.
+    pub content: Vec<u8>,
+}
+
+impl Recording {
+    /// What happened over time in a trial; `None` if nothing was recorded.
+    pub fn trial(&self, point: usize, trial: usize) -> Option<&TrialRecord> {
+        self.trials.iter().find(|record| (record.point, record.trial) == (point, trial))
+    }
+}
+
+/// Writes the result directory `<time>-<name>-<hash>` below `results`, which is made if it is missing, and says where it
+/// is. It appears whole or not at all, and never in an earlier one's place.
+///
+/// # Errors
+/// The disk refuses; nothing is left behind then.
+pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> anyhow::Result<PathBuf> {
+    let cannot = || format!("cannot write the result below {}", results.display());
+    fs::create_dir_all(results).with_context(cannot)?;
+    let building = tempfile::Builder::new()
+        .prefix(".unfinished-")
+        .permissions(Permissions::from_mode(0o777))
+        .tempdir_in(results)
+        .with_context(cannot)?;
+    for (path, content) in measurements(recording)? {
+        write_file(&building.path().join(path), &content)?;
+    }
+    for artifact in artifacts {
+        write_file(&building.path().join(&artifact.path), &artifact.content)?;
+    }
+    let name = directory_name(&recording.result);
+    let dir = publish(building.path(), results, &name).with_context(cannot)?;
+    // What was the temporary directory now bears the result's name.
+    let _ = building.keep();
+    sync_dir(results)?;
+    Ok(dir)
+}
+
+/// Replaces files that are drawn from the measurements, each at once. The measurements stay as they are.
+///
+/// # Errors
+/// The disk refuses; a file that could not be replaced is still the old one.
+pub fn redraw(dir: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
+    for artifact in artifacts {
+        let path = dir.join(&artifact.path);
+        let parent = path.parent().unwrap_or(dir);
+        let cannot = || format!("cannot write {}", path.display());
+        fs::create_dir_all(parent).with_context(cannot)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".unfinished-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(parent)
+            .with_context(cannot)?;
+        file.write_all(&artifact.content).with_context(cannot)?;
+        file.persist(&path).with_context(cannot)?;
+    }
+    Ok(())
+}
+
+/// Reads a result directory back.
+///
+/// # Errors
+/// It is no result directory, a newer vnotch wrote it, or a file of it is missing or damaged.
+pub fn load(dir: &Path) -> anyhow::Result<Recording> {
+    let result = load_result(dir)?;
+    let mut trials: Vec<TrialRecord> = result
+        .points
+        .iter()
+        .enumerate()
+        .flat_map(|(point, it)| (0..it.trials.len()).map(move |trial| (point, trial)))
+        .map(|(point, trial)| TrialRecord { point, trial, ..TrialRecord::default() })
+        .collect();
+    let read = |name: &str| {
+        let path = dir.join(name);
+        let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::Ok((content, format!("{} is damaged", path.display())))
+    };
+    let (series, damaged) = read(SERIES)?;
+    timeline::read_series(&series, &mut trials).context(damaged)?;
+    let (events, damaged) = read(EVENTS)?;
+    timeline::read_events(&events, &mut trials).context(damaged)?;
+    let (latency, damaged) = read(LATENCY)?;
+    hlog::read(&latency, &mut trials, |record| window_start_s(&result, record)).context(damaged)?;
+    Ok(Recording { result, trials })
+}
+
+/// Reads `result.json` alone.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_result(dir: &Path) -> anyhow::Result<RunResult> {
+    if !dir.is_dir() {
+        bail!("{} is no result directory: there is no such directory", dir.display());
+    }
+    let path = dir.join(RESULT);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("{} is no result directory: it has no {RESULT}", dir.display())
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let damaged = || format!("{} is damaged", path.display());
+    let json: serde_json::Value = serde_json::from_slice(&text).with_context(damaged)?;
+    match json.get("schema_version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version > u64::from(SCHEMA_VERSION) => bail!(
+            "{} was written by a newer vnotch: it has schema version {version}, and this build reads up to \
+             {SCHEMA_VERSION}. Read it with the vnotch that wrote it, or a newer one",
+            dir.display()
+        ),
+        Some(_) => RunResult::deserialize(json).with_context(damaged),
+        None => bail!("{} is no result of vnotch: it has no schema_version", path.display()),
+    }
+}
+
+fn measurements(recording: &Recording) -> anyhow::Result<[(&'static str, Vec<u8>); 4]> {
+    let Recording { result, trials } = recording;
+    let mut json = serde_json::to_vec_pretty(result)?;
+    json.push(b'\n');
+    let latency = hlog::write(started(result), trials, |record| window_start_s(result, record))?;
+    Ok([
+        (RESULT, json),
+        (SERIES, timeline::write_series(result, trials)?),
+        (EVENTS, timeline::write_events(result, trials)?),
+        (LATENCY, latency),
+    ])
+}
+
+/// Moves `building` to `results/name`, or `name-2` and so on where that is taken. A rename replaces nothing but an empty
+/// directory.
+fn publish(building: &Path, results: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    for number in 1..SAME_NAME_MAX {
+        let name = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
+        let dir = results.join(name);
+        if dir.symlink_metadata().is_ok() {
+            continue;
+        }
+        match fs::rename(building, &dir) {
+            Ok(()) => return Ok(dir),
+            // Somebody was quicker.
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bail!("{name} and {SAME_NAME_MAX} more of that name are taken")
+}
+
+/// `20261124-035404-quickstart-1a2b3c4d`: when it started (UTC), the workload's name and the first digits of its hash.
+fn directory_name(result: &RunResult) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    let name: String = result.name.chars().map(safe).take(NAME_CHARS_MAX).collect();
+    let time = jiff::Timestamp::try_from(started(result)).unwrap_or_default().strftime("%Y%m%d-%H%M%S");
+    let hash: String = result.provenance.workload_sha256.chars().map(safe).take(8).collect();
+    format!("{time}-{name}-{hash}")
+}
+
+/// When the run started; the epoch, should its provenance not say.
+fn started(result: &RunResult) -> SystemTime {
+    let started = result.provenance.started_at.parse::<jiff::Timestamp>().ok();
+    started.and_then(|time| SystemTime::try_from(time).ok()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+fn window_start_s(result: &RunResult, record: &TrialRecord) -> f64 {
+    let trial = result.points.get(record.point).and_then(|point| point.trials.get(record.trial));
+    trial.map_or(0.0, |trial| trial.window_start_s)
+}
+
+fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let write = || {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let mut file = File::create_new(path)?;
+        file.write_all(content)?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn sync_dir(dir: &Path) -> anyhow::Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| format!("cannot sync {}", dir.display()))
+}

@@ -1,0 +1,14 @@
+//! Results and reports from end to end: what is written is read back, and what is drawn holds what was measured.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "tests"
+)]
+
+#[allow(dead_code, reason = "the charts' tests use the rest")]
+mod sample;
+mod schema;
+mod store;

@@ -1,0 +1,109 @@
+//! The result directory.
+
+use crate::sample::{self, MAX, Shape};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use vnotch::result::{Artifact, Recording, SCHEMA_VERSION, store};
+
+fn small() -> Recording {
+    sample::recording(&[Shape { window_s: 1.0, rolls: 2, trials: 2, ..MAX }])
+}
+
+fn names(dir: &Path) -> BTreeSet<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let results = tempfile::tempdir().unwrap();
+    let recording = small();
+    let page = Artifact { path: "charts/a.svg".into(), content: b"<svg/>".to_vec() };
+    let dir = store::write(results.path(), &recording, &[page]).unwrap();
+    assert_eq!(dir.file_name().unwrap(), "20261124-035404-quickstart-1a2b3c4d");
+    assert_eq!(
+        names(&dir),
+        ["charts", "events.jsonl", "latency.hlog", "result.json", "series.csv"].map(String::from).into()
+    );
+    assert_eq!(fs::read(dir.join("charts/a.svg")).unwrap(), b"<svg/>");
+    let back = store::load(&dir).unwrap();
+    assert_eq!(back.result, recording.result);
+    for (back, written) in back.trials.iter().zip(&recording.trials) {
+        assert_eq!((&back.series, &back.events), (&written.series, &written.events));
+        assert_eq!(back.latency.len(), written.latency.len());
+    }
+}
+
+#[test]
+fn an_earlier_result_is_never_touched() {
+    let results = tempfile::tempdir().unwrap();
+    let recording = small();
+    let first = store::write(results.path(), &recording, &[]).unwrap();
+    fs::write(first.join("result.json"), "mine").unwrap();
+    let second = store::write(results.path(), &recording, &[]).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(fs::read(first.join("result.json")).unwrap(), b"mine");
+    assert!(store::load(&second).is_ok());
+}
+
+#[test]
+fn what_cannot_be_written_leaves_nothing_behind() {
+    let results = tempfile::tempdir().unwrap();
+    let twice = |path: &str| Artifact { path: path.into(), content: Vec::new() };
+    let error = store::write(results.path(), &small(), &[twice("a"), twice("a")]).unwrap_err();
+    assert!(format!("{error:#}").contains("cannot write"), "{error:#}");
+    assert!(names(results.path()).is_empty());
+}
+
+#[test]
+fn a_name_that_is_no_file_name_is_made_one() {
+    let results = tempfile::tempdir().unwrap();
+    let mut recording = small();
+    recording.result.name = "../a b/ä".into();
+    let dir = store::write(results.path(), &recording, &[]).unwrap();
+    assert_eq!(dir.parent().unwrap(), results.path());
+    assert_eq!(dir.file_name().unwrap(), "20261124-035404-..-a-b---1a2b3c4d");
+}
+
+#[test]
+fn redrawing_replaces_drawings_alone() {
+    let results = tempfile::tempdir().unwrap();
+    let dir = store::write(results.path(), &small(), &[]).unwrap();
+    let before = fs::read(dir.join("result.json")).unwrap();
+    for content in [b"old".as_slice(), b"new"] {
+        let page = Artifact { path: "report.html".into(), content: content.to_vec() };
+        store::redraw(&dir, &[page]).unwrap();
+        assert_eq!(fs::read(dir.join("report.html")).unwrap(), content);
+    }
+    assert_eq!(fs::read(dir.join("result.json")).unwrap(), before);
+    assert!(names(&dir).iter().all(|name| !name.starts_with('.')));
+}
+
+#[test]
+fn what_is_no_result_is_refused_in_words() {
+    let results = tempfile::tempdir().unwrap();
+    let refusal = |dir: &Path| format!("{:#}", store::load(dir).unwrap_err());
+    assert!(refusal(&results.path().join("missing")).contains("there is no such directory"));
+    assert!(refusal(results.path()).contains("it has no result.json"));
+
+    let dir = store::write(results.path(), &small(), &[]).unwrap();
+    let json = fs::read_to_string(dir.join("result.json")).unwrap();
+    let newer = json.replacen(&format!("\"schema_version\": {SCHEMA_VERSION}"), "\"schema_version\": 99", 1);
+    fs::write(dir.join("result.json"), newer).unwrap();
+    assert!(refusal(&dir).contains("written by a newer vnotch: it has schema version 99"));
+
+    fs::write(dir.join("result.json"), "{}").unwrap();
+    assert!(refusal(&dir).contains("it has no schema_version"));
+    fs::write(dir.join("result.json"), &json[..json.len() / 2]).unwrap();
+    assert!(refusal(&dir).contains("result.json is damaged"));
+    fs::write(dir.join("result.json"), &json).unwrap();
+    for (file, content) in [("series.csv", "a,b\n1,2\n"), ("events.jsonl", "x\n"), ("latency.hlog", "x\n")] {
+        let kept = fs::read(dir.join(file)).unwrap();
+        fs::write(dir.join(file), content).unwrap();
+        assert!(refusal(&dir).contains(&format!("{file} is damaged")), "{}", refusal(&dir));
+        fs::remove_file(dir.join(file)).unwrap();
+        assert!(refusal(&dir).contains(&format!("{file}: No such file")), "{}", refusal(&dir));
+        fs::write(dir.join(file), kept).unwrap();
+    }
+    assert!(store::load(&dir).is_ok());
+}
