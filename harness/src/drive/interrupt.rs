@@ -1,9 +1,10 @@
-//! Ctrl-C and termination: the first ends the run early and keeps what was measured, the second ends the process.
+//! Signals during a run: the first ends it early and keeps what was measured, the second removes the data and ends the
+//! process.
 
 use super::data_dir::DataDir;
 use crate::exit::ExitStatus;
 use anyhow::Context as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,7 @@ impl Interrupt {
     /// # Errors
     /// The signals cannot be watched.
     pub fn watch(data_dir: Arc<DataDir>) -> anyhow::Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot watch for Ctrl-C")?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot watch for Ctrl-C")?;
         let stop = Arc::new(AtomicBool::new(false));
         let (handle, raised) = (signals.handle(), Arc::clone(&stop));
         let watch = move || {

@@ -1,20 +1,24 @@
 //! Phases (warm-up, measure, drain), pacing, producers and consumers: what drives a target.
 
 pub mod ack_log;
+pub mod ceilings;
 pub mod clock;
 pub mod consumers;
 pub mod cores;
 pub mod data_dir;
+pub mod figures;
 mod harvest;
 pub mod integrity;
 pub mod interrupt;
 pub mod load_thread;
 pub mod pacing;
 pub mod partitioner;
+pub mod pass;
 pub mod plan;
 pub mod pool;
 pub mod producers;
 pub mod progress;
+pub mod run;
 pub mod shared;
 pub mod stamp;
 #[cfg(test)]
@@ -22,5 +26,6 @@ mod tests;
 pub mod timeline;
 pub mod trial;
 mod turn;
+pub mod verdict;
 pub mod wake;
 pub mod watch;

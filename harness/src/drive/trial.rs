@@ -73,6 +73,8 @@ pub struct TrialRun {
     pub watched: Watched,
     /// What the load threads brought in.
     pub harvest: Harvest,
+    /// How many load threads there were.
+    pub load_threads: usize,
     /// What was measured.
     pub target: Description,
     /// Time that a sync took after the drain; buffered runs only.
@@ -121,11 +123,16 @@ impl Bench<'_> {
             offered,
             watched,
             harvest,
+            load_threads: self.load_threads(),
             target: description,
             final_sync,
             error: error.or(closed),
             timeline,
         })
+    }
+
+    fn load_threads(&self) -> usize {
+        self.cores.load.len().max(1)
     }
 
     fn timed_sync(&self) -> anyhow::Result<Duration> {
@@ -146,7 +153,7 @@ impl Bench<'_> {
             load,
             pool: self.pool,
             target,
-            threads: self.cores.load.len().max(1),
+            threads: self.load_threads(),
             idle: self.idle,
             clock: TrialClock::start(),
             wall_start_ms: wall_ms(),

@@ -4,11 +4,29 @@
 //! and wakes it once it has. Nothing here measures: times are taken by whoever drives.
 
 pub mod device;
+pub mod engine;
 #[cfg(test)]
 pub(crate) mod fake;
 
+use crate::measure::provenance::CoresUsed;
+use crate::workload::{self, Workload};
+use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Instant;
+
+/// Opens what the workload measures, with its data in `data_dir`, which is empty.
+///
+/// # Errors
+/// The target cannot be opened there.
+pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<Box<dyn Target>> {
+    match &workload.target {
+        workload::Target::Engine => Ok(Box::new(engine::EngineTarget::open(workload, cores, data_dir)?)),
+        // Workload files with these are refused when they are read.
+        target @ (workload::Target::Kafka { .. } | workload::Target::Device) => {
+            anyhow::bail!("measuring {target} is not supported yet")
+        }
+    }
+}
 
 /// A system that can be driven: the embedded engine, or a cluster behind a protocol. It is opened with the workload's
 /// durability, log and engine settings, so that only names and counts are left to say here.

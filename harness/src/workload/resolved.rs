@@ -22,16 +22,23 @@ impl Workload {
         serde_json::to_value(self).expect("every key is a string and no number is infinite or NaN")
     }
 
-    /// The first 12 hex digits of the SHA-256 of [`Self::resolved`] as compact JSON with sorted keys: two workloads
-    /// with the same hash ask for the same run.
-    pub fn hash(&self) -> String {
+    /// SHA-256, hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys: two workloads with the same one ask
+    /// for the same run.
+    pub fn sha256(&self) -> String {
         let mut resolved = self.resolved();
         resolved.sort_all_objects();
         let digest = Sha256::digest(resolved.to_string().as_bytes());
-        digest.iter().take(6).fold(String::new(), |mut hex, byte| {
+        digest.iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex
         })
+    }
+
+    /// The first 12 digits of [`Self::sha256`], which are enough to tell results apart by.
+    pub fn hash(&self) -> String {
+        let mut hex = self.sha256();
+        hex.truncate(12);
+        hex
     }
 
     /// The settings that differ from the defaults, in alphabetical order. What a run is called (`name`, `question`) is

@@ -1,0 +1,203 @@
+//! The device's own ceiling beside each trial: slices of raw io_uring that do what the trial before did, right before and
+//! right after, and the device's best around the whole run.
+
+use super::trial::{Bench, TrialRun};
+use crate::num;
+use crate::result::{CeilingFigures, DsyncFigures, WriteShape};
+use crate::stats;
+use crate::target::device::{
+    Ceiling, CeilingSpec, DEPTH_MAX, DeviceBest, DeviceError, Extent, FILES_MAX, Reap, Sync, Work,
+};
+use crate::workload::{Durability, Io, Preallocate, Workload};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Length of each slice.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// What "like for like" means for the next trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    write: CeilingSpec,
+    /// `None` where the trial before read nothing from the device.
+    read: Option<CeilingSpec>,
+}
+
+impl Shape {
+    /// What `run` wrote and read, as its shards tell it; `None` where they tell nothing, or nothing was written.
+    pub fn of(workload: &Workload, run: &TrialRun) -> Option<Self> {
+        let writes = WriteFigures::of(run);
+        let block_bytes = CeilingSpec::block_of(writes.bytes_p50?);
+        let depth = num::u64_of(writes.depth_mean?).clamp(1, u64::from(DEPTH_MAX));
+        let depth = u32::try_from(depth).unwrap_or(DEPTH_MAX);
+        let files = u32::try_from(workload.partitions()).unwrap_or(FILES_MAX).min(FILES_MAX);
+        let extent = match workload.log.preallocate {
+            Preallocate::None => Extent::Extending,
+            Preallocate::Fallocate => Extent::Fallocated,
+            Preallocate::Recycle => Extent::Overwrite,
+        };
+        let sync = match workload.durability {
+            Durability::Appended | Durability::Written => Sync::None,
+            Durability::Synced => Sync::Dsync,
+        };
+        let io = workload.engine.io;
+        let spec = |work, block_bytes, depth| CeilingSpec {
+            work,
+            block_bytes,
+            depth,
+            files,
+            io,
+            reap: Reap::Wait,
+            slice: SLICE,
+        };
+        let reads = run.watched.shards.iter().any(|shard| shard.read_bytes > 0);
+        Some(Self {
+            write: spec(Work::Write { extent, sync }, block_bytes, depth),
+            read: reads.then(|| spec(Work::Read, 1 << 20, 8)),
+        })
+    }
+
+    /// As results describe it.
+    pub fn write_shape(&self) -> Option<WriteShape> {
+        let Work::Write { extent, sync } = self.write.work else { return None };
+        let extent = match extent {
+            Extent::Fallocated => "fallocated",
+            Extent::Overwrite => "overwrite",
+            Extent::Extending => "extending",
+        };
+        Some(WriteShape {
+            block_bytes: u64::from(self.write.block_bytes),
+            depth: self.write.depth,
+            files: self.write.files,
+            extent: extent.to_owned(),
+            dsync: sync == Sync::Dsync,
+        })
+    }
+}
+
+/// The writes of a trial over all its shards.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WriteFigures {
+    /// Median bytes.
+    pub bytes_p50: Option<u64>,
+    /// Mean writes in flight when one is submitted, itself included.
+    pub depth_mean: Option<f64>,
+}
+
+impl WriteFigures {
+    /// Over the trial's window.
+    pub fn of(run: &TrialRun) -> Self {
+        let shards = &run.watched.shards;
+        let sizes: Vec<(u64, u64)> =
+            shards.iter().flat_map(|shard| shard.write_sizes.iter().copied()).collect();
+        let writes: u64 = shards.iter().map(|shard| shard.writes).sum();
+        let depths: u64 = shards.iter().map(|shard| shard.write_depth_sum).sum();
+        let depth_mean = (writes > 0).then(|| num::f64_of(depths) / num::f64_of(writes));
+        Self { bytes_p50: median_of(sizes), depth_mean }
+    }
+}
+
+/// The median of values given as (value, how many).
+pub(super) fn median_of(mut counts: Vec<(u64, u64)>) -> Option<u64> {
+    counts.sort_unstable();
+    let total: u64 = counts.iter().map(|(_, count)| count).sum();
+    let mut below = 0;
+    counts
+        .into_iter()
+        .find(|(_, count)| {
+            below += count;
+            below * 2 >= total && *count > 0
+        })
+        .map(|(value, _)| value)
+}
+
+/// The slices of one trial.
+#[derive(Debug, Default)]
+pub struct Bracket {
+    shape: Option<Shape>,
+    write: Vec<f64>,
+    read: Vec<f64>,
+}
+
+impl Bracket {
+    /// For a trial that is expected to do as `shape` says; nothing is measured without one.
+    pub fn new(shape: Option<Shape>) -> Self {
+        Self { shape, ..Self::default() }
+    }
+
+    /// Measures one side of the bracket.
+    ///
+    /// # Errors
+    /// What keeps a ceiling from being measured, an interrupt included.
+    pub fn measure(&mut self, bench: &Bench<'_>) -> Result<(), DeviceError> {
+        let Some(shape) = self.shape else { return Ok(()) };
+        let mut ceiling = open(bench)?;
+        self.write.push(ceiling.measure(&shape.write)?.bytes_per_s());
+        if let Some(read) = shape.read {
+            self.read.push(ceiling.measure(&read)?.bytes_per_s());
+        }
+        Ok(())
+    }
+
+    /// What the trial's record says of its ceiling; the device's best is known only when the run is over.
+    pub fn figures(&self) -> CeilingFigures {
+        CeilingFigures {
+            write_bytes_per_s: stats::median(&self.write),
+            read_bytes_per_s: stats::median(&self.read),
+            write_slices_bytes_per_s: self.write.clone(),
+            write_shape: self.shape.and_then(|shape| shape.write_shape()),
+            ..CeilingFigures::default()
+        }
+    }
+}
+
+/// The device's best, before and after the run.
+#[derive(Debug, Default)]
+pub struct Best {
+    write: Vec<f64>,
+    read: Vec<f64>,
+    dsync_p50_ns: Option<u64>,
+}
+
+impl Best {
+    /// Measures once more.
+    ///
+    /// # Errors
+    /// What keeps a ceiling from being measured, an interrupt included.
+    pub fn measure(&mut self, bench: &Bench<'_>) -> Result<(), DeviceError> {
+        let mut ceiling = open(bench)?;
+        let DeviceBest { write, read } = ceiling.device_best(SLICE)?;
+        self.write.push(write.bytes_per_s());
+        self.read.push(read.bytes_per_s());
+        if bench.workload.durability == Durability::Synced && self.dsync_p50_ns.is_none() {
+            let spec = CeilingSpec::dsync_4k(Extent::Overwrite, Io::Direct, Reap::Wait, SLICE);
+            self.dsync_p50_ns = ceiling.measure(&spec)?.latency_at(0.5);
+        }
+        Ok(())
+    }
+
+    /// Enters it into a trial's figures.
+    pub fn enter(&self, figures: &mut CeilingFigures) {
+        figures.device_write_bytes_per_s = stats::median(&self.write);
+        figures.device_read_bytes_per_s = stats::median(&self.read);
+        figures.dsync_4k_ns = DsyncFigures { p50: self.dsync_p50_ns };
+    }
+}
+
+fn open(bench: &Bench<'_>) -> Result<Ceiling, DeviceError> {
+    let ceiling = Ceiling::open(bench.data_dir.path(), Ceiling::BYTES_MAX_DEFAULT)?;
+    Ok(ceiling.stopped_by(Arc::clone(bench.stop)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_of_counts_is_where_half_of_them_is_reached() {
+        assert_eq!(median_of(vec![]), None);
+        assert_eq!(median_of(vec![(4096, 0)]), None);
+        assert_eq!(median_of(vec![(262_144, 90), (4096, 10)]), Some(262_144));
+        assert_eq!(median_of(vec![(4096, 5), (8192, 5)]), Some(4096));
+    }
+}
