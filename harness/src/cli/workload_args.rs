@@ -43,6 +43,11 @@ impl WorkloadArgs {
         self.files.iter().map(|file| workload::load(file, &overrides)).collect()
     }
 
+    /// The workloads as they were named.
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
     /// `--data-dir`, if given.
     pub fn data_dir(&self) -> Option<&Path> {
         self.data_dir.as_deref()

@@ -1,1 +1,3 @@
 //! What people look at: tables, charts, the HTML report.
+
+pub mod text;
