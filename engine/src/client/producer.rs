@@ -3,7 +3,7 @@
 use super::{LingerTimer, Route};
 use crate::error::AppendError;
 use crate::record::{BatchBuilder, RecordRef, RecordTooLarge, murmur2};
-use crate::shard::{AckInbox, AckMessage, Append, Refusal, Reply};
+use crate::shard::{AckInbox, AckMessage, Append, Mailbox, Refusal, Reply};
 use crate::types::Durability;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -100,6 +100,13 @@ struct InFlight {
     bytes: usize,
 }
 
+/// What is to go into one shard's mailbox.
+#[derive(Debug)]
+struct Outbox {
+    mailbox: Arc<Mailbox>,
+    batches: VecDeque<Append>,
+}
+
 /// See the module. Of one topic; wants `&mut`, so one thread at a time.
 #[derive(Debug)]
 pub struct Producer {
@@ -108,8 +115,10 @@ pub struct Producer {
     open: Vec<OpenBatch>,
     /// Partitions whose batch holds records.
     listed: Vec<u32>,
-    /// Closed batches that found no room in their mailbox, in order.
-    outbox: VecDeque<(u32, Append)>,
+    /// Closed batches that found no room in their mailbox, in order: a queue for each shard.
+    outboxes: Vec<Outbox>,
+    /// The outbox of each partition.
+    outbox_of: Vec<usize>,
     in_flight: Slab<InFlight>,
     in_flight_bytes: usize,
     /// Bytes in open batches.
@@ -126,12 +135,21 @@ impl Producer {
         for route in &routes {
             route.mailbox.register(&inbox.waker);
         }
+        let mut outboxes: Vec<Outbox> = Vec::new();
+        let outbox_of = routes.iter().map(|route| {
+            let known = outboxes.iter().position(|outbox| Arc::ptr_eq(&outbox.mailbox, &route.mailbox));
+            known.unwrap_or_else(|| {
+                outboxes.push(Outbox { mailbox: Arc::clone(&route.mailbox), batches: VecDeque::new() });
+                outboxes.len() - 1
+            })
+        });
         Self {
+            outbox_of: outbox_of.collect(),
+            outboxes,
             open: routes.iter().map(|_| OpenBatch::default()).collect(),
             config,
             routes,
             listed: Vec::new(),
-            outbox: VecDeque::new(),
             in_flight: Slab::new(),
             in_flight_bytes: 0,
             open_bytes: 0,
@@ -245,25 +263,20 @@ impl Producer {
         if self.config.partitioner != Partitioner::RoundRobin {
             self.next_partition = (self.next_partition + 1) % self.partitions();
         }
-        self.outbox.push_back((partition, append));
-        self.send_outbox();
+        let outbox = self.outbox_of[partition as usize];
+        self.outboxes[outbox].batches.push_back(append);
+        self.send_outbox(outbox);
     }
 
-    /// Puts closed batches into mailboxes, as many as there is room for. Batches of one shard keep their order.
-    fn send_outbox(&mut self) {
-        let mut full: Vec<u32> = Vec::new();
-        for _ in 0..self.outbox.len() {
-            let Some((partition, append)) = self.outbox.pop_front() else { break };
-            let mailbox = &self.routes[partition as usize].mailbox;
-            if full.contains(&mailbox.shard) {
-                self.outbox.push_back((partition, append));
-                continue;
-            }
+    /// Puts closed batches into their mailbox, as many as there is room for, in order.
+    fn send_outbox(&mut self, index: usize) {
+        let Outbox { mailbox, batches } = &mut self.outboxes[index];
+        while let Some(append) = batches.pop_front() {
             match mailbox.try_append(append, &self.inbox.waker) {
                 Ok(()) => {}
                 Err(Refusal::Full(append)) => {
-                    full.push(mailbox.shard);
-                    self.outbox.push_back((partition, append));
+                    batches.push_front(append);
+                    break;
                 }
                 Err(Refusal::Stuck(append)) => {
                     let error = AppendError::ShardStuck { shard: mailbox.shard };
@@ -276,13 +289,17 @@ impl Producer {
         }
     }
 
+    fn send_outboxes(&mut self) {
+        (0..self.outboxes.len()).for_each(|index| self.send_outbox(index));
+    }
+
     /// Sends off every open batch.
     pub fn flush(&mut self) {
         for partition in std::mem::take(&mut self.listed) {
             self.open[partition as usize].is_listed = false;
             self.close_batch(partition);
         }
-        self.send_outbox();
+        self.send_outboxes();
     }
 
     fn flush_due(&mut self) {
@@ -313,7 +330,7 @@ impl Producer {
             return Poll::Ready(ack);
         }
         self.inbox.waker.register(context.waker());
-        self.send_outbox();
+        self.send_outboxes();
         self.fail_unreachable();
         self.take_ack().map_or(Poll::Pending, Poll::Ready)
     }
