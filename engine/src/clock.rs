@@ -1,6 +1,8 @@
 //! The clock seam: what a log and a shard ask for the time, so that a simulation can answer.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where time comes from.
 pub trait Clock: Clone + 'static {
@@ -22,5 +24,35 @@ impl Clock for SystemClock {
     fn wall_ms(&self) -> i64 {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// A clock that stands still until it is told to move: a simulation's. Clones are the same clock.
+#[derive(Debug, Clone)]
+pub struct ManualClock {
+    start: Instant,
+    elapsed: Rc<Cell<Duration>>,
+    start_ms: i64,
+}
+
+impl ManualClock {
+    /// A clock whose wall shows `start_ms`, milliseconds since the Unix epoch.
+    pub fn new(start_ms: i64) -> Self {
+        Self { start: Instant::now(), elapsed: Rc::default(), start_ms }
+    }
+
+    /// Moves both times on.
+    pub fn advance(&self, by: Duration) {
+        self.elapsed.set(self.elapsed.get() + by);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Instant {
+        self.start + self.elapsed.get()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.start_ms.saturating_add(i64::try_from(self.elapsed.get().as_millis()).unwrap_or(i64::MAX))
     }
 }

@@ -3,6 +3,7 @@
 //! Operations own their buffers: the memory stays untouched until the operation has completed, even if its future was
 //! dropped before. Completions come in any order; only a sync orders anything.
 
+pub mod sim;
 pub mod uring;
 
 use crate::buffer::{ReadBuffer, Slice};

@@ -1,0 +1,296 @@
+//! A simulated disk: a file system in memory that is as strict and as unreliable as the contract of [`Disk`] allows.
+//!
+//! It is seeded and runs on one thread, so the same seed and the same calls give the same run.
+//!
+//! - An operation is submitted when its future is polled first and has its turn in a [`SimDisk::step`], which picks one
+//!   of those outstanding at random. One whose future was dropped has its turn too.
+//! - Calls that a real disk would refuse or, worse, take, end in a panic: direct I/O with a position, length or address
+//!   that is no multiple of 4 KiB, heap memory in direct files, two writes to the same bytes in flight at once, a file
+//!   cut while it is being written, memory changed while it is being written.
+//! - Nothing lasts that was not synced: [`SimDisk::crash`] loses, keeps or tears each unsynced write, and loses or keeps
+//!   each unsynced size, truncation, directory entry, rename and removal, independently. A file's sync does not make its
+//!   name durable.
+//! - [`SimDisk::kill`] keeps everything that has completed; what is outstanding may have happened, or not, or in part.
+//!
+//! ```
+//! use std::path::Path;
+//! use vnotch_engine::disk::sim::SimDisk;
+//! use vnotch_engine::disk::{Disk, replace_file};
+//!
+//! let disk = SimDisk::new(7);
+//! disk.run_until(replace_file(&disk, Path::new("/meta"), b"kept".to_vec())).unwrap();
+//! let disk = disk.crash(8);
+//! assert_eq!(disk.run_until(disk.read_file(Path::new("/meta"))).unwrap(), b"kept");
+//! ```
+//!
+//! Latencies and errors of reads, syncs and metadata are not simulated yet; of writes, one at a time
+//! ([`SimDisk::fail_write`]).
+
+mod history;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
+use crate::buffer::{BLOCK_BYTES, ReadBuffer};
+use crate::error::{DiskError, DiskOp};
+use crate::num::usize_of;
+use crate::types::IoMode;
+use history::FileChange;
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use world::{Action, Outcome, World};
+
+/// See the module. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimDisk {
+    world: Rc<RefCell<World>>,
+}
+
+/// An open file of a [`SimDisk`].
+#[derive(Clone)]
+pub struct SimFile {
+    disk: SimDisk,
+    node: usize,
+    path: PathBuf,
+    io: IoMode,
+    is_writable: bool,
+}
+
+impl SimDisk {
+    /// An empty disk; `seed` decides everything that is random about it.
+    pub fn new(seed: u64) -> Self {
+        Self::of(World::new(seed))
+    }
+
+    fn of(world: World) -> Self {
+        Self { world: Rc::new(RefCell::new(world)) }
+    }
+
+    /// Completes one outstanding operation, picked at random. Returns false if there is none.
+    pub fn step(&self) -> bool {
+        if self.outstanding() == 0 {
+            return false;
+        }
+        let waker = self.world.borrow_mut().complete_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Operations that have not completed.
+    pub fn outstanding(&self) -> usize {
+        self.world.borrow().outstanding()
+    }
+
+    /// Runs `future`, stepping whenever it waits.
+    ///
+    /// # Panics
+    /// If it waits and nothing is outstanding: it would wait for ever.
+    pub fn run_until<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let context = &mut Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return output;
+            }
+            assert!(self.step(), "a future waits while nothing is outstanding on the disk");
+        }
+    }
+
+    /// The disk as it is found after kill -9: all that has completed is there, each outstanding operation may have
+    /// happened, a write also in part. This disk is left alone, and so are its handles, which do not reach the new one.
+    #[must_use]
+    pub fn kill(&self, seed: u64) -> Self {
+        Self::of(self.world.borrow().after_kill(seed))
+    }
+
+    /// The disk as it is found after a power loss: what was synced is there, each other change is kept, lost or, for a
+    /// write, torn into sectors of 512 B or pages of 4 KiB. This disk is left alone, as by [`SimDisk::kill`].
+    #[must_use]
+    pub fn crash(&self, seed: u64) -> Self {
+        Self::of(self.world.borrow().after_power_loss(seed))
+    }
+
+    /// Lets the write that completes after `writes_before` others fail with `kind`; an unknown part of it is written.
+    pub fn fail_write(&self, writes_before: u64, kind: io::ErrorKind) {
+        self.world.borrow_mut().fail_write(writes_before, kind);
+    }
+
+    /// Flips the lowest bit of the byte at `position` of a file, durably: damage.
+    ///
+    /// # Errors
+    /// There is no such file, or no such byte.
+    pub fn damage(&self, path: &Path, position: u64) -> io::Result<()> {
+        let mut world = self.world.borrow_mut();
+        let node = world.lookup(path)?;
+        let file = world.file(node)?;
+        let byte = *file.live().read(position, 1).first().ok_or(io::ErrorKind::UnexpectedEof)?;
+        file.change_durably(FileChange::Write(position, Rc::from([byte ^ 1])));
+        Ok(())
+    }
+
+    async fn run(
+        &self,
+        op: DiskOp,
+        path: &Path,
+        position: u64,
+        action: Action,
+    ) -> Result<Outcome, DiskError> {
+        self.run_with(op, path, position, (action, None)).await
+    }
+
+    async fn run_with(
+        &self,
+        op: DiskOp,
+        path: &Path,
+        position: u64,
+        (action, buffer): (Action, Option<ReadBuffer>),
+    ) -> Result<Outcome, DiskError> {
+        let key = self.world.borrow_mut().submit(action, buffer);
+        let turn = Turn { world: Rc::clone(&self.world), key, is_taken: false };
+        turn.await.map_err(|error| DiskError::new(op, path, position, error))
+    }
+}
+
+/// Waits for an operation's turn.
+struct Turn {
+    world: Rc<RefCell<World>>,
+    key: usize,
+    is_taken: bool,
+}
+
+impl Future for Turn {
+    type Output = io::Result<Outcome>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let taken = self.world.borrow_mut().take(self.key, context.waker());
+        match taken {
+            Some(result) => {
+                self.is_taken = true;
+                Poll::Ready(result)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            self.world.borrow_mut().abandon(self.key);
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    type File = SimFile;
+
+    async fn open(&self, path: &Path, mode: OpenMode, io: IoMode) -> Result<SimFile, DiskError> {
+        let op = match mode {
+            OpenMode::Read | OpenMode::ReadWrite => DiskOp::Open,
+            OpenMode::CreateNew | OpenMode::Replace => DiskOp::Create,
+        };
+        let node = self.run(op, path, 0, Action::Open(path.into(), mode)).await?.node;
+        let is_writable = mode != OpenMode::Read;
+        Ok(SimFile { disk: self.clone(), node, path: path.into(), io, is_writable })
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.run(DiskOp::Rename, from, 0, Action::Rename(from.into(), to.into())).await.map(drop)
+    }
+
+    async fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        self.run(DiskOp::Remove, path, 0, Action::RemoveFile(path.into())).await.map(drop)
+    }
+
+    async fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.run(DiskOp::Remove, path, 0, Action::RemoveDir(path.into())).await.map(drop)
+    }
+
+    async fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.run(DiskOp::CreateDir, path, 0, Action::CreateDir(path.into())).await.map(drop)
+    }
+
+    async fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.run(DiskOp::SyncDir, path, 0, Action::SyncDir(path.into())).await.map(drop)
+    }
+
+    async fn list(&self, path: &Path) -> Result<Vec<DirEntry>, DiskError> {
+        self.run(DiskOp::List, path, 0, Action::List(path.into())).await.map(|outcome| outcome.entries)
+    }
+
+    async fn read_file(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
+        self.run(DiskOp::Read, path, 0, Action::ReadFile(path.into())).await.map(|outcome| outcome.bytes)
+    }
+}
+
+impl SimFile {
+    async fn run(&self, op: DiskOp, position: u64, action: Action) -> Result<Outcome, DiskError> {
+        self.disk.run(op, &self.path, position, action).await
+    }
+
+    fn assert_aligned(&self, position: u64, len_bytes: usize, address: usize) {
+        if self.io == IoMode::Direct {
+            let all = [usize_of(position), len_bytes, address];
+            assert!(
+                all.iter().all(|value| value.is_multiple_of(BLOCK_BYTES)),
+                "direct I/O of {len_bytes} bytes at {position}, memory at {address:#x}, is not aligned to 4 KiB"
+            );
+        }
+    }
+}
+
+impl DiskFile for SimFile {
+    async fn write(&self, data: WriteData, position: u64, sync: WriteSync) -> Result<(), DiskError> {
+        assert!(self.is_writable, "{} is open for reading only", self.path.display());
+        assert!(
+            self.io == IoMode::Buffered || matches!(data, WriteData::Slice(_)),
+            "direct files are written from the arena only"
+        );
+        self.assert_aligned(position, data.len(), data.as_ptr().addr());
+        let action = Action::Write { node: self.node, data, position, sync };
+        self.run(DiskOp::Write, position, action).await.map(drop)
+    }
+
+    async fn read(
+        &self,
+        mut buffer: ReadBuffer,
+        position: u64,
+        len_bytes: usize,
+    ) -> Result<(ReadBuffer, usize), DiskError> {
+        assert!(len_bytes <= buffer.capacity(), "a read fits its buffer");
+        self.assert_aligned(position, len_bytes, buffer.as_mut_ptr().addr());
+        let action = Action::Read { node: self.node, position, len_bytes };
+        let outcome = self.disk.run_with(DiskOp::Read, &self.path, position, (action, Some(buffer))).await?;
+        Ok((outcome.buffer.expect("a read hands its buffer back"), usize_of(outcome.len)))
+    }
+
+    async fn sync(&self) -> Result<(), DiskError> {
+        // Only what has completed by now is covered.
+        let mark = self.disk.world.borrow_mut().file(self.node).map(|file| file.mark());
+        let mark = mark.map_err(|error| DiskError::new(DiskOp::Sync, &self.path, 0, error))?;
+        self.run(DiskOp::Sync, 0, Action::Sync { node: self.node, mark }).await.map(drop)
+    }
+
+    async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
+        let action = Action::Change { node: self.node, change: FileChange::Extend(len_bytes) };
+        self.run(DiskOp::Allocate, len_bytes, action).await.map(drop)
+    }
+
+    async fn truncate(&self, len_bytes: u64) -> Result<(), DiskError> {
+        let action = Action::Change { node: self.node, change: FileChange::Resize(len_bytes) };
+        self.run(DiskOp::Truncate, len_bytes, action).await.map(drop)
+    }
+
+    async fn size(&self) -> Result<u64, DiskError> {
+        self.run(DiskOp::Open, 0, Action::Size(self.node)).await.map(|outcome| outcome.len)
+    }
+}
