@@ -67,7 +67,8 @@ struct Plan {
 #[derive(Debug, serde::Serialize)]
 struct Disk {
     directory: PathBuf,
-    free_bytes: u64,
+    /// `None` where the file system does not count.
+    free_bytes: Option<u64>,
 }
 
 impl Plan {
@@ -101,7 +102,7 @@ impl Plan {
             format!(
                 "at most {} of the {} that are free in {}",
                 quantity::bytes(estimate.disk_peak_bytes),
-                quantity::bytes(disk.free_bytes),
+                disk.free(),
                 disk.directory.display()
             ),
         );
@@ -146,11 +147,16 @@ impl Disk {
         let existing = directory.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
         let stat = rustix::fs::statvfs(existing)
             .with_context(|| format!("cannot tell how much is free in {}", existing.display()))?;
-        Ok(Self { free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize), directory })
+        let free_bytes = (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize));
+        Ok(Self { free_bytes, directory })
+    }
+
+    fn free(&self) -> String {
+        self.free_bytes.map_or_else(|| "unknown amount".to_owned(), quantity::bytes)
     }
 
     fn require(&self, name: &str, estimate: &Estimate) -> anyhow::Result<()> {
-        if estimate.disk_peak_bytes <= self.free_bytes {
+        if self.free_bytes.is_none_or(|free_bytes| estimate.disk_peak_bytes <= free_bytes) {
             return Ok(());
         }
         Err(UsageError::error(format!(
@@ -158,7 +164,7 @@ impl Disk {
              `--set load.in_flight_bytes=…` takes less, another `--data-dir` may have more",
             quantity::bytes(estimate.disk_peak_bytes),
             self.directory.display(),
-            quantity::bytes(self.free_bytes),
+            self.free(),
             estimate.bytes_per_s_because,
         )))
     }

@@ -75,12 +75,12 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     }
     let tags = tags(&args.tag)?;
     let workloads = args.workload.load()?;
+    for warning in preflight(&workloads, args.workload.data_dir())? {
+        note(globals, &warning);
+    }
     // All of them are looked at before the first is run.
     for workload in &workloads {
         check::require_disk(workload, args.workload.data_dir())?;
-    }
-    for warning in preflight(&workloads, args.workload.data_dir())? {
-        note(globals, &warning);
     }
     let options = Options {
         data_dir: args.workload.data_dir().map(Path::to_owned),

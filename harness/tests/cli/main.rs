@@ -7,3 +7,4 @@ mod support;
 mod ceiling;
 mod check;
 mod doctor;
+mod run;

@@ -1,0 +1,251 @@
+//! `vnotch run`: the main job from outside, and everything that can be wrong with the machine it runs on.
+
+use crate::support::{
+    Ended, alone, disk, end, end_without_io_uring, is_empty, vnotch, vnotch_held_to_memlock, vnotch_on,
+    vnotch_with_memlock,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Little data, no ceiling, one second.
+const SMALL: &str = "\
+load: {mode: closed, in_flight: 2}
+batch: {max_records: 4}
+engine: {arena_bytes: 16MiB, fetch_pinned_bytes: 4MiB}
+log: {segment_bytes: 1MiB, max_message_bytes: 64KiB}
+phases: {warmup: 100ms, measure: 1s, drain: 5s}
+trials: 1
+ceiling: off
+warm_memory: off
+";
+
+/// A directory with a workload in it; data and results go below.
+struct Bench {
+    dir: tempfile::TempDir,
+    file: PathBuf,
+}
+
+impl Bench {
+    fn new(workload: &str) -> Self {
+        let dir = disk();
+        let file = dir.path().join("small.yaml");
+        fs::write(&file, workload).unwrap();
+        Self { dir, file }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Arguments of a run with its data in `data` and its results in `results`.
+    fn run<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.arg("run").arg(&self.file).arg("--data-dir").arg(self.path("data"));
+        command.arg("-o").arg(self.path("results"))
+    }
+
+    fn results(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("results")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+fn result_of(directory: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(directory.join("result.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_measures_writes_its_result_and_leaves_no_data() {
+    let bench = Bench::new(SMALL);
+    let ended = end(bench.run(&mut vnotch()).args(["--tag", "disk=test"]));
+    assert!(ended.stderr.contains("measuring"), "plain lines on a pipe: {}", ended.stderr);
+    let screen = ended.success();
+    assert!(screen.lines().count() <= 24, "{screen}");
+    for expected in ["WRITTEN", "io direct", "produced", "consumed", "service", "none missing", "report "] {
+        assert!(screen.contains(expected), "{expected} in:\n{screen}");
+    }
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    for file in ["result.json", "series.csv", "events.jsonl", "latency.hlog"] {
+        assert!(directory.join(file).metadata().unwrap().len() > 0, "{file}");
+    }
+    let result = result_of(directory);
+    assert_eq!(result["verdict"]["status"], "valid");
+    assert_eq!(result["provenance"]["tags"]["disk"], "test");
+    let trial = &result["points"][0]["trials"][0];
+    assert!(trial["produce"]["records"].as_u64().unwrap() > 0);
+    assert_eq!(trial["integrity"]["gaps"], 0);
+    assert!(!bench.path("data").exists(), "what the run made is removed");
+}
+
+#[test]
+fn json_is_one_document_and_quiet_says_nothing_else() {
+    let bench = Bench::new(SMALL);
+    let ended = end(bench.run(&mut vnotch()).args(["--format", "json", "--quiet"]));
+    assert_eq!(ended.stderr, "");
+    let document: serde_json::Value = serde_json::from_str(&ended.success()).unwrap();
+    assert_eq!(document["kind"], "run");
+    let directory = PathBuf::from(document["results"][0]["directory"].as_str().unwrap());
+    assert_eq!(result_of(&directory), document["results"][0]["result"]);
+}
+
+#[test]
+fn a_missed_objective_is_exit_3_and_the_result_is_kept() {
+    let bench = Bench::new(&format!("{SMALL}slo: {{service_p50: 1ns}}\n"));
+    let ended = end(&mut *bench.run(&mut vnotch()));
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stdout.contains("SLO missed"), "{}", ended.stdout);
+    assert_eq!(bench.results().len(), 1);
+}
+
+#[test]
+fn an_ack_log_has_a_line_for_each_batch_and_data_can_be_kept() {
+    let bench = Bench::new(SMALL);
+    let acks = bench.path("acks");
+    end(bench.run(&mut vnotch()).arg("--keep-data").arg("--ack-log").arg(&acks)).success();
+    let mut next = 0;
+    for line in fs::read_to_string(&acks).unwrap().lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [_topic, "0", first, last] = fields[..] else { panic!("{line}") };
+        assert_eq!(first.parse::<u64>().unwrap(), next);
+        next = last.parse::<u64>().unwrap() + 1;
+    }
+    assert!(next > 0);
+    assert!(bench.path("data/meta.properties").exists());
+    // And a second run does not touch what the first has kept.
+    let refused = end(&mut *bench.run(&mut vnotch())).refusal(2);
+    assert!(refused.contains("holds a log already"), "{refused}");
+}
+
+#[test]
+fn ctrl_c_keeps_what_was_measured() {
+    let bench = Bench::new(&SMALL.replace("measure: 1s", "measure: 60s"));
+    let _alone = alone();
+    let child = bench.run(&mut vnotch()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while !bench.path("data/catalog.json").exists() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(800));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    assert!(ended.stdout.contains("interrupted"), "{}", ended.stdout);
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    assert_eq!(result_of(directory)["verdict"]["status"], "interrupted");
+    assert!(!bench.path("data").exists());
+}
+
+#[test]
+fn a_missing_workload_or_a_wrong_flag_is_exit_2_before_anything_is_made() {
+    let bench = Bench::new(SMALL);
+    for arguments in [
+        vec!["run", "missing.yaml"],
+        vec!["run", "quickstart", "--tag", "x"],
+        vec!["run", "quickstart", "--set", "x"],
+    ] {
+        let refused = end(vnotch().args(&arguments).current_dir(bench.dir.path())).refusal(2);
+        assert!(refused.contains(arguments[arguments.len() - 1]), "{refused}");
+    }
+    assert_eq!(fs::read_dir(bench.dir.path()).unwrap().count(), 1, "nothing but the workload");
+}
+
+#[test]
+fn a_data_directory_that_is_not_ours_is_refused_and_left_alone() {
+    let bench = Bench::new(SMALL);
+    let data = bench.path("data");
+    fs::write(&data, "a file").unwrap();
+    let refused = end(&mut *bench.run(&mut vnotch())).refusal(2);
+    assert!(refused.contains("is a file") && refused.contains("name a directory"), "{refused}");
+    assert_eq!(fs::read_to_string(&data).unwrap(), "a file");
+    fs::remove_file(&data).unwrap();
+
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("thesis.tex"), "mine").unwrap();
+    let refused = end(&mut *bench.run(&mut vnotch())).refusal(2);
+    assert!(refused.contains("thesis.tex") && refused.contains("not ours"), "{refused}");
+    assert_eq!(fs::read_to_string(data.join("thesis.tex")).unwrap(), "mine");
+    fs::remove_file(data.join("thesis.tex")).unwrap();
+
+    let newer = "version=99\nid=00000000000000000000000000000000\nshards=1\n";
+    fs::write(data.join("meta.properties"), newer).unwrap();
+    let refused = end(&mut *bench.run(&mut vnotch())).refusal(2);
+    assert!(refused.contains("holds a log already"), "{refused}");
+    assert_eq!(fs::read_to_string(data.join("meta.properties")).unwrap(), newer);
+    assert!(bench.results().is_empty());
+}
+
+#[test]
+fn a_file_system_without_direct_io_is_refused_with_the_way_round_it() {
+    let bench = Bench::new(SMALL);
+    let mount = bench.path("ramfs");
+    fs::create_dir(&mount).unwrap();
+    let Some(mut command) = vnotch_on(&mount, "ramfs", "size=64m") else { return };
+    command.arg("run").arg(&bench.file).arg("--data-dir").arg(mount.join("data"));
+    let refused = end(command.arg("-o").arg(bench.path("results"))).refusal(1);
+    assert!(refused.contains("O_DIRECT") && refused.contains("buffered"), "{refused}");
+    assert!(bench.results().is_empty());
+}
+
+#[test]
+fn without_io_uring_nothing_is_begun() {
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let bench = Bench::new(SMALL);
+        let mut command = vnotch();
+        bench.run(&mut command);
+        let refused = end_without_io_uring(command, errno).refusal(1);
+        assert!(refused.contains("io_uring"), "{refused}");
+        assert!(!bench.path("data").exists() && bench.results().is_empty());
+    }
+}
+
+#[test]
+fn too_little_memlock_is_exit_1_and_enough_for_a_ring_runs_unregistered() {
+    let bench = Bench::new(SMALL);
+    let refused = end(&mut *bench.run(&mut vnotch_with_memlock(256))).refusal(1);
+    assert!(refused.contains("memlock") && refused.contains("ulimit -l"), "{refused}");
+    assert!(!bench.path("data").exists() && bench.results().is_empty());
+
+    let Some(mut command) = vnotch_held_to_memlock(4096) else { return };
+    let ended = end(&mut *bench.run(&mut command));
+    assert!(ended.stderr.contains("memlock"), "it says so: {}", ended.stderr);
+    ended.success();
+    let facts = &result_of(&bench.results()[0])["provenance"]["target"]["facts"];
+    assert_eq!(facts["arena_registered"], "false");
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_the_run_and_keeps_its_result_and_earlier_ones() {
+    let bench = Bench::new(
+        &SMALL
+            .replace("measure: 1s", "measure: 4s")
+            .replace("{mode: closed, in_flight: 2}", "{mode: open, rate: 3k/s}"),
+    );
+    end(bench.run(&mut vnotch()).args(["-d", "1s"])).success();
+    let earlier = bench.results();
+    let mount = bench.path("full");
+    fs::create_dir(&mount).unwrap();
+    if vnotch_on(&mount, "tmpfs", "size=32m").is_none() {
+        return;
+    }
+    // Somebody else takes the rest of the disk while the run is under way.
+    let script = r#"mount -t tmpfs -o size=32m none "$1" && mount=$1 && shift &&
+        { (while [ ! -e "$mount/data/catalog.json" ]; do sleep 0.05; done; sleep 1
+           head -c 64M /dev/zero >"$mount/others" 2>/dev/null) & } && exec "$@""#;
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script, "sh"]).arg(&mount).arg(vnotch().get_program());
+    command.arg("run").arg(&bench.file).arg("--data-dir").arg(mount.join("data"));
+    let ended = end(command.arg("-o").arg(bench.path("results")).args(["--set", "engine.io=buffered"]));
+    assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("ERRORS"), "{}", ended.stdout);
+    let now = bench.results();
+    assert_eq!(now.len(), earlier.len() + 1);
+    assert_eq!(result_of(&earlier[0])["verdict"]["status"], "valid");
+    let failed = now.iter().find(|directory| !earlier.contains(directory)).unwrap();
+    let verdict = &result_of(failed)["verdict"];
+    assert_eq!(verdict["status"], "errors");
+    let reasons = verdict["reasons"].to_string();
+    assert!(reasons.contains("space"), "{reasons}");
+    assert!(is_empty(&mount));
+}

@@ -1,0 +1,157 @@
+//! The kill -9 drill: whatever a killed run's ack log says was acked is in the log afterwards, in order, once; our own
+//! reader says so, and the `kafka-protocol` crate says so of the files.
+//!
+//! `VNOTCH_DRILLS` kills that often at each level of durability (default 3). Segments are small, so that the log rolls many
+//! times a second and some kills fall into a roll.
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use kafka_protocol::records::RecordBatchDecoder;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use support::{alone, disk, vnotch};
+use vnotch::drive::stamp::Stamp;
+use vnotch_engine::client::ConsumerConfig;
+use vnotch_engine::config::EngineConfig;
+use vnotch_engine::engine::Engine;
+
+const WORKLOAD: &str = "\
+partitions_per_topic: 2
+producers_per_topic: 1
+key_distribution: round_robin
+message_size: 1KiB
+batch: {max_bytes: 16KiB}
+load: {mode: max, in_flight_bytes: 256KiB}
+engine: {arena_bytes: 32MiB, fetch_pinned_bytes: 8MiB}
+log: {segment_bytes: 1MiB, max_message_bytes: 64KiB}
+phases: {warmup: 0s, measure: 3s, drain: 5s}
+trials: 1
+ceiling: off
+warm_memory: off
+";
+
+/// Acked offsets, exclusive, by topic and partition; the log's lines must follow each other.
+type Acked = BTreeMap<(String, u32), u64>;
+
+#[test]
+fn what_was_acked_outlives_kill_9() {
+    let drills = std::env::var("VNOTCH_DRILLS").map_or(3, |count| count.parse().unwrap());
+    let (mut acked_records, mut rolls) = (0, 0);
+    for durability in ["written", "synced"] {
+        for drill in 0..drills {
+            let dir = disk();
+            let acked = killed_run(dir.path(), durability, drill);
+            let data = dir.path().join("data");
+            let unfinished = data_files(&data, ".preparing");
+            acked_records += acked.values().sum::<u64>();
+            said_by_our_reader(&data, &acked);
+            rolls += said_by_kafka(&data, &acked);
+            println!("{durability} {drill}: {acked:?}, {unfinished} segments were being prepared");
+        }
+    }
+    println!("{acked_records} acked records, all there; {rolls} segments");
+    assert!(acked_records > 0 && rolls > 2 * drills, "the drill kills runs that do something");
+}
+
+/// Kills a run some time after its first acks, and reads its ack log.
+fn killed_run(dir: &Path, durability: &str, drill: u64) -> Acked {
+    let _alone = alone();
+    let (file, acks) = (dir.join("drill.yaml"), dir.join("acks"));
+    fs::write(&file, WORKLOAD).unwrap();
+    let mut command = vnotch();
+    command.arg("run").arg(&file).arg("--data-dir").arg(dir.join("data")).arg("--ack-log").arg(&acks);
+    command.args(["--set", &format!("durability={durability}"), "-q", "-o"]).arg(dir.join("results"));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
+    let begun = Instant::now();
+    while fs::metadata(&acks).map_or(0, |metadata| metadata.len()) == 0 {
+        assert!(
+            child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(30),
+            "it acks something"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Spread over a few rolls, never in step with anything.
+    std::thread::sleep(Duration::from_micros(20_000 + drill * 37_137 % 400_000));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut acked = Acked::new();
+    let text = fs::read_to_string(&acks).unwrap();
+    // A line that the kill cut short was acked, but nobody can say what it says.
+    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [topic, partition, first, last] = fields[..] else { panic!("{line}") };
+        let end = acked.entry((topic.to_owned(), partition.parse().unwrap())).or_default();
+        assert_eq!(first.parse::<u64>().unwrap(), *end, "acks come in the order of offsets");
+        *end = last.parse::<u64>().unwrap() + 1;
+    }
+    acked
+}
+
+/// Reopens the directory and consumes everything. One producer and no retries: a record's sequence is its offset.
+fn said_by_our_reader(data: &Path, acked: &Acked) {
+    let engine = Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(data) }).unwrap();
+    for ((topic, partition), acked_end) in acked {
+        let described = engine.describe_topic(topic).unwrap().partitions[*partition as usize];
+        let end = described.high_watermark as u64;
+        assert!(end >= *acked_end, "{topic}-{partition}: {acked_end} were acked, {end} are there");
+        let assignment = [(topic.as_str(), *partition, 0)];
+        let mut consumer = engine.consumer(assignment, ConsumerConfig::default()).unwrap();
+        let mut next = 0;
+        while next < end {
+            let fetched = consumer.wait_fetch().unwrap();
+            for record in fetched.records() {
+                let record = record.unwrap();
+                assert_eq!(record.offset as u64, next);
+                assert_eq!(Stamp::decode(record.value.unwrap(), 0).unwrap().sequence, next);
+                next += 1;
+            }
+        }
+    }
+    engine.close().unwrap();
+}
+
+/// Reads the segment files with somebody else's decoder; the answer is how many there are.
+fn said_by_kafka(data: &Path, acked: &Acked) -> u64 {
+    let mut segments = 0;
+    for ((topic, partition), acked_end) in acked {
+        let dir = data.join(format!("{topic}-{partition}"));
+        let mut logs: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.sort();
+        let mut next = 0;
+        for log in &logs {
+            segments += 1;
+            let named: u64 = log.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+            assert_eq!(named, next, "a segment begins where the one before ends");
+            let bytes = fs::read(log).unwrap();
+            let mut at = 0;
+            // The last segment may have space that was set aside for what never came.
+            while at + 12 <= bytes.len() && bytes[at + 8..at + 12] != [0; 4] {
+                let length = i32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap());
+                let end = at + 12 + length as usize;
+                let mut batch = bytes::Bytes::copy_from_slice(&bytes[at..end]);
+                let set = RecordBatchDecoder::decode(&mut batch).unwrap();
+                for record in set.records {
+                    assert_eq!(record.offset as u64, next);
+                    let value = record.value.unwrap();
+                    assert_eq!(Stamp::decode(&value, 0).unwrap().sequence, next);
+                    next += 1;
+                }
+                at = end;
+            }
+        }
+        assert!(next >= *acked_end, "{topic}-{partition}: {acked_end} were acked, {next} are in the files");
+    }
+    segments
+}
+
+fn data_files(data: &Path, suffix: &str) -> usize {
+    let dirs = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let files = dirs.flat_map(|dir| fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()));
+    files.filter(|name| name.to_string_lossy().ends_with(suffix)).count()
+}
