@@ -124,7 +124,7 @@ fn run_one(workload: &Workload, options: &Options, output: &Path) -> anyhow::Res
     std::fs::create_dir_all(output)
         .with_context(|| format!("cannot make the directory for results, {}", output.display()))?;
     let Some(recording) = measure(workload, options)? else { return Ok(None) };
-    let directory = store::write(output, &recording, &[])?;
+    let directory = store::write(output, &recording, &crate::report::draw(&recording)?)?;
     Ok(Some(Done { directory, result: recording.result }))
 }
 

@@ -1,0 +1,213 @@
+//! The charts: plotters draws the SVG, and the PNG is that same SVG as pixels, at twice the size.
+//!
+//! Throughput begins at zero, nothing is smoothed, and the colours (Okabe and Ito's) survive colour blindness and print.
+
+mod latency;
+mod over_time;
+mod throughput;
+
+use super::facts;
+use crate::result::{Point, Recording, Trial, TrialRecord};
+use crate::stats;
+use anyhow::{Context as _, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
+use resvg::{tiny_skia, usvg};
+use std::ops::Range;
+use std::sync::{Arc, Once};
+
+const WIDTH: u32 = 960;
+const TITLE_HEIGHT: u32 = 58;
+/// As CSS has it: what browsers without the first one show is close enough to fit.
+const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
+const PNG_SCALE: f32 = 2.0;
+
+const INK: RGBColor = RGBColor(34, 34, 34);
+const PALE: RGBColor = RGBColor(110, 110, 110);
+const GRID: RGBColor = RGBColor(228, 228, 228);
+const BLUE: RGBColor = RGBColor(0, 114, 178);
+const ORANGE: RGBColor = RGBColor(230, 159, 0);
+const GREEN: RGBColor = RGBColor(0, 158, 115);
+const VERMILION: RGBColor = RGBColor(213, 94, 0);
+const PURPLE: RGBColor = RGBColor(204, 121, 167);
+const SKY: RGBColor = RGBColor(86, 180, 233);
+/// For passes and kinds of events, in turn.
+const COLOURS: [RGBColor; 6] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY];
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A picture, with what it shows in a few words.
+pub(super) struct Chart {
+    /// Its file's name without the extension.
+    pub(super) name: &'static str,
+    /// For those who do not see it.
+    pub(super) alt: &'static str,
+    /// The SVG document.
+    pub(super) svg: String,
+}
+
+/// Every chart that a recording has something for.
+pub(super) fn all(recording: &Recording) -> anyhow::Result<Vec<Chart>> {
+    static FONTS: Once = Once::new();
+    FONTS.call_once(|| {
+        // Refuses only what is no font, and the tests draw with this one.
+        let _ = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
+    });
+    let charts = [
+        ("throughput", "Throughput over time", throughput::draw(recording)?),
+        ("latency", "Latency by percentile", latency::draw(recording)?),
+        ("latency-over-time", "Latency over time", over_time::draw(recording)?),
+    ];
+    Ok(charts.into_iter().map(|(name, alt, svg)| Chart { name, alt, svg }).collect())
+}
+
+/// The picture as a PNG.
+pub(super) fn png(svg: &str) -> anyhow::Result<Vec<u8>> {
+    let mut fonts = usvg::fontdb::Database::new();
+    fonts.load_font_data(dejavu::sans::regular().to_vec());
+    let options = usvg::Options {
+        fontdb: Arc::new(fonts),
+        font_family: "DejaVu Sans".to_owned(),
+        ..usvg::Options::default()
+    };
+    let tree = usvg::Tree::from_str(svg, &options).context("a chart is no SVG")?;
+    let size = tree.size().to_int_size().scale_by(PNG_SCALE).context("a chart has no size")?;
+    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height()).context("a chart has no size")?;
+    resvg::render(&tree, tiny_skia::Transform::from_scale(PNG_SCALE, PNG_SCALE), &mut pixels.as_mut());
+    pixels.encode_png().context("cannot encode a chart as PNG")
+}
+
+/// A document of one panel a point under one title; `panel` draws the n-th.
+fn document(
+    recording: &Recording,
+    title: &str,
+    panel_height: u32,
+    panel: impl Fn(&Area<'_>, &Shown<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
+    let shown = Shown::of_all(recording);
+    let panels = u32::try_from(shown.len().max(1))?;
+    drawn(recording, title, panel_height * panels, |area| {
+        let areas = area.split_evenly((shown.len().max(1), 1));
+        if shown.is_empty() {
+            note(&areas[0], "nothing was measured");
+        }
+        areas.iter().zip(&shown).try_for_each(|(area, shown)| panel(area, shown))
+    })
+}
+
+/// A document with its title; `body` draws what is below it.
+fn drawn(
+    recording: &Recording,
+    title: &str,
+    height: u32,
+    body: impl FnOnce(&Area<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (WIDTH, TITLE_HEIGHT + height)).into_drawing_area();
+        root.fill(&WHITE).map_err(failed)?;
+        let result = &recording.result;
+        let (head, rest) = root.split_vertically(TITLE_HEIGHT);
+        text(&head, &format!("{}: {title}", result.name), (16, 10), (20, INK));
+        let under = format!("{} · {}", facts::settings(result), result.verdict);
+        text(&head, &under, (16, 36), (12, PALE));
+        body(&rest)?;
+        root.present().map_err(failed)?;
+    }
+    Ok(svg)
+}
+
+/// The trial of a point that is drawn: the one whose throughput is nearest to the median.
+struct Shown<'a> {
+    point: &'a Point,
+    trial: &'a Trial,
+    record: &'a TrialRecord,
+    number: usize,
+}
+
+impl<'a> Shown<'a> {
+    fn of_all(recording: &'a Recording) -> Vec<Self> {
+        let points = recording.result.points.iter().enumerate();
+        points.filter_map(|(index, point)| Self::of(recording, index, point)).collect()
+    }
+
+    fn of(recording: &'a Recording, index: usize, point: &'a Point) -> Option<Self> {
+        let rates: Vec<f64> = point.trials.iter().map(|trial| trial.produce.bytes_per_s).collect();
+        let number = stats::nearest_to_median(&rates)?;
+        let record = recording.trial(index, number)?;
+        Some(Self { point, trial: &point.trials[number], record, number })
+    }
+
+    /// `max, trial 2 of 3`.
+    fn title(&self) -> String {
+        let load = facts::load(self.point);
+        match self.point.trials.len() {
+            1 => load,
+            count => format!("{load}, trial {} of {count} (nearest to the median)", self.number + 1),
+        }
+    }
+
+    /// From the warm-up to the drain, s; never empty.
+    fn span(&self) -> Range<f64> {
+        let rows = &self.record.series;
+        let from = rows.first().map_or(0.0, |row| row.t_s).min(0.0);
+        let to = rows.last().map_or(0.0, |row| row.t_s + row.interval_s);
+        from..to.max(self.trial.window_s).max(from + 0.1)
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("cannot draw a chart: {error}")
+}
+
+/// Text with its upper left corner at `at`. One that cannot be set is left out rather than the chart.
+fn text(area: &Area<'_>, text: &str, at: (i32, i32), (size, colour): (i32, RGBColor)) {
+    let style = TextStyle::from((FONT, size).into_font()).color(&colour);
+    let _ = area.draw_text(text, &style, at);
+}
+
+fn note(area: &Area<'_>, what: &str) {
+    text(area, what, (80, 40), (14, PALE));
+}
+
+fn font(size: i32) -> TextStyle<'static> {
+    TextStyle::from((FONT, size).into_font()).color(&INK)
+}
+
+/// A line of swatches with names, from the right end of the area's head to the left.
+fn legend(area: &Area<'_>, entries: &[(&str, RGBColor)]) {
+    let mut right = i32::try_from(area.dim_in_pixel().0).unwrap_or(0) - 24;
+    for (name, colour) in entries.iter().rev() {
+        let width = font(12).font.box_size(name).map_or(60, |(width, _)| i32::try_from(width).unwrap_or(60));
+        right -= width;
+        text(area, name, (right, 8), (12, INK));
+        let swatch = Rectangle::new([(right - 20, 12), (right - 6, 17)], colour.filled());
+        let _ = area.draw(&swatch);
+        right -= 38;
+    }
+}
+
+/// Parts of the time axis that are not the measured window, shaded.
+fn shade_outside_window<'a, DB, Y>(
+    chart: &mut ChartContext<'a, DB, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>,
+    (span, window_s): (&Range<f64>, f64),
+    (low, high): (f64, f64),
+) -> anyhow::Result<()>
+where
+    DB: DrawingBackend + 'a,
+    Y: Ranged<ValueType = f64>,
+{
+    for (from, to) in [(span.start, 0.0), (window_s, span.end)] {
+        if to > from {
+            let shade = Rectangle::new([(from, low), (to, high)], BLACK.mix(0.06).filled());
+            chart.draw_series(std::iter::once(shade)).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// A count for an axis: `12.3 k`.
+fn count_text(count: f64) -> String {
+    crate::quantity::per_s(count).trim_end_matches("/s").trim().to_owned()
+}

@@ -1,0 +1,163 @@
+//! Chart 2: what was offered, acked and consumed over time, inside the ceiling's band, with the backlog below.
+
+use super::{
+    Area, BLUE, GRID, INK, ORANGE, PALE, PURPLE, Shown, VERMILION, count_text, document, failed, font,
+    legend, shade_outside_window, text,
+};
+use crate::num;
+use crate::result::{Recording, SeriesRow};
+use plotters::prelude::*;
+use std::ops::Range;
+
+const PANEL_HEIGHT: u32 = 330;
+const BACKLOG_HEIGHT: u32 = 86;
+/// A ceiling this many times above everything else is named instead of drawn: it would flatten what matters.
+const CEILING_SHARE_MIN: f64 = 0.15;
+
+pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
+    document(recording, "throughput over time", PANEL_HEIGHT, panel)
+}
+
+fn panel(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
+    let has_backlog = shown.record.series.iter().any(|row| row.backlog_records.is_some());
+    let split = PANEL_HEIGHT - if has_backlog { BACKLOG_HEIGHT } else { 0 };
+    let (upper, lower) = area.split_vertically(split);
+    rates(&upper, shown, !has_backlog)?;
+    if has_backlog { backlog(&lower, shown) } else { Ok(()) }
+}
+
+/// The like-for-like slices around the trial: least and greatest, bytes a second.
+fn band(shown: &Shown<'_>) -> Option<(f64, f64)> {
+    let slices = &shown.trial.ceiling.write_slices_bytes_per_s;
+    let low = slices.iter().copied().reduce(f64::min)?;
+    Some((low, slices.iter().copied().fold(low, f64::max)))
+}
+
+/// Log bytes a record stands for: encoded, as the ceiling's are, where the target tells.
+fn record_bytes(shown: &Shown<'_>) -> f64 {
+    let flow = &shown.trial.produce;
+    let bytes = flow.encoded_bytes.unwrap_or(flow.bytes);
+    if flow.records == 0 { 0.0 } else { num::f64_of(bytes) / num::f64_of(flow.records) }
+}
+
+fn rates(area: &Area<'_>, shown: &Shown<'_>, has_time_axis: bool) -> anyhow::Result<()> {
+    let rows = &shown.record.series;
+    let bytes = record_bytes(shown);
+    let rate = |count: u64, row: &SeriesRow| {
+        if row.interval_s > 0.0 { num::f64_of(count) * bytes / row.interval_s } else { 0.0 }
+    };
+    let top =
+        rows.iter().map(|row| rate(row.achieved.max(row.offered.unwrap_or(0)), row)).fold(1.0, f64::max);
+    let band = band(shown);
+    let drawn_band = band.filter(|(low, _)| top >= low * CEILING_SHARE_MIN);
+    let top = drawn_band.map_or(top, |(_, high)| top.max(high)) * 1.06;
+    let (unit, name) = if top >= 1e9 { (1_073_741_824.0, "GiB/s") } else { (1_048_576.0, "MiB/s") };
+    let span = shown.span();
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(24)
+        .margin_top(34)
+        .y_label_area_size(76)
+        .x_label_area_size(if has_time_axis { 40 } else { 8 })
+        .build_cartesian_2d(span.clone(), 0.0..top / unit)
+        .map_err(failed)?;
+    axes(&mut chart, name, has_time_axis)?;
+    shade_outside_window(&mut chart, (&span, shown.trial.window_s), (0.0, top / unit))?;
+    if let Some((low, high)) = drawn_band {
+        // A band of no height would not be seen.
+        let high = high.max(low + top * 0.004);
+        let shade =
+            Rectangle::new([(span.start, low / unit), (span.end, high / unit)], ORANGE.mix(0.3).filled());
+        chart.draw_series(std::iter::once(shade)).map_err(failed)?;
+    }
+    let mut line = |colour: RGBColor, width: u32, count: &dyn Fn(&SeriesRow) -> Option<u64>| {
+        let points = rows
+            .iter()
+            .filter_map(|row| Some((row.t_s + row.interval_s / 2.0, rate(count(row)?, row) / unit)));
+        chart.draw_series(LineSeries::new(points, colour.stroke_width(width))).map(|_| ()).map_err(failed)
+    };
+    line(INK, 1, &|row| row.offered)?;
+    line(BLUE, 2, &|row| Some(row.achieved))?;
+    if shown.trial.consume.is_some() {
+        line(VERMILION, 1, &|row| Some(row.consumed))?;
+    }
+    head(area, shown, (band, drawn_band.is_some()));
+    Ok(())
+}
+
+fn head(area: &Area<'_>, shown: &Shown<'_>, (band, is_drawn): (Option<(f64, f64)>, bool)) {
+    text(area, &shown.title(), (16, 6), (14, INK));
+    let mut entries = Vec::new();
+    if shown.trial.offered.is_some() {
+        entries.push(("offered", INK));
+    }
+    entries.push(("acked", BLUE));
+    if shown.trial.consume.is_some() {
+        entries.push(("consumed", VERMILION));
+    }
+    if is_drawn {
+        entries.push(("the bare disk, like for like", ORANGE));
+    }
+    legend(area, &entries);
+    if let Some((low, _)) = band.filter(|_| !is_drawn) {
+        let beyond = format!("the bare disk, like for like: {}", crate::quantity::bytes_per_s(low));
+        text(area, &beyond, (100, 40), (12, PALE));
+    }
+}
+
+fn backlog(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
+    let rows = &shown.record.series;
+    let span: Range<f64> = shown.span();
+    let points: Vec<(f64, f64)> = rows
+        .iter()
+        .filter_map(|row| Some((row.t_s + row.interval_s, num::f64_of(row.backlog_records?))))
+        .collect();
+    let top = points.iter().map(|(_, count)| *count).fold(1.0, f64::max) * 1.2;
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(24)
+        .margin_top(4)
+        .y_label_area_size(76)
+        .x_label_area_size(40)
+        .build_cartesian_2d(span, 0.0..top)
+        .map_err(failed)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(GRID)
+        .axis_style(PALE)
+        .y_labels(2)
+        .x_labels(12)
+        .y_desc("backlog")
+        .x_desc("s since the window opened")
+        .y_label_formatter(&|count| count_text(*count))
+        .label_style(font(12))
+        .axis_desc_style(font(12))
+        .draw()
+        .map_err(failed)?;
+    let area = AreaSeries::new(points, 0.0, PURPLE.mix(0.4)).border_style(PURPLE);
+    chart.draw_series(area).map_err(failed)?;
+    Ok(())
+}
+
+type Rates<'a, 'b> = ChartContext<
+    'a,
+    SVGBackend<'b>,
+    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
+>;
+
+fn axes(chart: &mut Rates<'_, '_>, unit: &str, has_time_axis: bool) -> anyhow::Result<()> {
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_x_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(GRID)
+        .axis_style(PALE)
+        .x_labels(if has_time_axis { 12 } else { 0 })
+        .y_labels(6)
+        .y_desc(unit)
+        .label_style(font(12))
+        .axis_desc_style(font(12));
+    if has_time_axis {
+        mesh.x_desc("s since the window opened");
+    }
+    mesh.draw().map_err(failed)
+}

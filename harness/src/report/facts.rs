@@ -1,0 +1,234 @@
+//! What results say in words: shared by the first screen, the summary and the HTML report.
+
+use crate::measure::storage::Storage;
+use crate::num;
+use crate::quantity;
+use crate::result::{Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult, Trial};
+use crate::workload::{MessageSize, PassKind, Workload};
+
+/// What is not there to be told.
+pub(super) const NONE: &str = "–";
+
+type Cell = (&'static str, fn(&Point) -> String);
+
+/// The rows of figures, each with what a point has to say.
+pub(super) const FIGURES: [Cell; 6] = [
+    ("produced", produced),
+    ("", produced_records),
+    ("consumed", consumed),
+    ("of ceiling", of_ceiling),
+    ("of device", of_device),
+    ("CPU", cpu),
+];
+
+/// Columns of a table of latencies: title and key.
+pub(super) const STATISTICS: [(&str, &str); 6] = [
+    ("p50", "p50"),
+    ("p90", "p90"),
+    ("p99", "p99"),
+    ("p99.9", "p99_9"),
+    ("p99.99", "p99_99"),
+    ("max", "max"),
+];
+
+/// Record size, partitions, DURABILITY, io, poll, cores, file system.
+pub(super) fn settings(result: &RunResult) -> String {
+    let mut facts = Vec::new();
+    if let Ok(workload) = serde_json::from_value::<Workload>(result.workload.clone()) {
+        facts.push(format!("{} records", size(&workload.message_size)));
+        let plural = if workload.partitions_per_topic == 1 { "" } else { "s" };
+        let topics =
+            if workload.topics == 1 { String::new() } else { format!("{} topics × ", workload.topics) };
+        facts.push(format!("{topics}{} partition{plural}", workload.partitions_per_topic));
+    }
+    if let Some(point) = result.points.first() {
+        facts.push(name_of(&point.durability).to_uppercase());
+        facts.extend(point.io.map(|io| format!("io {}", name_of(&io))));
+        facts.extend(point.poll.map(|poll| format!("poll {}", name_of(&poll))));
+    }
+    let cores = &result.provenance.cores;
+    facts.push(format!("shard on core {}, load on {}", listed(&cores.shards), listed(&cores.load)));
+    facts.push(filesystem(&result.environment.storage));
+    facts.join(" · ")
+}
+
+fn size(size: &MessageSize) -> String {
+    match size {
+        MessageSize::Fixed(size) => quantity::bytes(size.0),
+        MessageSize::Range(range) => {
+            format!("{} to {}", quantity::bytes(range.min.0), quantity::bytes(range.max.0))
+        }
+        MessageSize::Weighted(_) => {
+            format!("{} (mean of several)", quantity::bytes(num::u64_of(size.mean_bytes())))
+        }
+    }
+}
+
+/// A name as workload files and results write it.
+pub(super) fn name_of(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => NONE.to_owned(),
+    }
+}
+
+fn listed(cores: &[u32]) -> String {
+    cores.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn filesystem(storage: &Storage) -> String {
+    let unknown = || "unknown".to_owned();
+    let device = storage.device.as_ref().map(|device| device.name.clone());
+    format!(
+        "{} on {}",
+        storage.filesystem.clone().unwrap_or_else(unknown),
+        device.or_else(|| storage.source.clone()).unwrap_or_else(unknown)
+    )
+}
+
+/// The load of a pass, in words.
+pub(super) fn load(point: &Point) -> String {
+    match point.pass {
+        PassKind::Max => "max".to_owned(),
+        PassKind::Closed => "closed".to_owned(),
+        PassKind::Open => match point.figure("offered.records_per_s") {
+            Some(rate) => format!("open at {}", quantity::per_s(rate.median)),
+            None => "open".to_owned(),
+        },
+    }
+}
+
+fn produced(point: &Point) -> String {
+    told(point, "produce.bytes_per_s", quantity::bytes_per_s)
+}
+
+fn produced_records(point: &Point) -> String {
+    let records = told(point, "produce.records_per_s", quantity::per_s);
+    match point.figure("offered.achieved") {
+        Some(achieved) => format!("{records}, {} of what was offered", quantity::percent(achieved.median)),
+        None => records,
+    }
+}
+
+fn consumed(point: &Point) -> String {
+    if point.trials.iter().all(|trial| trial.consume.is_none()) {
+        return format!("{NONE} (no consumers)");
+    }
+    told(point, "consume.bytes_per_s", quantity::bytes_per_s)
+}
+
+fn of_ceiling(point: &Point) -> String {
+    let share = told(point, "of_ceiling.write", quantity::percent);
+    match (point.figure("writes.bytes_p50"), point.figure("writes.depth_mean")) {
+        (Some(size), Some(depth)) if share != NONE => {
+            let size = quantity::bytes(num::u64_of(size.median));
+            format!("{share}, {size} writes {:.1} deep", depth.median)
+        }
+        _ => share,
+    }
+}
+
+fn of_device(point: &Point) -> String {
+    told(point, "of_device", quantity::percent)
+}
+
+/// Cores kept busy, by what for.
+fn cpu(point: &Point) -> String {
+    let cores = |path: &str| {
+        let shares: Vec<f64> = point.trials.iter().filter_map(|trial| cores_of(trial, path)).collect();
+        crate::stats::median(&shares).map_or_else(|| NONE.to_owned(), |cores| format!("{cores:.2}"))
+    };
+    format!(
+        "{} work + {} poll, load {}, kernel {} cores",
+        cores("shard_work"),
+        cores("shard_poll"),
+        cores("load"),
+        cores("kernel")
+    )
+}
+
+fn cores_of(trial: &Trial, part: &str) -> Option<f64> {
+    let cpu = &trial.resources.cpu_s;
+    let seconds = match part {
+        "shard_work" => cpu.shard_work,
+        "shard_poll" => cpu.shard_poll,
+        "load" => cpu.load,
+        _ => cpu.kernel,
+    };
+    seconds.filter(|_| trial.window_s > 0.0).map(|seconds| seconds / trial.window_s)
+}
+
+/// The median, and the range of several trials.
+fn told(point: &Point, path: &str, text: fn(f64) -> String) -> String {
+    point.figure(path).map_or_else(|| NONE.to_owned(), |figure| with_range(figure, text))
+}
+
+fn with_range(figure: &Figure, text: fn(f64) -> String) -> String {
+    let median = text(figure.median);
+    if figure.trials < 2 {
+        return median;
+    }
+    let (low, high) = (text(figure.min), text(figure.max));
+    let unit = |text: &str| text.split_once(' ').map(|(_, unit)| unit.to_owned());
+    match low.split_once(' ') {
+        Some((number, _)) if unit(&low) == unit(&high) => format!("{median} ({number}–{high})"),
+        _ => format!("{median} ({low}–{high})"),
+    }
+}
+
+/// Rows of latencies that mean something under a point's load: title and a text for each of `statistics`.
+pub(super) fn latency_rows(point: &Point, statistics: &[(&str, &str)]) -> Vec<(&'static str, Vec<String>)> {
+    let rows = [
+        ("response", "response"),
+        ("pacing", "pacing_lag"),
+        ("blocked", "blocked"),
+        ("service", "service"),
+        ("end-to-end", "end_to_end"),
+    ];
+    let is_told = |name: &str| point.trials.iter().any(|trial| figures_of(trial, name).is_some());
+    let told = rows.into_iter().filter(|(_, name)| is_told(name));
+    told.map(|(title, name)| {
+        let at = |(_, statistic): &(&str, &str)| {
+            let figure = point.figure(&format!("latency_ns.{name}.{statistic}"));
+            figure.map_or_else(|| NONE.to_owned(), |figure| quantity::ns(num::u64_of(figure.median)))
+        };
+        (title, statistics.iter().map(at).collect())
+    })
+    .collect()
+}
+
+/// What the latencies of a point are of.
+pub(super) fn latency_title(point: &Point) -> String {
+    let oldest = point.trials.iter().any(|trial| trial.latency_granularity == Granularity::BatchOldest);
+    let of = if oldest { ", of each batch's oldest" } else { "" };
+    format!("latency, {}{of}", load(point))
+}
+
+fn figures_of<'a>(trial: &'a Trial, name: &str) -> Option<&'a LatencyFigures> {
+    trial.latency_ns.named().into_iter().find(|(own, _)| *own == name).and_then(|(_, figures)| figures)
+}
+
+/// What the consumers found.
+pub(super) fn integrity(result: &RunResult) -> String {
+    let trials = || result.points.iter().flat_map(|point| &point.trials).map(|trial| &trial.integrity);
+    let sum = |of: fn(&IntegrityFigures) -> Option<u64>| trials().filter_map(of).sum::<u64>();
+    if trials().all(|found| found.checked.is_none()) {
+        return "not checked: nothing was consumed, or `verify: none`".to_owned();
+    }
+    let undrained = match sum(|found| found.undrained) {
+        0 => String::new(),
+        count => format!("; {count} not consumed when the drain ended"),
+    };
+    if trials().any(|found| found.failed()) {
+        return format!(
+            "FAILED: {} missing, {} repeated, {} out of order, {} corrupt, of {} records{undrained}",
+            sum(|found| found.gaps),
+            sum(|found| found.duplicates),
+            sum(|found| found.reorders),
+            sum(|found| found.corruptions),
+            sum(|found| found.checked)
+        );
+    }
+    let checked = sum(|found| found.checked);
+    format!("{checked} records checked: none missing, repeated, out of order or corrupt{undrained}")
+}

@@ -1,0 +1,161 @@
+//! `report.html`: one file that needs no other and no network, for a screen by day or night, and for paper.
+
+use super::charts::Chart;
+use super::facts::{self, FIGURES, STATISTICS};
+use crate::result::{Recording, RunResult, VerdictStatus};
+use std::fmt::Write as _;
+
+const STYLE: &str = "
+:root { color-scheme: light dark; --ink: #222; --pale: #666; --line: #ddd; --paper: #fff; --card: #f6f6f4;
+  --good: #00785a; --fair: #a06a00; --bad: #b03a00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --pale: #a0a0a0; --line: #444; --paper: #181818;
+  --card: #242424; --good: #3ecf9f; --fair: #f0b840; --bad: #ff8a50; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 64rem; background: var(--paper); color: var(--ink);
+  font: 15px/1.5 system-ui, 'DejaVu Sans', Verdana, sans-serif; }
+h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 2.2rem 0 .6rem; font-size: 1.15rem; }
+p { margin: .3rem 0; } .pale { color: var(--pale); }
+.verdict { margin: 1.2rem 0; padding: .8rem 1rem; border-left: .4rem solid var(--fair); background: var(--card); }
+.verdict.good { border-color: var(--good); } .verdict.bad { border-color: var(--bad); }
+.verdict strong { font-size: 1.1rem; } .verdict ul { margin: .4rem 0 0; padding-left: 1.2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+td.number, th.number { text-align: right; white-space: nowrap; }
+figure { margin: 1rem 0; padding: .5rem; background: #fff; border: 1px solid var(--line); break-inside: avoid; }
+figure svg { display: block; width: 100%; height: auto; }
+pre { padding: .8rem; background: var(--card); overflow-x: auto; font-size: 12px; }
+summary { cursor: pointer; margin-top: 1rem; font-weight: 600; }
+@media print { body { max-width: none; padding: 0; } details { display: none; } }
+";
+
+/// The whole page.
+pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
+    let result = &recording.result;
+    let mut out = String::new();
+    let name = escape(&result.name);
+    let _ = write!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{name}: {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n",
+        escape(&result.verdict.to_string())
+    );
+    if let Some(question) = &result.question {
+        let _ = writeln!(out, "<p>{}</p>", escape(question));
+    }
+    let _ = writeln!(out, "<p class=\"pale\">{}</p>", escape(&facts::settings(result)));
+    verdict(&mut out, result);
+    figures(&mut out, result);
+    for chart in charts {
+        let _ = writeln!(out, "<figure role=\"img\" aria-label=\"{}\">\n{}\n</figure>", chart.alt, chart.svg);
+    }
+    let _ = writeln!(out, "<h2>Integrity</h2>\n<p>{}</p>", escape(&facts::integrity(result)));
+    provenance(&mut out, result);
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+fn verdict(out: &mut String, result: &RunResult) {
+    let class = match result.verdict.status {
+        VerdictStatus::Valid if result.verdict.flags.is_empty() => "good",
+        VerdictStatus::Valid => "fair",
+        _ => "bad",
+    };
+    let text = escape(&result.verdict.to_string());
+    let _ = write!(out, "<div class=\"verdict {class}\"><strong>{text}</strong>");
+    if !result.verdict.reasons.is_empty() {
+        out.push_str("<ul>");
+        for reason in &result.verdict.reasons {
+            let _ = write!(out, "<li>{}</li>", escape(reason));
+        }
+        out.push_str("</ul>");
+    }
+    out.push_str("</div>\n");
+}
+
+fn figures(out: &mut String, result: &RunResult) {
+    out.push_str("<h2>Throughput</h2>\n<div class=\"wide\"><table>\n<tr><th></th>");
+    for point in &result.points {
+        let _ = write!(out, "<th>{}</th>", escape(&facts::load(point)));
+    }
+    out.push_str("</tr>\n");
+    for (name, of) in FIGURES {
+        let _ = write!(out, "<tr><th>{name}</th>");
+        for point in &result.points {
+            let _ = write!(out, "<td>{}</td>", escape(&of(point)));
+        }
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</table></div>\n<h2>Latency</h2>\n");
+    for point in &result.points {
+        let _ =
+            write!(out, "<div class=\"wide\"><table>\n<tr><th>{}</th>", escape(&facts::latency_title(point)));
+        STATISTICS.iter().for_each(|(title, _)| {
+            let _ = write!(out, "<th class=\"number\">{title}</th>");
+        });
+        out.push_str("</tr>\n");
+        for (title, cells) in facts::latency_rows(point, &STATISTICS) {
+            let _ = write!(out, "<tr><th>{title}</th>");
+            cells.iter().for_each(|cell| {
+                let _ = write!(out, "<td class=\"number\">{}</td>", escape(cell));
+            });
+            out.push_str("</tr>\n");
+        }
+        out.push_str("</table></div>\n");
+    }
+    out.push_str(
+        "<p class=\"pale\">response: due → ack · pacing: due → the generator got to it · blocked: ready → accepted · \
+         service: accepted → ack · end-to-end: due → in the consumer's hands. Medians of the trials.</p>\n",
+    );
+}
+
+fn provenance(out: &mut String, result: &RunResult) {
+    let build = &result.provenance.build;
+    let dirty = if build.git_dirty == Some(true) { ", with local changes" } else { "" };
+    let tags =
+        result.provenance.tags.iter().map(|(key, value)| format!(" · {key}={value}")).collect::<String>();
+    let _ = writeln!(
+        out,
+        "<h2>Where it comes from</h2>\n<p>{}</p>\n<p>{}</p>",
+        escape(&format!(
+            "vnotch {} ({}{dirty}, {}) · started {} · took {:.0} s · seed {}{tags}",
+            build.version,
+            build.git_revision,
+            build.profile,
+            result.provenance.started_at,
+            result.elapsed_s,
+            result.provenance.seed
+        )),
+        escape(&format!(
+            "{} · {} · {} cores",
+            result.environment.cpu.model.as_deref().unwrap_or("unknown processor"),
+            result.environment.kernel,
+            result.environment.cpu.cores_online
+        ))
+    );
+    let details: [(&str, serde_json::Result<String>); 3] = [
+        ("The workload, every default filled in", serde_json::to_string_pretty(&result.workload)),
+        ("The machine", serde_json::to_string_pretty(&result.environment)),
+        ("The build and the target", serde_json::to_string_pretty(&result.provenance)),
+    ];
+    for (title, json) in details {
+        let Ok(json) = json else { continue };
+        let _ = writeln!(out, "<details><summary>{title}</summary><pre>{}</pre></details>", escape(&json));
+    }
+}
+
+/// Text that is no markup.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}

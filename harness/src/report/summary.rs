@@ -1,0 +1,54 @@
+//! `summary.md`: the result for a pull request or a notebook.
+
+use super::charts::Chart;
+use super::facts::{self, FIGURES, STATISTICS};
+use crate::result::Recording;
+use std::fmt::Write as _;
+
+/// The whole file.
+pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
+    let result = &recording.result;
+    let mut out = format!("# {}\n\n", result.name);
+    // Writing to a String cannot fail.
+    if let Some(question) = &result.question {
+        let _ = writeln!(out, "{question}\n");
+    }
+    let _ = writeln!(out, "{}\n\n**{}**\n", facts::settings(result), result.verdict);
+    for reason in &result.verdict.reasons {
+        let _ = writeln!(out, "- {}", cell(reason));
+    }
+    let header = result.points.iter().map(facts::load).collect::<Vec<_>>();
+    let _ = writeln!(out, "\n| | {} |\n|---|{}", header.join(" | "), "---|".repeat(header.len()));
+    for (name, of) in FIGURES {
+        let cells: Vec<String> = result.points.iter().map(|point| cell(&of(point))).collect();
+        let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
+    }
+    for point in &result.points {
+        let columns = STATISTICS.map(|(title, _)| title).join(" | ");
+        let _ =
+            writeln!(out, "\n| {} | {columns} |\n|---|{}", facts::latency_title(point), "---:|".repeat(6));
+        for (title, cells) in facts::latency_rows(point, &STATISTICS) {
+            let _ = writeln!(out, "| {title} | {} |", cells.join(" | "));
+        }
+    }
+    let _ = writeln!(out, "\nIntegrity: {}\n", facts::integrity(result));
+    for chart in charts {
+        let _ = writeln!(out, "![{}](charts/{}.svg)\n", chart.alt, chart.name);
+    }
+    let build = &result.provenance.build;
+    let _ = writeln!(
+        out,
+        "vnotch {} ({}, {}), {}, workload {}",
+        build.version,
+        build.git_revision,
+        build.profile,
+        result.provenance.started_at,
+        result.provenance.workload_sha256
+    );
+    out
+}
+
+/// Text that does not end a cell or begin markup.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+}
