@@ -8,7 +8,7 @@
     reason = "tests"
 )]
 
-#[allow(dead_code, reason = "the charts' tests use the rest")]
+mod draw;
 mod sample;
 mod schema;
 mod store;

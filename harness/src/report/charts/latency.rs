@@ -1,6 +1,6 @@
 //! Chart 1: the latency at every percentile, on HDR's axis where each step is another nine. Every trial has its line.
 
-use super::{Area, COLOURS, GRID, INK, PALE, drawn, failed, font, legend, note, text};
+use super::{AXIS, Area, COLOURS, GRID, INK, LEFT, PALE, drawn, failed, font, legend, note, text};
 use crate::measure::recorder::Measure;
 use crate::num;
 use crate::quantity;
@@ -101,15 +101,17 @@ fn plot(area: &Area<'_>, lines: &[Line]) -> anyhow::Result<()> {
     // Whole decades at both ends, so that the first and last have a name.
     let (low, high) = (10.0_f64.powf(low.log10().floor()), 10.0_f64.powf(high.log10().ceil().max(1.0)));
     let mut chart = ChartBuilder::on(area)
+        .margin_left(LEFT)
         .margin_right(32)
         .margin_top(38)
-        .y_label_area_size(76)
+        .y_label_area_size(AXIS)
         .x_label_area_size(44)
         .build_cartesian_2d(0.0..right.ceil(), (low..high.max(low * 10.0)).log_scale())
         .map_err(failed)?;
     chart
         .configure_mesh()
-        .light_line_style(GRID.mix(0.5))
+        .max_light_lines(0)
+        .light_line_style(WHITE)
         .bold_line_style(GRID)
         .axis_style(PALE)
         .x_labels(num::index_of_f64(right.ceil()) + 1)

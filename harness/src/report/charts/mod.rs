@@ -19,6 +19,11 @@ use std::sync::{Arc, Once};
 
 const WIDTH: u32 = 960;
 const TITLE_HEIGHT: u32 = 58;
+/// What is left of an axis and right of a chart.
+const LEFT: u32 = 16;
+const RIGHT: u32 = 24;
+/// Width of a vertical axis with its labels.
+const AXIS: u32 = 76;
 /// As CSS has it: what browsers without the first one show is close enough to fit.
 const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
 const PNG_SCALE: f32 = 2.0;
@@ -209,5 +214,13 @@ where
 
 /// A count for an axis: `12.3 k`.
 fn count_text(count: f64) -> String {
+    if count < 100.0 {
+        return number_text(count);
+    }
     crate::quantity::per_s(count).trim_end_matches("/s").trim().to_owned()
+}
+
+/// A number for an axis: with a decimal only if it has one.
+fn number_text(number: f64) -> String {
+    if (number - number.round()).abs() < 1e-9 { format!("{number:.0}") } else { format!("{number:.1}") }
 }

@@ -2,8 +2,8 @@
 
 use super::latency::headline;
 use super::{
-    Area, BLUE, COLOURS, GRID, INK, ORANGE, PALE, Shown, VERMILION, document, failed, font, legend, note,
-    shade_outside_window, text,
+    AXIS, Area, BLUE, COLOURS, GRID, INK, LEFT, ORANGE, PALE, RIGHT, Shown, VERMILION, document, failed,
+    font, legend, note, number_text, shade_outside_window, text,
 };
 use crate::num;
 use crate::quantity;
@@ -17,8 +17,6 @@ const STRIP_ROW: u32 = 22;
 const MARKS_MAX: usize = 60;
 /// Bars of a rate.
 const BARS: u32 = 100;
-const LEFT: u32 = 76;
-const RIGHT: u32 = 24;
 
 pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
     let points = recording.result.points.iter();
@@ -63,9 +61,10 @@ fn lines(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
     let high = 10.0_f64.powf(num::f64_of(high.max(1)).log10().ceil()).max(low * 10.0);
     let span = shown.span();
     let mut chart = ChartBuilder::on(area)
+        .margin_left(LEFT)
         .margin_right(RIGHT)
         .margin_top(34)
-        .y_label_area_size(LEFT)
+        .y_label_area_size(AXIS)
         .x_label_area_size(40)
         .build_cartesian_2d(span.clone(), (low..high).log_scale())
         .map_err(failed)?;
@@ -77,15 +76,15 @@ fn lines(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
         .axis_style(PALE)
         .x_labels(12)
         .x_desc("s since the window opened")
+        .x_label_formatter(&|t_s| number_text(*t_s))
         .y_label_formatter(&|ns| quantity::ns(num::u64_of(*ns)))
         .label_style(font(12))
         .axis_desc_style(font(12))
         .draw()
         .map_err(failed)?;
     shade_outside_window(&mut chart, (&span, shown.trial.window_s), (low, high))?;
-    for (row, times) in events(shown).values().enumerate().filter(|(_, times)| times.len() <= MARKS_MAX) {
-        let colour = event_colour(row).mix(0.35);
-        let marks = times.iter().map(|t_s| PathElement::new([(*t_s, low), (*t_s, high)], colour));
+    for times in events(shown).values().filter(|times| times.len() <= MARKS_MAX) {
+        let marks = times.iter().map(|t_s| PathElement::new([(*t_s, low), (*t_s, high)], INK.mix(0.1)));
         chart.draw_series(marks).map_err(failed)?;
     }
     let mut line = |colour: RGBColor, width: u32, ns: &dyn Fn(&SeriesRow) -> Option<u64>| {
@@ -102,7 +101,7 @@ fn lines(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
 }
 
 fn event_colour(row: usize) -> RGBColor {
-    // The first ones are taken by the lines.
+    // The first two are taken by the lines.
     COLOURS[(row + 2) % COLOURS.len()]
 }
 
@@ -113,7 +112,7 @@ fn strip_row(
     (row, kind, times): (usize, &str, &[f64]),
 ) -> anyhow::Result<()> {
     let span = shown.span();
-    let (left, right) = (f64::from(LEFT), f64::from(area.dim_in_pixel().0 - RIGHT));
+    let (left, right) = (f64::from(LEFT + AXIS), f64::from(area.dim_in_pixel().0 - RIGHT));
     let scale = (right - left) / (span.end - span.start);
     let pixel = |t_s: f64| i32::try_from(num::u64_of(left + (t_s - span.start) * scale)).unwrap_or(i32::MAX);
     let top = i32::try_from(STRIP_ROW)? * i32::try_from(row)?;

@@ -1,8 +1,8 @@
 //! Chart 2: what was offered, acked and consumed over time, inside the ceiling's band, with the backlog below.
 
 use super::{
-    Area, BLUE, GRID, INK, ORANGE, PALE, PURPLE, Shown, VERMILION, count_text, document, failed, font,
-    legend, shade_outside_window, text,
+    AXIS, Area, BLUE, GRID, INK, LEFT, ORANGE, PALE, PURPLE, RIGHT, Shown, VERMILION, count_text, document,
+    failed, font, legend, number_text, shade_outside_window, text,
 };
 use crate::num;
 use crate::result::{Recording, SeriesRow};
@@ -54,9 +54,10 @@ fn rates(area: &Area<'_>, shown: &Shown<'_>, has_time_axis: bool) -> anyhow::Res
     let (unit, name) = if top >= 1e9 { (1_073_741_824.0, "GiB/s") } else { (1_048_576.0, "MiB/s") };
     let span = shown.span();
     let mut chart = ChartBuilder::on(area)
-        .margin_right(24)
+        .margin_left(LEFT)
+        .margin_right(RIGHT)
         .margin_top(34)
-        .y_label_area_size(76)
+        .y_label_area_size(AXIS)
         .x_label_area_size(if has_time_axis { 40 } else { 8 })
         .build_cartesian_2d(span.clone(), 0.0..top / unit)
         .map_err(failed)?;
@@ -69,16 +70,17 @@ fn rates(area: &Area<'_>, shown: &Shown<'_>, has_time_axis: bool) -> anyhow::Res
             Rectangle::new([(span.start, low / unit), (span.end, high / unit)], ORANGE.mix(0.3).filled());
         chart.draw_series(std::iter::once(shade)).map_err(failed)?;
     }
-    let mut line = |colour: RGBColor, width: u32, count: &dyn Fn(&SeriesRow) -> Option<u64>| {
+    let mut line = |colour: RGBAColor, width: u32, count: &dyn Fn(&SeriesRow) -> Option<u64>| {
         let points = rows
             .iter()
             .filter_map(|row| Some((row.t_s + row.interval_s / 2.0, rate(count(row)?, row) / unit)));
         chart.draw_series(LineSeries::new(points, colour.stroke_width(width))).map(|_| ()).map_err(failed)
     };
-    line(INK, 1, &|row| row.offered)?;
-    line(BLUE, 2, &|row| Some(row.achieved))?;
+    line(INK.mix(0.7), 1, &|row| row.offered)?;
+    // Wide and pale: what is consumed mostly lies upon it.
+    line(BLUE.mix(0.55), 5, &|row| Some(row.achieved))?;
     if shown.trial.consume.is_some() {
-        line(VERMILION, 1, &|row| Some(row.consumed))?;
+        line(VERMILION.mix(1.0), 1, &|row| Some(row.consumed))?;
     }
     head(area, shown, (band, drawn_band.is_some()));
     Ok(())
@@ -100,7 +102,7 @@ fn head(area: &Area<'_>, shown: &Shown<'_>, (band, is_drawn): (Option<(f64, f64)
     legend(area, &entries);
     if let Some((low, _)) = band.filter(|_| !is_drawn) {
         let beyond = format!("the bare disk, like for like: {}", crate::quantity::bytes_per_s(low));
-        text(area, &beyond, (100, 40), (12, PALE));
+        text(area, &beyond, (108, 40), (12, PALE));
     }
 }
 
@@ -113,9 +115,10 @@ fn backlog(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
         .collect();
     let top = points.iter().map(|(_, count)| *count).fold(1.0, f64::max) * 1.2;
     let mut chart = ChartBuilder::on(area)
-        .margin_right(24)
+        .margin_left(LEFT)
+        .margin_right(RIGHT)
         .margin_top(4)
-        .y_label_area_size(76)
+        .y_label_area_size(AXIS)
         .x_label_area_size(40)
         .build_cartesian_2d(span, 0.0..top)
         .map_err(failed)?;
@@ -129,6 +132,7 @@ fn backlog(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
         .x_labels(12)
         .y_desc("backlog")
         .x_desc("s since the window opened")
+        .x_label_formatter(&|t_s| number_text(*t_s))
         .y_label_formatter(&|count| count_text(*count))
         .label_style(font(12))
         .axis_desc_style(font(12))
@@ -154,6 +158,8 @@ fn axes(chart: &mut Rates<'_, '_>, unit: &str, has_time_axis: bool) -> anyhow::R
         .x_labels(if has_time_axis { 12 } else { 0 })
         .y_labels(6)
         .y_desc(unit)
+        .x_label_formatter(&|t_s| number_text(*t_s))
+        .y_label_formatter(&|rate| number_text(*rate))
         .label_style(font(12))
         .axis_desc_style(font(12));
     if has_time_axis {

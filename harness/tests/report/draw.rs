@@ -1,0 +1,120 @@
+//! What is drawn holds what was measured, whatever was.
+
+use crate::sample::{self, MAX, OPEN, Shape};
+use resvg::usvg;
+use vnotch::report::draw;
+use vnotch::report::text::first_screen;
+use vnotch::result::{Recording, SeriesRow, Trial, TrialRecord};
+
+const FILES: [&str; 8] = [
+    "charts/throughput.png",
+    "charts/throughput.svg",
+    "charts/latency.png",
+    "charts/latency.svg",
+    "charts/latency-over-time.png",
+    "charts/latency-over-time.svg",
+    "report.html",
+    "summary.md",
+];
+
+/// Draws everything; each picture is one, and the page is whole by itself.
+fn drawn(recording: &Recording) -> impl Fn(&str) -> String + use<> {
+    let artifacts = draw(recording).unwrap();
+    let paths: Vec<&str> = artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
+    assert_eq!(paths, FILES);
+    for artifact in &artifacts {
+        if artifact.path.ends_with(".png") {
+            assert_eq!(artifact.content[..8], *b"\x89PNG\r\n\x1a\n");
+        }
+        if artifact.path.ends_with(".svg") {
+            usvg::Tree::from_data(&artifact.content, &usvg::Options::default()).unwrap();
+        }
+    }
+    let text = move |path: &str| {
+        let artifact = artifacts.iter().find(|artifact| artifact.path == path).unwrap();
+        String::from_utf8(artifact.content.clone()).unwrap()
+    };
+    let page = text("report.html");
+    for loads in ["<script", "<link", "<img", "src=", "url(http", "@import"] {
+        assert!(!page.contains(loads), "the page needs no other file: {loads}");
+    }
+    text
+}
+
+#[test]
+fn every_drawing_says_what_was_measured_and_how_far_to_trust_it() {
+    let text = drawn(&sample::quickstart());
+    for chart in ["throughput", "latency", "latency-over-time"] {
+        let svg = text(&format!("charts/{chart}.svg"));
+        for expected in ["quickstart: ", "WRITTEN", "io direct", "valid (noisy disk"] {
+            assert!(svg.contains(expected), "{expected} in {chart}");
+        }
+    }
+    let throughput = text("charts/throughput.svg");
+    for expected in ["acked", "consumed", "offered", "backlog", "the bare disk", "GiB/s", "trial 2 of 3"] {
+        assert!(throughput.contains(expected), "{expected}");
+    }
+    let latency = text("charts/latency.svg");
+    assert!(latency.contains("service, max") && latency.contains("response, open at 725 k/s"));
+    assert!(text("charts/latency-over-time.svg").contains("roll"));
+    for page in [text("report.html"), text("summary.md")] {
+        for expected in ["ceiling ranged over 1.6", "none missing", "1a2b3c4d5e6f", "response", "of ceiling"]
+        {
+            assert!(page.contains(expected), "{expected}");
+        }
+    }
+}
+
+#[test]
+fn the_first_screen_fits_a_terminal() {
+    let screen = first_screen(&sample::quickstart().result, "results/x".as_ref(), "quickstart");
+    assert!(screen.lines().count() <= 24, "{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 130), "{screen}");
+    assert!(screen.contains("results/x/report.html"), "{screen}");
+}
+
+#[test]
+fn many_events_become_a_rate() {
+    let text = drawn(&sample::recording(&[Shape { rolls: 600, ..OPEN }]));
+    assert!(text("charts/latency-over-time.svg").contains("up to "));
+}
+
+#[test]
+fn what_is_missing_is_left_out_and_nothing_breaks() {
+    let mut recording = sample::recording(&[MAX, OPEN]);
+    for trial in recording.result.points.iter_mut().flat_map(|point| &mut point.trials) {
+        *trial = Trial::default();
+    }
+    recording.result.points[0].summary.clear();
+    recording.result.points[1].summary.clear();
+    for record in &mut recording.trials {
+        *record = TrialRecord { point: record.point, trial: record.trial, ..TrialRecord::default() };
+    }
+    let _ = drawn(&recording);
+    recording.trials[0].series = vec![SeriesRow::default()];
+    let _ = drawn(&recording);
+    recording.trials.clear();
+    recording.result.points.clear();
+    let text = drawn(&recording);
+    assert!(text("charts/throughput.svg").contains("nothing was measured"));
+}
+
+#[test]
+fn a_ceiling_far_above_is_named_and_a_long_run_is_drawn() {
+    let long = Shape { window_s: 1000.0, trials: 1, records_per_s: 100.0, ..OPEN };
+    let mut recording = sample::recording(&[long]);
+    recording.trials[0].latency.truncate(50);
+    let text = drawn(&recording);
+    assert!(text("charts/throughput.svg").contains("the bare disk, like for like: "));
+}
+
+#[test]
+fn names_and_questions_are_text_and_no_markup() {
+    let mut recording = sample::quickstart();
+    recording.result.name = "<b>&\"".into();
+    recording.result.question = Some("<script>alert(1)</script>".into());
+    recording.result.verdict.reasons.push("a | b <i>".into());
+    let text = drawn(&recording);
+    assert!(text("report.html").contains("&lt;script&gt;"));
+    assert!(text("summary.md").contains("a \\| b &lt;i>"));
+}
