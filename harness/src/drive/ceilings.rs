@@ -170,7 +170,7 @@ impl Best {
         self.write.push(write.bytes_per_s());
         self.read.push(read.bytes_per_s());
         if bench.workload.durability == Durability::Synced && self.dsync_p50_ns.is_none() {
-            let spec = CeilingSpec::dsync_4k(Extent::Overwrite, Io::Direct, Reap::Wait, SLICE);
+            let spec = CeilingSpec::dsync_4k(Extent::Fallocated, Io::Direct, Reap::Wait, SLICE);
             self.dsync_p50_ns = ceiling.measure(&spec)?.latency_at(0.5);
         }
         Ok(())

@@ -104,7 +104,7 @@ impl Bench<'_> {
         shape: Option<Shape>,
     ) -> anyhow::Result<Option<(TrialRun, Trial)>> {
         self.progress.step(&format!("{title}: warming memory"));
-        warm_memory(warm_bytes(self.workload), self.stop);
+        let warmed = warm_memory(warm_bytes(self.workload), self.stop);
         let mut bracket = Bracket::new(shape);
         self.progress.step(&format!("{title}: ceiling before"));
         if self.measure(&mut bracket)?.is_none() {
@@ -122,7 +122,8 @@ impl Bench<'_> {
         if !self.data_dir.is_kept() {
             self.clear()?;
         }
-        let trial = trial_of(self.workload, &run, bracket.figures());
+        let mut trial = trial_of(self.workload, &run, bracket.figures());
+        trial.resources.warmed_bytes = Some(warmed.bytes);
         Ok(Some((run, trial)))
     }
 

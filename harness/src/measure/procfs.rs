@@ -84,6 +84,8 @@ pub struct CpuTicks {
     pub total: u64,
     /// What the hypervisor gave to others while we had work.
     pub steal: u64,
+    /// What processes and kernel threads spent; interrupts left out.
+    pub busy: u64,
 }
 
 impl CpuTicks {
@@ -95,12 +97,23 @@ impl CpuTicks {
     }
 }
 
+impl CpuTicks {
+    /// The share of all CPU time since `earlier` that was spent by others than a process that spent `own_s`, 0 to 1.
+    pub fn others_share_since(self, earlier: Self, own_s: f64, ticks_per_s: u64) -> f64 {
+        let total = crate::num::f64_of(self.total.saturating_sub(earlier.total));
+        let busy = crate::num::f64_of(self.busy.saturating_sub(earlier.busy));
+        let own = own_s * crate::num::f64_of(ticks_per_s);
+        if total > 0.0 { ((busy - own) / total).clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
 /// The `cpu` line of /proc/stat. Guest time is left out, as user time contains it.
 pub fn cpu_ticks(stat: &str) -> Option<CpuTicks> {
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
     let steal = *ticks.get(7)?;
-    Some(CpuTicks { total: ticks.iter().take(8).sum(), steal })
+    // user, nice, system; then idle, iowait, irq, softirq, steal.
+    Some(CpuTicks { total: ticks.iter().take(8).sum(), steal, busy: ticks.iter().take(3).sum() })
 }
 
 /// A thread's (or process's) CPU time, in clock ticks, from its `stat` file.

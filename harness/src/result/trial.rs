@@ -53,7 +53,7 @@ pub struct CeilingFigures {
     pub device_write_bytes_per_s: Option<f64>,
     /// The device's best: 1 MiB, depth 8.
     pub device_read_bytes_per_s: Option<f64>,
-    /// One synced 4 KiB write at a time, over written extents.
+    /// One synced 4 KiB write at a time, into fallocated space.
     pub dsync_4k_ns: DsyncFigures,
     /// Each like-for-like write slice, in the order they were made.
     pub write_slices_bytes_per_s: Vec<f64>,
@@ -237,6 +237,10 @@ pub struct Resources {
     pub syncs: Option<u64>,
     /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
     pub steal_share: Option<f64>,
+    /// Share of the machine's CPU time that other processes took, 0 to 1.
+    pub others_share: Option<f64>,
+    /// Memory touched before the trial, so that it did not measure page faults, bytes.
+    pub warmed_bytes: Option<u64>,
     /// The disk's interrupts by the core that took them.
     pub disk_interrupts: BTreeMap<u32, u64>,
 }

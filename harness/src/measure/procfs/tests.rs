@@ -46,9 +46,12 @@ fn the_choice_is_the_bracketed_one() {
 fn stolen_time_is_a_share_of_all_time() {
     let earlier = cpu_ticks("cpu  10 0 10 70 0 0 0 10 0 0\ncpu0 1 2 3 4 5 6 7 8\n").unwrap();
     let later = cpu_ticks("cpu  20 0 10 130 0 0 0 40 5 0\n").unwrap();
-    assert_eq!(earlier, CpuTicks { total: 100, steal: 10 });
+    assert_eq!(earlier, CpuTicks { total: 100, steal: 10, busy: 20 });
     assert!((later.steal_share_since(earlier) - 0.3).abs() < 1e-9);
     assert!(later.steal_share_since(later).abs() < 1e-9, "no time, nothing stolen");
+    // 10 of 100 ticks were spent, 0.06 s of them, at 100 ticks a second, by ourselves.
+    assert!((later.others_share_since(earlier, 0.06, 100) - 0.04).abs() < 1e-9);
+    assert!(later.others_share_since(earlier, 9.0, 100).abs() < 1e-9, "never negative");
     assert_eq!(cpu_ticks("cpu  1 2 3\n"), None);
 }
 
