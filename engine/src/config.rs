@@ -110,10 +110,15 @@ impl TopicConfig {
     /// # Errors
     /// One sentence, naming the key.
     pub fn validate(&self) -> Result<(), String> {
-        if self.max_message_bytes > CHUNK_BYTES_MAX - BLOCK_BYTES || self.max_message_bytes < 128 {
+        if self.max_message_bytes < 128 {
+            return Err(format!("max_message_bytes {} must be at least 128 B", self.max_message_bytes));
+        }
+        // What lies between two index entries is read into one chunk, and a batch is appended with a block to spare.
+        let interval_bytes = (self.index_interval_bytes as usize).max(BLOCK_BYTES);
+        if self.max_message_bytes.saturating_add(interval_bytes) > CHUNK_BYTES_MAX - BLOCK_BYTES {
             return Err(format!(
-                "max_message_bytes {} must be from 128 B to 2 MiB less 4 KiB",
-                self.max_message_bytes
+                "max_message_bytes {} and index_interval_bytes {} must be 2 MiB less 4 KiB at most, together",
+                self.max_message_bytes, self.index_interval_bytes
             ));
         }
         if self.segment_bytes > 1 << 30 || self.segment_bytes < 1 << 20 {

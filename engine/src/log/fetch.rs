@@ -1,19 +1,17 @@
 //! Reading: from the tail in memory, and from files in batch-aligned extents with read-ahead. Nothing is copied unless
 //! readers would pin too much.
 
-use super::{Log, Sealed, State};
-use crate::buffer::{Arena, BLOCK_BYTES, SharedBytes, Slice};
+use super::read_cache::{Extent, ReadFuture};
+use super::{IndexSource, Log, Sealed, State};
+use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX, SharedBytes, Slice};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{Corruption, CorruptionKind, DiskError, FetchError};
 use crate::index::OffsetIndex;
 use crate::num::{align_down, u32_of, usize_of};
-use crate::record::BatchHeader;
+use crate::record::{BatchError, BatchHeader};
 use crate::segment;
 use futures_util::FutureExt as _;
-use futures_util::future::{LocalBoxFuture, Shared};
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -22,9 +20,6 @@ const EXTENT_BYTES: u64 = (1 << 20) - 2 * BLOCK_BYTES as u64;
 
 /// Extents read ahead of a sequential reader.
 const READ_AHEAD: usize = 4;
-
-/// Extents kept for readers that follow each other.
-const CACHED_EXTENTS: usize = READ_AHEAD + 4;
 
 /// What a fetch found.
 #[derive(Debug)]
@@ -37,51 +32,12 @@ pub enum Fetched {
     OnDisk,
 }
 
-type ReadFuture = Shared<LocalBoxFuture<'static, Result<Option<Slice>, DiskError>>>;
-
-/// Batches of a segment file, in memory or on their way.
-struct Extent {
-    segment: i64,
-    start: u64,
-    end: u64,
-    read: ReadFuture,
-}
-
-/// The extents read last, oldest first.
-#[derive(Default)]
-pub(super) struct ReadCache {
-    extents: VecDeque<Extent>,
-    /// Where the last fetch from disk ended: (segment, position). One that begins there is sequential.
-    last_end: Option<(i64, u64)>,
-}
-
-impl ReadCache {
-    pub(super) fn clear(&mut self) {
-        self.extents.clear();
-    }
-
-    /// The extent that holds the batch at `start`: where it begins and ends, and its read.
-    fn find(&self, segment: i64, start: u64) -> Option<(u64, u64, ReadFuture)> {
-        let extent = self
-            .extents
-            .iter()
-            .find(|extent| extent.segment == segment && extent.start <= start && start < extent.end)?;
-        Some((extent.start, extent.end, extent.read.clone()))
-    }
-
-    fn insert(&mut self, extent: Extent) {
-        if self.extents.len() == CACHED_EXTENTS {
-            self.extents.pop_front();
-        }
-        self.extents.push_back(extent);
-    }
-}
-
 /// A segment as a reader sees it.
 struct Readable<F> {
     base_offset: i64,
     file: F,
     offsets: Rc<OffsetIndex>,
+    index_source: IndexSource,
     /// Batches end here.
     end: u64,
 }
@@ -138,6 +94,23 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         bytes_max: usize,
     ) -> Result<Vec<SharedBytes>, FetchError> {
         let segment = self.readable(offset).await?;
+        match self.fetch_in(&segment, offset, bytes_max).await {
+            // A damaged index shows in where it leads to.
+            Err(FetchError::Corrupt(_)) if segment.index_source == IndexSource::File => {
+                let segment = self.reindexed(&segment).await?;
+                self.fetch_in(&segment, offset, bytes_max).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads from `offset` in one segment.
+    async fn fetch_in(
+        &self,
+        segment: &Readable<D::File>,
+        mut offset: i64,
+        bytes_max: usize,
+    ) -> Result<Vec<SharedBytes>, FetchError> {
         let mut position = u64::from(segment.offsets.lookup(offset));
         let read_ahead = {
             let state = self.state.borrow();
@@ -145,21 +118,25 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         };
         let ahead = if read_ahead { READ_AHEAD } else { 0 };
         let mut pieces = Vec::new();
-        let (mut offset, mut room) = (offset, bytes_max);
+        let mut room = bytes_max;
         let visible = self.high_watermark();
-        while room > 0 && position < segment.end {
-            let Some((start, bytes)) = self.extent(&segment, position, ahead).await? else { break };
-            let from = usize_of(position - start);
-            let bytes = bytes.part(from..bytes.len());
+        while room > 0 && offset < visible && position < segment.end {
+            let Some((start, bytes)) = self.extent(segment, position, ahead).await? else { break };
+            let bytes = bytes.part(usize_of(position - start).min(bytes.len())..bytes.len());
             let Some(taken) = take_batches(&bytes, offset, visible, room, pieces.is_empty()) else {
-                // The index is sparse: it may have led to an extent that ends just before the offset.
-                if lies_below(&bytes, offset) {
-                    position += bytes.len() as u64;
-                    continue;
+                if !pieces.is_empty() {
+                    break;
                 }
-                self.check_untaken(segment.base_offset, position, &bytes, offset..visible)?;
-                break;
+                // The index is sparse: it may have led to an extent that ends just before the offset.
+                lies_below(&bytes, offset)
+                    .map_err(|kind| self.corrupt(segment.base_offset, position, kind))?;
+                position += bytes.len() as u64;
+                continue;
             };
+            if taken.base_offset > offset {
+                let kind = CorruptionKind::OffsetGap { expected: offset, found: taken.base_offset };
+                return Err(self.corrupt(segment.base_offset, position, kind));
+            }
             pieces.push(self.shared(&bytes.part(taken.start..taken.start + taken.len)));
             room = room.saturating_sub(taken.len);
             offset = taken.next_offset;
@@ -170,25 +147,6 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
         self.state.borrow_mut().read_cache.last_end = Some((segment.base_offset, position));
         Ok(pieces)
-    }
-
-    /// Why no batch could be taken of `bytes` at `position`: the room or the visible part ends there, which is fine, or
-    /// they are no batches of this log.
-    fn check_untaken(
-        &self,
-        base_offset: i64,
-        position: u64,
-        bytes: &[u8],
-        offsets: Range<i64>,
-    ) -> Result<(), FetchError> {
-        match BatchHeader::parse(bytes) {
-            Ok(header) if header.base_offset <= offsets.start || offsets.is_empty() => Ok(()),
-            Ok(header) => {
-                let kind = CorruptionKind::OffsetGap { expected: offsets.start, found: header.base_offset };
-                Err(self.corrupt(base_offset, position, kind))
-            }
-            Err(error) => Err(self.corrupt(base_offset, position, error.into())),
-        }
     }
 
     fn corrupt(&self, base_offset: i64, position: u64, kind: CorruptionKind) -> FetchError {
@@ -202,7 +160,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         segment: &Readable<D::File>,
         position: u64,
         ahead: usize,
-    ) -> Result<Option<(u64, Slice)>, DiskError> {
+    ) -> Result<Option<(u64, Slice)>, FetchError> {
         let mut next = position;
         let mut wanted = None;
         for _ in 0..=ahead {
@@ -210,6 +168,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 break;
             }
             let end = extent_end(&segment.offsets, next, segment.end);
+            let read_bytes = end - align_down(next, BLOCK_BYTES as u64);
+            if read_bytes > CHUNK_BYTES_MAX as u64 {
+                let reason = format!("the offset index leaves out {read_bytes} bytes");
+                return Err(self.corrupt(segment.base_offset, next, CorruptionKind::Metadata(reason)));
+            }
             let cached = self.state.borrow().read_cache.find(segment.base_offset, next);
             let (start, end, read) = match cached {
                 Some(found) => found,
@@ -222,7 +185,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             next = end;
         }
         let Some((start, read)) = wanted else { return Ok(None) };
-        Ok(read.await?.map(|bytes| (start, bytes)))
+        Ok(Some((start, read.await?)))
     }
 
     /// Starts reading [start, end) of a segment and puts it into the cache; `None` while the arena has no room.
@@ -231,13 +194,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let skip = usize_of(start - aligned);
         let wanted = usize_of(end - aligned);
         let read_bytes = wanted.next_multiple_of(BLOCK_BYTES);
-        let buffer = allocate_read(&self.context.arena, read_bytes)?;
+        let buffer = self.context.arena.allocate_read(read_bytes)?;
         let file = segment.file.clone();
         let read = async move {
             let (buffer, got) = file.read(buffer, aligned, read_bytes).await?;
             // A file shorter than its index says is met as damage by whoever parses this.
             let got = got.min(wanted);
-            Ok((got > skip).then(|| buffer.freeze(got).part(skip..got)))
+            Ok(buffer.freeze(got).part(skip.min(got)..got))
         };
         let read = read.boxed_local().shared();
         // Polled once so that it is under way even if nobody waits for it yet.
@@ -275,21 +238,35 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let path: PathBuf = segment::log_path(&self.dir, base_offset);
         let file = disk.open(&path, OpenMode::Read, self.context.limits.io).await?;
         let size_bytes = file.size().await?;
-        let offsets = match segment::load_indexes(disk, &self.dir, base_offset, size_bytes).await? {
+        let loaded = segment::load_indexes(disk, &self.dir, base_offset, size_bytes).await?;
+        let is_rebuilt = loaded.is_none();
+        let index_source = if is_rebuilt { IndexSource::Batches } else { IndexSource::File };
+        let offsets = match loaded {
             Some(offsets) => offsets,
-            None => {
-                let request = self.scan_request(base_offset, i32::MIN);
-                segment::scan(&file, &self.context.arena, &request).await?.indexes.offsets
-            }
+            None => self.scanned_index(base_offset, &file).await?,
         };
-        let offsets = Rc::new(offsets);
+        let readable =
+            Readable { base_offset, file, offsets: Rc::new(offsets), index_source, end: size_bytes };
+        self.state.borrow_mut().remember(&readable);
+        Ok(readable)
+    }
+
+    /// The segment with an index that is made of its batches, instead of the one from its file.
+    async fn reindexed(&self, segment: &Readable<D::File>) -> Result<Readable<D::File>, FetchError> {
+        let offsets = Rc::new(self.scanned_index(segment.base_offset, &segment.file).await?);
+        let (file, index_source) = (segment.file.clone(), IndexSource::Batches);
+        let readable =
+            Readable { base_offset: segment.base_offset, file, offsets, index_source, end: segment.end };
         let mut state = self.state.borrow_mut();
-        if let Some(sealed) = state.sealed.iter_mut().find(|sealed| sealed.base_offset == base_offset) {
-            sealed.file = Some(file.clone());
-            sealed.offsets = Some(Rc::clone(&offsets));
-            sealed.size_bytes = Some(size_bytes);
-        }
-        Ok(Readable { base_offset, file, offsets, end: size_bytes })
+        // Its extents were cut where the old index said.
+        state.read_cache.clear();
+        state.remember(&readable);
+        Ok(readable)
+    }
+
+    async fn scanned_index(&self, base_offset: i64, file: &D::File) -> Result<OffsetIndex, DiskError> {
+        let request = self.scan_request(base_offset, i32::MIN);
+        Ok(segment::scan(file, &self.context.arena, &request).await?.indexes.offsets)
     }
 }
 
@@ -299,12 +276,24 @@ impl<F: DiskFile> Sealed<F> {
             base_offset: self.base_offset,
             file: self.file.clone()?,
             offsets: Rc::clone(self.offsets.as_ref()?),
+            index_source: self.index_source,
             end: self.size_bytes?,
         })
     }
 }
 
 impl<F: DiskFile, A> State<F, A> {
+    /// Keeps what was found out about a sealed segment.
+    fn remember(&mut self, readable: &Readable<F>) {
+        if let Some(sealed) = self.sealed.iter_mut().find(|sealed| sealed.base_offset == readable.base_offset)
+        {
+            sealed.file = Some(readable.file.clone());
+            sealed.offsets = Some(Rc::clone(&readable.offsets));
+            sealed.size_bytes = Some(readable.end);
+            sealed.index_source = readable.index_source;
+        }
+    }
+
     /// The closing or active segment that holds `offset`; readable up to where memory takes over.
     fn readable_unsealed(&self, offset: i64) -> Option<Readable<F>> {
         let closing = self.closing.iter().map(|closing| (&closing.active, closing.size_bytes));
@@ -317,7 +306,8 @@ impl<F: DiskFile, A> State<F, A> {
             _ => size_bytes,
         };
         let offsets = Rc::new(segment.indexes.offsets.clone());
-        Some(Readable { base_offset: segment.base_offset, file: segment.file.clone(), offsets, end })
+        let (base_offset, file) = (segment.base_offset, segment.file.clone());
+        Some(Readable { base_offset, file, offsets, index_source: IndexSource::Batches, end })
     }
 }
 
@@ -335,30 +325,29 @@ fn extent_end(offsets: &OffsetIndex, start: u64, segment_end: u64) -> u64 {
     offsets.first_position_after(start).map_or(segment_end, |end| u64::from(end).min(segment_end))
 }
 
-/// A read buffer, if it fits a chunk at all and the arena has one.
-fn allocate_read(arena: &Arena, bytes: usize) -> Option<crate::buffer::ReadBuffer> {
-    if bytes > crate::buffer::CHUNK_BYTES_MAX {
-        return None;
-    }
-    arena.allocate_read(bytes)
-}
-
 struct Taken {
+    base_offset: i64,
     start: usize,
     len: usize,
     next_offset: i64,
 }
 
-/// Whether `bytes` are whole batches whose records all come before `offset`.
-fn lies_below(bytes: &[u8], offset: i64) -> bool {
+/// Checks that `bytes` are whole batches whose records all come before `offset`; what else they are if not.
+fn lies_below(bytes: &[u8], offset: i64) -> Result<(), CorruptionKind> {
     let mut at = 0;
-    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        match BatchHeader::parse(rest) {
-            Ok(header) if header.next_offset() <= offset => at += header.total_bytes(),
-            _ => return false,
+    while at < bytes.len().max(1) {
+        let rest = &bytes[at..];
+        let header = BatchHeader::parse(rest)?;
+        if header.total_bytes() > rest.len() {
+            let (needed_bytes, available_bytes) = (header.total_bytes(), rest.len());
+            return Err(BatchError::TooShort { needed_bytes, available_bytes }.into());
         }
+        if header.next_offset() > offset {
+            return Err(CorruptionKind::OffsetGap { expected: offset, found: header.base_offset });
+        }
+        at += header.total_bytes();
     }
-    at == bytes.len()
+    Ok(())
 }
 
 /// The whole batches of `bytes` from the one that holds `offset`, below `visible` and within `room` (one at least if
@@ -375,9 +364,10 @@ fn take_batches(bytes: &[u8], offset: i64, visible: i64, room: usize, first: boo
         if header.next_offset() > offset {
             match &mut taken {
                 None if total <= room || first => {
-                    taken = Some(Taken { start: at, len: total, next_offset: header.next_offset() });
+                    let (base_offset, next_offset) = (header.base_offset, header.next_offset());
+                    taken = Some(Taken { base_offset, start: at, len: total, next_offset });
                 }
-                Some(taken) if taken.len + total <= room => {
+                Some(taken) if taken.len + total <= room && taken.next_offset == header.base_offset => {
                     taken.len += total;
                     taken.next_offset = header.next_offset();
                 }

@@ -10,12 +10,15 @@
 
 mod checkpoint;
 mod fetch;
+mod job;
 mod open;
 mod progress;
+mod read_cache;
 mod roll;
 mod tail;
 
 pub use fetch::Fetched;
+pub use job::{Job, JobDone};
 pub use progress::FlightId;
 
 use crate::buffer::Arena;
@@ -29,8 +32,11 @@ use crate::num::align_up;
 use crate::record::{self, BatchError, BatchHeader};
 use crate::segment::Indexes;
 use crate::types::{Durability, IoMode};
-use fetch::ReadCache;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use job::JobKind;
 use progress::{FlightSync, Progress};
+use read_cache::ReadCache;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -95,6 +101,16 @@ struct Sealed<F> {
     /// Loaded at the first read.
     offsets: Option<Rc<crate::index::OffsetIndex>>,
     size_bytes: Option<u64>,
+    index_source: IndexSource,
+}
+
+/// Where an offset index comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IndexSource {
+    /// From the batches themselves.
+    Batches,
+    /// From its file, which has no checksum and may be damaged.
+    File,
 }
 
 /// The segment that takes batches.
@@ -104,6 +120,8 @@ struct Active<F> {
     /// Stream position of its first byte.
     stream_base: u64,
     indexes: Indexes,
+    /// Whether the directory has been synced since the file got its name.
+    is_named: Rc<Cell<bool>>,
 }
 
 /// A full segment on its way to being sealed.
@@ -158,50 +176,6 @@ pub struct Wants {
     pub roll: bool,
     /// Call [`Log::seal`].
     pub seal: bool,
-}
-
-/// A write or sync to be run; its outcome goes back through [`Log::job_done`].
-pub struct Job<F> {
-    /// Which one.
-    pub id: FlightId,
-    kind: JobKind<F>,
-}
-
-enum JobKind<F> {
-    Write { file: F, data: WriteData, position: u64, sync: WriteSync },
-    Sync { file: F },
-}
-
-impl<F: DiskFile> Job<F> {
-    /// Bytes it writes; 0 for a sync.
-    pub fn write_bytes(&self) -> usize {
-        match &self.kind {
-            JobKind::Write { data, .. } => data.len(),
-            JobKind::Sync { .. } => 0,
-        }
-    }
-
-    /// Whether the device is asked to make something durable.
-    pub const fn is_sync(&self) -> bool {
-        matches!(self.kind, JobKind::Sync { .. } | JobKind::Write { sync: WriteSync::Dsync, .. })
-    }
-
-    /// Does it.
-    pub async fn run(self) -> JobDone {
-        let (outcome, is_write) = match self.kind {
-            JobKind::Write { file, data, position, sync } => (file.write(data, position, sync).await, true),
-            JobKind::Sync { file } => (file.sync().await, false),
-        };
-        JobDone { id: self.id, is_write, outcome }
-    }
-}
-
-/// The outcome of a [`Job`].
-#[derive(Debug)]
-pub struct JobDone {
-    id: FlightId,
-    is_write: bool,
-    outcome: Result<(), DiskError>,
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
@@ -313,12 +287,27 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         {
             return Some(job);
         }
-        let file = state.active.as_ref().map(|active| active.file.clone())?;
         if !state.closing.is_empty() {
             return None;
         }
+        let (file, is_named) = {
+            let active = state.active.as_ref()?;
+            (active.file.clone(), Rc::clone(&active.is_named))
+        };
         let id = state.progress.begin_sync()?;
-        Some(Job { id, kind: JobKind::Sync { file } })
+        let name = (!is_named.get()).then(|| self.sync_name(is_named));
+        Some(Job { id, kind: JobKind::Sync { file, name } })
+    }
+
+    /// Makes the active segment's name durable: no synced ack leaves a file that a power cut could take away.
+    fn sync_name(&self, is_named: Rc<Cell<bool>>) -> LocalBoxFuture<'static, Result<(), DiskError>> {
+        let (disk, dir) = (self.context.disk.clone(), self.dir.clone());
+        let sync = async move {
+            disk.sync_dir(&dir).await?;
+            is_named.set(true);
+            Ok(())
+        };
+        sync.boxed_local()
     }
 
     /// Takes the outcome of a job. A failed write or sync latches the log: nothing more is appended or written.
@@ -407,8 +396,11 @@ impl<F: DiskFile, A> State<F, A> {
     fn next_write(&mut self, bytes_max: usize, level: Durability) -> Option<Job<F>> {
         let in_flight = self.progress.in_flight();
         let flush = if in_flight == 0 { TailFlush::Allowed } else { TailFlush::Held };
+        // Recovery relies on it: bytes in a segment mean that the one before it is complete.
+        if in_flight > 0 && self.tail.next_write_segment() > self.writing_segment {
+            return None;
+        }
         let planned = self.tail.next_write(bytes_max, flush)?;
-        debug_assert!(planned.segment == self.writing_segment || in_flight == 0 || !self.is_later(&planned));
         self.writing_segment = planned.segment;
         let (file, stream_base) = self.file_of(planned.segment);
         let synced = level == Durability::Synced;
@@ -417,10 +409,6 @@ impl<F: DiskFile, A> State<F, A> {
         let id = self.progress.submitted(stream_base + planned.content_end, flight, planned.is_padded);
         let PlannedWrite { bytes, position, .. } = planned;
         Some(Job { id, kind: JobKind::Write { file, data: WriteData::Slice(bytes), position, sync } })
-    }
-
-    fn is_later(&self, planned: &PlannedWrite) -> bool {
-        planned.segment > self.writing_segment
     }
 
     fn file_of(&self, segment: i64) -> (F, u64) {

@@ -4,7 +4,7 @@
 use super::progress::Progress;
 use super::roll::segment_files_removed;
 use super::tail::Tail;
-use super::{Log, LogContext, ReadCache, Sealed, State, checkpoint};
+use super::{IndexSource, Log, LogContext, ReadCache, Sealed, State, checkpoint};
 use crate::clock::Clock;
 use crate::config::TopicConfig;
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -130,13 +130,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
         for (index, base_offset) in trusted.iter().copied().enumerate() {
             let next_offset = trusted.get(index + 1).copied().unwrap_or(vouched.recovery_offset);
-            found.sealed.push_back(Sealed {
-                base_offset,
-                next_offset,
-                file: None,
-                offsets: None,
-                size_bytes: None,
-            });
+            found.sealed.push_back(Sealed::closed(base_offset, next_offset));
         }
         found.next_offset = vouched.recovery_offset.max(found.next_offset);
         Ok(())
@@ -177,13 +171,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             segment_files_removed(disk, &self.dir, base_offset).await?;
         } else {
             segment::write_indexes(disk, &self.dir, base_offset, &mut scanned.indexes).await?;
-            found.sealed.push_back(Sealed {
-                base_offset,
-                next_offset: scanned.next_offset,
-                file: None,
-                offsets: None,
-                size_bytes: None,
-            });
+            found.sealed.push_back(Sealed::closed(base_offset, scanned.next_offset));
         }
         Ok(())
     }
@@ -236,5 +224,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     fn corrupt_at(&self, base_offset: i64, position: u64, kind: CorruptionKind) -> OpenError {
         OpenError::Corrupt(Corruption { path: segment::log_path(&self.dir, base_offset), position, kind })
+    }
+}
+
+impl<F> Sealed<F> {
+    /// One that nobody has read yet.
+    const fn closed(base_offset: i64, next_offset: i64) -> Self {
+        let index_source = IndexSource::File;
+        Self { base_offset, next_offset, file: None, offsets: None, size_bytes: None, index_source }
     }
 }

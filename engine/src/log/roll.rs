@@ -1,7 +1,7 @@
 //! Background work of a log: the next segment's file, rolling to it, and sealing the one before. Off the ack path, but
 //! for the rename that gives a segment its name.
 
-use super::{Active, Closing, Log, Sealed, Wants, checkpoint};
+use super::{Active, Closing, IndexSource, Log, Sealed, Wants, checkpoint};
 use crate::buffer::BLOCK_BYTES;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -10,6 +10,7 @@ use crate::events::{EventKind, LogEvent};
 use crate::num::align_up;
 use crate::segment::{self, Indexes};
 use crate::types::{Durability, Preallocate};
+use std::cell::Cell;
 use std::rc::Rc;
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
@@ -58,15 +59,18 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let base_offset = self.log_end_offset();
         let disk = &self.context.disk;
         disk.rename(&self.dir.join(segment::PREPARING), &segment::log_path(&self.dir, base_offset)).await?;
-        // No synced ack leaves a segment whose own name a power cut could take away. Written ones survive a kill as the
-        // rename is done; their name becomes durable with the seal of the segment before, or at the latest its own.
-        if self.config.durability == Durability::Synced {
+        // Written acks survive a kill as the rename is done; the first sync of the segment makes its name durable, or its
+        // seal. In a synced topic every write is an ack's, so the name comes first.
+        let is_synced = self.config.durability == Durability::Synced;
+        if is_synced {
             disk.sync_dir(&self.dir).await?;
         }
         let mut state = self.state.borrow_mut();
         let stream_base = state.next_stream_base();
         state.tail.begin_segment();
-        state.active = Some(Active { base_offset, file, stream_base, indexes: Indexes::new(base_offset) });
+        let indexes = Indexes::new(base_offset);
+        let is_named = Rc::new(Cell::new(is_synced));
+        state.active = Some(Active { base_offset, file, stream_base, indexes, is_named });
         state.roll_wanted = false;
         state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Roll });
         Ok(())
@@ -118,6 +122,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                 file: Some(file),
                 offsets: Some(Rc::new(indexes.offsets)),
                 size_bytes: Some(size_bytes),
+                index_source: IndexSource::Batches,
             });
             state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Seal });
             state.collect_acks();

@@ -330,6 +330,11 @@ impl Tail {
         }
     }
 
+    /// The segment that the next write belongs to.
+    pub(super) fn next_write_segment(&self) -> i64 {
+        self.unplanned.front().map_or(self.segment, |unplanned| unplanned.segment)
+    }
+
     fn next_unplanned(&mut self, bytes_max: usize) -> Option<PlannedWrite> {
         let front = self.unplanned.front_mut()?;
         if front.bytes.len() > bytes_max {

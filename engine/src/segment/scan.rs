@@ -1,7 +1,7 @@
 //! Reading a segment from its first byte: every batch checked, indexes rebuilt, and the place where trust ends.
 
 use super::Indexes;
-use crate::buffer::{Arena, BLOCK_BYTES};
+use crate::buffer::{Arena, BLOCK_BYTES, ReadBuffer};
 use crate::disk::DiskFile;
 use crate::error::{CorruptionKind, DiskError};
 use crate::num::{align_down, u32_of, usize_of};
@@ -67,9 +67,7 @@ impl<F: DiskFile> Window<'_, F> {
     /// Reads on until `wanted` bytes are there, or the file ends.
     async fn fill(&mut self, wanted: usize) -> Result<(), DiskError> {
         while self.bytes.len() < wanted && self.read_to < self.file_bytes {
-            // Recovery runs before anything else uses the arena, and frees each read before the next.
-            let buffer =
-                self.arena.allocate_read(SCAN_READ_BYTES).expect("an idle arena has room for one read");
+            let buffer = scan_buffer(self.arena);
             let aligned = align_down(self.read_to, BLOCK_BYTES as u64);
             let skip = usize_of(self.read_to - aligned);
             let (buffer, read_bytes) = self.file.read(buffer, aligned, SCAN_READ_BYTES).await?;
@@ -90,6 +88,14 @@ impl<F: DiskFile> Window<'_, F> {
         self.bytes.drain(..bytes);
         self.position += bytes as u64;
     }
+}
+
+/// Memory for one read: the arena's, or a mapping of its own while that is used up.
+fn scan_buffer(arena: &Arena) -> ReadBuffer {
+    arena.allocate_read(SCAN_READ_BYTES).unwrap_or_else(|| {
+        let own = Arena::new(SCAN_READ_BYTES).expect("2 MiB can be mapped, or nothing works any more");
+        own.allocate_read(SCAN_READ_BYTES).expect("it is new and large enough")
+    })
 }
 
 /// Scans a segment from its beginning. Bad bytes are a result, not an error.

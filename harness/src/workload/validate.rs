@@ -203,13 +203,22 @@ fn check_ranges(workload: &Workload, problems: &mut Problems) {
         ("engine.arena_bytes", engine.arena_bytes, Bytes::mib(16), Bytes::gib(1024)),
         ("engine.write_bytes_max", engine.write_bytes_max, Bytes(BLOCK_BYTES), Bytes::mib(1)),
         ("log.segment_bytes", log.segment_bytes, Bytes::mib(1), Bytes::gib(1)),
-        ("log.max_message_bytes", log.max_message_bytes, Bytes(128), Bytes::kib(2044)),
-        ("log.index_interval_bytes", log.index_interval_bytes, Bytes(1), Bytes::gib(1)),
+        ("log.max_message_bytes", log.max_message_bytes, Bytes(128), Bytes::kib(2040)),
+        ("log.index_interval_bytes", log.index_interval_bytes, Bytes(1), Bytes::kib(2043)),
     ];
     for (key, size, least, most) in ranges {
         if !(least..=most).contains(&size) {
             problems.refuse(&[key], format!("`{key}` must be from {least} to {most}, not {size}"));
         }
+    }
+    let (largest, interval) = (log.max_message_bytes, log.index_interval_bytes);
+    let together_max = Bytes::kib(2044);
+    if largest.0.saturating_add(interval.0) > together_max.0 {
+        let message = format!(
+            "`log.max_message_bytes` ({largest}) and `log.index_interval_bytes` ({interval}) must be \
+             {together_max} at most, together"
+        );
+        problems.refuse(&["log.max_message_bytes", "log.index_interval_bytes"], message);
     }
 }
 

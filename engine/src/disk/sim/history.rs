@@ -151,10 +151,12 @@ impl State for Content {
             FileChange::Write(position, bytes) => {
                 let start = crate::num::usize_of(*position);
                 let end = start + bytes.len();
-                if self.bytes.len() < end {
-                    self.bytes.resize(end, 0);
+                if self.bytes.len() < start {
+                    self.bytes.resize(start, 0);
                 }
-                self.bytes[start..end].copy_from_slice(bytes);
+                let known = bytes.len().min(self.bytes.len() - start);
+                self.bytes[start..start + known].copy_from_slice(&bytes[..known]);
+                self.bytes.extend_from_slice(&bytes[known..]);
                 self.len = self.len.max(end as u64);
             }
             FileChange::Extend(len) => self.len = self.len.max(*len),

@@ -173,10 +173,19 @@ fn the_engine_takes_what_is_accepted_here_and_refuses_what_is_not() {
         assert_eq!(config.validate().is_ok(), fits, "{bytes}");
         assert_eq!(accepted(&format!("log: {{segment_bytes: {bytes}}}")), fits, "{bytes}");
     }
-    for (bytes, fits) in [(70_000, true), (2_093_056, true), (2_093_057, false)] {
+    for (bytes, fits) in [(70_000, true), (2_088_960, true), (2_088_961, false)] {
         let config = vnotch_engine::config::TopicConfig { max_message_bytes: bytes, ..Default::default() };
         assert_eq!(config.validate().is_ok(), fits, "{bytes}");
         assert_eq!(accepted(&format!("log: {{max_message_bytes: {bytes}}}")), fits, "{bytes}");
+    }
+    for (bytes, fits) in [(1_u32, true), (1_044_480, true), (1_044_481, false), (u32::MAX, false)] {
+        let config = vnotch_engine::config::TopicConfig {
+            index_interval_bytes: bytes,
+            max_message_bytes: 1 << 20,
+            ..Default::default()
+        };
+        assert_eq!(config.validate().is_ok(), fits, "{bytes}");
+        assert_eq!(accepted(&format!("log: {{index_interval_bytes: {bytes}}}")), fits, "{bytes}");
     }
 }
 

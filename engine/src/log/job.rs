@@ -1,0 +1,69 @@
+//! What a log wants done on its disk, as futures for its owner to run.
+
+use super::FlightId;
+use crate::disk::{DiskFile, WriteData, WriteSync};
+use crate::error::DiskError;
+use futures_util::future::LocalBoxFuture;
+
+/// A write or sync to be run; its outcome goes back through [`Log::job_done`].
+pub struct Job<F> {
+    /// Which one.
+    pub id: FlightId,
+    pub(super) kind: JobKind<F>,
+}
+
+pub(super) enum JobKind<F> {
+    Write {
+        file: F,
+        data: WriteData,
+        position: u64,
+        sync: WriteSync,
+    },
+    /// The name of the file first, if that is not durable yet.
+    Sync {
+        file: F,
+        name: Option<LocalBoxFuture<'static, Result<(), DiskError>>>,
+    },
+}
+
+impl<F: DiskFile> Job<F> {
+    /// Bytes it writes; 0 for a sync.
+    pub fn write_bytes(&self) -> usize {
+        match &self.kind {
+            JobKind::Write { data, .. } => data.len(),
+            JobKind::Sync { .. } => 0,
+        }
+    }
+
+    /// Whether the device is asked to make something durable.
+    pub const fn is_sync(&self) -> bool {
+        matches!(self.kind, JobKind::Sync { .. } | JobKind::Write { sync: WriteSync::Dsync, .. })
+    }
+
+    /// Does it.
+    pub async fn run(self) -> JobDone {
+        let (outcome, is_write) = match self.kind {
+            JobKind::Write { file, data, position, sync } => (file.write(data, position, sync).await, true),
+            JobKind::Sync { file, name } => {
+                let named = match name {
+                    Some(name) => name.await,
+                    None => Ok(()),
+                };
+                let synced = match named {
+                    Ok(()) => file.sync().await,
+                    Err(error) => Err(error),
+                };
+                (synced, false)
+            }
+        };
+        JobDone { id: self.id, is_write, outcome }
+    }
+}
+
+/// The outcome of a [`Job`].
+#[derive(Debug)]
+pub struct JobDone {
+    pub(super) id: FlightId,
+    pub(super) is_write: bool,
+    pub(super) outcome: Result<(), DiskError>,
+}

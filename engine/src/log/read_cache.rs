@@ -1,0 +1,51 @@
+//! The extents of segment files that were read last, or are being read.
+
+use crate::buffer::Slice;
+use crate::error::DiskError;
+use futures_util::future::{LocalBoxFuture, Shared};
+use std::collections::VecDeque;
+
+/// Extents kept for readers that follow each other: those read ahead of one, and a few more.
+const CACHED_EXTENTS: usize = 8;
+
+/// A read under way or done; short where the file is.
+pub(super) type ReadFuture = Shared<LocalBoxFuture<'static, Result<Slice, DiskError>>>;
+
+/// Batches of a segment file, in memory or on their way.
+pub(super) struct Extent {
+    /// Base offset of the segment.
+    pub(super) segment: i64,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) read: ReadFuture,
+}
+
+/// See the module; oldest first.
+#[derive(Default)]
+pub(super) struct ReadCache {
+    extents: VecDeque<Extent>,
+    /// Where the last fetch from disk ended: (segment, position). One that begins there is sequential.
+    pub(super) last_end: Option<(i64, u64)>,
+}
+
+impl ReadCache {
+    pub(super) fn clear(&mut self) {
+        self.extents.clear();
+    }
+
+    /// The extent that holds the batch at `start`: where it begins and ends, and its read.
+    pub(super) fn find(&self, segment: i64, start: u64) -> Option<(u64, u64, ReadFuture)> {
+        let extent = self
+            .extents
+            .iter()
+            .find(|extent| extent.segment == segment && extent.start <= start && start < extent.end)?;
+        Some((extent.start, extent.end, extent.read.clone()))
+    }
+
+    pub(super) fn insert(&mut self, extent: Extent) {
+        if self.extents.len() == CACHED_EXTENTS {
+            self.extents.pop_front();
+        }
+        self.extents.push_back(extent);
+    }
+}

@@ -1,0 +1,187 @@
+//! A log on the simulated disk against a plain model: whatever happens in between, it keeps its promises.
+//!
+//! `PROPTEST_CASES=10000 cargo test -p vnotch-engine --test simulation --release` looks for longer. What fails is printed
+//! as the smallest case found, and kept in `tests/proptest-regressions` to be tried first.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test may fail by panic"
+)]
+
+mod model;
+mod rig;
+mod scenarios;
+
+use model::batch;
+use proptest::prelude::*;
+use rig::{Fate, IndexDamage, Restart, Rig, Settings};
+use std::io::ErrorKind;
+use vnotch_engine::types::{Durability, IoMode, Preallocate};
+
+/// One thing that happens to a log.
+#[derive(Debug, Clone)]
+enum Event {
+    Append {
+        batches: usize,
+        count: usize,
+        bytes: usize,
+        level: Option<Durability>,
+    },
+    Steps(usize),
+    Settle,
+    /// From this share (of 256) of what is visible.
+    Fetch {
+        at: u8,
+        bytes_max: usize,
+    },
+    Release,
+    Shed,
+    FailWrite {
+        after: u64,
+        kind: ErrorKind,
+    },
+    Close,
+    Restart(Restart),
+}
+
+fn level() -> impl Strategy<Value = Durability> {
+    prop::sample::select(vec![Durability::Appended, Durability::Written, Durability::Synced])
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let topic = (
+        level(),
+        prop::sample::select(vec![Preallocate::None, Preallocate::Fallocate]),
+        prop::sample::select(vec![IoMode::Direct, IoMode::Buffered]),
+        prop::sample::select(vec![1_u64 << 20, 1_500_000, 3 << 20]),
+        prop::sample::select(vec![4096_u32, 100_000, 700_000]),
+    );
+    let limits = (
+        prop::sample::select(vec![16_usize << 10, 64 << 10, 256 << 10]),
+        1_usize..6,
+        prop::sample::select(vec![0_usize, 300_000, 4 << 20]),
+        prop::sample::select(vec![0_usize, 1 << 20, 16 << 20]),
+    );
+    (topic, limits).prop_map(|(topic, limits)| {
+        let (durability, preallocate, io, segment_bytes, index_interval_bytes) = topic;
+        let (write_bytes_max, write_depth, cache_bytes, fetch_pinned_bytes) = limits;
+        Settings {
+            durability,
+            preallocate,
+            io,
+            segment_bytes,
+            index_interval_bytes,
+            write_bytes_max,
+            write_depth,
+            cache_bytes,
+            fetch_pinned_bytes,
+            ..Settings::default()
+        }
+    })
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop::sample::select(vec![Fate::Kill, Fate::PowerLoss])
+}
+
+fn append() -> impl Strategy<Value = Event> {
+    let bytes = prop_oneof![
+        2 => 200_usize..5_000,
+        3 => 5_000_usize..200_000,
+        1 => 200_000_usize..600_000,
+        // Ends at a block, as most batches do not.
+        2 => (1_usize..64).prop_map(|blocks| blocks * 4096),
+    ];
+    let level = prop_oneof![2 => Just(None), 3 => level().prop_map(Some)];
+    (1_usize..6, 1_usize..8, bytes, level).prop_map(|(batches, count, bytes, level)| Event::Append {
+        batches,
+        count,
+        bytes,
+        level,
+    })
+}
+
+fn restart() -> impl Strategy<Value = Restart> {
+    let damage = prop_oneof![
+        (0_usize..20).prop_map(|file| IndexDamage::Removed { file }),
+        (0_usize..20, 0_u64..10_000).prop_map(|(file, position)| IndexDamage::Flipped { file, position }),
+    ];
+    let interruptions = prop::collection::vec((fate(), 0_usize..40), 0..3);
+    (fate(), any::<u64>(), prop::option::weighted(0.3, damage), interruptions)
+        .prop_map(|(fate, seed, damage, interruptions)| Restart { fate, seed, damage, interruptions })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        12 => append(),
+        10 => (1_usize..30).prop_map(Event::Steps),
+        2 => Just(Event::Settle),
+        8 => (any::<u8>(), 1_usize..2_000_000).prop_map(|(at, bytes_max)| Event::Fetch { at, bytes_max }),
+        1 => Just(Event::Release),
+        1 => Just(Event::Shed),
+        1 => (0_u64..10, prop::sample::select(vec![ErrorKind::StorageFull, ErrorKind::Other]))
+            .prop_map(|(after, kind)| Event::FailWrite { after, kind }),
+        1 => Just(Event::Close),
+        3 => restart().prop_map(Event::Restart),
+    ]
+}
+
+fn happen(rig: &mut Rig, seed: u64, event: &Event) {
+    match event {
+        Event::Append { batches, count, bytes, level } => {
+            for number in 0..*batches as u64 {
+                rig.append(batch(seed + number, *count, *bytes), *level);
+            }
+        }
+        Event::Steps(count) => rig.steps(*count),
+        Event::Settle => rig.settle(),
+        Event::Fetch { at, bytes_max } => {
+            rig.fetch(rig.log.high_watermark() * i64::from(*at) / 255, *bytes_max);
+        }
+        Event::Release => rig.release(),
+        Event::Shed => rig.log.shed_memory(),
+        Event::FailWrite { after, kind } => rig.disk.fail_write(*after, *kind),
+        Event::Close => {
+            rig.close();
+            rig.restart(&Restart::simple(Fate::PowerLoss, seed));
+        }
+        Event::Restart(restart) => rig.restart(restart),
+    }
+}
+
+/// A number of cases that keeps the whole file within a minute, unless the environment says otherwise.
+fn config(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases, ..config } }
+}
+
+proptest! {
+    #![proptest_config(config(96))]
+
+    /// After a kill everything acked as written or synced is there, after a power loss everything acked as synced; never a
+    /// gap, never other bytes, nothing above the high watermark; and what was opened again takes and serves more.
+    #[test]
+    fn a_log_keeps_its_promises(
+        settings in settings(), seed: u64, events in prop::collection::vec(event(), 1..50), last in restart(),
+    ) {
+        let mut rig = Rig::new(settings, seed);
+        for (number, event) in events.iter().enumerate() {
+            happen(&mut rig, number as u64 * 100, event);
+        }
+        rig.settle();
+        rig.restart(&last);
+        let end = rig.log.log_end_offset();
+        for number in 0..4 {
+            rig.append(batch(seed ^ number, 3, 150_000), None);
+        }
+        rig.settle();
+        prop_assert_eq!(rig.log.high_watermark(), end + 12);
+        rig.read_from(0);
+        rig.close();
+        rig.restart(&Restart::simple(Fate::PowerLoss, seed));
+        prop_assert_eq!(rig.log.log_end_offset(), end + 12);
+    }
+}

@@ -1,0 +1,138 @@
+//! What the log was given and what it has promised about it.
+
+use std::rc::Rc;
+use vnotch_engine::buffer::SharedBytes;
+use vnotch_engine::record::{BatchBuilder, BatchHeader, RecordRef, stamp};
+use vnotch_engine::types::Durability;
+
+/// A batch that the log has taken.
+#[derive(Clone)]
+pub(crate) struct Batch {
+    pub(crate) base_offset: i64,
+    pub(crate) next_offset: i64,
+    /// As it must be read back: stamped.
+    bytes: Rc<[u8]>,
+    is_acked: bool,
+    /// What its loss would break.
+    promised: Option<Durability>,
+}
+
+/// All batches of a log, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Model {
+    batches: Vec<Batch>,
+    /// The batch acked last, by level.
+    last_acked: [Option<usize>; 3],
+}
+
+impl Model {
+    pub(crate) fn next_offset(&self) -> i64 {
+        self.batches.last().map_or(0, |batch| batch.next_offset)
+    }
+
+    pub(crate) fn batches(&self) -> &[Batch] {
+        &self.batches
+    }
+
+    /// The log has taken `bytes`; returns the batch's number.
+    pub(crate) fn appended(&mut self, mut bytes: Vec<u8>, epoch: i32) -> usize {
+        let base_offset = self.next_offset();
+        stamp(&mut bytes, base_offset, epoch);
+        let next_offset = BatchHeader::parse(&bytes).unwrap().next_offset();
+        self.batches.push(Batch {
+            base_offset,
+            next_offset,
+            bytes: bytes.into(),
+            is_acked: false,
+            promised: None,
+        });
+        self.batches.len() - 1
+    }
+
+    /// The log has acked a batch: once, with its offset, and in order within the level.
+    pub(crate) fn acked(&mut self, number: usize, base_offset: i64, level: Durability) {
+        let last = self.last_acked[level as usize].replace(number);
+        assert!(last < Some(number), "acks of {level:?} leave in order: {last:?} before {number}");
+        let batch = &mut self.batches[number];
+        assert!(!batch.is_acked, "batch {number} is acked once");
+        assert_eq!(batch.base_offset, base_offset);
+        batch.is_acked = true;
+        batch.promised = batch.promised.max(Some(level));
+    }
+
+    /// Everything so far has been made durable.
+    pub(crate) fn all_durable(&mut self) {
+        for batch in &mut self.batches {
+            batch.promised = Some(Durability::Synced);
+        }
+    }
+
+    /// What every batch before `offset` promises is `level` at least: consumers were shown it.
+    pub(crate) fn shown(&mut self, offset: i64, level: Durability) {
+        for batch in self.batches.iter_mut().rev().skip_while(|batch| batch.next_offset > offset) {
+            if batch.promised >= Some(level) {
+                break;
+            }
+            batch.promised = Some(level);
+        }
+    }
+
+    /// A log that was opened again ends at `end`; `level` is what had to survive.
+    pub(crate) fn reopened(&mut self, end: i64, level: Durability) {
+        let kept = self.batches.partition_point(|batch| batch.next_offset <= end);
+        let promised = self.batches.iter().rposition(|batch| batch.promised >= Some(level));
+        assert!(
+            promised < Some(kept),
+            "{kept} batches are left, ending at {end}; batch {promised:?} had been promised as {level:?}"
+        );
+        self.batches.truncate(kept);
+        assert_eq!(self.next_offset(), end, "a log ends with a whole batch");
+        self.last_acked = [None; 3];
+        self.all_durable();
+    }
+
+    /// Checks that `pieces` are the batches from the one that holds `offset` on, and end at `visible` or before; returns
+    /// the offset after them.
+    pub(crate) fn check(&self, offset: i64, pieces: &[SharedBytes], visible: i64) -> i64 {
+        let mut number = self.batches.partition_point(|batch| batch.next_offset <= offset);
+        let mut next_offset = offset;
+        for piece in pieces {
+            let mut rest = &piece[..];
+            while !rest.is_empty() {
+                let batch = self.batches.get(number).expect("no batch is served that was not appended");
+                let expected = batch.base_offset;
+                let matches = rest.starts_with(&batch.bytes);
+                assert!(matches, "asked for {offset}, got other bytes than those of the batch at {expected}");
+                rest = &rest[batch.bytes.len()..];
+                next_offset = batch.next_offset;
+                number += 1;
+            }
+        }
+        assert!(next_offset <= visible, "{next_offset} was served, visible is {visible}");
+        next_offset
+    }
+}
+
+/// A batch of `count` records and `total_bytes` bytes, or a little fewer, with contents that `seed` decides.
+pub(crate) fn batch(seed: u64, count: usize, total_bytes: usize) -> Vec<u8> {
+    use rand::{Rng as _, SeedableRng as _};
+    let mut contents = vec![0; total_bytes];
+    rand::rngs::SmallRng::seed_from_u64(seed).fill_bytes(&mut contents);
+    let mut builder = BatchBuilder::new();
+    for _ in 1..count {
+        let value = Some(&contents[..4]);
+        builder.push(&RecordRef { timestamp_ms: 1_000, value, ..RecordRef::default() }).unwrap();
+    }
+    let mut value_bytes = total_bytes;
+    loop {
+        let value = Some(&contents[..value_bytes]);
+        let record = RecordRef { timestamp_ms: 1_000, value, ..RecordRef::default() };
+        let excess = builder.encoded_bytes_with(&record).saturating_sub(total_bytes);
+        if excess == 0 {
+            builder.push(&record).unwrap();
+            return builder.finish().bytes;
+        }
+        value_bytes -= excess.min(value_bytes);
+        assert!(value_bytes > 0, "{count} records do not fit {total_bytes} bytes");
+    }
+}

@@ -1,0 +1,459 @@
+//! The owner of a simulated log: it drives the log as a shard does, and holds it to its promises.
+
+use crate::model::Model;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use vnotch_engine::buffer::{Arena, SharedBytes};
+use vnotch_engine::clock::ManualClock;
+use vnotch_engine::config::TopicConfig;
+use vnotch_engine::disk::Disk as _;
+use vnotch_engine::disk::sim::SimDisk;
+use vnotch_engine::error::{FetchError, OpenError};
+use vnotch_engine::log::{Fetched, JobDone, Log, LogContext, LogLimits, Refused};
+use vnotch_engine::types::{Durability, IoMode, Preallocate};
+
+const ARENA_BYTES: usize = 24 << 20;
+
+/// Fetched pieces kept until later.
+const HELD_MAX: usize = 6;
+
+pub(crate) type SimLog = Log<SimDisk, ManualClock, Ticket>;
+
+type ReadOutcome = (i64, Result<Vec<SharedBytes>, FetchError>);
+
+/// What an ack is known by.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    number: usize,
+    level: Durability,
+}
+
+/// How a log is run.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) durability: Durability,
+    pub(crate) preallocate: Preallocate,
+    pub(crate) io: IoMode,
+    pub(crate) segment_bytes: u64,
+    pub(crate) index_interval_bytes: u32,
+    pub(crate) write_bytes_max: usize,
+    pub(crate) write_depth: usize,
+    pub(crate) cache_bytes: usize,
+    pub(crate) fetch_pinned_bytes: usize,
+    pub(crate) max_message_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Written,
+            preallocate: Preallocate::Fallocate,
+            io: IoMode::Direct,
+            segment_bytes: 1 << 20,
+            index_interval_bytes: 4096,
+            write_bytes_max: 64 << 10,
+            write_depth: 4,
+            cache_bytes: 1 << 20,
+            fetch_pinned_bytes: 16 << 20,
+            max_message_bytes: 600_000,
+        }
+    }
+}
+
+/// How a log comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fate {
+    Kill,
+    PowerLoss,
+}
+
+impl Fate {
+    fn of(self, disk: &SimDisk, seed: u64) -> SimDisk {
+        match self {
+            Self::Kill => disk.kill(seed),
+            Self::PowerLoss => disk.crash(seed),
+        }
+    }
+
+    /// What survives it.
+    const fn survives(self) -> Durability {
+        match self {
+            Self::Kill => Durability::Written,
+            Self::PowerLoss => Durability::Synced,
+        }
+    }
+}
+
+/// Damage to one of a log's index files, before it is opened again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum IndexDamage {
+    Removed { file: usize },
+    Flipped { file: usize, position: u64 },
+}
+
+/// An end, and a new beginning that may be interrupted itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Restart {
+    pub(crate) fate: Fate,
+    pub(crate) seed: u64,
+    pub(crate) damage: Option<IndexDamage>,
+    /// Each attempt to open gets so many steps.
+    pub(crate) interruptions: Vec<(Fate, usize)>,
+}
+
+impl Restart {
+    pub(crate) const fn simple(fate: Fate, seed: u64) -> Self {
+        Self { fate, seed, damage: None, interruptions: Vec::new() }
+    }
+}
+
+/// See the module.
+pub(crate) struct Rig {
+    pub(crate) settings: Settings,
+    pub(crate) disk: SimDisk,
+    pub(crate) log: Rc<SimLog>,
+    pub(crate) model: Model,
+    clock: ManualClock,
+    pub(crate) arena: Rc<Arena>,
+    epoch: i32,
+    boot_id: u64,
+    /// What the log could not take yet.
+    waiting: VecDeque<(Vec<u8>, Option<Durability>)>,
+    jobs: FuturesUnordered<LocalBoxFuture<'static, JobDone>>,
+    tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    reads: FuturesUnordered<LocalBoxFuture<'static, ReadOutcome>>,
+    /// What consumers hold, and what it was when they got it.
+    held: VecDeque<(SharedBytes, Vec<u8>)>,
+}
+
+pub(crate) fn dir() -> PathBuf {
+    PathBuf::from("/t-0")
+}
+
+fn context(
+    settings: &Settings,
+    disk: &SimDisk,
+    clock: &ManualClock,
+    boot_id: u64,
+) -> LogContext<SimDisk, ManualClock> {
+    let limits = LogLimits {
+        io: settings.io,
+        write_bytes_max: settings.write_bytes_max,
+        write_depth: settings.write_depth,
+        boot_id,
+        fetch_pinned_bytes: settings.fetch_pinned_bytes,
+        cache_bytes: Cell::new(settings.cache_bytes),
+        chunk_bytes_max: Cell::new(1 << 20),
+    };
+    LogContext {
+        disk: disk.clone(),
+        clock: clock.clone(),
+        arena: Rc::new(Arena::new(ARENA_BYTES).unwrap()),
+        limits: Rc::new(limits),
+    }
+}
+
+async fn open(
+    context: LogContext<SimDisk, ManualClock>,
+    settings: &Settings,
+    epoch: i32,
+) -> Result<Rc<SimLog>, OpenError> {
+    let config = TopicConfig {
+        durability: settings.durability,
+        segment_bytes: settings.segment_bytes,
+        preallocate: settings.preallocate,
+        index_interval_bytes: settings.index_interval_bytes,
+        max_message_bytes: settings.max_message_bytes,
+    };
+    config.validate().unwrap();
+    SimLog::open(context, dir(), config, epoch).await
+}
+
+impl Rig {
+    /// A new log on an empty disk.
+    pub(crate) fn new(settings: Settings, seed: u64) -> Self {
+        Self::with(settings, SimDisk::new(seed), Model::default(), (1, 1))
+    }
+
+    /// The log as `disk` has it.
+    fn with(settings: Settings, disk: SimDisk, model: Model, (epoch, boot_id): (i32, u64)) -> Self {
+        let clock = ManualClock::new(1_000);
+        let context = context(&settings, &disk, &clock, boot_id);
+        let arena = Rc::clone(&context.arena);
+        let log = disk.run_until(open(context, &settings, epoch));
+        let log = log.unwrap_or_else(|error| panic!("a log that nobody damaged opens: {error}"));
+        Self {
+            settings,
+            disk,
+            log,
+            model,
+            clock,
+            arena,
+            epoch,
+            boot_id,
+            waiting: VecDeque::new(),
+            jobs: FuturesUnordered::new(),
+            tasks: FuturesUnordered::new(),
+            reads: FuturesUnordered::new(),
+            held: VecDeque::new(),
+        }
+    }
+
+    /// Hands a batch to the log; it takes it when it can.
+    pub(crate) fn append(&mut self, batch: Vec<u8>, level: Option<Durability>) {
+        self.waiting.push_back((batch, level));
+        self.turn();
+    }
+
+    /// Completes up to `count` operations of the disk, with a turn after each.
+    pub(crate) fn steps(&mut self, count: usize) {
+        for _ in 0..count {
+            if !self.disk.step() {
+                break;
+            }
+            self.clock.advance(Duration::from_millis(1));
+            self.turn();
+        }
+    }
+
+    /// Goes on until nothing is left to do.
+    pub(crate) fn settle(&mut self) {
+        self.turn();
+        while self.disk.outstanding() > 0 {
+            self.steps(1);
+        }
+        assert!(self.log.is_idle(), "nothing is outstanding, and yet the log waits");
+        assert!(self.waiting.is_empty() || self.log.failed().is_some(), "appends are not taken");
+        assert!(self.reads.is_empty() && self.tasks.is_empty(), "somebody waits for nothing");
+    }
+
+    /// What a shard does between two looks at its ring.
+    fn turn(&mut self) {
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut has_moved = true;
+        while has_moved {
+            has_moved = self.put_waiting();
+            while let Poll::Ready(Some(done)) = self.jobs.poll_next_unpin(context) {
+                self.log.job_done(done);
+                has_moved = true;
+            }
+            while let Some(job) = self.log.next_job() {
+                self.jobs.push(Box::pin(job.run()));
+                has_moved = true;
+            }
+            let wants = self.log.wants();
+            if wants.roll {
+                self.tasks.push(Box::pin(Rc::clone(&self.log).roll()));
+            }
+            if wants.seal {
+                self.tasks.push(Box::pin(Rc::clone(&self.log).seal()));
+            }
+            while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
+                has_moved = true;
+            }
+            while let Poll::Ready(Some((offset, outcome))) = self.reads.poll_next_unpin(context) {
+                let pieces = outcome.unwrap_or_else(|error| panic!("a read at {offset} fails: {error}"));
+                self.served(offset, pieces);
+            }
+            self.collect_acks();
+        }
+    }
+
+    fn put_waiting(&mut self) -> bool {
+        let (mut has_moved, mut has_shed) = (false, false);
+        while let Some((batch, level)) = self.waiting.pop_front() {
+            let number = self.model.batches().len();
+            let ticket = Ticket { number, level: level.unwrap_or(self.settings.durability) };
+            match self.log.append(&batch, level, ticket) {
+                Ok(()) => {
+                    assert_eq!(self.model.appended(batch, self.epoch), number);
+                    assert_eq!(self.log.log_end_offset(), self.model.next_offset());
+                    has_moved = true;
+                }
+                Err(Refused::NotNow(_)) => {
+                    self.waiting.push_front((batch, level));
+                    if has_shed || self.log.wants_roll() {
+                        break;
+                    }
+                    has_shed = true;
+                    self.log.shed_memory();
+                }
+                Err(Refused::Failed(_, error)) => {
+                    assert!(self.log.failed().is_some(), "a valid batch is refused: {error}");
+                    self.waiting.clear();
+                }
+            }
+        }
+        has_moved
+    }
+
+    fn collect_acks(&mut self) {
+        let mut acks = Vec::new();
+        self.log.take_acks(&mut acks);
+        let visible = self.log.high_watermark();
+        for (ticket, outcome) in acks {
+            match outcome {
+                Ok(base_offset) => {
+                    self.model.acked(ticket.number, base_offset, ticket.level);
+                    let end = self.model.batches()[ticket.number].next_offset;
+                    assert!(
+                        ticket.level < self.settings.durability || end <= visible,
+                        "acked and not visible"
+                    );
+                }
+                Err(error) => assert!(self.log.failed().is_some(), "a valid batch is not acked: {error}"),
+            }
+        }
+        assert!(visible <= self.log.log_end_offset());
+        self.model.shown(visible, self.settings.durability);
+    }
+
+    /// Fetches from `offset`, which is at most the high watermark; a read of files goes on beside everything else.
+    pub(crate) fn fetch(&mut self, offset: i64, bytes_max: usize) {
+        match self.log.fetch(offset, bytes_max).unwrap() {
+            Fetched::Nothing => assert_eq!(offset, self.log.high_watermark()),
+            Fetched::Batches(pieces) => {
+                assert!(!pieces.is_empty());
+                self.served(offset, pieces);
+            }
+            Fetched::OnDisk => {
+                let read = Rc::clone(&self.log).fetch_from_disk(offset, bytes_max);
+                self.reads.push(Box::pin(async move { (offset, read.await) }));
+                self.turn();
+            }
+        }
+    }
+
+    fn served(&mut self, offset: i64, pieces: Vec<SharedBytes>) {
+        self.model.check(offset, &pieces, self.log.high_watermark());
+        for piece in pieces {
+            if matches!(piece, SharedBytes::Arena(_)) {
+                assert!(self.arena.contains(&piece), "what a consumer holds is not borrowed from the arena");
+            }
+            if self.held.len() == HELD_MAX {
+                self.held.pop_front();
+            }
+            let bytes = piece.to_vec();
+            self.held.push_back((piece, bytes));
+        }
+        self.check_held();
+    }
+
+    /// What consumers hold never changes.
+    pub(crate) fn check_held(&self) {
+        for (piece, bytes) in &self.held {
+            assert!(piece[..] == bytes[..], "bytes changed in a consumer's hands");
+        }
+    }
+
+    /// Lets go of what consumers hold.
+    pub(crate) fn release(&mut self) {
+        self.held.clear();
+    }
+
+    /// Reads all that is visible from `offset` on, and checks it.
+    pub(crate) fn read_from(&self, mut offset: i64) {
+        let visible = self.log.high_watermark();
+        let mut in_vain = 0;
+        while offset < visible {
+            let pieces = match self.log.fetch(offset, 700_000).unwrap() {
+                Fetched::Nothing => panic!("there is more below the high watermark"),
+                Fetched::Batches(pieces) => pieces,
+                Fetched::OnDisk => {
+                    let read = Rc::clone(&self.log).fetch_from_disk(offset, 700_000);
+                    let pieces = self.disk.run_until(read);
+                    pieces.unwrap_or_else(|error| panic!("a read at {offset} of {visible} fails: {error}"))
+                }
+            };
+            in_vain = if pieces.is_empty() { in_vain + 1 } else { 0 };
+            assert!(in_vain < 3, "a read at {offset} of {visible} finds nothing");
+            offset = self.model.check(offset, &pieces, visible);
+        }
+    }
+
+    /// Ends the log cleanly.
+    pub(crate) fn close(&mut self) {
+        self.settle();
+        // It fails where a write does.
+        if self.disk.run_until(Rc::clone(&self.log).close()).is_ok() {
+            self.collect_acks();
+            self.model.all_durable();
+        }
+    }
+
+    /// The log after its end and a new beginning, with its promises checked; this one is left alone.
+    pub(crate) fn restarted(&self, restart: &Restart) -> Self {
+        self.check_held();
+        let mut worst = restart.fate;
+        let (mut epoch, mut boot_id) = (self.epoch + 1, self.boot_id + u64::from(worst == Fate::PowerLoss));
+        let mut disk = worst.of(&self.disk, restart.seed);
+        damage_index(&disk, restart.damage);
+        for (fate, steps) in restart.interruptions.iter().copied() {
+            let context = context(&self.settings, &disk, &self.clock, boot_id);
+            open_for(&disk, steps, open(context, &self.settings, epoch));
+            disk = fate.of(&disk, restart.seed);
+            worst = worst.max(fate);
+            epoch += 1;
+            boot_id += u64::from(fate == Fate::PowerLoss);
+        }
+        let mut rig = Self::with(self.settings.clone(), disk, self.model.clone(), (epoch, boot_id));
+        let end = rig.log.log_end_offset();
+        rig.model.reopened(end, worst.survives());
+        assert_eq!((rig.log.log_start_offset(), rig.log.high_watermark()), (0, end));
+        rig.held.clone_from(&self.held);
+        rig
+    }
+
+    /// [`Rig::restarted`], all read, and this one given up for it.
+    pub(crate) fn restart(&mut self, restart: &Restart) {
+        *self = self.restarted(restart);
+        self.read_from(0);
+    }
+}
+
+fn damage_index(disk: &SimDisk, damage: Option<IndexDamage>) {
+    let Ok(entries) = disk.run_until(disk.list(&dir())) else { return };
+    let names = entries.into_iter().map(|entry| entry.name).filter(|name| name.ends_with("index"));
+    let paths: Vec<PathBuf> = names.map(|name| dir().join(name)).collect();
+    if paths.is_empty() {
+        return;
+    }
+    match damage {
+        None => {}
+        Some(IndexDamage::Removed { file }) => {
+            disk.run_until(disk.remove_file(&paths[file % paths.len()])).unwrap();
+            disk.run_until(disk.sync_dir(&dir())).unwrap();
+        }
+        Some(IndexDamage::Flipped { file, position }) => flip(disk, &paths[file % paths.len()], position),
+    }
+}
+
+/// Flips a bit of the byte at `position`, counted round.
+pub(crate) fn flip(disk: &SimDisk, path: &Path, position: u64) {
+    let len = disk.run_until(disk.read_file(path)).unwrap().len() as u64;
+    if len > 0 {
+        disk.damage(path, position % len).unwrap();
+    }
+}
+
+/// Gives an attempt to open so many steps.
+fn open_for(disk: &SimDisk, steps: usize, open: impl Future<Output = Result<Rc<SimLog>, OpenError>>) {
+    let mut open = pin!(open);
+    let context = &mut Context::from_waker(Waker::noop());
+    for _ in 0..=steps {
+        match open.as_mut().poll(context) {
+            Poll::Pending => assert!(disk.step(), "opening waits for nothing"),
+            Poll::Ready(opened) => {
+                opened.unwrap_or_else(|error| panic!("a log that nobody damaged opens: {error}"));
+                return;
+            }
+        }
+    }
+}
