@@ -1,0 +1,43 @@
+//! What recording costs a load thread: one ack's latencies and counts.
+#![allow(missing_docs, reason = "criterion's macros make undocumented items")]
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use crossbeam::channel;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+use vnotch::drive::timeline::Timeline;
+use vnotch::measure::recorder::{Channel, Counted, Measure, Recorder};
+
+fn recorder() -> Recorder {
+    let hour = Duration::from_secs(3600);
+    let timeline = Timeline::new(Duration::ZERO, hour, hour, Duration::from_secs(1));
+    let (finished, _) = channel::unbounded();
+    let (_, spare) = channel::unbounded();
+    Recorder::new(Arc::new(timeline), 0, Channel { finished, spare })
+}
+
+fn record(c: &mut Criterion) {
+    let mut group = c.benchmark_group("recorder");
+    group.throughput(Throughput::Elements(1));
+    let mut recorder = recorder();
+    // Latencies of 10 µs to 10 ms in no order, as a run has them.
+    let mut latencies = (0..1024_u64).cycle().map(|number| 10_000 + number * 7_919 % 1024 * 10_000);
+    let mut next = || latencies.next().unwrap_or_default();
+    group.bench_function("one_sample", |bencher| {
+        bencher.iter(|| recorder.latency(Measure::Service, black_box(next()), 1));
+    });
+    group.bench_function("one_ack", |bencher| {
+        let batch = Counted { records: 64, bytes: 65_536, encoded_bytes: 66_000 };
+        bencher.iter(|| {
+            let ns = black_box(next());
+            recorder.latency(Measure::Service, ns, batch.records);
+            recorder.distinct(Measure::Service, ns);
+            recorder.acked(black_box(batch));
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, record);
+criterion_main!(benches);
