@@ -1,5 +1,8 @@
 //! The handle everything starts from.
 
+#[cfg(test)]
+mod tests;
+
 use crate::catalog::{self, Catalog, LOCK_FILE, META_FILE, Meta, Topic, partition_dir};
 use crate::client::{Consumer, ConsumerConfig, LingerTimer, Producer, ProducerConfig, Route};
 use crate::config::{EngineConfig, TopicConfig};

@@ -159,7 +159,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(96))]
+    #![proptest_config(config(384))]
 
     /// After a kill everything acked as written or synced is there, after a power loss everything acked as synced; never a
     /// gap, never other bytes, nothing above the high watermark; and what was opened again takes and serves more.
