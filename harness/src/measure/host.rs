@@ -263,7 +263,12 @@ mod tests {
         let during = during.since(&before);
         assert!(during.threads_of(LOAD_THREADS).total_s >= 0.029, "{during:?}");
         assert!(during.process.total_s >= during.threads_of(LOAD_THREADS).total_s);
-        assert_eq!(after.threads["load-7"], during.threads["load-7"], "an ended thread keeps what it spent");
+        // It spends a little more on its way out.
+        let (spent, kept) = (during.threads["load-7"].total_s, after.threads["load-7"].total_s);
+        assert!(
+            (spent..spent + 0.01).contains(&kept),
+            "an ended thread keeps what it spent: {spent}, {kept}"
+        );
         assert!(during.threads_of(SHARD_THREADS).total_s.abs() < 1e-9, "there are no shards here");
     }
 
