@@ -84,6 +84,12 @@ pub struct TopicConfig {
     pub durability: Durability,
     /// Bytes after which a segment is rolled.
     pub segment_bytes: u64,
+    /// Age of a segment's first batch, ms, after which the next append rolls it; `None` = never.
+    pub segment_ms: Option<u64>,
+    /// Size of a partition, bytes, that the deletion of its oldest segments keeps it at or above; `None` = no limit.
+    pub retention_bytes: Option<u64>,
+    /// Age of a segment's largest timestamp, ms, above which it is deleted; `None` = never.
+    pub retention_ms: Option<u64>,
     /// What is done about a segment's extents.
     pub preallocate: Preallocate,
     /// Bytes of batches between two entries of the offset index.
@@ -97,6 +103,9 @@ impl Default for TopicConfig {
         Self {
             durability: Durability::Written,
             segment_bytes: 128 << 20,
+            segment_ms: None,
+            retention_bytes: None,
+            retention_ms: None,
             preallocate: Preallocate::Fallocate,
             index_interval_bytes: 4096,
             max_message_bytes: (1 << 20) + 12,
@@ -123,6 +132,15 @@ impl TopicConfig {
         }
         if self.segment_bytes > 1 << 30 || self.segment_bytes < 1 << 20 {
             return Err(format!("segment_bytes {} must be from 1 MiB to 1 GiB", self.segment_bytes));
+        }
+        if let Some(retention_bytes) = self.retention_bytes.filter(|bytes| *bytes < self.segment_bytes) {
+            return Err(format!(
+                "retention_bytes {retention_bytes} must be at least segment_bytes {}: whole segments are deleted",
+                self.segment_bytes
+            ));
+        }
+        if self.segment_ms == Some(0) || self.retention_ms == Some(0) {
+            return Err("segment_ms and retention_ms must be at least 1".into());
         }
         if self.segment_bytes < self.max_message_bytes as u64 {
             return Err(format!(

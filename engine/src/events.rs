@@ -18,6 +18,8 @@ pub enum EventKind {
     Roll,
     /// A segment was trimmed, synced and indexed.
     Seal,
+    /// Retention deleted a segment.
+    Retention,
     /// A sync of its own (not a synced write) completed.
     Sync,
     /// A partition was recovered at open.
@@ -25,11 +27,12 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Its name in results: `roll`, `seal`, `sync`, `recovery`.
+    /// Its name in results: `roll`, `seal`, `retention`, `sync`, `recovery`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Roll => "roll",
             Self::Seal => "seal",
+            Self::Retention => "retention",
             Self::Sync => "sync",
             Self::Recovery => "recovery",
         }

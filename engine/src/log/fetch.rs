@@ -236,7 +236,18 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     async fn open_sealed(&self, base_offset: i64) -> Result<Readable<D::File>, FetchError> {
         let disk = &self.context.disk;
         let path: PathBuf = segment::log_path(&self.dir, base_offset);
-        let file = disk.open(&path, OpenMode::Read, self.context.limits.io).await?;
+        let file = match disk.open(&path, OpenMode::Read, self.context.limits.io).await {
+            // Retention was quicker.
+            Err(error) if error.is_not_found() && base_offset < self.log_start_offset() => {
+                let (log_start_offset, high_watermark) = (self.log_start_offset(), self.high_watermark());
+                return Err(FetchError::OffsetOutOfRange {
+                    offset: base_offset,
+                    log_start_offset,
+                    high_watermark,
+                });
+            }
+            opened => opened?,
+        };
         let size_bytes = file.size().await?;
         let loaded = segment::load_indexes(disk, &self.dir, base_offset, size_bytes).await?;
         let is_rebuilt = loaded.is_none();

@@ -1,11 +1,11 @@
-//! One partition: append with natural group commit, fetch, roll, recovery.
+//! One partition: append with natural group commit, fetch, roll, retention, recovery.
 //!
 //! A log spawns nothing. Its owner (a shard, or a test's executor) drives it:
 //!
 //! 1. [`Log::append`] puts batches into memory and assigns offsets.
 //! 2. [`Log::next_job`] hands out writes and syncs; each job is a future to run, its outcome goes to [`Log::job_done`].
 //! 3. [`Log::take_acks`] says which appends have reached their level.
-//! 4. [`Log::wants`] says which background work is due; [`Log::roll`] and [`Log::seal`] do it.
+//! 4. [`Log::wants`] says which background work is due: [`Log::roll`], [`Log::seal`] and [`Log::retain`] do it.
 //! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
 
 mod checkpoint;
@@ -14,6 +14,7 @@ mod job;
 mod open;
 mod progress;
 mod read_cache;
+mod retention;
 mod roll;
 mod tail;
 
@@ -34,6 +35,7 @@ use crate::segment::Indexes;
 use crate::types::{Durability, IoMode};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
+use futures_util::lock::Mutex;
 use job::JobKind;
 use progress::{FlightSync, Progress};
 use read_cache::ReadCache;
@@ -41,6 +43,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Instant;
 use tail::{PlannedWrite, Stamp, Tail, TailFlush};
 
 /// What all logs of a shard share.
@@ -102,6 +105,16 @@ struct Sealed<F> {
     offsets: Option<Rc<crate::index::OffsetIndex>>,
     size_bytes: Option<u64>,
     index_source: IndexSource,
+    largest_timestamp: LargestTimestamp,
+}
+
+/// What is known of the largest timestamp of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LargestTimestamp {
+    /// Nothing yet.
+    Unknown,
+    /// Read from the batches, ms since the epoch; `None` if no record has one.
+    Known(Option<i64>),
 }
 
 /// Where an offset index comes from.
@@ -122,6 +135,8 @@ struct Active<F> {
     indexes: Indexes,
     /// Whether the directory has been synced since the file got its name.
     is_named: Rc<Cell<bool>>,
+    /// When it took its first batch.
+    first_append: Cell<Option<Instant>>,
 }
 
 /// A full segment on its way to being sealed.
@@ -158,6 +173,11 @@ pub struct Log<D: Disk, C: Clock, A> {
     state: RefCell<State<D::File, A>>,
     rolling: Cell<bool>,
     sealing: Cell<bool>,
+    retaining: Cell<bool>,
+    /// Whether segments may have outlived their retention since it was looked at.
+    retention_due: Cell<bool>,
+    /// Held while a checkpoint is written: never both slots at once.
+    checkpointing: Mutex<()>,
 }
 
 /// Why a batch was not taken; the ack comes back.
@@ -176,6 +196,8 @@ pub struct Wants {
     pub roll: bool,
     /// Call [`Log::seal`].
     pub seal: bool,
+    /// Call [`Log::retain`].
+    pub retain: bool,
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
@@ -218,7 +240,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if let Some(error) = &state.failed {
             return Err(Refused::Failed(ack, storage_error(error)));
         }
-        if state.is_full_for(batch.len(), &header, self.config.segment_bytes) {
+        if state.is_full_for(batch.len(), &header, self.config.segment_bytes) || self.is_aged(&state) {
             state.close_active();
             state.roll_wanted = true;
         }
@@ -239,6 +261,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Err(Refused::NotNow(ack));
         }
         let next_offset = state.tail.next_offset();
+        if position == 0 {
+            let first_append = state.active.as_ref().map(|active| &active.first_append);
+            first_append.into_iter().for_each(|first_append| first_append.set(Some(stamp.now)));
+        }
         state.index(&header, base_offset, position, self.config.index_interval_bytes);
         let end = stream_base + state.tail.segment_bytes();
         let waits = match level.unwrap_or(self.config.durability) {

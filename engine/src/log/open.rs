@@ -4,7 +4,7 @@
 use super::progress::Progress;
 use super::roll::segment_files_removed;
 use super::tail::Tail;
-use super::{IndexSource, Log, LogContext, ReadCache, Sealed, State, checkpoint};
+use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
 use crate::clock::Clock;
 use crate::config::TopicConfig;
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -13,6 +13,7 @@ use crate::events::{EventKind, LogEvent};
 use crate::segment::{self, ScanEnd, ScanRequest, Scanned};
 use crate::types::Durability;
 use checkpoint::Checkpoint;
+use futures_util::lock::Mutex;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             epoch,
             rolling: Cell::new(false),
             sealing: Cell::new(false),
+            retaining: Cell::new(false),
+            retention_due: Cell::new(false),
+            checkpointing: Mutex::new(()),
         };
         let found = log.recover().await?;
         let state = log.state.get_mut();
@@ -79,7 +83,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         state.sealed = found.sealed;
         state.events.push(LogEvent { at: log.context.clock.now(), kind: EventKind::Recovery });
         // Also when nothing was scanned: it records how much this incarnation may have in flight.
-        log.write_checkpoint(found.next_offset).await?;
+        let recovery_offset = found.next_offset;
+        log.write_checkpoint(|checkpoint| checkpoint.recovery_offset = recovery_offset).await?;
+        log.look_at_retention();
         Ok(Rc::new(log))
     }
 
@@ -90,6 +96,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             self.context.disk.remove_file(&self.dir.join(segment::PREPARING)).await?;
         }
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
+        let bases = self.without_retired(&bases, &vouched).await?;
         let mut found =
             Found { sealed: VecDeque::new(), next_offset: vouched.log_start_offset, epoch: vouched.epoch };
         self.trust(&bases, &vouched, &mut found)?;
@@ -104,6 +111,20 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
         self.context.disk.sync_dir(&self.dir).await?;
         Ok(found)
+    }
+
+    /// Finishes a deletion that was cut short: what lies below the log's start goes.
+    async fn without_retired(&self, bases: &[i64], vouched: &Checkpoint) -> Result<Vec<i64>, OpenError> {
+        let ends = bases.iter().skip(1).copied().chain([vouched.recovery_offset]);
+        let mut kept = Vec::new();
+        for (base_offset, end) in bases.iter().copied().zip(ends) {
+            if base_offset < vouched.recovery_offset && end <= vouched.log_start_offset {
+                segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+            } else {
+                kept.push(base_offset);
+            }
+        }
+        Ok(kept)
     }
 
     /// Takes the segments below the recovery offset as they are; each ends where the next begins.
@@ -231,6 +252,8 @@ impl<F> Sealed<F> {
     /// One that nobody has read yet.
     const fn closed(base_offset: i64, next_offset: i64) -> Self {
         let index_source = IndexSource::File;
-        Self { base_offset, next_offset, file: None, offsets: None, size_bytes: None, index_source }
+        let largest_timestamp = LargestTimestamp::Unknown;
+        let (file, offsets, size_bytes) = (None, None, None);
+        Self { base_offset, next_offset, file, offsets, size_bytes, index_source, largest_timestamp }
     }
 }

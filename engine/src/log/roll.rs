@@ -1,7 +1,7 @@
 //! Background work of a log: the next segment's file, rolling to it, and sealing the one before. Off the ack path, but
 //! for the rename that gives a segment its name.
 
-use super::{Active, Closing, IndexSource, Log, Sealed, Wants, checkpoint};
+use super::{Active, Closing, IndexSource, LargestTimestamp, Log, Sealed, State, Wants, checkpoint};
 use crate::buffer::BLOCK_BYTES;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -12,13 +12,14 @@ use crate::segment::{self, Indexes};
 use crate::types::{Durability, Preallocate};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// Which background work is due and not under way.
     pub fn wants(&self) -> Wants {
         let state = self.state.borrow();
         if state.failed.is_some() {
-            return Wants { roll: false, seal: false };
+            return Wants { roll: false, seal: false, retain: false };
         }
         let half_full = state.tail.segment_bytes() * 2 > self.config.segment_bytes;
         let prepare = state.active.is_some() && state.prepared.is_none() && half_full;
@@ -27,7 +28,17 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Wants {
             roll: !self.rolling.get() && (state.roll_wanted || prepare),
             seal: !self.sealing.get() && seal,
+            retain: self.retention_due.get() && !self.retaining.get(),
         }
+    }
+
+    /// Whether the active segment's first batch is older than `segment_ms`.
+    pub(super) fn is_aged(&self, state: &State<D::File, A>) -> bool {
+        let first_append = state.active.as_ref().and_then(|active| active.first_append.get());
+        let (Some(segment_ms), Some(first_append)) = (self.config.segment_ms, first_append) else {
+            return false;
+        };
+        self.context.clock.now().saturating_duration_since(first_append) >= Duration::from_millis(segment_ms)
     }
 
     /// Whether appends wait for a segment.
@@ -70,7 +81,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.tail.begin_segment();
         let indexes = Indexes::new(base_offset);
         let is_named = Rc::new(Cell::new(is_synced));
-        state.active = Some(Active { base_offset, file, stream_base, indexes, is_named });
+        let first_append = Cell::new(None);
+        state.active = Some(Active { base_offset, file, stream_base, indexes, is_named, first_append });
         state.roll_wanted = false;
         state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Roll });
         Ok(())
@@ -110,6 +122,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         file.truncate(size_bytes).await?;
         file.sync().await?;
         segment::write_indexes(disk, &self.dir, base_offset, &mut indexes).await?;
+        let largest_timestamp = LargestTimestamp::Known(indexes.times.max_timestamp_ms());
         disk.sync_dir(&self.dir).await?;
         {
             let mut state = self.state.borrow_mut();
@@ -123,19 +136,25 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                 offsets: Some(Rc::new(indexes.offsets)),
                 size_bytes: Some(size_bytes),
                 index_source: IndexSource::Batches,
+                largest_timestamp,
             });
             state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Seal });
             state.collect_acks();
         }
-        self.write_checkpoint(next_offset).await
+        self.look_at_retention();
+        self.write_checkpoint(|checkpoint| checkpoint.recovery_offset = next_offset).await
     }
 
-    /// Records that everything below `recovery_offset` is sealed.
-    pub(super) async fn write_checkpoint(&self, recovery_offset: i64) -> Result<(), DiskError> {
+    /// Records durably what `change` makes of the checkpoint.
+    pub(super) async fn write_checkpoint(
+        &self,
+        change: impl FnOnce(&mut checkpoint::Checkpoint),
+    ) -> Result<(), DiskError> {
+        let _alone = self.checkpointing.lock().await;
         let next = {
             let mut state = self.state.borrow_mut();
+            change(&mut state.checkpoint);
             state.checkpoint.sequence += 1;
-            state.checkpoint.recovery_offset = recovery_offset;
             state.checkpoint.epoch = self.epoch;
             state.checkpoint.boot_id = self.context.limits.boot_id;
             state.checkpoint.in_flight_bytes_max = self.context.limits.in_flight_bytes_max();
@@ -184,7 +203,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(())
     }
 
-    fn fail(&self, error: DiskError) {
+    pub(super) fn fail(&self, error: DiskError) {
         let mut state = self.state.borrow_mut();
         state.latch(error);
         state.collect_acks();

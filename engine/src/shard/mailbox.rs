@@ -288,6 +288,11 @@ impl Mailbox {
         }
     }
 
+    /// Wakes the shard if it is parked, for something that did not come through here.
+    pub(super) fn rouse(&self) {
+        self.wake();
+    }
+
     /// Announces that the shard is going to park; `false` if something has come in, and it must not.
     pub(super) fn prepare_to_park(&self) -> bool {
         self.is_parked.store(true, Ordering::Relaxed);

@@ -218,6 +218,9 @@ impl Shard {
         if wants.seal {
             self.spawn_for(slot, partition, Rc::clone(&partition.log).seal());
         }
+        if wants.retain {
+            self.spawn_for(slot, partition, Rc::clone(&partition.log).retain());
+        }
     }
 
     fn put_waiting(&self, slot: usize, partition: &Partition) {
@@ -270,6 +273,23 @@ impl Shard {
             if self.new_tasks.borrow().is_empty() {
                 return worked;
             }
+        }
+    }
+
+    /// Lets every log see whether records have outlived their age.
+    pub(super) fn look_at_retention(&self) {
+        let mut is_due = false;
+        for slot in self.slots() {
+            let Some(partition) = self.partition(slot) else { continue };
+            partition.log.look_at_retention();
+            if partition.log.wants().retain {
+                self.list(slot);
+                is_due = true;
+            }
+        }
+        if is_due {
+            // The pump may be parked, and nothing else would tell it.
+            self.mailbox.rouse();
         }
     }
 

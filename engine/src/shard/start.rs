@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 /// How often the executor's timer shows that it moves.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(10);
 
+/// Heartbeats between two looks at what retention deletes by age: a second.
+const RETENTION_BEATS: u64 = 100;
+
 /// Registered memory of glommio's own reactor, which serves nothing but timers and the park: its least.
 const REACTOR_MEMORY_BYTES: usize = 64 << 10;
 
@@ -167,8 +170,11 @@ impl Shard {
     async fn beat(self: Rc<Self>) {
         loop {
             Timer::new(HEARTBEAT_EVERY).await;
-            self.mailbox.heartbeat.fetch_add(1, Ordering::Relaxed);
+            let beats = self.mailbox.heartbeat.fetch_add(1, Ordering::Relaxed) + 1;
             self.expire_fetches(Instant::now());
+            if beats.is_multiple_of(RETENTION_BEATS) {
+                self.look_at_retention();
+            }
         }
     }
 

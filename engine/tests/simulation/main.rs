@@ -12,6 +12,7 @@
 )]
 
 mod model;
+mod retention;
 mod rig;
 mod scenarios;
 

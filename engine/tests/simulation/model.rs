@@ -23,11 +23,18 @@ pub(crate) struct Model {
     batches: Vec<Batch>,
     /// The batch acked last, by level.
     last_acked: [Option<usize>; 3],
+    /// Where the log was when a segment's file was seen to be deleted: it never begins before that again.
+    pub(crate) deleted_to: i64,
 }
 
 impl Model {
     pub(crate) fn next_offset(&self) -> i64 {
         self.batches.last().map_or(0, |batch| batch.next_offset)
+    }
+
+    /// Whether a batch begins at `offset`, or would.
+    pub(crate) fn begins_batch(&self, offset: i64) -> bool {
+        offset == self.next_offset() || self.batches.iter().any(|batch| batch.base_offset == offset)
     }
 
     pub(crate) fn batches(&self) -> &[Batch] {

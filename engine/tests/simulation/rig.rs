@@ -16,6 +16,7 @@ use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::error::{FetchError, OpenError};
+use vnotch_engine::events::EventKind;
 use vnotch_engine::log::{Fetched, JobDone, Log, LogContext, LogLimits, Refused};
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
@@ -48,6 +49,15 @@ pub(crate) struct Settings {
     pub(crate) cache_bytes: usize,
     pub(crate) fetch_pinned_bytes: usize,
     pub(crate) max_message_bytes: usize,
+    pub(crate) segment_ms: Option<u64>,
+    pub(crate) retention_bytes: Option<u64>,
+    pub(crate) retention_ms: Option<u64>,
+}
+
+impl Settings {
+    const fn has_retention(&self) -> bool {
+        self.retention_bytes.is_some() || self.retention_ms.is_some()
+    }
 }
 
 impl Default for Settings {
@@ -63,6 +73,9 @@ impl Default for Settings {
             cache_bytes: 1 << 20,
             fetch_pinned_bytes: 16 << 20,
             max_message_bytes: 600_000,
+            segment_ms: None,
+            retention_bytes: None,
+            retention_ms: None,
         }
     }
 }
@@ -171,6 +184,9 @@ async fn open(
         preallocate: settings.preallocate,
         index_interval_bytes: settings.index_interval_bytes,
         max_message_bytes: settings.max_message_bytes,
+        segment_ms: settings.segment_ms,
+        retention_bytes: settings.retention_bytes,
+        retention_ms: settings.retention_ms,
     };
     config.validate().unwrap();
     SimLog::open(context, dir(), config, epoch).await
@@ -223,6 +239,11 @@ impl Rig {
         }
     }
 
+    /// Lets time pass.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
     /// Goes on until nothing is left to do.
     pub(crate) fn settle(&mut self) {
         self.turn();
@@ -254,6 +275,9 @@ impl Rig {
             }
             if wants.seal {
                 self.tasks.push(Box::pin(Rc::clone(&self.log).seal()));
+            }
+            if wants.retain {
+                self.tasks.push(Box::pin(Rc::clone(&self.log).retain()));
             }
             while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
                 has_moved = true;
@@ -313,6 +337,9 @@ impl Rig {
         }
         assert!(visible <= self.log.log_end_offset());
         self.model.shown(visible, self.settings.durability);
+        if self.log.take_events().iter().any(|event| event.kind == EventKind::Retention) {
+            self.model.deleted_to = self.log.log_start_offset();
+        }
     }
 
     /// Fetches from `offset`, which is at most the high watermark; a read of files goes on beside everything else.
@@ -406,7 +433,11 @@ impl Rig {
         let mut rig = Self::with(self.settings.clone(), disk, self.model.clone(), (epoch, boot_id));
         let end = rig.log.log_end_offset();
         rig.model.reopened(end, worst.survives());
-        assert_eq!((rig.log.log_start_offset(), rig.log.high_watermark()), (0, end));
+        assert_eq!(rig.log.high_watermark(), end);
+        let start = rig.log.log_start_offset();
+        assert!(start >= rig.model.deleted_to, "deleted records do not come back");
+        assert!(start == 0 || rig.settings.has_retention(), "nothing is deleted without retention");
+        assert!(rig.model.begins_batch(start), "whole segments are deleted");
         rig.held.clone_from(&self.held);
         rig
     }
@@ -414,7 +445,7 @@ impl Rig {
     /// [`Rig::restarted`], all read, and this one given up for it.
     pub(crate) fn restart(&mut self, restart: &Restart) {
         *self = self.restarted(restart);
-        self.read_from(0);
+        self.read_from(self.log.log_start_offset());
     }
 }
 

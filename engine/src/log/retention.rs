@@ -1,0 +1,127 @@
+//! Retention: whole sealed segments go, the oldest first, by size or by age. Off the ack path.
+//!
+//! The log's start is raised durably before the first file goes, so that a deletion that is cut short is finished at the
+//! next open and never shows as a gap. Readers keep what they hold: slices own their memory, open files their bytes.
+
+use super::roll::segment_files_removed;
+use super::{LargestTimestamp, Log};
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::error::DiskError;
+use crate::events::{EventKind, LogEvent};
+use crate::index::TimeIndex;
+use crate::segment;
+use std::rc::Rc;
+
+impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    /// Asks for a look at what may go; its owner calls it from time to time where records go by age.
+    pub fn look_at_retention(&self) {
+        let has_limit = self.config.retention_bytes.is_some() || self.config.retention_ms.is_some();
+        if has_limit && !self.state.borrow().sealed.is_empty() {
+            self.retention_due.set(true);
+        }
+    }
+}
+
+impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
+    /// Deletes the segments that have outlived their retention. A failure latches the log.
+    pub async fn retain(self: Rc<Self>) {
+        if self.retaining.replace(true) {
+            return;
+        }
+        self.retention_due.set(false);
+        if let Err(error) = self.delete_expired().await {
+            self.fail(error);
+        }
+        self.retaining.set(false);
+    }
+
+    async fn delete_expired(&self) -> Result<(), DiskError> {
+        self.measure_sealed().await?;
+        while self.is_oldest_too_much() || self.is_oldest_too_old().await? {
+            let Some((base_offset, next_offset)) = self.oldest() else { break };
+            self.write_checkpoint(|checkpoint| checkpoint.log_start_offset = next_offset).await?;
+            self.state.borrow_mut().sealed.pop_front();
+            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+            let event = LogEvent { at: self.context.clock.now(), kind: EventKind::Retention };
+            self.state.borrow_mut().events.push(event);
+        }
+        Ok(())
+    }
+
+    /// (base offset, next offset) of the oldest sealed segment.
+    fn oldest(&self) -> Option<(i64, i64)> {
+        let state = self.state.borrow();
+        state.sealed.front().map(|sealed| (sealed.base_offset, sealed.next_offset))
+    }
+
+    /// Learns the sizes of segments that were sealed before the log was opened.
+    async fn measure_sealed(&self) -> Result<(), DiskError> {
+        let unmeasured = || {
+            let state = self.state.borrow();
+            let mut sealed = state.sealed.iter();
+            sealed.find(|sealed| sealed.size_bytes.is_none()).map(|sealed| sealed.base_offset)
+        };
+        while self.config.retention_bytes.is_some()
+            && let Some(base_offset) = unmeasured()
+        {
+            let size_bytes = self.opened(base_offset).await?.size().await?;
+            let mut state = self.state.borrow_mut();
+            let sealed = state.sealed.iter_mut().find(|sealed| sealed.base_offset == base_offset);
+            sealed.into_iter().for_each(|sealed| sealed.size_bytes = Some(size_bytes));
+        }
+        Ok(())
+    }
+
+    /// Whether without its oldest segment the log would still hold `retention_bytes`.
+    fn is_oldest_too_much(&self) -> bool {
+        let Some(retention_bytes) = self.config.retention_bytes else { return false };
+        let state = self.state.borrow();
+        let newer = state.sealed.iter().skip(1).map(|sealed| sealed.size_bytes.unwrap_or(0));
+        let closing = state.closing.iter().map(|closing| closing.size_bytes);
+        let active = state.active.as_ref().map_or(0, |_| state.tail.segment_bytes());
+        !state.sealed.is_empty() && newer.chain(closing).sum::<u64>() + active >= retention_bytes
+    }
+
+    /// Whether the oldest segment's largest timestamp is older than `retention_ms`.
+    async fn is_oldest_too_old(&self) -> Result<bool, DiskError> {
+        let (Some(retention_ms), Some((base_offset, _))) = (self.config.retention_ms, self.oldest()) else {
+            return Ok(false);
+        };
+        let oldest_ms = self.context.clock.wall_ms().saturating_sub_unsigned(retention_ms);
+        let is_old = |largest_ms: Option<i64>| largest_ms.is_some_and(|largest_ms| largest_ms < oldest_ms);
+        let known = self.state.borrow().sealed.front().map(|sealed| sealed.largest_timestamp);
+        if let Some(LargestTimestamp::Known(largest_ms)) = known {
+            return Ok(is_old(largest_ms));
+        }
+        // The index file has no checksum: it may spare a segment, but only its batches condemn it.
+        if self.indexed_timestamp(base_offset).await?.is_some_and(|largest_ms| largest_ms >= oldest_ms) {
+            return Ok(false);
+        }
+        let file = self.opened(base_offset).await?;
+        let request = self.scan_request(base_offset, i32::MIN);
+        let scanned = segment::scan(&file, &self.context.arena, &request).await?;
+        let largest_ms = scanned.indexes.times.max_timestamp_ms();
+        let mut state = self.state.borrow_mut();
+        let sealed = state.sealed.front_mut().filter(|sealed| sealed.base_offset == base_offset);
+        sealed.into_iter().for_each(|sealed| sealed.largest_timestamp = LargestTimestamp::Known(largest_ms));
+        Ok(is_old(largest_ms))
+    }
+
+    /// The largest timestamp as the index file has it, ms since the epoch.
+    async fn indexed_timestamp(&self, base_offset: i64) -> Result<Option<i64>, DiskError> {
+        match self.context.disk.read_file(&segment::time_index_path(&self.dir, base_offset)).await {
+            Ok(bytes) => {
+                let times = TimeIndex::decode(base_offset, &bytes).ok();
+                Ok(times.and_then(|times| times.max_timestamp_ms()))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn opened(&self, base_offset: i64) -> Result<D::File, DiskError> {
+        let path = segment::log_path(&self.dir, base_offset);
+        self.context.disk.open(&path, OpenMode::Read, self.context.limits.io).await
+    }
+}

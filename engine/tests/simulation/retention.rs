@@ -1,0 +1,98 @@
+//! Retention: what goes, what stays, and that an end in the middle of a deletion shows nowhere.
+
+use crate::model::batch;
+use crate::rig::{Fate, Restart, Rig, Settings};
+use std::time::Duration;
+use vnotch_engine::disk::Disk as _;
+use vnotch_engine::error::FetchError;
+use vnotch_engine::types::{Durability, Preallocate};
+
+const SEGMENT: u64 = 1 << 20;
+
+fn by_size(durability: Durability, preallocate: Preallocate) -> Settings {
+    Settings { durability, preallocate, retention_bytes: Some(2 * SEGMENT), ..Settings::default() }
+}
+
+fn fill(rig: &mut Rig, batches: u64) {
+    for number in 0..batches {
+        rig.append(batch(number, 7, 250_000), None);
+    }
+}
+
+/// Bytes of the log's files, extents that are set aside included.
+fn file_bytes(rig: &Rig) -> u64 {
+    let names = rig.disk.run_until(rig.disk.list(&crate::rig::dir())).unwrap();
+    let paths = names.iter().map(|entry| crate::rig::dir().join(&entry.name));
+    paths.map(|path| rig.disk.run_until(rig.disk.read_file(&path)).unwrap().len() as u64).sum()
+}
+
+#[test]
+fn the_oldest_segments_go_by_size_and_what_is_left_is_as_much_as_was_asked_for() {
+    for preallocate in [Preallocate::None, Preallocate::Fallocate] {
+        let mut rig = Rig::new(by_size(Durability::Written, preallocate), 1);
+        fill(&mut rig, 60);
+        rig.settle();
+        let start = rig.log.log_start_offset();
+        assert!(start > 0 && start < rig.log.high_watermark());
+        assert!(file_bytes(&rig) <= 4 * SEGMENT + 64 * 1024, "retention and two segments");
+        rig.read_from(start);
+        match rig.log.fetch(start - 1, 1000) {
+            Err(FetchError::OffsetOutOfRange { log_start_offset, high_watermark, .. }) => {
+                assert_eq!((log_start_offset, high_watermark), (start, rig.log.high_watermark()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn records_go_by_age_also_those_from_before_the_log_was_opened() {
+    // The model's records are from the time 1 s, as is the clock's beginning.
+    let settings = Settings { retention_ms: Some(60_000), ..Settings::default() };
+    let mut rig = Rig::new(settings, 2);
+    fill(&mut rig, 10);
+    rig.settle();
+    assert_eq!(rig.log.log_start_offset(), 0, "nothing is old yet");
+    rig.close();
+    rig.restart(&Restart::simple(Fate::Kill, 1));
+    rig.advance(Duration::from_secs(70));
+    rig.log.look_at_retention();
+    rig.settle();
+    assert_eq!(rig.log.log_start_offset(), rig.log.log_end_offset(), "all of it was sealed, and is old");
+    fill(&mut rig, 3);
+    rig.settle();
+    rig.read_from(rig.log.log_start_offset());
+    rig.restart(&Restart::simple(Fate::PowerLoss, 1));
+}
+
+#[test]
+fn a_segment_rolls_by_age() {
+    let mut rig = Rig::new(Settings { segment_ms: Some(10_000), ..Settings::default() }, 3);
+    for _ in 0..4 {
+        rig.append(batch(1, 1, 2_000), None);
+        rig.settle();
+        rig.advance(Duration::from_secs(11));
+    }
+    let names = rig.disk.run_until(rig.disk.list(&crate::rig::dir())).unwrap();
+    assert_eq!(names.iter().filter(|entry| entry.name.ends_with(".log")).count(), 4);
+    rig.read_from(0);
+}
+
+#[test]
+fn an_end_at_every_step_of_a_deletion_loses_nothing_that_was_to_stay() {
+    for durability in [Durability::Written, Durability::Synced] {
+        let mut rig = Rig::new(by_size(durability, Preallocate::Fallocate), 4);
+        fill(&mut rig, 16);
+        let mut seed = 0;
+        while rig.disk.outstanding() > 0 {
+            for fate in [Fate::Kill, Fate::PowerLoss] {
+                seed += 1;
+                let again = rig.restarted(&Restart::simple(fate, seed));
+                again.read_from(again.log.log_start_offset());
+            }
+            rig.steps(1);
+        }
+        rig.settle();
+        assert!(rig.log.log_start_offset() > 0, "something was deleted");
+    }
+}
