@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vnotch_engine::buffer::SharedBytes;
-use vnotch_engine::client::{ConsumerConfig, Partitioner, ProducerConfig};
+use vnotch_engine::client::{ConsumerConfig, OffsetReset, Partitioner, ProducerConfig};
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{AppendError, FetchError, OpenError, TopicError};
@@ -225,6 +225,46 @@ fn offsets_outside_the_log_are_refused_with_both_bounds() {
     );
     consumer.seek(0, 4);
     assert_eq!(consumer.wait_fetch().unwrap().records().next().unwrap().unwrap().offset, 4);
+}
+
+#[test]
+fn retention_deletes_whole_segments_and_readers_are_told_or_go_on_at_the_start() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    let topic = TopicConfig {
+        segment_bytes: 1 << 20,
+        max_message_bytes: 256 << 10,
+        retention_bytes: Some(1 << 20),
+        ..TopicConfig::default()
+    };
+    engine.create_topic("t", 1, topic).unwrap();
+    produce(&engine, "t", 0, 0..100, 10_000);
+    let mut held = engine.consumer([("t", 0, 0)], ConsumerConfig::default()).unwrap();
+    let first = held.wait_fetch().unwrap();
+    let before: Vec<u8> = first.pieces()[0].to_vec();
+    produce(&engine, "t", 0, 100..1000, 10_000);
+    let begun = Instant::now();
+    let start = loop {
+        let start = engine.describe_topic("t").unwrap().partitions[0].log_start_offset;
+        // 10 MB, of which a segment and what is not sealed yet stay.
+        if start > 600 {
+            break start;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "the log still begins at {start}");
+        std::thread::yield_now();
+    };
+    assert_eq!(first.pieces()[0].to_vec(), before, "what a reader holds stays");
+    let mut refused = engine.consumer([("t", 0, 0)], ConsumerConfig::default()).unwrap();
+    let error = refused.wait_fetch().unwrap_err();
+    let FetchError::OffsetOutOfRange { offset: 0, log_start_offset, high_watermark: 1000 } = error else {
+        panic!("{error}")
+    };
+    assert!(log_start_offset >= start);
+    let config = ConsumerConfig { offset_reset: OffsetReset::Earliest, ..ConsumerConfig::default() };
+    let mut resets = engine.consumer([("t", 0, 0)], config).unwrap();
+    let fetched = resets.wait_fetch().unwrap();
+    assert_eq!(fetched.skipped, fetched.from_offset.unsigned_abs());
+    assert!(fetched.from_offset >= start);
 }
 
 #[test]

@@ -20,12 +20,28 @@ pub struct ConsumerConfig {
     pub max_wait: Duration,
     /// Whether batches are checked as they arrive.
     pub crc: CrcCheck,
+    /// What happens where retention has deleted what was to be read next.
+    pub offset_reset: OffsetReset,
 }
 
 impl Default for ConsumerConfig {
     fn default() -> Self {
-        Self { fetch_bytes_max: 1 << 20, max_wait: Duration::from_millis(500), crc: CrcCheck::Verify }
+        Self {
+            fetch_bytes_max: 1 << 20,
+            max_wait: Duration::from_millis(500),
+            crc: CrcCheck::Verify,
+            offset_reset: OffsetReset::None,
+        }
     }
+}
+
+/// Where a consumer goes on whose position the log no longer holds; Kafka's `auto.offset.reset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// Nowhere: the fetch fails with [`FetchError::OffsetOutOfRange`].
+    None,
+    /// At the first record there is; [`Fetched::skipped`] says how many that left out.
+    Earliest,
 }
 
 /// Whether a consumer checks the CRC of each batch.
@@ -50,6 +66,8 @@ pub struct Fetched {
     pub high_watermark: i64,
     /// Encoded bytes.
     pub bytes: usize,
+    /// Offsets between the fetch before and [`Fetched::from_offset`] that retention has deleted unread.
+    pub skipped: u64,
     pieces: Vec<SharedBytes>,
 }
 
@@ -94,6 +112,8 @@ struct Assigned {
     name: TopicPartition,
     route: Route,
     offset: i64,
+    /// Offsets left out since the last fetch that brought something.
+    skipped: u64,
     state: FetchState,
 }
 
@@ -111,7 +131,7 @@ impl Consumer {
         let inbox = Arc::new(FetchInbox::default());
         let assigned = assignment.into_iter().map(|(name, route, offset)| {
             route.mailbox.register(&inbox.waker);
-            Assigned { name, route, offset, state: FetchState::Idle }
+            Assigned { name, route, offset, skipped: 0, state: FetchState::Idle }
         });
         Self { config, assigned: assigned.collect(), tickets: 0, inbox }
     }
@@ -198,11 +218,28 @@ impl Consumer {
                     }
                 }
                 Err(error) => {
+                    if self.resets(index, &error) {
+                        self.ask(index);
+                        continue;
+                    }
                     self.assigned[index].state = FetchState::Failed;
                     return Some(Err(error));
                 }
             }
         }
+    }
+
+    /// Moves a partition to the log's start, if that is where it is to go on.
+    fn resets(&mut self, index: usize, error: &FetchError) -> bool {
+        let FetchError::OffsetOutOfRange { log_start_offset, .. } = *error else { return false };
+        let assigned = &mut self.assigned[index];
+        if self.config.offset_reset == OffsetReset::None || assigned.offset >= log_start_offset {
+            return false;
+        }
+        assigned.skipped += log_start_offset.abs_diff(assigned.offset);
+        assigned.offset = log_start_offset;
+        assigned.state = FetchState::Idle;
+        true
     }
 
     fn accept(&mut self, index: usize, reply: FetchReply) -> Result<Option<Fetched>, FetchError> {
@@ -227,6 +264,7 @@ impl Consumer {
             from_offset,
             next_offset,
             high_watermark: reply.high_watermark,
+            skipped: std::mem::take(&mut assigned.skipped),
             bytes: reply.batches.iter().map(|piece| piece.len()).sum(),
             pieces: reply.batches,
         }))

@@ -5,7 +5,7 @@ mod consumer;
 mod linger;
 mod producer;
 
-pub use consumer::{Consumer, ConsumerConfig, CrcCheck, Fetched};
+pub use consumer::{Consumer, ConsumerConfig, CrcCheck, Fetched, OffsetReset};
 pub(crate) use linger::LingerTimer;
 pub use producer::{Ack, Partitioner, Producer, ProducerConfig, TrySendError};
 

@@ -168,6 +168,9 @@ impl FetchSink for Fetch<'_, '_> {
         self.now_ns = self.turn.now();
         self.assignment = info.assignment;
         self.encoded_bytes = info.bytes;
+        if info.skipped > 0 {
+            self.partitions[info.assignment].tracks.iter_mut().for_each(SequenceTrack::skipped);
+        }
     }
 
     fn record(&mut self, record: &InRecord<'_>) {

@@ -173,8 +173,8 @@ fn integrity(workload: &Workload, run: &TrialRun) -> IntegrityFigures {
         reorders: Some(found.reorders),
         corruptions: Some(found.corruptions),
         undrained: Some(found.undrained),
-        // No retention and no rebalancing yet: nothing of either was looked for.
-        lost_to_retention: None,
+        lost_to_retention: Some(found.lost_to_retention),
+        // There are no rebalances yet: nothing was looked for.
         redelivered: None,
     }
 }

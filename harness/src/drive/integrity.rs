@@ -14,6 +14,9 @@ pub struct SequenceTrack {
     duplicates: u64,
     reorders: u64,
     last_intended_ns: u64,
+    /// Whether retention has deleted records since the last one came.
+    has_skipped: bool,
+    lost: u64,
 }
 
 impl SequenceTrack {
@@ -22,12 +25,21 @@ impl SequenceTrack {
         self.last_intended_ns = intended_ns;
         if sequence == self.expected {
             self.expected += 1;
+        } else if sequence > self.expected && self.has_skipped {
+            self.lost += sequence - self.expected;
+            self.expected = sequence + 1;
         } else if sequence > self.expected {
             self.missing.push(self.expected..sequence);
             self.expected = sequence + 1;
         } else {
             self.observe_late(sequence);
         }
+        self.has_skipped = false;
+    }
+
+    /// Retention has deleted records that this group had not come to: what is missing next is not the target's fault.
+    pub fn skipped(&mut self) {
+        self.has_skipped = true;
     }
 
     #[cold]
@@ -107,6 +119,8 @@ pub struct Integrity {
     pub corruptions: u64,
     /// Acked records that a group had not come to when the drain ended: slow, not lost.
     pub undrained: u64,
+    /// Records that retention deleted before a group came to them: slower than the log forgets, not lost by it.
+    pub lost_to_retention: u64,
 }
 
 impl Integrity {
@@ -129,12 +143,17 @@ pub fn judge(produced: &[ProducedPartition], consumed: &[ConsumedPartition]) -> 
             let Some(track) = seen.tracks.get(crate::num::index(sent.producer)) else { continue };
             integrity.duplicates += track.duplicates;
             integrity.reorders += track.reorders;
+            integrity.lost_to_retention += track.lost;
             integrity.gaps +=
                 track.missing.iter().map(|range| without(range, &sent.failed, sent.answered)).sum::<u64>();
             let tail = without(&(track.expected..sent.answered), &sent.failed, sent.answered);
             // Whoever stands at the end of the log and lacks a record will never see it.
-            *(if seen.position >= end_offset { &mut integrity.gaps } else { &mut integrity.undrained }) +=
-                tail;
+            let fate = match seen.position >= end_offset {
+                true if track.has_skipped => &mut integrity.lost_to_retention,
+                true => &mut integrity.gaps,
+                false => &mut integrity.undrained,
+            };
+            *fate += tail;
         }
     }
     integrity
@@ -194,6 +213,18 @@ mod tests {
         let integrity = trial(&[0, 1], 5, 2);
         assert_eq!((integrity.undrained, integrity.gaps), (3, 0));
         assert!(!integrity.is_violated());
+    }
+
+    #[test]
+    fn what_retention_took_is_no_gap_but_what_is_missing_later_is() {
+        let mut track = SequenceTrack::default();
+        [0, 1].iter().for_each(|s| track.observe(*s, 0));
+        track.skipped();
+        [10, 11, 13].iter().for_each(|s| track.observe(*s, 0));
+        let sent = ProducedPartition { answered: 14, sent: 14, end_offset: 14, ..Default::default() };
+        let seen = ConsumedPartition { position: 14, tracks: vec![track], ..Default::default() };
+        let integrity = judge(&[sent], &[seen]);
+        assert_eq!((integrity.lost_to_retention, integrity.gaps), (8, 1));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use vnotch_engine::client::{
-    Consumer, ConsumerConfig, CrcCheck, Fetched, Partitioner, Producer, ProducerConfig, TrySendError,
+    Consumer, ConsumerConfig, CrcCheck, Fetched, OffsetReset, Partitioner, Producer, ProducerConfig,
+    TrySendError,
 };
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
@@ -71,6 +72,9 @@ fn topic_config(workload: &Workload) -> anyhow::Result<TopicConfig> {
             workload::Durability::Synced => Durability::Synced,
         },
         segment_bytes: log.segment_bytes.0,
+        segment_ms: log.segment_ms.0.map(ms),
+        retention_bytes: log.retention_bytes.0.map(|bytes| bytes.0),
+        retention_ms: log.retention_ms.0.map(ms),
         preallocate: match log.preallocate {
             workload::Preallocate::None => Preallocate::None,
             workload::Preallocate::Fallocate => Preallocate::Fallocate,
@@ -79,6 +83,10 @@ fn topic_config(workload: &Workload) -> anyhow::Result<TopicConfig> {
         index_interval_bytes: u32::try_from(log.index_interval_bytes.0).context("index_interval_bytes")?,
         max_message_bytes: length(log.max_message_bytes)?,
     })
+}
+
+fn ms(span: workload::TimeSpan) -> u64 {
+    u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn length(bytes: workload::Bytes) -> anyhow::Result<usize> {
@@ -124,6 +132,7 @@ impl Target for EngineTarget {
             fetch_bytes_max: usize::try_from(spec.fetch_bytes_max)?,
             max_wait: FETCH_WAIT,
             crc: CrcCheck::Verify,
+            offset_reset: OffsetReset::Earliest,
         };
         Ok(Box::new(EngineConsumer(self.engine.consumer(assignment, config)?)))
     }
@@ -215,6 +224,7 @@ fn show(fetched: &Fetched, sink: &mut dyn FetchSink) -> anyhow::Result<()> {
         assignment: fetched.assignment,
         bytes: num::count(fetched.bytes),
         high_watermark: fetched.high_watermark.unsigned_abs(),
+        skipped: fetched.skipped,
     });
     for record in fetched.records() {
         let record = record?;

@@ -281,7 +281,7 @@ impl TargetConsumer for FakeConsumer {
             drop(state);
             self.positions[assignment] = end;
             let bytes = stored.iter().map(size).sum();
-            sink.begin(&FetchedInfo { assignment, bytes, high_watermark: end });
+            sink.begin(&FetchedInfo { assignment, bytes, high_watermark: end, skipped: 0 });
             for stored in with_faults(stored, &faults, &mut self.swapped) {
                 sink.record(&InRecord {
                     offset: stored.offset,

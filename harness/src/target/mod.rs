@@ -175,6 +175,8 @@ pub struct FetchedInfo {
     pub bytes: u64,
     /// The partition's high watermark at the time.
     pub high_watermark: u64,
+    /// Records between the fetch before and this one that retention has deleted unread.
+    pub skipped: u64,
 }
 
 /// A record in the consumer's hands.

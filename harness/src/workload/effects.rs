@@ -57,6 +57,15 @@ fn batch(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<St
 }
 
 fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<String>) {
+    let offering = workload.phases.warmup.0 + workload.phases.measure.0;
+    for (key, limit) in
+        [("log.segment_ms", workload.log.segment_ms), ("log.retention_ms", workload.log.retention_ms)]
+    {
+        if let Some(age) = limit.0.filter(|age| age.0 >= offering) {
+            let ends = super::TimeSpan(offering);
+            notes.push(format!("`{key}`: nothing reaches the age of {age}, as the load ends after {ends}"));
+        }
+    }
     let LoadMode::Open { rate: Rate::Absolute(records), .. } = workload.load.mode else { return };
     let seconds = (workload.phases.warmup.0 + workload.phases.measure.0).as_secs_f64();
     let bytes = f64_of(records) * workload.encoded_record_bytes() * seconds / f64_of(workload.partitions());

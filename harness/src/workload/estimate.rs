@@ -150,7 +150,13 @@ impl Workload {
     fn disk_peak_bytes(&self, bytes_per_s: f64) -> u64 {
         let offering = (self.phases.warmup.0 + self.phases.measure.0).as_secs_f64();
         let index_share = INDEX_ENTRY_BYTES / f64_of(self.log.index_interval_bytes.0.max(1));
-        let log = u64_of(bytes_per_s * offering * (1.0 + index_share));
+        let produced = u64_of(bytes_per_s * offering * (1.0 + index_share));
+        // Whole segments go, and only once they are sealed.
+        let kept = self.log.retention_bytes.0.map(|retention| {
+            let partition = retention.0.saturating_add(2 * self.log.segment_bytes.0);
+            u64_of(f64_of(self.partitions().saturating_mul(partition)) * (1.0 + index_share))
+        });
+        let log = kept.map_or(produced, |kept| kept.min(produced));
         let preallocated = match self.log.preallocate {
             Preallocate::None => 0,
             Preallocate::Fallocate | Preallocate::Recycle => {

@@ -2,8 +2,8 @@
 
 use super::validate::Problems;
 use super::{
-    Arrival, Compression, KeyDistribution, Limit, LoadMode, PayloadSource, Placement, Preallocate, Profile,
-    Target, Workload,
+    Arrival, Compression, KeyDistribution, LoadMode, PayloadSource, Placement, Preallocate, Profile, Target,
+    Workload,
 };
 
 /// Refuses each key whose value is not supported yet.
@@ -53,15 +53,6 @@ pub(super) fn check(workload: &Workload, problems: &mut Problems) {
 
 fn check_log(workload: &Workload, refuse: &mut impl FnMut(&'static str, &str)) {
     let log = &workload.log;
-    if log.segment_ms != Limit::NONE {
-        refuse("log.segment_ms", "rolling segments by age");
-    }
-    if log.retention_bytes != Limit::NONE {
-        refuse("log.retention_bytes", "retention by size");
-    }
-    if log.retention_ms != Limit::NONE {
-        refuse("log.retention_ms", "retention by age");
-    }
     if log.preallocate == Preallocate::Recycle {
         refuse("log.preallocate", "recycling segments");
     }

@@ -37,6 +37,7 @@ pub(super) fn problems(workload: &Workload) -> Vec<Problem> {
     check_messages(workload, &mut problems);
     check_sizes(workload, &mut problems);
     check_ranges(workload, &mut problems);
+    check_retention(workload, &mut problems);
     check_load(workload, &mut problems);
     check_engine(workload, &mut problems);
     check_slo(workload, &mut problems);
@@ -219,6 +220,23 @@ fn check_ranges(workload: &Workload, problems: &mut Problems) {
              {together_max} at most, together"
         );
         problems.refuse(&["log.max_message_bytes", "log.index_interval_bytes"], message);
+    }
+}
+
+fn check_retention(workload: &Workload, problems: &mut Problems) {
+    let log = &workload.log;
+    if let Some(retention) = log.retention_bytes.0.filter(|retention| *retention < log.segment_bytes) {
+        let message = format!(
+            "`log.retention_bytes` ({retention}) must hold a segment (`log.segment_bytes`, {}): whole segments are \
+             deleted",
+            log.segment_bytes
+        );
+        problems.refuse(&["log.retention_bytes", "log.segment_bytes"], message);
+    }
+    for (key, limit) in [("log.segment_ms", log.segment_ms), ("log.retention_ms", log.retention_ms)] {
+        if limit.0.is_some_and(|age| age.0 < Duration::from_millis(1)) {
+            problems.refuse(&[key], format!("`{key}` must be at least 1ms, or `none`"));
+        }
     }
 }
 

@@ -66,7 +66,7 @@ fn a_wrong_value_is_exit_2_with_its_place_and_a_way_out() {
         ("partitions_per_topic: 0", "1:23", "`partitions_per_topic` must be at least 1"),
         ("trials: -1", "1:9", "`-1` is negative"),
         ("durabilty: synced", "1:1", "unknown key `durabilty`; did you mean `durability`?"),
-        ("log: {retention_ms: 1h}", "1:21", "retention by age is not supported yet"),
+        ("log: {retention_bytes: 1MiB}", "1:24", "whole segments are deleted"),
         ("sweep: {trials: [1, 2]}", "1:", "not supported yet"),
     ] {
         let path = directory.path().join("wrong.yaml");

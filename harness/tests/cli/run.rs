@@ -118,6 +118,19 @@ fn an_ack_log_has_a_line_for_each_batch_and_data_can_be_kept() {
 }
 
 #[test]
+fn retention_deletes_while_a_run_goes_on_and_consumers_miss_nothing_they_keep_up_with() {
+    let bench = Bench::new(&SMALL.replace("{mode: closed, in_flight: 2}", "{mode: open, rate: 8k/s}"));
+    let retention = ["--set", "log.retention_bytes=1MiB", "-d", "2s"];
+    end(bench.run(&mut vnotch()).args(retention)).success();
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    let events = fs::read_to_string(directory.join("events.jsonl")).unwrap();
+    assert!(events.matches("\"retention\"").count() >= 5, "{events}");
+    let integrity = &result_of(directory)["points"][0]["trials"][0]["integrity"];
+    assert_eq!(integrity["gaps"], 0);
+    assert!(integrity["lost_to_retention"].is_u64(), "{integrity}");
+}
+
+#[test]
 fn ctrl_c_keeps_what_was_measured() {
     let bench = Bench::new(&SMALL.replace("measure: 1s", "measure: 60s"));
     let _alone = alone();
