@@ -1,7 +1,7 @@
 //! `vnotch report`: a result's drawings again, from its measurements.
 
 use super::{Format, Globals};
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, UsageError};
 use crate::report;
 use crate::result::store;
 use std::io::Write as _;
@@ -18,6 +18,9 @@ pub struct Args {
     /// Result directories, as `vnotch run` makes them
     #[arg(value_name = "DIR", required = true)]
     dirs: Vec<PathBuf>,
+    /// Draw all results on the same axes into this directory (not supported yet)
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -25,6 +28,12 @@ pub struct Args {
 /// # Errors
 /// A directory is no result, or cannot be written; those before it are done.
 pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
+    if args.output.is_some() {
+        return Err(UsageError::error(
+            "`--output`, several results on the same axes, is not supported yet; without it each result is drawn \
+             again in its own directory",
+        ));
+    }
     let mut drawn = Vec::new();
     for dir in &args.dirs {
         let recording = store::load(dir)?;

@@ -4,7 +4,7 @@ use crate::sample::{self, MAX, OPEN, Shape};
 use resvg::usvg;
 use vnotch::report::draw;
 use vnotch::report::text::first_screen;
-use vnotch::result::{Recording, SeriesRow, Trial, TrialRecord};
+use vnotch::result::{Recording, SeriesRow, Trial, TrialRecord, VerdictFlag, VerdictStatus};
 
 const FILES: [&str; 8] = [
     "charts/throughput.png",
@@ -117,4 +117,52 @@ fn names_and_questions_are_text_and_no_markup() {
     let text = drawn(&recording);
     assert!(text("report.html").contains("&lt;script&gt;"));
     assert!(text("summary.md").contains("a \\| b &lt;i>"));
+}
+
+#[test]
+fn a_curve_ends_where_the_tables_do() {
+    let recording = sample::recording(&[Shape { trials: 1, ..OPEN }]);
+    let figures = recording.result.points[0].trials[0].latency_ns.response.clone().unwrap();
+    assert!(
+        figures.p99_9.is_some() && figures.p99_99.is_none(),
+        "ten acks lie beyond p99.9, not beyond p99.99"
+    );
+    let curve = drawn(&recording)("charts/latency.svg");
+    assert!(curve.contains("99.99 %") && !curve.contains("99.999 %"));
+}
+
+#[test]
+fn a_stall_leaves_a_gap_in_every_line() {
+    let lines =
+        |recording: &Recording| drawn(recording)("charts/latency-over-time.svg").matches("<polyline").count();
+    let mut recording = sample::recording(&[Shape { trials: 1, rolls: 0, ..OPEN }]);
+    let whole = lines(&recording);
+    for row in recording.trials[0].series.iter_mut().filter(|row| (3.0..6.0).contains(&row.t_s)) {
+        (row.achieved, row.p50_ns, row.p99_ns, row.max_ns) = (0, None, None, None);
+    }
+    assert_eq!(lines(&recording), whole + 3, "median, p99 and maximum are each in two parts");
+}
+
+#[test]
+fn the_whole_verdict_is_in_every_picture() {
+    let mut recording = sample::recording(&[Shape { trials: 1, window_s: 1.0, ..OPEN }]);
+    recording.result.name = "a-long-name".repeat(9);
+    let verdict = &mut recording.result.verdict;
+    verdict.lower(VerdictStatus::IntegrityFailed, "lost");
+    for flag in [
+        VerdictFlag::NoisyDisk,
+        VerdictFlag::NoisyCpu,
+        VerdictFlag::NotSteady,
+        VerdictFlag::GeneratorLimited,
+        VerdictFlag::TargetSaturated,
+        VerdictFlag::Short,
+    ] {
+        verdict.flag(flag, "why");
+    }
+    let (verdict, text) = (recording.result.verdict.to_string(), drawn(&recording));
+    for (chart, shows) in [("throughput", "throughput over time"), ("latency", "response time by percentile")]
+    {
+        let svg = text(&format!("charts/{chart}.svg"));
+        assert!(svg.contains(&verdict) && svg.contains(shows), "{chart}");
+    }
 }

@@ -12,3 +12,6 @@ mod draw;
 mod sample;
 mod schema;
 mod store;
+#[path = "../support/mod.rs"]
+mod support;
+mod verb;

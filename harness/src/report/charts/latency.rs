@@ -10,8 +10,9 @@ use hdrhistogram::Histogram;
 use plotters::prelude::*;
 
 const HEIGHT: u32 = 420;
-/// A percentile is drawn while at least this many records lie beyond it.
-const BEYOND_MIN: f64 = 10.0;
+/// A percentile is drawn while at least this many acks lie beyond it, as in the tables: half an ack of slack, since
+/// 1 − 0.99 is a hair below 0.01.
+const ACKS_BEYOND_MIN: f64 = 9.5;
 /// Points a nine.
 const STEPS: u32 = 60;
 const NINES_MAX: u32 = 6;
@@ -67,28 +68,34 @@ fn lines(recording: &Recording) -> Vec<Line> {
     points
         .flat_map(|(index, point)| {
             let records = recording.trials.iter().filter(move |record| record.point == index);
-            records.map(move |record| Line { point: index, curve: curve(record, headline(point)) })
+            records.map(move |record| {
+                let trial = point.trials.get(record.trial);
+                let records_per_ack = trial.and_then(|trial| trial.batches.records_mean).unwrap_or(1.0);
+                Line { point: index, curve: curve(record, headline(point), records_per_ack.max(1.0)) }
+            })
         })
         .filter(|line| line.curve.len() > 1)
         .collect()
 }
 
-fn curve(record: &TrialRecord, measure: Measure) -> Vec<(f64, f64)> {
+fn curve(record: &TrialRecord, measure: Measure, records_per_ack: f64) -> Vec<(f64, f64)> {
     let mut parts = record.latency.iter().filter_map(|kept| kept.histogram(measure));
     let Some(mut total) = parts.next() else { return Vec::new() };
     for part in parts {
         // All were made by the same recorder with the same bounds.
         let _ = total.add(&part);
     }
-    percentiles(&total)
+    percentiles(&total, records_per_ack)
 }
 
-fn percentiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
-    let count = num::f64_of(histogram.len());
+/// Records of one batch share one ack: a thousand of them in the tail are one observation. The log of histograms has records
+/// only, so acks are told by the mean batch; the tables' figures come from acks that were counted.
+fn percentiles(histogram: &Histogram<u64>, records_per_ack: f64) -> Vec<(f64, f64)> {
+    let acks = num::f64_of(histogram.len()) / records_per_ack;
     (0..=NINES_MAX * STEPS)
         .map(|step| f64::from(step) / f64::from(STEPS))
         .map(|nines| (nines, 10.0_f64.powf(-nines)))
-        .take_while(|(_, beyond)| count * beyond >= BEYOND_MIN)
+        .take_while(|(_, beyond)| acks * beyond >= ACKS_BEYOND_MIN)
         .map(|(nines, beyond)| (nines, num::f64_of(histogram.value_at_quantile(1.0 - beyond).max(1))))
         .collect()
 }
@@ -115,7 +122,7 @@ fn plot(area: &Area<'_>, lines: &[Line]) -> anyhow::Result<()> {
         .bold_line_style(GRID)
         .axis_style(PALE)
         .x_labels(num::index_of_f64(right.ceil()) + 1)
-        .x_desc("percentile (each step another nine)")
+        .x_desc("percentile (each step another nine), as far as about ten acks lie beyond")
         .x_label_formatter(&|nines| percentile_name(*nines))
         .y_label_formatter(&|ns| quantity::ns(num::u64_of(*ns)))
         .label_style(font(12))

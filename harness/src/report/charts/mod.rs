@@ -7,7 +7,7 @@ mod over_time;
 mod throughput;
 
 use super::facts;
-use crate::result::{Point, Recording, Trial, TrialRecord};
+use crate::result::{Point, Recording, SeriesRow, Trial, TrialRecord};
 use crate::stats;
 use anyhow::{Context as _, anyhow};
 use plotters::coord::Shift;
@@ -18,10 +18,11 @@ use std::ops::Range;
 use std::sync::{Arc, Once};
 
 const WIDTH: u32 = 960;
-const TITLE_HEIGHT: u32 = 58;
+const TITLE_HEIGHT: u32 = 76;
 /// What is left of an axis and right of a chart.
 const LEFT: u32 = 16;
 const RIGHT: u32 = 24;
+const TITLE_WIDTH: u32 = WIDTH - LEFT - RIGHT;
 /// Width of a vertical axis with its labels.
 const AXIS: u32 = 76;
 /// As CSS has it: what browsers without the first one show is close enough to fit.
@@ -54,17 +55,21 @@ pub(super) struct Chart {
 
 /// Every chart that a recording has something for.
 pub(super) fn all(recording: &Recording) -> anyhow::Result<Vec<Chart>> {
-    static FONTS: Once = Once::new();
-    FONTS.call_once(|| {
-        // Refuses only what is no font, and the tests draw with this one.
-        let _ = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
-    });
+    load_fonts();
     let charts = [
         ("throughput", "Throughput over time", throughput::draw(recording)?),
         ("latency", "Latency by percentile", latency::draw(recording)?),
         ("latency-over-time", "Latency over time", over_time::draw(recording)?),
     ];
     Ok(charts.into_iter().map(|(name, alt, svg)| Chart { name, alt, svg }).collect())
+}
+
+fn load_fonts() {
+    static FONTS: Once = Once::new();
+    FONTS.call_once(|| {
+        // Refuses only what is no font, and the tests draw with this one.
+        let _ = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
+    });
 }
 
 /// The picture as a PNG.
@@ -114,9 +119,12 @@ fn drawn(
         root.fill(&WHITE).map_err(failed)?;
         let result = &recording.result;
         let (head, rest) = root.split_vertically(TITLE_HEIGHT);
-        text(&head, &format!("{}: {title}", result.name), (16, 10), (20, INK));
-        let under = format!("{} · {}", facts::settings(result), result.verdict);
-        text(&head, &under, (16, 36), (12, PALE));
+        let title = format!(": {title}");
+        let room = TITLE_WIDTH.saturating_sub(width_of(&title, 20));
+        text(&head, &format!("{}{title}", fitted(&result.name, 20, room)), (16, 10), (20, INK));
+        text(&head, &fitted(&facts::settings(result), 12, TITLE_WIDTH), (16, 36), (12, PALE));
+        // A line of its own: with all its flags it would run out of the picture behind the settings.
+        text(&head, &fitted(&result.verdict.to_string(), 12, TITLE_WIDTH), (16, 54), (12, INK));
         body(&rest)?;
         root.present().map_err(failed)?;
     }
@@ -176,6 +184,48 @@ fn note(area: &Area<'_>, what: &str) {
     text(area, what, (80, 40), (14, PALE));
 }
 
+/// Width of text, pixels; 0 for one that cannot be set.
+fn width_of(text: &str, size: i32) -> u32 {
+    font(size).font.box_size(text).map_or(0, |(width, _)| width)
+}
+
+/// As much of a text as `width` pixels hold, with an ellipsis for the rest.
+fn fitted(text: &str, size: i32, width: u32) -> String {
+    if width_of(text, size) <= width {
+        return text.to_owned();
+    }
+    let ends = text.char_indices().rev().map(|(end, _)| format!("{}…", text[..end].trim_end()));
+    ends.into_iter().find(|cut| width_of(cut, size) <= width).unwrap_or_default()
+}
+
+/// Which moment of its interval a value belongs to.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// A rate or a percentile is of the whole interval.
+    Middle,
+    /// A level is what it was at the end.
+    End,
+}
+
+/// The values over time, one line for each stretch without a gap: where there was no value, none is drawn. A value by
+/// itself spans its interval, so that it can be seen.
+fn stretches(
+    rows: &[SeriesRow],
+    moment: Moment,
+    value: impl Fn(&SeriesRow) -> Option<f64>,
+) -> Vec<Vec<(f64, f64)>> {
+    let told = |row: &SeriesRow| Some((row.t_s, row.interval_s, value(row)?));
+    let told: Vec<_> = rows.iter().map(told).collect();
+    let runs = told.split(Option::is_none).map(|run| run.iter().flatten().copied().collect::<Vec<_>>());
+    runs.filter(|run| !run.is_empty())
+        .map(|run| match (run.as_slice(), moment) {
+            (&[(t_s, interval_s, value)], _) => vec![(t_s, value), (t_s + interval_s, value)],
+            (run, Moment::Middle) => run.iter().map(|(t_s, length, v)| (t_s + length / 2.0, *v)).collect(),
+            (run, Moment::End) => run.iter().map(|(t_s, length, v)| (t_s + length, *v)).collect(),
+        })
+        .collect()
+}
+
 fn font(size: i32) -> TextStyle<'static> {
     TextStyle::from((FONT, size).into_font()).color(&INK)
 }
@@ -222,5 +272,46 @@ fn count_text(count: f64) -> String {
 
 /// A number for an axis: with a decimal only if it has one.
 fn number_text(number: f64) -> String {
-    if (number - number.round()).abs() < 1e-9 { format!("{number:.0}") } else { format!("{number:.1}") }
+    // Adding 0 makes -0 a 0.
+    if (number - number.round()).abs() < 1e-9 {
+        format!("{:.0}", number.round() + 0.0)
+    } else {
+        format!("{number:.1}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(t_s: f64, value: Option<u64>) -> SeriesRow {
+        SeriesRow { t_s, interval_s: 1.0, p50_ns: value, ..SeriesRow::default() }
+    }
+
+    #[test]
+    fn a_gap_is_never_bridged_and_a_lone_value_is_seen() {
+        let values = [Some(1), Some(2), None, None, Some(5)];
+        let rows: Vec<SeriesRow> =
+            values.into_iter().enumerate().map(|(i, value)| row(i as f64, value)).collect();
+        let ns = |row: &SeriesRow| row.p50_ns.map(crate::num::f64_of);
+        let lone = vec![(4.0, 5.0), (5.0, 5.0)];
+        assert_eq!(stretches(&rows, Moment::Middle, ns), [vec![(0.5, 1.0), (1.5, 2.0)], lone.clone()]);
+        assert_eq!(stretches(&rows, Moment::End, ns), [vec![(1.0, 1.0), (2.0, 2.0)], lone]);
+        assert!(stretches(&rows[2..4], Moment::Middle, ns).is_empty());
+    }
+
+    #[test]
+    fn text_is_cut_to_its_room() {
+        load_fonts();
+        let long = "ä long line of settings ".repeat(20);
+        let cut = fitted(&long, 12, 200);
+        assert!(cut.ends_with('…') && width_of(&cut, 12) <= 200, "{cut}");
+        assert_eq!(fitted("short", 12, 200), "short");
+        assert_eq!(fitted("no room", 12, 0), "");
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        assert_eq!([-0.0, -1e-12, 0.5, -2.0].map(number_text), ["0", "0", "0.5", "-2"]);
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::latency::headline;
 use super::{
-    AXIS, Area, BLUE, COLOURS, GRID, INK, LEFT, ORANGE, PALE, RIGHT, Shown, VERMILION, document, failed,
-    font, legend, note, number_text, shade_outside_window, text,
+    AXIS, Area, BLUE, COLOURS, GRID, INK, LEFT, Moment, ORANGE, PALE, RIGHT, Shown, VERMILION, document,
+    failed, font, legend, note, number_text, shade_outside_window, stretches, text,
 };
 use crate::num;
 use crate::quantity;
@@ -12,7 +12,7 @@ use plotters::prelude::*;
 use std::collections::BTreeMap;
 
 const PANEL_HEIGHT: u32 = 340;
-const STRIP_ROW: u32 = 22;
+const STRIP_ROW: u32 = 26;
 /// Above this many events of a kind their marks would be a wall: their rate is drawn instead.
 const MARKS_MAX: usize = 60;
 /// Bars of a rate.
@@ -88,10 +88,11 @@ fn lines(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
         chart.draw_series(marks).map_err(failed)?;
     }
     let mut line = |colour: RGBColor, width: u32, ns: &dyn Fn(&SeriesRow) -> Option<u64>| {
-        let points = rows
-            .iter()
-            .filter_map(|row| Some((row.t_s + row.interval_s / 2.0, num::f64_of(ns(row)?.max(1)))));
-        chart.draw_series(LineSeries::new(points, colour.stroke_width(width))).map(|_| ()).map_err(failed)
+        // In a stall nothing has a latency: a line across it would claim that all was well.
+        for points in stretches(rows, Moment::Middle, |row| Some(num::f64_of(ns(row)?.max(1)))) {
+            chart.draw_series(LineSeries::new(points, colour.stroke_width(width))).map_err(failed)?;
+        }
+        anyhow::Ok(())
     };
     line(ORANGE, 1, &|row| row.max_ns)?;
     line(VERMILION, 2, &|row| row.p99_ns)?;
@@ -118,7 +119,7 @@ fn strip_row(
     let top = i32::try_from(STRIP_ROW)? * i32::try_from(row)?;
     let bottom = top + i32::try_from(STRIP_ROW)? - 5;
     let colour = event_colour(row);
-    text(area, kind, (16, top + 2), (12, colour));
+    text(area, kind, (16, top), (12, colour));
     let base = PathElement::new([(pixel(span.start), bottom), (pixel(span.end), bottom)], GRID);
     area.draw(&base).map_err(failed)?;
     if times.len() <= MARKS_MAX {
@@ -144,6 +145,6 @@ fn strip_row(
     }
     let rate = num::f64_of(num::count(most)) / bar_s;
     let peak = format!("up to {}", quantity::per_s(rate));
-    text(area, &peak, (pixel(span.end) - 96, top), (10, PALE));
+    text(area, &peak, (16, top + 13), (10, PALE));
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Chart 2: what was offered, acked and consumed over time, inside the ceiling's band, with the backlog below.
 
 use super::{
-    AXIS, Area, BLUE, GRID, INK, LEFT, ORANGE, PALE, PURPLE, RIGHT, Shown, VERMILION, count_text, document,
-    failed, font, legend, number_text, shade_outside_window, text,
+    AXIS, Area, BLUE, GRID, INK, LEFT, Moment, ORANGE, PALE, PURPLE, RIGHT, Shown, VERMILION, count_text,
+    document, failed, font, legend, number_text, shade_outside_window, stretches, text,
 };
 use crate::num;
 use crate::result::{Recording, SeriesRow};
@@ -13,6 +13,8 @@ const PANEL_HEIGHT: u32 = 330;
 const BACKLOG_HEIGHT: u32 = 86;
 /// A ceiling this many times above everything else is named instead of drawn: it would flatten what matters.
 const CEILING_SHARE_MIN: f64 = 0.15;
+/// With more intervals than this a wide line would run together to a block.
+const WIDE_ROWS_MAX: usize = 400;
 
 pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
     document(recording, "throughput over time", PANEL_HEIGHT, panel)
@@ -71,14 +73,15 @@ fn rates(area: &Area<'_>, shown: &Shown<'_>, has_time_axis: bool) -> anyhow::Res
         chart.draw_series(std::iter::once(shade)).map_err(failed)?;
     }
     let mut line = |colour: RGBAColor, width: u32, count: &dyn Fn(&SeriesRow) -> Option<u64>| {
-        let points = rows
-            .iter()
-            .filter_map(|row| Some((row.t_s + row.interval_s / 2.0, rate(count(row)?, row) / unit)));
-        chart.draw_series(LineSeries::new(points, colour.stroke_width(width))).map(|_| ()).map_err(failed)
+        for points in stretches(rows, Moment::Middle, |row| Some(rate(count(row)?, row) / unit)) {
+            chart.draw_series(LineSeries::new(points, colour.stroke_width(width))).map_err(failed)?;
+        }
+        anyhow::Ok(())
     };
     line(INK.mix(0.7), 1, &|row| row.offered)?;
     // Wide and pale: what is consumed mostly lies upon it.
-    line(BLUE.mix(0.55), 5, &|row| Some(row.achieved))?;
+    let width = if rows.len() > WIDE_ROWS_MAX { 1 } else { 5 };
+    line(BLUE.mix(0.55), width, &|row| Some(row.achieved))?;
     if shown.trial.consume.is_some() {
         line(VERMILION.mix(1.0), 1, &|row| Some(row.consumed))?;
     }
@@ -109,11 +112,8 @@ fn head(area: &Area<'_>, shown: &Shown<'_>, (band, is_drawn): (Option<(f64, f64)
 fn backlog(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
     let rows = &shown.record.series;
     let span: Range<f64> = shown.span();
-    let points: Vec<(f64, f64)> = rows
-        .iter()
-        .filter_map(|row| Some((row.t_s + row.interval_s, num::f64_of(row.backlog_records?))))
-        .collect();
-    let top = points.iter().map(|(_, count)| *count).fold(1.0, f64::max) * 1.2;
+    let levels = stretches(rows, Moment::End, |row| row.backlog_records.map(num::f64_of));
+    let top = levels.iter().flatten().map(|(_, count)| *count).fold(1.0, f64::max) * 1.2;
     let mut chart = ChartBuilder::on(area)
         .margin_left(LEFT)
         .margin_right(RIGHT)
@@ -138,8 +138,12 @@ fn backlog(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
         .axis_desc_style(font(12))
         .draw()
         .map_err(failed)?;
-    let area = AreaSeries::new(points, 0.0, PURPLE.mix(0.4)).border_style(PURPLE);
-    chart.draw_series(area).map_err(failed)?;
+    for points in levels {
+        let level = AreaSeries::new(points, 0.0, PURPLE.mix(0.4)).border_style(PURPLE);
+        chart.draw_series(level).map_err(failed)?;
+    }
+    let below = i32::try_from(BACKLOG_HEIGHT)? - 16;
+    text(area, "backlog: records acked and not yet consumed", (16, below), (10, PALE));
     Ok(())
 }
 
