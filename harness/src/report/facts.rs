@@ -215,13 +215,16 @@ pub(super) fn integrity(result: &RunResult) -> String {
     if trials().all(|found| found.checked.is_none()) {
         return "not checked: nothing was consumed, or `verify: none`".to_owned();
     }
-    let undrained = match sum(|found| found.undrained) {
-        0 => String::new(),
-        count => format!("; {count} not consumed when the drain ended"),
-    };
+    let apart = [
+        (sum(|found| found.undrained), "not consumed when the drain ended"),
+        (sum(|found| found.lost_to_retention), "deleted by retention before they were consumed"),
+        (sum(|found| found.redelivered), "delivered again"),
+    ];
+    let apart = apart.into_iter().filter(|(count, _)| *count > 0);
+    let apart: String = apart.map(|(count, what)| format!("; {count} {what}")).collect();
     if trials().any(|found| found.failed()) {
         return format!(
-            "FAILED: {} missing, {} repeated, {} out of order, {} corrupt, of {} records{undrained}",
+            "FAILED: {} missing, {} repeated, {} out of order, {} corrupt, of {} records{apart}",
             sum(|found| found.gaps),
             sum(|found| found.duplicates),
             sum(|found| found.reorders),
@@ -230,5 +233,5 @@ pub(super) fn integrity(result: &RunResult) -> String {
         );
     }
     let checked = sum(|found| found.checked);
-    format!("{checked} records checked: none missing, repeated, out of order or corrupt{undrained}")
+    format!("{checked} records checked: none missing, repeated, out of order or corrupt{apart}")
 }

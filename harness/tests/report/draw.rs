@@ -166,3 +166,15 @@ fn the_whole_verdict_is_in_every_picture() {
         assert!(svg.contains(&verdict) && svg.contains(shows), "{chart}");
     }
 }
+
+#[test]
+fn what_is_no_failure_is_still_said() {
+    let mut recording = sample::recording(&[Shape { trials: 1, window_s: 1.0, ..MAX }]);
+    let integrity = &mut recording.result.points[0].trials[0].integrity;
+    (integrity.undrained, integrity.lost_to_retention) = (Some(3), Some(8));
+    let text = drawn(&recording);
+    for page in [text("report.html"), text("summary.md")] {
+        let apart = "3 not consumed when the drain ended; 8 deleted by retention before they were consumed";
+        assert!(page.contains(apart) && !page.contains("delivered again"));
+    }
+}
