@@ -154,7 +154,7 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
             .map(|written| num::f64_of(written) / num::f64_of(produced_bytes)),
         syncs: (!shards.is_empty()).then(|| shards.iter().map(|shard| shard.syncs).sum()),
         steal_share: host.steal_share,
-        others_share: host.others_share,
+        others_cores: host.others_cores,
         // Known to whoever warmed it.
         warmed_bytes: None,
         disk_interrupts: host.interrupts.clone(),

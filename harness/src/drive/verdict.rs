@@ -18,8 +18,8 @@ const ACHIEVED_MIN: f64 = 0.99;
 const CEILING_SPREAD_MAX: f64 = 1.5;
 /// More stolen time than this shows in any p99.
 const STEAL_SHARE_MAX: f64 = 0.02;
-/// What belongs to the machine itself (its journal, its timers) stays below this.
-const OTHERS_SHARE_MAX: f64 = 0.05;
+/// The kernel's own threads (journal, completions of direct I/O) keep less of a core busy than this: 0.23 were seen under small synced writes.
+const OTHERS_CORES_MAX: f64 = 0.5;
 /// The halves of a window that differ by more than this are not one steady state.
 const DRIFT_MAX: f64 = 0.1;
 /// Fewer rows than this have no halves to compare.
@@ -124,8 +124,8 @@ fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
         let stolen = format!("the hypervisor gave {} of the CPU time to others", quantity::percent(steal));
         verdict.flag(VerdictFlag::NoisyCpu, stolen);
     }
-    if let Some(others) = trial.resources.others_share.filter(|others| *others > OTHERS_SHARE_MAX) {
-        let taken = format!("other processes took {} of the machine's CPU time", quantity::percent(others));
+    if let Some(others) = trial.resources.others_cores.filter(|others| *others > OTHERS_CORES_MAX) {
+        let taken = format!("other processes kept {others:.1} cores busy");
         verdict.flag(VerdictFlag::NoisyCpu, taken);
     }
 }

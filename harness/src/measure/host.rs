@@ -75,8 +75,8 @@ pub struct HostUsage {
     pub rss_max_bytes: Option<u64>,
     /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
     pub steal_share: Option<f64>,
-    /// Share of the machine's CPU time that other processes took, 0 to 1.
-    pub others_share: Option<f64>,
+    /// Cores that other processes and kernel threads kept busy.
+    pub others_cores: Option<f64>,
     /// Bytes the disk transferred, for whoever; `None` for a file system without one.
     pub disk: Option<DiskBytes>,
     /// The disk's interrupts by the core that took them, cores without any left out.
@@ -183,6 +183,14 @@ impl HostProbe {
 }
 
 impl HostSample {
+    fn others_cores_since(&self, earlier: &Self) -> Option<f64> {
+        let (now, then) = self.machine.zip(earlier.machine)?;
+        let elapsed_s = self.at.saturating_duration_since(earlier.at).as_secs_f64();
+        let own_s = self.process.total_s - earlier.process.total_s;
+        let others_s = now.others_s_since(then, own_s, rustix::param::clock_ticks_per_second().max(1));
+        (elapsed_s > 0.0).then(|| others_s / elapsed_s)
+    }
+
     /// What was spent since `earlier`, which the same probe took.
     pub fn since(&self, earlier: &Self) -> HostUsage {
         let threads = self.threads.iter().map(|(name, now)| {
@@ -200,10 +208,7 @@ impl HostSample {
             rss_bytes: self.rss_bytes,
             rss_max_bytes: self.rss_max_bytes,
             steal_share: self.machine.zip(earlier.machine).map(|(now, then)| now.steal_share_since(then)),
-            others_share: self.machine.zip(earlier.machine).map(|(now, then)| {
-                let own_s = self.process.total_s - earlier.process.total_s;
-                now.others_share_since(then, own_s, rustix::param::clock_ticks_per_second().max(1))
-            }),
+            others_cores: self.others_cores_since(earlier),
             disk: self.disk.zip(earlier.disk).map(|(now, then)| DiskBytes {
                 read: now.read.saturating_sub(then.read),
                 written: now.written.saturating_sub(then.written),

@@ -95,15 +95,11 @@ impl CpuTicks {
         let steal = self.steal.saturating_sub(earlier.steal);
         if total == 0 { 0.0 } else { crate::num::f64_of(steal) / crate::num::f64_of(total) }
     }
-}
 
-impl CpuTicks {
-    /// The share of all CPU time since `earlier` that was spent by others than a process that spent `own_s`, 0 to 1.
-    pub fn others_share_since(self, earlier: Self, own_s: f64, ticks_per_s: u64) -> f64 {
-        let total = crate::num::f64_of(self.total.saturating_sub(earlier.total));
+    /// CPU time since `earlier` that others spent than a process that spent `own_s`, s.
+    pub fn others_s_since(self, earlier: Self, own_s: f64, ticks_per_s: u64) -> f64 {
         let busy = crate::num::f64_of(self.busy.saturating_sub(earlier.busy));
-        let own = own_s * crate::num::f64_of(ticks_per_s);
-        if total > 0.0 { ((busy - own) / total).clamp(0.0, 1.0) } else { 0.0 }
+        (busy / crate::num::f64_of(ticks_per_s) - own_s).max(0.0)
     }
 }
 

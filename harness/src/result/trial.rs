@@ -237,8 +237,8 @@ pub struct Resources {
     pub syncs: Option<u64>,
     /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
     pub steal_share: Option<f64>,
-    /// Share of the machine's CPU time that other processes took, 0 to 1.
-    pub others_share: Option<f64>,
+    /// Cores that other processes and kernel threads kept busy; some of the latter worked for the trial's own I/O.
+    pub others_cores: Option<f64>,
     /// Memory touched before the trial, so that it did not measure page faults, bytes.
     pub warmed_bytes: Option<u64>,
     /// The disk's interrupts by the core that took them.

@@ -163,7 +163,7 @@ fn trial(point: usize, trial: usize, shape: &Shape) -> (Trial, TrialRecord) {
             write_amplification: Some(1.02),
             syncs: Some(12),
             steal_share: Some(0.004),
-            others_share: Some(0.011),
+            others_cores: Some(0.11),
             warmed_bytes: Some(412 << 20),
             disk_interrupts: [(1, 40_120)].into(),
         },

@@ -49,9 +49,9 @@ fn stolen_time_is_a_share_of_all_time() {
     assert_eq!(earlier, CpuTicks { total: 100, steal: 10, busy: 20 });
     assert!((later.steal_share_since(earlier) - 0.3).abs() < 1e-9);
     assert!(later.steal_share_since(later).abs() < 1e-9, "no time, nothing stolen");
-    // 10 of 100 ticks were spent, 0.06 s of them, at 100 ticks a second, by ourselves.
-    assert!((later.others_share_since(earlier, 0.06, 100) - 0.04).abs() < 1e-9);
-    assert!(later.others_share_since(earlier, 9.0, 100).abs() < 1e-9, "never negative");
+    // 10 ticks were spent, at 100 a second, 0.06 s of them by ourselves.
+    assert!((later.others_s_since(earlier, 0.06, 100) - 0.04).abs() < 1e-9);
+    assert!(later.others_s_since(earlier, 9.0, 100).abs() < 1e-9, "never negative");
     assert_eq!(cpu_ticks("cpu  1 2 3\n"), None);
 }
 
