@@ -5,7 +5,7 @@ use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::DiskError;
 use futures_util::future::LocalBoxFuture;
 
-/// A write or sync to be run; its outcome goes back through [`Log::job_done`].
+/// A write or sync to be run; its outcome goes back through [`Log::job_done`](super::Log::job_done).
 pub struct Job<F> {
     /// Which one.
     pub id: FlightId,
