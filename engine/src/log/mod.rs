@@ -261,9 +261,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Err(Refused::NotNow(ack));
         }
         let next_offset = state.tail.next_offset();
-        if position == 0 {
-            let first_append = state.active.as_ref().map(|active| &active.first_append);
-            first_append.into_iter().for_each(|first_append| first_append.set(Some(stamp.now)));
+        if position == 0
+            && let Some(active) = &state.active
+        {
+            active.first_append.set(Some(stamp.now));
         }
         state.index(&header, base_offset, position, self.config.index_interval_bytes);
         let end = stream_base + state.tail.segment_bytes();

@@ -67,8 +67,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         {
             let size_bytes = self.opened(base_offset).await?.size().await?;
             let mut state = self.state.borrow_mut();
-            let sealed = state.sealed.iter_mut().find(|sealed| sealed.base_offset == base_offset);
-            sealed.into_iter().for_each(|sealed| sealed.size_bytes = Some(size_bytes));
+            if let Some(sealed) = state.sealed.iter_mut().find(|sealed| sealed.base_offset == base_offset) {
+                sealed.size_bytes = Some(size_bytes);
+            }
         }
         Ok(())
     }
@@ -103,8 +104,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let scanned = segment::scan(&file, &self.context.arena, &request).await?;
         let largest_ms = scanned.indexes.times.max_timestamp_ms();
         let mut state = self.state.borrow_mut();
-        let sealed = state.sealed.front_mut().filter(|sealed| sealed.base_offset == base_offset);
-        sealed.into_iter().for_each(|sealed| sealed.largest_timestamp = LargestTimestamp::Known(largest_ms));
+        if let Some(sealed) = state.sealed.front_mut().filter(|sealed| sealed.base_offset == base_offset) {
+            sealed.largest_timestamp = LargestTimestamp::Known(largest_ms);
+        }
         Ok(is_old(largest_ms))
     }
 

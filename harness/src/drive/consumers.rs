@@ -169,7 +169,9 @@ impl FetchSink for Fetch<'_, '_> {
         self.assignment = info.assignment;
         self.encoded_bytes = info.bytes;
         if info.skipped > 0 {
-            self.partitions[info.assignment].tracks.iter_mut().for_each(SequenceTrack::skipped);
+            let seen = &mut self.partitions[info.assignment];
+            seen.skipped += info.skipped;
+            seen.tracks.iter_mut().for_each(SequenceTrack::skipped);
         }
     }
 

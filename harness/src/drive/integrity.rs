@@ -77,6 +77,8 @@ pub struct ConsumedPartition {
     pub partition: u32,
     /// The offset after the last record seen.
     pub position: u64,
+    /// Records that the target said retention had deleted before they were read.
+    pub skipped: u64,
     /// Records looked at.
     pub checked: u64,
     /// Records whose stamp (under `sequence+crc`: or body) is not what was sent.
@@ -139,22 +141,27 @@ pub fn judge(produced: &[ProducedPartition], consumed: &[ConsumedPartition]) -> 
         let of_partition =
             || produced.iter().filter(|p| p.topic == seen.topic && p.partition == seen.partition);
         let end_offset = of_partition().map(|p| p.end_offset).max().unwrap_or(0);
+        let mut lost = 0;
         for sent in of_partition() {
             let Some(track) = seen.tracks.get(crate::num::index(sent.producer)) else { continue };
             integrity.duplicates += track.duplicates;
             integrity.reorders += track.reorders;
-            integrity.lost_to_retention += track.lost;
+            lost += track.lost;
             integrity.gaps +=
                 track.missing.iter().map(|range| without(range, &sent.failed, sent.answered)).sum::<u64>();
             let tail = without(&(track.expected..sent.answered), &sent.failed, sent.answered);
             // Whoever stands at the end of the log and lacks a record will never see it.
             let fate = match seen.position >= end_offset {
-                true if track.has_skipped => &mut integrity.lost_to_retention,
+                true if track.has_skipped => &mut lost,
                 true => &mut integrity.gaps,
                 false => &mut integrity.undrained,
             };
             *fate += tail;
         }
+        // No more than the target owned up to: what is missing beyond that was not deleted.
+        let forgiven = lost.min(seen.skipped);
+        integrity.lost_to_retention += forgiven;
+        integrity.gaps += lost - forgiven;
     }
     integrity
 }
@@ -222,9 +229,16 @@ mod tests {
         track.skipped();
         [10, 11, 13].iter().for_each(|s| track.observe(*s, 0));
         let sent = ProducedPartition { answered: 14, sent: 14, end_offset: 14, ..Default::default() };
-        let seen = ConsumedPartition { position: 14, tracks: vec![track], ..Default::default() };
-        let integrity = judge(&[sent], &[seen]);
-        assert_eq!((integrity.lost_to_retention, integrity.gaps), (8, 1));
+        for (skipped, found) in [(8, (8, 1)), (5, (5, 4))] {
+            let tracks = vec![track.clone()];
+            let seen = ConsumedPartition { position: 14, skipped, tracks, ..Default::default() };
+            let integrity = judge(std::slice::from_ref(&sent), &[seen]);
+            assert_eq!(
+                (integrity.lost_to_retention, integrity.gaps),
+                found,
+                "{skipped} were said to be deleted"
+            );
+        }
     }
 
     #[test]

@@ -53,16 +53,16 @@ pub fn has_ceiling(workload: &Workload) -> bool {
 }
 
 impl Bench<'_> {
-    /// Runs all trials of one load; `keep_last` leaves the data of the last one. An error or an interrupt ends the pass with the trials that were made.
+    /// Runs all trials of one load; `keep_last` leaves the data of the last one. An error or an interrupt ends the pass
+    /// with the trials that were made.
     ///
     /// # Errors
     /// The target cannot be opened, the ceiling not measured, or the data not removed.
     pub fn pass(&self, kind: PassKind, load: Load, keep_last: bool) -> anyhow::Result<PassRun> {
-        let name = pass_name(kind);
         let mut pass = PassRun::default();
         let mut shape = None;
         if has_ceiling(self.workload) {
-            self.progress.step(&format!("{name}: calibrating the ceiling"));
+            self.progress.step(&format!("{kind}: calibrating the ceiling"));
             let quiet = Bench { ack_log: None, ..*self };
             let calibration = quiet.trial(load, CALIBRATION)?;
             shape = Shape::of(self.workload, &calibration);
@@ -73,7 +73,7 @@ impl Bench<'_> {
             if self.is_stopped() {
                 break;
             }
-            let title = format!("{name}: trial {number} of {trials}");
+            let title = format!("{kind}: trial {number} of {trials}");
             if keep_last && number == trials {
                 self.data_dir.keep();
             }
@@ -166,14 +166,6 @@ impl Bench<'_> {
             let bytes = disk.map_or(0, |disk| disk.read + disk.written);
             quiet = if bytes <= IDLE_BYTES_MAX { quiet + 1 } else { 0 };
         }
-    }
-}
-
-const fn pass_name(kind: PassKind) -> &'static str {
-    match kind {
-        PassKind::Max => "max",
-        PassKind::Closed => "closed",
-        PassKind::Open => "open",
     }
 }
 
