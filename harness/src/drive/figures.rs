@@ -147,6 +147,7 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
             kernel: Some(host.process.kernel_s),
         },
         rss_max_bytes: run.watched.rss_max_bytes,
+        data_max_bytes: run.watched.data_max_bytes,
         device_write_bytes,
         device_read_bytes: host.disk.map(|disk| disk.read),
         write_amplification: device_write_bytes

@@ -5,6 +5,7 @@ use super::clock::{Clock as _, TrialClock};
 use super::progress::{Live, Progress};
 use super::timeline::Timeline;
 use super::trial::Bench;
+use crate::measure::disk_use::DiskUse;
 use crate::measure::events::{event_of, stalls};
 use crate::measure::host::{HostProbe, HostSample, HostUsage};
 use crate::measure::recorder::{Histograms, Interval};
@@ -49,6 +50,8 @@ pub struct Watched {
     pub host: Option<HostUsage>,
     /// The most that was resident at the end of any interval, bytes.
     pub rss_max_bytes: Option<u64>,
+    /// The most that the target's files took of the disk when it was looked at, bytes.
+    pub data_max_bytes: Option<u64>,
     /// Whether it was interrupted.
     pub interrupted: bool,
 }
@@ -78,6 +81,7 @@ pub(super) struct Watch<'a> {
     clock: TrialClock,
     timeline: Arc<Timeline>,
     probe: HostProbe,
+    disk_use: DiskUse,
     before: HostSample,
     opened: Option<Edge>,
     closed: Option<Edge>,
@@ -86,6 +90,7 @@ pub(super) struct Watch<'a> {
     rows_told: usize,
     events: Vec<Event>,
     rss_max_bytes: Option<u64>,
+    data_max_bytes: Option<u64>,
     interrupted: bool,
 }
 
@@ -112,12 +117,14 @@ impl<'a> Watch<'a> {
             clock,
             timeline,
             probe,
+            disk_use: DiskUse::of(bench.data_dir.path()),
             before,
             opened: None,
             closed: None,
             rows_told: 0,
             events: Vec::new(),
             rss_max_bytes: None,
+            data_max_bytes: None,
             interrupted: false,
         }
     }
@@ -172,12 +179,16 @@ impl<'a> Watch<'a> {
         let usage = sample.since(&self.before);
         self.before = sample;
         let elapsed_s = usage.elapsed.as_secs_f64();
+        let data_bytes = self.disk_use.sample();
         let host = HostInterval {
             device_bytes: usage.disk.map(|disk| disk.written),
             cpu: (elapsed_s > 0.0).then(|| usage.process.total_s / elapsed_s),
+            rss_bytes: usage.rss_bytes,
+            data_bytes,
         };
         self.builder.add_host(self.timeline.interval_of(self.next_interval_ns.saturating_sub(1)), host);
         self.rss_max_bytes = self.rss_max_bytes.max(usage.rss_bytes);
+        self.data_max_bytes = self.data_max_bytes.max(data_bytes);
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
         let events = self.target.drain_events().into_iter();
         self.events.extend(events.map(|event| event_of(event, &self.clock, &self.timeline)));
@@ -231,6 +242,7 @@ impl<'a> Watch<'a> {
             shards: shards.into_iter().flatten().collect(),
             host: edges.as_ref().map(|(opened, closed)| closed.host.since(&opened.host)),
             rss_max_bytes: self.rss_max_bytes,
+            data_max_bytes: self.data_max_bytes,
             interrupted: self.interrupted,
         }
     }

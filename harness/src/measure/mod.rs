@@ -1,5 +1,6 @@
 //! What is recorded while a target is driven: histograms, series, events, host figures.
 
+pub mod disk_use;
 pub mod environment;
 pub mod events;
 pub mod host;

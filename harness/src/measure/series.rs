@@ -58,6 +58,10 @@ pub struct HostInterval {
     pub device_bytes: Option<u64>,
     /// CPU time of the process ÷ length of the interval.
     pub cpu: Option<f64>,
+    /// Resident memory at its end, bytes.
+    pub rss_bytes: Option<u64>,
+    /// What the target's files took of the disk at its end, bytes; `None` if nobody looked.
+    pub data_bytes: Option<u64>,
 }
 
 /// Everything recorded over a trial.
@@ -221,6 +225,8 @@ impl SeriesBuilder {
             max_ns: (!latency.is_empty()).then(|| latency.max()),
             device_bytes: host.device_bytes,
             cpu: host.cpu,
+            rss_bytes: host.rss_bytes,
+            data_bytes: host.data_bytes,
         }
     }
 

@@ -28,6 +28,10 @@ pub struct SeriesRow {
     pub device_bytes: Option<u64>,
     /// CPU time of the process ÷ length of the interval: 1 is one core.
     pub cpu: Option<f64>,
+    /// Resident memory of the process at the interval's end, bytes.
+    pub rss_bytes: Option<u64>,
+    /// What the target's files take of the disk at the interval's end, bytes; looked at once a second.
+    pub data_bytes: Option<u64>,
 }
 
 /// Something that happened inside the target, as in `events.jsonl`.

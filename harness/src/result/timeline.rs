@@ -6,7 +6,7 @@ use crate::workload::PassKind;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 16] = [
     "point",
     "pass",
     "trial",
@@ -21,6 +21,8 @@ const COLUMNS: [&str; 14] = [
     "max_ns",
     "device_bytes",
     "cpu",
+    "rss_bytes",
+    "data_bytes",
 ];
 
 /// Which trial a line belongs to: indices of `result.json`, and the point's pass for the reader's sake.

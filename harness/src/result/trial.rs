@@ -227,6 +227,8 @@ pub struct Resources {
     pub cpu_s: CpuSeconds,
     /// The process's largest resident set.
     pub rss_max_bytes: Option<u64>,
+    /// The most that the target's files took of the disk, preallocated space included; looked at once a second.
+    pub data_max_bytes: Option<u64>,
     /// Written to the device.
     pub device_write_bytes: Option<u64>,
     /// Read from the device.

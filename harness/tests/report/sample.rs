@@ -158,6 +158,7 @@ fn trial(point: usize, trial: usize, shape: &Shape) -> (Trial, TrialRecord) {
                 kernel: Some(2.2),
             },
             rss_max_bytes: Some(612 << 20),
+            data_max_bytes: Some(1300 << 20),
             device_write_bytes: Some(acked * 1044),
             device_read_bytes: Some(0),
             write_amplification: Some(1.02),
@@ -267,6 +268,8 @@ fn over_time(shape: &Shape, drift: f64, random: &mut Random) -> (Vec<SeriesRow>,
             max_ns: Some(headline.max()).filter(|_| i >= 0),
             device_bytes: Some((achieved * 1044.0) as u64),
             cpu: Some(1.8 + 0.1 * random.unit()),
+            rss_bytes: Some(600 << 20),
+            data_bytes: Some(1200 << 20).filter(|_| i % 10 == 0),
         });
     }
     (rows, kept)
