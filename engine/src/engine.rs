@@ -1,33 +1,27 @@
 //! The handle everything starts from.
 
+mod start;
 #[cfg(test)]
 mod tests;
 
-use crate::catalog::{self, Catalog, LOCK_FILE, META_FILE, Meta, Topic, partition_dir};
+use crate::catalog::{Catalog, Topic, partition_dir};
 use crate::client::{Consumer, ConsumerConfig, LingerTimer, Producer, ProducerConfig, Route};
 use crate::config::{EngineConfig, TopicConfig};
-use crate::disk::uring;
-use crate::error::{DiskError, DiskOp, OpenError, TopicError};
+use crate::error::{DiskError, OpenError, TopicError};
 use crate::log::LogLimits;
 use crate::record::murmur2;
 use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
-use rustix::fs::FlockOperation;
+use start::{boot_id, check_direct, check_machine, inspect, lock, watch};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// RLIMIT_MEMLOCK below which an executor cannot start, bytes a shard.
 pub const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
-
-/// How long an open waits for another process to let go: after a kill, its last writes may still be on their way.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A topic, described.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -362,117 +356,4 @@ fn settings(config: &EngineConfig, id: u32, boot_id: u64, lock: &Arc<File>) -> S
         },
         lock: Arc::clone(lock),
     }
-}
-
-/// What the machine has to give before anything is touched.
-fn check_machine(config: &EngineConfig) -> Result<(), OpenError> {
-    uring::probe().map_err(|source| OpenError::RingUnavailable { source })?;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
-    let needed_bytes = MEMLOCK_BYTES_MIN * u64::from(config.shards);
-    match limit {
-        Some(found_bytes) if found_bytes < needed_bytes => {
-            Err(OpenError::Memlock { found_bytes, needed_bytes })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Looks at the directory without changing anything; makes it if it is not there.
-fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
-    let data_dir = &config.data_dir;
-    let failed = |op, error| OpenError::Disk(DiskError::new(op, data_dir, 0, error));
-    match std::fs::metadata(data_dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return std::fs::create_dir_all(data_dir).map_err(|error| failed(DiskOp::CreateDir, error));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(OpenError::NotADirectory { path: data_dir.clone() });
-        }
-        Err(error) => return Err(failed(DiskOp::Open, error)),
-        Ok(metadata) if !metadata.is_dir() => {
-            return Err(OpenError::NotADirectory { path: data_dir.clone() });
-        }
-        Ok(_) => {}
-    }
-    let meta = match std::fs::read(data_dir.join(META_FILE)) {
-        Ok(bytes) => Meta::decode(data_dir, &bytes)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let entries = std::fs::read_dir(data_dir).map_err(|error| failed(DiskOp::List, error))?;
-            let mut names = entries.flatten().map(|entry| entry.file_name());
-            return if names.any(|name| !catalog::is_leftover(&name.to_string_lossy())) {
-                Err(OpenError::ForeignDirectory { path: data_dir.clone() })
-            } else {
-                Ok(())
-            };
-        }
-        Err(error) => return Err(failed(DiskOp::Read, error)),
-    };
-    if meta.shards == config.shards {
-        return Ok(());
-    }
-    Err(OpenError::ShardsDiffer { path: data_dir.clone(), found: meta.shards, asked: config.shards })
-}
-
-fn lock(data_dir: &Path) -> Result<File, OpenError> {
-    let path = data_dir.join(LOCK_FILE);
-    let opened = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = opened.map_err(|error| DiskError::new(DiskOp::Lock, &path, 0, error))?;
-    let begun = Instant::now();
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(OpenError::InUse { path: data_dir.to_path_buf() });
-            }
-            Err(error) => return Err(DiskError::new(DiskOp::Lock, &path, 0, error.into()).into()),
-        }
-    }
-}
-
-/// Whether files here can be opened for direct I/O.
-fn check_direct(data_dir: &Path) -> Result<(), OpenError> {
-    let opened = File::options().read(true).custom_flags(libc::O_DIRECT).open(data_dir.join(LOCK_FILE));
-    match opened {
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
-            Err(OpenError::DirectUnsupported { path: data_dir.to_path_buf() })
-        }
-        Err(error) => Err(DiskError::new(DiskOp::Open, &data_dir.join(LOCK_FILE), 0, error).into()),
-        Ok(_) => Ok(()),
-    }
-}
-
-/// A number that differs between boots; 0 where the kernel does not tell, which only makes recovery more careful.
-fn boot_id() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
-    u64::from_str_radix(&digits, 16).unwrap_or_default()
-}
-
-/// Declares shards stuck whose heartbeat stops for `stuck_after`, and well again once it goes on.
-fn watch(
-    shards: &[ShardHandle],
-    stuck_after: Duration,
-    is_ending: &Arc<AtomicBool>,
-) -> Result<JoinHandle<()>, OpenError> {
-    let mailboxes: Vec<_> = shards.iter().map(|shard| Arc::clone(&shard.mailbox)).collect();
-    let is_ending = Arc::clone(is_ending);
-    let watch = move || {
-        let mut seen: Vec<(u64, Instant)> = vec![(0, Instant::now()); mailboxes.len()];
-        while !is_ending.load(Ordering::Acquire) {
-            std::thread::park_timeout(stuck_after / 10);
-            let now = Instant::now();
-            for (mailbox, (beats, since)) in mailboxes.iter().zip(&mut seen) {
-                let current = mailbox.heartbeat.load(Ordering::Relaxed);
-                if *beats != current {
-                    (*beats, *since) = (current, now);
-                }
-                mailbox.set_stuck(now - *since >= stuck_after);
-            }
-        }
-    };
-    let thread = std::thread::Builder::new().name("watchdog".into()).spawn(watch);
-    thread.map_err(|error| OpenError::Config(format!("cannot start the watchdog: {error}")))
 }

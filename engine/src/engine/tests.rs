@@ -6,7 +6,7 @@ use crate::error::{AppendError, FetchError};
 use crate::record::RecordRef;
 use crate::types::IoMode;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -16,6 +16,7 @@ mod progress;
 mod read_cache;
 mod retention;
 mod roll;
+mod state;
 mod tail;
 
 pub use fetch::Fetched;
@@ -25,26 +26,21 @@ pub use progress::FlightId;
 use crate::buffer::Arena;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::disk::{Disk, DiskFile, WriteData, WriteSync};
+use crate::disk::Disk;
 use crate::error::{AppendError, DiskError};
 use crate::events::{EventKind, LogEvent};
-use crate::index::INDEX_FIELD_MAX;
-use crate::num::align_up;
 use crate::record::{self, BatchError, BatchHeader};
-use crate::segment::Indexes;
 use crate::types::{Durability, IoMode};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::lock::Mutex;
 use job::JobKind;
-use progress::{FlightSync, Progress};
 use read_cache::ReadCache;
+use state::{Active, Closing, IndexSource, LargestTimestamp, Sealed, State, storage_error};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Instant;
-use tail::{PlannedWrite, Stamp, Tail, TailFlush};
+use tail::Stamp;
 
 /// What all logs of a shard share.
 pub struct LogContext<D: Disk, C: Clock> {
@@ -93,75 +89,6 @@ impl LogLimits {
     fn in_flight_bytes_max(&self) -> u64 {
         (self.write_bytes_max * (self.write_depth + 1) + crate::buffer::CHUNK_BYTES_MAX) as u64
     }
-}
-
-/// A segment that takes no more batches.
-struct Sealed<F> {
-    base_offset: i64,
-    next_offset: i64,
-    /// Opened at the first read.
-    file: Option<F>,
-    /// Loaded at the first read.
-    offsets: Option<Rc<crate::index::OffsetIndex>>,
-    size_bytes: Option<u64>,
-    index_source: IndexSource,
-    largest_timestamp: LargestTimestamp,
-}
-
-/// What is known of the largest timestamp of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LargestTimestamp {
-    /// Nothing yet.
-    Unknown,
-    /// Read from the batches, ms since the epoch; `None` if no record has one.
-    Known(Option<i64>),
-}
-
-/// Where an offset index comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IndexSource {
-    /// From the batches themselves.
-    Batches,
-    /// From its file, which has no checksum and may be damaged.
-    File,
-}
-
-/// The segment that takes batches.
-struct Active<F> {
-    base_offset: i64,
-    file: F,
-    /// Stream position of its first byte.
-    stream_base: u64,
-    indexes: Indexes,
-    /// Whether the directory has been synced since the file got its name.
-    is_named: Rc<Cell<bool>>,
-    /// When it took its first batch.
-    first_append: Cell<Option<Instant>>,
-}
-
-/// A full segment on its way to being sealed.
-struct Closing<F> {
-    active: Active<F>,
-    next_offset: i64,
-    size_bytes: u64,
-}
-
-struct State<F, A> {
-    tail: Tail,
-    progress: Progress<A>,
-    sealed: VecDeque<Sealed<F>>,
-    closing: VecDeque<Closing<F>>,
-    active: Option<Active<F>>,
-    /// A file made ahead of the roll that will need it.
-    prepared: Option<F>,
-    roll_wanted: bool,
-    read_cache: ReadCache,
-    acks: VecDeque<(A, Result<i64, AppendError>)>,
-    failed: Option<DiskError>,
-    events: Vec<LogEvent>,
-    checkpoint: checkpoint::Checkpoint,
-    /// Segment of the last planned write; a later one waits until nothing is in flight.
-    writing_segment: i64,
 }
 
 /// One partition's log. `A` is what the owner wants back with each ack.
@@ -376,92 +303,5 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// What happened since the last call.
     pub fn take_events(&self) -> Vec<LogEvent> {
         std::mem::take(&mut self.state.borrow_mut().events)
-    }
-}
-
-impl<F: DiskFile, A> State<F, A> {
-    fn visible(&self, level: Durability) -> i64 {
-        match level {
-            Durability::Appended => self.tail.next_offset(),
-            Durability::Written => self.progress.written_offset(),
-            Durability::Synced => self.progress.synced_offset(),
-        }
-    }
-
-    /// Whether the active segment cannot take the batch: by size, or because its index could not name it.
-    fn is_full_for(&self, batch_bytes: usize, header: &BatchHeader, segment_bytes: u64) -> bool {
-        let Some(active) = &self.active else { return false };
-        let size = self.tail.segment_bytes();
-        let last = self.tail.next_offset() + header.last_offset() - header.base_offset;
-        size > 0
-            && (size + batch_bytes as u64 > segment_bytes
-                || last - active.base_offset > i64::from(INDEX_FIELD_MAX))
-    }
-
-    fn index(&mut self, header: &BatchHeader, base_offset: i64, position: u64, index_interval_bytes: u32) {
-        let stamped = BatchHeader { base_offset, ..*header };
-        let position = u32::try_from(position).expect("a segment is at most 1 GiB");
-        let active = self.active.as_mut().expect("append made sure of an active segment");
-        active.indexes.observe(&stamped, position, index_interval_bytes);
-    }
-
-    /// Ends the active segment; what is left of it may be written at once.
-    fn close_active(&mut self) {
-        if let Some(active) = self.active.take() {
-            let size_bytes = self.tail.segment_bytes();
-            self.tail.close_segment();
-            self.closing.push_back(Closing { active, next_offset: self.tail.next_offset(), size_bytes });
-        }
-    }
-
-    /// Stream position at which the next segment begins.
-    fn next_stream_base(&self) -> u64 {
-        let end = self.closing.back().map(|closing| closing.active.stream_base + closing.size_bytes);
-        align_up(end.unwrap_or_else(|| self.progress.written_to()), crate::buffer::BLOCK_BYTES as u64)
-    }
-
-    fn next_write(&mut self, bytes_max: usize, level: Durability) -> Option<Job<F>> {
-        let in_flight = self.progress.in_flight();
-        let flush = if in_flight == 0 { TailFlush::Allowed } else { TailFlush::Held };
-        // Recovery relies on it: bytes in a segment mean that the one before it is complete.
-        if in_flight > 0 && self.tail.next_write_segment() > self.writing_segment {
-            return None;
-        }
-        let planned = self.tail.next_write(bytes_max, flush)?;
-        self.writing_segment = planned.segment;
-        let (file, stream_base) = self.file_of(planned.segment);
-        let synced = level == Durability::Synced;
-        let (sync, flight) =
-            if synced { (WriteSync::Dsync, FlightSync::Dsync) } else { (WriteSync::None, FlightSync::Plain) };
-        let id = self.progress.submitted(stream_base + planned.content_end, flight, planned.is_padded);
-        let PlannedWrite { bytes, position, .. } = planned;
-        Some(Job { id, kind: JobKind::Write { file, data: WriteData::Slice(bytes), position, sync } })
-    }
-
-    fn file_of(&self, segment: i64) -> (F, u64) {
-        let closing = self.closing.iter().map(|closing| &closing.active);
-        let owner = closing.chain(&self.active).find(|active| active.base_offset == segment);
-        let owner = owner.expect("a segment stays until its writes are complete");
-        (owner.file.clone(), owner.stream_base)
-    }
-
-    fn latch(&mut self, error: DiskError) {
-        let reason = storage_error(&error);
-        self.failed.get_or_insert(error);
-        self.acks.extend(self.progress.abandon().map(|ack| (ack, Err(reason.clone()))));
-    }
-
-    fn collect_acks(&mut self) {
-        while let Some((base_offset, ack)) = self.progress.pop_reached() {
-            self.acks.push_back((ack, Ok(base_offset)));
-        }
-    }
-}
-
-fn storage_error(error: &DiskError) -> AppendError {
-    if error.is_no_space() {
-        AppendError::NoSpace(error.clone())
-    } else {
-        AppendError::StorageFailed(error.clone())
     }
 }

@@ -1,0 +1,182 @@
+//! What a log knows: its segments by their stage of life, what is in memory and in flight, and what it owes. No I/O.
+
+use super::checkpoint::Checkpoint;
+use super::job::{Job, JobKind};
+use super::progress::{FlightSync, Progress};
+use super::read_cache::ReadCache;
+use super::tail::{PlannedWrite, Tail, TailFlush};
+use crate::buffer::BLOCK_BYTES;
+use crate::disk::{DiskFile, WriteData, WriteSync};
+use crate::error::{AppendError, DiskError};
+use crate::events::LogEvent;
+use crate::index::{INDEX_FIELD_MAX, OffsetIndex};
+use crate::num::align_up;
+use crate::record::BatchHeader;
+use crate::segment::Indexes;
+use crate::types::Durability;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// A segment that takes no more batches.
+pub(super) struct Sealed<F> {
+    pub(super) base_offset: i64,
+    pub(super) next_offset: i64,
+    /// Opened at the first read.
+    pub(super) file: Option<F>,
+    /// Loaded at the first read.
+    pub(super) offsets: Option<Rc<OffsetIndex>>,
+    pub(super) size_bytes: Option<u64>,
+    pub(super) index_source: IndexSource,
+    pub(super) largest_timestamp: LargestTimestamp,
+}
+
+/// What is known of the largest timestamp of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LargestTimestamp {
+    /// Nothing yet.
+    Unknown,
+    /// Read from the batches, ms since the epoch; `None` if no record has one.
+    Known(Option<i64>),
+}
+
+/// Where an offset index comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IndexSource {
+    /// From the batches themselves.
+    Batches,
+    /// From its file, which has no checksum and may be damaged.
+    File,
+}
+
+/// The segment that takes batches.
+pub(super) struct Active<F> {
+    pub(super) base_offset: i64,
+    pub(super) file: F,
+    /// Stream position of its first byte.
+    pub(super) stream_base: u64,
+    pub(super) indexes: Indexes,
+    /// Whether the directory has been synced since the file got its name.
+    pub(super) is_named: Rc<Cell<bool>>,
+    /// When it took its first batch.
+    pub(super) first_append: Cell<Option<Instant>>,
+}
+
+/// A full segment on its way to being sealed.
+pub(super) struct Closing<F> {
+    pub(super) active: Active<F>,
+    pub(super) next_offset: i64,
+    pub(super) size_bytes: u64,
+}
+
+pub(super) struct State<F, A> {
+    pub(super) tail: Tail,
+    pub(super) progress: Progress<A>,
+    pub(super) sealed: VecDeque<Sealed<F>>,
+    pub(super) closing: VecDeque<Closing<F>>,
+    pub(super) active: Option<Active<F>>,
+    /// A file made ahead of the roll that will need it.
+    pub(super) prepared: Option<F>,
+    pub(super) roll_wanted: bool,
+    pub(super) read_cache: ReadCache,
+    pub(super) acks: VecDeque<(A, Result<i64, AppendError>)>,
+    pub(super) failed: Option<DiskError>,
+    pub(super) events: Vec<LogEvent>,
+    pub(super) checkpoint: Checkpoint,
+    /// Segment of the last planned write; a later one waits until nothing is in flight.
+    pub(super) writing_segment: i64,
+}
+
+impl<F: DiskFile, A> State<F, A> {
+    pub(super) fn visible(&self, level: Durability) -> i64 {
+        match level {
+            Durability::Appended => self.tail.next_offset(),
+            Durability::Written => self.progress.written_offset(),
+            Durability::Synced => self.progress.synced_offset(),
+        }
+    }
+
+    /// Whether the active segment cannot take the batch: by size, or because its index could not name it.
+    pub(super) fn is_full_for(&self, batch_bytes: usize, header: &BatchHeader, segment_bytes: u64) -> bool {
+        let Some(active) = &self.active else { return false };
+        let size = self.tail.segment_bytes();
+        let last = self.tail.next_offset() + header.last_offset() - header.base_offset;
+        size > 0
+            && (size + batch_bytes as u64 > segment_bytes
+                || last - active.base_offset > i64::from(INDEX_FIELD_MAX))
+    }
+
+    pub(super) fn index(
+        &mut self,
+        header: &BatchHeader,
+        base_offset: i64,
+        position: u64,
+        index_interval_bytes: u32,
+    ) {
+        let stamped = BatchHeader { base_offset, ..*header };
+        let position = u32::try_from(position).expect("a segment is at most 1 GiB");
+        let active = self.active.as_mut().expect("append made sure of an active segment");
+        active.indexes.observe(&stamped, position, index_interval_bytes);
+    }
+
+    /// Ends the active segment; what is left of it may be written at once.
+    pub(super) fn close_active(&mut self) {
+        if let Some(active) = self.active.take() {
+            let size_bytes = self.tail.segment_bytes();
+            self.tail.close_segment();
+            self.closing.push_back(Closing { active, next_offset: self.tail.next_offset(), size_bytes });
+        }
+    }
+
+    /// Stream position at which the next segment begins.
+    pub(super) fn next_stream_base(&self) -> u64 {
+        let end = self.closing.back().map(|closing| closing.active.stream_base + closing.size_bytes);
+        align_up(end.unwrap_or_else(|| self.progress.written_to()), BLOCK_BYTES as u64)
+    }
+
+    pub(super) fn next_write(&mut self, bytes_max: usize, level: Durability) -> Option<Job<F>> {
+        let in_flight = self.progress.in_flight();
+        let flush = if in_flight == 0 { TailFlush::Allowed } else { TailFlush::Held };
+        // Recovery relies on it: bytes in a segment mean that the one before it is complete.
+        if in_flight > 0 && self.tail.next_write_segment() > self.writing_segment {
+            return None;
+        }
+        let planned = self.tail.next_write(bytes_max, flush)?;
+        self.writing_segment = planned.segment;
+        let (file, stream_base) = self.file_of(planned.segment);
+        let synced = level == Durability::Synced;
+        let (sync, flight) =
+            if synced { (WriteSync::Dsync, FlightSync::Dsync) } else { (WriteSync::None, FlightSync::Plain) };
+        let id = self.progress.submitted(stream_base + planned.content_end, flight, planned.is_padded);
+        let PlannedWrite { bytes, position, .. } = planned;
+        Some(Job { id, kind: JobKind::Write { file, data: WriteData::Slice(bytes), position, sync } })
+    }
+
+    fn file_of(&self, segment: i64) -> (F, u64) {
+        let closing = self.closing.iter().map(|closing| &closing.active);
+        let owner = closing.chain(&self.active).find(|active| active.base_offset == segment);
+        let owner = owner.expect("a segment stays until its writes are complete");
+        (owner.file.clone(), owner.stream_base)
+    }
+
+    pub(super) fn latch(&mut self, error: DiskError) {
+        let reason = storage_error(&error);
+        self.failed.get_or_insert(error);
+        self.acks.extend(self.progress.abandon().map(|ack| (ack, Err(reason.clone()))));
+    }
+
+    pub(super) fn collect_acks(&mut self) {
+        while let Some((base_offset, ack)) = self.progress.pop_reached() {
+            self.acks.push_back((ack, Ok(base_offset)));
+        }
+    }
+}
+
+pub(super) fn storage_error(error: &DiskError) -> AppendError {
+    if error.is_no_space() {
+        AppendError::NoSpace(error.clone())
+    } else {
+        AppendError::StorageFailed(error.clone())
+    }
+}
