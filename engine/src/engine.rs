@@ -1,11 +1,16 @@
 //! The handle everything starts from.
 
+mod run;
 mod start;
 #[cfg(test)]
 mod tests;
 
+pub use run::Running;
+
 use crate::catalog::{Catalog, Topic, partition_dir};
-use crate::client::{Consumer, ConsumerConfig, LingerTimer, Producer, ProducerConfig, Route};
+use crate::client::{
+    Consumer, ConsumerConfig, LingerTimer, OpenTopic, Place, Producer, ProducerConfig, Remote, Route, Topics,
+};
 use crate::config::{EngineConfig, TopicConfig};
 use crate::error::{DiskError, OpenError, TopicError};
 use crate::log::LogLimits;
@@ -14,7 +19,6 @@ use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
 use start::{boot_id, check_direct, check_machine, inspect, lock, watch};
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,14 +51,6 @@ pub struct PartitionDescription {
     pub log_end_offset: i64,
 }
 
-/// Topics as the open engine knows them.
-#[derive(Debug, Clone)]
-struct OpenTopic {
-    config: TopicConfig,
-    /// (shard, slot) of each partition.
-    places: Vec<(usize, usize)>,
-}
-
 /// An open data directory: shards, topics, clients. Closing is [`Engine::close`]; dropping closes without waiting for
 /// what was not acked.
 pub struct Engine {
@@ -62,7 +58,9 @@ pub struct Engine {
     id: String,
     epoch: i32,
     shards: Vec<ShardHandle>,
-    topics: Mutex<BTreeMap<String, OpenTopic>>,
+    topics: Arc<Topics>,
+    /// Held by whoever changes the catalog.
+    admin: Mutex<()>,
     timer: LingerTimer,
     watchdog: Option<JoinHandle<()>>,
     is_ending: Arc<AtomicBool>,
@@ -94,7 +92,8 @@ impl Engine {
             id: String::new(),
             epoch: 0,
             shards,
-            topics: Mutex::default(),
+            topics: Arc::default(),
+            admin: Mutex::default(),
             timer,
             watchdog: Some(watchdog),
             is_ending,
@@ -117,7 +116,7 @@ impl Engine {
         (self.id, self.epoch) = (id, epoch);
         for (name, topic) in topics {
             let places = self.open_partitions(&name, &topic)?;
-            self.topics().insert(name, OpenTopic { config: topic.config, places });
+            self.topics.write().insert(name, OpenTopic { config: topic.config, places });
         }
         Ok(())
     }
@@ -145,8 +144,8 @@ impl Engine {
         crate::num::usize_of((u64::from(first) + u64::from(partition)) % u64::from(self.config.shards))
     }
 
-    fn topics(&self) -> MutexGuard<'_, BTreeMap<String, OpenTopic>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    fn admin(&self) -> MutexGuard<'_, ()> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How it was opened.
@@ -164,7 +163,7 @@ impl Engine {
     /// # Errors
     /// [`TopicError`].
     pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
-        let mut topics = self.topics();
+        let _one_at_a_time = self.admin();
         let topic = Topic { partitions, config };
         let (own_name, own_topic) = (name.to_owned(), topic.clone());
         self.with_catalog(move |shard, mut catalog| async move {
@@ -173,7 +172,7 @@ impl Engine {
         })?;
         match self.open_partitions(name, &topic) {
             Ok(places) => {
-                topics.insert(name.to_owned(), OpenTopic { config: topic.config, places });
+                self.topics.write().insert(name.to_owned(), OpenTopic { config: topic.config, places });
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -185,8 +184,8 @@ impl Engine {
     /// # Errors
     /// [`TopicError`].
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
-        let mut topics = self.topics();
-        if !topics.contains_key(name) {
+        let _one_at_a_time = self.admin();
+        if !self.topics.read().contains_key(name) {
             return Err(TopicError::Unknown(name.to_owned()));
         }
         let own_name = name.to_owned();
@@ -194,7 +193,7 @@ impl Engine {
             let deleted = catalog.delete(&shard.context.disk, &own_name).await;
             (catalog, deleted)
         })?;
-        let Some(topic) = topics.remove(name) else { return Ok(()) };
+        let Some(topic) = self.topics.write().remove(name) else { return Ok(()) };
         for (shard, slot) in topic.places {
             let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));
             // Its log may have failed; it goes all the same.
@@ -207,7 +206,7 @@ impl Engine {
         })
     }
 
-    /// Runs `work` on the catalog, on shard 0; callers hold the lock of `topics`, so one at a time.
+    /// Runs `work` on the catalog, on shard 0; callers hold `admin`, so one at a time.
     fn with_catalog<W, F>(&self, work: W) -> Result<(), TopicError>
     where
         W: FnOnce(std::rc::Rc<crate::shard::Shard>, Catalog) -> F + Send + 'static,
@@ -224,7 +223,7 @@ impl Engine {
 
     /// Names of all topics, in order.
     pub fn list_topics(&self) -> Vec<String> {
-        self.topics().keys().cloned().collect()
+        self.topics.read().keys().cloned().collect()
     }
 
     /// A topic's configuration and the offsets of its partitions.
@@ -245,11 +244,12 @@ impl Engine {
     }
 
     fn topic(&self, name: &str) -> Result<OpenTopic, TopicError> {
-        self.topics().get(name).cloned().ok_or_else(|| TopicError::Unknown(name.to_owned()))
+        self.topics.get(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))
     }
 
-    fn route(&self, (shard, slot): (usize, usize)) -> Route {
-        Route { mailbox: Arc::clone(&self.shards[shard].mailbox), slot }
+    fn route(&self, (shard, slot): (usize, usize)) -> Route<Remote> {
+        let port = Remote { mailbox: Arc::clone(&self.shards[shard].mailbox), timer: self.timer.clone() };
+        Route { port, slot }
     }
 
     /// A producer of one topic.
@@ -257,8 +257,8 @@ impl Engine {
     /// # Errors
     /// The topic is unknown.
     pub fn producer(&self, topic: &str, config: ProducerConfig) -> Result<Producer, TopicError> {
-        let routes = self.topic(topic)?.places.into_iter().map(|place| self.route(place)).collect();
-        Ok(Producer::new(config, routes, self.timer.clone()))
+        let places = self.topic(topic)?.places.into_iter().map(|place| Place::Here(self.route(place)));
+        Ok(Producer::new(config, places.collect()))
     }
 
     /// A consumer of (topic, partition, first offset) each.
@@ -295,12 +295,17 @@ impl Engine {
         events
     }
 
-    /// Closes it: what was accepted is written, every log sealed. The next open has nothing to recover.
+    /// Closes it: colocated tasks are ended, what was accepted is written, every log sealed. The next open has nothing to
+    /// recover.
     ///
     /// # Errors
     /// A log failed; the others are closed all the same.
     pub fn close(mut self) -> Result<(), DiskError> {
         let mut outcome = Ok(());
+        for shard in &self.shards {
+            // One that is stuck does not answer, here or below.
+            let _ = shard.call(|shard| async move { shard.end_colocated().await });
+        }
         for shard in &self.shards {
             let closed = shard.call(|shard| async move {
                 let mut outcome = Ok(());

@@ -1,6 +1,7 @@
 //! Errors: one enum an operation, with [`DiskError`] and [`Corruption`] as shared leaves. Match on kinds, never on text.
 
 use crate::record::BatchError;
+use crate::types::TopicPartition;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -188,6 +189,47 @@ pub enum FetchError {
     /// The engine is closing.
     #[error("the engine is closed")]
     Closed,
+}
+
+/// Why a colocated task did not run, or not to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// There is no such shard.
+    #[error("there is no shard {shard}: the engine has {shards}, numbered from 0")]
+    NoSuchShard {
+        /// What was asked for.
+        shard: u32,
+        /// How many there are.
+        shards: u32,
+    },
+    /// The shard has not moved for longer than `stuck_after`.
+    #[error("shard {shard} is stuck")]
+    ShardStuck {
+        /// Which one.
+        shard: u32,
+    },
+    /// The engine is closed, or was before the task ended.
+    #[error("the engine is closed")]
+    Closed,
+    /// The task panicked; the shard goes on without it.
+    #[error("the colocated task panicked: {0}")]
+    Panicked(String),
+}
+
+/// Why a colocated handle could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LocalError {
+    /// There is no such topic or partition.
+    #[error("no topic or partition {0}")]
+    Unknown(String),
+    /// The partition lives on another shard.
+    #[error("{partition} lives on shard {shard}; run there, or use a remote handle")]
+    NotOwner {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where it lives.
+        shard: u32,
+    },
 }
 
 /// Why a data directory, a topic or a partition could not be opened.

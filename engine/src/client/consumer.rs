@@ -1,10 +1,11 @@
 //! The consumer: assigned partitions, one fetch of each always under way, records borrowed from the shard's memory.
 
 use super::Route;
+use super::port::{Port, Remote, Unreachable};
 use crate::buffer::SharedBytes;
 use crate::error::{Corruption, CorruptionKind, FetchError};
 use crate::record::{BatchError, BatchHeader, Record, RecordBatch, batches};
-use crate::shard::{Call, FetchInbox, FetchReply, FetchRequest, Refusal};
+use crate::shard::{FetchInbox, FetchReply, FetchRequest, Refusal};
 use crate::types::TopicPartition;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,9 +109,9 @@ enum FetchState {
 }
 
 #[derive(Debug)]
-struct Assigned {
+struct Assigned<P> {
     name: TopicPartition,
-    route: Route,
+    route: Route<P>,
     offset: i64,
     /// Offsets left out since the last fetch that brought something.
     skipped: u64,
@@ -119,18 +120,18 @@ struct Assigned {
 
 /// See the module. Wants `&mut`, so one thread at a time.
 #[derive(Debug)]
-pub struct Consumer {
+pub struct Consumer<P: Port = Remote> {
     config: ConsumerConfig,
-    assigned: Vec<Assigned>,
+    assigned: Vec<Assigned<P>>,
     tickets: u64,
     inbox: Arc<FetchInbox>,
 }
 
-impl Consumer {
-    pub(crate) fn new(config: ConsumerConfig, assignment: Vec<(TopicPartition, Route, i64)>) -> Self {
+impl<P: Port> Consumer<P> {
+    pub(crate) fn new(config: ConsumerConfig, assignment: Vec<(TopicPartition, Route<P>, i64)>) -> Self {
         let inbox = Arc::new(FetchInbox::default());
         let assigned = assignment.into_iter().map(|(name, route, offset)| {
-            route.mailbox.register(&inbox.waker);
+            route.port.register(&inbox.waker);
             Assigned { name, route, offset, skipped: 0, state: FetchState::Idle }
         });
         Self { config, assigned: assigned.collect(), tickets: 0, inbox }
@@ -190,10 +191,10 @@ impl Consumer {
             inbox: Arc::clone(&self.inbox),
             ticket,
         };
-        let error = match assigned.route.mailbox.try_call(Call::Fetch(request), &self.inbox.waker) {
+        let error = match assigned.route.port.try_fetch(request, &self.inbox.waker) {
             Ok(()) => None,
             Err(Refusal::Full(_)) => return,
-            Err(Refusal::Stuck(_)) => Some(FetchError::ShardStuck { shard: assigned.route.mailbox.shard }),
+            Err(Refusal::Stuck(_)) => Some(FetchError::ShardStuck { shard: assigned.route.port.shard() }),
             Err(Refusal::Closed(_)) => Some(FetchError::Closed),
         };
         assigned.state = FetchState::Asked(ticket);
@@ -276,12 +277,13 @@ impl Consumer {
         }
         for assigned in &self.assigned {
             let FetchState::Asked(ticket) = assigned.state else { continue };
-            let mailbox = &assigned.route.mailbox;
-            if mailbox.is_stuck() {
-                self.inbox.replies.push((ticket, Err(FetchError::ShardStuck { shard: mailbox.shard })));
-            } else if mailbox.is_closed() {
-                self.inbox.replies.push((ticket, Err(FetchError::Closed)));
-            }
+            let port = &assigned.route.port;
+            let error = match port.unreachable() {
+                Some(Unreachable::Stuck) => FetchError::ShardStuck { shard: port.shard() },
+                Some(Unreachable::Closed) => FetchError::Closed,
+                None => continue,
+            };
+            self.inbox.replies.push((ticket, Err(error)));
         }
     }
 
@@ -292,7 +294,9 @@ impl Consumer {
     pub async fn fetch(&mut self) -> Result<Fetched, FetchError> {
         std::future::poll_fn(|context| self.poll_fetch(context)).await
     }
+}
 
+impl Consumer {
     /// The next records, for a plain thread.
     ///
     /// # Errors
@@ -302,7 +306,7 @@ impl Consumer {
     }
 }
 
-impl Assigned {
+impl<P> Assigned<P> {
     fn corruption(&self, kind: CorruptionKind) -> Corruption {
         Corruption { path: PathBuf::from(self.name.to_string()), position: 0, kind }
     }

@@ -1,9 +1,10 @@
 //! The producer: records into batches, batches to shards, acks back.
 
-use super::{LingerTimer, Route};
+use super::Place;
+use super::port::{Port, Remote, Unreachable};
 use crate::error::AppendError;
 use crate::record::{BatchBuilder, RecordRef, RecordTooLarge, murmur2};
-use crate::shard::{AckInbox, AckMessage, Append, Mailbox, Refusal, Reply};
+use crate::shard::{AckInbox, AckMessage, Append, Refusal, Reply};
 use crate::types::Durability;
 use slab::Slab;
 use std::collections::VecDeque;
@@ -67,6 +68,14 @@ pub enum TrySendError {
         /// How many there are.
         partitions: u32,
     },
+    /// The partition lives on another shard than this producer, a colocated one.
+    #[error("partition {partition} lives on shard {shard}; produce to it there, or with a remote producer")]
+    NotOwner {
+        /// What was asked for, or what the key hashes to.
+        partition: u32,
+        /// Where it lives.
+        shard: u32,
+    },
     /// It does not fit the batch format.
     #[error(transparent)]
     TooLarge(#[from] RecordTooLarge),
@@ -100,69 +109,68 @@ struct InFlight {
     bytes: usize,
 }
 
-/// What is to go into one shard's mailbox.
+/// What is to go to one shard.
 #[derive(Debug)]
-struct Outbox {
-    mailbox: Arc<Mailbox>,
+struct Outbox<P> {
+    port: P,
     batches: VecDeque<Append>,
 }
 
 /// See the module. Of one topic; wants `&mut`, so one thread at a time.
 #[derive(Debug)]
-pub struct Producer {
+pub struct Producer<P: Port = Remote> {
     config: ProducerConfig,
-    routes: Vec<Route>,
+    places: Vec<Place<P>>,
+    /// Partitions it can reach.
+    reachable: Vec<u32>,
     open: Vec<OpenBatch>,
     /// Partitions whose batch holds records.
     listed: Vec<u32>,
-    /// Closed batches that found no room in their mailbox, in order: a queue for each shard.
-    outboxes: Vec<Outbox>,
-    /// The outbox of each partition.
-    outbox_of: Vec<usize>,
+    /// Closed batches that found no room at their shard, in order: a queue for each shard.
+    outboxes: Vec<Outbox<P>>,
     in_flight: Slab<InFlight>,
     in_flight_bytes: usize,
     /// Bytes in open batches.
     open_bytes: usize,
     tickets: u64,
-    next_partition: u32,
+    /// Index into `reachable`.
+    next_reachable: usize,
     inbox: Arc<AckInbox>,
-    timer: LingerTimer,
 }
 
-impl Producer {
-    pub(crate) fn new(config: ProducerConfig, routes: Vec<Route>, timer: LingerTimer) -> Self {
+impl<P: Port> Producer<P> {
+    /// Of a topic whose partitions are in `places`; one of them at least is within reach.
+    pub(crate) fn new(config: ProducerConfig, places: Vec<Place<P>>) -> Self {
         let inbox = Arc::new(AckInbox::new());
-        for route in &routes {
-            route.mailbox.register(&inbox.waker);
+        let (mut outboxes, mut reachable): (Vec<Outbox<P>>, Vec<u32>) = (Vec::new(), Vec::new());
+        for (partition, place) in (0..).zip(&places) {
+            let Place::Here(route) = place else { continue };
+            route.port.register(&inbox.waker);
+            reachable.push(partition);
+            if !outboxes.iter().any(|outbox| outbox.port.shard() == route.port.shard()) {
+                outboxes.push(Outbox { port: route.port.clone(), batches: VecDeque::new() });
+            }
         }
-        let mut outboxes: Vec<Outbox> = Vec::new();
-        let outbox_of = routes.iter().map(|route| {
-            let known = outboxes.iter().position(|outbox| Arc::ptr_eq(&outbox.mailbox, &route.mailbox));
-            known.unwrap_or_else(|| {
-                outboxes.push(Outbox { mailbox: Arc::clone(&route.mailbox), batches: VecDeque::new() });
-                outboxes.len() - 1
-            })
-        });
+        assert!(!reachable.is_empty(), "a producer reaches something");
         Self {
-            outbox_of: outbox_of.collect(),
             outboxes,
-            open: routes.iter().map(|_| OpenBatch::default()).collect(),
+            open: places.iter().map(|_| OpenBatch::default()).collect(),
             config,
-            routes,
+            places,
+            reachable,
             listed: Vec::new(),
             in_flight: Slab::new(),
             in_flight_bytes: 0,
             open_bytes: 0,
             tickets: 0,
-            next_partition: 0,
+            next_reachable: 0,
             inbox,
-            timer,
         }
     }
 
     /// How many partitions the topic has.
     pub fn partitions(&self) -> u32 {
-        crate::num::u32_of(self.routes.len())
+        crate::num::u32_of(self.places.len())
     }
 
     /// Encoded bytes accepted and not acked.
@@ -182,6 +190,9 @@ impl Producer {
             Some(partition) => return Err(TrySendError::UnknownPartition { partition, partitions }),
             None => self.choose(record),
         };
+        if let Place::Elsewhere(shard) = self.places[partition as usize] {
+            return Err(TrySendError::NotOwner { partition, shard });
+        }
         let index = partition as usize;
         if self.open[index].builder.is_none() {
             self.open[index].builder = Some(BatchBuilder::with_capacity(self.config.batch_size));
@@ -218,13 +229,17 @@ impl Producer {
         match (self.config.partitioner, record.key) {
             (Partitioner::KeyHash, Some(key)) => (murmur2(key) & i32::MAX).unsigned_abs() % partitions,
             (Partitioner::RoundRobin, _) => {
-                let chosen = self.next_partition % partitions;
-                self.next_partition = (chosen + 1) % partitions;
+                let chosen = self.reachable[self.next_reachable];
+                self.go_on();
                 chosen
             }
             // Moved on when a batch closes.
-            _ => self.next_partition % partitions,
+            _ => self.reachable[self.next_reachable],
         }
+    }
+
+    fn go_on(&mut self) {
+        self.next_reachable = (self.next_reachable + 1) % self.reachable.len();
     }
 
     /// The first record of a batch has come.
@@ -236,12 +251,16 @@ impl Producer {
         if let Some(linger) = self.config.linger.filter(|linger| !linger.is_zero()) {
             let due = Instant::now() + linger;
             open.due = Some(due);
-            self.timer.wake_at(due, &self.inbox.waker);
+            if let Place::Here(route) = &self.places[partition as usize] {
+                route.port.wake_at(due, &self.inbox.waker);
+            }
         }
     }
 
     /// Sends off a batch that has records.
     fn close_batch(&mut self, partition: u32) {
+        let Place::Here(route) = &self.places[partition as usize] else { return };
+        let (slot, shard) = (route.slot, route.port.shard());
         let open = &mut self.open[partition as usize];
         open.due = None;
         let Some(builder) = open.builder.as_mut().filter(|builder| !builder.is_empty()) else { return };
@@ -255,31 +274,32 @@ impl Producer {
         self.tickets = (self.tickets + 1) & u64::from(u32::MAX);
         entry.insert(InFlight { ticket, partition, count: batch.count, bytes });
         let append = Append {
-            slot: self.routes[partition as usize].slot,
+            slot,
             batch: batch.bytes,
             level: self.config.durability,
             reply: Reply { inbox: Arc::clone(&self.inbox), ticket },
         };
         if self.config.partitioner != Partitioner::RoundRobin {
-            self.next_partition = (self.next_partition + 1) % self.partitions();
+            self.go_on();
         }
-        let outbox = self.outbox_of[partition as usize];
+        let outbox = self.outboxes.iter().position(|outbox| outbox.port.shard() == shard);
+        let outbox = outbox.expect("each shard within reach has one");
         self.outboxes[outbox].batches.push_back(append);
         self.send_outbox(outbox);
     }
 
-    /// Puts closed batches into their mailbox, as many as there is room for, in order.
+    /// Hands closed batches to their shard, as many as there is room for, in order.
     fn send_outbox(&mut self, index: usize) {
-        let Outbox { mailbox, batches } = &mut self.outboxes[index];
+        let Outbox { port, batches } = &mut self.outboxes[index];
         while let Some(append) = batches.pop_front() {
-            match mailbox.try_append(append, &self.inbox.waker) {
+            match port.try_append(append, &self.inbox.waker) {
                 Ok(()) => {}
                 Err(Refusal::Full(append)) => {
                     batches.push_front(append);
                     break;
                 }
                 Err(Refusal::Stuck(append)) => {
-                    let error = AppendError::ShardStuck { shard: mailbox.shard };
+                    let error = AppendError::ShardStuck { shard: port.shard() };
                     self.inbox.acks.push((append.reply.ticket, Err(error)));
                 }
                 Err(Refusal::Closed(append)) => {
@@ -351,21 +371,25 @@ impl Producer {
 
     /// Gives up what is in the hands of shards that do not move, or have ended.
     fn fail_unreachable(&self) {
-        let gone = |route: &Route| route.mailbox.is_stuck() || route.mailbox.is_closed();
-        if !self.routes.iter().any(gone) || !self.inbox.acks.is_empty() {
+        if !self.inbox.acks.is_empty()
+            || self.outboxes.iter().all(|outbox| outbox.port.unreachable().is_none())
+        {
             return;
         }
-        let mut lost: Vec<&InFlight> = self.in_flight.iter().map(|(_, in_flight)| in_flight).collect();
-        lost.retain(|in_flight| gone(&self.routes[in_flight.partition as usize]));
-        lost.sort_by_key(|in_flight| in_flight.ticket);
-        for in_flight in lost {
-            let mailbox = &self.routes[in_flight.partition as usize].mailbox;
-            let error = if mailbox.is_stuck() {
-                AppendError::ShardStuck { shard: mailbox.shard }
-            } else {
-                AppendError::Closed
-            };
-            self.inbox.acks.push((in_flight.ticket, Err(error)));
+        let mut lost: Vec<(u64, AppendError)> = Vec::new();
+        for (_, in_flight) in &self.in_flight {
+            let Place::Here(route) = &self.places[in_flight.partition as usize] else { continue };
+            match route.port.unreachable() {
+                Some(Unreachable::Stuck) => {
+                    lost.push((in_flight.ticket, AppendError::ShardStuck { shard: route.port.shard() }));
+                }
+                Some(Unreachable::Closed) => lost.push((in_flight.ticket, AppendError::Closed)),
+                None => {}
+            }
+        }
+        lost.sort_by_key(|(ticket, _)| *ticket);
+        for (ticket, error) in lost {
+            self.inbox.acks.push((ticket, Err(error)));
         }
     }
 
@@ -379,6 +403,18 @@ impl Producer {
         std::future::poll_fn(|context| self.poll_ack(context)).await
     }
 
+    /// Sends everything taken so far and waits until all of it is acked, for async code; the acks, in the order they came.
+    pub async fn all_acks(&mut self) -> Vec<Ack> {
+        self.flush();
+        let mut acks = Vec::new();
+        while !self.in_flight.is_empty() {
+            acks.push(self.ack().await);
+        }
+        acks
+    }
+}
+
+impl Producer {
     /// The next ack, for a plain thread; `None` if nothing is in flight.
     pub fn wait_ack(&mut self) -> Option<Ack> {
         self.flush_due();
@@ -388,11 +424,6 @@ impl Producer {
 
     /// Sends everything taken so far and waits until all of it is acked; the acks, in the order they came.
     pub fn wait_all(&mut self) -> Vec<Ack> {
-        self.flush();
-        let mut acks = Vec::new();
-        while !self.in_flight.is_empty() {
-            acks.push(pollster::block_on(self.ack()));
-        }
-        acks
+        pollster::block_on(self.all_acks())
     }
 }

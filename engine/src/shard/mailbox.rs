@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 /// Most appends waiting, however small.
-const APPEND_LANE: usize = 4096;
+pub(super) const APPEND_LANE: usize = 4096;
 
 /// Most fetches and admin calls waiting.
 const CALL_LANE: usize = 4096;
@@ -27,7 +27,7 @@ const RECYCLED_BUFFERS: usize = 64;
 
 /// One batch on its way to a log.
 #[derive(Debug)]
-pub(crate) struct Append {
+pub struct Append {
     /// The shard's number for the partition.
     pub(crate) slot: usize,
     pub(crate) batch: Vec<u8>,
@@ -64,7 +64,7 @@ impl AckInbox {
 
 /// A read from one partition.
 #[derive(Debug)]
-pub(crate) struct FetchRequest {
+pub struct FetchRequest {
     pub(crate) slot: usize,
     pub(crate) offset: i64,
     pub(crate) bytes_max: usize,
@@ -107,7 +107,7 @@ pub(crate) enum Call {
 
 /// Why something did not go in; it comes back.
 #[derive(Debug)]
-pub(crate) enum Refusal<T> {
+pub enum Refusal<T> {
     /// No room; the waker will be woken.
     Full(T),
     /// The shard does not move.
@@ -184,10 +184,7 @@ impl Mailbox {
 
     fn push_append(&self, append: Append) -> Result<(), Append> {
         let bytes = append.batch.len();
-        let before = self.append_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // One that is larger than all the room goes in alone.
-        if before > 0 && before + bytes > self.append_bytes_max {
-            self.append_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if !self.reserve(bytes) {
             return Err(append);
         }
         if let Err(append) = self.appends.push(append) {
@@ -196,6 +193,17 @@ impl Mailbox {
         }
         self.wake();
         Ok(())
+    }
+
+    /// Counts `bytes` of an append until [`Mailbox::taken`], if there is room. One that is larger than all the room goes
+    /// in alone.
+    pub(super) fn reserve(&self, bytes: usize) -> bool {
+        let before = self.append_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let has_room = before == 0 || before + bytes <= self.append_bytes_max;
+        if !has_room {
+            self.append_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        has_room
     }
 
     pub(crate) fn try_call(&self, call: Call, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Call>> {
@@ -211,7 +219,23 @@ impl Mailbox {
         pushed.map(|()| self.wake()).map_err(Refusal::Full)
     }
 
-    fn wait_for_room(&self, waker: &Arc<AtomicWaker>) {
+    pub(crate) fn try_fetch(
+        &self,
+        request: FetchRequest,
+        waker: &Arc<AtomicWaker>,
+    ) -> Result<(), Refusal<FetchRequest>> {
+        let fetch = |call| match call {
+            Call::Fetch(request) => request,
+            Call::Run(_) => unreachable!("what is refused is what was put in"),
+        };
+        self.try_call(Call::Fetch(request), waker).map_err(|refusal| match refusal {
+            Refusal::Full(call) => Refusal::Full(fetch(call)),
+            Refusal::Stuck(call) => Refusal::Stuck(fetch(call)),
+            Refusal::Closed(call) => Refusal::Closed(fetch(call)),
+        })
+    }
+
+    pub(super) fn wait_for_room(&self, waker: &Arc<AtomicWaker>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.iter().any(|other| Arc::ptr_eq(other, waker)) {
             waiting.push(Arc::clone(waker));

@@ -9,15 +9,19 @@
 //! The pump does all of it in turns on one thread: drain, append, submit, reap, answer. Nothing in here blocks but what
 //! `disk/uring` says it does.
 
+mod colocated;
 mod committer;
+mod local;
 mod mailbox;
 mod partition;
 mod pump;
 mod start;
 mod stats;
 
+pub(crate) use local::LocalLanes;
+pub use local::Sleep;
 pub(crate) use mailbox::{
-    AckInbox, AckMessage, Append, Call, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply,
+    AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task,
 };
 pub(crate) use start::{ShardHandle, ShardSettings};
 pub use stats::{ShardStats, WriteStats};
@@ -30,6 +34,7 @@ use crate::error::{AppendError, DiskError, FetchError, OpenError};
 use crate::events::LogEvent;
 use crate::log::{Log, LogContext};
 use crate::types::{PollMode, TopicPartition};
+use colocated::Colocated;
 use committer::Committer;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -66,6 +71,8 @@ pub(crate) struct Shard {
     ring: Ring,
     poll: PollMode,
     mailbox: Arc<Mailbox>,
+    pub(crate) lanes: Rc<LocalLanes>,
+    colocated: Colocated,
     /// By slot; slots are not used again.
     partitions: RefCell<Vec<Option<Rc<Partition>>>>,
     /// Slots with something to do, each once.
@@ -175,6 +182,20 @@ impl Shard {
         Some((log.log_start_offset(), log.high_watermark(), log.log_end_offset()))
     }
 
+    /// Runs a caller's future here until it ends or the engine closes.
+    pub(crate) fn begin_colocated(&self, future: LocalBoxFuture<'static, ()>) {
+        self.colocated.begin(future);
+    }
+
+    /// Ends callers' futures; what they have handed over goes on to its log.
+    pub(crate) async fn end_colocated(&self) {
+        self.lanes.close();
+        self.colocated.cancel();
+        while !self.lanes.is_empty() {
+            next_turn().await;
+        }
+    }
+
     /// The pump ends after this turn.
     pub(crate) fn end(&self) {
         self.is_ending.set(true);
@@ -187,6 +208,7 @@ impl Shard {
         ShardStats {
             shard: self.id,
             work_ns: times.work_ns,
+            colocated_ns: times.colocated_ns,
             poll_ns: times.poll_ns,
             parked_ns: times.parked_ns,
             arena_used_bytes: usage.used_bytes,

@@ -17,6 +17,9 @@ const POLL_IN_FLIGHT: Duration = Duration::from_millis(1);
 /// Longest that it polls for messages when nothing is in flight.
 const POLL_IDLE: Duration = Duration::from_micros(50);
 
+/// Waits shorter than this are polled through: to park and to be woken takes about as long.
+const PARK_LEAST: Duration = Duration::from_micros(100);
+
 /// How often glommio's reactor gets a turn while the pump polls: without, timers starve.
 const REACTOR_EVERY: Duration = Duration::from_micros(200);
 
@@ -45,17 +48,20 @@ impl Shard {
         let mut last_reactor = last_work;
         let mut now = last_work;
         while !self.is_ending.get() {
+            let colocated_ns = self.times.get().colocated_ns;
             let worked = self.turn(&waker, now) | flag.0.swap(false, Ordering::Acquire);
             let begun = std::mem::replace(&mut now, Instant::now());
-            self.count(now - begun, |times| if worked { &mut times.work_ns } else { &mut times.poll_ns });
+            let colocated = Duration::from_nanos(self.times.get().colocated_ns - colocated_ns);
+            let own = (now - begun).saturating_sub(colocated);
+            self.count(own, |times| if worked { &mut times.work_ns } else { &mut times.poll_ns });
             if worked {
                 last_work = now;
             }
             if now - last_reactor >= REACTOR_EVERY {
                 last_reactor = now;
                 let _ = self.ring.reactor_turn().await;
-            } else if !worked && self.may_park(now - last_work) && self.mailbox.prepare_to_park() {
-                let _ = self.ring.park().await;
+            } else if !worked && self.may_park(now - last_work, now) && self.prepare_to_park() {
+                let _ = self.ring.park(self.lanes.next_due()).await;
                 self.mailbox.unparked();
                 let begun = std::mem::replace(&mut now, Instant::now());
                 self.count(now - begun, |times| &mut times.parked_ns);
@@ -70,13 +76,26 @@ impl Shard {
         self.times.set(times);
     }
 
-    fn may_park(&self, idle: Duration) -> bool {
+    fn may_park(&self, idle: Duration, now: Instant) -> bool {
         let patience = if self.ring.in_flight() > 0 { POLL_IN_FLIGHT } else { POLL_IDLE };
         match self.poll {
             PollMode::Busy => false,
             PollMode::Park => true,
-            PollMode::Adaptive => idle >= patience,
+            PollMode::Adaptive => {
+                idle >= patience && self.lanes.next_due().is_none_or(|due| due > now + PARK_LEAST)
+            }
         }
+    }
+
+    /// Announces that the shard is going to park; `false` if there is something to do after all.
+    fn prepare_to_park(&self) -> bool {
+        let may_park = self.mailbox.prepare_to_park();
+        // Looked at after the announcement: who raises it later wakes the shard.
+        if may_park && (self.colocated.is_woken() || !self.lanes.is_empty()) {
+            self.mailbox.unparked();
+            return false;
+        }
+        may_park
     }
 
     /// One turn; whether there was anything to do.
@@ -84,6 +103,7 @@ impl Shard {
         let context = &mut Context::from_waker(waker);
         let mut worked = self.ring.reap() > 0;
         worked |= self.finish_jobs(context);
+        worked |= self.run_colocated(now);
         worked |= self.take_messages(now);
         worked |= self.drive_listed(now);
         worked |= self.poll_tasks(context);
@@ -92,6 +112,18 @@ impl Shard {
             inbox.waker.wake();
         }
         worked
+    }
+
+    /// Gives callers' tasks that want it their turn.
+    fn run_colocated(&self, now: Instant) -> bool {
+        self.lanes.fire(now);
+        let is_woken = self.colocated.is_woken();
+        if is_woken {
+            let begun = Instant::now();
+            self.colocated.poll();
+            self.count(begun.elapsed(), |times| &mut times.colocated_ns);
+        }
+        is_woken
     }
 
     fn finish_jobs(&self, context: &mut Context<'_>) -> bool {
@@ -130,10 +162,29 @@ impl Shard {
             taken += 1;
             self.append(append);
         }
+        taken += self.take_local(now);
         if taken > 0 {
             self.mailbox.room_made();
         }
         taken > 0
+    }
+
+    /// What the shard's own tasks have put in.
+    fn take_local(self: &Rc<Self>, now: Instant) -> usize {
+        let mut taken = 0;
+        while taken < MESSAGES_A_TURN
+            && let Some(request) = self.lanes.pop_fetch()
+        {
+            taken += 1;
+            self.fetch(request, now);
+        }
+        while taken < MESSAGES_A_TURN
+            && let Some(append) = self.lanes.pop_append()
+        {
+            taken += 1;
+            self.append(append);
+        }
+        taken
     }
 
     fn append(&self, append: Append) {

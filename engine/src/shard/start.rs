@@ -1,11 +1,11 @@
 //! Starting a shard's executor, and talking to it from outside.
 
 use super::mailbox::{Call, Mailbox, Refusal, Task};
-use super::{Committer, Shard, TimeStats};
+use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
 use crate::buffer::Arena;
 use crate::clock::SystemClock;
 use crate::disk::uring::{Ring, UringDisk};
-use crate::error::OpenError;
+use crate::error::{OpenError, RunError};
 use crate::log::{LogContext, LogLimits};
 use crate::types::PollMode;
 use crossbeam::channel;
@@ -75,22 +75,28 @@ impl ShardHandle {
         let (report, result) = channel::bounded(1);
         let task: Task =
             Box::new(move |shard| work(shard).map(move |outcome| drop(report.send(outcome))).boxed_local());
-        let mut call = Call::Run(task);
-        let nobody = Arc::default();
-        loop {
-            match self.mailbox.try_call(call, &nobody) {
-                Ok(()) => break,
-                Err(Refusal::Full(back)) => call = back,
-                Err(Refusal::Stuck(_) | Refusal::Closed(_)) => return None,
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.send(task).ok()?;
         loop {
             match result.recv_timeout(Duration::from_millis(50)) {
                 Ok(outcome) => return Some(outcome),
                 Err(channel::RecvTimeoutError::Timeout) if !self.mailbox.is_stuck() => {}
                 Err(_) => return None,
             }
+        }
+    }
+
+    /// Has the shard begin `task`.
+    pub(crate) fn send(&self, task: Task) -> Result<(), RunError> {
+        let mut call = Call::Run(task);
+        let nobody = Arc::default();
+        loop {
+            match self.mailbox.try_call(call, &nobody) {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Full(back)) => call = back,
+                Err(Refusal::Stuck(_)) => return Err(RunError::ShardStuck { shard: self.mailbox.shard }),
+                Err(Refusal::Closed(_)) => return Err(RunError::Closed),
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -150,6 +156,8 @@ impl Shard {
             catalog: RefCell::new(None),
             ring,
             poll: settings.poll,
+            lanes: Rc::new(LocalLanes::new(Arc::clone(&mailbox))),
+            colocated: Colocated::new(Arc::clone(&mailbox)),
             mailbox,
             partitions: RefCell::default(),
             listed: RefCell::default(),
@@ -181,6 +189,8 @@ impl Shard {
     /// Lets go of everything that refers back to the shard.
     fn abandon(&self) {
         self.mailbox.close();
+        self.lanes.close();
+        self.colocated.cancel();
         drop(self.tasks.take());
         drop(self.new_tasks.take());
         drop(self.committer.take());

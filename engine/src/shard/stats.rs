@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 pub struct ShardStats {
     /// Which shard.
     pub shard: u32,
-    /// Time spent working, ns.
+    /// Time spent working, ns; colocated tasks apart.
     pub work_ns: u64,
+    /// Time that colocated tasks took of its thread, ns.
+    pub colocated_ns: u64,
     /// Time spent polling for completions or messages, ns.
     pub poll_ns: u64,
     /// Time spent asleep, ns.
@@ -56,6 +58,7 @@ impl WriteStats {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TimeStats {
     pub(super) work_ns: u64,
+    pub(super) colocated_ns: u64,
     pub(super) poll_ns: u64,
     pub(super) parked_ns: u64,
 }

@@ -8,6 +8,7 @@ use super::UringFile;
 use crate::buffer::{Arena, ReadBuffer};
 use crate::disk::WriteData;
 use glommio::io::BufferedFile;
+use glommio::timer::Timer;
 use io_uring::squeue::Entry;
 use io_uring::{IoUring, opcode};
 use rustix::event::{EventfdFlags, eventfd};
@@ -21,6 +22,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 /// Entries of the submission queue; a full one is submitted early, so this bounds nothing but batching.
 const RING_ENTRIES: u32 = 256;
@@ -233,14 +235,25 @@ impl Ring {
         }
     }
 
-    /// Sleeps until an operation completes or a [`RingWaker`] is used; both since the last park count.
+    /// Sleeps until an operation completes, a [`RingWaker`] is used, or `until` comes; the first two since the last park
+    /// count.
     ///
     /// # Errors
     /// glommio could not read the eventfd.
-    pub async fn park(&self) -> io::Result<()> {
+    pub async fn park(&self, until: Option<Instant>) -> io::Result<()> {
         self.submit();
         self.inner.is_parked.set(true);
+        // One wake source: a read given up for a timer might still take another's wake.
+        let alarm = until.map(|until| {
+            let waker = self.waker();
+            glommio::spawn_local(async move {
+                Timer::new(until.saturating_duration_since(Instant::now())).await;
+                waker.wake();
+            })
+        });
         let outcome = take_event(&self.inner.event_file).await;
+        // Dropping a task of glommio's cancels it.
+        drop(alarm);
         self.inner.is_parked.set(false);
         outcome
     }

@@ -1,0 +1,121 @@
+//! Callers' futures that run on the shard, polled by its pump between its own work.
+//!
+//! They never harm the shard by panicking, and never hold up its end: closing drops them, in the order they were begun.
+
+use super::mailbox::Mailbox;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// See the module.
+pub(super) struct Colocated {
+    flag: Arc<Flag>,
+    waker: Waker,
+    /// By the order they were begun in.
+    tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
+    begun: Cell<u64>,
+    running: RefCell<FuturesUnordered<LocalBoxFuture<'static, u64>>>,
+    /// Begun since they were polled last.
+    new: RefCell<Vec<LocalBoxFuture<'static, u64>>>,
+}
+
+/// Remembers that a task wants to be polled, and wakes the shard for it, from whatever thread.
+struct Flag {
+    is_raised: AtomicBool,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_raised.store(true, Ordering::Release);
+        // After the store, as the mailbox's push is: the shard looks at the flag once it has said that it parks.
+        self.mailbox.rouse();
+    }
+}
+
+/// A caller's future, until it has ended or was cancelled.
+struct Task(RefCell<Option<LocalBoxFuture<'static, ()>>>);
+
+impl Task {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut future = self.0.borrow_mut();
+        let Some(running) = future.as_mut() else { return Poll::Ready(()) };
+        let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context)));
+        if matches!(polled, Ok(Poll::Pending)) {
+            return Poll::Pending;
+        }
+        drop(future);
+        self.cancel();
+        Poll::Ready(())
+    }
+
+    /// Drops the future, whatever that does.
+    fn cancel(&self) {
+        let future = self.0.borrow_mut().take();
+        if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
+            tracing::error!("a colocated task panicked as it was dropped");
+        }
+    }
+}
+
+impl Colocated {
+    pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
+        let flag = Arc::new(Flag { is_raised: AtomicBool::new(false), mailbox });
+        Self {
+            waker: Waker::from(Arc::clone(&flag)),
+            flag,
+            tasks: RefCell::default(),
+            begun: Cell::new(0),
+            running: RefCell::default(),
+            new: RefCell::default(),
+        }
+    }
+
+    /// Takes a future up; it is polled for the first time in the pump's next turn.
+    pub(super) fn begin(&self, future: LocalBoxFuture<'static, ()>) {
+        let number = self.begun.get();
+        self.begun.set(number + 1);
+        let task = Rc::new(Task(RefCell::new(Some(future))));
+        self.tasks.borrow_mut().insert(number, Rc::clone(&task));
+        self.new.borrow_mut().push(Box::pin(async move {
+            std::future::poll_fn(|context| task.poll(context)).await;
+            number
+        }));
+        self.waker.wake_by_ref();
+    }
+
+    /// Whether some task wants to be polled.
+    pub(super) fn is_woken(&self) -> bool {
+        self.flag.is_raised.load(Ordering::Acquire)
+    }
+
+    /// Polls those who want to be.
+    pub(super) fn poll(&self) {
+        self.flag.is_raised.store(false, Ordering::Release);
+        let context = &mut Context::from_waker(&self.waker);
+        let mut running = self.running.borrow_mut();
+        running.extend(self.new.take());
+        while let Poll::Ready(Some(ended)) = running.poll_next_unpin(context) {
+            self.tasks.borrow_mut().remove(&ended);
+        }
+    }
+
+    /// Drops all of them, the oldest first.
+    pub(super) fn cancel(&self) {
+        loop {
+            let first = self.tasks.borrow_mut().pop_first();
+            let Some((_, task)) = first else { break };
+            task.cancel();
+        }
+    }
+}
