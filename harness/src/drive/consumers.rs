@@ -32,8 +32,6 @@ pub struct ConsumerPlan {
     pub place: StampPlace,
     /// Whether records carry an intended time to be measured from.
     pub is_open_load: bool,
-    /// Its client.
-    pub client: Box<dyn TargetConsumer>,
 }
 
 /// A consumer at work.
@@ -60,7 +58,7 @@ pub struct ConsumerOutcome {
 }
 
 impl Consumer {
-    pub(super) fn new(plan: ConsumerPlan) -> Self {
+    pub(super) fn new(plan: ConsumerPlan, client: Box<dyn TargetConsumer>) -> Self {
         let tracks = || (0..plan.producers).map(|_| SequenceTrack::default()).collect();
         let (topic, group) = (plan.topic, plan.group);
         let of = |partition: &u32| {
@@ -69,7 +67,7 @@ impl Consumer {
         };
         Self {
             partitions: plan.partitions.iter().map(of).collect(),
-            client: plan.client,
+            client,
             check: Check {
                 first_producer: plan.first_producer,
                 verify: plan.verify,

@@ -4,10 +4,10 @@ use super::load_thread::Idle;
 use crate::exit::UsageError;
 use crate::measure::provenance::CoresUsed;
 use crate::num;
-use crate::workload::EngineSettings;
+use crate::workload::{EngineSettings, Placement};
 
 /// The cores of a run: what the workload names, and for what it leaves open the first free ones; the load gets a core a
-/// shard as far as there are any, and shares the shards' where there are none.
+/// shard as far as there are any, and shares the shards' where there are none. Colocated load has none of its own.
 ///
 /// # Errors
 /// The workload names a core that this process may not use.
@@ -28,7 +28,9 @@ pub fn choose(settings: &EngineSettings, allowed: &[u32]) -> anyhow::Result<Core
     } else {
         settings.cores.shards.clone()
     };
-    let load = if settings.cores.load.is_empty() {
+    let load = if settings.placement == Placement::Colocated {
+        Vec::new()
+    } else if settings.cores.load.is_empty() {
         let free: Vec<u32> = allowed.iter().filter(|core| !shards.contains(core)).copied().collect();
         let last = shards.last().copied().into_iter().collect();
         if free.is_empty() { last } else { free.into_iter().take(wanted).collect() }
@@ -70,6 +72,13 @@ mod tests {
     fn too_few_cores_are_shared() {
         assert_eq!(chosen(1, Cores::default(), &[3]), (vec![3], vec![3]));
         assert_eq!(chosen(3, Cores::default(), &[0, 1]), (vec![0, 1, 0], vec![0]));
+    }
+
+    #[test]
+    fn colocated_load_needs_no_core() {
+        let settings = EngineSettings { placement: Placement::Colocated, ..EngineSettings::default() };
+        let used = choose(&settings, &[0, 1]).unwrap();
+        assert_eq!((used.shards, used.load), (vec![0], vec![]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::num;
 use crate::result::{self, Batches, CeilingFigures, CpuSeconds, Flow, IntegrityFigures, LatencyFigures};
 use crate::result::{LatencySet, OfCeiling, Offered, Resources, ShardFigures, Trial, Writes};
 use crate::target::ShardStats;
-use crate::workload::{Durability, Verify, Workload};
+use crate::workload::{Durability, Placement, Verify, Workload};
 
 const NS_PER_S: f64 = 1e9;
 
@@ -143,7 +143,10 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
         cpu_s: CpuSeconds {
             shard_work: sum(|shard| shard.work_ns),
             shard_poll: sum(|shard| shard.poll_ns),
-            load: Some(host.threads_of(LOAD_THREADS).total_s),
+            load: match run.placement {
+                Placement::Remote => Some(host.threads_of(LOAD_THREADS).total_s),
+                Placement::Colocated => sum(|shard| shard.colocated_ns),
+            },
             kernel: Some(host.process.kernel_s),
         },
         rss_max_bytes: run.watched.rss_max_bytes,

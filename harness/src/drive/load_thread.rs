@@ -1,20 +1,26 @@
 //! One thread a load core: it runs all logical producers and consumers of that core, and sleeps when none has work.
 //!
-//! It never waits for the target and never computes: what it cannot do now it is woken for.
+//! It never waits for the target and never computes: what it cannot do now it is woken for. Colocated load is the same
+//! work as a task of the shard's own thread, which lets the shard have its turn after each of its own.
 
 use super::ack_log::AckLog;
 use super::clock::Clock;
+use super::colocated::{ConsumerSeat, ProducerSeat};
 use super::consumers::{Consumer, ConsumerOutcome, ConsumerPlan};
 use super::pool::Pool;
 use super::producers::{Producer, ProducerOutcome, ProducerPlan};
 use super::shared::Shared;
 use super::timeline::Timeline;
 use super::turn::Turn;
-use super::wake::ReadySet;
+use super::wake::{ReadySet, waker_of};
 use crate::measure::recorder::{Channel, Recorded, Recorder};
+use crate::target::LocalTarget;
+use futures_util::future::{Either, select};
+use futures_util::task::AtomicWaker;
 use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// In the drain a thread looks this often whether the others are done.
 const DRAIN_LOOK_NS: u64 = 2_000_000;
@@ -50,9 +56,9 @@ pub struct LoadPlan<C> {
     /// The values it sends.
     pub pool: Pool,
     /// Its producers.
-    pub producers: Vec<ProducerPlan>,
+    pub producers: Vec<(ProducerPlan, ProducerSeat)>,
     /// Its consumers.
-    pub consumers: Vec<ConsumerPlan>,
+    pub consumers: Vec<(ConsumerPlan, ConsumerSeat)>,
     /// Where acked batches are noted.
     pub ack_log: Option<AckLog>,
     /// What it does while nothing is due.
@@ -101,14 +107,56 @@ pub struct LoadOutcome {
     pub error: Option<anyhow::Error>,
 }
 
+impl LoadOutcome {
+    /// Of load that was never driven, or is not there any more.
+    pub(super) fn failed(error: anyhow::Error) -> Self {
+        Self {
+            producers: Vec::new(),
+            consumers: Vec::new(),
+            recorded: Recorded::default(),
+            ended_ns: 0,
+            error: Some(error),
+        }
+    }
+}
+
+/// Wakes colocated load, from wherever its clients' wakers are used.
+#[derive(Debug, Default)]
+pub struct Sleeper(AtomicWaker);
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+}
+
 impl<C: Clock> LoadThread<C> {
     /// Takes up the plan; `thread` is the one that will call [`Self::run`] and is woken by its clients.
-    pub fn new(plan: LoadPlan<C>, thread: &Thread) -> Self {
+    ///
+    /// # Errors
+    /// The plan is one of a shard's.
+    pub fn new(plan: LoadPlan<C>, thread: &Thread) -> anyhow::Result<Self> {
+        Self::seated(plan, None, &waker_of(thread))
+    }
+
+    /// Takes up the plan on its shard's thread; the answer's other half is for [`Self::run_colocated`].
+    ///
+    /// # Errors
+    /// A client cannot be made there.
+    pub fn colocated(plan: LoadPlan<C>, local: &dyn LocalTarget) -> anyhow::Result<(Self, Arc<Sleeper>)> {
+        let sleeper = Arc::<Sleeper>::default();
+        Ok((Self::seated(plan, Some(local), &Waker::from(Arc::clone(&sleeper)))?, sleeper))
+    }
+
+    fn seated(plan: LoadPlan<C>, local: Option<&dyn LocalTarget>, sleeper: &Waker) -> anyhow::Result<Self> {
         let recorder = Recorder::new(Arc::clone(&plan.timeline), plan.clock.now_ns(), plan.channel);
-        let producers: Vec<_> = plan.producers.into_iter().map(|p| Producer::new(p, &plan.pool)).collect();
-        let consumers: Vec<_> = plan.consumers.into_iter().map(Consumer::new).collect();
-        Self {
-            ready: ReadySet::new(producers.len() + consumers.len(), thread),
+        let producers =
+            plan.producers.into_iter().map(|(p, seat)| Ok(Producer::new(p, seat.taken(local)?, &plan.pool)));
+        let producers: Vec<_> = producers.collect::<anyhow::Result<_>>()?;
+        let consumers = plan.consumers.into_iter().map(|(c, seat)| Ok(Consumer::new(c, seat.taken(local)?)));
+        let consumers: Vec<_> = consumers.collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            ready: ReadySet::new(producers.len() + consumers.len(), sleeper),
             clock: plan.clock,
             wall_start_ms: plan.wall_start_ms,
             timeline: plan.timeline,
@@ -119,7 +167,7 @@ impl<C: Clock> LoadThread<C> {
             consumers,
             ack_log: plan.ack_log,
             idle: plan.idle,
-        }
+        })
     }
 
     /// Works until the trial is over.
@@ -136,6 +184,37 @@ impl<C: Clock> LoadThread<C> {
             }
         };
         self.finish(error)
+    }
+
+    /// Works until the trial is over, as a task of the shard that `local` is.
+    pub async fn run_colocated(mut self, local: &dyn LocalTarget, sleeper: &Sleeper) -> LoadOutcome {
+        let error = loop {
+            match self.turn() {
+                Ok(Next::Again) => local.yield_now().await,
+                Ok(Next::Until(ns)) => self.sleep_until(ns, local, sleeper).await,
+                Ok(Next::Finished) => break None,
+                Err(error) => {
+                    self.shared.give_up();
+                    break Some(error);
+                }
+            }
+        };
+        self.finish(error)
+    }
+
+    /// Leaves the thread to the shard until `until_ns`, unless a client has something to say before.
+    async fn sleep_until(&mut self, until_ns: u64, local: &dyn LocalTarget, sleeper: &Sleeper) {
+        let start_ns = self.clock.now_ns();
+        let until = Instant::now() + Duration::from_nanos(until_ns.saturating_sub(start_ns));
+        let ready = &self.ready;
+        let woken = std::future::poll_fn(|context| {
+            sleeper.0.register(context.waker());
+            if ready.any() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        match select(woken, local.sleep_until(until)).await {
+            Either::Left(_) | Either::Right(_) => {}
+        }
+        self.recorder.idle(self.clock.now_ns().saturating_sub(start_ns));
     }
 
     /// Gives everyone who is ready or due their turn: consumers first, so that reading never falls behind for lack of

@@ -3,6 +3,7 @@
 pub mod ack_log;
 pub mod ceilings;
 pub mod clock;
+pub mod colocated;
 pub mod consumers;
 pub mod cores;
 pub mod data_dir;

@@ -14,21 +14,27 @@ const KEYS: u32 = 10_000;
 /// The keys of a run and where each one goes.
 #[derive(Debug)]
 pub struct Keys {
-    partition_of: Vec<u32>,
+    /// Key and partition.
+    placed: Vec<(u32, u32)>,
     /// Chance of this key or one before it; empty where all keys are as likely.
     cumulative: Vec<f64>,
 }
 
 impl Keys {
-    /// Keys that spread over `partitions` as Kafka's default partitioner spreads them.
-    pub fn new(distribution: KeyDistribution, partitions: u32) -> Self {
-        let partition_of = (0..KEYS)
-            .map(|key| (murmur2(&key_bytes(key)).cast_unsigned() & 0x7FFF_FFFF) % partitions)
-            .collect();
+    /// Keys that spread over `partitions` as Kafka's default partitioner spreads them; those of the partitions in `own`,
+    /// each as likely among them as it is among all.
+    ///
+    /// # Errors
+    /// None of the keys belongs there.
+    pub fn new(distribution: KeyDistribution, partitions: u32, own: &[u32]) -> anyhow::Result<Self> {
+        let place = |key| (key, (murmur2(&key_bytes(key)).cast_unsigned() & 0x7FFF_FFFF) % partitions);
+        let placed: Vec<(u32, u32)> =
+            (0..KEYS).map(place).filter(|(_, partition)| own.contains(partition)).collect();
+        anyhow::ensure!(!placed.is_empty(), "none of the {KEYS} keys belongs to one of partitions {own:?}");
         let cumulative = match distribution {
             KeyDistribution::Zipf(exponent) => {
                 let mut sum = 0.0;
-                let chances = (1..=KEYS).map(|rank| f64::from(rank).powf(-exponent));
+                let chances = placed.iter().map(|(key, _)| f64::from(key + 1).powf(-exponent));
                 chances
                     .map(|chance| {
                         sum += chance;
@@ -38,14 +44,15 @@ impl Keys {
             }
             KeyDistribution::None | KeyDistribution::RoundRobin | KeyDistribution::Uniform => Vec::new(),
         };
-        Self { partition_of, cumulative }
+        Ok(Self { placed, cumulative })
     }
 
-    fn draw(&self, rng: &mut SmallRng) -> u32 {
-        let Some(total) = self.cumulative.last() else { return rng.random_range(0..KEYS) };
+    /// A key and its partition.
+    fn draw(&self, rng: &mut SmallRng) -> (u32, u32) {
+        let last = self.placed.len() - 1;
+        let Some(total) = self.cumulative.last() else { return self.placed[rng.random_range(0..=last)] };
         let point = rng.random::<f64>() * total;
-        let rank = self.cumulative.partition_point(|sum| *sum <= point);
-        u32::try_from(rank).map_or(KEYS - 1, |rank| rank.min(KEYS - 1))
+        self.placed[self.cumulative.partition_point(|sum| *sum <= point).min(last)]
     }
 }
 
@@ -56,8 +63,9 @@ fn key_bytes(key: u32) -> [u8; 8] {
 /// One producer's choice of partitions.
 #[derive(Debug)]
 pub struct Partitioner {
-    partitions: u32,
-    next: u32,
+    own: Vec<u32>,
+    /// Index into `own`.
+    next: usize,
     choice: Choice,
 }
 
@@ -69,7 +77,7 @@ enum Choice {
     Keyed {
         keys: Arc<Keys>,
         rng: SmallRng,
-        drawn: Option<u32>,
+        drawn: Option<(u32, u32)>,
     },
 }
 
@@ -83,11 +91,11 @@ pub struct Destination {
 }
 
 impl Partitioner {
-    /// `producer` begins at a partition of its own, so that producers do not march in step.
+    /// Among the partitions in `own`; `producer` begins at one of its own, so that producers do not march in step.
     pub fn new(
         distribution: KeyDistribution,
         keys: &Arc<Keys>,
-        partitions: u32,
+        own: Vec<u32>,
         producer: u32,
         seed: u64,
     ) -> Self {
@@ -102,16 +110,16 @@ impl Partitioner {
                 drawn: None,
             },
         };
-        Self { partitions, next: producer % partitions, choice }
+        Self { next: num::index(producer) % own.len(), own, choice }
     }
 
     /// Where the next record goes; the same until [`Self::sent`], so that a refused record is offered again as it was.
     pub fn destination(&mut self) -> Destination {
         match &mut self.choice {
-            Choice::Sticky | Choice::RoundRobin => Destination { partition: self.next, key: None },
+            Choice::Sticky | Choice::RoundRobin => Destination { partition: self.own[self.next], key: None },
             Choice::Keyed { keys, rng, drawn } => {
-                let key = *drawn.get_or_insert_with(|| keys.draw(rng));
-                Destination { partition: keys.partition_of[num::index(key)], key: Some(key_bytes(key)) }
+                let (key, partition) = *drawn.get_or_insert_with(|| keys.draw(rng));
+                Destination { partition, key: Some(key_bytes(key)) }
             }
         }
     }
@@ -144,11 +152,11 @@ impl Partitioner {
 
     /// How many batches can be open at once.
     pub fn open_batches_max(&self) -> u32 {
-        if self.is_sticky() { 1 } else { self.partitions }
+        if self.is_sticky() { 1 } else { num::low_u32(num::count(self.own.len())) }
     }
 
     fn turn(&mut self) {
-        self.next = if self.next + 1 == self.partitions { 0 } else { self.next + 1 };
+        self.next = if self.next + 1 == self.own.len() { 0 } else { self.next + 1 };
     }
 }
 
@@ -156,9 +164,11 @@ impl Partitioner {
 mod tests {
     use super::*;
 
+    const ALL: [u32; 4] = [0, 1, 2, 3];
+
     fn partitions_of(distribution: KeyDistribution, count: usize) -> Vec<u32> {
-        let keys = Arc::new(Keys::new(distribution, 4));
-        let mut partitioner = Partitioner::new(distribution, &keys, 4, 1, 42);
+        let keys = Arc::new(Keys::new(distribution, 4, &ALL).unwrap());
+        let mut partitioner = Partitioner::new(distribution, &keys, ALL.into(), 1, 42);
         let send = |_| {
             let partition = partitioner.destination().partition;
             assert_eq!(partitioner.destination().partition, partition, "a refused record stays where it was");
@@ -170,8 +180,8 @@ mod tests {
 
     #[test]
     fn sticky_stays_until_the_batch_is_closed() {
-        let keys = Arc::new(Keys::new(KeyDistribution::None, 4));
-        let mut partitioner = Partitioner::new(KeyDistribution::None, &keys, 4, 3, 42);
+        let keys = Arc::new(Keys::new(KeyDistribution::None, 4, &ALL).unwrap());
+        let mut partitioner = Partitioner::new(KeyDistribution::None, &keys, ALL.into(), 3, 42);
         assert_eq!([partitioner.destination().partition, partitioner.destination().partition], [3, 3]);
         partitioner.batch_closed();
         assert_eq!(partitioner.destination().partition, 0);
@@ -180,6 +190,24 @@ mod tests {
     #[test]
     fn round_robin_takes_every_partition_in_turn() {
         assert_eq!(partitions_of(KeyDistribution::RoundRobin, 5), [1, 2, 3, 0, 1]);
+    }
+
+    #[test]
+    fn who_keeps_to_some_partitions_sends_the_keys_of_those() {
+        let all = Keys::new(KeyDistribution::Uniform, 4, &ALL).unwrap();
+        for distribution in
+            [KeyDistribution::Uniform, KeyDistribution::Zipf(1.1), KeyDistribution::RoundRobin]
+        {
+            let keys = Arc::new(Keys::new(distribution, 4, &[1, 3]).unwrap());
+            let mut partitioner = Partitioner::new(distribution, &keys, vec![1, 3], 0, 42);
+            for _ in 0..1000 {
+                let Destination { partition, key } = partitioner.destination();
+                partitioner.sent();
+                let same = |(number, at): &(u32, u32)| key == Some(key_bytes(*number)) && *at == partition;
+                assert!([1, 3].contains(&partition) && (key.is_none() || all.placed.iter().any(same)));
+            }
+        }
+        assert!(Keys::new(KeyDistribution::Uniform, 100_000_000, &[7]).is_err());
     }
 
     #[test]
@@ -193,9 +221,9 @@ mod tests {
 
     #[test]
     fn the_first_zipf_key_is_the_most_frequent() {
-        let keys = Keys::new(KeyDistribution::Zipf(1.1), 4);
+        let keys = Keys::new(KeyDistribution::Zipf(1.1), 4, &ALL).unwrap();
         let mut rng = SmallRng::seed_from_u64(1);
-        let drawn: Vec<u32> = (0..10_000).map(|_| keys.draw(&mut rng)).collect();
+        let drawn: Vec<u32> = (0..10_000).map(|_| keys.draw(&mut rng).0).collect();
         let count_of = |key| drawn.iter().filter(|k| **k == key).count();
         assert!(count_of(0) > count_of(1) && count_of(1) > count_of(10));
     }

@@ -2,6 +2,7 @@
 
 use super::ack_log::AckLog;
 use super::clock::Clock;
+use super::colocated::{ConsumerSeat, Homes, ProducerSeat, Seat};
 use super::consumers::ConsumerPlan;
 use super::load_thread::{Idle, LoadPlan};
 use super::pacing::Schedule;
@@ -14,7 +15,8 @@ use crate::exit::UsageError;
 use crate::measure::recorder::Channel;
 use crate::num;
 use crate::target::{ConsumerSpec, ProducerSpec, Target};
-use crate::workload::{Arrival, Load, LoadMode, Profile, Rate, Workload};
+use crate::workload::{Arrival, Load, LoadMode, Placement, Profile, Rate, Workload};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +24,9 @@ use std::sync::Arc;
 const RECORD_GRANULARITY_RATE_MAX: u64 = 1_000_000;
 /// Most bytes one fetch returns.
 const FETCH_BYTES_MAX: u64 = 1 << 20;
+
+/// Keys by the partitions that a producer keeps to.
+type KeysOf = BTreeMap<Vec<u32>, Arc<Keys>>;
 
 /// What the load threads of one trial are made from.
 pub struct TrialLoad<'a, C> {
@@ -33,7 +38,7 @@ pub struct TrialLoad<'a, C> {
     pub pool: &'a Pool,
     /// The target, with the trial's topics in it.
     pub target: &'a dyn Target,
-    /// How many load threads.
+    /// How many load threads, or shards that load is colocated with.
     pub threads: usize,
     /// What they do while nothing is due.
     pub idle: Idle,
@@ -110,14 +115,42 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
                 idle: self.idle,
             });
         }
-        let keys = Arc::new(Keys::new(workload.key_distribution, workload.partitions_per_topic));
+        let homes = self.homes()?;
+        let mut keys = KeysOf::new();
         for id in 0..self.producers() {
-            plans[num::index(id) % self.threads].producers.push(self.producer(id, &keys)?);
+            let topic = &homes[num::index(id / workload.producers_per_topic)];
+            let shard = topic.shard_of(id % workload.producers_per_topic);
+            let own = topic.partitions_of(shard);
+            let plan = self.producer(id, own, &mut keys)?;
+            plans[self.thread_of(id, shard)].producers.push(plan);
         }
         for id in 0..self.consumers() {
-            plans[num::index(id) % self.threads].consumers.push(self.consumer(id)?);
+            let members = workload.consumers_per_subscription;
+            let topic = &homes[num::index(id / members / workload.subscriptions_per_topic)];
+            let (shard, partitions) = (topic.shard_of(id % members), topic.assigned(id % members, members));
+            plans[self.thread_of(id, shard)].consumers.push(self.consumer(id, partitions)?);
         }
         Ok((plans, shared))
+    }
+
+    /// Where each topic's partitions are; for remote load all in one place, which it reaches from anywhere.
+    fn homes(&self) -> anyhow::Result<Vec<Homes>> {
+        let homes = (0..self.workload.topics).map(|topic| {
+            Ok(Homes::new(if self.is_colocated() {
+                self.target.shards_of(&topic_name(topic))?
+            } else {
+                vec![0; num::index(self.workload.partitions_per_topic)]
+            }))
+        });
+        homes.collect()
+    }
+
+    fn is_colocated(&self) -> bool {
+        self.workload.engine.placement == Placement::Colocated
+    }
+
+    fn thread_of(&self, id: u32, shard: u32) -> usize {
+        num::index(if self.is_colocated() { shard } else { id }) % self.threads
     }
 
     fn producers(&self) -> u32 {
@@ -129,7 +162,12 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
         groups * self.workload.consumers_per_subscription
     }
 
-    fn producer(&self, id: u32, keys: &Arc<Keys>) -> anyhow::Result<ProducerPlan> {
+    fn producer(
+        &self,
+        id: u32,
+        own: Vec<u32>,
+        keys: &mut KeysOf,
+    ) -> anyhow::Result<(ProducerPlan, ProducerSeat)> {
         let workload = self.workload;
         let topic = id / workload.producers_per_topic;
         let batch = workload.batch;
@@ -147,7 +185,14 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
         };
         let partitions = workload.partitions_per_topic;
         let distribution = workload.key_distribution;
-        Ok(ProducerPlan {
+        let keys = match keys.get(&own) {
+            Some(keys) => Arc::clone(keys),
+            None => {
+                let made = Arc::new(Keys::new(distribution, partitions, &own)?);
+                Arc::clone(keys.entry(own.clone()).or_insert(made))
+            }
+        };
+        let plan = ProducerPlan {
             id,
             topic,
             topic_name: spec.topic.clone(),
@@ -155,29 +200,29 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
             groups: workload.subscriptions_per_topic,
             partitions,
             pacing,
-            partitioner: Partitioner::new(distribution, keys, partitions, id, workload.payload.seed),
+            partitioner: Partitioner::new(distribution, &keys, own, id, workload.payload.seed),
             limits: BatchLimits {
                 bytes_max: batch.max_bytes.0,
                 records_max: batch.max_records,
                 linger_ns: num::ns_of(batch.linger.0),
             },
-            client: self.target.producer(&spec)?,
-        })
+        };
+        let is_colocated = self.is_colocated();
+        let seat =
+            if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.target.producer(&spec)?) };
+        Ok((plan, seat))
     }
 
-    /// Consumers are numbered by topic, then group, then within the group; the topic's partitions are dealt out in turn.
-    fn consumer(&self, id: u32) -> anyhow::Result<ConsumerPlan> {
+    /// Consumers are numbered by topic, then group, then within the group; partitions are dealt out in turn.
+    fn consumer(&self, id: u32, partitions: Vec<u32>) -> anyhow::Result<(ConsumerPlan, ConsumerSeat)> {
         let workload = self.workload;
-        let members = workload.consumers_per_subscription;
-        let (group_id, member) = (id / members, id % members);
+        let group_id = id / workload.consumers_per_subscription;
         let topic = group_id / workload.subscriptions_per_topic;
-        let partitions: Vec<u32> =
-            (0..workload.partitions_per_topic).filter(|partition| partition % members == member).collect();
         let spec = ConsumerSpec {
             assignment: partitions.iter().map(|partition| (topic_name(topic), *partition)).collect(),
             fetch_bytes_max: FETCH_BYTES_MAX,
         };
-        Ok(ConsumerPlan {
+        let plan = ConsumerPlan {
             topic,
             group: group_id % workload.subscriptions_per_topic,
             partitions,
@@ -186,7 +231,10 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
             verify: workload.verify,
             place: self.pool.place(),
             is_open_load: granularity_of(self.load.mode).is_some(),
-            client: self.target.consumer(&spec)?,
-        })
+        };
+        let is_colocated = self.is_colocated();
+        let seat =
+            if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.target.consumer(&spec)?) };
+        Ok((plan, seat))
     }
 }

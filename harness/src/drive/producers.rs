@@ -12,7 +12,7 @@ use super::timeline::Timeline;
 use super::turn::Turn;
 use crate::measure::recorder::Measure;
 use crate::num;
-use crate::target::{OutRecord, SendError};
+use crate::target::{OutRecord, SendError, TargetProducer};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -27,6 +27,7 @@ const STAMP_HEADER_OVERHEAD_BYTES: u64 = 34;
 /// A producer at work.
 pub(super) struct Producer {
     plan: ProducerPlan,
+    client: Box<dyn TargetProducer>,
     lanes: Vec<Lane>,
     blockage: Blockage,
     /// Not since it was last refused: only an ack or a wake lets it try again.
@@ -92,7 +93,7 @@ enum HandOver {
 }
 
 impl Producer {
-    pub(super) fn new(plan: ProducerPlan, pool: &Pool) -> Self {
+    pub(super) fn new(plan: ProducerPlan, client: Box<dyn TargetProducer>, pool: &Pool) -> Self {
         let record_bytes = encoded_bytes(pool, &plan.partitioner, pool.mean_value_bytes());
         let fitting = plan.limits.bytes_max.saturating_sub(BATCH_OVERHEAD_BYTES) / record_bytes;
         Self {
@@ -108,6 +109,7 @@ impl Producer {
             entries: pool.len(),
             done: false,
             plan,
+            client,
         }
     }
 
@@ -203,7 +205,7 @@ impl Producer {
             value: stamped.value,
             headers: stamped.header.as_slice(),
         };
-        match self.plan.client.try_send(partition, &record) {
+        match self.client.try_send(partition, &record) {
             Ok(()) => {}
             Err(SendError::Full) => return Ok(false),
             Err(SendError::Failed(error)) => {
@@ -294,7 +296,7 @@ impl Producer {
     }
 
     fn flush(&mut self) {
-        self.plan.client.flush();
+        self.client.flush();
         self.plan.partitioner.batch_closed();
         self.open = OpenBatch::default();
     }

@@ -82,7 +82,8 @@ fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pau
     let (plans, _shared) = load.plans().unwrap();
     drop(load);
     let here = std::thread::current();
-    let mut threads: Vec<_> = plans.into_iter().map(|plan| Some(LoadThread::new(plan, &here))).collect();
+    let mut threads: Vec<_> =
+        plans.into_iter().map(|plan| Some(LoadThread::new(plan, &here).unwrap())).collect();
     let mut outcomes = Vec::new();
     let mut pause = Some(pause);
     while threads.iter().any(Option::is_some) {

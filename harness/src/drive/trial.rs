@@ -1,6 +1,7 @@
 //! One trial: a fresh target, its load threads, and what came of them once the drain is over.
 
 use super::clock::TrialClock;
+use super::colocated::ShardLoad;
 use super::data_dir::DataDir;
 use super::harvest::{Harvest, harvest};
 use super::load_thread::{Idle, LoadOutcome, LoadPlan, LoadThread};
@@ -15,7 +16,7 @@ use crate::measure::recorder::{Channel, Interval};
 use crate::measure::series::SeriesBuilder;
 use crate::num;
 use crate::target::{Description, Target};
-use crate::workload::{Io, Load, Phases, Workload};
+use crate::workload::{Io, Load, Phases, Placement, Workload};
 use anyhow::Context as _;
 use crossbeam::channel::{Receiver, unbounded};
 use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
@@ -73,7 +74,9 @@ pub struct TrialRun {
     pub watched: Watched,
     /// What the load threads brought in.
     pub harvest: Harvest,
-    /// How many load threads there were.
+    /// Where load was generated.
+    pub placement: Placement,
+    /// How many load threads there were, or shards with load on them.
     pub load_threads: usize,
     /// What was measured.
     pub target: Description,
@@ -123,6 +126,7 @@ impl Bench<'_> {
             offered,
             watched,
             harvest,
+            placement: self.workload.engine.placement,
             load_threads: self.load_threads(),
             target: description,
             final_sync,
@@ -132,7 +136,12 @@ impl Bench<'_> {
     }
 
     fn load_threads(&self) -> usize {
-        self.cores.load.len().max(1)
+        let threads = if self.is_colocated() { self.cores.shards.len() } else { self.cores.load.len() };
+        threads.max(1)
+    }
+
+    fn is_colocated(&self) -> bool {
+        self.workload.engine.placement == Placement::Colocated
     }
 
     fn timed_sync(&self) -> anyhow::Result<Duration> {
@@ -174,17 +183,21 @@ impl Bench<'_> {
     ) -> anyhow::Result<(Watched, Vec<LoadOutcome>)> {
         let timeline = Arc::clone(&plans[0].timeline);
         let shared = Arc::clone(&plans[0].shared);
-        let mut threads = Vec::new();
-        for (number, mut plan) in plans.into_iter().enumerate() {
+        let (mut threads, mut shards) = (Vec::new(), Vec::new());
+        for (number, mut plan) in (0..).zip(plans) {
             (plan.clock, plan.wall_start_ms) = (clock, wall_ms());
-            match spawn(number, self.cores.load.get(number).copied(), plan) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    shared.give_up();
-                    return Err(error);
-                }
+            let begun = if self.is_colocated() {
+                ShardLoad::begin(target, number, plan).map(|load| shards.push(load))
+            } else {
+                spawn(number, self.cores.load.get(num::index(number)).copied(), plan)
+                    .map(|thread| threads.push(thread))
+            };
+            if let Err(error) = begun {
+                shared.give_up();
+                return Err(error);
             }
         }
+        // Load on shards looks up at each interval's end without being woken.
         let crew = Crew::new(threads.iter().map(|thread| thread.thread().clone()), intervals);
         let watch = Watch::new(self, target, builder, crew, (clock, timeline));
         let watched = watch.until_done();
@@ -192,7 +205,7 @@ impl Bench<'_> {
             Ok(outcome) => outcome,
             Err(panic) => std::panic::resume_unwind(panic),
         });
-        Ok((watched, outcomes.collect()))
+        Ok((watched, outcomes.chain(shards.into_iter().map(ShardLoad::end)).collect()))
     }
 }
 
@@ -204,7 +217,7 @@ fn timeline_of(phases: Phases) -> Arc<Timeline> {
 
 /// A load thread on its core, woken as exactly as the kernel can.
 fn spawn(
-    number: usize,
+    number: u32,
     core: Option<u32>,
     plan: LoadPlan<TrialClock>,
 ) -> anyhow::Result<JoinHandle<LoadOutcome>> {
@@ -217,7 +230,14 @@ fn spawn(
         }
         // The default of 50 µs would make every wake late by as much (FACTS); a kernel that refuses stays late.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
-        LoadThread::new(plan, &std::thread::current()).run()
+        let shared = Arc::clone(&plan.shared);
+        match LoadThread::new(plan, &std::thread::current()) {
+            Ok(thread) => thread.run(),
+            Err(error) => {
+                shared.give_up();
+                LoadOutcome::failed(error)
+            }
+        }
     };
     std::thread::Builder::new()
         .name(format!("load-{number}"))

@@ -4,7 +4,7 @@ use super::trial::TrialRun;
 use crate::num;
 use crate::quantity;
 use crate::result::{Point, SeriesRow, Trial, Verdict, VerdictFlag, VerdictStatus};
-use crate::workload::{Histogram, PassKind, Slo, Statistic};
+use crate::workload::{Histogram, PassKind, Placement, Slo, Statistic};
 
 /// An open load whose generator is later than this at p99 measures its generator, unless the response is so much longer
 /// ([`PACING_SHARE_MAX`]) that it hardly matters.
@@ -98,6 +98,11 @@ fn saturated(busy: f64) -> String {
 
 /// Share of the window that the load threads had something to do.
 fn load_busy(run: &TrialRun, trial: &Trial) -> f64 {
+    if run.placement == Placement::Colocated {
+        // It shares its thread: what it took of the busiest shard's counts, and not that it waited for a turn.
+        let most_ns = run.watched.shards.iter().map(|shard| shard.colocated_ns).max().unwrap_or(0);
+        return if trial.window_s > 0.0 { num::f64_of(most_ns) * 1e-9 / trial.window_s } else { 0.0 };
+    }
     let threads = num::f64_of(num::count(run.load_threads));
     let idle_s = num::f64_of(run.watched.series.window.idle_ns) * 1e-9;
     if trial.window_s > 0.0 { 1.0 - idle_s / (trial.window_s * threads) } else { 0.0 }

@@ -17,7 +17,22 @@ pub struct ReadySet {
 struct ClientWaker {
     words: Arc<[AtomicU64]>,
     client: usize,
-    thread: Thread,
+    sleeper: Waker,
+}
+
+/// Wakes a thread that parks.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        // A syscall only if the thread sleeps; the token it leaves otherwise makes the next park return at once.
+        self.0.unpark();
+    }
+}
+
+/// A waker of a thread that parks while nobody is ready.
+pub fn waker_of(thread: &Thread) -> Waker {
+    Waker::from(Arc::new(Unpark(thread.clone())))
 }
 
 impl Wake for ClientWaker {
@@ -27,17 +42,16 @@ impl Wake for ClientWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.words[self.client / 64].fetch_or(1 << (self.client % 64), Ordering::Release);
-        // A syscall only if the thread sleeps; the token it leaves otherwise makes the next park return at once.
-        self.thread.unpark();
+        self.sleeper.wake_by_ref();
     }
 }
 
 impl ReadySet {
-    /// `clients` clients, all ready, polled by `thread`.
-    pub fn new(clients: usize, thread: &Thread) -> Self {
+    /// `clients` clients, all ready, polled by whom `sleeper` wakes.
+    pub fn new(clients: usize, sleeper: &Waker) -> Self {
         let words: Arc<[AtomicU64]> = (0..clients.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let waker_of = |client| {
-            Waker::from(Arc::new(ClientWaker { words: Arc::clone(&words), client, thread: thread.clone() }))
+            Waker::from(Arc::new(ClientWaker { words: Arc::clone(&words), client, sleeper: sleeper.clone() }))
         };
         let wakers: Vec<Waker> = (0..clients).map(waker_of).collect();
         for client in 0..clients {
@@ -74,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_wake_is_seen_once_and_by_its_client_alone() {
-        let ready = ReadySet::new(70, &std::thread::current());
+        let ready = ReadySet::new(70, Waker::noop());
         for client in 0..70 {
             assert!(ready.take(client), "everyone starts ready");
         }
@@ -88,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_wake_before_the_park_is_not_lost() {
-        let ready = ReadySet::new(1, &std::thread::current());
+        let ready = ReadySet::new(1, &waker_of(&std::thread::current()));
         ready.waker(0).wake_by_ref();
         // Returns at once: the waker left its token.
         std::thread::park();

@@ -234,6 +234,12 @@ pub struct Recorded {
     pub batch_bytes: Histogram<u64>,
 }
 
+impl Default for Recorded {
+    fn default() -> Self {
+        Self { distinct: Histograms::default(), batch_bytes: new_histogram() }
+    }
+}
+
 /// How a recorder hands intervals over.
 #[derive(Debug, Clone)]
 pub struct Channel {

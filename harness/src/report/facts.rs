@@ -47,7 +47,11 @@ pub(super) fn settings(result: &RunResult) -> String {
         facts.extend(point.poll.map(|poll| format!("poll {}", name_of(&poll))));
     }
     let cores = &result.provenance.cores;
-    facts.push(format!("shard on core {}, load on {}", listed(&cores.shards), listed(&cores.load)));
+    facts.push(if cores.load.is_empty() {
+        format!("placement colocated: shard and load on core {}", listed(&cores.shards))
+    } else {
+        format!("shard on core {}, load on {}", listed(&cores.shards), listed(&cores.load))
+    });
     facts.push(filesystem(&result.environment.storage));
     facts.join(" · ")
 }

@@ -1,19 +1,23 @@
 //! The embedded engine, in this process: no protocol, no copy but the one into a batch.
 
 use super::{
-    Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, OutRecord, ProducerSpec, STAMP_HEADER,
-    SendError, ShardStats, Target, TargetConsumer, TargetEvent, TargetProducer,
+    Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalTarget, LocalWork,
+    OutRecord, ProducerSpec, STAMP_HEADER, SendError, ShardStats, Target, TargetConsumer, TargetEvent,
+    TargetProducer,
 };
 use crate::measure::provenance::CoresUsed;
 use crate::num;
 use crate::workload::{self, Workload};
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use std::path::Path;
+use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vnotch_engine::client::{
-    Consumer, ConsumerConfig, CrcCheck, Fetched, OffsetReset, Partitioner, Producer, ProducerConfig,
-    TrySendError,
+    Consumer, ConsumerConfig, CrcCheck, Fetched, LocalShard, OffsetReset, Partitioner, Port, Producer,
+    ProducerConfig, TrySendError,
 };
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
@@ -113,28 +117,21 @@ impl Target for EngineTarget {
         Ok(self.engine.create_topic(name, partitions, self.topic.clone())?)
     }
 
-    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer>> {
-        let config = ProducerConfig {
-            batch_size: usize::try_from(spec.batch_bytes_max)?,
-            batch_records_max: spec.batch_records_max,
-            // Whoever drives it closes batches when it is time.
-            linger: None,
-            in_flight_bytes_max: usize::try_from(spec.in_flight_bytes_max)?,
-            partitioner: Partitioner::RoundRobin,
-            durability: None,
-        };
-        Ok(Box::new(EngineProducer(self.engine.producer(&spec.topic, config)?)))
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer + Send>> {
+        Ok(Box::new(EngineProducer(self.engine.producer(&spec.topic, producer_config(spec)?)?)))
     }
 
-    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer>> {
-        let assignment = spec.assignment.iter().map(|(topic, partition)| (topic.as_str(), *partition, 0));
-        let config = ConsumerConfig {
-            fetch_bytes_max: usize::try_from(spec.fetch_bytes_max)?,
-            max_wait: FETCH_WAIT,
-            crc: CrcCheck::Verify,
-            offset_reset: OffsetReset::Earliest,
-        };
-        Ok(Box::new(EngineConsumer(self.engine.consumer(assignment, config)?)))
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer + Send>> {
+        Ok(Box::new(EngineConsumer(self.engine.consumer(assignment(spec), consumer_config(spec)?)?)))
+    }
+
+    fn shards_of(&self, topic: &str) -> anyhow::Result<Vec<u32>> {
+        Ok(self.engine.describe_topic(topic)?.partitions.iter().map(|partition| partition.shard).collect())
+    }
+
+    fn colocate(&self, shard: u32, work: LocalWork) -> anyhow::Result<Joined> {
+        let running = self.engine.run_on(shard, |local| work(Rc::new(EngineShard(local))))?;
+        Ok(Box::new(move || Ok(running.wait()?)))
     }
 
     fn shard_stats(&self) -> Vec<ShardStats> {
@@ -161,6 +158,7 @@ fn shard_stats(shard: vnotch_engine::shard::ShardStats) -> ShardStats {
     ShardStats {
         shard: shard.shard,
         work_ns: shard.work_ns,
+        colocated_ns: shard.colocated_ns,
         poll_ns: shard.poll_ns,
         parked_ns: shard.parked_ns,
         write_bytes: shard.writes.bytes,
@@ -172,9 +170,55 @@ fn shard_stats(shard: vnotch_engine::shard::ShardStats) -> ShardStats {
     }
 }
 
-struct EngineProducer(Producer);
+fn producer_config(spec: &ProducerSpec) -> anyhow::Result<ProducerConfig> {
+    Ok(ProducerConfig {
+        batch_size: usize::try_from(spec.batch_bytes_max)?,
+        batch_records_max: spec.batch_records_max,
+        // Whoever drives it closes batches when it is time.
+        linger: None,
+        in_flight_bytes_max: usize::try_from(spec.in_flight_bytes_max)?,
+        partitioner: Partitioner::RoundRobin,
+        durability: None,
+    })
+}
 
-impl TargetProducer for EngineProducer {
+fn consumer_config(spec: &ConsumerSpec) -> anyhow::Result<ConsumerConfig> {
+    Ok(ConsumerConfig {
+        fetch_bytes_max: usize::try_from(spec.fetch_bytes_max)?,
+        max_wait: FETCH_WAIT,
+        crc: CrcCheck::Verify,
+        offset_reset: OffsetReset::Earliest,
+    })
+}
+
+fn assignment(spec: &ConsumerSpec) -> impl Iterator<Item = (&str, u32, i64)> {
+    spec.assignment.iter().map(|(topic, partition)| (topic.as_str(), *partition, 0))
+}
+
+/// A shard's own thread.
+struct EngineShard(LocalShard);
+
+impl LocalTarget for EngineShard {
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer>> {
+        Ok(Box::new(EngineProducer(self.0.producer(&spec.topic, producer_config(spec)?)?)))
+    }
+
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer>> {
+        Ok(Box::new(EngineConsumer(self.0.consumer(assignment(spec), consumer_config(spec)?)?)))
+    }
+
+    fn sleep_until(&self, until: Instant) -> LocalBoxFuture<'static, ()> {
+        self.0.sleep_until(until).boxed_local()
+    }
+
+    fn yield_now(&self) -> LocalBoxFuture<'static, ()> {
+        self.0.yield_now().boxed_local()
+    }
+}
+
+struct EngineProducer<P: Port>(Producer<P>);
+
+impl<P: Port> TargetProducer for EngineProducer<P> {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
         // Allocates nothing for a record without headers.
         let headers: Vec<HeaderRef<'_>> =
@@ -207,9 +251,9 @@ impl TargetProducer for EngineProducer {
     }
 }
 
-struct EngineConsumer(Consumer);
+struct EngineConsumer<P: Port>(Consumer<P>);
 
-impl TargetConsumer for EngineConsumer {
+impl<P: Port> TargetConsumer for EngineConsumer<P> {
     fn poll_fetch(
         &mut self,
         context: &mut Context<'_>,

@@ -2,8 +2,8 @@
 //! told, and wakes its clients when the test moves the clock.
 
 use super::{
-    Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, OutRecord, ProducerSpec, SendError,
-    ShardStats, Target, TargetConsumer, TargetEvent, TargetProducer,
+    Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalWork, OutRecord,
+    ProducerSpec, SendError, ShardStats, Target, TargetConsumer, TargetEvent, TargetProducer,
 };
 use crate::drive::clock::Clock;
 use std::collections::{BTreeMap, VecDeque};
@@ -122,7 +122,7 @@ impl Target for FakeTarget {
         Ok(())
     }
 
-    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer>> {
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer + Send>> {
         Ok(Box::new(FakeProducer {
             target: self.clone(),
             spec: spec.clone(),
@@ -133,7 +133,15 @@ impl Target for FakeTarget {
         }))
     }
 
-    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer>> {
+    fn shards_of(&self, _topic: &str) -> anyhow::Result<Vec<u32>> {
+        anyhow::bail!("the fake has no shards")
+    }
+
+    fn colocate(&self, _shard: u32, _work: LocalWork) -> anyhow::Result<Joined> {
+        anyhow::bail!("the fake has no shards")
+    }
+
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer + Send>> {
         let positions = vec![0; spec.assignment.len()];
         Ok(Box::new(FakeConsumer { target: self.clone(), spec: spec.clone(), positions, swapped: None }))
     }

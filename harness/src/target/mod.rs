@@ -10,7 +10,9 @@ pub(crate) mod fake;
 
 use crate::measure::provenance::CoresUsed;
 use crate::workload::{self, Workload};
+use futures_util::future::LocalBoxFuture;
 use std::path::Path;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -44,13 +46,25 @@ pub trait Target: Send {
     ///
     /// # Errors
     /// The topic is unknown or the settings are refused.
-    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer>>;
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer + Send>>;
 
     /// A consumer of assigned partitions; it may be moved to the thread that drives it.
     ///
     /// # Errors
     /// A partition is unknown or the settings are refused.
-    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer>>;
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer + Send>>;
+
+    /// The shard of each partition of a topic.
+    ///
+    /// # Errors
+    /// The topic is unknown, or the target has no shards.
+    fn shards_of(&self, topic: &str) -> anyhow::Result<Vec<u32>>;
+
+    /// Runs `work` on a shard's own thread, from which it must not block; it ends before the target is closed.
+    ///
+    /// # Errors
+    /// There is no such shard, or the target runs nobody's work.
+    fn colocate(&self, shard: u32, work: LocalWork) -> anyhow::Result<Joined>;
 
     /// Counters since it was opened, one entry a shard; empty for a target that does not tell.
     fn shard_stats(&self) -> Vec<ShardStats>;
@@ -64,6 +78,33 @@ pub trait Target: Send {
     /// The storage fails on the last writes.
     fn close(self: Box<Self>) -> anyhow::Result<()>;
 }
+
+/// A shard's own thread, as load on it sees it. Its clients stay there, and reach the shard's partitions alone.
+pub trait LocalTarget {
+    /// A producer of one topic.
+    ///
+    /// # Errors
+    /// The topic is unknown, none of it is here, or the settings are refused.
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn TargetProducer>>;
+
+    /// A consumer of assigned partitions, all of them here.
+    ///
+    /// # Errors
+    /// A partition is unknown or elsewhere, or the settings are refused.
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn TargetConsumer>>;
+
+    /// Comes back at `until`; the shard works in the meantime.
+    fn sleep_until(&self, until: Instant) -> LocalBoxFuture<'static, ()>;
+
+    /// Comes back after the shard's next turn.
+    fn yield_now(&self) -> LocalBoxFuture<'static, ()>;
+}
+
+/// Work for a shard's own thread.
+pub type LocalWork = Box<dyn FnOnce(Rc<dyn LocalTarget>) -> LocalBoxFuture<'static, ()> + Send>;
+
+/// Waits until a shard's work has ended; an error if it was cut short.
+pub type Joined = Box<dyn FnOnce() -> anyhow::Result<()>>;
 
 /// What a target is, for the result's provenance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +153,7 @@ pub struct OutRecord<'a> {
 }
 
 /// Sends records of one topic. Within a partition acks come in the order of the offsets.
-pub trait TargetProducer: Send {
+pub trait TargetProducer {
     /// Hands a record over for `partition`, without waiting. It may sit in an open batch until that is full or flushed.
     ///
     /// # Errors
@@ -151,7 +192,7 @@ pub struct Ack {
 }
 
 /// Reads assigned partitions in offset order.
-pub trait TargetConsumer: Send {
+pub trait TargetConsumer {
     /// Shows the next fetched records of one partition to `sink`: once [`FetchSink::begin`], then every record in
     /// offset order. `Pending` keeps the waker; the sink was not called then.
     fn poll_fetch(&mut self, context: &mut Context<'_>, sink: &mut dyn FetchSink)
@@ -200,8 +241,10 @@ pub const STAMP_HEADER: &str = "vnotch";
 pub struct ShardStats {
     /// Which shard.
     pub shard: u32,
-    /// Time spent working, ns.
+    /// Time spent working, ns; colocated load apart.
     pub work_ns: u64,
+    /// Time that colocated load took of its thread, ns.
+    pub colocated_ns: u64,
     /// Time spent polling for completions or messages, ns.
     pub poll_ns: u64,
     /// Time spent asleep, ns.
@@ -232,6 +275,7 @@ impl ShardStats {
         Self {
             shard: self.shard,
             work_ns: self.work_ns.saturating_sub(earlier.work_ns),
+            colocated_ns: self.colocated_ns.saturating_sub(earlier.colocated_ns),
             poll_ns: self.poll_ns.saturating_sub(earlier.poll_ns),
             parked_ns: self.parked_ns.saturating_sub(earlier.parked_ns),
             write_bytes: self.write_bytes.saturating_sub(earlier.write_bytes),

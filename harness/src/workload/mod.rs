@@ -9,6 +9,7 @@ mod load;
 mod message;
 mod nearest;
 mod overrides;
+mod placement;
 mod resolved;
 mod settings;
 mod slo;

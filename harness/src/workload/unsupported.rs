@@ -2,8 +2,7 @@
 
 use super::validate::Problems;
 use super::{
-    Arrival, Compression, KeyDistribution, LoadMode, PayloadSource, Placement, Preallocate, Profile, Target,
-    Workload,
+    Arrival, Compression, KeyDistribution, LoadMode, PayloadSource, Preallocate, Profile, Target, Workload,
 };
 
 /// Refuses each key whose value is not supported yet.
@@ -32,9 +31,6 @@ pub(super) fn check(workload: &Workload, problems: &mut Problems) {
         if profile != Profile::Constant {
             refuse("load.profile", "any profile but constant");
         }
-    }
-    if workload.engine.placement == Placement::Colocated {
-        refuse("engine.placement", "colocated placement");
     }
     check_log(workload, &mut refuse);
     if workload.backlog.is_some() {

@@ -2,7 +2,8 @@
 
 use super::units::{Bytes, Rate};
 use super::{
-    KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload, unsupported,
+    KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload, placement,
+    unsupported,
 };
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub(super) fn problems(workload: &Workload) -> Vec<Problem> {
     check_retention(workload, &mut problems);
     check_load(workload, &mut problems);
     check_engine(workload, &mut problems);
+    placement::check(workload, &mut problems);
     check_slo(workload, &mut problems);
     problems.0
 }

@@ -78,6 +78,51 @@ fn a_run_measures_writes_its_result_and_leaves_no_data() {
     assert!(!bench.path("data").exists(), "what the run made is removed");
 }
 
+/// Four partitions on two shards, and load beside them.
+const COLOCATED: &str = "\
+partitions_per_topic: 4
+producers_per_topic: 3
+consumers_per_subscription: 2
+verify: sequence+crc
+engine: {placement: colocated, shards: 2, arena_bytes: 16MiB, fetch_pinned_bytes: 4MiB}
+log: {segment_bytes: 1MiB, max_message_bytes: 64KiB}
+phases: {warmup: 100ms, measure: 1s, drain: 5s}
+trials: 1
+ceiling: off
+warm_memory: off
+";
+
+#[test]
+fn colocated_load_runs_on_the_shards_themselves() {
+    for load in
+        ["load: {mode: closed, in_flight: 2}\n", "load: {mode: open, rate: 3k}\nkey_distribution: uniform\n"]
+    {
+        let bench = Bench::new(&format!("{COLOCATED}{load}"));
+        let screen = end(bench.run(&mut vnotch())).success();
+        assert!(screen.contains("placement colocated"), "{screen}");
+        assert!(screen.contains("none missing"), "{screen}");
+        let result = result_of(&bench.results()[0]);
+        assert_eq!(result["provenance"]["cores"]["load"], serde_json::json!([]));
+        let trial = &result["points"][0]["trials"][0];
+        let integrity = &trial["integrity"];
+        assert!(integrity["checked"].as_u64().unwrap() > 0, "{integrity}");
+        for fault in ["gaps", "duplicates", "reorders", "corruptions", "undrained"] {
+            assert_eq!(integrity[fault], 0, "{fault}: {integrity}");
+        }
+        assert!(trial["per_shard"].as_array().unwrap().iter().all(|shard| shard["write_bytes"] != 0));
+        let cpu = &trial["resources"]["cpu_s"];
+        let busy = ["load", "shard_work", "shard_poll"].map(|part| cpu[part].as_f64().unwrap());
+        assert!(busy[0] > 0.0 && busy.iter().sum::<f64>() < 2.1, "{cpu}");
+        let is_open = load.contains("open");
+        assert_eq!(trial["latency_ns"]["pacing_lag"].is_null(), !is_open);
+        if is_open {
+            // An interval more or less at either end of the window, on a machine that does other things too.
+            let records = trial["produce"]["records"].as_u64().unwrap();
+            assert!((2_000..=3_300).contains(&records), "{records}");
+        }
+    }
+}
+
 #[test]
 fn json_is_one_document_and_quiet_says_nothing_else() {
     let bench = Bench::new(SMALL);

@@ -27,7 +27,7 @@ impl Producer {
         self.may_send = true;
         let mut context = Context::from_waker(waker);
         let mut outcome = Ok(());
-        while let Poll::Ready(ack) = self.plan.client.poll_ack(&mut context) {
+        while let Poll::Ready(ack) = self.client.poll_ack(&mut context) {
             let now_ns = turn.now();
             outcome = self.acked(turn, ack, now_ns);
             if outcome.is_err() {

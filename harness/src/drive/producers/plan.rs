@@ -2,7 +2,6 @@
 
 use crate::drive::pacing::Schedule;
 use crate::drive::partitioner::Partitioner;
-use crate::target::TargetProducer;
 
 /// What paces a producer.
 #[derive(Debug)]
@@ -63,6 +62,4 @@ pub struct ProducerPlan {
     pub partitioner: Partitioner,
     /// When its batches close.
     pub limits: BatchLimits,
-    /// Its client.
-    pub client: Box<dyn TargetProducer>,
 }

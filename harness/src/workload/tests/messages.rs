@@ -117,6 +117,15 @@ fn contradictions() {
         ),
         ("engine: {cores: {load: [1, 1]}}", "core 1 is named twice"),
         (
+            "engine: {placement: colocated, cores: {load: [1]}}",
+            "colocated load runs on the shards' own cores; leave `engine.cores.load` out",
+        ),
+        (
+            "partitions_per_topic: 3\nengine: {placement: colocated, shards: 2}",
+            "each of the 2 shards with partitions of a topic needs a colocated client of its own, and \
+             `producers_per_topic` is 1",
+        ),
+        (
             "engine: {write_bytes_max: 5000B}",
             "`engine.write_bytes_max` must be a multiple of 4KiB, not 5000B",
         ),
@@ -199,7 +208,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         ("key_distribution: zipf:1.1", "a Zipf distribution of keys"),
         ("load: {mode: open, rate: 1k, arrival: poisson}", "any arrival but constant"),
         ("load: {mode: open, rate: 1k, profile: sine}", "any profile but constant"),
-        ("engine: {placement: colocated}", "colocated placement"),
         ("log: {preallocate: recycle}", "recycling segments"),
         ("backlog: {build: 8GiB}", "building a backlog"),
         ("steady_state: {slope: 1%}", "a steady-state test"),

@@ -1,0 +1,34 @@
+//! What load on the shards' own threads cannot be: it keeps to what is there.
+
+use super::validate::Problems;
+use super::{Placement, Target, Workload};
+
+/// Refuses what colocated load cannot be.
+pub(super) fn check(workload: &Workload, problems: &mut Problems) {
+    let engine = &workload.engine;
+    if engine.placement != Placement::Colocated {
+        return;
+    }
+    if workload.target != Target::Engine {
+        let message = format!("only the engine has shards to place load on, not {}", workload.target);
+        problems.refuse(&["engine.placement", "target"], message);
+    }
+    if !engine.cores.load.is_empty() {
+        let message = "colocated load runs on the shards' own cores; leave `engine.cores.load` out";
+        problems.refuse(&["engine.cores.load", "engine.placement"], message);
+    }
+    let needed = engine.shards.min(workload.partitions_per_topic);
+    let members =
+        if workload.subscriptions_per_topic > 0 { workload.consumers_per_subscription } else { needed };
+    let counts =
+        [("producers_per_topic", workload.producers_per_topic), ("consumers_per_subscription", members)];
+    for (key, count) in counts {
+        if count < needed {
+            let message = format!(
+                "each of the {needed} shards with partitions of a topic needs a colocated client of its own, and \
+                 `{key}` is {count}"
+            );
+            problems.refuse(&[key, "engine.placement"], message);
+        }
+    }
+}
