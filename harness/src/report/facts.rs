@@ -1,5 +1,6 @@
 //! What results say in words: shared by the first screen, the summary and the HTML report.
 
+use super::sweep::setting::{label, last_of};
 use crate::measure::storage::Storage;
 use crate::num;
 use crate::quantity;
@@ -34,18 +35,19 @@ pub(super) const STATISTICS: [(&str, &str); 6] = [
 /// Record size, partitions, DURABILITY, io, poll, cores, file system.
 pub(super) fn settings(result: &RunResult) -> String {
     let mut facts = Vec::new();
+    let is_swept = |key: &str| result.points.iter().any(|point| point.settings.contains_key(key));
     if let Ok(workload) = serde_json::from_value::<Workload>(result.workload.clone()) {
-        facts.push(format!("{} records", size(&workload.message_size)));
+        if !is_swept("message_size") {
+            facts.push(format!("{} records", size(&workload.message_size)));
+        }
         let plural = if workload.partitions_per_topic == 1 { "" } else { "s" };
         let topics =
             if workload.topics == 1 { String::new() } else { format!("{} topics × ", workload.topics) };
-        facts.push(format!("{topics}{} partition{plural}", workload.partitions_per_topic));
+        if !is_swept("topics") && !is_swept("partitions_per_topic") {
+            facts.push(format!("{topics}{} partition{plural}", workload.partitions_per_topic));
+        }
     }
-    if let Some(point) = result.points.first() {
-        facts.push(name_of(&point.durability).to_uppercase());
-        facts.extend(point.io.map(|io| format!("io {}", name_of(&io))));
-        facts.extend(point.poll.map(|poll| format!("poll {}", name_of(&poll))));
-    }
+    facts.extend(of_points(result));
     let cores = &result.provenance.cores;
     facts.push(if cores.load.is_empty() {
         format!("placement colocated: shard and load on core {}", listed(&cores.shards))
@@ -54,6 +56,30 @@ pub(super) fn settings(result: &RunResult) -> String {
     });
     facts.push(filesystem(&result.environment.storage));
     facts.join(" · ")
+}
+
+/// DURABILITY, io and poll of all points; of a sweep over one of them, each that it took.
+fn of_points(result: &RunResult) -> Vec<String> {
+    let each = |of: &dyn Fn(&Point) -> Option<String>| {
+        let mut told: Vec<String> = Vec::new();
+        for name in result.points.iter().filter_map(of) {
+            if !told.contains(&name) {
+                told.push(name);
+            }
+        }
+        (!told.is_empty()).then(|| told.join(" and "))
+    };
+    let durability = each(&|point| Some(name_of(&point.durability).to_uppercase()));
+    let io = each(&|point| point.io.map(|io| name_of(&io))).map(|io| format!("io {io}"));
+    let poll = each(&|point| point.poll.map(|poll| name_of(&poll))).map(|poll| format!("poll {poll}"));
+    durability.into_iter().chain(io).chain(poll).collect()
+}
+
+/// What sets a point apart from the others: what it overrides, and its load.
+pub(super) fn point_name(point: &Point) -> String {
+    let settings = point.settings.iter();
+    let settings = settings.map(|(key, value)| format!("{} {}, ", last_of(key), label(key, value)));
+    settings.chain([load(point)]).collect()
 }
 
 fn size(size: &MessageSize) -> String {

@@ -2,6 +2,7 @@
 
 use super::charts::Chart;
 use super::facts::{self, FIGURES, STATISTICS};
+use super::sweep::{Sweep, table, words};
 use crate::result::{Recording, RunResult, VerdictStatus};
 use std::fmt::Write as _;
 
@@ -46,7 +47,10 @@ pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
     }
     let _ = writeln!(out, "<p class=\"pale\">{}</p>", escape(&facts::settings(result)));
     verdict(&mut out, result);
-    figures(&mut out, result);
+    match Sweep::of(result) {
+        Some(sweep) => of_sweep(&mut out, &sweep),
+        None => figures(&mut out, result),
+    }
     for chart in charts {
         let _ = writeln!(out, "<figure role=\"img\" aria-label=\"{}\">\n{}\n</figure>", chart.alt, chart.svg);
     }
@@ -72,6 +76,31 @@ fn verdict(out: &mut String, result: &RunResult) {
         out.push_str("</ul>");
     }
     out.push_str("</div>\n");
+}
+
+/// What may be said of a sweep, and its table.
+fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
+    out.push_str("<h2>What it came to</h2>\n");
+    for sentence in words::sentences(sweep) {
+        let _ = writeln!(out, "<p>{}</p>", escape(&sentence));
+    }
+    let cells = table::cells(sweep, table::FlagStyle::Words);
+    let last = cells.header.len() - 1;
+    let class = |index| if (cells.settings..last).contains(&index) { " class=\"number\"" } else { "" };
+    let row = |tag: &str, cells: &[String]| {
+        let cells = cells.iter().enumerate();
+        cells
+            .map(|(index, text)| format!("<{tag}{}>{}</{tag}>", class(index), escape(text)))
+            .collect::<String>()
+    };
+    let _ = writeln!(out, "<div class=\"wide\"><table>\n<tr>{}</tr>", row("th", &cells.header));
+    for cells in &cells.rows {
+        let _ = writeln!(out, "<tr>{}</tr>", row("td", cells));
+    }
+    out.push_str("</table></div>\n");
+    for note in &cells.notes {
+        let _ = writeln!(out, "<p class=\"pale\">{}</p>", escape(note));
+    }
 }
 
 fn figures(out: &mut String, result: &RunResult) {

@@ -4,6 +4,7 @@ mod charts;
 mod facts;
 mod html;
 mod summary;
+mod sweep;
 pub mod text;
 
 use crate::result::{Artifact, Recording};

@@ -2,7 +2,8 @@
 
 use super::charts::Chart;
 use super::facts::{self, FIGURES, STATISTICS};
-use crate::result::Recording;
+use super::sweep::{Sweep, table, words};
+use crate::result::{Recording, RunResult};
 use std::fmt::Write as _;
 
 /// The whole file.
@@ -17,19 +18,9 @@ pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
     for reason in &result.verdict.reasons {
         let _ = writeln!(out, "- {}", cell(reason));
     }
-    let header = result.points.iter().map(facts::load).collect::<Vec<_>>();
-    let _ = writeln!(out, "\n| | {} |\n|---|{}", header.join(" | "), "---|".repeat(header.len()));
-    for (name, of) in FIGURES {
-        let cells: Vec<String> = result.points.iter().map(|point| cell(&of(point))).collect();
-        let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
-    }
-    for point in &result.points {
-        let columns = STATISTICS.map(|(title, _)| title).join(" | ");
-        let _ =
-            writeln!(out, "\n| {} | {columns} |\n|---|{}", facts::latency_title(point), "---:|".repeat(6));
-        for (title, cells) in facts::latency_rows(point, &STATISTICS) {
-            let _ = writeln!(out, "| {title} | {} |", cells.join(" | "));
-        }
+    match Sweep::of(result) {
+        Some(sweep) => of_sweep(&mut out, &sweep),
+        None => of_points(&mut out, result),
     }
     let _ = writeln!(out, "\nIntegrity: {}\n", facts::integrity(result));
     for chart in charts {
@@ -46,6 +37,40 @@ pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
         result.provenance.workload_sha256
     );
     out
+}
+
+/// The table, and what may be said of it.
+fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
+    let cells = table::cells(sweep, table::FlagStyle::Words);
+    let _ = writeln!(out, "\n| {} |", cells.header.join(" | "));
+    let last = cells.header.len() - 1;
+    let align = |index| if (cells.settings..last).contains(&index) { "---:|" } else { "---|" };
+    let _ = writeln!(out, "|{}", (0..=last).map(align).collect::<String>());
+    for row in &cells.rows {
+        let row: Vec<String> = row.iter().map(|text| cell(text)).collect();
+        let _ = writeln!(out, "| {} |", row.join(" | "));
+    }
+    for line in cells.notes.iter().chain(&words::sentences(sweep)) {
+        let _ = writeln!(out, "\n{}", cell(line));
+    }
+}
+
+/// Throughput of all points side by side, then the latencies of each.
+fn of_points(out: &mut String, result: &RunResult) {
+    let header = result.points.iter().map(facts::load).collect::<Vec<_>>();
+    let _ = writeln!(out, "\n| | {} |\n|---|{}", header.join(" | "), "---|".repeat(header.len()));
+    for (name, of) in FIGURES {
+        let cells: Vec<String> = result.points.iter().map(|point| cell(&of(point))).collect();
+        let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
+    }
+    for point in &result.points {
+        let columns = STATISTICS.map(|(title, _)| title).join(" | ");
+        let _ =
+            writeln!(out, "\n| {} | {columns} |\n|---|{}", facts::latency_title(point), "---:|".repeat(6));
+        for (title, cells) in facts::latency_rows(point, &STATISTICS) {
+            let _ = writeln!(out, "| {title} | {} |", cells.join(" | "));
+        }
+    }
 }
 
 /// Text that does not end a cell or begin markup.

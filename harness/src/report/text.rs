@@ -1,6 +1,7 @@
 //! The first screen: what a run came to, in at most 24 lines of a terminal.
 
 use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, load, settings};
+use super::sweep::{Sweep, table, words};
 use crate::result::{Point, RunResult, VerdictFlag};
 use crate::workload::PassKind;
 use comfy_table::{CellAlignment, Table, presets};
@@ -22,6 +23,11 @@ pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
     for reason in reasons(result) {
         let _ = writeln!(out, "  {}", cut(&reason));
     }
+    if let Some(sweep) = Sweep::of(result) {
+        of_sweep(&mut out, result, &sweep);
+        let _ = writeln!(out, "report     {}", dir.join("report.html").display());
+        return out;
+    }
     let _ = writeln!(out, "\n{}", lines(&figures(result)));
     if let Some(point) = result.points.last() {
         let _ = writeln!(out, "\n{}", lines(&latencies(point)));
@@ -30,6 +36,30 @@ pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
     let _ = writeln!(out, "report     {}", dir.join("report.html").display());
     let _ = writeln!(out, "next       {}", next(result, file));
     out
+}
+
+/// The table, and what may be said of it.
+fn of_sweep(out: &mut String, result: &RunResult, sweep: &Sweep<'_>) {
+    let _ = writeln!(out, "\n{}\n", table::text(sweep));
+    for sentence in words::sentences(sweep) {
+        let _ = writeln!(out, "{}", wrapped(&sentence));
+    }
+    let _ = writeln!(out, "\nintegrity  {}", integrity(result));
+}
+
+/// Broken at spaces into lines of at most as many columns as the table of a sweep has.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line > 0 && line + 1 + word.chars().count() > usize::from(table::WIDTH) {
+            lines.push("  ".to_owned());
+        } else if line > 0 {
+            lines.last_mut().into_iter().for_each(|line| line.push(' '));
+        }
+        lines.last_mut().into_iter().for_each(|line| line.push_str(word));
+    }
+    lines.join("\n")
 }
 
 fn title(result: &RunResult) -> String {
@@ -72,7 +102,7 @@ fn figures(result: &RunResult) -> Table {
 }
 
 /// A table without the space that pads its first column.
-fn lines(table: &Table) -> String {
+pub(super) fn lines(table: &Table) -> String {
     let text = table.trim_fmt();
     text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }

@@ -1,7 +1,9 @@
 //! Statistics over trials: medians, ranges, intervals. A trial is one observation; what happened inside it is not.
 
+mod compare;
 mod summary;
 
+pub use compare::{Comparison, NOISE_BAND, Standing, against_each};
 pub use summary::summarise;
 
 use crate::num;

@@ -14,4 +14,5 @@ mod schema;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweeps;
 mod verb;

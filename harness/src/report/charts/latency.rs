@@ -1,9 +1,8 @@
 //! Chart 1: the latency at every percentile, on HDR's axis where each step is another nine. Every trial has its line.
 
-use super::{AXIS, Area, COLOURS, GRID, INK, LEFT, PALE, drawn, failed, font, legend, note, text};
+use super::{Area, COLOURS, INK, PALE, axes, drawn, failed, font, legend, note, text};
 use crate::measure::recorder::Measure;
 use crate::num;
-use crate::quantity;
 use crate::result::{Point, Recording, TrialRecord};
 use crate::workload::PassKind;
 use hdrhistogram::Histogram;
@@ -39,7 +38,7 @@ pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
         let labels: Vec<String> = points
             .iter()
             .zip(&named)
-            .map(|(point, name)| format!("{name}, {}", super::facts::load(point)))
+            .map(|(point, name)| format!("{name}, {}", super::facts::point_name(point)))
             .collect();
         let entries: Vec<(&str, RGBColor)> = labels
             .iter()
@@ -101,34 +100,21 @@ fn percentiles(histogram: &Histogram<u64>, records_per_ack: f64) -> Vec<(f64, f6
 }
 
 fn plot(area: &Area<'_>, lines: &[Line]) -> anyhow::Result<()> {
-    let values = || lines.iter().flat_map(|line| &line.curve);
-    let low = values().map(|(_, ns)| *ns).fold(f64::INFINITY, f64::min);
-    let high = values().map(|(_, ns)| *ns).fold(1.0, f64::max);
-    let right = values().map(|(nines, _)| *nines).fold(1.0, f64::max);
-    // Whole decades at both ends, so that the first and last have a name.
-    let (low, high) = (10.0_f64.powf(low.log10().floor()), 10.0_f64.powf(high.log10().ceil().max(1.0)));
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(LEFT)
-        .margin_right(32)
-        .margin_top(38)
-        .y_label_area_size(AXIS)
-        .x_label_area_size(44)
-        .build_cartesian_2d(0.0..right.ceil(), (low..high.max(low * 10.0)).log_scale())
+    let points = || lines.iter().flat_map(|line| &line.curve);
+    let right = points().map(|(nines, _)| *nines).fold(1.0, f64::max);
+    let Some(decades) = axes::decades(points().map(|(_, ns)| *ns)) else { return Ok(()) };
+    let (low, high) = (decades.start, decades.end);
+    let mut chart = axes::plot(area, (axes::HEAD, axes::X_AXIS))
+        .build_cartesian_2d(0.0..right.ceil(), decades.log_scale())
         .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .max_light_lines(0)
-        .light_line_style(WHITE)
-        .bold_line_style(GRID)
-        .axis_style(PALE)
+    let mut mesh = chart.configure_mesh();
+    axes::pale(&mut mesh);
+    mesh.max_light_lines(0)
         .x_labels(num::index_of_f64(right.ceil()) + 1)
         .x_desc("percentile (each step another nine), as far as about ten acks lie beyond")
         .x_label_formatter(&|nines| percentile_name(*nines))
-        .y_label_formatter(&|ns| quantity::ns(num::u64_of(*ns)))
-        .label_style(font(12))
-        .axis_desc_style(font(12))
-        .draw()
-        .map_err(failed)?;
+        .y_label_formatter(&axes::ns_text);
+    mesh.draw().map_err(failed)?;
     for line in lines {
         let colour = COLOURS[line.point % COLOURS.len()];
         let series = LineSeries::new(line.curve.iter().copied(), colour.mix(0.8).stroke_width(2));

@@ -2,8 +2,10 @@
 //!
 //! Throughput begins at zero, nothing is smoothed, and the colours (Okabe and Ito's) survive colour blindness and print.
 
+mod axes;
 mod latency;
 mod over_time;
+mod sweep;
 mod throughput;
 
 use super::facts;
@@ -27,6 +29,8 @@ const TITLE_WIDTH: u32 = WIDTH - LEFT - RIGHT;
 const AXIS: u32 = 76;
 /// As CSS has it: what browsers without the first one show is close enough to fit.
 const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
+/// Sweeps of more points are drawn as a whole, not each of them over time.
+const POINTS_OVER_TIME_MAX: usize = 8;
 const PNG_SCALE: f32 = 2.0;
 
 const INK: RGBColor = RGBColor(34, 34, 34);
@@ -56,12 +60,30 @@ pub(super) struct Chart {
 /// Every chart that a recording has something for.
 pub(super) fn all(recording: &Recording) -> anyhow::Result<Vec<Chart>> {
     load_fonts();
+    let swept = super::sweep::Sweep::of(&recording.result);
+    if let Some(swept) = swept.filter(|swept| !swept.settings.is_empty()) {
+        return of_sweep(recording, &swept);
+    }
+    over_time(recording)
+}
+
+/// What one pass did over time, and its percentiles.
+fn over_time(recording: &Recording) -> anyhow::Result<Vec<Chart>> {
     let charts = [
         ("throughput", "Throughput over time", throughput::draw(recording)?),
         ("latency", "Latency by percentile", latency::draw(recording)?),
         ("latency-over-time", "Latency over time", over_time::draw(recording)?),
     ];
     Ok(charts.into_iter().map(|(name, alt, svg)| Chart { name, alt, svg }).collect())
+}
+
+/// Chart 5; with few points, what each did over time as well.
+fn of_sweep(recording: &Recording, swept: &super::sweep::Sweep<'_>) -> anyhow::Result<Vec<Chart>> {
+    let mut charts = sweep::draw(recording, swept)?;
+    if recording.result.points.len() <= POINTS_OVER_TIME_MAX {
+        charts.extend(over_time(recording)?);
+    }
+    Ok(charts)
 }
 
 fn load_fonts() {
@@ -154,7 +176,7 @@ impl<'a> Shown<'a> {
 
     /// `max, trial 2 of 3`.
     fn title(&self) -> String {
-        let load = facts::load(self.point);
+        let load = facts::point_name(self.point);
         match self.point.trials.len() {
             1 => load,
             count => format!("{load}, trial {} of {count} (nearest to the median)", self.number + 1),
@@ -178,6 +200,12 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
 fn text(area: &Area<'_>, text: &str, at: (i32, i32), (size, colour): (i32, RGBColor)) {
     let style = TextStyle::from((FONT, size).into_font()).color(&colour);
     let _ = area.draw_text(text, &style, at);
+}
+
+/// Text with the middle of its upper edge at `at`.
+fn text_centred(area: &Area<'_>, it: &str, (x, y): (i32, i32), style: (i32, RGBColor)) {
+    let half = i32::try_from(width_of(it, style.0) / 2).unwrap_or(0);
+    text(area, it, (x - half, y), style);
 }
 
 fn note(area: &Area<'_>, what: &str) {

@@ -2,8 +2,8 @@
 
 use super::latency::headline;
 use super::{
-    AXIS, Area, BLUE, COLOURS, GRID, INK, LEFT, Moment, ORANGE, PALE, RIGHT, Shown, VERMILION, document,
-    failed, font, legend, note, number_text, shade_outside_window, stretches, text,
+    AXIS, Area, BLUE, COLOURS, GRID, INK, LEFT, Moment, ORANGE, PALE, RIGHT, Shown, VERMILION, axes,
+    document, failed, legend, note, shade_outside_window, stretches, text,
 };
 use crate::num;
 use crate::quantity;
@@ -53,35 +53,20 @@ fn panel(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
 fn lines(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
     let rows = &shown.record.series;
     let values = || rows.iter().flat_map(|row| [row.p50_ns, row.p99_ns, row.max_ns]).flatten();
-    let (Some(low), Some(high)) = (values().min(), values().max()) else {
+    let Some(decades) = axes::decades(values().map(num::f64_of)) else {
         note(area, "no latency was measured");
         return Ok(());
     };
-    let low = 10.0_f64.powf(num::f64_of(low.max(1)).log10().floor());
-    let high = 10.0_f64.powf(num::f64_of(high.max(1)).log10().ceil()).max(low * 10.0);
+    let (low, high) = (decades.start, decades.end);
     let span = shown.span();
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(LEFT)
-        .margin_right(RIGHT)
-        .margin_top(34)
-        .y_label_area_size(AXIS)
-        .x_label_area_size(40)
-        .build_cartesian_2d(span.clone(), (low..high).log_scale())
+    let mut chart = axes::plot(area, (axes::HEAD, axes::X_AXIS))
+        .build_cartesian_2d(span.clone(), decades.log_scale())
         .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(GRID)
-        .axis_style(PALE)
-        .x_labels(12)
-        .x_desc("s since the window opened")
-        .x_label_formatter(&|t_s| number_text(*t_s))
-        .y_label_formatter(&|ns| quantity::ns(num::u64_of(*ns)))
-        .label_style(font(12))
-        .axis_desc_style(font(12))
-        .draw()
-        .map_err(failed)?;
+    let mut mesh = chart.configure_mesh();
+    axes::quiet(&mut mesh);
+    axes::of_time(&mut mesh);
+    mesh.y_label_formatter(&axes::ns_text);
+    mesh.draw().map_err(failed)?;
     shade_outside_window(&mut chart, (&span, shown.trial.window_s), (low, high))?;
     for times in events(shown).values().filter(|times| times.len() <= MARKS_MAX) {
         let marks = times.iter().map(|t_s| PathElement::new([(*t_s, low), (*t_s, high)], INK.mix(0.1)));

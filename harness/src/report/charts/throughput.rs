@@ -1,8 +1,8 @@
 //! Chart 2: what was offered, acked and consumed over time, inside the ceiling's band, with the backlog below.
 
 use super::{
-    AXIS, Area, BLUE, GRID, INK, LEFT, Moment, ORANGE, PALE, PURPLE, RIGHT, Shown, VERMILION, count_text,
-    document, failed, font, legend, number_text, shade_outside_window, stretches, text,
+    Area, BLUE, INK, Moment, ORANGE, PALE, PURPLE, Shown, VERMILION, axes, count_text, document, failed,
+    legend, number_text, shade_outside_window, stretches, text,
 };
 use crate::num;
 use crate::result::{Recording, SeriesRow};
@@ -55,15 +55,16 @@ fn rates(area: &Area<'_>, shown: &Shown<'_>, has_time_axis: bool) -> anyhow::Res
     let top = drawn_band.map_or(top, |(_, high)| top.max(high)) * 1.06;
     let (unit, name) = if top >= 1e9 { (1_073_741_824.0, "GiB/s") } else { (1_048_576.0, "MiB/s") };
     let span = shown.span();
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(LEFT)
-        .margin_right(RIGHT)
-        .margin_top(34)
-        .y_label_area_size(AXIS)
-        .x_label_area_size(if has_time_axis { 40 } else { 8 })
+    let mut chart = axes::plot(area, (axes::HEAD, if has_time_axis { axes::X_AXIS } else { 8 }))
         .build_cartesian_2d(span.clone(), 0.0..top / unit)
         .map_err(failed)?;
-    axes(&mut chart, name, has_time_axis)?;
+    let mut mesh = chart.configure_mesh();
+    axes::quiet(&mut mesh);
+    mesh.x_labels(0).y_labels(6).y_desc(name).y_label_formatter(&|rate| number_text(*rate));
+    if has_time_axis {
+        axes::of_time(&mut mesh);
+    }
+    mesh.draw().map_err(failed)?;
     shade_outside_window(&mut chart, (&span, shown.trial.window_s), (0.0, top / unit))?;
     if let Some((low, high)) = drawn_band {
         // A band of no height would not be seen.
@@ -114,30 +115,12 @@ fn backlog(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
     let span: Range<f64> = shown.span();
     let levels = stretches(rows, Moment::End, |row| row.backlog_records.map(num::f64_of));
     let top = levels.iter().flatten().map(|(_, count)| *count).fold(1.0, f64::max) * 1.2;
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(LEFT)
-        .margin_right(RIGHT)
-        .margin_top(4)
-        .y_label_area_size(AXIS)
-        .x_label_area_size(40)
-        .build_cartesian_2d(span, 0.0..top)
-        .map_err(failed)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(GRID)
-        .axis_style(PALE)
-        .y_labels(2)
-        .x_labels(12)
-        .y_desc("backlog")
-        .x_desc("s since the window opened")
-        .x_label_formatter(&|t_s| number_text(*t_s))
-        .y_label_formatter(&|count| count_text(*count))
-        .label_style(font(12))
-        .axis_desc_style(font(12))
-        .draw()
-        .map_err(failed)?;
+    let mut chart = axes::plot(area, (4, axes::X_AXIS)).build_cartesian_2d(span, 0.0..top).map_err(failed)?;
+    let mut mesh = chart.configure_mesh();
+    axes::quiet(&mut mesh);
+    axes::of_time(&mut mesh);
+    mesh.y_labels(2).y_desc("backlog").y_label_formatter(&|count| count_text(*count));
+    mesh.draw().map_err(failed)?;
     for points in levels {
         let level = AreaSeries::new(points, 0.0, PURPLE.mix(0.4)).border_style(PURPLE);
         chart.draw_series(level).map_err(failed)?;
@@ -145,29 +128,4 @@ fn backlog(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
     let below = i32::try_from(BACKLOG_HEIGHT)? - 16;
     text(area, "backlog: records acked and not yet consumed", (16, below), (10, PALE));
     Ok(())
-}
-
-type Rates<'a, 'b> = ChartContext<
-    'a,
-    SVGBackend<'b>,
-    Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
->;
-
-fn axes(chart: &mut Rates<'_, '_>, unit: &str, has_time_axis: bool) -> anyhow::Result<()> {
-    let mut mesh = chart.configure_mesh();
-    mesh.disable_x_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(GRID)
-        .axis_style(PALE)
-        .x_labels(if has_time_axis { 12 } else { 0 })
-        .y_labels(6)
-        .y_desc(unit)
-        .x_label_formatter(&|t_s| number_text(*t_s))
-        .y_label_formatter(&|rate| number_text(*rate))
-        .label_style(font(12))
-        .axis_desc_style(font(12));
-    if has_time_axis {
-        mesh.x_desc("s since the window opened");
-    }
-    mesh.draw().map_err(failed)
 }

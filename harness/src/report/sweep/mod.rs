@@ -1,0 +1,169 @@
+//! A sweep as people look at it: which settings were swept over which values, and what each combination came to.
+//!
+//! A combination has up to two points: `pass: max` or `closed`, whose throughput counts, and `pass: open`, whose latencies
+//! do. Where only open points were made, both are theirs.
+
+pub(super) mod setting;
+pub(super) mod table;
+pub(super) mod words;
+
+use crate::result::{Kind, Point, RunResult, Trial, VerdictStatus};
+use crate::workload::PassKind;
+use setting::Setting;
+
+/// Rates further apart than this share are not one common rate.
+const SAME_RATE: f64 = 0.01;
+
+/// Everything a sweep has to show.
+pub(super) struct Sweep<'a> {
+    /// In alphabetical order of their keys, as combinations have them.
+    pub(super) settings: Vec<Setting>,
+    /// In the order of their values, the last setting's the quickest to change.
+    pub(super) combinations: Vec<Combination<'a>>,
+}
+
+/// One value of every swept setting.
+pub(super) struct Combination<'a> {
+    /// Which value of each setting.
+    pub(super) values: Vec<usize>,
+    /// Under `max` or `closed`.
+    loaded: Option<&'a Point>,
+    /// Under an open load.
+    open: Option<&'a Point>,
+}
+
+/// A figure that is compared over the combinations.
+#[derive(Clone, Copy)]
+pub(super) struct Metric {
+    /// In the summary of a point.
+    pub(super) path: &'static str,
+    /// The same of one trial.
+    of: fn(&Trial) -> Option<f64>,
+    /// Whose figure it is.
+    pass: Pass,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// `max` or `closed`; an open one if there is no other.
+    Loaded,
+    Open,
+}
+
+/// Produced bytes, a second.
+pub(super) const THROUGHPUT: Metric = Metric {
+    path: "produce.bytes_per_s",
+    of: |trial| Some(trial.produce.bytes_per_s).filter(|rate| *rate > 0.0),
+    pass: Pass::Loaded,
+};
+
+/// Written to the device ÷ produced.
+pub(super) const WRITE_AMPLIFICATION: Metric = Metric {
+    path: "resources.write_amplification",
+    of: |trial| trial.resources.write_amplification,
+    pass: Pass::Loaded,
+};
+
+/// p99 response of an open load, ns.
+pub(super) const RESPONSE_P99: Metric = Metric {
+    path: "latency_ns.response.p99",
+    of: |trial| trial.latency_ns.response.as_ref()?.p99.map(crate::num::f64_of),
+    pass: Pass::Open,
+};
+
+impl<'a> Sweep<'a> {
+    /// `None` of a result that is none.
+    pub(super) fn of(result: &'a RunResult) -> Option<Self> {
+        if result.kind != Kind::Sweep {
+            return None;
+        }
+        let settings = setting::all(&result.points);
+        let mut combinations: Vec<Combination<'a>> = Vec::new();
+        for point in &result.points {
+            let values: Vec<usize> = settings.iter().map(|setting| setting.index_of(point)).collect();
+            let at = combinations.iter().position(|it| it.values == values).unwrap_or_else(|| {
+                combinations.push(Combination { values, loaded: None, open: None });
+                combinations.len() - 1
+            });
+            match point.pass {
+                PassKind::Open => combinations[at].open = Some(point),
+                PassKind::Max | PassKind::Closed => combinations[at].loaded = Some(point),
+            }
+        }
+        combinations.sort_by(|a, b| a.values.cmp(&b.values));
+        Some(Self { settings, combinations })
+    }
+
+    /// What a combination is called: `segment_bytes 16 MiB, durability synced`.
+    pub(super) fn name(&self, combination: &Combination<'_>) -> String {
+        let named = self.settings.iter().zip(&combination.values);
+        let name = |(setting, value): (&Setting, &usize)| {
+            format!("{} {}", setting.name, setting.values.get(*value).map_or("–", |value| &value.label))
+        };
+        named.map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether any combination ran under an open load.
+    pub(super) fn has_open(&self) -> bool {
+        self.combinations.iter().any(|it| it.open.is_some())
+    }
+
+    /// Records a second that every open point was offered; `None` if they differ, or there is none.
+    pub(super) fn common_rate(&self) -> Option<f64> {
+        let points = self.combinations.iter().filter_map(|it| it.open);
+        let rates: Vec<f64> =
+            points.filter_map(|point| Some(point.summary.get("offered.records_per_s")?.median)).collect();
+        let (low, high) = rates.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), r| (l.min(*r), h.max(*r)));
+        (low.is_finite() && high <= low * (1.0 + SAME_RATE)).then_some(low)
+    }
+
+    /// `at 350 k/s`, or that each has its own rate.
+    pub(super) fn rate_words(&self) -> String {
+        self.common_rate().map_or_else(
+            || "each at its own rate".to_owned(),
+            |rate| format!("at {}", crate::quantity::per_s(rate)),
+        )
+    }
+}
+
+impl<'a> Combination<'a> {
+    /// The point that a metric is of.
+    pub(super) fn point(&self, metric: Metric) -> Option<&'a Point> {
+        match metric.pass {
+            Pass::Loaded => self.loaded.or(self.open),
+            Pass::Open => self.open,
+        }
+    }
+
+    /// Every point it has.
+    pub(super) fn points(&self) -> impl Iterator<Item = &'a Point> {
+        self.loaded.into_iter().chain(self.open)
+    }
+
+    /// A metric of each trial that has it.
+    pub(super) fn trials(&self, metric: Metric) -> Vec<f64> {
+        self.blocks(metric).into_iter().filter(|value| value.is_finite()).collect()
+    }
+
+    /// A metric by block; NaN where a trial lacks it.
+    pub(super) fn blocks(&self, metric: Metric) -> Vec<f64> {
+        let trials = self.point(metric).map_or(&[][..], |point| &point.trials);
+        trials.iter().map(|trial| (metric.of)(trial).unwrap_or(f64::NAN)).collect()
+    }
+
+    /// Whether it failed under any load: it is then no choice under another.
+    pub(super) fn has_failed(&self) -> bool {
+        self.points().any(|point| point.verdict.status >= VerdictStatus::Errors)
+    }
+
+    /// The median of a metric that every trial has, of a point that may be compared.
+    pub(super) fn sound_median(&self, metric: Metric) -> Option<f64> {
+        let point = self.point(metric).filter(|point| is_sound(point) && !self.has_failed())?;
+        point.figure(metric.path).map(|figure| figure.median)
+    }
+}
+
+/// Whether a point's figures may stand beside others': nothing failed, and the instrument kept up.
+pub(super) fn is_sound(point: &Point) -> bool {
+    point.verdict.status <= VerdictStatus::SloMissed && !point.trials.is_empty()
+}

@@ -1,0 +1,238 @@
+//! The table of a sweep: a row a combination, the same cells for the terminal, the summary and the page.
+
+use super::{Combination, RESPONSE_P99, Sweep, THROUGHPUT, WRITE_AMPLIFICATION, is_sound};
+use crate::num;
+use crate::quantity;
+use crate::report::facts::NONE;
+use crate::result::{Figure, Point, VerdictFlag};
+use crate::workload::PassKind;
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use std::collections::BTreeSet;
+
+/// Columns of a terminal that it fits.
+pub(in crate::report) const WIDTH: u16 = 100;
+const GIB: f64 = 1_073_741_824.0;
+const MIB: f64 = 1_048_576.0;
+
+/// Header and rows; the first `settings` columns are what was set, the rest what it came to, the last one flags.
+pub(in crate::report) struct Cells {
+    pub(in crate::report) settings: usize,
+    pub(in crate::report) header: Vec<String>,
+    pub(in crate::report) rows: Vec<Vec<String>>,
+    /// What a reader of the table needs to know.
+    pub(in crate::report) notes: Vec<String>,
+}
+
+/// How flags are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::report) enum FlagStyle {
+    /// A letter each, explained in a note.
+    Letters,
+    /// In words.
+    Words,
+}
+
+struct Column {
+    title: String,
+    cell: Box<dyn Fn(&Combination<'_>) -> String>,
+}
+
+/// Every row of a sweep.
+pub(in crate::report) fn cells(sweep: &Sweep<'_>, style: FlagStyle) -> Cells {
+    let columns = columns(sweep, style);
+    let named = sweep.settings.iter().map(|setting| setting.name.clone());
+    let row = |combination: &Combination<'_>| {
+        let set = sweep.settings.iter().zip(&combination.values);
+        let set = set.map(|(setting, value)| {
+            setting.values.get(*value).map_or_else(|| NONE.to_owned(), |value| value.label.clone())
+        });
+        set.chain(columns.iter().map(|column| (column.cell)(combination))).collect()
+    };
+    Cells {
+        settings: sweep.settings.len(),
+        header: named.chain(columns.iter().map(|column| column.title.clone())).collect(),
+        rows: sweep.combinations.iter().map(row).collect(),
+        notes: notes(sweep, style),
+    }
+}
+
+/// The table for a terminal, at most [`WIDTH`] columns wide, with its notes.
+pub(in crate::report) fn text(sweep: &Sweep<'_>) -> String {
+    let cells = cells(sweep, FlagStyle::Letters);
+    let wide = crate::report::text::lines(&table(&cells, Header::OneLine));
+    let fits = wide.lines().all(|line| line.chars().count() <= usize::from(WIDTH));
+    let mut text = if fits { wide } else { crate::report::text::lines(&table(&cells, Header::Broken)) };
+    for note in cells.notes {
+        text.push_str("\n  ");
+        text.push_str(&note);
+    }
+    text
+}
+
+/// How the names of columns stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Header {
+    OneLine,
+    /// A line a word, so that columns can be narrow; what is still too long wraps.
+    Broken,
+}
+
+fn table(cells: &Cells, header: Header) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let broken = |name: &String| name.replace(' ', "\n").replace('_', "_\n");
+    match header {
+        Header::OneLine => table.set_header(cells.header.clone()),
+        Header::Broken => {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+            table.set_header(cells.header.iter().map(broken))
+        }
+    };
+    table.add_rows(cells.rows.clone());
+    let last = table.column_count().saturating_sub(1);
+    for (_, column) in
+        table.column_iter_mut().enumerate().filter(|(index, _)| (cells.settings..last).contains(index))
+    {
+        column.set_cell_alignment(CellAlignment::Right);
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table
+}
+
+fn columns(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<Column> {
+    let (unit, unit_name) = throughput_unit(sweep);
+    let mut columns = vec![
+        column(unit_name, move |it| ranged(it, unit)),
+        column("of ceiling", |it| {
+            of_loaded(it, "of_ceiling.write", |share| format!("{:.0} %", share * 100.0))
+        }),
+        column("write amp.", |it| of_loaded(it, WRITE_AMPLIFICATION.path, |ratio| format!("{ratio:.2}"))),
+    ];
+    if sweep.has_open() {
+        let ns = |ns| quantity::ns(num::u64_of(ns));
+        columns.push(column("p50", move |it| of_open(it, "latency_ns.response.p50", ns)));
+        columns.push(column("p99", move |it| of_open(it, RESPONSE_P99.path, ns)));
+    }
+    let disk = |it: &Combination<'_>| {
+        let peaks = it.points().filter_map(|point| point.summary.get("resources.disk_peak_bytes"));
+        peaks.map(|figure| figure.max).reduce(f64::max)
+    };
+    if sweep.combinations.iter().any(|it| disk(it).is_some()) {
+        let told = move |it: &Combination<'_>| {
+            disk(it).map_or_else(|| NONE.to_owned(), |bytes| quantity::bytes(num::u64_of(bytes)))
+        };
+        columns.push(column("disk peak", told));
+    }
+    columns.push(column("flags", move |it| flags(it, style)));
+    columns
+}
+
+fn column(title: &str, cell: impl Fn(&Combination<'_>) -> String + 'static) -> Column {
+    Column { title: title.to_owned(), cell: Box::new(cell) }
+}
+
+/// One unit for the whole column, so that it can be read down.
+pub(in crate::report) fn throughput_unit(sweep: &Sweep<'_>) -> (f64, &'static str) {
+    let rates = sweep.combinations.iter().flat_map(|it| it.trials(THROUGHPUT));
+    if rates.fold(0.0, f64::max) >= GIB { (GIB, "GiB/s") } else { (MIB, "MiB/s") }
+}
+
+/// Median and range: `1.43 [1.31–1.52]`.
+fn ranged(combination: &Combination<'_>, unit: f64) -> String {
+    let figure = combination.point(THROUGHPUT).and_then(|point| point.summary.get(THROUGHPUT.path));
+    let digits = |value: f64| three_digits(value / unit);
+    match figure {
+        None => NONE.to_owned(),
+        Some(Figure { trials: 1, median, .. }) => digits(*median),
+        Some(it) => format!("{} [{}–{}]", digits(it.median), digits(it.min), digits(it.max)),
+    }
+}
+
+/// A number with three significant digits.
+pub(in crate::report) fn three_digits(value: f64) -> String {
+    let decimals = if value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$}")
+}
+
+fn of_loaded(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> String) -> String {
+    told(combination.point(THROUGHPUT), path, text)
+}
+
+fn of_open(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> String) -> String {
+    told(combination.point(RESPONSE_P99), path, text)
+}
+
+fn told(point: Option<&Point>, path: &str, text: impl Fn(f64) -> String) -> String {
+    let figure = point.and_then(|point| point.figure(path));
+    figure.map_or_else(|| NONE.to_owned(), |figure| text(figure.median))
+}
+
+/// What `max` is meant to bring about is no news.
+fn raised(point: &Point) -> impl Iterator<Item = VerdictFlag> {
+    let is_news = |flag: &VerdictFlag| point.pass == PassKind::Open || *flag != VerdictFlag::TargetSaturated;
+    point.verdict.flags.iter().copied().filter(is_news)
+}
+
+fn flags(combination: &Combination<'_>, style: FlagStyle) -> String {
+    let raised: BTreeSet<VerdictFlag> = combination.points().flat_map(raised).collect();
+    let told = match style {
+        FlagStyle::Letters => raised.into_iter().map(letter).collect::<String>(),
+        FlagStyle::Words => raised.into_iter().map(VerdictFlag::words).collect::<Vec<_>>().join(", "),
+    };
+    let failed =
+        combination.points().filter(|point| !is_sound(point)).map(|point| point.verdict.status).max();
+    match failed {
+        Some(status) => format!("{} {told}", status.words()).trim_end().to_owned(),
+        None => told,
+    }
+}
+
+const fn letter(flag: VerdictFlag) -> char {
+    match flag {
+        VerdictFlag::NoisyDisk => 'd',
+        VerdictFlag::NoisyCpu => 'c',
+        VerdictFlag::NotSteady => 'u',
+        VerdictFlag::GeneratorLimited => 'g',
+        VerdictFlag::TargetSaturated => 's',
+        VerdictFlag::Short => 't',
+    }
+}
+
+fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
+    let mut notes = Vec::new();
+    let passes: BTreeSet<&str> = sweep
+        .combinations
+        .iter()
+        .filter_map(|it| it.point(THROUGHPUT))
+        .map(|point| match point.pass {
+            PassKind::Max => "max",
+            PassKind::Closed => "closed",
+            PassKind::Open => "an open load",
+        })
+        .collect();
+    let trials =
+        sweep.combinations.iter().filter_map(|it| it.point(THROUGHPUT)).map(|it| it.trials.len()).max();
+    let passes = passes.into_iter().collect::<Vec<_>>().join(" and ");
+    let latency = if sweep.has_open() {
+        format!("; p50, p99: response, open load {}", sweep.rate_words())
+    } else {
+        "; latencies under it are not compared".to_owned()
+    };
+    notes.push(format!("median [min–max] of {} trials under {passes}{latency}", trials.unwrap_or(0)));
+    if style == FlagStyle::Letters {
+        let raised: BTreeSet<VerdictFlag> =
+            sweep.combinations.iter().flat_map(Combination::points).flat_map(raised).collect();
+        let explained: Vec<String> =
+            raised.into_iter().map(|flag| format!("{} {}", letter(flag), flag.words())).collect();
+        if !explained.is_empty() {
+            notes.push(format!("flags: {}", explained.join(" · ")));
+        }
+    }
+    notes
+}

@@ -1,0 +1,152 @@
+//! The plain sentences of a sweep: which setting is best, and whether the difference clears the noise.
+
+use super::{Combination, Metric, RESPONSE_P99, Sweep, THROUGHPUT, is_sound};
+use crate::num;
+use crate::quantity;
+use crate::result::Figure;
+use crate::stats::{self, Comparison, NOISE_BAND, Standing};
+
+/// Combinations named in a row; more are counted.
+const NAMED_MAX: usize = 3;
+
+/// Which end of a metric is the good one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Good {
+    High,
+    Low,
+}
+
+/// One or two sentences: on throughput and, where there was an open load, on its p99.
+pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
+    let mut told = Vec::new();
+    let has_loaded = sweep.combinations.iter().any(|it| it.loaded.is_some());
+    if has_loaded {
+        let what = "the highest throughput";
+        told.extend(sentence(sweep, THROUGHPUT, Good::High, what, quantity::bytes_per_s));
+    }
+    if sweep.has_open() {
+        let what = format!("the lowest p99 response {}", sweep.rate_words());
+        told.extend(sentence(sweep, RESPONSE_P99, Good::Low, &what, |ns| quantity::ns(num::u64_of(ns))));
+    }
+    told.extend(left_out(sweep));
+    told
+}
+
+fn sentence(
+    sweep: &Sweep<'_>,
+    metric: Metric,
+    good: Good,
+    what: &str,
+    unit: impl Fn(f64) -> String,
+) -> Option<String> {
+    let mut ranked: Vec<(&Combination<'_>, f64)> =
+        sweep.combinations.iter().filter_map(|it| Some((it, it.sound_median(metric)?))).collect();
+    ranked.sort_by(|(_, a), (_, b)| if good == Good::High { b.total_cmp(a) } else { a.total_cmp(b) });
+    let (best, _) = *ranked.first()?;
+    let figure = best.point(metric)?.figure(metric.path)?;
+    let named = format!("{}: {what}, {}", sweep.name(best), with_range(figure, &unit));
+    let trials: Vec<Vec<f64>> = ranked.iter().map(|(it, _)| it.blocks(metric)).collect();
+    let found = stats::against_each(&trials, 0, NOISE_BAND);
+    let others: Vec<(String, Comparison)> = ranked
+        .iter()
+        .zip(found)
+        .skip(1)
+        .filter_map(|((it, _), found)| Some((sweep.name(it), found?)))
+        .collect();
+    let Some((next, comparison)) = others.first() else {
+        return Some(format!("{named}; there is no other to compare it with."));
+    };
+    let effect = format!("{}{} that of the next, {next}", times(comparison.ratio), interval(comparison));
+    let verdict = match comparison.interval {
+        Some(_) => by_interval(&others, comparison, good),
+        None => by_range(&others, comparison),
+    };
+    Some(format!("{named}; {effect}. {verdict}"))
+}
+
+fn with_range(figure: &Figure, unit: impl Fn(f64) -> String) -> String {
+    match figure.trials {
+        1 => unit(figure.median),
+        _ => format!("{} ({} to {})", unit(figure.median), unit(figure.min), unit(figure.max)),
+    }
+}
+
+fn times(ratio: f64) -> String {
+    format!("{ratio:.2} ×")
+}
+
+fn interval(comparison: &Comparison) -> String {
+    comparison.interval.map_or_else(String::new, |it| format!(" ({:.2} to {:.2})", it.low, it.high))
+}
+
+/// From six trials on.
+fn by_interval(others: &[(String, Comparison)], next: &Comparison, good: Good) -> String {
+    let clear = if good == Good::High { Standing::Above } else { Standing::Below };
+    let close = names(others, |standing| standing != clear);
+    let how = format!(
+        "{} paired trials, t interval of the ratio, Holm's correction for {} comparison{}, noise band {:.0} %",
+        next.pairs,
+        next.comparisons,
+        if next.comparisons == 1 { "" } else { "s" },
+        NOISE_BAND * 100.0
+    );
+    match (close, names(others, |standing| standing == clear)) {
+        (None, _) => format!("The difference clears the noise ({how})."),
+        (Some(close), None) => {
+            format!("The difference does not clear the noise: not told apart from {close} ({how}).")
+        }
+        (Some(close), Some(clear)) => {
+            format!("It is not told apart from {close}; it is from {clear} ({how}).")
+        }
+    }
+}
+
+/// Below six trials.
+fn by_range(others: &[(String, Comparison)], next: &Comparison) -> String {
+    let plural = if next.pairs == 1 { "trial is" } else { "trials are" };
+    let few = format!(
+        "{} {plural} too few for an interval (`--trials {}` gives one)",
+        next.pairs,
+        stats::INTERVAL_TRIALS_MIN
+    );
+    match names(others, |standing| standing != Standing::RangesApart) {
+        None if next.pairs > 1 => format!("Its range overlaps no other, but {few}."),
+        Some(close) if next.pairs > 1 => {
+            format!("That is no difference to rely on: its range overlaps that of {close}, and {few}.")
+        }
+        _ => format!("Whether that is a difference cannot be told: {few}."),
+    }
+}
+
+/// The combinations of some standing, by name or, if they are many, by number; `None` if there is none.
+fn names(others: &[(String, Comparison)], is: impl Fn(Standing) -> bool) -> Option<String> {
+    let names: Vec<&str> =
+        others.iter().filter(|(_, found)| is(found.standing)).map(|(name, _)| name.as_str()).collect();
+    match names.len() {
+        0 => None,
+        count if count == others.len() && count > 1 => Some(format!("any of the other {count}")),
+        count if count > NAMED_MAX => Some(format!("{} of the other {}", count, others.len())),
+        _ => Some(names.join("; ")),
+    }
+}
+
+/// What could not be compared.
+fn left_out(sweep: &Sweep<'_>) -> Option<String> {
+    let failed: Vec<String> = sweep
+        .combinations
+        .iter()
+        .filter_map(|it| {
+            let unsound = it.points().filter(|point| !is_sound(point));
+            let worst = unsound.max_by_key(|point| point.verdict.status)?;
+            let load = if it.has_failed() { String::new() } else { format!(" under {}", worst.pass) };
+            Some(format!("{} ({}{load})", sweep.name(it), worst.verdict.status.words()))
+        })
+        .collect();
+    match failed.len() {
+        0 => None,
+        count if count > NAMED_MAX => {
+            Some(format!("Left out, since they failed or are invalid: {count} combinations."))
+        }
+        _ => Some(format!("Left out: {}.", failed.join("; "))),
+    }
+}

@@ -1,0 +1,264 @@
+//! What is said and drawn of sweeps, whatever was swept.
+
+use crate::sample::{self, MAX, OPEN, Shape};
+use resvg::usvg;
+use serde_json::{Value, json};
+use std::path::Path;
+use vnotch::report::draw;
+use vnotch::report::text::first_screen;
+use vnotch::result::{Kind, Recording, VerdictFlag, VerdictStatus};
+use vnotch::stats;
+
+/// A swept key and its values.
+type Swept<'a> = (&'a str, &'a [Value]);
+
+/// How much faster each value of a setting is than the one before.
+const STEP: f64 = 0.12;
+
+/// A sweep over every combination, under `max` and then under an open load.
+pub(crate) fn sweep(swept: &[Swept<'_>], trials: usize) -> Recording {
+    let shape = |shape| Shape { trials, window_s: 1.0, rolls: 0, ..shape };
+    let combinations = combinations(swept);
+    let shapes: Vec<Shape> = (0u64..)
+        .zip(&combinations)
+        .flat_map(|(seed, indices)| {
+            let faster = 1.0 + STEP * indices.iter().sum::<usize>() as f64;
+            [
+                Shape { records_per_s: MAX.records_per_s * faster, seed: 100 + seed, ..shape(MAX) },
+                Shape { median_ns: OPEN.median_ns / faster, seed: 900 + seed, ..shape(OPEN) },
+            ]
+        })
+        .collect();
+    let mut recording = sample::recording(&shapes);
+    recording.result.kind = Kind::Sweep;
+    recording.result.name = "segments-and-retention".into();
+    recording.result.question = Some("which segment size and which retention, at what latency?".into());
+    for (point, made) in recording.result.points.iter_mut().enumerate() {
+        for ((key, values), index) in swept.iter().zip(&combinations[point / 2]) {
+            made.settings.insert((*key).to_owned(), values[*index].clone());
+        }
+    }
+    recording
+}
+
+fn combinations(swept: &[Swept<'_>]) -> Vec<Vec<usize>> {
+    swept.iter().fold(vec![Vec::new()], |so_far, (_, values)| {
+        let with = |start: &Vec<usize>| {
+            (0..values.len()).map(|index| [start.as_slice(), &[index]].concat()).collect::<Vec<_>>()
+        };
+        so_far.iter().flat_map(with).collect()
+    })
+}
+
+fn sizes(count: u32) -> Vec<Value> {
+    (0..count).map(|power| json!(format!("{}MiB", 4u32 << power))).collect()
+}
+
+/// Every file that is drawn, by its path; each picture is one.
+fn drawn(recording: &Recording) -> impl Fn(&str) -> Option<String> + use<> {
+    let artifacts = draw(recording).unwrap();
+    if let Some(dir) = std::env::var_os("VNOTCH_PICTURES") {
+        let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
+        for artifact in &artifacts {
+            let path = Path::new(&dir).join(&test).join(&artifact.path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, &artifact.content).unwrap();
+        }
+        std::fs::write(Path::new(&dir).join(&test).join("screen.txt"), screen(recording)).unwrap();
+    }
+    for artifact in artifacts.iter().filter(|artifact| artifact.path.ends_with(".svg")) {
+        usvg::Tree::from_data(&artifact.content, &usvg::Options::default()).unwrap();
+    }
+    move |path: &str| {
+        let found = artifacts.iter().find(|artifact| artifact.path == path)?;
+        Some(String::from_utf8_lossy(&found.content).into_owned())
+    }
+}
+
+fn screen(recording: &Recording) -> String {
+    first_screen(&recording.result, "results/x".as_ref(), "quickstart")
+}
+
+#[track_caller]
+fn holds(text: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(text.contains(expected), "{expected} in:\n{text}");
+    }
+}
+
+#[test]
+fn one_setting_of_three_values() {
+    let recording = sweep(&[("log.segment_bytes", &sizes(3))], 3);
+    let file = drawn(&recording);
+    let svg = file("charts/sweep.svg").unwrap();
+    holds(
+        &svg,
+        &["segments-and-retention: sweep of segment_bytes", "WRITTEN", "io direct", "valid (noisy disk"],
+    );
+    holds(
+        &svg,
+        &["4 MiB", "8 MiB", "16 MiB", "throughput", "write amplification", "p99 response", "at 725 k/s"],
+    );
+    // Three trials of three points in three panels, and the median's bar of each.
+    assert_eq!(svg.matches("<polygon").count(), 27);
+    assert!(file("charts/sweep-map.svg").is_none(), "a map needs two settings");
+    let screen = screen(&recording);
+    holds(&screen, &["segment_bytes 16 MiB: the highest throughput", "the lowest p99 response at 725 k/s"]);
+    holds(&screen, &["3 trials are too few for an interval"]);
+    for page in [file("summary.md").unwrap(), file("report.html").unwrap()] {
+        holds(&page, &["segment_bytes 16 MiB: the highest throughput", "of ceiling", "write amp."]);
+    }
+}
+
+#[test]
+fn one_setting_of_nine_values_and_seven_trials() {
+    let recording = sweep(&[("log.segment_bytes", &sizes(9))], 7);
+    let svg = drawn(&recording)("charts/sweep.svg").unwrap();
+    holds(&svg, &["4 MiB", "1024 MiB", "log axis"]);
+    holds(&screen(&recording), &["7 paired trials", "Holm", "noise band 2 %", " to "]);
+}
+
+#[test]
+fn two_settings_have_panels_and_a_map() {
+    let retention: Vec<Value> = ["64MiB", "256MiB", "1GiB", "none"].map(|text| json!(text)).into();
+    let swept: [Swept<'_>; 2] = [("log.segment_bytes", &sizes(4)), ("log.retention_bytes", &retention)];
+    let recording = sweep(&swept, 3);
+    let file = drawn(&recording);
+    holds(&file("charts/sweep.svg").unwrap(), &["segment_bytes 4 MiB", "retention_bytes", "no limit"]);
+    holds(&file("charts/sweep-map.svg").unwrap(), &["no limit", "32 MiB", "darker is more", "p99 response"]);
+    let screen = screen(&recording);
+    assert_eq!(screen.lines().filter(|line| line.contains(" MiB  ")).count(), 16, "{screen}");
+}
+
+#[test]
+fn three_settings_are_told_apart_by_colour_and_mark() {
+    let durability = ["written", "synced"].map(|text| json!(text));
+    let preallocate = ["none", "fallocate", "recycle"].map(|text| json!(text));
+    let swept: [Swept<'_>; 3] =
+        [("durability", &durability), ("log.preallocate", &preallocate), ("log.segment_bytes", &sizes(5))];
+    let recording = sweep(&swept, 1);
+    let svg = drawn(&recording)("charts/sweep.svg").unwrap();
+    holds(&svg, &["durability synced, preallocate recycle", "<polygon"]);
+    holds(&screen(&recording), &["cannot be told"]);
+    let many = [json!(1), json!(2), json!(3), json!(4)];
+    let swept: [Swept<'_>; 3] =
+        [("topics", &many), ("partitions_per_topic", &many), ("log.segment_bytes", &sizes(5))];
+    let svg = drawn(&sweep(&swept, 1))("charts/sweep.svg").unwrap();
+    holds(&svg, &["drawn are 12 of 16 series"]);
+}
+
+#[test]
+fn long_names_are_cut_and_never_run_into_each_other() {
+    let paths: Vec<Value> =
+        (0..9).map(|i| json!(format!("/data/payloads/a-long-name-of-a-file-{i}.jsonl"))).collect();
+    let many = ["written", "synced", "appended"].map(|text| json!(text));
+    let swept: [Swept<'_>; 2] = [("payload.path", &paths), ("durability", &many)];
+    let recording = sweep(&swept, 2);
+    holds(&drawn(&recording)("charts/sweep.svg").unwrap(), &["…", "durability appended"]);
+    fits(&recording);
+}
+
+#[test]
+fn failed_points_are_shown_named_and_never_the_best() {
+    let mut recording = sweep(&[("log.segment_bytes", &sizes(4))], 3);
+    // The fastest fails in its first trial, the second fastest is invalid under the open load.
+    let best = &mut recording.result.points[6];
+    best.verdict.lower(VerdictStatus::IntegrityFailed, "records were lost");
+    best.trials.clear();
+    best.summary.clear();
+    recording.trials.retain(|record| record.point != 6);
+    recording.result.points[5].verdict.lower(VerdictStatus::Invalid, "the generator was late");
+    recording.result.points[5].verdict.flag(VerdictFlag::GeneratorLimited, "late");
+    let file = drawn(&recording);
+    holds(&file("charts/sweep.svg").unwrap(), &["×", "hollow: failed or invalid"]);
+    let screen = screen(&recording);
+    holds(&screen, &["INTEGRITY FAILED", "INVALID", "Left out: segment_bytes 16 MiB (INVALID under open)"]);
+    holds(&screen, &["segment_bytes 16 MiB: the highest throughput"]);
+    holds(&screen, &["segment_bytes 8 MiB: the lowest p99"]);
+    assert!(!screen.contains("32 MiB: the"), "{screen}");
+}
+
+#[test]
+fn without_an_open_load_no_latency_is_compared() {
+    let mut recording = sweep(&[("durability", &["written", "synced"].map(|text| json!(text)))], 3);
+    recording.result.points.retain(|point| point.settings.len() == 1 && point.trials[0].offered.is_none());
+    recording.trials.clear();
+    let file = drawn(&recording);
+    assert!(!file("charts/sweep.svg").unwrap().contains("p99"));
+    let screen = screen(&recording);
+    holds(&screen, &["latencies under it are not compared"]);
+    assert!(!screen.contains("p99"), "{screen}");
+}
+
+#[test]
+fn with_an_open_load_alone_latencies_are_what_is_compared() {
+    let mut recording = sweep(&[("log.segment_bytes", &sizes(2))], 3);
+    recording.result.points.retain(|point| point.trials[0].offered.is_some());
+    recording.trials.clear();
+    let _ = drawn(&recording);
+    let screen = screen(&recording);
+    holds(&screen, &["the lowest p99 response"]);
+    assert!(!screen.contains("the highest throughput"), "{screen}");
+}
+
+#[test]
+fn what_is_missing_breaks_nothing() {
+    let mut recording = sweep(&[("log.segment_bytes", &sizes(2))], 1);
+    recording.trials.clear();
+    for point in &mut recording.result.points {
+        point.trials.clear();
+        point.summary.clear();
+        point.verdict.lower(VerdictStatus::Errors, "the disk is gone");
+    }
+    holds(&drawn(&recording)("report.html").unwrap(), &["ERRORS"]);
+    holds(&screen(&recording), &["Left out"]);
+    recording.result.points.clear();
+    let _ = drawn(&recording);
+    let _ = screen(&recording);
+}
+
+#[test]
+fn no_difference_is_claimed_where_there_is_none() {
+    let mut recording = sweep(&[("log.segment_bytes", &sizes(3))], 7);
+    // The same settings thrice: the trials of one point, in other orders.
+    for pass in 0..2 {
+        let trials = recording.result.points[pass].trials.clone();
+        for point in [2 + pass, 4 + pass] {
+            let mut own = trials.clone();
+            own.rotate_left(point);
+            recording.result.points[point].summary = stats::summarise(&own);
+            recording.result.points[point].trials = own;
+        }
+    }
+    let summary = drawn(&recording)("summary.md").unwrap();
+    holds(&summary, &["does not clear the noise: not told apart from any of the other 2"]);
+    assert!(!summary.contains("The difference clears"), "{summary}");
+}
+
+#[test]
+fn the_table_fits_a_hundred_columns() {
+    let many = ["written", "synced", "appended"].map(|text| json!(text));
+    let swept: [Swept<'_>; 3] =
+        [("log.segment_bytes", &sizes(3)), ("log.retention_bytes", &sizes(3)), ("durability", &many)];
+    let mut recording = sweep(&swept, 3);
+    for point in &mut recording.result.points {
+        point.verdict.flag(VerdictFlag::NoisyCpu, "busy");
+        point.verdict.flag(VerdictFlag::Short, "short");
+        let bytes = stats::figure(&[3.1e9; 3]).unwrap();
+        point.summary.insert("resources.disk_peak_bytes".into(), bytes);
+    }
+    fits(&recording);
+    holds(&screen(&recording), &["2.89 GiB", "flags: ", "c noisy CPU", "t short"]);
+}
+
+/// The table and the sentences, from the empty line above to the last.
+#[track_caller]
+fn fits(recording: &Recording) {
+    let screen = screen(recording);
+    let below = screen.split_once("\n\n").unwrap().1;
+    for line in below.lines() {
+        assert!(line.chars().count() <= 100, "{} columns: {line}\n{screen}", line.chars().count());
+    }
+    let rows = screen.lines().filter(|line| line.contains('[') && !line.contains("min–max")).count();
+    assert_eq!(rows, recording.result.points.len() / 2, "no range is broken:\n{screen}");
+}
