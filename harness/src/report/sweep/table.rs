@@ -114,7 +114,7 @@ fn columns(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<Column> {
         columns.push(column("p99", move |it| of_open(it, RESPONSE_P99.path, ns)));
     }
     let disk = |it: &Combination<'_>| {
-        let peaks = it.points().filter_map(|point| point.summary.get("resources.disk_peak_bytes"));
+        let peaks = it.points().filter_map(|point| point.summary.get("resources.data_max_bytes"));
         peaks.map(|figure| figure.max).reduce(f64::max)
     };
     if sweep.combinations.iter().any(|it| disk(it).is_some()) {

@@ -136,6 +136,9 @@ fn name(settings: &[Setting], x: usize, values: &[usize]) -> String {
     named.collect::<Vec<_>>().join(", ")
 }
 
+/// Pixels, filled and outlined, at a place of a plot or of the picture.
+type Element<C, DB> = ComposedElement<C, DB, Polygon<(i32, i32)>, PathElement<(i32, i32)>>;
+
 /// The shape of a series' marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
@@ -162,7 +165,7 @@ impl Mark {
         at: C,
         colour: RGBColor,
         is_filled: bool,
-    ) -> ComposedElement<C, DB, Polygon<(i32, i32)>, PathElement<(i32, i32)>> {
+    ) -> Element<C, DB> {
         let fill = if is_filled { colour.mix(0.75) } else { WHITE.mix(1.0) };
         let corners = self.corners();
         let outline = corners.iter().copied().chain([corners[0]]).collect::<Vec<_>>();
