@@ -27,6 +27,13 @@ impl Clock for SystemClock {
     }
 }
 
+/// A number that differs between boots; 0 where the kernel does not tell, which only makes recovery more careful.
+pub(crate) fn boot_id() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or_default()
+}
+
 /// A clock that stands still until it is told to move: a simulation's. Clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct ManualClock {

@@ -7,17 +7,18 @@ mod tests;
 
 pub use run::Running;
 
-use crate::catalog::{Catalog, Topic, partition_dir};
+use crate::catalog::{self, Catalog, LockKind, Topic, partition_dir};
 use crate::client::{
     Consumer, ConsumerConfig, LingerTimer, OpenTopic, Place, Producer, ProducerConfig, Remote, Route, Topics,
 };
+use crate::clock::boot_id;
 use crate::config::{EngineConfig, TopicConfig};
 use crate::error::{DiskError, OpenError, TopicError};
 use crate::log::LogLimits;
 use crate::record::murmur2;
 use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
-use start::{boot_id, check_direct, check_machine, inspect, lock, watch};
+use start::{check_direct, check_machine, inspect, watch};
 use std::cell::Cell;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +78,7 @@ impl Engine {
         config.validate().map_err(OpenError::Config)?;
         check_machine(&config)?;
         inspect(&config)?;
-        let lock = Arc::new(lock(&config.data_dir)?);
+        let lock = Arc::new(catalog::lock(&config.data_dir, LockKind::Exclusive)?);
         if config.io == IoMode::Direct {
             check_direct(&config.data_dir)?;
         }

@@ -19,6 +19,7 @@ pub mod record;
 pub mod segment;
 pub mod shard;
 pub mod types;
+pub mod verify;
 
 #[cfg(test)]
 mod golden;

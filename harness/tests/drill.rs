@@ -1,5 +1,5 @@
 //! The kill -9 drill: whatever a killed run's ack log says was acked is in the log afterwards, in order, once; our own
-//! reader says so, and the `kafka-protocol` crate says so of the files.
+//! reader says so, the `kafka-protocol` crate says so of the files, and `verify` finds no damage in what was left.
 //!
 //! `VNOTCH_DRILLS` kills that often at each level of durability (default 3). Segments are small, so that the log rolls many
 //! times a second and some kills fall into a roll.
@@ -49,6 +49,8 @@ fn what_was_acked_outlives_kill_9() {
             let data = dir.path().join("data");
             let unfinished = data_files(&data, ".preparing");
             acked_records += acked.values().sum::<u64>();
+            let report = vnotch_engine::verify::verify(&data, &mut |_| {}).unwrap();
+            assert!(report.is_sound(), "what a kill leaves is no damage: {:#?}", report.defects);
             said_by_our_reader(&data, &acked);
             rolls += said_by_kafka(&data, &acked);
             println!("{durability} {drill}: {acked:?}, {unfinished} segments were being prepared");

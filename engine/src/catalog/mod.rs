@@ -8,7 +8,12 @@
 //!
 //! A change is durable before it is answered. Deleting a topic is a mark first, so that an open finds what is left of it.
 
+mod lock;
+
+pub(crate) use lock::{LockKind, lock};
+
 use crate::config::TopicConfig;
+pub(crate) use crate::disk::TEMPORARY_SUFFIX;
 use crate::disk::{Disk, replace_file};
 use crate::error::{Corruption, CorruptionKind, DiskError, OpenError, TopicError};
 use serde::{Deserialize, Serialize};
@@ -21,7 +26,7 @@ pub const FORMAT_VERSION: u32 = 1;
 /// What says what a directory is.
 pub const META_FILE: &str = "meta.properties";
 
-const CATALOG_FILE: &str = "catalog.json";
+pub(crate) const CATALOG_FILE: &str = "catalog.json";
 
 /// Name of the lock file.
 pub const LOCK_FILE: &str = ".lock";
@@ -46,13 +51,14 @@ pub struct Topic {
     pub config: TopicConfig,
 }
 
+/// All that the catalog knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Snapshot {
+pub(crate) struct Snapshot {
     /// How often the directory was opened; the leader epoch of batches appended since.
-    incarnation: i32,
-    topics: BTreeMap<String, Topic>,
+    pub(crate) incarnation: i32,
+    pub(crate) topics: BTreeMap<String, Topic>,
     /// Topics whose files have to go, and how many partitions they had.
-    deleting: BTreeMap<String, u32>,
+    pub(crate) deleting: BTreeMap<String, u32>,
 }
 
 /// See the module.
@@ -218,16 +224,18 @@ pub fn is_leftover(name: &str) -> bool {
 }
 
 fn check_name(name: &str) -> Result<(), TopicError> {
-    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
-    if fits && name != "." && name != ".." && name.bytes().all(is_legal) {
-        Ok(())
-    } else {
-        Err(TopicError::BadName(name.to_owned()))
-    }
+    if is_topic_name(name) { Ok(()) } else { Err(TopicError::BadName(name.to_owned())) }
 }
 
-fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, OpenError> {
+/// Whether a topic can have this name.
+pub(crate) fn is_topic_name(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
+    fits && name != "." && name != ".." && name.bytes().all(is_legal)
+}
+
+/// Reads `catalog.json` from its bytes.
+pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, OpenError> {
     let corrupt = |what: String| metadata_corrupt(path, what);
     let text = std::str::from_utf8(bytes).map_err(|error| corrupt(error.to_string()))?;
     let (crc, json) = text.split_once('\n').ok_or_else(|| corrupt("no checksum".into()))?;

@@ -130,13 +130,16 @@ pub struct DirEntry {
     pub is_dir: bool,
 }
 
+/// What the name of a file ends in that is on its way to replacing another.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
+
 /// Replaces `path` with `bytes`, all or nothing: a temporary file, synced, renamed over it, the directory synced.
 ///
 /// # Errors
 /// Any step failed; the old file is still there unless the last one, the directory's sync, did.
 pub async fn replace_file<D: Disk>(disk: &D, path: &Path, bytes: Vec<u8>) -> Result<(), DiskError> {
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
+    temporary.push(TEMPORARY_SUFFIX);
     let temporary = PathBuf::from(temporary);
     let file = disk.open(&temporary, OpenMode::Replace, IoMode::Buffered).await?;
     file.write(WriteData::Heap(bytes.into()), 0, WriteSync::None).await?;

@@ -6,7 +6,6 @@ use crate::config::EngineConfig;
 use crate::disk::uring;
 use crate::error::{DiskError, DiskOp, OpenError};
 use crate::shard::ShardHandle;
-use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -14,9 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// How long an open waits for another process to let go: after a kill, its last writes may still be on their way.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the machine has to give before anything is touched.
 pub(super) fn check_machine(config: &EngineConfig) -> Result<(), OpenError> {
@@ -67,25 +63,6 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
     Err(OpenError::ShardsDiffer { path: data_dir.clone(), found: meta.shards, asked: config.shards })
 }
 
-pub(super) fn lock(data_dir: &Path) -> Result<File, OpenError> {
-    let path = data_dir.join(LOCK_FILE);
-    let opened = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = opened.map_err(|error| DiskError::new(DiskOp::Lock, &path, 0, error))?;
-    let begun = Instant::now();
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(OpenError::InUse { path: data_dir.to_path_buf() });
-            }
-            Err(error) => return Err(DiskError::new(DiskOp::Lock, &path, 0, error.into()).into()),
-        }
-    }
-}
-
 /// Whether files here can be opened for direct I/O.
 pub(super) fn check_direct(data_dir: &Path) -> Result<(), OpenError> {
     let opened = File::options().read(true).custom_flags(libc::O_DIRECT).open(data_dir.join(LOCK_FILE));
@@ -96,13 +73,6 @@ pub(super) fn check_direct(data_dir: &Path) -> Result<(), OpenError> {
         Err(error) => Err(DiskError::new(DiskOp::Open, &data_dir.join(LOCK_FILE), 0, error).into()),
         Ok(_) => Ok(()),
     }
-}
-
-/// A number that differs between boots; 0 where the kernel does not tell, which only makes recovery more careful.
-pub(super) fn boot_id() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
-    u64::from_str_radix(&digits, 16).unwrap_or_default()
 }
 
 /// Declares shards stuck whose heartbeat stops for `stuck_after`, and well again once it goes on.

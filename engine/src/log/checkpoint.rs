@@ -18,19 +18,19 @@ const ENCODED_BYTES: usize = 56;
 
 /// What a checkpoint says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Checkpoint {
+pub(crate) struct Checkpoint {
     /// Raised by one at each write.
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
     /// Every segment that begins below is sealed: trimmed, synced, indexed.
-    pub(super) recovery_offset: i64,
+    pub(crate) recovery_offset: i64,
     /// The first offset the log still holds.
-    pub(super) log_start_offset: i64,
+    pub(crate) log_start_offset: i64,
     /// How far beyond a hole bytes can have been written when the process died.
-    pub(super) in_flight_bytes_max: u64,
+    pub(crate) in_flight_bytes_max: u64,
     /// Which boot of the machine wrote it: what was in the page cache or the device's cache then is gone in another.
-    pub(super) boot_id: u64,
+    pub(crate) boot_id: u64,
     /// Epoch of the last batch below the recovery offset, or lower.
-    pub(super) epoch: i32,
+    pub(crate) epoch: i32,
 }
 
 impl Checkpoint {
@@ -72,14 +72,42 @@ impl Checkpoint {
     }
 
     /// The newest valid checkpoint of a file's bytes.
-    pub(super) fn newest(file: &[u8]) -> Option<Self> {
+    pub(crate) fn newest(file: &[u8]) -> Option<Self> {
         let slots = file.chunks(crate::num::usize_of(SLOT_BYTES));
         slots.filter_map(Self::decode).max_by_key(|checkpoint| checkpoint.sequence)
     }
 }
 
+/// A slot that holds something else than what was written there.
+pub(crate) struct SlotFault {
+    /// Byte of the file at which the slot begins.
+    pub(crate) position: u64,
+    /// What is wrong with it.
+    pub(crate) fault: &'static str,
+}
+
+/// Slots of a checkpoint file that are neither a checkpoint nor never written. A slot's bytes lie in one sector, so that
+/// no crash leaves half of one.
+pub(crate) fn faults(file: &[u8]) -> Vec<SlotFault> {
+    let slots = file.chunks(crate::num::usize_of(SLOT_BYTES)).zip(0u64..);
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let faults = slots.filter(|(slot, _)| !is_zero(slot)).filter_map(|(slot, number)| {
+        let fault = match Checkpoint::decode(slot) {
+            _ if number > 1 => "the file is longer than its two slots",
+            None => "the slot is no valid checkpoint",
+            Some(checkpoint) if checkpoint.sequence % 2 != number => "the checkpoint is of the other slot",
+            Some(_) if !is_zero(&slot[ENCODED_BYTES..]) => {
+                "the checkpoint is followed by what was not written"
+            }
+            Some(_) => return None,
+        };
+        Some(SlotFault { position: number * SLOT_BYTES, fault })
+    });
+    faults.collect()
+}
+
 /// Path of a partition's checkpoint.
-pub(super) fn checkpoint_path(dir: &Path) -> PathBuf {
+pub(crate) fn checkpoint_path(dir: &Path) -> PathBuf {
     dir.join("checkpoint")
 }
 

@@ -8,7 +8,7 @@
 //! 4. [`Log::wants`] says which background work is due: [`Log::roll`], [`Log::seal`] and [`Log::retain`] do it.
 //! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod fetch;
 mod job;
 mod open;

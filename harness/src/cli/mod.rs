@@ -6,6 +6,7 @@ pub mod completions;
 pub mod doctor;
 pub mod report;
 pub mod run;
+pub mod verify;
 pub mod workload_args;
 
 use crate::exit::{self, ExitStatus, UsageError};
@@ -58,6 +59,8 @@ enum Verb {
     Ceiling(ceiling::Args),
     /// Draw the charts and the HTML report of a result again
     Report(report::Args),
+    /// Read a data directory end to end and say what is damaged or missing, without changing anything
+    Verify(verify::Args),
     /// Print a shell completion script
     Completions(completions::Args),
     /// Print the manual page (troff), or write one a verb into a directory
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::run(globals, args),
         Verb::Ceiling(args) => ceiling::run(globals, args),
         Verb::Report(args) => report::run(globals, args),
+        Verb::Verify(args) => verify::run(globals, &args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => completions::man(&args),
     };

@@ -8,3 +8,4 @@ mod ceiling;
 mod check;
 mod doctor;
 mod run;
+mod verify;

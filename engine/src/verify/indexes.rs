@@ -1,0 +1,244 @@
+//! The two index files of a sealed segment, held against its batches as these go by.
+
+use super::report::{DefectKind, Findings, NoteKind};
+use crate::buffer::CHUNK_BYTES_MAX;
+use crate::error::{DiskError, DiskOp};
+use crate::index::{
+    IndexError, OFFSET_ENTRY_BYTES, OffsetEntry, OffsetIndex, TIME_ENTRY_BYTES, TimeEntry, TimeIndex,
+};
+use crate::record::{BATCH_HEADER_BYTES, BatchHeader};
+use crate::segment;
+use std::path::{Path, PathBuf};
+
+/// What can be told of a segment's indexes.
+pub(super) struct IndexCheck {
+    base_offset: i64,
+    offsets: Entries<OffsetEntry>,
+    times: Entries<TimeEntry>,
+    interval: Interval,
+    largest_ms: i64,
+    /// Whether every batch so far could be read: what a damaged one said of time nobody knows.
+    is_whole: bool,
+}
+
+/// The entries of one file, and how many of them have been passed.
+struct Entries<T> {
+    path: PathBuf,
+    entry_bytes: u64,
+    /// `None` if the file is missing or does not decode, which has been said.
+    entries: Option<Vec<T>>,
+    next: usize,
+}
+
+/// Which distances between entries have been seen: every batch further than `index_interval_bytes` from the last one
+/// with an entry gets one.
+struct Interval {
+    configured_bytes: Option<u32>,
+    since_entry_bytes: u64,
+    /// The largest distance at which a batch has no entry.
+    longest_without: u64,
+    /// The smallest one at which a batch has one.
+    shortest_with: u64,
+    /// Batches that would have an entry with the configured interval and have none.
+    is_sparse: bool,
+}
+
+impl IndexCheck {
+    /// Reads both files; what is wrong with them as they are is put down.
+    pub(super) fn open(
+        dir: &Path,
+        base_offset: i64,
+        segment_bytes: u64,
+        interval_bytes: Option<u32>,
+        findings: &mut Findings<'_>,
+    ) -> Result<Self, DiskError> {
+        let most = segment_bytes / BATCH_HEADER_BYTES as u64 + 1;
+        let path = segment::index_path(dir, base_offset);
+        let bytes = read(&path, most * OFFSET_ENTRY_BYTES as u64, findings)?;
+        let decoded = bytes.map(|bytes| OffsetIndex::decode(base_offset, &bytes));
+        let entries =
+            said(decoded, &path, OFFSET_ENTRY_BYTES, findings).map(|index| index.entries().to_vec());
+        let offsets = Entries { path, entry_bytes: OFFSET_ENTRY_BYTES as u64, entries, next: 0 };
+        let path = segment::time_index_path(dir, base_offset);
+        let bytes = read(&path, most * TIME_ENTRY_BYTES as u64, findings)?;
+        let decoded = bytes.map(|bytes| TimeIndex::decode(base_offset, &bytes));
+        let entries = said(decoded, &path, TIME_ENTRY_BYTES, findings).map(|index| index.entries().to_vec());
+        let times = Entries { path, entry_bytes: TIME_ENTRY_BYTES as u64, entries, next: 0 };
+        let interval = Interval {
+            configured_bytes: interval_bytes,
+            since_entry_bytes: 0,
+            longest_without: 0,
+            shortest_with: u64::MAX,
+            is_sparse: false,
+        };
+        Ok(Self { base_offset, offsets, times, interval, largest_ms: -1, is_whole: true })
+    }
+
+    /// The next batch of the segment lies at `position`.
+    pub(super) fn batch(&mut self, header: &BatchHeader, position: u64, findings: &mut Findings<'_>) {
+        let relative = u64::try_from(header.last_offset() - self.base_offset).unwrap_or(u64::MAX);
+        let mut has_entry = false;
+        while let Some(entry) = self.offsets.peek().filter(|entry| u64::from(entry.position) <= position) {
+            has_entry = u64::from(entry.position) == position;
+            if !has_entry || u64::from(entry.relative_offset) != relative {
+                self.wrong_offset(&entry, findings);
+            }
+            self.offsets.next += 1;
+        }
+        self.interval.passed(has_entry, header.total_bytes() as u64);
+        let is_largest = header.max_timestamp_ms > self.largest_ms;
+        self.largest_ms = self.largest_ms.max(header.max_timestamp_ms);
+        while let Some(entry) =
+            self.times.peek().filter(|entry| self.is_whole && u64::from(entry.relative_offset) <= relative)
+        {
+            let is_true = is_largest
+                && u64::from(entry.relative_offset) == relative
+                && entry.timestamp_ms == header.max_timestamp_ms;
+            if !is_true {
+                self.wrong_time(&entry, findings);
+            }
+            self.times.next += 1;
+        }
+    }
+
+    /// What lies in `from..to` is no batch that can be told.
+    pub(super) fn damaged(&mut self, from: u64, to: u64, findings: &mut Findings<'_>) {
+        self.is_whole = false;
+        while let Some(entry) = self.offsets.peek().filter(|entry| u64::from(entry.position) < to) {
+            if u64::from(entry.position) < from {
+                self.wrong_offset(&entry, findings);
+            }
+            self.offsets.next += 1;
+        }
+    }
+
+    /// The segment has ended.
+    pub(super) fn end(mut self, findings: &mut Findings<'_>) {
+        while let Some(entry) = self.offsets.peek() {
+            self.wrong_offset(&entry, findings);
+            self.offsets.next += 1;
+        }
+        if !self.is_whole {
+            return;
+        }
+        while let Some(entry) = self.times.peek() {
+            self.wrong_time(&entry, findings);
+            self.times.next += 1;
+        }
+        self.check_interval(findings);
+        let Some(times) = &self.times.entries else { return };
+        let last_ms = times.last().map_or(-1, |last| last.timestamp_ms);
+        if last_ms < self.largest_ms {
+            let end = times.len() as u64 * self.times.entry_bytes;
+            let message = format!(
+                "the last entry has the time {last_ms}, the segment's largest timestamp is {}: entries are missing, \
+                 and retention by age would go by the wrong time; the index can be rebuilt from its segment",
+                self.largest_ms
+            );
+            findings.defect(DefectKind::Index, &self.times.path, end, message);
+        }
+    }
+
+    fn check_interval(&self, findings: &mut Findings<'_>) {
+        let Some(entries) = &self.offsets.entries else { return };
+        let Interval { longest_without, shortest_with, is_sparse, .. } = self.interval;
+        let end = entries.len() as u64 * self.offsets.entry_bytes;
+        let path = &self.offsets.path;
+        if longest_without >= shortest_with || longest_without > CHUNK_BYTES_MAX as u64 {
+            let message = format!(
+                "a batch {longest_without} bytes behind the last entry has none, and one {shortest_with} bytes \
+                 behind has: entries are missing, and reads begin too early; the index can be rebuilt from its segment"
+            );
+            findings.defect(DefectKind::Index, path, end, message);
+        } else if is_sparse {
+            let message = "fewer entries than the topic's index_interval_bytes makes, as after it was changed; reads \
+                           begin a little earlier than they need to";
+            findings.note(NoteKind::SparseIndex, path, end, message);
+        }
+    }
+
+    fn wrong_offset(&self, entry: &OffsetEntry, findings: &mut Findings<'_>) {
+        let offset = self.base_offset + i64::from(entry.relative_offset);
+        let message = format!(
+            "entry {} says that the batch that ends with offset {offset} begins at byte {} of the segment, and none \
+             does: reads would begin in the wrong place; the index can be rebuilt from its segment",
+            self.offsets.next, entry.position
+        );
+        findings.defect(DefectKind::Index, &self.offsets.path, self.offsets.position(), message);
+    }
+
+    fn wrong_time(&self, entry: &TimeEntry, findings: &mut Findings<'_>) {
+        let offset = self.base_offset + i64::from(entry.relative_offset);
+        let message = format!(
+            "entry {} says that the largest timestamp up to the batch that ends with offset {offset} is {}, first seen \
+             there, and it is not: searches by time would begin in the wrong place; the index can be rebuilt from its \
+             segment",
+            self.times.next, entry.timestamp_ms
+        );
+        findings.defect(DefectKind::Index, &self.times.path, self.times.position(), message);
+    }
+}
+
+impl<T: Copy> Entries<T> {
+    fn peek(&self) -> Option<T> {
+        self.entries.as_ref()?.get(self.next).copied()
+    }
+
+    const fn position(&self) -> u64 {
+        self.next as u64 * self.entry_bytes
+    }
+}
+
+impl Interval {
+    fn passed(&mut self, has_entry: bool, batch_bytes: u64) {
+        let since = self.since_entry_bytes;
+        if has_entry {
+            self.shortest_with = self.shortest_with.min(since);
+            self.since_entry_bytes = 0;
+        } else {
+            self.longest_without = self.longest_without.max(since);
+            self.is_sparse |= self.configured_bytes.is_some_and(|interval| since > u64::from(interval));
+        }
+        self.since_entry_bytes += batch_bytes;
+    }
+}
+
+/// The bytes of an index file; `None`, and a defect, if it is missing or too large to be one.
+fn read(path: &Path, bytes_max: u64, findings: &mut Findings<'_>) -> Result<Option<Vec<u8>>, DiskError> {
+    let failed = |error| DiskError::new(DiskOp::Read, path, 0, error);
+    let bytes = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = "a sealed segment has no such index; it can be rebuilt from its segment";
+            findings.defect(DefectKind::IndexMissing, path, 0, message);
+            return Ok(None);
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    if bytes > bytes_max {
+        let message =
+            format!("{bytes} bytes are more entries than the segment can have batches; rebuild the index");
+        findings.defect(DefectKind::Index, path, bytes_max, message);
+        return Ok(None);
+    }
+    std::fs::read(path).map(Some).map_err(failed)
+}
+
+/// What decoding made of a file; an error is put down.
+fn said<T>(
+    decoded: Option<Result<T, IndexError>>,
+    path: &Path,
+    entry_bytes: usize,
+    findings: &mut Findings<'_>,
+) -> Option<T> {
+    let error = match decoded? {
+        Ok(index) => return Some(index),
+        Err(error) => error,
+    };
+    let position = match error {
+        IndexError::PartialEntry { file_bytes, entry_bytes } => file_bytes - file_bytes % entry_bytes,
+        IndexError::NotIncreasing { entry } | IndexError::OutOfRange { entry } => entry * entry_bytes,
+    };
+    findings.defect(DefectKind::Index, path, position as u64, error.to_string());
+    None
+}

@@ -1,0 +1,232 @@
+//! Reads a data directory end to end and says what cannot be right. Changes nothing, and needs no ring: plain files, read
+//! through the page cache, in a few MiB of memory however large they are (an index is read whole).
+//!
+//! What recovery would put in order at the next open (a torn tail, space set aside, a deletion cut short) is a note; what
+//! it could not, or would not notice, is a defect. docs/format.md says what has to hold.
+
+mod indexes;
+mod names;
+mod partition;
+mod report;
+mod segment;
+mod window;
+
+pub use report::{Defect, DefectKind, Note, NoteKind, PartitionReport, Progress, Report, VerifyError};
+
+use crate::catalog::{
+    self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Snapshot, TEMPORARY_SUFFIX, partition_dir,
+};
+use crate::clock::boot_id;
+use crate::config::TopicConfig;
+use crate::error::{DiskError, DiskOp, OpenError};
+use names::{Entry, PartitionFiles};
+use partition::Frame;
+use report::Findings;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A partition's place, and what is known of it.
+struct Place<'a> {
+    topic: &'a str,
+    partition: u32,
+    config: Option<&'a TopicConfig>,
+}
+
+/// Verifies `data_dir`, which no engine may have open; none can open it meanwhile. `progress` is called after every batch
+/// or so.
+///
+/// # Errors
+/// [`VerifyError`]: it is no data directory, is in use, is of a newer format, or reading failed.
+pub fn verify(data_dir: &Path, progress: &mut dyn FnMut(&Progress)) -> Result<Report, VerifyError> {
+    let entries = names::list(data_dir)?;
+    let has = |name: &str| entries.iter().any(|entry| entry.name == name && entry.is_file);
+    if !has(META_FILE) && !has(CATALOG_FILE) {
+        return Err(VerifyError::NotADataDirectory { path: data_dir.to_path_buf() });
+    }
+    let _lock = match catalog::lock(data_dir, LockKind::Shared) {
+        Ok(lock) => Some(lock),
+        Err(OpenError::InUse { path }) => return Err(VerifyError::InUse { path }),
+        // A copy of a directory may come without.
+        Err(OpenError::Disk(error)) if error.is_not_found() => None,
+        Err(OpenError::Disk(error)) => return Err(error.into()),
+        Err(_) => None,
+    };
+    let findings = &mut Findings::new(progress);
+    let meta = read_meta(data_dir, findings)?;
+    let snapshot = read_catalog(data_dir, findings)?;
+    let partitions = walk_partitions(data_dir, snapshot.as_ref(), findings)?;
+    Ok(Report {
+        data_dir: data_dir.to_path_buf(),
+        id: meta.map(|meta| meta.id),
+        partitions,
+        defects: std::mem::take(&mut findings.defects),
+        notes: std::mem::take(&mut findings.notes),
+    })
+}
+
+fn read_meta(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<Meta>, VerifyError> {
+    let path = data_dir.join(META_FILE);
+    let Some(bytes) = read(&path)? else {
+        let message =
+            "it is missing: the directory cannot be opened without; its number of shards is not known";
+        findings.defect(DefectKind::Meta, &path, 0, message);
+        return Ok(None);
+    };
+    match Meta::decode(data_dir, &bytes) {
+        Ok(meta) if meta.id.len() == 32 && meta.id.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Ok(Some(meta))
+        }
+        Ok(meta) => {
+            let message = format!("the id {:?} is not 32 hexadecimal digits", meta.id);
+            findings.defect(DefectKind::Meta, &path, 0, message);
+            Ok(Some(meta))
+        }
+        Err(OpenError::NewerFormat { path, found, supported }) => {
+            Err(VerifyError::NewerFormat { path, found, supported })
+        }
+        Err(error) => {
+            findings.defect(DefectKind::Meta, &path, 0, what(error));
+            Ok(None)
+        }
+    }
+}
+
+/// The catalog; `None`, and a defect, if it cannot be read. The first open writes it after `meta.properties`.
+fn read_catalog(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<Snapshot>, VerifyError> {
+    let path = data_dir.join(CATALOG_FILE);
+    let Some(bytes) = read(&path)? else {
+        if has_directories(data_dir)? {
+            let message = "it is missing: which topics there are is not known, and an open would begin with none; \
+                           partitions are taken from the names of directories";
+            findings.defect(DefectKind::Catalog, &path, 0, message);
+            return Ok(None);
+        }
+        let message = "no catalog and no partition: the first open was interrupted; the next one finishes it";
+        findings.note(NoteKind::Leftover, data_dir, 0, message);
+        return Ok(Some(Snapshot::default()));
+    };
+    match catalog::decode(&path, &bytes) {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(error) => {
+            let message = format!(
+                "{}: the directory cannot be opened; partitions are taken from the names of directories",
+                what(error)
+            );
+            findings.defect(DefectKind::Catalog, &path, 0, message);
+            Ok(None)
+        }
+    }
+}
+
+fn has_directories(data_dir: &Path) -> Result<bool, DiskError> {
+    Ok(names::list(data_dir)?.iter().any(|entry| entry.is_dir && entry.name != "lost+found"))
+}
+
+/// Walks every partition that the catalog names, or that looks like one if it cannot be read.
+fn walk_partitions(
+    data_dir: &Path,
+    snapshot: Option<&Snapshot>,
+    findings: &mut Findings<'_>,
+) -> Result<Vec<PartitionReport>, VerifyError> {
+    let entries = names::list(data_dir)?;
+    let mut places: BTreeMap<PathBuf, Place<'_>> = BTreeMap::new();
+    for (topic, stored) in snapshot.iter().flat_map(|snapshot| &snapshot.topics) {
+        for partition in 0..stored.partitions {
+            let place = Place { topic, partition, config: Some(&stored.config) };
+            places.insert(partition_dir(data_dir, topic, partition), place);
+        }
+    }
+    let mut found = Vec::new();
+    for entry in &entries {
+        let path = data_dir.join(&entry.name);
+        let place = if entry.is_dir { places.remove(&path) } else { None };
+        if let Some(place) = place.or_else(|| look_at(entry, &path, snapshot, findings)) {
+            found.push((PartitionFiles::of(&path, findings)?, path, place));
+        }
+    }
+    for (path, place) in &places {
+        let message = format!(
+            "the catalog names partition {} of topic {}: its directory and all its records are gone, or its topic was \
+             just being created, and then nothing is",
+            place.partition, place.topic
+        );
+        findings.defect(DefectKind::PartitionMissing, path, 0, message);
+    }
+    findings.total_bytes = found.iter().map(|(files, ..)| files.total_bytes()).sum();
+    found.sort_by(|(.., a), (.., b)| (a.topic, a.partition).cmp(&(b.topic, b.partition)));
+    let epoch_max = snapshot.map_or(i32::MAX, |snapshot| snapshot.incarnation);
+    let boot_id = boot_id();
+    let walked = found.iter().map(|(files, dir, place)| {
+        let Place { topic, partition, config } = *place;
+        Ok(partition::walk(&Frame { topic, partition, dir, config, epoch_max, boot_id }, files, findings)?)
+    });
+    walked.collect()
+}
+
+/// An entry that is no partition of the catalog's; one all the same if the catalog cannot be read, or has lost it.
+fn look_at<'a>(
+    entry: &'a Entry,
+    path: &Path,
+    snapshot: Option<&Snapshot>,
+    findings: &mut Findings<'_>,
+) -> Option<Place<'a>> {
+    let name = entry.name.to_str().unwrap_or_default();
+    let is_temporary = |file: &str| name.strip_suffix(TEMPORARY_SUFFIX) == Some(file);
+    let is_known = entry.is_file && [META_FILE, CATALOG_FILE, LOCK_FILE].contains(&name);
+    if is_known || (entry.is_dir && name == "lost+found") {
+        return None;
+    }
+    if entry.is_file && (is_temporary(META_FILE) || is_temporary(CATALOG_FILE)) {
+        let message = "a file that was being replaced when the process ended; the next open writes it anew";
+        findings.note(NoteKind::Leftover, path, 0, message);
+        return None;
+    }
+    let Some((topic, partition)) =
+        partition_of(name).filter(|_| entry.is_dir && looks_like_a_partition(path))
+    else {
+        names::foreign(path, findings);
+        return None;
+    };
+    let Some(snapshot) = snapshot else { return Some(Place { topic, partition, config: None }) };
+    if snapshot.deleting.get(topic).is_some_and(|partitions| partition < *partitions) {
+        let message = "its topic was being deleted; the next open finishes that";
+        findings.note(NoteKind::Leftover, path, 0, message);
+        return None;
+    }
+    let message = "it looks like a partition, and the catalog names none such: no open reads it";
+    findings.defect(DefectKind::PartitionUnknown, path, 0, message);
+    Some(Place { topic, partition, config: None })
+}
+
+/// Topic and number in the name of a partition's directory.
+fn partition_of(name: &str) -> Option<(&str, u32)> {
+    let (topic, number) = name.rsplit_once('-')?;
+    let partition: u32 = number.parse().ok()?;
+    let is_canonical = partition.to_string() == number && catalog::is_topic_name(topic);
+    is_canonical.then_some((topic, partition))
+}
+
+fn looks_like_a_partition(path: &Path) -> bool {
+    let is_ours = |entry: &Entry| {
+        let name = entry.name.to_str().unwrap_or_default();
+        name == "checkpoint" || crate::segment::base_offset_of(name).is_some()
+    };
+    names::list(path).is_ok_and(|entries| entries.is_empty() || entries.iter().any(is_ours))
+}
+
+/// The whole of a small file; `None` if there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(DiskError::new(DiskOp::Read, path, 0, error)),
+    }
+}
+
+/// What is wrong, without the place, which a defect has of its own.
+fn what(error: OpenError) -> String {
+    match error {
+        OpenError::Corrupt(corruption) => corruption.kind.to_string(),
+        other => other.to_string(),
+    }
+}

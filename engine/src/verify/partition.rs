@@ -1,0 +1,333 @@
+//! One partition: its checkpoint, the chain of its segments, and what an end without a close has left of the last ones.
+
+use super::indexes::IndexCheck;
+use super::names::PartitionFiles;
+use super::report::{DefectKind, Findings, NoteKind, PartitionReport};
+use super::segment::{Expected, Walk};
+use crate::config::TopicConfig;
+use crate::error::{DiskError, DiskOp};
+use crate::log::checkpoint::{self, Checkpoint, SlotFault};
+use crate::segment;
+use crate::types::Durability;
+use std::path::Path;
+
+/// What a partition is held against.
+pub(super) struct Frame<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: u32,
+    pub(super) dir: &'a Path,
+    /// `None` if the catalog cannot be read.
+    pub(super) config: Option<&'a TopicConfig>,
+    /// The highest leader epoch there can be.
+    pub(super) epoch_max: i32,
+    /// This boot of the machine.
+    pub(super) boot_id: u64,
+}
+
+/// A partition that is being walked.
+struct Chain<'a, 'f> {
+    frame: &'a Frame<'a>,
+    files: &'a PartitionFiles,
+    vouched: Option<Checkpoint>,
+    findings: &'a mut Findings<'f>,
+    report: PartitionReport,
+    /// Where the next segment has to begin; `None` where that cannot be told.
+    end: Option<Expected<i64>>,
+    epoch: i32,
+}
+
+/// Walks one partition.
+pub(super) fn walk(
+    frame: &Frame<'_>,
+    files: &PartitionFiles,
+    findings: &mut Findings<'_>,
+) -> Result<PartitionReport, DiskError> {
+    let vouched = read_checkpoint(frame, files, findings)?;
+    let log_start_offset =
+        vouched.map_or_else(|| files.first_segment().unwrap_or(0), |vouched| vouched.log_start_offset);
+    let report = PartitionReport {
+        topic: frame.topic.to_owned(),
+        partition: frame.partition,
+        segments: 0,
+        batches: 0,
+        records: 0,
+        bytes: 0,
+        log_start_offset,
+        log_end_offset: log_start_offset,
+    };
+    let end = Some(Expected::new(log_start_offset));
+    let mut chain = Chain { frame, files, vouched, findings, report, end, epoch: i32::MIN };
+    chain.walk()?;
+    Ok(chain.report)
+}
+
+/// The newest checkpoint; what is wrong with its slots is put down.
+fn read_checkpoint(
+    frame: &Frame<'_>,
+    files: &PartitionFiles,
+    findings: &mut Findings<'_>,
+) -> Result<Option<Checkpoint>, DiskError> {
+    let path = checkpoint::checkpoint_path(frame.dir);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(DiskError::new(DiskOp::Read, &path, 0, error)),
+    };
+    for SlotFault { position, fault } in checkpoint::faults(&bytes) {
+        let message = format!("{fault}; the other slot counts, which may be older");
+        findings.defect(DefectKind::Checkpoint, &path, position, message);
+    }
+    let newest = Checkpoint::newest(&bytes);
+    if newest.is_none() && files.first_segment().is_some() {
+        let message = "no valid checkpoint: where the log begins and which segments are sealed is not known, and the \
+                       next open has to read all of it";
+        findings.defect(DefectKind::Checkpoint, &path, 0, message);
+    } else if newest.is_none() && bytes.is_empty() {
+        let message = "no checkpoint and no segment: the topic was being created; the next open finishes it";
+        findings.note(NoteKind::Leftover, frame.dir, 0, message);
+    }
+    Ok(newest)
+}
+
+impl Chain<'_, '_> {
+    fn walk(&mut self) -> Result<(), DiskError> {
+        let recovery_offset = self.recovery_offset();
+        let bases: Vec<i64> = self.files.segments().collect();
+        let sealed: Vec<i64> = bases.iter().copied().filter(|base| *base < recovery_offset).collect();
+        for (index, base_offset) in sealed.iter().copied().enumerate() {
+            let next = sealed.get(index + 1).copied().unwrap_or(recovery_offset);
+            if next <= self.report.log_start_offset {
+                self.retired(base_offset);
+            } else {
+                self.sealed(base_offset)?;
+            }
+        }
+        if self.vouched.is_some() {
+            self.reaches(recovery_offset);
+            self.end = Some(Expected::new(recovery_offset.max(self.report.log_start_offset)));
+        }
+        let mut unsealed = bases.iter().copied().filter(|base| *base >= recovery_offset).peekable();
+        if unsealed.peek().is_some() {
+            self.note_unclean();
+        }
+        for base_offset in unsealed {
+            self.unsealed(base_offset)?;
+        }
+        self.check_bounds();
+        self.leftovers();
+        Ok(())
+    }
+
+    /// Below it every segment is sealed. Without a checkpoint those with an index are taken to be.
+    fn recovery_offset(&self) -> i64 {
+        let vouched = self.vouched.map(|vouched| vouched.recovery_offset);
+        vouched.unwrap_or_else(|| self.files.first_without_index().unwrap_or(i64::MAX))
+    }
+
+    fn log_path(&self, base_offset: i64) -> std::path::PathBuf {
+        segment::log_path(self.frame.dir, base_offset)
+    }
+
+    /// A segment below the log's start, which retention was deleting.
+    fn retired(&mut self, base_offset: i64) {
+        self.findings.advance(self.files.log_bytes(base_offset));
+        let message = "retention was deleting this segment; the next open finishes that";
+        self.findings.note(NoteKind::Leftover, &self.log_path(base_offset), 0, message);
+    }
+
+    fn sealed(&mut self, base_offset: i64) -> Result<(), DiskError> {
+        self.begins(base_offset);
+        let path = self.log_path(base_offset);
+        let bytes = self.files.log_bytes(base_offset);
+        let interval = self.frame.config.map(|config| config.index_interval_bytes);
+        let mut indexes = IndexCheck::open(self.frame.dir, base_offset, bytes, interval, self.findings)?;
+        let epochs = (self.epoch, self.frame.epoch_max);
+        let mut walk = Walk::begin(&path, base_offset, epochs, self.findings)?;
+        walk.sealed(&mut indexes)?;
+        let (epoch, end) = (walk.epoch(), walk.is_end_known.then_some(walk.next));
+        count(&mut self.report, &walk);
+        indexes.end(self.findings);
+        (self.epoch, self.end) = (epoch, end);
+        Ok(())
+    }
+
+    /// A segment begins here: where the one before ends, or something is missing.
+    fn begins(&mut self, base_offset: i64) {
+        let expected = self.end.as_ref().map(|end| end.value);
+        match expected {
+            // The first one may begin below the log's start: whole segments go.
+            Some(expected) if self.report.segments == 0 && base_offset <= expected => {}
+            Some(expected) if self.end.as_mut().is_some_and(|end| !end.accepts(base_offset)) => {
+                if base_offset > expected {
+                    self.missing(expected, base_offset);
+                } else {
+                    let message = format!(
+                        "the segment begins at offset {base_offset}, the one before it ends at {expected}: offsets are \
+                         there twice"
+                    );
+                    let path = self.log_path(base_offset);
+                    self.findings.defect(DefectKind::SegmentOverlap, &path, 0, message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The sealed segments have to reach the recovery offset.
+    fn reaches(&mut self, recovery_offset: i64) {
+        let Some(end) = &mut self.end else { return };
+        let expected = end.value;
+        if end.accepts(recovery_offset) || self.report.log_start_offset > recovery_offset {
+            return;
+        }
+        if expected < recovery_offset {
+            self.missing(expected, recovery_offset);
+        } else {
+            let path = checkpoint::checkpoint_path(self.frame.dir);
+            let message = format!(
+                "the recovery offset is {recovery_offset}, in the middle of a segment that ends at {expected}; it has \
+                 to be where one begins"
+            );
+            self.findings.defect(DefectKind::Checkpoint, &path, 0, message);
+        }
+    }
+
+    fn missing(&mut self, from: i64, to: i64) {
+        let message = format!(
+            "offsets {from}..{to} are missing: a segment is gone, or the one before was cut between two batches; their \
+             records are lost"
+        );
+        self.findings.defect(DefectKind::SegmentMissing, &self.log_path(from), 0, message);
+    }
+
+    fn note_unclean(&mut self) {
+        let message = "the log was not closed; the next open reads its last segments and seals them";
+        self.findings.note(NoteKind::NotClean, self.frame.dir, 0, message);
+    }
+
+    /// A segment beyond the recovery offset, judged as an open does.
+    fn unsealed(&mut self, base_offset: i64) -> Result<(), DiskError> {
+        let path = self.log_path(base_offset);
+        let expected = self.end.map_or(base_offset, |end| end.value);
+        let follows = base_offset == expected;
+        let epochs = (if follows { self.epoch } else { i32::MIN }, self.frame.epoch_max);
+        let mut walk = Walk::begin(&path, base_offset, epochs, self.findings)?;
+        let stopped = walk.unsealed()?;
+        let rest = walk.window.file_bytes - walk.position;
+        walk.findings.advance(rest);
+        if !follows {
+            let is_empty = walk.bytes == 0;
+            self.discarded(&path, base_offset, expected, is_empty);
+            return Ok(());
+        }
+        let (epoch, end) = (walk.epoch(), walk.next);
+        count(&mut self.report, &walk);
+        if let Some(stopped) = stopped {
+            judge_tail(&mut walk, &stopped, self.frame, self.vouched)?;
+        }
+        (self.epoch, self.end) = (epoch, Some(end));
+        Ok(())
+    }
+
+    /// A segment behind a gap. Nothing is written to it before all of its predecessor is, so what it holds tells.
+    fn discarded(&mut self, path: &Path, base_offset: i64, expected: i64, is_empty: bool) {
+        if is_strict(self.frame, self.vouched) && !is_empty {
+            self.missing(expected, base_offset);
+        } else {
+            let message =
+                format!("the log ends at offset {expected}; the next open removes this segment behind it");
+            self.findings.note(NoteKind::Leftover, path, 0, message);
+        }
+    }
+
+    fn check_bounds(&mut self) {
+        let Some(vouched) = self.vouched else { return };
+        let end = self.report.log_end_offset;
+        let path = checkpoint::checkpoint_path(self.frame.dir);
+        if vouched.log_start_offset < 0 || vouched.log_start_offset > end {
+            let message = format!(
+                "the log start offset is {}, outside the log, which ends at {end}",
+                vouched.log_start_offset
+            );
+            self.findings.defect(DefectKind::Checkpoint, &path, 0, message);
+        }
+        if vouched.recovery_offset < 0 || vouched.epoch > self.frame.epoch_max {
+            let message = format!(
+                "the recovery offset {} or the epoch {} cannot be",
+                vouched.recovery_offset, vouched.epoch
+            );
+            self.findings.defect(DefectKind::Checkpoint, &path, 0, message);
+        }
+    }
+
+    /// Files that belong to no segment any more, or to none yet.
+    fn leftovers(&mut self) {
+        for name in &self.files.waiting {
+            let message = "it waits to become a segment; the next open removes or uses it";
+            self.findings.note(NoteKind::Leftover, &self.frame.dir.join(name), 0, message);
+        }
+        for path in self.files.orphans(self.frame.dir) {
+            let message = "an index without its segment, which was being removed, or is missing";
+            self.findings.note(NoteKind::Leftover, &path, 0, message);
+        }
+    }
+}
+
+fn count(report: &mut PartitionReport, walk: &Walk<'_, '_>) {
+    report.segments += 1;
+    report.batches += walk.batches;
+    report.records += walk.records;
+    report.bytes += walk.bytes;
+    report.log_end_offset = walk.next.value;
+}
+
+/// Whether bytes beyond a gap show damage, as recovery has it: what was in flight at a kill does not reach far, but a
+/// machine that lost power may have lost any write that was not synced.
+fn is_strict(frame: &Frame<'_>, vouched: Option<Checkpoint>) -> bool {
+    frame.config.is_some_and(|config| config.durability == Durability::Synced)
+        || vouched.is_some_and(|vouched| vouched.boot_id == frame.boot_id)
+}
+
+/// What follows the last valid batch of a segment that is not sealed.
+fn judge_tail(
+    walk: &mut Walk<'_, '_>,
+    stopped: &str,
+    frame: &Frame<'_>,
+    vouched: Option<Checkpoint>,
+) -> Result<(), DiskError> {
+    let (at, offset, path) = (walk.position, walk.next.value, walk.path);
+    let rest = walk.window.file_bytes - at;
+    if walk.window.is_zero_from(at)? {
+        let message =
+            format!("{rest} bytes of zeros behind the last batch, set aside; the next open cuts them off");
+        walk.findings.note(NoteKind::Tail, path, at, message);
+        return Ok(());
+    }
+    let in_flight_bytes_max = vouched.map_or(0, |vouched| vouched.in_flight_bytes_max);
+    let strict = is_strict(frame, vouched);
+    let beyond = match strict {
+        true => walk.window.find_batch(at.saturating_add(in_flight_bytes_max), offset + 1)?,
+        false => None,
+    };
+    if let Some((position, header)) = beyond {
+        let message = format!(
+            "{stopped}; offset {offset} and what follows it cannot be read, and yet a valid batch of offset {} lies at \
+             byte {position}, further on than anything in flight can have been: this is damage, and the log does not \
+             open",
+            header.base_offset
+        );
+        walk.findings.defect(DefectKind::Batch, path, at, message);
+        return Ok(());
+    }
+    let because = if strict {
+        "were being written and not acked, or are of an earlier life of the file"
+    } else {
+        "were being written when the machine went down, which may have taken records that were acked as `written`, or \
+         are of an earlier life of the file"
+    };
+    let message = format!(
+        "{stopped}: {rest} bytes behind the last batch {because}; the next open cuts them off at offset {offset}"
+    );
+    walk.findings.note(NoteKind::Tail, path, at, message);
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! One segment, batch by batch. A sealed one has to be whole; of one that is not, the place where trust ends is found.
+
+use super::indexes::IndexCheck;
+use super::report::{DefectKind, Findings};
+use super::window::{Found, Window};
+use crate::error::DiskError;
+use crate::record::{self, BatchError, BatchHeader};
+use std::path::Path;
+
+/// Smallest leader epoch: the first open of a directory raises it to that.
+const EPOCH_MIN: i32 = 1;
+
+/// A value that follows from what came before, and what it would be if that had been wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected<T> {
+    pub(super) value: T,
+    alternative: Option<T>,
+}
+
+impl<T: Copy + PartialEq> Expected<T> {
+    pub(super) const fn new(value: T) -> Self {
+        Self { value, alternative: None }
+    }
+
+    /// Whether `found` is what was expected, one way or the other; from now on it is that way.
+    pub(super) fn accepts(&mut self, found: T) -> bool {
+        let is_expected = found == self.value || self.alternative == Some(found);
+        if is_expected {
+            *self = Self::new(found);
+        }
+        is_expected
+    }
+}
+
+/// What a walk begins with and has come to.
+pub(super) struct Walk<'a, 'f> {
+    pub(super) path: &'a Path,
+    pub(super) window: Window,
+    pub(super) position: u64,
+    /// Offset of the next batch.
+    pub(super) next: Expected<i64>,
+    /// Epoch of the segment, once a batch has shown it: a segment is written during one open of the directory.
+    epoch: Option<Expected<i32>>,
+    /// Epoch of the segment before, and of the directory.
+    epochs: (i32, i32),
+    pub(super) batches: u64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    /// Whether what follows the last valid batch is known to be nothing.
+    pub(super) is_end_known: bool,
+    pub(super) findings: &'a mut Findings<'f>,
+}
+
+impl<'a, 'f> Walk<'a, 'f> {
+    pub(super) fn begin(
+        path: &'a Path,
+        base_offset: i64,
+        epochs: (i32, i32),
+        findings: &'a mut Findings<'f>,
+    ) -> Result<Self, DiskError> {
+        Ok(Self {
+            path,
+            window: Window::open(path)?,
+            position: 0,
+            next: Expected::new(base_offset),
+            epoch: None,
+            epochs,
+            batches: 0,
+            records: 0,
+            bytes: 0,
+            is_end_known: true,
+            findings,
+        })
+    }
+
+    /// The epoch that the next segment must not be below.
+    pub(super) fn epoch(&self) -> i32 {
+        self.epoch.map_or(self.epochs.0, |epoch| epoch.value)
+    }
+
+    /// Reads a sealed segment to its end, over whatever is damaged.
+    pub(super) fn sealed(&mut self, indexes: &mut IndexCheck) -> Result<(), DiskError> {
+        while let Some(batch) = self.window.batch(self.position)? {
+            let at = self.position;
+            match batch {
+                Ok(found) => self.accept_sealed(&found, indexes),
+                Err(error) => {
+                    self.step_over(&error)?;
+                    indexes.damaged(at, self.position, self.findings);
+                }
+            }
+            self.findings.advance(self.position - at);
+        }
+        Ok(())
+    }
+
+    fn accept_sealed(&mut self, found: &Found, indexes: &mut IndexCheck) {
+        let (header, at) = (found.header, self.position);
+        if self.next.accepts(header.base_offset) {
+            indexes.batch(&header, at, self.findings);
+            self.next.value = header.next_offset();
+        } else {
+            let expected = self.next.value;
+            let message = format!(
+                "the batch begins at offset {}, the one before it ends at {expected}: its offset is damaged, or \
+                 batches are missing",
+                header.base_offset
+            );
+            self.findings.defect(DefectKind::OffsetGap, self.path, at, message);
+            indexes.damaged(at, at + header.total_bytes() as u64, self.findings);
+            let count = i64::from(header.last_offset_delta) + 1;
+            let value = expected.saturating_add(count);
+            self.next = Expected { value, alternative: Some(header.next_offset()) };
+        }
+        self.check_epoch(header.partition_leader_epoch);
+        self.count(found);
+    }
+
+    /// Takes valid batches up to the first that is not; `None` if all the file is valid.
+    pub(super) fn unsealed(&mut self) -> Result<Option<String>, DiskError> {
+        while let Some(batch) = self.window.batch(self.position)? {
+            let header = match &batch {
+                Ok(found) => found.header,
+                Err(error) => return Ok(Some(error.to_string())),
+            };
+            let epoch = header.partition_leader_epoch;
+            if header.base_offset != self.next.value {
+                let expected = self.next.value;
+                return Ok(Some(format!(
+                    "batch begins at offset {}, expected {expected}",
+                    header.base_offset
+                )));
+            }
+            let epoch_min = self.epoch();
+            if epoch < epoch_min || epoch > self.epochs.1 {
+                return Ok(Some(format!("leader epoch {epoch} is outside {epoch_min}..={}", self.epochs.1)));
+            }
+            self.epoch = Some(Expected::new(epoch));
+            self.next = Expected::new(header.next_offset());
+            if let Ok(found) = batch {
+                self.count(&found);
+            }
+            self.findings.advance(header.total_bytes() as u64);
+        }
+        Ok(None)
+    }
+
+    fn count(&mut self, found: &Found) {
+        if let Err(error) = found.records {
+            let message = format!(
+                "{error}; the checksum holds, so the batch is as its producer made it, and consumers cannot read all of it"
+            );
+            self.findings.defect(DefectKind::Batch, self.path, self.position, message);
+        }
+        self.batches += 1;
+        self.records += u64::from(found.header.record_count);
+        self.bytes += found.header.total_bytes() as u64;
+        self.position += found.header.total_bytes() as u64;
+    }
+
+    fn check_epoch(&mut self, found: i32) {
+        let (epoch_min, epoch_max) = (self.epochs.0.max(EPOCH_MIN), self.epochs.1);
+        let is_possible = (epoch_min..=epoch_max).contains(&found);
+        if self.epoch.as_mut().is_some_and(|epoch| epoch.accepts(found)) {
+            return;
+        }
+        let message = match &mut self.epoch {
+            none @ None if is_possible => {
+                *none = Some(Expected::new(found));
+                return;
+            }
+            None => format!(
+                "the batch has the leader epoch {found}, which is outside {epoch_min}..={epoch_max}: it is damaged, or \
+                 the batch is left over from another life of this file"
+            ),
+            Some(epoch) => {
+                epoch.alternative = is_possible.then_some(found);
+                let before = epoch.value;
+                format!(
+                    "the batch has the leader epoch {found}, the one before it {before}: all of a segment have the same, \
+                     so one of the two is damaged, or left over from another life of this file"
+                )
+            }
+        };
+        self.findings.defect(DefectKind::Epoch, self.path, self.position, message);
+    }
+
+    /// Puts down what is wrong at this position and goes on at the next batch that is whole, or ends.
+    fn step_over(&mut self, error: &BatchError) -> Result<(), DiskError> {
+        let (at, expected) = (self.position, self.next.value);
+        let (to, found) = match self.next_whole(at, expected)? {
+            Some((to, header)) => (to, Some(header)),
+            None => (self.window.file_bytes, None),
+        };
+        self.position = to;
+        let is_cut = matches!(error, BatchError::TooShort { .. }) && found.is_none();
+        let kind = if is_cut { DefectKind::Truncated } else { DefectKind::Batch };
+        let what =
+            if is_cut { "the file ends in the middle of a batch".to_owned() } else { error.to_string() };
+        let message = match found {
+            Some(header) => format!(
+                "{what}; offsets {expected}..{}, in bytes {at}..{to}, cannot be read",
+                header.base_offset
+            ),
+            None => format!("{what}; offset {expected} and what follows it in this segment cannot be read"),
+        };
+        self.findings.defect(kind, self.path, at, message);
+        self.is_end_known = found.is_some();
+        if let Some(header) = found {
+            self.next = Expected::new(header.base_offset);
+        }
+        Ok(())
+    }
+
+    /// The next whole batch behind the damage at `at`: where its length says, or anywhere.
+    fn next_whole(&mut self, at: u64, expected: i64) -> Result<Option<(u64, BatchHeader)>, DiskError> {
+        if let Ok(length) = record::peek_total_bytes(self.window.at(at, 12)?) {
+            let next = at + length as u64;
+            if next == self.window.file_bytes {
+                return Ok(None);
+            }
+            if next < self.window.file_bytes
+                && let Some(Ok(found)) = self.window.batch(next)?
+                && found.header.base_offset >= expected
+            {
+                return Ok(Some((next, found.header)));
+            }
+        }
+        self.window.find_batch(at + 1, expected)
+    }
+}

@@ -1,0 +1,134 @@
+//! A file seen through a window of a few MiB, and the batches in it.
+
+use crate::buffer::CHUNK_BYTES_MAX;
+use crate::error::{DiskError, DiskOp};
+use crate::num::usize_of;
+use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader, RecordBatch};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+/// Bytes of one read, and of one step of a search.
+const READ_BYTES: usize = 1 << 20;
+
+/// No log takes a batch as large: it would not fit a chunk.
+const BATCH_BYTES_MAX: usize = CHUNK_BYTES_MAX;
+
+/// A batch whose checksum holds.
+pub(super) struct Found {
+    pub(super) header: BatchHeader,
+    /// Whether its records decode.
+    pub(super) records: Result<(), BatchError>,
+}
+
+/// See the module.
+pub(super) struct Window {
+    file: File,
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// Position in the file of `bytes[0]`.
+    start: u64,
+    pub(super) file_bytes: u64,
+}
+
+impl Window {
+    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
+        let failed = |error| DiskError::new(DiskOp::Open, path, 0, error);
+        let file = File::open(path).map_err(failed)?;
+        let file_bytes = file.metadata().map_err(failed)?.len();
+        Ok(Self { file, path: path.to_path_buf(), bytes: Vec::new(), start: 0, file_bytes })
+    }
+
+    /// `wanted` bytes from `position` on; fewer at the end of the file.
+    pub(super) fn at(&mut self, position: u64, wanted: usize) -> Result<&[u8], DiskError> {
+        let position = position.min(self.file_bytes);
+        let end = position.saturating_add(wanted as u64).min(self.file_bytes);
+        if position < self.start || position > self.start + self.bytes.len() as u64 {
+            self.bytes.clear();
+            self.start = position;
+        }
+        if self.start + (self.bytes.len() as u64) < end {
+            self.bytes.drain(..usize_of(position - self.start));
+            self.start = position;
+            self.read_to(end)?;
+        }
+        Ok(&self.bytes[usize_of(position - self.start)..usize_of(end - self.start)])
+    }
+
+    /// Reads on to `end`, and a step further so that the next batches cost nothing.
+    fn read_to(&mut self, end: u64) -> Result<(), DiskError> {
+        let from = self.start + self.bytes.len() as u64;
+        let to = end.max(from + READ_BYTES as u64).min(self.file_bytes);
+        let kept = self.bytes.len();
+        self.bytes.resize(kept + usize_of(to - from), 0);
+        let read = self.file.read_exact_at(&mut self.bytes[kept..], from);
+        read.map_err(|error| DiskError::new(DiskOp::Read, &self.path, from, error))
+    }
+
+    /// The batch at `position`, whole and with a checksum that holds; `None` at the end of the file.
+    pub(super) fn batch(&mut self, position: u64) -> Result<Option<Result<Found, BatchError>>, DiskError> {
+        let header = self.at(position, BATCH_HEADER_BYTES)?;
+        if header.is_empty() {
+            return Ok(None);
+        }
+        let header = match BatchHeader::parse(header) {
+            Ok(header) if header.total_bytes() > BATCH_BYTES_MAX => {
+                let batch_length = i32::try_from(header.batch_length).unwrap_or(i32::MAX);
+                return Ok(Some(Err(BatchError::BadLength { batch_length })));
+            }
+            Ok(header) => header,
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        let bytes = self.at(position, header.total_bytes())?;
+        let batch = RecordBatch::parse(bytes).and_then(|batch| batch.verify_crc().map(|()| batch));
+        Ok(Some(batch.map(|batch| Found { header, records: check_records(&batch) })))
+    }
+
+    /// The first whole batch of offset `offset_min` or above that begins at `from` or later, anywhere.
+    pub(super) fn find_batch(
+        &mut self,
+        from: u64,
+        offset_min: i64,
+    ) -> Result<Option<(u64, BatchHeader)>, DiskError> {
+        let mut position = from;
+        loop {
+            let bytes = self.at(position, READ_BYTES + BATCH_BYTES_MAX)?;
+            let starts = bytes.len().saturating_sub(BATCH_HEADER_BYTES - 1).min(READ_BYTES);
+            if starts == 0 {
+                return Ok(None);
+            }
+            for at in 0..starts {
+                // The magic byte decides nearly every position at once.
+                if bytes[at + 16] != 2 {
+                    continue;
+                }
+                let Ok(header) = BatchHeader::parse(&bytes[at..]) else { continue };
+                let plausible = header.base_offset >= offset_min && header.total_bytes() <= BATCH_BYTES_MAX;
+                if plausible && record::verify_crc(&bytes[at..]).is_ok() {
+                    return Ok(Some((position + at as u64, header)));
+                }
+            }
+            position += starts as u64;
+        }
+    }
+
+    /// Whether nothing but zeros follows from `position` on.
+    pub(super) fn is_zero_from(&mut self, mut position: u64) -> Result<bool, DiskError> {
+        while position < self.file_bytes {
+            let bytes = self.at(position, READ_BYTES)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            position += bytes.len() as u64;
+        }
+        Ok(true)
+    }
+}
+
+/// Whether the records decode. Compressed ones are taken as their checksum vouches for them.
+fn check_records(batch: &RecordBatch<'_>) -> Result<(), BatchError> {
+    match batch.records().find_map(Result::err) {
+        None | Some(BatchError::Compressed(_)) => Ok(()),
+        Some(error) => Err(error),
+    }
+}

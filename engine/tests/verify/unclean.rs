@@ -1,0 +1,151 @@
+//! What an end without a close leaves is told apart from damage.
+
+use crate::rig::{batch_starts, check, copy, files, flip, new_dir, open, produce, topic};
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use tempfile::TempDir;
+use vnotch_engine::config::TopicConfig;
+use vnotch_engine::types::Preallocate;
+use vnotch_engine::verify::{DefectKind, NoteKind, Report};
+
+/// A directory whose engine was dropped: its last segment is not sealed.
+fn dropped(config: TopicConfig) -> TempDir {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, config).unwrap();
+    produce(&engine, 0, 2_600, 1_000);
+    drop(engine);
+    dir
+}
+
+fn has_note(report: &Report, kind: NoteKind) -> bool {
+    report.notes.iter().any(|note| note.kind == kind)
+}
+
+/// The last segment, and where its last batch ends.
+fn active(dir: &Path) -> (std::path::PathBuf, u64) {
+    let log = files(dir, ".log").pop().unwrap();
+    let bytes = fs::read(&log).unwrap();
+    let whole = vnotch_engine::record::batches(&bytes).map_while(Result::ok);
+    let end = whole.map(|batch| batch.bytes().len() as u64).sum();
+    (log, end)
+}
+
+#[test]
+fn a_log_that_was_not_closed_is_sound_with_notes_and_so_it_is_once_opened_and_closed() {
+    for preallocate in [Preallocate::None, Preallocate::Fallocate] {
+        let dir = dropped(TopicConfig { preallocate, ..topic() });
+        let report = check(dir.path());
+        assert!(report.is_sound(), "{:#?}", report.defects);
+        assert!(has_note(&report, NoteKind::NotClean));
+        assert_eq!((report.partitions[0].records, report.partitions[0].log_end_offset), (2_600, 2_600));
+        if preallocate == Preallocate::Fallocate {
+            let (log, end) = active(dir.path());
+            let mut tails = report.notes.iter().filter(|note| note.kind == NoteKind::Tail);
+            assert!(tails.any(|tail| (&tail.path, tail.position) == (&log, end)), "{:#?}", report.notes);
+        }
+        open(dir.path()).close().unwrap();
+        let report = check(dir.path());
+        assert!(report.is_sound() && report.notes.is_empty(), "{report:#?}");
+        assert_eq!(report.partitions[0].records, 2_600);
+    }
+}
+
+#[test]
+fn a_torn_tail_is_a_note_at_its_byte() {
+    let dir = dropped(topic());
+    let (log, end) = active(dir.path());
+    let file = fs::File::options().write(true).open(&log).unwrap();
+    // Half of a batch like the first one.
+    let bytes = fs::read(&log).unwrap();
+    file.write_all_at(&bytes[..500], end).unwrap();
+    let report = check(dir.path());
+    assert!(report.is_sound(), "{:#?}", report.defects);
+    let tail = report.notes.iter().find(|note| note.kind == NoteKind::Tail).unwrap();
+    assert_eq!((&tail.path, tail.position), (&log, end));
+    open(dir.path()).close().unwrap();
+    assert_eq!(check(dir.path()).partitions[0].records, 2_600);
+}
+
+#[test]
+fn older_batches_behind_the_tail_of_a_reused_file_are_a_note() {
+    let dir = dropped(topic());
+    let (log, end) = active(dir.path());
+    let first = files(dir.path(), ".log").swap_remove(0);
+    let old = fs::read(first).unwrap();
+    let file = fs::File::options().write(true).open(&log).unwrap();
+    file.write_all_at(&old[..(1 << 20) - end as usize], end).unwrap();
+    let report = check(dir.path());
+    assert!(report.is_sound(), "{:#?}", report.defects);
+    assert!(has_note(&report, NoteKind::Tail));
+    assert_eq!(report.partitions[0].records, 2_600);
+}
+
+#[test]
+fn damage_further_back_than_what_was_in_flight_is_a_defect_as_it_is_for_an_open() {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    let config = TopicConfig { segment_bytes: 16 << 20, ..topic() };
+    engine.create_topic("t", 1, config).unwrap();
+    produce(&engine, 0, 12_000, 1_000);
+    drop(engine);
+    assert!(check(dir.path()).is_sound());
+    let (log, _) = active(dir.path());
+    let batch = batch_starts_of_prefix(&log, 4);
+    flip(&log, (batch + 100) * 8);
+    let report = check(dir.path());
+    let [defect] = &report.defects[..] else { panic!("{:#?}", report.defects) };
+    assert_eq!((defect.kind, &defect.path, defect.position), (DefectKind::Batch, &log, batch));
+    let config = vnotch_engine::config::EngineConfig {
+        arena_bytes: 16 << 20,
+        ..vnotch_engine::config::EngineConfig::new(dir.path())
+    };
+    assert!(vnotch_engine::engine::Engine::open(config).is_err(), "an open says so too");
+}
+
+fn batch_starts_of_prefix(log: &Path, number: usize) -> u64 {
+    let bytes = fs::read(log).unwrap();
+    let batches = vnotch_engine::record::batches(&bytes).take(number);
+    batches.map(|batch| batch.unwrap().bytes().len() as u64).sum()
+}
+
+#[test]
+fn what_retention_was_deleting_is_a_note_and_what_it_deleted_is_not_missed() {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, topic()).unwrap();
+    produce(&engine, 0, 3_000, 1_000);
+    engine.close().unwrap();
+    let whole = copy(dir.path());
+    let first = files(whole.path(), ".log").swap_remove(0);
+    let engine = open(dir.path());
+    engine.close().unwrap();
+    // Retention raises the log's start first: so the checkpoint says it and the files are still there.
+    let second = files(dir.path(), ".log")[1].file_stem().unwrap().to_str().unwrap().parse::<i64>().unwrap();
+    raise_start(dir.path(), second);
+    let report = check(dir.path());
+    assert!(report.is_sound(), "{:#?}", report.defects);
+    assert!(has_note(&report, NoteKind::Leftover));
+    assert_eq!(report.partitions[0].log_start_offset, second);
+    for suffix in ["log", "index"] {
+        fs::remove_file(dir.path().join("t-0").join(first.with_extension(suffix).file_name().unwrap()))
+            .unwrap();
+    }
+    let report = check(dir.path());
+    assert!(report.is_sound() && has_note(&report, NoteKind::Leftover), "{report:#?}");
+    assert!(batch_starts(&files(dir.path(), ".log")[0]).len() > 1);
+}
+
+/// Writes the newest checkpoint of `t-0` again with another log start, as docs/format.md has it.
+fn raise_start(dir: &Path, log_start_offset: i64) {
+    let path = dir.join("t-0/checkpoint");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.resize(8192, 0);
+    let sequence = |slot: &[u8]| u64::from_be_bytes(slot[8..16].try_into().unwrap());
+    let newest = usize::from(sequence(&bytes[4096..]) > sequence(&bytes)) * 4096;
+    bytes[newest + 24..newest + 32].copy_from_slice(&log_start_offset.to_be_bytes());
+    let crc = crc_fast::crc32_iscsi(&bytes[newest..newest + 52]);
+    bytes[newest + 52..newest + 56].copy_from_slice(&crc.to_be_bytes());
+    fs::write(path, bytes).unwrap();
+}

@@ -1,0 +1,171 @@
+//! What was verified, for people: a table of partitions, then each defect and note with its place.
+
+use crate::quantity;
+use comfy_table::{CellAlignment, Table, presets};
+use std::fmt::Write as _;
+use std::path::Path;
+use vnotch_engine::verify::{PartitionReport, Report};
+
+/// Defects shown; `--format json` has all of them.
+const DEFECTS_MAX: usize = 100;
+/// Notes shown.
+const NOTES_MAX: usize = 20;
+
+/// A finding: where, and what about it.
+type Line<'a> = (&'a Path, u64, &'a str);
+
+/// All of it; `quiet` leaves out what is as it should be.
+pub(super) fn render(report: &Report, quiet: bool) -> String {
+    let mut out = String::new();
+    if !quiet {
+        let id = report.id.as_deref().unwrap_or("unknown");
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{} (id {id})\n\n{}\n", report.data_dir.display(), table(&report.partitions));
+    }
+    let defects = report.defects.iter().map(|defect| (&*defect.path, defect.position, &*defect.message));
+    list(&mut out, report, "defect", defects.collect(), DEFECTS_MAX);
+    if !quiet {
+        let notes = report.notes.iter().map(|note| (&*note.path, note.position, &*note.message));
+        list(&mut out, report, "note", notes.collect(), NOTES_MAX);
+        let _ = writeln!(out, "{}", verdict(report));
+    }
+    out
+}
+
+fn table(partitions: &[PartitionReport]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["partition", "segments", "batches", "records", "offsets", "bytes"]);
+    for partition in partitions {
+        table.add_row([
+            format!("{}-{}", partition.topic, partition.partition),
+            partition.segments.to_string(),
+            partition.batches.to_string(),
+            partition.records.to_string(),
+            format!("{}..{}", partition.log_start_offset, partition.log_end_offset),
+            quantity::bytes(partition.bytes),
+        ]);
+    }
+    if partitions.len() > 1 {
+        let sum = |figure: fn(&PartitionReport) -> u64| partitions.iter().map(figure).sum::<u64>();
+        table.add_row([
+            "all".to_owned(),
+            partitions.iter().map(|partition| partition.segments).sum::<usize>().to_string(),
+            sum(|partition| partition.batches).to_string(),
+            sum(|partition| partition.records).to_string(),
+            String::new(),
+            quantity::bytes(sum(|partition| partition.bytes)),
+        ]);
+    }
+    if let Some(column) = table.column_mut(0) {
+        column.set_padding((0, 1));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
+fn list(out: &mut String, report: &Report, what: &str, lines: Vec<Line<'_>>, most: usize) {
+    let count = lines.len();
+    for (path, position, message) in lines.into_iter().take(most) {
+        let place = path.strip_prefix(&report.data_dir).ok().filter(|place| !place.as_os_str().is_empty());
+        let place = place.unwrap_or(path).display();
+        let _ = writeln!(out, "{what:<6}  {place}:{position}\n        {message}");
+    }
+    if count > most {
+        let _ = writeln!(out, "… and {}; --format json has all of them", counted(count - most, what));
+    }
+    if count > 0 {
+        out.push('\n');
+    }
+}
+
+fn verdict(report: &Report) -> String {
+    match (report.defects.len(), report.notes.len()) {
+        (0, 0) => "Sound.".to_owned(),
+        (0, notes) => format!("Sound; {}: the next open puts that in order.", counted(notes, "note")),
+        (defects, _) => {
+            format!("Not sound: {}. Nothing was changed.", counted(defects, "defect"))
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vnotch_engine::verify::{Defect, DefectKind, Note, NoteKind};
+
+    fn report() -> Report {
+        let partition = |partition| PartitionReport {
+            topic: "orders".into(),
+            partition,
+            segments: 4,
+            batches: 500,
+            records: 3_500,
+            bytes: 3_600_000,
+            log_start_offset: 0,
+            log_end_offset: 3_500,
+        };
+        Report {
+            data_dir: "/srv/log".into(),
+            id: Some("0123456789abcdef0123456789abcdef".into()),
+            partitions: vec![partition(0), partition(10)],
+            defects: vec![Defect {
+                kind: DefectKind::Batch,
+                path: "/srv/log/orders-0/00000000000000000000.log".into(),
+                position: 4711,
+                message: "CRC mismatch".into(),
+            }],
+            notes: vec![Note {
+                kind: NoteKind::NotClean,
+                path: "/srv/log/orders-10".into(),
+                position: 0,
+                message: "the log was not closed".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn partitions_are_a_table_and_each_defect_names_its_file_and_byte() {
+        insta::assert_snapshot!(render(&report(), false), @r"
+        /srv/log (id 0123456789abcdef0123456789abcdef)
+
+        partition  segments  batches  records  offsets     bytes
+        orders-0          4      500     3500  0..3500  3.43 MiB
+        orders-10         4      500     3500  0..3500  3.43 MiB
+        all               8     1000     7000           6.87 MiB
+
+        defect  orders-0/00000000000000000000.log:4711
+                CRC mismatch
+
+        note    orders-10:0
+                the log was not closed
+
+        Not sound: 1 defect. Nothing was changed.
+        ");
+    }
+
+    #[test]
+    fn quiet_says_only_what_is_wrong() {
+        insta::assert_snapshot!(render(&report(), true), @r"
+        defect  orders-0/00000000000000000000.log:4711
+                CRC mismatch
+        ");
+        assert_eq!(render(&Report { defects: Vec::new(), ..report() }, true), "");
+    }
+
+    #[test]
+    fn very_many_defects_are_counted() {
+        let mut report = report();
+        report.defects = vec![report.defects[0].clone(); DEFECTS_MAX + 2];
+        let text = render(&report, false);
+        assert_eq!(text.matches("4711").count(), DEFECTS_MAX);
+        assert!(text.contains("… and 2 defects; --format json has all of them"), "{text}");
+        assert!(text.ends_with("Not sound: 102 defects. Nothing was changed.\n"), "{text}");
+    }
+}
