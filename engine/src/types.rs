@@ -47,6 +47,28 @@ pub enum PollMode {
     Park,
 }
 
+/// Which offset of a partition is asked for; Kafka's ListOffsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// The first one that the log holds.
+    Earliest,
+    /// The high watermark: the first one that consumers do not see yet.
+    Latest,
+    /// That of the first record whose timestamp is this or later, ms since the epoch. A negative timestamp means that a
+    /// record has none: it is never found. In a compressed batch the batch stands for its records, with its first offset
+    /// and its largest timestamp.
+    Timestamp(i64),
+}
+
+/// An offset that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedOffset {
+    /// The offset.
+    pub offset: i64,
+    /// The record's timestamp, ms since the epoch, if it was asked for by time.
+    pub timestamp_ms: Option<i64>,
+}
+
 /// A topic's partition.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {

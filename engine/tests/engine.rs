@@ -11,7 +11,7 @@ use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{AppendError, FetchError, OpenError, TopicError};
 use vnotch_engine::record::RecordRef;
-use vnotch_engine::types::Durability;
+use vnotch_engine::types::{Durability, ListedOffset, OffsetSpec};
 
 fn data_dir() -> tempfile::TempDir {
     // Not in /tmp, which may be a tmpfs without O_DIRECT.
@@ -265,6 +265,43 @@ fn retention_deletes_whole_segments_and_readers_are_told_or_go_on_at_the_start()
     let fetched = resets.wait_fetch().unwrap();
     assert_eq!(fetched.skipped, fetched.from_offset.unsigned_abs());
     assert!(fetched.from_offset >= start);
+}
+
+#[test]
+fn offsets_are_listed_by_place_and_by_time() {
+    let dir = data_dir();
+    let engine = Engine::open(two_shards(dir.path())).unwrap();
+    let topic =
+        TopicConfig { segment_bytes: 1 << 20, max_message_bytes: 256 << 10, ..TopicConfig::default() };
+    engine.create_topic("t", 2, topic).unwrap();
+    let config = ProducerConfig { batch_records_max: 10, ..ProducerConfig::default() };
+    let mut producer = engine.producer("t", config).unwrap();
+    for number in 0..3_000 {
+        let value = value(number, 1_000);
+        let timestamp_ms = i64::try_from(number / 2).unwrap() * 10;
+        let record = RecordRef { timestamp_ms, value: Some(&value), ..RecordRef::default() };
+        while producer.try_send(Some(1), &record).is_err() {
+            producer.wait_ack().unwrap().result.unwrap();
+        }
+    }
+    assert!(producer.wait_all().into_iter().all(|ack| ack.result.is_ok()));
+    drop(producer);
+    let by_time = |timestamp_ms| ("t", 1, OffsetSpec::Timestamp(timestamp_ms));
+    let check = |engine: &Engine| {
+        let asked =
+            [("t", 0, OffsetSpec::Earliest), ("t", 0, OffsetSpec::Latest), ("t", 1, OffsetSpec::Latest)];
+        let listed = engine.list_offsets(asked).unwrap();
+        assert_eq!(listed.into_iter().map(|found| found.unwrap().offset).collect::<Vec<_>>(), [0, 0, 3_000]);
+        let listed =
+            engine.list_offsets([by_time(-5), by_time(7_401), by_time(14_990), by_time(14_991)]).unwrap();
+        let found = |offset, timestamp_ms| Some(ListedOffset { offset, timestamp_ms: Some(timestamp_ms) });
+        assert_eq!(listed, [found(0, 0), found(1_482, 7_410), found(2_998, 14_990), None]);
+    };
+    check(&engine);
+    let unknown = engine.list_offsets([("t", 2, OffsetSpec::Latest)]);
+    assert!(matches!(unknown, Err(FetchError::UnknownPartition)));
+    engine.close().unwrap();
+    check(&Engine::open(two_shards(dir.path())).unwrap());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::{ConsumerConfig, ProducerConfig};
+use crate::config::TopicConfig;
 use crate::error::{AppendError, FetchError};
 use crate::record::RecordRef;
 use crate::types::IoMode;

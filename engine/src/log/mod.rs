@@ -11,6 +11,7 @@
 pub(crate) mod checkpoint;
 mod fetch;
 mod job;
+mod list_offsets;
 mod open;
 mod progress;
 mod read_cache;

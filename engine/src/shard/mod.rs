@@ -33,7 +33,7 @@ use crate::disk::uring::{Ring, UringDisk};
 use crate::error::{AppendError, DiskError, FetchError, OpenError};
 use crate::events::LogEvent;
 use crate::log::{Log, LogContext};
-use crate::types::{PollMode, TopicPartition};
+use crate::types::{ListedOffset, OffsetSpec, PollMode, TopicPartition};
 use colocated::Colocated;
 use committer::Committer;
 use futures_util::future::LocalBoxFuture;
@@ -194,6 +194,21 @@ impl Shard {
         while !self.lanes.is_empty() {
             next_turn().await;
         }
+    }
+
+    /// An offset of a partition, by place or by time.
+    pub(crate) async fn list_offset(
+        &self,
+        slot: usize,
+        spec: OffsetSpec,
+    ) -> Result<Option<ListedOffset>, FetchError> {
+        let Some(partition) = self.partition(slot) else { return Err(self.gone().1) };
+        // It counts as background work: nobody closes the log meanwhile.
+        partition.tasks.set(partition.tasks.get() + 1);
+        let listed = Rc::clone(&partition.log).list_offset(spec).await;
+        partition.tasks.set(partition.tasks.get() - 1);
+        self.list(slot);
+        listed
     }
 
     /// The pump ends after this turn.

@@ -12,6 +12,7 @@
 )]
 
 mod model;
+mod offsets;
 mod retention;
 mod rig;
 mod scenarios;

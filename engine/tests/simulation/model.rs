@@ -143,3 +143,13 @@ pub(crate) fn batch(seed: u64, count: usize, total_bytes: usize) -> Vec<u8> {
         assert!(value_bytes > 0, "{count} records do not fit {total_bytes} bytes");
     }
 }
+
+/// A batch of records with these timestamps, of `total_bytes` bytes or a little fewer.
+pub(crate) fn timed_batch(timestamps: &[i64], total_bytes: usize) -> Vec<u8> {
+    let value = vec![b't'; (total_bytes - 100) / timestamps.len() - 20];
+    let mut builder = BatchBuilder::new();
+    for timestamp_ms in timestamps.iter().copied() {
+        builder.push(&RecordRef { timestamp_ms, value: Some(&value), ..RecordRef::default() }).unwrap();
+    }
+    builder.finish().bytes
+}

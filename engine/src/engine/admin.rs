@@ -1,0 +1,143 @@
+//! Topics: made, described, asked for offsets, deleted. Each change is durable in the catalog before it is answered.
+
+use super::Engine;
+use crate::catalog::{Catalog, Topic};
+use crate::client::OpenTopic;
+use crate::config::TopicConfig;
+use crate::error::{FetchError, TopicError};
+use crate::types::{ListedOffset, OffsetSpec};
+use std::sync::{MutexGuard, PoisonError};
+
+/// A topic, described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: String,
+    /// How it keeps its records.
+    pub config: TopicConfig,
+    /// Its partitions, by number.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+/// A partition, described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionDescription {
+    /// The shard that owns it.
+    pub shard: u32,
+    /// The first offset held.
+    pub log_start_offset: i64,
+    /// The first offset consumers do not see yet.
+    pub high_watermark: i64,
+    /// The offset the next record gets.
+    pub log_end_offset: i64,
+}
+
+impl Engine {
+    fn admin(&self) -> MutexGuard<'_, ()> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Creates a topic; durable when this returns.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
+        let _one_at_a_time = self.admin();
+        let topic = Topic { partitions, config };
+        let (own_name, own_topic) = (name.to_owned(), topic.clone());
+        self.with_catalog(move |shard, mut catalog| async move {
+            let created = catalog.create(&shard.context.disk, &own_name, own_topic).await;
+            (catalog, created)
+        })?;
+        match self.open_partitions(name, &topic) {
+            Ok(places) => {
+                self.topics.write().insert(name.to_owned(), OpenTopic { config: topic.config, places });
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a topic and its records. Producers and consumers of it get `UnknownPartition` from now on.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+        let _one_at_a_time = self.admin();
+        if !self.topics.read().contains_key(name) {
+            return Err(TopicError::Unknown(name.to_owned()));
+        }
+        let own_name = name.to_owned();
+        self.with_catalog(move |shard, mut catalog| async move {
+            let deleted = catalog.delete(&shard.context.disk, &own_name).await;
+            (catalog, deleted)
+        })?;
+        let Some(topic) = self.topics.write().remove(name) else { return Ok(()) };
+        for (shard, slot) in topic.places {
+            let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));
+            // Its log may have failed; it goes all the same.
+            closed.ok_or(TopicError::ShardStuck { shard: crate::num::u32_of(shard) })?.ok();
+        }
+        let own_name = name.to_owned();
+        self.with_catalog(move |shard, mut catalog| async move {
+            let removed = catalog.remove_files(&shard.context.disk, &own_name).await;
+            (catalog, removed.map_err(TopicError::from))
+        })
+    }
+
+    /// Runs `work` on the catalog, on shard 0; callers hold `admin`, so one at a time.
+    fn with_catalog<W, F>(&self, work: W) -> Result<(), TopicError>
+    where
+        W: FnOnce(std::rc::Rc<crate::shard::Shard>, Catalog) -> F + Send + 'static,
+        F: Future<Output = (Catalog, Result<(), TopicError>)> + 'static,
+    {
+        let done = self.shards[0].call(move |shard| async move {
+            let Some(catalog) = shard.catalog.take() else { return Err(TopicError::ShardStuck { shard: 0 }) };
+            let (catalog, outcome) = work(std::rc::Rc::clone(&shard), catalog).await;
+            shard.catalog.replace(Some(catalog));
+            outcome
+        });
+        done.unwrap_or(Err(TopicError::ShardStuck { shard: 0 }))
+    }
+
+    /// Names of all topics, in order.
+    pub fn list_topics(&self) -> Vec<String> {
+        self.topics.read().keys().cloned().collect()
+    }
+
+    /// A topic's configuration and the offsets of its partitions.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub fn describe_topic(&self, name: &str) -> Result<TopicDescription, TopicError> {
+        let topic = self.topic(name)?;
+        let described = topic.places.iter().map(|(shard, slot)| {
+            let (id, slot) = (crate::num::u32_of(*shard), *slot);
+            let offsets = self.shards[*shard].call(move |shard| async move { shard.offsets(slot) }).flatten();
+            let (log_start_offset, high_watermark, log_end_offset) =
+                offsets.ok_or(TopicError::ShardStuck { shard: id })?;
+            Ok(PartitionDescription { shard: id, log_start_offset, high_watermark, log_end_offset })
+        });
+        let partitions = described.collect::<Result<Vec<_>, TopicError>>()?;
+        Ok(TopicDescription { name: name.to_owned(), config: topic.config, partitions })
+    }
+
+    /// Offsets of (topic, partition), by place or by time; `None` where no record is as late.
+    ///
+    /// # Errors
+    /// A partition is unknown, its shard does not answer, or reading failed.
+    pub fn list_offsets<'a>(
+        &self,
+        asked: impl IntoIterator<Item = (&'a str, u32, OffsetSpec)>,
+    ) -> Result<Vec<Option<ListedOffset>>, FetchError> {
+        let listed = asked.into_iter().map(|(name, partition, spec)| {
+            let places = self.topic(name).map_err(|_| FetchError::UnknownPartition)?.places;
+            let place = places.get(partition as usize).copied();
+            let (shard, slot) = place.ok_or(FetchError::UnknownPartition)?;
+            let listed =
+                self.shards[shard].call(move |shard| async move { shard.list_offset(slot, spec).await });
+            listed.unwrap_or_else(|| Err(FetchError::ShardStuck { shard: crate::num::u32_of(shard) }))
+        });
+        listed.collect()
+    }
+}

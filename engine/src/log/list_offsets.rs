@@ -1,0 +1,261 @@
+//! From a time to an offset: the first record at or after it. Time indexes say where to begin; their files have no
+//! checksum, so what one leads to is looked at before it is believed.
+
+use super::{LargestTimestamp, Log};
+use crate::buffer::SharedBytes;
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::error::{Corruption, CorruptionKind, FetchError};
+use crate::index::{TimeEntry, TimeIndex};
+use crate::record::{BatchError, RecordBatch, batches};
+use crate::segment;
+use crate::types::{ListedOffset, OffsetSpec};
+use std::rc::Rc;
+use std::task::Poll;
+
+/// Bytes looked at in one step of a search.
+const STEP_BYTES: usize = 256 << 10;
+
+/// A segment as a search sees it.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    base_offset: i64,
+    next_offset: i64,
+    times: Times,
+}
+
+/// What is known of a segment's times without reading.
+#[derive(Debug, Clone, Copy)]
+enum Times {
+    /// In memory, from its batches: where to begin, or that nothing is there.
+    Begin(Option<i64>),
+    /// In its file; the largest may be known.
+    File(LargestTimestamp),
+}
+
+impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
+    /// The offset that `spec` speaks of; `None` if no record that consumers may see is as late.
+    ///
+    /// # Errors
+    /// Reading failed, or what was read is damaged.
+    pub async fn list_offset(self: Rc<Self>, spec: OffsetSpec) -> Result<Option<ListedOffset>, FetchError> {
+        let known = |offset| Ok(Some(ListedOffset { offset, timestamp_ms: None }));
+        match spec {
+            OffsetSpec::Earliest => known(self.log_start_offset()),
+            OffsetSpec::Latest => known(self.high_watermark()),
+            OffsetSpec::Timestamp(timestamp_ms) => self.offset_for_time(timestamp_ms.max(0)).await,
+        }
+    }
+
+    async fn offset_for_time(self: &Rc<Self>, timestamp_ms: i64) -> Result<Option<ListedOffset>, FetchError> {
+        loop {
+            let log_start_offset = self.log_start_offset();
+            match self.search(timestamp_ms).await {
+                // Retention was quicker: what is left may have another answer.
+                Err(FetchError::OffsetOutOfRange { .. }) if self.log_start_offset() > log_start_offset => {}
+                found => return found,
+            }
+        }
+    }
+
+    async fn search(self: &Rc<Self>, timestamp_ms: i64) -> Result<Option<ListedOffset>, FetchError> {
+        let (visible, log_start_offset) = (self.high_watermark(), self.log_start_offset());
+        for segment in self.candidates(timestamp_ms) {
+            let base_offset = segment.base_offset.max(log_start_offset);
+            let end = segment.next_offset.min(visible);
+            let begin = match segment.times {
+                Times::Begin(begin) => begin,
+                Times::File(largest) => self.begin_in_file(&segment, largest, timestamp_ms).await?,
+            };
+            let Some(begin) = begin else { continue };
+            let mut found = self.scan_for(begin.max(base_offset), end, timestamp_ms).await?;
+            if found.is_none() && begin > base_offset {
+                // The index promised something that is not there, so its beginning may be wrong as well.
+                found = self.scan_for(base_offset, end, timestamp_ms).await?;
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// All segments, in order.
+    fn candidates(&self, timestamp_ms: i64) -> Vec<Candidate> {
+        let state = self.state.borrow();
+        let sealed = state.sealed.iter().map(|sealed| Candidate {
+            base_offset: sealed.base_offset,
+            next_offset: sealed.next_offset,
+            times: Times::File(sealed.largest_timestamp),
+        });
+        let closing = state.closing.iter().map(|closing| (&closing.active, closing.next_offset));
+        let active = state.active.iter().map(|active| (active, state.tail.next_offset()));
+        let unsealed = closing.chain(active).map(|(segment, next_offset)| {
+            let times = &segment.indexes.times;
+            let is_there = times.max_timestamp_ms().is_some_and(|largest_ms| largest_ms >= timestamp_ms);
+            Candidate {
+                base_offset: segment.base_offset,
+                next_offset,
+                times: Times::Begin(is_there.then(|| times.lookup(timestamp_ms))),
+            }
+        });
+        sealed.chain(unsealed).collect()
+    }
+
+    /// Where to begin in a sealed segment; `None` if it has nothing as late.
+    async fn begin_in_file(
+        self: &Rc<Self>,
+        segment: &Candidate,
+        largest: LargestTimestamp,
+        timestamp_ms: i64,
+    ) -> Result<Option<i64>, FetchError> {
+        let base_offset = segment.base_offset;
+        if let LargestTimestamp::Known(largest_ms) = largest
+            && largest_ms.is_none_or(|largest_ms| largest_ms < timestamp_ms)
+        {
+            return Ok(None);
+        }
+        let Some(times) = self.time_index(base_offset).await? else { return Ok(Some(base_offset)) };
+        let entries = times.entries();
+        let below = entries.partition_point(|entry| entry.timestamp_ms < timestamp_ms);
+        let Some(entry) = below.checked_sub(1).map(|last| entries[last]) else {
+            return Ok(Some(base_offset));
+        };
+        if !self.is_true(base_offset, &entry, segment.next_offset).await? {
+            return Ok(Some(base_offset));
+        }
+        let is_last = below == entries.len();
+        if is_last && largest == LargestTimestamp::Unknown {
+            return Ok(None);
+        }
+        Ok(Some(base_offset + i64::from(entry.relative_offset)))
+    }
+
+    /// The time index of a sealed segment; `None` if its file is missing or cannot be right.
+    async fn time_index(&self, base_offset: i64) -> Result<Option<TimeIndex>, FetchError> {
+        match self.context.disk.read_file(&segment::time_index_path(&self.dir, base_offset)).await {
+            Ok(bytes) => Ok(TimeIndex::decode(base_offset, &bytes).ok()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the batch that an entry names ends there and has that timestamp.
+    async fn is_true(
+        self: &Rc<Self>,
+        base_offset: i64,
+        entry: &TimeEntry,
+        next_offset: i64,
+    ) -> Result<bool, FetchError> {
+        let offset = base_offset + i64::from(entry.relative_offset);
+        if offset >= next_offset || offset < self.log_start_offset() {
+            return Ok(false);
+        }
+        let pieces = self.batches_at(offset, 1).await?;
+        let batch = pieces.iter().flat_map(|piece| batches(piece)).next();
+        Ok(batch.is_some_and(|batch| {
+            batch.is_ok_and(|batch| {
+                let header = batch.header();
+                header.last_offset() == offset && header.max_timestamp_ms == entry.timestamp_ms
+            })
+        }))
+    }
+
+    /// The first record at or after a time in `offset..end`.
+    async fn scan_for(
+        self: &Rc<Self>,
+        mut offset: i64,
+        end: i64,
+        timestamp_ms: i64,
+    ) -> Result<Option<ListedOffset>, FetchError> {
+        let log_start_offset = self.log_start_offset();
+        while offset < end {
+            let pieces = self.batches_at(offset, STEP_BYTES).await?;
+            for batch in pieces.iter().flat_map(|piece| batches(piece)) {
+                let batch = batch.map_err(|error| self.damaged(offset, error))?;
+                batch.verify_crc().map_err(|error| self.damaged(offset, error))?;
+                let found = first_at(&batch, timestamp_ms, log_start_offset)
+                    .map_err(|error| self.damaged(offset, error))?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+                offset = batch.header().next_offset();
+                if offset >= end {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Batches from the one that holds `offset`, which is visible.
+    async fn batches_at(
+        self: &Rc<Self>,
+        offset: i64,
+        bytes_max: usize,
+    ) -> Result<Vec<SharedBytes>, FetchError> {
+        loop {
+            let pieces = match self.fetch(offset, bytes_max)? {
+                super::Fetched::Batches(pieces) => pieces,
+                super::Fetched::Nothing => Vec::new(),
+                super::Fetched::OnDisk => Rc::clone(self).fetch_from_disk(offset, bytes_max).await?,
+            };
+            if !pieces.is_empty() {
+                return Ok(pieces);
+            }
+            // Memory is short, until others have read what they asked for.
+            once_more().await;
+        }
+    }
+
+    fn damaged(&self, offset: i64, error: BatchError) -> FetchError {
+        let base_offset = {
+            let state = self.state.borrow();
+            let sealed = state.sealed.iter().map(|sealed| sealed.base_offset);
+            let unsealed = state.closing.iter().map(|closing| &closing.active).chain(&state.active);
+            let bases = sealed.chain(unsealed.map(|segment| segment.base_offset));
+            bases.filter(|base_offset| *base_offset <= offset).max().unwrap_or(offset)
+        };
+        let path = segment::log_path(&self.dir, base_offset);
+        FetchError::Corrupt(Corruption { path, position: 0, kind: CorruptionKind::Batch(error) })
+    }
+}
+
+/// The first record of a batch from `offset_min` on that has a timestamp of `timestamp_ms` or later.
+fn first_at(
+    batch: &RecordBatch<'_>,
+    timestamp_ms: i64,
+    offset_min: i64,
+) -> Result<Option<ListedOffset>, BatchError> {
+    if batch.header().max_timestamp_ms < timestamp_ms {
+        return Ok(None);
+    }
+    for record in batch.records() {
+        match record {
+            Ok(record) if record.offset >= offset_min && record.timestamp_ms >= timestamp_ms => {
+                let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
+                return Ok(Some(ListedOffset { offset, timestamp_ms: Some(timestamp_ms) }));
+            }
+            Ok(_) => {}
+            Err(BatchError::Compressed(_)) => {
+                let offset = batch.header().base_offset.max(offset_min);
+                let timestamp_ms = batch.header().max_timestamp_ms;
+                return Ok(Some(ListedOffset { offset, timestamp_ms: Some(timestamp_ms) }));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Comes back when the owner polls the next time.
+fn once_more() -> impl Future<Output = ()> {
+    let mut has_passed = false;
+    std::future::poll_fn(move |context| {
+        if std::mem::replace(&mut has_passed, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}

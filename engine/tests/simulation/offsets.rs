@@ -1,0 +1,156 @@
+//! Offsets by time, against a plain list of records.
+
+use crate::model::timed_batch;
+use crate::rig::{Fate, IndexDamage, Restart, Rig, Settings};
+use proptest::prelude::*;
+use std::rc::Rc;
+use std::time::Duration;
+use vnotch_engine::types::{Durability, IoMode, ListedOffset, OffsetSpec};
+
+/// What happens between questions.
+#[derive(Debug, Clone)]
+enum Event {
+    /// Batches whose records have these timestamps.
+    Append(Vec<Vec<i64>>),
+    Steps(usize),
+    Settle,
+    Restart(Restart),
+}
+
+/// Times that mostly rise, with equal, late and missing ones among them.
+fn batches() -> impl Strategy<Value = Vec<Vec<i64>>> {
+    prop::collection::vec(prop::collection::vec(-3_i64..30, 1..6), 1..8)
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let damage = prop_oneof![
+        (0_usize..20).prop_map(|file| IndexDamage::Removed { file }),
+        (0_usize..20, 0_u64..10_000).prop_map(|(file, position)| IndexDamage::Flipped { file, position }),
+    ];
+    let restart =
+        (any::<bool>(), any::<u64>(), prop::option::of(damage)).prop_map(|(closes, seed, damage)| {
+            let fate = if closes { Fate::PowerLoss } else { Fate::Kill };
+            Event::Restart(Restart { damage, ..Restart::simple(fate, seed) })
+        });
+    prop_oneof![
+        6 => batches().prop_map(Event::Append),
+        2 => (1_usize..40).prop_map(Event::Steps),
+        2 => Just(Event::Settle),
+        1 => restart,
+    ]
+}
+
+/// A log and every record it was given.
+struct Timed {
+    rig: Rig,
+    /// Timestamps by offset.
+    times: Vec<i64>,
+}
+
+impl Timed {
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Append(batches) => {
+                for jitters in batches {
+                    let rising = i64::try_from(self.times.len()).unwrap() / 4;
+                    let missing = |jitter: i64| if jitter < 0 { -1 } else { 1_000 + rising + jitter };
+                    let times: Vec<i64> = jitters.iter().map(|jitter| missing(*jitter)).collect();
+                    self.rig.append(timed_batch(&times, 90_000), None);
+                    self.rig.settle();
+                    self.times.extend(times);
+                }
+            }
+            Event::Steps(count) => self.rig.steps(*count),
+            Event::Settle => self.rig.settle(),
+            Event::Restart(restart) => {
+                self.rig.settle();
+                if restart.fate == Fate::PowerLoss {
+                    self.rig.close();
+                }
+                self.rig.restart(restart);
+            }
+        }
+    }
+
+    /// Asks for every time there is, and those beside it.
+    fn check(&self) {
+        let start = usize::try_from(self.rig.log.log_start_offset()).unwrap();
+        let visible = usize::try_from(self.rig.log.high_watermark()).unwrap();
+        let mut asked: Vec<i64> = self.times.iter().flat_map(|time| [time - 1, *time, time + 1]).collect();
+        asked.extend([i64::MIN, 0, i64::MAX]);
+        asked.sort_unstable();
+        asked.dedup();
+        for timestamp_ms in asked {
+            let is_it = |offset: &usize| self.times[*offset] >= timestamp_ms.max(0);
+            let expected = (start..visible).find(is_it).map(|offset| ListedOffset {
+                offset: i64::try_from(offset).unwrap(),
+                timestamp_ms: Some(self.times[offset]),
+            });
+            let found = self
+                .rig
+                .disk
+                .run_until(Rc::clone(&self.rig.log).list_offset(OffsetSpec::Timestamp(timestamp_ms)));
+            assert_eq!(found.unwrap(), expected, "the first at or after {timestamp_ms}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::config(128))]
+
+    /// In memory and in files, across segments, behind what retention deleted, after every restart, and with an index
+    /// damaged or gone.
+    #[test]
+    fn the_first_record_at_or_after_a_time_is_found(
+        durability in prop::sample::select(vec![Durability::Written, Durability::Synced]),
+        io in prop::sample::select(vec![IoMode::Direct, IoMode::Buffered]),
+        cache_bytes in prop::sample::select(vec![0_usize, 4 << 20]),
+        retention_bytes in prop::option::of(Just(2_u64 << 20)),
+        index_interval_bytes in prop::sample::select(vec![4096_u32, 200_000]),
+        seed: u64,
+        events in prop::collection::vec(event(), 1..14),
+    ) {
+        let settings = Settings {
+            durability, io, cache_bytes, retention_bytes, index_interval_bytes, ..Settings::default()
+        };
+        let mut timed = Timed { rig: Rig::new(settings, seed), times: Vec::new() };
+        for event in &events {
+            timed.happen(event);
+        }
+        timed.rig.settle();
+        timed.check();
+        timed.rig.close();
+        timed.rig.restart(&Restart::simple(Fate::PowerLoss, seed));
+        timed.check();
+    }
+}
+
+#[test]
+fn retention_in_the_middle_of_a_search_changes_the_answer_and_nothing_else() {
+    let settings = Settings {
+        retention_ms: Some(10_000),
+        cache_bytes: 0,
+        segment_bytes: 1 << 20,
+        ..Settings::default()
+    };
+    let mut rig = Rig::new(settings, 5);
+    for _ in 0..40 {
+        rig.append(timed_batch(&[1_000, 2_000], 90_000), None);
+    }
+    rig.settle();
+    assert_eq!(rig.log.log_start_offset(), 0);
+    let mut search = Box::pin(Rc::clone(&rig.log).list_offset(OffsetSpec::Timestamp(2_000)));
+    let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    // It is under way when all sealed segments go.
+    assert!(search.as_mut().poll(context).is_pending());
+    rig.advance(Duration::from_secs(60));
+    rig.log.look_at_retention();
+    rig.settle();
+    let start = rig.log.log_start_offset();
+    assert!(start > 0);
+    let found = rig.disk.run_until(search).unwrap().unwrap();
+    assert!(
+        found.timestamp_ms == Some(2_000) && (found.offset == 1 || found.offset == start + 1),
+        "{found:?}"
+    );
+}
