@@ -102,19 +102,33 @@ impl Engine {
 
     fn open_partitions(&self, name: &str, topic: &Topic) -> Result<Vec<(usize, usize)>, OpenError> {
         let topic_name: Arc<str> = name.into();
-        (0..topic.partitions)
-            .map(|partition| {
-                let shard = self.shard_of(name, partition);
-                let dir = partition_dir(&self.config.data_dir, name, partition);
-                let (topic, config) = (Arc::clone(&topic_name), topic.config.clone());
-                let epoch = self.epoch;
-                let opened = self.shards[shard].call(move |shard| async move {
-                    shard.open_partition(TopicPartition { topic, partition }, dir, config, epoch).await
-                });
-                let slot = opened.unwrap_or_else(|| Err(does_not_answer(shard)))?;
-                Ok((shard, slot))
-            })
-            .collect()
+        let mut places = Vec::new();
+        for partition in 0..topic.partitions {
+            let shard = self.shard_of(name, partition);
+            let dir = partition_dir(&self.config.data_dir, name, partition);
+            let (topic, config) = (Arc::clone(&topic_name), topic.config.clone());
+            let epoch = self.epoch;
+            let opened = self.shards[shard].call(move |shard| async move {
+                shard.open_partition(TopicPartition { topic, partition }, dir, config, epoch).await
+            });
+            match opened.unwrap_or_else(|| Err(does_not_answer(shard))) {
+                Ok(slot) => places.push((shard, slot)),
+                Err(error) => {
+                    let _ = self.drop_partitions(places);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// Ends partitions whose files are to go. A log that has failed goes all the same.
+    fn drop_partitions(&self, places: Vec<(usize, usize)>) -> Result<(), TopicError> {
+        for (shard, slot) in places {
+            let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));
+            closed.ok_or(TopicError::ShardStuck { shard: crate::num::u32_of(shard) })?.ok();
+        }
+        Ok(())
     }
 
     /// Where a partition lives: neighbours side by side, topics beginning at different shards.

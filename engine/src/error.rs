@@ -138,8 +138,11 @@ pub enum AppendError {
     /// The bytes are no batch, or its CRC does not hold.
     #[error("not a valid batch: {0}")]
     Invalid(#[from] BatchError),
-    /// The disk is full.
-    #[error("no space left on the device: {0}")]
+    /// The disk, or a quota, is full. The batch is not in the log and never will be; what was acked before is.
+    #[error(
+        "no space for the log, which takes appends again by itself once there is some: free some on its file system \
+         (df tells how much there is) or keep less (retention_bytes, retention_ms): {0}"
+    )]
     NoSpace(DiskError),
     /// A write or sync failed before; the partition takes nothing until it is opened again.
     #[error("storage failed, reopen the engine: {0}")]
@@ -329,16 +332,34 @@ pub enum TopicError {
     /// A configuration value cannot be.
     #[error("{0}")]
     Config(String),
+    /// The disk, or a quota, is full. A topic that was to be created is not there, nor is any file of it.
+    #[error("no space for the topic: free some on the file system of the data directory and try again: {0}")]
+    NoSpace(DiskError),
     /// A partition could not be opened, or the catalog not be written.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(OpenError),
     /// The disk failed.
     #[error(transparent)]
-    Disk(#[from] DiskError),
+    Disk(DiskError),
     /// The shard has not moved for longer than `stuck_after`, or is gone.
     #[error("shard {shard} does not answer")]
     ShardStuck {
         /// Which one.
         shard: u32,
     },
+}
+
+impl From<DiskError> for TopicError {
+    fn from(error: DiskError) -> Self {
+        if error.is_no_space() { Self::NoSpace(error) } else { Self::Disk(error) }
+    }
+}
+
+impl From<OpenError> for TopicError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Disk(error) => error.into(),
+            error => Self::Open(error),
+        }
+    }
 }

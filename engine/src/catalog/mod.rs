@@ -6,7 +6,8 @@
 //!            .lock             locked while an engine is open, and by its rings until their last write is done
 //! ```
 //!
-//! A change is durable before it is answered. Deleting a topic is a mark first, so that an open finds what is left of it.
+//! A change is durable before it is answered. Deleting a topic is a mark first, so that an open finds what is left of it;
+//! creating one begins with the same mark, so that there is no topic whose files are not all there.
 
 mod lock;
 
@@ -17,7 +18,7 @@ pub(crate) use crate::disk::TEMPORARY_SUFFIX;
 use crate::disk::{Disk, replace_file};
 use crate::error::{Corruption, CorruptionKind, DiskError, OpenError, TopicError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The newest format this version reads and writes.
@@ -57,7 +58,7 @@ pub(crate) struct Snapshot {
     /// How often the directory was opened; the leader epoch of batches appended since.
     pub(crate) incarnation: i32,
     pub(crate) topics: BTreeMap<String, Topic>,
-    /// Topics whose files have to go, and how many partitions they had.
+    /// Topics whose files have to go, and how many partitions they had, or were to get.
     pub(crate) deleting: BTreeMap<String, u32>,
 }
 
@@ -67,6 +68,8 @@ pub struct Catalog {
     data_dir: PathBuf,
     meta: Meta,
     snapshot: Snapshot,
+    /// Topics that nobody uses any more, whose files could not be removed.
+    left_over: BTreeSet<String>,
 }
 
 impl Meta {
@@ -125,7 +128,8 @@ impl Catalog {
         } else {
             Snapshot::default()
         };
-        let mut catalog = Self { data_dir: data_dir.to_path_buf(), meta, snapshot };
+        let left_over = BTreeSet::new();
+        let mut catalog = Self { data_dir: data_dir.to_path_buf(), meta, snapshot, left_over };
         catalog.snapshot.incarnation += 1;
         catalog.write(disk, catalog.snapshot.clone()).await?;
         let deleting: Vec<String> = catalog.snapshot.deleting.keys().cloned().collect();
@@ -150,20 +154,34 @@ impl Catalog {
         &self.snapshot.topics
     }
 
-    /// Adds a topic; durable when this returns.
+    /// Says durably that a topic is being made: until [`Catalog::create`], an open removes what files there are of it.
     ///
     /// # Errors
     /// Its name or configuration cannot be, it exists, or the disk failed.
-    pub async fn create<D: Disk>(&mut self, disk: &D, name: &str, topic: Topic) -> Result<(), TopicError> {
+    pub async fn announce<D: Disk>(&mut self, disk: &D, name: &str, topic: &Topic) -> Result<(), TopicError> {
         check_name(name)?;
         topic.config.validate().map_err(TopicError::Config)?;
         if topic.partitions == 0 {
             return Err(TopicError::Config("a topic has at least 1 partition".into()));
         }
+        if self.left_over.contains(name) {
+            self.remove_files(disk, name).await?;
+        }
         if self.snapshot.topics.contains_key(name) || self.snapshot.deleting.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
         let mut next = self.snapshot.clone();
+        next.deleting.insert(name.to_owned(), topic.partitions);
+        Ok(self.write(disk, next).await?)
+    }
+
+    /// Adds the topic that was announced, whose files are there; durable when this returns.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub async fn create<D: Disk>(&mut self, disk: &D, name: &str, topic: Topic) -> Result<(), TopicError> {
+        let mut next = self.snapshot.clone();
+        next.deleting.remove(name);
         next.topics.insert(name.to_owned(), topic);
         Ok(self.write(disk, next).await?)
     }
@@ -179,12 +197,13 @@ impl Catalog {
         Ok(self.write(disk, next).await?)
     }
 
-    /// Removes the files of a deleted topic, whose logs must be closed.
+    /// Removes the files of a topic that was deleted or never finished, whose logs must be closed.
     ///
     /// # Errors
-    /// The disk failed; the next open tries again.
+    /// The disk failed; the next open tries again, or the next topic of that name.
     pub async fn remove_files<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), DiskError> {
         let Some(partitions) = self.snapshot.deleting.get(name).copied() else { return Ok(()) };
+        self.left_over.insert(name.to_owned());
         for partition in 0..partitions {
             let dir = partition_dir(&self.data_dir, name, partition);
             let entries = match disk.list(&dir).await {
@@ -199,7 +218,9 @@ impl Catalog {
         disk.sync_dir(&self.data_dir).await?;
         let mut next = self.snapshot.clone();
         next.deleting.remove(name);
-        self.write(disk, next).await
+        self.write(disk, next).await?;
+        self.left_over.remove(name);
+        Ok(())
     }
 
     async fn write<D: Disk>(&mut self, disk: &D, next: Snapshot) -> Result<(), DiskError> {

@@ -136,15 +136,22 @@ pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 /// Replaces `path` with `bytes`, all or nothing: a temporary file, synced, renamed over it, the directory synced.
 ///
 /// # Errors
-/// Any step failed; the old file is still there unless the last one, the directory's sync, did.
+/// Any step failed; the old file is still there unless the last one, the directory's sync, did. The temporary file does
+/// not keep the space it took.
 pub async fn replace_file<D: Disk>(disk: &D, path: &Path, bytes: Vec<u8>) -> Result<(), DiskError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(TEMPORARY_SUFFIX);
     let temporary = PathBuf::from(temporary);
-    let file = disk.open(&temporary, OpenMode::Replace, IoMode::Buffered).await?;
-    file.write(WriteData::Heap(bytes.into()), 0, WriteSync::None).await?;
-    file.sync().await?;
-    disk.rename(&temporary, path).await?;
+    let renamed = async {
+        let file = disk.open(&temporary, OpenMode::Replace, IoMode::Buffered).await?;
+        file.write(WriteData::Heap(bytes.into()), 0, WriteSync::None).await?;
+        file.sync().await?;
+        disk.rename(&temporary, path).await
+    };
+    if let Err(error) = renamed.await {
+        let _ = disk.remove_file(&temporary).await;
+        return Err(error);
+    }
     match path.parent() {
         Some(parent) => disk.sync_dir(parent).await,
         None => Ok(()),

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::catalog::{Catalog, Topic};
 use crate::client::OpenTopic;
 use crate::config::TopicConfig;
-use crate::error::{FetchError, TopicError};
+use crate::error::{FetchError, OpenError, TopicError};
 use crate::types::{ListedOffset, OffsetSpec};
 use std::sync::{MutexGuard, PoisonError};
 
@@ -37,7 +37,7 @@ impl Engine {
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Creates a topic; durable when this returns.
+    /// Creates a topic; durable when this returns. There is all of it or nothing, whatever fails.
     ///
     /// # Errors
     /// [`TopicError`].
@@ -46,16 +46,54 @@ impl Engine {
         let topic = Topic { partitions, config };
         let (own_name, own_topic) = (name.to_owned(), topic.clone());
         self.with_catalog(move |shard, mut catalog| async move {
-            let created = catalog.create(&shard.context.disk, &own_name, own_topic).await;
-            (catalog, created)
+            let announced = catalog.announce(&shard.context.disk, &own_name, &own_topic).await;
+            (catalog, announced)
         })?;
-        match self.open_partitions(name, &topic) {
+        let made = self.open_partitions(name, &topic).map_err(TopicError::from);
+        let made = made.and_then(|places| self.finish_topic(name, &topic, places));
+        match made {
             Ok(places) => {
                 self.topics.write().insert(name.to_owned(), OpenTopic { config: topic.config, places });
                 Ok(())
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                let may_be_used = matches!(
+                    error,
+                    TopicError::ShardStuck { .. } | TopicError::Open(OpenError::Executor { .. })
+                );
+                if !may_be_used {
+                    // What cannot be removed now is so by the next open, or before the next topic of that name.
+                    let _ = self.remove_topic_files(name);
+                }
+                Err(error)
+            }
         }
+    }
+
+    /// Makes a topic known whose partitions are open.
+    fn finish_topic(
+        &self,
+        name: &str,
+        topic: &Topic,
+        places: Vec<(usize, usize)>,
+    ) -> Result<Vec<(usize, usize)>, TopicError> {
+        let (own_name, own_topic) = (name.to_owned(), topic.clone());
+        let created = self.with_catalog(move |shard, mut catalog| async move {
+            let created = catalog.create(&shard.context.disk, &own_name, own_topic).await;
+            (catalog, created)
+        });
+        match created {
+            Ok(()) => Ok(places),
+            Err(error) => self.drop_partitions(places).and(Err(error)),
+        }
+    }
+
+    fn remove_topic_files(&self, name: &str) -> Result<(), TopicError> {
+        let own_name = name.to_owned();
+        self.with_catalog(move |shard, mut catalog| async move {
+            let removed = catalog.remove_files(&shard.context.disk, &own_name).await;
+            (catalog, removed.map_err(TopicError::from))
+        })
     }
 
     /// Deletes a topic and its records. Producers and consumers of it get `UnknownPartition` from now on.
@@ -73,16 +111,8 @@ impl Engine {
             (catalog, deleted)
         })?;
         let Some(topic) = self.topics.write().remove(name) else { return Ok(()) };
-        for (shard, slot) in topic.places {
-            let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));
-            // Its log may have failed; it goes all the same.
-            closed.ok_or(TopicError::ShardStuck { shard: crate::num::u32_of(shard) })?.ok();
-        }
-        let own_name = name.to_owned();
-        self.with_catalog(move |shard, mut catalog| async move {
-            let removed = catalog.remove_files(&shard.context.disk, &own_name).await;
-            (catalog, removed.map_err(TopicError::from))
-        })
+        self.drop_partitions(topic.places)?;
+        self.remove_topic_files(name)
     }
 
     /// Runs `work` on the catalog, on shard 0; callers hold `admin`, so one at a time.

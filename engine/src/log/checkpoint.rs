@@ -12,6 +12,7 @@ use crate::types::IoMode;
 use std::path::{Path, PathBuf};
 
 const SLOT_BYTES: u64 = 4096;
+const SLOTS_BYTES: u64 = 2 * SLOT_BYTES;
 const MAGIC: [u8; 4] = *b"vncp";
 const VERSION: u32 = 1;
 const ENCODED_BYTES: usize = 56;
@@ -132,6 +133,12 @@ pub(super) async fn write<D: Disk>(disk: &D, dir: &Path, checkpoint: &Checkpoint
         }
         Err(error) => return Err(error),
     };
+    let size = file.size().await?;
+    if size < SLOTS_BYTES {
+        // The room of both slots is taken at once: retention records what it deletes also on a disk that is full.
+        let rest = vec![0; crate::num::usize_of(SLOTS_BYTES - size)];
+        file.write(WriteData::Heap(rest.into()), size, WriteSync::None).await?;
+    }
     let position = (checkpoint.sequence % 2) * SLOT_BYTES;
     file.write(WriteData::Heap(checkpoint.encode().to_vec().into()), position, WriteSync::None).await?;
     file.sync().await

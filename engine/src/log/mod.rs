@@ -5,7 +5,8 @@
 //! 1. [`Log::append`] puts batches into memory and assigns offsets.
 //! 2. [`Log::next_job`] hands out writes and syncs; each job is a future to run, its outcome goes to [`Log::job_done`].
 //! 3. [`Log::take_acks`] says which appends have reached their level.
-//! 4. [`Log::wants`] says which background work is due: [`Log::roll`], [`Log::seal`] and [`Log::retain`] do it.
+//! 4. [`Log::wants`] says which background work is due: [`Log::roll`], [`Log::seal`], [`Log::retain`] and [`Log::cut`] do
+//!    it. [`Log::retry`], called from time to time, lets work go on that a full disk held up.
 //! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
 
 pub(crate) mod checkpoint;
@@ -17,6 +18,7 @@ mod progress;
 mod read_cache;
 mod retention;
 mod roll;
+mod space;
 mod state;
 mod tail;
 
@@ -37,7 +39,8 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::lock::Mutex;
 use job::JobKind;
 use read_cache::ReadCache;
-use state::{Active, Closing, IndexSource, LargestTimestamp, Sealed, State, storage_error};
+use space::{Postponed, Work};
+use state::{Active, Closing, IndexSource, LargestTimestamp, Sealed, State};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -102,6 +105,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     rolling: Cell<bool>,
     sealing: Cell<bool>,
     retaining: Cell<bool>,
+    cutting: Cell<bool>,
+    postponed: Postponed,
     /// Whether segments may have outlived their retention since it was looked at.
     retention_due: Cell<bool>,
     /// Held while a checkpoint is written: never both slots at once.
@@ -126,6 +131,8 @@ pub struct Wants {
     pub seal: bool,
     /// Call [`Log::retain`].
     pub retain: bool,
+    /// Call [`Log::cut`]: the disk is full.
+    pub cut: bool,
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
@@ -166,7 +173,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         };
         let mut state = self.state.borrow_mut();
         if let Some(error) = &state.failed {
-            return Err(Refused::Failed(ack, storage_error(error)));
+            return Err(Refused::Failed(ack, AppendError::StorageFailed(error.clone())));
+        }
+        if let Some(error) = state.no_space() {
+            let waits_its_turn = state.is_settling() && self.postponed.allows(Work::Cut);
+            return Err(if waits_its_turn {
+                Refused::NotNow(ack)
+            } else {
+                Refused::Failed(ack, AppendError::NoSpace(error))
+            });
         }
         if state.is_full_for(batch.len(), &header, self.config.segment_bytes) || self.is_aged(&state) {
             state.close_active();
@@ -233,7 +248,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     pub fn next_job(&self) -> Option<Job<D::File>> {
         let limits = &self.context.limits;
         let mut state = self.state.borrow_mut();
-        if state.failed.is_some() {
+        if state.failed.is_some() || state.is_cut_under_way() {
             return None;
         }
         if state.progress.in_flight() < limits.write_depth
@@ -265,10 +280,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         sync.boxed_local()
     }
 
-    /// Takes the outcome of a job. A failed write or sync latches the log: nothing more is appended or written.
+    /// Takes the outcome of a job. A failed write or sync latches the log: nothing more is appended or written. A write
+    /// that found the disk full does not: see [`Wants::cut`].
     pub fn job_done(&self, done: JobDone) {
+        if let (Err(error), true) = (&done.outcome, done.is_write) {
+            self.write_failed(done.id, error.clone());
+        }
         let mut state = self.state.borrow_mut();
         match done.outcome {
+            Err(_) if done.is_write => {}
             Ok(()) if state.failed.is_some() => {}
             Ok(()) if done.is_write => state.progress.write_done(done.id),
             Ok(()) => {
@@ -285,11 +305,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         acks.extend(self.state.borrow_mut().acks.drain(..));
     }
 
-    /// Whether writes or syncs are in flight, or wait to be submitted.
+    /// Whether no writes or syncs are in flight or wait to be submitted, or the log has failed.
     pub fn is_idle(&self) -> bool {
         let state = self.state.borrow();
+        let is_held_up = state.is_cut_under_way() && !self.postponed.allows(Work::Cut);
         state.failed.is_some()
-            || (state.progress.in_flight() == 0
+            || is_held_up
+            || (!state.is_cut_under_way()
+                && state.progress.in_flight() == 0
                 && state.progress.written_offset() == state.tail.next_offset())
     }
 

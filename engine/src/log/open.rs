@@ -3,6 +3,7 @@
 
 use super::progress::Progress;
 use super::roll::segment_files_removed;
+use super::space::Postponed;
 use super::tail::Tail;
 use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
 use crate::clock::Clock;
@@ -55,6 +56,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 read_cache: ReadCache::default(),
                 acks: VecDeque::new(),
                 failed: None,
+                full: None,
                 events: Vec::new(),
                 checkpoint: vouched.unwrap_or(Checkpoint {
                     sequence: 0,
@@ -73,6 +75,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             rolling: Cell::new(false),
             sealing: Cell::new(false),
             retaining: Cell::new(false),
+            cutting: Cell::new(false),
+            postponed: Postponed::default(),
             retention_due: Cell::new(false),
             checkpointing: Mutex::new(()),
         };
@@ -157,17 +161,6 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(())
     }
 
-    /// What a scan of this log's segment at `base_offset` expects.
-    pub(super) fn scan_request(&self, base_offset: i64, epoch_min: i32) -> ScanRequest {
-        ScanRequest {
-            base_offset,
-            epoch_min,
-            epoch_max: self.epoch,
-            batch_bytes_max: self.config.max_message_bytes,
-            index_interval_bytes: self.config.index_interval_bytes,
-        }
-    }
-
     async fn recover_segment(
         &self,
         base_offset: i64,
@@ -245,6 +238,19 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     fn corrupt_at(&self, base_offset: i64, position: u64, kind: CorruptionKind) -> OpenError {
         OpenError::Corrupt(Corruption { path: segment::log_path(&self.dir, base_offset), position, kind })
+    }
+}
+
+impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    /// What a scan of this log's segment at `base_offset` expects.
+    pub(super) fn scan_request(&self, base_offset: i64, epoch_min: i32) -> ScanRequest {
+        ScanRequest {
+            base_offset,
+            epoch_min,
+            epoch_max: self.epoch,
+            batch_bytes_max: self.config.max_message_bytes,
+            index_interval_bytes: self.config.index_interval_bytes,
+        }
     }
 }
 

@@ -26,7 +26,15 @@ struct Flight {
     end: u64,
     sync: FlightSync,
     is_padded: bool,
-    is_done: bool,
+    outcome: Outcome,
+}
+
+/// What has become of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Pending,
+    Done,
+    Failed,
 }
 
 /// A batch that waits for its level.
@@ -48,8 +56,9 @@ pub(super) struct Progress<A> {
     unsynced: VecDeque<(u64, i64)>,
     written_to: u64,
     synced_to: u64,
-    written_offset: i64,
-    synced_offset: i64,
+    /// Stream position and offset after the last whole batch written / synced.
+    written_end: (u64, i64),
+    synced_end: (u64, i64),
     waiting_written: VecDeque<Waiting<A>>,
     waiting_synced: VecDeque<Waiting<A>>,
     /// Target of the sync in flight.
@@ -66,8 +75,8 @@ impl<A> Progress<A> {
             unsynced: VecDeque::new(),
             written_to: 0,
             synced_to: 0,
-            written_offset: next_offset,
-            synced_offset: next_offset,
+            written_end: (0, next_offset),
+            synced_end: (0, next_offset),
             waiting_written: VecDeque::new(),
             waiting_synced: VecDeque::new(),
             sync_to: None,
@@ -92,7 +101,7 @@ impl<A> Progress<A> {
     /// A write up to stream position `end` is being submitted.
     pub(super) fn submitted(&mut self, end: u64, sync: FlightSync, is_padded: bool) -> FlightId {
         let id = self.take_id();
-        self.flights.push_back(Flight { id, end, sync, is_padded, is_done: false });
+        self.flights.push_back(Flight { id, end, sync, is_padded, outcome: Outcome::Pending });
         id
     }
 
@@ -116,11 +125,8 @@ impl<A> Progress<A> {
     /// # Panics
     /// If it is not in flight.
     pub(super) fn write_done(&mut self, id: FlightId) {
-        let flight = self.flights.iter_mut().find(|flight| flight.id == id);
-        let flight = flight.expect("a completion belongs to a write in flight");
-        assert!(!flight.is_done, "a write completes once");
-        flight.is_done = true;
-        while let Some(front) = self.flights.front().filter(|front| front.is_done) {
+        self.ended(id, Outcome::Done);
+        while let Some(front) = self.flights.front().filter(|front| front.outcome == Outcome::Done) {
             // A durable write makes only its own bytes durable, so it counts only where all before it are.
             if front.sync == FlightSync::Dsync && self.synced_to == self.written_to {
                 self.synced_to = front.end;
@@ -129,6 +135,45 @@ impl<A> Progress<A> {
             self.flights.pop_front();
         }
         self.settle();
+    }
+
+    /// A write has failed: nothing is written from it on until [`Progress::cut`].
+    ///
+    /// # Panics
+    /// If it is not in flight.
+    pub(super) fn write_failed(&mut self, id: FlightId) {
+        self.ended(id, Outcome::Failed);
+    }
+
+    fn ended(&mut self, id: FlightId, outcome: Outcome) {
+        let flight = self.flights.iter_mut().find(|flight| flight.id == id);
+        let flight = flight.expect("a completion belongs to a write in flight");
+        assert_eq!(flight.outcome, Outcome::Pending, "a write completes once");
+        flight.outcome = outcome;
+    }
+
+    /// Whether the disk is doing nothing for this log.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.sync_to.is_none() && self.flights.iter().all(|flight| flight.outcome != Outcome::Pending)
+    }
+
+    /// Forgets everything beyond the last whole batch written; who waited for that, in offset order by level.
+    ///
+    /// # Panics
+    /// If writes are in flight, or acks are due.
+    pub(super) fn cut(&mut self) -> Vec<A> {
+        assert!(self.is_quiet(), "what is being written cannot be cut off");
+        let end = self.written_end.0;
+        self.flights.clear();
+        self.unwritten.clear();
+        self.unsynced.truncate(self.unsynced.partition_point(|(batch_end, _)| *batch_end <= end));
+        (self.written_to, self.synced_to) = (end, self.synced_to.min(end));
+        let beyond = |queue: &mut VecDeque<Waiting<A>>| {
+            queue.split_off(queue.partition_point(|waiting| waiting.end <= end))
+        };
+        let (written, synced) = (beyond(&mut self.waiting_written), beyond(&mut self.waiting_synced));
+        assert!(self.waiting_written.is_empty(), "what is written was acked");
+        written.into_iter().chain(synced).map(|waiting| waiting.ack).collect()
     }
 
     /// A sync that should be submitted now: something waits to be synced that is written, and no sync is in flight.
@@ -162,8 +207,8 @@ impl<A> Progress<A> {
     }
 
     fn settle(&mut self) {
-        settle(&mut self.unwritten, self.written_to, &mut self.written_offset);
-        settle(&mut self.unsynced, self.synced_to, &mut self.synced_offset);
+        settle(&mut self.unwritten, self.written_to, &mut self.written_end);
+        settle(&mut self.unsynced, self.synced_to, &mut self.synced_end);
     }
 
     /// The next batch that has reached its level: its first offset and who waits for it.
@@ -182,11 +227,16 @@ impl<A> Progress<A> {
     }
 
     pub(super) const fn written_offset(&self) -> i64 {
-        self.written_offset
+        self.written_end.1
+    }
+
+    /// Stream position and offset after the last whole batch written.
+    pub(super) const fn written_end(&self) -> (u64, i64) {
+        self.written_end
     }
 
     pub(super) const fn synced_offset(&self) -> i64 {
-        self.synced_offset
+        self.synced_end.1
     }
 
     pub(super) const fn written_to(&self) -> u64 {
@@ -194,11 +244,11 @@ impl<A> Progress<A> {
     }
 }
 
-fn settle(batches: &mut VecDeque<(u64, i64)>, to: u64, offset: &mut i64) {
-    while let Some((end, next_offset)) = batches.front().copied()
-        && end <= to
+fn settle(batches: &mut VecDeque<(u64, i64)>, to: u64, reached: &mut (u64, i64)) {
+    while let Some(end) = batches.front().copied()
+        && end.0 <= to
     {
-        *offset = next_offset;
+        *reached = end;
         batches.pop_front();
     }
 }

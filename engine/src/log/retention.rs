@@ -4,6 +4,7 @@
 //! next open and never shows as a gap. Readers keep what they hold: slices own their memory, open files their bytes.
 
 use super::roll::segment_files_removed;
+use super::space::Work;
 use super::{LargestTimestamp, Log};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -24,14 +25,16 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Deletes the segments that have outlived their retention. A failure latches the log.
+    /// Deletes the segments that have outlived their retention. A failure latches the log, but for one that
+    /// only wants space.
     pub async fn retain(self: Rc<Self>) {
         if self.retaining.replace(true) {
             return;
         }
         self.retention_due.set(false);
         if let Err(error) = self.delete_expired().await {
-            self.fail(error);
+            self.retention_due.set(true);
+            self.work_failed(Work::Retain, error);
         }
         self.retaining.set(false);
     }
@@ -45,6 +48,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
             let event = LogEvent { at: self.context.clock.now(), kind: EventKind::Retention };
             self.state.borrow_mut().events.push(event);
+            self.postponed.end_all();
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Background work of a log: the next segment's file, rolling to it, and sealing the one before. Off the ack path, but
 //! for the rename that gives a segment its name.
 
+use super::space::Work;
 use super::{Active, Closing, IndexSource, LargestTimestamp, Log, Sealed, State, Wants, checkpoint};
 use crate::buffer::BLOCK_BYTES;
 use crate::clock::Clock;
@@ -19,16 +20,24 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     pub fn wants(&self) -> Wants {
         let state = self.state.borrow();
         if state.failed.is_some() {
-            return Wants { roll: false, seal: false, retain: false };
+            return Wants { roll: false, seal: false, retain: false, cut: false };
         }
+        let is_whole = !state.is_cut_under_way();
+        let postponed = &self.postponed;
         let half_full = state.tail.segment_bytes() * 2 > self.config.segment_bytes;
         let prepare = state.active.is_some() && state.prepared.is_none() && half_full;
         let written_to = state.progress.written_to();
         let seal = state.closing.front().is_some_and(|closing| closing.end() <= written_to);
         Wants {
-            roll: !self.rolling.get() && (state.roll_wanted || prepare),
-            seal: !self.sealing.get() && seal,
-            retain: self.retention_due.get() && !self.retaining.get(),
+            roll: is_whole
+                && !self.rolling.get()
+                && postponed.allows(Work::Roll)
+                && (state.roll_wanted || prepare),
+            seal: is_whole && !self.sealing.get() && postponed.allows(Work::Seal) && seal,
+            retain: self.retention_due.get() && !self.retaining.get() && postponed.allows(Work::Retain),
+            cut: state.is_cut_due()
+                && !(self.rolling.get() || self.sealing.get() || self.cutting.get())
+                && postponed.allows(Work::Cut),
         }
     }
 
@@ -41,18 +50,20 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.context.clock.now().saturating_duration_since(first_append) >= Duration::from_millis(segment_ms)
     }
 
-    /// Whether appends wait for a segment.
+    /// Whether appends wait for a segment, and not for memory.
     pub fn wants_roll(&self) -> bool {
-        self.state.borrow().roll_wanted
+        let state = self.state.borrow();
+        state.roll_wanted || state.full.is_some()
     }
 
-    /// Rolls if a roll is wanted, and prepares the next segment's file. A failure latches the log.
+    /// Rolls if a roll is wanted, and prepares the next segment's file. Where there is no space for it, appends are refused
+    /// until there is; any other failure latches the log.
     pub async fn roll(self: Rc<Self>) {
         if self.rolling.replace(true) {
             return;
         }
         if let Err(error) = self.roll_or_prepare().await {
-            self.fail(error);
+            self.roll_failed(error).await;
         }
         self.rolling.set(false);
     }
@@ -84,6 +95,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let first_append = Cell::new(None);
         state.active = Some(Active { base_offset, file, stream_base, indexes, is_named, first_append });
         state.roll_wanted = false;
+        state.found_space();
         state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Roll });
         Ok(())
     }
@@ -99,13 +111,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Seals the oldest full segment whose writes are complete: trims it, writes its indexes, makes everything durable,
-    /// and moves the checkpoint past it. A failure latches the log.
+    /// and moves the checkpoint past it. A failure latches the log, but for one that only wants space.
     pub async fn seal(self: Rc<Self>) {
         if self.sealing.replace(true) {
             return;
         }
         if let Err(error) = self.seal_oldest().await {
-            self.fail(error);
+            self.work_failed(Work::Seal, error);
         }
         self.sealing.set(false);
     }
@@ -121,7 +133,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let disk = &self.context.disk;
         file.truncate(size_bytes).await?;
         file.sync().await?;
-        segment::write_indexes(disk, &self.dir, base_offset, &mut indexes).await?;
+        if let Err(error) = segment::write_indexes(disk, &self.dir, base_offset, &mut indexes).await {
+            // Whoever waits for the segment to be durable need not wait for the space that its indexes take.
+            disk.sync_dir(&self.dir).await?;
+            self.state.borrow_mut().synced_to_end_of(base_offset);
+            return Err(error);
+        }
         let largest_timestamp = LargestTimestamp::Known(indexes.times.max_timestamp_ms());
         disk.sync_dir(&self.dir).await?;
         {
@@ -154,13 +171,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let next = {
             let mut state = self.state.borrow_mut();
             change(&mut state.checkpoint);
-            state.checkpoint.sequence += 1;
             state.checkpoint.epoch = self.epoch;
             state.checkpoint.boot_id = self.context.limits.boot_id;
             state.checkpoint.in_flight_bytes_max = self.context.limits.in_flight_bytes_max();
-            state.checkpoint
+            // Counted once it is written: another attempt must go to the same slot, as the other holds the last good one.
+            checkpoint::Checkpoint { sequence: state.checkpoint.sequence + 1, ..state.checkpoint }
         };
-        checkpoint::write(&self.context.disk, &self.dir, &next).await
+        checkpoint::write(&self.context.disk, &self.dir, &next).await?;
+        self.state.borrow_mut().checkpoint.sequence = next.sequence;
+        Ok(())
     }
 
     /// Ends the log cleanly: seals the last segment, so that the next open has nothing to scan. Call it once
@@ -175,9 +194,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             if let Some(error) = &state.failed {
                 return Err(error.clone());
             }
-            state.close_active();
             state.prepared.take()
         };
+        if let Err(error) = self.end_cut().await {
+            self.fail(error.clone());
+            return Err(error);
+        }
+        self.state.borrow_mut().close_active();
         while !self.state.borrow().closing.is_empty() {
             self.seal_oldest().await?;
         }

@@ -4,6 +4,7 @@ use super::checkpoint::Checkpoint;
 use super::job::{Job, JobKind};
 use super::progress::{FlightSync, Progress};
 use super::read_cache::ReadCache;
+use super::space::Full;
 use super::tail::{PlannedWrite, Tail, TailFlush};
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::{DiskFile, WriteData, WriteSync};
@@ -82,6 +83,8 @@ pub(super) struct State<F, A> {
     pub(super) read_cache: ReadCache,
     pub(super) acks: VecDeque<(A, Result<i64, AppendError>)>,
     pub(super) failed: Option<DiskError>,
+    /// Set while the disk is full.
+    pub(super) full: Option<Full<A>>,
     pub(super) events: Vec<LogEvent>,
     pub(super) checkpoint: Checkpoint,
     /// Segment of the last planned write; a later one waits until nothing is in flight.
@@ -161,22 +164,24 @@ impl<F: DiskFile, A> State<F, A> {
     }
 
     pub(super) fn latch(&mut self, error: DiskError) {
-        let reason = storage_error(&error);
+        let reason = AppendError::StorageFailed(error.clone());
         self.failed.get_or_insert(error);
-        self.acks.extend(self.progress.abandon().map(|ack| (ack, Err(reason.clone()))));
+        let refused = self.take_refused();
+        let abandoned = self.progress.abandon().chain(refused);
+        self.acks.extend(abandoned.map(|ack| (ack, Err(reason.clone()))));
+    }
+
+    /// A closing segment, name and all, is known to be durable.
+    pub(super) fn synced_to_end_of(&mut self, base_offset: i64) {
+        if let Some(closing) = self.closing.iter().find(|closing| closing.active.base_offset == base_offset) {
+            self.progress.sealed(closing.active.stream_base + closing.size_bytes);
+            self.collect_acks();
+        }
     }
 
     pub(super) fn collect_acks(&mut self) {
         while let Some((base_offset, ack)) = self.progress.pop_reached() {
             self.acks.push_back((ack, Ok(base_offset)));
         }
-    }
-}
-
-pub(super) fn storage_error(error: &DiskError) -> AppendError {
-    if error.is_no_space() {
-        AppendError::NoSpace(error.clone())
-    } else {
-        AppendError::StorageFailed(error.clone())
     }
 }

@@ -249,6 +249,8 @@ impl Shard {
 
     /// Moves a partition on: waiting appends, jobs, acks, background work.
     pub(super) fn drive(self: &Rc<Self>, slot: usize, partition: &Rc<Partition>) {
+        // Acks before refusals: answers come in order.
+        self.deliver(partition);
         self.put_waiting(slot, partition);
         let mut started = 0;
         while started < JOBS_A_TURN && self.committer.borrow().has_room() {
@@ -271,6 +273,9 @@ impl Shard {
         }
         if wants.retain {
             self.spawn_for(slot, partition, Rc::clone(&partition.log).retain());
+        }
+        if wants.cut {
+            self.spawn_for(slot, partition, Rc::clone(&partition.log).cut());
         }
     }
 
@@ -340,6 +345,20 @@ impl Shard {
         }
         if is_due {
             // The pump may be parked, and nothing else would tell it.
+            self.mailbox.rouse();
+        }
+    }
+
+    /// Lets logs that found the disk full try again, those whose time it is.
+    pub(super) fn retry(&self) {
+        let mut is_due = false;
+        for slot in self.slots() {
+            if self.partition(slot).is_some_and(|partition| partition.log.retry()) {
+                self.list(slot);
+                is_due = true;
+            }
+        }
+        if is_due {
             self.mailbox.rouse();
         }
     }

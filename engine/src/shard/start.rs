@@ -180,6 +180,7 @@ impl Shard {
             Timer::new(HEARTBEAT_EVERY).await;
             let beats = self.mailbox.heartbeat.fetch_add(1, Ordering::Relaxed) + 1;
             self.expire_fetches(Instant::now());
+            self.retry();
             if beats.is_multiple_of(RETENTION_BEATS) {
                 self.look_at_retention();
             }

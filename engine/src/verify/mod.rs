@@ -189,7 +189,7 @@ fn look_at<'a>(
     };
     let Some(snapshot) = snapshot else { return Some(Place { topic, partition, config: None }) };
     if snapshot.deleting.get(topic).is_some_and(|partitions| partition < *partitions) {
-        let message = "its topic was being deleted; the next open finishes that";
+        let message = "its topic was being created or deleted; the next open removes it";
         findings.note(NoteKind::Leftover, path, 0, message);
         return None;
     }

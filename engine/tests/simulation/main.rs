@@ -16,11 +16,13 @@ mod offsets;
 mod retention;
 mod rig;
 mod scenarios;
+mod space;
 
 use model::batch;
 use proptest::prelude::*;
 use rig::{Fate, IndexDamage, Restart, Rig, Settings};
 use std::io::ErrorKind;
+use std::time::Duration;
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
 /// One thing that happens to a log.
@@ -45,6 +47,15 @@ enum Event {
         after: u64,
         kind: ErrorKind,
     },
+    FillUp {
+        after: u64,
+    },
+    /// For as much as there is, and so many bytes more.
+    Limit {
+        bytes: u64,
+    },
+    MakeRoom,
+    Advance(u64),
     Close,
     Restart(Restart),
 }
@@ -126,6 +137,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Shed),
         1 => (0_u64..10, prop::sample::select(vec![ErrorKind::StorageFull, ErrorKind::Other]))
             .prop_map(|(after, kind)| Event::FailWrite { after, kind }),
+        1 => (0_u64..20).prop_map(|after| Event::FillUp { after }),
+        1 => (0_u64..8 << 20).prop_map(|bytes| Event::Limit { bytes }),
+        2 => Just(Event::MakeRoom),
+        2 => (0_u64..300).prop_map(Event::Advance),
         1 => Just(Event::Close),
         3 => restart().prop_map(Event::Restart),
     ]
@@ -146,6 +161,10 @@ fn happen(rig: &mut Rig, seed: u64, event: &Event) {
         Event::Release => rig.release(),
         Event::Shed => rig.log.shed_memory(),
         Event::FailWrite { after, kind } => rig.disk.fail_write(*after, *kind),
+        Event::FillUp { after } => rig.disk.fill_up(*after),
+        Event::Limit { bytes } => rig.disk.limit(rig.disk.used_bytes() + bytes),
+        Event::MakeRoom => rig.make_room(),
+        Event::Advance(ms) => rig.advance(Duration::from_millis(*ms)),
         Event::Close => {
             rig.close();
             rig.restart(&Restart::simple(Fate::PowerLoss, seed));
@@ -174,6 +193,7 @@ proptest! {
             happen(&mut rig, number as u64 * 100, event);
         }
         rig.settle();
+        rig.make_room();
         rig.restart(&last);
         let end = rig.log.log_end_offset();
         for number in 0..4 {

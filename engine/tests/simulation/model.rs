@@ -23,6 +23,8 @@ pub(crate) struct Model {
     batches: Vec<Batch>,
     /// The batch acked last, by level.
     last_acked: [Option<usize>; 3],
+    /// Cut off for want of space, and nobody was told yet: the process may die before it is sure.
+    cut: Vec<Batch>,
     /// Where the log was when a segment's file was seen to be deleted: it never begins before that again.
     pub(crate) deleted_to: i64,
 }
@@ -43,6 +45,8 @@ impl Model {
 
     /// The log has taken `bytes`; returns the batch's number.
     pub(crate) fn appended(&mut self, mut bytes: Vec<u8>, epoch: i32) -> usize {
+        assert!(!self.owes_refusals(), "appends go on before those cut off are refused");
+        self.cut.clear();
         let base_offset = self.next_offset();
         stamp(&mut bytes, base_offset, epoch);
         let next_offset = BatchHeader::parse(&bytes).unwrap().next_offset();
@@ -74,6 +78,29 @@ impl Model {
         }
     }
 
+    /// The disk is full and the log ends at `end` now.
+    pub(crate) fn cut(&mut self, end: i64) {
+        let kept = self.batches.partition_point(|batch| batch.next_offset <= end);
+        self.cut = self.batches.split_off(kept);
+        assert_eq!(self.next_offset(), end, "a log is cut between batches");
+        let lost = self.cut.iter().find(|batch| batch.promised >= Some(Durability::Written));
+        assert!(lost.is_none(), "what was promised as {:?} is cut off", lost.and_then(|lost| lost.promised));
+        for last in &mut self.last_acked {
+            *last = last.filter(|last| *last < kept).or(kept.checked_sub(1).filter(|_| last.is_some()));
+        }
+    }
+
+    /// A batch was refused for want of space: it and all others that were cut off are gone for good.
+    pub(crate) fn refused(&mut self, number: usize) {
+        assert!(number >= self.batches.len(), "batch {number} is refused, and yet in the log");
+        self.cut.clear();
+    }
+
+    /// Whether somebody was not told that a batch is cut off, who waits for it.
+    pub(crate) fn owes_refusals(&self) -> bool {
+        self.cut.iter().any(|batch| !batch.is_acked)
+    }
+
     /// What every batch before `offset` promises is `level` at least: consumers were shown it.
     pub(crate) fn shown(&mut self, offset: i64, level: Durability) {
         for batch in self.batches.iter_mut().rev().skip_while(|batch| batch.next_offset > offset) {
@@ -86,6 +113,7 @@ impl Model {
 
     /// A log that was opened again ends at `end`; `level` is what had to survive.
     pub(crate) fn reopened(&mut self, end: i64, level: Durability) {
+        self.batches.append(&mut self.cut);
         let kept = self.batches.partition_point(|batch| batch.next_offset <= end);
         let promised = self.batches.iter().rposition(|batch| batch.promised >= Some(level));
         assert!(

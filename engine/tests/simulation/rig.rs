@@ -15,7 +15,7 @@ use vnotch_engine::clock::ManualClock;
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
-use vnotch_engine::error::{FetchError, OpenError};
+use vnotch_engine::error::{AppendError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
 use vnotch_engine::log::{Fetched, JobDone, Log, LogContext, LogLimits, Refused};
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
@@ -144,6 +144,8 @@ pub(crate) struct Rig {
     reads: FuturesUnordered<LocalBoxFuture<'static, ReadOutcome>>,
     /// What consumers hold, and what it was when they got it.
     held: VecDeque<(SharedBytes, Vec<u8>)>,
+    /// Batches that were refused.
+    pub(crate) refusals: usize,
 }
 
 pub(crate) fn dir() -> PathBuf {
@@ -219,6 +221,7 @@ impl Rig {
             tasks: FuturesUnordered::new(),
             reads: FuturesUnordered::new(),
             held: VecDeque::new(),
+            refusals: 0,
         }
     }
 
@@ -251,15 +254,36 @@ impl Rig {
             self.steps(1);
         }
         assert!(self.log.is_idle(), "nothing is outstanding, and yet the log waits");
-        assert!(self.waiting.is_empty() || self.log.failed().is_some(), "appends are not taken");
+        assert!(
+            self.waiting.is_empty() || self.log.failed().is_some() || self.is_rolling(),
+            "appends are not taken"
+        );
         assert!(self.reads.is_empty() && self.tasks.is_empty(), "somebody waits for nothing");
+    }
+
+    /// Whether appends wait for a segment that could not be made a moment ago; nobody is refused before the next attempt.
+    fn is_rolling(&self) -> bool {
+        self.log.wants_roll() && !self.log.wants().roll
+    }
+
+    /// Gives the disk its space back and lets enough time pass for the log to notice.
+    pub(crate) fn make_room(&mut self) {
+        self.disk.make_room();
+        // One attempt to cut what was not written, one to make a segment.
+        for _ in 0..2 {
+            self.advance(Duration::from_millis(100));
+            self.settle();
+        }
+        assert!(!self.model.owes_refusals(), "a producer waits for an ack that never comes");
     }
 
     /// What a shard does between two looks at its ring.
     fn turn(&mut self) {
         let context = &mut Context::from_waker(Waker::noop());
         let mut has_moved = true;
+        self.log.retry();
         while has_moved {
+            self.collect_acks();
             has_moved = self.put_waiting();
             while let Poll::Ready(Some(done)) = self.jobs.poll_next_unpin(context) {
                 self.log.job_done(done);
@@ -279,6 +303,10 @@ impl Rig {
             if wants.retain {
                 self.tasks.push(Box::pin(Rc::clone(&self.log).retain()));
             }
+            if wants.cut {
+                self.tasks.push(Box::pin(Rc::clone(&self.log).cut()));
+            }
+            self.collect_acks();
             while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
                 has_moved = true;
             }
@@ -286,7 +314,16 @@ impl Rig {
                 let pieces = outcome.unwrap_or_else(|error| panic!("a read at {offset} fails: {error}"));
                 self.served(offset, pieces);
             }
+            self.notice_cut();
             self.collect_acks();
+        }
+    }
+
+    fn notice_cut(&mut self) {
+        let end = self.log.log_end_offset();
+        if end < self.model.next_offset() {
+            assert!(self.log.no_space().is_some(), "records go though the disk is not full");
+            self.model.cut(end);
         }
     }
 
@@ -310,8 +347,11 @@ impl Rig {
                     self.log.shed_memory();
                 }
                 Err(Refused::Failed(_, error)) => {
-                    assert!(self.log.failed().is_some(), "a valid batch is refused: {error}");
-                    self.waiting.clear();
+                    match error {
+                        AppendError::NoSpace(_) => assert!(self.log.no_space().is_some(), "{error}"),
+                        error => assert!(self.log.failed().is_some(), "a valid batch is refused: {error}"),
+                    }
+                    self.refusals += 1;
                 }
             }
         }
@@ -331,6 +371,10 @@ impl Rig {
                         ticket.level < self.settings.durability || end <= visible,
                         "acked and not visible"
                     );
+                }
+                Err(AppendError::NoSpace(_)) => {
+                    self.refusals += 1;
+                    self.model.refused(ticket.number);
                 }
                 Err(error) => assert!(self.log.failed().is_some(), "a valid batch is not acked: {error}"),
             }

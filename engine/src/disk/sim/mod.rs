@@ -23,10 +23,11 @@
 //! assert_eq!(disk.run_until(disk.read_file(Path::new("/meta"))).unwrap(), b"kept");
 //! ```
 //!
-//! Latencies and errors of reads, syncs and metadata are not simulated yet; of writes, one at a time
-//! ([`SimDisk::fail_write`]).
+//! Latencies and errors of reads and metadata are not simulated yet; of writes and syncs, one at a time
+//! ([`SimDisk::fail_write`], [`SimDisk::fail_sync`]). The disk can be full ([`SimDisk::fill_up`]) or small ([`SimDisk::limit`]).
 
 mod history;
+mod space;
 mod world;
 
 #[cfg(test)]
@@ -122,6 +123,34 @@ impl SimDisk {
     /// Lets the write that completes after `writes_before` others fail with `kind`; an unknown part of it is written.
     pub fn fail_write(&self, writes_before: u64, kind: io::ErrorKind) {
         self.world.borrow_mut().fail_write(writes_before, kind);
+    }
+
+    /// Lets the next sync of a file fail with `kind`.
+    pub fn fail_sync(&self, kind: io::ErrorKind) {
+        self.world.borrow_mut().sync_fault = Some(kind);
+    }
+
+    /// Fills the disk up once `operations_before` more operations that can take space have succeeded: from then on each of
+    /// them fails (creating, writing, allocating, truncating, renaming), until [`SimDisk::make_room`]. An unknown part of
+    /// what a write or allocation was to do is done.
+    pub fn fill_up(&self, operations_before: u64) {
+        self.world.borrow_mut().space.fill_up(operations_before);
+    }
+
+    /// Gives the disk room for `capacity_bytes` of files; what is removed makes room, what lies in extents a file has
+    /// already takes none.
+    pub fn limit(&self, capacity_bytes: u64) {
+        self.world.borrow_mut().space.limit(capacity_bytes);
+    }
+
+    /// Bytes of all files that have a name, extents that are set aside included.
+    pub fn used_bytes(&self) -> u64 {
+        self.world.borrow().used_bytes()
+    }
+
+    /// Takes back [`SimDisk::fill_up`] and [`SimDisk::limit`].
+    pub fn make_room(&self) {
+        self.world.borrow_mut().space = space::Space::default();
     }
 
     /// Flips the lowest bit of the byte at `position` of a file, durably: damage.

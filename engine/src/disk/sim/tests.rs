@@ -163,6 +163,32 @@ fn a_write_can_be_made_to_fail() {
 }
 
 #[test]
+fn a_full_disk_refuses_what_takes_space_and_nothing_else() {
+    let disk = SimDisk::new(0);
+    let file = create(&disk, IoMode::Buffered);
+    let write = |position| disk.run_until(file.write(heap(b"a"), position, WriteSync::None));
+    disk.limit(8192);
+    write(4095).unwrap();
+    write(4096).unwrap();
+    assert!(write(8192).unwrap_err().is_no_space());
+    assert!(disk.run_until(file.allocate(8193)).unwrap_err().is_no_space());
+    write(0).unwrap();
+    disk.make_room();
+    disk.fill_up(1);
+    write(0).unwrap();
+    assert!(write(0).unwrap_err().is_no_space(), "also what overwrites");
+    let other = Path::new("/other");
+    let opened = disk.run_until(disk.open(other, OpenMode::CreateNew, IoMode::Buffered));
+    assert!(opened.map(drop).unwrap_err().is_no_space());
+    disk.run_until(file.sync()).unwrap();
+    disk.run_until(disk.remove_file(Path::new(PATH))).unwrap();
+    disk.make_room();
+    disk.limit(4096);
+    let file = create(&disk, IoMode::Buffered);
+    disk.run_until(file.allocate(4096)).unwrap();
+}
+
+#[test]
 fn what_is_not_there_or_there_already_is_an_error() {
     let disk = SimDisk::new(0);
     let file = Path::new(PATH);

@@ -1,6 +1,7 @@
 //! The file system behind the handles: nodes, and operations that wait for their turn.
 
 use super::history::{Content, DirChange, Entries, FileChange, History};
+use super::space::Space;
 use crate::buffer::ReadBuffer;
 use crate::disk::{DirEntry, OpenMode, WriteData, WriteSync};
 use rand::rngs::SmallRng;
@@ -17,7 +18,7 @@ const ROOT: usize = 0;
 
 /// A file or a directory. Nodes are never reused, so that handles to removed files keep working.
 #[derive(Clone)]
-enum Node {
+pub(super) enum Node {
     File(History<Content>),
     Dir(History<Entries>),
 }
@@ -70,12 +71,14 @@ struct Fault {
 
 /// See the module.
 pub(super) struct World {
-    rng: SmallRng,
-    nodes: Vec<Node>,
+    pub(super) rng: SmallRng,
+    pub(super) nodes: Vec<Node>,
     operations: Slab<Operation>,
     /// Operations whose turn has not come, in no order.
     outstanding: Vec<usize>,
     fault: Option<Fault>,
+    pub(super) sync_fault: Option<ErrorKind>,
+    pub(super) space: Space,
 }
 
 impl World {
@@ -86,7 +89,15 @@ impl World {
 
     fn with_nodes(nodes: Vec<Node>, seed: u64) -> Self {
         let rng = SmallRng::seed_from_u64(seed);
-        Self { rng, nodes, operations: Slab::new(), outstanding: Vec::new(), fault: None }
+        Self {
+            rng,
+            nodes,
+            operations: Slab::new(),
+            outstanding: Vec::new(),
+            fault: None,
+            sync_fault: None,
+            space: Space::default(),
+        }
     }
 
     pub(super) const fn outstanding(&self) -> usize {
@@ -210,6 +221,7 @@ impl World {
     }
 
     fn apply(&mut self, action: Action, buffer: Option<ReadBuffer>) -> io::Result<Outcome> {
+        self.take_space(&action)?;
         let mut outcome = Outcome::default();
         match action {
             Action::Open(path, mode) => outcome.node = self.open(&path, mode)?,
@@ -248,7 +260,10 @@ impl World {
                 outcome.len = bytes.len() as u64;
                 outcome.buffer = Some(buffer);
             }
-            Action::Sync { node, mark } => self.file(node)?.sync_to(mark),
+            Action::Sync { node, mark } => match self.sync_fault.take() {
+                Some(kind) => return Err(kind.into()),
+                None => self.file(node)?.sync_to(mark),
+            },
             Action::Change { node, change } => self.file(node)?.change(change),
             Action::Size(node) => outcome.len = self.file(node)?.live().len(),
         }

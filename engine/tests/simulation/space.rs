@@ -1,0 +1,170 @@
+//! A disk that fills up: refusals that are true for good, nothing acked lost, and appends that resume by themselves.
+
+use crate::model::batch;
+use crate::rig::{Fate, Restart, Rig, Settings};
+use std::time::Duration;
+use vnotch_engine::types::{Durability, IoMode, Preallocate};
+
+const SEGMENT: u64 = 1 << 20;
+
+fn every_kind() -> impl Iterator<Item = Settings> {
+    let levels = [Durability::Appended, Durability::Written, Durability::Synced];
+    let kinds = levels.into_iter().flat_map(|durability| {
+        [Preallocate::None, Preallocate::Fallocate].map(|preallocate| (durability, preallocate))
+    });
+    kinds.map(|(durability, preallocate)| Settings { durability, preallocate, ..Settings::default() })
+}
+
+/// Batches of every level, some of them beyond a segment's end.
+fn fill(rig: &mut Rig, seed: u64, batches: u64) {
+    for number in 0..batches {
+        let level = [None, Some(Durability::Written), Some(Durability::Synced)][number as usize % 3];
+        rig.append(batch(seed + number, 5, 150_000), level);
+        rig.steps(3);
+    }
+}
+
+/// Appends take place again, and what they bring is read with what was there.
+fn resumes(rig: &mut Rig) {
+    rig.make_room();
+    assert!(rig.log.failed().is_none(), "{:?}", rig.log.failed());
+    let (end, refusals) = (rig.log.log_end_offset(), rig.refusals);
+    for number in 0..9 {
+        rig.append(batch(1_000 + number, 2, 200_000), None);
+    }
+    rig.settle();
+    assert_eq!((rig.log.high_watermark(), rig.refusals), (end + 18, refusals));
+    assert!(rig.log.no_space().is_none());
+    rig.read_from(rig.log.log_start_offset());
+}
+
+#[test]
+fn appends_are_refused_from_any_operation_on_that_finds_no_space_and_resume() {
+    for settings in every_kind() {
+        let mut refusals = 0;
+        for operations_before in 0..60 {
+            let mut rig = Rig::new(settings.clone(), operations_before);
+            fill(&mut rig, 0, 4);
+            rig.disk.fill_up(operations_before);
+            fill(&mut rig, 100, 14);
+            rig.settle();
+            rig.read_from(0);
+            refusals += rig.refusals;
+            resumes(&mut rig);
+            rig.close();
+            rig.restart(&Restart::simple(Fate::PowerLoss, operations_before));
+            rig.read_from(0);
+        }
+        assert!(refusals > 100, "{refusals} with {settings:?}");
+    }
+}
+
+#[test]
+fn an_end_at_every_step_of_it_brings_back_nothing_that_was_refused() {
+    for settings in every_kind() {
+        for operations_before in [2, 5, 9] {
+            let mut rig = Rig::new(settings.clone(), operations_before);
+            fill(&mut rig, 0, 4);
+            rig.disk.fill_up(operations_before);
+            for number in 0..9 {
+                let level = [Some(Durability::Written), None, Some(Durability::Synced)][number as usize % 3];
+                rig.append(batch(100 + number, 5, 150_000), level);
+            }
+            let mut seed = 0;
+            for _ in 0..400 {
+                for fate in [Fate::Kill, Fate::PowerLoss] {
+                    seed += 1;
+                    rig.restarted(&Restart::simple(fate, seed)).read_from(0);
+                }
+                if rig.disk.outstanding() == 0 {
+                    // Space comes back in the middle of it.
+                    rig.disk.make_room();
+                    rig.advance(Duration::from_millis(101));
+                }
+                rig.steps(1);
+            }
+            rig.settle();
+            assert!(rig.refusals > 0);
+            resumes(&mut rig);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_is_too_small_takes_what_fits_and_the_rest_after_somebody_made_room() {
+    for settings in every_kind() {
+        for io in [IoMode::Direct, IoMode::Buffered] {
+            let mut rig = Rig::new(Settings { io, ..settings.clone() }, 3);
+            rig.disk.limit(5 * SEGMENT);
+            fill(&mut rig, 0, 60);
+            rig.settle();
+            let end = rig.log.log_end_offset();
+            assert!(end >= 50 && rig.refusals > 0, "{end} records, {} refused", rig.refusals);
+            // Nothing changes by waiting.
+            for number in 0..20 {
+                rig.advance(Duration::from_millis(150));
+                rig.append(batch(number, 5, 150_000), None);
+                rig.settle();
+            }
+            rig.read_from(0);
+            resumes(&mut rig);
+            rig.restart(&Restart::simple(Fate::Kill, 3));
+        }
+    }
+}
+
+#[test]
+fn what_retention_deletes_is_room_for_appends_at_once() {
+    for settings in every_kind() {
+        // The model's records are from the time 1 s, as is the clock's beginning.
+        let mut rig = Rig::new(Settings { retention_ms: Some(60_000), ..settings }, 4);
+        rig.disk.limit(5 * SEGMENT);
+        fill(&mut rig, 0, 50);
+        rig.settle();
+        rig.advance(Duration::from_secs(70));
+        rig.append(batch(50, 5, 150_000), Some(Durability::Written));
+        rig.settle();
+        let refusals = rig.refusals;
+        rig.append(batch(51, 5, 150_000), Some(Durability::Written));
+        rig.settle();
+        assert!(rig.log.no_space().is_some() && rig.refusals > refusals, "the disk is still full");
+        assert_eq!(rig.log.log_start_offset(), 0);
+        rig.log.look_at_retention();
+        rig.settle();
+        assert!(rig.log.log_start_offset() > 0);
+        assert!(rig.log.no_space().is_none(), "no time has passed, and yet there is room");
+        rig.append(batch(52, 5, 150_000), Some(Durability::Written));
+        rig.settle();
+        assert_eq!(rig.log.high_watermark(), rig.model.next_offset());
+        rig.read_from(rig.log.log_start_offset());
+        assert!(rig.disk.used_bytes() <= 5 * SEGMENT);
+        resumes(&mut rig);
+    }
+}
+
+#[test]
+fn a_log_can_be_closed_on_a_full_disk_and_opened_again_when_there_is_room() {
+    for settings in every_kind() {
+        for operations_before in 0..12 {
+            let mut rig = Rig::new(settings.clone(), 5);
+            fill(&mut rig, 0, 4);
+            rig.disk.fill_up(operations_before);
+            fill(&mut rig, 100, 6);
+            rig.close();
+            rig.restart(&Restart::simple(Fate::PowerLoss, operations_before));
+            resumes(&mut rig);
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_is_no_matter_of_space() {
+    let mut rig = Rig::new(Settings::default(), 6);
+    rig.append(batch(0, 1, 50_000), None);
+    rig.settle();
+    rig.disk.fail_sync(std::io::ErrorKind::StorageFull);
+    rig.append(batch(1, 1, 50_000), Some(Durability::Synced));
+    rig.settle();
+    rig.make_room();
+    assert!(rig.log.failed().is_some() && rig.log.no_space().is_none());
+}
