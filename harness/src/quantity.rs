@@ -26,6 +26,17 @@ pub fn ns(time_ns: u64) -> String {
     format!("{} {prefix}s", digits(value))
 }
 
+/// How long something takes, roughly: `45 s`, `3 min 20 s`, `2 h 5 min`, `12 days`.
+pub fn duration(seconds: f64) -> String {
+    let whole = crate::num::u64_of(seconds);
+    match whole {
+        0..120 => format!("{whole} s"),
+        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
+        7200..172_800 => format!("{} h {} min", whole / 3600, whole / 60 % 60),
+        _ => format!("{} days", whole / 86_400),
+    }
+}
+
 /// A share as a percentage: `93.1 %`.
 pub fn percent(share: f64) -> String {
     format!("{} %", digits(share * 100.0))
@@ -80,6 +91,7 @@ mod tests {
         assert_eq!(ns(999), "999 ns");
         assert_eq!(ns(1_999_600_000), "2.00 s");
         assert_eq!(percent(0.931), "93.1 %");
+        assert_eq!([59.6, 200.0, 7500.0, 1e6].map(duration), ["60 s", "3 min 20 s", "2 h 5 min", "11 days"]);
     }
 
     #[test]

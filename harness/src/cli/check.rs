@@ -5,11 +5,15 @@ use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::f64_of;
 use crate::quantity;
-use crate::workload::{Difference, Estimate, Workload};
+use crate::workload::{Difference, Estimate, Study, label};
 use anyhow::Context as _;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+/// Combinations that are listed.
+const COMBINATIONS_SHOWN: usize = 20;
 
 /// Arguments of `vnotch check`.
 #[derive(Debug, clap::Args)]
@@ -28,16 +32,15 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
 /// # Errors
 /// A [`UsageError`] if a workload is wrong or the disk too small; otherwise what went wrong with the file system.
 pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStatus> {
-    let workloads = args.load()?;
-    let plans =
-        workloads.iter().map(|w| Plan::new(w, args.data_dir())).collect::<anyhow::Result<Vec<_>>>()?;
+    let studies = args.load()?;
+    let plans = studies.iter().map(|s| Plan::new(s, args.data_dir())).collect::<anyhow::Result<Vec<_>>>()?;
     let printed = match globals.format {
         Format::Json => format!("{:#}\n", serde_json::json!({ "kind": "check", "workloads": plans })),
         Format::Text if globals.quiet => String::new(),
         Format::Text => plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n"),
     };
     std::io::stdout().write_all(printed.as_bytes())?;
-    plans.iter().try_for_each(|plan| plan.disk.require(&plan.name, &plan.estimate))?;
+    studies.iter().try_for_each(|study| require_disk(study, args.data_dir()))?;
     Ok(ExitStatus::Ok)
 }
 
@@ -45,8 +48,44 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
 ///
 /// # Errors
 /// A [`UsageError`] that says how much is missing and what takes less; otherwise what went wrong with the file system.
-pub fn require_disk(workload: &Workload, data_dir: Option<&Path>) -> anyhow::Result<()> {
-    Disk::of(data_dir)?.require(&workload.name, &workload.estimate())
+pub fn require_disk(study: &Study, data_dir: Option<&Path>) -> anyhow::Result<()> {
+    let estimate = study.estimate();
+    let takes_most = |combination: &&crate::workload::Combination| {
+        combination.workload.estimate().disk_peak_bytes == estimate.disk_peak_bytes
+    };
+    let name = match study.combinations.iter().find(takes_most).filter(|_| study.is_sweep()) {
+        Some(combination) => format!("{} ({})", study.workload.name, combination.label()),
+        None => study.workload.name.clone(),
+    };
+    Disk::of(data_dir)?.require(&name, &estimate)
+}
+
+/// What a sweep will cost, in one sentence.
+pub fn cost(study: &Study) -> String {
+    let estimate = study.estimate();
+    format!(
+        "{}: {}, about {}, at most {} of disk at a time",
+        study.workload.name,
+        trials_of(study),
+        quantity::duration(estimate.seconds),
+        quantity::bytes(estimate.disk_peak_bytes)
+    )
+}
+
+/// `9 combinations × max, then open at 50% of that × 2 trials`.
+fn trials_of(study: &Study) -> String {
+    let trials = count(u64::from(study.workload.trials), "trial");
+    let passes = passes_of(study).join(", then ");
+    if study.is_sweep() {
+        let combinations = count(study.combinations.len() as u64, "combination");
+        return format!("{combinations} × {passes} × {trials}");
+    }
+    format!("{passes} × {trials}")
+}
+
+fn passes_of(study: &Study) -> Vec<String> {
+    let passes = study.combinations.first().map(|combination| combination.workload.passes());
+    passes.unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 /// What a workload will do and cost.
@@ -56,6 +95,10 @@ struct Plan {
     question: Option<String>,
     hash: String,
     passes: Vec<String>,
+    /// What each combination overrides; empty without a sweep.
+    combinations: Vec<BTreeMap<String, serde_json::Value>>,
+    #[serde(skip)]
+    trials: String,
     differences: Vec<Difference>,
     without_effect: Vec<String>,
     estimate: Estimate,
@@ -72,15 +115,19 @@ struct Disk {
 }
 
 impl Plan {
-    fn new(workload: &Workload, data_dir: Option<&Path>) -> anyhow::Result<Self> {
+    fn new(study: &Study, data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        let workload = &study.workload;
+        let swept = study.combinations.iter().filter(|_| study.is_sweep());
         Ok(Self {
             name: workload.name.clone(),
             question: workload.question.clone(),
             hash: workload.hash(),
-            passes: workload.passes().iter().map(ToString::to_string).collect(),
+            passes: passes_of(study),
+            combinations: swept.map(|combination| combination.settings.clone()).collect(),
+            trials: trials_of(study),
             differences: workload.diff_from_defaults(),
-            without_effect: workload.without_effect(),
-            estimate: workload.estimate(),
+            without_effect: without_effect(study),
+            estimate: study.estimate(),
             disk: Disk::of(data_dir)?,
             resolved: workload.resolved(),
         })
@@ -95,7 +142,8 @@ impl Plan {
         let mut line = |what: &str, value: String| {
             let _ = writeln!(text, "  {what:<9} {value}");
         };
-        line("points", format!("{} × {}", self.passes.join(", then "), count(estimate.trials, "trial")));
+        line("points", self.trials.clone());
+        let time = quantity::duration;
         line("time", format!("about {}, at most {}", time(estimate.seconds), time(estimate.seconds_max)));
         line(
             "disk",
@@ -115,7 +163,22 @@ impl Plan {
             ),
         );
         line("memory", format!("about {}", quantity::bytes(estimate.memory_bytes)));
+        text.push_str(&self.combinations());
         text.push_str(&self.settings());
+        text
+    }
+
+    fn combinations(&self) -> String {
+        let mut text = String::new();
+        if !self.combinations.is_empty() {
+            text.push_str("  combinations\n");
+        }
+        for settings in self.combinations.iter().take(COMBINATIONS_SHOWN) {
+            let _ = writeln!(text, "    {}", label(settings));
+        }
+        if self.combinations.len() > COMBINATIONS_SHOWN {
+            let _ = writeln!(text, "    … and {} more", self.combinations.len() - COMBINATIONS_SHOWN);
+        }
         text
     }
 
@@ -179,12 +242,17 @@ fn written(value: &serde_json::Value) -> String {
     }
 }
 
-fn count(n: u32, what: &str) -> String {
+fn count(n: u64, what: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {what}{plural}")
 }
 
-fn time(seconds: f64) -> String {
-    let whole = crate::num::u64_of(seconds);
-    if whole < 120 { format!("{whole} s") } else { format!("{} min {} s", whole / 60, whole % 60) }
+/// What changes nothing; in a sweep, what changes nothing in any combination.
+fn without_effect(study: &Study) -> Vec<String> {
+    let mut notes = study.combinations.first().map_or_else(Vec::new, |first| first.workload.without_effect());
+    for combination in study.combinations.iter().skip(1) {
+        let others = combination.workload.without_effect();
+        notes.retain(|note| others.contains(note));
+    }
+    notes
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod report;
+mod resume;
 pub mod run;
 pub mod verify;
 pub mod workload_args;

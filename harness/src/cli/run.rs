@@ -1,13 +1,14 @@
 //! `vnotch run`: workloads in, result directories out.
 
+use super::resume::{self, Found};
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, check};
 use crate::doctor::{self, Needs};
-use crate::drive::run::{Options, run as measure};
+use crate::drive::run::{Keeping, Measured, Options, run as measure};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report::text::first_screen;
 use crate::result::{RunResult, VerdictStatus, store};
-use crate::workload::{Durability, Workload};
+use crate::workload::{Durability, EngineSettings, Study};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -21,10 +22,15 @@ Each workload makes a directory below --output: result.json (every figure), seri
 charts, report.html and summary.md. Ctrl-C ends a run early and keeps what was measured, marked `interrupted`; a \
 second one aborts it.
 
+A workload with a `sweep` is run for every combination of its values. The sweep is first estimated (time and disk), then \
+measured in blocks that hold every combination once, in a shuffled order. Until it is whole, its directory ends in \
+`.partial` and keeps every finished trial: whatever ended it, `--resume` goes on with it.
+
 Examples:
   vnotch run quickstart
   vnotch run throughput --trials 7 --set durability=synced
   vnotch run my.yaml -r 50% -d 30s --data-dir /mnt/nvme/vnotch --tag disk=nvme
+  vnotch run throughput --set 'sweep.batch.max_bytes=[4KiB, 64KiB]' --set 'sweep.durability=[written, synced]'
 
 Exit codes: 0 done, flagged or not; 1 the target or the machine failed; 2 wrong usage or workload; 3 an SLO was missed; \
 5 the measurement is invalid; 6 records were lost, repeated, reordered or corrupted; 130 interrupted.")]
@@ -47,6 +53,10 @@ pub struct Args {
     /// Say what would be done and what it would cost, and do nothing (as `vnotch check`)
     #[arg(long)]
     dry_run: bool,
+    /// Go on with an unfinished sweep of the same workload: the newest below --output, or the one in DIR
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "clap's way to tell a flag without a value from none")]
+    resume: Option<Option<PathBuf>>,
 }
 
 /// The JSON document.
@@ -74,13 +84,17 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
         return check::dry_run(globals, &args.workload);
     }
     let tags = tags(&args.tag)?;
-    let workloads = args.workload.load()?;
-    for warning in preflight(&workloads, args.workload.data_dir())? {
+    let studies = args.workload.load()?;
+    for warning in preflight(&studies, args.workload.data_dir())? {
         note(globals, &warning);
     }
+    let plans = plans(&studies, &args)?;
     // All of them are looked at before the first is run.
-    for workload in &workloads {
-        check::require_disk(workload, args.workload.data_dir())?;
+    for (study, plan) in studies.iter().zip(&plans) {
+        if !matches!(plan, Plan::Done(_)) {
+            check::require_disk(study, args.workload.data_dir())?;
+        }
+        introduce(globals, study, plan, &args);
     }
     let options = Options {
         data_dir: args.workload.data_dir().map(Path::to_owned),
@@ -90,8 +104,8 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
         is_quiet: globals.quiet,
     };
     let mut done: Vec<Done> = Vec::new();
-    for (workload, file) in workloads.iter().zip(args.workload.files()) {
-        let outcome = run_one(workload, &options, &args.output);
+    for ((study, plan), file) in studies.iter().zip(plans).zip(args.workload.files()) {
+        let outcome = run_one(study, &options, plan);
         if let Ok(Some(done)) = &outcome
             && globals.format == Format::Text
         {
@@ -110,7 +124,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
         let document = serde_json::to_string_pretty(&Document { kind: "run", results: &done })?;
         writeln!(std::io::stdout(), "{document}")?;
     }
-    if done.len() < workloads.len() {
+    if done.len() < studies.len() {
         eprintln!("vnotch: interrupted");
         return Ok(ExitStatus::Interrupted);
     }
@@ -118,23 +132,97 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     Ok(worst.exit_status())
 }
 
+/// What is done with a workload.
+enum Plan {
+    /// It is measured, and kept there.
+    Measure { keeping: Keeping, output: PathBuf },
+    /// Its sweep is finished; this is its result.
+    Done(PathBuf),
+}
+
+fn plans(studies: &[Study], args: &Args) -> anyhow::Result<Vec<Plan>> {
+    if matches!(args.resume, Some(Some(_))) && studies.len() > 1 {
+        return Err(UsageError::error(
+            "--resume=DIR goes on with one workload; name one file, or leave `=DIR` out",
+        ));
+    }
+    let plan = |study| match &args.resume {
+        None => {
+            Ok(Plan::Measure { keeping: Keeping::Below(args.output.clone()), output: args.output.clone() })
+        }
+        Some(dir) => Ok(match resume::find(study, dir.as_deref(), &args.output)? {
+            Found::Finished(result) => Plan::Done(result),
+            Found::Unfinished(staging) => {
+                let output = staging.dir().parent().map_or_else(|| args.output.clone(), Path::to_owned);
+                Plan::Measure { keeping: Keeping::In(staging), output }
+            }
+        }),
+    };
+    studies.iter().map(plan).collect()
+}
+
+/// What a sweep is going to be, before it begins.
+fn introduce(globals: Globals, study: &Study, plan: &Plan, args: &Args) {
+    match plan {
+        Plan::Done(result) => note(globals, &format!("{} is finished: nothing to do", result.display())),
+        Plan::Measure { keeping: Keeping::In(staging), .. } => {
+            note(globals, &format!("going on with {}", staging.dir().display()));
+        }
+        Plan::Measure { .. } => {
+            if study.is_sweep() {
+                note(globals, &check::cost(study));
+            }
+            resume::unfinished_hint(study, &args.output).into_iter().for_each(|hint| note(globals, &hint));
+        }
+    }
+}
+
 /// `None` if it was interrupted before anything was measured.
-fn run_one(workload: &Workload, options: &Options, output: &Path) -> anyhow::Result<Option<Done>> {
+fn run_one(study: &Study, options: &Options, plan: Plan) -> anyhow::Result<Option<Done>> {
+    let (keeping, output) = match plan {
+        Plan::Measure { keeping, output } => (keeping, output),
+        Plan::Done(directory) => {
+            let result = store::load_result(&directory)?;
+            return Ok(Some(Done { directory, result }));
+        }
+    };
     // A result that cannot be written is better known of before minutes of measuring.
-    std::fs::create_dir_all(output)
+    std::fs::create_dir_all(&output)
         .with_context(|| format!("cannot make the directory for results, {}", output.display()))?;
-    let Some(recording) = measure(workload, options)? else { return Ok(None) };
-    let directory = store::write(output, &recording, &crate::report::draw(&recording)?)?;
+    let measured = match measure(study, options, keeping) {
+        Err(error) if study.is_sweep() && !error.is::<UsageError>() => {
+            return Err(error.context("the sweep ended early; `--resume` goes on with what it has measured"));
+        }
+        other => other?,
+    };
+    let Some(Measured { recording, staging, is_whole }) = measured else { return Ok(None) };
+    let artifacts = crate::report::draw(&recording)?;
+    let directory = match staging {
+        Some(staging) if !is_whole => {
+            store::write_into(staging.dir(), &recording, &artifacts)?;
+            staging.dir().to_owned()
+        }
+        staging => {
+            let directory = store::write(&output, &recording, &artifacts)?;
+            staging.map_or(Ok(()), crate::result::staging::Staging::discard)?;
+            directory
+        }
+    };
     Ok(Some(Done { directory, result: recording.result }))
 }
 
 /// Refuses what cannot work on this machine; says what will work, but worse than it could.
-fn preflight(workloads: &[Workload], data_dir: Option<&Path>) -> anyhow::Result<Vec<String>> {
+fn preflight(studies: &[Study], data_dir: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let data_dir = data_dir.unwrap_or(Path::new("."));
     let mut warnings = Vec::new();
-    for workload in workloads {
-        let needs = Needs::from(&workload.engine);
-        warnings.extend(doctor::preflight(data_dir, &needs)?.iter().map(doctor::sentence));
+    let mut looked_at: Vec<&EngineSettings> = Vec::new();
+    for combination in studies.iter().flat_map(|study| &study.combinations) {
+        let workload = &combination.workload;
+        if !looked_at.contains(&&workload.engine) {
+            let needs = Needs::from(&workload.engine);
+            warnings.extend(doctor::preflight(data_dir, &needs)?.iter().map(doctor::sentence));
+            looked_at.push(&workload.engine);
+        }
         if workload.durability == Durability::Appended {
             warnings.push(format!("{}: `appended` acks survive nothing, not even a kill", workload.name));
         }

@@ -1,6 +1,6 @@
 //! Which workloads, and what the command line changes in them: shared by `run` and `check`.
 
-use crate::workload::{self, Override, Workload};
+use crate::workload::{self, Many, Override, Study};
 use std::path::{Path, PathBuf};
 
 /// Workload files and the flags that override their keys.
@@ -31,6 +31,9 @@ pub struct WorkloadArgs {
     /// afterwards
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// A sweep of more than 10,000 combinations is meant
+    #[arg(long)]
+    yes: bool,
 }
 
 impl WorkloadArgs {
@@ -38,9 +41,10 @@ impl WorkloadArgs {
     ///
     /// # Errors
     /// A [`crate::exit::UsageError`] for the first that is wrong.
-    pub fn load(&self) -> anyhow::Result<Vec<Workload>> {
+    pub fn load(&self) -> anyhow::Result<Vec<Study>> {
         let overrides = self.overrides()?;
-        self.files.iter().map(|file| workload::load(file, &overrides)).collect()
+        let many = if self.yes { Many::Allowed } else { Many::Refused };
+        self.files.iter().map(|file| workload::load_study(file, &overrides, many)).collect()
     }
 
     /// The workloads as they were named.

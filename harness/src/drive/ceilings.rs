@@ -1,8 +1,10 @@
 //! The device's own ceiling beside each trial: slices of raw io_uring that do what the trial before did, right before and
 //! right after, and the device's best around the whole run.
 
+use super::data_dir::DataDir;
 use super::trial::{Bench, TrialRun};
 use crate::num;
+use crate::result::staging::DeviceLooks;
 use crate::result::{CeilingFigures, DsyncFigures, WriteShape};
 use crate::stats;
 use crate::target::device::{
@@ -10,6 +12,7 @@ use crate::target::device::{
 };
 use crate::workload::{Durability, Io, Preallocate, Workload};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Length of each slice.
@@ -131,7 +134,7 @@ impl Bracket {
     /// What keeps a ceiling from being measured, an interrupt included.
     pub fn measure(&mut self, bench: &Bench<'_>) -> Result<(), DeviceError> {
         let Some(shape) = self.shape else { return Ok(()) };
-        let mut ceiling = open(bench)?;
+        let mut ceiling = open(bench.data_dir, bench.stop)?;
         self.write.push(ceiling.measure(&shape.write)?.bytes_per_s());
         if let Some(read) = shape.read {
             self.read.push(ceiling.measure(&read)?.bytes_per_s());
@@ -151,42 +154,36 @@ impl Bracket {
     }
 }
 
-/// The device's best, before and after the run.
-#[derive(Debug, Default)]
-pub struct Best {
-    write: Vec<f64>,
-    read: Vec<f64>,
-    dsync_p50_ns: Option<u64>,
+/// Looks at the device's best once more; `with_dsync`, at a synced write too, unless that was done.
+///
+/// # Errors
+/// What keeps a ceiling from being measured, an interrupt included.
+pub fn look(
+    (data_dir, stop): (&DataDir, &Arc<AtomicBool>),
+    looks: &mut DeviceLooks,
+    with_dsync: bool,
+) -> Result<(), DeviceError> {
+    let mut ceiling = open(data_dir, stop)?;
+    let DeviceBest { write, read } = ceiling.device_best(SLICE)?;
+    looks.write.push(write.bytes_per_s());
+    looks.read.push(read.bytes_per_s());
+    if with_dsync && looks.dsync_p50_ns.is_none() {
+        let spec = CeilingSpec::dsync_4k(Extent::Fallocated, Io::Direct, Reap::Wait, SLICE);
+        looks.dsync_p50_ns = ceiling.measure(&spec)?.latency_at(0.5);
+    }
+    Ok(())
 }
 
-impl Best {
-    /// Measures once more.
-    ///
-    /// # Errors
-    /// What keeps a ceiling from being measured, an interrupt included.
-    pub fn measure(&mut self, bench: &Bench<'_>) -> Result<(), DeviceError> {
-        let mut ceiling = open(bench)?;
-        let DeviceBest { write, read } = ceiling.device_best(SLICE)?;
-        self.write.push(write.bytes_per_s());
-        self.read.push(read.bytes_per_s());
-        if bench.workload.durability == Durability::Synced && self.dsync_p50_ns.is_none() {
-            let spec = CeilingSpec::dsync_4k(Extent::Fallocated, Io::Direct, Reap::Wait, SLICE);
-            self.dsync_p50_ns = ceiling.measure(&spec)?.latency_at(0.5);
-        }
-        Ok(())
-    }
-
-    /// Enters it into a trial's figures.
-    pub fn enter(&self, figures: &mut CeilingFigures) {
-        figures.device_write_bytes_per_s = stats::median(&self.write);
-        figures.device_read_bytes_per_s = stats::median(&self.read);
-        figures.dsync_4k_ns = DsyncFigures { p50: self.dsync_p50_ns };
-    }
+/// Enters the device's best into a trial's figures.
+pub fn enter(looks: &DeviceLooks, figures: &mut CeilingFigures) {
+    figures.device_write_bytes_per_s = stats::median(&looks.write);
+    figures.device_read_bytes_per_s = stats::median(&looks.read);
+    figures.dsync_4k_ns = DsyncFigures { p50: looks.dsync_p50_ns };
 }
 
-fn open(bench: &Bench<'_>) -> Result<Ceiling, DeviceError> {
-    let ceiling = Ceiling::open(bench.data_dir.path(), Ceiling::BYTES_MAX_DEFAULT)?;
-    Ok(ceiling.stopped_by(Arc::clone(bench.stop)))
+fn open(data_dir: &DataDir, stop: &Arc<AtomicBool>) -> Result<Ceiling, DeviceError> {
+    let ceiling = Ceiling::open(data_dir.path(), Ceiling::BYTES_MAX_DEFAULT)?;
+    Ok(ceiling.stopped_by(Arc::clone(stop)))
 }
 
 #[cfg(test)]

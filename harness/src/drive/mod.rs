@@ -12,6 +12,7 @@ mod harvest;
 pub mod integrity;
 pub mod interrupt;
 pub mod load_thread;
+pub mod order;
 pub mod pacing;
 pub mod partitioner;
 pub mod pass;
@@ -20,8 +21,11 @@ pub mod pool;
 pub mod producers;
 pub mod progress;
 pub mod run;
+mod session;
 pub mod shared;
 pub mod stamp;
+#[cfg(test)]
+mod sweep_tests;
 #[cfg(test)]
 mod tests;
 pub mod timeline;

@@ -1,4 +1,4 @@
-//! One pass of a workload: its trials, each between two slices of the ceiling, with the disk cleared in between.
+//! The trials of a workload under one load, each between two slices of the ceiling, with the disk cleared in between.
 
 use super::ceilings::{Bracket, Shape};
 use super::figures::trial_of;
@@ -6,10 +6,11 @@ use super::trial::{Bench, TrialRun};
 use super::verdict;
 use crate::measure::host::HostProbe;
 use crate::measure::memory::warm_memory;
+use crate::measure::provenance::TargetIdentity;
 use crate::result::store::TrialRecord;
 use crate::result::{Trial, Verdict};
 use crate::target::device::DeviceError;
-use crate::workload::{self, Durability, Io, Load, PassKind, Phases, TimeSpan, WarmMemory, Workload};
+use crate::workload::{self, Durability, Io, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -36,15 +37,42 @@ pub struct PassRun {
     /// Over all trials, SLOs left out.
     pub verdict: Verdict,
     /// What was measured, as it described itself; `None` if no trial was made.
-    pub target: Option<crate::target::Description>,
+    pub target: Option<TargetIdentity>,
+    /// What the next trial is expected to do; `None` before a calibration has told.
+    calibrated: Option<Option<Shape>>,
 }
 
 impl PassRun {
+    /// Takes in the next trial, with the verdict on it and what it measured.
+    pub fn add(
+        &mut self,
+        trial: Trial,
+        mut record: TrialRecord,
+        (verdict, target): (&Verdict, TargetIdentity),
+    ) {
+        self.verdict.absorb(verdict);
+        record.trial = self.trials.len();
+        self.records.push(record);
+        self.trials.push(trial);
+        self.target = Some(target);
+    }
+
     /// Whether it ended before its last trial did.
     pub fn is_cut_short(&self) -> bool {
         use crate::result::VerdictStatus::{Errors, Interrupted};
         matches!(self.verdict.status, Errors | Interrupted)
     }
+}
+
+/// One trial that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// Its load, the rate in records a second.
+    pub pass: &'a Pass,
+    /// What it is called while it is under way.
+    pub title: &'a str,
+    /// Whether its data stays.
+    pub keep: bool,
 }
 
 /// Whether ceilings are measured: an `appended` ack waits for no disk, so there is nothing to hold it against.
@@ -53,47 +81,46 @@ pub fn has_ceiling(workload: &Workload) -> bool {
 }
 
 impl Bench<'_> {
-    /// Runs all trials of one load; `keep_last` leaves the data of the last one. An error or an interrupt ends the pass
-    /// with the trials that were made.
+    /// Runs the next trial of a pass, after a calibration if it is the first of this process. `keep` leaves its data.
+    /// `None` if it was interrupted before its window opened; otherwise how far this trial can be trusted.
     ///
     /// # Errors
     /// The target cannot be opened, the ceiling not measured, or the data not removed.
-    pub fn pass(&self, kind: PassKind, load: Load, keep_last: bool) -> anyhow::Result<PassRun> {
-        let mut pass = PassRun::default();
-        let mut shape = None;
-        if has_ceiling(self.workload) {
-            self.progress.step(&format!("{kind}: calibrating the ceiling"));
-            let quiet = Bench { ack_log: None, ..*self };
-            let calibration = quiet.trial(load, CALIBRATION)?;
-            shape = Shape::of(self.workload, &calibration);
-            self.clear()?;
+    pub fn next_trial(&self, turn: &Turn<'_>, run: &mut PassRun) -> anyhow::Result<Option<Verdict>> {
+        let Turn { pass, title, keep } = *turn;
+        let expected = match run.calibrated {
+            Some(shape) => shape,
+            None => self.calibrate(pass.load, title)?,
+        };
+        if self.is_stopped() {
+            return Ok(None);
         }
-        let trials = self.workload.trials;
-        for number in 1..=trials {
-            if self.is_stopped() {
-                break;
-            }
-            let title = format!("{kind}: trial {number} of {trials}");
-            if keep_last && number == trials {
-                self.data_dir.keep();
-            }
-            let Some((run, trial)) = self.bracketed_trial(&title, load, shape)? else { break };
-            pass.verdict.absorb(&verdict::of_trial(kind, &run, &trial));
-            shape = Shape::of(self.workload, &run).or(shape);
-            pass.records.push(TrialRecord {
-                trial: pass.trials.len(),
-                series: run.watched.series.rows,
-                events: run.watched.events,
-                latency: run.watched.series.kept,
-                ..TrialRecord::default()
-            });
-            pass.trials.push(trial);
-            pass.target = Some(run.target);
-            if pass.is_cut_short() {
-                break;
-            }
+        if keep {
+            self.data_dir.keep();
         }
-        Ok(pass)
+        let Some((done, trial)) = self.bracketed_trial(title, pass.load, expected)? else { return Ok(None) };
+        let verdict = verdict::of_trial(pass.kind, &done, &trial);
+        run.calibrated = Some(Shape::of(self.workload, &done).or(expected));
+        let record = TrialRecord {
+            series: done.watched.series.rows,
+            events: done.watched.events,
+            latency: done.watched.series.kept,
+            ..TrialRecord::default()
+        };
+        run.add(trial, record, (&verdict, done.target.into()));
+        Ok(Some(verdict))
+    }
+
+    /// What "like for like" is for the first trial.
+    fn calibrate(&self, load: Load, title: &str) -> anyhow::Result<Option<Shape>> {
+        if !has_ceiling(self.workload) {
+            return Ok(None);
+        }
+        self.progress.step(&format!("{title}: calibrating the ceiling"));
+        let quiet = Bench { ack_log: None, ..*self };
+        let calibration = quiet.trial(load, CALIBRATION)?;
+        self.clear()?;
+        Ok(Shape::of(self.workload, &calibration))
     }
 
     /// Memory warmed, a slice, the trial, a slice, the data removed. `None` if it was interrupted before its window opened.

@@ -2,6 +2,7 @@
 
 use crate::quantity;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,9 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Progress {
     began: Instant,
-    expected: Duration,
+    expected: Cell<Duration>,
+    /// Which of a sweep's trials is under way: `12/54 `.
+    turn: RefCell<String>,
     out: Out,
 }
 
@@ -49,12 +52,27 @@ impl Progress {
         } else {
             Out::Lines
         };
-        Self { began: Instant::now(), expected, out }
+        Self { began: Instant::now(), expected: Cell::new(expected), turn: RefCell::default(), out }
     }
 
     /// Says nothing.
     pub fn silent() -> Self {
-        Self { began: Instant::now(), expected: Duration::ZERO, out: Out::Quiet }
+        Self::new(true, Duration::ZERO)
+    }
+
+    /// How long it has been going on.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Trial `number` of `trials` begins, those of `combination`; `left` is how long it will be to the end of the last.
+    pub fn turn(&self, (number, trials): (usize, usize), combination: &str, left: Duration) {
+        self.expected.set(self.elapsed() + left);
+        *self.turn.borrow_mut() = format!("{number}/{trials} ");
+        if matches!(self.out, Out::Lines) {
+            let left = quantity::duration(left.as_secs_f64());
+            self.step(&format!("trial {number} of {trials}, about {left} to go: {combination}"));
+        }
     }
 
     /// What is being done now.
@@ -63,7 +81,7 @@ impl Progress {
             Out::Quiet => {}
             Out::Lines => eprintln!("{:5.0} s  {text}", self.began.elapsed().as_secs_f64()),
             Out::Bar(bar) => {
-                bar.set_prefix(text.to_owned());
+                bar.set_prefix(format!("{}{text}", self.turn.borrow()));
                 bar.set_message("");
                 self.advance(bar);
             }
@@ -92,7 +110,7 @@ impl Progress {
     fn advance(&self, bar: &ProgressBar) {
         let elapsed = self.began.elapsed();
         // A run that takes longer than expected keeps a bar that is not quite full.
-        bar.set_length(deciseconds(self.expected.max(elapsed + Duration::from_secs(1))));
+        bar.set_length(deciseconds(self.expected.get().max(elapsed + Duration::from_secs(1))));
         bar.set_position(deciseconds(elapsed));
     }
 }

@@ -1,27 +1,30 @@
-//! A whole run: its passes between two looks at the device's best, put together into one result.
+//! A whole run: the trials of its combinations and passes between two looks at the device's best, put together into one
+//! result.
 
-use super::ceilings::Best;
-use super::cores;
+use super::ceilings;
 use super::data_dir::DataDir;
 use super::figures::written_bytes_per_s;
 use super::interrupt::Interrupt;
+use super::order::Order;
 use super::pass::{PassRun, has_ceiling};
-use super::pool::Pool;
 use super::progress::Progress;
-use super::trial::{Bench, Opener};
+use super::session::{Points, Session};
+use super::trial::Opener;
 use super::verdict;
-use crate::measure::environment::{Environment, cores_allowed};
+use crate::exit::UsageError;
+use crate::measure::environment::Environment;
 use crate::measure::provenance::{Build, CoresUsed, Provenance, TargetIdentity};
+use crate::result::staging::{DeviceLooks, Manifest, Staging};
 use crate::result::store::Recording;
 use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus};
 use crate::stats::summarise;
-use crate::target::device::DeviceError;
-use crate::target::{self, Description};
-use crate::workload::{LoadMode, Pass, Rate, Workload};
+use crate::target;
+use crate::workload::{Combination, PassKind, Study};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// What a run is told beside its workload.
@@ -39,178 +42,213 @@ pub struct Options {
     pub is_quiet: bool,
 }
 
-/// Runs a workload; `None` if it was interrupted before anything was measured.
+/// Where a sweep keeps what it measures until it is a result.
+#[derive(Debug)]
+pub enum Keeping {
+    /// In a directory of its own below this one.
+    Below(PathBuf),
+    /// Where an earlier session has kept it.
+    In(Box<Staging>),
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Measured {
+    /// All of it.
+    pub recording: Recording,
+    /// Where a sweep is kept; `None` for anything else.
+    pub staging: Option<Staging>,
+    /// Whether nothing is left to measure.
+    pub is_whole: bool,
+}
+
+/// Runs a study; `None` if it was interrupted before anything was measured.
 ///
 /// # Errors
 /// The workload cannot be run here, or the target, the ceiling or the file system fails outside a trial. What fails inside
-/// one is in the result's verdict.
-pub fn run(workload: &Workload, options: &Options) -> anyhow::Result<Option<Recording>> {
-    run_with(workload, options, &target::open)
-}
-
-/// The same with a target of the caller's.
-fn run_with(workload: &Workload, options: &Options, open: &Opener<'_>) -> anyhow::Result<Option<Recording>> {
-    let allowed = cores_allowed();
-    let cores = cores::choose(&workload.engine, &allowed)?;
-    let pool = Pool::of(workload)?;
+/// one is in the result's verdict. What a sweep has measured until then is kept.
+pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
     let data_dir = Arc::new(DataDir::open(options.data_dir.as_deref())?);
     if let Some(path) = &options.ack_log {
         std::fs::write(path, "").with_context(|| format!("cannot write the ack log {}", path.display()))?;
     }
     let interrupt = Interrupt::watch(Arc::clone(&data_dir))?;
-    let environment = Environment::collect(data_dir.path());
-    let progress = Progress::new(options.is_quiet, Duration::from_secs_f64(workload.estimate().seconds));
-    let bench = Bench {
-        workload,
-        open,
-        cores: &cores,
-        idle: cores::idle_of(&cores, &allowed),
-        pool: &pool,
-        data_dir: &data_dir,
-        stop: interrupt.flag(),
-        ack_log: options.ack_log.as_deref(),
-        progress: &progress,
-        started: Instant::now(),
+    run_in((&data_dir, interrupt.flag()), (study, options, &target::open), keeping)
+}
+
+/// The same with a directory, a flag that ends it and a target of the caller's.
+pub(super) fn run_in(
+    (data_dir, stop): (&DataDir, &Arc<AtomicBool>),
+    (study, options, open): (&Study, &Options, &Opener<'_>),
+    keeping: Keeping,
+) -> anyhow::Result<Option<Measured>> {
+    let now = manifest(study, options, Environment::collect(data_dir.path()));
+    let mut staging = match keeping {
+        Keeping::In(staging) => Some(resume(*staging, &now)?),
+        Keeping::Below(results) if study.is_sweep() => Some(Staging::begin(&results, now.clone())?),
+        Keeping::Below(_) => None,
     };
-    let started_at = jiff::Timestamp::now();
-    let passes = bench.passes(options.keep_data);
+    let mut points = Points::new(study);
+    if let Some(staging) = &mut staging {
+        points.take_over(staging)?;
+    }
+    let progress = Progress::new(options.is_quiet, Duration::from_secs_f64(study.estimate().seconds));
+    let before = staging.as_ref().map_or(0.0, |staging| staging.sessions().elapsed_s);
+    let started = Instant::now();
+    let started = started.checked_sub(Duration::from_secs_f64(before)).unwrap_or(started);
+    let order = Order::new(now.order_seed, study.combinations.len());
+    let session = Session::new((study, options, open), (data_dir, stop, &progress), (started, order));
+    let outcome = session.and_then(|session| {
+        session.measure(&mut points, staging.as_mut())?;
+        Ok((session.cores(), session.is_whole(&points)))
+    });
     progress.finish();
-    let passes = passes?;
-    if passes.iter().all(|(_, pass)| pass.trials.is_empty()) {
+    if points.trials() == 0
+        && let Some(staging) = staging.take_if(|staging| staging.is_empty())
+    {
+        staging.discard()?;
+    }
+    let (cores, is_whole) = outcome?;
+    if points.trials() == 0 {
         return Ok(None);
     }
-    let described = passes.iter().find_map(|(_, pass)| pass.target.clone());
-    let provenance = provenance(workload, options, (started_at, cores.clone()), described);
-    Ok(Some(record(workload, passes, environment, (provenance, bench.started.elapsed()))))
+    let begun = staging.as_ref().map_or(&now, Staging::manifest).clone();
+    let resumed_at = staging.as_ref().map_or_else(Vec::new, |staging| staging.sessions().resumed_at.clone());
+    let about = About { begun, resumed_at, cores, elapsed: started.elapsed() };
+    Ok(Some(Measured { recording: record(study, points, about), staging, is_whole }))
 }
 
-impl Bench<'_> {
-    fn passes(&self, keep_data: bool) -> anyhow::Result<Vec<(Pass, PassRun)>> {
-        let mut best = Best::default();
-        let mut done: Vec<(Pass, PassRun)> = Vec::new();
-        if has_ceiling(self.workload) {
-            self.progress.step("what the device can do at best");
-            if !self.look(&mut best)? {
-                return Ok(done);
-            }
-        }
-        let passes = self.workload.passes();
-        let last = passes.len() - 1;
-        for (number, pass) in passes.into_iter().enumerate() {
-            if self.is_stopped() || done.last().is_some_and(|(_, before)| before.is_cut_short()) {
-                break;
-            }
-            let pass = resolved(pass, done.last().map(|(_, before)| before))?;
-            let run = self.pass(pass.kind, pass.load, keep_data && number == last)?;
-            done.push((pass, run));
-        }
-        let is_whole = !self.is_stopped() && done.iter().all(|(_, pass)| !pass.is_cut_short());
-        if has_ceiling(self.workload) && is_whole {
-            self.progress.step("what the device can do at best, once more");
-            self.look(&mut best)?;
-        }
-        for trial in done.iter_mut().flat_map(|(_, pass)| &mut pass.trials) {
-            best.enter(&mut trial.ceiling);
-            let written = written_bytes_per_s(self.workload, trial);
-            let device = trial.ceiling.device_write_bytes_per_s;
-            trial.of_device = written.zip(device).map(|(written, device)| written / device);
-        }
-        Ok(done)
-    }
-
-    /// Looks at the device's best; `false` if it was interrupted.
-    fn look(&self, best: &mut Best) -> anyhow::Result<bool> {
-        match best.measure(self) {
-            Ok(()) => Ok(true),
-            Err(DeviceError::Interrupted) => Ok(false),
-            Err(error) => Err(error).context("cannot measure the ceiling (`ceiling: off` runs without)"),
-        }
-    }
-}
-
-/// The pass with its rate in records a second: a share is one of what the pass before it reached, in the median.
-fn resolved(mut pass: Pass, before: Option<&PassRun>) -> anyhow::Result<Pass> {
-    if let LoadMode::Open { rate: rate @ Rate::Share(_), arrival, profile } = pass.load.mode {
-        let reached = before.and_then(|before| {
-            let rates: Vec<f64> = before.trials.iter().map(|trial| trial.produce.records_per_s).collect();
-            crate::stats::median(&rates)
-        });
-        let reached = reached.context("the pass at max, which the rate is a share of, came to nothing")?;
-        let rate = Rate::Absolute(rate.records_per_s(reached));
-        pass.load.mode = LoadMode::Open { rate, arrival, profile };
-    }
-    Ok(pass)
-}
-
-fn provenance(
-    workload: &Workload,
-    options: &Options,
-    (started_at, cores): (jiff::Timestamp, CoresUsed),
-    target: Option<Description>,
-) -> Provenance {
-    Provenance {
-        build: Build::current(),
-        started_at: started_at.to_string(),
+/// What a study is, before anything is measured.
+fn manifest(study: &Study, options: &Options, environment: Environment) -> Manifest {
+    let workload = &study.workload;
+    Manifest {
+        schema_version: SCHEMA_VERSION,
+        name: workload.name.clone(),
+        workload: workload.resolved(),
         workload_sha256: workload.sha256(),
-        seed: workload.payload.seed,
-        order_seed: None,
-        target: target.map_or_else(
-            || TargetIdentity {
-                kind: workload.target.to_string(),
-                version: String::new(),
-                facts: BTreeMap::new(),
-            },
-            TargetIdentity::from,
-        ),
-        cores,
+        build: Build::current(),
+        started_at: jiff::Timestamp::now().to_string(),
+        order_seed: workload.payload.seed,
+        environment,
         tags: options.tags.clone(),
     }
 }
 
-/// Puts the passes together.
-fn record(
-    workload: &Workload,
-    passes: Vec<(Pass, PassRun)>,
-    environment: Environment,
-    (provenance, elapsed): (Provenance, Duration),
-) -> Recording {
+/// Notes that a sweep is gone on with.
+///
+/// # Errors
+/// A [`UsageError`] if this is not the machine, or not the disk, that it was begun on.
+fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
+    let place = |environment: &Environment| {
+        let model = environment.cpu.model.as_deref().unwrap_or("an unknown processor");
+        let filesystem = environment.storage.filesystem.as_deref().unwrap_or("unknown");
+        let disk = environment.storage.device.as_ref().map_or("no disk", |device| &device.name);
+        format!("{model}, {}, {filesystem} on {disk}", environment.kernel)
+    };
+    let (there, here) = (place(&staging.manifest().environment), place(&now.environment));
+    if there != here {
+        return Err(UsageError::error(format!(
+            "{} was begun on another machine or disk: {there} there, {here} here; begin it anew without `--resume`",
+            staging.dir().display()
+        )));
+    }
+    let mut sessions = staging.sessions().clone();
+    sessions.resumed_at.push(now.started_at.clone());
+    staging.keep_sessions(sessions)?;
+    Ok(staging)
+}
+
+/// What is known of a run beside what it measured.
+struct About {
+    begun: Manifest,
+    resumed_at: Vec<String>,
+    cores: CoresUsed,
+    elapsed: Duration,
+}
+
+/// Puts the points together.
+fn record(study: &Study, mut points: Points, about: About) -> Recording {
+    let looks = std::mem::take(&mut points.looks);
     let mut whole = Verdict::default();
-    let (mut points, mut records) = (Vec::new(), Vec::new());
-    for (pass, mut run) in passes.into_iter().filter(|(_, run)| !run.trials.is_empty()) {
+    let (mut done, mut records, mut target) = (Vec::new(), Vec::new(), None);
+    for (combination, pass, mut run) in points.into_runs().filter(|(.., run)| !run.trials.is_empty()) {
+        let combination = &study.combinations[combination];
         records.extend(run.records.drain(..).map(|mut record| {
-            record.point = points.len();
+            record.point = done.len();
             record
         }));
-        let mut point = Point {
-            settings: BTreeMap::new(),
-            pass: pass.kind,
-            target: workload.target.to_string(),
-            durability: workload.durability,
-            io: Some(workload.engine.io),
-            poll: Some(workload.engine.poll),
-            verdict: Verdict::default(),
-            summary: summarise(&run.trials),
-            trials: run.trials,
-        };
-        // An objective is for the load the workload asks for, not for the pass that only finds its rate.
-        if pass.kind == workload.load.mode.kind() && run.verdict.status < VerdictStatus::Interrupted {
-            verdict::judge_slo(&workload.slo, &point, &mut run.verdict);
-        }
-        whole.absorb(&run.verdict);
-        point.verdict = run.verdict;
-        points.push(point);
+        target = target.or_else(|| run.target.take());
+        let kind = combination.workload.passes()[pass].kind;
+        let point = point(combination, kind, (run, &looks));
+        whole.absorb(&said_of(&point, study.is_sweep()));
+        done.push(point);
     }
+    let About { begun, resumed_at, cores, elapsed } = about;
+    let workload = &study.workload;
+    let target = target.unwrap_or_else(|| TargetIdentity {
+        kind: workload.target.to_string(),
+        version: String::new(),
+        facts: BTreeMap::new(),
+    });
     let result = RunResult {
         schema_version: SCHEMA_VERSION,
-        kind: Kind::Run,
-        name: workload.name.clone(),
+        kind: if study.is_sweep() { Kind::Sweep } else { Kind::Run },
+        name: begun.name,
         question: workload.question.clone(),
         elapsed_s: elapsed.as_secs_f64(),
-        environment,
-        provenance,
-        workload: workload.resolved(),
+        environment: begun.environment,
+        provenance: Provenance {
+            build: begun.build,
+            started_at: begun.started_at,
+            resumed_at,
+            workload_sha256: begun.workload_sha256,
+            seed: workload.payload.seed,
+            order_seed: study.is_sweep().then_some(begun.order_seed),
+            target,
+            cores,
+            tags: begun.tags,
+        },
+        workload: begun.workload,
         verdict: whole,
-        points,
+        points: done,
     };
     Recording { result, trials: records }
+}
+
+/// One combination under one pass.
+fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, &DeviceLooks)) -> Point {
+    let workload = &combination.workload;
+    for trial in run.trials.iter_mut().filter(|_| has_ceiling(workload)) {
+        ceilings::enter(looks, &mut trial.ceiling);
+        let written = written_bytes_per_s(workload, trial);
+        let device = trial.ceiling.device_write_bytes_per_s;
+        trial.of_device = written.zip(device).map(|(written, device)| written / device);
+    }
+    let mut point = Point {
+        settings: combination.settings.clone(),
+        pass: kind,
+        target: workload.target.to_string(),
+        durability: workload.durability,
+        io: Some(workload.engine.io),
+        poll: Some(workload.engine.poll),
+        verdict: Verdict::default(),
+        summary: summarise(&run.trials),
+        trials: run.trials,
+    };
+    // An objective is for the load the workload asks for, not for the pass that only finds its rate.
+    if kind == workload.load.mode.kind() && run.verdict.status < VerdictStatus::Interrupted {
+        verdict::judge_slo(&workload.slo, &point, &mut run.verdict);
+    }
+    point.verdict = run.verdict;
+    point
+}
+
+/// A point's verdict as the whole run's has it: in a sweep, each reason says which combination it is about.
+fn said_of(point: &Point, is_sweep: bool) -> Verdict {
+    let mut verdict = point.verdict.clone();
+    if is_sweep {
+        let label = crate::workload::label(&point.settings);
+        verdict.reasons.iter_mut().for_each(|reason| *reason = format!("{label}, {}: {reason}", point.pass));
+    }
+    verdict
 }

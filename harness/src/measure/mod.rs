@@ -10,3 +10,4 @@ pub mod provenance;
 pub mod recorder;
 pub mod series;
 pub mod storage;
+pub mod thin;

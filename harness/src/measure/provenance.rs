@@ -11,6 +11,9 @@ pub struct Provenance {
     pub build: Build,
     /// When it began, RFC 3339.
     pub started_at: String,
+    /// When it was gone on with after it had been interrupted; sweeps only.
+    #[serde(default)]
+    pub resumed_at: Vec<String>,
     /// SHA-256 of the resolved workload, hexadecimal.
     pub workload_sha256: String,
     /// Seed of the payloads and schedules.

@@ -3,7 +3,7 @@
 //! It knows the files that hold measurements (`result.json`, `series.csv`, `events.jsonl`, `latency.hlog`); charts and
 //! reports are drawn from these and come as plain [`Artifact`]s.
 
-use super::{Event, RunResult, SCHEMA_VERSION, SeriesRow, hlog, timeline};
+use super::{Event, RunResult, SCHEMA_VERSION, SeriesRow, hlog, staging, timeline};
 use crate::measure::series::KeptInterval;
 use anyhow::{Context as _, bail};
 use serde::Deserialize as _;
@@ -18,7 +18,7 @@ const SERIES: &str = "series.csv";
 const EVENTS: &str = "events.jsonl";
 const LATENCY: &str = "latency.hlog";
 /// Results of one workload that started within one second.
-const SAME_NAME_MAX: u32 = 1000;
+pub(super) const SAME_NAME_MAX: u32 = 1000;
 const NAME_CHARS_MAX: usize = 60;
 
 /// Everything a run measured.
@@ -80,7 +80,7 @@ pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> a
     for artifact in artifacts {
         write_file(&building.path().join(&artifact.path), &artifact.content)?;
     }
-    let name = directory_name(&recording.result);
+    let name = name_of(&recording.result);
     let dir = publish(building.path(), results, &name).with_context(cannot)?;
     // What was the temporary directory now bears the result's name.
     let _ = building.keep();
@@ -88,25 +88,34 @@ pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> a
     Ok(dir)
 }
 
+/// Writes a result into a directory that is there already, as a sweep's that was interrupted is: each file at once, over
+/// what an earlier session left.
+///
+/// # Errors
+/// The disk refuses.
+pub fn write_into(dir: &Path, recording: &Recording, artifacts: &[Artifact]) -> anyhow::Result<()> {
+    for (path, content) in measurements(recording)? {
+        replace_file(&dir.join(path), &content)?;
+    }
+    redraw(dir, artifacts)
+}
+
 /// Replaces files that are drawn from the measurements, each at once. The measurements stay as they are.
 ///
 /// # Errors
 /// The disk refuses; a file that could not be replaced is still the old one.
 pub fn redraw(dir: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
-    for artifact in artifacts {
-        let path = dir.join(&artifact.path);
-        let parent = path.parent().unwrap_or(dir);
-        let cannot = || format!("cannot write {}", path.display());
-        fs::create_dir_all(parent).with_context(cannot)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".unfinished-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(parent)
-            .with_context(cannot)?;
-        file.write_all(&artifact.content).with_context(cannot)?;
-        file.persist(&path).with_context(cannot)?;
-    }
-    Ok(())
+    artifacts.iter().try_for_each(|artifact| replace_file(&dir.join(&artifact.path), &artifact.content))
+}
+
+/// Where the result of a workload that started then is written, below the directory for results; one more of that name
+/// gets a number.
+pub fn directory_name(started_at: &str, name: &str, workload_sha256: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    let name: String = name.chars().map(safe).take(NAME_CHARS_MAX).collect();
+    let time = jiff::Timestamp::try_from(time_of(started_at)).unwrap_or_default().strftime("%Y%m%d-%H%M%S");
+    let hash: String = workload_sha256.chars().map(safe).take(8).collect();
+    format!("{time}-{name}-{hash}")
 }
 
 /// Reads a result directory back.
@@ -147,6 +156,10 @@ pub fn load_result(dir: &Path) -> anyhow::Result<RunResult> {
     let path = dir.join(RESULT);
     let text = match fs::read(&path) {
         Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && staging::is_staging(dir) => bail!(
+            "{} is a sweep that is not finished: `vnotch run FILE --resume` goes on with it",
+            dir.display()
+        ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!("{} is no result directory: it has no {RESULT}", dir.display())
         }
@@ -182,8 +195,7 @@ fn measurements(recording: &Recording) -> anyhow::Result<[(&'static str, Vec<u8>
 /// directory.
 fn publish(building: &Path, results: &Path, name: &str) -> anyhow::Result<PathBuf> {
     for number in 1..SAME_NAME_MAX {
-        let name = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
-        let dir = results.join(name);
+        let dir = results.join(numbered(name, number));
         if dir.symlink_metadata().is_ok() {
             continue;
         }
@@ -198,17 +210,22 @@ fn publish(building: &Path, results: &Path, name: &str) -> anyhow::Result<PathBu
 }
 
 /// `20261124-035404-quickstart-1a2b3c4d`: when it started (UTC), the workload's name and the first digits of its hash.
-fn directory_name(result: &RunResult) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
-    let name: String = result.name.chars().map(safe).take(NAME_CHARS_MAX).collect();
-    let time = jiff::Timestamp::try_from(started(result)).unwrap_or_default().strftime("%Y%m%d-%H%M%S");
-    let hash: String = result.provenance.workload_sha256.chars().map(safe).take(8).collect();
-    format!("{time}-{name}-{hash}")
+fn name_of(result: &RunResult) -> String {
+    directory_name(&result.provenance.started_at, &result.name, &result.provenance.workload_sha256)
+}
+
+/// The name of the first, second … result that would have the same.
+pub(super) fn numbered(name: &str, number: u32) -> String {
+    if number == 1 { name.to_owned() } else { format!("{name}-{number}") }
 }
 
 /// When the run started; the epoch, should its provenance not say.
 fn started(result: &RunResult) -> SystemTime {
-    let started = result.provenance.started_at.parse::<jiff::Timestamp>().ok();
+    time_of(&result.provenance.started_at)
+}
+
+pub(super) fn time_of(started_at: &str) -> SystemTime {
+    let started = started_at.parse::<jiff::Timestamp>().ok();
     started.and_then(|time| SystemTime::try_from(time).ok()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
@@ -229,6 +246,22 @@ fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn sync_dir(dir: &Path) -> anyhow::Result<()> {
+/// Puts a file in its place, durably: at no time is there half of one.
+pub(super) fn replace_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let cannot = || format!("cannot write {}", path.display());
+    fs::create_dir_all(parent).with_context(cannot)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".unfinished-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(parent)
+        .with_context(cannot)?;
+    file.write_all(content).with_context(cannot)?;
+    file.as_file().sync_all().with_context(cannot)?;
+    file.persist(path).with_context(cannot)?;
+    sync_dir(parent)
+}
+
+pub(super) fn sync_dir(dir: &Path) -> anyhow::Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).with_context(|| format!("cannot sync {}", dir.display()))
 }

@@ -1,6 +1,6 @@
 //! What a workload will cost: time, disk and memory. Upper bounds from the file alone; each says what it assumes.
 
-use super::{Bytes, Ceiling, Durability, LoadMode, PayloadSource, Preallocate, Rate, Workload};
+use super::{Bytes, Ceiling, Durability, LoadMode, PayloadSource, Preallocate, Rate, Study, Workload};
 use crate::num::{f64_of, u64_of};
 use crate::target::device;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// What a run is expected to cost.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Estimate {
-    /// Points in the result: one a pass.
+    /// Points in the result: one a pass, of every combination.
     pub points: u64,
     /// Trials of each point.
     pub trials: u32,
@@ -45,8 +45,11 @@ const INDEX_ENTRY_BYTES: f64 = 20.0;
 /// Binary, stacks, histograms and queues.
 const PROCESS_BYTES: u64 = 96 << 20;
 
-/// The calibration of the first ceiling, and the device's best before and after.
-const CEILING_ONCE: Duration = Duration::from_secs(4);
+/// The device's best before and after the whole run.
+const CEILING_ONCE: Duration = Duration::from_secs(3);
+
+/// The calibration of a point's first ceiling.
+const CALIBRATION: Duration = Duration::from_secs(3);
 
 /// Two slices bracket each trial.
 const CEILING_PER_TRIAL: Duration = Duration::from_secs(1);
@@ -55,13 +58,14 @@ const CEILING_PER_TRIAL: Duration = Duration::from_secs(1);
 const BETWEEN_TRIALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
 impl Workload {
-    /// What running this will cost.
+    /// What running this will cost, its sweep left out of account.
     pub fn estimate(&self) -> Estimate {
-        let points = self.passes().len() as u64;
-        let [seconds, seconds_max] = self.run_seconds(points);
         let (bytes_per_s, bytes_per_s_because) = self.highest_rate();
+        let once = self.once();
+        let [seconds, seconds_max] =
+            self.points_seconds().map(|points| once.saturating_add(points).as_secs_f64());
         Estimate {
-            points,
+            points: self.passes().len() as u64,
             trials: self.trials,
             seconds,
             seconds_max,
@@ -90,16 +94,26 @@ impl Workload {
         (room / record_bytes).floor().clamp(1.0, f64::from(self.batch.max_records.max(1)))
     }
 
-    fn run_seconds(&self, points: u64) -> [f64; 2] {
-        let trials = f64_of(points) * f64::from(self.trials);
-        let (once, per_trial) = match self.ceiling {
-            Ceiling::Auto => (CEILING_ONCE, CEILING_PER_TRIAL),
+    /// What is done once, however many points there are.
+    fn once(&self) -> Duration {
+        match self.ceiling {
+            Ceiling::Auto => CEILING_ONCE,
+            Ceiling::Off => Duration::ZERO,
+        }
+    }
+
+    /// All trials of all passes: with drains that end at once, and at most.
+    fn points_seconds(&self) -> [Duration; 2] {
+        let (calibration, per_trial) = match self.ceiling {
+            Ceiling::Auto => (CALIBRATION, CEILING_PER_TRIAL),
             Ceiling::Off => (Duration::ZERO, Duration::ZERO),
         };
-        let trial = self.phases.warmup.0 + self.phases.measure.0 + per_trial;
-        [Duration::ZERO, self.phases.drain.0].map(|drain| {
-            let between = BETWEEN_TRIALS[usize::from(!drain.is_zero())];
-            once.as_secs_f64() + trials * (trial + drain + between).as_secs_f64()
+        let points = u32::try_from(self.passes().len()).unwrap_or(u32::MAX);
+        let trial = self.phases.warmup.0.saturating_add(self.phases.measure.0).saturating_add(per_trial);
+        let drains = [Duration::ZERO, self.phases.drain.0];
+        std::array::from_fn(|i| {
+            let one = trial.saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
+            one.saturating_mul(self.trials).saturating_add(calibration).saturating_mul(points)
         })
     }
 
@@ -177,5 +191,21 @@ impl Workload {
             PayloadSource::File { .. } => 0,
         };
         [arenas, self.load.in_flight_bytes.0, pool].into_iter().fold(PROCESS_BYTES, u64::saturating_add)
+    }
+}
+
+impl Study {
+    /// What running all combinations will cost; the disk is that of the combination that takes most.
+    pub fn estimate(&self) -> Estimate {
+        let each = self.combinations.iter().map(|combination| combination.workload.estimate());
+        let once = self.workload.once().as_secs_f64();
+        let sum = each.reduce(|sum, one| {
+            let (points, memory_bytes) = (sum.points + one.points, sum.memory_bytes.max(one.memory_bytes));
+            let seconds = sum.seconds + one.seconds - once;
+            let seconds_max = sum.seconds_max + one.seconds_max - once;
+            let largest = if one.disk_peak_bytes > sum.disk_peak_bytes { one } else { sum };
+            Estimate { points, memory_bytes, seconds, seconds_max, ..largest }
+        });
+        sum.unwrap_or_else(|| self.workload.estimate())
     }
 }

@@ -6,6 +6,7 @@ use super::decode::Fault;
 use super::keys::keys;
 use super::nearest::nearest;
 use super::overrides::Override;
+use super::study::{self, Many, Mistake, Study};
 use super::tree::{Node, Origin, Place, SyntaxError};
 use super::validate::{self, Problem};
 use crate::exit::UsageError;
@@ -30,10 +31,18 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// A [`UsageError`] for whatever is wrong with the name, the file or the overrides.
 pub fn load(name_or_path: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
+    Ok(load_study(name_or_path, overrides, Many::Refused)?.workload)
+}
+
+/// The same with every combination of its sweep.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_study(name_or_path: &str, overrides: &[Override], many: Many) -> anyhow::Result<Study> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
-        return parse(text, name, overrides);
+        return parse_study(text, name, overrides, many);
     }
-    parse(&read(name_or_path)?, name_or_path, overrides)
+    parse_study(&read(name_or_path)?, name_or_path, overrides, many)
 }
 
 /// Reads a workload from its text; `label` is the file's path or name, for messages and as the default of `name`.
@@ -41,6 +50,19 @@ pub fn load(name_or_path: &str, overrides: &[Override]) -> anyhow::Result<Worklo
 /// # Errors
 /// A [`UsageError`] that shows every mistake where it stands.
 pub fn parse(text: &str, label: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
+    Ok(parse_study(text, label, overrides, Many::Refused)?.workload)
+}
+
+/// The same with every combination of its sweep.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_study(
+    text: &str,
+    label: &str,
+    overrides: &[Override],
+    many: Many,
+) -> anyhow::Result<Study> {
     let source = Source { label, text, overrides };
     let mut root = Node::parse(text, Origin::File).map_err(|error| source.syntax(error, Origin::File))?;
     source.require_keys(&root)?;
@@ -52,8 +74,12 @@ pub fn parse(text: &str, label: &str, overrides: &[Override]) -> anyhow::Result<
     if root.find("name").is_none() {
         workload.name = name_of(label);
     }
+    if !workload.sweep.is_empty() {
+        source.refuse_swept_overrides(&workload)?;
+        return study::expand(&root, workload, many).map_err(|mistakes| source.mistakes(mistakes));
+    }
     let problems = validate::problems(&workload);
-    if problems.is_empty() { Ok(workload) } else { Err(source.problems(&root, &problems)) }
+    if problems.is_empty() { Ok(Study::alone(workload)) } else { Err(source.problems(&root, &problems)) }
 }
 
 fn read(path: &str) -> anyhow::Result<String> {
@@ -123,10 +149,31 @@ impl Source<'_> {
             let section = || problem.keys.first().and_then(|key| root.find(key.split('.').next()?));
             node.or_else(section).map(|node| node.place)
         };
-        let mut placed: Vec<_> = problems.iter().map(|problem| (place(problem), &problem.message)).collect();
-        placed.sort_by_key(|(place, _)| place.map(|place| (place.origin, place.line, place.column)));
-        let shown: Vec<_> = placed.into_iter().map(|(place, message)| self.show(place, message)).collect();
+        let placed = |problem| Mistake { place: place(problem), message: problem.message.clone() };
+        self.mistakes(problems.iter().map(placed).collect())
+    }
+
+    fn mistakes(&self, mut mistakes: Vec<Mistake>) -> anyhow::Error {
+        mistakes.sort_by_key(|mistake| mistake.place.map(|place| (place.origin, place.line, place.column)));
+        let shown: Vec<_> =
+            mistakes.into_iter().map(|mistake| self.show(mistake.place, &mistake.message)).collect();
         UsageError::error(shown.join("\n"))
+    }
+
+    /// A value from the command line that every combination replaces would be lost without a word.
+    fn refuse_swept_overrides(&self, workload: &Workload) -> anyhow::Result<()> {
+        for (given, swept) in
+            self.overrides.iter().flat_map(|given| workload.sweep.keys().map(move |key| (given, key)))
+        {
+            if given.sets(swept) {
+                return Err(UsageError::error(format!(
+                    "{}: the workload sweeps `{swept}`; `--set 'sweep.{swept}=[…]'` says which values it takes, \
+                     `--set 'sweep={{}}'` drops the sweep",
+                    given.label()
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// An override must not paper over a file that holds something else.

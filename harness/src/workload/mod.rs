@@ -14,6 +14,7 @@ mod resolved;
 mod settings;
 mod slo;
 pub mod spec;
+mod study;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -22,16 +23,19 @@ mod unsupported;
 mod validate;
 
 pub use estimate::Estimate;
-pub use file::{BUILT_IN, load, parse};
+#[cfg(test)]
+pub(crate) use file::parse_study;
+pub use file::{BUILT_IN, load, load_study, parse};
 pub use keys::keys;
 pub use load::{Arrival, Load, LoadMode, Pass, PassKind, Profile};
 pub use message::{KeyDistribution, MessageSize, Payload, PayloadSource, SizeRange, Split, WeightedSize};
 pub use overrides::Override;
-pub use resolved::Difference;
+pub use resolved::{Difference, differences};
 pub use settings::{Cores, EngineSettings, Io, LogSettings, Placement, Poll, Preallocate};
 pub use slo::{Histogram, LatencyBound, Slo, Statistic};
 pub use spec::{
     Backlog, BacklogCache, Batch, Ceiling, Compression, Durability, Phases, Requirement, SteadyMetric,
     SteadyState, Target, Verify, WarmMemory, Workload,
 };
+pub use study::{Combination, Many, Study, label};
 pub use units::{Bytes, Fraction, Limit, Rate, TimeSpan};

@@ -26,6 +26,11 @@ impl Override {
         if path.iter().any(String::is_empty) {
             return Err(wrong());
         }
+        let path = match path.as_slice() {
+            // The keys of a sweep are dotted themselves.
+            [sweep, key @ ..] if sweep == "sweep" && !key.is_empty() => vec![sweep.clone(), key.join(".")],
+            _ => path,
+        };
         Ok(Self { label: format!("--set {argument}"), path, value: Some(value.to_owned()) })
     }
 
@@ -42,6 +47,12 @@ impl Override {
 
     pub(super) fn label(&self) -> &str {
         &self.label
+    }
+
+    /// Whether it gives `key`, or something in it, a value.
+    pub(super) fn sets(&self, key: &str) -> bool {
+        let mut wanted = key.split('.');
+        self.value.is_some() && self.path.iter().all(|part| wanted.next().is_none_or(|wanted| wanted == part))
     }
 
     /// Puts it onto the file's tree; `index` is its place among the overrides.

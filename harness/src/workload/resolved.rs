@@ -44,13 +44,19 @@ impl Workload {
     /// The settings that differ from the defaults, in alphabetical order. What a run is called (`name`, `question`) is
     /// no setting, and a key that only exists in one mode is compared with what that mode assumes.
     pub fn diff_from_defaults(&self) -> Vec<Difference> {
-        let mut differences = Vec::new();
-        collect("", &self.resolved(), &Self::default().resolved(), &mut differences);
+        let mut differences = differences(&self.resolved(), &Self::default().resolved());
         let assumed =
             |key: &str, value: &Value| ASSUMED_IN_MODE.contains(&(key, value.as_str().unwrap_or("")));
         differences.retain(|d| !LABELS.contains(&d.key.as_str()) && !assumed(&d.key, &d.value));
         differences
     }
+}
+
+/// Where two resolved workloads differ: `value` is the first one's, `default` the second one's.
+pub fn differences(first: &Value, second: &Value) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    collect("", first, second, &mut differences);
+    differences
 }
 
 const LABELS: [&str; 2] = ["name", "question"];

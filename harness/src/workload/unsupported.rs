@@ -42,9 +42,6 @@ pub(super) fn check(workload: &Workload, problems: &mut Problems) {
     if !workload.require.is_empty() {
         refuse("require", "requiring that retention is reached");
     }
-    if !workload.sweep.is_empty() {
-        refuse("sweep", "a sweep");
-    }
 }
 
 fn check_log(workload: &Workload, refuse: &mut impl FnMut(&'static str, &str)) {

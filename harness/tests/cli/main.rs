@@ -9,3 +9,4 @@ mod check;
 mod doctor;
 mod run;
 mod verify;
+mod sweep;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Little data, no ceiling, one second.
-const SMALL: &str = "\
+pub(crate) const SMALL: &str = "\
 load: {mode: closed, in_flight: 2}
 batch: {max_records: 4}
 engine: {arena_bytes: 16MiB, fetch_pinned_bytes: 4MiB}
@@ -22,36 +22,36 @@ warm_memory: off
 ";
 
 /// A directory with a workload in it; data and results go below.
-struct Bench {
-    dir: tempfile::TempDir,
-    file: PathBuf,
+pub(crate) struct Bench {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) file: PathBuf,
 }
 
 impl Bench {
-    fn new(workload: &str) -> Self {
+    pub(crate) fn new(workload: &str) -> Self {
         let dir = disk();
         let file = dir.path().join("small.yaml");
         fs::write(&file, workload).unwrap();
         Self { dir, file }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Arguments of a run with its data in `data` and its results in `results`.
-    fn run<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    pub(crate) fn run<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.arg("run").arg(&self.file).arg("--data-dir").arg(self.path("data"));
         command.arg("-o").arg(self.path("results"))
     }
 
-    fn results(&self) -> Vec<PathBuf> {
+    pub(crate) fn results(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path("results")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 }
 
-fn result_of(directory: &Path) -> serde_json::Value {
+pub(crate) fn result_of(directory: &Path) -> serde_json::Value {
     serde_json::from_slice(&fs::read(directory.join("result.json")).unwrap()).unwrap()
 }
 

@@ -212,7 +212,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         ("backlog: {build: 8GiB}", "building a backlog"),
         ("steady_state: {slope: 1%}", "a steady-state test"),
         ("require: [retention_reached]", "requiring that retention is reached"),
-        ("sweep: {log.segment_bytes: [16MiB, 128MiB]}", "a sweep"),
     ];
     for (yaml, what) in cases {
         let line = first_line(yaml);

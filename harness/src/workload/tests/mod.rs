@@ -5,6 +5,7 @@ mod estimates;
 mod messages;
 mod overrides;
 mod round_trip;
+mod sweeps;
 mod units;
 
 use super::*;

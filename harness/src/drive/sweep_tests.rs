@@ -1,0 +1,253 @@
+//! Sweeps against the fake target: every combination once a block, one common rate, and nothing measured twice after an
+//! interruption.
+
+use super::data_dir::DataDir;
+use super::order::Order;
+use super::run::{Keeping, Measured, Options, run_in};
+use crate::measure::provenance::CoresUsed;
+use crate::result::staging::{Staging, unfinished};
+use crate::result::{Kind, RunResult, VerdictStatus, store};
+use crate::target::Target;
+use crate::target::fake::{Behaviour, FakeTarget};
+use crate::workload::{Many, PassKind, Study, Workload, parse_study};
+use serde_json::json;
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const SWEEP: &str = "
+name: small-sweep
+message_size: 100B
+ceiling: off
+warm_memory: off
+phases: {warmup: 0, measure: 200ms, drain: 2s}
+trials: 2
+load: {mode: open, rate: 2k/s}
+sweep: {batch.max_records: [10, 20], durability: [written, synced]}
+";
+
+fn study(yaml: &str) -> Study {
+    parse_study(yaml, "test.yaml", &[], Many::Refused).unwrap()
+}
+
+/// In memory: a disk that others keep busy would make each trial wait for it.
+fn directory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+/// A place where sweeps are run.
+struct Bench {
+    dir: tempfile::TempDir,
+    /// The combination of each trial, in the order they were made.
+    opened: RefCell<Vec<(String, u32)>>,
+    /// Raised when the trial of this number has begun.
+    stop_at: Option<usize>,
+    /// Trials of this batch size fail.
+    failing: Option<u32>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { dir: directory(), opened: RefCell::default(), stop_at: None, failing: None }
+    }
+
+    fn results(&self) -> std::path::PathBuf {
+        self.dir.path().join("results")
+    }
+
+    fn run(&self, study: &Study, keeping: Keeping) -> Option<Measured> {
+        std::fs::create_dir_all(self.results()).unwrap();
+        let data_dir = DataDir::open(Some(&self.dir.path().join("data"))).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let open = |workload: &Workload, _: &CoresUsed, _: &Path| {
+            let mut opened = self.opened.borrow_mut();
+            opened.push((format!("{:?}", workload.durability), workload.batch.max_records));
+            if self.stop_at == Some(opened.len()) {
+                stop.store(true, Ordering::SeqCst);
+            }
+            let fail_at = (self.failing == Some(workload.batch.max_records)).then_some(0);
+            let target = FakeTarget::new(Behaviour { fail_at, ..Behaviour::default() });
+            Ok(Box::new(target) as Box<dyn Target>)
+        };
+        let options = Options { is_quiet: true, ..Options::default() };
+        run_in((&data_dir, &stop), (study, &options, &open), keeping).unwrap()
+    }
+
+    fn begin(&self, study: &Study) -> Option<Measured> {
+        self.run(study, Keeping::Below(self.results()))
+    }
+
+    /// Goes on with the only unfinished sweep.
+    fn resume(&self, study: &Study) -> Measured {
+        let [(dir, _)] = &unfinished(&self.results()).unwrap()[..] else { panic!("one unfinished sweep") };
+        let staging = Staging::open(dir).unwrap();
+        self.run(study, Keeping::In(Box::new(staging))).unwrap()
+    }
+
+    fn opened(&self) -> Vec<(String, u32)> {
+        self.opened.borrow().clone()
+    }
+}
+
+/// The combinations of a study in the order that its seed gives, as the bench notes them.
+fn expected(study: &Study, seed: u64) -> Vec<(String, u32)> {
+    let order = Order::new(seed, study.combinations.len());
+    let blocks = (0..study.passes()).flat_map(|pass| (0..2).map(move |block| (pass, block)));
+    let chosen =
+        blocks.flat_map(|(pass, block)| order.block(pass, block)).map(|it| &study.combinations[it].workload);
+    chosen.map(|workload| (format!("{:?}", workload.durability), workload.batch.max_records)).collect()
+}
+
+fn trials(result: &RunResult) -> Vec<usize> {
+    result.points.iter().map(|point| point.trials.len()).collect()
+}
+
+#[test]
+fn every_combination_is_a_point_and_runs_once_a_block_in_the_order_of_the_seed() {
+    let (bench, study) = (Bench::new(), study(SWEEP));
+    let measured = bench.begin(&study).unwrap();
+    assert!(measured.is_whole);
+    assert_eq!(bench.opened(), expected(&study, 42));
+    let result = measured.recording.result;
+    assert_eq!((result.kind, result.provenance.order_seed), (Kind::Sweep, Some(42)));
+    let settings: Vec<_> = result.points.iter().map(|point| json!(point.settings)).collect();
+    assert_eq!(
+        settings,
+        [
+            json!({"batch.max_records": 10, "durability": "written"}),
+            json!({"batch.max_records": 10, "durability": "synced"}),
+            json!({"batch.max_records": 20, "durability": "written"}),
+            json!({"batch.max_records": 20, "durability": "synced"}),
+        ]
+    );
+    assert!(result.points.iter().all(|point| point.pass == PassKind::Open && point.trials.len() == 2));
+    assert_eq!(result.workload["sweep"]["durability"], json!(["written", "synced"]));
+    let durabilities: Vec<_> = result.points.iter().map(|point| json!(point.durability)).collect();
+    assert_eq!(durabilities[..2], [json!("written"), json!("synced")]);
+}
+
+#[test]
+fn the_trials_of_every_point_can_be_told_apart_in_all_files() {
+    let (bench, study) = (Bench::new(), study(SWEEP));
+    let measured = bench.begin(&study).unwrap();
+    let dir = store::write(&bench.results(), &measured.recording, &[]).unwrap();
+    measured.staging.unwrap().discard().unwrap();
+    let back = store::load(&dir).unwrap();
+    assert_eq!(back.result, measured.recording.result);
+    for (point, it) in back.result.points.iter().enumerate() {
+        for trial in 0..it.trials.len() {
+            let record = back.trial(point, trial).unwrap();
+            assert!(!record.series.is_empty() && !record.latency.is_empty(), "{point}.{trial}");
+            let records: u64 = record.series.iter().map(|row| row.achieved).sum();
+            assert_eq!(records, it.trials[trial].produce.records, "{point}.{trial}");
+        }
+    }
+    assert!(unfinished(&bench.results()).unwrap().is_empty());
+}
+
+#[test]
+fn a_share_is_one_of_the_slowest_maximum_and_the_same_for_all() {
+    let yaml =
+        SWEEP.replace("rate: 2k/s", "rate: 25%, in_flight_bytes: 64KiB").replace("[10, 20]", "[1, 50]");
+    let (bench, study) = (Bench::new(), study(&yaml));
+    let result = bench.begin(&study).unwrap().recording.result;
+    assert_eq!(bench.opened(), expected(&study, 42), "all of them at max, then all of them at the rate");
+    let passes: Vec<_> = result.points.iter().map(|point| point.pass).collect();
+    assert_eq!(passes, [PassKind::Max, PassKind::Open].repeat(4));
+    assert_eq!(trials(&result), [2; 8]);
+    let medians = result.points.iter().filter(|point| point.pass == PassKind::Max);
+    let slowest =
+        medians.map(|point| point.summary["produce.records_per_s"].median).min_by(f64::total_cmp).unwrap();
+    for point in result.points.iter().filter(|point| point.pass == PassKind::Open) {
+        for trial in &point.trials {
+            let offered = trial.offered.unwrap().records_per_s;
+            assert!((offered / (slowest * 0.25) - 1.0).abs() < 0.01, "{offered} of {slowest}");
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_sweep_keeps_what_it_has_and_is_gone_on_with_where_it_stopped() {
+    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    bench.stop_at = Some(4);
+    let first = bench.begin(&study).unwrap();
+    assert!(!first.is_whole);
+    let begun = first.recording.result;
+    assert_eq!(begun.verdict.status, VerdictStatus::Interrupted);
+    assert_eq!(bench.opened().len(), 4);
+    drop(first.staging);
+    bench.stop_at = None;
+    let second = bench.resume(&study);
+    assert!(second.is_whole);
+    // The fourth trial was cut short before its window opened, or in it: it is made again, and no other.
+    let order = expected(&study, 42);
+    assert_eq!(bench.opened()[..4], order[..4]);
+    assert_eq!(bench.opened()[4..], order[3..]);
+    let result = second.recording.result;
+    assert_eq!(trials(&result), [2; 4]);
+    assert_ne!(result.verdict.status, VerdictStatus::Interrupted);
+    assert_eq!(result.provenance.started_at, begun.provenance.started_at);
+    assert_eq!(result.provenance.resumed_at.len(), 1);
+    assert!(result.elapsed_s > begun.elapsed_s);
+    let before: Vec<_> =
+        begun.points.iter().flat_map(|point| &point.trials).filter(|t| t.window_s > 0.19).collect();
+    let after: Vec<_> = result.points.iter().flat_map(|point| &point.trials).collect();
+    assert!(
+        before.len() >= 3 && before.iter().all(|trial| after.contains(trial)),
+        "they are the same trials"
+    );
+    let first_of_second = after.iter().map(|trial| trial.window_start_s).fold(0.0, f64::max);
+    assert!(first_of_second > begun.elapsed_s, "time goes on");
+}
+
+#[test]
+fn a_sweep_that_was_killed_has_lost_no_more_than_the_trial_under_way() {
+    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    bench.stop_at = Some(3);
+    drop(bench.begin(&study).unwrap());
+    // What a kill while a trial is being kept leaves behind: half of its files, and another one under a temporary name.
+    let [(dir, _)] = &unfinished(&bench.results()).unwrap()[..] else { panic!("one") };
+    std::fs::write(dir.join("trials/000002.hlog"), "half").unwrap();
+    std::fs::write(dir.join("trials/.unfinished-x"), "half").unwrap();
+    bench.stop_at = None;
+    let result = bench.resume(&study).recording.result;
+    assert_eq!(trials(&result), [2; 4]);
+    assert_eq!(bench.opened().len(), 3 + 6);
+}
+
+#[test]
+fn a_sweep_that_was_stopped_before_anything_was_measured_leaves_nothing() {
+    let (mut bench, study) = (Bench::new(), study(&SWEEP.replace("warmup: 0", "warmup: 5s")));
+    bench.stop_at = Some(1);
+    assert!(bench.begin(&study).is_none());
+    assert_eq!(std::fs::read_dir(bench.results()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_combination_that_fails_is_given_up_and_the_others_go_on() {
+    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    bench.failing = Some(20);
+    let measured = bench.begin(&study).unwrap();
+    assert!(measured.is_whole);
+    let result = measured.recording.result;
+    assert_eq!(trials(&result), [2, 2, 1, 1]);
+    assert_eq!(result.verdict.status, VerdictStatus::Errors);
+    assert_eq!(result.points[0].verdict.status, VerdictStatus::Valid);
+    let reason = &result.verdict.reasons[0];
+    assert!(
+        result.verdict.reasons.iter().any(|reason| reason.starts_with("batch.max_records=20, durability=")),
+        "{reason}"
+    );
+}
+
+#[test]
+fn two_processes_do_not_go_on_with_one_sweep() {
+    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    bench.stop_at = Some(2);
+    let measured = bench.begin(&study).unwrap();
+    let staging = measured.staging.unwrap();
+    let error = Staging::open(staging.dir()).unwrap_err().to_string();
+    assert!(error.contains("another process"), "{error}");
+}

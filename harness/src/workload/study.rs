@@ -1,0 +1,331 @@
+//! What a `sweep` makes of a workload: one workload for every combination of its values, each checked as a file of its
+//! own would be. A mistake is shown where it stands in the sweep.
+
+use super::keys::keys;
+use super::nearest::nearest;
+use super::tree::{Node, Place, Value as Written};
+use super::validate::{self, Problem};
+use super::{Rate, Workload};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// More combinations than this are run only if the user says that it is meant (`--yes`).
+pub(super) const COMBINATIONS_UNASKED_MAX: u64 = 10_000;
+/// The most combinations of one sweep.
+pub(super) const COMBINATIONS_MAX: u64 = 100_000;
+/// Different mistakes shown; more of them say nothing new.
+const MISTAKES_SHOWN: usize = 8;
+
+/// Keys that every point of a sweep shares, each with the reason.
+const SHARED: [(&str, &str); 9] = [
+    ("version", "a file has one schema"),
+    ("name", "it names the one result"),
+    ("question", "a sweep answers one"),
+    ("sweep", "a sweep does not nest; name several keys in one, and every combination is run"),
+    ("trials", "every combination is measured equally often"),
+    ("ceiling", "all points are related to one device"),
+    ("steady_state", "every point warms up by one rule"),
+    ("require", "every point must hold the same"),
+    ("slo", "every point is held to the same objectives"),
+];
+
+/// A workload, and the workloads its sweep makes of it: one, itself, if it has none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Study {
+    /// As written, its sweep included.
+    pub workload: Workload,
+    /// The first key of the sweep changes slowest.
+    pub combinations: Vec<Combination>,
+}
+
+/// One combination of a sweep's values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Combination {
+    /// Each swept key with its value as it was written; empty without a sweep.
+    pub settings: BTreeMap<String, Value>,
+    /// What is run: the workload with these settings, without a sweep.
+    pub workload: Workload,
+}
+
+/// Whether a sweep may have more than [`COMBINATIONS_UNASKED_MAX`] combinations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Many {
+    /// It is refused, with what it would cost.
+    Refused,
+    /// The user said yes.
+    Allowed,
+}
+
+impl Study {
+    /// A workload without a sweep.
+    pub fn alone(workload: Workload) -> Self {
+        let combination = Combination { settings: BTreeMap::new(), workload: workload.clone() };
+        Self { workload, combinations: vec![combination] }
+    }
+
+    /// Whether there is anything to compare.
+    pub fn is_sweep(&self) -> bool {
+        !self.workload.sweep.is_empty()
+    }
+
+    /// The passes that every combination makes: none of them mixes a share of the common maximum with anything else.
+    pub fn passes(&self) -> usize {
+        self.combinations.first().map_or(0, |combination| combination.workload.passes().len())
+    }
+}
+
+impl Combination {
+    /// `log.segment_bytes=16MiB, durability=synced`, in the order of the keys.
+    pub fn label(&self) -> String {
+        label(&self.settings)
+    }
+}
+
+/// Settings of a point in one line: `durability=synced, log.segment_bytes=16MiB`.
+pub fn label(settings: &BTreeMap<String, Value>) -> String {
+    let one = |(key, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{key}={text}"),
+        other => format!("{key}={other}"),
+    };
+    settings.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// A mistake in a sweep, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mistake {
+    pub(super) place: Option<Place>,
+    pub(super) message: String,
+}
+
+/// A swept key, its values as nodes that know their place and as plain values.
+struct Axis<'n> {
+    key: &'n str,
+    place: Place,
+    values: Vec<(&'n Node, Value)>,
+}
+
+/// What the sweep of the tree makes of `workload`, which was read from it.
+pub(super) fn expand(root: &Node, workload: Workload, many: Many) -> Result<Study, Vec<Mistake>> {
+    let axes = axes(root, &workload)?;
+    let count = axes.iter().fold(1_u64, |count, axis| count.saturating_mul(axis.values.len() as u64));
+    let wanted = if many == Many::Allowed { COMBINATIONS_MAX } else { COMBINATIONS_UNASKED_MAX };
+    let mut bare = root.clone();
+    bare.remove(&["sweep"]);
+    let name = &workload.name;
+    let combinations = combinations(&bare, &axes, name, count.min(wanted))?;
+    check_rates(&combinations, &axes)?;
+    check_repeats(&combinations, &axes)?;
+    let study = Study { workload, combinations };
+    if count > wanted {
+        return Err(vec![Mistake { place: place_of_sweep(root), message: too_many(&study, count, many) }]);
+    }
+    Ok(study)
+}
+
+/// The swept keys in the order they were written.
+fn axes<'n>(root: &'n Node, workload: &Workload) -> Result<Vec<Axis<'n>>, Vec<Mistake>> {
+    let known = keys();
+    let (mut axes, mut mistakes): (Vec<Axis<'n>>, Vec<Mistake>) = (Vec::new(), Vec::new());
+    let Some(Node { value: Written::Map(entries), .. }) = root.find("sweep") else { return Ok(axes) };
+    for (key, list) in entries {
+        let Written::List(items) = &list.value else { continue };
+        let values = workload.sweep.get(&key.name).cloned().unwrap_or_default();
+        let inside =
+            axes.iter().find(|axis| is_within(&key.name, axis.key) || is_within(axis.key, &key.name));
+        let problem = if let Some(problem) = problem_of_key(&key.name, &known) {
+            problem
+        } else if let Some(other) = inside {
+            format!("`{}` and `{}` cannot both be swept: one holds the other", other.key, key.name)
+        } else if items.is_empty() {
+            format!("`{}` has no values to take", key.name)
+        } else {
+            let values = items.iter().zip(values).collect();
+            axes.push(Axis { key: &key.name, place: key.place, values });
+            continue;
+        };
+        mistakes.push(Mistake { place: Some(key.place), message: problem });
+    }
+    if mistakes.is_empty() { Ok(axes) } else { Err(mistakes) }
+}
+
+/// Whether `key` is `section` or in it.
+fn is_within(key: &str, section: &str) -> bool {
+    key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn problem_of_key(key: &str, known: &[String]) -> Option<String> {
+    if let Some((_, why)) = SHARED.iter().find(|(shared, _)| is_within(key, shared)) {
+        return Some(format!("`{key}` cannot be swept: {why}"));
+    }
+    if known.iter().any(|known| known == key) {
+        return None;
+    }
+    Some(match nearest(key, known.iter().map(String::as_str)) {
+        Some(meant) => format!("unknown key `{key}` in `sweep`; did you mean `{meant}`?"),
+        None => format!("unknown key `{key}` in `sweep`; docs/workload.md lists every key"),
+    })
+}
+
+/// The first `wanted` combinations.
+fn combinations(
+    bare: &Node,
+    axes: &[Axis<'_>],
+    name: &str,
+    wanted: u64,
+) -> Result<Vec<Combination>, Vec<Mistake>> {
+    let (mut combinations, mut mistakes) = (Vec::new(), Mistakes::default());
+    for number in 0..wanted {
+        let chosen = chosen(axes, number);
+        let mut root = bare.clone();
+        let mut settings = BTreeMap::new();
+        for (axis, (node, value)) in axes.iter().zip(chosen) {
+            let path: Vec<&str> = axis.key.split('.').collect();
+            root.set(&path, (*node).clone());
+            settings.insert(axis.key.to_owned(), value.clone());
+        }
+        match root.decode::<Workload>() {
+            Ok(mut workload) => {
+                name.clone_into(&mut workload.name);
+                let problems = validate::problems(&workload);
+                mistakes.add(&settings, problems.into_iter().map(|problem| placed(&root, axes, problem)));
+                combinations.push(Combination { settings, workload });
+            }
+            Err(fault) => {
+                let mistake = Mistake { place: fault.place, message: fault.message };
+                mistakes.add(&settings, std::iter::once(mistake));
+            }
+        }
+    }
+    let mistakes = mistakes.found(wanted);
+    if mistakes.is_empty() { Ok(combinations) } else { Err(mistakes) }
+}
+
+/// The value of each axis in combination `number`: the last axis changes fastest.
+fn chosen<'a, 'n>(axes: &'a [Axis<'n>], mut number: u64) -> Vec<&'a (&'n Node, Value)> {
+    let mut chosen: Vec<_> = axes
+        .iter()
+        .rev()
+        .map(|axis| {
+            let length = axis.values.len() as u64;
+            let index = usize::try_from(number % length).unwrap_or_default();
+            number /= length;
+            &axis.values[index]
+        })
+        .collect();
+    chosen.reverse();
+    chosen
+}
+
+/// A problem of one combination at the swept value that makes it, or else where the file has the key.
+fn placed(root: &Node, axes: &[Axis<'_>], problem: Problem) -> Mistake {
+    let swept = |key: &&String| axes.iter().any(|axis| is_within(key, axis.key));
+    let keys = problem.keys.iter().filter(swept).chain(problem.keys.iter());
+    let place = keys.filter_map(|key| root.find(key)).map(|node| node.place).next();
+    Mistake { place: place.or_else(|| axes.first().map(|axis| axis.place)), message: problem.message }
+}
+
+/// Mistakes of many combinations, each kept once.
+#[derive(Default)]
+struct Mistakes {
+    /// With the combination that was the first to have it, and how many have it.
+    found: Vec<(Mistake, String, u64)>,
+}
+
+impl Mistakes {
+    fn add(&mut self, settings: &BTreeMap<String, Value>, mistakes: impl Iterator<Item = Mistake>) {
+        for mistake in mistakes {
+            let has_room = self.found.len() < MISTAKES_SHOWN;
+            match self.found.iter_mut().find(|(known, ..)| *known == mistake) {
+                Some((.., combinations)) => *combinations += 1,
+                None if has_room => self.found.push((mistake, label(settings), 1)),
+                None => {}
+            }
+        }
+    }
+
+    /// What all combinations have is said plainly; of the others it is said where they begin.
+    fn found(self, all: u64) -> Vec<Mistake> {
+        let said = |(mistake, first, combinations): (Mistake, String, u64)| {
+            if combinations == all {
+                return mistake;
+            }
+            Mistake { message: format!("with {first}: {}", mistake.message), ..mistake }
+        };
+        self.found.into_iter().map(said).collect()
+    }
+}
+
+/// A share is one of the slowest combination's maximum, so it is the same for all.
+fn check_rates(combinations: &[Combination], axes: &[Axis<'_>]) -> Result<(), Vec<Mistake>> {
+    let shares = combinations.iter().map(|combination| match combination.workload.load.mode.rate() {
+        Some(Rate::Share(percent)) => Some(percent),
+        _ => None,
+    });
+    let mut shares: Vec<_> = shares.collect();
+    shares.dedup();
+    if shares.len() < 2 {
+        return Ok(());
+    }
+    let axis = axes.iter().find(|axis| is_within(axis.key, "load"));
+    let message = "a rate in percent is one for the whole sweep, a share of what the slowest combination reaches at \
+                   `max`; sweep rates in records a second, such as `50k/s`";
+    Err(vec![Mistake { place: axis.map(|axis| axis.place), message: message.into() }])
+}
+
+/// Two combinations that ask for the same would be one point measured twice.
+fn check_repeats(combinations: &[Combination], axes: &[Axis<'_>]) -> Result<(), Vec<Mistake>> {
+    let mut seen: HashMap<String, &Combination> = HashMap::with_capacity(combinations.len());
+    for combination in combinations {
+        let Some(earlier) = seen.insert(combination.workload.resolved().to_string(), combination) else {
+            continue;
+        };
+        let differs = |axis: &&Axis<'_>| earlier.settings.get(axis.key) != combination.settings.get(axis.key);
+        // Values that are written alike differ in nothing: then it is any axis that has one twice.
+        let axis = axes.iter().find(differs).or_else(|| axes.iter().find(|axis| repeated(axis).is_some()));
+        let Some(axis) = axis else { continue };
+        let value = |of: &Combination| of.settings.get(axis.key).map(plain).unwrap_or_default();
+        let (one, other) = match repeated(axis) {
+            Some((node, value)) => return Err(vec![twice(axis, Some(node.place), &plain(value))]),
+            None => (value(earlier), value(combination)),
+        };
+        let node = axis.values.iter().find(|(_, written)| plain(written) == other);
+        let message = format!("`{}`: `{one}` and `{other}` are the same", axis.key);
+        return Err(vec![Mistake { place: node.map(|(node, _)| node.place), message }]);
+    }
+    Ok(())
+}
+
+/// The second of two values that are written alike.
+fn repeated<'a, 'n>(axis: &'a Axis<'n>) -> Option<&'a (&'n Node, Value)> {
+    let earlier = |index: usize| axis.values[..index].iter().any(|(_, value)| *value == axis.values[index].1);
+    (0..axis.values.len()).find(|index| earlier(*index)).map(|index| &axis.values[index])
+}
+
+fn twice(axis: &Axis<'_>, place: Option<Place>, value: &str) -> Mistake {
+    Mistake { place, message: format!("`{}`: `{value}` is there twice", axis.key) }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn place_of_sweep(root: &Node) -> Option<Place> {
+    root.keys().find(|key| key.name == "sweep").map(|key| key.place)
+}
+
+/// `study` holds the first of the `count` combinations, enough to tell what all of them would cost.
+fn too_many(study: &Study, count: u64, many: Many) -> String {
+    let estimate = study.estimate();
+    let share = crate::num::f64_of(count) / crate::num::f64_of(study.combinations.len() as u64);
+    let cost = format!(
+        "{count} combinations would take about {} and {} of disk at a time",
+        crate::quantity::duration(estimate.seconds * share),
+        crate::quantity::bytes(estimate.disk_peak_bytes)
+    );
+    match many {
+        Many::Refused if count <= COMBINATIONS_MAX => {
+            format!("{cost}; if that is meant, say so with `--yes`")
+        }
+        _ => format!("{cost}; one sweep has {COMBINATIONS_MAX} at most"),
+    }
+}

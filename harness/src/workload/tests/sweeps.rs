@@ -1,0 +1,227 @@
+//! What a sweep makes of a workload, and every way to get one wrong.
+
+use super::*;
+use crate::workload::study::Many;
+use serde_json::json;
+
+fn study(yaml: &str) -> Study {
+    parse_study(yaml, "test.yaml", &[], Many::Refused).unwrap()
+}
+
+fn with_sets(yaml: &str, sets: &[&str]) -> anyhow::Result<Study> {
+    let overrides: Vec<_> = sets.iter().map(|set| Override::set(set).unwrap()).collect();
+    parse_study(yaml, "test.yaml", &overrides, Many::Refused)
+}
+
+#[test]
+fn there_is_a_combination_for_every_pair_of_values_and_the_first_key_changes_slowest() {
+    let study = study("trials: 2\nsweep: {log.segment_bytes: [16MiB, 1GiB], durability: [written, synced]}");
+    let settings: Vec<_> = study.combinations.iter().map(Combination::label).collect();
+    assert_eq!(
+        settings,
+        [
+            "durability=written, log.segment_bytes=16MiB",
+            "durability=synced, log.segment_bytes=16MiB",
+            "durability=written, log.segment_bytes=1GiB",
+            "durability=synced, log.segment_bytes=1GiB",
+        ]
+    );
+    let last = &study.combinations[3];
+    assert_eq!(json!(last.settings), json!({"log.segment_bytes": "1GiB", "durability": "synced"}));
+    assert_eq!(
+        (last.workload.log.segment_bytes, last.workload.durability),
+        (Bytes::gib(1), Durability::Synced)
+    );
+    assert!(study.combinations.iter().all(|it| it.workload.sweep.is_empty() && it.workload.trials == 2));
+    assert_eq!(study.combinations[0].workload.name, study.workload.name);
+}
+
+#[test]
+fn any_key_can_be_swept_with_values_of_its_own_form() {
+    let study = study(
+        "sweep:\n  partitions_per_topic: [1, 4]\n  message_size: [100B, {min: 1KiB, max: 2KiB}]\n  engine.io: [direct]\n  \
+         load: [{mode: max}, {mode: closed, in_flight: 4}]",
+    );
+    assert_eq!(study.combinations.len(), 8);
+    let last = &study.combinations[7];
+    assert_eq!(last.workload.message_size.largest(), Bytes::kib(2));
+    assert_eq!(last.workload.load.mode, LoadMode::Closed { in_flight: 4 });
+    assert_eq!(last.settings["partitions_per_topic"], json!(4));
+    assert_eq!(last.settings["message_size"], json!({"min": "1KiB", "max": "2KiB"}));
+}
+
+#[test]
+fn a_workload_without_a_sweep_is_a_study_of_itself() {
+    for yaml in ["trials: 5", "trials: 5\nsweep: {}"] {
+        let study = study(yaml);
+        assert!(!study.is_sweep());
+        assert_eq!(study.combinations.len(), 1);
+        assert_eq!(study.combinations[0].workload, study.workload);
+        assert!(study.combinations[0].settings.is_empty());
+        assert_eq!(study.estimate(), study.workload.estimate());
+    }
+}
+
+#[test]
+fn the_base_may_be_wrong_where_every_combination_is_right() {
+    let yaml =
+        "log: {segment_bytes: 1GiB, retention_bytes: 64MiB}\nsweep: {log.segment_bytes: [16MiB, 64MiB]}";
+    assert_eq!(study(yaml).combinations.len(), 2);
+}
+
+#[test]
+fn a_sweep_is_set_narrowed_and_dropped_from_the_command_line() {
+    let yaml = "sweep: {durability: [written, synced]}";
+    let count = |sets: &[&str]| with_sets(yaml, sets).unwrap().combinations.len();
+    assert_eq!(count(&["sweep.log.segment_bytes=[16MiB, 64MiB]"]), 4);
+    assert_eq!(count(&["sweep.durability=[synced]"]), 1);
+    assert!(!with_sets(yaml, &["sweep={}"]).unwrap().is_sweep());
+    assert!(with_sets("{}", &["sweep.durability=[written, synced]"]).unwrap().is_sweep());
+    for set in ["durability=written", "durability.x=1"] {
+        let message = with_sets(yaml, &[set]).expect_err("every combination replaces it").to_string();
+        assert!(message.starts_with(&format!("--set {set}: ")), "{message}");
+    }
+    let message =
+        with_sets("sweep: {log.segment_bytes: [16MiB]}", &["log={segment_bytes: 1GiB}"]).unwrap_err();
+    assert!(message.to_string().contains("sweeps `log.segment_bytes`"), "{message}");
+}
+
+#[test]
+fn keys_that_cannot_be_swept_are_refused_with_the_reason() {
+    let cases = [
+        ("sweep: {trials: [1, 2]}", "`trials` cannot be swept: every combination is measured equally often"),
+        ("sweep: {version: [1]}", "`version` cannot be swept: a file has one schema"),
+        ("sweep: {name: [a, b]}", "`name` cannot be swept: it names the one result"),
+        ("sweep: {question: [a, b]}", "`question` cannot be swept: a sweep answers one"),
+        ("sweep: {ceiling: [auto, off]}", "`ceiling` cannot be swept: all points are related to one device"),
+        (
+            "sweep: {slo.response_p99: [1ms]}",
+            "`slo.response_p99` cannot be swept: every point is held to the same objectives",
+        ),
+        ("sweep: {require: [[]]}", "`require` cannot be swept: every point must hold the same"),
+        (
+            "sweep: {log.segment_byte: [1MiB]}",
+            "unknown key `log.segment_byte` in `sweep`; did you mean `log.segment_bytes`?",
+        ),
+        (
+            "sweep: {segment_bytes: [1MiB]}",
+            "unknown key `segment_bytes` in `sweep`; did you mean `log.segment_bytes`?",
+        ),
+        ("sweep: {nonsense: [1]}", "unknown key `nonsense` in `sweep`; docs/workload.md lists every key"),
+        ("sweep: {durability: []}", "`durability` has no values to take"),
+        (
+            "sweep: {load: [{mode: max}], load.mode: [max]}",
+            "`load` and `load.mode` cannot both be swept: one holds the other",
+        ),
+    ];
+    for (yaml, expected) in cases {
+        let line = first_line(yaml);
+        assert_eq!(line.splitn(4, ':').nth(3).map(str::trim_start), Some(expected), "{yaml}: {line}");
+        assert!(line.starts_with("test.yaml:1:"), "{line}");
+    }
+    assert!(first_line("sweep: {sweep.x: [1]}").contains("a sweep does not nest"));
+}
+
+#[test]
+fn a_wrong_value_is_shown_where_it_stands_in_the_sweep() {
+    for (yaml, expected) in [
+        (
+            "sweep: {log.segment_bytes: [16MiB, 16KB]}",
+            "test.yaml:1:37: with log.segment_bytes=16KB: `16KB` could mean two sizes",
+        ),
+        (
+            "sweep: {durability: [written, sinced]}",
+            "test.yaml:1:31: with durability=sinced: `sinced` is not one of",
+        ),
+        (
+            "sweep: {partitions_per_topic: [1, many]}",
+            "test.yaml:1:35: with partitions_per_topic=many: `many` is not a whole",
+        ),
+        ("sweep: {durability: synced}", "test.yaml:1:21: expected a list like `[…]`, found `synced`"),
+    ] {
+        let line = first_line(yaml);
+        assert!(line.starts_with(expected), "{yaml}: {line}");
+    }
+}
+
+#[test]
+fn a_combination_that_does_not_fit_together_is_named() {
+    let message = refused("sweep: {log.segment_bytes: [16MiB, 64MiB], log.retention_bytes: [32MiB, 128MiB]}");
+    assert!(
+        message.starts_with(
+            "test.yaml:1:66: with log.retention_bytes=32MiB, log.segment_bytes=64MiB: `log.retention_bytes` (32MiB) must hold"
+        ),
+        "{message}"
+    );
+    assert_eq!(message.lines().filter(|line| line.starts_with("test.yaml")).count(), 1, "{message}");
+    let everywhere = first_line("topics: 0\nsweep: {durability: [written, synced]}");
+    assert_eq!(everywhere, "test.yaml:1:9: `topics` must be at least 1");
+}
+
+#[test]
+fn values_that_are_the_same_are_refused() {
+    for (yaml, expected) in [
+        ("sweep: {durability: [synced, synced]}", "test.yaml:1:30: `durability`: `synced` is there twice"),
+        (
+            "sweep: {log.segment_bytes: [16MiB, 16384KiB]}",
+            "test.yaml:1:36: `log.segment_bytes`: `16MiB` and `16384KiB` are the same",
+        ),
+    ] {
+        assert_eq!(first_line(yaml), expected);
+    }
+}
+
+#[test]
+fn a_share_of_the_maximum_is_one_for_the_whole_sweep() {
+    let yaml = "load: {mode: open, rate: 1k/s}\nsweep: {load.rate: [25%, 50%]}";
+    assert!(
+        first_line(yaml).contains("a rate in percent is one for the whole sweep"),
+        "{}",
+        first_line(yaml)
+    );
+    let mixed = first_line("sweep: {load: [{mode: max}, {mode: open, rate: 50%}]}");
+    assert!(mixed.contains("a rate in percent is one"), "{mixed}");
+    assert_eq!(
+        study("load: {mode: open, rate: 1k/s}\nsweep: {load.rate: [1k/s, 2k/s]}").combinations.len(),
+        2
+    );
+    assert_eq!(study("load: {mode: open, rate: 50%}\nsweep: {durability: [written, synced]}").passes(), 2);
+}
+
+#[test]
+fn very_many_combinations_are_asked_about_and_far_too_many_refused() {
+    let list = |n: u32| (1..=n).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
+    let yaml = |n, m| {
+        format!(
+            "trials: 1\nceiling: off\nsweep: {{partitions_per_topic: [{}], batch.max_records: [{}]}}",
+            list(n),
+            list(m)
+        )
+    };
+    let line = first_line(&yaml(101, 100));
+    assert!(line.contains("10100 combinations would take about"), "{line}");
+    assert!(line.contains("of disk at a time; if that is meant, say so with `--yes`"), "{line}");
+    let allowed = parse_study(&yaml(101, 100), "test.yaml", &[], Many::Allowed).unwrap();
+    assert_eq!(allowed.combinations.len(), 10_100);
+    let line = first_line(&yaml(1000, 1000));
+    assert!(
+        line.contains("1000000 combinations") && line.ends_with("one sweep has 100000 at most"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
+    let sweep = study(
+        "ceiling: off\ntrials: 2\nphases: {warmup: 1s, measure: 9s, drain: 5s}\nload: {mode: open, rate: 1k/s}\n\
+         sweep: {log.segment_bytes: [1MiB, 1GiB], partitions_per_topic: [1, 4]}",
+    );
+    let (estimate, alone) = (sweep.estimate(), sweep.combinations[3].workload.estimate());
+    assert_eq!((estimate.points, estimate.trials), (4, 2));
+    assert_eq!(estimate.disk_peak_bytes, alone.disk_peak_bytes);
+    assert!((estimate.seconds - 4.0 * alone.seconds).abs() < 1e-6);
+    assert!((estimate.seconds_max - 4.0 * alone.seconds_max).abs() < 1e-6);
+    let with_ceiling = study("sweep: {durability: [written, synced]}");
+    let once = 2.0 * with_ceiling.workload.estimate().seconds - with_ceiling.estimate().seconds;
+    assert!(once > 0.0, "the device's best is looked at twice, not twice a combination: {once}");
+}
