@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// Workload files and the flags that override their keys.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WorkloadArgs {
-    /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced
+    /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced;
+    /// studies/durability-and-batch, studies/partitions (sweeps)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
     /// Override a key of the workload, such as log.segment_bytes=16MiB; the value is YAML; repeatable

@@ -97,7 +97,8 @@ pub(super) fn run_in(
     let started = Instant::now();
     let started = started.checked_sub(Duration::from_secs_f64(before)).unwrap_or(started);
     let order = Order::new(now.order_seed, study.combinations.len());
-    let session = Session::new((study, options, open), (data_dir, stop, &progress), (started, order));
+    let session =
+        Session::new((study, options, open), (data_dir, stop, &progress), (started, order, points.trials()));
     let outcome = session.and_then(|session| {
         session.measure(&mut points, staging.as_mut())?;
         Ok((session.cores(), session.is_whole(&points)))
@@ -169,7 +170,6 @@ struct About {
 /// Puts the points together.
 fn record(study: &Study, mut points: Points, about: About) -> Recording {
     let looks = std::mem::take(&mut points.looks);
-    let mut whole = Verdict::default();
     let (mut done, mut records, mut target) = (Vec::new(), Vec::new(), None);
     for (combination, pass, mut run) in points.into_runs().filter(|(.., run)| !run.trials.is_empty()) {
         let combination = &study.combinations[combination];
@@ -180,9 +180,9 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         target = target.or_else(|| run.target.take());
         let kind = combination.workload.passes()[pass].kind;
         let point = point(combination, kind, (run, &looks));
-        whole.absorb(&said_of(&point, study.is_sweep()));
         done.push(point);
     }
+    let whole = verdict_of(&done);
     let About { begun, resumed_at, cores, elapsed } = about;
     let workload = &study.workload;
     let target = target.unwrap_or_else(|| TargetIdentity {
@@ -243,12 +243,20 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
     point
 }
 
-/// A point's verdict as the whole run's has it: in a sweep, each reason says which combination it is about.
-fn said_of(point: &Point, is_sweep: bool) -> Verdict {
-    let mut verdict = point.verdict.clone();
-    if is_sweep {
-        let label = crate::workload::label(&point.settings);
-        verdict.reasons.iter_mut().for_each(|reason| *reason = format!("{label}, {}: {reason}", point.pass));
+/// The verdict over all points: a reason that only some of a sweep's points have says which.
+fn verdict_of(points: &[Point]) -> Verdict {
+    let mut whole = Verdict::default();
+    for point in points {
+        let shared =
+            |reason: &String| points.iter().filter(|other| other.verdict.reasons.contains(reason)).count();
+        let mut verdict = point.verdict.clone();
+        for reason in verdict.reasons.iter_mut().filter(|_| !point.settings.is_empty()) {
+            *reason = match shared(reason) {
+                1 => format!("{}, {}: {reason}", crate::workload::label(&point.settings), point.pass),
+                count => format!("{count} of {} points: {reason}", points.len()),
+            };
+        }
+        whole.absorb(&verdict);
     }
-    verdict
+    whole
 }

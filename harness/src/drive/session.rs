@@ -39,6 +39,8 @@ pub(super) struct Session<'a> {
     /// When the first session started, on this session's clock.
     pub(super) started: Instant,
     pub(super) order: Order,
+    /// Trials that earlier sessions made.
+    made_before: usize,
     /// Of each combination.
     places: Vec<(CoresUsed, Idle)>,
 }
@@ -102,10 +104,10 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         (study, options, open): (&'a Study, &'a Options, &'a Opener<'a>),
         (data_dir, stop, progress): (&'a DataDir, &'a Arc<AtomicBool>, &'a Progress),
-        (started, order): (Instant, Order),
+        (started, order, made_before): (Instant, Order, usize),
     ) -> anyhow::Result<Self> {
         let places = places(study)?;
-        Ok(Self { study, options, open, data_dir, stop, progress, started, order, places })
+        Ok(Self { study, options, open, data_dir, stop, progress, started, order, made_before, places })
     }
 
     /// The cores of the combination that uses most.
@@ -242,12 +244,21 @@ impl<'a> Session<'a> {
             return title;
         }
         let (left, done) = (self.left(points), points.trials());
-        let all = left + done;
-        let estimate = self.study.estimate().seconds / num::f64_of(num::count(all));
         let label = self.study.combinations[combination].label();
-        let seconds = estimate * num::f64_of(num::count(left));
-        self.progress.turn((done + 1, all), &label, Duration::from_secs_f64(seconds));
+        self.progress.turn((done + 1, left + done), &label, self.time_left(left, done));
         format!("{label}, {title}")
+    }
+
+    /// At the pace of this session so far, or as estimated before it has one.
+    fn time_left(&self, left: usize, done: usize) -> Duration {
+        let float = |count: usize| num::f64_of(num::count(count));
+        let made = done.saturating_sub(self.made_before);
+        let seconds_each = if made == 0 {
+            self.study.estimate().seconds / float(left + done)
+        } else {
+            self.progress.elapsed().as_secs_f64() / float(made)
+        };
+        Duration::from_secs_f64(seconds_each * float(left))
     }
 
     fn workload(&self, combination: usize) -> &Workload {

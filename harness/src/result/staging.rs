@@ -86,7 +86,7 @@ pub struct StagedTrial {
 /// `trials/<number>.json`.
 #[derive(Serialize, Deserialize)]
 struct TrialFile {
-    #[serde(flatten)]
+    /// Not flattened: serde cannot read maps with numbers for keys back that way.
     staged: StagedTrial,
     series: Vec<SeriesRow>,
     events: Vec<Event>,

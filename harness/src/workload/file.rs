@@ -15,13 +15,22 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// The workloads of `workloads/`, by name, so that they run from anywhere.
-pub const BUILT_IN: [(&str, &str); 5] = [
+pub const BUILT_IN: [(&str, &str); 7] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
     ("latency", include_str!("../../../workloads/latency.yaml")),
     ("small-records", include_str!("../../../workloads/small-records.yaml")),
     ("synced", include_str!("../../../workloads/synced.yaml")),
+    ("studies/durability-and-batch", include_str!("../../../workloads/studies/durability-and-batch.yaml")),
+    ("studies/partitions", include_str!("../../../workloads/studies/partitions.yaml")),
 ];
+
+/// A built-in workload by its name; a study also without the directory.
+fn built_in(name: &str) -> Option<(&'static str, &'static str)> {
+    BUILT_IN
+        .into_iter()
+        .find(|(built_in, _)| *built_in == name || built_in.strip_prefix("studies/") == Some(name))
+}
 
 /// The largest file that is read as a workload.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -39,7 +48,7 @@ pub fn load(name_or_path: &str, overrides: &[Override]) -> anyhow::Result<Worklo
 /// # Errors
 /// As [`load`].
 pub fn load_study(name_or_path: &str, overrides: &[Override], many: Many) -> anyhow::Result<Study> {
-    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
+    if let Some((name, text)) = built_in(name_or_path) {
         return parse_study(text, name, overrides, many);
     }
     parse_study(&read(name_or_path)?, name_or_path, overrides, many)

@@ -117,7 +117,10 @@ pub(super) fn expand(root: &Node, workload: Workload, many: Many) -> Result<Stud
     check_repeats(&combinations, &axes)?;
     let study = Study { workload, combinations };
     if count > wanted {
-        return Err(vec![Mistake { place: place_of_sweep(root), message: too_many(&study, count, many) }]);
+        return Err(vec![Mistake {
+            place: root.find("sweep").map(|sweep| sweep.place),
+            message: too_many(&study, count, many),
+        }]);
     }
     Ok(study)
 }
@@ -307,10 +310,6 @@ fn twice(axis: &Axis<'_>, place: Option<Place>, value: &str) -> Mistake {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn place_of_sweep(root: &Node) -> Option<Place> {
-    root.keys().find(|key| key.name == "sweep").map(|key| key.place)
 }
 
 /// `study` holds the first of the `count` combinations, enough to tell what all of them would cost.

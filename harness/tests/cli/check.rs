@@ -69,10 +69,10 @@ fn a_wrong_value_is_exit_2_with_its_place_and_a_way_out() {
         ("log: {retention_bytes: 1MiB}", "1:24", "whole segments are deleted"),
         (
             "sweep: {trials: [1, 2]}",
-            "1:10",
+            "1:9",
             "`trials` cannot be swept: every combination is measured equally often",
         ),
-        ("sweep: {log.segment_byte: [1MiB]}", "1:10", "did you mean `log.segment_bytes`?"),
+        ("sweep: {log.segment_byte: [1MiB]}", "1:9", "did you mean `log.segment_bytes`?"),
     ] {
         let path = directory.path().join("wrong.yaml");
         fs::write(&path, wrong).unwrap();

@@ -92,7 +92,8 @@ fn a_killed_sweep_is_gone_on_with_and_only_by_its_own_workload() {
 
     // It goes on, is interrupted, and has a result for the time being.
     let before = kept(&bench);
-    let child = bench.run(&mut vnotch()).args(["--trials", "20", "--resume"]);
+    let mut command = vnotch();
+    let child = bench.run(&mut command).args(["--trials", "20", "--resume"]);
     let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
     while kept(&bench) == before && begun.elapsed() < Duration::from_secs(120) {

@@ -127,7 +127,7 @@ fn a_wrong_value_is_shown_where_it_stands_in_the_sweep() {
     for (yaml, expected) in [
         (
             "sweep: {log.segment_bytes: [16MiB, 16KB]}",
-            "test.yaml:1:37: with log.segment_bytes=16KB: `16KB` could mean two sizes",
+            "test.yaml:1:36: with log.segment_bytes=16KB: `16KB` could mean two sizes",
         ),
         (
             "sweep: {durability: [written, sinced]}",
@@ -224,4 +224,34 @@ fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
     let with_ceiling = study("sweep: {durability: [written, synced]}");
     let once = 2.0 * with_ceiling.workload.estimate().seconds - with_ceiling.estimate().seconds;
     assert!(once > 0.0, "the device's best is looked at twice, not twice a combination: {once}");
+}
+
+/// Of each study: minutes and GiB that its header promises.
+const STUDIES: [(&str, f64, u64); 2] = [("durability-and-batch", 5.0, 2), ("partitions", 4.0, 16)];
+
+#[test]
+fn every_study_says_what_it_asks_how_to_read_it_and_keeps_within_the_cost_it_states() {
+    for (name, text) in BUILT_IN.into_iter().filter(|(name, _)| name.starts_with("studies/")) {
+        let name = name.strip_prefix("studies/").unwrap();
+        let study = load_study(name, &[], Many::Refused).unwrap();
+        assert_eq!(study, load_study(&format!("studies/{name}"), &[], Many::Refused).unwrap());
+        let (_, minutes, gib) =
+            STUDIES.into_iter().find(|(study, ..)| *study == name).expect("its cost is known");
+        let estimate = study.estimate();
+        assert!(estimate.seconds <= minutes * 60.0, "{name}: {} s", estimate.seconds);
+        assert!(estimate.disk_peak_bytes <= gib << 30, "{name}: {} bytes", estimate.disk_peak_bytes);
+        let question = study.workload.question.as_ref().unwrap();
+        assert!(text.starts_with(&format!("# Question: {question}\n")), "{name}");
+        let header: String =
+            text.lines().take_while(|line| line.starts_with('#')).map(|line| &line[1..]).collect();
+        for said in
+            [format!("less than {minutes} minutes"), format!("{gib} GiB"), "How to read the answer".into()]
+        {
+            assert!(header.contains(&said), "{said} in the header of {name}");
+        }
+        assert!(
+            study.is_sweep() && study.combinations.iter().any(|it| it.workload.without_effect().is_empty()),
+            "{name}"
+        );
+    }
 }
