@@ -8,5 +8,5 @@ mod ceiling;
 mod check;
 mod doctor;
 mod run;
-mod verify;
 mod sweep;
+mod verify;
