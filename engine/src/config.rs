@@ -113,6 +113,47 @@ impl Default for TopicConfig {
     }
 }
 
+/// Changes to a topic's configuration; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicChanges {
+    /// [`TopicConfig::durability`].
+    pub durability: Option<Durability>,
+    /// [`TopicConfig::segment_bytes`].
+    pub segment_bytes: Option<u64>,
+    /// [`TopicConfig::segment_ms`].
+    pub segment_ms: Option<Option<u64>>,
+    /// [`TopicConfig::retention_bytes`].
+    pub retention_bytes: Option<Option<u64>>,
+    /// [`TopicConfig::retention_ms`].
+    pub retention_ms: Option<Option<u64>>,
+    /// [`TopicConfig::preallocate`].
+    pub preallocate: Option<Preallocate>,
+    /// [`TopicConfig::index_interval_bytes`].
+    pub index_interval_bytes: Option<u32>,
+    /// [`TopicConfig::max_message_bytes`].
+    pub max_message_bytes: Option<usize>,
+}
+
+impl TopicChanges {
+    /// `config` with these changes.
+    #[must_use]
+    pub fn applied_to(&self, config: &TopicConfig) -> TopicConfig {
+        TopicConfig {
+            durability: self.durability.unwrap_or(config.durability),
+            segment_bytes: self.segment_bytes.unwrap_or(config.segment_bytes),
+            segment_ms: self.segment_ms.unwrap_or(config.segment_ms),
+            retention_bytes: self.retention_bytes.unwrap_or(config.retention_bytes),
+            retention_ms: self.retention_ms.unwrap_or(config.retention_ms),
+            preallocate: self.preallocate.unwrap_or(config.preallocate),
+            index_interval_bytes: self.index_interval_bytes.unwrap_or(config.index_interval_bytes),
+            max_message_bytes: self.max_message_bytes.unwrap_or(config.max_message_bytes),
+        }
+    }
+}
+
+/// No topic takes a larger batch, whatever its configuration is or was, bytes.
+pub const BATCH_BYTES_MAX: usize = CHUNK_BYTES_MAX - 2 * BLOCK_BYTES;
+
 impl TopicConfig {
     /// Says what cannot be.
     ///

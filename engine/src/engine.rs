@@ -16,7 +16,7 @@ use crate::client::{
 use crate::clock::boot_id;
 use crate::config::EngineConfig;
 use crate::error::{DiskError, OpenError, TopicError};
-use crate::log::LogLimits;
+use crate::log::{Epochs, LogLimits};
 use crate::record::murmur2;
 use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
@@ -103,13 +103,14 @@ impl Engine {
     fn open_partitions(&self, name: &str, topic: &Topic) -> Result<Vec<(usize, usize)>, OpenError> {
         let topic_name: Arc<str> = name.into();
         let mut places = Vec::new();
+        let synced_after = topic.synced_after;
         for partition in 0..topic.partitions {
             let shard = self.shard_of(name, partition);
             let dir = partition_dir(&self.config.data_dir, name, partition);
             let (topic, config) = (Arc::clone(&topic_name), topic.config.clone());
-            let epoch = self.epoch;
+            let epochs = Epochs { current: self.epoch, synced_after };
             let opened = self.shards[shard].call(move |shard| async move {
-                shard.open_partition(TopicPartition { topic, partition }, dir, config, epoch).await
+                shard.open_partition(TopicPartition { topic, partition }, dir, config, epochs).await
             });
             match opened.unwrap_or_else(|| Err(does_not_answer(shard))) {
                 Ok(slot) => places.push((shard, slot)),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use vnotch_engine::buffer::SharedBytes;
 use vnotch_engine::client::{ConsumerConfig, OffsetReset, Partitioner, ProducerConfig};
-use vnotch_engine::config::{EngineConfig, TopicConfig};
+use vnotch_engine::config::{EngineConfig, TopicChanges, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{AppendError, FetchError, OpenError, TopicError};
 use vnotch_engine::record::RecordRef;
@@ -302,6 +302,68 @@ fn offsets_are_listed_by_place_and_by_time() {
     assert!(matches!(unknown, Err(FetchError::UnknownPartition)));
     engine.close().unwrap();
     check(&Engine::open(two_shards(dir.path())).unwrap());
+}
+
+#[test]
+fn a_topics_configuration_is_altered_while_it_is_used_and_stays_so() {
+    let dir = data_dir();
+    let engine = Engine::open(two_shards(dir.path())).unwrap();
+    let topic = TopicConfig {
+        segment_bytes: 1 << 20,
+        max_message_bytes: 256 << 10,
+        index_interval_bytes: 300_000,
+        ..TopicConfig::default()
+    };
+    engine.create_topic("t", 2, topic.clone()).unwrap();
+    for partition in 0..2 {
+        produce(&engine, "t", partition, 0..600, 10_000);
+    }
+    let unlimited = engine.describe_topic("t").unwrap();
+    assert!(unlimited.partitions.iter().all(|partition| partition.log_start_offset == 0));
+    let changes = TopicChanges {
+        durability: Some(Durability::Synced),
+        retention_bytes: Some(Some(1 << 20)),
+        max_message_bytes: Some(1 << 10),
+        index_interval_bytes: Some(8_000),
+        ..TopicChanges::default()
+    };
+    let altered = engine.alter_topic("t", changes.clone()).unwrap();
+    assert_eq!(altered, changes.applied_to(&topic));
+    let begun = Instant::now();
+    // Nothing is appended, and still the new limit takes hold.
+    while engine
+        .describe_topic("t")
+        .unwrap()
+        .partitions
+        .iter()
+        .any(|partition| partition.log_start_offset < 400)
+    {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nothing is deleted");
+        std::thread::yield_now();
+    }
+    let mut producer = engine.producer("t", ProducerConfig::default()).unwrap();
+    producer.try_send(Some(0), &RecordRef { value: Some(&[1; 2_000]), ..RecordRef::default() }).unwrap();
+    let refused = producer.wait_ack().unwrap().result.unwrap_err();
+    assert!(matches!(refused, AppendError::TooLarge { limit_bytes: 1024, .. }), "{refused}");
+    produce_one(&mut producer);
+    let wrong = TopicChanges { retention_bytes: Some(Some(1)), ..TopicChanges::default() };
+    assert!(matches!(engine.alter_topic("t", wrong), Err(TopicError::Config(_))));
+    assert!(matches!(engine.alter_topic("u", TopicChanges::default()), Err(TopicError::Unknown(_))));
+    assert_eq!(engine.describe_topic("t").unwrap().config, altered);
+    drop(producer);
+    // Not closed: it is durable all the same.
+    drop(engine);
+    let engine = Engine::open(two_shards(dir.path())).unwrap();
+    let described = engine.describe_topic("t").unwrap();
+    assert_eq!(described.config, altered);
+    assert_eq!(described.partitions[0].log_end_offset, 601);
+    engine.close().unwrap();
+    assert!(vnotch_engine::verify::verify(dir.path(), &mut |_| {}).unwrap().is_sound());
+}
+
+fn produce_one(producer: &mut vnotch_engine::client::Producer) {
+    producer.try_send(Some(0), &RecordRef { value: Some(b"v"), ..RecordRef::default() }).unwrap();
+    assert_eq!(producer.wait_ack().unwrap().result.unwrap(), 600);
 }
 
 #[test]

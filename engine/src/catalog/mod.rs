@@ -13,10 +13,11 @@ mod lock;
 
 pub(crate) use lock::{LockKind, lock};
 
-use crate::config::TopicConfig;
+use crate::config::{TopicChanges, TopicConfig};
 pub(crate) use crate::disk::TEMPORARY_SUFFIX;
 use crate::disk::{Disk, replace_file};
 use crate::error::{Corruption, CorruptionKind, DiskError, OpenError, TopicError};
+use crate::types::Durability;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,17 @@ pub struct Topic {
     pub partitions: u32,
     /// How it keeps its records.
     pub config: TopicConfig,
+    /// The incarnation in which `synced` was last asked of a topic that had not been: what was appended until then is
+    /// durable only once the next open has sealed it. 0 if that never happened.
+    #[serde(default)]
+    pub synced_after: i32,
+}
+
+impl Topic {
+    /// A new one.
+    pub const fn new(partitions: u32, config: TopicConfig) -> Self {
+        Self { partitions, config, synced_after: 0 }
+    }
 }
 
 /// All that the catalog knows.
@@ -184,6 +196,31 @@ impl Catalog {
         next.deleting.remove(name);
         next.topics.insert(name.to_owned(), topic);
         Ok(self.write(disk, next).await?)
+    }
+
+    /// Changes a topic's configuration; durable when this returns. The answer is the topic as it is now.
+    ///
+    /// # Errors
+    /// It is unknown, its configuration cannot be, or the disk failed; then it is as it was.
+    pub async fn alter<D: Disk>(
+        &mut self,
+        disk: &D,
+        name: &str,
+        changes: &TopicChanges,
+    ) -> Result<Topic, TopicError> {
+        let mut next = self.snapshot.clone();
+        let topic = next.topics.get_mut(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
+        let config = changes.applied_to(&topic.config);
+        config.validate().map_err(TopicError::Config)?;
+        if config.durability == Durability::Synced && topic.config.durability != Durability::Synced {
+            topic.synced_after = next.incarnation;
+        }
+        topic.config = config;
+        let altered = topic.clone();
+        if next != self.snapshot {
+            self.write(disk, next).await?;
+        }
+        Ok(altered)
     }
 
     /// Takes a topic out; durable when this returns. Its files are still there: [`Catalog::remove_files`].

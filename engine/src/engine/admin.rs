@@ -1,9 +1,9 @@
-//! Topics: made, described, asked for offsets, deleted. Each change is durable in the catalog before it is answered.
+//! Topics: made, altered, described, asked for offsets, deleted. Each change is durable in the catalog before it is answered.
 
 use super::Engine;
 use crate::catalog::{Catalog, Topic};
 use crate::client::OpenTopic;
-use crate::config::TopicConfig;
+use crate::config::{TopicChanges, TopicConfig};
 use crate::error::{FetchError, OpenError, TopicError};
 use crate::types::{ListedOffset, OffsetSpec};
 use std::sync::{MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ impl Engine {
     /// [`TopicError`].
     pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
         let _one_at_a_time = self.admin();
-        let topic = Topic { partitions, config };
+        let topic = Topic::new(partitions, config);
         let (own_name, own_topic) = (name.to_owned(), topic.clone());
         self.with_catalog(move |shard, mut catalog| async move {
             let announced = catalog.announce(&shard.context.disk, &own_name, &own_topic).await;
@@ -96,6 +96,39 @@ impl Engine {
         })
     }
 
+    /// Changes a topic's configuration; durable when this returns, and in force on all its partitions. The answer is the
+    /// configuration as it is now. The number of partitions cannot be changed.
+    ///
+    /// Limits and retention count at once, `segment_bytes`, `index_interval_bytes` and `preallocate` from the next
+    /// segment on. Appends that wait for their ack keep the level they were made with.
+    ///
+    /// # Errors
+    /// [`TopicError`]: unknown, or a configuration that could not be created either; nothing has changed then. If a shard
+    /// does not answer, the change is durable, and in force there after the next open.
+    pub fn alter_topic(&self, name: &str, changes: TopicChanges) -> Result<TopicConfig, TopicError> {
+        let _one_at_a_time = self.admin();
+        let own_name = name.to_owned();
+        let config = self.with_catalog(move |shard, mut catalog| async move {
+            let altered = catalog.alter(&shard.context.disk, &own_name, &changes).await;
+            (catalog, altered.map(|topic| topic.config))
+        })?;
+        let mut places = Vec::new();
+        if let Some(topic) = self.topics.write().get_mut(name) {
+            topic.config = config.clone();
+            places.clone_from(&topic.places);
+        }
+        let mut outcome = Ok(config.clone());
+        for (shard, slot) in places {
+            let config = config.clone();
+            let applied =
+                self.shards[shard].call(move |shard| async move { shard.alter_partition(slot, config) });
+            if applied.is_none() {
+                outcome = Err(TopicError::ShardStuck { shard: crate::num::u32_of(shard) });
+            }
+        }
+        outcome
+    }
+
     /// Deletes a topic and its records. Producers and consumers of it get `UnknownPartition` from now on.
     ///
     /// # Errors
@@ -116,10 +149,11 @@ impl Engine {
     }
 
     /// Runs `work` on the catalog, on shard 0; callers hold `admin`, so one at a time.
-    fn with_catalog<W, F>(&self, work: W) -> Result<(), TopicError>
+    fn with_catalog<R, W, F>(&self, work: W) -> Result<R, TopicError>
     where
+        R: Send + 'static,
         W: FnOnce(std::rc::Rc<crate::shard::Shard>, Catalog) -> F + Send + 'static,
-        F: Future<Output = (Catalog, Result<(), TopicError>)> + 'static,
+        F: Future<Output = (Catalog, Result<R, TopicError>)> + 'static,
     {
         let done = self.shards[0].call(move |shard| async move {
             let Some(catalog) = shard.catalog.take() else { return Err(TopicError::ShardStuck { shard: 0 }) };

@@ -49,7 +49,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// The offset is out of range.
     pub fn fetch(&self, offset: i64, bytes_max: usize) -> Result<Fetched, FetchError> {
         let state = self.state.borrow();
-        let visible = state.visible(self.config.durability);
+        let visible = state.visible(self.config().durability);
         let log_start_offset = state.checkpoint.log_start_offset;
         if offset < log_start_offset || offset > visible {
             return Err(FetchError::OffsetOutOfRange { offset, log_start_offset, high_watermark: visible });
@@ -220,7 +220,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             let after = state.sealed.partition_point(|sealed| sealed.base_offset <= offset);
             let sealed = after.checked_sub(1).and_then(|index| state.sealed.get(index));
             let Some(sealed) = sealed.filter(|sealed| offset < sealed.next_offset) else {
-                let high_watermark = state.visible(self.config.durability);
+                let high_watermark = state.visible(self.config().durability);
                 let log_start_offset = state.checkpoint.log_start_offset;
                 return Err(FetchError::OffsetOutOfRange { offset, log_start_offset, high_watermark });
             };

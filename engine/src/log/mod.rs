@@ -24,6 +24,7 @@ mod tail;
 
 pub use fetch::Fetched;
 pub use job::{Job, JobDone};
+pub use open::Epochs;
 pub use progress::FlightId;
 
 use crate::buffer::Arena;
@@ -99,8 +100,10 @@ impl LogLimits {
 pub struct Log<D: Disk, C: Clock, A> {
     context: LogContext<D, C>,
     dir: PathBuf,
-    config: TopicConfig,
+    config: RefCell<Rc<TopicConfig>>,
     epoch: i32,
+    /// Up to this epoch, batches may have been appended before the topic became a synced one.
+    synced_after: i32,
     state: RefCell<State<D::File, A>>,
     rolling: Cell<bool>,
     sealing: Cell<bool>,
@@ -148,12 +151,28 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Offset after the last record consumers may see: that which has reached the topic's level.
     pub fn high_watermark(&self) -> i64 {
-        self.state.borrow().visible(self.config.durability)
+        self.state.borrow().visible(self.config().durability)
     }
 
     /// The topic's configuration.
-    pub const fn config(&self) -> &TopicConfig {
-        &self.config
+    pub fn config(&self) -> Rc<TopicConfig> {
+        Rc::clone(&self.config.borrow())
+    }
+
+    /// Goes on with another configuration, which the catalog has already: limits and retention at once, the size of
+    /// segments and the distance of index entries from the next segment on. What consumers have seen they go on seeing,
+    /// also where the topic asks for more now; that is being made durable.
+    pub fn alter(&self, config: TopicConfig) {
+        {
+            let mut state = self.state.borrow_mut();
+            state.visible_floor = state.visible(self.config().durability);
+            if config.durability == Durability::Synced {
+                state.want_synced();
+            }
+            state.index_within(config.index_interval_bytes);
+        }
+        self.config.replace(Rc::new(config));
+        self.look_at_retention();
     }
 
     /// The error that latched this log, if one did.
@@ -171,6 +190,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             Ok(header) => header,
             Err(error) => return Err(Refused::Failed(ack, error)),
         };
+        let config = self.config();
         let mut state = self.state.borrow_mut();
         if let Some(error) = &state.failed {
             return Err(Refused::Failed(ack, AppendError::StorageFailed(error.clone())));
@@ -183,7 +203,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                 Refused::Failed(ack, AppendError::NoSpace(error))
             });
         }
-        if state.is_full_for(batch.len(), &header, self.config.segment_bytes) || self.is_aged(&state) {
+        if state.is_full_for(batch.len(), &header) || self.is_aged(&state) {
             state.close_active();
             state.roll_wanted = true;
         }
@@ -209,9 +229,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         {
             active.first_append.set(Some(stamp.now));
         }
-        state.index(&header, base_offset, position, self.config.index_interval_bytes);
+        state.index(&header, base_offset, position);
         let end = stream_base + state.tail.segment_bytes();
-        let waits = match level.unwrap_or(self.config.durability) {
+        let waits = match level.unwrap_or(config.durability) {
             Durability::Appended => {
                 state.acks.push_back((ack, Ok(base_offset)));
                 None
@@ -226,8 +246,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     fn check(&self, batch: &[u8]) -> Result<BatchHeader, AppendError> {
-        if batch.len() > self.config.max_message_bytes {
-            let limit_bytes = self.config.max_message_bytes;
+        let limit_bytes = self.config().max_message_bytes;
+        if batch.len() > limit_bytes {
             return Err(AppendError::TooLarge { batch_bytes: batch.len(), limit_bytes });
         }
         let header = BatchHeader::parse(batch)?;
@@ -253,7 +273,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         if state.progress.in_flight() < limits.write_depth
             && !state.progress.is_padded_in_flight()
-            && let Some(job) = state.next_write(limits.write_bytes_max, self.config.durability)
+            && let Some(job) = state.next_write(limits.write_bytes_max, self.config().durability)
         {
             return Some(job);
         }

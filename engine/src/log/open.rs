@@ -7,7 +7,7 @@ use super::space::Postponed;
 use super::tail::Tail;
 use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
 use crate::clock::Clock;
-use crate::config::TopicConfig;
+use crate::config::{BATCH_BYTES_MAX, TopicConfig};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{Corruption, CorruptionKind, OpenError};
 use crate::events::{EventKind, LogEvent};
@@ -20,6 +20,19 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+/// Index entries that a scan makes are no further apart: the batches may be larger than the topic takes now, and what
+/// lies between two entries has to fit a chunk.
+const SCAN_INTERVAL_BYTES_MAX: u32 = 4096;
+
+/// Incarnations of the data directory that a log is opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epochs {
+    /// The new one, above that of any batch on disk.
+    pub current: i32,
+    /// The last one in which batches may have been appended before the topic became a synced one; 0 for none.
+    pub synced_after: i32,
+}
+
 /// What opening has found so far.
 struct Found<F> {
     sealed: VecDeque<Sealed<F>>,
@@ -28,8 +41,7 @@ struct Found<F> {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Opens the log in `dir`, which is made if need be; `epoch` is the data directory's new incarnation, above that of
-    /// any batch on disk. Everything it accepted is sealed and durable when this returns.
+    /// Opens the log in `dir`, which is made if need be. Everything it accepted is sealed and durable when this returns.
     ///
     /// # Errors
     /// The disk failed, or the log is damaged: nothing was thrown away then.
@@ -37,7 +49,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         context: LogContext<D, C>,
         dir: PathBuf,
         config: TopicConfig,
-        epoch: i32,
+        epochs: Epochs,
     ) -> Result<Rc<Self>, OpenError> {
         context.disk.create_dir(&dir).await?;
         if let Some(parent) = dir.parent() {
@@ -67,11 +79,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                     boot_id: context.limits.boot_id,
                 }),
                 writing_segment: 0,
+                visible_floor: 0,
             }),
             context,
             dir,
-            config,
-            epoch,
+            config: RefCell::new(Rc::new(config)),
+            epoch: epochs.current,
+            synced_after: epochs.synced_after,
             rolling: Cell::new(false),
             sealing: Cell::new(false),
             retaining: Cell::new(false),
@@ -199,10 +213,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         scanned: &Scanned,
     ) -> Result<(), OpenError> {
         let from = scanned.valid_bytes + vouched.in_flight_bytes_max;
-        let batch_bytes_max = self.config.max_message_bytes;
         let arena = &self.context.arena;
         let beyond =
-            segment::find_batch_beyond(file, arena, from, scanned.next_offset + 1, batch_bytes_max).await?;
+            segment::find_batch_beyond(file, arena, from, scanned.next_offset + 1, BATCH_BYTES_MAX).await?;
         let Some((_, found)) = beyond else { return Ok(()) };
         let kind = CorruptionKind::DamagedBeforeValid { expected: scanned.next_offset, found };
         Err(OpenError::Corrupt(Corruption { path: path.to_path_buf(), position: scanned.valid_bytes, kind }))
@@ -212,7 +225,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// flight; a machine that loses power may lose any write that was not synced, so only a synced log still has to be
     /// without gaps then.
     fn is_strict(&self, vouched: &Checkpoint) -> bool {
-        self.config.durability == Durability::Synced || vouched.boot_id == self.context.limits.boot_id
+        // What was appended before the topic was a synced one is not all durable before it is sealed, at the next open.
+        let is_synced = self.config().durability == Durability::Synced && vouched.epoch > self.synced_after;
+        is_synced || vouched.boot_id == self.context.limits.boot_id
     }
 
     /// Removes the segments behind a gap at `expected`. Nothing is written to a segment before every write to the one
@@ -248,8 +263,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             base_offset,
             epoch_min,
             epoch_max: self.epoch,
-            batch_bytes_max: self.config.max_message_bytes,
-            index_interval_bytes: self.config.index_interval_bytes,
+            batch_bytes_max: BATCH_BYTES_MAX,
+            index_interval_bytes: self.config().index_interval_bytes.min(SCAN_INTERVAL_BYTES_MAX),
         }
     }
 }

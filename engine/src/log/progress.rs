@@ -63,6 +63,10 @@ pub(super) struct Progress<A> {
     waiting_synced: VecDeque<Waiting<A>>,
     /// Target of the sync in flight.
     sync_to: Option<(FlightId, u64)>,
+    /// From here on every completed write was a durable one.
+    dsync_from: u64,
+    /// What is to be synced even if nobody waits for it.
+    wanted_synced: u64,
 }
 
 impl<A> Progress<A> {
@@ -80,6 +84,8 @@ impl<A> Progress<A> {
             waiting_written: VecDeque::new(),
             waiting_synced: VecDeque::new(),
             sync_to: None,
+            dsync_from: 0,
+            wanted_synced: 0,
         }
     }
 
@@ -127,9 +133,8 @@ impl<A> Progress<A> {
     pub(super) fn write_done(&mut self, id: FlightId) {
         self.ended(id, Outcome::Done);
         while let Some(front) = self.flights.front().filter(|front| front.outcome == Outcome::Done) {
-            // A durable write makes only its own bytes durable, so it counts only where all before it are.
-            if front.sync == FlightSync::Dsync && self.synced_to == self.written_to {
-                self.synced_to = front.end;
+            if front.sync == FlightSync::Plain {
+                self.dsync_from = front.end;
             }
             self.written_to = front.end;
             self.flights.pop_front();
@@ -168,6 +173,7 @@ impl<A> Progress<A> {
         self.unwritten.clear();
         self.unsynced.truncate(self.unsynced.partition_point(|(batch_end, _)| *batch_end <= end));
         (self.written_to, self.synced_to) = (end, self.synced_to.min(end));
+        (self.dsync_from, self.wanted_synced) = (self.dsync_from.min(end), self.wanted_synced.min(end));
         let beyond = |queue: &mut VecDeque<Waiting<A>>| {
             queue.split_off(queue.partition_point(|waiting| waiting.end <= end))
         };
@@ -178,13 +184,22 @@ impl<A> Progress<A> {
 
     /// A sync that should be submitted now: something waits to be synced that is written, and no sync is in flight.
     pub(super) fn begin_sync(&mut self) -> Option<FlightId> {
-        let front = self.waiting_synced.front()?;
-        if self.sync_to.is_some() || front.end > self.written_to || front.end <= self.synced_to {
+        let waiting = self.waiting_synced.front().map(|waiting| waiting.end);
+        let is_due = |end: u64| end <= self.written_to && end > self.synced_to;
+        // What is wanted may still grow: a sync now, and another later, rather than none until it stands still.
+        let has_unsynced = self.wanted_synced > self.synced_to && self.written_to > self.synced_to;
+        let is_wanted = waiting.is_some_and(is_due) || has_unsynced;
+        if self.sync_to.is_some() || !is_wanted {
             return None;
         }
         let id = self.take_id();
         self.sync_to = Some((id, self.written_to));
         Some(id)
+    }
+
+    /// Everything up to stream position `end` is to be synced, also if nobody waits for it.
+    pub(super) fn want_synced(&mut self, end: u64) {
+        self.wanted_synced = self.wanted_synced.max(end);
     }
 
     /// A sync has completed; it covers what was written when it was submitted.
@@ -207,6 +222,10 @@ impl<A> Progress<A> {
     }
 
     fn settle(&mut self) {
+        // A durable write makes only its own bytes durable, so it counts only where all before it are.
+        if self.synced_to >= self.dsync_from {
+            self.synced_to = self.synced_to.max(self.written_to);
+        }
         settle(&mut self.unwritten, self.written_to, &mut self.written_end);
         settle(&mut self.unsynced, self.synced_to, &mut self.synced_end);
     }

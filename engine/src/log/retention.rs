@@ -17,7 +17,8 @@ use std::rc::Rc;
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// Asks for a look at what may go; its owner calls it from time to time where records go by age.
     pub fn look_at_retention(&self) {
-        let has_limit = self.config.retention_bytes.is_some() || self.config.retention_ms.is_some();
+        let config = self.config();
+        let has_limit = config.retention_bytes.is_some() || config.retention_ms.is_some();
         if has_limit && !self.state.borrow().sealed.is_empty() {
             self.retention_due.set(true);
         }
@@ -66,7 +67,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             let mut sealed = state.sealed.iter();
             sealed.find(|sealed| sealed.size_bytes.is_none()).map(|sealed| sealed.base_offset)
         };
-        while self.config.retention_bytes.is_some()
+        while self.config().retention_bytes.is_some()
             && let Some(base_offset) = unmeasured()
         {
             let size_bytes = self.opened(base_offset).await?.size().await?;
@@ -80,7 +81,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     /// Whether without its oldest segment the log would still hold `retention_bytes`.
     fn is_oldest_too_much(&self) -> bool {
-        let Some(retention_bytes) = self.config.retention_bytes else { return false };
+        let Some(retention_bytes) = self.config().retention_bytes else { return false };
         let state = self.state.borrow();
         let newer = state.sealed.iter().skip(1).map(|sealed| sealed.size_bytes.unwrap_or(0));
         let closing = state.closing.iter().map(|closing| closing.size_bytes);
@@ -90,7 +91,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     /// Whether the oldest segment's largest timestamp is older than `retention_ms`.
     async fn is_oldest_too_old(&self) -> Result<bool, DiskError> {
-        let (Some(retention_ms), Some((base_offset, _))) = (self.config.retention_ms, self.oldest()) else {
+        let (Some(retention_ms), Some((base_offset, _))) = (self.config().retention_ms, self.oldest()) else {
             return Ok(false);
         };
         let oldest_ms = self.context.clock.wall_ms().saturating_sub_unsigned(retention_ms);

@@ -24,8 +24,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         let is_whole = !state.is_cut_under_way();
         let postponed = &self.postponed;
-        let half_full = state.tail.segment_bytes() * 2 > self.config.segment_bytes;
-        let prepare = state.active.is_some() && state.prepared.is_none() && half_full;
+        let half_full = |active: &Active<_>| state.tail.segment_bytes() * 2 > active.segment_bytes;
+        let prepare = state.prepared.is_none() && state.active.as_ref().is_some_and(half_full);
         let written_to = state.progress.written_to();
         let seal = state.closing.front().is_some_and(|closing| closing.end() <= written_to);
         Wants {
@@ -44,7 +44,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// Whether the active segment's first batch is older than `segment_ms`.
     pub(super) fn is_aged(&self, state: &State<D::File, A>) -> bool {
         let first_append = state.active.as_ref().and_then(|active| active.first_append.get());
-        let (Some(segment_ms), Some(first_append)) = (self.config.segment_ms, first_append) else {
+        let (Some(segment_ms), Some(first_append)) = (self.config().segment_ms, first_append) else {
             return false;
         };
         self.context.clock.now().saturating_duration_since(first_append) >= Duration::from_millis(segment_ms)
@@ -83,7 +83,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         disk.rename(&self.dir.join(segment::PREPARING), &segment::log_path(&self.dir, base_offset)).await?;
         // Written acks survive a kill as the rename is done; the first sync of the segment makes its name durable, or its
         // seal. In a synced topic every write is an ack's, so the name comes first.
-        let is_synced = self.config.durability == Durability::Synced;
+        let config = self.config();
+        let is_synced = config.durability == Durability::Synced;
         if is_synced {
             disk.sync_dir(&self.dir).await?;
         }
@@ -93,7 +94,16 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let indexes = Indexes::new(base_offset);
         let is_named = Rc::new(Cell::new(is_synced));
         let first_append = Cell::new(None);
-        state.active = Some(Active { base_offset, file, stream_base, indexes, is_named, first_append });
+        state.active = Some(Active {
+            base_offset,
+            file,
+            stream_base,
+            segment_bytes: config.segment_bytes,
+            index_interval_bytes: config.index_interval_bytes,
+            indexes,
+            is_named,
+            first_append,
+        });
         state.roll_wanted = false;
         state.found_space();
         state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Roll });
@@ -104,8 +114,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     async fn prepare(&self) -> Result<D::File, DiskError> {
         let path = self.dir.join(segment::PREPARING);
         let file = self.context.disk.open(&path, OpenMode::Replace, self.context.limits.io).await?;
-        if self.config.preallocate == Preallocate::Fallocate {
-            file.allocate(align_up(self.config.segment_bytes, BLOCK_BYTES as u64)).await?;
+        if self.config().preallocate == Preallocate::Fallocate {
+            file.allocate(align_up(self.config().segment_bytes, BLOCK_BYTES as u64)).await?;
         }
         Ok(file)
     }

@@ -255,6 +255,7 @@ impl<F: DiskFile, A> State<F, A> {
         let discarded = self.closing.drain(kept..).map(|closing| closing.active.base_offset).collect();
         let torn = self.closing.back_mut().and_then(|last| last.cut(end, next_offset));
         self.tail = Tail::new(next_offset);
+        self.visible_floor = self.visible_floor.min(next_offset);
         self.read_cache.clear();
         self.writing_segment = next_offset;
         let excess = Excess { torn, discarded };

@@ -57,6 +57,10 @@ pub(super) struct Active<F> {
     pub(super) file: F,
     /// Stream position of its first byte.
     pub(super) stream_base: u64,
+    /// The topic's when the segment began; a change counts from the next one.
+    pub(super) segment_bytes: u64,
+    /// Likewise.
+    pub(super) index_interval_bytes: u32,
     pub(super) indexes: Indexes,
     /// Whether the directory has been synced since the file got its name.
     pub(super) is_named: Rc<Cell<bool>>,
@@ -89,38 +93,35 @@ pub(super) struct State<F, A> {
     pub(super) checkpoint: Checkpoint,
     /// Segment of the last planned write; a later one waits until nothing is in flight.
     pub(super) writing_segment: i64,
+    /// What consumers saw before the topic asked for more durability.
+    pub(super) visible_floor: i64,
 }
 
 impl<F: DiskFile, A> State<F, A> {
     pub(super) fn visible(&self, level: Durability) -> i64 {
-        match level {
+        let reached = match level {
             Durability::Appended => self.tail.next_offset(),
             Durability::Written => self.progress.written_offset(),
             Durability::Synced => self.progress.synced_offset(),
-        }
+        };
+        reached.max(self.visible_floor)
     }
 
     /// Whether the active segment cannot take the batch: by size, or because its index could not name it.
-    pub(super) fn is_full_for(&self, batch_bytes: usize, header: &BatchHeader, segment_bytes: u64) -> bool {
+    pub(super) fn is_full_for(&self, batch_bytes: usize, header: &BatchHeader) -> bool {
         let Some(active) = &self.active else { return false };
         let size = self.tail.segment_bytes();
         let last = self.tail.next_offset() + header.last_offset() - header.base_offset;
         size > 0
-            && (size + batch_bytes as u64 > segment_bytes
+            && (size + batch_bytes as u64 > active.segment_bytes
                 || last - active.base_offset > i64::from(INDEX_FIELD_MAX))
     }
 
-    pub(super) fn index(
-        &mut self,
-        header: &BatchHeader,
-        base_offset: i64,
-        position: u64,
-        index_interval_bytes: u32,
-    ) {
+    pub(super) fn index(&mut self, header: &BatchHeader, base_offset: i64, position: u64) {
         let stamped = BatchHeader { base_offset, ..*header };
         let position = u32::try_from(position).expect("a segment is at most 1 GiB");
         let active = self.active.as_mut().expect("append made sure of an active segment");
-        active.indexes.observe(&stamped, position, index_interval_bytes);
+        active.indexes.observe(&stamped, position, active.index_interval_bytes);
     }
 
     /// Ends the active segment; what is left of it may be written at once.
@@ -147,20 +148,47 @@ impl<F: DiskFile, A> State<F, A> {
         }
         let planned = self.tail.next_write(bytes_max, flush)?;
         self.writing_segment = planned.segment;
-        let (file, stream_base) = self.file_of(planned.segment);
-        let synced = level == Durability::Synced;
-        let (sync, flight) =
-            if synced { (WriteSync::Dsync, FlightSync::Dsync) } else { (WriteSync::None, FlightSync::Plain) };
-        let id = self.progress.submitted(stream_base + planned.content_end, flight, planned.is_padded);
+        let owner = self.owner_of(planned.segment);
+        let (file, stream_base, is_named) = (owner.file.clone(), owner.stream_base, owner.is_named.get());
+        let end = stream_base + planned.content_end;
+        let (sync, flight) = match level {
+            // A durable write in a file whose name may be lost is not durable: a sync of both follows it instead.
+            Durability::Synced if !is_named => {
+                self.progress.want_synced(end);
+                (WriteSync::None, FlightSync::Plain)
+            }
+            Durability::Synced => (WriteSync::Dsync, FlightSync::Dsync),
+            _ => (WriteSync::None, FlightSync::Plain),
+        };
+        let id = self.progress.submitted(end, flight, planned.is_padded);
         let PlannedWrite { bytes, position, .. } = planned;
         Some(Job { id, kind: JobKind::Write { file, data: WriteData::Slice(bytes), position, sync } })
     }
 
-    fn file_of(&self, segment: i64) -> (F, u64) {
+    fn owner_of(&self, segment: i64) -> &Active<F> {
         let closing = self.closing.iter().map(|closing| &closing.active);
         let owner = closing.chain(&self.active).find(|active| active.base_offset == segment);
-        let owner = owner.expect("a segment stays until its writes are complete");
-        (owner.file.clone(), owner.stream_base)
+        owner.expect("a segment stays until its writes are complete")
+    }
+
+    /// Ends the active segment if its index entries are further apart than `interval_bytes`: larger batches may follow, and
+    /// what lies between two entries has to fit a chunk.
+    pub(super) fn index_within(&mut self, interval_bytes: u32) {
+        let is_empty = self.tail.segment_bytes() == 0;
+        match &mut self.active {
+            Some(active) if active.index_interval_bytes > interval_bytes && is_empty => {
+                active.index_interval_bytes = interval_bytes;
+            }
+            Some(active) if active.index_interval_bytes > interval_bytes => self.close_active(),
+            _ => {}
+        }
+    }
+
+    /// All that was appended so far is to be synced, also if nobody waits for it.
+    pub(super) fn want_synced(&mut self) {
+        let active = self.active.as_ref();
+        let end = active.map_or(0, |active| active.stream_base + self.tail.segment_bytes());
+        self.progress.want_synced(end);
     }
 
     pub(super) fn latch(&mut self, error: DiskError) {

@@ -32,7 +32,7 @@ use crate::config::TopicConfig;
 use crate::disk::uring::{Ring, UringDisk};
 use crate::error::{AppendError, DiskError, FetchError, OpenError};
 use crate::events::LogEvent;
-use crate::log::{Log, LogContext};
+use crate::log::{Epochs, Log, LogContext};
 use crate::types::{ListedOffset, OffsetSpec, PollMode, TopicPartition};
 use colocated::Colocated;
 use committer::Committer;
@@ -100,9 +100,9 @@ impl Shard {
         name: TopicPartition,
         dir: PathBuf,
         config: TopicConfig,
-        epoch: i32,
+        epochs: Epochs,
     ) -> Result<usize, OpenError> {
-        let log = Log::open(self.context.clone(), dir, config, epoch).await?;
+        let log = Log::open(self.context.clone(), dir, config, epochs).await?;
         let slot = {
             let mut partitions = self.partitions.borrow_mut();
             partitions.push(Some(Rc::new(Partition::new(name, log))));
@@ -173,6 +173,14 @@ impl Shard {
     pub(crate) fn slots(&self) -> Vec<usize> {
         let partitions = self.partitions.borrow();
         (0..partitions.len()).filter(|slot| partitions[*slot].is_some()).collect()
+    }
+
+    /// Gives a partition another configuration.
+    pub(crate) fn alter_partition(&self, slot: usize, config: TopicConfig) {
+        if let Some(partition) = self.partition(slot) {
+            partition.log.alter(config);
+            self.list(slot);
+        }
     }
 
     /// (log_start_offset, high_watermark, log_end_offset) of a partition.

@@ -14,10 +14,10 @@ mod window;
 pub use report::{Defect, DefectKind, Note, NoteKind, PartitionReport, Progress, Report, VerifyError};
 
 use crate::catalog::{
-    self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Snapshot, TEMPORARY_SUFFIX, partition_dir,
+    self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Snapshot, TEMPORARY_SUFFIX, Topic,
+    partition_dir,
 };
 use crate::clock::boot_id;
-use crate::config::TopicConfig;
 use crate::error::{DiskError, DiskOp, OpenError};
 use names::{Entry, PartitionFiles};
 use partition::Frame;
@@ -29,7 +29,8 @@ use std::path::{Path, PathBuf};
 struct Place<'a> {
     topic: &'a str,
     partition: u32,
-    config: Option<&'a TopicConfig>,
+    /// As the catalog has it, if it does.
+    stored: Option<&'a Topic>,
 }
 
 /// Verifies `data_dir`, which no engine may have open; none can open it meanwhile. `progress` is called after every batch
@@ -132,7 +133,7 @@ fn walk_partitions(
     let mut places: BTreeMap<PathBuf, Place<'_>> = BTreeMap::new();
     for (topic, stored) in snapshot.iter().flat_map(|snapshot| &snapshot.topics) {
         for partition in 0..stored.partitions {
-            let place = Place { topic, partition, config: Some(&stored.config) };
+            let place = Place { topic, partition, stored: Some(stored) };
             places.insert(partition_dir(data_dir, topic, partition), place);
         }
     }
@@ -146,8 +147,7 @@ fn walk_partitions(
     }
     for (path, place) in &places {
         let message = format!(
-            "the catalog names partition {} of topic {}: its directory and all its records are gone, or its topic was \
-             just being created, and then nothing is",
+            "the catalog names partition {} of topic {}: its directory and all its records are gone",
             place.partition, place.topic
         );
         findings.defect(DefectKind::PartitionMissing, path, 0, message);
@@ -157,8 +157,14 @@ fn walk_partitions(
     let epoch_max = snapshot.map_or(i32::MAX, |snapshot| snapshot.incarnation);
     let boot_id = boot_id();
     let walked = found.iter().map(|(files, dir, place)| {
-        let Place { topic, partition, config } = *place;
-        Ok(partition::walk(&Frame { topic, partition, dir, config, epoch_max, boot_id }, files, findings)?)
+        let Place { topic, partition, stored } = *place;
+        let config = stored.map(|stored| &stored.config);
+        let synced_after = stored.map_or(0, |stored| stored.synced_after);
+        Ok(partition::walk(
+            &Frame { topic, partition, dir, config, synced_after, epoch_max, boot_id },
+            files,
+            findings,
+        )?)
     });
     walked.collect()
 }
@@ -187,7 +193,7 @@ fn look_at<'a>(
         names::foreign(path, findings);
         return None;
     };
-    let Some(snapshot) = snapshot else { return Some(Place { topic, partition, config: None }) };
+    let Some(snapshot) = snapshot else { return Some(Place { topic, partition, stored: None }) };
     if snapshot.deleting.get(topic).is_some_and(|partitions| partition < *partitions) {
         let message = "its topic was being created or deleted; the next open removes it";
         findings.note(NoteKind::Leftover, path, 0, message);
@@ -195,7 +201,7 @@ fn look_at<'a>(
     }
     let message = "it looks like a partition, and the catalog names none such: no open reads it";
     findings.defect(DefectKind::PartitionUnknown, path, 0, message);
-    Some(Place { topic, partition, config: None })
+    Some(Place { topic, partition, stored: None })
 }
 
 /// Topic and number in the name of a partition's directory.

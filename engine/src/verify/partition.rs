@@ -18,6 +18,8 @@ pub(super) struct Frame<'a> {
     pub(super) dir: &'a Path,
     /// `None` if the catalog cannot be read.
     pub(super) config: Option<&'a TopicConfig>,
+    /// Up to this epoch, batches may have been appended before the topic became a synced one.
+    pub(super) synced_after: i32,
     /// The highest leader epoch there can be.
     pub(super) epoch_max: i32,
     /// This boot of the machine.
@@ -284,8 +286,9 @@ fn count(report: &mut PartitionReport, walk: &Walk<'_, '_>) {
 /// Whether bytes beyond a gap show damage, as recovery has it: what was in flight at a kill does not reach far, but a
 /// machine that lost power may have lost any write that was not synced.
 fn is_strict(frame: &Frame<'_>, vouched: Option<Checkpoint>) -> bool {
-    frame.config.is_some_and(|config| config.durability == Durability::Synced)
-        || vouched.is_some_and(|vouched| vouched.boot_id == frame.boot_id)
+    let Some(vouched) = vouched else { return false };
+    let is_synced = frame.config.is_some_and(|config| config.durability == Durability::Synced);
+    is_synced && vouched.epoch > frame.synced_after || vouched.boot_id == frame.boot_id
 }
 
 /// What follows the last valid batch of a segment that is not sealed.

@@ -1,6 +1,6 @@
 //! A file seen through a window of a few MiB, and the batches in it.
 
-use crate::buffer::CHUNK_BYTES_MAX;
+use crate::config::BATCH_BYTES_MAX;
 use crate::error::{DiskError, DiskOp};
 use crate::num::usize_of;
 use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader, RecordBatch};
@@ -10,9 +10,6 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of one read, and of one step of a search.
 const READ_BYTES: usize = 1 << 20;
-
-/// No log takes a batch as large: it would not fit a chunk.
-const BATCH_BYTES_MAX: usize = CHUNK_BYTES_MAX;
 
 /// A batch whose checksum holds.
 pub(super) struct Found {

@@ -11,6 +11,7 @@
     reason = "a test may fail by panic"
 )]
 
+mod alter;
 mod model;
 mod offsets;
 mod retention;
@@ -56,6 +57,14 @@ enum Event {
     },
     MakeRoom,
     Advance(u64),
+    Alter {
+        durability: Durability,
+        preallocate: Preallocate,
+        segment_bytes: u64,
+        index_interval_bytes: u32,
+        /// The log does not live to hear of it.
+        ends: Option<Restart>,
+    },
     Close,
     Restart(Restart),
 }
@@ -127,6 +136,22 @@ fn restart() -> impl Strategy<Value = Restart> {
         .prop_map(|(fate, seed, damage, interruptions)| Restart { fate, seed, damage, interruptions })
 }
 
+fn alter() -> impl Strategy<Value = Event> {
+    let preallocate = prop::sample::select(vec![Preallocate::None, Preallocate::Fallocate]);
+    let segment_bytes = prop::sample::select(vec![1_u64 << 20, 1_500_000, 3 << 20]);
+    let index_interval_bytes = prop::sample::select(vec![4096_u32, 100_000, 700_000]);
+    let ends = prop::option::weighted(0.2, restart());
+    (level(), preallocate, segment_bytes, index_interval_bytes, ends).prop_map(
+        |(durability, preallocate, segment_bytes, index_interval_bytes, ends)| Event::Alter {
+            durability,
+            preallocate,
+            segment_bytes,
+            index_interval_bytes,
+            ends,
+        },
+    )
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         12 => append(),
@@ -141,6 +166,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0_u64..8 << 20).prop_map(|bytes| Event::Limit { bytes }),
         2 => Just(Event::MakeRoom),
         2 => (0_u64..300).prop_map(Event::Advance),
+        2 => alter(),
         1 => Just(Event::Close),
         3 => restart().prop_map(Event::Restart),
     ]
@@ -165,6 +191,19 @@ fn happen(rig: &mut Rig, seed: u64, event: &Event) {
         Event::Limit { bytes } => rig.disk.limit(rig.disk.used_bytes() + bytes),
         Event::MakeRoom => rig.make_room(),
         Event::Advance(ms) => rig.advance(Duration::from_millis(*ms)),
+        Event::Alter { durability, preallocate, segment_bytes, index_interval_bytes, ends } => {
+            let settings = Settings {
+                durability: *durability,
+                preallocate: *preallocate,
+                segment_bytes: *segment_bytes,
+                index_interval_bytes: *index_interval_bytes,
+                ..rig.settings.clone()
+            };
+            rig.alter(settings, ends.is_none());
+            if let Some(restart) = ends {
+                rig.restart(restart);
+            }
+        }
         Event::Close => {
             rig.close();
             rig.restart(&Restart::simple(Fate::PowerLoss, seed));

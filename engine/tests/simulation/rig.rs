@@ -17,7 +17,7 @@ use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::error::{AppendError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
-use vnotch_engine::log::{Fetched, JobDone, Log, LogContext, LogLimits, Refused};
+use vnotch_engine::log::{Epochs, Fetched, JobDone, Log, LogContext, LogLimits, Refused};
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
 const ARENA_BYTES: usize = 24 << 20;
@@ -55,6 +55,21 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    fn topic(&self) -> TopicConfig {
+        let config = TopicConfig {
+            durability: self.durability,
+            segment_bytes: self.segment_bytes,
+            preallocate: self.preallocate,
+            index_interval_bytes: self.index_interval_bytes,
+            max_message_bytes: self.max_message_bytes,
+            segment_ms: self.segment_ms,
+            retention_bytes: self.retention_bytes,
+            retention_ms: self.retention_ms,
+        };
+        config.validate().unwrap();
+        config
+    }
+
     const fn has_retention(&self) -> bool {
         self.retention_bytes.is_some() || self.retention_ms.is_some()
     }
@@ -88,7 +103,7 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    fn of(self, disk: &SimDisk, seed: u64) -> SimDisk {
+    pub(crate) fn of(self, disk: &SimDisk, seed: u64) -> SimDisk {
         match self {
             Self::Kill => disk.kill(seed),
             Self::PowerLoss => disk.crash(seed),
@@ -136,6 +151,10 @@ pub(crate) struct Rig {
     clock: ManualClock,
     pub(crate) arena: Rc<Arena>,
     epoch: i32,
+    /// The epoch in which the topic last became a synced one, as the catalog keeps it.
+    synced_after: i32,
+    /// The least durability of the topic since the log was opened: what consumers were shown has that.
+    shown_level: Durability,
     boot_id: u64,
     /// What the log could not take yet.
     waiting: VecDeque<(Vec<u8>, Option<Durability>)>,
@@ -178,36 +197,31 @@ fn context(
 async fn open(
     context: LogContext<SimDisk, ManualClock>,
     settings: &Settings,
-    epoch: i32,
+    epochs: Epochs,
 ) -> Result<Rc<SimLog>, OpenError> {
-    let config = TopicConfig {
-        durability: settings.durability,
-        segment_bytes: settings.segment_bytes,
-        preallocate: settings.preallocate,
-        index_interval_bytes: settings.index_interval_bytes,
-        max_message_bytes: settings.max_message_bytes,
-        segment_ms: settings.segment_ms,
-        retention_bytes: settings.retention_bytes,
-        retention_ms: settings.retention_ms,
-    };
-    config.validate().unwrap();
-    SimLog::open(context, dir(), config, epoch).await
+    SimLog::open(context, dir(), settings.topic(), epochs).await
 }
 
 impl Rig {
     /// A new log on an empty disk.
     pub(crate) fn new(settings: Settings, seed: u64) -> Self {
-        Self::with(settings, SimDisk::new(seed), Model::default(), (1, 1))
+        Self::with(settings, SimDisk::new(seed), Model::default(), (1, 0, 1))
     }
 
     /// The log as `disk` has it.
-    fn with(settings: Settings, disk: SimDisk, model: Model, (epoch, boot_id): (i32, u64)) -> Self {
+    fn with(
+        settings: Settings,
+        disk: SimDisk,
+        model: Model,
+        (epoch, synced_after, boot_id): (i32, i32, u64),
+    ) -> Self {
         let clock = ManualClock::new(1_000);
         let context = context(&settings, &disk, &clock, boot_id);
         let arena = Rc::clone(&context.arena);
-        let log = disk.run_until(open(context, &settings, epoch));
+        let log = disk.run_until(open(context, &settings, Epochs { current: epoch, synced_after }));
         let log = log.unwrap_or_else(|error| panic!("a log that nobody damaged opens: {error}"));
         Self {
+            shown_level: settings.durability,
             settings,
             disk,
             log,
@@ -215,6 +229,7 @@ impl Rig {
             clock,
             arena,
             epoch,
+            synced_after,
             boot_id,
             waiting: VecDeque::new(),
             jobs: FuturesUnordered::new(),
@@ -238,6 +253,22 @@ impl Rig {
                 break;
             }
             self.clock.advance(Duration::from_millis(1));
+            self.turn();
+        }
+    }
+
+    /// Gives the topic other settings; the catalog has them. The log may not live to hear of it.
+    pub(crate) fn alter(&mut self, settings: Settings, is_heard: bool) {
+        let was_synced = self.settings.durability == Durability::Synced;
+        if settings.durability == Durability::Synced && !was_synced {
+            self.synced_after = self.epoch;
+        }
+        self.shown_level = self.shown_level.min(settings.durability);
+        self.settings = settings;
+        if is_heard {
+            let visible = self.log.high_watermark();
+            self.log.alter(self.settings.topic());
+            assert!(self.log.high_watermark() >= visible, "what consumers saw they go on seeing");
             self.turn();
         }
     }
@@ -380,7 +411,7 @@ impl Rig {
             }
         }
         assert!(visible <= self.log.log_end_offset());
-        self.model.shown(visible, self.settings.durability);
+        self.model.shown(visible, self.shown_level);
         if self.log.take_events().iter().any(|event| event.kind == EventKind::Retention) {
             self.model.deleted_to = self.log.log_start_offset();
         }
@@ -468,13 +499,15 @@ impl Rig {
         damage_index(&disk, restart.damage);
         for (fate, steps) in restart.interruptions.iter().copied() {
             let context = context(&self.settings, &disk, &self.clock, boot_id);
-            open_for(&disk, steps, open(context, &self.settings, epoch));
+            let epochs = Epochs { current: epoch, synced_after: self.synced_after };
+            open_for(&disk, steps, open(context, &self.settings, epochs));
             disk = fate.of(&disk, restart.seed);
             worst = worst.max(fate);
             epoch += 1;
             boot_id += u64::from(fate == Fate::PowerLoss);
         }
-        let mut rig = Self::with(self.settings.clone(), disk, self.model.clone(), (epoch, boot_id));
+        let mut rig =
+            Self::with(self.settings.clone(), disk, self.model.clone(), (epoch, self.synced_after, boot_id));
         let end = rig.log.log_end_offset();
         rig.model.reopened(end, worst.survives());
         assert_eq!(rig.log.high_watermark(), end);

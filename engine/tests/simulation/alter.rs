@@ -1,0 +1,205 @@
+//! A topic's configuration altered while its log is open: in the catalog whole or not at all, and in force.
+
+use crate::model::batch;
+use crate::rig::{Fate, Restart, Rig, Settings, dir};
+use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use vnotch_engine::catalog::{Catalog, Topic};
+use vnotch_engine::config::{TopicChanges, TopicConfig};
+use vnotch_engine::disk::Disk as _;
+use vnotch_engine::disk::sim::SimDisk;
+use vnotch_engine::error::TopicError;
+use vnotch_engine::types::Durability;
+
+const DATA: &str = "/data";
+
+/// A catalog with one topic.
+fn catalog(disk: &SimDisk, config: &TopicConfig) -> Catalog {
+    disk.run_until(disk.create_dir(Path::new(DATA))).unwrap();
+    disk.run_until(disk.sync_dir(Path::new("/"))).unwrap();
+    let mut catalog = disk.run_until(Catalog::open(disk, Path::new(DATA), 1)).unwrap();
+    disk.run_until(catalog.create(disk, "t", Topic::new(2, config.clone()))).unwrap();
+    catalog
+}
+
+#[test]
+fn an_end_at_every_step_leaves_the_old_configuration_or_the_new_one() {
+    let old = TopicConfig::default();
+    let changes = TopicChanges {
+        durability: Some(Durability::Synced),
+        retention_bytes: Some(Some(1 << 30)),
+        segment_ms: Some(Some(5)),
+        ..TopicChanges::default()
+    };
+    let new = changes.applied_to(&old);
+    let (mut seen_old, mut seen_new) = (0, 0);
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let mut catalog = catalog(&disk, &old);
+        let incarnation = catalog.epoch();
+        let mut alter = pin!(catalog.alter(&disk, "t", &changes));
+        loop {
+            let polled = alter.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            for fate in [Fate::Kill, Fate::PowerLoss] {
+                let after = fate.of(&disk, seed);
+                let reopened = after.run_until(Catalog::open(&after, Path::new(DATA), 1)).unwrap();
+                let topic = &reopened.topics()["t"];
+                let is_new = topic.config == new && topic.synced_after == incarnation;
+                let is_old = topic.config == old && topic.synced_after == 0;
+                assert!(is_new || is_old && polled.is_pending(), "{topic:?}");
+                seen_new += u32::from(is_new && polled.is_pending());
+                seen_old += u32::from(is_old);
+            }
+            if let std::task::Poll::Ready(altered) = polled {
+                assert_eq!(altered.unwrap().config, new);
+                break;
+            }
+            assert!(disk.step(), "altering waits for nothing");
+        }
+    }
+    assert!(
+        seen_old > 0 && seen_new > 0,
+        "ends before and after the change took hold: {seen_old}, {seen_new}"
+    );
+}
+
+#[test]
+fn what_could_not_be_created_cannot_be_altered_to_either() {
+    let disk = SimDisk::new(1);
+    let old = TopicConfig::default();
+    let mut catalog = catalog(&disk, &old);
+    let none = TopicChanges::default();
+    for changes in [
+        TopicChanges { retention_bytes: Some(Some(1 << 20)), ..none.clone() },
+        TopicChanges { segment_bytes: Some(1000), ..none.clone() },
+        TopicChanges { max_message_bytes: Some(1 << 30), ..none.clone() },
+        TopicChanges { retention_ms: Some(Some(0)), ..none.clone() },
+    ] {
+        let refused = disk.run_until(catalog.alter(&disk, "t", &changes)).unwrap_err();
+        let TopicError::Config(message) = refused else { panic!("{refused}") };
+        assert_eq!(Err(message), changes.applied_to(&old).validate());
+    }
+    assert_eq!(catalog.topics()["t"].config, old);
+    assert!(matches!(disk.run_until(catalog.alter(&disk, "x", &none)), Err(TopicError::Unknown(_))));
+    // A failed write changes nothing.
+    let changes = TopicChanges { segment_ms: Some(Some(7)), ..none };
+    for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::Other] {
+        disk.fail_write(0, kind);
+        let failed = disk.run_until(catalog.alter(&disk, "t", &changes)).unwrap_err();
+        assert!(matches!(failed, TopicError::NoSpace(_) | TopicError::Disk(_)), "{failed}");
+    }
+    assert_eq!(catalog.topics()["t"].config, old);
+}
+
+#[test]
+fn batches_larger_than_the_topic_takes_now_outlive_a_kill_and_an_index_that_is_made_anew() {
+    let settings = Settings { segment_bytes: 4 << 20, max_message_bytes: 2_000_000, ..Settings::default() };
+    let mut rig = Rig::new(settings.clone(), 3);
+    for number in 0..6 {
+        rig.append(batch(number, 2, 1_900_000), None);
+    }
+    rig.settle();
+    let small =
+        Settings { max_message_bytes: 10_000, index_interval_bytes: 1_900_000, cache_bytes: 0, ..settings };
+    rig.alter(small, true);
+    for number in 0..300 {
+        rig.append(batch(number, 2, 9_000), None);
+    }
+    rig.settle();
+    rig.restart(&Restart::simple(Fate::Kill, 3));
+    assert_eq!(rig.log.log_end_offset(), 612);
+    for name in rig.disk.run_until(rig.disk.list(&dir())).unwrap() {
+        if name.name.ends_with("index") {
+            rig.disk.run_until(rig.disk.remove_file(&dir().join(name.name))).unwrap();
+        }
+    }
+    rig.restart(&Restart::simple(Fate::Kill, 4));
+    rig.read_from(0);
+}
+
+#[test]
+fn larger_batches_behind_an_index_with_few_entries_are_read_from_files() {
+    let settings = Settings {
+        segment_bytes: 16 << 20,
+        max_message_bytes: 10_000,
+        index_interval_bytes: 1_900_000,
+        cache_bytes: 0,
+        ..Settings::default()
+    };
+    let mut rig = Rig::new(settings.clone(), 4);
+    for number in 0..150 {
+        rig.append(batch(number, 2, 9_000), None);
+    }
+    rig.settle();
+    rig.alter(Settings { max_message_bytes: 2_000_000, index_interval_bytes: 4096, ..settings }, true);
+    for number in 0..4 {
+        rig.append(batch(number, 2, 1_900_000), None);
+    }
+    rig.settle();
+    rig.read_from(0);
+    rig.close();
+    rig.restart(&Restart::simple(Fate::PowerLoss, 4));
+    assert_eq!(rig.log.log_end_offset(), 308);
+}
+
+#[test]
+fn a_topic_that_becomes_a_synced_one_makes_durable_what_it_has_and_opens_after_every_end() {
+    for lives in [Durability::Appended, Durability::Written] {
+        let mut rig = Rig::new(Settings { durability: lives, ..Settings::default() }, 8);
+        for number in 0..12 {
+            rig.append(batch(number, 3, 150_000), None);
+        }
+        rig.steps(9);
+        rig.alter(Settings { durability: Durability::Synced, ..rig.settings.clone() }, true);
+        for number in 0..12 {
+            let level = [None, Some(Durability::Written)][number % 2];
+            rig.append(batch(number as u64, 3, 150_000), level);
+        }
+        let mut seed = 0;
+        while rig.disk.outstanding() > 0 {
+            for fate in [Fate::Kill, Fate::PowerLoss] {
+                seed += 1;
+                rig.restarted(&Restart::simple(fate, seed)).read_from(0);
+            }
+            rig.steps(1);
+        }
+        rig.settle();
+        // Nobody waits any more, and all of it is synced.
+        assert_eq!(rig.log.high_watermark(), 72);
+        rig.model.all_durable();
+        rig.restart(&Restart::simple(Fate::PowerLoss, 99));
+        assert_eq!(rig.log.log_end_offset(), 72);
+    }
+}
+
+#[test]
+fn new_limits_of_retention_count_at_once_and_segments_change_size_with_the_next() {
+    let settings = Settings { segment_bytes: 2 << 20, ..Settings::default() };
+    let mut rig = Rig::new(settings.clone(), 6);
+    for number in 0..60 {
+        rig.append(batch(number, 1, 200_000), None);
+    }
+    rig.settle();
+    assert_eq!(rig.log.log_start_offset(), 0);
+    let retention_bytes = Some(2 << 20);
+    rig.alter(Settings { segment_bytes: 1 << 20, retention_bytes, ..settings }, true);
+    rig.settle();
+    let start = rig.log.log_start_offset();
+    assert!(start >= 30, "nothing was appended, and still the oldest are gone: {start}");
+    let before = bases(&rig);
+    for number in 0..20 {
+        rig.append(batch(number, 1, 200_000), None);
+        rig.settle();
+    }
+    let after = bases(&rig);
+    let first_new = after.iter().position(|base| !before.contains(base)).unwrap();
+    // Five of 200 kB fit 1 MiB, ten fit 2 MiB.
+    assert!(after[first_new..].windows(2).all(|pair| pair[1] - pair[0] == 5), "{before:?} {after:?}");
+}
+
+/// First offsets of the log's segments.
+fn bases(rig: &Rig) -> Vec<i64> {
+    let names = rig.disk.run_until(rig.disk.list(&dir())).unwrap();
+    names.iter().filter_map(|entry| vnotch_engine::segment::base_offset_of(&entry.name)).collect()
+}
