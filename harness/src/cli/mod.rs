@@ -4,9 +4,13 @@ pub mod ceiling;
 pub mod check;
 pub mod completions;
 pub mod doctor;
+pub mod list;
+pub mod prune;
 pub mod report;
 mod resume;
+pub mod results_dir;
 pub mod run;
+pub mod show;
 pub mod verify;
 pub mod workload_args;
 
@@ -62,6 +66,12 @@ enum Verb {
     Report(report::Args),
     /// Read a data directory end to end and say what is damaged or missing, without changing anything
     Verify(verify::Args),
+    /// List the results in a directory, one line each
+    List(list::Args),
+    /// Show a result as the end of its run printed it
+    Show(show::Args),
+    /// Remove old results, after saying which
+    Prune(prune::Args),
     /// Print a shell completion script
     Completions(completions::Args),
     /// Print the manual page (troff), or write one a verb into a directory
@@ -79,6 +89,9 @@ pub fn main() -> ExitCode {
         Verb::Ceiling(args) => ceiling::run(globals, args),
         Verb::Report(args) => report::run(globals, args),
         Verb::Verify(args) => verify::run(globals, &args),
+        Verb::List(args) => list::run(globals, &args),
+        Verb::Show(args) => show::run(globals, &args),
+        Verb::Prune(args) => prune::run(globals, &args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => completions::man(&args),
     };

@@ -1,11 +1,12 @@
-//! `vnotch report`: a result's drawings again, from its measurements.
+//! `vnotch report`: a result's drawings again, from its measurements, or several runs on the same axes.
 
 use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report;
 use crate::result::store;
+use clap::ValueHint;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `vnotch report`.
 #[derive(Debug, clap::Args)]
@@ -13,29 +14,39 @@ use std::path::PathBuf;
 The measurements (result.json, series.csv, events.jsonl, latency.hlog) stay as they are; charts, report.html and \
 summary.md are replaced. Results of older versions get today's drawings.
 
+With --output, two or more runs are drawn on the same axes: the response time by percentile in one chart, throughput and \
+latency over time in a panel each, and a table with a row a run that names only what differs between them. Latencies \
+are compared under an open load only: under max and closed they are merely what is in flight ÷ throughput.
+
+Examples:
+  vnotch report results/20261124-035404-quickstart-1a2b3c4d
+  vnotch report results/*-written-* results/*-synced-* --output results/written-against-synced
+
 Exit codes: 0 done, 1 a result cannot be read or written, 2 wrong usage.")]
 pub struct Args {
     /// Result directories, as `vnotch run` makes them
-    #[arg(value_name = "DIR", required = true)]
+    #[arg(value_name = "DIR", required = true, value_hint = ValueHint::DirPath)]
     dirs: Vec<PathBuf>,
-    /// Draw all results on the same axes into this directory (not supported yet)
-    #[arg(short, long, value_name = "DIR")]
+    /// Draw all runs on the same axes into this directory
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: Option<PathBuf>,
 }
 
 /// Runs the verb.
 ///
 /// # Errors
-/// A directory is no result, or cannot be written; those before it are done.
+/// A directory is no result, or cannot be written; without `--output` those before it are done. With it, a
+/// [`UsageError`] if the results cannot be drawn on the same axes.
 pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
-    if args.output.is_some() {
-        return Err(UsageError::error(
-            "`--output`, several results on the same axes, is not supported yet; without it each result is drawn \
-             again in its own directory",
-        ));
+    match &args.output {
+        Some(output) => overlay(globals, &args.dirs, output),
+        None => each(globals, &args.dirs),
     }
+}
+
+fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
     let mut drawn = Vec::new();
-    for dir in &args.dirs {
+    for dir in dirs {
         let recording = store::load(dir)?;
         store::redraw(dir, &report::draw(&recording)?)?;
         let page = dir.join("report.html");
@@ -46,6 +57,26 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     }
     if globals.format == Format::Json {
         writeln!(std::io::stdout(), "{:#}", serde_json::json!({ "kind": "report", "results": drawn }))?;
+    }
+    Ok(ExitStatus::Ok)
+}
+
+fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<ExitStatus> {
+    if output.join("result.json").exists() {
+        return Err(UsageError::error(format!(
+            "{} is a result directory, whose own charts would be replaced; name another one for --output",
+            output.display()
+        )));
+    }
+    let recordings = dirs.iter().map(|dir| store::load(dir)).collect::<anyhow::Result<Vec<_>>>()?;
+    store::redraw(output, &report::draw_overlay(&recordings)?)?;
+    let page = output.join("report.html");
+    match globals.format {
+        Format::Text => writeln!(std::io::stdout(), "{}", page.display())?,
+        Format::Json => {
+            let document = serde_json::json!({ "kind": "report", "runs": dirs, "report": page });
+            writeln!(std::io::stdout(), "{document:#}")?;
+        }
     }
     Ok(ExitStatus::Ok)
 }

@@ -13,6 +13,7 @@ pub fn event_of(event: TargetEvent, clock: &TrialClock, timeline: &Timeline) -> 
     let (topic, partition) = event.partition.unzip();
     Event {
         t_s: timeline.seconds_of(clock.ns_at(event.at)),
+        length_s: None,
         kind: event.kind.to_owned(),
         shard: Some(event.shard),
         topic,
@@ -37,6 +38,7 @@ pub fn stalls(rows: &[SeriesRow]) -> Vec<Event> {
     stalls.extend(quiet);
     let event_of = |(t_s, length_s): (f64, f64)| Event {
         t_s,
+        length_s: Some(length_s),
         kind: "stall".to_owned(),
         shard: None,
         topic: None,

@@ -34,8 +34,15 @@ pub(super) const STATISTICS: [(&str, &str); 6] = [
 
 /// Record size, partitions, DURABILITY, io, poll, cores, file system.
 pub(super) fn settings(result: &RunResult) -> String {
+    settings_but(result, &[])
+}
+
+/// The same without some keys of the workload.
+pub(super) fn settings_but(result: &RunResult, without: &[&str]) -> String {
     let mut facts = Vec::new();
-    let is_swept = |key: &str| result.points.iter().any(|point| point.settings.contains_key(key));
+    let is_swept = |key: &str| {
+        without.contains(&key) || result.points.iter().any(|point| point.settings.contains_key(key))
+    };
     if let Ok(workload) = serde_json::from_value::<Workload>(result.workload.clone()) {
         if !is_swept("message_size") {
             facts.push(format!("{} records", size(&workload.message_size)));
@@ -47,7 +54,7 @@ pub(super) fn settings(result: &RunResult) -> String {
             facts.push(format!("{topics}{} partition{plural}", workload.partitions_per_topic));
         }
     }
-    facts.extend(of_points(result));
+    facts.extend(of_points(result, without));
     let cores = &result.provenance.cores;
     facts.push(if cores.load.is_empty() {
         format!("placement colocated: shard and load on core {}", listed(&cores.shards))
@@ -59,7 +66,7 @@ pub(super) fn settings(result: &RunResult) -> String {
 }
 
 /// DURABILITY, io and poll of all points; of a sweep over one of them, each that it took.
-fn of_points(result: &RunResult) -> Vec<String> {
+fn of_points(result: &RunResult, without: &[&str]) -> Vec<String> {
     let each = |of: &dyn Fn(&Point) -> Option<String>| {
         let mut told: Vec<String> = Vec::new();
         for name in result.points.iter().filter_map(of) {
@@ -72,7 +79,8 @@ fn of_points(result: &RunResult) -> Vec<String> {
     let durability = each(&|point| Some(name_of(&point.durability).to_uppercase()));
     let io = each(&|point| point.io.map(|io| name_of(&io))).map(|io| format!("io {io}"));
     let poll = each(&|point| point.poll.map(|poll| name_of(&poll))).map(|poll| format!("poll {poll}"));
-    durability.into_iter().chain(io).chain(poll).collect()
+    let told = [("durability", durability), ("engine.io", io), ("engine.poll", poll)];
+    told.into_iter().filter(|(key, _)| !without.contains(key)).filter_map(|(_, fact)| fact).collect()
 }
 
 /// What sets a point apart from the others: what it overrides, and its load.
@@ -106,7 +114,7 @@ fn listed(cores: &[u32]) -> String {
     cores.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn filesystem(storage: &Storage) -> String {
+pub(super) fn filesystem(storage: &Storage) -> String {
     let unknown = || "unknown".to_owned();
     let device = storage.device.as_ref().map(|device| device.name.clone());
     format!(
@@ -114,6 +122,13 @@ fn filesystem(storage: &Storage) -> String {
         storage.filesystem.clone().unwrap_or_else(unknown),
         device.or_else(|| storage.source.clone()).unwrap_or_else(unknown)
     )
+}
+
+/// When it began: `2026-11-24 03:54`, UTC.
+pub(super) fn started(result: &RunResult) -> String {
+    let started = &result.provenance.started_at;
+    let time = started.parse::<jiff::Timestamp>();
+    time.map_or_else(|_| started.clone(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
 /// The load of a pass, in words.
@@ -189,7 +204,7 @@ fn cores_of(trial: &Trial, part: &str) -> Option<f64> {
 }
 
 /// The median, and the range of several trials.
-fn told(point: &Point, path: &str, text: fn(f64) -> String) -> String {
+pub(super) fn told(point: &Point, path: &str, text: fn(f64) -> String) -> String {
     point.figure(path).map_or_else(|| NONE.to_owned(), |figure| with_range(figure, text))
 }
 

@@ -2,9 +2,11 @@
 
 use super::charts::Chart;
 use super::facts::{self, FIGURES, STATISTICS};
-use super::sweep::{Sweep, table, words};
+use super::sweep::table::FlagStyle;
+use super::sweep::{self, Sweep, words};
 use crate::result::{Recording, RunResult, VerdictStatus};
 use std::fmt::Write as _;
+use std::ops::Range;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #222; --pale: #666; --line: #ddd; --paper: #fff; --card: #f6f6f4;
@@ -33,15 +35,7 @@ summary { cursor: pointer; margin-top: 1rem; font-weight: 600; }
 /// The whole page.
 pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
     let result = &recording.result;
-    let mut out = String::new();
-    let name = escape(&result.name);
-    let _ = write!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{name}: {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n",
-        escape(&result.verdict.to_string())
-    );
+    let mut out = format!("<h1>{}</h1>\n", escape(&result.name));
     if let Some(question) = &result.question {
         let _ = writeln!(out, "<p>{}</p>", escape(question));
     }
@@ -49,15 +43,42 @@ pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
     verdict(&mut out, result);
     match Sweep::of(result) {
         Some(sweep) => of_sweep(&mut out, &sweep),
-        None => figures(&mut out, result),
+        None => of_points(&mut out, result),
     }
+    figures(&mut out, charts);
+    let _ = writeln!(out, "<h2>Integrity</h2>\n<p>{}</p>", escape(&facts::integrity(result)));
+    provenance(&mut out, result);
+    document(&format!("{}: {}", result.name, result.verdict), &out)
+}
+
+/// A page by itself of a title and a body of markup.
+pub(super) fn document(title: &str, body: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
+        escape(title)
+    )
+}
+
+/// The charts themselves.
+pub(super) fn figures(out: &mut String, charts: &[Chart]) {
     for chart in charts {
         let _ = writeln!(out, "<figure role=\"img\" aria-label=\"{}\">\n{}\n</figure>", chart.alt, chart.svg);
     }
-    let _ = writeln!(out, "<h2>Integrity</h2>\n<p>{}</p>", escape(&facts::integrity(result)));
-    provenance(&mut out, result);
-    out.push_str("</body>\n</html>\n");
-    out
+}
+
+/// A table of text; the columns of `numbers` are set to the right.
+pub(super) fn table(header: &[impl AsRef<str>], rows: &[Vec<String>], numbers: Range<usize>) -> String {
+    let class = |index| if numbers.contains(&index) { " class=\"number\"" } else { "" };
+    let cell = |tag: &str, index, text: &str| format!("<{tag}{}>{}</{tag}>", class(index), escape(text));
+    let header = header.iter().enumerate().map(|(index, text)| cell("th", index, text.as_ref()));
+    let mut out = format!("<table>\n<tr>{}</tr>\n", header.collect::<String>());
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(index, text)| cell("td", index, text));
+        let _ = writeln!(out, "<tr>{}</tr>", cells.collect::<String>());
+    }
+    out + "</table>\n"
 }
 
 fn verdict(out: &mut String, result: &RunResult) {
@@ -84,26 +105,15 @@ fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
     for sentence in words::sentences(sweep) {
         let _ = writeln!(out, "<p>{}</p>", escape(&sentence));
     }
-    let cells = table::cells(sweep, table::FlagStyle::Words);
-    let last = cells.header.len() - 1;
-    let class = |index| if (cells.settings..last).contains(&index) { " class=\"number\"" } else { "" };
-    let row = |tag: &str, cells: &[String]| {
-        let cells = cells.iter().enumerate();
-        cells
-            .map(|(index, text)| format!("<{tag}{}>{}</{tag}>", class(index), escape(text)))
-            .collect::<String>()
-    };
-    let _ = writeln!(out, "<div class=\"wide\"><table>\n<tr>{}</tr>", row("th", &cells.header));
-    for cells in &cells.rows {
-        let _ = writeln!(out, "<tr>{}</tr>", row("td", cells));
-    }
-    out.push_str("</table></div>\n");
+    let cells = sweep::table::cells(sweep, FlagStyle::Words);
+    let numbers = cells.settings..cells.header.len() - 1;
+    let _ = writeln!(out, "<div class=\"wide\">{}</div>", table(&cells.header, &cells.rows, numbers));
     for note in &cells.notes {
         let _ = writeln!(out, "<p class=\"pale\">{}</p>", escape(note));
     }
 }
 
-fn figures(out: &mut String, result: &RunResult) {
+fn of_points(out: &mut String, result: &RunResult) {
     out.push_str("<h2>Throughput</h2>\n<div class=\"wide\"><table>\n<tr><th></th>");
     for point in &result.points {
         let _ = write!(out, "<th>{}</th>", escape(&facts::load(point)));
@@ -175,7 +185,7 @@ fn provenance(out: &mut String, result: &RunResult) {
 }
 
 /// Text that is no markup.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -3,6 +3,8 @@
 mod charts;
 mod facts;
 mod html;
+pub mod listing;
+mod overlay;
 mod summary;
 mod sweep;
 pub mod text;
@@ -15,8 +17,22 @@ use crate::result::{Artifact, Recording};
 /// A chart cannot be drawn: the fonts do not load, or a picture cannot be made of one.
 pub fn draw(recording: &Recording) -> anyhow::Result<Vec<Artifact>> {
     let charts = charts::all(recording)?;
+    files(&charts, html::page(recording, &charts), summary::markdown(recording, &charts))
+}
+
+/// Several runs on the same axes.
+///
+/// # Errors
+/// There are fewer than two or too many, one is no run, or a chart cannot be drawn.
+pub fn draw_overlay(recordings: &[Recording]) -> anyhow::Result<Vec<Artifact>> {
+    let overlay = overlay::Overlay::of(recordings)?;
+    let charts = charts::overlay::draw(&overlay)?;
+    files(&charts, overlay::page::html(&overlay, &charts), overlay::page::markdown(&overlay, &charts))
+}
+
+fn files(charts: &[charts::Chart], page: String, summary: String) -> anyhow::Result<Vec<Artifact>> {
     let mut artifacts = Vec::new();
-    for chart in &charts {
+    for chart in charts {
         let file = |extension: &str, content: Vec<u8>| Artifact {
             path: format!("charts/{}.{extension}", chart.name),
             content,
@@ -25,7 +41,7 @@ pub fn draw(recording: &Recording) -> anyhow::Result<Vec<Artifact>> {
         artifacts.push(file("svg", chart.svg.clone().into_bytes()));
     }
     let file = |path: &str, text: String| Artifact { path: path.to_owned(), content: text.into_bytes() };
-    artifacts.push(file("report.html", html::page(recording, &charts)));
-    artifacts.push(file("summary.md", summary::markdown(recording, &charts)));
+    artifacts.push(file("report.html", page));
+    artifacts.push(file("summary.md", summary));
     Ok(artifacts)
 }

@@ -74,6 +74,6 @@ fn of_points(out: &mut String, result: &RunResult) {
 }
 
 /// Text that does not end a cell or begin markup.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
 }

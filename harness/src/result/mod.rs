@@ -1,11 +1,13 @@
 //! A result: its schema (docs/result.schema.json is generated from it) and its directory.
 //!
 //! `schema` is the whole result and its points, `trial` what one trial came to, `verdict` how far it can be trusted,
-//! `series` what happened over time, `store` the files, `staging` those of a sweep under way. Plain values; how they came about is docs/methodology.md's.
+//! `series` what happened over time, `store` the files, `staging` those of a sweep under way, `shelf` a directory of
+//! results. Plain values; how they came about is docs/methodology.md's.
 
 mod hlog;
 pub mod schema;
 pub mod series;
+pub mod shelf;
 pub mod staging;
 pub mod store;
 mod timeline;

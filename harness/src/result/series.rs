@@ -39,6 +39,9 @@ pub struct SeriesRow {
 pub struct Event {
     /// When, s since the measured window opened.
     pub t_s: f64,
+    /// How long it lasted, s; `None` of a moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length_s: Option<f64>,
     /// `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`…
     pub kind: String,
     /// The shard it happened on.
@@ -49,4 +52,11 @@ pub struct Event {
     pub partition: Option<u32>,
     /// Anything else, in words.
     pub detail: Option<String>,
+}
+
+impl Event {
+    /// When it was over, s since the measured window opened.
+    pub fn end_s(&self) -> f64 {
+        self.t_s + self.length_s.unwrap_or(0.0)
+    }
 }

@@ -17,6 +17,8 @@ const RESULT: &str = "result.json";
 const SERIES: &str = "series.csv";
 const EVENTS: &str = "events.jsonl";
 const LATENCY: &str = "latency.hlog";
+/// How the name of what is being written or removed begins.
+pub(super) const UNFINISHED: &str = ".unfinished-";
 /// Results of one workload that started within one second.
 pub(super) const SAME_NAME_MAX: u32 = 1000;
 const NAME_CHARS_MAX: usize = 60;
@@ -70,7 +72,7 @@ pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> a
     let cannot = || format!("cannot write the result below {}", results.display());
     fs::create_dir_all(results).with_context(cannot)?;
     let building = tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(0o777))
         .tempdir_in(results)
         .with_context(cannot)?;
@@ -252,7 +254,7 @@ pub(super) fn replace_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     fs::create_dir_all(parent).with_context(cannot)?;
     let mut file = tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(parent)
         .with_context(cannot)?;

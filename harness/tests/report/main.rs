@@ -9,8 +9,10 @@
 )]
 
 mod draw;
+mod overlay;
 mod sample;
 mod schema;
+mod shelf;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

@@ -290,6 +290,7 @@ fn rolls(shape: &Shape, random: &mut Random) -> Vec<Event> {
     let mut events: Vec<Event> = (0..shape.rolls)
         .map(|i| Event {
             t_s: (0.5 + i as f64 * shape.window_s / shape.rolls as f64) + 0.05 * random.unit(),
+            length_s: None,
             kind: if i % 5 == 3 { "sync" } else { "roll" }.into(),
             shard: Some(0),
             topic: Some("topic-0".into()),

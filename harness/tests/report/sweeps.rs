@@ -3,10 +3,11 @@
 use crate::sample::{self, MAX, OPEN, Shape};
 use resvg::usvg;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use vnotch::report::draw;
 use vnotch::report::text::first_screen;
-use vnotch::result::{Kind, Recording, VerdictFlag, VerdictStatus};
+use vnotch::result::{Artifact, Kind, Recording, VerdictFlag, VerdictStatus};
 use vnotch::stats;
 
 /// A swept key and its values.
@@ -54,25 +55,30 @@ fn sizes(count: u32) -> Vec<Value> {
     (0..count).map(|power| json!(format!("{}MiB", 4u32 << power))).collect()
 }
 
-/// Every file that is drawn, by its path; each picture is one.
-fn drawn(recording: &Recording) -> impl Fn(&str) -> Option<String> + use<> {
-    let artifacts = draw(recording).unwrap();
+/// Every file that is drawn of a sweep, by its path, and its first screen.
+fn of_sweep(recording: &Recording) -> impl Fn(&str) -> Option<String> + use<> {
+    drawn(&draw(recording).unwrap(), &screen(recording))
+}
+
+/// The text of files that were drawn; each picture is one. `VNOTCH_PICTURES` names a directory to look at them in.
+pub(crate) fn drawn(artifacts: &[Artifact], screen: &str) -> impl Fn(&str) -> Option<String> + use<> {
     if let Some(dir) = std::env::var_os("VNOTCH_PICTURES") {
         let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
-        for artifact in &artifacts {
+        for artifact in artifacts {
             let path = Path::new(&dir).join(&test).join(&artifact.path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, &artifact.content).unwrap();
         }
-        std::fs::write(Path::new(&dir).join(&test).join("screen.txt"), screen(recording)).unwrap();
+        std::fs::write(Path::new(&dir).join(&test).join("screen.txt"), screen).unwrap();
     }
     for artifact in artifacts.iter().filter(|artifact| artifact.path.ends_with(".svg")) {
         usvg::Tree::from_data(&artifact.content, &usvg::Options::default()).unwrap();
     }
-    move |path: &str| {
-        let found = artifacts.iter().find(|artifact| artifact.path == path)?;
-        Some(String::from_utf8_lossy(&found.content).into_owned())
-    }
+    let text = |artifact: &Artifact| {
+        (artifact.path.clone(), String::from_utf8_lossy(&artifact.content).into_owned())
+    };
+    let files: BTreeMap<String, String> = artifacts.iter().map(text).collect();
+    move |path: &str| files.get(path).cloned()
 }
 
 fn screen(recording: &Recording) -> String {
@@ -80,7 +86,7 @@ fn screen(recording: &Recording) -> String {
 }
 
 #[track_caller]
-fn holds(text: &str, expected: &[&str]) {
+pub(crate) fn holds(text: &str, expected: &[&str]) {
     for expected in expected {
         assert!(text.contains(expected), "{expected} in:\n{text}");
     }
@@ -89,7 +95,7 @@ fn holds(text: &str, expected: &[&str]) {
 #[test]
 fn one_setting_of_three_values() {
     let recording = sweep(&[("log.segment_bytes", &sizes(3))], 3);
-    let file = drawn(&recording);
+    let file = of_sweep(&recording);
     let svg = file("charts/sweep.svg").unwrap();
     holds(
         &svg,
@@ -113,7 +119,7 @@ fn one_setting_of_three_values() {
 #[test]
 fn one_setting_of_nine_values_and_seven_trials() {
     let recording = sweep(&[("log.segment_bytes", &sizes(9))], 7);
-    let svg = drawn(&recording)("charts/sweep.svg").unwrap();
+    let svg = of_sweep(&recording)("charts/sweep.svg").unwrap();
     holds(&svg, &["4 MiB", "1024 MiB", "log axis"]);
     holds(&screen(&recording), &["7 paired trials", "Holm", "noise band 2 %", " to "]);
 }
@@ -123,7 +129,7 @@ fn two_settings_have_panels_and_a_map() {
     let retention: Vec<Value> = ["64MiB", "256MiB", "1GiB", "none"].map(|text| json!(text)).into();
     let swept: [Swept<'_>; 2] = [("log.segment_bytes", &sizes(4)), ("log.retention_bytes", &retention)];
     let recording = sweep(&swept, 3);
-    let file = drawn(&recording);
+    let file = of_sweep(&recording);
     holds(&file("charts/sweep.svg").unwrap(), &["segment_bytes 4 MiB", "retention_bytes", "no limit"]);
     holds(&file("charts/sweep-map.svg").unwrap(), &["no limit", "32 MiB", "darker is more", "p99 response"]);
     let screen = screen(&recording);
@@ -137,13 +143,13 @@ fn three_settings_are_told_apart_by_colour_and_mark() {
     let swept: [Swept<'_>; 3] =
         [("durability", &durability), ("log.preallocate", &preallocate), ("log.segment_bytes", &sizes(5))];
     let recording = sweep(&swept, 1);
-    let svg = drawn(&recording)("charts/sweep.svg").unwrap();
+    let svg = of_sweep(&recording)("charts/sweep.svg").unwrap();
     holds(&svg, &["durability synced, preallocate recycle", "<polygon"]);
     holds(&screen(&recording), &["cannot be told"]);
     let many = [json!(1), json!(2), json!(3), json!(4)];
     let swept: [Swept<'_>; 3] =
         [("topics", &many), ("partitions_per_topic", &many), ("log.segment_bytes", &sizes(5))];
-    let svg = drawn(&sweep(&swept, 1))("charts/sweep.svg").unwrap();
+    let svg = of_sweep(&sweep(&swept, 1))("charts/sweep.svg").unwrap();
     holds(&svg, &["drawn are 12 of 16 series"]);
 }
 
@@ -154,7 +160,7 @@ fn long_names_are_cut_and_never_run_into_each_other() {
     let many = ["written", "synced", "appended"].map(|text| json!(text));
     let swept: [Swept<'_>; 2] = [("payload.path", &paths), ("durability", &many)];
     let recording = sweep(&swept, 2);
-    holds(&drawn(&recording)("charts/sweep.svg").unwrap(), &["…", "durability appended"]);
+    holds(&of_sweep(&recording)("charts/sweep.svg").unwrap(), &["…", "durability appended"]);
     fits(&recording);
 }
 
@@ -169,7 +175,7 @@ fn failed_points_are_shown_named_and_never_the_best() {
     recording.trials.retain(|record| record.point != 6);
     recording.result.points[5].verdict.lower(VerdictStatus::Invalid, "the generator was late");
     recording.result.points[5].verdict.flag(VerdictFlag::GeneratorLimited, "late");
-    let file = drawn(&recording);
+    let file = of_sweep(&recording);
     holds(&file("charts/sweep.svg").unwrap(), &["×", "hollow: failed or invalid"]);
     let screen = screen(&recording);
     holds(&screen, &["INTEGRITY FAILED", "INVALID", "Left out: segment_bytes 16 MiB (INVALID under open)"]);
@@ -183,7 +189,7 @@ fn without_an_open_load_no_latency_is_compared() {
     let mut recording = sweep(&[("durability", &["written", "synced"].map(|text| json!(text)))], 3);
     recording.result.points.retain(|point| point.settings.len() == 1 && point.trials[0].offered.is_none());
     recording.trials.clear();
-    let file = drawn(&recording);
+    let file = of_sweep(&recording);
     assert!(!file("charts/sweep.svg").unwrap().contains("p99"));
     let screen = screen(&recording);
     holds(&screen, &["latencies under it are not compared"]);
@@ -195,7 +201,7 @@ fn with_an_open_load_alone_latencies_are_what_is_compared() {
     let mut recording = sweep(&[("log.segment_bytes", &sizes(2))], 3);
     recording.result.points.retain(|point| point.trials[0].offered.is_some());
     recording.trials.clear();
-    let _ = drawn(&recording);
+    let _ = of_sweep(&recording);
     let screen = screen(&recording);
     holds(&screen, &["the lowest p99 response"]);
     assert!(!screen.contains("the highest throughput"), "{screen}");
@@ -210,10 +216,10 @@ fn what_is_missing_breaks_nothing() {
         point.summary.clear();
         point.verdict.lower(VerdictStatus::Errors, "the disk is gone");
     }
-    holds(&drawn(&recording)("report.html").unwrap(), &["ERRORS"]);
+    holds(&of_sweep(&recording)("report.html").unwrap(), &["ERRORS"]);
     holds(&screen(&recording), &["Left out"]);
     recording.result.points.clear();
-    let _ = drawn(&recording);
+    let _ = of_sweep(&recording);
     let _ = screen(&recording);
 }
 
@@ -230,7 +236,7 @@ fn no_difference_is_claimed_where_there_is_none() {
             recording.result.points[point].trials = own;
         }
     }
-    let summary = drawn(&recording)("summary.md").unwrap();
+    let summary = of_sweep(&recording)("summary.md").unwrap();
     holds(&summary, &["does not clear the noise: not told apart from any of the other 2"]);
     assert!(!summary.contains("The difference clears"), "{summary}");
 }

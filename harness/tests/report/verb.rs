@@ -53,8 +53,4 @@ fn what_cannot_be_drawn_is_refused() {
     assert!(missing.contains("there is no such directory"), "{missing}");
     let empty = report(&[], &[results.path()]).refusal(1);
     assert!(empty.contains("it has no result.json"), "{empty}");
-    let dir = result_in(results.path());
-    let overlay = report(&["--output", "overlay"], &[&dir]).refusal(2);
-    assert!(overlay.contains("not supported yet"), "{overlay}");
-    assert!(!dir.join("report.html").exists());
 }

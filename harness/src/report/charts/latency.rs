@@ -1,12 +1,15 @@
 //! Chart 1: the latency at every percentile, on HDR's axis where each step is another nine. Every trial has its line.
 
-use super::{Area, COLOURS, INK, PALE, axes, drawn, failed, font, legend, note, text};
+use super::flow::Legend;
+use super::{Area, COLOURS, Head, INK, PALE, axes, drawn, failed, font, note, text};
 use crate::measure::recorder::Measure;
 use crate::num;
-use crate::result::{Point, Recording, TrialRecord};
+use crate::report::overlay::Overlay;
+use crate::result::{Kind, Point, Recording, TrialRecord};
 use crate::workload::PassKind;
 use hdrhistogram::Histogram;
 use plotters::prelude::*;
+use std::collections::BTreeSet;
 
 const HEIGHT: u32 = 420;
 /// A percentile is drawn while at least this many acks lie beyond it, as in the tables: half an ack of slack, since
@@ -18,37 +21,68 @@ const NINES_MAX: u32 = 6;
 
 /// The line of one trial: (−log10 of the share beyond, ns).
 struct Line {
-    point: usize,
+    colour: usize,
+    /// What stands at its end.
+    tag: Option<char>,
     curve: Vec<(f64, f64)>,
+}
+
+/// A point's lines and their name.
+struct Series<'a> {
+    name: String,
+    /// Which of [`COLOURS`].
+    colour: usize,
+    tag: Option<char>,
+    recording: &'a Recording,
+    point: usize,
 }
 
 pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
     let points = &recording.result.points;
-    let named: Vec<_> = points.iter().map(|point| headline(point).name().replace('_', " ")).collect();
-    let mut names = named.clone();
-    names.dedup();
+    // Of a sweep only what may be compared.
+    let has_open = points.iter().any(|point| point.pass == PassKind::Open);
+    let is_left_out =
+        |point: &Point| recording.result.kind == Kind::Sweep && has_open && point.pass != PassKind::Open;
+    let series = points.iter().enumerate().filter(|(_, point)| !is_left_out(point)).map(|(index, point)| {
+        let name =
+            format!("{}, {}", headline(point).name().replace('_', " "), super::facts::point_name(point));
+        Series { name, colour: index, tag: None, recording, point: index }
+    });
+    document(&Head::of(&recording.result), &series.collect::<Vec<_>>())
+}
+
+/// Runs on the same axes: those with an open load, the letter of each at the end of its longest line.
+pub(super) fn overlay(head: &Head, overlay: &Overlay<'_>) -> anyhow::Result<String> {
+    let series = overlay.runs.iter().enumerate().filter_map(|(index, run)| {
+        let (point, _) = run.open()?;
+        Some(Series {
+            name: overlay.label(index),
+            colour: index,
+            tag: Some(run.letter),
+            recording: run.recording,
+            point,
+        })
+    });
+    document(head, &series.collect::<Vec<_>>())
+}
+
+fn document(head: &Head, series: &[Series<'_>]) -> anyhow::Result<String> {
+    let measures: BTreeSet<&str> = series.iter().map(|series| headline(series.of()).name()).collect();
+    let names: Vec<String> = measures.iter().map(|name| name.replace('_', " ")).collect();
     let title = format!("{} time by percentile", names.join(" and "));
-    drawn(recording, &title, HEIGHT, |area| {
-        let lines = lines(recording);
+    let legend = Legend::of(series.iter().map(|it| (it.name.clone(), it.colour)));
+    drawn(head, &title, legend.height() + HEIGHT, |area| {
+        let (upper, lower) = area.split_vertically(legend.height());
+        legend.draw(&upper);
+        let lines: Vec<Line> = series.iter().flat_map(Series::lines).collect();
         if lines.is_empty() {
-            note(area, "no latency was measured");
+            note(&lower, "no latency was measured");
             return Ok(());
         }
-        plot(area, &lines)?;
-        let labels: Vec<String> = points
-            .iter()
-            .zip(&named)
-            .map(|(point, name)| format!("{name}, {}", super::facts::point_name(point)))
-            .collect();
-        let entries: Vec<(&str, RGBColor)> = labels
-            .iter()
-            .enumerate()
-            .map(|(index, label)| (label.as_str(), COLOURS[index % COLOURS.len()]))
-            .collect();
-        legend(area, &entries);
-        if points.iter().any(|point| headline(point) == Measure::Service) {
+        plot(&lower, &lines)?;
+        if measures.contains(Measure::Service.name()) {
             let why = "under max and closed nothing is due at a time, so service (accepted → ack) is drawn";
-            text(area, why, (16, 8), (12, PALE));
+            text(&lower, why, (16, 8), (12, PALE));
         }
         Ok(())
     })
@@ -62,19 +96,29 @@ pub(super) const fn headline(point: &Point) -> Measure {
     }
 }
 
-fn lines(recording: &Recording) -> Vec<Line> {
-    let points = recording.result.points.iter().enumerate();
-    points
-        .flat_map(|(index, point)| {
-            let records = recording.trials.iter().filter(move |record| record.point == index);
-            records.map(move |record| {
-                let trial = point.trials.get(record.trial);
-                let records_per_ack = trial.and_then(|trial| trial.batches.records_mean).unwrap_or(1.0);
-                Line { point: index, curve: curve(record, headline(point), records_per_ack.max(1.0)) }
-            })
-        })
-        .filter(|line| line.curve.len() > 1)
-        .collect()
+impl Series<'_> {
+    fn of(&self) -> &Point {
+        &self.recording.result.points[self.point]
+    }
+
+    /// One a trial; the longest bears the tag.
+    fn lines(&self) -> Vec<Line> {
+        let records = self.recording.trials.iter().filter(|record| record.point == self.point);
+        let line = |record: &TrialRecord| {
+            let trial = self.of().trials.get(record.trial);
+            let records_per_ack = trial.and_then(|trial| trial.batches.records_mean).unwrap_or(1.0);
+            Line {
+                colour: self.colour,
+                tag: None,
+                curve: curve(record, headline(self.of()), records_per_ack.max(1.0)),
+            }
+        };
+        let mut lines: Vec<Line> = records.map(line).filter(|line| line.curve.len() > 1).collect();
+        if let Some(longest) = lines.iter_mut().max_by_key(|line| line.curve.len()) {
+            longest.tag = self.tag;
+        }
+        lines
+    }
 }
 
 fn curve(record: &TrialRecord, measure: Measure, records_per_ack: f64) -> Vec<(f64, f64)> {
@@ -116,9 +160,14 @@ fn plot(area: &Area<'_>, lines: &[Line]) -> anyhow::Result<()> {
         .y_label_formatter(&axes::ns_text);
     mesh.draw().map_err(failed)?;
     for line in lines {
-        let colour = COLOURS[line.point % COLOURS.len()];
+        let colour = COLOURS[line.colour % COLOURS.len()];
         let series = LineSeries::new(line.curve.iter().copied(), colour.mix(0.8).stroke_width(2));
         chart.draw_series(series).map_err(failed)?;
+        if let (Some(tag), Some((nines, ns))) = (line.tag, line.curve.last()) {
+            let style = font(12).color(&colour);
+            let tag = Text::new(tag.to_string(), (nines + 0.01 * right, ns * 1.1), style);
+            chart.draw_series(std::iter::once(tag)).map_err(failed)?;
+        }
     }
     for (nines, name) in [(std::f64::consts::LOG10_2, "median"), (2.0, "p99"), (3.0, "p99.9")] {
         if nines < right {

@@ -3,15 +3,19 @@
 //! Throughput begins at zero, nothing is smoothed, and the colours (Okabe and Ito's) survive colour blindness and print.
 
 mod axes;
+mod events;
+mod flow;
 mod latency;
 mod over_time;
+pub(super) mod overlay;
 mod sweep;
 mod throughput;
 
 use super::facts;
-use crate::result::{Point, Recording, SeriesRow, Trial, TrialRecord};
+use crate::result::{Point, Recording, RunResult, SeriesRow, Trial, TrialRecord};
 use crate::stats;
 use anyhow::{Context as _, anyhow};
+use flow::Legend;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
@@ -110,27 +114,55 @@ pub(super) fn png(svg: &str) -> anyhow::Result<Vec<u8>> {
     pixels.encode_png().context("cannot encode a chart as PNG")
 }
 
-/// A document of one panel a point under one title; `panel` draws the n-th.
-fn document(
-    recording: &Recording,
-    title: &str,
-    panel_height: u32,
-    panel: impl Fn(&Area<'_>, &Shown<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<String> {
-    let shown = Shown::of_all(recording);
-    let panels = u32::try_from(shown.len().max(1))?;
-    drawn(recording, title, panel_height * panels, |area| {
-        let areas = area.split_evenly((shown.len().max(1), 1));
-        if shown.is_empty() {
-            note(&areas[0], "nothing was measured");
+/// What stands above a picture.
+struct Head {
+    name: String,
+    settings: String,
+    verdict: String,
+}
+
+impl Head {
+    fn of(result: &RunResult) -> Self {
+        Self {
+            name: result.name.clone(),
+            settings: facts::settings(result),
+            verdict: result.verdict.to_string(),
         }
-        areas.iter().zip(&shown).try_for_each(|(area, shown)| panel(area, shown))
-    })
+    }
+}
+
+/// A document of one panel for each trial that is shown.
+struct Panels<'p, 'a> {
+    head: &'p Head,
+    /// Below the head, if there is anything to tell apart.
+    legend: Option<&'p Legend>,
+    shown: &'p [Shown<'a>],
+}
+
+impl Panels<'_, '_> {
+    fn draw(
+        &self,
+        title: &str,
+        panel_height: u32,
+        panel: impl Fn(&Area<'_>, &Shown<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<String> {
+        let count = self.shown.len().max(1);
+        let above = self.legend.map_or(0, Legend::height);
+        drawn(self.head, title, above + panel_height * u32::try_from(count)?, |area| {
+            let (upper, lower) = area.split_vertically(above);
+            self.legend.into_iter().for_each(|legend| legend.draw(&upper));
+            let areas = lower.split_evenly((count, 1));
+            if self.shown.is_empty() {
+                note(&areas[0], "nothing was measured");
+            }
+            areas.iter().zip(self.shown).try_for_each(|(area, shown)| panel(area, shown))
+        })
+    }
 }
 
 /// A document with its title; `body` draws what is below it.
 fn drawn(
-    recording: &Recording,
+    head: &Head,
     title: &str,
     height: u32,
     body: impl FnOnce(&Area<'_>) -> anyhow::Result<()>,
@@ -139,14 +171,13 @@ fn drawn(
     {
         let root = SVGBackend::with_string(&mut svg, (WIDTH, TITLE_HEIGHT + height)).into_drawing_area();
         root.fill(&WHITE).map_err(failed)?;
-        let result = &recording.result;
-        let (head, rest) = root.split_vertically(TITLE_HEIGHT);
+        let (top, rest) = root.split_vertically(TITLE_HEIGHT);
         let title = format!(": {title}");
         let room = TITLE_WIDTH.saturating_sub(width_of(&title, 20));
-        text(&head, &format!("{}{title}", fitted(&result.name, 20, room)), (16, 10), (20, INK));
-        text(&head, &fitted(&facts::settings(result), 12, TITLE_WIDTH), (16, 36), (12, PALE));
+        text(&top, &format!("{}{title}", fitted(&head.name, 20, room)), (16, 10), (20, INK));
+        text(&top, &fitted(&head.settings, 12, TITLE_WIDTH), (16, 36), (12, PALE));
         // A line of its own: with all its flags it would run out of the picture behind the settings.
-        text(&head, &fitted(&result.verdict.to_string(), 12, TITLE_WIDTH), (16, 54), (12, INK));
+        text(&top, &fitted(&head.verdict, 12, TITLE_WIDTH), (16, 54), (12, INK));
         body(&rest)?;
         root.present().map_err(failed)?;
     }
@@ -159,6 +190,8 @@ struct Shown<'a> {
     trial: &'a Trial,
     record: &'a TrialRecord,
     number: usize,
+    /// Which of several runs it is of.
+    run: Option<char>,
 }
 
 impl<'a> Shown<'a> {
@@ -171,12 +204,13 @@ impl<'a> Shown<'a> {
         let rates: Vec<f64> = point.trials.iter().map(|trial| trial.produce.bytes_per_s).collect();
         let number = stats::nearest_to_median(&rates)?;
         let record = recording.trial(index, number)?;
-        Some(Self { point, trial: &point.trials[number], record, number })
+        Some(Self { point, trial: &point.trials[number], record, number, run: None })
     }
 
     /// `max, trial 2 of 3`.
     fn title(&self) -> String {
-        let load = facts::point_name(self.point);
+        let run = self.run.map_or_else(String::new, |run| format!("{run}: "));
+        let load = format!("{run}{}", facts::point_name(self.point));
         match self.point.trials.len() {
             1 => load,
             count => format!("{load}, trial {} of {count} (nearest to the median)", self.number + 1),
@@ -190,6 +224,12 @@ impl<'a> Shown<'a> {
         let to = rows.last().map_or(0.0, |row| row.t_s + row.interval_s);
         from..to.max(self.trial.window_s).max(from + 0.1)
     }
+}
+
+/// From the first of several spans to the last.
+fn widest(spans: impl Iterator<Item = Range<f64>>) -> Range<f64> {
+    let both = |a: Range<f64>, b: Range<f64>| a.start.min(b.start)..a.end.max(b.end);
+    spans.reduce(both).unwrap_or(0.0..1.0)
 }
 
 fn failed(error: impl std::fmt::Display) -> anyhow::Error {

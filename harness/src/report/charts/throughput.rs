@@ -1,14 +1,15 @@
 //! Chart 2: what was offered, acked and consumed over time, inside the ceiling's band, with the backlog below.
 
 use super::{
-    Area, BLUE, INK, Moment, ORANGE, PALE, PURPLE, Shown, VERMILION, axes, count_text, document, failed,
-    legend, number_text, shade_outside_window, stretches, text,
+    Area, BLUE, Head, INK, Moment, ORANGE, PALE, PURPLE, Panels, Shown, VERMILION, axes, count_text, failed,
+    legend, number_text, shade_outside_window, stretches, text, widest,
 };
 use crate::num;
 use crate::result::{Recording, SeriesRow};
 use plotters::prelude::*;
 use std::ops::Range;
 
+const TITLE: &str = "throughput over time";
 const PANEL_HEIGHT: u32 = 330;
 const BACKLOG_HEIGHT: u32 = 86;
 /// A ceiling this many times above everything else is named instead of drawn: it would flatten what matters.
@@ -17,15 +18,50 @@ const CEILING_SHARE_MIN: f64 = 0.15;
 const WIDE_ROWS_MAX: usize = 400;
 
 pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
-    document(recording, "throughput over time", PANEL_HEIGHT, panel)
+    let shown = Shown::of_all(recording);
+    let panels = Panels { head: &Head::of(&recording.result), legend: None, shown: &shown };
+    panels.draw(TITLE, PANEL_HEIGHT, |area, shown| panel(area, shown, &Scale::of(std::iter::once(shown))))
 }
 
-fn panel(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
-    let has_backlog = shown.record.series.iter().any(|row| row.backlog_records.is_some());
-    let split = PANEL_HEIGHT - if has_backlog { BACKLOG_HEIGHT } else { 0 };
-    let (upper, lower) = area.split_vertically(split);
-    rates(&upper, shown, !has_backlog)?;
-    if has_backlog { backlog(&lower, shown) } else { Ok(()) }
+/// Runs on the same axes.
+pub(super) fn overlay(panels: &Panels<'_, '_>) -> anyhow::Result<String> {
+    let scale = Scale::of(panels.shown.iter());
+    panels.draw(TITLE, PANEL_HEIGHT, |area, shown| panel(area, shown, &scale))
+}
+
+/// What both axes span.
+struct Scale {
+    span: Range<f64>,
+    /// Bytes a second; ceilings that are drawn are below it.
+    top: f64,
+    /// Records; `None` if there is no backlog.
+    backlog_top: Option<f64>,
+}
+
+impl Scale {
+    fn of<'s, 'a: 's>(shown: impl Iterator<Item = &'s Shown<'a>> + Clone) -> Self {
+        let achieved = shown.clone().map(fastest).fold(1.0, f64::max);
+        let bands = shown.clone().filter_map(|shown| drawn_band(shown, achieved));
+        let backlog =
+            shown.clone().flat_map(|shown| &shown.record.series).filter_map(|row| row.backlog_records);
+        Self {
+            top: bands.map(|(_, high)| high).fold(achieved, f64::max) * 1.06,
+            backlog_top: backlog.max().map(|records| num::f64_of(records.max(1)) * 1.2),
+            span: widest(shown.map(Shown::span)),
+        }
+    }
+
+    /// Bytes a second of one unit of the axis, and its name.
+    fn unit(&self) -> (f64, &'static str) {
+        if self.top >= 1e9 { (1_073_741_824.0, "GiB/s") } else { (1_048_576.0, "MiB/s") }
+    }
+}
+
+fn panel(area: &Area<'_>, shown: &Shown<'_>, scale: &Scale) -> anyhow::Result<()> {
+    let Some(backlog_top) = scale.backlog_top else { return rates(area, shown, scale) };
+    let (upper, lower) = area.split_vertically(PANEL_HEIGHT - BACKLOG_HEIGHT);
+    rates(&upper, shown, scale)?;
+    backlog(&lower, shown, (&scale.span, backlog_top))
 }
 
 /// The like-for-like slices around the trial: least and greatest, bytes a second.
@@ -42,19 +78,28 @@ fn record_bytes(shown: &Shown<'_>) -> f64 {
     if flow.records == 0 { 0.0 } else { num::f64_of(bytes) / num::f64_of(flow.records) }
 }
 
-fn rates(area: &Area<'_>, shown: &Shown<'_>, has_time_axis: bool) -> anyhow::Result<()> {
+/// Bytes a second that `count` of a row's records stand for.
+fn rate(shown: &Shown<'_>, row: &SeriesRow, count: u64) -> f64 {
+    if row.interval_s > 0.0 { num::f64_of(count) * record_bytes(shown) / row.interval_s } else { 0.0 }
+}
+
+/// The greatest rate offered or achieved, bytes a second.
+fn fastest(shown: &Shown<'_>) -> f64 {
+    let of_row = |row: &SeriesRow| rate(shown, row, row.achieved.max(row.offered.unwrap_or(0)));
+    shown.record.series.iter().map(of_row).fold(0.0, f64::max)
+}
+
+/// The ceiling, unless it would flatten what is below it.
+fn drawn_band(shown: &Shown<'_>, achieved: f64) -> Option<(f64, f64)> {
+    band(shown).filter(|(low, _)| achieved >= low * CEILING_SHARE_MIN)
+}
+
+fn rates(area: &Area<'_>, shown: &Shown<'_>, scale: &Scale) -> anyhow::Result<()> {
     let rows = &shown.record.series;
-    let bytes = record_bytes(shown);
-    let rate = |count: u64, row: &SeriesRow| {
-        if row.interval_s > 0.0 { num::f64_of(count) * bytes / row.interval_s } else { 0.0 }
-    };
-    let top =
-        rows.iter().map(|row| rate(row.achieved.max(row.offered.unwrap_or(0)), row)).fold(1.0, f64::max);
+    let ((unit, name), top, span) = (scale.unit(), scale.top, scale.span.clone());
+    let has_time_axis = scale.backlog_top.is_none();
     let band = band(shown);
-    let drawn_band = band.filter(|(low, _)| top >= low * CEILING_SHARE_MIN);
-    let top = drawn_band.map_or(top, |(_, high)| top.max(high)) * 1.06;
-    let (unit, name) = if top >= 1e9 { (1_073_741_824.0, "GiB/s") } else { (1_048_576.0, "MiB/s") };
-    let span = shown.span();
+    let drawn_band = band.filter(|(_, high)| *high <= top);
     let mut chart = axes::plot(area, (axes::HEAD, if has_time_axis { axes::X_AXIS } else { 8 }))
         .build_cartesian_2d(span.clone(), 0.0..top / unit)
         .map_err(failed)?;
@@ -74,7 +119,7 @@ fn rates(area: &Area<'_>, shown: &Shown<'_>, has_time_axis: bool) -> anyhow::Res
         chart.draw_series(std::iter::once(shade)).map_err(failed)?;
     }
     let mut line = |colour: RGBAColor, width: u32, count: &dyn Fn(&SeriesRow) -> Option<u64>| {
-        for points in stretches(rows, Moment::Middle, |row| Some(rate(count(row)?, row) / unit)) {
+        for points in stretches(rows, Moment::Middle, |row| Some(rate(shown, row, count(row)?) / unit)) {
             chart.draw_series(LineSeries::new(points, colour.stroke_width(width))).map_err(failed)?;
         }
         anyhow::Ok(())
@@ -110,12 +155,11 @@ fn head(area: &Area<'_>, shown: &Shown<'_>, (band, is_drawn): (Option<(f64, f64)
     }
 }
 
-fn backlog(area: &Area<'_>, shown: &Shown<'_>) -> anyhow::Result<()> {
+fn backlog(area: &Area<'_>, shown: &Shown<'_>, (span, top): (&Range<f64>, f64)) -> anyhow::Result<()> {
     let rows = &shown.record.series;
-    let span: Range<f64> = shown.span();
     let levels = stretches(rows, Moment::End, |row| row.backlog_records.map(num::f64_of));
-    let top = levels.iter().flatten().map(|(_, count)| *count).fold(1.0, f64::max) * 1.2;
-    let mut chart = axes::plot(area, (4, axes::X_AXIS)).build_cartesian_2d(span, 0.0..top).map_err(failed)?;
+    let mut chart =
+        axes::plot(area, (4, axes::X_AXIS)).build_cartesian_2d(span.clone(), 0.0..top).map_err(failed)?;
     let mut mesh = chart.configure_mesh();
     axes::quiet(&mut mesh);
     axes::of_time(&mut mesh);

@@ -2,7 +2,7 @@
 //! print; the colour, one hue from light to dark, only repeats it.
 
 use super::super::{
-    Area, INK, LEFT, PALE, RIGHT, VERMILION, WIDTH, drawn, failed, fitted, text, text_centred, width_of,
+    Area, Head, INK, LEFT, PALE, RIGHT, VERMILION, WIDTH, drawn, failed, fitted, text, text_centred, width_of,
 };
 use super::REMARK;
 use crate::num;
@@ -52,7 +52,7 @@ pub(super) fn draw(recording: &Recording, sweep: &Sweep<'_>) -> anyhow::Result<O
     let one = HEAD + FOOT + CELL_HEIGHT * u32::try_from(axes.down.1.values.len())?;
     let title = format!("{} × {}", axes.across.1.name, axes.down.1.name);
     let height = one * u32::try_from(maps.len())?;
-    let svg = drawn(recording, &title, height, |area| {
+    let svg = drawn(&Head::of(&recording.result), &title, height, |area| {
         let mut rest = area.clone();
         for map in &maps {
             let (upper, lower) = rest.split_vertically(one);

@@ -1,7 +1,8 @@
 //! Which settings the panels show: one on the axis, the combinations of the others as series, each with a colour and a
 //! mark of its own, so that they can be told apart without colours.
 
-use super::super::{Area, COLOURS, INK, PALE, TITLE_WIDTH, fitted, text, width_of};
+use super::super::{Area, COLOURS, INK, TITLE_WIDTH, fitted, flow, text};
+use super::REMARK;
 use super::axis::{PLOT, XAxis};
 use crate::num;
 use crate::report::sweep::setting::Setting;
@@ -11,11 +12,6 @@ use plotters::prelude::*;
 
 /// With more series than this nobody could tell them apart.
 const SERIES_MAX: usize = 12;
-const LEGEND_ROW: i32 = 20;
-const FONT: i32 = 12;
-/// From a swatch to its name, and from a name to the next swatch.
-const SWATCH: i32 = 14;
-const BETWEEN: i32 = 22;
 
 /// What is drawn where.
 pub(super) struct Layout<'a> {
@@ -85,41 +81,26 @@ impl<'a> Layout<'a> {
 
     /// Height of the legend, pixels.
     pub(super) fn legend_height(&self) -> u32 {
-        let rows = self.entries().iter().map(|(_, (_, y), _)| *y).max().map_or(0, |y| y + LEGEND_ROW);
-        u32::try_from(rows + LEGEND_ROW).unwrap_or(0)
+        u32::try_from(flow::height(&self.entries()) + flow::ROW).unwrap_or(0)
     }
 
     /// Names of the series, and remarks below them.
     pub(super) fn legend(&self, area: &Area<'_>) {
         let entries = self.entries();
-        let below = entries.iter().map(|(_, (_, y), _)| *y).max().map_or(0, |y| y + LEGEND_ROW);
-        for (name, (x, y), number) in entries {
-            let mark = Mark::of(number).element((x + 4, y + 8), COLOURS[number % COLOURS.len()], true);
+        for (number, it) in entries.iter().enumerate() {
+            let mark = Mark::of(number).element((it.x + 4, it.y + 7), COLOURS[number % COLOURS.len()], true);
             // A swatch that cannot be drawn is left out rather than the chart.
             let _ = area.draw(&mark);
-            text(area, &name, (x + SWATCH, y), (FONT, INK));
+            text(area, &it.name, (it.x + flow::SWATCH, it.y), (flow::FONT, INK));
         }
-        text(area, &fitted(&self.remarks.join(" · "), 11, TITLE_WIDTH), (16, below), (11, PALE));
+        let remarks = fitted(&self.remarks.join(" · "), REMARK.0, TITLE_WIDTH);
+        text(area, &remarks, (16, flow::height(&entries)), REMARK);
     }
 
     /// Each series with where it stands in the legend; none if there is but one.
-    fn entries(&self) -> Vec<(String, (i32, i32), usize)> {
-        if self.series.len() < 2 {
-            return Vec::new();
-        }
-        let (mut x, mut y) = (16, 0);
-        let end = i32::try_from(TITLE_WIDTH).unwrap_or(i32::MAX);
-        let mut entries = Vec::new();
-        for (number, series) in self.series.iter().enumerate() {
-            let name = fitted(&series.name, FONT, TITLE_WIDTH / 2);
-            let width = i32::try_from(width_of(&name, FONT)).unwrap_or(0) + SWATCH;
-            if x > 16 && x + width > end {
-                (x, y) = (16, y + LEGEND_ROW);
-            }
-            entries.push((name, (x, y), number));
-            x += width + BETWEEN;
-        }
-        entries
+    fn entries(&self) -> Vec<flow::Placed> {
+        let told = self.series.iter().filter(|_| self.series.len() > 1);
+        flow::flow(told.map(|series| series.name.clone()))
     }
 }
 

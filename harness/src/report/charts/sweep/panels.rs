@@ -3,7 +3,7 @@
 
 use super::super::axes;
 use super::super::{
-    AXIS, Area, COLOURS, INK, LEFT, VERMILION, drawn, failed, number_text, text, text_centred,
+    AXIS, Area, COLOURS, Head, INK, LEFT, VERMILION, drawn, failed, number_text, text, text_centred,
 };
 use super::REMARK;
 use super::axis::{NAMES, PLOT, pixel};
@@ -44,7 +44,7 @@ pub(super) fn draw(recording: &Recording, sweep: &Sweep<'_>) -> anyhow::Result<S
     let panels = panels(sweep);
     let height = layout.legend_height() + PANEL * u32::try_from(panels.len())? + NAMES;
     let swept: Vec<&str> = sweep.settings.iter().map(|setting| setting.name.as_str()).collect();
-    drawn(recording, &format!("sweep of {}", swept.join(" × ")), height, |area| {
+    drawn(&Head::of(&recording.result), &format!("sweep of {}", swept.join(" × ")), height, |area| {
         let (head, mut rest) = area.split_vertically(layout.legend_height());
         layout.legend(&head);
         for panel in &panels {

@@ -1,0 +1,78 @@
+//! `vnotch list`: the results of a directory, one line each.
+
+use super::results_dir::ResultsDir;
+use super::{Format, Globals};
+use crate::exit::ExitStatus;
+use crate::report::listing;
+use crate::result::shelf::Shelf;
+use serde_json::json;
+use std::io::Write as _;
+
+/// Arguments of `vnotch list`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The newest comes first. Throughput is that under `max` or `closed` where the run had such a pass, p99 the response time \
+of its open load; of a sweep the best combination's. Results kept in `reference/` are listed too; what is no whole \
+result is said below the table.
+
+Examples:
+  vnotch list
+  vnotch list -o /data/results
+  vnotch list --format json | jq -r '.results[0].directory'
+
+Exit codes: 0 done, 2 there is no such directory.")]
+pub struct Args {
+    #[command(flatten)]
+    results: ResultsDir,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// The directory is not there or cannot be read.
+pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
+    let shelf = args.results.look()?;
+    match globals.format {
+        Format::Json => writeln!(std::io::stdout(), "{:#}", document(&shelf))?,
+        Format::Text => {
+            if shelf.results.is_empty() && !globals.quiet {
+                eprintln!(
+                    "note: no results in {}: `vnotch run quickstart` makes one",
+                    args.results.dir().display()
+                );
+            }
+            std::io::stdout().write_all(listing::table(&shelf.results).as_bytes())?;
+            if !globals.quiet {
+                shelf
+                    .others
+                    .iter()
+                    .for_each(|other| eprintln!("note: {}: {}", other.dir.display(), other.what));
+            }
+        }
+    }
+    Ok(ExitStatus::Ok)
+}
+
+fn document(shelf: &Shelf) -> serde_json::Value {
+    let results = shelf.results.iter().map(|it| {
+        let result = &it.result;
+        let headline = listing::Headline::of(result);
+        json!({
+            "directory": it.dir,
+            "name": result.name,
+            "kind": result.kind,
+            "started_at": result.provenance.started_at,
+            "verdict": result.verdict,
+            "points": result.points.len(),
+            "produce_bytes_per_s": headline.bytes_per_s,
+            "response_p99_ns": headline.p99_ns,
+            "reference": it.is_reference,
+        })
+    });
+    let others = shelf.others.iter().map(|other| json!({ "directory": other.dir, "what": other.what }));
+    json!({
+        "kind": "list",
+        "results": results.collect::<Vec<_>>(),
+        "others": others.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,161 @@
+//! `vnotch prune`: old results go, if that is what was meant.
+
+use super::results_dir::ResultsDir;
+use super::{Format, Globals};
+use crate::exit::{ExitStatus, UsageError};
+use crate::quantity;
+use crate::result::shelf::{self, REFERENCE, Shelf, Shelved};
+use crate::workload::TimeSpan;
+use serde_json::json;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Arguments of `vnotch prune`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without --yes nothing is removed: what would go is printed, with its size. With both --keep and --older-than, a result \
+goes only if both say so. Results in `reference/`, unfinished sweeps, and directories that are no results are never \
+removed.
+
+Examples:
+  vnotch prune --keep 10
+  vnotch prune --older-than 30d --yes
+  vnotch prune 20261124-035404-quickstart-1a2b3c4d --yes
+
+Exit codes: 0 done, or nothing to do; 1 a result cannot be removed; 2 wrong usage.")]
+pub struct Args {
+    /// Results to remove: a directory, or how its name begins
+    #[arg(value_name = "RESULT", conflicts_with_all = ["keep", "older_than"], value_hint = clap::ValueHint::DirPath)]
+    names: Vec<String>,
+    /// Keep the newest N results
+    #[arg(long, value_name = "N")]
+    keep: Option<usize>,
+    /// Remove only results that began at least this long ago: 12h, 30d
+    #[arg(long, value_name = "TIME")]
+    older_than: Option<TimeSpan>,
+    /// Remove them, instead of saying what would be removed
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    results: ResultsDir,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A [`UsageError`] before anything is removed; else the first that cannot be removed, those before it being gone.
+pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
+    let shelf = args.results.look()?;
+    let going = if args.names.is_empty() { by_age(args, &shelf)? } else { by_name(args, &shelf)? };
+    let sized: Vec<(&Path, u64)> =
+        going.iter().map(|dir| Ok((dir.as_path(), shelf::bytes_in(dir)?))).collect::<anyhow::Result<_>>()?;
+    let is_text = globals.format == Format::Text;
+    for (dir, bytes) in &sized {
+        if args.yes {
+            shelf::remove(dir)?;
+        }
+        if is_text {
+            let verb = if args.yes { "removed" } else { "would remove" };
+            writeln!(std::io::stdout(), "{verb} {} ({})", dir.display(), quantity::bytes(*bytes))?;
+        }
+    }
+    let bytes: u64 = sized.iter().map(|(_, bytes)| bytes).sum();
+    if is_text {
+        if !globals.quiet {
+            shelf
+                .others
+                .iter()
+                .for_each(|it| eprintln!("note: left alone: {}: {}", it.dir.display(), it.what));
+            eprintln!("note: {}", conclusion(sized.len(), bytes, args.yes));
+        }
+        return Ok(ExitStatus::Ok);
+    }
+    let results: Vec<_> =
+        sized.iter().map(|(dir, bytes)| json!({ "directory": dir, "bytes": bytes })).collect();
+    let left: Vec<_> =
+        shelf.others.iter().map(|it| json!({ "directory": it.dir, "what": it.what })).collect();
+    let document = json!({
+        "kind": "prune", "removed": args.yes, "results": results, "bytes": bytes, "left_alone": left
+    });
+    writeln!(std::io::stdout(), "{document:#}")?;
+    Ok(ExitStatus::Ok)
+}
+
+fn conclusion(count: usize, bytes: u64, is_removed: bool) -> String {
+    let what = format!("{count} result{}, {}", if count == 1 { "" } else { "s" }, quantity::bytes(bytes));
+    match (count, is_removed) {
+        (0, _) => "nothing to remove".to_owned(),
+        (_, true) => format!("{what} removed"),
+        (_, false) => format!("{what}; nothing was removed: add --yes to remove them"),
+    }
+}
+
+/// What `--keep` and `--older-than` let go.
+fn by_age(args: &Args, shelf: &Shelf) -> anyhow::Result<Vec<PathBuf>> {
+    if args.keep.is_none() && args.older_than.is_none() {
+        return Err(UsageError::error(
+            "say which results may go: `--keep 10`, `--older-than 30d`, or their names (`vnotch list` shows them)",
+        ));
+    }
+    let before = match args.older_than {
+        None => None,
+        Some(age) => Some(
+            SystemTime::now()
+                .checked_sub(age.0)
+                .ok_or_else(|| UsageError::error("--older-than: that is before time began"))?,
+        ),
+    };
+    // The newest first.
+    let results = shelf.results.iter().filter(|it| !it.is_reference).skip(args.keep.unwrap_or(0));
+    Ok(results
+        .filter(|it| before.is_none_or(|before| began_before(it, before)))
+        .map(|it| it.dir.clone())
+        .collect())
+}
+
+/// A result that does not say when it began is not old.
+fn began_before(it: &Shelved, time: SystemTime) -> bool {
+    let began = it.result.provenance.started_at.parse::<jiff::Timestamp>().ok();
+    began.and_then(|began| SystemTime::try_from(began).ok()).is_some_and(|began| began <= time)
+}
+
+fn by_name(args: &Args, shelf: &Shelf) -> anyhow::Result<Vec<PathBuf>> {
+    let mut going = Vec::new();
+    for name in &args.names {
+        if name == "latest" {
+            return Err(UsageError::error(
+                "`latest` is not removed by that name; write its own (`vnotch list`)",
+            ));
+        }
+        let dir = args.results.find(name)?;
+        let known = shelf.results.iter().find(|it| is_same(&it.dir, &dir));
+        match known {
+            Some(it) if it.is_reference => {
+                return Err(UsageError::error(format!(
+                    "{} is kept in `{REFERENCE}/`, where nothing is removed",
+                    dir.display()
+                )));
+            }
+            Some(it) if !going.contains(&it.dir) => going.push(it.dir.clone()),
+            Some(_) => {}
+            None => return Err(not_here(args, shelf, &dir)),
+        }
+    }
+    Ok(going)
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+fn not_here(args: &Args, shelf: &Shelf, dir: &Path) -> anyhow::Error {
+    let results = args.results.dir().display();
+    UsageError::error(match shelf.others.iter().find(|other| is_same(&other.dir, dir)) {
+        Some(other) => format!("{} is not removed: {}", dir.display(), other.what),
+        None => format!(
+            "{} is no result in {results}; `-o DIR` names another directory of results",
+            dir.display()
+        ),
+    })
+}

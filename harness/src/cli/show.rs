@@ -1,0 +1,44 @@
+//! `vnotch show`: a result whole, as the end of its run printed it.
+
+use super::results_dir::ResultsDir;
+use super::{Format, Globals};
+use crate::exit::ExitStatus;
+use crate::report::text::first_screen;
+use crate::result::store;
+use std::io::Write as _;
+
+/// Arguments of `vnotch show`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vnotch show latest
+  vnotch show 20261124-0354
+  vnotch show results/20261124-035404-quickstart-1a2b3c4d --format json
+
+Exit codes: 0 done, whatever the verdict; 1 the result cannot be read; 2 no result is meant, or several are.")]
+pub struct Args {
+    /// A result directory, how its name begins (as `vnotch list` shows it), or `latest`
+    #[arg(value_name = "RESULT", value_hint = clap::ValueHint::DirPath)]
+    result: String,
+    #[command(flatten)]
+    results: ResultsDir,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// No result is meant, several are, or it cannot be read.
+pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
+    let dir = args.results.find(&args.result)?;
+    let result = store::load_result(&dir)?;
+    match globals.format {
+        Format::Text => {
+            std::io::stdout().write_all(first_screen(&result, &dir, &result.name).as_bytes())?;
+        }
+        Format::Json => {
+            let document = serde_json::json!({ "kind": "show", "directory": dir, "result": result });
+            writeln!(std::io::stdout(), "{document:#}")?;
+        }
+    }
+    Ok(ExitStatus::Ok)
+}

@@ -1,0 +1,71 @@
+//! Results side by side, one line each, for `vnotch list`.
+
+use super::facts::{self, NONE};
+use super::sweep::{RESPONSE_P99, Sweep, THROUGHPUT};
+use super::text::lines;
+use crate::num;
+use crate::quantity;
+use crate::result::shelf::{Shelved, name_of};
+use crate::result::{Kind, RunResult};
+use crate::workload::PassKind;
+use comfy_table::{CellAlignment, Table, presets};
+
+/// The two figures by which a result is remembered: of a sweep, the best combination's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Headline {
+    /// Produced under `max` or `closed`, or under an open load if there was no other, bytes/s.
+    pub bytes_per_s: Option<f64>,
+    /// p99 response of the open load, ns.
+    pub p99_ns: Option<f64>,
+}
+
+impl Headline {
+    /// Of a result.
+    pub fn of(result: &RunResult) -> Self {
+        if let Some(sweep) = Sweep::of(result) {
+            let medians = |metric| sweep.combinations.iter().filter_map(move |it| it.sound_median(metric));
+            return Self {
+                bytes_per_s: medians(THROUGHPUT).reduce(f64::max),
+                p99_ns: medians(RESPONSE_P99).reduce(f64::min),
+            };
+        }
+        let open = result.points.iter().find(|point| point.pass == PassKind::Open);
+        let loaded = result.points.iter().find(|point| point.pass != PassKind::Open).or(open);
+        Self {
+            bytes_per_s: loaded.and_then(|point| Some(point.figure(THROUGHPUT.path)?.median)),
+            p99_ns: open.and_then(|point| Some(point.figure(RESPONSE_P99.path)?.median)),
+        }
+    }
+}
+
+/// The table with a header; nothing of no results.
+pub fn table(results: &[Shelved]) -> String {
+    if results.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["started (UTC)", "name", "kind", "verdict", "throughput", "p99", "directory"]);
+    table.add_rows(results.iter().map(row));
+    for column in table.column_iter_mut().skip(4).take(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    lines(&table) + "\n"
+}
+
+fn row(it: &Shelved) -> [String; 7] {
+    let result = &it.result;
+    let headline = Headline::of(result);
+    let (most, least) = if result.kind == Kind::Sweep { ("up to ", "from ") } else { ("", "") };
+    let told = |figure: Option<f64>, of: &dyn Fn(f64) -> String| figure.map_or_else(|| NONE.to_owned(), of);
+    let name = name_of(&it.dir);
+    [
+        facts::started(result),
+        result.name.clone(),
+        facts::name_of(&result.kind),
+        result.verdict.to_string(),
+        told(headline.bytes_per_s, &|rate| format!("{most}{}", quantity::bytes_per_s(rate))),
+        told(headline.p99_ns, &|ns| format!("{least}{}", quantity::ns(num::u64_of(ns)))),
+        if it.is_reference { format!("reference/{name}") } else { name },
+    ]
+}

@@ -1,0 +1,93 @@
+//! The page and the summary of several runs: what may be compared, a row a run, and the charts.
+
+use super::{Overlay, Run};
+use crate::num;
+use crate::quantity;
+use crate::report::charts::Chart;
+use crate::report::facts::{self, NONE};
+use crate::report::html::{self, escape};
+use crate::report::sweep::{RESPONSE_P99, THROUGHPUT};
+use crate::result::Point;
+use std::fmt::Write as _;
+
+const HEADER: [&str; 9] =
+    ["", "run", "what differs", "verdict", "load", "produced", "of ceiling", "p50 response", "p99 response"];
+/// Columns of numbers.
+const NUMBERS: std::ops::Range<usize> = 5..9;
+
+/// `report.html`.
+pub(in crate::report) fn html(overlay: &Overlay<'_>, charts: &[Chart]) -> String {
+    let mut body = String::new();
+    let _ = writeln!(body, "<h1>{}</h1>", escape(&overlay.title()));
+    for warning in overlay.warnings() {
+        let _ = writeln!(body, "<p>{}</p>", escape(&warning));
+    }
+    let _ = writeln!(body, "<div class=\"wide\">{}</div>", html::table(&HEADER, &rows(overlay), NUMBERS));
+    if !overlay.differences.is_empty() {
+        body.push_str("<h2>What differs</h2>\n");
+        let header: Vec<String> = [String::new()]
+            .into_iter()
+            .chain(overlay.runs.iter().map(|run| run.letter.to_string()))
+            .collect();
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        let _ = writeln!(body, "<div class=\"wide\">{}</div>", html::table(&header, &keys(overlay), 0..0));
+    }
+    html::figures(&mut body, charts);
+    html::document(&overlay.title(), &body)
+}
+
+/// `summary.md`.
+pub(in crate::report) fn markdown(overlay: &Overlay<'_>, charts: &[Chart]) -> String {
+    let mut out = format!("# {}\n\n", overlay.title());
+    for warning in overlay.warnings() {
+        let _ = writeln!(out, "{warning}\n");
+    }
+    let _ = writeln!(out, "| {} |\n|{}", HEADER.join(" | "), "---|".repeat(HEADER.len()));
+    for row in rows(overlay) {
+        let row: Vec<String> = row.iter().map(|text| crate::report::summary::cell(text)).collect();
+        let _ = writeln!(out, "| {} |", row.join(" | "));
+    }
+    out.push('\n');
+    for chart in charts {
+        let _ = writeln!(out, "![{}](charts/{}.svg)\n", chart.alt, chart.name);
+    }
+    out
+}
+
+/// Each key that differs, with its value in each run.
+fn keys(overlay: &Overlay<'_>) -> Vec<Vec<String>> {
+    let row =
+        |it: &super::Difference| [it.key.clone()].into_iter().chain(it.values.iter().cloned()).collect();
+    overlay.differences.iter().map(row).collect()
+}
+
+fn rows(overlay: &Overlay<'_>) -> Vec<Vec<String>> {
+    overlay.runs.iter().enumerate().map(|(index, run)| row(overlay, index, run)).collect()
+}
+
+fn row(overlay: &Overlay<'_>, index: usize, run: &Run<'_>) -> Vec<String> {
+    let result = &run.recording.result;
+    let (loaded, open) = (run.loaded().map(|(_, point)| point), run.open().map(|(_, point)| point));
+    let loads: Vec<String> = result.points.iter().map(facts::load).collect();
+    let differs = overlay.of_run(index);
+    let told = |path| open.map_or_else(|| NONE.to_owned(), |point| facts::told(point, path, ns));
+    vec![
+        run.letter.to_string(),
+        format!("{}, {}", result.name, facts::started(result)),
+        if differs.is_empty() { "nothing".to_owned() } else { differs },
+        result.verdict.to_string(),
+        loads.join(", then "),
+        of(loaded, THROUGHPUT.path, quantity::bytes_per_s),
+        of(loaded, "of_ceiling.write", quantity::percent),
+        told("latency_ns.response.p50"),
+        told(RESPONSE_P99.path),
+    ]
+}
+
+fn of(point: Option<&Point>, path: &str, text: fn(f64) -> String) -> String {
+    point.map_or_else(|| NONE.to_owned(), |point| facts::told(point, path, text))
+}
+
+fn ns(ns: f64) -> String {
+    quantity::ns(num::u64_of(ns))
+}
