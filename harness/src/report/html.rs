@@ -17,7 +17,8 @@ const STYLE: &str = "
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 64rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, 'DejaVu Sans', Verdana, sans-serif; }
 h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 2.2rem 0 .6rem; font-size: 1.15rem; }
-p { margin: .3rem 0; } .pale { color: var(--pale); }
+p { margin: .3rem 0; } .said { margin: .7rem 0; } code { font-size: .92em; background: var(--card); }
+.pale { color: var(--pale); }
 .verdict { margin: 1.2rem 0; padding: .8rem 1rem; border-left: .4rem solid var(--fair); background: var(--card); }
 .verdict.good { border-color: var(--good); } .verdict.bad { border-color: var(--bad); }
 .verdict strong { font-size: 1.1rem; } .verdict ul { margin: .4rem 0 0; padding-left: 1.2rem; }
@@ -92,7 +93,7 @@ fn verdict(out: &mut String, result: &RunResult) {
     if !result.verdict.reasons.is_empty() {
         out.push_str("<ul>");
         for reason in &result.verdict.reasons {
-            let _ = write!(out, "<li>{}</li>", escape(reason));
+            let _ = write!(out, "<li>{}</li>", prose(reason));
         }
         out.push_str("</ul>");
     }
@@ -103,13 +104,13 @@ fn verdict(out: &mut String, result: &RunResult) {
 fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
     out.push_str("<h2>What it came to</h2>\n");
     for sentence in words::sentences(sweep) {
-        let _ = writeln!(out, "<p>{}</p>", escape(&sentence));
+        let _ = writeln!(out, "<p class=\"said\">{}</p>", prose(&sentence));
     }
     let cells = sweep::table::cells(sweep, FlagStyle::Words);
     let numbers = cells.settings..cells.header.len() - 1;
     let _ = writeln!(out, "<div class=\"wide\">{}</div>", table(&cells.header, &cells.rows, numbers));
     for note in &cells.notes {
-        let _ = writeln!(out, "<p class=\"pale\">{}</p>", escape(note));
+        let _ = writeln!(out, "<p class=\"pale\">{}</p>", prose(note));
     }
 }
 
@@ -184,6 +185,18 @@ fn provenance(out: &mut String, result: &RunResult) {
     }
 }
 
+/// Text in which what stands between backticks is what somebody types.
+pub(super) fn prose(text: &str) -> String {
+    let parts = escape(text);
+    let parts: Vec<&str> = parts.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return parts.join("`");
+    }
+    let told = parts.iter().enumerate();
+    told.map(|(index, part)| if index % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() })
+        .collect()
+}
+
 /// Text that is no markup.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -197,4 +210,15 @@ pub(super) fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prose;
+
+    #[test]
+    fn commands_are_set_apart_and_nothing_is_markup() {
+        assert_eq!(prose("a <b> `c` d"), "a &lt;b&gt; <code>c</code> d");
+        assert_eq!(prose("one ` alone"), "one ` alone");
+    }
 }

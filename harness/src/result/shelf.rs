@@ -68,7 +68,8 @@ impl Shelf {
                 continue;
             }
             let dir = entry.path();
-            match unfinished(&dir).map_or_else(|| store::load_result(&dir).map_err(|e| format!("{e:#}")), Err)
+            match unfinished(&dir)
+                .map_or_else(|| store::load_result(&dir).map_err(|error| without_path(&dir, &error)), Err)
             {
                 Ok(result) => {
                     self.results.push(Shelved { dir, result, is_reference: found == Found::ForReference });
@@ -104,6 +105,12 @@ fn unfinished(dir: &Path) -> Option<String> {
     }
     name.ends_with(staging::SUFFIX)
         .then(|| "a sweep that is not finished: `vnotch run FILE --resume` goes on with it".to_owned())
+}
+
+/// What an error says of a directory that is named anyway.
+fn without_path(dir: &Path, error: &anyhow::Error) -> String {
+    let said = format!("{error:#}");
+    said.strip_prefix(&format!("{} is ", dir.display())).map_or(said.clone(), str::to_owned)
 }
 
 /// Bytes of the files in a directory.

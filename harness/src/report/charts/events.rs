@@ -122,7 +122,7 @@ impl<'a> Strip<'a> {
     }
 
     fn name(&self, area: &Area<'_>, kind: &Kind<'_>) -> anyhow::Result<()> {
-        let swatch = [(16, self.top + 5), (22, self.top + 11)];
+        let swatch = [(16, self.top + 3), (22, self.top + 9)];
         area.draw(&Rectangle::new(swatch, kind.colour.filled())).map_err(failed)?;
         text(area, kind.name, (27, self.top), (11, INK));
         let base = [(self.pixel(self.span.start), self.bottom), (self.pixel(self.span.end), self.bottom)];

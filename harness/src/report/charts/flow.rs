@@ -45,6 +45,7 @@ pub(super) fn height(placed: &[Placed]) -> i32 {
 /// Names with the colour of each line.
 pub(super) struct Legend {
     placed: Vec<Placed>,
+    /// As many, or none where the names stand for no lines.
     colours: Vec<usize>,
 }
 
@@ -55,14 +56,23 @@ impl Legend {
         Self { placed: flow(names.into_iter()), colours }
     }
 
+    /// Names alone, of what is told apart by its title.
+    pub(super) fn of_titles(names: impl Iterator<Item = String>) -> Self {
+        Self { placed: flow(names), colours: Vec::new() }
+    }
+
     /// Pixels.
     pub(super) fn height(&self) -> u32 {
         u32::try_from(height(&self.placed)).unwrap_or(0)
     }
 
     pub(super) fn draw(&self, area: &Area<'_>) {
-        for (it, colour) in self.placed.iter().zip(&self.colours) {
-            let swatch = [(it.x, it.y + 4), (it.x + 9, it.y + 11)];
+        for (index, it) in self.placed.iter().enumerate() {
+            let Some(colour) = self.colours.get(index) else {
+                text(area, &it.name, (it.x, it.y), (FONT, INK));
+                continue;
+            };
+            let swatch = [(it.x, it.y + 2), (it.x + 9, it.y + 10)];
             // A swatch that cannot be drawn is left out rather than the chart.
             let _ = area.draw(&Rectangle::new(swatch, COLOURS[colour % COLOURS.len()].filled()));
             text(area, &it.name, (it.x + SWATCH, it.y), (FONT, INK));

@@ -9,7 +9,7 @@ use crate::result::Point;
 pub(in crate::report) fn draw(overlay: &Overlay<'_>) -> anyhow::Result<Vec<Chart>> {
     super::load_fonts();
     let head = Head { name: overlay.title(), settings: overlay.settings(), verdict: overlay.verdicts() };
-    let legend = Legend::of((0..overlay.runs.len()).map(|index| (overlay.label(index), index)));
+    let legend = Legend::of_titles((0..overlay.runs.len()).map(|index| overlay.label(index)));
     let loaded = shown(overlay, Run::loaded);
     let over_time_of = |shown: &[Shown<'_>], draw: fn(&Panels<'_, '_>) -> anyhow::Result<String>| {
         draw(&Panels { head: &head, legend: Some(&legend), shown })

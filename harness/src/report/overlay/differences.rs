@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// What a run is called is no setting.
 const NO_SETTINGS: [&str; 3] = ["name", "question", "version"];
 
+/// Something that a result says of its machine or build, with its name.
+type Fact = (&'static str, fn(&RunResult) -> String);
+
 /// Something that differs.
 pub(in crate::report) struct Difference {
     /// A workload's dotted key, or `machine`, `kernel`, `disk`, `build`.
@@ -61,7 +64,7 @@ fn collect(path: String, value: &Value, leaf: &mut impl FnMut(String, &Value)) {
 }
 
 fn of_machines(results: &[&RunResult]) -> impl Iterator<Item = Difference> {
-    let facts: [(&str, fn(&RunResult) -> String); 4] = [
+    let facts: [Fact; 4] = [
         ("machine", |result| {
             let cpu = &result.environment.cpu;
             format!("{} × {}", cpu.cores_online, cpu.model.as_deref().unwrap_or("unknown processor"))

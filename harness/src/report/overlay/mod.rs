@@ -61,8 +61,13 @@ impl<'a> Overlay<'a> {
 
     /// What the picture is of.
     pub(super) fn title(&self) -> String {
-        let mut names: Vec<&str> = self.runs.iter().map(|run| run.recording.result.name.as_str()).collect();
-        names.dedup();
+        let mut names: Vec<&str> = Vec::new();
+        for run in &self.runs {
+            let name = run.recording.result.name.as_str();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         format!("{} runs of {}", self.runs.len(), names.join(", "))
     }
 

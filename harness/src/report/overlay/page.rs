@@ -5,22 +5,22 @@ use crate::num;
 use crate::quantity;
 use crate::report::charts::Chart;
 use crate::report::facts::{self, NONE};
-use crate::report::html::{self, escape};
+use crate::report::html::{self, escape, prose};
 use crate::report::sweep::{RESPONSE_P99, THROUGHPUT};
 use crate::result::Point;
 use std::fmt::Write as _;
 
-const HEADER: [&str; 9] =
-    ["", "run", "what differs", "verdict", "load", "produced", "of ceiling", "p50 response", "p99 response"];
+const HEADER: [&str; 8] =
+    ["", "run", "what differs", "verdict and load", "produced", "of ceiling", "response p50", "p99"];
 /// Columns of numbers.
-const NUMBERS: std::ops::Range<usize> = 5..9;
+const NUMBERS: std::ops::Range<usize> = 4..8;
 
 /// `report.html`.
 pub(in crate::report) fn html(overlay: &Overlay<'_>, charts: &[Chart]) -> String {
     let mut body = String::new();
     let _ = writeln!(body, "<h1>{}</h1>", escape(&overlay.title()));
     for warning in overlay.warnings() {
-        let _ = writeln!(body, "<p>{}</p>", escape(&warning));
+        let _ = writeln!(body, "<p class=\"said\">{}</p>", prose(&warning));
     }
     let _ = writeln!(body, "<div class=\"wide\">{}</div>", html::table(&HEADER, &rows(overlay), NUMBERS));
     if !overlay.differences.is_empty() {
@@ -70,17 +70,20 @@ fn row(overlay: &Overlay<'_>, index: usize, run: &Run<'_>) -> Vec<String> {
     let (loaded, open) = (run.loaded().map(|(_, point)| point), run.open().map(|(_, point)| point));
     let loads: Vec<String> = result.points.iter().map(facts::load).collect();
     let differs = overlay.of_run(index);
-    let told = |path| open.map_or_else(|| NONE.to_owned(), |point| facts::told(point, path, ns));
+    let median = |point: Option<&Point>, path: &str, text: fn(f64) -> String| {
+        point
+            .and_then(|point| point.figure(path))
+            .map_or_else(|| NONE.to_owned(), |figure| text(figure.median))
+    };
     vec![
         run.letter.to_string(),
         format!("{}, {}", result.name, facts::started(result)),
         if differs.is_empty() { "nothing".to_owned() } else { differs },
-        result.verdict.to_string(),
-        loads.join(", then "),
+        format!("{}; {}", result.verdict, loads.join(", then ")),
         of(loaded, THROUGHPUT.path, quantity::bytes_per_s),
-        of(loaded, "of_ceiling.write", quantity::percent),
-        told("latency_ns.response.p50"),
-        told(RESPONSE_P99.path),
+        median(loaded, "of_ceiling.write", quantity::percent),
+        median(open, "latency_ns.response.p50", ns),
+        of(open, RESPONSE_P99.path, ns),
     ]
 }
 

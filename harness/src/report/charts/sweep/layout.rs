@@ -88,7 +88,7 @@ impl<'a> Layout<'a> {
     pub(super) fn legend(&self, area: &Area<'_>) {
         let entries = self.entries();
         for (number, it) in entries.iter().enumerate() {
-            let mark = Mark::of(number).element((it.x + 4, it.y + 7), COLOURS[number % COLOURS.len()], true);
+            let mark = Mark::of(number).element((it.x + 4, it.y + 6), COLOURS[number % COLOURS.len()], true);
             // A swatch that cannot be drawn is left out rather than the chart.
             let _ = area.draw(&mark);
             text(area, &it.name, (it.x + flow::SWATCH, it.y), (flow::FONT, INK));
