@@ -14,6 +14,7 @@ use super::verdict;
 use crate::exit::UsageError;
 use crate::measure::environment::Environment;
 use crate::measure::provenance::{Build, CoresUsed, Provenance, TargetIdentity};
+use crate::num;
 use crate::result::staging::{DeviceLooks, Manifest, Staging};
 use crate::result::store::Recording;
 use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus};
@@ -115,7 +116,7 @@ pub(super) fn run_in(
     }
     let begun = staging.as_ref().map_or(&now, Staging::manifest).clone();
     let resumed_at = staging.as_ref().map_or_else(Vec::new, |staging| staging.sessions().resumed_at.clone());
-    let about = About { begun, resumed_at, cores, elapsed: started.elapsed() };
+    let about = About { begun, resumed_at, cores, elapsed: started.elapsed(), is_whole };
     Ok(Some(Measured { recording: record(study, points, about), staging, is_whole }))
 }
 
@@ -165,6 +166,7 @@ struct About {
     resumed_at: Vec<String>,
     cores: CoresUsed,
     elapsed: Duration,
+    is_whole: bool,
 }
 
 /// Puts the points together.
@@ -182,8 +184,14 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         let point = point(combination, kind, (run, &looks));
         done.push(point);
     }
-    let whole = verdict_of(&done);
-    let About { begun, resumed_at, cores, elapsed } = about;
+    let About { begun, resumed_at, cores, elapsed, is_whole } = about;
+    let mut whole = verdict_of(&done);
+    if !is_whole {
+        // It may have been interrupted between two trials, so that none of them says so.
+        let all = num::count(study.combinations.len() * study.passes()) * u64::from(study.workload.trials);
+        let made: usize = done.iter().map(|point| point.trials.len()).sum();
+        whole.lower(VerdictStatus::Interrupted, format!("interrupted: {made} of {all} trials were begun"));
+    }
     let workload = &study.workload;
     let target = target.unwrap_or_else(|| TargetIdentity {
         kind: workload.target.to_string(),

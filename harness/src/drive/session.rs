@@ -154,10 +154,11 @@ impl<'a> Session<'a> {
         self.keep_sessions(points, staging)
     }
 
-    /// Whether every trial was made that is to be made. A run that failed has nothing more to measure; its combination is
-    /// left out of what follows.
+    /// Whether every trial was made that is to be made, and none cut short. A run that failed has nothing more to measure;
+    /// its combination is left out of what follows.
     pub(super) fn is_whole(&self, points: &Points) -> bool {
-        !self.is_stopped() && self.left(points) == 0
+        let is_cut = |run: &PassRun| run.verdict.status == VerdictStatus::Interrupted;
+        self.left(points) == 0 && !points.runs.iter().any(is_cut)
     }
 
     /// Trials that are still to be made.

@@ -203,6 +203,22 @@ fn an_interrupted_sweep_keeps_what_it_has_and_is_gone_on_with_where_it_stopped()
 }
 
 #[test]
+fn an_interruption_between_two_trials_is_one_too() {
+    let (mut bench, study) = (Bench::new(), study(&SWEEP.replace("warmup: 0", "warmup: 600ms")));
+    bench.stop_at = Some(2);
+    let measured = bench.begin(&study).unwrap();
+    assert!(!measured.is_whole);
+    let result = measured.recording.result;
+    assert_eq!(trials(&result), [1], "the second was cut before its window opened");
+    assert_eq!(result.verdict.status, VerdictStatus::Interrupted);
+    assert!(
+        result.verdict.reasons.iter().any(|reason| reason.contains("1 of 8 trials")),
+        "{:?}",
+        result.verdict
+    );
+}
+
+#[test]
 fn a_sweep_that_was_killed_has_lost_no_more_than_the_trial_under_way() {
     let (mut bench, study) = (Bench::new(), study(SWEEP));
     bench.stop_at = Some(3);
