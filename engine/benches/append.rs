@@ -42,6 +42,7 @@ impl Owner {
             fetch_pinned_bytes: 0,
             cache_bytes: Cell::new(ARENA_BYTES / 2),
             chunk_bytes_max: Cell::new(1 << 20),
+            filling: futures_util::lock::Mutex::new(()),
         };
         let context = LogContext {
             disk: disk.clone(),

@@ -263,6 +263,7 @@ fn settings(config: &EngineConfig, id: u32, boot_id: u64, lock: &Arc<File>) -> S
             fetch_pinned_bytes: config.fetch_pinned_bytes,
             cache_bytes: Cell::new(config.arena_bytes / 2),
             chunk_bytes_max: Cell::new(1 << 20),
+            filling: futures_util::lock::Mutex::new(()),
         },
         lock: Arc::clone(lock),
     }

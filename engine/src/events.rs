@@ -22,18 +22,21 @@ pub enum EventKind {
     Retention,
     /// A sync of its own (not a synced write) completed.
     Sync,
+    /// A segment began in a file whose extents were not all written, because no recycled one was ready.
+    NoSpare,
     /// A partition was recovered at open.
     Recovery,
 }
 
 impl EventKind {
-    /// Its name in results: `roll`, `seal`, `retention`, `sync`, `recovery`.
+    /// Its name in results: `roll`, `seal`, `retention`, `sync`, `no_spare`, `recovery`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Roll => "roll",
             Self::Seal => "seal",
             Self::Retention => "retention",
             Self::Sync => "sync",
+            Self::NoSpare => "no_spare",
             Self::Recovery => "recovery",
         }
     }

@@ -33,6 +33,9 @@ pub enum Preallocate {
     None,
     /// `fallocate` of `segment_bytes`, off the ack path.
     Fallocate,
+    /// A segment that retention has freed becomes the next one, or a new file that is written with zeros first; both off the
+    /// ack path. Appends overwrite extents that are written already.
+    Recycle,
 }
 
 /// How a shard waits for completions and messages.

@@ -10,8 +10,9 @@ use vnotch_engine::client::{ConsumerConfig, OffsetReset, Partitioner, ProducerCo
 use vnotch_engine::config::{EngineConfig, TopicChanges, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{AppendError, FetchError, OpenError, TopicError};
+use vnotch_engine::events::EventKind;
 use vnotch_engine::record::RecordRef;
-use vnotch_engine::types::{Durability, ListedOffset, OffsetSpec};
+use vnotch_engine::types::{Durability, ListedOffset, OffsetSpec, Preallocate};
 
 fn data_dir() -> tempfile::TempDir {
     // Not in /tmp, which may be a tmpfs without O_DIRECT.
@@ -265,6 +266,66 @@ fn retention_deletes_whole_segments_and_readers_are_told_or_go_on_at_the_start()
     let fetched = resets.wait_fetch().unwrap();
     assert_eq!(fetched.skipped, fetched.from_offset.unsigned_abs());
     assert!(fetched.from_offset >= start);
+}
+
+/// Bytes of all files of a partition.
+fn partition_bytes(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().metadata());
+    // One may go between its listing and its look.
+    files.filter_map(|metadata| metadata.ok().map(|metadata| metadata.len())).sum()
+}
+
+#[test]
+fn recycled_segments_are_written_over_and_over_on_a_real_disk() {
+    for durability in [Durability::Written, Durability::Synced] {
+        let dir = data_dir();
+        let topic = TopicConfig {
+            durability,
+            segment_bytes: 1 << 20,
+            max_message_bytes: 256 << 10,
+            retention_bytes: Some(3 << 20),
+            preallocate: Preallocate::Recycle,
+            ..TopicConfig::default()
+        };
+        let engine = open(dir.path());
+        engine.create_topic("t", 1, topic).unwrap();
+        let mut end = 0;
+        let begun = Instant::now();
+        while engine.stats()[0].writes.overwrites < 200 {
+            produce(&engine, "t", 0, end..end + 20, 10_000);
+            end += 20;
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing is overwritten");
+        }
+        let events = engine.take_events();
+        let count = |kind| events.iter().filter(|event| event.event.kind == kind).count();
+        let rolls = count(EventKind::Roll);
+        assert!(rolls > 3 && count(EventKind::Retention) > 0 && count(EventKind::NoSpare) < rolls);
+        // Killed, as far as the log can tell: what the active segment's file held before lies behind its end.
+        drop(engine);
+        let engine = open(dir.path());
+        let described = engine.describe_topic("t").unwrap();
+        let described = &described.partitions[0];
+        assert_eq!(described.log_end_offset.unsigned_abs(), end);
+        assert!(described.log_start_offset > 0);
+        // Retention may go on where it was interrupted.
+        let config = ConsumerConfig { offset_reset: OffsetReset::Earliest, ..ConsumerConfig::default() };
+        let mut consumer = engine.consumer([("t", 0, described.log_start_offset)], config).unwrap();
+        let mut expected = None;
+        while expected != Some(end) {
+            for record in consumer.wait_fetch().unwrap().records() {
+                let record = record.unwrap();
+                let offset = record.offset.unsigned_abs();
+                assert_eq!(offset, expected.unwrap_or(offset));
+                assert_eq!(record.value.unwrap()[..8], offset.to_be_bytes());
+                expected = Some(offset + 1);
+            }
+        }
+        produce(&engine, "t", 0, end..end + 200, 10_000);
+        consume(&engine, "t", 0, end..end + 200);
+        engine.close().unwrap();
+        let bytes = partition_bytes(&dir.path().join("t-0"));
+        assert!(bytes <= (3 + 2) << 20, "{bytes} bytes are more than retention and two segments");
+    }
 }
 
 #[test]

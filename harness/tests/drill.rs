@@ -2,7 +2,8 @@
 //! reader says so, the `kafka-protocol` crate says so of the files, and `verify` finds no damage in what was left.
 //!
 //! `VNOTCH_DRILLS` kills that often at each level of durability (default 3). Segments are small, so that the log rolls many
-//! times a second and some kills fall into a roll.
+//! times a second and some kills fall into a roll. `VNOTCH_DRILL_KILLS` kills that often, in all, a log whose segments
+//! retention frees and the next ones overwrite (default 6).
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 #[path = "support/mod.rs"]
@@ -45,13 +46,13 @@ fn what_was_acked_outlives_kill_9() {
     for durability in ["written", "synced"] {
         for drill in 0..drills {
             let dir = disk();
-            let acked = killed_run(dir.path(), durability, drill);
+            let acked = killed_run(dir.path(), &[&format!("durability={durability}")], drill, |_| true);
             let data = dir.path().join("data");
             let unfinished = data_files(&data, ".preparing");
             acked_records += acked.values().sum::<u64>();
             let report = vnotch_engine::verify::verify(&data, &mut |_| {}).unwrap();
             assert!(report.is_sound(), "what a kill leaves is no damage: {:#?}", report.defects);
-            said_by_our_reader(&data, &acked);
+            assert_eq!(said_by_our_reader(&data, &acked), 0, "nothing is deleted without retention");
             rolls += said_by_kafka(&data, &acked);
             println!("{durability} {drill}: {acked:?}, {unfinished} segments were being prepared");
         }
@@ -60,17 +61,58 @@ fn what_was_acked_outlives_kill_9() {
     assert!(acked_records > 0 && rolls > 2 * drills, "the drill kills runs that do something");
 }
 
-/// Kills a run some time after its first acks, and reads its ack log.
-fn killed_run(dir: &Path, durability: &str, drill: u64) -> Acked {
+#[test]
+fn what_was_acked_and_not_deleted_outlives_kill_9_where_segments_are_recycled() {
+    let kills = std::env::var("VNOTCH_DRILL_KILLS").map_or(6, |count| count.parse().unwrap());
+    let (mut deleted, mut kept, mut spares) = (0, 0, 0);
+    for kill in 0..kills {
+        let dir = disk();
+        let durability = ["durability=written", "durability=synced"][kill as usize % 2];
+        let settings = [durability, "log.preallocate=recycle", "log.retention_bytes=3MiB"];
+        let acked = killed_run(dir.path(), &settings, kill, have_recycled);
+        let data = dir.path().join("data");
+        let (ready, filling) = (data_files(&data, ".spare"), data_files(&data, ".filling"));
+        let report = vnotch_engine::verify::verify(&data, &mut |_| {}).unwrap();
+        assert!(report.is_sound(), "what a kill leaves is no damage: {:#?}", report.defects);
+        let start = said_by_our_reader(&data, &acked);
+        let segments = said_by_kafka(&data, &acked);
+        println!(
+            "{durability} {kill}: {acked:?}, {start} deleted; {segments} segments, {ready} spares ready, {filling} being filled"
+        );
+        (deleted, kept, spares) = (deleted + start, kept + segments, spares + ready as u64);
+    }
+    println!("{deleted} records deleted, all others that were acked are there, in {kept} segments");
+    assert!(deleted > 0 && kept > 0 && spares > 0, "the drill kills runs that recycle");
+}
+
+/// Whether every partition has begun a segment in a file that was another's before.
+fn have_recycled(data: &Path) -> bool {
+    let dirs = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut dirs = dirs.peekable();
+    // The first ones are new files of zeros.
+    dirs.peek().is_some()
+        && dirs.all(|dir| {
+            let bases = fs::read_dir(dir).unwrap().filter_map(|entry| {
+                entry.unwrap().file_name().to_str()?.strip_suffix(".log")?.parse::<u64>().ok()
+            });
+            bases.min().is_some_and(|base| base > 4_000)
+        })
+}
+
+/// Kills a run some time after its first acks and after `is_ready`, and reads its ack log.
+fn killed_run(dir: &Path, settings: &[&str], drill: u64, is_ready: fn(&Path) -> bool) -> Acked {
     let _alone = alone();
     let (file, acks) = (dir.join("drill.yaml"), dir.join("acks"));
     fs::write(&file, WORKLOAD).unwrap();
     let mut command = vnotch();
     command.arg("run").arg(&file).arg("--data-dir").arg(dir.join("data")).arg("--ack-log").arg(&acks);
-    command.args(["--set", &format!("durability={durability}"), "-q", "-o"]).arg(dir.join("results"));
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command.args(["-q", "-o"]).arg(dir.join("results"));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
     let begun = Instant::now();
-    while fs::metadata(&acks).map_or(0, |metadata| metadata.len()) == 0 {
+    while fs::metadata(&acks).map_or(0, |metadata| metadata.len()) == 0 || !is_ready(&dir.join("data")) {
         assert!(
             child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(30),
             "it acks something"
@@ -94,16 +136,20 @@ fn killed_run(dir: &Path, durability: &str, drill: u64) -> Acked {
     acked
 }
 
-/// Reopens the directory and consumes everything. One producer and no retries: a record's sequence is its offset.
-fn said_by_our_reader(data: &Path, acked: &Acked) {
+/// Reopens the directory and consumes everything. One producer and no retries: a record's sequence is its offset. The answer
+/// is how many records were deleted.
+fn said_by_our_reader(data: &Path, acked: &Acked) -> u64 {
+    let mut deleted = 0;
     let engine = Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(data) }).unwrap();
     for ((topic, partition), acked_end) in acked {
         let described = engine.describe_topic(topic).unwrap().partitions[*partition as usize];
         let end = described.high_watermark as u64;
         assert!(end >= *acked_end, "{topic}-{partition}: {acked_end} were acked, {end} are there");
-        let assignment = [(topic.as_str(), *partition, 0)];
+        let start = described.log_start_offset;
+        deleted += start as u64;
+        let assignment = [(topic.as_str(), *partition, start)];
         let mut consumer = engine.consumer(assignment, ConsumerConfig::default()).unwrap();
-        let mut next = 0;
+        let mut next = start as u64;
         while next < end {
             let fetched = consumer.wait_fetch().unwrap();
             for record in fetched.records() {
@@ -115,6 +161,7 @@ fn said_by_our_reader(data: &Path, acked: &Acked) {
         }
     }
     engine.close().unwrap();
+    deleted
 }
 
 /// Reads the segment files with somebody else's decoder; the answer is how many there are.
@@ -125,10 +172,11 @@ fn said_by_kafka(data: &Path, acked: &Acked) -> u64 {
         let mut logs: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
         logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
         logs.sort();
-        let mut next = 0;
+        let named = |log: &Path| log.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+        let mut next = logs.first().map_or(0, |log| named(log));
         for log in &logs {
             segments += 1;
-            let named: u64 = log.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+            let named = named(log);
             assert_eq!(named, next, "a segment begins where the one before ends");
             let bytes = fs::read(log).unwrap();
             let mut at = 0;

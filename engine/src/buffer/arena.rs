@@ -1,18 +1,22 @@
 //! Allocation: free blocks and free chunks by class. Owned by one shard; only drops come from elsewhere.
 
 use super::region::{Region, UNIT_BYTES};
-use super::{CHUNK_BYTES_MAX, CHUNK_CLASSES, ChunkMut, ReadBuffer};
+use super::{CHUNK_BYTES_MAX, CHUNK_CLASSES, ChunkMut, ReadBuffer, Slice};
 use crate::num::u32_of;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 const UNITS_PER_BLOCK: usize = CHUNK_BYTES_MAX / UNIT_BYTES;
 const CLASSES: usize = CHUNK_CLASSES.len();
 
+/// What [`Arena::zeros`] gives, bytes.
+const ZEROS_BYTES: usize = 256 << 10;
+
 /// A shard's memory for records: bounded, aligned, shared by reference count.
 pub struct Arena {
     region: Arc<Region>,
     free: RefCell<FreeLists>,
+    zeros: OnceCell<Slice>,
 }
 
 /// How much of an arena is in use.
@@ -51,7 +55,7 @@ impl Arena {
             in_use: vec![0; blocks],
             used_bytes: 0,
         };
-        Ok(Self { region, free: RefCell::new(free) })
+        Ok(Self { region, free: RefCell::new(free), zeros: OnceCell::new() })
     }
 
     /// A chunk of at least `bytes`, of the smallest class that holds them; `None` while the arena is used up.
@@ -76,6 +80,22 @@ impl Arena {
     /// If `bytes` is above [`CHUNK_BYTES_MAX`].
     pub fn allocate_read(&self, bytes: usize) -> Option<ReadBuffer> {
         self.allocate(bytes).map(ReadBuffer::new)
+    }
+
+    /// Zeros to write into files, 256 KiB, the same for everybody; kept once they were asked for.
+    ///
+    /// # Panics
+    /// If nothing is left and the kernel refuses another 2 MiB.
+    pub fn zeros(&self) -> Slice {
+        let zeros = self.zeros.get_or_init(|| {
+            let mut chunk = self.allocate(ZEROS_BYTES).unwrap_or_else(|| {
+                let own = Self::new(CHUNK_BYTES_MAX).expect("2 MiB can be mapped, or nothing works any more");
+                own.allocate(ZEROS_BYTES).expect("it is new and large enough")
+            });
+            chunk.append(&vec![0; ZEROS_BYTES]);
+            chunk.slice(0..ZEROS_BYTES)
+        });
+        zeros.clone()
     }
 
     /// How much is in use now.

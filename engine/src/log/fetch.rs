@@ -2,6 +2,7 @@
 //! readers would pin too much.
 
 use super::read_cache::{Extent, ReadFuture};
+use super::state::Readers;
 use super::{IndexSource, Log, Sealed, State};
 use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX, SharedBytes, Slice};
 use crate::clock::Clock;
@@ -40,6 +41,8 @@ struct Readable<F> {
     index_source: IndexSource,
     /// Batches end here.
     end: u64,
+    /// Keeps the file from being overwritten.
+    readers: Readers,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
@@ -195,9 +198,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let wanted = usize_of(end - aligned);
         let read_bytes = wanted.next_multiple_of(BLOCK_BYTES);
         let buffer = self.context.arena.allocate_read(read_bytes)?;
-        let file = segment.file.clone();
+        let (file, readers) = (segment.file.clone(), segment.readers.clone());
         let read = async move {
-            let (buffer, got) = file.read(buffer, aligned, read_bytes).await?;
+            let outcome = file.read(buffer, aligned, read_bytes).await;
+            drop(readers);
+            let (buffer, got) = outcome?;
             // A file shorter than its index says is met as damage by whoever parses this.
             let got = got.min(wanted);
             Ok(buffer.freeze(got).part(skip.min(got)..got))
@@ -215,7 +220,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if let Some(readable) = self.state.borrow().readable_unsealed(offset) {
             return Ok(readable);
         }
-        let base_offset = {
+        let (base_offset, readers) = {
             let state = self.state.borrow();
             let after = state.sealed.partition_point(|sealed| sealed.base_offset <= offset);
             let sealed = after.checked_sub(1).and_then(|index| state.sealed.get(index));
@@ -227,13 +232,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             if let Some(readable) = sealed.readable() {
                 return Ok(readable);
             }
-            sealed.base_offset
+            (sealed.base_offset, sealed.readers.clone())
         };
-        self.open_sealed(base_offset).await
+        self.open_sealed(base_offset, readers).await
     }
 
     /// Opens a sealed segment for reading and loads its index, or rebuilds it by a scan.
-    async fn open_sealed(&self, base_offset: i64) -> Result<Readable<D::File>, FetchError> {
+    async fn open_sealed(&self, base_offset: i64, readers: Readers) -> Result<Readable<D::File>, FetchError> {
         let disk = &self.context.disk;
         let path: PathBuf = segment::log_path(&self.dir, base_offset);
         let file = match disk.open(&path, OpenMode::Read, self.context.limits.io).await {
@@ -257,7 +262,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             None => self.scanned_index(base_offset, &file).await?,
         };
         let readable =
-            Readable { base_offset, file, offsets: Rc::new(offsets), index_source, end: size_bytes };
+            Readable { base_offset, file, offsets: Rc::new(offsets), index_source, end: size_bytes, readers };
         self.state.borrow_mut().remember(&readable);
         Ok(readable)
     }
@@ -266,8 +271,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     async fn reindexed(&self, segment: &Readable<D::File>) -> Result<Readable<D::File>, FetchError> {
         let offsets = Rc::new(self.scanned_index(segment.base_offset, &segment.file).await?);
         let (file, index_source) = (segment.file.clone(), IndexSource::Batches);
-        let readable =
-            Readable { base_offset: segment.base_offset, file, offsets, index_source, end: segment.end };
+        let (base_offset, end, readers) = (segment.base_offset, segment.end, segment.readers.clone());
+        let readable = Readable { base_offset, file, offsets, index_source, end, readers };
         let mut state = self.state.borrow_mut();
         // Its extents were cut where the old index said.
         state.read_cache.clear();
@@ -289,6 +294,7 @@ impl<F: DiskFile> Sealed<F> {
             offsets: Rc::clone(self.offsets.as_ref()?),
             index_source: self.index_source,
             end: self.size_bytes?,
+            readers: self.readers.clone(),
         })
     }
 }
@@ -317,8 +323,9 @@ impl<F: DiskFile, A> State<F, A> {
             _ => size_bytes,
         };
         let offsets = Rc::new(segment.indexes.offsets.clone());
-        let (base_offset, file) = (segment.base_offset, segment.file.clone());
-        Some(Readable { base_offset, file, offsets, index_source: IndexSource::Batches, end })
+        let (base_offset, file, readers) =
+            (segment.base_offset, segment.file.clone(), segment.readers.clone());
+        Some(Readable { base_offset, file, offsets, index_source: IndexSource::Batches, end, readers })
     }
 }
 

@@ -12,12 +12,22 @@ pub struct Job<F> {
     pub(super) kind: JobKind<F>,
 }
 
+/// What a write meets on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Extents that were written before, within the file's size.
+    Written,
+    /// Extents that are reserved at best, or none.
+    New,
+}
+
 pub(super) enum JobKind<F> {
     Write {
         file: F,
         data: WriteData,
         position: u64,
         sync: WriteSync,
+        target: Target,
     },
     /// The name of the file first, if that is not durable yet.
     Sync {
@@ -40,10 +50,18 @@ impl<F: DiskFile> Job<F> {
         matches!(self.kind, JobKind::Sync { .. } | JobKind::Write { sync: WriteSync::Dsync, .. })
     }
 
+    /// Whether it is a write that overwrites extents which were durably written before, within the file's size: it changes
+    /// no metadata, so that with direct I/O a flush of the device is all it takes to make it durable.
+    pub const fn is_overwriting(&self) -> bool {
+        matches!(self.kind, JobKind::Write { target: Target::Written, .. })
+    }
+
     /// Does it.
     pub async fn run(self) -> JobDone {
         let (outcome, is_write) = match self.kind {
-            JobKind::Write { file, data, position, sync } => (file.write(data, position, sync).await, true),
+            JobKind::Write { file, data, position, sync, .. } => {
+                (file.write(data, position, sync).await, true)
+            }
             JobKind::Sync { file, name } => {
                 let named = match name {
                     Some(name) => name.await,

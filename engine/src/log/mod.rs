@@ -5,8 +5,9 @@
 //! 1. [`Log::append`] puts batches into memory and assigns offsets.
 //! 2. [`Log::next_job`] hands out writes and syncs; each job is a future to run, its outcome goes to [`Log::job_done`].
 //! 3. [`Log::take_acks`] says which appends have reached their level.
-//! 4. [`Log::wants`] says which background work is due: [`Log::roll`], [`Log::seal`], [`Log::retain`] and [`Log::cut`] do
-//!    it. [`Log::retry`], called from time to time, lets work go on that a full disk held up.
+//! 4. [`Log::wants`] says which background work is due: [`Log::roll`], [`Log::seal`], [`Log::retain`],
+//!    [`Log::prepare_spare`] and [`Log::cut`] do it. [`Log::retry`], called from time to time, lets work go on that a full
+//!    disk held up.
 //! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
 
 pub(crate) mod checkpoint;
@@ -19,6 +20,7 @@ mod read_cache;
 mod retention;
 mod roll;
 mod space;
+mod spare;
 mod state;
 mod tail;
 
@@ -87,6 +89,8 @@ pub struct LogLimits {
     pub cache_bytes: Cell<usize>,
     /// Largest chunk a log takes.
     pub chunk_bytes_max: Cell<usize>,
+    /// Held by the log that writes zeros into its spare: one chunk at a time, whatever the number of logs.
+    pub filling: Mutex<()>,
 }
 
 impl LogLimits {
@@ -112,6 +116,9 @@ pub struct Log<D: Disk, C: Clock, A> {
     postponed: Postponed,
     /// Whether segments may have outlived their retention since it was looked at.
     retention_due: Cell<bool>,
+    /// Bytes in the active segment from which on the oldest segment is too much.
+    retention_at: Cell<u64>,
+    spare_work: spare::SpareWork,
     /// Held while a checkpoint is written: never both slots at once.
     checkpointing: Mutex<()>,
 }
@@ -136,6 +143,8 @@ pub struct Wants {
     pub retain: bool,
     /// Call [`Log::cut`]: the disk is full.
     pub cut: bool,
+    /// Call [`Log::prepare_spare`].
+    pub spare: bool,
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
@@ -239,6 +248,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             level => Some((level, ack)),
         };
         state.progress.appended(end, (base_offset, next_offset), waits);
+        if state.tail.segment_bytes() >= self.retention_at.get() {
+            self.retention_due.set(true);
+            self.retention_at.set(u64::MAX);
+        }
         let keep_bytes = limits.cache_bytes.get();
         let written_offset = state.progress.written_offset();
         state.tail.evict(keep_bytes, written_offset);

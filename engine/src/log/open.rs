@@ -4,6 +4,8 @@
 use super::progress::Progress;
 use super::roll::segment_files_removed;
 use super::space::Postponed;
+use super::spare::{Spare, SpareWork};
+use super::state::{Readers, SealedBy};
 use super::tail::Tail;
 use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
 use crate::clock::Clock;
@@ -38,6 +40,7 @@ struct Found<F> {
     sealed: VecDeque<Sealed<F>>,
     next_offset: i64,
     epoch: i32,
+    spare: Spare<F>,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
@@ -64,6 +67,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 closing: VecDeque::new(),
                 active: None,
                 prepared: None,
+                spare: Spare::None,
                 roll_wanted: false,
                 read_cache: ReadCache::default(),
                 acks: VecDeque::new(),
@@ -92,6 +96,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             cutting: Cell::new(false),
             postponed: Postponed::default(),
             retention_due: Cell::new(false),
+            retention_at: Cell::new(u64::MAX),
+            spare_work: SpareWork::default(),
             checkpointing: Mutex::new(()),
         };
         let found = log.recover().await?;
@@ -99,10 +105,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         state.tail = Tail::new(found.next_offset);
         state.progress = Progress::new(found.next_offset);
         state.sealed = found.sealed;
+        state.spare = found.spare;
         state.events.push(LogEvent { at: log.context.clock.now(), kind: EventKind::Recovery });
         // Also when nothing was scanned: it records how much this incarnation may have in flight.
         let recovery_offset = found.next_offset;
         log.write_checkpoint(|checkpoint| checkpoint.recovery_offset = recovery_offset).await?;
+        log.weigh();
         log.look_at_retention();
         Ok(Rc::new(log))
     }
@@ -115,14 +123,18 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
         let bases = self.without_retired(&bases, &vouched).await?;
-        let mut found =
-            Found { sealed: VecDeque::new(), next_offset: vouched.log_start_offset, epoch: vouched.epoch };
+        let mut found = Found {
+            sealed: VecDeque::new(),
+            next_offset: vouched.log_start_offset,
+            epoch: vouched.epoch,
+            spare: self.adopt_spare(&names).await?,
+        };
         self.trust(&bases, &vouched, &mut found)?;
         let unsealed: Vec<i64> =
             bases.iter().copied().filter(|base| *base >= vouched.recovery_offset).collect();
         for (index, base_offset) in unsealed.iter().copied().enumerate() {
             if base_offset != found.next_offset {
-                self.discard(&unsealed[index..], &vouched, found.next_offset).await?;
+                self.discard(&unsealed[index..], &vouched, &found).await?;
                 break;
             }
             self.recover_segment(base_offset, &vouched, &mut found).await?;
@@ -169,7 +181,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
         for (index, base_offset) in trusted.iter().copied().enumerate() {
             let next_offset = trusted.get(index + 1).copied().unwrap_or(vouched.recovery_offset);
-            found.sealed.push_back(Sealed::closed(base_offset, next_offset));
+            found.sealed.push_back(Sealed::closed(base_offset, next_offset, SealedBy::Log));
         }
         found.next_offset = vouched.recovery_offset.max(found.next_offset);
         Ok(())
@@ -199,7 +211,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             segment_files_removed(disk, &self.dir, base_offset).await?;
         } else {
             segment::write_indexes(disk, &self.dir, base_offset, &mut scanned.indexes).await?;
-            found.sealed.push_back(Sealed::closed(base_offset, scanned.next_offset));
+            found.sealed.push_back(Sealed::closed(base_offset, scanned.next_offset, SealedBy::Recovery));
         }
         Ok(())
     }
@@ -213,9 +225,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         scanned: &Scanned,
     ) -> Result<(), OpenError> {
         let from = scanned.valid_bytes + vouched.in_flight_bytes_max;
+        // What lies there from an earlier life of the file has lower offsets, or a lower epoch.
+        let request = self.scan_request(scanned.indexes.offsets.base_offset(), scanned.epoch);
         let arena = &self.context.arena;
-        let beyond =
-            segment::find_batch_beyond(file, arena, from, scanned.next_offset + 1, BATCH_BYTES_MAX).await?;
+        let beyond = segment::find_batch_beyond(file, arena, from, scanned.next_offset + 1, &request).await?;
         let Some((_, found)) = beyond else { return Ok(()) };
         let kind = CorruptionKind::DamagedBeforeValid { expected: scanned.next_offset, found };
         Err(OpenError::Corrupt(Corruption { path: path.to_path_buf(), position: scanned.valid_bytes, kind }))
@@ -232,14 +245,19 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     /// Removes the segments behind a gap at `expected`. Nothing is written to a segment before every write to the one
     /// before it is complete, so in a strict log they are empty.
-    async fn discard(&self, bases: &[i64], vouched: &Checkpoint, expected: i64) -> Result<(), OpenError> {
+    async fn discard(
+        &self,
+        bases: &[i64],
+        vouched: &Checkpoint,
+        found: &Found<D::File>,
+    ) -> Result<(), OpenError> {
         for base_offset in bases.iter().copied() {
             let path = segment::log_path(&self.dir, base_offset);
             if self.is_strict(vouched) {
                 let file = self.context.disk.open(&path, OpenMode::Read, self.context.limits.io).await?;
-                let request = self.scan_request(base_offset, i32::MIN);
+                let request = self.scan_request(base_offset, found.epoch);
                 if segment::scan(&file, &self.context.arena, &request).await?.valid_bytes > 0 {
-                    let kind = CorruptionKind::SegmentGap { expected, found: base_offset };
+                    let kind = CorruptionKind::SegmentGap { expected: found.next_offset, found: base_offset };
                     return Err(self.corrupt_at(base_offset, 0, kind));
                 }
             }
@@ -271,10 +289,21 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
 impl<F> Sealed<F> {
     /// One that nobody has read yet.
-    const fn closed(base_offset: i64, next_offset: i64) -> Self {
+    fn closed(base_offset: i64, next_offset: i64, sealed_by: SealedBy) -> Self {
         let index_source = IndexSource::File;
         let largest_timestamp = LargestTimestamp::Unknown;
         let (file, offsets, size_bytes) = (None, None, None);
-        Self { base_offset, next_offset, file, offsets, size_bytes, index_source, largest_timestamp }
+        let readers = Readers::default();
+        Self {
+            base_offset,
+            next_offset,
+            file,
+            offsets,
+            size_bytes,
+            index_source,
+            largest_timestamp,
+            sealed_by,
+            readers,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::buffer::Slice;
 use crate::error::DiskError;
-use futures_util::future::{LocalBoxFuture, Shared};
+use futures_util::future::{FutureExt as _, LocalBoxFuture, Shared};
 use std::collections::VecDeque;
 
 /// Extents kept for readers that follow each other: those read ahead of one, and a few more.
@@ -40,6 +40,13 @@ impl ReadCache {
             .iter()
             .find(|extent| extent.segment == segment && extent.start <= start && start < extent.end)?;
         Some((extent.start, extent.end, extent.read.clone()))
+    }
+
+    /// Looks after reads of a segment that nobody has waited for: those that are done let go of its file.
+    pub(super) fn settle(&self, segment: i64) {
+        for extent in self.extents.iter().filter(|extent| extent.segment == segment) {
+            let _ = extent.read.clone().now_or_never();
+        }
     }
 
     pub(super) fn insert(&mut self, extent: Extent) {

@@ -22,6 +22,18 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if has_limit && !self.state.borrow().sealed.is_empty() {
             self.retention_due.set(true);
         }
+        self.retention_at.set(u64::MAX);
+    }
+
+    /// Works out, after segments have come or gone, at what size of the active one the oldest is too much.
+    pub(super) fn weigh(&self) {
+        let state = self.state.borrow();
+        let newer = state.sealed.iter().skip(1).map(|sealed| sealed.size_bytes.unwrap_or(0));
+        let closing = state.closing.iter().map(|closing| closing.size_bytes);
+        let held_bytes: u64 = newer.chain(closing).sum();
+        let limit = self.config().retention_bytes.filter(|_| !state.sealed.is_empty());
+        self.retention_at.set(limit.map_or(u64::MAX, |limit| limit.saturating_sub(held_bytes)));
+        self.weigh_spare(&state);
     }
 }
 
@@ -45,12 +57,20 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         while self.is_oldest_too_much() || self.is_oldest_too_old().await? {
             let Some((base_offset, next_offset)) = self.oldest() else { break };
             self.write_checkpoint(|checkpoint| checkpoint.log_start_offset = next_offset).await?;
-            self.state.borrow_mut().sealed.pop_front();
-            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+            let claimed = {
+                let mut state = self.state.borrow_mut();
+                let freed = state.sealed.pop_front();
+                freed.and_then(|freed| self.claim_freed(&mut state, &freed))
+            };
+            match claimed {
+                Some(number) => self.recycle(base_offset, number).await?,
+                None => segment_files_removed(&self.context.disk, &self.dir, base_offset).await?,
+            }
             let event = LogEvent { at: self.context.clock.now(), kind: EventKind::Retention };
             self.state.borrow_mut().events.push(event);
             self.postponed.end_all();
         }
+        self.weigh();
         Ok(())
     }
 

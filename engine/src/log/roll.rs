@@ -2,6 +2,7 @@
 //! for the rename that gives a segment its name.
 
 use super::space::Work;
+use super::state::{Readers, SealedBy};
 use super::{Active, Closing, IndexSource, LargestTimestamp, Log, Sealed, State, Wants, checkpoint};
 use crate::buffer::BLOCK_BYTES;
 use crate::clock::Clock;
@@ -20,12 +21,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     pub fn wants(&self) -> Wants {
         let state = self.state.borrow();
         if state.failed.is_some() {
-            return Wants { roll: false, seal: false, retain: false, cut: false };
+            return Wants { roll: false, seal: false, retain: false, cut: false, spare: false };
         }
         let is_whole = !state.is_cut_under_way();
         let postponed = &self.postponed;
         let half_full = |active: &Active<_>| state.tail.segment_bytes() * 2 > active.segment_bytes;
-        let prepare = state.prepared.is_none() && state.active.as_ref().is_some_and(half_full);
+        let prepare =
+            !self.is_recycling() && state.prepared.is_none() && state.active.as_ref().is_some_and(half_full);
         let written_to = state.progress.written_to();
         let seal = state.closing.front().is_some_and(|closing| closing.end() <= written_to);
         Wants {
@@ -38,6 +40,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             cut: state.is_cut_due()
                 && !(self.rolling.get() || self.sealing.get() || self.cutting.get())
                 && postponed.allows(Work::Cut),
+            spare: self.wants_spare(&state),
         }
     }
 
@@ -69,24 +72,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     async fn roll_or_prepare(&self) -> Result<(), DiskError> {
-        let prepared = self.state.borrow_mut().prepared.take();
-        let file = match prepared {
-            Some(file) => file,
-            None => self.prepare().await?,
-        };
-        if !self.state.borrow().roll_wanted {
-            self.state.borrow_mut().prepared = Some(file);
-            return Ok(());
-        }
+        let Some((file, written_to)) = self.next_file().await? else { return Ok(()) };
         let base_offset = self.log_end_offset();
-        let disk = &self.context.disk;
-        disk.rename(&self.dir.join(segment::PREPARING), &segment::log_path(&self.dir, base_offset)).await?;
         // Written acks survive a kill as the rename is done; the first sync of the segment makes its name durable, or its
         // seal. In a synced topic every write is an ack's, so the name comes first.
         let config = self.config();
         let is_synced = config.durability == Durability::Synced;
         if is_synced {
-            disk.sync_dir(&self.dir).await?;
+            self.context.disk.sync_dir(&self.dir).await?;
         }
         let mut state = self.state.borrow_mut();
         let stream_base = state.next_stream_base();
@@ -94,6 +87,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let indexes = Indexes::new(base_offset);
         let is_named = Rc::new(Cell::new(is_synced));
         let first_append = Cell::new(None);
+        let readers = Readers::default();
         state.active = Some(Active {
             base_offset,
             file,
@@ -103,19 +97,55 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             indexes,
             is_named,
             first_append,
+            written_to,
+            readers,
         });
         state.roll_wanted = false;
         state.found_space();
-        state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Roll });
+        let at = self.context.clock.now();
+        state.events.push(LogEvent { at, kind: EventKind::Roll });
+        if self.is_recycling() && written_to < self.segment_file_bytes() {
+            state.events.push(LogEvent { at, kind: EventKind::NoSpare });
+        }
+        drop(state);
+        self.weigh();
         Ok(())
+    }
+
+    /// The file of the segment that begins now, under its name, and up to where its extents are written; `None` if no roll
+    /// is wanted, and the file was only prepared.
+    async fn next_file(&self) -> Result<Option<(D::File, u64)>, DiskError> {
+        if self.is_recycling() && !self.state.borrow().roll_wanted {
+            return Ok(None);
+        }
+        if let Some(spare) = self.take_spare(self.log_end_offset()).await? {
+            return Ok(Some(spare));
+        }
+        let prepared = self.state.borrow_mut().prepared.take();
+        let file = match prepared {
+            Some(file) => file,
+            None => self.prepare().await?,
+        };
+        if !self.state.borrow().roll_wanted {
+            self.state.borrow_mut().prepared = Some(file);
+            return Ok(None);
+        }
+        let path = segment::log_path(&self.dir, self.log_end_offset());
+        self.context.disk.rename(&self.dir.join(segment::PREPARING), &path).await?;
+        Ok(Some((file, 0)))
+    }
+
+    /// Size of a segment's file until it is sealed.
+    pub(super) fn segment_file_bytes(&self) -> u64 {
+        align_up(self.config().segment_bytes, BLOCK_BYTES as u64)
     }
 
     /// Makes the file of the segment after the active one, with its extents.
     async fn prepare(&self) -> Result<D::File, DiskError> {
         let path = self.dir.join(segment::PREPARING);
         let file = self.context.disk.open(&path, OpenMode::Replace, self.context.limits.io).await?;
-        if self.config().preallocate == Preallocate::Fallocate {
-            file.allocate(align_up(self.config().segment_bytes, BLOCK_BYTES as u64)).await?;
+        if self.config().preallocate != Preallocate::None {
+            file.allocate(self.segment_file_bytes()).await?;
         }
         Ok(file)
     }
@@ -164,6 +194,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                 size_bytes: Some(size_bytes),
                 index_source: IndexSource::Batches,
                 largest_timestamp,
+                sealed_by: SealedBy::Log,
+                readers: active.readers,
             });
             state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Seal });
             state.collect_acks();
@@ -218,6 +250,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             disk.remove_file(&self.dir.join(segment::PREPARING)).await?;
             disk.sync_dir(&self.dir).await?;
         }
+        self.leave_spare().await?;
         self.remove_empty_segments().await
     }
 
@@ -249,17 +282,11 @@ pub(super) async fn segment_files_removed<D: Disk>(
     dir: &std::path::Path,
     base_offset: i64,
 ) -> Result<(), DiskError> {
-    let paths = [
-        segment::log_path(dir, base_offset),
-        segment::index_path(dir, base_offset),
-        segment::time_index_path(dir, base_offset),
-    ];
-    for path in paths {
-        match disk.remove_file(&path).await {
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => {}
-        }
+    match disk.remove_file(&segment::log_path(dir, base_offset)).await {
+        Err(error) if !error.is_not_found() => return Err(error),
+        _ => {}
     }
+    segment::remove_indexes(disk, dir, base_offset).await?;
     disk.sync_dir(dir).await
 }
 

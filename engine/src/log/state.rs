@@ -1,10 +1,11 @@
 //! What a log knows: its segments by their stage of life, what is in memory and in flight, and what it owes. No I/O.
 
 use super::checkpoint::Checkpoint;
-use super::job::{Job, JobKind};
+use super::job::{Job, JobKind, Target};
 use super::progress::{FlightSync, Progress};
 use super::read_cache::ReadCache;
 use super::space::Full;
+use super::spare::Spare;
 use super::tail::{PlannedWrite, Tail, TailFlush};
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::{DiskFile, WriteData, WriteSync};
@@ -31,6 +32,28 @@ pub(super) struct Sealed<F> {
     pub(super) size_bytes: Option<u64>,
     pub(super) index_source: IndexSource,
     pub(super) largest_timestamp: LargestTimestamp,
+    pub(super) sealed_by: SealedBy,
+    pub(super) readers: Readers,
+}
+
+/// Who has trimmed a segment to its last batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SealedBy {
+    /// A log, when it was full; or a checkpoint vouches for it.
+    Log,
+    /// Recovery, at this open: it may have cut something off.
+    Recovery,
+}
+
+/// Counts who may read a segment's file: whoever holds a clone. Taken together with the segment, never later.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Readers(Rc<()>);
+
+impl Readers {
+    /// Whether nobody but the segment itself holds it.
+    pub(super) fn are_none(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
+    }
 }
 
 /// What is known of the largest timestamp of a segment.
@@ -66,6 +89,10 @@ pub(super) struct Active<F> {
     pub(super) is_named: Rc<Cell<bool>>,
     /// When it took its first batch.
     pub(super) first_append: Cell<Option<Instant>>,
+    /// Up to here the file's extents were written, durably, before it became this segment: writes overwrite, and change no
+    /// metadata.
+    pub(super) written_to: u64,
+    pub(super) readers: Readers,
 }
 
 /// A full segment on its way to being sealed.
@@ -83,6 +110,8 @@ pub(super) struct State<F, A> {
     pub(super) active: Option<Active<F>>,
     /// A file made ahead of the roll that will need it.
     pub(super) prepared: Option<F>,
+    /// The same, where segments are recycled.
+    pub(super) spare: Spare<F>,
     pub(super) roll_wanted: bool,
     pub(super) read_cache: ReadCache,
     pub(super) acks: VecDeque<(A, Result<i64, AppendError>)>,
@@ -150,6 +179,7 @@ impl<F: DiskFile, A> State<F, A> {
         self.writing_segment = planned.segment;
         let owner = self.owner_of(planned.segment);
         let (file, stream_base, is_named) = (owner.file.clone(), owner.stream_base, owner.is_named.get());
+        let written_to = owner.written_to;
         let end = stream_base + planned.content_end;
         let (sync, flight) = match level {
             // A durable write in a file whose name may be lost is not durable: a sync of both follows it instead.
@@ -162,7 +192,8 @@ impl<F: DiskFile, A> State<F, A> {
         };
         let id = self.progress.submitted(end, flight, planned.is_padded);
         let PlannedWrite { bytes, position, .. } = planned;
-        Some(Job { id, kind: JobKind::Write { file, data: WriteData::Slice(bytes), position, sync } })
+        let target = if position + bytes.len() as u64 <= written_to { Target::Written } else { Target::New };
+        Some(Job { id, kind: JobKind::Write { file, data: WriteData::Slice(bytes), position, sync, target } })
     }
 
     fn owner_of(&self, segment: i64) -> &Active<F> {
@@ -189,6 +220,11 @@ impl<F: DiskFile, A> State<F, A> {
         let active = self.active.as_ref();
         let end = active.map_or(0, |active| active.stream_base + self.tail.segment_bytes());
         self.progress.want_synced(end);
+    }
+
+    /// Bytes of batches in the active segment; 0 while there is none.
+    pub(super) fn active_bytes(&self) -> u64 {
+        self.active.as_ref().map_or(0, |_| self.tail.segment_bytes())
     }
 
     pub(super) fn latch(&mut self, error: DiskError) {

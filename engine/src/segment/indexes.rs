@@ -61,6 +61,20 @@ pub async fn write_indexes<D: Disk>(
     Ok(())
 }
 
+/// Removes both index files of a segment, those that exist; durable only after a sync of the directory.
+///
+/// # Errors
+/// A file is there and cannot be removed.
+pub async fn remove_indexes<D: Disk>(disk: &D, dir: &Path, base_offset: i64) -> Result<(), DiskError> {
+    for path in [index_path(dir, base_offset), time_index_path(dir, base_offset)] {
+        match disk.remove_file(&path).await {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The offset index of a sealed segment of `size_bytes`; `None` if the file is missing or cannot be right, and the
 /// segment has to be scanned.
 ///

@@ -5,18 +5,25 @@
 //!                                <20-digit base offset>.index       offset index, written at seal
 //!                                <20-digit base offset>.timeindex   time index, written at seal
 //!                                next.preparing                     the file that becomes the next segment
+//!                                next.filling, next.spare           the same where segments are recycled: see log/spare.rs
 //! ```
 
 mod indexes;
 mod scan;
 
-pub use indexes::{Indexes, load_indexes, write_indexes};
+pub use indexes::{Indexes, load_indexes, remove_indexes, write_indexes};
 pub use scan::{ScanEnd, ScanRequest, Scanned, find_batch_beyond, scan};
 
 use std::path::{Path, PathBuf};
 
 /// Name of a file that waits to become a segment.
 pub const PREPARING: &str = "next.preparing";
+
+/// Name of a file that is being filled with zeros, to become [`SPARE`].
+pub const FILLING: &str = "next.filling";
+
+/// Name of a file that waits to become a segment and is written to its end, with zeros or what it held in earlier lives.
+pub const SPARE: &str = "next.spare";
 
 /// Path of a segment's log file.
 pub fn log_path(dir: &Path, base_offset: i64) -> PathBuf {

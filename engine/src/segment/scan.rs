@@ -166,8 +166,9 @@ fn check_batch(bytes: &[u8], request: &ScanRequest, so_far: &Scanned) -> Result<
     Ok(header)
 }
 
-/// Offset of the first valid batch of offset `expected` or higher that begins at or after `from`, anywhere, aligned or
-/// not: what tells damage in the middle of a log from a torn end.
+/// Offset of the first valid batch of offset `expected` or higher, of an epoch that `request` allows, that begins at or after `from`,
+/// anywhere, aligned or not: what tells damage in the middle of a log from a torn end, and from what a recycled file held
+/// before.
 ///
 /// # Errors
 /// A read failed.
@@ -176,7 +177,7 @@ pub async fn find_batch_beyond<F: DiskFile>(
     arena: &Arena,
     from: u64,
     expected: i64,
-    batch_bytes_max: usize,
+    request: &ScanRequest,
 ) -> Result<Option<(u64, i64)>, DiskError> {
     let file_bytes = file.size().await?;
     if from >= file_bytes {
@@ -184,7 +185,7 @@ pub async fn find_batch_beyond<F: DiskFile>(
     }
     let mut window = Window { file, arena, bytes: Vec::new(), position: from, read_to: from, file_bytes };
     loop {
-        window.fill(SCAN_READ_BYTES + batch_bytes_max).await?;
+        window.fill(SCAN_READ_BYTES + request.batch_bytes_max).await?;
         let starts = window.bytes.len().saturating_sub(BATCH_HEADER_BYTES).min(SCAN_READ_BYTES);
         if starts == 0 {
             return Ok(None);
@@ -196,7 +197,9 @@ pub async fn find_batch_beyond<F: DiskFile>(
             }
             let bytes = &window.bytes[at..];
             let Ok(header) = BatchHeader::parse(bytes) else { continue };
-            let plausible = header.base_offset >= expected && header.total_bytes() <= batch_bytes_max;
+            let plausible = header.base_offset >= expected
+                && header.total_bytes() <= request.batch_bytes_max
+                && (request.epoch_min..=request.epoch_max).contains(&header.partition_leader_epoch);
             if plausible && record::verify_crc(bytes).is_ok() {
                 return Ok(Some((window.position + at as u64, header.base_offset)));
             }

@@ -27,6 +27,7 @@ impl Committer {
     /// Starts a job of the partition in `slot`; it is submitted with the ring's next turn.
     pub(super) fn start(&mut self, slot: usize, job: Job<UringFile>) {
         self.stats.started(job.write_bytes(), job.is_sync(), self.jobs.len() + 1);
+        self.stats.overwrites += u64::from(job.is_overwriting());
         self.jobs.push(Box::pin(async move { (slot, job.run().await) }));
     }
 

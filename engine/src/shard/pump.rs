@@ -277,6 +277,9 @@ impl Shard {
         if wants.cut {
             self.spawn_for(slot, partition, Rc::clone(&partition.log).cut());
         }
+        if wants.spare {
+            self.spawn_for(slot, partition, Rc::clone(&partition.log).prepare_spare());
+        }
     }
 
     fn put_waiting(&self, slot: usize, partition: &Partition) {

@@ -40,6 +40,8 @@ pub struct WriteStats {
     pub depth_sum: u64,
     /// Syncs, and writes that are synced.
     pub syncs: u64,
+    /// Writes over extents that were written already: recycled segments.
+    pub overwrites: u64,
 }
 
 impl WriteStats {

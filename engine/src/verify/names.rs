@@ -73,10 +73,10 @@ impl PartitionFiles {
             self.segments.entry(base_offset).or_default().has_index = true;
         } else if let Some(base_offset) = base_offset(name, ".timeindex") {
             self.segments.entry(base_offset).or_default().has_time_index = true;
-        } else if name == segment::PREPARING {
+        } else if [segment::PREPARING, segment::FILLING].contains(&name) {
             self.waiting.push(name.to_owned());
         } else {
-            return name == "checkpoint";
+            return ["checkpoint", segment::SPARE].contains(&name);
         }
         true
     }

@@ -212,7 +212,9 @@ impl Chain<'_, '_> {
         let path = self.log_path(base_offset);
         let expected = self.end.map_or(base_offset, |end| end.value);
         let follows = base_offset == expected;
-        let epochs = (if follows { self.epoch } else { i32::MIN }, self.frame.epoch_max);
+        // The checkpoint was written before anything was appended here, and has the epoch of all that was.
+        let epoch_min = self.epoch.max(self.vouched.map_or(i32::MIN, |vouched| vouched.epoch));
+        let epochs = (epoch_min, self.frame.epoch_max);
         let mut walk = Walk::begin(&path, base_offset, epochs, self.findings)?;
         let stopped = walk.unsealed()?;
         let rest = walk.window.file_bytes - walk.position;
@@ -309,7 +311,8 @@ fn judge_tail(
     let in_flight_bytes_max = vouched.map_or(0, |vouched| vouched.in_flight_bytes_max);
     let strict = is_strict(frame, vouched);
     let beyond = match strict {
-        true => walk.window.find_batch(at.saturating_add(in_flight_bytes_max), offset + 1)?,
+        // Those of lower epochs are left over from an earlier life of the file.
+        true => walk.window.find_batch(at.saturating_add(in_flight_bytes_max), offset + 1, walk.epoch())?,
         false => None,
     };
     if let Some((position, header)) = beyond {

@@ -226,6 +226,6 @@ impl<'a, 'f> Walk<'a, 'f> {
                 return Ok(Some((next, found.header)));
             }
         }
-        self.window.find_batch(at + 1, expected)
+        self.window.find_batch(at + 1, expected, i32::MIN)
     }
 }

@@ -81,11 +81,13 @@ impl Window {
         Ok(Some(batch.map(|batch| Found { header, records: check_records(&batch) })))
     }
 
-    /// The first whole batch of offset `offset_min` or above that begins at `from` or later, anywhere.
+    /// The first whole batch of offset `offset_min` or above and of leader epoch `epoch_min` or above that begins at `from` or
+    /// later, anywhere.
     pub(super) fn find_batch(
         &mut self,
         from: u64,
         offset_min: i64,
+        epoch_min: i32,
     ) -> Result<Option<(u64, BatchHeader)>, DiskError> {
         let mut position = from;
         loop {
@@ -100,7 +102,9 @@ impl Window {
                     continue;
                 }
                 let Ok(header) = BatchHeader::parse(&bytes[at..]) else { continue };
-                let plausible = header.base_offset >= offset_min && header.total_bytes() <= BATCH_BYTES_MAX;
+                let plausible = header.base_offset >= offset_min
+                    && header.partition_leader_epoch >= epoch_min
+                    && header.total_bytes() <= BATCH_BYTES_MAX;
                 if plausible && record::verify_crc(&bytes[at..]).is_ok() {
                     return Ok(Some((position + at as u64, header)));
                 }

@@ -14,6 +14,7 @@
 mod alter;
 mod model;
 mod offsets;
+mod recycling;
 mod retention;
 mod rig;
 mod scenarios;
@@ -76,7 +77,7 @@ fn level() -> impl Strategy<Value = Durability> {
 fn settings() -> impl Strategy<Value = Settings> {
     let topic = (
         level(),
-        prop::sample::select(vec![Preallocate::None, Preallocate::Fallocate]),
+        prop::sample::select(vec![Preallocate::None, Preallocate::Fallocate, Preallocate::Recycle]),
         prop::sample::select(vec![IoMode::Direct, IoMode::Buffered]),
         prop::sample::select(vec![1_u64 << 20, 1_500_000, 3 << 20]),
         prop::sample::select(vec![4096_u32, 100_000, 700_000]),
@@ -182,7 +183,8 @@ fn happen(rig: &mut Rig, seed: u64, event: &Event) {
         Event::Steps(count) => rig.steps(*count),
         Event::Settle => rig.settle(),
         Event::Fetch { at, bytes_max } => {
-            rig.fetch(rig.log.high_watermark() * i64::from(*at) / 255, *bytes_max);
+            let start = rig.log.log_start_offset();
+            rig.fetch(start + (rig.log.high_watermark() - start) * i64::from(*at) / 255, *bytes_max);
         }
         Event::Release => rig.release(),
         Event::Shed => rig.log.shed_memory(),
@@ -212,6 +214,26 @@ fn happen(rig: &mut Rig, seed: u64, event: &Event) {
     }
 }
 
+fn keeps_its_promises(settings: Settings, seed: u64, events: &[Event], last: &Restart) {
+    let mut rig = Rig::new(settings, seed);
+    for (number, event) in events.iter().enumerate() {
+        happen(&mut rig, number as u64 * 100, event);
+    }
+    rig.settle();
+    rig.make_room();
+    rig.restart(last);
+    let end = rig.log.log_end_offset();
+    for number in 0..4 {
+        rig.append(batch(seed ^ number, 3, 150_000), None);
+    }
+    rig.settle();
+    assert_eq!(rig.log.high_watermark(), end + 12);
+    rig.read_from(rig.log.log_start_offset());
+    rig.close();
+    rig.restart(&Restart::simple(Fate::PowerLoss, seed));
+    assert_eq!(rig.log.log_end_offset(), end + 12);
+}
+
 /// A number of cases that keeps the whole file within a minute, unless the environment says otherwise.
 fn config(cases: u32) -> ProptestConfig {
     let config = ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::default() };
@@ -227,22 +249,21 @@ proptest! {
     fn a_log_keeps_its_promises(
         settings in settings(), seed: u64, events in prop::collection::vec(event(), 1..50), last in restart(),
     ) {
-        let mut rig = Rig::new(settings, seed);
-        for (number, event) in events.iter().enumerate() {
-            happen(&mut rig, number as u64 * 100, event);
-        }
-        rig.settle();
-        rig.make_room();
-        rig.restart(&last);
-        let end = rig.log.log_end_offset();
-        for number in 0..4 {
-            rig.append(batch(seed ^ number, 3, 150_000), None);
-        }
-        rig.settle();
-        prop_assert_eq!(rig.log.high_watermark(), end + 12);
-        rig.read_from(0);
-        rig.close();
-        rig.restart(&Restart::simple(Fate::PowerLoss, seed));
-        prop_assert_eq!(rig.log.log_end_offset(), end + 12);
+        keeps_its_promises(settings, seed, &events, &last);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(160))]
+
+    /// The same with retention, which frees segments all the time, and recycles them.
+    #[test]
+    fn a_log_that_recycles_keeps_its_promises(
+        settings in settings(), retention_bytes in 3_u64 << 20..6 << 20, seed: u64,
+        events in prop::collection::vec(event(), 1..80), last in restart(),
+    ) {
+        let retention_bytes = Some(retention_bytes);
+        let settings = Settings { retention_bytes, preallocate: Preallocate::Recycle, ..settings };
+        keeps_its_promises(settings, seed, &events, &last);
     }
 }

@@ -43,6 +43,18 @@ impl Model {
         &self.batches
     }
 
+    /// Whether `bytes` are whole batches as they were appended, the first of them at `base_offset`.
+    pub(crate) fn are_batches_from(&self, base_offset: i64, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        for batch in self.batches.iter().skip_while(|batch| batch.base_offset < base_offset) {
+            match rest.strip_prefix(&batch.bytes[..]) {
+                Some(after) if batch.base_offset >= base_offset => rest = after,
+                _ => break,
+            }
+        }
+        !bytes.is_empty() && rest.is_empty()
+    }
+
     /// The log has taken `bytes`; returns the batch's number.
     pub(crate) fn appended(&mut self, mut bytes: Vec<u8>, epoch: i32) -> usize {
         assert!(!self.owes_refusals(), "appends go on before those cut off are refused");

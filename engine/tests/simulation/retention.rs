@@ -19,13 +19,6 @@ fn fill(rig: &mut Rig, batches: u64) {
     }
 }
 
-/// Bytes of the log's files, extents that are set aside included.
-fn file_bytes(rig: &Rig) -> u64 {
-    let names = rig.disk.run_until(rig.disk.list(&crate::rig::dir())).unwrap();
-    let paths = names.iter().map(|entry| crate::rig::dir().join(&entry.name));
-    paths.map(|path| rig.disk.run_until(rig.disk.read_file(&path)).unwrap().len() as u64).sum()
-}
-
 #[test]
 fn the_oldest_segments_go_by_size_and_what_is_left_is_as_much_as_was_asked_for() {
     for preallocate in [Preallocate::None, Preallocate::Fallocate] {
@@ -34,7 +27,7 @@ fn the_oldest_segments_go_by_size_and_what_is_left_is_as_much_as_was_asked_for()
         rig.settle();
         let start = rig.log.log_start_offset();
         assert!(start > 0 && start < rig.log.high_watermark());
-        assert!(file_bytes(&rig) <= 4 * SEGMENT + 64 * 1024, "retention and two segments");
+        assert!(rig.file_bytes() <= 4 * SEGMENT + 64 * 1024, "retention and two segments");
         rig.read_from(start);
         match rig.log.fetch(start - 1, 1000) {
             Err(FetchError::OffsetOutOfRange { log_start_offset, high_watermark, .. }) => {

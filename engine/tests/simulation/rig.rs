@@ -18,6 +18,7 @@ use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::error::{AppendError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
 use vnotch_engine::log::{Epochs, Fetched, JobDone, Log, LogContext, LogLimits, Refused};
+use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
 const ARENA_BYTES: usize = 24 << 20;
@@ -70,7 +71,7 @@ impl Settings {
         config
     }
 
-    const fn has_retention(&self) -> bool {
+    pub(crate) const fn has_retention(&self) -> bool {
         self.retention_bytes.is_some() || self.retention_ms.is_some()
     }
 }
@@ -161,6 +162,12 @@ pub(crate) struct Rig {
     jobs: FuturesUnordered<LocalBoxFuture<'static, JobDone>>,
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     reads: FuturesUnordered<LocalBoxFuture<'static, ReadOutcome>>,
+    /// Where the log has begun and what was before is not known to be deleted yet.
+    starts: VecDeque<i64>,
+    /// Events so far.
+    pub(crate) events: Vec<EventKind>,
+    /// Writes so far, and those over extents that were written already.
+    pub(crate) writes: [usize; 2],
     /// What consumers hold, and what it was when they got it.
     held: VecDeque<(SharedBytes, Vec<u8>)>,
     /// Batches that were refused.
@@ -185,6 +192,7 @@ fn context(
         fetch_pinned_bytes: settings.fetch_pinned_bytes,
         cache_bytes: Cell::new(settings.cache_bytes),
         chunk_bytes_max: Cell::new(1 << 20),
+        filling: futures_util::lock::Mutex::new(()),
     };
     LogContext {
         disk: disk.clone(),
@@ -235,6 +243,9 @@ impl Rig {
             jobs: FuturesUnordered::new(),
             tasks: FuturesUnordered::new(),
             reads: FuturesUnordered::new(),
+            starts: VecDeque::new(),
+            events: Vec::new(),
+            writes: [0; 2],
             held: VecDeque::new(),
             refusals: 0,
         }
@@ -321,6 +332,8 @@ impl Rig {
                 has_moved = true;
             }
             while let Some(job) = self.log.next_job() {
+                self.writes[0] += usize::from(job.write_bytes() > 0);
+                self.writes[1] += usize::from(job.is_overwriting());
                 self.jobs.push(Box::pin(job.run()));
                 has_moved = true;
             }
@@ -337,13 +350,19 @@ impl Rig {
             if wants.cut {
                 self.tasks.push(Box::pin(Rc::clone(&self.log).cut()));
             }
+            if wants.spare {
+                self.tasks.push(Box::pin(Rc::clone(&self.log).prepare_spare()));
+            }
             self.collect_acks();
             while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
                 has_moved = true;
             }
             while let Poll::Ready(Some((offset, outcome))) = self.reads.poll_next_unpin(context) {
-                let pieces = outcome.unwrap_or_else(|error| panic!("a read at {offset} fails: {error}"));
-                self.served(offset, pieces);
+                match outcome {
+                    Ok(pieces) => self.served(offset, pieces),
+                    Err(FetchError::OffsetOutOfRange { .. }) if offset < self.log.log_start_offset() => {}
+                    Err(error) => panic!("a read at {offset} fails: {error}"),
+                }
             }
             self.notice_cut();
             self.collect_acks();
@@ -412,9 +431,16 @@ impl Rig {
         }
         assert!(visible <= self.log.log_end_offset());
         self.model.shown(visible, self.shown_level);
-        if self.log.take_events().iter().any(|event| event.kind == EventKind::Retention) {
-            self.model.deleted_to = self.log.log_start_offset();
+        let events = self.log.take_events();
+        // The start is raised first, durably, and the next one's perhaps before this one's event is seen.
+        let start = self.log.log_start_offset();
+        if self.starts.back().copied().unwrap_or(self.model.deleted_to) < start {
+            self.starts.push_back(start);
         }
+        for _ in events.iter().filter(|event| event.kind == EventKind::Retention) {
+            self.model.deleted_to = self.starts.pop_front().expect("a deletion raises the log's start");
+        }
+        self.events.extend(events.into_iter().map(|event| event.kind));
     }
 
     /// Fetches from `offset`, which is at most the high watermark; a read of files goes on beside everything else.
@@ -496,6 +522,7 @@ impl Rig {
         let mut worst = restart.fate;
         let (mut epoch, mut boot_id) = (self.epoch + 1, self.boot_id + u64::from(worst == Fate::PowerLoss));
         let mut disk = worst.of(&self.disk, restart.seed);
+        self.check_old_names(&disk);
         damage_index(&disk, restart.damage);
         for (fate, steps) in restart.interruptions.iter().copied() {
             let context = context(&self.settings, &disk, &self.clock, boot_id);
@@ -517,6 +544,34 @@ impl Rig {
         assert!(rig.model.begins_batch(start), "whole segments are deleted");
         rig.held.clone_from(&self.held);
         rig
+    }
+
+    /// Whatever becomes of a file: a segment's name leads to that segment's own bytes, and nothing else, also where the
+    /// segment was to go.
+    fn check_old_names(&self, disk: &SimDisk) {
+        for entry in disk.run_until(disk.list(&dir())).unwrap_or_default() {
+            let base_offset = segment::base_offset_of(&entry.name);
+            let Some(base_offset) = base_offset.filter(|base| *base < self.log.log_start_offset()) else {
+                continue;
+            };
+            let bytes = disk.run_until(disk.read_file(&dir().join(&entry.name))).unwrap();
+            let is_its_own = self.model.are_batches_from(base_offset, &bytes);
+            assert!(is_its_own, "{} shows other bytes than its own", entry.name);
+        }
+    }
+
+    /// Bytes of the log's files, extents that are set aside included.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        // Looked at from the side: the log's own operations go on as they would have.
+        let disk = self.disk.kill(0);
+        let names = disk.run_until(disk.list(&dir())).unwrap();
+        let paths = names.iter().map(|entry| dir().join(&entry.name));
+        paths.map(|path| disk.run_until(disk.read_file(&path)).unwrap().len() as u64).sum()
+    }
+
+    /// The file of this name in the log's directory, if there is one.
+    pub(crate) fn file(&self, name: &str) -> Option<Vec<u8>> {
+        self.disk.run_until(self.disk.read_file(&dir().join(name))).ok()
     }
 
     /// [`Rig::restarted`], all read, and this one given up for it.

@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use tempfile::TempDir;
 use vnotch_engine::config::TopicConfig;
-use vnotch_engine::types::Preallocate;
+use vnotch_engine::segment;
+use vnotch_engine::types::{Durability, Preallocate};
 use vnotch_engine::verify::{DefectKind, NoteKind, Report};
 
 /// A directory whose engine was dropped: its last segment is not sealed.
@@ -54,6 +55,31 @@ fn a_log_that_was_not_closed_is_sound_with_notes_and_so_it_is_once_opened_and_cl
         let report = check(dir.path());
         assert!(report.is_sound() && report.notes.is_empty(), "{report:#?}");
         assert_eq!(report.partitions[0].records, 2_600);
+    }
+}
+
+#[test]
+fn what_a_recycled_segment_held_before_is_no_damage() {
+    for durability in [Durability::Written, Durability::Synced] {
+        let dir = new_dir();
+        let engine = open(dir.path());
+        let preallocate = Preallocate::Recycle;
+        let config = TopicConfig { preallocate, durability, retention_bytes: Some(2 << 20), ..topic() };
+        engine.create_topic("t", 1, config).unwrap();
+        while engine.stats()[0].writes.overwrites < 20 {
+            produce(&engine, 0, 500, 1_000);
+        }
+        drop(engine);
+        let report = check(dir.path());
+        assert!(report.is_sound(), "{:#?}", report.defects);
+        assert!(has_note(&report, NoteKind::NotClean));
+        open(dir.path()).close().unwrap();
+        let report = check(dir.path());
+        assert!(report.is_sound() && report.notes.is_empty(), "{report:#?}");
+        fs::write(dir.path().join("t-0").join(segment::FILLING), [1; 8192]).unwrap();
+        assert!(has_note(&check(dir.path()), NoteKind::Leftover));
+        open(dir.path()).close().unwrap();
+        assert!(check(dir.path()).notes.is_empty(), "the next open removes it");
     }
 }
 

@@ -37,6 +37,8 @@ impl Shape {
         let extent = match workload.log.preallocate {
             Preallocate::None => Extent::Extending,
             Preallocate::Fallocate => Extent::Fallocated,
+            // Those of segments that had to do without a spare do not overwrite.
+            Preallocate::Recycle if writes.overwrites < 0.5 => Extent::Fallocated,
             Preallocate::Recycle => Extent::Overwrite,
         };
         let sync = match workload.durability {
@@ -85,6 +87,8 @@ pub struct WriteFigures {
     pub bytes_p50: Option<u64>,
     /// Mean writes in flight when one is submitted, itself included.
     pub depth_mean: Option<f64>,
+    /// Share of the writes that met extents which were written already.
+    pub overwrites: f64,
 }
 
 impl WriteFigures {
@@ -96,7 +100,9 @@ impl WriteFigures {
         let writes: u64 = shards.iter().map(|shard| shard.writes).sum();
         let depths: u64 = shards.iter().map(|shard| shard.write_depth_sum).sum();
         let depth_mean = (writes > 0).then(|| num::f64_of(depths) / num::f64_of(writes));
-        Self { bytes_p50: median_of(sizes), depth_mean }
+        let overwrites: u64 = shards.iter().map(|shard| shard.overwrites).sum();
+        let overwrites = num::f64_of(overwrites) / num::f64_of(writes.max(1));
+        Self { bytes_p50: median_of(sizes), depth_mean, overwrites }
     }
 }
 

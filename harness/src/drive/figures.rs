@@ -128,6 +128,7 @@ fn shard_figures(shard: &ShardStats) -> ShardFigures {
         write_depth_mean: (shard.writes > 0)
             .then(|| num::f64_of(shard.write_depth_sum) / num::f64_of(shard.writes)),
         syncs: shard.syncs,
+        overwrites: shard.overwrites,
         read_bytes: shard.read_bytes,
     }
 }

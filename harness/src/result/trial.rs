@@ -216,6 +216,9 @@ pub struct ShardFigures {
     pub write_depth_mean: Option<f64>,
     /// Device flushes and synced writes.
     pub syncs: u64,
+    /// Writes that met extents which were written already, as in recycled segments.
+    #[serde(default)]
+    pub overwrites: u64,
     /// Bytes read from the device.
     pub read_bytes: u64,
 }

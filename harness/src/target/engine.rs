@@ -82,7 +82,7 @@ fn topic_config(workload: &Workload) -> anyhow::Result<TopicConfig> {
         preallocate: match log.preallocate {
             workload::Preallocate::None => Preallocate::None,
             workload::Preallocate::Fallocate => Preallocate::Fallocate,
-            workload::Preallocate::Recycle => anyhow::bail!("recycling segments is not supported yet"),
+            workload::Preallocate::Recycle => Preallocate::Recycle,
         },
         index_interval_bytes: u32::try_from(log.index_interval_bytes.0).context("index_interval_bytes")?,
         max_message_bytes: length(log.max_message_bytes)?,
@@ -166,6 +166,7 @@ fn shard_stats(shard: vnotch_engine::shard::ShardStats) -> ShardStats {
         write_sizes: sizes.collect(),
         write_depth_sum: shard.writes.depth_sum,
         syncs: shard.writes.syncs,
+        overwrites: shard.writes.overwrites,
         read_bytes: shard.read_bytes,
     }
 }

@@ -259,6 +259,8 @@ pub struct ShardStats {
     pub write_depth_sum: u64,
     /// Device flushes and synced writes.
     pub syncs: u64,
+    /// Writes that met extents which were written already.
+    pub overwrites: u64,
     /// Bytes read from the device.
     pub read_bytes: u64,
 }
@@ -283,6 +285,7 @@ impl ShardStats {
             write_sizes: sizes.filter(|(_, count)| *count > 0).collect(),
             write_depth_sum: self.write_depth_sum.saturating_sub(earlier.write_depth_sum),
             syncs: self.syncs.saturating_sub(earlier.syncs),
+            overwrites: self.overwrites.saturating_sub(earlier.overwrites),
             read_bytes: self.read_bytes.saturating_sub(earlier.read_bytes),
         }
     }
@@ -293,7 +296,7 @@ impl ShardStats {
 pub struct TargetEvent {
     /// When.
     pub at: Instant,
-    /// `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`.
+    /// `roll`, `seal`, `sync`, `retention`, `no_spare`, `stall`, `recovery`.
     pub kind: &'static str,
     /// The shard it happened on.
     pub shard: u32,

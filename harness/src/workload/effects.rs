@@ -1,6 +1,6 @@
 //! Settings that were written but cannot take effect in the run they are in.
 
-use super::{Ceiling, Difference, Durability, LoadMode, Rate, Verify, Workload};
+use super::{Ceiling, Difference, Durability, LoadMode, Preallocate, Rate, Verify, Workload};
 use crate::num::f64_of;
 
 /// One sentence for each setting that differs from its default and changes nothing.
@@ -65,6 +65,17 @@ fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec
             let ends = super::TimeSpan(offering);
             notes.push(format!("`{key}`: nothing reaches the age of {age}, as the load ends after {ends}"));
         }
+    }
+    let log = &workload.log;
+    if log.preallocate == Preallocate::Recycle
+        && log.retention_bytes.0.is_none()
+        && log.retention_ms.0.is_none()
+    {
+        notes.push(
+            "`log.preallocate`: no segment is freed without `log.retention_bytes` or `log.retention_ms`, so none is \
+             recycled: each is written with zeros first"
+                .into(),
+        );
     }
     let LoadMode::Open { rate: Rate::Absolute(records), .. } = workload.load.mode else { return };
     let seconds = (workload.phases.warmup.0 + workload.phases.measure.0).as_secs_f64();

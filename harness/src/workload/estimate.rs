@@ -170,18 +170,22 @@ impl Workload {
             let partition = retention.0.saturating_add(2 * self.log.segment_bytes.0);
             u64_of(f64_of(self.partitions().saturating_mul(partition)) * (1.0 + index_share))
         });
-        let log = kept.map_or(produced, |kept| kept.min(produced));
-        let preallocated = match self.log.preallocate {
-            Preallocate::None => 0,
-            Preallocate::Fallocate | Preallocate::Recycle => {
-                self.partitions().saturating_mul(self.log.segment_bytes.0)
-            }
+        // Beside what is kept, which counts the active segment as full, and beside what is produced, which does not.
+        let ahead = match self.log.preallocate {
+            Preallocate::None => [0, 0],
+            Preallocate::Fallocate => [1, 1],
+            Preallocate::Recycle => [1, 2],
         };
+        let [beside_kept, beside_produced] = ahead.map(|segments| {
+            self.partitions().saturating_mul(self.log.segment_bytes.0).saturating_mul(segments)
+        });
+        let kept = kept.map_or(u64::MAX, |kept| kept.saturating_add(beside_kept));
+        let log = kept.min(produced.saturating_add(beside_produced));
         let ceiling = match self.ceiling {
             Ceiling::Auto => device::Ceiling::BYTES_MAX_DEFAULT,
             Ceiling::Off => 0,
         };
-        log.saturating_add(preallocated).saturating_add(ceiling)
+        log.saturating_add(ceiling)
     }
 
     fn memory_bytes(&self) -> u64 {

@@ -1,9 +1,7 @@
 //! What the schema can say and this release cannot do yet, refused by name.
 
 use super::validate::Problems;
-use super::{
-    Arrival, Compression, KeyDistribution, LoadMode, PayloadSource, Preallocate, Profile, Target, Workload,
-};
+use super::{Arrival, Compression, KeyDistribution, LoadMode, PayloadSource, Profile, Target, Workload};
 
 /// Refuses each key whose value is not supported yet.
 pub(super) fn check(workload: &Workload, problems: &mut Problems) {
@@ -32,7 +30,6 @@ pub(super) fn check(workload: &Workload, problems: &mut Problems) {
             refuse("load.profile", "any profile but constant");
         }
     }
-    check_log(workload, &mut refuse);
     if workload.backlog.is_some() {
         refuse("backlog", "building a backlog");
     }
@@ -41,12 +38,5 @@ pub(super) fn check(workload: &Workload, problems: &mut Problems) {
     }
     if !workload.require.is_empty() {
         refuse("require", "requiring that retention is reached");
-    }
-}
-
-fn check_log(workload: &Workload, refuse: &mut impl FnMut(&'static str, &str)) {
-    let log = &workload.log;
-    if log.preallocate == Preallocate::Recycle {
-        refuse("log.preallocate", "recycling segments");
     }
 }

@@ -148,6 +148,7 @@ fn trial(point: usize, trial: usize, shape: &Shape) -> (Trial, TrialRecord) {
             write_bytes_p50: Some(262_144),
             write_depth_mean: Some(6.13),
             syncs: 12,
+            overwrites: 0,
             read_bytes: 0,
         }],
         resources: Resources {

@@ -29,6 +29,11 @@ fn preallocated_segments_and_the_ceiling_count() {
     let one = disk("{}");
     assert_eq!(disk("partitions_per_topic: 5") - one, 4 << 27);
     assert_eq!(one - disk("log: {preallocate: none}"), 1 << 27);
+    assert_eq!(disk("log: {preallocate: recycle}") - one, 1 << 27, "the active segment and a spare");
+    let kept =
+        |preallocate: &str| disk(&format!("log: {{preallocate: {preallocate}, retention_bytes: 256MiB}}"));
+    assert_eq!(kept("recycle"), kept("fallocate"));
+    assert_eq!(kept("recycle") - kept("none"), 1 << 27, "retention and two segments, and a spare");
     assert_eq!(one - disk("ceiling: off"), 1 << 30);
 }
 
@@ -48,6 +53,14 @@ fn settings_without_effect_are_said() {
     assert_eq!(
         notes("load: {mode: open, rate: 100}\nlog: {segment_bytes: 256MiB}"),
         ["`log.segment_bytes`: at this rate no partition reaches 256MiB, so no segment rolls"]
+    );
+    assert!(notes("log: {preallocate: recycle, retention_bytes: 1GiB}").is_empty());
+    assert_eq!(
+        notes("log: {preallocate: recycle}"),
+        [
+            "`log.preallocate`: no segment is freed without `log.retention_bytes` or `log.retention_ms`, so none is \
+             recycled: each is written with zeros first"
+        ]
     );
     assert_eq!(
         notes("durability: appended"),

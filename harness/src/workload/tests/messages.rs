@@ -208,7 +208,6 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         ("key_distribution: zipf:1.1", "a Zipf distribution of keys"),
         ("load: {mode: open, rate: 1k, arrival: poisson}", "any arrival but constant"),
         ("load: {mode: open, rate: 1k, profile: sine}", "any profile but constant"),
-        ("log: {preallocate: recycle}", "recycling segments"),
         ("backlog: {build: 8GiB}", "building a backlog"),
         ("steady_state: {slope: 1%}", "a steady-state test"),
         ("require: [retention_reached]", "requiring that retention is reached"),

@@ -1,0 +1,347 @@
+//! The file that the next segment will be, where segments are recycled: one that retention has freed, or a new one. Either
+//! is written with zeros up to its end before it is used, so that appends overwrite and change no metadata. Off the ack
+//! path: what goes wrong here costs a spare, not the log.
+//!
+//! ```text
+//! <base>.log ── retention ──► next.filling ── zeros to the end, synced ──► next.spare ── roll ──► <new base>.log
+//!               directory synced before anything is overwritten
+//! ```
+//!
+//! A log has one spare at most. A roll that comes before it is ready takes what is written of it and reserves the rest.
+
+use super::Log;
+use super::state::{Sealed, SealedBy, State};
+use crate::buffer::{BLOCK_BYTES, Slice};
+use crate::clock::Clock;
+use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
+use crate::error::DiskError;
+use crate::num::{align_down, usize_of};
+use crate::segment;
+use crate::types::Preallocate;
+use futures_util::lock::Mutex;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// What may be left to fill at once. More than the end of a full segment, which is less than a batch; what is beyond is
+/// filled at twice the pace of appends, so that a log nobody appends to costs the disk nothing.
+const FILL_AT_ONCE_BYTES: u64 = 2 << 20;
+
+/// Which spare of a log, counted from its open.
+pub(super) type SpareNumber = u64;
+
+/// The file of the next segment, as far as there is one.
+pub(super) enum Spare<F> {
+    /// There is none.
+    None,
+    /// On its way to its first name, [`segment::FILLING`].
+    Coming(SpareNumber),
+    /// Being filled, as [`segment::FILLING`].
+    Filling(SpareFile<F>),
+    /// Written to its end and synced, as [`segment::SPARE`].
+    Ready(SpareFile<F>),
+}
+
+impl<F> Spare<F> {
+    fn number(&self) -> Option<SpareNumber> {
+        match self {
+            Self::None => None,
+            Self::Coming(number) => Some(*number),
+            Self::Filling(spare) | Self::Ready(spare) => Some(spare.number),
+        }
+    }
+}
+
+/// A file that waits to be a segment.
+#[derive(Clone)]
+pub(super) struct SpareFile<F> {
+    file: F,
+    number: SpareNumber,
+    /// What its size will be.
+    size_bytes: u64,
+    /// Its extents are written up to here, with zeros or in an earlier life.
+    written_to: u64,
+    /// The same, durably.
+    synced_to: u64,
+}
+
+impl<F> SpareFile<F> {
+    /// Whether some of it should be filled now that `appended_bytes` are in the active segment.
+    const fn is_due(&self, appended_bytes: u64) -> bool {
+        self.size_bytes - self.written_to <= FILL_AT_ONCE_BYTES || self.written_to < 2 * appended_bytes
+    }
+}
+
+/// What goes on about the spare.
+#[derive(Default)]
+pub(super) struct SpareWork {
+    /// Whether somebody fills it.
+    is_filling: Cell<bool>,
+    /// Held while a chunk is written, and while the file gets another name: a roll never takes a file in between.
+    moving: Mutex<()>,
+    begun: Cell<SpareNumber>,
+    /// Making one has failed; it is tried again after the next roll.
+    is_refused: Cell<bool>,
+    /// Whether the log stays within its retention and two segments with a new spare.
+    has_room: Cell<bool>,
+}
+
+impl SpareWork {
+    fn next_number(&self) -> SpareNumber {
+        self.begun.set(self.begun.get() + 1);
+        self.begun.get()
+    }
+}
+
+/// A step of filling.
+enum Fill<F> {
+    /// Zeros at a position.
+    Write(F, u64, Slice),
+    /// All of it is written.
+    Sync(F),
+    /// It is not due, or it has become a segment.
+    Nothing,
+}
+
+impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    pub(super) fn is_recycling(&self) -> bool {
+        self.config().preallocate == Preallocate::Recycle
+    }
+
+    /// Whether [`Log::prepare_spare`] has something to do.
+    pub(super) fn wants_spare(&self, state: &State<D::File, A>) -> bool {
+        let work = &self.spare_work;
+        if !self.is_recycling() || state.full.is_some() || work.is_refused.get() || work.is_filling.get() {
+            return false;
+        }
+        let appended_bytes = state.active_bytes();
+        match &state.spare {
+            Spare::None => appended_bytes > 0 && work.has_room.get(),
+            Spare::Filling(spare) => spare.is_due(appended_bytes),
+            Spare::Coming(_) | Spare::Ready(_) => false,
+        }
+    }
+
+    /// Looks again whether there is room for a spare that is not made of a freed segment.
+    pub(super) fn weigh_spare(&self, state: &State<D::File, A>) {
+        self.spare_work.has_room.set(self.has_room_for_spare(state));
+    }
+
+    /// With the active segment's file and a spare, the log holds at most `retention_bytes` and two segments.
+    fn has_room_for_spare(&self, state: &State<D::File, A>) -> bool {
+        let sealed =
+            state.sealed.iter().map(|sealed| sealed.size_bytes.unwrap_or(self.config().segment_bytes));
+        let closing = state.closing.iter().map(|closing| closing.size_bytes);
+        self.config().retention_bytes.is_none_or(|limit| sealed.chain(closing).sum::<u64>() <= limit)
+    }
+
+    /// Takes a segment that retention has taken out of the log as the next spare, if it may be one: nobody reads it, it is
+    /// as the log sealed it, there is none yet, and there is room.
+    pub(super) fn claim_freed(
+        &self,
+        state: &mut State<D::File, A>,
+        freed: &Sealed<D::File>,
+    ) -> Option<SpareNumber> {
+        let may_be = self.is_recycling()
+            && matches!(state.spare, Spare::None)
+            && freed.sealed_by == SealedBy::Log
+            && freed.size_bytes.is_some_and(|size_bytes| size_bytes <= self.segment_file_bytes())
+            && self.has_room_for_spare(state);
+        if !may_be {
+            return None;
+        }
+        state.read_cache.settle(freed.base_offset);
+        if !freed.readers.are_none() {
+            return None;
+        }
+        let number = self.spare_work.next_number();
+        state.spare = Spare::Coming(number);
+        Some(number)
+    }
+
+    /// Makes a freed segment the spare that [`Log::claim_freed`] has taken it for.
+    pub(super) async fn recycle(&self, base_offset: i64, number: SpareNumber) -> Result<(), DiskError> {
+        let recycled = self.recycled(base_offset, number).await;
+        self.state.borrow_mut().spare = match &recycled {
+            Ok(spare) => Spare::Filling(spare.clone()),
+            Err(_) => Spare::None,
+        };
+        recycled.map(drop)
+    }
+
+    async fn recycled(&self, base_offset: i64, number: SpareNumber) -> Result<SpareFile<D::File>, DiskError> {
+        let disk = &self.context.disk;
+        segment::remove_indexes(disk, &self.dir, base_offset).await?;
+        let path = self.dir.join(segment::FILLING);
+        disk.rename(&segment::log_path(&self.dir, base_offset), &path).await?;
+        // Before anything is overwritten: after a power loss the old name would show the new bytes.
+        disk.sync_dir(&self.dir).await?;
+        let file = disk.open(&path, OpenMode::ReadWrite, self.context.limits.io).await?;
+        let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
+        // It was synced when it was sealed.
+        let synced_to = written_to;
+        Ok(SpareFile { file, number, size_bytes: self.segment_file_bytes(), written_to, synced_to })
+    }
+
+    /// Makes a spare, or fills one, as far as that is due. If it cannot be done, there is none until the next roll.
+    pub async fn prepare_spare(self: Rc<Self>) {
+        if self.spare_work.is_filling.replace(true) {
+            return;
+        }
+        let (number, is_new) = {
+            let mut state = self.state.borrow_mut();
+            let held = state.spare.number();
+            let number = held.unwrap_or_else(|| self.spare_work.next_number());
+            if held.is_none() {
+                state.spare = Spare::Coming(number);
+            }
+            (number, held.is_none())
+        };
+        let made = if is_new { self.make_spare(number).await } else { Ok(()) };
+        let filled = match made {
+            Ok(()) => self.fill_spare(number).await,
+            Err(error) => Err(error),
+        };
+        if filled.is_err() {
+            self.drop_spare(number).await;
+        }
+        self.spare_work.is_filling.set(false);
+    }
+
+    async fn make_spare(&self, number: SpareNumber) -> Result<(), DiskError> {
+        let path = self.dir.join(segment::FILLING);
+        let file = self.context.disk.open(&path, OpenMode::CreateNew, self.context.limits.io).await?;
+        let size_bytes = self.segment_file_bytes();
+        let spare = SpareFile { file, number, size_bytes, written_to: 0, synced_to: 0 };
+        self.state.borrow_mut().spare = Spare::Filling(spare);
+        Ok(())
+    }
+
+    /// Writes zeros, one chunk at a time and one log of the shard at a time, until it is ready or no more is due.
+    async fn fill_spare(&self, number: SpareNumber) -> Result<(), DiskError> {
+        loop {
+            let turn = self.context.limits.filling.lock().await;
+            let alone = self.spare_work.moving.lock().await;
+            match self.next_fill(number) {
+                Fill::Write(file, position, zeros) => {
+                    let written_to = position + zeros.len() as u64;
+                    file.write(WriteData::Slice(zeros), position, WriteSync::None).await?;
+                    if let Spare::Filling(spare) = &mut self.state.borrow_mut().spare {
+                        spare.written_to = written_to;
+                    }
+                }
+                Fill::Sync(file) => break self.finish_spare(number, &file, (turn, alone)).await,
+                Fill::Nothing => break Ok(()),
+            }
+        }
+    }
+
+    fn next_fill(&self, number: SpareNumber) -> Fill<D::File> {
+        let state = self.state.borrow();
+        let Spare::Filling(spare) = &state.spare else { return Fill::Nothing };
+        if spare.number != number || state.failed.is_some() || !spare.is_due(state.active_bytes()) {
+            return Fill::Nothing;
+        }
+        let left_bytes = usize_of(spare.size_bytes - spare.written_to);
+        if left_bytes == 0 {
+            return Fill::Sync(spare.file.clone());
+        }
+        let zeros = self.context.arena.zeros();
+        let zeros = zeros.part(0..left_bytes.min(zeros.len()));
+        Fill::Write(spare.file.clone(), spare.written_to, zeros)
+    }
+
+    /// Makes what was filled durable, then says so by its name; a roll may take it before.
+    async fn finish_spare<G>(&self, number: SpareNumber, file: &D::File, guards: G) -> Result<(), DiskError> {
+        drop(guards);
+        file.sync().await?;
+        let _alone = self.spare_work.moving.lock().await;
+        if self.state.borrow().spare.number() != Some(number) {
+            return Ok(());
+        }
+        let disk = &self.context.disk;
+        disk.rename(&self.dir.join(segment::FILLING), &self.dir.join(segment::SPARE)).await?;
+        let mut state = self.state.borrow_mut();
+        if let Spare::Filling(spare) = std::mem::replace(&mut state.spare, Spare::None) {
+            let synced_to = spare.written_to;
+            state.spare = Spare::Ready(SpareFile { synced_to, ..spare });
+        }
+        Ok(())
+    }
+
+    /// Gives up a spare that could not be made.
+    async fn drop_spare(&self, number: SpareNumber) {
+        let _alone = self.spare_work.moving.lock().await;
+        if self.state.borrow().spare.number() != Some(number) {
+            return;
+        }
+        self.spare_work.is_refused.set(true);
+        // Where this fails too, the next open removes it.
+        let _ = self.context.disk.remove_file(&self.dir.join(segment::FILLING)).await;
+        self.state.borrow_mut().spare = Spare::None;
+    }
+
+    /// The file of the segment that is to begin at `base_offset`, under its name, and how far its extents are durably
+    /// written; `None` if there is no spare.
+    pub(super) async fn take_spare(&self, base_offset: i64) -> Result<Option<(D::File, u64)>, DiskError> {
+        self.spare_work.is_refused.set(false);
+        let _alone = self.spare_work.moving.lock().await;
+        let disk = &self.context.disk;
+        let (spare, name) = {
+            let mut state = self.state.borrow_mut();
+            match std::mem::replace(&mut state.spare, Spare::None) {
+                Spare::Filling(spare) => (spare, segment::FILLING),
+                Spare::Ready(spare) => (spare, segment::SPARE),
+                other => {
+                    state.spare = other;
+                    return Ok(None);
+                }
+            }
+        };
+        let path = self.dir.join(name);
+        // The topic's configuration may have changed since.
+        let is_usable = self.is_recycling()
+            && spare.size_bytes == self.segment_file_bytes()
+            && (spare.written_to == spare.size_bytes || spare.file.allocate(spare.size_bytes).await.is_ok());
+        if !is_usable {
+            disk.remove_file(&path).await?;
+            return Ok(None);
+        }
+        disk.rename(&path, &segment::log_path(&self.dir, base_offset)).await?;
+        Ok(Some((spare.file, spare.synced_to)))
+    }
+
+    /// What an earlier process has left of spares: one that was ready and has the right size stays, the rest goes.
+    pub(super) async fn adopt_spare(&self, names: &[DirEntry]) -> Result<Spare<D::File>, DiskError> {
+        let disk = &self.context.disk;
+        let is_there = |name: &str| names.iter().any(|entry| entry.name == name);
+        if is_there(segment::FILLING) {
+            disk.remove_file(&self.dir.join(segment::FILLING)).await?;
+        }
+        if !is_there(segment::SPARE) {
+            return Ok(Spare::None);
+        }
+        let path = self.dir.join(segment::SPARE);
+        let size_bytes = self.segment_file_bytes();
+        if self.is_recycling() {
+            let file = disk.open(&path, OpenMode::ReadWrite, self.context.limits.io).await?;
+            if file.size().await? == size_bytes {
+                let number = self.spare_work.next_number();
+                let (written_to, synced_to) = (size_bytes, size_bytes);
+                return Ok(Spare::Ready(SpareFile { file, number, size_bytes, written_to, synced_to }));
+            }
+        }
+        disk.remove_file(&path).await?;
+        Ok(Spare::None)
+    }
+
+    /// Removes a spare that is not ready, and makes that durable: nobody goes on with it. Call it while nothing else runs.
+    pub(super) async fn leave_spare(&self) -> Result<(), DiskError> {
+        let is_unfinished = matches!(self.state.borrow().spare, Spare::Filling(_));
+        if is_unfinished {
+            self.state.borrow_mut().spare = Spare::None;
+            self.context.disk.remove_file(&self.dir.join(segment::FILLING)).await?;
+            self.context.disk.sync_dir(&self.dir).await?;
+        }
+        Ok(())
+    }
+}
