@@ -174,6 +174,31 @@ fn a_topic_that_becomes_a_synced_one_makes_durable_what_it_has_and_opens_after_e
 }
 
 #[test]
+fn what_a_topic_wrote_before_it_became_a_synced_one_may_be_lost_to_a_power_cut_and_it_still_opens() {
+    let mut lost = 0;
+    for write_depth in [1, 4] {
+        let mut rig = Rig::new(Settings { write_depth, ..Settings::default() }, 9);
+        for number in 0..24 {
+            rig.append(batch(number, 3, 150_000), Some(Durability::Written));
+        }
+        // The catalog has it, the log has not heard of it.
+        rig.alter(Settings { durability: Durability::Synced, ..rig.settings.clone() }, false);
+        let mut seed = 0;
+        while rig.disk.outstanding() > 0 {
+            let end = rig.log.high_watermark();
+            for _ in 0..4 {
+                seed += 1;
+                let again = rig.restarted(&Restart::simple(Fate::PowerLoss, seed));
+                again.read_from(0);
+                lost += u32::from(again.log.log_end_offset() < end);
+            }
+            rig.steps(1);
+        }
+    }
+    assert!(lost > 0, "power cuts take what was only written");
+}
+
+#[test]
 fn new_limits_of_retention_count_at_once_and_segments_change_size_with_the_next() {
     let settings = Settings { segment_bytes: 2 << 20, ..Settings::default() };
     let mut rig = Rig::new(settings.clone(), 6);
