@@ -16,7 +16,7 @@ enum Good {
     Low,
 }
 
-/// One or two sentences: on throughput and, where there was an open load, on its p99.
+/// On throughput and, where there was an open load, on its p99; then what is to be borne in mind.
 pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
     let mut told = Vec::new();
     let has_loaded = sweep.combinations.iter().any(|it| it.loaded.is_some());
@@ -26,7 +26,18 @@ pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
     }
     if sweep.has_open() {
         let what = format!("the lowest p99 response {}", sweep.rate_words());
-        told.extend(sentence(sweep, RESPONSE_P99, Good::Low, &what, |ns| quantity::ns(num::u64_of(ns))));
+        let p99 = sentence(sweep, RESPONSE_P99, Good::Low, &what, |ns| quantity::ns(num::u64_of(ns)));
+        told.push(p99.unwrap_or_else(|| {
+            "No p99 response can be compared: it takes 1000 acks or more in every trial of a sound point; a longer \
+             window has more."
+                .to_owned()
+        }));
+    }
+    if sweep.settings.iter().any(|setting| setting.key == "durability") {
+        told.push(
+            "An ack does not promise the same at every durability: the faster one may promise less."
+                .to_owned(),
+        );
     }
     told.extend(left_out(sweep));
     told
