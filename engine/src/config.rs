@@ -1,7 +1,7 @@
 //! Configuration of the engine and of a topic, with Kafka's key names and defaults that suit a benchmark.
 
 use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX};
-use crate::types::{Durability, IoMode, PollMode, Preallocate};
+use crate::types::{Commit, Durability, IoMode, PollMode, Preallocate};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub struct EngineConfig {
     pub io: IoMode,
     /// How a shard waits.
     pub poll: PollMode,
+    /// How synced writes that overwrite are made durable; others go with their own sync always.
+    pub commit: Commit,
     /// Memory for records, bytes a shard.
     pub arena_bytes: usize,
     /// Largest write, bytes.
@@ -42,6 +44,7 @@ impl EngineConfig {
             cores: Vec::new(),
             io: IoMode::Direct,
             poll: PollMode::Adaptive,
+            commit: Commit::Auto,
             arena_bytes: 256 << 20,
             write_bytes_max: 256 << 10,
             write_depth: 8,

@@ -253,6 +253,7 @@ fn settings(config: &EngineConfig, id: u32, boot_id: u64, lock: &Arc<File>) -> S
         id,
         core: config.cores.get(id as usize).copied().unwrap_or(id as usize),
         poll: config.poll,
+        commit: config.commit,
         arena_bytes: config.arena_bytes,
         mailbox_bytes: config.mailbox_bytes,
         limits: LogLimits {

@@ -72,6 +72,18 @@ pub struct ListedOffset {
     pub timestamp_ms: Option<i64>,
 }
 
+/// How synced writes that overwrite are made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Commit {
+    /// By one flush of the device for many partitions where several wait, else each by its own.
+    Auto,
+    /// Each by its own RWF_DSYNC.
+    Each,
+    /// By one flush for all that wait, though it be one.
+    Shared,
+}
+
 /// A topic's partition.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {

@@ -75,6 +75,11 @@ pub trait DiskFile: Clone + 'static {
     /// Cuts the file to `len_bytes`.
     fn truncate(&self, len_bytes: u64) -> impl Future<Output = Result<(), DiskError>>;
 
+    /// Files that have the same share a device's cache: a sync of one makes completed writes to all of them durable, where
+    /// these changed nothing but data (they lay within the file's durable size, over what was durably written before).
+    /// `None`: only its own sync does.
+    fn flush_domain(&self) -> Option<u64>;
+
     /// The file's size, bytes.
     fn size(&self) -> impl Future<Output = Result<u64, DiskError>>;
 }

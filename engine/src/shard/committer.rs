@@ -1,41 +1,158 @@
 //! The committer: the only place that decides how a shard's frozen bytes reach the disk, and how many writes are under
 //! way at once.
+//!
+//! A synced write that overwrites goes one of two ways: with its own RWF_DSYNC, or plainly, together with those of other
+//! partitions and one sync that covers them all. A device flush costs about as much for many as for one, so the second is
+//! better where many wait: while one is under way, what arrives forms the next, without a timer.
 
 use super::stats::WriteStats;
-use crate::disk::uring::UringFile;
-use crate::log::{Job, JobDone};
-use futures_util::future::LocalBoxFuture;
+use crate::disk::DiskFile;
+use crate::log::{Job, JobDone, run_together};
+use crate::types::Commit;
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-/// Most writes and syncs of a shard in flight; partitions beyond it wait their turn and go on coalescing.
+/// Most writes and syncs of a shard in flight, those of a shared flush apart; partitions beyond it wait their turn and go on
+/// coalescing.
 const IN_FLIGHT_MAX: usize = 64;
 
+/// Most writes that one shared flush covers.
+const SHARED_MAX: usize = 256;
+
+/// Partitions with a synced write waiting or in flight from which on flushes are shared. Measured with 4 KiB on each of 64:
+/// 2.6 to 2.8 ms with a flush each, 0.7 ms with one; of few, a flush each overlaps with the others' writes.
+const SHARED_FROM: usize = 3;
+
+/// A write larger than this takes the device longer than its flush, and goes with its own.
+const SHARED_BYTES_MAX: usize = 64 << 10;
+
+type Done = (usize, JobDone);
+
 /// See the module.
-#[derive(Default)]
-pub(super) struct Committer {
-    jobs: FuturesUnordered<LocalBoxFuture<'static, (usize, JobDone)>>,
-    pub(super) stats: WriteStats,
+pub struct Committer<F: DiskFile> {
+    commit: Commit,
+    jobs: FuturesUnordered<LocalBoxFuture<'static, (Done, Flush)>>,
+    /// Synced writes that may share a flush and have not been submitted, with their partitions' slots.
+    waiting: Vec<(usize, Job<F>)>,
+    shared: Option<LocalBoxFuture<'static, Vec<Done>>>,
+    /// Writes of the shared flush under way.
+    shared_writes: usize,
+    /// Synced writes in flight that could have shared a flush.
+    each: usize,
+    done: VecDeque<Done>,
+    stats: WriteStats,
 }
 
-impl Committer {
-    /// Whether another job may start.
-    pub(super) fn has_room(&self) -> bool {
-        self.jobs.len() < IN_FLIGHT_MAX
+/// Whether a job in flight could have shared a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    Own,
+    Shareable,
+}
+
+impl<F: DiskFile> Committer<F> {
+    /// With nothing in flight.
+    pub fn new(commit: Commit) -> Self {
+        Self {
+            commit,
+            jobs: FuturesUnordered::new(),
+            waiting: Vec::new(),
+            shared: None,
+            shared_writes: 0,
+            each: 0,
+            done: VecDeque::new(),
+            stats: WriteStats::default(),
+        }
     }
 
-    /// Starts a job of the partition in `slot`; it is submitted with the ring's next turn.
-    pub(super) fn start(&mut self, slot: usize, job: Job<UringFile>) {
-        self.stats.started(job.write_bytes(), job.is_sync(), self.jobs.len() + 1);
+    /// Whether another job may start.
+    pub fn has_room(&self) -> bool {
+        self.jobs.len() < IN_FLIGHT_MAX && self.waiting.len() < SHARED_MAX
+    }
+
+    /// What was written so far.
+    pub const fn stats(&self) -> &WriteStats {
+        &self.stats
+    }
+
+    /// Takes a job of the partition in `slot`; it is under way after the next [`Committer::submit`].
+    pub fn start(&mut self, slot: usize, job: Job<F>) {
+        let may_share = self.commit != Commit::Each
+            && job.write_bytes() <= SHARED_BYTES_MAX
+            && job.flush_domain().is_some();
+        if may_share {
+            self.waiting.push((slot, job));
+        } else {
+            self.start_alone(slot, job, Flush::Own);
+        }
+    }
+
+    fn start_alone(&mut self, slot: usize, job: Job<F>, flush: Flush) {
+        self.count(&job, job.is_sync());
+        self.each += usize::from(flush == Flush::Shareable);
+        self.jobs.push(Box::pin(async move { ((slot, job.run().await), flush) }));
+    }
+
+    fn count(&mut self, job: &Job<F>, is_sync: bool) {
+        let depth = self.jobs.len() + self.shared_writes + 1;
+        self.stats.started(job.write_bytes(), is_sync, depth);
         self.stats.overwrites += u64::from(job.is_overwriting());
-        self.jobs.push(Box::pin(async move { (slot, job.run().await) }));
+    }
+
+    /// Decides about what waits; for the owner, once a turn, when every partition has handed over what it has.
+    pub fn submit(&mut self) {
+        if self.waiting.is_empty() || self.shared.is_some() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        if self.commit == Commit::Shared || self.each + partitions(&waiting) >= SHARED_FROM {
+            self.share(waiting);
+        } else {
+            for (slot, job) in waiting {
+                self.start_alone(slot, job, Flush::Shareable);
+            }
+        }
+    }
+
+    /// One flush for all of a domain; where there is a second one, the next flush is its.
+    fn share(&mut self, waiting: Vec<(usize, Job<F>)>) {
+        let domain = waiting.first().and_then(|(_, job)| job.flush_domain());
+        let (together, others): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(_, job)| job.flush_domain() == domain);
+        self.waiting = others;
+        for (_, job) in &together {
+            self.count(job, false);
+            self.shared_writes += 1;
+        }
+        self.stats.syncs += 1;
+        self.shared = Some(run_together(together).boxed_local());
     }
 
     /// The next job that has ended.
-    pub(super) fn poll_done(&mut self, context: &mut Context<'_>) -> Option<(usize, JobDone)> {
+    pub fn poll_done(&mut self, context: &mut Context<'_>) -> Option<(usize, JobDone)> {
+        if let Some(shared) = &mut self.shared
+            && let Poll::Ready(done) = shared.poll_unpin(context)
+        {
+            self.shared = None;
+            self.shared_writes = 0;
+            self.done.extend(done);
+        }
+        if let Some(done) = self.done.pop_front() {
+            return Some(done);
+        }
         match self.jobs.poll_next_unpin(context) {
-            Poll::Ready(done) => done,
-            Poll::Pending => None,
+            Poll::Ready(Some((done, flush))) => {
+                self.each -= usize::from(flush == Flush::Shareable);
+                Some(done)
+            }
+            Poll::Ready(None) | Poll::Pending => None,
         }
     }
+}
+
+/// How many partitions there are among jobs; those of one follow each other.
+fn partitions<F>(jobs: &[(usize, Job<F>)]) -> usize {
+    jobs.chunk_by(|(one, _), (next, _)| one == next).count()
 }

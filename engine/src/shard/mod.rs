@@ -29,13 +29,13 @@ pub use stats::{ShardStats, WriteStats};
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::config::TopicConfig;
-use crate::disk::uring::{Ring, UringDisk};
+use crate::disk::uring::{Ring, UringDisk, UringFile};
 use crate::error::{AppendError, DiskError, FetchError, OpenError};
 use crate::events::LogEvent;
 use crate::log::{Epochs, Log, LogContext};
 use crate::types::{ListedOffset, OffsetSpec, PollMode, TopicPartition};
 use colocated::Colocated;
-use committer::Committer;
+pub use committer::Committer;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use partition::{AppendOutcome, FetchOutcome, Partition};
@@ -79,7 +79,7 @@ pub(crate) struct Shard {
     listed: RefCell<VecDeque<usize>>,
     /// Slots whose appends wait for memory.
     starved: RefCell<Vec<usize>>,
-    committer: RefCell<Committer>,
+    committer: RefCell<Committer<UringFile>>,
     tasks: RefCell<FuturesUnordered<LocalBoxFuture<'static, ()>>>,
     /// Begun since the pump polled them last.
     new_tasks: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
@@ -238,7 +238,7 @@ impl Shard {
             arena_pinned_bytes: usage.pinned_bytes,
             is_arena_registered: self.is_registered,
             read_bytes: self.ring.read_bytes(),
-            writes: self.committer.borrow().stats.clone(),
+            writes: self.committer.borrow().stats().clone(),
         }
     }
 

@@ -106,6 +106,7 @@ impl Shard {
         worked |= self.run_colocated(now);
         worked |= self.take_messages(now);
         worked |= self.drive_listed(now);
+        self.committer.borrow_mut().submit();
         worked |= self.poll_tasks(context);
         self.ring.submit();
         for inbox in self.acked.borrow_mut().drain(..) {

@@ -7,7 +7,7 @@ use crate::clock::SystemClock;
 use crate::disk::uring::{Ring, UringDisk};
 use crate::error::{OpenError, RunError};
 use crate::log::{LogContext, LogLimits};
-use crate::types::PollMode;
+use crate::types::{Commit, PollMode};
 use crossbeam::channel;
 use futures_util::FutureExt as _;
 use glommio::timer::Timer;
@@ -35,6 +35,7 @@ pub(crate) struct ShardSettings {
     pub(crate) id: u32,
     pub(crate) core: usize,
     pub(crate) poll: PollMode,
+    pub(crate) commit: Commit,
     pub(crate) arena_bytes: usize,
     pub(crate) mailbox_bytes: usize,
     pub(crate) limits: LogLimits,
@@ -162,7 +163,7 @@ impl Shard {
             partitions: RefCell::default(),
             listed: RefCell::default(),
             starved: RefCell::default(),
-            committer: RefCell::new(Committer::default()),
+            committer: RefCell::new(Committer::new(settings.commit)),
             tasks: RefCell::default(),
             new_tasks: RefCell::default(),
             acked: RefCell::default(),
@@ -194,7 +195,7 @@ impl Shard {
         self.colocated.cancel();
         drop(self.tasks.take());
         drop(self.new_tasks.take());
-        drop(self.committer.take());
+        drop(self.committer.replace(Committer::new(Commit::Each)));
         self.partitions.borrow_mut().clear();
         self.ring.drain();
     }

@@ -12,6 +12,7 @@
 )]
 
 mod alter;
+mod committer;
 mod model;
 mod offsets;
 mod recycling;

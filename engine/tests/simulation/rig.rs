@@ -33,8 +33,8 @@ type ReadOutcome = (i64, Result<Vec<SharedBytes>, FetchError>);
 /// What an ack is known by.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    number: usize,
-    level: Durability,
+    pub(crate) number: usize,
+    pub(crate) level: Durability,
 }
 
 /// How a log is run.
@@ -178,7 +178,7 @@ pub(crate) fn dir() -> PathBuf {
     PathBuf::from("/t-0")
 }
 
-fn context(
+pub(crate) fn context(
     settings: &Settings,
     disk: &SimDisk,
     clock: &ManualClock,
@@ -207,7 +207,16 @@ async fn open(
     settings: &Settings,
     epochs: Epochs,
 ) -> Result<Rc<SimLog>, OpenError> {
-    SimLog::open(context, dir(), settings.topic(), epochs).await
+    open_in(dir(), context, settings, epochs).await
+}
+
+pub(crate) async fn open_in(
+    dir: PathBuf,
+    context: LogContext<SimDisk, ManualClock>,
+    settings: &Settings,
+    epochs: Epochs,
+) -> Result<Rc<SimLog>, OpenError> {
+    SimLog::open(context, dir, settings.topic(), epochs).await
 }
 
 impl Rig {

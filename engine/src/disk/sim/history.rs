@@ -4,6 +4,7 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// Sizes of the pieces that a torn write is kept or lost in: a device's sector and a page.
@@ -19,6 +20,9 @@ pub(super) trait State: Clone + Default {
 
     /// What is left of it where nobody knows whether it happened: nothing, all, or parts.
     fn survivors(change: &Self::Change, rng: &mut SmallRng) -> Vec<Self::Change>;
+
+    /// Whether the change leaves all metadata of this state as it is.
+    fn is_data_alone(&self, change: &Self::Change) -> bool;
 }
 
 /// A state with its unsynced past.
@@ -26,11 +30,28 @@ pub(super) trait State: Clone + Default {
 pub(super) struct History<S: State> {
     live: S,
     durable: S,
-    /// Changes that are in `live` and not in `durable`, in order of completion; those marked are durable, and wait only for
-    /// the ones before them.
-    changes: VecDeque<(S::Change, bool)>,
-    /// Changes that were moved into `durable`.
-    settled: u64,
+    /// Changes that are in `live` and not in `durable`, in order of completion.
+    changes: VecDeque<Unsettled<S::Change>>,
+}
+
+/// A change on its way into the durable state.
+#[derive(Clone)]
+struct Unsettled<C> {
+    change: C,
+    /// When it completed, counted over the whole disk.
+    number: u64,
+    lasts: Lasts,
+}
+
+/// What it takes to make a change last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lasts {
+    /// A sync of the file or directory itself.
+    WithItsOwn,
+    /// Any sync of the disk: it only sits in the device's cache.
+    WithAny,
+    /// Nothing more; it waits only for the changes before it.
+    Already,
 }
 
 impl<S: State> Default for History<S> {
@@ -42,7 +63,7 @@ impl<S: State> Default for History<S> {
 impl<S: State> History<S> {
     /// Of something that has been as it is for long.
     fn all_durable(state: S) -> Self {
-        Self { live: state.clone(), durable: state, changes: VecDeque::new(), settled: 0 }
+        Self { live: state.clone(), durable: state, changes: VecDeque::new() }
     }
 
     /// How it is now.
@@ -50,53 +71,65 @@ impl<S: State> History<S> {
         &self.live
     }
 
-    /// A change that lasts only once something makes it durable.
-    pub(super) fn change(&mut self, change: S::Change) {
+    /// A change that completed as number `number` of the disk, and lasts only once something makes it durable.
+    pub(super) fn change(&mut self, change: S::Change, number: u64) {
         self.live.apply(&change);
-        self.changes.push_back((change, false));
+        self.changes.push_back(Unsettled { change, number, lasts: Lasts::WithItsOwn });
+    }
+
+    /// The same of a change that is on the device, and in no cache of the system's.
+    pub(super) fn change_on_device(&mut self, change: S::Change, number: u64) {
+        // What is not durable of the metadata now may still come undone, and the change with it.
+        let is_alone = self.live.is_data_alone(&change) && self.durable.is_data_alone(&change);
+        let lasts = if is_alone { Lasts::WithAny } else { Lasts::WithItsOwn };
+        self.live.apply(&change);
+        self.changes.push_back(Unsettled { change, number, lasts });
     }
 
     /// A change that lasts.
-    pub(super) fn change_durably(&mut self, change: S::Change) {
+    pub(super) fn change_durably(&mut self, change: S::Change, number: u64) {
         self.live.apply(&change);
-        self.changes.push_back((change, true));
+        self.changes.push_back(Unsettled { change, number, lasts: Lasts::Already });
         self.settle();
     }
 
     /// A change that was under way when the process died.
-    pub(super) fn change_in_part(&mut self, change: &S::Change, rng: &mut SmallRng) {
+    pub(super) fn change_in_part(&mut self, change: &S::Change, number: u64, rng: &mut SmallRng) {
         for part in S::survivors(change, rng) {
-            self.change(part);
+            self.change(part, number);
         }
     }
 
-    /// What a sync that is submitted now covers.
-    pub(super) fn mark(&self) -> u64 {
-        self.settled + self.changes.len() as u64
+    /// Makes all changes up to number `mark` durable.
+    pub(super) fn sync_to(&mut self, mark: u64) {
+        for unsettled in self.changes.iter_mut().filter(|unsettled| unsettled.number <= mark) {
+            unsettled.lasts = Lasts::Already;
+        }
+        self.settle();
     }
 
-    /// Makes all changes before `mark` durable.
-    pub(super) fn sync_to(&mut self, mark: u64) {
-        let covered = crate::num::usize_of(mark.saturating_sub(self.settled));
-        for (_, is_durable) in self.changes.iter_mut().take(covered) {
-            *is_durable = true;
+    /// Something else of the disk was synced: what was in the device's cache by `mark` is durable.
+    pub(super) fn flush_to(&mut self, mark: u64) {
+        for unsettled in &mut self.changes {
+            if unsettled.number <= mark && unsettled.lasts == Lasts::WithAny {
+                unsettled.lasts = Lasts::Already;
+            }
         }
         self.settle();
     }
 
     fn settle(&mut self) {
-        while let Some((change, true)) = self.changes.front() {
+        while let Some(Unsettled { change, lasts: Lasts::Already, .. }) = self.changes.front() {
             self.durable.apply(change);
             self.changes.pop_front();
-            self.settled += 1;
         }
     }
 
     /// What is found after a power loss: each change that is not durable is kept, lost, or kept in part.
     pub(super) fn after_power_loss(&self, rng: &mut SmallRng) -> Self {
         let mut state = self.durable.clone();
-        for (change, is_durable) in &self.changes {
-            if *is_durable {
+        for Unsettled { change, lasts, .. } in &self.changes {
+            if *lasts == Lasts::Already {
                 state.apply(change);
                 continue;
             }
@@ -113,6 +146,8 @@ impl<S: State> History<S> {
 pub(super) struct Content {
     bytes: Vec<u8>,
     len: u64,
+    /// What was written of it: ranges in order, apart from each other.
+    written: Vec<Range<u64>>,
 }
 
 /// What can be done to a file.
@@ -143,8 +178,29 @@ impl Content {
     }
 }
 
+impl Content {
+    fn add_written(&mut self, mut range: Range<u64>) {
+        self.written.retain(|other| {
+            let touches = other.start <= range.end && range.start <= other.end;
+            if touches {
+                range = range.start.min(other.start)..range.end.max(other.end);
+            }
+            !touches
+        });
+        let at = self.written.partition_point(|other| other.start < range.start);
+        self.written.insert(at, range);
+    }
+}
+
 impl State for Content {
     type Change = FileChange;
+
+    /// A write over what was written before, within the file: neither its size nor its extents change.
+    fn is_data_alone(&self, change: &FileChange) -> bool {
+        let FileChange::Write(position, bytes) = change else { return false };
+        let end = position + bytes.len() as u64;
+        end <= self.len && self.written.iter().any(|range| range.start <= *position && end <= range.end)
+    }
 
     fn apply(&mut self, change: &FileChange) {
         match change {
@@ -158,11 +214,16 @@ impl State for Content {
                 self.bytes[start..start + known].copy_from_slice(&bytes[..known]);
                 self.bytes.extend_from_slice(&bytes[known..]);
                 self.len = self.len.max(end as u64);
+                self.add_written(*position..end as u64);
             }
             FileChange::Extend(len) => self.len = self.len.max(*len),
             FileChange::Resize(len) => {
                 self.len = *len;
                 self.bytes.truncate(crate::num::usize_of(*len));
+                self.written.retain_mut(|range| {
+                    range.end = range.end.min(*len);
+                    range.start < range.end
+                });
             }
         }
     }
@@ -209,6 +270,10 @@ pub(super) enum DirChange {
 
 impl State for Entries {
     type Change = DirChange;
+
+    fn is_data_alone(&self, _change: &DirChange) -> bool {
+        false
+    }
 
     fn apply(&mut self, change: &DirChange) {
         match change {

@@ -9,7 +9,8 @@
 //!   cut while it is being written, memory changed while it is being written.
 //! - Nothing lasts that was not synced: [`SimDisk::crash`] loses, keeps or tears each unsynced write, and loses or keeps
 //!   each unsynced size, truncation, directory entry, rename and removal, independently. A file's sync does not make its
-//!   name durable.
+//!   name durable. It flushes the device's cache, though, and so makes durable what had completed of other files' direct
+//!   writes, if they lie wholly within the durable size and over what was durably written before: nothing but data.
 //! - [`SimDisk::kill`] keeps everything that has completed; what is outstanding may have happened, or not, or in part.
 //!
 //! ```
@@ -159,10 +160,10 @@ impl SimDisk {
     /// There is no such file, or no such byte.
     pub fn damage(&self, path: &Path, position: u64) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
-        let node = world.lookup(path)?;
+        let (node, number) = (world.lookup(path)?, world.next_number());
         let file = world.file(node)?;
         let byte = *file.live().read(position, 1).first().ok_or(io::ErrorKind::UnexpectedEof)?;
-        file.change_durably(FileChange::Write(position, Rc::from([byte ^ 1])));
+        file.change_durably(FileChange::Write(position, Rc::from([byte ^ 1])), number);
         Ok(())
     }
 
@@ -285,7 +286,7 @@ impl DiskFile for SimFile {
             "direct files are written from the arena only"
         );
         self.assert_aligned(position, data.len(), data.as_ptr().addr());
-        let action = Action::Write { node: self.node, data, position, sync };
+        let action = Action::Write { node: self.node, data, position, sync, io: self.io };
         self.run(DiskOp::Write, position, action).await.map(drop)
     }
 
@@ -304,8 +305,7 @@ impl DiskFile for SimFile {
 
     async fn sync(&self) -> Result<(), DiskError> {
         // Only what has completed by now is covered.
-        let mark = self.disk.world.borrow_mut().file(self.node).map(|file| file.mark());
-        let mark = mark.map_err(|error| DiskError::new(DiskOp::Sync, &self.path, 0, error))?;
+        let mark = self.disk.world.borrow().mark();
         self.run(DiskOp::Sync, 0, Action::Sync { node: self.node, mark }).await.map(drop)
     }
 
@@ -317,6 +317,10 @@ impl DiskFile for SimFile {
     async fn truncate(&self, len_bytes: u64) -> Result<(), DiskError> {
         let action = Action::Change { node: self.node, change: FileChange::Resize(len_bytes) };
         self.run(DiskOp::Truncate, len_bytes, action).await.map(drop)
+    }
+
+    fn flush_domain(&self) -> Option<u64> {
+        (self.io == IoMode::Direct).then_some(0)
     }
 
     async fn size(&self) -> Result<u64, DiskError> {

@@ -63,11 +63,12 @@ impl World {
         if !self.space.refuses(self.used_bytes(), added_bytes) {
             return Ok(());
         }
+        let number = self.next_number();
         if let Some((node, change)) = change
             && let Node::File(file) = &mut self.nodes[node]
             && !matches!(change, FileChange::Resize(_))
         {
-            file.change_in_part(&change, &mut self.rng);
+            file.change_in_part(&change, number, &mut self.rng);
         }
         Err(error(self.rng.random()).into())
     }

@@ -109,6 +109,77 @@ fn a_sync_covers_only_what_completed_before_it_was_submitted() {
     assert!(lost);
 }
 
+/// Two direct files with a durable name each; the first block of the first one is durably written.
+fn two_files(disk: &SimDisk, arena: &Arena) -> [SimFile; 2] {
+    let file = create(disk, IoMode::Direct);
+    let other = disk.run_until(disk.open(Path::new("/other"), OpenMode::CreateNew, IoMode::Direct)).unwrap();
+    disk.run_until(disk.sync_dir(Path::new("/"))).unwrap();
+    disk.run_until(file.allocate(2 * 4096)).unwrap();
+    disk.run_until(file.write(WriteData::Slice(block(arena, 1)), 0, WriteSync::None)).unwrap();
+    disk.run_until(file.sync()).unwrap();
+    assert_eq!(file.flush_domain(), other.flush_domain());
+    [file, other]
+}
+
+/// What a block of the first file may hold after a crash, over many seeds.
+fn after_crashes(position: usize, work: impl Fn(&SimDisk, &Arena, &[SimFile; 2])) -> BTreeSet<Option<u8>> {
+    let found = (0..100).map(|seed| {
+        let (disk, arena) = (SimDisk::new(seed), arena());
+        let files = two_files(&disk, &arena);
+        work(&disk, &arena, &files);
+        contents(&disk.crash(seed)).unwrap().get(position).copied()
+    });
+    found.collect()
+}
+
+fn overwrite(disk: &SimDisk, arena: &Arena, file: &SimFile, position: u64) {
+    disk.run_until(file.write(WriteData::Slice(block(arena, 2)), position, WriteSync::None)).unwrap();
+}
+
+#[test]
+fn a_sync_of_another_file_covers_what_overwrote_durable_extents() {
+    let found = after_crashes(0, |disk, arena, [file, other]| {
+        overwrite(disk, arena, file, 0);
+        disk.run_until(other.sync()).unwrap();
+    });
+    assert_eq!(found, BTreeSet::from([Some(2)]));
+}
+
+#[test]
+fn a_sync_of_another_file_covers_nothing_else() {
+    let either = BTreeSet::from([Some(1), Some(2)]);
+    let late = after_crashes(0, |disk, arena, [file, other]| {
+        let sync = other.sync();
+        let mut sync = pin!(sync);
+        assert!(sync.as_mut().now_or_never().is_none());
+        overwrite(disk, arena, file, 0);
+        disk.run_until(sync).unwrap();
+    });
+    assert_eq!(late, either, "it had not completed when the sync was submitted");
+    let reserved = after_crashes(4096, |disk, arena, [file, other]| {
+        overwrite(disk, arena, file, 4096);
+        disk.run_until(other.sync()).unwrap();
+    });
+    assert!(reserved.contains(&Some(0)), "its extent was reserved and never written");
+    let unsettled = after_crashes(4096, |disk, arena, [file, other]| {
+        overwrite(disk, arena, file, 4096);
+        overwrite(disk, arena, file, 4096);
+        disk.run_until(other.sync()).unwrap();
+    });
+    assert!(unsettled.contains(&Some(0)), "its extent was written, but not durably");
+    let grown = after_crashes(8192, |disk, arena, [file, other]| {
+        overwrite(disk, arena, file, 8192);
+        disk.run_until(other.sync()).unwrap();
+    });
+    assert!(grown.contains(&None), "it made the file longer");
+    let cached = after_crashes(0, |disk, _, [_, other]| {
+        let buffered = disk.run_until(disk.open(Path::new(PATH), OpenMode::ReadWrite, IoMode::Buffered));
+        disk.run_until(buffered.unwrap().write(heap(&[2; 4096]), 0, WriteSync::None)).unwrap();
+        disk.run_until(other.sync()).unwrap();
+    });
+    assert_eq!(cached, either, "it was in the page cache");
+}
+
 #[test]
 fn names_are_lost_until_their_directory_is_synced_and_a_rename_happens_whole() {
     let mut found = BTreeSet::new();

@@ -4,6 +4,7 @@ use super::history::{Content, DirChange, Entries, FileChange, History};
 use super::space::Space;
 use crate::buffer::ReadBuffer;
 use crate::disk::{DirEntry, OpenMode, WriteData, WriteSync};
+use crate::types::IoMode;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -34,10 +35,27 @@ pub(super) enum Action {
     SyncDir(PathBuf),
     List(PathBuf),
     ReadFile(PathBuf),
-    Write { node: usize, data: WriteData, position: u64, sync: WriteSync },
-    Read { node: usize, position: u64, len_bytes: usize },
-    Sync { node: usize, mark: u64 },
-    Change { node: usize, change: FileChange },
+    Write {
+        node: usize,
+        data: WriteData,
+        position: u64,
+        sync: WriteSync,
+        io: IoMode,
+    },
+    Read {
+        node: usize,
+        position: u64,
+        len_bytes: usize,
+    },
+    /// Covers what had completed by `mark`.
+    Sync {
+        node: usize,
+        mark: u64,
+    },
+    Change {
+        node: usize,
+        change: FileChange,
+    },
     Size(usize),
 }
 
@@ -79,6 +97,8 @@ pub(super) struct World {
     fault: Option<Fault>,
     pub(super) sync_fault: Option<ErrorKind>,
     pub(super) space: Space,
+    /// Changes completed so far.
+    completed: u64,
 }
 
 impl World {
@@ -97,7 +117,18 @@ impl World {
             fault: None,
             sync_fault: None,
             space: Space::default(),
+            completed: 0,
         }
+    }
+
+    /// What a sync that is submitted now covers.
+    pub(super) const fn mark(&self) -> u64 {
+        self.completed
+    }
+
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.completed += 1;
+        self.completed
     }
 
     pub(super) const fn outstanding(&self) -> usize {
@@ -181,6 +212,7 @@ impl World {
     /// The disk as the next process finds it after this one was killed.
     pub(super) fn after_kill(&self, seed: u64) -> Self {
         let mut world = Self::with_nodes(self.nodes.clone(), seed);
+        world.completed = self.completed;
         let mut left: Vec<Action> =
             self.outstanding.iter().map(|key| self.operations[*key].action.clone()).collect();
         left.shuffle(&mut world.rng);
@@ -207,8 +239,9 @@ impl World {
         match action {
             Action::Write { node, data, position, .. } => {
                 let change = FileChange::Write(position, data[..].into());
+                let number = self.next_number();
                 if let Node::File(file) = &mut self.nodes[node] {
-                    file.change_in_part(&change, &mut self.rng);
+                    file.change_in_part(&change, number, &mut self.rng);
                 }
             }
             Action::Read { .. } | Action::List(_) | Action::ReadFile(_) | Action::Size(_) => {}
@@ -243,16 +276,17 @@ impl World {
                 }
             }
             Action::SyncDir(path) => {
-                let node = self.lookup(&path)?;
-                let dir = self.dir(node)?;
-                dir.sync_to(dir.mark());
+                let (node, mark) = (self.lookup(&path)?, self.mark());
+                self.dir(node)?.sync_to(mark);
             }
             Action::List(path) => outcome.entries = self.list(&path)?,
             Action::ReadFile(path) => {
                 let content = self.file(self.lookup(&path)?)?.live();
                 outcome.bytes = content.read(0, crate::num::usize_of(content.len()));
             }
-            Action::Write { node, data, position, sync } => self.write(node, &data, position, sync)?,
+            Action::Write { node, data, position, sync, io } => {
+                self.write(node, &data, position, (sync, io))?;
+            }
             Action::Read { node, position, len_bytes } => {
                 let bytes = self.file(node)?.live().read(position, len_bytes);
                 let mut buffer = buffer.expect("a read comes with its buffer");
@@ -260,42 +294,62 @@ impl World {
                 outcome.len = bytes.len() as u64;
                 outcome.buffer = Some(buffer);
             }
-            Action::Sync { node, mark } => match self.sync_fault.take() {
-                Some(kind) => return Err(kind.into()),
-                None => self.file(node)?.sync_to(mark),
-            },
-            Action::Change { node, change } => self.file(node)?.change(change),
+            Action::Sync { node, mark } => {
+                if let Some(kind) = self.sync_fault.take() {
+                    return Err(kind.into());
+                }
+                self.file(node)?.sync_to(mark);
+                self.flush_to(mark);
+            }
+            Action::Change { node, change } => self.change(node, change)?,
             Action::Size(node) => outcome.len = self.file(node)?.live().len(),
         }
         Ok(outcome)
     }
 
-    fn write(&mut self, node: usize, data: &[u8], position: u64, sync: WriteSync) -> io::Result<()> {
+    fn write(&mut self, node: usize, data: &[u8], position: u64, how: (WriteSync, IoMode)) -> io::Result<()> {
         let change = FileChange::Write(position, data.into());
+        let number = self.next_number();
         if let Some(fault) = &mut self.fault {
             if fault.writes_before == 0 {
                 let kind = fault.kind;
                 self.fault = None;
                 if let Node::File(file) = &mut self.nodes[node] {
-                    file.change_in_part(&change, &mut self.rng);
+                    file.change_in_part(&change, number, &mut self.rng);
                 }
                 return Err(kind.into());
             }
             fault.writes_before -= 1;
         }
         let file = self.file(node)?;
-        match sync {
-            WriteSync::None => file.change(change),
-            WriteSync::Dsync => file.change_durably(change),
+        match how {
+            (WriteSync::None, IoMode::Buffered) => file.change(change, number),
+            (WriteSync::None, IoMode::Direct) => file.change_on_device(change, number),
+            (WriteSync::Dsync, _) => file.change_durably(change, number),
         }
         Ok(())
+    }
+
+    fn change(&mut self, node: usize, change: FileChange) -> io::Result<()> {
+        let number = self.next_number();
+        self.file(node)?.change(change, number);
+        Ok(())
+    }
+
+    /// The device's cache is flushed: of every file, what changed no metadata.
+    fn flush_to(&mut self, mark: u64) {
+        for node in &mut self.nodes {
+            if let Node::File(file) = node {
+                file.flush_to(mark);
+            }
+        }
     }
 
     fn open(&mut self, path: &Path, mode: OpenMode) -> io::Result<usize> {
         match (self.lookup(path), mode) {
             (Ok(_), OpenMode::CreateNew) => Err(ErrorKind::AlreadyExists.into()),
             (Ok(node), OpenMode::Replace) => {
-                self.file(node)?.change(FileChange::Resize(0));
+                self.change(node, FileChange::Resize(0))?;
                 Ok(node)
             }
             (Ok(node), _) => self.file(node).map(|_| node),
@@ -313,21 +367,24 @@ impl World {
             let reason = "the simulated disk renames within one directory only; across is not supported yet";
             return Err(io::Error::new(ErrorKind::Unsupported, reason));
         }
-        self.dir(dir)?.change(DirChange::Rename(from, to, node));
+        let number = self.next_number();
+        self.dir(dir)?.change(DirChange::Rename(from, to, node), number);
         Ok(())
     }
 
     fn link(&mut self, path: &Path, node: Node) -> io::Result<usize> {
         let (dir, name) = self.parent(path)?;
         let new = self.nodes.len();
-        self.dir(dir)?.change(DirChange::Link(name, new));
+        let number = self.next_number();
+        self.dir(dir)?.change(DirChange::Link(name, new), number);
         self.nodes.push(node);
         Ok(new)
     }
 
     fn unlink(&mut self, path: &Path) -> io::Result<()> {
         let (dir, name) = self.parent(path)?;
-        self.dir(dir)?.change(DirChange::Unlink(name));
+        let number = self.next_number();
+        self.dir(dir)?.change(DirChange::Unlink(name), number);
         Ok(())
     }
 

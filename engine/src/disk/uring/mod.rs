@@ -3,6 +3,7 @@
 //! Blocking calls are left where they are rare and short: listing a directory and reading small metadata files (at open
 //! and at the first read of a cold segment), asking a file's size, and truncating on kernels before 6.9.
 
+mod domain;
 mod ring;
 
 pub use ring::{Ring, RingWaker, probe};
@@ -12,6 +13,7 @@ use crate::buffer::ReadBuffer;
 use crate::error::{DiskError, DiskOp};
 use crate::num::u32_of;
 use crate::types::IoMode;
+use domain::Domains;
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 use ring::Keep;
@@ -28,6 +30,7 @@ const AT_CWD: types::Fd = types::Fd(libc::AT_FDCWD);
 #[derive(Clone)]
 pub struct UringDisk {
     ring: Ring,
+    domains: Rc<Domains>,
 }
 
 /// An open file of a [`UringDisk`]; closed with its last clone, and not before its last operation has completed.
@@ -40,6 +43,7 @@ struct FileInner {
     fd: OwnedFd,
     path: PathBuf,
     ring: Ring,
+    flush_domain: Option<u64>,
 }
 
 impl std::fmt::Debug for UringFile {
@@ -50,8 +54,8 @@ impl std::fmt::Debug for UringFile {
 
 impl UringDisk {
     /// A disk on `ring`.
-    pub const fn new(ring: Ring) -> Self {
-        Self { ring }
+    pub fn new(ring: Ring) -> Self {
+        Self { ring, domains: Rc::default() }
     }
 
     /// Runs an operation on paths alone.
@@ -90,7 +94,9 @@ impl Disk for UringDisk {
             .await?;
         // SAFETY: the kernel has just opened this descriptor for us; nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone() };
+        let is_written = io == IoMode::Direct && mode != OpenMode::Read;
+        let flush_domain = is_written.then(|| self.domains.of(&fd)).flatten();
+        let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone(), flush_domain };
         Ok(UringFile { inner: Rc::new(inner) })
     }
 
@@ -123,7 +129,8 @@ impl Disk for UringDisk {
         let fd = self.path_op(DiskOp::SyncDir, &[path], entry).await?;
         // SAFETY: just opened for us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone() };
+        let (path, ring) = (path.to_path_buf(), self.ring.clone());
+        let inner = FileInner { fd, path, ring, flush_domain: None };
         UringFile { inner: Rc::new(inner) }.fsync(types::FsyncFlags::empty(), DiskOp::SyncDir).await
     }
 
@@ -283,6 +290,10 @@ impl DiskFile for UringFile {
             }
             outcome => outcome.map(drop),
         }
+    }
+
+    fn flush_domain(&self) -> Option<u64> {
+        self.inner.flush_domain
     }
 
     async fn size(&self) -> Result<u64, DiskError> {

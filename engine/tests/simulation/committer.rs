@@ -1,0 +1,268 @@
+//! Several logs of one disk and the shard's committer: what one flush for many covers, and what it must not.
+
+use crate::model::{Model, batch};
+use crate::rig::{Settings, SimLog, Ticket, context, open_in};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use vnotch_engine::clock::ManualClock;
+use vnotch_engine::disk::sim::{SimDisk, SimFile};
+use vnotch_engine::log::{Epochs, Fetched};
+use vnotch_engine::shard::{Committer, WriteStats};
+use vnotch_engine::types::{Commit, Durability, IoMode, Preallocate};
+
+const SEGMENT: u64 = 1 << 20;
+
+fn settings() -> Settings {
+    Settings {
+        durability: Durability::Synced,
+        preallocate: Preallocate::Recycle,
+        retention_bytes: Some(2 * SEGMENT),
+        ..Settings::default()
+    }
+}
+
+/// Logs of one shard, without the shard.
+struct Fleet {
+    settings: Settings,
+    disk: SimDisk,
+    clock: ManualClock,
+    logs: Vec<Rc<SimLog>>,
+    models: Vec<Model>,
+    committer: Committer<SimFile>,
+    tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+}
+
+impl Fleet {
+    fn new(settings: Settings, count: usize, commit: Commit) -> Self {
+        let disk = SimDisk::new(count as u64);
+        Self::with(settings, disk, vec![Model::default(); count], (1, commit))
+    }
+
+    fn with(settings: Settings, disk: SimDisk, models: Vec<Model>, (epoch, commit): (i32, Commit)) -> Self {
+        let clock = ManualClock::new(1_000);
+        let open = |number| {
+            let context = context(&settings, &disk, &clock, u64::from(epoch.unsigned_abs()));
+            let dir = PathBuf::from(format!("/t-{number}"));
+            let epochs = Epochs { current: epoch, synced_after: 0 };
+            disk.run_until(open_in(dir, context, &settings, epochs)).unwrap()
+        };
+        let logs = (0..models.len()).map(open).collect();
+        let (committer, tasks) = (Committer::new(commit), FuturesUnordered::new());
+        Self { settings, disk, clock, logs, models, committer, tasks }
+    }
+
+    fn append(&mut self, log: usize, bytes: Vec<u8>) {
+        let model = &mut self.models[log];
+        let ticket = Ticket { number: model.batches().len(), level: Durability::Synced };
+        // A roll may have to come first.
+        let mut in_vain = 0;
+        while self.logs[log].append(&bytes, None, Ticket { ..ticket }).is_err() {
+            assert!(self.logs[log].failed().is_none() && in_vain < 3, "the log takes nothing");
+            self.turn();
+            in_vain = if self.disk.step() { 0 } else { in_vain + 1 };
+        }
+        self.models[log].appended(bytes, 1);
+    }
+
+    /// What a shard does between two looks at its ring.
+    fn turn(&mut self) {
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut has_moved = true;
+        while has_moved {
+            has_moved = false;
+            while let Some((log, done)) = self.committer.poll_done(context) {
+                self.logs[log].job_done(done);
+                has_moved = true;
+            }
+            for (number, log) in self.logs.iter().enumerate() {
+                while self.committer.has_room()
+                    && let Some(job) = log.next_job()
+                {
+                    self.committer.start(number, job);
+                    has_moved = true;
+                }
+                let wants = log.wants();
+                if wants.roll {
+                    self.tasks.push(Box::pin(Rc::clone(log).roll()));
+                }
+                if wants.seal {
+                    self.tasks.push(Box::pin(Rc::clone(log).seal()));
+                }
+                if wants.retain {
+                    self.tasks.push(Box::pin(Rc::clone(log).retain()));
+                }
+                if wants.spare {
+                    self.tasks.push(Box::pin(Rc::clone(log).prepare_spare()));
+                }
+            }
+            self.committer.submit();
+            while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
+                has_moved = true;
+            }
+        }
+        for (log, model) in self.logs.iter().zip(&mut self.models) {
+            let mut acks = Vec::new();
+            log.take_acks(&mut acks);
+            for (ticket, outcome) in acks {
+                match outcome {
+                    Ok(base_offset) => model.acked(ticket.number, base_offset, ticket.level),
+                    Err(error) => assert!(log.failed().is_some(), "a valid batch is not acked: {error}"),
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> bool {
+        self.turn();
+        let has_stepped = self.disk.step();
+        self.clock.advance(Duration::from_millis(1));
+        self.turn();
+        has_stepped
+    }
+
+    fn settle(&mut self) {
+        while self.step() {}
+        assert!(self.logs.iter().all(|log| log.is_idle()), "nothing is outstanding, and yet a log waits");
+    }
+
+    /// Appends until every log writes over what was written before.
+    fn fill_first_segments(&mut self) {
+        for number in 0..6 {
+            for log in 0..self.logs.len() {
+                self.append(log, batch(number, 3, 250_000));
+            }
+            self.settle();
+        }
+    }
+
+    /// One batch of 4 KiB or so on each log.
+    fn round(&mut self, seed: u64) {
+        for log in 0..self.logs.len() {
+            self.append(log, batch(seed + log as u64, 3, 4_000 + log * 100));
+        }
+    }
+
+    fn stats(&self) -> WriteStats {
+        self.committer.stats().clone()
+    }
+
+    /// Whether all logs are, after the power was lost now, as they have promised.
+    fn survives_power_loss(&self, seed: u64) {
+        let after =
+            Self::with(self.settings.clone(), self.disk.crash(seed), self.models.clone(), (2, Commit::Auto));
+        for (log, mut model) in after.logs.iter().zip(after.models) {
+            let (mut offset, end) = (log.log_start_offset(), log.log_end_offset());
+            model.reopened(end, Durability::Synced);
+            while offset < end {
+                let pieces = match log.fetch(offset, 700_000).unwrap() {
+                    Fetched::Batches(pieces) => pieces,
+                    Fetched::OnDisk => {
+                        after.disk.run_until(Rc::clone(log).fetch_from_disk(offset, 700_000)).unwrap()
+                    }
+                    Fetched::Nothing => panic!("there is more below the end"),
+                };
+                offset = model.check(offset, &pieces, end);
+            }
+        }
+    }
+}
+
+/// Flushes that a round of one small batch on each log takes.
+fn flushes_of_a_round(count: usize, settings: Settings, commit: Commit) -> u64 {
+    let mut fleet = Fleet::new(settings, count, commit);
+    fleet.fill_first_segments();
+    let before = fleet.stats();
+    fleet.round(100);
+    fleet.settle();
+    let after = fleet.stats();
+    assert_eq!(after.count - before.count, count as u64, "one write each");
+    after.syncs - before.syncs
+}
+
+#[test]
+fn many_share_a_flush_and_few_have_their_own() {
+    assert_eq!(flushes_of_a_round(8, settings(), Commit::Auto), 1);
+    assert_eq!(flushes_of_a_round(2, settings(), Commit::Auto), 2);
+    assert_eq!(flushes_of_a_round(2, settings(), Commit::Shared), 1);
+    assert_eq!(flushes_of_a_round(8, settings(), Commit::Each), 8);
+}
+
+#[test]
+fn what_does_not_overwrite_past_the_cache_is_synced_by_itself() {
+    let fallocated = Settings { preallocate: Preallocate::Fallocate, ..settings() };
+    assert_eq!(flushes_of_a_round(8, fallocated, Commit::Shared), 8);
+    let buffered = Settings { io: IoMode::Buffered, ..settings() };
+    assert_eq!(flushes_of_a_round(8, buffered, Commit::Shared), 8);
+}
+
+#[test]
+fn what_arrives_during_a_shared_flush_forms_the_next() {
+    let mut fleet = Fleet::new(settings(), 8, Commit::Auto);
+    fleet.fill_first_segments();
+    let before = fleet.stats().syncs;
+    fleet.round(200);
+    fleet.step();
+    // The logs have writes in flight; these wait in them until the flush is through, and go together again.
+    for number in 1..4 {
+        fleet.round(200 + 10 * number);
+    }
+    fleet.settle();
+    assert_eq!(fleet.stats().syncs - before, 2);
+}
+
+#[test]
+fn a_power_loss_at_every_step_loses_nothing_acked() {
+    let mut fleet = Fleet::new(settings(), 5, Commit::Auto);
+    fleet.fill_first_segments();
+    let (mut seed, mut steps) = (0, 0);
+    let before = fleet.stats();
+    for round in 0..8 {
+        fleet.round(300 + 10 * round);
+        while fleet.step() {
+            for _ in 0..3 {
+                seed += 1;
+                fleet.survives_power_loss(seed);
+            }
+            steps += 1;
+        }
+    }
+    let after = fleet.stats();
+    assert!(steps >= 48, "{steps}");
+    assert_eq!((after.count - before.count, after.syncs - before.syncs), (40, 8), "all of them shared");
+}
+
+#[test]
+fn a_write_that_fails_latches_its_own_log_alone() {
+    let mut fleet = Fleet::new(settings(), 8, Commit::Auto);
+    fleet.fill_first_segments();
+    let ends: Vec<i64> = fleet.logs.iter().map(|log| log.high_watermark()).collect();
+    fleet.disk.fail_write(3, ErrorKind::Other);
+    fleet.round(400);
+    fleet.settle();
+    let failed = fleet.logs.iter().filter(|log| log.failed().is_some()).count();
+    assert_eq!(failed, 1);
+    for (log, end) in fleet.logs.iter().zip(ends) {
+        assert_eq!(log.high_watermark() > end, log.failed().is_none());
+    }
+    fleet.survives_power_loss(400);
+}
+
+#[test]
+fn a_flush_that_fails_latches_every_log_it_was_to_cover() {
+    let mut fleet = Fleet::new(settings(), 8, Commit::Auto);
+    fleet.fill_first_segments();
+    let ends: Vec<i64> = fleet.logs.iter().map(|log| log.high_watermark()).collect();
+    fleet.disk.fail_sync(ErrorKind::Other);
+    fleet.round(500);
+    fleet.settle();
+    for (log, end) in fleet.logs.iter().zip(ends) {
+        assert!(log.failed().is_some());
+        assert_eq!(log.high_watermark(), end, "nothing of it was acked");
+    }
+    fleet.survives_power_loss(500);
+}
