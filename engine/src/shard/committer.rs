@@ -39,8 +39,8 @@ pub struct Committer<F: DiskFile> {
     shared: Option<LocalBoxFuture<'static, Vec<Done>>>,
     /// Writes of the shared flush under way.
     shared_writes: usize,
-    /// Synced writes in flight that could have shared a flush.
-    each: usize,
+    /// Slots of the synced writes in flight that could have shared a flush.
+    each: Vec<usize>,
     done: VecDeque<Done>,
     stats: WriteStats,
 }
@@ -61,7 +61,7 @@ impl<F: DiskFile> Committer<F> {
             waiting: Vec::new(),
             shared: None,
             shared_writes: 0,
-            each: 0,
+            each: Vec::new(),
             done: VecDeque::new(),
             stats: WriteStats::default(),
         }
@@ -91,7 +91,9 @@ impl<F: DiskFile> Committer<F> {
 
     fn start_alone(&mut self, slot: usize, job: Job<F>, flush: Flush) {
         self.count(&job, job.is_sync());
-        self.each += usize::from(flush == Flush::Shareable);
+        if flush == Flush::Shareable {
+            self.each.push(slot);
+        }
         self.jobs.push(Box::pin(async move { ((slot, job.run().await), flush) }));
     }
 
@@ -107,13 +109,27 @@ impl<F: DiskFile> Committer<F> {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
-        if self.commit == Commit::Shared || self.each + partitions(&waiting) >= SHARED_FROM {
+        if self.commit == Commit::Shared || self.is_crowded(&waiting) {
             self.share(waiting);
         } else {
             for (slot, job) in waiting {
                 self.start_alone(slot, job, Flush::Shareable);
             }
         }
+    }
+
+    /// Whether enough partitions have a synced write waiting or in flight.
+    fn is_crowded(&self, waiting: &[(usize, Job<F>)]) -> bool {
+        let mut met = Vec::with_capacity(SHARED_FROM);
+        for slot in self.each.iter().copied().chain(waiting.iter().map(|(slot, _)| *slot)) {
+            if !met.contains(&slot) {
+                met.push(slot);
+            }
+            if met.len() == SHARED_FROM {
+                return true;
+            }
+        }
+        false
     }
 
     /// One flush for all of a domain; where there is a second one, the next flush is its.
@@ -144,15 +160,14 @@ impl<F: DiskFile> Committer<F> {
         }
         match self.jobs.poll_next_unpin(context) {
             Poll::Ready(Some((done, flush))) => {
-                self.each -= usize::from(flush == Flush::Shareable);
+                if flush == Flush::Shareable
+                    && let Some(at) = self.each.iter().position(|slot| *slot == done.0)
+                {
+                    self.each.swap_remove(at);
+                }
                 Some(done)
             }
             Poll::Ready(None) | Poll::Pending => None,
         }
     }
-}
-
-/// How many partitions there are among jobs; those of one follow each other.
-fn partitions<F>(jobs: &[(usize, Job<F>)]) -> usize {
-    jobs.chunk_by(|(one, _), (next, _)| one == next).count()
 }

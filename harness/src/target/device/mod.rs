@@ -3,6 +3,7 @@
 //! It shares no code with the engine's ring, which it judges: a fault of one must not hide in the other.
 
 mod buffers;
+mod commits;
 mod error;
 mod probe;
 mod ring;
@@ -12,6 +13,7 @@ mod slice;
 mod spec;
 pub mod survey;
 
+pub use commits::{Commit, Commits};
 pub use error::DeviceError;
 pub(crate) use error::MEMLOCK_REMEDY;
 pub use probe::{DirProbe, RingProbe, probe, probe_dir};

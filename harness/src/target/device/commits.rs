@@ -1,0 +1,114 @@
+//! One block on each of many files, made durable: the price of a group commit done raw, without a log around it.
+
+use super::ring::{Direction, Operation, Ring};
+use super::scratch::{self, Scratch, file_error};
+use super::{CeilingSpec, DeviceError, Extent, Reap, Sync, Work};
+use crate::workload::Io;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const BLOCK_BYTES: u32 = super::BLOCK_ALIGN_BYTES;
+
+/// How a round is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// Each write carries `RWF_DSYNC`.
+    Each,
+    /// Plain writes, and once all have completed one fdatasync, of one of the files.
+    Shared,
+}
+
+/// Written files and a ring, ready for rounds. The files go with it.
+pub struct Commits {
+    ring: Ring,
+    files: Vec<(PathBuf, File)>,
+    blocks: u64,
+    round: u64,
+    _scratch: Scratch,
+}
+
+impl Commits {
+    /// Makes `files` files of `file_bytes` in `dir`, written to their end and synced.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn new(dir: &Path, files: u32, file_bytes: u64) -> Result<Self, DeviceError> {
+        let scratch = Scratch::new(dir)?;
+        let ring = Ring::new(&CeilingSpec {
+            work: Work::Write { extent: Extent::Overwrite, sync: Sync::None },
+            block_bytes: BLOCK_BYTES,
+            depth: files,
+            files,
+            io: Io::Direct,
+            reap: Reap::Wait,
+            slice: Duration::ZERO,
+        })?;
+        let zeros = vec![0; usize::try_from(file_bytes).unwrap_or_default()];
+        let made = (0..files).map(|number| {
+            let path = scratch.file(&format!("commit-{number}"));
+            std::fs::write(&path, &zeros).map_err(|source| file_error("write", &path, source))?;
+            let file = scratch::open(&path, Io::Direct, scratch.parent())?;
+            file.sync_all().map_err(|source| file_error("sync", &path, source))?;
+            Ok((path, file))
+        });
+        let files = made.collect::<Result<Vec<_>, DeviceError>>()?;
+        scratch.sync()?;
+        Ok(Self { ring, files, blocks: file_bytes / u64::from(BLOCK_BYTES), round: 0, _scratch: scratch })
+    }
+
+    /// Overwrites the next block of every file and makes that durable; how long it took.
+    ///
+    /// # Errors
+    /// [`DeviceError`], of a short write too.
+    pub fn round(&mut self, commit: Commit) -> Result<Duration, DeviceError> {
+        let position = self.round % self.blocks * u64::from(BLOCK_BYTES);
+        self.round += 1;
+        let direction = match commit {
+            Commit::Each => Direction::WriteDsync,
+            Commit::Shared => Direction::Write,
+        };
+        let begun = Instant::now();
+        for (slot, (_, file)) in (0..).zip(&self.files) {
+            self.ring.push(Operation { slot, direction, fd: file.as_raw_fd(), position, done: 0 });
+        }
+        while self.ring.in_flight() > 0 {
+            self.ring.enter(Reap::Wait)?;
+            while let Some((slot, result)) = self.ring.completion() {
+                if u32::try_from(result) != Ok(BLOCK_BYTES) {
+                    let (path, _) = &self.files[crate::num::index(slot)];
+                    let source = std::io::Error::from_raw_os_error(-result.min(0));
+                    return Err(file_error("write", path, source));
+                }
+            }
+        }
+        if commit == Commit::Shared {
+            let (path, file) = &self.files[0];
+            file.sync_data().map_err(|source| file_error("sync", path, source))?;
+        }
+        Ok(begun.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_overwrite_block_after_block_and_leave_nothing() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut commits = Commits::new(dir.path(), 3, 2 * 4096).unwrap();
+        for commit in [Commit::Each, Commit::Shared, Commit::Shared] {
+            assert!(commits.round(commit).unwrap() > Duration::ZERO);
+        }
+        for (path, _) in &commits.files {
+            let bytes = std::fs::read(path).unwrap();
+            assert!(
+                bytes.len() == 8192 && bytes.chunks(4096).all(|block| block.iter().any(|byte| *byte != 0))
+            );
+        }
+        drop(commits);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
