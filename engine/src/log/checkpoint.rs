@@ -121,6 +121,11 @@ pub(super) async fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Checkpo
     }
 }
 
+/// Makes durable what [`read`] has seen: a process that was killed may have left it in the page cache alone.
+pub(super) async fn sync<D: Disk>(disk: &D, dir: &Path) -> Result<(), DiskError> {
+    disk.open(&checkpoint_path(dir), OpenMode::ReadWrite, IoMode::Buffered).await?.sync().await
+}
+
 /// Writes `checkpoint` durably into the slot its sequence names, leaving the other alone.
 pub(super) async fn write<D: Disk>(disk: &D, dir: &Path, checkpoint: &Checkpoint) -> Result<(), DiskError> {
     let path = checkpoint_path(dir);

@@ -149,6 +149,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let mut kept = Vec::new();
         for (base_offset, end) in bases.iter().copied().zip(ends) {
             if base_offset < vouched.recovery_offset && end <= vouched.log_start_offset {
+                // A power loss that took the checkpoint and left the deletion would look like damage.
+                checkpoint::sync(&self.context.disk, &self.dir).await?;
                 segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
             } else {
                 kept.push(base_offset);

@@ -89,3 +89,21 @@ fn an_end_at_every_step_of_a_deletion_loses_nothing_that_was_to_stay() {
         assert!(rig.log.log_start_offset() > 0, "something was deleted");
     }
 }
+
+#[test]
+fn a_deletion_that_a_kill_cut_short_may_be_cut_short_again_by_a_power_loss() {
+    let mut rig = Rig::new(by_size(Durability::Written, Preallocate::Fallocate), 5);
+    fill(&mut rig, 16);
+    let mut seed = 0;
+    while rig.disk.outstanding() > 0 {
+        for steps in 2..8 {
+            seed += 1;
+            let interruptions = vec![(Fate::PowerLoss, steps)];
+            let again = rig.restarted(&Restart { interruptions, ..Restart::simple(Fate::Kill, seed) });
+            again.read_from(again.log.log_start_offset());
+        }
+        rig.steps(1);
+    }
+    rig.settle();
+    assert!(rig.log.log_start_offset() > 0, "something was deleted");
+}
