@@ -107,6 +107,8 @@ fn main() {
         warm(&engine, partitions);
         engine
     });
+    let writes = |engine: &Engine| engine.stats()[0].writes.clone();
+    let before = [&auto, &each].map(writes);
     let mut took: [Vec<Duration>; 6] = Default::default();
     for _ in 0..rounds.div_ceil(BLOCK_ROUNDS) {
         let raw_rounds =
@@ -140,14 +142,10 @@ fn main() {
         let times = median.as_secs_f64() / medians[0].as_secs_f64();
         println!("{name:<44} {:>7.1} us {times:>6.2} x", median.as_secs_f64() * 1e6);
     }
-    let [auto, each] = [&auto, &each].map(|engine| engine.stats()[0].writes.clone());
-    println!(
-        "flushes a write: auto {:.3}, each {:.3}",
-        ratio(auto.syncs, auto.count),
-        ratio(each.syncs, each.count)
-    );
-}
-
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
+    let after = [&auto, &each].map(writes);
+    let [auto, each] = [0, 1].map(|at| {
+        let (before, after) = (&before[at], &after[at]);
+        (after.syncs - before.syncs) as f64 / (after.count - before.count) as f64
+    });
+    println!("flushes a write: auto {auto:.3}, each {each:.3}");
 }
