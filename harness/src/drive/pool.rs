@@ -3,11 +3,11 @@
 use super::stamp::{STAMP_BYTES, Stamp, body_crc};
 use crate::num;
 use crate::target::STAMP_HEADER;
-use crate::workload::{MessageSize, PayloadSource, Split, Verify, Workload};
-use anyhow::Context as _;
+use crate::workload::{Lines, MessageSize, PayloadSource, Verify, Workload};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The most memory one load thread's pool takes; bigger values mean fewer different ones, at least [`ENTRIES_MIN`].
 const POOL_BYTES_MAX: u64 = 64 << 20;
@@ -22,13 +22,21 @@ pub enum StampPlace {
     Header,
 }
 
-/// The values of a run, in one piece of memory. Every load thread has a copy of its own, since stamps are written into it.
+/// The values of a run, in one piece of memory. Every load thread has a copy of its own where stamps are written into it.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    bytes: Vec<u8>,
-    entries: Vec<Entry>,
-    place: StampPlace,
+    values: Values,
+    entries: Arc<[Entry]>,
     stamp: [u8; STAMP_BYTES],
+}
+
+/// The bytes of all values.
+#[derive(Debug, Clone)]
+enum Values {
+    /// Written to at each stamp.
+    Own(Vec<u8>),
+    /// Real data, which all load threads share.
+    Shared(Arc<[u8]>),
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +49,7 @@ impl Pool {
     /// The values a workload asks for; the same workload gives the same values.
     ///
     /// # Errors
-    /// The payload file cannot be read or holds nothing.
+    /// The payload file cannot be read any more.
     pub fn of(workload: &Workload) -> anyhow::Result<Self> {
         let mut rng = SmallRng::seed_from_u64(workload.payload.seed);
         let (bytes, ranges, place) = match &workload.payload.source {
@@ -49,15 +57,9 @@ impl Pool {
                 let (bytes, ranges) = random(&mut rng, &workload.message_size, compressibility.0, *pool);
                 (bytes, ranges, StampPlace::Value)
             }
-            PayloadSource::File { path, split } => {
-                let bytes = std::fs::read(path)
-                    .with_context(|| format!("cannot read the payload file {}", path.display()))?;
-                let ranges = match split {
-                    Split::Lines => lines(&bytes),
-                    Split::Size => pieces(&mut rng, bytes.len(), &workload.message_size),
-                };
-                anyhow::ensure!(!ranges.is_empty(), "the payload file {} holds no record", path.display());
-                (bytes, ranges, StampPlace::Header)
+            PayloadSource::File(file) => {
+                let lines = Lines::read(&file.path)?;
+                (lines.bytes, lines.records, StampPlace::Header)
             }
         };
         let checked = workload.verify == Verify::SequenceCrc;
@@ -66,12 +68,19 @@ impl Pool {
             Entry { body_crc: if checked { body_crc(body) } else { 0 }, range }
         };
         let entries = ranges.into_iter().map(entry_of).collect();
-        Ok(Self { bytes, entries, place, stamp: [0; STAMP_BYTES] })
+        let values = match place {
+            StampPlace::Value => Values::Own(bytes),
+            StampPlace::Header => Values::Shared(bytes.into()),
+        };
+        Ok(Self { values, entries, stamp: [0; STAMP_BYTES] })
     }
 
     /// Where this pool's stamps go.
     pub fn place(&self) -> StampPlace {
-        self.place
+        match self.values {
+            Values::Own(_) => StampPlace::Value,
+            Values::Shared(_) => StampPlace::Header,
+        }
     }
 
     /// Number of different values.
@@ -98,16 +107,16 @@ impl Pool {
     /// Value `entry` with `stamp` on it, and the stamp's bytes where it travels in a header.
     pub fn stamped(&mut self, entry: usize, stamp: Stamp) -> Stamped<'_> {
         let Entry { range, body_crc } = &self.entries[entry];
-        let value = &mut self.bytes[range.clone()];
         let bytes = stamp.encode(*body_crc);
-        match self.place {
-            StampPlace::Value => {
+        match &mut self.values {
+            Values::Own(values) => {
+                let value = &mut values[range.clone()];
                 value[..STAMP_BYTES].copy_from_slice(&bytes);
                 Stamped { value, header: None }
             }
-            StampPlace::Header => {
+            Values::Shared(values) => {
                 self.stamp = bytes;
-                Stamped { value, header: Some((STAMP_HEADER, &self.stamp)) }
+                Stamped { value: &values[range.clone()], header: Some((STAMP_HEADER, &self.stamp)) }
             }
         }
     }
@@ -170,33 +179,10 @@ fn draw_size(rng: &mut SmallRng, sizes: &MessageSize) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-fn lines(bytes: &[u8]) -> Vec<Range<usize>> {
-    let mut start = 0;
-    let mut ranges = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        if !line.is_empty() {
-            ranges.push(start..start + line.len());
-        }
-        start += line.len() + 1;
-    }
-    ranges
-}
-
-fn pieces(rng: &mut SmallRng, length: usize, sizes: &MessageSize) -> Vec<Range<usize>> {
-    let mut ranges = Vec::new();
-    let mut start = 0;
-    while start < length {
-        let end = (start + draw_size(rng, sizes).max(1)).min(length);
-        ranges.push(start..end);
-        start = end;
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Bytes, Fraction, Payload, SizeRange};
+    use crate::workload::{Bytes, Fraction, Payload, PayloadFile, SizeRange, Split};
 
     fn workload(size: MessageSize, source: PayloadSource) -> Workload {
         Workload {
@@ -211,20 +197,25 @@ mod tests {
         PayloadSource::Random { compressibility: Fraction(compressibility), pool: 100 }
     }
 
+    fn own(pool: &Pool) -> &[u8] {
+        let Values::Own(values) = &pool.values else { panic!("random values are each thread's own") };
+        values
+    }
+
     #[test]
     fn the_same_seed_gives_the_same_values_and_sizes_stay_in_their_range() {
         let range = SizeRange { min: Bytes(30), max: Bytes(90) };
         let workload = workload(MessageSize::Range(range), random_source(0.5));
         let (one, two) = (Pool::of(&workload).unwrap(), Pool::of(&workload).unwrap());
-        assert_eq!((one.len(), &one.bytes), (100, &two.bytes));
+        assert_eq!((one.len(), own(&one)), (100, own(&two)));
         assert!((0..100).all(|entry| (30..=90).contains(&one.value_bytes(entry))));
     }
 
     #[test]
     fn compressibility_is_the_share_of_zeros() {
         let pool = Pool::of(&workload(MessageSize::Fixed(Bytes(1000)), random_source(0.75))).unwrap();
-        assert!(pool.bytes[..1000][250..].iter().all(|byte| *byte == 0));
-        assert!(pool.bytes[..250].iter().filter(|byte| **byte == 0).count() < 20);
+        assert!(own(&pool)[..1000][250..].iter().all(|byte| *byte == 0));
+        assert!(own(&pool)[..250].iter().filter(|byte| **byte == 0).count() < 20);
     }
 
     #[test]
@@ -241,7 +232,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lines.txt");
         std::fs::write(&path, "one\n\nthree\n").unwrap();
-        let source = PayloadSource::File { path, split: Split::Lines };
+        let source = PayloadSource::File(PayloadFile::new(path, Split::Lines));
         let mut pool = Pool::of(&workload(MessageSize::Fixed(Bytes(100)), source)).unwrap();
         assert_eq!(pool.len(), 2);
         let stamp = Stamp { sequence: 1, intended_ns: 2, producer: 3 };
@@ -250,12 +241,5 @@ mod tests {
         let (name, bytes) = stamped.header.unwrap();
         assert_eq!(name, STAMP_HEADER);
         assert_eq!(Stamp::decode(bytes, body_crc(b"three")), Some(stamp));
-    }
-
-    #[test]
-    fn a_missing_payload_file_is_named() {
-        let source = PayloadSource::File { path: "/nowhere/x".into(), split: Split::Lines };
-        let error = Pool::of(&workload(MessageSize::Fixed(Bytes(100)), source)).unwrap_err();
-        assert!(format!("{error:#}").contains("/nowhere/x"));
     }
 }

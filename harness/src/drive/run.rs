@@ -13,14 +13,14 @@ use super::trial::Opener;
 use super::verdict;
 use crate::exit::UsageError;
 use crate::measure::environment::Environment;
-use crate::measure::provenance::{Build, CoresUsed, Provenance, TargetIdentity};
+use crate::measure::provenance::{Build, CoresUsed, PayloadData, Provenance, TargetIdentity};
 use crate::num;
 use crate::result::staging::{DeviceLooks, Manifest, Staging};
 use crate::result::store::Recording;
 use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus};
 use crate::stats::summarise;
 use crate::target;
-use crate::workload::{Combination, PassKind, Study};
+use crate::workload::{Combination, Lines, PassKind, PayloadSource, Study};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -83,7 +83,7 @@ pub(super) fn run_in(
     (study, options, open): (&Study, &Options, &Opener<'_>),
     keeping: Keeping,
 ) -> anyhow::Result<Option<Measured>> {
-    let now = manifest(study, options, Environment::collect(data_dir.path()));
+    let now = manifest(study, options, Environment::collect(data_dir.path()))?;
     let mut staging = match keeping {
         Keeping::In(staging) => Some(resume(*staging, &now)?),
         Keeping::Below(results) if study.is_sweep() => Some(Staging::begin(&results, now.clone())?),
@@ -121,9 +121,9 @@ pub(super) fn run_in(
 }
 
 /// What a study is, before anything is measured.
-fn manifest(study: &Study, options: &Options, environment: Environment) -> Manifest {
+fn manifest(study: &Study, options: &Options, environment: Environment) -> anyhow::Result<Manifest> {
     let workload = &study.workload;
-    Manifest {
+    Ok(Manifest {
         schema_version: SCHEMA_VERSION,
         name: workload.name.clone(),
         workload: workload.resolved(),
@@ -132,14 +132,28 @@ fn manifest(study: &Study, options: &Options, environment: Environment) -> Manif
         started_at: jiff::Timestamp::now().to_string(),
         order_seed: workload.payload.seed,
         environment,
+        payload_files: payload_files(study)?,
         tags: options.tags.clone(),
+    })
+}
+
+/// The files that hold real data, each once, in the order of the combinations.
+fn payload_files(study: &Study) -> anyhow::Result<Vec<PayloadData>> {
+    let mut files: Vec<PayloadData> = Vec::new();
+    for combination in &study.combinations {
+        if let PayloadSource::File(file) = &combination.workload.payload.source
+            && files.iter().all(|known| known.path != file.path.to_string_lossy())
+        {
+            files.push(PayloadData::of(&file.path, &Lines::read(&file.path)?));
+        }
     }
+    Ok(files)
 }
 
 /// Notes that a sweep is gone on with.
 ///
 /// # Errors
-/// A [`UsageError`] if this is not the machine, or not the disk, that it was begun on.
+/// A [`UsageError`] if this is not the machine, or not the disk, that it was begun on, or its payload file has changed.
 fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     let place = |environment: &Environment| {
         let model = environment.cpu.model.as_deref().unwrap_or("an unknown processor");
@@ -151,6 +165,12 @@ fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     if there != here {
         return Err(UsageError::error(format!(
             "{} was begun on another machine or disk: {there} there, {here} here; begin it anew without `--resume`",
+            staging.dir().display()
+        )));
+    }
+    if staging.manifest().payload_files != now.payload_files {
+        return Err(UsageError::error(format!(
+            "the payload file is not what it was when {} was begun; begin it anew without `--resume`",
             staging.dir().display()
         )));
     }
@@ -212,6 +232,7 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
             workload_sha256: begun.workload_sha256,
             seed: workload.payload.seed,
             order_seed: study.is_sweep().then_some(begun.order_seed),
+            payload_files: begun.payload_files,
             target,
             cores,
             tags: begun.tags,

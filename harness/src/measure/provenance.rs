@@ -1,8 +1,11 @@
 //! Where a result comes from: which build measured which workload against which target.
 
+use crate::num;
+use crate::workload::Lines;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Everything a result needs to be traced, beside the machine and the resolved workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,12 +23,43 @@ pub struct Provenance {
     pub seed: u64,
     /// Seed of the order of trials, where there is one to choose.
     pub order_seed: Option<u64>,
+    /// The files whose lines were sent; none where records were generated.
+    #[serde(default)]
+    pub payload_files: Vec<PayloadData>,
     /// What was measured.
     pub target: TargetIdentity,
     /// Where it ran.
     pub cores: CoresUsed,
     /// `--tag k=v`.
     pub tags: BTreeMap<String, String>,
+}
+
+/// The part of a payload file that was sent, over and over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PayloadData {
+    /// Where it was.
+    pub path: String,
+    /// Records in it.
+    pub records: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Whether the file is longer than what was used.
+    pub is_part: bool,
+    /// SHA-256 of what was used, line ends included, hexadecimal.
+    pub sha256: String,
+}
+
+impl PayloadData {
+    /// Of the lines that are used of the file at `path`.
+    pub fn of(path: &Path, lines: &Lines) -> Self {
+        Self {
+            path: path.display().to_string(),
+            records: num::count(lines.records.len()),
+            bytes: num::count(lines.records.iter().map(ExactSizeIterator::len).sum()),
+            is_part: lines.is_part,
+            sha256: lines.sha256(),
+        }
+    }
 }
 
 /// A build of vnotch.

@@ -45,7 +45,7 @@ pub(super) fn settings_but(result: &RunResult, without: &[&str]) -> String {
     };
     if let Ok(workload) = serde_json::from_value::<Workload>(result.workload.clone()) {
         if !is_swept("message_size") {
-            facts.push(format!("{} records", size(&workload.message_size)));
+            facts.push(records(result, &workload));
         }
         let plural = if workload.partitions_per_topic == 1 { "" } else { "s" };
         let topics =
@@ -88,6 +88,18 @@ pub(super) fn point_name(point: &Point) -> String {
     let settings = point.settings.iter();
     let settings = settings.map(|(key, value)| format!("{} {}, ", last_of(key), label(key, value)));
     settings.chain([load(point)]).collect()
+}
+
+/// What the records are: of a size, or lines of real data.
+fn records(result: &RunResult, workload: &Workload) -> String {
+    match &result.provenance.payload_files[..] {
+        [] => format!("{} records", size(&workload.message_size)),
+        [data] => {
+            let name = std::path::Path::new(&data.path).file_name().unwrap_or_default().to_string_lossy();
+            format!("lines of {name} ({} on average)", quantity::bytes(data.bytes / data.records.max(1)))
+        }
+        several => format!("lines of {} files", several.len()),
+    }
 }
 
 fn size(size: &MessageSize) -> String {

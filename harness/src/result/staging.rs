@@ -8,7 +8,7 @@ use super::store::{self, TrialRecord};
 use super::{Event, SCHEMA_VERSION, SeriesRow, Trial, Verdict, hlog};
 use crate::exit::UsageError;
 use crate::measure::environment::Environment;
-use crate::measure::provenance::{Build, TargetIdentity};
+use crate::measure::provenance::{Build, PayloadData, TargetIdentity};
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -42,6 +42,9 @@ pub struct Manifest {
     pub order_seed: u64,
     /// The machine when the first session began.
     pub environment: Environment,
+    /// Where the records' bytes come from, if they are real data.
+    #[serde(default)]
+    pub payload_files: Vec<PayloadData>,
     /// `--tag` of the first session.
     pub tags: BTreeMap<String, String>,
 }

@@ -35,7 +35,7 @@ pub(super) fn without_effect(workload: &Workload, differences: &[Difference]) ->
 
 fn batch(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<String>) {
     let batch = &workload.batch;
-    let records_bytes = f64::from(batch.max_records) * workload.message_size.mean_bytes();
+    let records_bytes = f64::from(batch.max_records) * workload.mean_value_bytes();
     if is_set("batch.max_records") && records_bytes > 2.0 * f64_of(batch.max_bytes.0) {
         notes.push(format!("`batch.max_records`: a batch is full at {} before", batch.max_bytes));
     }

@@ -33,6 +33,12 @@ const RECORD_OVERHEAD_BYTES_MAX: u64 = 36;
 /// Encoding a record takes about this beside its value.
 const RECORD_OVERHEAD_BYTES: f64 = 12.0;
 
+/// Beside real data a record carries its stamp in a header, which takes at most this.
+const STAMP_HEADER_BYTES_MAX: u64 = 34;
+
+/// What is kept of a line of a payload file in memory, beside the line.
+const PAYLOAD_LINE_BYTES: u64 = 24;
+
 /// Header of a RecordBatch v2.
 const BATCH_HEADER_BYTES: u64 = 61;
 
@@ -78,14 +84,39 @@ impl Workload {
 
     /// Mean encoded bytes of a record, its share of the batch header included.
     pub fn encoded_record_bytes(&self) -> f64 {
-        let record = self.message_size.mean_bytes() + RECORD_OVERHEAD_BYTES;
+        let record = self.mean_record_bytes();
         record + f64_of(BATCH_HEADER_BYTES) / self.records_per_batch(record)
     }
 
     /// The largest encoding of a batch that holds one record.
     pub(super) fn largest_batch_of_one(&self) -> Bytes {
         let overhead = BATCH_HEADER_BYTES + RECORD_OVERHEAD_BYTES_MAX;
-        Bytes(self.message_size.largest().0.saturating_add(overhead))
+        let largest = match &self.payload.source {
+            PayloadSource::Random { .. } => self.message_size.largest().0,
+            PayloadSource::File(file) => {
+                file.sizes().map_or(0, |sizes| sizes.largest_bytes) + STAMP_HEADER_BYTES_MAX
+            }
+        };
+        Bytes(largest.saturating_add(overhead))
+    }
+
+    /// Mean size of a record's value.
+    pub(super) fn mean_value_bytes(&self) -> f64 {
+        match &self.payload.source {
+            PayloadSource::Random { .. } => self.message_size.mean_bytes(),
+            PayloadSource::File(file) => {
+                file.sizes().map_or(0.0, |sizes| f64_of(sizes.bytes) / f64_of(sizes.records.max(1)))
+            }
+        }
+    }
+
+    /// Mean encoded bytes of a record.
+    fn mean_record_bytes(&self) -> f64 {
+        let stamp_bytes = match &self.payload.source {
+            PayloadSource::Random { .. } => 0,
+            PayloadSource::File(_) => STAMP_HEADER_BYTES_MAX,
+        };
+        self.mean_value_bytes() + f64_of(stamp_bytes) + RECORD_OVERHEAD_BYTES
     }
 
     /// Records that fill a batch.
@@ -153,7 +184,7 @@ impl Workload {
         let bound = f64_of(self.load.in_flight_bytes.0);
         match self.load.mode {
             LoadMode::Closed { in_flight } => {
-                let record = self.message_size.mean_bytes() + RECORD_OVERHEAD_BYTES;
+                let record = self.mean_record_bytes();
                 let batch = self.records_per_batch(record) * record + f64_of(BATCH_HEADER_BYTES);
                 bound.min(f64::from(in_flight) * f64_of(self.producers()) * batch)
             }
@@ -190,9 +221,11 @@ impl Workload {
 
     fn memory_bytes(&self) -> u64 {
         let arenas = u64::from(self.engine.shards).saturating_mul(self.engine.arena_bytes.0);
-        let pool = match self.payload.source {
-            PayloadSource::Random { pool, .. } => u64_of(f64::from(pool) * self.message_size.mean_bytes()),
-            PayloadSource::File { .. } => 0,
+        let pool = match &self.payload.source {
+            PayloadSource::Random { pool, .. } => u64_of(f64::from(*pool) * self.message_size.mean_bytes()),
+            PayloadSource::File(file) => {
+                file.sizes().map_or(0, |sizes| sizes.bytes + sizes.records * PAYLOAD_LINE_BYTES)
+            }
         };
         [arenas, self.load.in_flight_bytes.0, pool].into_iter().fold(PROCESS_BYTES, u64::saturating_add)
     }

@@ -6,6 +6,7 @@ use super::decode::Fault;
 use super::keys::keys;
 use super::nearest::nearest;
 use super::overrides::Override;
+use super::payload_file;
 use super::study::{self, Many, Mistake, Study};
 use super::tree::{Node, Origin, Place, SyntaxError};
 use super::validate::{self, Problem};
@@ -79,6 +80,8 @@ pub(crate) fn parse_study(
     for (index, given) in overrides.iter().enumerate() {
         given.apply(&mut root, index).map_err(|error| source.syntax(error, Origin::Override(index)))?;
     }
+    source.refuse_size_of_real_data(&root)?;
+    payload_file::locate(&mut root, label);
     let mut workload: Workload = root.decode().map_err(|fault| source.fault(fault))?;
     if root.find("name").is_none() {
         workload.name = name_of(label);
@@ -214,6 +217,13 @@ impl Source<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Real data has sizes of its own.
+    fn refuse_size_of_real_data(&self, root: &Node) -> anyhow::Result<()> {
+        let Some(node) = payload_file::needless_size(root) else { return Ok(()) };
+        let message = "`message_size` has no place beside `payload: {kind: file}`: a record is a line, as long as it is";
+        Err(UsageError::error(self.show(Some(node.place), message)))
     }
 
     /// `message` after the place it is about, with the line it stands in and a caret below.

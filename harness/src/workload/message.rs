@@ -1,5 +1,6 @@
 //! What a record is: its size, its bytes and the partition it goes to.
 
+use super::payload_file::PayloadFile;
 use super::units::{Bytes, Fraction, UnitError, written_as_text};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -93,12 +94,7 @@ pub enum PayloadSource {
         pool: u32,
     },
     /// Real data.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// How it is cut into records.
-        split: Split,
-    },
+    File(PayloadFile),
 }
 
 /// How a payload file is cut into records.
@@ -161,10 +157,10 @@ impl TryFrom<PayloadKeys> for Payload {
                 return Err("`compressibility` belongs to `kind: random` only");
             }
             PayloadKind::File if keys.pool.is_some() => return Err("`pool` belongs to `kind: random` only"),
-            PayloadKind::File => PayloadSource::File {
-                path: keys.path.ok_or("`kind` file needs a `path`")?,
-                split: keys.split.unwrap_or_default(),
-            },
+            PayloadKind::File => {
+                let path = keys.path.ok_or("`kind` file needs a `path`")?;
+                PayloadSource::File(PayloadFile::new(path, keys.split.unwrap_or_default()))
+            }
         };
         Ok(Self { seed: keys.seed.unwrap_or(default.seed), source })
     }
@@ -180,8 +176,8 @@ impl From<Payload> for PayloadKeys {
                 pool: Some(pool),
                 ..keys
             },
-            PayloadSource::File { path, split } => {
-                Self { kind: PayloadKind::File, path: Some(path), split: Some(split), ..keys }
+            PayloadSource::File(file) => {
+                Self { kind: PayloadKind::File, path: Some(file.path), split: Some(file.split), ..keys }
             }
         }
     }

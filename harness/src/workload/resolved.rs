@@ -1,6 +1,6 @@
 //! A workload after every default and override: as results record it, and what sets it apart from the defaults.
 
-use super::Workload;
+use super::{PayloadSource, Workload};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -19,7 +19,13 @@ pub struct Difference {
 impl Workload {
     /// Every key with its value, in the forms a workload file takes; reading it again gives the same workload.
     pub fn resolved(&self) -> Value {
-        serde_json::to_value(self).expect("every key is a string and no number is infinite or NaN")
+        let resolved = serde_json::to_value(self);
+        let mut resolved = resolved.expect("every key is a string and no number is infinite or NaN");
+        if let (PayloadSource::File(_), Value::Object(keys)) = (&self.payload.source, &mut resolved) {
+            // Real data has sizes of its own.
+            keys.remove("message_size");
+        }
+        resolved
     }
 
     /// SHA-256, hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys: two workloads with the same one ask
@@ -47,7 +53,9 @@ impl Workload {
         let mut differences = differences(&self.resolved(), &Self::default().resolved());
         let assumed =
             |key: &str, value: &Value| ASSUMED_IN_MODE.contains(&(key, value.as_str().unwrap_or("")));
-        differences.retain(|d| !LABELS.contains(&d.key.as_str()) && !assumed(&d.key, &d.value));
+        let is_absent = |d: &Difference| d.key == "message_size" && d.value.is_null();
+        differences
+            .retain(|d| !(LABELS.contains(&d.key.as_str()) || assumed(&d.key, &d.value) || is_absent(d)));
         differences
     }
 }

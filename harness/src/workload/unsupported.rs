@@ -1,7 +1,9 @@
 //! What the schema can say and this release cannot do yet, refused by name.
 
 use super::validate::Problems;
-use super::{Arrival, Compression, KeyDistribution, LoadMode, PayloadSource, Profile, Target, Workload};
+use super::{
+    Arrival, Compression, KeyDistribution, LoadMode, PayloadSource, Profile, Split, Target, Workload,
+};
 
 /// Refuses each key whose value is not supported yet.
 pub(super) fn check(workload: &Workload, problems: &mut Problems) {
@@ -16,8 +18,10 @@ pub(super) fn check(workload: &Workload, problems: &mut Problems) {
     if workload.compression != Compression::None {
         refuse("compression", "compression");
     }
-    if matches!(workload.payload.source, PayloadSource::File { .. }) {
-        refuse("payload.kind", "a payload from a file");
+    if let PayloadSource::File(file) = &workload.payload.source
+        && file.split == Split::Size
+    {
+        refuse("payload.split", "splitting a payload by size");
     }
     if matches!(workload.key_distribution, KeyDistribution::Zipf(_)) {
         refuse("key_distribution", "a Zipf distribution of keys");

@@ -2,8 +2,8 @@
 
 use super::units::{Bytes, Rate};
 use super::{
-    KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload, placement,
-    unsupported,
+    KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload, payload_file,
+    placement, unsupported,
 };
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ pub(super) fn problems(workload: &Workload) -> Vec<Problem> {
     check_counts(workload, &mut problems);
     check_messages(workload, &mut problems);
     check_sizes(workload, &mut problems);
+    payload_file::check(workload, &mut problems);
     check_ranges(workload, &mut problems);
     check_retention(workload, &mut problems);
     check_load(workload, &mut problems);
@@ -165,7 +166,8 @@ fn check_messages(workload: &Workload, problems: &mut Problems) {
 fn check_sizes(workload: &Workload, problems: &mut Problems) {
     let (batch, log) = (&workload.batch, &workload.log);
     let largest = workload.largest_batch_of_one();
-    if largest > log.max_message_bytes {
+    let is_generated = matches!(workload.payload.source, PayloadSource::Random { .. });
+    if is_generated && largest > log.max_message_bytes {
         let message = format!(
             "a record of {} takes up to {}B in a batch of its own, more than `log.max_message_bytes` ({})",
             workload.message_size.largest(),

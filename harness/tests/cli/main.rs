@@ -7,6 +7,7 @@ mod support;
 mod ceiling;
 mod check;
 mod doctor;
+mod payload;
 mod run;
 mod sweep;
 mod verify;

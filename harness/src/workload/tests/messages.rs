@@ -204,7 +204,7 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         ("target: kafka://localhost:9092", "a Kafka cluster as the target"),
         ("target: device", "the device as the target of a workload"),
         ("compression: zstd", "compression"),
-        ("payload: {kind: file, path: x}", "a payload from a file"),
+        ("payload: {kind: file, path: x, split: size}", "splitting a payload by size"),
         ("key_distribution: zipf:1.1", "a Zipf distribution of keys"),
         ("load: {mode: open, rate: 1k, arrival: poisson}", "any arrival but constant"),
         ("load: {mode: open, rate: 1k, profile: sine}", "any profile but constant"),

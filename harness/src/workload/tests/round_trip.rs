@@ -55,7 +55,7 @@ fn payload() -> impl Strategy<Value = Payload> {
         (fraction(), any::<u32>())
             .prop_map(|(compressibility, pool)| PayloadSource::Random { compressibility, pool }),
         ("[a-z~: #-]{1,8}", select(vec![Split::Lines, Split::Size]))
-            .prop_map(|(path, split)| PayloadSource::File { path: path.into(), split }),
+            .prop_map(|(path, split)| PayloadSource::File(PayloadFile::new(path.into(), split))),
     ];
     (any::<u64>(), source).prop_map(|(seed, source)| Payload { seed, source })
 }
@@ -142,6 +142,9 @@ prop_compose! {
         verify in select(vec![Verify::None, Verify::Sequence, Verify::SequenceCrc]),
         swept in vec(any::<i32>(), 0..3),
     ) -> Workload {
+        // Real data has sizes of its own, so none is written for it.
+        let is_real = matches!(payload.source, PayloadSource::File(_));
+        let message_size = if is_real { Workload::default().message_size } else { message_size };
         let [topics, partitions_per_topic, producers_per_topic, subscriptions_per_topic, consumers_per_subscription, trials] = counts;
         Workload {
             topics, partitions_per_topic, producers_per_topic, subscriptions_per_topic, consumers_per_subscription, trials,

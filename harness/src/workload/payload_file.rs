@@ -1,0 +1,283 @@
+//! Real data as payload: a file cut into lines, of which a run holds a bounded part in memory.
+
+use super::message::Split;
+use super::tree::{Node, Origin, Value};
+use super::validate::Problems;
+use super::{PayloadSource, Workload};
+use crate::num;
+use anyhow::{Context as _, bail};
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// How much of a file is used, from its beginning; only whole lines.
+pub(super) const FILE_BYTES_MAX: usize = 64 << 20;
+
+/// How many lines of it.
+pub(super) const LINES_MAX: usize = 1_000_000;
+
+/// The key that names a file.
+const PATH: &str = "payload.path";
+
+/// A file of records, as a workload names it.
+#[derive(Debug, Clone)]
+pub struct PayloadFile {
+    /// Where it is; from the working directory, if relative.
+    pub path: PathBuf,
+    /// How it is cut into records.
+    pub split: Split,
+    /// Read when somebody asks; the reason if it cannot be.
+    sizes: Arc<OnceLock<Result<LineSizes, String>>>,
+}
+
+/// What is known of the records of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineSizes {
+    /// Records.
+    pub records: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Bytes of the largest.
+    pub largest_bytes: u64,
+    /// Where that stands in the file, from 1.
+    pub largest_line: u64,
+}
+
+/// The part of a file that a run uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lines {
+    /// The file from its beginning.
+    pub bytes: Vec<u8>,
+    /// Where in it the records are: its lines without their ends, but for empty ones.
+    pub records: Vec<Range<usize>>,
+    /// Whether the file goes on beyond what is used.
+    pub is_part: bool,
+    largest_line: u64,
+}
+
+impl PartialEq for PayloadFile {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, self.split) == (&other.path, other.split)
+    }
+}
+
+impl PayloadFile {
+    /// The file at `path`, not looked at yet.
+    pub fn new(path: PathBuf, split: Split) -> Self {
+        Self { path, split, sizes: Arc::default() }
+    }
+
+    /// Sizes of its records; read once.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no record.
+    pub fn sizes(&self) -> Result<LineSizes, &str> {
+        let read = || match Lines::read(&self.path) {
+            Ok(lines) => Ok(lines.sizes()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        self.sizes.get_or_init(read).as_ref().copied().map_err(String::as_str)
+    }
+}
+
+impl Lines {
+    /// Reads a file's first 64 MiB or million lines, whichever end first.
+    ///
+    /// # Errors
+    /// It is no file, cannot be read, or holds no line that is not empty.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = read(path).with_context(|| format!("cannot read the payload file {}", path.display()))?;
+        let mut lines = Self { bytes, records: Vec::new(), is_part: false, largest_line: 0 };
+        let end = lines.cut();
+        lines.bytes.truncate(end);
+        if !lines.records.is_empty() {
+            return Ok(lines);
+        }
+        let shown = path.display();
+        if lines.is_part {
+            bail!(
+                "the payload file {shown} begins with more than {FILE_BYTES_MAX} bytes that hold no whole line"
+            );
+        }
+        bail!("the payload file {shown} holds no record: it has no line that is not empty");
+    }
+
+    /// Finds the records; returns where the last line that is used ends.
+    fn cut(&mut self) -> usize {
+        let is_cut_short = self.bytes.len() > FILE_BYTES_MAX;
+        self.bytes.truncate(FILE_BYTES_MAX);
+        let (mut start, mut number, mut largest) = (0, 0_u64, 0);
+        while start < self.bytes.len() {
+            let rest = &self.bytes[start..];
+            let length = match rest.iter().position(|byte| *byte == b'\n') {
+                Some(length) => length,
+                // What the bound cuts through is no line.
+                None if is_cut_short => break,
+                None => rest.len(),
+            };
+            if self.records.len() == LINES_MAX {
+                break;
+            }
+            number += 1;
+            if length > 0 {
+                self.records.push(start..start + length);
+            }
+            if length > largest {
+                (largest, self.largest_line) = (length, number);
+            }
+            start = (start + length + 1).min(self.bytes.len());
+        }
+        self.is_part = is_cut_short || start < self.bytes.len();
+        start
+    }
+
+    fn sizes(&self) -> LineSizes {
+        LineSizes {
+            records: num::count(self.records.len()),
+            bytes: num::count(self.records.iter().map(Range::len).sum()),
+            largest_bytes: num::count(self.records.iter().map(Range::len).max().unwrap_or(0)),
+            largest_line: self.largest_line,
+        }
+    }
+
+    /// SHA-256 of the bytes that are used, hexadecimal.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(&self.bytes).iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    // Opening what is no file may wait for ever, or never end.
+    if !std::fs::metadata(path)?.is_file() {
+        bail!("it is no regular file");
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(num::count(FILE_BYTES_MAX) + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes a relative path one from the working directory: what stands in a workload file is relative to that file's
+/// directory, what the command line says is not.
+pub(super) fn locate(root: &mut Node, label: &str) {
+    let directory = Path::new(label).parent().unwrap_or(Path::new(""));
+    let located = |node: &Node| match &node.value {
+        Value::Scalar { text, style } if node.place.origin == Origin::File => {
+            let text = directory.join(text).to_string_lossy().into_owned();
+            Node { place: node.place, value: Value::Scalar { text, style: *style } }
+        }
+        _ => node.clone(),
+    };
+    if let Some(path) = root.find(PATH).map(located) {
+        root.set(&["payload", "path"], path);
+    }
+    if let Some(Node { place, value: Value::List(paths) }) = swept(root, PATH).cloned() {
+        let paths = paths.iter().map(located).collect();
+        root.set(&["sweep", PATH], Node { place, value: Value::List(paths) });
+    }
+}
+
+/// A size of records that are as long as they are, if one was written.
+pub(super) fn needless_size(root: &Node) -> Option<&Node> {
+    let kind = root.find("payload.kind")?;
+    let is_file = matches!(&kind.value, Value::Scalar { text, .. } if text == "file");
+    is_file.then(|| root.find("message_size").or_else(|| swept(root, "message_size"))).flatten()
+}
+
+/// What a sweep says of a key.
+fn swept<'r>(root: &'r Node, key: &str) -> Option<&'r Node> {
+    let Value::Map(entries) = &root.find("sweep")?.value else { return None };
+    entries.iter().find(|(swept, _)| swept.name == key).map(|(_, node)| node)
+}
+
+/// Refuses a payload file that cannot be used.
+pub(super) fn check(workload: &Workload, problems: &mut Problems) {
+    let PayloadSource::File(file) = &workload.payload.source else { return };
+    if file.split != Split::Lines {
+        return;
+    }
+    let sizes = match file.sizes() {
+        Ok(sizes) => sizes,
+        Err(reason) => return problems.refuse(&[PATH, "payload"], reason),
+    };
+    let needed = workload.largest_batch_of_one();
+    if needed > workload.batch.max_bytes {
+        let message = format!(
+            "line {} of {} has {} bytes and takes up to {} in a batch of its own, more than `batch.max_bytes` ({})",
+            sizes.largest_line,
+            file.path.display(),
+            sizes.largest_bytes,
+            needed.0,
+            workload.batch.max_bytes
+        );
+        problems.refuse(&[PATH, "batch.max_bytes"], message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> anyhow::Result<Lines> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data.txt");
+        std::fs::write(&path, bytes).unwrap();
+        Lines::read(&path)
+    }
+
+    fn texts(lines: &Lines) -> Vec<&[u8]> {
+        lines.records.iter().map(|range| &lines.bytes[range.clone()]).collect()
+    }
+
+    #[test]
+    fn a_line_is_a_record_with_or_without_an_end_and_empty_ones_are_left_out() {
+        let found = lines(b"one\n\n\nthree\r\n  \nlast").unwrap();
+        assert_eq!(texts(&found), [&b"one"[..], b"three\r", b"  ", b"last"]);
+        let sizes = LineSizes { records: 4, bytes: 15, largest_bytes: 6, largest_line: 4 };
+        assert_eq!((found.sizes(), found.is_part), (sizes, false));
+    }
+
+    #[test]
+    fn any_bytes_are_data() {
+        assert_eq!(texts(&lines(b"\0\xff\n\x80").unwrap()), [&b"\0\xff"[..], b"\x80"]);
+    }
+
+    #[test]
+    fn of_a_large_file_the_whole_lines_of_its_beginning_are_used() {
+        let mut bytes = vec![b'x'; FILE_BYTES_MAX + 10];
+        bytes[99] = b'\n';
+        bytes[FILE_BYTES_MAX - 50] = b'\n';
+        let found = lines(&bytes).unwrap();
+        assert_eq!((found.records.len(), found.is_part), (2, true));
+        assert_eq!(found.bytes.len(), FILE_BYTES_MAX - 49);
+        bytes.fill(b'x');
+        assert!(format!("{:#}", lines(&bytes).unwrap_err()).contains("no whole line"));
+    }
+
+    #[test]
+    fn no_more_than_a_million_lines_are_used() {
+        let found = lines(&b"x\n".repeat(LINES_MAX + 1)).unwrap();
+        assert_eq!((found.records.len(), found.is_part), (LINES_MAX, true));
+        assert_eq!(found.bytes.len(), 2 * LINES_MAX);
+        assert!(!lines(&b"x\n".repeat(LINES_MAX)).unwrap().is_part);
+    }
+
+    #[test]
+    fn what_is_no_file_or_holds_nothing_is_refused_by_its_path() {
+        for empty in [&b""[..], b"\n\n"] {
+            let error = format!("{:#}", lines(empty).unwrap_err());
+            assert!(error.contains("data.txt holds no record"), "{error}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let error = format!("{:#}", Lines::read(directory.path()).unwrap_err());
+        assert!(error.contains("no regular file"), "{error}");
+        let missing = directory.path().join("missing");
+        assert!(format!("{:#}", Lines::read(&missing).unwrap_err()).contains("missing"));
+    }
+}
