@@ -139,7 +139,8 @@ fn restart() -> impl Strategy<Value = Restart> {
 }
 
 fn alter() -> impl Strategy<Value = Event> {
-    let preallocate = prop::sample::select(vec![Preallocate::None, Preallocate::Fallocate]);
+    let preallocate =
+        prop::sample::select(vec![Preallocate::None, Preallocate::Fallocate, Preallocate::Recycle]);
     let segment_bytes = prop::sample::select(vec![1_u64 << 20, 1_500_000, 3 << 20]);
     let index_interval_bytes = prop::sample::select(vec![4096_u32, 100_000, 700_000]);
     let ends = prop::option::weighted(0.2, restart());
