@@ -16,7 +16,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// The workloads of `workloads/`, by name, so that they run from anywhere.
-pub const BUILT_IN: [(&str, &str); 7] = [
+pub const BUILT_IN: [(&str, &str); 8] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
     ("latency", include_str!("../../../workloads/latency.yaml")),
@@ -24,6 +24,7 @@ pub const BUILT_IN: [(&str, &str); 7] = [
     ("synced", include_str!("../../../workloads/synced.yaml")),
     ("studies/durability-and-batch", include_str!("../../../workloads/studies/durability-and-batch.yaml")),
     ("studies/partitions", include_str!("../../../workloads/studies/partitions.yaml")),
+    ("studies/preallocate", include_str!("../../../workloads/studies/preallocate.yaml")),
 ];
 
 /// A built-in workload by its name; a study also without the directory.

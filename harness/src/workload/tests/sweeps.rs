@@ -227,7 +227,8 @@ fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
 }
 
 /// Of each study: minutes and GiB that its header promises.
-const STUDIES: [(&str, f64, u64); 2] = [("durability-and-batch", 5.0, 2), ("partitions", 4.0, 16)];
+const STUDIES: [(&str, f64, u64); 3] =
+    [("durability-and-batch", 5.0, 2), ("partitions", 4.0, 16), ("preallocate", 4.0, 2)];
 
 #[test]
 fn every_study_says_what_it_asks_how_to_read_it_and_keeps_within_the_cost_it_states() {
