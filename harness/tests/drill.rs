@@ -64,7 +64,7 @@ fn what_was_acked_outlives_kill_9() {
 #[test]
 fn what_was_acked_and_not_deleted_outlives_kill_9_where_segments_are_recycled() {
     let kills = std::env::var("VNOTCH_DRILL_KILLS").map_or(6, |count| count.parse().unwrap());
-    let (mut deleted, mut kept, mut spares) = (0, 0, 0);
+    let (mut deleted, mut kept) = (0, 0);
     for kill in 0..kills {
         let dir = disk();
         let durability = ["durability=written", "durability=synced"][kill as usize % 2];
@@ -79,10 +79,10 @@ fn what_was_acked_and_not_deleted_outlives_kill_9_where_segments_are_recycled() 
         println!(
             "{durability} {kill}: {acked:?}, {start} deleted; {segments} segments, {ready} spares ready, {filling} being filled"
         );
-        (deleted, kept, spares) = (deleted + start, kept + segments, spares + ready as u64);
+        (deleted, kept) = (deleted + start, kept + segments);
     }
     println!("{deleted} records deleted, all others that were acked are there, in {kept} segments");
-    assert!(deleted > 0 && kept > 0 && spares > 0, "the drill kills runs that recycle");
+    assert!(deleted > 4_000 * kills && kept > 0, "the drill kills runs that recycle");
 }
 
 /// Whether every partition has begun a segment in a file that was another's before.
