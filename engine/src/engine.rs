@@ -15,7 +15,7 @@ use crate::client::{
 };
 use crate::clock::boot_id;
 use crate::config::EngineConfig;
-use crate::error::{DiskError, OpenError, TopicError};
+use crate::error::{DiskError, OpenError, RunError, TopicError};
 use crate::log::{Epochs, LogLimits};
 use crate::record::murmur2;
 use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
@@ -198,6 +198,21 @@ impl Engine {
             .collect();
         events.sort_by_key(|event| event.event.at);
         events
+    }
+
+    /// Forgets what the shards keep of written records in memory, so that whoever reads next finds them cold. The kernel's
+    /// page cache, which buffered files are in, is not touched.
+    ///
+    /// # Errors
+    /// A shard does not answer; the others have forgotten.
+    pub fn drop_caches(&self) -> Result<(), RunError> {
+        let mut outcome = Ok(());
+        for (number, shard) in self.shards.iter().enumerate() {
+            let dropped = shard.call(|shard| async move { shard.shed_memory() });
+            let stuck = RunError::ShardStuck { shard: crate::num::u32_of(number) };
+            outcome = outcome.and(dropped.ok_or(stuck));
+        }
+        outcome
     }
 
     /// Closes it: colocated tasks are ended, what was accepted is written, every log sealed. The next open has nothing to

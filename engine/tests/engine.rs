@@ -490,3 +490,36 @@ fn a_directory_in_use_of_a_newer_format_or_for_other_shards_is_refused() {
     std::fs::write(&meta, text).unwrap();
     open(dir.path()).close().unwrap();
 }
+
+#[test]
+fn a_stalled_shard_stands_still_loses_nothing_and_goes_on() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    produce(&engine, "t", 0, 0..10, 100);
+    let length = Duration::from_millis(300);
+    let begun = Instant::now();
+    engine.stall_shard(0, length).unwrap();
+    produce(&engine, "t", 0, 10..20, 100);
+    assert!(begun.elapsed() >= length, "acked {:?} after a stall of {length:?} began", begun.elapsed());
+    consume(&engine, "t", 0, 0..20);
+    let error = engine.stall_shard(1, length).unwrap_err();
+    assert_eq!(error.to_string(), "there is no shard 1: the engine has 1, numbered from 0");
+    engine.close().unwrap();
+}
+
+#[test]
+fn what_was_dropped_from_memory_is_read_from_the_device() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    let topic = TopicConfig { segment_bytes: 2 << 20, ..TopicConfig::default() };
+    engine.create_topic("t", 1, topic).unwrap();
+    produce(&engine, "t", 0, 0..5_000, 1000);
+    let read_bytes = || engine.stats().iter().map(|shard| shard.read_bytes).sum::<u64>();
+    engine.drop_caches().unwrap();
+    let before = read_bytes();
+    consume(&engine, "t", 0, 0..5_000);
+    let read = read_bytes() - before;
+    assert!(read >= 5_000_000, "{read} bytes read");
+    engine.close().unwrap();
+}

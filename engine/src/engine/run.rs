@@ -13,6 +13,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 impl Engine {
     /// Runs the future that `work` makes on a shard's own thread, with handles to that shard's partitions that need no
@@ -65,6 +66,16 @@ impl Engine {
             std::future::ready(()).boxed_local()
         });
         handle.send(task).map(|()| running)
+    }
+
+    /// Lets a shard stand still for `length`, as a noisy neighbour or a slow system call would: its thread sleeps, and with
+    /// it everything it does. For tests and measurements of what a stall costs. Returns once the shard has been told; with
+    /// [`stuck_after`](crate::config::EngineConfig::stuck_after) or more, the watchdog fails what is in flight there.
+    ///
+    /// # Errors
+    /// As [`Engine::run_on`]; nothing stalls then.
+    pub fn stall_shard(&self, shard: u32, length: Duration) -> Result<(), RunError> {
+        self.run_on(shard, move |_| async move { std::thread::sleep(length) }).map(drop)
     }
 }
 

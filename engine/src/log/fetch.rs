@@ -1,7 +1,7 @@
 //! Reading: from the tail in memory, and from files in batch-aligned extents with read-ahead. Nothing is copied unless
 //! readers would pin too much.
 
-use super::read_cache::{Extent, ReadFuture};
+use super::read_cache::{End, Extent, ReadFuture};
 use super::state::Readers;
 use super::{IndexSource, Log, Sealed, State};
 use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX, SharedBytes, Slice};
@@ -19,8 +19,9 @@ use std::rc::Rc;
 /// Bytes of batches one read from disk aims at; with the alignment around them they fit a 1 MiB chunk.
 const EXTENT_BYTES: u64 = (1 << 20) - 2 * BLOCK_BYTES as u64;
 
-/// Extents read ahead of a sequential reader.
-const READ_AHEAD: usize = 4;
+/// Extents read ahead of a sequential reader: at least, and where a log has its share of memory for as many. With the one
+/// it waits for, eight reads of 1 MiB are in flight then, which is what a fast disk wants.
+const READ_AHEAD: [usize; 2] = [4, 7];
 
 /// What a fetch found.
 #[derive(Debug)]
@@ -43,6 +44,13 @@ struct Readable<F> {
     end: u64,
     /// Keeps the file from being overwritten.
     readers: Readers,
+}
+
+/// Extents that are being read, or were.
+struct Started {
+    /// Where the first one begins, and its read.
+    first: Option<(u64, ReadFuture)>,
+    count: usize,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
@@ -115,11 +123,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         bytes_max: usize,
     ) -> Result<Vec<SharedBytes>, FetchError> {
         let mut position = u64::from(segment.offsets.lookup(offset));
-        let read_ahead = {
-            let state = self.state.borrow();
-            state.read_cache.last_end.is_none_or(|(base, end)| base == segment.base_offset && end >= position)
-        };
-        let ahead = if read_ahead { READ_AHEAD } else { 0 };
+        let is_sequential =
+            self.state.borrow().read_cache.is_sequential(segment.base_offset, position, offset);
+        let ahead = if is_sequential { self.read_ahead() } else { 0 };
         let mut pieces = Vec::new();
         let mut room = bytes_max;
         let visible = self.high_watermark();
@@ -148,8 +154,15 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 break;
             }
         }
-        self.state.borrow_mut().read_cache.last_end = Some((segment.base_offset, position));
+        let end = End { segment: segment.base_offset, position, next_offset: offset };
+        self.state.borrow_mut().read_cache.last_end = Some(end);
         Ok(pieces)
+    }
+
+    /// Extents to read ahead, by the log's share of memory.
+    fn read_ahead(&self) -> usize {
+        let share = self.context.limits.cache_bytes.get() / usize_of(EXTENT_BYTES);
+        share.clamp(READ_AHEAD[0], READ_AHEAD[1])
     }
 
     fn corrupt(&self, base_offset: i64, position: u64, kind: CorruptionKind) -> FetchError {
@@ -157,19 +170,37 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// The bytes of the extent that holds the batch at `position`, and where it begins; starts reads of the `ahead`
-    /// extents after it. `None` while the arena has no room.
+    /// extents after it, those of the next segments too if they are open. `None` while the arena has no room.
     async fn extent(
         &self,
         segment: &Readable<D::File>,
         position: u64,
         ahead: usize,
     ) -> Result<Option<(u64, Slice)>, FetchError> {
+        let Started { first, count } = self.start_reads(segment, position, ahead + 1)?;
+        let mut left = ahead + 1 - count;
+        let mut last = segment.base_offset;
+        while left > 0 {
+            let Some(following) = self.state.borrow().readable_after(last) else { break };
+            // What is wrong there is met by whoever reads it.
+            let Ok(started) = self.start_reads(&following, 0, left) else { break };
+            left -= started.count;
+            last = following.base_offset;
+        }
+        let Some((start, read)) = first else { return Ok(None) };
+        Ok(Some((start, read.await?)))
+    }
+
+    /// Starts the reads of up to `count_max` extents from `position` on, but for those that were.
+    fn start_reads(
+        &self,
+        segment: &Readable<D::File>,
+        position: u64,
+        count_max: usize,
+    ) -> Result<Started, FetchError> {
         let mut next = position;
-        let mut wanted = None;
-        for _ in 0..=ahead {
-            if next >= segment.end {
-                break;
-            }
+        let mut started = Started { first: None, count: 0 };
+        while started.count < count_max && next < segment.end {
             let end = extent_end(&segment.offsets, next, segment.end);
             let read_bytes = end - align_down(next, BLOCK_BYTES as u64);
             if read_bytes > CHUNK_BYTES_MAX as u64 {
@@ -181,14 +212,15 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 Some(found) => found,
                 None => match self.start_read(segment, next, end) {
                     Some(read) => (next, end, read),
-                    None => break,
+                    // No room for more, of the next segment either.
+                    None => return Ok(Started { count: count_max, ..started }),
                 },
             };
-            wanted.get_or_insert((start, read));
+            started.first.get_or_insert((start, read));
             next = end;
+            started.count += 1;
         }
-        let Some((start, read)) = wanted else { return Ok(None) };
-        Ok(Some((start, read.await?)))
+        Ok(started)
     }
 
     /// Starts reading [start, end) of a segment and puts it into the cache; `None` while the arena has no room.
@@ -308,6 +340,18 @@ impl<F: DiskFile, A> State<F, A> {
             sealed.offsets = Some(Rc::clone(&readable.offsets));
             sealed.size_bytes = Some(readable.end);
             sealed.index_source = readable.index_source;
+        }
+    }
+
+    /// The segment after the sealed one at `base_offset`, if its file is open and its index known.
+    fn readable_after(&self, base_offset: i64) -> Option<Readable<F>> {
+        let after = self.sealed.partition_point(|sealed| sealed.base_offset <= base_offset);
+        match self.sealed.get(after) {
+            Some(sealed) => sealed.readable(),
+            None => {
+                let last = self.sealed.back().filter(|last| last.base_offset == base_offset)?;
+                self.readable_unsealed(last.next_offset)
+            }
         }
     }
 

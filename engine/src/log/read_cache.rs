@@ -6,7 +6,7 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture, Shared};
 use std::collections::VecDeque;
 
 /// Extents kept for readers that follow each other: those read ahead of one, and a few more.
-const CACHED_EXTENTS: usize = 8;
+const CACHED_EXTENTS: usize = 12;
 
 /// A read under way or done; short where the file is.
 pub(super) type ReadFuture = Shared<LocalBoxFuture<'static, Result<Slice, DiskError>>>;
@@ -24,13 +24,30 @@ pub(super) struct Extent {
 #[derive(Default)]
 pub(super) struct ReadCache {
     extents: VecDeque<Extent>,
-    /// Where the last fetch from disk ended: (segment, position). One that begins there is sequential.
-    pub(super) last_end: Option<(i64, u64)>,
+    /// Where the last fetch from disk ended; the next one that begins there is sequential.
+    pub(super) last_end: Option<End>,
+}
+
+/// Where a fetch ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    pub(super) segment: i64,
+    pub(super) position: u64,
+    /// The offset that comes next, be it in another segment.
+    pub(super) next_offset: i64,
 }
 
 impl ReadCache {
     pub(super) fn clear(&mut self) {
         self.extents.clear();
+    }
+
+    /// Whether a fetch at `offset`, which is at or after `position` of a segment, goes on where the last one ended, or
+    /// begins: what is worth reading ahead for.
+    pub(super) fn is_sequential(&self, segment: i64, position: u64, offset: i64) -> bool {
+        self.last_end.is_none_or(|end| {
+            end.next_offset == offset || (end.segment == segment && end.position >= position)
+        })
     }
 
     /// The extent that holds the batch at `start`: where it begins and ends, and its read.

@@ -302,8 +302,8 @@ impl Shard {
         }
     }
 
-    /// The arena is used up: what the logs keep for readers goes.
-    fn shed_memory(&self) {
+    /// What the logs keep for readers goes, as far as it is written: the arena is used up, or readers are to find it cold.
+    pub(crate) fn shed_memory(&self) {
         for partition in self.partitions.borrow().iter().flatten() {
             partition.log.shed_memory();
         }

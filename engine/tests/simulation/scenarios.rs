@@ -2,6 +2,8 @@
 
 use crate::model::batch;
 use crate::rig::{Fate, IndexDamage, Restart, Rig, Settings, dir, flip};
+use std::future::Future;
+use std::task::{Context, Poll, Waker};
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, Preallocate};
@@ -189,4 +191,48 @@ fn the_largest_batch_that_a_topic_may_take_is_appended_and_read() {
     rig.close();
     rig.restart(&Restart::simple(Fate::PowerLoss, 9));
     assert_eq!(rig.log.log_end_offset(), 12);
+}
+
+/// A log of sealed segments of five extents each, with nothing in memory.
+fn cold_segments(cache_bytes: usize) -> Rig {
+    let settings = Settings { segment_bytes: 4 << 20, cache_bytes, ..Settings::default() };
+    let mut rig = Rig::new(settings, 6);
+    for number in 0..150 {
+        rig.append(batch(number, 10, 100_000), None);
+    }
+    rig.settle();
+    rig.log.shed_memory();
+    rig
+}
+
+#[test]
+fn a_sequential_reader_waits_for_its_first_read_only_if_the_disk_keeps_up() {
+    for (cache_bytes, depth) in [(0, 5), (64 << 20, 8)] {
+        let mut rig = cold_segments(cache_bytes);
+        let visible = rig.log.high_watermark();
+        let mut offset = 0;
+        // Up to the last segment, of which there is less to read ahead.
+        while offset < visible - 820 {
+            let mut read = Box::pin(std::rc::Rc::clone(&rig.log).fetch_from_disk(offset, 1 << 20));
+            let context = &mut Context::from_waker(Waker::noop());
+            let polled = Future::poll(read.as_mut(), context);
+            let in_flight = rig.disk.outstanding();
+            let pieces = match polled {
+                Poll::Pending => {
+                    assert_eq!((offset, in_flight), (0, depth), "a reader waits");
+                    rig.disk.run_until(read).unwrap()
+                }
+                Poll::Ready(pieces) => {
+                    assert_eq!(
+                        in_flight, 1,
+                        "for each extent that is taken, the next one is read, at {offset}"
+                    );
+                    pieces.unwrap()
+                }
+            };
+            offset = rig.model.check(offset, &pieces, visible);
+            rig.settle();
+        }
+        rig.read_from(0);
+    }
 }

@@ -4,6 +4,7 @@ use super::resume::{self, Found};
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, check};
 use crate::doctor::{self, Needs};
+use crate::drive::inject;
 use crate::drive::run::{Keeping, Measured, Options, run as measure};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report::text::first_screen;
@@ -47,6 +48,10 @@ pub struct Args {
     /// the trial under way, or the last one
     #[arg(long, value_name = "FILE")]
     ack_log: Option<PathBuf>,
+    /// Stop a shard on purpose, in each trial of the workload's own load: stall:shard0:1s@10s stops shard 0 for 1 s, 10 s into
+    /// the measured window, while the load goes on; repeatable
+    #[arg(long, value_name = "stall:shardN:D@T")]
+    inject: Vec<String>,
     /// Note something in the result: --tag disk=nvme; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     tag: Vec<String>,
@@ -81,10 +86,12 @@ struct Done {
 /// A [`UsageError`] before anything is measured; otherwise what kept a run from being measured or written.
 pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     if args.dry_run {
+        inject::parse(&args.inject, &workloads_of(&args.workload.load()?))?;
         return check::dry_run(globals, &args.workload);
     }
     let tags = tags(&args.tag)?;
     let studies = args.workload.load()?;
+    let injections = inject::parse(&args.inject, &workloads_of(&studies))?;
     for warning in preflight(&studies, args.workload.data_dir())? {
         note(globals, &warning);
     }
@@ -100,6 +107,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
         data_dir: args.workload.data_dir().map(Path::to_owned),
         keep_data: args.keep_data,
         ack_log: args.ack_log.clone(),
+        injections,
         tags,
         is_quiet: globals.quiet,
     };
@@ -239,6 +247,11 @@ fn note(globals: Globals, text: &str) {
     if !globals.quiet {
         eprintln!("note: {text}");
     }
+}
+
+/// The workload of every combination.
+fn workloads_of(studies: &[Study]) -> Vec<&Workload> {
+    studies.iter().flat_map(|study| &study.combinations).map(|combination| &combination.workload).collect()
 }
 
 fn tags(tags: &[String]) -> anyhow::Result<BTreeMap<String, String>> {

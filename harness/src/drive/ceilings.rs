@@ -55,7 +55,8 @@ impl Shape {
             reap: Reap::Wait,
             slice: SLICE,
         };
-        let reads = run.watched.shards.iter().any(|shard| shard.read_bytes > 0);
+        // A calibration has no backlog to read.
+        let reads = workload.backlog.is_some() || run.watched.shards.iter().any(|shard| shard.read_bytes > 0);
         Some(Self {
             write: spec(Work::Write { extent, sync }, block_bytes, depth),
             read: reads.then(|| spec(Work::Read, 1 << 20, 8)),

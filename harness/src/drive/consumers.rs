@@ -30,6 +30,8 @@ pub struct ConsumerPlan {
     pub verify: Verify,
     /// Where stamps are.
     pub place: StampPlace,
+    /// Whether it starts late, with a backlog before it.
+    pub has_backlog: bool,
     /// Whether records carry an intended time to be measured from.
     pub is_open_load: bool,
 }
@@ -39,6 +41,7 @@ pub(super) struct Consumer {
     client: Box<dyn TargetConsumer>,
     check: Check,
     partitions: Vec<ConsumedPartition>,
+    is_behind: bool,
     done: bool,
 }
 
@@ -74,8 +77,24 @@ impl Consumer {
                 place: plan.place,
                 is_open_load: plan.is_open_load,
             },
+            is_behind: plan.has_backlog,
             done: false,
         }
+    }
+
+    /// Whether it has a backlog before it.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Sees whether it has come to the end of its backlog; whether it was the last one that had not.
+    pub(super) fn catch_up(&mut self, shared: &Shared) -> bool {
+        self.is_behind = !self.is_at_end(shared);
+        !self.is_behind && shared.caught_up()
+    }
+
+    fn is_at_end(&self, shared: &Shared) -> bool {
+        self.partitions.iter().all(|p| p.position >= shared.end_offset(p.topic, p.partition))
     }
 
     /// Takes what has arrived, a turn's worth at most. Returns whether there may be more.
@@ -95,8 +114,7 @@ impl Consumer {
 
     /// Sees whether it has read everything there will ever be.
     pub(super) fn settle(&mut self, shared: &Shared) {
-        let at_end = |p: &ConsumedPartition| p.position >= shared.end_offset(p.topic, p.partition);
-        self.done = self.done || (shared.all_produced() && self.partitions.iter().all(at_end));
+        self.done = self.done || (shared.all_produced() && self.is_at_end(shared));
     }
 
     /// Whether it has.

@@ -3,11 +3,14 @@
 use super::ceilings::{WriteFigures, median_of};
 use super::integrity::judge;
 use super::producers::Granularity;
+use super::stall_figures;
 use super::trial::TrialRun;
 use crate::measure::host::LOAD_THREADS;
 use crate::measure::recorder::Measure;
 use crate::num;
-use crate::result::{self, Batches, CeilingFigures, CpuSeconds, Flow, IntegrityFigures, LatencyFigures};
+use crate::result::{
+    self, BacklogFigures, Batches, CeilingFigures, CpuSeconds, Flow, IntegrityFigures, LatencyFigures,
+};
 use crate::result::{LatencySet, OfCeiling, Offered, Resources, ShardFigures, Trial, Writes};
 use crate::target::ShardStats;
 use crate::workload::{Durability, Placement, Verify, Workload};
@@ -39,7 +42,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         ceiling,
         offered: run.offered.map(|records| Offered {
             records,
-            records_per_s: num::f64_of(records) / window_s,
+            records_per_s: if window_s > 0.0 { num::f64_of(records) / window_s } else { 0.0 },
             achieved: num::f64_of(window.acked_records) / num::f64_of(records.max(1)),
         }),
         failed_records: window.failed_records,
@@ -56,9 +59,23 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         per_shard: run.watched.shards.iter().map(shard_figures).collect(),
         resources: resources(run, produce.bytes),
         integrity: integrity(workload, run),
+        stall: stall_figures::of(run),
+        retention_reached_s: run.watched.held_s,
+        backlog: backlog_figures(workload, run),
         produce,
         consume,
     }
+}
+
+fn backlog_figures(workload: &Workload, run: &TrialRun) -> Option<BacklogFigures> {
+    let (backlog, built) = (workload.backlog?, run.watched.built?);
+    Some(BacklogFigures {
+        built_records: built.records,
+        built_bytes: built.encoded_bytes,
+        build_s: num::f64_of(built.build_ns) / NS_PER_S,
+        cache: backlog.cache,
+        is_drained: run.watched.is_drained,
+    })
 }
 
 /// Encoded bytes a second that reached the device; `None` for acks that do not wait for it.
@@ -78,7 +95,9 @@ fn of_ceiling(workload: &Workload, run: &TrialRun, ceiling: &CeilingFigures, win
     let write = share(window.acked_encoded_bytes, ceiling.write_bytes_per_s);
     let read_bytes: u64 = run.watched.shards.iter().map(|shard| shard.read_bytes).sum();
     let read = share(read_bytes, ceiling.read_bytes_per_s);
-    OfCeiling { write, read, combined: write.map(|write| write + read.unwrap_or(0.0)) }
+    // The share of the device's time: what it did not do took none of it.
+    let combined = (write.is_some() || read.is_some()).then(|| write.unwrap_or(0.0) + read.unwrap_or(0.0));
+    OfCeiling { write, read, combined }
 }
 
 fn latency_set(workload: &Workload, run: &TrialRun) -> LatencySet {

@@ -63,6 +63,8 @@ pub struct LoadPlan<C> {
     pub ack_log: Option<AckLog>,
     /// What it does while nothing is due.
     pub idle: Idle,
+    /// Its consumers read nothing before the window opens.
+    pub starts_late: bool,
 }
 
 /// A load thread at work.
@@ -79,6 +81,10 @@ pub struct LoadThread<C> {
     ready: ReadySet,
     ack_log: Option<AckLog>,
     idle: Idle,
+    /// When its schedules think the window opens.
+    anchored_ns: u64,
+    /// Its consumers read nothing before that.
+    starts_late: bool,
 }
 
 /// What a thread does after a turn.
@@ -159,6 +165,8 @@ impl<C: Clock> LoadThread<C> {
             ready: ReadySet::new(producers.len() + consumers.len(), sleeper),
             clock: plan.clock,
             wall_start_ms: plan.wall_start_ms,
+            anchored_ns: plan.timeline.window_start_ns(),
+            starts_late: plan.starts_late,
             timeline: plan.timeline,
             shared: plan.shared,
             recorder,
@@ -223,6 +231,11 @@ impl<C: Clock> LoadThread<C> {
     /// # Errors
     /// The target failed; the trial is over.
     pub fn turn(&mut self) -> anyhow::Result<Next> {
+        let window_start_ns = self.timeline.window_start_ns();
+        if self.anchored_ns != window_start_ns {
+            self.anchored_ns = window_start_ns;
+            self.producers.iter_mut().for_each(|producer| producer.anchor(window_start_ns));
+        }
         let mut turn = Turn {
             clock: &self.clock,
             timeline: &self.timeline,
@@ -233,10 +246,21 @@ impl<C: Clock> LoadThread<C> {
             wall_start_ms: self.wall_start_ms,
         };
         let mut again = false;
+        let may_consume = !self.starts_late || turn.now() >= self.anchored_ns;
+        if self.starts_late && may_consume {
+            self.starts_late = false;
+            (self.producers.len()..).zip(&self.consumers).for_each(|(client, _)| self.ready.put_back(client));
+        }
         for (client, consumer) in (self.producers.len()..).zip(&mut self.consumers) {
-            if self.ready.take(client) && consumer.poll(&mut turn, self.ready.waker(client))? {
+            // One that may not read yet is not ready, whatever it says: its thread sleeps.
+            let is_ready = self.ready.take(client) && may_consume;
+            if is_ready && consumer.poll(&mut turn, self.ready.waker(client))? {
                 self.ready.put_back(client);
                 again = true;
+            }
+            if may_consume && consumer.is_behind() && consumer.catch_up(turn.shared) {
+                // The last of them: this is what the window was for.
+                turn.timeline.end(turn.now());
             }
         }
         for (client, producer) in self.producers.iter_mut().enumerate() {
@@ -270,6 +294,8 @@ impl<C: Clock> LoadThread<C> {
         let look_ns = if is_drain { now_ns + DRAIN_LOOK_NS } else { self.recorder.interval_end_ns() };
         // What is past needs an ack, not time: a producer that has sent everything is due at the window's end.
         let dues = self.producers.iter().map(|producer| producer.next_due_ns(&self.timeline));
+        let opens_ns = if self.starts_late { self.anchored_ns } else { u64::MAX };
+        let dues = dues.chain((opens_ns > now_ns).then_some(opens_ns));
         let due_ns = dues.filter(|due_ns| !is_drain || *due_ns > now_ns).min().unwrap_or(u64::MAX);
         Next::Until(due_ns.min(look_ns))
     }

@@ -1,6 +1,7 @@
 //! Phases (warm-up, measure, drain), pacing, producers and consumers: what drives a target.
 
 pub mod ack_log;
+pub mod backlog;
 pub mod ceilings;
 pub mod clock;
 pub mod colocated;
@@ -9,6 +10,7 @@ pub mod cores;
 pub mod data_dir;
 pub mod figures;
 mod harvest;
+pub mod inject;
 pub mod integrity;
 pub mod interrupt;
 pub mod load_thread;
@@ -20,9 +22,12 @@ pub mod plan;
 pub mod pool;
 pub mod producers;
 pub mod progress;
+pub mod require;
 pub mod run;
+pub mod schedule;
 mod session;
 pub mod shared;
+pub mod stall_figures;
 pub mod stamp;
 #[cfg(test)]
 mod sweep_tests;

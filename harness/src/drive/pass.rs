@@ -59,8 +59,8 @@ impl PassRun {
 
     /// Whether it ended before its last trial did.
     pub fn is_cut_short(&self) -> bool {
-        use crate::result::VerdictStatus::{Errors, Interrupted};
-        matches!(self.verdict.status, Errors | Interrupted)
+        use crate::result::VerdictStatus::{Errors, Interrupted, RequirementMissed};
+        matches!(self.verdict.status, Errors | Interrupted | RequirementMissed)
     }
 }
 
@@ -117,7 +117,7 @@ impl Bench<'_> {
             return Ok(None);
         }
         self.progress.step(&format!("{title}: calibrating the ceiling"));
-        let quiet = Bench { ack_log: None, ..*self };
+        let quiet = Bench { ack_log: None, injections: &[], requirements: &[], backlog: None, ..*self };
         let calibration = quiet.trial(load, CALIBRATION)?;
         self.clear()?;
         Ok(Shape::of(self.workload, &calibration))
@@ -139,10 +139,11 @@ impl Bench<'_> {
         }
         self.progress.step(title);
         let run = self.trial(load, self.workload.phases)?;
-        if run.timeline.window_ns() == 0 && run.error.is_none() {
+        let is_missed = run.watched.missed.is_some();
+        if run.timeline.window_ns() == 0 && run.error.is_none() && !is_missed {
             return Ok(None);
         }
-        if run.error.is_none() && !run.watched.interrupted {
+        if run.error.is_none() && !run.watched.interrupted && !is_missed {
             self.progress.step(&format!("{title}: ceiling after"));
             self.measure(&mut bracket)?;
         }

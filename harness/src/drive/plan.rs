@@ -5,23 +5,23 @@ use super::clock::Clock;
 use super::colocated::{ConsumerSeat, Homes, ProducerSeat, Seat};
 use super::consumers::ConsumerPlan;
 use super::load_thread::{Idle, LoadPlan};
-use super::pacing::Schedule;
 use super::partitioner::{Keys, Partitioner};
 use super::pool::Pool;
-use super::producers::{BatchLimits, Granularity, Pacing, ProducerPlan};
+use super::producers::{BatchLimits, Build, Granularity, Pacing, ProducerPlan};
+use super::schedule::{Even, Schedule, Shape, Shaped, Spacing};
 use super::shared::Shared;
 use super::timeline::Timeline;
 use crate::exit::UsageError;
 use crate::measure::recorder::Channel;
 use crate::num;
 use crate::target::{ConsumerSpec, ProducerSpec, Target};
-use crate::workload::{Arrival, Load, LoadMode, Placement, Profile, Rate, Workload};
+use crate::workload::{Arrival, Backlog, Load, LoadMode, Placement, Profile, Rate, Workload};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Above this many records a second an open load keeps the oldest intended time of a hand-over for all of its records.
-const RECORD_GRANULARITY_RATE_MAX: u64 = 1_000_000;
+const RECORD_GRANULARITY_RATE_MAX: f64 = 1e6;
 /// Most bytes one fetch returns.
 const FETCH_BYTES_MAX: u64 = 1 << 20;
 
@@ -52,6 +52,8 @@ pub struct TrialLoad<'a, C> {
     pub channel: Channel,
     /// `--ack-log`.
     pub ack_log: Option<&'a Path>,
+    /// What is built before the window opens, and the consumers then start with.
+    pub backlog: Option<Backlog>,
 }
 
 /// Name of a topic by number.
@@ -59,10 +61,12 @@ pub fn topic_name(topic: u32) -> String {
     format!("vnotch-{topic}")
 }
 
-/// How finely a load's intended times are kept; `None` for a load that intends nothing.
+/// How finely a load's intended times are kept, by its highest rate; `None` for a load that intends nothing.
 pub fn granularity_of(mode: LoadMode) -> Option<Granularity> {
     match mode {
-        LoadMode::Open { rate: Rate::Absolute(rate), .. } if rate > RECORD_GRANULARITY_RATE_MAX => {
+        LoadMode::Open { rate: Rate::Absolute(rate), profile, .. }
+            if num::f64_of(rate) * profile.peak() > RECORD_GRANULARITY_RATE_MAX =>
+        {
             Some(Granularity::BatchOldest)
         }
         LoadMode::Open { .. } => Some(Granularity::Record),
@@ -70,36 +74,66 @@ pub fn granularity_of(mode: LoadMode) -> Option<Granularity> {
     }
 }
 
-/// The schedule of each producer of an open load: they share the rate and take turns.
+/// The same for what goes on while a backlog is consumed.
+pub fn granularity_after(backlog: Backlog) -> Option<Granularity> {
+    (backlog.drain_producer_rate != Rate::Absolute(0)).then_some(Granularity::Record)
+}
+
+/// The schedules of a trial's producers, by number; empty unless the load is open. They share the rate: evenly spaced ones
+/// take turns, Poisson ones are independent, with seeds made of the workload's and their number.
 ///
 /// # Errors
-/// The rate is still a share of an unknown maximum, or the load has a shape that is not supported yet.
-pub fn schedule_of(mode: LoadMode, producer: u32, producers: u32) -> anyhow::Result<Option<Schedule>> {
-    let LoadMode::Open { rate, arrival, profile } = mode else { return Ok(None) };
-    if arrival != Arrival::Constant || profile != Profile::Constant {
-        return Err(UsageError::error("load.arrival and load.profile: only constant is supported yet"));
-    }
+/// The rate is still a share of an unknown maximum, or too little for so many producers.
+pub fn schedules_of(
+    workload: &Workload,
+    mode: LoadMode,
+    timeline: &Timeline,
+) -> anyhow::Result<Vec<Schedule>> {
+    let LoadMode::Open { rate, arrival, profile } = mode else { return Ok(Vec::new()) };
     let Rate::Absolute(rate) = rate else {
         return Err(UsageError::error("load.rate: a share needs a pass at max before it"));
     };
+    let producers = num::low_u32(workload.producers());
     let rate_milli = rate.saturating_mul(1000) / u64::from(producers);
     if rate_milli == 0 {
         return Err(UsageError::error(format!(
             "load.rate: {rate}/s is too little for {producers} producers"
         )));
     }
-    Ok(Some(Schedule::constant(rate_milli, 0, producer, producers)))
+    let of = |id: u32| {
+        let spacing = match (arrival, profile) {
+            (Arrival::Constant, Profile::Constant) => {
+                return Schedule::Even(Even::new(rate_milli, 0, id, producers));
+            }
+            (Arrival::Constant, _) => Spacing::Even(f64::from(id) / f64::from(producers)),
+            (Arrival::Poisson, _) => Spacing::Poisson(arrival_seed(workload.payload.seed, id)),
+        };
+        Schedule::Shaped(Box::new(Shaped::new(Shape {
+            rate_per_s: num::f64_of(rate) / f64::from(producers),
+            profile,
+            window_start_ns: timeline.window_start_ns(),
+            window_ns: timeline.window_ns(),
+            spacing,
+        })))
+    };
+    Ok((0..producers).map(of).collect())
+}
+
+/// Far from the seeds that keys and values are made from.
+fn arrival_seed(seed: u64, producer: u32) -> u64 {
+    seed.rotate_left(32) ^ (u64::from(producer) + 1).wrapping_mul(0xD1B5_4A32_D192_ED03)
 }
 
 impl<C: Clock + Clone> TrialLoad<'_, C> {
     /// The plan of every load thread, and what the threads share.
     ///
     /// # Errors
-    /// A client cannot be made, or the load is one that is not supported yet.
+    /// A client cannot be made, or the rate cannot be shared out.
     pub fn plans(&self) -> anyhow::Result<(Vec<LoadPlan<C>>, Arc<Shared>)> {
         let workload = self.workload;
         let producers = num::index(self.producers());
-        let shared = Arc::new(Shared::new(workload.topics, workload.partitions_per_topic, producers));
+        let shared = Shared::new(workload.topics, workload.partitions_per_topic, producers);
+        let shared = Arc::new(shared.with_backlog_for(num::index(self.consumers())));
         let mut plans = Vec::new();
         for _ in 0..self.threads {
             plans.push(LoadPlan {
@@ -113,15 +147,17 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
                 consumers: Vec::new(),
                 ack_log: self.ack_log.map(AckLog::open).transpose()?,
                 idle: self.idle,
+                starts_late: self.backlog.is_some(),
             });
         }
         let homes = self.homes()?;
         let mut keys = KeysOf::new();
+        let mut schedules = schedules_of(workload, self.load.mode, &self.timeline)?.into_iter();
         for id in 0..self.producers() {
             let topic = &homes[num::index(id / workload.producers_per_topic)];
             let shard = topic.shard_of(id % workload.producers_per_topic);
             let own = topic.partitions_of(shard);
-            let plan = self.producer(id, own, &mut keys)?;
+            let plan = self.producer(id, own, &mut keys, schedules.next())?;
             plans[self.thread_of(id, shard)].producers.push(plan);
         }
         for id in 0..self.consumers() {
@@ -167,11 +203,11 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
         id: u32,
         own: Vec<u32>,
         keys: &mut KeysOf,
+        schedule: Option<Schedule>,
     ) -> anyhow::Result<(ProducerPlan, ProducerSeat)> {
         let workload = self.workload;
         let topic = id / workload.producers_per_topic;
         let batch = workload.batch;
-        let schedule = schedule_of(self.load.mode, id, self.producers())?;
         let pacing = match (self.load.mode, schedule, granularity_of(self.load.mode)) {
             (_, Some(schedule), Some(granularity)) => Pacing::Open { schedule, granularity },
             (LoadMode::Closed { in_flight }, ..) => Pacing::Closed { in_flight },
@@ -200,6 +236,7 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
             groups: workload.subscriptions_per_topic,
             partitions,
             pacing,
+            build: self.build(id),
             partitioner: Partitioner::new(distribution, &keys, own, id, workload.payload.seed),
             limits: BatchLimits {
                 bytes_max: batch.max_bytes.0,
@@ -211,6 +248,18 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
         let seat =
             if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.target.producer(&spec)?) };
         Ok((plan, seat))
+    }
+
+    /// A producer's part of the backlog.
+    fn build(&self, id: u32) -> Option<Build> {
+        let backlog = self.backlog?;
+        let producers = self.producers();
+        let rate = match backlog.drain_producer_rate {
+            Rate::Absolute(rate) if rate > 0 => rate.saturating_mul(1000) / u64::from(producers),
+            Rate::Absolute(_) | Rate::Share(_) => 0,
+        };
+        let then = (rate > 0).then_some((rate, id, producers));
+        Some(Build { bytes: (backlog.build.0 / u64::from(producers)).max(1), then })
     }
 
     /// Consumers are numbered by topic, then group, then within the group; partitions are dealt out in turn.
@@ -230,7 +279,10 @@ impl<C: Clock + Clone> TrialLoad<'_, C> {
             producers: workload.producers_per_topic,
             verify: workload.verify,
             place: self.pool.place(),
-            is_open_load: granularity_of(self.load.mode).is_some(),
+            has_backlog: self.backlog.is_some(),
+            is_open_load: granularity_of(self.load.mode)
+                .or(self.backlog.and_then(granularity_after))
+                .is_some(),
         };
         let is_colocated = self.is_colocated();
         let seat =

@@ -6,6 +6,7 @@ mod plan;
 use super::pacing::{Blockage, Delay};
 use super::partitioner::{Destination, Partitioner};
 use super::pool::{Pool, StampPlace};
+use super::schedule::{Even, Schedule};
 use super::shared::Shared;
 use super::stamp::Stamp;
 use super::timeline::Timeline;
@@ -17,7 +18,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 pub use acks::ProducerOutcome;
-pub use plan::{BatchLimits, Granularity, Pacing, ProducerPlan};
+pub use plan::{BatchLimits, Build, Granularity, Pacing, ProducerPlan};
 
 /// Bytes an encoded record takes beside its value and key at most, and a batch beside its records (RecordBatch v2).
 const RECORD_OVERHEAD_BYTES: u64 = 14;
@@ -39,7 +40,19 @@ pub(super) struct Producer {
     unacked_records: u64,
     unacked_bytes: u64,
     entries: usize,
+    building: Building,
     done: bool,
+}
+
+/// How far a producer's part of the backlog is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Building {
+    /// There is none, or the window is open and it goes on.
+    No,
+    /// So many encoded bytes are left to hand over.
+    Left(u64),
+    /// All of it is acked; nothing more until the window opens, or at all.
+    Done,
 }
 
 /// One partition as a producer sees it.
@@ -107,9 +120,21 @@ impl Producer {
             unacked_records: 0,
             unacked_bytes: 0,
             entries: pool.len(),
+            building: plan.build.map_or(Building::No, |build| Building::Left(build.bytes)),
             done: false,
             plan,
             client,
+        }
+    }
+
+    /// It is known when the window opens.
+    pub(super) fn anchor(&mut self, window_start_ns: u64) {
+        if let Some((rate_milli, part, parts)) = self.plan.build.and_then(|build| build.then) {
+            let schedule = Schedule::Even(Even::new(rate_milli, window_start_ns, part, parts));
+            self.plan.pacing = Pacing::Open { schedule, granularity: Granularity::Record };
+            self.building = Building::No;
+        } else if let Pacing::Open { schedule, .. } = &mut self.plan.pacing {
+            schedule.anchor(window_start_ns);
         }
     }
 
@@ -123,6 +148,7 @@ impl Producer {
         let window_end_ns = timeline.window_end_ns();
         let due_ns = match &self.plan.pacing {
             _ if self.done => return u64::MAX,
+            _ if self.building == Building::Done => return window_end_ns,
             Pacing::Open { schedule, .. } if self.may_send => schedule.due_ns().min(window_end_ns),
             Pacing::Open { .. } | Pacing::Max | Pacing::Closed { .. } => window_end_ns,
         };
@@ -131,6 +157,9 @@ impl Producer {
 
     /// When the next record was meant to be sent, if it is due at `now_ns` and the load's mode allows it.
     fn next_intended(&self, timeline: &Timeline, now_ns: u64) -> Option<u64> {
+        if matches!(self.building, Building::Done | Building::Left(0)) {
+            return None;
+        }
         let window_end_ns = timeline.window_end_ns();
         match &self.plan.pacing {
             Pacing::Open { schedule, .. } => {
@@ -214,6 +243,9 @@ impl Producer {
         }
         let bytes = value_bytes + key.map_or(0, |key| num::count(key.len()));
         self.open.add(record_bytes, now_ns);
+        if let Building::Left(left) = &mut self.building {
+            *left = left.saturating_sub(record_bytes);
+        }
         self.count_sent(partition, bytes);
         match &mut burst.run {
             Some(run) if burst.partition == partition && run.intended_ns == intended_ns => {
@@ -310,6 +342,15 @@ impl Producer {
     pub(super) fn settle(&mut self, timeline: &Timeline, shared: &Shared, now_ns: u64) {
         if self.linger_end_ns().is_some_and(|end_ns| now_ns >= end_ns) {
             self.flush();
+        }
+        if self.building == Building::Left(0) {
+            if self.open.records > 0 {
+                self.flush();
+            }
+            if self.unacked_records == 0 {
+                self.building = Building::Done;
+                shared.built();
+            }
         }
         if self.done || now_ns < timeline.window_end_ns() || !self.has_sent_all(timeline) {
             return;

@@ -4,6 +4,7 @@
 use super::ceilings;
 use super::data_dir::DataDir;
 use super::figures::written_bytes_per_s;
+use super::inject::Injection;
 use super::interrupt::Interrupt;
 use super::order::Order;
 use super::pass::{PassRun, has_ceiling};
@@ -17,7 +18,7 @@ use crate::measure::provenance::{Build, CoresUsed, PayloadData, Provenance, Targ
 use crate::num;
 use crate::result::staging::{DeviceLooks, Manifest, Staging};
 use crate::result::store::Recording;
-use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus};
+use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict};
 use crate::stats::summarise;
 use crate::target;
 use crate::workload::{Combination, Lines, PassKind, PayloadSource, Study};
@@ -37,6 +38,8 @@ pub struct Options {
     pub keep_data: bool,
     /// `--ack-log`.
     pub ack_log: Option<PathBuf>,
+    /// `--inject`, in order of time.
+    pub injections: Vec<Injection>,
     /// `--tag`.
     pub tags: BTreeMap<String, String>,
     /// Whether nobody wants to know how it goes.

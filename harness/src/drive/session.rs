@@ -10,6 +10,7 @@ use super::pass::{PassRun, Turn, has_ceiling};
 use super::pool::Pool;
 use super::progress::Progress;
 use super::run::Options;
+use super::stall_figures;
 use super::trial::{Bench, Opener};
 use crate::measure::environment::cores_allowed;
 use crate::measure::provenance::CoresUsed;
@@ -76,6 +77,13 @@ impl Points {
 
     pub(super) fn run(&self, combination: usize, pass: usize) -> &PassRun {
         &self.runs[combination * self.passes + pass]
+    }
+
+    /// What a combination reached in its first pass, in the median, records/s.
+    fn reached(&self, combination: usize) -> Option<f64> {
+        let trials = &self.run(combination, 0).trials;
+        let rates: Vec<f64> = trials.iter().map(|trial| trial.produce.records_per_s).collect();
+        stats::median(&rates)
     }
 
     fn run_mut(&mut self, combination: usize, pass: usize) -> &mut PassRun {
@@ -182,6 +190,7 @@ impl<'a> Session<'a> {
         let workload = self.workload(combination);
         let pool = Pool::of(workload)?;
         let (cores, idle) = &self.places[combination];
+        let is_own = load.kind == workload.load.mode.kind();
         let bench = Bench {
             workload,
             open: self.open,
@@ -191,14 +200,20 @@ impl<'a> Session<'a> {
             data_dir: self.data_dir,
             stop: self.stop,
             ack_log: self.options.ack_log.as_deref(),
+            // What only finds the rate is left in peace.
+            injections: if is_own { &self.options.injections } else { &[] },
+            requirements: &workload.require,
+            backlog: workload.backlog,
             progress: self.progress,
             started: self.started,
         };
         let title = self.announce((combination, pass, load), points);
         let keep = self.options.keep_data && self.left(points) == 1;
         let trials = self.study.combinations.len() * points.passes * num::index(workload.trials);
+        let max = (pass > 0).then(|| points.reached(combination)).flatten();
         let run = points.run_mut(combination, pass);
         let verdict = bench.next_trial(&Turn { pass: &load, title: &title, keep }, run)?;
+        stall_figures::expect(&mut run.trials, max, workload);
         if let Some(record) = run.records.last_mut().filter(|_| verdict.is_some() && self.study.is_sweep()) {
             thin(record, trials);
         }
@@ -273,11 +288,9 @@ impl<'a> Session<'a> {
     /// The least that a combination reached in its first pass, in the median, records/s.
     fn slowest(&self, points: &Points) -> Option<f64> {
         let combinations = 0..self.study.combinations.len();
-        let medians = combinations.filter(|combination| !points.is_given_up(*combination)).filter_map(|it| {
-            let trials = &points.run(it, 0).trials;
-            let rates: Vec<f64> = trials.iter().map(|trial| trial.produce.records_per_s).collect();
-            stats::median(&rates)
-        });
+        let medians = combinations
+            .filter(|combination| !points.is_given_up(*combination))
+            .filter_map(|it| points.reached(it));
         medians.min_by(f64::total_cmp)
     }
 

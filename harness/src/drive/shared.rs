@@ -10,6 +10,13 @@ pub struct Shared {
     /// By topic and partition: the offset after the last acked record.
     ends: Vec<Vec<AtomicU64>>,
     given_up: AtomicBool,
+    /// Producers that still build the backlog.
+    builders_left: AtomicUsize,
+    /// Consumers that have not come to the end of the backlog.
+    behind: AtomicUsize,
+    /// Encoded bytes acked so far, and records.
+    acked_bytes: AtomicU64,
+    acked_records: AtomicU64,
 }
 
 impl Shared {
@@ -20,7 +27,48 @@ impl Shared {
             producers_left: AtomicUsize::new(producers),
             ends: (0..topics).map(|_| ends()).collect(),
             given_up: AtomicBool::new(false),
+            builders_left: AtomicUsize::new(producers),
+            behind: AtomicUsize::new(0),
+            acked_bytes: AtomicU64::new(0),
+            acked_records: AtomicU64::new(0),
         }
+    }
+
+    /// The same with `consumers` that have a backlog before them.
+    #[must_use]
+    pub fn with_backlog_for(self, consumers: usize) -> Self {
+        Self { behind: AtomicUsize::new(consumers), ..self }
+    }
+
+    /// A producer has its part of the backlog acked.
+    pub fn built(&self) {
+        self.builders_left.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether the whole backlog is acked.
+    pub fn is_built(&self) -> bool {
+        self.builders_left.load(Ordering::Acquire) == 0
+    }
+
+    /// A consumer has come to the end of its partitions for the first time; whether it was the last one that had not.
+    pub fn caught_up(&self) -> bool {
+        self.behind.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether every consumer has.
+    pub fn is_drained(&self) -> bool {
+        self.behind.load(Ordering::Acquire) == 0
+    }
+
+    /// Adds to what is acked.
+    pub fn count_acked(&self, records: u64, encoded_bytes: u64) {
+        self.acked_records.fetch_add(records, Ordering::Relaxed);
+        self.acked_bytes.fetch_add(encoded_bytes, Ordering::Relaxed);
+    }
+
+    /// Records and encoded bytes acked so far.
+    pub fn acked_so_far(&self) -> (u64, u64) {
+        (self.acked_records.load(Ordering::Relaxed), self.acked_bytes.load(Ordering::Relaxed))
     }
 
     /// Everything below `end_offset` is acked.

@@ -67,6 +67,7 @@ fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pau
     let (finished, intervals) = unbounded();
     let (_give_back, spare) = unbounded();
     let load = TrialLoad {
+        backlog: None,
         workload,
         load: workload.load,
         pool: &Pool::of(workload).unwrap(),

@@ -1,22 +1,27 @@
 //! One trial: a fresh target, its load threads, and what came of them once the drain is over.
 
+use super::backlog::BacklogGate;
 use super::clock::TrialClock;
 use super::colocated::ShardLoad;
 use super::data_dir::DataDir;
 use super::harvest::{Harvest, harvest};
+use super::inject::Injection;
 use super::load_thread::{Idle, LoadOutcome, LoadPlan, LoadThread};
-use super::plan::{TrialLoad, granularity_of, schedule_of, topic_name};
+use super::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
 use super::pool::Pool;
 use super::producers::Granularity;
 use super::progress::Progress;
+use super::require::RetentionGate;
+use super::schedule::Offered;
+use super::shared::Shared;
 use super::timeline::Timeline;
-use super::watch::{Crew, Watch, Watched};
+use super::watch::{Crew, Gate, Watch, Watched};
 use crate::measure::provenance::CoresUsed;
 use crate::measure::recorder::{Channel, Interval};
 use crate::measure::series::SeriesBuilder;
 use crate::num;
 use crate::target::{Description, Target};
-use crate::workload::{Io, Load, Phases, Placement, Workload};
+use crate::workload::{Backlog, Io, Load, Phases, Placement, Requirement, Workload};
 use anyhow::Context as _;
 use crossbeam::channel::{Receiver, unbounded};
 use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
@@ -53,6 +58,12 @@ pub struct Bench<'a> {
     pub stop: &'a Arc<AtomicBool>,
     /// `--ack-log`.
     pub ack_log: Option<&'a Path>,
+    /// `--inject`.
+    pub injections: &'a [Injection],
+    /// What must hold before the window opens.
+    pub requirements: &'a [Requirement],
+    /// What is built before the window opens.
+    pub backlog: Option<Backlog>,
     /// Who is told how it goes.
     pub progress: &'a Progress,
     /// When the run started.
@@ -98,32 +109,28 @@ impl Bench<'_> {
             target.create_topic(&topic_name(topic), self.workload.partitions_per_topic)?;
         }
         let description = target.describe();
-        let timeline = timeline_of(phases);
-        let producers = num::low_u32(self.workload.producers());
-        let schedules = (0..producers).filter_map(|id| schedule_of(load.mode, id, producers).transpose());
-        let schedules = schedules.collect::<anyhow::Result<Vec<_>>>()?;
+        let timeline = timeline_of(phases, !self.requirements.is_empty() || self.backlog.is_some());
+        let offered = Offered::new(schedules_of(self.workload, load.mode, &timeline)?);
         let (give_back, spare) = unbounded();
         let groups = self.workload.subscriptions_per_topic;
-        let builder = SeriesBuilder::new(Arc::clone(&timeline), schedules.clone(), groups, give_back);
+        let builder = SeriesBuilder::new(Arc::clone(&timeline), offered, groups, give_back);
         let (finished, intervals) = unbounded();
         let plans = self.plans(&*target, load, &timeline, Channel { finished, spare })?;
+        let gate = self.gate(phases, &plans[0].shared);
         let clock = TrialClock::start();
-        let window_start_s = self.started.elapsed().as_secs_f64() + phases.warmup.0.as_secs_f64();
-        let (watched, outcomes) = self.drive(&mut *target, builder, plans, (clock, intervals))?;
-        let granularity = granularity_of(load.mode);
+        let began_s = self.started.elapsed().as_secs_f64();
+        let (watched, outcomes) = self.drive(&mut *target, builder, plans, (clock, intervals), gate)?;
+        let granularity = granularity_of(load.mode).or(self.backlog.and_then(granularity_after));
         let mut harvest = harvest(outcomes, &timeline, watched.latency(), granularity.is_some(), groups);
-        let error = harvest.error.take();
+        let error = harvest.error.take().or_else(|| watched.error.clone());
         let final_sync = (self.workload.engine.io == Io::Buffered && error.is_none())
             .then(|| self.timed_sync())
             .transpose()?;
         let closed = target.close().err().map(|error| format!("{error:#}"));
-        let due = |until_ns| schedules.iter().map(|s| s.count_until(until_ns)).sum::<u64>();
-        let offered =
-            (!schedules.is_empty()).then(|| due(timeline.window_end_ns()) - due(timeline.window_start_ns()));
         Ok(TrialRun {
-            window_start_s,
+            window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
             granularity,
-            offered,
+            offered: watched.series.offered,
             watched,
             harvest,
             placement: self.workload.engine.placement,
@@ -133,6 +140,18 @@ impl Bench<'_> {
             error: error.or(closed),
             timeline,
         })
+    }
+
+    /// What the window waits for.
+    fn gate(&self, phases: Phases, shared: &Arc<Shared>) -> Option<Gate> {
+        let retention = || Gate::Retention(RetentionGate::new(self.workload, phases));
+        match self.backlog {
+            Some(backlog) => {
+                let gate = BacklogGate::new(backlog, self.workload.engine.io, Arc::clone(shared));
+                Some(Gate::Backlog(gate))
+            }
+            None => (!self.requirements.is_empty()).then(retention),
+        }
     }
 
     fn load_threads(&self) -> usize {
@@ -169,6 +188,7 @@ impl Bench<'_> {
             timeline: Arc::clone(timeline),
             channel,
             ack_log: self.ack_log,
+            backlog: self.backlog,
         };
         Ok(request.plans()?.0)
     }
@@ -180,6 +200,7 @@ impl Bench<'_> {
         builder: SeriesBuilder,
         plans: Vec<LoadPlan<TrialClock>>,
         (clock, intervals): (TrialClock, Receiver<Box<Interval>>),
+        gate: Option<Gate>,
     ) -> anyhow::Result<(Watched, Vec<LoadOutcome>)> {
         let timeline = Arc::clone(&plans[0].timeline);
         let shared = Arc::clone(&plans[0].shared);
@@ -199,7 +220,7 @@ impl Bench<'_> {
         }
         // Load on shards looks up at each interval's end without being woken.
         let crew = Crew::new(threads.iter().map(|thread| thread.thread().clone()), intervals);
-        let watch = Watch::new(self, target, builder, crew, (clock, timeline));
+        let watch = Watch::new(self, target, builder, crew, (clock, timeline), gate);
         let watched = watch.until_done();
         let outcomes = threads.into_iter().map(|thread| match thread.join() {
             Ok(outcome) => outcome,
@@ -209,10 +230,15 @@ impl Bench<'_> {
     }
 }
 
-fn timeline_of(phases: Phases) -> Arc<Timeline> {
+fn timeline_of(phases: Phases, is_held: bool) -> Arc<Timeline> {
     let is_short = phases.measure.0 < SHORT_WINDOW_MAX;
     let interval = if is_short { INTERVAL_SHORT } else { INTERVAL_LONG };
-    Arc::new(Timeline::new(phases.warmup.0, phases.measure.0, phases.drain.0, interval))
+    let (measure, drain) = (phases.measure.0, phases.drain.0);
+    Arc::new(if is_held {
+        Timeline::held(measure, drain, interval)
+    } else {
+        Timeline::new(phases.warmup.0, measure, drain, interval)
+    })
 }
 
 /// A load thread on its core, woken as exactly as the kernel can.
@@ -254,11 +280,26 @@ fn wall_ms() -> i64 {
 mod tests {
     use super::*;
     use crate::target::fake::{Behaviour, FakeTarget};
-    use crate::workload::{Bytes, LoadMode, MessageSize, Rate, TimeSpan};
+    use crate::workload::profile::Ramp;
+    use crate::workload::{Bytes, LoadMode, MessageSize, Profile, Rate, TimeSpan};
     use std::sync::atomic::Ordering;
 
     /// Runs a short trial in real time against a target that acks at once.
     fn trial(mode: LoadMode, stop: bool) -> TrialRun {
+        trial_of(mode, Case { stop, ..Case::default() })
+    }
+
+    /// What is particular about a trial.
+    #[derive(Default)]
+    struct Case {
+        stop: bool,
+        requirements: Vec<Requirement>,
+        backlog: Option<Backlog>,
+        behaviour: Behaviour,
+    }
+
+    fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
+        let Case { stop, requirements, backlog, behaviour } = case;
         let ms = |ms| TimeSpan(Duration::from_millis(ms));
         let phases = Phases { warmup: ms(200), measure: ms(400), drain: ms(2000) };
         let load = Load { mode, in_flight_bytes: Bytes::kib(64) };
@@ -273,13 +314,16 @@ mod tests {
         let data_dir = DataDir::open(Some(&outer.path().join("data"))).unwrap();
         let bench = Bench {
             workload: &workload,
-            open: &|_, _, _| Ok(Box::new(FakeTarget::new(Behaviour::default()))),
+            open: &|_, _, _| Ok(Box::new(FakeTarget::new(behaviour.clone()))),
             cores: &CoresUsed::default(),
             idle: Idle::Sleep,
             pool: &Pool::of(&workload).unwrap(),
             data_dir: &data_dir,
             stop: &Arc::new(AtomicBool::new(stop)),
             ack_log: None,
+            injections: &[],
+            requirements: &requirements,
+            backlog,
             progress: &Progress::silent(),
             started: Instant::now(),
         };
@@ -307,6 +351,84 @@ mod tests {
         assert!(run.watched.host.is_some() && !run.watched.interrupted);
         let integrity = crate::drive::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
         assert_eq!((integrity.checked, integrity.is_violated(), integrity.undrained), (600, false, 0));
+    }
+
+    #[test]
+    fn a_profile_shapes_what_is_offered() {
+        let mode = LoadMode::Open {
+            rate: Rate::Absolute(1000),
+            arrival: Default::default(),
+            profile: Profile::Ramp(Ramp { from: 0.0, to: 2.0 }),
+        };
+        let run = trial(mode, false);
+        assert_eq!(run.error, None);
+        assert_eq!(run.offered, Some(400), "the mean over the window is the rate");
+        let rows: Vec<u64> = run.watched.series.rows.iter().map(|row| row.offered.unwrap()).collect();
+        assert_eq!(rows, [0, 0, 25, 75, 125, 175], "none before a ramp from 0, then ever more");
+    }
+
+    #[test]
+    fn a_window_that_waits_for_retention_opens_after_it_and_shapes_what_comes_then() {
+        let mode = LoadMode::Open {
+            rate: Rate::Absolute(1000),
+            arrival: Default::default(),
+            profile: Profile::Ramp(Ramp { from: 1.0, to: 3.0 }),
+        };
+        // 500 records of each of two partitions take about a second: five times the warm-up.
+        let behaviour = Behaviour { retains_at: Some(500), ..Behaviour::default() };
+        let requirements = vec![Requirement::RetentionReached];
+        let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
+        assert_eq!((run.error.as_deref(), run.watched.missed.as_deref()), (None, None));
+        assert!(run.timeline.window_start_ns() >= 1_000_000_000, "{:?}", run.timeline);
+        assert_eq!(run.timeline.window_ns(), 400_000_000);
+        assert_eq!(run.offered, Some(800), "twice the rate in the mean");
+        let integrity = crate::drive::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
+        assert!(integrity.checked >= 1800 && !integrity.is_violated(), "{integrity:?}");
+        assert!(run.watched.held_s.unwrap() < 0.0);
+        assert_eq!(run.watched.events.iter().filter(|event| event.kind == "retention").count(), 2);
+        assert!(run.watched.events.iter().all(|event| event.t_s > -10.0), "{:?}", run.watched.events);
+    }
+
+    #[test]
+    fn consumers_that_start_late_end_the_window_when_they_have_caught_up() {
+        for rate in [0, 500] {
+            let backlog = Backlog {
+                build: Bytes::kib(256),
+                cache: Default::default(),
+                drain_producer_rate: Rate::Absolute(rate),
+            };
+            let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), ..Case::default() });
+            assert_eq!(run.error, None);
+            let built = run.watched.built.unwrap();
+            assert!((250 << 10..300 << 10).contains(&built.encoded_bytes), "{built:?}");
+            assert!(run.watched.is_drained && run.timeline.window_ns() < 400_000_000, "{:?}", run.timeline);
+            let window = &run.watched.series.window;
+            assert!(window.consumed_records >= built.records, "{} of {built:?}", window.consumed_records);
+            assert_eq!(run.granularity.is_some(), rate > 0);
+            let integrity = crate::drive::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
+            assert!(integrity.checked >= built.records && !integrity.is_violated(), "{integrity:?}");
+            assert_eq!(integrity.undrained, 0);
+            assert!(
+                run.watched.events.is_empty(),
+                "resting producers are no stall: {:?}",
+                run.watched.events
+            );
+        }
+    }
+
+    #[test]
+    fn a_trial_that_never_gets_there_is_given_up() {
+        let mode = LoadMode::Open {
+            rate: Rate::Absolute(100),
+            arrival: Default::default(),
+            profile: Default::default(),
+        };
+        let behaviour = Behaviour { retains_at: Some(100_000), ..Behaviour::default() };
+        let requirements = vec![Requirement::RetentionReached];
+        let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
+        let missed = run.watched.missed.unwrap();
+        assert!(missed.contains("after 2s of warm-up") && missed.contains("0 of 2 partitions"), "{missed}");
+        assert_eq!((run.timeline.window_ns(), run.error), (0, None));
     }
 
     #[test]

@@ -51,7 +51,13 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
         let measured = format!("interrupted after {:.1} s of the window", trial.window_s);
         verdict.lower(VerdictStatus::Interrupted, measured);
     }
-    judge_load(pass, run, trial, &mut verdict);
+    if let Some(missed) = &run.watched.missed {
+        verdict.lower(VerdictStatus::RequirementMissed, missed.clone());
+        return verdict;
+    }
+    if trial.backlog.is_none() {
+        judge_load(pass, run, trial, &mut verdict);
+    }
     judge_machine(trial, &mut verdict);
     judge_window(pass, &run.watched.series.rows, trial, &mut verdict);
     verdict
@@ -141,17 +147,22 @@ fn judge_window(pass: PassKind, rows: &[SeriesRow], trial: &Trial, verdict: &mut
         let (first, second) = window.split_at(window.len() / 2);
         let rate = |half: &[&SeriesRow]| {
             let length_s: f64 = half.iter().map(|row| row.interval_s).sum();
-            num::f64_of(half.iter().map(|row| row.achieved).sum()) / length_s
+            let done = |row: &&SeriesRow| if trial.backlog.is_some() { row.consumed } else { row.achieved };
+            num::f64_of(half.iter().map(done).sum()) / length_s
         };
         let (first, second) = (rate(first), rate(second));
         if (second - first).abs() > DRIFT_MAX * first.max(second) {
             let (first, second) = (quantity::per_s(first), quantity::per_s(second));
-            let drift = format!("records acked: {first} in the window's first half, {second} in its second");
+            let what = if trial.backlog.is_some() { "consumed" } else { "acked" };
+            let drift = format!("records {what}: {first} in the window's first half, {second} in its second");
             verdict.flag(VerdictFlag::NotSteady, drift);
         }
     }
     let headline = trial.latency_ns.response.as_ref().or(trial.latency_ns.service.as_ref());
-    if trial.window_s < WINDOW_S_MIN {
+    let is_drained = trial.backlog.as_ref().is_some_and(|backlog| backlog.is_drained);
+    if is_drained {
+        // The window is as long as that took, and no shorter than what there was to do.
+    } else if trial.window_s < WINDOW_S_MIN {
         verdict.flag(VerdictFlag::Short, format!("the window is only {:.1} s long", trial.window_s));
     } else if headline.is_some_and(|figures| figures.count > 0 && figures.p99.is_none()) {
         verdict.flag(VerdictFlag::Short, "fewer than ten acks lie beyond p99");

@@ -1,8 +1,11 @@
 //! Watches a trial from outside: takes in the load threads' intervals, samples the machine and the target at the edges of
 //! intervals and window, tells how it goes, and cuts the trial short when it is interrupted.
 
+use super::backlog::{BacklogGate, Built};
 use super::clock::{Clock as _, TrialClock};
+use super::inject::Stalls;
 use super::progress::{Live, Progress};
+use super::require::{Look, RetentionGate};
 use super::timeline::Timeline;
 use super::trial::Bench;
 use crate::measure::disk_use::DiskUse;
@@ -11,9 +14,10 @@ use crate::measure::host::{HostProbe, HostSample, HostUsage};
 use crate::measure::recorder::{Histograms, Interval};
 use crate::measure::series::{HostInterval, Series, SeriesBuilder};
 use crate::num;
-use crate::result::{Event, SeriesRow};
-use crate::target::{ShardStats, Target};
+use crate::result::{Event, InjectedStall, SeriesRow};
+use crate::target::{ShardStats, Target, TargetEvent};
 use crossbeam::channel::{Receiver, RecvTimeoutError};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
@@ -54,6 +58,18 @@ pub struct Watched {
     pub data_max_bytes: Option<u64>,
     /// Whether it was interrupted.
     pub interrupted: bool,
+    /// Stalls that were injected.
+    pub stalls: Vec<InjectedStall>,
+    /// What could not be done to the target.
+    pub error: Option<String>,
+    /// Why the window never opened, where something had to hold first.
+    pub missed: Option<String>,
+    /// When what had to hold did, s since the window opened, so below 0.
+    pub held_s: Option<f64>,
+    /// The backlog that the consumers found.
+    pub built: Option<Built>,
+    /// Whether they came to its end before the window closed.
+    pub is_drained: bool,
 }
 
 impl Watched {
@@ -61,6 +77,15 @@ impl Watched {
     pub fn latency(&self) -> &Histograms {
         &self.series.latency
     }
+}
+
+/// What the window waits for.
+#[derive(Debug)]
+pub(super) enum Gate {
+    /// `require: [retention_reached]`.
+    Retention(RetentionGate),
+    /// `backlog`.
+    Backlog(BacklogGate),
 }
 
 /// Counters at one moment.
@@ -88,10 +113,20 @@ pub(super) struct Watch<'a> {
     next_interval_ns: u64,
     next_live_ns: u64,
     rows_told: usize,
+    /// Their times are told from the window's start, which may not be known yet.
+    happened: Vec<TargetEvent>,
+    /// What the watch did itself.
     events: Vec<Event>,
     rss_max_bytes: Option<u64>,
     data_max_bytes: Option<u64>,
     interrupted: bool,
+    stalls: Stalls,
+    error: Option<String>,
+    gate: Option<Gate>,
+    data_dir: &'a Path,
+    built: Option<Built>,
+    missed: Option<String>,
+    held_ns: Option<u64>,
 }
 
 impl<'a> Watch<'a> {
@@ -101,6 +136,7 @@ impl<'a> Watch<'a> {
         builder: SeriesBuilder,
         crew: Crew,
         (clock, timeline): (TrialClock, Arc<Timeline>),
+        gate: Option<Gate>,
     ) -> Self {
         let mut probe = HostProbe::new(bench.data_dir.path());
         let before = probe.sample();
@@ -122,10 +158,18 @@ impl<'a> Watch<'a> {
             opened: None,
             closed: None,
             rows_told: 0,
+            happened: Vec::new(),
             events: Vec::new(),
             rss_max_bytes: None,
             data_max_bytes: None,
             interrupted: false,
+            stalls: Stalls::new(bench.injections),
+            error: None,
+            gate,
+            data_dir: bench.data_dir.path(),
+            built: None,
+            missed: None,
+            held_ns: None,
         }
     }
 
@@ -139,7 +183,8 @@ impl<'a> Watch<'a> {
                 self.crew.threads.iter().for_each(Thread::unpark);
             }
             self.look(now_ns);
-            let wait_ns = self.next_interval_ns.saturating_sub(self.clock.now_ns());
+            let next_ns = self.next_interval_ns.min(self.stalls.next_ns(&self.timeline));
+            let wait_ns = next_ns.saturating_sub(self.clock.now_ns());
             match self.crew.intervals.recv_timeout(LOOK.min(Duration::from_nanos(wait_ns))) {
                 Ok(interval) => self.builder.add(interval),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -160,6 +205,16 @@ impl<'a> Watch<'a> {
         }
         if self.opened.is_some() && self.closed.is_none() && now_ns >= self.timeline.window_end_ns() {
             self.closed = Some(self.edge());
+        }
+        let is_window = self.opened.is_some() && self.closed.is_none();
+        if is_window && now_ns >= self.stalls.next_ns(&self.timeline) {
+            match self.stalls.make_next(self.target, &self.timeline, now_ns) {
+                Ok(event) => self.events.extend(event),
+                Err(error) => self.error = Some(format!("{error:#}")),
+            }
+        }
+        if self.timeline.is_held() {
+            self.look_at_gate(now_ns);
         }
         if now_ns >= self.next_interval_ns {
             self.end_interval(now_ns);
@@ -190,11 +245,62 @@ impl<'a> Watch<'a> {
         self.rss_max_bytes = self.rss_max_bytes.max(usage.rss_bytes);
         self.data_max_bytes = self.data_max_bytes.max(data_bytes);
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
-        let events = self.target.drain_events().into_iter();
-        self.events.extend(events.map(|event| event_of(event, &self.clock, &self.timeline)));
+        if self.stalls.is_under_way(now_ns) {
+            // A shard that stands still does not answer, and this thread has other things to watch.
+            return;
+        }
+        let events = self.target.drain_events();
+        if let Some(Gate::Retention(gate)) = &mut self.gate {
+            events.iter().for_each(|event| gate.note(event));
+        }
+        self.happened.extend(events);
+    }
+
+    /// Opens the window once what must hold does.
+    fn look_at_gate(&mut self, now_ns: u64) {
+        let look = match &self.gate {
+            Some(Gate::Retention(gate)) => gate.look(now_ns),
+            Some(Gate::Backlog(gate)) => {
+                self.built = gate.built(now_ns);
+                if self.built.is_some() { Look::Open } else { Look::Shut }
+            }
+            None => Look::Open,
+        };
+        match look {
+            Look::Shut => {}
+            Look::Open => self.open_window(now_ns),
+            Look::Missed(why) => {
+                self.missed = Some(why);
+                self.timeline.cut(now_ns, INTERRUPTED_DRAIN);
+            }
+        }
+    }
+
+    fn open_window(&mut self, now_ns: u64) {
+        match &self.gate {
+            Some(Gate::Retention(_)) => self.held_ns = Some(now_ns),
+            Some(Gate::Backlog(gate)) => {
+                if let Err(error) = gate.prepare(self.target, self.data_dir) {
+                    self.error = Some(format!("{error:#}"));
+                }
+            }
+            None => {}
+        }
+        // The load threads end the interval they are in before the window opens.
+        let now_ns = self.clock.now_ns();
+        self.timeline.open(now_ns + 2 * self.timeline.interval_ns());
+        self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
+        // Who sleeps until then does not know yet when that is.
+        self.crew.threads.iter().for_each(Thread::unpark);
     }
 
     fn tell(&mut self, now_ns: u64) {
+        if let Some(gate) = self.gate.as_ref().filter(|_| self.timeline.is_held()) {
+            return self.progress.step(&match gate {
+                Gate::Retention(gate) => gate.progress(),
+                Gate::Backlog(gate) => gate.progress(),
+            });
+        }
         let rows = self.builder.rows();
         let fresh = &rows[self.rows_told.min(rows.len())..];
         self.rows_told = rows.len();
@@ -227,7 +333,16 @@ impl<'a> Watch<'a> {
     fn finish(mut self) -> Watched {
         self.end_interval(self.clock.now_ns());
         let series = self.builder.finish();
-        self.events.extend(stalls(&series.rows));
+        let happened = std::mem::take(&mut self.happened).into_iter();
+        self.events.extend(happened.map(|event| event_of(event, &self.clock, &self.timeline)));
+        let backlog = match &self.gate {
+            Some(Gate::Backlog(gate)) => Some(gate),
+            _ => None,
+        };
+        if backlog.is_none() {
+            // While a backlog is consumed, producers may well rest.
+            self.events.extend(stalls(&series.rows));
+        }
         self.events.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
         let edges = self.opened.zip(self.closed);
         let shards = edges.as_ref().map(|(opened, closed)| {
@@ -244,6 +359,12 @@ impl<'a> Watch<'a> {
             rss_max_bytes: self.rss_max_bytes,
             data_max_bytes: self.data_max_bytes,
             interrupted: self.interrupted,
+            stalls: self.stalls.into_made(),
+            error: self.error,
+            held_s: self.held_ns.map(|ns| self.timeline.seconds_of(ns)),
+            missed: self.missed,
+            built: self.built,
+            is_drained: backlog.is_some_and(BacklogGate::is_drained),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! as they come so that a long run holds kilobytes of them and not gigabytes.
 
 use super::recorder::{Histograms, Interval, Measure};
-use crate::drive::pacing::Schedule;
+use crate::drive::schedule::Offered;
 use crate::drive::timeline::Timeline;
 use crate::num;
 use crate::result::SeriesRow;
@@ -75,13 +75,14 @@ pub struct Series {
     pub latency: Histograms,
     /// Counts inside the window; its histograms are empty.
     pub window: Interval,
+    /// Records that were due inside the window; `None` unless the load is open.
+    pub offered: Option<u64>,
 }
 
 /// Takes intervals in as they come.
 pub struct SeriesBuilder {
     timeline: Arc<Timeline>,
-    /// Of each producer of an open load.
-    schedules: Vec<Schedule>,
+    offered: Offered,
     groups: u64,
     open: BTreeMap<i64, Box<Interval>>,
     newest: i64,
@@ -97,22 +98,18 @@ pub struct SeriesBuilder {
 }
 
 impl SeriesBuilder {
-    /// For a trial of this timeline; `schedules` is empty unless the load is open. Used intervals go to `spare`.
-    pub fn new(
-        timeline: Arc<Timeline>,
-        schedules: Vec<Schedule>,
-        groups: u32,
-        spare: Sender<Box<Interval>>,
-    ) -> Self {
+    /// For a trial of this timeline; nothing is `offered` unless the load is open. Used intervals go to `spare`.
+    pub fn new(timeline: Arc<Timeline>, offered: Offered, groups: u32, spare: Sender<Box<Interval>>) -> Self {
         let series = Series {
             rows: Vec::new(),
             kept: Vec::new(),
             latency: Histograms::default(),
             window: Interval::default(),
+            offered: offered.is_open_load().then_some(0),
         };
         Self {
             timeline,
-            schedules,
+            offered,
             groups: u64::from(groups),
             open: BTreeMap::new(),
             newest: i64::MIN,
@@ -129,6 +126,12 @@ impl SeriesBuilder {
 
     /// Adds a load thread's interval.
     pub fn add(&mut self, interval: Box<Interval>) {
+        if Timeline::was_held(interval.index) {
+            self.acked += interval.acked_records;
+            self.consumed += interval.consumed_records;
+            let _ = self.spare.send(interval);
+            return;
+        }
         let oldest_open = self.newest.saturating_sub(OPEN_INTERVALS - 1);
         let index = interval.index.max(oldest_open);
         self.newest = self.newest.max(index);
@@ -153,7 +156,9 @@ impl SeriesBuilder {
 
     /// Notes what the machine spent in interval `index`.
     pub fn add_host(&mut self, index: i64, host: HostInterval) {
-        self.host.insert(index, host);
+        if !Timeline::was_held(index) {
+            self.host.insert(index, host);
+        }
     }
 
     /// The rows that are complete.
@@ -163,7 +168,7 @@ impl SeriesBuilder {
 
     /// Whether records are intended at all.
     pub fn is_open_load(&self) -> bool {
-        !self.schedules.is_empty()
+        self.offered.is_open_load()
     }
 
     /// Closes what is open.
@@ -172,6 +177,11 @@ impl SeriesBuilder {
             self.close_up_to(index, interval);
         }
         self.keep_stretch(self.timeline.window_intervals().max(self.stretch_start + 1));
+        self.offered.anchor(self.timeline.window_start_ns());
+        // What was due after the last row, if the load threads ended before the window did.
+        let from_ns = self.offered.until_ns().max(self.timeline.window_start_ns());
+        let rest = self.offered.between(from_ns, self.timeline.window_end_ns());
+        self.series.offered = self.series.offered.map(|offered| offered + rest);
         self.series
     }
 
@@ -204,19 +214,22 @@ impl SeriesBuilder {
         let _ = self.spare.send(interval);
     }
 
-    fn row(&self, index: i64, interval: &Interval) -> SeriesRow {
+    fn row(&mut self, index: i64, interval: &Interval) -> SeriesRow {
         let (start_ns, end_ns) = self.timeline.bounds_of(index);
         let headline = if self.is_open_load() { Measure::Response } else { Measure::Service };
         let latency = interval.latency.of(headline);
         let at = |quantile| (!latency.is_empty()).then(|| latency.value_at_quantile(quantile));
         let host = self.host.get(&index).copied().unwrap_or_default();
-        let due =
-            |until_ns| self.schedules.iter().map(|schedule| schedule.count_until(until_ns)).sum::<u64>();
+        self.offered.anchor(self.timeline.window_start_ns());
+        let offered = self.is_open_load().then(|| self.offered.between(start_ns, end_ns));
+        if index >= 0 {
+            self.series.offered = self.series.offered.zip(offered).map(|(sum, own)| sum + own);
+        }
         let owed = (self.acked * self.groups).saturating_sub(self.consumed);
         SeriesRow {
             t_s: self.timeline.seconds_of(start_ns),
             interval_s: seconds(end_ns - start_ns),
-            offered: self.is_open_load().then(|| due(end_ns) - due(start_ns)),
+            offered,
             achieved: interval.acked_records,
             consumed: interval.consumed_records,
             backlog_records: (self.groups > 0).then_some(owed),
@@ -283,6 +296,7 @@ fn encode(histogram: &Histogram<u64>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drive::schedule::{Even, Schedule};
     use crossbeam::channel::unbounded;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -308,7 +322,7 @@ mod tests {
             parts in prop::collection::vec((-WARMUP..800i64, 1u64..9, 1u64..1_000_000), 0..40),
         ) {
             let (spare, _keep) = unbounded();
-            let mut builder = SeriesBuilder::new(timeline(intervals), Vec::new(), 0, spare);
+            let mut builder = SeriesBuilder::new(timeline(intervals), Offered::default(), 0, spare);
             for (index, records, ns) in &parts {
                 builder.add(interval(*index, *records, *ns));
             }
@@ -332,7 +346,7 @@ mod tests {
     #[test]
     fn parts_of_several_threads_make_one_row() {
         let (spare, given_back) = unbounded();
-        let mut builder = SeriesBuilder::new(timeline(10), Vec::new(), 0, spare);
+        let mut builder = SeriesBuilder::new(timeline(10), Offered::default(), 0, spare);
         builder.add(interval(0, 3, 1000));
         builder.add(interval(1, 5, 1000));
         builder.add(interval(0, 4, 9000));
@@ -345,12 +359,13 @@ mod tests {
     #[test]
     fn an_open_load_says_what_was_due() {
         let (spare, _keep) = unbounded();
-        let schedules = vec![Schedule::constant(1_000_000, 0, 0, 1)];
-        let mut builder = SeriesBuilder::new(timeline(3), schedules, 1, spare);
+        let schedule = Schedule::Even(Even::new(1_000_000, 0, 0, 1));
+        let mut builder = SeriesBuilder::new(timeline(3), Offered::new(vec![schedule]), 1, spare);
         (-5..3).for_each(|index| builder.add(interval(index, 100, 1000)));
         let series = builder.finish();
         assert_eq!(series.rows.len(), 8);
         assert!(series.rows.iter().all(|row| row.offered == Some(100)));
         assert_eq!(series.rows[7].backlog_records, Some(800));
+        assert_eq!(series.offered, Some(300), "the window's");
     }
 }

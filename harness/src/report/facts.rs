@@ -176,6 +176,9 @@ fn consumed(point: &Point) -> String {
 
 fn of_ceiling(point: &Point) -> String {
     let share = told(point, "of_ceiling.write", quantity::percent);
+    if share == NONE && point.figure("of_ceiling.read").is_some() {
+        return format!("{} of reads", told(point, "of_ceiling.read", quantity::percent));
+    }
     match (point.figure("writes.bytes_p50"), point.figure("writes.depth_mean")) {
         (Some(size), Some(depth)) if share != NONE => {
             let size = quantity::bytes(num::u64_of(size.median));

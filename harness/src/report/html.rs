@@ -4,6 +4,7 @@ use super::charts::Chart;
 use super::facts::{self, FIGURES, STATISTICS};
 use super::sweep::table::FlagStyle;
 use super::sweep::{self, Sweep, words};
+use super::{backlog, stall};
 use crate::result::{Recording, RunResult, VerdictStatus};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -45,6 +46,9 @@ pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
     match Sweep::of(result) {
         Some(sweep) => of_sweep(&mut out, &sweep),
         None => of_points(&mut out, result),
+    }
+    for paragraph in stall::paragraphs(result).into_iter().chain(backlog::paragraphs(result)) {
+        let _ = writeln!(out, "<p>{}</p>", escape(&paragraph));
     }
     figures(&mut out, charts);
     let _ = writeln!(out, "<h2>Integrity</h2>\n<p>{}</p>", escape(&facts::integrity(result)));

@@ -1,10 +1,12 @@
 //! What people look at, all of it drawn from a [`Recording`]: the first screen, charts, the HTML report, the summary.
 
+mod backlog;
 mod charts;
 mod facts;
 mod html;
 pub mod listing;
 mod overlay;
+mod stall;
 mod summary;
 mod sweep;
 pub mod text;

@@ -3,6 +3,7 @@
 use super::charts::Chart;
 use super::facts::{self, FIGURES, STATISTICS};
 use super::sweep::{Sweep, table, words};
+use super::{backlog, stall};
 use crate::result::{Recording, RunResult};
 use std::fmt::Write as _;
 
@@ -21,6 +22,9 @@ pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
     match Sweep::of(result) {
         Some(sweep) => of_sweep(&mut out, &sweep),
         None => of_points(&mut out, result),
+    }
+    for paragraph in stall::paragraphs(result).into_iter().chain(backlog::paragraphs(result)) {
+        let _ = writeln!(out, "\n{}", cell(&paragraph));
     }
     let _ = writeln!(out, "\nIntegrity: {}\n", facts::integrity(result));
     for chart in charts {

@@ -2,6 +2,7 @@
 
 use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, load, settings};
 use super::sweep::{Sweep, table, words};
+use super::{backlog, stall};
 use crate::result::{Point, RunResult, VerdictFlag};
 use crate::workload::PassKind;
 use comfy_table::{CellAlignment, Table, presets};
@@ -32,6 +33,9 @@ pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
     if let Some(point) = result.points.last() {
         let _ = writeln!(out, "\n{}", lines(&latencies(point)));
         let _ = writeln!(out, "integrity  {}", integrity(result));
+    }
+    for paragraph in stall::paragraphs(result).into_iter().chain(backlog::paragraphs(result)) {
+        let _ = writeln!(out, "{}", cut(&paragraph));
     }
     let _ = writeln!(out, "report     {}", dir.join("report.html").display());
     let _ = writeln!(out, "next       {}", next(result, file));

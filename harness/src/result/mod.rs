@@ -18,7 +18,8 @@ pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION};
 pub use series::{Event, SeriesRow};
 pub use store::{Artifact, Recording, TrialRecord};
 pub use trial::{
-    Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, Granularity, IntegrityFigures, LatencyFigures,
-    LatencySet, OfCeiling, Offered, Resources, ShardFigures, Trial, WriteShape, Writes,
+    BacklogFigures, Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, Granularity, InjectedStall,
+    IntegrityFigures, LatencyFigures, LatencySet, OfCeiling, Offered, Resources, ShardFigures, StallFigures,
+    Trial, WriteShape, Writes,
 };
 pub use verdict::{Verdict, VerdictFlag, VerdictStatus};

@@ -35,7 +35,7 @@ pub struct SeriesRow {
 }
 
 /// Something that happened inside the target, as in `events.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// When, s since the measured window opened.
     pub t_s: f64,
@@ -50,6 +50,9 @@ pub struct Event {
     pub topic: Option<String>,
     /// The partition it concerns.
     pub partition: Option<u32>,
+    /// How long it lasted, s, where it is no moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
     /// Anything else, in words.
     pub detail: Option<String>,
 }

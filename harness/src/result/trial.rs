@@ -1,6 +1,7 @@
 //! What one trial came to. `None` is "not measured" or "means nothing here", never 0.
 
 use crate::num;
+use crate::workload::BacklogCache;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,6 +41,59 @@ pub struct Trial {
     pub resources: Resources,
     /// What the consumers found.
     pub integrity: IntegrityFigures,
+    /// What stalls on purpose did (`--inject`); `None` without any.
+    #[serde(default)]
+    pub stall: Option<StallFigures>,
+    /// When retention had deleted a segment of every partition, s since the window opened, so below 0; `None` unless that
+    /// was required.
+    #[serde(default)]
+    pub retention_reached_s: Option<f64>,
+    /// The backlog that the consumers started with; `None` without one.
+    #[serde(default)]
+    pub backlog: Option<BacklogFigures>,
+}
+
+/// A backlog, built before the window opened. The window ends when it is consumed: its length is the time that took, and
+/// `consume` the speed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BacklogFigures {
+    /// Records in it.
+    pub built_records: u64,
+    /// Their encoded bytes.
+    pub built_bytes: u64,
+    /// How long it took to build, s.
+    pub build_s: f64,
+    /// What was done to the caches before the consumers started.
+    pub cache: BacklogCache,
+    /// Whether the consumers came to its end before `phases.measure` was over.
+    pub is_drained: bool,
+}
+
+/// Stalls on purpose, and the records they made late.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StallFigures {
+    /// Each of them.
+    pub injected: Vec<InjectedStall>,
+    /// A record counts as late beyond this, ns: a twentieth of the shortest stall.
+    pub late_ns: u64,
+    /// Share of the window's records whose response was late; `None` where nothing is intended.
+    pub late_share: Option<f64>,
+    /// The same by their service time, which begins only once the target accepts a record.
+    pub service_late_share: Option<f64>,
+    /// What `late_share` follows to from the length of the stalls and the load (docs/methodology.md); `None` where the load
+    /// is no share of a measured maximum, and with several shards.
+    pub expected_late_share: Option<f64>,
+}
+
+/// A shard that was made to stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InjectedStall {
+    /// Which shard.
+    pub shard: u32,
+    /// When, s since the measured window opened.
+    pub at_s: f64,
+    /// For how long, s.
+    pub length_s: f64,
 }
 
 /// The device's own ceiling, from raw io_uring slices that bracket the trial.

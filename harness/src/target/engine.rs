@@ -148,6 +148,14 @@ impl Target for EngineTarget {
         self.engine.take_events().into_iter().map(named).collect()
     }
 
+    fn stall(&mut self, shard: u32, length: Duration) -> anyhow::Result<()> {
+        Ok(self.engine.stall_shard(shard, length)?)
+    }
+
+    fn drop_caches(&mut self) -> anyhow::Result<()> {
+        Ok(self.engine.drop_caches()?)
+    }
+
     fn close(self: Box<Self>) -> anyhow::Result<()> {
         Ok(self.engine.close()?)
     }

@@ -6,11 +6,12 @@ use super::{
     ProducerSpec, SendError, ShardStats, Target, TargetConsumer, TargetEvent, TargetProducer,
 };
 use crate::drive::clock::Clock;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// Time that moves when the test says so.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +45,8 @@ pub(crate) struct Behaviour {
     pub(crate) faults: BTreeMap<u64, Fault>,
     /// The batch that holds this offset of partition 0 fails.
     pub(crate) fail_at: Option<u64>,
+    /// Retention is said to delete from a partition, once, when it holds this many records.
+    pub(crate) retains_at: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +66,7 @@ struct State {
     /// Consumers with nothing to read, each to be woken by the next batch of any partition.
     waiting: Vec<Waker>,
     batches: Vec<u64>,
+    retained: BTreeSet<(String, u32)>,
 }
 
 /// The target.
@@ -151,7 +155,26 @@ impl Target for FakeTarget {
     }
 
     fn drain_events(&mut self) -> Vec<TargetEvent> {
-        Vec::new()
+        let mut state = self.state();
+        let Some(records) = state.behaviour.retains_at else { return Vec::new() };
+        let full = state.logs.iter().filter(|(_, log)| log.len() >= records).map(|(name, _)| name.clone());
+        let fresh: Vec<_> = full.filter(|name| !state.retained.contains(name)).collect();
+        state.retained.extend(fresh.iter().cloned());
+        let event = |partition| TargetEvent {
+            at: Instant::now(),
+            kind: "retention",
+            shard: 0,
+            partition: Some(partition),
+        };
+        fresh.into_iter().map(event).collect()
+    }
+
+    fn stall(&mut self, shard: u32, _: Duration) -> anyhow::Result<()> {
+        anyhow::bail!("the fake has no shard {shard}")
+    }
+
+    fn drop_caches(&mut self) -> anyhow::Result<()> {
+        Ok(())
     }
 
     fn close(self: Box<Self>) -> anyhow::Result<()> {

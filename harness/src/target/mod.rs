@@ -14,7 +14,7 @@ use futures_util::future::LocalBoxFuture;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Opens what the workload measures, with its data in `data_dir`, which is empty.
 ///
@@ -71,6 +71,18 @@ pub trait Target: Send {
 
     /// What happened inside since the last call.
     fn drain_events(&mut self) -> Vec<TargetEvent>;
+
+    /// Lets a shard stand still for a while, and everything that waits for it wait; returns before it is over.
+    ///
+    /// # Errors
+    /// The target has no such shard, or none that could be stopped.
+    fn stall(&mut self, shard: u32, length: Duration) -> anyhow::Result<()>;
+
+    /// Forgets what it keeps of its log in memory, so that whoever reads next finds it cold.
+    ///
+    /// # Errors
+    /// It does not answer, or cannot.
+    fn drop_caches(&mut self) -> anyhow::Result<()>;
 
     /// Stops it, with everything acked as durable as its level says.
     ///

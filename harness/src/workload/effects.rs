@@ -1,6 +1,6 @@
 //! Settings that were written but cannot take effect in the run they are in.
 
-use super::{Ceiling, Difference, Durability, LoadMode, Preallocate, Rate, Verify, Workload};
+use super::{Ceiling, Difference, Durability, LoadMode, Preallocate, Profile, Rate, Verify, Workload};
 use crate::num::f64_of;
 
 /// One sentence for each setting that differs from its default and changes nothing.
@@ -29,6 +29,10 @@ pub(super) fn without_effect(workload: &Workload, differences: &[Difference]) ->
         );
     }
     batch(workload, &is_set, &mut notes);
+    profile(workload, &mut notes);
+    if workload.backlog.is_some() && is_set("phases.warmup") {
+        notes.push("`phases.warmup`: building the backlog takes its place".into());
+    }
     segments(workload, &is_set, &mut notes);
     notes
 }
@@ -56,6 +60,19 @@ fn batch(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<St
     }
 }
 
+/// A shape of which the window shows nothing, or not a whole period.
+fn profile(workload: &Workload, notes: &mut Vec<String>) {
+    let window = workload.phases.measure;
+    let (key, period) = match workload.load.mode {
+        LoadMode::Open { profile: Profile::Sine(sine), .. } => ("load.sine.period", sine.period),
+        LoadMode::Open { profile: Profile::Burst(burst), .. } => ("load.burst.every", burst.every),
+        _ => return,
+    };
+    if period > window {
+        notes.push(format!("`{key}`: the window ({window}) ends before the first period ({period}) does"));
+    }
+}
+
 fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<String>) {
     let offering = workload.phases.warmup.0 + workload.phases.measure.0;
     for (key, limit) in
@@ -77,8 +94,10 @@ fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec
                 .into(),
         );
     }
-    let LoadMode::Open { rate: Rate::Absolute(records), .. } = workload.load.mode else { return };
-    let seconds = (workload.phases.warmup.0 + workload.phases.measure.0).as_secs_f64();
+    let LoadMode::Open { rate: Rate::Absolute(records), profile, .. } = workload.load.mode else { return };
+    let [warmup_s, window_s] =
+        [workload.phases.warmup, workload.phases.measure].map(|span| span.0.as_secs_f64());
+    let seconds = profile.first() * warmup_s + profile.integral(window_s, window_s);
     let bytes = f64_of(records) * workload.encoded_record_bytes() * seconds / f64_of(workload.partitions());
     if is_set("log.segment_bytes") && bytes < f64_of(workload.log.segment_bytes.0) {
         let size = workload.log.segment_bytes;

@@ -1,6 +1,9 @@
 //! What a workload will cost: time, disk and memory. Upper bounds from the file alone; each says what it assumes.
 
-use super::{Bytes, Ceiling, Durability, LoadMode, PayloadSource, Preallocate, Rate, Study, Workload};
+use super::{
+    Backlog, Bytes, Ceiling, Durability, LoadMode, PayloadSource, Preallocate, Profile, Rate, Study, Workload,
+};
+use crate::drive::require::WARMUP_TIMES_MAX;
 use crate::num::{f64_of, u64_of};
 use crate::target::device;
 use std::time::Duration;
@@ -44,6 +47,10 @@ const BATCH_HEADER_BYTES: u64 = 61;
 
 /// What a disk is assumed to take: more than a fast one does into fallocated space.
 const DISK_BYTES_PER_S: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
+
+/// How fast a backlog is assumed to be built, and how many times longer it may take.
+const BUILD_BYTES_PER_S: f64 = 1024.0 * 1024.0 * 1024.0;
+const BUILD_SLOWEST: u32 = 10;
 
 /// Offset index (8 B an entry) and time index (12 B an entry), for each `index_interval_bytes`.
 const INDEX_ENTRY_BYTES: f64 = 20.0;
@@ -140,12 +147,32 @@ impl Workload {
             Ceiling::Off => (Duration::ZERO, Duration::ZERO),
         };
         let points = u32::try_from(self.passes().len()).unwrap_or(u32::MAX);
-        let trial = self.phases.warmup.0.saturating_add(self.phases.measure.0).saturating_add(per_trial);
-        let drains = [Duration::ZERO, self.phases.drain.0];
+        let before = self.backlog.map_or(self.phases.warmup.0, |backlog| {
+            Duration::from_secs_f64(f64_of(backlog.build.0) / BUILD_BYTES_PER_S)
+        });
+        let longest = match self.backlog {
+            Some(_) => before.saturating_mul(BUILD_SLOWEST),
+            None => self.warmup_max(),
+        };
+        let trial = self.phases.measure.0.saturating_add(per_trial);
+        let [befores, drains] = [[before, longest], [Duration::ZERO, self.phases.drain.0]];
         std::array::from_fn(|i| {
-            let one = trial.saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
+            let one =
+                trial.saturating_add(befores[i]).saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
             one.saturating_mul(self.trials).saturating_add(calibration).saturating_mul(points)
         })
+    }
+
+    /// Bytes that producers add while a backlog is consumed.
+    fn produced_while_draining(&self, backlog: Backlog) -> f64 {
+        let Rate::Absolute(rate) = backlog.drain_producer_rate else { return 0.0 };
+        f64_of(rate) * self.encoded_record_bytes() * self.phases.measure.0.as_secs_f64()
+    }
+
+    /// The longest that the warm-up can last.
+    fn warmup_max(&self) -> Duration {
+        let times = if self.require.is_empty() { 1 } else { WARMUP_TIMES_MAX };
+        self.phases.warmup.0.saturating_mul(times)
     }
 
     /// The fastest that encoded bytes can be produced, and why.
@@ -162,8 +189,17 @@ impl Workload {
             ),
         );
         let offered = match self.load.mode {
-            LoadMode::Open { rate: rate @ Rate::Absolute(records), .. } => {
-                (f64_of(records) * self.encoded_record_bytes(), format!("the load is {rate}"))
+            LoadMode::Open { rate: rate @ Rate::Absolute(records), profile, .. } => {
+                // Over warm-up and window, so that bytes a second × both is what is produced.
+                let [warmup_s, window_s] =
+                    [self.phases.warmup, self.phases.measure].map(|span| span.0.as_secs_f64());
+                let offered = profile.first() * warmup_s + profile.integral(window_s, window_s);
+                let mean = offered / (warmup_s + window_s).max(f64::MIN_POSITIVE);
+                let shape = match profile {
+                    Profile::Constant => String::new(),
+                    _ => format!(", {mean:.2} times that in the mean of its {}", profile.name()),
+                };
+                (f64_of(records) * mean * self.encoded_record_bytes(), format!("the load is {rate}{shape}"))
             }
             _ => (f64::INFINITY, String::new()),
         };
@@ -193,9 +229,12 @@ impl Workload {
     }
 
     fn disk_peak_bytes(&self, bytes_per_s: f64) -> u64 {
-        let offering = (self.phases.warmup.0 + self.phases.measure.0).as_secs_f64();
         let index_share = INDEX_ENTRY_BYTES / f64_of(self.log.index_interval_bytes.0.max(1));
-        let produced = u64_of(bytes_per_s * offering * (1.0 + index_share));
+        let produced = self.backlog.map_or_else(
+            || bytes_per_s * (self.warmup_max() + self.phases.measure.0).as_secs_f64(),
+            |backlog| f64_of(backlog.build.0) + self.produced_while_draining(backlog),
+        );
+        let produced = u64_of(produced * (1.0 + index_share));
         // Whole segments go, and only once they are sealed.
         let kept = self.log.retention_bytes.0.map(|retention| {
             let partition = retention.0.saturating_add(2 * self.log.segment_bytes.0);

@@ -2,6 +2,7 @@
 //!
 //! A message that begins with a key in backticks is shown at that key (`decode`).
 
+use super::profile::{Burst, Profile, Ramp, Sine, Step};
 use super::units::{Bytes, Rate};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -48,19 +49,6 @@ pub enum Arrival {
     Poisson,
 }
 
-/// How the rate of an open load changes over the measured window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are the shapes")]
-pub enum Profile {
-    #[default]
-    Constant,
-    Ramp,
-    Step,
-    Sine,
-    Burst,
-}
-
 /// One point of a run: its load, and the name of it in results.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pass {
@@ -105,8 +93,12 @@ impl fmt::Display for Pass {
         match self.load.mode {
             LoadMode::Max => self.kind.fmt(f),
             LoadMode::Closed { in_flight } => write!(f, "closed with {in_flight} in flight"),
-            LoadMode::Open { rate: rate @ Rate::Share(_), .. } => write!(f, "open at {rate} of that"),
-            LoadMode::Open { rate, .. } => write!(f, "open at {rate}"),
+            LoadMode::Open { rate, arrival, profile } => {
+                let of_that = if matches!(rate, Rate::Share(_)) { " of that" } else { "" };
+                let poisson = if arrival == Arrival::Poisson { ", poisson" } else { "" };
+                write!(f, "open at {rate}{of_that}{poisson}")?;
+                if profile == Profile::Constant { Ok(()) } else { write!(f, ", {}", profile.name()) }
+            }
         }
     }
 }
@@ -118,6 +110,14 @@ impl LoadMode {
             Self::Max => PassKind::Max,
             Self::Closed { .. } => PassKind::Closed,
             Self::Open { .. } => PassKind::Open,
+        }
+    }
+
+    /// The highest rate of an open load ÷ its `rate`; 1 for what has no rate.
+    pub fn peak(self) -> f64 {
+        match self {
+            Self::Open { profile, .. } => profile.peak(),
+            Self::Max | Self::Closed { .. } => 1.0,
         }
     }
 
@@ -150,7 +150,60 @@ struct LoadKeys {
     #[serde(skip_serializing_if = "Option::is_none")]
     arrival: Option<Arrival>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<Profile>,
+    profile: Option<ProfileName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ramp: Option<Ramp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<Step>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sine: Option<Sine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burst: Option<Burst>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ProfileName {
+    #[default]
+    Constant,
+    Ramp,
+    Step,
+    Sine,
+    Burst,
+}
+
+impl LoadKeys {
+    /// The profile and its parameters; those of another one are refused.
+    fn profile(&self) -> Result<Profile, &'static str> {
+        let name = self.profile.unwrap_or_default();
+        let strays = [
+            (self.ramp.is_some(), ProfileName::Ramp, "`ramp` belongs to `profile: ramp` only"),
+            (self.step.is_some(), ProfileName::Step, "`step` belongs to `profile: step` only"),
+            (self.sine.is_some(), ProfileName::Sine, "`sine` belongs to `profile: sine` only"),
+            (self.burst.is_some(), ProfileName::Burst, "`burst` belongs to `profile: burst` only"),
+        ];
+        if let Some((.., message)) = strays.into_iter().find(|(is_set, own, _)| *is_set && *own != name) {
+            return Err(message);
+        }
+        Ok(match name {
+            ProfileName::Constant => Profile::Constant,
+            ProfileName::Ramp => Profile::Ramp(self.ramp.unwrap_or_default()),
+            ProfileName::Step => Profile::Step(self.step.unwrap_or_default()),
+            ProfileName::Sine => Profile::Sine(self.sine.unwrap_or_default()),
+            ProfileName::Burst => Profile::Burst(self.burst.unwrap_or_default()),
+        })
+    }
+
+    fn with_profile(self, profile: Profile) -> Self {
+        let (name, keys) = match profile {
+            Profile::Constant => (ProfileName::Constant, self),
+            Profile::Ramp(ramp) => (ProfileName::Ramp, Self { ramp: Some(ramp), ..self }),
+            Profile::Step(step) => (ProfileName::Step, Self { step: Some(step), ..self }),
+            Profile::Sine(sine) => (ProfileName::Sine, Self { sine: Some(sine), ..self }),
+            Profile::Burst(burst) => (ProfileName::Burst, Self { burst: Some(burst), ..self }),
+        };
+        Self { profile: Some(name), ..keys }
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +230,10 @@ impl TryFrom<LoadKeys> for Load {
                 return Err("`profile` belongs to `mode: open` only");
             }
         }
+        let profile = keys.profile()?;
+        if keys.mode != Mode::Open && profile != Profile::Constant {
+            return Err("`profile` belongs to `mode: open` only");
+        }
         if keys.mode != Mode::Closed && keys.in_flight.is_some() {
             return Err("`in_flight` belongs to `mode: closed` only; `in_flight_bytes` bounds every mode");
         }
@@ -186,7 +243,7 @@ impl TryFrom<LoadKeys> for Load {
             Mode::Open => LoadMode::Open {
                 rate: keys.rate.ok_or("`mode` open needs a `rate`, such as `200k/s` or `50%`")?,
                 arrival: keys.arrival.unwrap_or_default(),
-                profile: keys.profile.unwrap_or_default(),
+                profile,
             },
         };
         Ok(Self { in_flight_bytes: keys.in_flight_bytes.unwrap_or(Self::default().in_flight_bytes), mode })
@@ -203,8 +260,7 @@ impl From<Load> for LoadKeys {
                 mode: Mode::Open,
                 rate: Some(rate),
                 arrival: Some(arrival),
-                profile: Some(profile),
-                ..keys
+                ..keys.with_profile(profile)
             },
         }
     }

@@ -237,13 +237,13 @@ const fn resting() -> Rate {
 }
 
 /// Whether a backlog may still be in memory when consumers start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BacklogCache {
     /// Caches are dropped first.
     #[default]
     Cold,
-    /// Caches are left as they are.
+    /// Every file is read once before where it goes through the page cache; what is in memory stays there.
     Warm,
 }
 

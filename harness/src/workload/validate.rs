@@ -44,6 +44,8 @@ pub(super) fn problems(workload: &Workload) -> Vec<Problem> {
     check_engine(workload, &mut problems);
     placement::check(workload, &mut problems);
     check_slo(workload, &mut problems);
+    check_require(workload, &mut problems);
+    check_backlog(workload, &mut problems);
     problems.0
 }
 
@@ -266,6 +268,11 @@ fn check_load(workload: &Workload, problems: &mut Problems) {
         }
         LoadMode::Max | LoadMode::Closed { .. } | LoadMode::Open { .. } => {}
     }
+    if let LoadMode::Open { profile, .. } = load.mode
+        && let Some((key, message)) = profile.fault()
+    {
+        problems.refuse(&[&format!("load.{key}"), "load.profile"], message);
+    }
 }
 
 fn check_engine(workload: &Workload, problems: &mut Problems) {
@@ -309,6 +316,71 @@ fn check_engine(workload: &Workload, problems: &mut Problems) {
         {
             problems.refuse(&[key], format!("core {core} is named twice"));
         }
+    }
+}
+
+fn check_backlog(workload: &Workload, problems: &mut Problems) {
+    let Some(backlog) = &workload.backlog else { return };
+    if backlog.build.0 == 0 {
+        problems.refuse(&["backlog.build"], "a backlog of 0B is none");
+    }
+    if workload.subscriptions_per_topic == 0 {
+        let message = "a backlog needs consumers to consume it, and `subscriptions_per_topic` is 0";
+        problems.refuse(&["backlog", "subscriptions_per_topic"], message);
+    }
+    if workload.load.mode != LoadMode::Max {
+        let message = "a backlog is built as fast as acks allow, then producers go at \
+                       `backlog.drain_producer_rate`: `load.mode` must be `max`";
+        problems.refuse(&["load.mode", "backlog"], message);
+    }
+    let key = "backlog.drain_producer_rate";
+    match backlog.drain_producer_rate {
+        Rate::Share(_) => {
+            problems.refuse(&[key], format!("`{key}` must be records a second, such as `20k/s`, or 0"));
+        }
+        Rate::Absolute(rate) if rate > 0 && rate.saturating_mul(1000) < workload.producers() => {
+            problems.refuse(&[key], format!("{rate}/s is too little for {} producers", workload.producers()));
+        }
+        Rate::Absolute(_) => {}
+    }
+    if let Some(retention) = workload.log.retention_bytes.0
+        && backlog.build.0 > retention.0.saturating_mul(workload.partitions())
+    {
+        let message = format!(
+            "retention would delete of a backlog of {} before it is consumed: {} partitions of `log.retention_bytes` \
+             ({retention}) are less",
+            backlog.build,
+            workload.partitions()
+        );
+        problems.refuse(&["backlog.build", "log.retention_bytes"], message);
+    }
+    if !workload.require.is_empty() {
+        let message = "`require` waits in the warm-up, and a run with a backlog has none";
+        problems.refuse(&["require", "backlog"], message);
+    }
+}
+
+/// What must hold before the window opens can come to hold.
+fn check_require(workload: &Workload, problems: &mut Problems) {
+    let log = &workload.log;
+    if workload.require.is_empty() {
+        return;
+    }
+    if log.retention_bytes.0.is_none() && log.retention_ms.0.is_none() {
+        let message = "`retention_reached` needs a log that retention deletes from: set `log.retention_bytes` or \
+                       `log.retention_ms`";
+        problems.refuse(&["require"], message);
+    }
+    if workload.phases.warmup.0.is_zero() {
+        let message =
+            "`retention_reached` is waited for in the warm-up, at most 10 times `phases.warmup`, which is 0";
+        problems.refuse(&["phases.warmup", "require"], message);
+    }
+    if let LoadMode::Open { profile, .. } = workload.load.mode
+        && profile.first() <= 0.0
+    {
+        let message = "a profile that begins at 0 offers nothing in the warm-up, so retention never deletes";
+        problems.refuse(&["load.profile", "require"], message);
     }
 }
 

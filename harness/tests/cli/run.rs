@@ -311,3 +311,135 @@ fn a_disk_that_fills_up_ends_the_run_and_keeps_its_result_and_earlier_ones() {
     assert_eq!(trial["integrity"]["gaps"], 0);
     assert!(is_empty(&mount));
 }
+
+#[test]
+fn a_stall_on_purpose_shows_in_the_response_of_every_record_it_delayed() {
+    let bench = Bench::new(SMALL);
+    let mut command = vnotch();
+    // Little in flight, so that what becomes due meanwhile waits outside.
+    let load = "load={mode: open, rate: 50%, in_flight_bytes: 16KiB}";
+    let command =
+        bench.run(&mut command).args(["--set", load, "-d", "4s", "--inject", "stall:shard0:500ms@1s"]);
+    let screen = end(command).success();
+    assert!(screen.contains("A stall on purpose: shard 0 stood still for 0.50 s, 1.0"), "{screen}");
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    let result = result_of(directory);
+    assert!(result["points"][0]["trials"][0]["stall"].is_null(), "the pass at max is left in peace");
+    let trial = &result["points"][1]["trials"][0];
+    let response_max = trial["latency_ns"]["response"]["max"].as_u64().unwrap();
+    assert!(response_max >= 475_000_000, "{response_max} ns");
+    let stall = &trial["stall"];
+    let share = |key: &str| stall[key].as_f64().unwrap();
+    // At least what was due while it stood, less what a twentieth of it hides; a busy machine may be slow to catch up.
+    assert!(share("late_share") >= 0.95 * 0.5 / 4.0, "{stall}");
+    assert!(share("service_late_share") < share("late_share") / 2.0, "{stall}");
+    assert!((0.15..0.25).contains(&share("expected_late_share")), "{stall}");
+    assert_eq!(trial["integrity"]["gaps"], 0);
+    let events = fs::read_to_string(directory.join("events.jsonl")).unwrap();
+    let injected = events.lines().find(|line| line.contains("injected")).unwrap();
+    assert!(injected.contains(r#""kind":"stall""#) && injected.contains(r#""duration_s":0.5"#), "{injected}");
+}
+
+#[test]
+fn a_stall_that_has_no_place_is_exit_2_and_touches_nothing() {
+    let bench = Bench::new(SMALL);
+    for (inject, message) in [
+        ("stall:shard0:1s@500ms", "it would end 1500ms into a window of 1s"),
+        ("stall:shard7:100ms@0", "there is no shard 7"),
+        ("stall:0:1s@1s", "write it like `stall:shard0:1s@10s`"),
+    ] {
+        let refused = end(bench.run(&mut vnotch()).args(["--inject", inject])).refusal(2);
+        assert!(refused.contains(inject) && refused.contains(message), "{refused}");
+    }
+    assert!(bench.results().is_empty() && !bench.path("data").exists());
+}
+
+#[test]
+fn a_window_opens_once_retention_deletes() {
+    let bench = Bench::new(SMALL);
+    let mut command = vnotch();
+    let require = ["require=[retention_reached]", "log.retention_bytes=1MiB", "phases.warmup=1s", "trials=2"];
+    let command = bench.run(&mut command).args(require.iter().flat_map(|set| ["--set", set]));
+    end(command).success();
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    let result = result_of(directory);
+    assert_eq!(result["verdict"]["status"], "valid", "{}", result["verdict"]);
+    for trial in result["points"][0]["trials"].as_array().unwrap() {
+        assert!(trial["retention_reached_s"].as_f64().unwrap() < 0.0, "{trial}");
+        assert_eq!(trial["window_s"], 1.0);
+        assert_eq!(trial["integrity"]["gaps"], 0);
+    }
+    let events = fs::read_to_string(directory.join("events.jsonl")).unwrap();
+    for kind in ["roll", "seal", "retention"] {
+        let named = format!(r#""kind":"{kind}""#);
+        assert!(events.lines().any(|line| line.contains(&named)), "{kind} in {events}");
+    }
+}
+
+#[test]
+fn a_requirement_that_is_missed_is_exit_3_and_says_what_to_do() {
+    let bench = Bench::new(SMALL);
+    let mut command = vnotch();
+    let require =
+        ["require=[retention_reached]", "log.retention_bytes=1GiB", "load.in_flight=1", "message_size=100B"];
+    let ended = end(bench.run(&mut command).args(require.iter().flat_map(|set| ["--set", set])));
+    assert_eq!(ended.code, Some(3), "{}{}", ended.stdout, ended.stderr);
+    for expected in ["requirement missed", "after 1s of warm-up", "0 of 1 partitions"] {
+        assert!(ended.stdout.to_lowercase().contains(expected), "{expected} in: {}", ended.stdout);
+    }
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    let verdict = &result_of(directory)["verdict"];
+    assert_eq!(verdict["status"], "requirement_missed");
+    assert!(verdict["reasons"][0].as_str().unwrap().contains("raise `phases.warmup`"), "{verdict}");
+    assert!(!bench.path("data").exists(), "what the run made is removed");
+}
+
+#[test]
+fn consumers_catch_up_on_a_cold_backlog_from_the_device() {
+    let bench = Bench::new(SMALL);
+    let mut command = vnotch();
+    let backlog = [
+        "backlog={build: 12MiB, cache: cold}",
+        "load={mode: max}",
+        "message_size=4KiB",
+        "batch={max_bytes: 64KiB}",
+        "partitions_per_topic=2",
+        "phases={measure: 30s, drain: 5s}",
+        "trials=2",
+    ];
+    let command = bench.run(&mut command).args(backlog.iter().flat_map(|set| ["--set", set]));
+    let screen = end(command).success();
+    assert!(screen.contains("Backlog: 12") && screen.contains("cold"), "{screen}");
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    let result = result_of(directory);
+    assert_eq!(result["verdict"]["status"], "valid", "{}", result["verdict"]);
+    for trial in result["points"][0]["trials"].as_array().unwrap() {
+        let built = trial["backlog"]["built_bytes"].as_u64().unwrap();
+        assert!((11 << 20..14 << 20).contains(&built), "{trial}");
+        assert_eq!(trial["backlog"]["is_drained"], true);
+        assert!(trial["window_s"].as_f64().unwrap() < 30.0, "it ends when all is consumed");
+        assert_eq!(trial["consume"]["encoded_bytes"].as_u64().unwrap(), built);
+        assert!(trial["per_shard"][0]["read_bytes"].as_u64().unwrap() >= built, "from the device: {trial}");
+        assert_eq!((&trial["produce"]["records"], &trial["integrity"]["gaps"]), (&0.into(), &0.into()));
+        assert_eq!(trial["integrity"]["checked"], trial["backlog"]["built_records"]);
+    }
+}
+
+#[test]
+fn producers_may_go_on_while_a_warm_backlog_is_consumed() {
+    let bench = Bench::new(SMALL);
+    let mut command = vnotch();
+    let backlog = [
+        "backlog={build: 4MiB, cache: warm, drain_producer_rate: 2k/s}",
+        "load={mode: max}",
+        "engine.io=buffered",
+        "phases={measure: 30s, drain: 5s}",
+    ];
+    let command = bench.run(&mut command).args(backlog.iter().flat_map(|set| ["--set", set]));
+    end(command).success();
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    let trial = &result_of(directory)["points"][0]["trials"][0];
+    assert_eq!(trial["backlog"]["is_drained"], true, "{trial}");
+    assert!(trial["latency_ns"]["response"].is_object(), "of what was added meanwhile: {trial}");
+    assert_eq!((&trial["integrity"]["gaps"], &trial["integrity"]["undrained"]), (&0.into(), &0.into()));
+}

@@ -296,6 +296,7 @@ fn rolls(shape: &Shape, random: &mut Random) -> Vec<Event> {
             shard: Some(0),
             topic: Some("topic-0".into()),
             partition: Some(i as u32 % 4),
+            duration_s: None,
             detail: None,
         })
         .collect();

@@ -1,6 +1,6 @@
 //! What comes back to a producer: acks, and at the end of the drain the lack of them.
 
-use super::{Pacing, Producer};
+use super::{Building, Pacing, Producer};
 use crate::drive::integrity::ProducedPartition;
 use crate::drive::timeline::Timeline;
 use crate::drive::turn::Turn;
@@ -93,6 +93,9 @@ impl Producer {
             }
         }
         turn.shared.acked(self.plan.topic, partition, lane.end_offset);
+        if self.building != Building::No {
+            turn.shared.count_acked(u64::from(ack.count), ack.encoded_bytes);
+        }
         if let Some(log) = turn.ack_log.as_mut() {
             log.note(topic, &ack);
         }

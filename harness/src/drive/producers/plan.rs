@@ -1,7 +1,7 @@
 //! What a producer is made of, before it runs.
 
-use crate::drive::pacing::Schedule;
 use crate::drive::partitioner::Partitioner;
+use crate::drive::schedule::Schedule;
 
 /// What paces a producer.
 #[derive(Debug)]
@@ -20,6 +20,16 @@ pub enum Pacing {
         /// How finely intended times are kept.
         granularity: Granularity,
     },
+}
+
+/// A producer's part of a backlog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Build {
+    /// Encoded bytes, as fast as acks allow, before the window opens.
+    pub bytes: u64,
+    /// What it goes on with from there: thousandths of a record a second, and its place among those who share the rate;
+    /// `None` = it rests.
+    pub then: Option<(u64, u32, u32)>,
 }
 
 /// How finely an open load keeps intended times.
@@ -60,6 +70,8 @@ pub struct ProducerPlan {
     pub pacing: Pacing,
     /// Its choice of partitions.
     pub partitioner: Partitioner,
+    /// The backlog it builds before the window, if it does.
+    pub build: Option<Build>,
     /// When its batches close.
     pub limits: BatchLimits,
 }

@@ -31,7 +31,7 @@ fn load_of_any_mode() -> impl Strategy<Value = Load> {
         (
             rate(),
             select(vec![Arrival::Constant, Arrival::Poisson]),
-            select(vec![Profile::Ramp, Profile::Burst])
+            super::super::profile::tests::any_profile()
         )
             .prop_map(|(rate, arrival, profile)| LoadMode::Open { rate, arrival, profile }),
     ];

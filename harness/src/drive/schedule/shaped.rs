@@ -1,0 +1,242 @@
+//! Due times of a load whose rate changes or whose arrivals are random.
+//!
+//! Record k is due where the integral of the rate reaches its place: k + its producer's share of one for even arrivals,
+//! the sum of k + 1 exponential gaps of mean 1 for Poisson ones. So the number due up to any time is the integral itself
+//! (or Poisson with that mean), and the producers that share a rate merge into one such sequence.
+
+use crate::num;
+use crate::workload::Profile;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// The integral is exact at the edges of slices this long; within one the rate is its mean.
+const SLICE_NS: u64 = 1_000_000;
+
+/// Sums of less than 2⁵³ ÷ 10⁶ records are this exact.
+const ROUNDING: f64 = 1e-6;
+
+/// What the due times of one producer follow from.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Records a second of this producer where the profile is 1.
+    pub rate_per_s: f64,
+    /// How the rate changes.
+    pub profile: Profile,
+    /// Where the window opens, ns; before, the rate is the profile's first.
+    pub window_start_ns: u64,
+    /// Length of the window, ns.
+    pub window_ns: u64,
+    /// How due times are spaced.
+    pub spacing: Spacing,
+}
+
+/// How due times are spaced.
+#[derive(Debug, Clone, Copy)]
+pub enum Spacing {
+    /// Evenly; this producer begins at this share of one record.
+    Even(f64),
+    /// As independent arrivals are, from this seed.
+    Poisson(u64),
+}
+
+/// A walk over the due times of a [`Shape`].
+#[derive(Debug, Clone)]
+pub struct Shaped {
+    shape: Shape,
+    /// Gaps of Poisson arrivals; `None` for even ones.
+    gaps: Option<SmallRng>,
+    /// The integral at which the next record is due, records.
+    place: f64,
+    slice: Slice,
+    due_ns: u64,
+}
+
+/// A stretch of constant rate.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    start_ns: u64,
+    end_ns: u64,
+    /// The integral at both ends.
+    start: f64,
+    end: f64,
+}
+
+impl Shaped {
+    /// Due times from 0 on.
+    pub fn new(shape: Shape) -> Self {
+        let (gaps, place) = match shape.spacing {
+            Spacing::Even(share) => (None, share),
+            Spacing::Poisson(seed) => (Some(SmallRng::seed_from_u64(seed)), 0.0),
+        };
+        let mut shaped = Self { slice: shape.slice_from(0), shape, gaps, place, due_ns: 0 };
+        shaped.place += shaped.gap().unwrap_or(0.0);
+        shaped.seek();
+        shaped
+    }
+
+    /// When the next record is due, ns; never, once the window is over.
+    pub fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    /// The next record is on its way.
+    pub fn advance(&mut self) {
+        self.place += self.gap().unwrap_or(1.0);
+        self.seek();
+    }
+
+    /// The window opens at `window_start_ns`, which nothing that was due before can depend on: it lies ahead.
+    pub fn anchor(&mut self, window_start_ns: u64) {
+        if self.shape.window_start_ns != window_start_ns {
+            self.shape.window_start_ns = window_start_ns;
+            self.slice = self.shape.slice_from(0);
+            self.seek();
+        }
+    }
+
+    /// An exponential gap of mean 1 for Poisson arrivals.
+    fn gap(&mut self) -> Option<f64> {
+        let uniform: f64 = self.gaps.as_mut()?.random();
+        Some(-(1.0 - uniform).ln())
+    }
+
+    /// Finds the time of `place`, from the slice it is in or a later one.
+    fn seek(&mut self) {
+        let end_ns = self.shape.window_start_ns.saturating_add(self.shape.window_ns);
+        // What is due right at an edge is due after it, however the sums were rounded.
+        while self.place + ROUNDING >= self.slice.end {
+            if self.slice.end_ns >= end_ns {
+                self.due_ns = u64::MAX;
+                return;
+            }
+            self.slice = self.shape.slice_from(self.slice.end_ns);
+        }
+        let Slice { start_ns, end_ns, start, end } = self.slice;
+        let share = ((self.place - start) / (end - start)).max(0.0);
+        let after_ns = num::u64_of(share * num::f64_of(end_ns - start_ns));
+        self.due_ns = start_ns + after_ns.min(end_ns - start_ns - 1);
+    }
+}
+
+impl Shape {
+    fn slice_from(&self, start_ns: u64) -> Slice {
+        let window_end_ns = self.window_start_ns.saturating_add(self.window_ns);
+        let end_ns = if start_ns < self.window_start_ns {
+            self.window_start_ns
+        } else if self.profile == Profile::Constant {
+            window_end_ns
+        } else {
+            (start_ns + SLICE_NS).min(window_end_ns)
+        };
+        Slice { start_ns, end_ns, start: self.integral(start_ns), end: self.integral(end_ns) }
+    }
+
+    /// Records due in [0, `ns`) in the mean.
+    fn integral(&self, ns: u64) -> f64 {
+        let seconds = |ns: u64| num::f64_of(ns) * 1e-9;
+        let before_s = seconds(ns.min(self.window_start_ns));
+        let inside_s = seconds(ns.saturating_sub(self.window_start_ns));
+        let shape = self.profile.integral(inside_s, seconds(self.window_ns));
+        self.rate_per_s * (self.profile.first() * before_s + shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::profile::tests::any_profile;
+    use proptest::prelude::*;
+
+    const PRODUCERS: u32 = 3;
+    const WARMUP_NS: u64 = 700_000_000;
+    const WINDOW_NS: u64 = 4_000_000_000;
+
+    fn shape(rate_per_s: f64, profile: Profile, spacing: Spacing) -> Shape {
+        Shape { rate_per_s, profile, window_start_ns: WARMUP_NS, window_ns: WINDOW_NS, spacing }
+    }
+
+    /// Every due time, to the end of the window.
+    fn dues(shape: Shape) -> Vec<u64> {
+        let mut walk = Shaped::new(shape);
+        let mut dues = Vec::new();
+        while walk.due_ns() < u64::MAX {
+            dues.push(walk.due_ns());
+            walk.advance();
+        }
+        dues
+    }
+
+    /// The due times of producers that share a rate, in order.
+    fn merged(rate_per_s: f64, profile: Profile, spacing: impl Fn(u32) -> Spacing) -> Vec<u64> {
+        let own = rate_per_s / f64::from(PRODUCERS);
+        let mut all: Vec<u64> =
+            (0..PRODUCERS).flat_map(|id| dues(shape(own, profile, spacing(id)))).collect();
+        all.sort_unstable();
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_are_due_as_the_integral_of_the_rate(
+            profile in any_profile(), rate in 1.0f64..3000.0, upto_ms in 0u64..=4700,
+        ) {
+            let even = |id| Spacing::Even(f64::from(id) / f64::from(PRODUCERS));
+            let all = merged(rate, profile, even);
+            let due = all.partition_point(|due| *due < upto_ms * 1_000_000);
+            let expected = shape(rate, profile, Spacing::Even(0.0)).integral(upto_ms * 1_000_000);
+            prop_assert!((due as f64 - expected).abs() <= 1.0 + 1e-6, "{due} due, {expected} expected");
+        }
+
+        #[test]
+        fn poisson_arrivals_are_as_many_as_their_mean_and_never_go_back(
+            profile in any_profile(), rate in 50.0f64..3000.0, seed in any::<u64>(),
+        ) {
+            let one = dues(shape(rate, profile, Spacing::Poisson(seed)));
+            prop_assert!(one.is_sorted());
+            let expected = shape(rate, profile, Spacing::Poisson(0)).integral(WARMUP_NS + WINDOW_NS);
+            // Six standard deviations: one in five hundred million goes beyond.
+            let bound = 6.0 * expected.sqrt() + 6.0;
+            prop_assert!((one.len() as f64 - expected).abs() <= bound, "{} due, {expected} expected", one.len());
+        }
+
+        #[test]
+        fn a_window_that_opens_later_changes_nothing_before_it(
+            profile in any_profile(), rate in 10.0f64..3000.0, seed in any::<u64>(), even in any::<bool>(),
+            opens_ms in 200u64..3000,
+        ) {
+            let spacing = if even { Spacing::Even(0.5) } else { Spacing::Poisson(seed) };
+            let opens_ns = opens_ms * 1_000_000;
+            let known = Shape { window_start_ns: opens_ns, ..shape(rate, profile, spacing) };
+            let mut walk = Shaped::new(Shape { window_start_ns: u64::MAX / 4, ..known });
+            let mut found = Vec::new();
+            while walk.due_ns() < opens_ns / 2 {
+                found.push(walk.due_ns());
+                walk.advance();
+            }
+            walk.anchor(opens_ns);
+            while walk.due_ns() < u64::MAX {
+                found.push(walk.due_ns());
+                walk.advance();
+            }
+            let expected = dues(known);
+            prop_assert_eq!(found.len(), expected.len());
+            let apart = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
+            prop_assert!(apart.unwrap_or(0) <= 1000, "{apart:?} ns");
+        }
+    }
+
+    #[test]
+    fn poisson_gaps_are_exponential() {
+        let rate = 10_000.0;
+        let dues = dues(shape(rate, Profile::Constant, Spacing::Poisson(42)));
+        let gaps: Vec<f64> =
+            dues.windows(2).map(|pair| num::f64_of(pair[1] - pair[0]) * 1e-9 * rate).collect();
+        let count = gaps.len() as f64;
+        let mean = gaps.iter().sum::<f64>() / count;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / count;
+        let above_one = gaps.iter().filter(|gap| **gap > 1.0).count() as f64 / count;
+        assert!((mean - 1.0).abs() < 0.03, "{mean}");
+        assert!((variance - 1.0).abs() < 0.1, "{variance}");
+        assert!((above_one - (-1.0f64).exp()).abs() < 0.02, "{above_one}");
+    }
+}
