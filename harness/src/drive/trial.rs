@@ -400,7 +400,7 @@ mod tests {
             let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), ..Case::default() });
             assert_eq!(run.error, None);
             let built = run.watched.built.unwrap();
-            assert!((250 << 10..300 << 10).contains(&built.encoded_bytes), "{built:?}");
+            assert!((259_000..264_000).contains(&built.encoded_bytes), "{built:?}");
             assert!(run.watched.is_drained && run.timeline.window_ns() < 400_000_000, "{:?}", run.timeline);
             let window = &run.watched.series.window;
             assert!(window.consumed_records >= built.records, "{} of {built:?}", window.consumed_records);

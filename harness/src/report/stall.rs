@@ -119,13 +119,13 @@ mod tests {
     fn the_text_holds_both_histograms_against_the_stall() {
         let text = paragraph(&point(PassKind::Open, Some(0.098), 0.006)).unwrap();
         for expected in
-            ["stood still for 1.00 s, 5.00 s into", "102 % of the longest", "9.8 % of the records", "9.5 %"]
+            ["stood still for 1.00 s, 5.00 s into", "102 % of the longest", "9.80 % of the records", "9.50 %"]
         {
             assert!(text.contains(expected), "{expected} in: {text}");
         }
-        assert!(text.contains("By `service` only 0.6 % were late"), "{text}");
+        assert!(text.contains("By `service` only 0.60 % were late"), "{text}");
         let seen = paragraph(&point(PassKind::Open, Some(0.098), 0.09)).unwrap();
-        assert!(seen.contains("9.0 % were late as well"), "{seen}");
+        assert!(seen.contains("9.00 % were late as well"), "{seen}");
         let closed = paragraph(&point(PassKind::Closed, None, 0.001)).unwrap();
         assert!(closed.contains("no latency tells of it"), "{closed}");
     }

@@ -94,6 +94,7 @@ impl Producer {
         }
         turn.shared.acked(self.plan.topic, partition, lane.end_offset);
         if self.building != Building::No {
+            self.built_bytes += ack.encoded_bytes;
             turn.shared.count_acked(u64::from(ack.count), ack.encoded_bytes);
         }
         if let Some(log) = turn.ack_log.as_mut() {
