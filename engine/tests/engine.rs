@@ -523,3 +523,22 @@ fn what_was_dropped_from_memory_is_read_from_the_device() {
     assert!(read >= 5_000_000, "{read} bytes read");
     engine.close().unwrap();
 }
+
+#[test]
+fn cold_logs_are_read_in_little_memory_though_others_have_read_ahead() {
+    let dir = data_dir();
+    let engine = Engine::open(EngineConfig { arena_bytes: 16 << 20, ..config(dir.path()) }).unwrap();
+    engine.create_topic("t", 6, TopicConfig::default()).unwrap();
+    for partition in 0..6 {
+        produce(&engine, "t", partition, 0..5_000, 1000);
+    }
+    engine.drop_caches().unwrap();
+    // Each is left with what was read ahead of a reader that went no further.
+    for partition in 0..6 {
+        consume(&engine, "t", partition, 0..1_000);
+    }
+    for partition in 0..6 {
+        consume(&engine, "t", partition, 0..5_000);
+    }
+    engine.close().unwrap();
+}

@@ -21,7 +21,10 @@ const EXTENT_BYTES: u64 = (1 << 20) - 2 * BLOCK_BYTES as u64;
 
 /// Extents read ahead of a sequential reader: at least, and where a log has its share of memory for as many. With the one
 /// it waits for, eight reads of 1 MiB are in flight then, which is what a fast disk wants.
-const READ_AHEAD: [usize; 2] = [4, 7];
+const READ_AHEAD: [usize; 2] = [2, 7];
+
+/// Extents kept beside those read ahead, for readers that follow each other.
+const KEPT_BEHIND: usize = 3;
 
 /// What a fetch found.
 #[derive(Debug)]
@@ -243,7 +246,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         // Polled once so that it is under way even if nobody waits for it yet.
         let _ = read.clone().now_or_never();
         let extent = Extent { segment: segment.base_offset, start, end, read: read.clone() };
-        self.state.borrow_mut().read_cache.insert(extent);
+        self.state.borrow_mut().read_cache.insert(extent, self.read_ahead() + KEPT_BEHIND);
         Some(read)
     }
 

@@ -5,9 +5,6 @@ use crate::error::DiskError;
 use futures_util::future::{FutureExt as _, LocalBoxFuture, Shared};
 use std::collections::VecDeque;
 
-/// Extents kept for readers that follow each other: those read ahead of one, and a few more.
-const CACHED_EXTENTS: usize = 12;
-
 /// A read under way or done; short where the file is.
 pub(super) type ReadFuture = Shared<LocalBoxFuture<'static, Result<Slice, DiskError>>>;
 
@@ -66,8 +63,9 @@ impl ReadCache {
         }
     }
 
-    pub(super) fn insert(&mut self, extent: Extent) {
-        if self.extents.len() == CACHED_EXTENTS {
+    /// Keeps `extents_max` of them.
+    pub(super) fn insert(&mut self, extent: Extent, extents_max: usize) {
+        while self.extents.len() >= extents_max {
             self.extents.pop_front();
         }
         self.extents.push_back(extent);

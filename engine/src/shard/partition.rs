@@ -95,11 +95,13 @@ impl Partition {
         }
     }
 
-    /// Answers a fetch out of files.
-    pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) {
+    /// Answers a fetch out of files; whether there was memory for it. If not the answer is empty, and it is asked again.
+    pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) -> bool {
         let reply = Rc::clone(&self.log).fetch_from_disk(request.offset, request.bytes_max).await;
+        let had_room = reply.as_ref().map_or(true, |batches| !batches.is_empty());
         let reply = reply.map(|batches| FetchReply { batches, high_watermark: self.log.high_watermark() });
         request.answer(reply);
+        had_room
     }
 
     /// Fetches that have something to read now.

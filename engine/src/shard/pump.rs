@@ -229,7 +229,13 @@ impl Shard {
             return;
         };
         if let FetchOutcome::FromDisk(request) = partition.fetch(request, now) {
-            self.spawn_for(slot, &partition, Rc::clone(&partition).fetch_from_disk(request));
+            let (shard, reader) = (Rc::clone(self), Rc::clone(&partition));
+            self.spawn_for(slot, &partition, async move {
+                if !reader.fetch_from_disk(request).await {
+                    // What other logs have read ahead may be all there is, and nobody else would ever let go of it.
+                    shard.shed_memory();
+                }
+            });
         }
     }
 

@@ -207,7 +207,7 @@ fn cold_segments(cache_bytes: usize) -> Rig {
 
 #[test]
 fn a_sequential_reader_waits_for_its_first_read_only_if_the_disk_keeps_up() {
-    for (cache_bytes, depth) in [(0, 5), (64 << 20, 8)] {
+    for (cache_bytes, depth) in [(0, 3), (64 << 20, 8)] {
         let mut rig = cold_segments(cache_bytes);
         let visible = rig.log.high_watermark();
         let mut offset = 0;

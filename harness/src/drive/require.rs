@@ -56,9 +56,9 @@ impl RetentionGate {
     fn missed(&self) -> String {
         let longest = TimeSpan(self.warmup.0.saturating_mul(WARMUP_TIMES_MAX));
         format!(
-            "retention_reached: after {longest} of warm-up ({WARMUP_TIMES_MAX} times `phases.warmup`), retention had deleted \
-             a segment of {} of {} partitions only; lower `log.retention_bytes`, `log.retention_ms` or `log.segment_bytes`, \
-             offer more, or raise `phases.warmup`",
+            "retention_reached: retention deleted from {} of {} partitions in {longest} of warm-up \
+             ({WARMUP_TIMES_MAX} times `phases.warmup`); lower `log.retention_bytes`, `log.retention_ms` or \
+             `log.segment_bytes`, offer more, or raise `phases.warmup`",
             self.reached.len(),
             self.partitions
         )
@@ -92,7 +92,7 @@ mod tests {
         gate.note(&event("roll", 1));
         assert_eq!(gate.look(s(19)), Look::Shut);
         let Look::Missed(why) = gate.look(s(20)) else { panic!("its time is up") };
-        assert!(why.contains("after 20s") && why.contains("1 of 2 partitions"), "{why}");
+        assert!(why.contains("in 20s") && why.contains("1 of 2 partitions"), "{why}");
         gate.note(&event("retention", 1));
         assert_eq!(
             (gate.look(s(1)), gate.look(s(2)), gate.look(s(30))),
