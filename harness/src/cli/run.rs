@@ -9,7 +9,7 @@ use crate::drive::run::{Keeping, Measured, Options, run as measure};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report::text::first_screen;
 use crate::result::{RunResult, VerdictStatus, store};
-use crate::workload::{Durability, EngineSettings, Study};
+use crate::workload::{Durability, EngineSettings, Study, Workload};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -256,6 +256,7 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
         let device = trial.ceiling.device_write_bytes_per_s;
         trial.of_device = written.zip(device).map(|(written, device)| written / device);
     }
+    let is_whole = !run.is_cut_short();
     let mut point = Point {
         settings: combination.settings.clone(),
         pass: kind,
@@ -268,7 +269,7 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
         trials: run.trials,
     };
     // An objective is for the load the workload asks for, not for the pass that only finds its rate.
-    if kind == workload.load.mode.kind() && run.verdict.status < VerdictStatus::Interrupted {
+    if kind == workload.load.mode.kind() && is_whole {
         verdict::judge_slo(&workload.slo, &point, &mut run.verdict);
     }
     point.verdict = run.verdict;
