@@ -18,7 +18,7 @@ use crate::measure::provenance::{Build, CoresUsed, PayloadData, Provenance, Targ
 use crate::num;
 use crate::result::staging::{DeviceLooks, Manifest, Staging};
 use crate::result::store::Recording;
-use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict};
+use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus};
 use crate::stats::summarise;
 use crate::target;
 use crate::workload::{Combination, Lines, PassKind, PayloadSource, Study};
