@@ -96,7 +96,7 @@ impl Stalls {
             t_s: at_s,
             kind: "stall".to_owned(),
             shard: Some(next.shard),
-            duration_s: Some(next.length.as_secs_f64()),
+            length_s: Some(next.length.as_secs_f64()),
             detail: Some("injected: the shard's thread slept".to_owned()),
             ..Event::default()
         }))

@@ -18,7 +18,6 @@ pub fn event_of(event: TargetEvent, clock: &TrialClock, timeline: &Timeline) -> 
         shard: Some(event.shard),
         topic,
         partition,
-        duration_s: None,
         detail: None,
     }
 }
@@ -44,7 +43,6 @@ pub fn stalls(rows: &[SeriesRow]) -> Vec<Event> {
         shard: None,
         topic: None,
         partition: None,
-        duration_s: Some(length_s),
         detail: Some(format!("nothing was acked for {length_s:.1} s")),
     };
     stalls.into_iter().filter(|(_, length_s)| *length_s > STALL_S_MIN - 1e-9).map(event_of).collect()

@@ -50,9 +50,6 @@ pub struct Event {
     pub topic: Option<String>,
     /// The partition it concerns.
     pub partition: Option<u32>,
-    /// How long it lasted, s, where it is no moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration_s: Option<f64>,
     /// Anything else, in words.
     pub detail: Option<String>,
 }

@@ -338,7 +338,7 @@ fn a_stall_on_purpose_shows_in_the_response_of_every_record_it_delayed() {
     assert_eq!(trial["integrity"]["gaps"], 0);
     let events = fs::read_to_string(directory.join("events.jsonl")).unwrap();
     let injected = events.lines().find(|line| line.contains("injected")).unwrap();
-    assert!(injected.contains(r#""kind":"stall""#) && injected.contains(r#""duration_s":0.5"#), "{injected}");
+    assert!(injected.contains(r#""kind":"stall""#) && injected.contains(r#""length_s":0.5"#), "{injected}");
 }
 
 #[test]

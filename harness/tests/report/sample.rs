@@ -296,7 +296,6 @@ fn rolls(shape: &Shape, random: &mut Random) -> Vec<Event> {
             shard: Some(0),
             topic: Some("topic-0".into()),
             partition: Some(i as u32 % 4),
-            duration_s: None,
             detail: None,
         })
         .collect();
