@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, clap::Args)]
 pub struct WorkloadArgs {
     /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced;
-    /// studies/durability-and-batch, studies/partitions, studies/preallocate (sweeps)
+    /// studies/segments-and-retention, studies/preallocate, studies/durability-and-batch,
+    /// studies/partitions, studies/catch-up (sweeps)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
     /// Override a key of the workload, such as log.segment_bytes=16MiB; the value is YAML; repeatable

@@ -46,6 +46,13 @@ impl FromStr for Injection {
     }
 }
 
+impl std::fmt::Display for Injection {
+    /// As it is written on the command line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "stall:shard{}:{}@{}", self.shard, TimeSpan(self.length), TimeSpan(self.at))
+    }
+}
+
 impl Injection {
     fn end(self) -> Duration {
         self.at.saturating_add(self.length)

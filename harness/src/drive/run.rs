@@ -137,6 +137,7 @@ fn manifest(study: &Study, options: &Options, environment: Environment) -> anyho
         environment,
         payload_files: payload_files(study)?,
         tags: options.tags.clone(),
+        injected: options.injections.iter().map(ToString::to_string).collect(),
     })
 }
 
@@ -156,7 +157,8 @@ fn payload_files(study: &Study) -> anyhow::Result<Vec<PayloadData>> {
 /// Notes that a sweep is gone on with.
 ///
 /// # Errors
-/// A [`UsageError`] if this is not the machine, or not the disk, that it was begun on, or its payload file has changed.
+/// A [`UsageError`] if this is not the machine, or not the disk, that it was begun on, its payload file has changed, or
+/// other stalls are injected.
 fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     let place = |environment: &Environment| {
         let model = environment.cpu.model.as_deref().unwrap_or("an unknown processor");
@@ -174,6 +176,17 @@ fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     if staging.manifest().payload_files != now.payload_files {
         return Err(UsageError::error(format!(
             "the payload file is not what it was when {} was begun; begin it anew without `--resume`",
+            staging.dir().display()
+        )));
+    }
+    let injected = |manifest: &Manifest| match &manifest.injected[..] {
+        [] => "no `--inject`".to_owned(),
+        some => format!("`--inject {}`", some.join(" --inject ")),
+    };
+    let (there, here) = (injected(staging.manifest()), injected(now));
+    if there != here {
+        return Err(UsageError::error(format!(
+            "{} was begun with {there}, and this is {here}: they are not the same sweep",
             staging.dir().display()
         )));
     }

@@ -259,6 +259,24 @@ fn a_combination_that_fails_is_given_up_and_the_others_go_on() {
 }
 
 #[test]
+fn a_sweep_is_not_gone_on_with_under_other_stalls() {
+    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    bench.stop_at = Some(2);
+    drop(bench.begin(&study).unwrap());
+    let [(dir, manifest)] = &unfinished(&bench.results()).unwrap()[..] else { panic!("one") };
+    let mut manifest = manifest.clone();
+    manifest.injected = vec!["stall:shard0:1s@2s".parse::<super::inject::Injection>().unwrap().to_string()];
+    std::fs::write(dir.join("sweep.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
+    let data_dir = DataDir::open(Some(&bench.dir.path().join("data"))).unwrap();
+    let keeping = Keeping::In(Box::new(Staging::open(dir).unwrap()));
+    let open = |_: &Workload, _: &CoresUsed, _: &Path| anyhow::bail!("nothing is measured");
+    let arguments =
+        (&study, &Options { is_quiet: true, ..Options::default() }, &open as &super::trial::Opener<'_>);
+    let error = run_in((&data_dir, &Arc::default()), arguments, keeping).unwrap_err().to_string();
+    assert!(error.contains("with `--inject stall:shard0:1s@2s`, and this is no `--inject`"), "{error}");
+}
+
+#[test]
 fn two_processes_do_not_go_on_with_one_sweep() {
     let (mut bench, study) = (Bench::new(), study(SWEEP));
     bench.stop_at = Some(2);

@@ -1,7 +1,7 @@
 //! Results side by side, one line each, for `vnotch list`.
 
 use super::facts::{self, NONE};
-use super::sweep::{RESPONSE_P99, Sweep, THROUGHPUT};
+use super::sweep::{RESPONSE_P99, Sweep, throughput_of};
 use super::text::lines;
 use crate::num;
 use crate::quantity;
@@ -13,7 +13,7 @@ use comfy_table::{CellAlignment, Table, presets};
 /// The two figures by which a result is remembered: of a sweep, the best combination's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Headline {
-    /// Produced under `max` or `closed`, or under an open load if there was no other, bytes/s.
+    /// Produced, or consumed of a backlog, under `max` or `closed`, or under an open load if there was no other, bytes/s.
     pub bytes_per_s: Option<f64>,
     /// p99 response of the open load, ns.
     pub p99_ns: Option<f64>,
@@ -25,14 +25,14 @@ impl Headline {
         if let Some(sweep) = Sweep::of(result) {
             let medians = |metric| sweep.combinations.iter().filter_map(move |it| it.sound_median(metric));
             return Self {
-                bytes_per_s: medians(THROUGHPUT).reduce(f64::max),
+                bytes_per_s: medians(sweep.throughput()).reduce(f64::max),
                 p99_ns: medians(RESPONSE_P99).reduce(f64::min),
             };
         }
         let open = result.points.iter().find(|point| point.pass == PassKind::Open);
         let loaded = result.points.iter().find(|point| point.pass != PassKind::Open).or(open);
         Self {
-            bytes_per_s: loaded.and_then(|point| Some(point.figure(THROUGHPUT.path)?.median)),
+            bytes_per_s: loaded.and_then(|point| Some(point.figure(throughput_of([point]).path)?.median)),
             p99_ns: open.and_then(|point| Some(point.figure(RESPONSE_P99.path)?.median)),
         }
     }

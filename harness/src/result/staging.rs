@@ -47,6 +47,9 @@ pub struct Manifest {
     pub payload_files: Vec<PayloadData>,
     /// `--tag` of the first session.
     pub tags: BTreeMap<String, String>,
+    /// What `--inject` does in its trials, in words.
+    #[serde(default)]
+    pub injected: Vec<String>,
 }
 
 /// What sessions leave to those after them, beside trials.

@@ -16,7 +16,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// The workloads of `workloads/`, by name, so that they run from anywhere.
-pub const BUILT_IN: [(&str, &str); 8] = [
+pub const BUILT_IN: [(&str, &str); 10] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
     ("latency", include_str!("../../../workloads/latency.yaml")),
@@ -25,6 +25,11 @@ pub const BUILT_IN: [(&str, &str); 8] = [
     ("studies/durability-and-batch", include_str!("../../../workloads/studies/durability-and-batch.yaml")),
     ("studies/partitions", include_str!("../../../workloads/studies/partitions.yaml")),
     ("studies/preallocate", include_str!("../../../workloads/studies/preallocate.yaml")),
+    (
+        "studies/segments-and-retention",
+        include_str!("../../../workloads/studies/segments-and-retention.yaml"),
+    ),
+    ("studies/catch-up", include_str!("../../../workloads/studies/catch-up.yaml")),
 ];
 
 /// A built-in workload by its name; a study also without the directory.

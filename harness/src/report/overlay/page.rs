@@ -6,7 +6,7 @@ use crate::quantity;
 use crate::report::charts::Chart;
 use crate::report::facts::{self, NONE};
 use crate::report::html::{self, escape, prose};
-use crate::report::sweep::{RESPONSE_P99, THROUGHPUT};
+use crate::report::sweep::{RESPONSE_P99, throughput_of};
 use crate::result::Point;
 use std::fmt::Write as _;
 
@@ -80,7 +80,7 @@ fn row(overlay: &Overlay<'_>, index: usize, run: &Run<'_>) -> Vec<String> {
         format!("{}, {}", result.name, facts::started(result)),
         if differs.is_empty() { "nothing".to_owned() } else { differs },
         format!("{}; {}", result.verdict, loads.join(", then ")),
-        of(loaded, THROUGHPUT.path, quantity::bytes_per_s),
+        of(loaded, throughput_of(loaded).path, quantity::bytes_per_s),
         median(loaded, "of_ceiling.write", quantity::percent),
         median(open, "latency_ns.response.p50", ns),
         of(open, RESPONSE_P99.path, ns),

@@ -50,8 +50,21 @@ enum Pass {
     Open,
 }
 
+/// What a point is measured by: consumed bytes where the consumers had a backlog to catch up on, else produced ones.
+pub(super) fn throughput_of<'a>(points: impl IntoIterator<Item = &'a Point>) -> Metric {
+    let has_backlog = |point: &Point| point.trials.iter().any(|trial| trial.backlog.is_some());
+    if points.into_iter().any(has_backlog) { CATCH_UP } else { THROUGHPUT }
+}
+
+/// Consumed bytes, a second.
+const CATCH_UP: Metric = Metric {
+    path: "consume.bytes_per_s",
+    of: |trial| trial.consume.map(|consumed| consumed.bytes_per_s).filter(|rate| *rate > 0.0),
+    pass: Pass::Loaded,
+};
+
 /// Produced bytes, a second.
-pub(super) const THROUGHPUT: Metric = Metric {
+const THROUGHPUT: Metric = Metric {
     path: "produce.bytes_per_s",
     of: |trial| Some(trial.produce.bytes_per_s).filter(|rate| *rate > 0.0),
     pass: Pass::Loaded,
@@ -103,6 +116,16 @@ impl<'a> Sweep<'a> {
         named.map(name).collect::<Vec<_>>().join(", ")
     }
 
+    /// What its throughput is.
+    pub(super) fn throughput(&self) -> Metric {
+        throughput_of(self.combinations.iter().flat_map(Combination::points))
+    }
+
+    /// Whether it is about how fast consumers catch up.
+    pub(super) fn is_catch_up(&self) -> bool {
+        self.throughput().path == CATCH_UP.path
+    }
+
     /// Whether any combination ran under an open load.
     pub(super) fn has_open(&self) -> bool {
         self.combinations.iter().any(|it| it.open.is_some())
@@ -127,10 +150,15 @@ impl<'a> Sweep<'a> {
 }
 
 impl<'a> Combination<'a> {
+    /// The point whose throughput counts.
+    pub(super) fn loaded_point(&self) -> Option<&'a Point> {
+        self.loaded.or(self.open)
+    }
+
     /// The point that a metric is of.
     pub(super) fn point(&self, metric: Metric) -> Option<&'a Point> {
         match metric.pass {
-            Pass::Loaded => self.loaded.or(self.open),
+            Pass::Loaded => self.loaded_point(),
             Pass::Open => self.open,
         }
     }

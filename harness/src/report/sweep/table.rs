@@ -1,6 +1,6 @@
 //! The table of a sweep: a row a combination, the same cells for the terminal, the summary and the page.
 
-use super::{Combination, RESPONSE_P99, Sweep, THROUGHPUT, WRITE_AMPLIFICATION, is_sound};
+use super::{Combination, RESPONSE_P99, Sweep, WRITE_AMPLIFICATION, is_sound};
 use crate::num;
 use crate::quantity;
 use crate::report::facts::NONE;
@@ -101,13 +101,17 @@ fn table(cells: &Cells, header: Header) -> Table {
 
 fn columns(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<Column> {
     let (unit, unit_name) = throughput_unit(sweep);
+    let path = sweep.throughput().path;
+    let share = if sweep.is_catch_up() { "of_ceiling.read" } else { "of_ceiling.write" };
     let mut columns = vec![
-        column(unit_name, move |it| ranged(it, unit)),
-        column("of ceiling", |it| {
-            of_loaded(it, "of_ceiling.write", |share| format!("{:.0} %", share * 100.0))
-        }),
-        column("write amp.", |it| of_loaded(it, WRITE_AMPLIFICATION.path, |ratio| format!("{ratio:.2}"))),
+        column(unit_name, move |it| ranged(it, path, unit)),
+        column("of ceiling", move |it| of_loaded(it, share, |share| format!("{:.0} %", share * 100.0))),
     ];
+    if !sweep.is_catch_up() {
+        let amplification =
+            |it: &Combination<'_>| of_loaded(it, WRITE_AMPLIFICATION.path, |ratio| format!("{ratio:.2}"));
+        columns.push(column("write amp.", amplification));
+    }
     if sweep.has_open() {
         let ns = |ns| quantity::ns(num::u64_of(ns));
         columns.push(column("p50", move |it| of_open(it, "latency_ns.response.p50", ns)));
@@ -133,13 +137,13 @@ fn column(title: &str, cell: impl Fn(&Combination<'_>) -> String + 'static) -> C
 
 /// One unit for the whole column, so that it can be read down.
 pub(in crate::report) fn throughput_unit(sweep: &Sweep<'_>) -> (f64, &'static str) {
-    let rates = sweep.combinations.iter().flat_map(|it| it.trials(THROUGHPUT));
+    let rates = sweep.combinations.iter().flat_map(|it| it.trials(sweep.throughput()));
     if rates.fold(0.0, f64::max) >= GIB { (GIB, "GiB/s") } else { (MIB, "MiB/s") }
 }
 
 /// Median and range: `1.43 [1.31–1.52]`.
-fn ranged(combination: &Combination<'_>, unit: f64) -> String {
-    let figure = combination.point(THROUGHPUT).and_then(|point| point.summary.get(THROUGHPUT.path));
+fn ranged(combination: &Combination<'_>, path: &str, unit: f64) -> String {
+    let figure = combination.loaded_point().and_then(|point| point.summary.get(path));
     let digits = |value: f64| three_digits(value / unit);
     match figure {
         None => NONE.to_owned(),
@@ -161,7 +165,7 @@ pub(in crate::report) fn three_digits(value: f64) -> String {
 }
 
 fn of_loaded(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> String) -> String {
-    told(combination.point(THROUGHPUT), path, text)
+    told(combination.loaded_point(), path, text)
 }
 
 fn of_open(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> String) -> String {
@@ -209,15 +213,14 @@ fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
     let passes: BTreeSet<&str> = sweep
         .combinations
         .iter()
-        .filter_map(|it| it.point(THROUGHPUT))
+        .filter_map(|it| it.loaded_point())
         .map(|point| match point.pass {
             PassKind::Max => "max",
             PassKind::Closed => "closed",
             PassKind::Open => "an open load",
         })
         .collect();
-    let trials =
-        sweep.combinations.iter().filter_map(|it| it.point(THROUGHPUT)).map(|it| it.trials.len()).max();
+    let trials = sweep.combinations.iter().filter_map(|it| it.loaded_point()).map(|it| it.trials.len()).max();
     let passes = passes.into_iter().collect::<Vec<_>>().join(" and ");
     let latency = if sweep.has_open() {
         format!("; p50, p99: response, open load {}", sweep.rate_words())

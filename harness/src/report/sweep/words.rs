@@ -1,6 +1,6 @@
 //! The plain sentences of a sweep: which setting is best, and whether the difference clears the noise.
 
-use super::{Combination, Metric, RESPONSE_P99, Sweep, THROUGHPUT, is_sound};
+use super::{Combination, Metric, RESPONSE_P99, Sweep, is_sound};
 use crate::num;
 use crate::quantity;
 use crate::result::Figure;
@@ -21,8 +21,8 @@ pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
     let mut told = Vec::new();
     let has_loaded = sweep.combinations.iter().any(|it| it.loaded.is_some());
     if has_loaded {
-        let what = "the highest throughput";
-        told.extend(sentence(sweep, THROUGHPUT, Good::High, what, quantity::bytes_per_s));
+        let what = if sweep.is_catch_up() { "the fastest to catch up" } else { "the highest throughput" };
+        told.extend(sentence(sweep, sweep.throughput(), Good::High, what, quantity::bytes_per_s));
     }
     if sweep.has_open() {
         let what = format!("the lowest p99 response {}", sweep.rate_words());

@@ -9,7 +9,7 @@ use crate::num;
 use crate::quantity;
 use crate::report::sweep::setting::Setting;
 use crate::report::sweep::table::{three_digits, throughput_unit};
-use crate::report::sweep::{Combination, Metric, RESPONSE_P99, Sweep, THROUGHPUT, is_sound};
+use crate::report::sweep::{Combination, Metric, RESPONSE_P99, Sweep, is_sound};
 use crate::result::{Figure, Recording};
 use plotters::prelude::*;
 
@@ -67,8 +67,9 @@ pub(super) fn draw(recording: &Recording, sweep: &Sweep<'_>) -> anyhow::Result<O
 fn maps(sweep: &Sweep<'_>) -> Vec<Map> {
     let (divisor, unit) = throughput_unit(sweep);
     let told = |value: f64, divisor: f64| three_digits(value / divisor);
-    let title = format!("throughput, {unit}: median of the trials, their range below; darker is more");
-    let mut maps = vec![Map { title, metric: THROUGHPUT, colours: BLUES, told, divisor }];
+    let what = if sweep.is_catch_up() { "consumed" } else { "throughput" };
+    let title = format!("{what}, {unit}: median of the trials, their range below; darker is more");
+    let mut maps = vec![Map { title, metric: sweep.throughput(), colours: BLUES, told, divisor }];
     if sweep.has_open() {
         let title = format!("p99 response, open load {}; darker is slower", sweep.rate_words());
         let told = |ns: f64, _| quantity::ns(num::u64_of(ns));

@@ -10,9 +10,7 @@ use super::axis::{NAMES, PLOT, pixel};
 use super::layout::{Layout, Mark, Series};
 use crate::num;
 use crate::report::sweep::table::throughput_unit;
-use crate::report::sweep::{
-    Combination, Metric, RESPONSE_P99, Sweep, THROUGHPUT, WRITE_AMPLIFICATION, is_sound,
-};
+use crate::report::sweep::{Combination, Metric, RESPONSE_P99, Sweep, WRITE_AMPLIFICATION, is_sound};
 use crate::result::Recording;
 use crate::stats;
 use plotters::coord::ranged1d::ValueFormatter;
@@ -59,8 +57,8 @@ pub(super) fn draw(recording: &Recording, sweep: &Sweep<'_>) -> anyhow::Result<S
 
 fn panels(sweep: &Sweep<'_>) -> Vec<Panel> {
     let (divisor, unit) = throughput_unit(sweep);
-    let throughput = "throughput".to_owned();
-    let mut panels = vec![Panel { title: throughput, metric: THROUGHPUT, divisor, unit, is_time: false }];
+    let title = if sweep.is_catch_up() { "consumed, catching up" } else { "throughput" }.to_owned();
+    let mut panels = vec![Panel { title, metric: sweep.throughput(), divisor, unit, is_time: false }];
     let has_any = |metric| sweep.combinations.iter().any(|it| !it.trials(metric).is_empty());
     if has_any(WRITE_AMPLIFICATION) {
         let title = "write amplification: bytes to the device ÷ bytes produced".to_owned();
