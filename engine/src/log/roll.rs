@@ -12,9 +12,51 @@ use crate::events::{EventKind, LogEvent};
 use crate::num::align_up;
 use crate::segment::{self, Indexes};
 use crate::types::{Durability, Preallocate};
+use futures_util::future::join_all;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Segments that are sealed at once, at most.
+const SEALED_AT_ONCE: usize = 8;
+
+/// A full segment while its files are seen to.
+struct Sealing<F> {
+    base_offset: i64,
+    next_offset: i64,
+    size_bytes: u64,
+    file: F,
+    indexes: Indexes,
+}
+
+impl<F: Clone> Sealing<F> {
+    fn of(closing: &Closing<F>) -> Self {
+        let Closing { active, next_offset, size_bytes } = closing;
+        Self {
+            base_offset: active.base_offset,
+            next_offset: *next_offset,
+            size_bytes: *size_bytes,
+            file: active.file.clone(),
+            indexes: active.indexes.clone(),
+        }
+    }
+}
+
+/// What a segment's end failed at.
+enum SealError {
+    /// Its batches.
+    Log(DiskError),
+    /// Its indexes: the batches are durable.
+    Indexes(DiskError),
+}
+
+impl From<SealError> for DiskError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Log(error) | SealError::Indexes(error) => error,
+        }
+    }
+}
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// Which background work is due and not under way.
@@ -150,58 +192,78 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(file)
     }
 
-    /// Seals the oldest full segment whose writes are complete: trims it, writes its indexes, makes everything durable,
-    /// and moves the checkpoint past it. A failure latches the log, but for one that only wants space.
+    /// Seals the full segments whose writes are complete, several at once: trims them, writes their indexes, makes
+    /// everything durable, and moves the checkpoint past them. A failure latches the log, but for one that only wants
+    /// space.
     pub async fn seal(self: Rc<Self>) {
         if self.sealing.replace(true) {
             return;
         }
-        if let Err(error) = self.seal_oldest().await {
+        let complete = {
+            let state = self.state.borrow();
+            let written_to = state.progress.written_to();
+            state.closing.iter().take_while(|closing| closing.end() <= written_to).count()
+        };
+        if let Err(error) = self.seal_oldest(complete.min(SEALED_AT_ONCE)).await {
             self.work_failed(Work::Seal, error);
         }
         self.sealing.set(false);
     }
 
-    async fn seal_oldest(&self) -> Result<(), DiskError> {
-        let (base_offset, next_offset, size_bytes, file, mut indexes) = {
+    /// Seals the `count` oldest full segments. Their files are seen to side by side, and the directory and the checkpoint
+    /// once for all: one by one, with the disk busy, small segments came faster than they went.
+    async fn seal_oldest(&self, count: usize) -> Result<(), DiskError> {
+        let mut ends: Vec<Sealing<D::File>> = {
             let state = self.state.borrow();
-            let Some(closing) = state.closing.front() else { return Ok(()) };
-            let active = &closing.active;
-            let (file, indexes) = (active.file.clone(), active.indexes.clone());
-            (active.base_offset, closing.next_offset, closing.size_bytes, file, indexes)
+            state.closing.iter().take(count).map(Sealing::of).collect()
         };
-        let disk = &self.context.disk;
-        file.truncate(size_bytes).await?;
-        file.sync().await?;
-        if let Err(error) = segment::write_indexes(disk, &self.dir, base_offset, &mut indexes).await {
+        let ended = join_all(ends.iter_mut().map(|end| self.end_files(end))).await;
+        let whole = ended.iter().take_while(|ended| ended.is_ok()).count();
+        self.context.disk.sync_dir(&self.dir).await?;
+        let failed = ended.into_iter().nth(whole).and_then(Result::err);
+        if let (Some(SealError::Indexes(_)), Some(end)) = (&failed, ends.get(whole)) {
             // Whoever waits for the segment to be durable need not wait for the space that its indexes take.
-            disk.sync_dir(&self.dir).await?;
-            self.state.borrow_mut().synced_to_end_of(base_offset);
-            return Err(error);
+            self.state.borrow_mut().synced_to_end_of(end.base_offset);
         }
-        let largest_timestamp = LargestTimestamp::Known(indexes.times.max_timestamp_ms());
-        disk.sync_dir(&self.dir).await?;
-        {
-            let mut state = self.state.borrow_mut();
-            let Closing { active, .. } =
-                state.closing.pop_front().expect("only seal removes closing segments");
-            state.progress.sealed(active.stream_base + size_bytes);
-            state.sealed.push_back(Sealed {
-                base_offset,
-                next_offset,
-                file: Some(file),
-                offsets: Some(Rc::new(indexes.offsets)),
-                size_bytes: Some(size_bytes),
-                index_source: IndexSource::Batches,
-                largest_timestamp,
-                sealed_by: SealedBy::Log,
-                readers: active.readers,
-            });
-            state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Seal });
-            state.collect_acks();
+        ends.truncate(whole);
+        let recovery_offset = ends.last().map(|end| end.next_offset);
+        ends.into_iter().for_each(|end| self.sealed(end));
+        if let Some(recovery_offset) = recovery_offset {
+            self.state.borrow_mut().collect_acks();
+            self.look_at_retention();
+            self.write_checkpoint(|checkpoint| checkpoint.recovery_offset = recovery_offset).await?;
         }
-        self.look_at_retention();
-        self.write_checkpoint(|checkpoint| checkpoint.recovery_offset = next_offset).await
+        failed.map_or(Ok(()), |failed| Err(failed.into()))
+    }
+
+    /// Trims a segment's file and makes it durable, and writes its indexes.
+    async fn end_files(&self, end: &mut Sealing<D::File>) -> Result<(), SealError> {
+        end.file.truncate(end.size_bytes).await.map_err(SealError::Log)?;
+        end.file.sync().await.map_err(SealError::Log)?;
+        let disk = &self.context.disk;
+        let written = segment::write_indexes(disk, &self.dir, end.base_offset, &mut end.indexes).await;
+        written.map_err(SealError::Indexes)
+    }
+
+    /// Counts the oldest closing segment among the sealed ones.
+    fn sealed(&self, end: Sealing<D::File>) {
+        let mut state = self.state.borrow_mut();
+        let Closing { active, .. } = state.closing.pop_front().expect("only seal removes closing segments");
+        assert_eq!(active.base_offset, end.base_offset, "segments are sealed in their order");
+        state.progress.sealed(active.stream_base + end.size_bytes);
+        let largest_timestamp = LargestTimestamp::Known(end.indexes.times.max_timestamp_ms());
+        state.sealed.push_back(Sealed {
+            base_offset: end.base_offset,
+            next_offset: end.next_offset,
+            file: Some(end.file),
+            offsets: Some(Rc::new(end.indexes.offsets)),
+            size_bytes: Some(end.size_bytes),
+            index_source: IndexSource::Batches,
+            largest_timestamp,
+            sealed_by: SealedBy::Log,
+            readers: active.readers,
+        });
+        state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Seal });
     }
 
     /// Records durably what `change` makes of the checkpoint.
@@ -244,7 +306,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         self.state.borrow_mut().close_active();
         while !self.state.borrow().closing.is_empty() {
-            self.seal_oldest().await?;
+            self.seal_oldest(SEALED_AT_ONCE).await?;
         }
         if prepared.is_some() {
             disk.remove_file(&self.dir.join(segment::PREPARING)).await?;
@@ -276,8 +338,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 }
 
-/// Removes a segment's three files, those that exist, and makes that durable.
-pub(super) async fn segment_files_removed<D: Disk>(
+/// Removes a segment's three files, those that exist.
+pub(super) async fn remove_segment_files<D: Disk>(
     disk: &D,
     dir: &std::path::Path,
     base_offset: i64,
@@ -286,7 +348,16 @@ pub(super) async fn segment_files_removed<D: Disk>(
         Err(error) if !error.is_not_found() => return Err(error),
         _ => {}
     }
-    segment::remove_indexes(disk, dir, base_offset).await?;
+    segment::remove_indexes(disk, dir, base_offset).await
+}
+
+/// Removes a segment's three files, those that exist, and makes that durable.
+pub(super) async fn segment_files_removed<D: Disk>(
+    disk: &D,
+    dir: &std::path::Path,
+    base_offset: i64,
+) -> Result<(), DiskError> {
+    remove_segment_files(disk, dir, base_offset).await?;
     disk.sync_dir(dir).await
 }
 

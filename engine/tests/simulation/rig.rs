@@ -446,7 +446,8 @@ impl Rig {
         if self.starts.back().copied().unwrap_or(self.model.deleted_to) < start {
             self.starts.push_back(start);
         }
-        for _ in events.iter().filter(|event| event.kind == EventKind::Retention) {
+        // All that go together go below one start, and the next ones not before a write of the checkpoint.
+        if events.iter().any(|event| event.kind == EventKind::Retention) {
             self.model.deleted_to = self.starts.pop_front().expect("a deletion raises the log's start");
         }
         self.events.extend(events.into_iter().map(|event| event.kind));
