@@ -47,7 +47,7 @@ pub struct Combination {
     pub workload: Workload,
 }
 
-/// Whether a sweep may have more than [`COMBINATIONS_UNASKED_MAX`] combinations.
+/// Whether a sweep may have more than 10,000 combinations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Many {
     /// It is refused, with what it would cost.

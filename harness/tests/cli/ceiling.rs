@@ -96,7 +96,7 @@ fn io_uring_that_is_forbidden_or_missing_is_refused_with_a_remedy() {
 #[test]
 fn little_memlock_is_measured_unregistered_and_said() {
     let dir = disk();
-    let Some(mut command) = vnotch_held_to_memlock(256) else { return };
+    let Some(mut command) = vnotch_held_to_memlock(3 << 10) else { return };
     let ended = end(command.args(["ceiling", "--quick", "--quiet", "--slice", "5ms"]).arg(dir.path()));
     let text = ended.success();
     assert!(
