@@ -4,7 +4,7 @@ use super::load_thread::Idle;
 use crate::exit::UsageError;
 use crate::measure::provenance::CoresUsed;
 use crate::num;
-use crate::workload::{EngineSettings, Placement};
+use crate::workload::{EngineSettings, LoadMode, Placement};
 
 /// The cores of a run: what the workload names, and for what it leaves open the first free ones; the load gets a core a
 /// shard as far as there are any, and shares the shards' where there are none. Colocated load has none of its own.
@@ -40,11 +40,17 @@ pub fn choose(settings: &EngineSettings, allowed: &[u32]) -> anyhow::Result<Core
     Ok(CoresUsed { shards, load })
 }
 
-/// A load thread may spin only on a core of its own, with another one left for everybody else.
-pub fn idle_of(cores: &CoresUsed, allowed: &[u32]) -> Idle {
+/// A load thread stays awake only on a core without a shard: under a closed load, where it waits for acks alone; else through
+/// short waits, if another core is left for everybody else.
+pub fn idle_of(cores: &CoresUsed, allowed: &[u32], mode: LoadMode) -> Idle {
     let shared = cores.load.iter().any(|core| cores.shards.contains(core));
     let used = cores.shards.len() + cores.load.len();
-    if !shared && used < allowed.len() { Idle::Spin } else { Idle::Sleep }
+    match mode {
+        _ if shared => Idle::Sleep,
+        LoadMode::Closed { .. } => Idle::Poll,
+        _ if used < allowed.len() => Idle::Spin,
+        _ => Idle::Sleep,
+    }
 }
 
 fn listed(cores: &[u32]) -> String {
@@ -91,10 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_core_of_its_own_is_spun_on() {
+    fn only_on_a_core_of_its_own_a_thread_stays_awake() {
         let used = |shards: &[u32], load: &[u32]| CoresUsed { shards: shards.into(), load: load.into() };
-        assert_eq!(idle_of(&used(&[0], &[1]), &[0, 1]), Idle::Sleep);
-        assert_eq!(idle_of(&used(&[0], &[1]), &[0, 1, 2]), Idle::Spin);
-        assert_eq!(idle_of(&used(&[0], &[0]), &[0, 1, 2]), Idle::Sleep);
+        let idle = |shards, load, allowed, mode| idle_of(&used(shards, load), allowed, mode);
+        assert_eq!(idle(&[0], &[1], &[0, 1], LoadMode::Max), Idle::Sleep);
+        assert_eq!(idle(&[0], &[1], &[0, 1, 2], LoadMode::Max), Idle::Spin);
+        assert_eq!(idle(&[0], &[0], &[0, 1, 2], LoadMode::Max), Idle::Sleep);
+        let closed = LoadMode::Closed { in_flight: 1 };
+        assert_eq!(idle(&[0], &[1], &[0, 1], closed), Idle::Poll);
+        assert_eq!(idle(&[0], &[0], &[0, 1], closed), Idle::Sleep);
     }
 }

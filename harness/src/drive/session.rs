@@ -326,7 +326,7 @@ fn places(study: &Study) -> anyhow::Result<Vec<(CoresUsed, Idle)>> {
             }) {
                 Pool::of(workload)?;
             }
-            let idle = cores::idle_of(&cores, &allowed);
+            let idle = cores::idle_of(&cores, &allowed, workload.load.mode);
             anyhow::Ok((cores, idle))
         };
         let place = if study.is_sweep() { place().with_context(named)? } else { place()? };
