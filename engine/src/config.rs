@@ -46,7 +46,7 @@ impl EngineConfig {
             poll: PollMode::Adaptive,
             commit: Commit::Auto,
             arena_bytes: 256 << 20,
-            write_bytes_max: 256 << 10,
+            write_bytes_max: 1 << 20,
             write_depth: 8,
             fetch_pinned_bytes: 64 << 20,
             mailbox_bytes: 64 << 20,

@@ -8,11 +8,13 @@
 use super::stats::WriteStats;
 use crate::disk::DiskFile;
 use crate::log::{Job, JobDone, run_together};
+use crate::num::ns_of;
 use crate::types::Commit;
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// Most writes and syncs of a shard in flight, those of a shared flush apart; partitions beyond it wait their turn and go on
 /// coalescing.
@@ -42,6 +44,8 @@ pub struct Committer<F: DiskFile> {
     /// Slots of the synced writes in flight that could have shared a flush.
     each: Vec<usize>,
     done: VecDeque<Done>,
+    /// Whether some that are under way were never polled: an operation begins when it is.
+    has_new: bool,
     stats: WriteStats,
 }
 
@@ -63,6 +67,7 @@ impl<F: DiskFile> Committer<F> {
             shared_writes: 0,
             each: Vec::new(),
             done: VecDeque::new(),
+            has_new: false,
             stats: WriteStats::default(),
         }
     }
@@ -75,6 +80,11 @@ impl<F: DiskFile> Committer<F> {
     /// What was written so far.
     pub const fn stats(&self) -> &WriteStats {
         &self.stats
+    }
+
+    /// Counts the time since the last call towards the depth of what is in flight.
+    pub fn passed(&mut self, time: Duration) {
+        self.stats.passed(ns_of(time), self.jobs.len() + self.shared_writes);
     }
 
     /// Takes a job of the partition in `slot`; it is under way after the next [`Committer::submit`].
@@ -94,17 +104,25 @@ impl<F: DiskFile> Committer<F> {
         if flush == Flush::Shareable {
             self.each.push(slot);
         }
+        self.has_new = true;
         self.jobs.push(Box::pin(async move { ((slot, job.run().await), flush) }));
     }
 
     fn count(&mut self, job: &Job<F>, is_sync: bool) {
-        let depth = self.jobs.len() + self.shared_writes + 1;
-        self.stats.started(job.write_bytes(), is_sync, depth);
+        self.stats.started(job.write_bytes(), is_sync);
         self.stats.overwrites += u64::from(job.is_overwriting());
     }
 
-    /// Decides about what waits; for the owner, once a turn, when every partition has handed over what it has.
-    pub fn submit(&mut self) {
+    /// Decides about what waits, and begins what was not begun; for the owner, when every partition has handed over what it
+    /// has.
+    pub fn submit(&mut self, context: &mut Context<'_>) {
+        self.decide();
+        if std::mem::take(&mut self.has_new) {
+            self.collect(context);
+        }
+    }
+
+    fn decide(&mut self) {
         if self.waiting.is_empty() || self.shared.is_some() {
             return;
         }
@@ -143,11 +161,20 @@ impl<F: DiskFile> Committer<F> {
             self.shared_writes += 1;
         }
         self.stats.syncs += 1;
+        self.has_new = true;
         self.shared = Some(run_together(together).boxed_local());
     }
 
     /// The next job that has ended.
     pub fn poll_done(&mut self, context: &mut Context<'_>) -> Option<(usize, JobDone)> {
+        if self.done.is_empty() {
+            self.collect(context);
+        }
+        self.done.pop_front()
+    }
+
+    /// Polls what is under way.
+    fn collect(&mut self, context: &mut Context<'_>) {
         if let Some(shared) = &mut self.shared
             && let Poll::Ready(done) = shared.poll_unpin(context)
         {
@@ -155,19 +182,13 @@ impl<F: DiskFile> Committer<F> {
             self.shared_writes = 0;
             self.done.extend(done);
         }
-        if let Some(done) = self.done.pop_front() {
-            return Some(done);
-        }
-        match self.jobs.poll_next_unpin(context) {
-            Poll::Ready(Some((done, flush))) => {
-                if flush == Flush::Shareable
-                    && let Some(at) = self.each.iter().position(|slot| *slot == done.0)
-                {
-                    self.each.swap_remove(at);
-                }
-                Some(done)
+        while let Poll::Ready(Some((done, flush))) = self.jobs.poll_next_unpin(context) {
+            if flush == Flush::Shareable
+                && let Some(at) = self.each.iter().position(|slot| *slot == done.0)
+            {
+                self.each.swap_remove(at);
             }
-            Poll::Ready(None) | Poll::Pending => None,
+            self.done.push_back(done);
         }
     }
 }

@@ -36,8 +36,10 @@ pub struct WriteStats {
     pub count: u64,
     /// Writes by size, bytes.
     pub sizes: BTreeMap<usize, u64>,
-    /// Sum over the writes of how many jobs were in flight when each was submitted, itself included.
-    pub depth_sum: u64,
+    /// Time during which anything was in flight, ns.
+    pub busy_ns: u64,
+    /// How many were in flight, added up over that time, ns.
+    pub depth_ns: u64,
     /// Syncs, and writes that are synced.
     pub syncs: u64,
     /// Writes over extents that were written already: recycled segments.
@@ -45,13 +47,20 @@ pub struct WriteStats {
 }
 
 impl WriteStats {
-    pub(super) fn started(&mut self, write_bytes: usize, is_sync: bool, depth: usize) {
+    pub(super) fn started(&mut self, write_bytes: usize, is_sync: bool) {
         self.syncs += u64::from(is_sync);
         if write_bytes > 0 {
             self.bytes += write_bytes as u64;
             self.count += 1;
-            self.depth_sum += depth as u64;
             *self.sizes.entry(write_bytes).or_default() += 1;
+        }
+    }
+
+    /// For so long, so many were in flight.
+    pub(super) fn passed(&mut self, time_ns: u64, in_flight: usize) {
+        if in_flight > 0 {
+            self.busy_ns += time_ns;
+            self.depth_ns += time_ns * in_flight as u64;
         }
     }
 }

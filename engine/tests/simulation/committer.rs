@@ -100,7 +100,7 @@ impl Fleet {
                     self.tasks.push(Box::pin(Rc::clone(log).prepare_spare()));
                 }
             }
-            self.committer.submit();
+            self.committer.submit(context);
             while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
                 has_moved = true;
             }

@@ -99,12 +99,18 @@ impl WriteFigures {
         let sizes: Vec<(u64, u64)> =
             shards.iter().flat_map(|shard| shard.write_sizes.iter().copied()).collect();
         let writes: u64 = shards.iter().map(|shard| shard.writes).sum();
-        let depths: u64 = shards.iter().map(|shard| shard.write_depth_sum).sum();
-        let depth_mean = (writes > 0).then(|| num::f64_of(depths) / num::f64_of(writes));
+        let depth_ns = shards.iter().map(|shard| shard.write_depth_ns).sum();
+        let busy_ns = shards.iter().map(|shard| shard.write_busy_ns).sum();
+        let depth_mean = mean_depth(depth_ns, busy_ns);
         let overwrites: u64 = shards.iter().map(|shard| shard.overwrites).sum();
         let overwrites = num::f64_of(overwrites) / num::f64_of(writes.max(1));
         Self { bytes_p50: median_of(sizes), depth_mean, overwrites }
     }
+}
+
+/// Mean writes in flight while there are any.
+pub(super) fn mean_depth(depth_ns: u64, busy_ns: u64) -> Option<f64> {
+    (busy_ns > 0).then(|| num::f64_of(depth_ns) / num::f64_of(busy_ns))
 }
 
 /// The median of values given as (value, how many).

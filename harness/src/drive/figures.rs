@@ -1,6 +1,6 @@
 //! From what came of a trial to the figures its record holds. What was not measured is `None`, never 0.
 
-use super::ceilings::{WriteFigures, median_of};
+use super::ceilings::{WriteFigures, mean_depth, median_of};
 use super::integrity::judge;
 use super::producers::Granularity;
 use super::stall_figures;
@@ -144,8 +144,7 @@ fn shard_figures(shard: &ShardStats) -> ShardFigures {
         write_bytes: shard.write_bytes,
         writes: shard.writes,
         write_bytes_p50: median_of(shard.write_sizes.clone()),
-        write_depth_mean: (shard.writes > 0)
-            .then(|| num::f64_of(shard.write_depth_sum) / num::f64_of(shard.writes)),
+        write_depth_mean: mean_depth(shard.write_depth_ns, shard.write_busy_ns),
         syncs: shard.syncs,
         overwrites: shard.overwrites,
         read_bytes: shard.read_bytes,

@@ -245,7 +245,7 @@ pub struct Batches {
 pub struct Writes {
     /// Median bytes of a write.
     pub bytes_p50: Option<u64>,
-    /// Mean writes in flight when one is submitted, itself included.
+    /// Mean writes in flight of a shard while it has any, by time.
     pub depth_mean: Option<f64>,
 }
 
@@ -266,7 +266,7 @@ pub struct ShardFigures {
     pub writes: u64,
     /// Median bytes of a write.
     pub write_bytes_p50: Option<u64>,
-    /// Mean writes in flight when one is submitted, itself included.
+    /// Mean writes in flight of a shard while it has any, by time.
     pub write_depth_mean: Option<f64>,
     /// Device flushes and synced writes.
     pub syncs: u64,

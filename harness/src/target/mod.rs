@@ -267,8 +267,10 @@ pub struct ShardStats {
     pub writes: u64,
     /// Writes by size: (bytes, how many), ascending.
     pub write_sizes: Vec<(u64, u64)>,
-    /// Sum over the writes of how many were in flight when each was submitted, itself included.
-    pub write_depth_sum: u64,
+    /// Time during which any write was in flight, ns.
+    pub write_busy_ns: u64,
+    /// Writes in flight, added up over that time, ns.
+    pub write_depth_ns: u64,
     /// Device flushes and synced writes.
     pub syncs: u64,
     /// Writes that met extents which were written already.
@@ -295,7 +297,8 @@ impl ShardStats {
             write_bytes: self.write_bytes.saturating_sub(earlier.write_bytes),
             writes: self.writes.saturating_sub(earlier.writes),
             write_sizes: sizes.filter(|(_, count)| *count > 0).collect(),
-            write_depth_sum: self.write_depth_sum.saturating_sub(earlier.write_depth_sum),
+            write_busy_ns: self.write_busy_ns.saturating_sub(earlier.write_busy_ns),
+            write_depth_ns: self.write_depth_ns.saturating_sub(earlier.write_depth_ns),
             syncs: self.syncs.saturating_sub(earlier.syncs),
             overwrites: self.overwrites.saturating_sub(earlier.overwrites),
             read_bytes: self.read_bytes.saturating_sub(earlier.read_bytes),

@@ -36,7 +36,7 @@ impl Default for EngineSettings {
             placement: Placement::Remote,
             cores: Cores::default(),
             arena_bytes: Bytes::mib(256),
-            write_bytes_max: Bytes::kib(256),
+            write_bytes_max: Bytes::mib(1),
             write_depth: 8,
             fetch_pinned_bytes: Bytes::mib(64),
         }
