@@ -109,7 +109,7 @@ impl Default for TopicConfig {
             segment_ms: None,
             retention_bytes: None,
             retention_ms: None,
-            preallocate: Preallocate::Fallocate,
+            preallocate: Preallocate::Auto,
             index_interval_bytes: 4096,
             max_message_bytes: (1 << 20) + 12,
         }
@@ -158,6 +158,12 @@ impl TopicChanges {
 pub const BATCH_BYTES_MAX: usize = CHUNK_BYTES_MAX - 2 * BLOCK_BYTES;
 
 impl TopicConfig {
+    /// Whether segments that retention has freed are written again.
+    pub fn is_recycling(&self) -> bool {
+        let is_limited = self.retention_bytes.is_some() || self.retention_ms.is_some();
+        self.preallocate == Preallocate::Recycle || (self.preallocate == Preallocate::Auto && is_limited)
+    }
+
     /// Says what cannot be.
     ///
     /// # Errors

@@ -29,6 +29,9 @@ pub enum IoMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preallocate {
+    /// Where retention limits the log, a segment that it has freed becomes the next one, and as long as there is none, space
+    /// is reserved as by `Fallocate`; elsewhere `Fallocate`. Nothing is written twice.
+    Auto,
     /// Nothing: each write extends the file.
     None,
     /// `fallocate` of `segment_bytes`, off the ack path.

@@ -112,6 +112,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     synced_after: i32,
     state: RefCell<State<D::File, A>>,
     rolling: Cell<bool>,
+    /// Whether a roll makes a new file.
+    is_preparing: Cell<bool>,
     sealing: Cell<bool>,
     retaining: Cell<bool>,
     cutting: Cell<bool>,
@@ -120,6 +122,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     retention_due: Cell<bool>,
     /// Bytes in the active segment from which on the oldest segment is too much.
     retention_at: Cell<u64>,
+    /// Bytes of segments that are no longer the log's, and whose files are still to go.
+    leaving_bytes: Cell<u64>,
     spare_work: spare::SpareWork,
     /// Held while a checkpoint is written: never both slots at once.
     checkpointing: Mutex<()>,

@@ -78,16 +78,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     /// Takes the `count` oldest segments out of the log and their files off the disk, but for one that may be recycled.
     async fn delete_oldest(&self, count: usize) -> Result<(), DiskError> {
-        let freed: Vec<(i64, Option<SpareNumber>)> = {
-            let mut state = self.state.borrow_mut();
-            let mut freed = Vec::with_capacity(count);
-            while freed.len() < count
-                && let Some(oldest) = state.sealed.pop_front()
-            {
-                freed.push((oldest.base_offset, self.claim_freed(&mut state, &oldest)));
-            }
-            freed
-        };
+        let freed = self.take_oldest(count);
         let (disk, dir) = (&self.context.disk, &self.dir);
         let gone = freed.iter().filter(|(_, claimed)| claimed.is_none());
         let gone = join_all(gone.map(|(base_offset, _)| remove_segment_files(disk, dir, *base_offset))).await;
@@ -97,9 +88,27 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Some((base_offset, number)) => self.recycle(base_offset, number).await?,
             None => disk.sync_dir(dir).await?,
         }
+        self.leaving_bytes.set(0);
         let event = LogEvent { at: self.context.clock.now(), kind: EventKind::Retention };
         self.state.borrow_mut().events.extend(std::iter::repeat_n(event, freed.len()));
         gone.into_iter().collect()
+    }
+
+    /// Takes the `count` oldest segments out of the log; says which of them are spares from now on.
+    fn take_oldest(&self, count: usize) -> Vec<(i64, Option<SpareNumber>)> {
+        let mut state = self.state.borrow_mut();
+        let (mut freed, mut leaving_bytes) = (Vec::with_capacity(count), 0);
+        while freed.len() < count
+            && let Some(oldest) = state.sealed.pop_front()
+        {
+            let claimed = self.claim_freed(&mut state, &oldest);
+            if claimed.is_none() {
+                leaving_bytes += oldest.bytes_at_most(self.config().segment_bytes);
+            }
+            freed.push((oldest.base_offset, claimed));
+        }
+        self.leaving_bytes.set(leaving_bytes);
+        freed
     }
 
     /// How many of the oldest segments may go now, at most [`DELETED_AT_ONCE`].

@@ -2,6 +2,7 @@
 //! for the rename that gives a segment its name.
 
 use super::space::Work;
+use super::spare::Spare;
 use super::state::{Readers, SealedBy};
 use super::{Active, Closing, IndexSource, LargestTimestamp, Log, Sealed, State, Wants, checkpoint};
 use crate::buffer::BLOCK_BYTES;
@@ -68,15 +69,17 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let is_whole = !state.is_cut_under_way();
         let postponed = &self.postponed;
         let half_full = |active: &Active<_>| state.tail.segment_bytes() * 2 > active.segment_bytes;
-        let prepare =
-            !self.is_recycling() && state.prepared.is_none() && state.active.as_ref().is_some_and(half_full);
+        let prepare = state.prepared.is_none()
+            && state.active.as_ref().is_some_and(half_full)
+            && self.has_room()
+            && !(self.fills_new_spares() || self.expects_spare(&state));
         let written_to = state.progress.written_to();
         let seal = state.closing.front().is_some_and(|closing| closing.end() <= written_to);
         Wants {
             roll: is_whole
                 && !self.rolling.get()
                 && postponed.allows(Work::Roll)
-                && (state.roll_wanted || prepare),
+                && (prepare || state.roll_wanted && self.may_roll(&state)),
             seal: is_whole && !self.sealing.get() && postponed.allows(Work::Seal) && seal,
             retain: self.retention_due.get() && !self.retaining.get() && postponed.allows(Work::Retain),
             cut: state.is_cut_due()
@@ -93,6 +96,29 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return false;
         };
         self.context.clock.now().saturating_duration_since(first_append) >= Duration::from_millis(segment_ms)
+    }
+
+    /// Whether another segment may begin. Where retention is behind, it waits: the log's files take `retention_bytes` and
+    /// two segments at most. So it does where a file is about to be its spare.
+    fn may_roll(&self, state: &State<D::File, A>) -> bool {
+        let config = self.config();
+        let Some(retention_bytes) = config.retention_bytes else { return true };
+        let leaving_bytes = Some(self.leaving_bytes.get()).filter(|bytes| *bytes > 0);
+        let sealed = state.sealed.iter().map(|sealed| sealed.bytes_at_most(config.segment_bytes));
+        let closing = state.closing.iter().map(|closing| closing.size_bytes);
+        let mut full = leaving_bytes.into_iter().chain(sealed).chain(closing);
+        let oldest_bytes = full.next().unwrap_or(0);
+        let newer_bytes: u64 = full.sum();
+        let is_behind = newer_bytes >= retention_bytes
+            && oldest_bytes + newer_bytes > retention_bytes + config.segment_bytes;
+        !is_behind && !matches!(state.spare, Spare::Coming(_))
+    }
+
+    /// Bytes of the full segments, sealed or about to be.
+    pub(super) fn held_bytes(&self, state: &State<D::File, A>) -> u64 {
+        let segment_bytes = self.config().segment_bytes;
+        let sealed = state.sealed.iter().map(|sealed| sealed.bytes_at_most(segment_bytes));
+        sealed.chain(state.closing.iter().map(|closing| closing.size_bytes)).sum()
     }
 
     /// Whether appends wait for a segment, and not for memory.
@@ -146,7 +172,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.found_space();
         let at = self.context.clock.now();
         state.events.push(LogEvent { at, kind: EventKind::Roll });
-        if self.is_recycling() && written_to < self.segment_file_bytes() {
+        if self.fills_new_spares() && written_to < self.segment_file_bytes() {
             state.events.push(LogEvent { at, kind: EventKind::NoSpare });
         }
         drop(state);
@@ -157,16 +183,22 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// The file of the segment that begins now, under its name, and up to where its extents are written; `None` if no roll
     /// is wanted, and the file was only prepared.
     async fn next_file(&self) -> Result<Option<(D::File, u64)>, DiskError> {
-        if self.is_recycling() && !self.state.borrow().roll_wanted {
+        if self.state.borrow().roll_wanted {
+            if let Some(spare) = self.take_spare(self.log_end_offset()).await? {
+                return Ok(Some(spare));
+            }
+        } else if self.fills_new_spares() {
             return Ok(None);
-        }
-        if let Some(spare) = self.take_spare(self.log_end_offset()).await? {
-            return Ok(Some(spare));
         }
         let prepared = self.state.borrow_mut().prepared.take();
         let file = match prepared {
             Some(file) => file,
-            None => self.prepare().await?,
+            None => {
+                self.is_preparing.set(true);
+                let made = self.prepare().await;
+                self.is_preparing.set(false);
+                made?
+            }
         };
         if !self.state.borrow().roll_wanted {
             self.state.borrow_mut().prepared = Some(file);

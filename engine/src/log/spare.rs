@@ -1,13 +1,15 @@
 //! The file that the next segment will be, where segments are recycled: one that retention has freed, or a new one. Either
 //! is written with zeros up to its end before it is used, so that appends overwrite and change no metadata. Off the ack
-//! path: what goes wrong here costs a spare, not the log.
+//! path: what goes wrong here costs a spare, not the log. New files are made only where the topic asks for it
+//! (`preallocate: recycle`), as it costs each first life of a file a second write.
 //!
 //! ```text
 //! <base>.log ── retention ──► next.filling ── zeros to the end, synced ──► next.spare ── roll ──► <new base>.log
 //!               directory synced before anything is overwritten
 //! ```
 //!
-//! A log has one spare at most. A roll that comes before it is ready takes what is written of it and reserves the rest.
+//! A log has one spare at most. A roll that comes before it is ready takes what is written of it and reserves the rest; it
+//! waits for one that is on its way to its first name.
 
 use super::Log;
 use super::state::{Sealed, SealedBy, State};
@@ -104,7 +106,25 @@ enum Fill<F> {
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
     pub(super) fn is_recycling(&self) -> bool {
+        self.config().is_recycling()
+    }
+
+    /// Whether new files are filled too, as long as retention has freed none.
+    pub(super) fn fills_new_spares(&self) -> bool {
         self.config().preallocate == Preallocate::Recycle
+    }
+
+    /// Whether there is a spare, or retention will free a segment for one before the active segment is full.
+    pub(super) fn expects_spare(&self, state: &State<D::File, A>) -> bool {
+        let segment_bytes = state.active.as_ref().map_or(0, |active| active.segment_bytes);
+        let will_free =
+            self.retention_due.get() || self.retaining.get() || self.retention_at.get() < segment_bytes;
+        self.is_recycling() && (!matches!(state.spare, Spare::None) || will_free)
+    }
+
+    /// Whether a file may be made ahead of its roll.
+    pub(super) fn has_room(&self) -> bool {
+        self.spare_work.has_room.get()
     }
 
     /// Whether [`Log::prepare_spare`] has something to do.
@@ -115,10 +135,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         let appended_bytes = state.active_bytes();
         match &state.spare {
-            Spare::None => appended_bytes > 0 && work.has_room.get(),
+            Spare::None => self.may_make_spare(state),
             Spare::Filling(spare) => spare.is_due(appended_bytes),
             Spare::Coming(_) | Spare::Ready(_) => false,
         }
+    }
+
+    /// Whether a new file is to be filled.
+    fn may_make_spare(&self, state: &State<D::File, A>) -> bool {
+        self.fills_new_spares() && state.active_bytes() > 0 && self.spare_work.has_room.get()
     }
 
     /// Looks again whether there is room for a spare that is not made of a freed segment.
@@ -126,12 +151,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.spare_work.has_room.set(self.has_room_for_spare(state));
     }
 
-    /// With the active segment's file and a spare, the log holds at most `retention_bytes` and two segments.
+    /// With the active segment's file, one made ahead of the next roll, and a spare, the log holds at most `retention_bytes`
+    /// and two segments. Without an active segment, the spare will be its file.
     fn has_room_for_spare(&self, state: &State<D::File, A>) -> bool {
-        let sealed =
-            state.sealed.iter().map(|sealed| sealed.size_bytes.unwrap_or(self.config().segment_bytes));
-        let closing = state.closing.iter().map(|closing| closing.size_bytes);
-        self.config().retention_bytes.is_none_or(|limit| sealed.chain(closing).sum::<u64>() <= limit)
+        let Some(retention_bytes) = self.config().retention_bytes else { return true };
+        let is_made_ahead = state.prepared.is_some() || self.is_preparing.get();
+        let files = u64::from(state.active.is_some()) + u64::from(is_made_ahead) + 1;
+        let segment_bytes = self.segment_file_bytes();
+        self.held_bytes(state) + files * segment_bytes <= retention_bytes + 2 * segment_bytes
     }
 
     /// Takes a segment that retention has taken out of the log as the next spare, if it may be one: nobody reads it, it is
@@ -190,6 +217,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let (number, is_new) = {
             let mut state = self.state.borrow_mut();
             let held = state.spare.number();
+            // A roll may have taken the one that was to be filled.
+            if held.is_none() && !self.may_make_spare(&state) {
+                self.spare_work.is_filling.set(false);
+                return;
+            }
             let number = held.unwrap_or_else(|| self.spare_work.next_number());
             if held.is_none() {
                 state.spare = Spare::Coming(number);

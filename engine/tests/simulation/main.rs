@@ -71,6 +71,9 @@ enum Event {
     Restart(Restart),
 }
 
+const KINDS: [Preallocate; 4] =
+    [Preallocate::Auto, Preallocate::None, Preallocate::Fallocate, Preallocate::Recycle];
+
 fn level() -> impl Strategy<Value = Durability> {
     prop::sample::select(vec![Durability::Appended, Durability::Written, Durability::Synced])
 }
@@ -78,7 +81,7 @@ fn level() -> impl Strategy<Value = Durability> {
 fn settings() -> impl Strategy<Value = Settings> {
     let topic = (
         level(),
-        prop::sample::select(vec![Preallocate::None, Preallocate::Fallocate, Preallocate::Recycle]),
+        prop::sample::select(KINDS.to_vec()),
         prop::sample::select(vec![IoMode::Direct, IoMode::Buffered]),
         prop::sample::select(vec![1_u64 << 20, 1_500_000, 3 << 20]),
         prop::sample::select(vec![4096_u32, 100_000, 700_000]),
@@ -146,8 +149,7 @@ fn restart() -> impl Strategy<Value = Restart> {
 }
 
 fn alter() -> impl Strategy<Value = Event> {
-    let preallocate =
-        prop::sample::select(vec![Preallocate::None, Preallocate::Fallocate, Preallocate::Recycle]);
+    let preallocate = prop::sample::select(KINDS.to_vec());
     let segment_bytes = prop::sample::select(vec![1_u64 << 20, 1_500_000, 3 << 20]);
     let index_interval_bytes = prop::sample::select(vec![4096_u32, 100_000, 700_000]);
     let ends = prop::option::weighted(0.2, restart());

@@ -1,5 +1,6 @@
 //! Retention: what goes, what stays, and that an end in the middle of a deletion shows nowhere.
 
+use crate::KINDS;
 use crate::model::batch;
 use crate::rig::{Fate, Restart, Rig, Settings};
 use std::time::Duration;
@@ -8,6 +9,9 @@ use vnotch_engine::error::FetchError;
 use vnotch_engine::types::{Durability, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
+
+/// What the indexes and the checkpoint may take.
+const SMALL_FILES: u64 = 64 << 10;
 
 fn by_size(durability: Durability, preallocate: Preallocate) -> Settings {
     Settings { durability, preallocate, retention_bytes: Some(2 * SEGMENT), ..Settings::default() }
@@ -21,13 +25,13 @@ fn fill(rig: &mut Rig, batches: u64) {
 
 #[test]
 fn the_oldest_segments_go_by_size_and_what_is_left_is_as_much_as_was_asked_for() {
-    for preallocate in [Preallocate::None, Preallocate::Fallocate] {
+    for preallocate in KINDS {
         let mut rig = Rig::new(by_size(Durability::Written, preallocate), 1);
         fill(&mut rig, 60);
         rig.settle();
         let start = rig.log.log_start_offset();
         assert!(start > 0 && start < rig.log.high_watermark());
-        assert!(rig.file_bytes() <= 4 * SEGMENT + 64 * 1024, "retention and two segments");
+        assert!(rig.file_bytes() <= 4 * SEGMENT + SMALL_FILES, "retention and two segments");
         rig.read_from(start);
         match rig.log.fetch(start - 1, 1000) {
             Err(FetchError::OffsetOutOfRange { log_start_offset, high_watermark, .. }) => {
@@ -35,6 +39,40 @@ fn the_oldest_segments_go_by_size_and_what_is_left_is_as_much_as_was_asked_for()
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+fn within_bound(rig: &Rig) {
+    let used_bytes = rig.disk.used_bytes();
+    if used_bytes > 4 * SEGMENT + SMALL_FILES {
+        let disk = rig.disk.kill(0);
+        let files = disk.run_until(disk.list(&crate::rig::dir()));
+        panic!("{:?}: {used_bytes} B in {files:?}", rig.settings.preallocate);
+    }
+}
+
+/// However fast appends come, and however slow retention is beside them.
+#[test]
+fn files_take_retention_and_two_segments_at_most_all_the_time() {
+    for (seed, preallocate) in KINDS.into_iter().cycle().take(12).enumerate() {
+        let durability = [Durability::Written, Durability::Synced][seed / 4 % 2];
+        let mut rig = Rig::new(by_size(durability, preallocate), seed as u64);
+        // Batches that fill a segment to its last byte, and such that leave something.
+        let bytes = [SEGMENT as usize / 4, 250_000, 90_000][seed / 4];
+        for number in 0..120 {
+            rig.append(batch(number, 7, bytes), None);
+            for _ in 0..seed % 5 {
+                rig.steps(1);
+                within_bound(&rig);
+            }
+        }
+        while rig.disk.outstanding() > 0 {
+            rig.steps(1);
+            within_bound(&rig);
+        }
+        rig.settle();
+        assert!(rig.log.log_start_offset() > 0 && rig.model.batches().len() == 120);
+        rig.read_from(rig.log.log_start_offset());
     }
 }
 

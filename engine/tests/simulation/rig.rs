@@ -81,7 +81,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             durability: Durability::Written,
-            preallocate: Preallocate::Fallocate,
+            preallocate: Preallocate::Auto,
             io: IoMode::Direct,
             segment_bytes: 1 << 20,
             index_interval_bytes: 4096,

@@ -37,9 +37,9 @@ impl Shape {
         let extent = match workload.log.preallocate {
             Preallocate::None => Extent::Extending,
             Preallocate::Fallocate => Extent::Fallocated,
-            // Those of segments that had to do without a spare do not overwrite.
-            Preallocate::Recycle if writes.overwrites < 0.5 => Extent::Fallocated,
-            Preallocate::Recycle => Extent::Overwrite,
+            // Those of segments that had to do without a freed file do not overwrite.
+            Preallocate::Auto | Preallocate::Recycle if writes.overwrites < 0.5 => Extent::Fallocated,
+            Preallocate::Auto | Preallocate::Recycle => Extent::Overwrite,
         };
         let sync = match workload.durability {
             Durability::Appended | Durability::Written => Sync::None,
@@ -86,7 +86,7 @@ impl Shape {
 pub struct WriteFigures {
     /// Median bytes.
     pub bytes_p50: Option<u64>,
-    /// Mean writes in flight when one is submitted, itself included.
+    /// Mean writes in flight of a shard while it has any.
     pub depth_mean: Option<f64>,
     /// Share of the writes that met extents which were written already.
     pub overwrites: f64,

@@ -80,6 +80,7 @@ fn topic_config(workload: &Workload) -> anyhow::Result<TopicConfig> {
         retention_bytes: log.retention_bytes.0.map(|bytes| bytes.0),
         retention_ms: log.retention_ms.0.map(ms),
         preallocate: match log.preallocate {
+            workload::Preallocate::Auto => Preallocate::Auto,
             workload::Preallocate::None => Preallocate::None,
             workload::Preallocate::Fallocate => Preallocate::Fallocate,
             workload::Preallocate::Recycle => Preallocate::Recycle,

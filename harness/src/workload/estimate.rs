@@ -235,22 +235,19 @@ impl Workload {
             |backlog| f64_of(backlog.build.0) + self.produced_while_draining(backlog),
         );
         let produced = u64_of(produced * (1.0 + index_share));
-        // Whole segments go, and only once they are sealed.
+        // Whole segments go, and only once they are sealed; appends wait where that takes long.
         let kept = self.log.retention_bytes.0.map(|retention| {
             let partition = retention.0.saturating_add(2 * self.log.segment_bytes.0);
             u64_of(f64_of(self.partitions().saturating_mul(partition)) * (1.0 + index_share))
         });
-        // Beside what is kept, which counts the active segment as full, and beside what is produced, which does not.
+        // Beside what is produced: the rest of the active segment, and a file held ready. What is kept counts both.
         let ahead = match self.log.preallocate {
-            Preallocate::None => [0, 0],
-            Preallocate::Fallocate => [1, 1],
-            Preallocate::Recycle => [1, 2],
+            Preallocate::None => 0,
+            Preallocate::Auto | Preallocate::Fallocate => 1,
+            Preallocate::Recycle => 2,
         };
-        let [beside_kept, beside_produced] = ahead.map(|segments| {
-            self.partitions().saturating_mul(self.log.segment_bytes.0).saturating_mul(segments)
-        });
-        let kept = kept.map_or(u64::MAX, |kept| kept.saturating_add(beside_kept));
-        let log = kept.min(produced.saturating_add(beside_produced));
+        let beside = self.partitions().saturating_mul(self.log.segment_bytes.0).saturating_mul(ahead);
+        let log = kept.unwrap_or(u64::MAX).min(produced.saturating_add(beside));
         let ceiling = match self.ceiling {
             Ceiling::Auto => device::Ceiling::BYTES_MAX_DEFAULT,
             Ceiling::Off => 0,

@@ -114,7 +114,7 @@ impl Default for LogSettings {
             segment_ms: Limit::NONE,
             retention_bytes: Limit::NONE,
             retention_ms: Limit::NONE,
-            preallocate: Preallocate::Fallocate,
+            preallocate: Preallocate::Auto,
             index_interval_bytes: Bytes::kib(4),
             max_message_bytes: Bytes::mib(1),
         }
@@ -125,10 +125,12 @@ impl Default for LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preallocate {
+    /// From segments that retention has freed as far as there are any, else as by `Fallocate`.
+    Auto,
     /// As it is written.
     None,
     /// All of it when the segment is begun.
     Fallocate,
-    /// From segments that retention has freed.
+    /// From segments that retention has freed, else from files that are written with zeros first.
     Recycle,
 }
