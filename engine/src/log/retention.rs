@@ -83,12 +83,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let gone = freed.iter().filter(|(_, claimed)| claimed.is_none());
         let gone = join_all(gone.map(|(base_offset, _)| remove_segment_files(disk, dir, *base_offset))).await;
         let recycled = freed.iter().find_map(|(base_offset, claimed)| Some((*base_offset, (*claimed)?)));
-        match recycled {
+        let ended = match recycled {
             // Syncs the directory too.
-            Some((base_offset, number)) => self.recycle(base_offset, number).await?,
-            None => disk.sync_dir(dir).await?,
-        }
+            Some((base_offset, number)) => self.recycle(base_offset, number).await,
+            None => disk.sync_dir(dir).await,
+        };
         self.leaving_bytes.set(0);
+        ended?;
         let event = LogEvent { at: self.context.clock.now(), kind: EventKind::Retention };
         self.state.borrow_mut().events.extend(std::iter::repeat_n(event, freed.len()));
         gone.into_iter().collect()
@@ -97,17 +98,17 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// Takes the `count` oldest segments out of the log; says which of them are spares from now on.
     fn take_oldest(&self, count: usize) -> Vec<(i64, Option<SpareNumber>)> {
         let mut state = self.state.borrow_mut();
-        let (mut freed, mut leaving_bytes) = (Vec::with_capacity(count), 0);
+        let mut freed = Vec::with_capacity(count);
         while freed.len() < count
             && let Some(oldest) = state.sealed.pop_front()
         {
             let claimed = self.claim_freed(&mut state, &oldest);
             if claimed.is_none() {
-                leaving_bytes += oldest.bytes_at_most(self.config().segment_bytes);
+                let bytes = oldest.size_bytes.unwrap_or(self.config().segment_bytes);
+                self.leaving_bytes.set(self.leaving_bytes.get() + bytes);
             }
             freed.push((oldest.base_offset, claimed));
         }
-        self.leaving_bytes.set(leaving_bytes);
         freed
     }
 

@@ -102,23 +102,34 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// two segments at most. So it does where a file is about to be its spare.
     fn may_roll(&self, state: &State<D::File, A>) -> bool {
         let config = self.config();
-        let Some(retention_bytes) = config.retention_bytes else { return true };
-        let leaving_bytes = Some(self.leaving_bytes.get()).filter(|bytes| *bytes > 0);
-        let sealed = state.sealed.iter().map(|sealed| sealed.bytes_at_most(config.segment_bytes));
-        let closing = state.closing.iter().map(|closing| closing.size_bytes);
-        let mut full = leaving_bytes.into_iter().chain(sealed).chain(closing);
-        let oldest_bytes = full.next().unwrap_or(0);
-        let newer_bytes: u64 = full.sum();
-        let is_behind = newer_bytes >= retention_bytes
-            && oldest_bytes + newer_bytes > retention_bytes + config.segment_bytes;
+        let is_held_up = [Work::Seal, Work::Retain].iter().any(|work| !self.postponed.allows(*work));
+        let Some(retention_bytes) = config.retention_bytes.filter(|_| !is_held_up) else {
+            // Of a full disk appends are to hear, and the roll is what finds it.
+            return true;
+        };
+        let leaving_bytes = self.leaving_bytes.get();
+        let newer_bytes: u64 = self.full_segments(state).skip(1).sum();
+        let is_more = self.held_bytes(state) > retention_bytes + config.segment_bytes;
+        // Without that nothing would ever be deleted: the oldest segment may be larger than those that follow.
+        let will_be_less = leaving_bytes > 0 || newer_bytes >= retention_bytes;
+        let is_behind = is_more && will_be_less;
         !is_behind && !matches!(state.spare, Spare::Coming(_))
     }
 
-    /// Bytes of the full segments, sealed or about to be.
-    pub(super) fn held_bytes(&self, state: &State<D::File, A>) -> u64 {
+    /// What the files of the full segments take at most, bytes, oldest first. Until it is sealed, one has room for more.
+    fn full_segments<'a>(
+        &self,
+        state: &'a State<D::File, A>,
+    ) -> impl Iterator<Item = u64> + use<'a, D, C, A> {
         let segment_bytes = self.config().segment_bytes;
-        let sealed = state.sealed.iter().map(|sealed| sealed.bytes_at_most(segment_bytes));
-        sealed.chain(state.closing.iter().map(|closing| closing.size_bytes)).sum()
+        let sealed = state.sealed.iter().map(move |sealed| sealed.size_bytes.unwrap_or(segment_bytes));
+        let closing = state.closing.iter();
+        sealed.chain(closing.map(|closing| align_up(closing.active.segment_bytes, BLOCK_BYTES as u64)))
+    }
+
+    /// What the files of full segments take at most, bytes, with those that are to be removed.
+    pub(super) fn held_bytes(&self, state: &State<D::File, A>) -> u64 {
+        self.leaving_bytes.get() + self.full_segments(state).sum::<u64>()
     }
 
     /// Whether appends wait for a segment, and not for memory.
@@ -184,6 +195,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// is wanted, and the file was only prepared.
     async fn next_file(&self) -> Result<Option<(D::File, u64)>, DiskError> {
         if self.state.borrow().roll_wanted {
+            // Retention may have taken a turn since the roll was called for.
+            if !self.may_roll(&self.state.borrow()) {
+                return Ok(None);
+            }
             if let Some(spare) = self.take_spare(self.log_end_offset()).await? {
                 return Ok(Some(spare));
             }

@@ -152,11 +152,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// With the active segment's file, one made ahead of the next roll, and a spare, the log holds at most `retention_bytes`
-    /// and two segments. Without an active segment, the spare will be its file.
+    /// and two segments. Without an active segment, nor one on its way, the spare will be its file.
     fn has_room_for_spare(&self, state: &State<D::File, A>) -> bool {
         let Some(retention_bytes) = self.config().retention_bytes else { return true };
         let is_made_ahead = state.prepared.is_some() || self.is_preparing.get();
-        let files = u64::from(state.active.is_some()) + u64::from(is_made_ahead) + 1;
+        let has_active = state.active.is_some() || (self.rolling.get() && state.roll_wanted);
+        let files = u64::from(has_active) + u64::from(is_made_ahead) + 1;
         let segment_bytes = self.segment_file_bytes();
         self.held_bytes(state) + files * segment_bytes <= retention_bytes + 2 * segment_bytes
     }

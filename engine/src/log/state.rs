@@ -37,13 +37,6 @@ pub(super) struct Sealed<F> {
     pub(super) readers: Readers,
 }
 
-impl<F> Sealed<F> {
-    /// Its size, or, of one that was not measured since the log was opened, the most it can be.
-    pub(super) fn bytes_at_most(&self, segment_bytes: u64) -> u64 {
-        self.size_bytes.unwrap_or(segment_bytes)
-    }
-}
-
 /// Who has trimmed a segment to its last batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SealedBy {

@@ -299,7 +299,9 @@ impl Tail {
         }
         let active = self.active.as_ref()?;
         let full = usize_of(align_down(self.end, BLOCK).saturating_sub(self.planned_to));
-        if full >= limits.write_bytes_at_once {
+        // With nothing in flight all of it goes, padded, if it fits one write: two would be two round trips.
+        let fits = self.end - self.planned_to <= limits.write_bytes_max as u64;
+        if full >= limits.write_bytes_at_once && !(fits && flush == TailFlush::Allowed) {
             let bytes = full.min(limits.write_bytes_max);
             let at = active.chunk_start + usize_of(self.planned_to - active.position);
             let write = PlannedWrite {

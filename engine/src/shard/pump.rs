@@ -309,10 +309,18 @@ impl Shard {
     }
 
     fn put_waiting(&self, slot: usize, partition: &Partition) {
-        let mut has_shed = false;
+        let (mut has_shed, mut taken_bytes) = (false, 0);
         loop {
+            if taken_bytes >= APPEND_BYTES_A_TURN {
+                self.list(slot);
+                break;
+            }
             let Some(append) = partition.waiting.borrow_mut().pop_front() else { break };
-            let Some(append) = self.put(partition, append) else { continue };
+            let bytes = append.batch.len();
+            let Some(append) = self.put(partition, append) else {
+                taken_bytes += bytes;
+                continue;
+            };
             partition.waiting.borrow_mut().push_front(append);
             if has_shed || partition.log.wants_roll() {
                 break;
@@ -322,7 +330,7 @@ impl Shard {
             self.shed_memory();
             self.starved.borrow_mut().push(slot);
         }
-        if partition.waiting.borrow().is_empty() {
+        if taken_bytes > 0 {
             self.mailbox.room_made();
         }
     }

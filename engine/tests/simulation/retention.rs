@@ -54,11 +54,12 @@ fn within_bound(rig: &Rig) {
 /// However fast appends come, and however slow retention is beside them.
 #[test]
 fn files_take_retention_and_two_segments_at_most_all_the_time() {
-    for (seed, preallocate) in KINDS.into_iter().cycle().take(12).enumerate() {
+    for (seed, preallocate) in KINDS.into_iter().cycle().take(40).enumerate() {
         let durability = [Durability::Written, Durability::Synced][seed / 4 % 2];
-        let mut rig = Rig::new(by_size(durability, preallocate), seed as u64);
-        // Batches that fill a segment to its last byte, and such that leave something.
-        let bytes = [SEGMENT as usize / 4, 250_000, 90_000][seed / 4];
+        let settings = by_size(durability, preallocate);
+        let mut rig = Rig::new(settings, seed as u64);
+        // Batches that fill a segment to its last byte, and such that leave little or much of it.
+        let bytes = [SEGMENT as usize / 4, 250_000, 90_000, 350_000, 600_000][seed / 8];
         for number in 0..120 {
             rig.append(batch(number, 7, bytes), None);
             for _ in 0..seed % 5 {
