@@ -78,6 +78,34 @@ fn files_take_retention_and_two_segments_at_most_all_the_time() {
 }
 
 #[test]
+fn appends_go_on_after_retention_or_segments_were_made_smaller() {
+    for (seed, preallocate) in KINDS.into_iter().enumerate() {
+        for (retention_bytes, segment_bytes) in
+            [(2 * SEGMENT, SEGMENT), (2 * SEGMENT, 2 * SEGMENT), (6 * SEGMENT, SEGMENT)]
+        {
+            let before = Settings {
+                segment_bytes: 2 * SEGMENT,
+                retention_bytes: Some(6 * SEGMENT),
+                ..by_size(Durability::Written, preallocate)
+            };
+            let mut rig = Rig::new(before.clone(), seed as u64);
+            fill(&mut rig, 40);
+            rig.steps(seed * 7);
+            rig.alter(Settings { retention_bytes: Some(retention_bytes), segment_bytes, ..before }, true);
+            for number in 0..60 {
+                rig.append(batch(number, 7, 250_000), None);
+                rig.steps(2);
+            }
+            rig.settle();
+            assert_eq!(rig.model.batches().len(), 100, "{preallocate:?}");
+            let bound_bytes = retention_bytes + 2 * segment_bytes + SMALL_FILES;
+            assert!(rig.disk.used_bytes() <= bound_bytes, "{preallocate:?}");
+            rig.read_from(rig.log.log_start_offset());
+        }
+    }
+}
+
+#[test]
 fn records_go_by_age_also_those_from_before_the_log_was_opened() {
     // The model's records are from the time 1 s, as is the clock's beginning.
     let settings = Settings { retention_ms: Some(60_000), ..Settings::default() };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Workload files and the flags that override their keys.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WorkloadArgs {
-    /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced;
+    /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced, soak;
     /// studies/segments-and-retention, studies/preallocate, studies/durability-and-batch,
     /// studies/partitions, studies/catch-up (sweeps)
     #[arg(value_name = "FILE", required = true)]

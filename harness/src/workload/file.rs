@@ -16,12 +16,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// The workloads of `workloads/`, by name, so that they run from anywhere.
-pub const BUILT_IN: [(&str, &str); 10] = [
+pub const BUILT_IN: [(&str, &str); 11] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
     ("latency", include_str!("../../../workloads/latency.yaml")),
     ("small-records", include_str!("../../../workloads/small-records.yaml")),
     ("synced", include_str!("../../../workloads/synced.yaml")),
+    ("soak", include_str!("../../../workloads/soak.yaml")),
     ("studies/durability-and-batch", include_str!("../../../workloads/studies/durability-and-batch.yaml")),
     ("studies/partitions", include_str!("../../../workloads/studies/partitions.yaml")),
     ("studies/preallocate", include_str!("../../../workloads/studies/preallocate.yaml")),

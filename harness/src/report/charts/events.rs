@@ -16,12 +16,13 @@ const MARKS_MAX: usize = 60;
 const BARS: u32 = 100;
 /// Kinds of events in the order of their rows: name in `events.jsonl`, name for people, colour. The lines' colours are
 /// taken.
-const KINDS: [(&str, &str, RGBColor); 6] = [
+const KINDS: [(&str, &str, RGBColor); 7] = [
     ("stall", "stall", INK),
     ("roll", "roll", GREEN),
     ("seal", "seal", PURPLE),
     ("retention", "retention", SKY),
     ("sync", "sync", RGBColor(128, 96, 0)),
+    ("no_spare", "no spare", RGBColor(110, 60, 130)),
     ("recovery", "recovery", PALE),
 ];
 
