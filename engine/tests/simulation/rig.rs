@@ -317,7 +317,7 @@ impl Rig {
 
     /// Whether appends wait for a segment that could not be made a moment ago; nobody is refused before the next attempt.
     fn is_rolling(&self) -> bool {
-        self.log.no_space().is_some() && self.log.wants_roll() && !self.log.wants().roll
+        self.disk.is_limited() && self.log.wants_roll() && !self.log.wants().roll
     }
 
     /// Gives the disk its space back and lets enough time pass for the log to notice.

@@ -149,6 +149,11 @@ impl SimDisk {
         self.world.borrow().used_bytes()
     }
 
+    /// Whether [`SimDisk::fill_up`] or [`SimDisk::limit`] is in force.
+    pub fn is_limited(&self) -> bool {
+        self.world.borrow().space.has_end()
+    }
+
     /// Takes back [`SimDisk::fill_up`] and [`SimDisk::limit`].
     pub fn make_room(&self) {
         self.world.borrow_mut().space = space::Space::default();

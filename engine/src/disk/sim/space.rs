@@ -27,6 +27,11 @@ impl Space {
         self.capacity_bytes = Some(capacity_bytes);
     }
 
+    /// Whether it may ever refuse anything.
+    pub(super) const fn has_end(&self) -> bool {
+        self.operations_left.is_some() || self.capacity_bytes.is_some()
+    }
+
     /// Whether there is no room for an operation that adds `added_bytes` to the `used_bytes` of all files. A disk that was
     /// filled up refuses also what overwrites, as metadata and copy-on-write may make any write take space.
     const fn refuses(&mut self, used_bytes: u64, added_bytes: u64) -> bool {
