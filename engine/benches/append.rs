@@ -37,7 +37,6 @@ impl Owner {
         let limits = LogLimits {
             io: IoMode::Direct,
             write_bytes_max: 1 << 20,
-            write_bytes_at_once: 256 << 10,
             write_depth: 8,
             boot_id: 1,
             fetch_pinned_bytes: 0,

@@ -30,10 +30,6 @@ use std::thread::JoinHandle;
 /// RLIMIT_MEMLOCK below which an executor cannot start, bytes a shard.
 pub const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 
-/// A write that has gathered so much goes beside those in flight, bytes: half of what a virtual disk takes in 200 µs, so
-/// that no disk waits for more. Only what finds `write_depth` writes in flight gathers further, up to `write_bytes_max`.
-const WRITE_BYTES_AT_ONCE: usize = 256 << 10;
-
 /// An open data directory: shards, topics, clients. Closing is [`Engine::close`]; dropping closes without waiting for
 /// what was not acked.
 pub struct Engine {
@@ -278,7 +274,6 @@ fn settings(config: &EngineConfig, id: u32, boot_id: u64, lock: &Arc<File>) -> S
         limits: LogLimits {
             io: config.io,
             write_bytes_max: config.write_bytes_max,
-            write_bytes_at_once: config.write_bytes_max.min(WRITE_BYTES_AT_ONCE),
             write_depth: config.write_depth,
             boot_id,
             fetch_pinned_bytes: config.fetch_pinned_bytes,

@@ -79,8 +79,6 @@ pub struct LogLimits {
     pub io: IoMode,
     /// Largest write, bytes.
     pub write_bytes_max: usize,
-    /// A write of so many bytes does not wait for more, whatever is in flight; at most `write_bytes_max`.
-    pub write_bytes_at_once: usize,
     /// Most writes of one log in flight.
     pub write_depth: usize,
     /// Identifies this boot of the machine; another one may have lost what was not synced.
@@ -292,7 +290,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         if state.progress.in_flight() < limits.write_depth
             && !state.progress.is_padded_in_flight()
-            && let Some(job) = state.next_write(limits, self.config().durability)
+            && let Some(job) = state.next_write(limits.write_bytes_max, self.config().durability)
         {
             return Some(job);
         }

@@ -1,6 +1,5 @@
 //! What a log knows: its segments by their stage of life, what is in memory and in flight, and what it owes. No I/O.
 
-use super::LogLimits;
 use super::checkpoint::Checkpoint;
 use super::job::{Job, JobKind, Target};
 use super::progress::{FlightSync, Progress};
@@ -169,14 +168,14 @@ impl<F: DiskFile, A> State<F, A> {
         align_up(end.unwrap_or_else(|| self.progress.written_to()), BLOCK_BYTES as u64)
     }
 
-    pub(super) fn next_write(&mut self, limits: &LogLimits, level: Durability) -> Option<Job<F>> {
+    pub(super) fn next_write(&mut self, bytes_max: usize, level: Durability) -> Option<Job<F>> {
         let in_flight = self.progress.in_flight();
         let flush = if in_flight == 0 { TailFlush::Allowed } else { TailFlush::Held };
         // Recovery relies on it: bytes in a segment mean that the one before it is complete.
         if in_flight > 0 && self.tail.next_write_segment() > self.writing_segment {
             return None;
         }
-        let planned = self.tail.next_write(limits, flush)?;
+        let planned = self.tail.next_write(bytes_max, flush)?;
         self.writing_segment = planned.segment;
         let owner = self.owner_of(planned.segment);
         let (file, stream_base, is_named) = (owner.file.clone(), owner.stream_base, owner.is_named.get());

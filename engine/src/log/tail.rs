@@ -11,7 +11,6 @@
 //! block that was written once half full is written again from the next run with the same first bytes, and never while
 //! the first write is in flight.
 
-use super::LogLimits;
 use crate::buffer::{Arena, BLOCK_BYTES, CHUNK_CLASSES, ChunkMut, Slice};
 use crate::num::{align_down, align_up, usize_of};
 use crate::record::{self, BatchHeader};
@@ -291,27 +290,24 @@ impl Tail {
         });
     }
 
-    /// The next write of at most `write_bytes_max`: from `write_bytes_at_once` on at any time, what is left of the tail only
-    /// with [`TailFlush::Allowed`], which is right while nothing is in flight. So writes grow with what waits for them.
-    pub(super) fn next_write(&mut self, limits: &LogLimits, flush: TailFlush) -> Option<PlannedWrite> {
-        if let Some(write) = self.next_unplanned(limits.write_bytes_max) {
+    /// The next write of at most `bytes_max`: full ones at any time, what is left of the tail only with
+    /// [`TailFlush::Allowed`], which is right while nothing is in flight.
+    pub(super) fn next_write(&mut self, bytes_max: usize, flush: TailFlush) -> Option<PlannedWrite> {
+        if let Some(write) = self.next_unplanned(bytes_max) {
             return Some(write);
         }
         let active = self.active.as_ref()?;
         let full = usize_of(align_down(self.end, BLOCK).saturating_sub(self.planned_to));
-        // With nothing in flight all of it goes, padded, if it fits one write: two would be two round trips.
-        let fits = self.end - self.planned_to <= limits.write_bytes_max as u64;
-        if full >= limits.write_bytes_at_once && !(fits && flush == TailFlush::Allowed) {
-            let bytes = full.min(limits.write_bytes_max);
+        if full >= bytes_max {
             let at = active.chunk_start + usize_of(self.planned_to - active.position);
             let write = PlannedWrite {
                 segment: self.segment,
                 position: self.planned_to,
-                bytes: active.chunk.slice(at..at + bytes),
-                content_end: self.planned_to + bytes as u64,
+                bytes: active.chunk.slice(at..at + bytes_max),
+                content_end: self.planned_to + bytes_max as u64,
                 is_padded: false,
             };
-            self.planned_to += bytes as u64;
+            self.planned_to += bytes_max as u64;
             self.planned_content = self.planned_to;
             return Some(write);
         }

@@ -87,20 +87,14 @@ fn settings() -> impl Strategy<Value = Settings> {
         prop::sample::select(vec![4096_u32, 100_000, 700_000]),
     );
     let limits = (
-        prop::sample::select(vec![
-            (16_usize << 10, 16_usize << 10),
-            (64 << 10, 64 << 10),
-            (64 << 10, 4 << 10),
-            (256 << 10, 64 << 10),
-            (256 << 10, 256 << 10),
-        ]),
+        prop::sample::select(vec![16_usize << 10, 64 << 10, 256 << 10]),
         1_usize..6,
         prop::sample::select(vec![0_usize, 300_000, 4 << 20]),
         prop::sample::select(vec![0_usize, 1 << 20, 16 << 20]),
     );
     (topic, limits).prop_map(|(topic, limits)| {
         let (durability, preallocate, io, segment_bytes, index_interval_bytes) = topic;
-        let ((write_bytes_max, write_bytes_at_once), write_depth, cache_bytes, fetch_pinned_bytes) = limits;
+        let (write_bytes_max, write_depth, cache_bytes, fetch_pinned_bytes) = limits;
         Settings {
             durability,
             preallocate,
@@ -108,7 +102,6 @@ fn settings() -> impl Strategy<Value = Settings> {
             segment_bytes,
             index_interval_bytes,
             write_bytes_max,
-            write_bytes_at_once,
             write_depth,
             cache_bytes,
             fetch_pinned_bytes,

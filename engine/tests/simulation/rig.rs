@@ -46,7 +46,6 @@ pub(crate) struct Settings {
     pub(crate) segment_bytes: u64,
     pub(crate) index_interval_bytes: u32,
     pub(crate) write_bytes_max: usize,
-    pub(crate) write_bytes_at_once: usize,
     pub(crate) write_depth: usize,
     pub(crate) cache_bytes: usize,
     pub(crate) fetch_pinned_bytes: usize,
@@ -86,7 +85,6 @@ impl Default for Settings {
             segment_bytes: 1 << 20,
             index_interval_bytes: 4096,
             write_bytes_max: 64 << 10,
-            write_bytes_at_once: 64 << 10,
             write_depth: 4,
             cache_bytes: 1 << 20,
             fetch_pinned_bytes: 16 << 20,
@@ -189,7 +187,6 @@ pub(crate) fn context(
     let limits = LogLimits {
         io: settings.io,
         write_bytes_max: settings.write_bytes_max,
-        write_bytes_at_once: settings.write_bytes_at_once,
         write_depth: settings.write_depth,
         boot_id,
         fetch_pinned_bytes: settings.fetch_pinned_bytes,
