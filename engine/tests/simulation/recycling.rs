@@ -144,7 +144,9 @@ fn an_end_at_every_step_shows_nothing_stale_and_loses_nothing_acked() {
             rig.append(batch(number, 7, 230_000 + number as usize * 777), level);
             steps += end_at_every_step(&mut rig, &mut seed);
         }
-        assert!(steps > 100 && rig.writes[1] > 40, "{steps} steps, {:?} writes", rig.writes);
+        // Where new files are filled too, there are more of them.
+        let least = if preallocate == Preallocate::Recycle { 50 } else { 40 };
+        assert!(steps > 100 && rig.writes[1] > least, "{steps} steps, {:?} writes", rig.writes);
         rig.settle();
     }
 }
