@@ -364,8 +364,10 @@ impl<F: DiskFile, A> State<F, A> {
         let active = self.active.iter().map(|active| (active, self.tail.segment_bytes()));
         let (segment, size_bytes) =
             closing.chain(active).filter(|(segment, _)| segment.base_offset <= offset).last()?;
-        // What memory holds may not be written yet; a reader comes back for it through memory.
+        // What memory holds may not be written yet; a reader comes back for it through memory, and who reads ahead out of the
+        // segment before this one comes here while memory begins in that.
         let end = match self.tail.cached_from() {
+            Some((base, ..)) if base < segment.base_offset => 0,
             Some((base, position, _)) if base == segment.base_offset => position,
             _ => size_bytes,
         };

@@ -193,6 +193,31 @@ fn the_largest_batch_that_a_topic_may_take_is_appended_and_read() {
     assert_eq!(rig.log.log_end_offset(), 12);
 }
 
+/// A reader of a sealed segment reads ahead into the next one. While memory still begins in the first, the second is not
+/// written: what is in its place on the disk must not be kept for later.
+#[test]
+fn nobody_reads_ahead_into_what_is_not_written() {
+    for seed in 0..20 {
+        let settings =
+            Settings { durability: Durability::Appended, cache_bytes: 500_000, ..Settings::default() };
+        let mut rig = Rig::new(settings, seed);
+        let append = |rig: &mut Rig, numbers: std::ops::Range<u64>| {
+            numbers.for_each(|number| rig.append(batch(number, 1, 120_000), None));
+        };
+        append(&mut rig, 0..9);
+        rig.settle();
+        append(&mut rig, 9..12);
+        rig.fetch(0, 1);
+        rig.settle();
+        // Memory goes on, and what it has left is read.
+        append(&mut rig, 12..15);
+        rig.settle();
+        append(&mut rig, 15..16);
+        rig.fetch(8, 4 << 20);
+        rig.settle();
+    }
+}
+
 /// A log of sealed segments of five extents each, with nothing in memory.
 fn cold_segments(cache_bytes: usize) -> Rig {
     let settings = Settings { segment_bytes: 4 << 20, cache_bytes, ..Settings::default() };
