@@ -98,7 +98,7 @@ fn colocated_load_runs_on_the_shards_themselves() {
         ["load: {mode: closed, in_flight: 2}\n", "load: {mode: open, rate: 3k}\nkey_distribution: uniform\n"]
     {
         let bench = Bench::new(&format!("{COLOCATED}{load}"));
-        let screen = end(bench.run(&mut vnotch())).success();
+        let screen = end(bench.run(&mut vnotch())).measured();
         assert!(screen.contains("placement colocated"), "{screen}");
         assert!(screen.contains("none missing"), "{screen}");
         let result = result_of(&bench.results()[0]);
@@ -166,7 +166,7 @@ fn an_ack_log_has_a_line_for_each_batch_and_data_can_be_kept() {
 fn retention_deletes_while_a_run_goes_on_and_consumers_miss_nothing_they_keep_up_with() {
     let bench = Bench::new(&SMALL.replace("{mode: closed, in_flight: 2}", "{mode: open, rate: 8k/s}"));
     let retention = ["--set", "log.retention_bytes=1MiB", "-d", "2s"];
-    end(bench.run(&mut vnotch()).args(retention)).success();
+    end(bench.run(&mut vnotch()).args(retention)).measured();
     let [directory] = &bench.results()[..] else { panic!("one result") };
     let events = fs::read_to_string(directory.join("events.jsonl")).unwrap();
     assert!(events.matches("\"retention\"").count() >= 5, "{events}");
@@ -323,7 +323,7 @@ fn a_stall_on_purpose_shows_in_the_response_of_every_record_it_delayed() {
     let little = ["--set", load, "--set", "batch.max_bytes=8KiB"];
     let command = bench.run(&mut command).args(little);
     let command = command.args(["-d", "4s", "--inject", "stall:shard0:500ms@1s"]);
-    let screen = end(command).success();
+    let screen = end(command).measured();
     assert!(screen.contains("A stall on purpose: shard 0 stood still for 0.50 s, 1.0"), "{screen}");
     let [directory] = &bench.results()[..] else { panic!("one result") };
     let result = result_of(directory);
@@ -439,7 +439,7 @@ fn producers_may_go_on_while_a_warm_backlog_is_consumed() {
         "phases={measure: 30s, drain: 5s}",
     ];
     let command = bench.run(&mut command).args(backlog.iter().flat_map(|set| ["--set", set]));
-    end(command).success();
+    end(command).measured();
     let [directory] = &bench.results()[..] else { panic!("one result") };
     let trial = &result_of(directory)["points"][0]["trials"][0];
     assert_eq!(trial["backlog"]["is_drained"], true, "{trial}");
