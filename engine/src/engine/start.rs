@@ -75,7 +75,10 @@ pub(super) fn check_direct(data_dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Declares shards stuck whose heartbeat stops for `stuck_after`, and well again once it goes on.
+/// How often the watchdog looks; a shard that has not moved since the last look is nudged.
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
+
+/// Nudges shards whose heartbeat stops, declares them stuck if it does for `stuck_after`, and well again once it goes on.
 pub(super) fn watch(
     shards: &[ShardHandle],
     stuck_after: Duration,
@@ -86,11 +89,13 @@ pub(super) fn watch(
     let watch = move || {
         let mut seen: Vec<(u64, Instant)> = vec![(0, Instant::now()); mailboxes.len()];
         while !is_ending.load(Ordering::Acquire) {
-            std::thread::park_timeout(stuck_after / 10);
+            std::thread::park_timeout(LOOK_EVERY_MAX.min(stuck_after / 10));
             let now = Instant::now();
             for (mailbox, (beats, since)) in mailboxes.iter().zip(&mut seen) {
                 let current = mailbox.heartbeat.load(Ordering::Relaxed);
-                if *beats != current {
+                if *beats == current {
+                    mailbox.nudge();
+                } else {
                     (*beats, *since) = (current, now);
                 }
                 mailbox.set_stuck(now - *since >= stuck_after);

@@ -57,3 +57,25 @@ fn calls_of_a_stuck_shard_fail_and_it_works_again_once_it_moves() {
     assert_eq!(consumer.wait_fetch().unwrap().records().count(), 1);
     engine.close().unwrap();
 }
+
+/// glommio may sleep although tasks are runnable, some of a million times: whoever sees that a shard does not move wakes it.
+#[test]
+fn a_nudge_from_another_thread_moves_a_shard_that_sleeps() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        EngineConfig { io: IoMode::Buffered, arena_bytes: 16 << 20, ..EngineConfig::new(dir.path()) };
+    let engine = Engine::open(config).unwrap();
+    let mailbox = Arc::clone(&engine.shards[0].mailbox);
+    let (before, begun) = (mailbox.heartbeat.load(Ordering::Relaxed), Instant::now());
+    let mut nudges = 0_u64;
+    while mailbox.heartbeat.load(Ordering::Relaxed) < before + 500 {
+        assert!(begun.elapsed() < PATIENCE, "nobody is moved by {nudges} nudges");
+        mailbox.nudge();
+        nudges += 1;
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    // By its timer alone it would have taken 5 s.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    engine.close().unwrap();
+    mailbox.nudge();
+}

@@ -14,6 +14,7 @@ use futures_util::task::AtomicWaker;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 /// Most appends waiting, however small.
@@ -132,6 +133,8 @@ pub(crate) struct Mailbox {
     ring: OnceLock<RingWaker>,
     state: AtomicU8,
     pub(crate) heartbeat: AtomicU64,
+    /// Of the task that beats.
+    beating: Mutex<Option<Waker>>,
     has_waiting: AtomicBool,
     waiting: Mutex<Vec<Arc<AtomicWaker>>>,
     clients: Mutex<Vec<Weak<AtomicWaker>>>,
@@ -149,6 +152,7 @@ impl Mailbox {
             ring: OnceLock::new(),
             state: AtomicU8::new(OPEN),
             heartbeat: AtomicU64::new(0),
+            beating: Mutex::new(None),
             has_waiting: AtomicBool::new(false),
             waiting: Mutex::new(Vec::new()),
             clients: Mutex::new(Vec::new()),
@@ -251,6 +255,22 @@ impl Mailbox {
             && let Some(ring) = self.ring.get()
         {
             ring.wake();
+        }
+    }
+
+    /// Who is woken by [`Mailbox::nudge`] from now on.
+    pub(crate) fn set_beating(&self, waker: Option<&Waker>) {
+        let mut beating = self.beating.lock().unwrap_or_else(PoisonError::into_inner);
+        if waker.is_none_or(|waker| !beating.as_ref().is_some_and(|old| old.will_wake(waker))) {
+            *beating = waker.cloned();
+        }
+    }
+
+    /// Has the shard's executor look at its tasks, from another thread: glommio's may sleep although some are runnable, and
+    /// then neither its timers nor its own reads wake it.
+    pub(crate) fn nudge(&self) {
+        if let Some(waker) = &*self.beating.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
         }
     }
 

@@ -14,11 +14,13 @@ use glommio::timer::Timer;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// How often the executor's timer shows that it moves.
@@ -129,6 +131,7 @@ async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Se
     let _ = report.send(Ok(()));
     let beating = glommio::spawn_local(Rc::clone(&shard).beat()).detach();
     Rc::clone(&shard).pump().await;
+    shard.mailbox.set_beating(None);
     beating.cancel();
     let _ = beating.await;
     shard.abandon();
@@ -175,10 +178,17 @@ impl Shard {
         })
     }
 
-    /// A timer that always runs: it keeps the executor from parking for good, and shows that it has not.
+    /// A timer that always runs, and shows that the executor does not sleep for good. A nudge counts as a beat.
     async fn beat(self: Rc<Self>) {
         loop {
-            Timer::new(HEARTBEAT_EVERY).await;
+            let mut timer = pin!(Timer::new(HEARTBEAT_EVERY));
+            let mut is_woken = false;
+            let woken = poll_fn(|context| {
+                self.mailbox.set_beating(Some(context.waker()));
+                let is_due = timer.as_mut().poll(context).is_ready();
+                if is_due || std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending }
+            });
+            woken.await;
             let beats = self.mailbox.heartbeat.fetch_add(1, Ordering::Relaxed) + 1;
             self.expire_fetches(Instant::now());
             self.retry();
