@@ -3,7 +3,7 @@
 use super::FlightId;
 use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::DiskError;
-use futures_util::future::{LocalBoxFuture, join_all};
+use futures_util::future::LocalBoxFuture;
 
 /// A write or sync to be run; its outcome goes back through [`Log::job_done`](super::Log::job_done).
 pub struct Job<F> {
@@ -57,7 +57,7 @@ impl<F: DiskFile> Job<F> {
     }
 
     /// Whether it is a synced write that a flush of the device makes durable too, together with others of the same domain
-    /// ([`DiskFile::flush_domain`]); see [`run_together`].
+    /// ([`DiskFile::flush_domain`]); see [`flush`].
     pub fn flush_domain(&self) -> Option<u64> {
         match &self.kind {
             JobKind::Write { file, sync: WriteSync::Dsync, target: Target::Written, .. } => {
@@ -87,29 +87,36 @@ impl<F: DiskFile> Job<F> {
         };
         JobDone { id: self.id, is_write, outcome }
     }
+
+    /// Does a write without its sync.
+    ///
+    /// # Panics
+    /// If it has no [`Job::flush_domain`].
+    pub async fn write_unflushed(self) -> Unflushed<F> {
+        let (id, is_shareable) = (self.id, self.flush_domain().is_some());
+        let JobKind::Write { file, data, position, .. } = self.kind else { unreachable!("not a write") };
+        assert!(is_shareable, "a flush of the device makes it durable");
+        let outcome = file.write(data, position, WriteSync::None).await;
+        Unflushed { id, file, outcome }
+    }
 }
 
-/// Does several jobs with one flush of the device: writes that are not synced, and when the last of them has completed one
-/// sync that covers all. A write that fails fails alone; a sync that fails fails all that it was to cover.
-///
-/// # Panics
-/// If the jobs are not of one flush domain.
-pub async fn run_together<F: DiskFile, K>(jobs: Vec<(K, Job<F>)>) -> Vec<(K, JobDone)> {
-    let domain = jobs.first().and_then(|(_, job)| job.flush_domain());
-    assert!(domain.is_some() && jobs.iter().all(|(_, job)| job.flush_domain() == domain), "one domain");
-    let written = join_all(jobs.into_iter().map(|(key, job)| async move {
-        let JobKind::Write { file, data, position, .. } = job.kind else { unreachable!("checked above") };
-        let outcome = file.write(data, position, WriteSync::None).await;
-        (key, job.id, file, outcome)
-    }));
-    let written = written.await;
-    let covered = written.iter().find(|(.., outcome)| outcome.is_ok());
-    let synced = match covered {
-        Some((_, _, file, _)) => file.sync().await,
+/// A synced write that has been done without its sync, or has failed: [`flush`] is to follow.
+pub struct Unflushed<F> {
+    id: FlightId,
+    file: F,
+    outcome: Result<(), DiskError>,
+}
+
+/// Makes writes last with one flush of the device, which covers all. A write that failed has failed alone; a flush that fails
+/// fails all that it was to cover. They are to be of one flush domain ([`Job::flush_domain`]).
+pub async fn flush<F: DiskFile, K>(writes: Vec<(K, Unflushed<F>)>) -> Vec<(K, JobDone)> {
+    let flushed = match writes.iter().find(|(_, write)| write.outcome.is_ok()) {
+        Some((_, write)) => write.file.sync().await,
         None => Ok(()),
     };
-    let done = written.into_iter().map(|(key, id, _, outcome)| {
-        let outcome = outcome.and_then(|()| synced.clone());
+    let done = writes.into_iter().map(|(key, Unflushed { id, outcome, .. })| {
+        let outcome = outcome.and_then(|()| flushed.clone());
         (key, JobDone { id, is_write: true, outcome })
     });
     done.collect()

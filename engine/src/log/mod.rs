@@ -25,7 +25,7 @@ mod state;
 mod tail;
 
 pub use fetch::Fetched;
-pub use job::{Job, JobDone, run_together};
+pub use job::{Job, JobDone, Unflushed, flush};
 pub use open::Epochs;
 pub use progress::FlightId;
 

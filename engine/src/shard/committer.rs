@@ -1,13 +1,20 @@
 //! The committer: the only place that decides how a shard's frozen bytes reach the disk, and how many writes are under
 //! way at once.
 //!
-//! A synced write that overwrites goes one of two ways: with its own RWF_DSYNC, or plainly, together with those of other
-//! partitions and one sync that covers them all. A device flush costs about as much for many as for one, so the second is
-//! better where many wait: while one is under way, what arrives forms the next, without a timer.
+//! A synced write that overwrites goes one of two ways: with its own RWF_DSYNC, or plainly, in a group with those of other
+//! partitions and one flush that covers them all. A device flush costs about as much for many as for one, so the second is
+//! better where many wait. A group's writes begin as they come, also while the flush of the group before is under way; its own
+//! flush begins when all of them have completed. So no timer is needed:
+//!
+//! ```text
+//! group 1   [w][w][w ]
+//!              [w][w] [flush     ]
+//! group 2                [w][w][w][flush     ]
+//! ```
 
 use super::stats::WriteStats;
 use crate::disk::DiskFile;
-use crate::log::{Job, JobDone, run_together};
+use crate::log::{Job, JobDone, Unflushed, flush};
 use crate::num::ns_of;
 use crate::types::Commit;
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
@@ -20,7 +27,7 @@ use std::time::Duration;
 /// coalescing.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// Most writes that one shared flush covers.
+/// Most writes that wait for shared flushes.
 const SHARED_MAX: usize = 256;
 
 /// Partitions with a synced write waiting or in flight from which on flushes are shared. Measured with 4 KiB on each of 64:
@@ -32,14 +39,26 @@ const SHARED_BYTES_MAX: usize = 64 << 10;
 
 type Done = (usize, JobDone);
 
+/// Writes that one flush is to cover, at most one of each partition: a group does not grow for ever.
+struct Group<F: DiskFile> {
+    domain: u64,
+    slots: Vec<usize>,
+    /// Under way.
+    writes: FuturesUnordered<LocalBoxFuture<'static, (usize, Unflushed<F>)>>,
+    written: Vec<(usize, Unflushed<F>)>,
+}
+
 /// See the module.
 pub struct Committer<F: DiskFile> {
     commit: Commit,
     jobs: FuturesUnordered<LocalBoxFuture<'static, (Done, Flush)>>,
-    /// Synced writes that may share a flush and have not been submitted, with their partitions' slots.
+    /// Synced writes that may share a flush and came in this turn, with their partitions' slots.
     waiting: Vec<(usize, Job<F>)>,
-    shared: Option<LocalBoxFuture<'static, Vec<Done>>>,
-    /// Writes of the shared flush under way.
+    /// Oldest first; the last takes what comes.
+    groups: VecDeque<Group<F>>,
+    /// The flush of the groups before those.
+    flush: Option<LocalBoxFuture<'static, Vec<Done>>>,
+    /// Writes of the groups, and of the flush.
     shared_writes: usize,
     /// Slots of the synced writes in flight that could have shared a flush.
     each: Vec<usize>,
@@ -63,7 +82,8 @@ impl<F: DiskFile> Committer<F> {
             commit,
             jobs: FuturesUnordered::new(),
             waiting: Vec::new(),
-            shared: None,
+            groups: VecDeque::new(),
+            flush: None,
             shared_writes: 0,
             each: Vec::new(),
             done: VecDeque::new(),
@@ -74,7 +94,7 @@ impl<F: DiskFile> Committer<F> {
 
     /// Whether another job may start.
     pub fn has_room(&self) -> bool {
-        self.jobs.len() < IN_FLIGHT_MAX && self.waiting.len() < SHARED_MAX
+        self.jobs.len() < IN_FLIGHT_MAX && self.waiting.len() + self.shared_writes < SHARED_MAX
     }
 
     /// What was written so far.
@@ -123,14 +143,15 @@ impl<F: DiskFile> Committer<F> {
     }
 
     fn decide(&mut self) {
-        if self.waiting.is_empty() || self.shared.is_some() {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
             return;
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        if self.commit == Commit::Shared || self.is_crowded(&waiting) {
-            self.share(waiting);
-        } else {
-            for (slot, job) in waiting {
+        let is_shared = self.commit == Commit::Shared || !self.groups.is_empty() || self.is_crowded(&waiting);
+        for (slot, job) in waiting {
+            if is_shared {
+                self.join(slot, job);
+            } else {
                 self.start_alone(slot, job, Flush::Shareable);
             }
         }
@@ -150,19 +171,37 @@ impl<F: DiskFile> Committer<F> {
         false
     }
 
-    /// One flush for all of a domain; where there is a second one, the next flush is its.
-    fn share(&mut self, waiting: Vec<(usize, Job<F>)>) {
-        let domain = waiting.first().and_then(|(_, job)| job.flush_domain());
-        let (together, others): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(_, job)| job.flush_domain() == domain);
-        self.waiting = others;
-        for (_, job) in &together {
-            self.count(job, false);
-            self.shared_writes += 1;
-        }
-        self.stats.syncs += 1;
+    /// Starts a write of the last group, or of a new one.
+    fn join(&mut self, slot: usize, job: Job<F>) {
+        let Some(domain) = job.flush_domain() else {
+            unreachable!("only what may share a flush waits for one")
+        };
+        self.count(&job, false);
+        self.shared_writes += 1;
         self.has_new = true;
-        self.shared = Some(run_together(together).boxed_local());
+        let takes = |group: &Group<F>| group.domain == domain && !group.slots.contains(&slot);
+        if !self.groups.back().is_some_and(takes) {
+            let (slots, writes, written) = (Vec::new(), FuturesUnordered::new(), Vec::new());
+            self.groups.push_back(Group { domain, slots, writes, written });
+        }
+        let group = self.groups.back_mut().expect("there is one now");
+        group.slots.push(slot);
+        group.writes.push(async move { (slot, job.write_unflushed().await) }.boxed_local());
+    }
+
+    /// Begins the next flush, if none is under way and there is a group whose writes have all completed: with those after it
+    /// that have too.
+    fn next_flush(&mut self) -> Option<LocalBoxFuture<'static, Vec<Done>>> {
+        let domain = self.groups.front()?.domain;
+        let is_next = |group: &Group<F>| group.domain == domain && group.writes.is_empty();
+        let mut covered = Vec::new();
+        while self.groups.front().is_some_and(is_next) {
+            covered.extend(self.groups.pop_front().into_iter().flat_map(|group| group.written));
+        }
+        (!covered.is_empty()).then(|| {
+            self.stats.syncs += 1;
+            flush(covered).boxed_local()
+        })
     }
 
     /// The next job that has ended.
@@ -175,11 +214,19 @@ impl<F: DiskFile> Committer<F> {
 
     /// Polls what is under way.
     fn collect(&mut self, context: &mut Context<'_>) {
-        if let Some(shared) = &mut self.shared
-            && let Poll::Ready(done) = shared.poll_unpin(context)
-        {
-            self.shared = None;
-            self.shared_writes = 0;
+        for group in &mut self.groups {
+            while let Poll::Ready(Some(write)) = group.writes.poll_next_unpin(context) {
+                group.written.push(write);
+            }
+        }
+        loop {
+            if self.flush.is_none() {
+                self.flush = self.next_flush();
+            }
+            let Some(flush) = &mut self.flush else { break };
+            let Poll::Ready(done) = flush.poll_unpin(context) else { break };
+            self.flush = None;
+            self.shared_writes -= done.len();
             self.done.extend(done);
         }
         while let Poll::Ready(Some((done, flush))) = self.jobs.poll_next_unpin(context) {

@@ -24,7 +24,7 @@ const PARK_LEAST: Duration = Duration::from_micros(100);
 const REACTOR_EVERY: Duration = Duration::from_micros(200);
 
 /// Most messages taken in one turn, so that completions are looked at in between.
-const MESSAGES_A_TURN: usize = 128;
+const MESSAGES_A_TURN: usize = 16;
 
 /// Most bytes of appends taken in one turn, but for the last. A turn copies them (some 60 µs), and the writes in flight
 /// must not run out meanwhile: 8 of 256 KiB last about 1 ms.

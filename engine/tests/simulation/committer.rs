@@ -236,6 +236,33 @@ fn a_power_loss_at_every_step_loses_nothing_acked() {
     assert_eq!((after.count - before.count, after.syncs - before.syncs), (20, 4), "all of them shared");
 }
 
+/// Writes of the next group begin while the flush of the one before is under way, which does not cover them.
+#[test]
+fn a_power_loss_while_groups_overlap_loses_nothing_acked() {
+    let mut fleet = Fleet::new(settings(), 9, Commit::Auto);
+    fleet.fill_first_segments();
+    let before = fleet.stats();
+    for round in 0..12_u64 {
+        // A third of the logs at a time: the others are still on their way, or being flushed.
+        let logs = (round as usize % 3..9).step_by(3);
+        logs.for_each(|log| fleet.append(log, batch(600 + 10 * round + log as u64, 3, 4_000)));
+        let in_flight = fleet.disk.outstanding();
+        fleet.turn();
+        assert_eq!(fleet.disk.outstanding(), in_flight + 3, "they wait for nothing");
+        let flushes = fleet.stats().syncs;
+        let mut seed = 100 * round;
+        while fleet.stats().syncs == flushes {
+            fleet.step();
+            seed += 1;
+            fleet.survives_power_loss(seed);
+        }
+    }
+    fleet.settle();
+    let after = fleet.stats();
+    assert_eq!((after.count - before.count, after.syncs - before.syncs), (36, 12), "all of them shared");
+    fleet.survives_power_loss(99);
+}
+
 #[test]
 fn a_write_that_fails_latches_its_own_log_alone() {
     let mut fleet = Fleet::new(settings(), 8, Commit::Auto);
