@@ -93,10 +93,11 @@ pub(super) fn watch(
             let now = Instant::now();
             for (mailbox, (beats, since)) in mailboxes.iter().zip(&mut seen) {
                 let current = mailbox.heartbeat.load(Ordering::Relaxed);
-                if *beats == current {
-                    mailbox.nudge();
-                } else {
+                if *beats != current {
                     (*beats, *since) = (current, now);
+                } else if now - *since < stuck_after {
+                    // Not for ever: who does not look does not take its nudges either.
+                    mailbox.nudge();
                 }
                 mailbox.set_stuck(now - *since >= stuck_after);
             }

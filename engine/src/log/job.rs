@@ -108,18 +108,31 @@ pub struct Unflushed<F> {
     outcome: Result<(), DiskError>,
 }
 
+impl<F> Unflushed<F> {
+    /// Its outcome, where the flush after it failed or could not be trusted.
+    pub fn lost(self, error: &DiskError) -> JobDone {
+        JobDone { id: self.id, is_write: true, outcome: self.outcome.and_then(|()| Err(error.clone())) }
+    }
+}
+
 /// Makes writes last with one flush of the device, which covers all. A write that failed has failed alone; a flush that fails
-/// fails all that it was to cover. They are to be of one flush domain ([`Job::flush_domain`]).
-pub async fn flush<F: DiskFile, K>(writes: Vec<(K, Unflushed<F>)>) -> Vec<(K, JobDone)> {
+/// fails all that it was to cover, and is told beside them: what else was written before it ended may be lost too, and a flush
+/// after it succeeds all the same. They are to be of one flush domain ([`Job::flush_domain`]).
+pub async fn flush<F: DiskFile, K>(
+    writes: Vec<(K, Unflushed<F>)>,
+) -> (Vec<(K, JobDone)>, Result<(), DiskError>) {
     let flushed = match writes.iter().find(|(_, write)| write.outcome.is_ok()) {
         Some((_, write)) => write.file.sync().await,
         None => Ok(()),
     };
-    let done = writes.into_iter().map(|(key, Unflushed { id, outcome, .. })| {
-        let outcome = outcome.and_then(|()| flushed.clone());
-        (key, JobDone { id, is_write: true, outcome })
+    let done = writes.into_iter().map(|(key, write)| {
+        let done = match &flushed {
+            Ok(()) => JobDone { id: write.id, is_write: true, outcome: write.outcome },
+            Err(error) => write.lost(error),
+        };
+        (key, done)
     });
-    done.collect()
+    (done.collect(), flushed)
 }
 
 /// The outcome of a [`Job`].

@@ -14,6 +14,7 @@
 
 use super::stats::WriteStats;
 use crate::disk::DiskFile;
+use crate::error::DiskError;
 use crate::log::{Job, JobDone, Unflushed, flush};
 use crate::num::ns_of;
 use crate::types::Commit;
@@ -27,10 +28,10 @@ use std::time::Duration;
 /// coalescing.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// Most writes that wait for shared flushes.
+/// Most writes that wait for shared flushes to begin.
 const SHARED_MAX: usize = 256;
 
-/// Partitions with a synced write waiting or in flight from which on flushes are shared. Measured with 4 KiB on each of 64:
+/// Partitions with a synced write waiting, or in flight with its own flush, from which on flushes are shared. Measured with 4 KiB on each of 64:
 /// 2.6 to 2.8 ms with a flush each, 0.7 ms with one; of few, a flush each overlaps with the others' writes.
 const SHARED_FROM: usize = 3;
 
@@ -39,9 +40,13 @@ const SHARED_BYTES_MAX: usize = 64 << 10;
 
 type Done = (usize, JobDone);
 
-/// Writes that one flush is to cover, at most one of each partition: a group does not grow for ever.
+type Flushing = LocalBoxFuture<'static, (Vec<Done>, Result<(), DiskError>)>;
+
+/// Writes that one flush is to cover, at most one of each partition.
 struct Group<F: DiskFile> {
     domain: u64,
+    /// A flush failed after some of them had begun: none can be made to last.
+    lost: Option<DiskError>,
     slots: Vec<usize>,
     /// Under way.
     writes: FuturesUnordered<LocalBoxFuture<'static, (usize, Unflushed<F>)>>,
@@ -57,7 +62,7 @@ pub struct Committer<F: DiskFile> {
     /// Oldest first; the last takes what comes.
     groups: VecDeque<Group<F>>,
     /// The flush of the groups before those.
-    flush: Option<LocalBoxFuture<'static, Vec<Done>>>,
+    flush: Option<Flushing>,
     /// Writes of the groups, and of the flush.
     shared_writes: usize,
     /// Slots of the synced writes in flight that could have shared a flush.
@@ -94,7 +99,8 @@ impl<F: DiskFile> Committer<F> {
 
     /// Whether another job may start.
     pub fn has_room(&self) -> bool {
-        self.jobs.len() < IN_FLIGHT_MAX && self.waiting.len() + self.shared_writes < SHARED_MAX
+        let grouped: usize = self.groups.iter().map(|group| group.slots.len()).sum();
+        self.jobs.len() < IN_FLIGHT_MAX && self.waiting.len() + grouped < SHARED_MAX
     }
 
     /// What was written so far.
@@ -171,7 +177,8 @@ impl<F: DiskFile> Committer<F> {
         false
     }
 
-    /// Starts a write of the last group, or of a new one.
+    /// Starts a write of its domain's last group, or of a new one. A group that nothing but its own writes keeps from its flush
+    /// takes no more once one of them has completed: that one would wait for whoever comes.
     fn join(&mut self, slot: usize, job: Job<F>) {
         let Some(domain) = job.flush_domain() else {
             unreachable!("only what may share a flush waits for one")
@@ -179,24 +186,40 @@ impl<F: DiskFile> Committer<F> {
         self.count(&job, false);
         self.shared_writes += 1;
         self.has_new = true;
-        let takes = |group: &Group<F>| group.domain == domain && !group.slots.contains(&slot);
-        if !self.groups.back().is_some_and(takes) {
+        let waits_for_others = self.flush.is_some();
+        let last = self.groups.iter().rposition(|group| group.domain == domain);
+        let at = last.filter(|at| {
+            let group = &self.groups[*at];
+            let is_open = *at > 0 || waits_for_others || group.written.is_empty();
+            is_open && group.lost.is_none() && !group.slots.contains(&slot)
+        });
+        let at = at.unwrap_or_else(|| {
             let (slots, writes, written) = (Vec::new(), FuturesUnordered::new(), Vec::new());
-            self.groups.push_back(Group { domain, slots, writes, written });
-        }
-        let group = self.groups.back_mut().expect("there is one now");
+            self.groups.push_back(Group { domain, lost: None, slots, writes, written });
+            self.groups.len() - 1
+        });
+        let group = &mut self.groups[at];
         group.slots.push(slot);
         group.writes.push(async move { (slot, job.write_unflushed().await) }.boxed_local());
     }
 
     /// Begins the next flush, if none is under way and there is a group whose writes have all completed: with those after it
-    /// that have too.
-    fn next_flush(&mut self) -> Option<LocalBoxFuture<'static, Vec<Done>>> {
-        let domain = self.groups.front()?.domain;
-        let is_next = |group: &Group<F>| group.domain == domain && group.writes.is_empty();
+    /// that have too. What is lost has ended then.
+    fn next_flush(&mut self) -> Option<Flushing> {
         let mut covered = Vec::new();
-        while self.groups.front().is_some_and(is_next) {
-            covered.extend(self.groups.pop_front().into_iter().flat_map(|group| group.written));
+        let mut domain = None;
+        while let Some(group) = self.groups.front()
+            && group.writes.is_empty()
+            && domain.is_none_or(|domain| domain == group.domain)
+        {
+            let Some(group) = self.groups.pop_front() else { break };
+            if let Some(error) = group.lost {
+                self.shared_writes -= group.written.len();
+                self.done.extend(group.written.into_iter().map(|(slot, write)| (slot, write.lost(&error))));
+            } else {
+                domain = Some(group.domain);
+                covered.extend(group.written);
+            }
         }
         (!covered.is_empty()).then(|| {
             self.stats.syncs += 1;
@@ -224,8 +247,12 @@ impl<F: DiskFile> Committer<F> {
                 self.flush = self.next_flush();
             }
             let Some(flush) = &mut self.flush else { break };
-            let Poll::Ready(done) = flush.poll_unpin(context) else { break };
+            let Poll::Ready((done, flushed)) = flush.poll_unpin(context) else { break };
             self.flush = None;
+            if let Err(error) = flushed {
+                // What completed meanwhile was in the same cache, and the next flush would say nothing of it.
+                self.groups.iter_mut().for_each(|group| group.lost = Some(error.clone()));
+            }
             self.shared_writes -= done.len();
             self.done.extend(done);
         }

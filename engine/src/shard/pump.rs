@@ -23,7 +23,7 @@ const PARK_LEAST: Duration = Duration::from_micros(100);
 /// How often glommio's reactor gets a turn while the pump polls: without, timers starve.
 const REACTOR_EVERY: Duration = Duration::from_micros(200);
 
-/// Most messages taken in one turn, so that completions are looked at in between.
+/// Most messages of a kind taken in one turn, so that the device has work while the next ones are copied.
 const MESSAGES_A_TURN: usize = 16;
 
 /// Most bytes of appends taken in one turn, but for the last. A turn copies them (some 60 µs), and the writes in flight
@@ -173,7 +173,7 @@ impl Shard {
                 Call::Run(task) => self.spawn(task(Rc::clone(self))),
             }
         }
-        taken += self.take_appends(MESSAGES_A_TURN.saturating_sub(taken), || self.mailbox.pop_append());
+        taken += self.take_appends(|| self.mailbox.pop_append());
         taken += self.take_local(now);
         if taken > 0 {
             self.mailbox.room_made();
@@ -190,13 +190,13 @@ impl Shard {
             taken += 1;
             self.fetch(request, now);
         }
-        taken + self.take_appends(MESSAGES_A_TURN - taken, || self.lanes.pop_append())
+        taken + self.take_appends(|| self.lanes.pop_append())
     }
 
-    /// Takes at most `count` appends, and [`APPEND_BYTES_A_TURN`]; returns how many.
-    fn take_appends(&self, count: usize, pop: impl Fn() -> Option<Append>) -> usize {
+    /// Takes as many appends as a turn may, whatever else it took; returns how many.
+    fn take_appends(&self, pop: impl Fn() -> Option<Append>) -> usize {
         let (mut taken, mut bytes) = (0, 0);
-        while taken < count
+        while taken < MESSAGES_A_TURN
             && bytes < APPEND_BYTES_A_TURN
             && let Some(append) = pop()
         {

@@ -216,7 +216,7 @@ impl Ring {
     /// As [`Ring::submit`] does.
     pub fn reap(&self) -> usize {
         let mut reaped = 0;
-        if self.inner.ring.borrow_mut().submission().taskrun() {
+        if self.has_held_back() {
             self.enter();
         }
         loop {
@@ -230,6 +230,13 @@ impl Ring {
         }
         self.inner.in_flight.set(self.inner.in_flight.get() - reaped);
         reaped
+    }
+
+    /// Whether the kernel has completions that it hands over only to who enters it.
+    fn has_held_back(&self) -> bool {
+        let mut ring = self.inner.ring.borrow_mut();
+        let queue = ring.submission();
+        queue.taskrun() || queue.cq_overflow()
     }
 
     /// Waits for every operation in flight. An operation owns its file and a file its ring, so a ring that is given up
