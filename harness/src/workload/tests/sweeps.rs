@@ -229,7 +229,7 @@ fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
 /// Of each study: minutes and GiB that its header promises.
 const STUDIES: [(&str, f64, u64); 5] = [
     ("durability-and-batch", 5.0, 2),
-    ("partitions", 4.0, 16),
+    ("partitions", 5.0, 16),
     ("preallocate", 4.0, 2),
     ("segments-and-retention", 4.0, 3),
     ("catch-up", 6.0, 6),
