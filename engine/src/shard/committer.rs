@@ -31,8 +31,9 @@ const IN_FLIGHT_MAX: usize = 64;
 /// Most writes that wait for shared flushes to begin.
 const SHARED_MAX: usize = 256;
 
-/// Partitions with a synced write waiting, or in flight with its own flush, from which on flushes are shared. Measured with 4 KiB on each of 64:
-/// 2.6 to 2.8 ms with a flush each, 0.7 ms with one; of few, a flush each overlaps with the others' writes.
+/// Partitions with a synced write waiting, or in flight with its own flush, from which on flushes are shared. Measured with
+/// 4 KiB on each of 64: 2.6 to 2.8 ms with a flush each, 0.7 ms with one; of few, a flush each overlaps with the others'
+/// writes.
 const SHARED_FROM: usize = 3;
 
 /// A write larger than this takes the device longer than its flush, and goes with its own.
@@ -59,7 +60,7 @@ pub struct Committer<F: DiskFile> {
     jobs: FuturesUnordered<LocalBoxFuture<'static, (Done, Flush)>>,
     /// Synced writes that may share a flush and came in this turn, with their partitions' slots.
     waiting: Vec<(usize, Job<F>)>,
-    /// Oldest first; the last takes what comes.
+    /// Oldest first; the last of a domain takes what comes.
     groups: VecDeque<Group<F>>,
     /// The flush of the groups before those.
     flush: Option<Flushing>,
