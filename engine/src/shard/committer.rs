@@ -41,7 +41,11 @@ const SHARED_BYTES_MAX: usize = 64 << 10;
 
 type Done = (usize, JobDone);
 
-type Flushing = LocalBoxFuture<'static, (Vec<Done>, Result<(), DiskError>)>;
+/// The flush of a domain.
+struct Flushing {
+    domain: u64,
+    flush: LocalBoxFuture<'static, (Vec<Done>, Result<(), DiskError>)>,
+}
 
 /// Writes that one flush is to cover, at most one of each partition.
 struct Group<F: DiskFile> {
@@ -222,10 +226,9 @@ impl<F: DiskFile> Committer<F> {
                 covered.extend(group.written);
             }
         }
-        (!covered.is_empty()).then(|| {
-            self.stats.syncs += 1;
-            flush(covered).boxed_local()
-        })
+        let domain = domain?;
+        self.stats.syncs += 1;
+        Some(Flushing { domain, flush: flush(covered).boxed_local() })
     }
 
     /// The next job that has ended.
@@ -247,12 +250,14 @@ impl<F: DiskFile> Committer<F> {
             if self.flush.is_none() {
                 self.flush = self.next_flush();
             }
-            let Some(flush) = &mut self.flush else { break };
-            let Poll::Ready((done, flushed)) = flush.poll_unpin(context) else { break };
+            let Some(flushing) = &mut self.flush else { break };
+            let Poll::Ready((done, flushed)) = flushing.flush.poll_unpin(context) else { break };
+            let domain = flushing.domain;
             self.flush = None;
             if let Err(error) = flushed {
                 // What completed meanwhile was in the same cache, and the next flush would say nothing of it.
-                self.groups.iter_mut().for_each(|group| group.lost = Some(error.clone()));
+                let beside = self.groups.iter_mut().filter(|group| group.domain == domain);
+                beside.for_each(|group| group.lost = Some(error.clone()));
             }
             self.shared_writes -= done.len();
             self.done.extend(done);
