@@ -11,9 +11,9 @@ use crate::workload::Io;
 const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 /// Operations the engine's ring cannot do without.
 const OPERATIONS_NEEDED: [&str; 6] = ["read", "write", "read_fixed", "write_fixed", "fsync", "fallocate"];
-/// Below it the engine's executor does not start; from the second on this is tried regularly.
-const KERNEL_MIN: (u32, u32) = (5, 8);
-const KERNEL_TRIED: (u32, u32) = (5, 15);
+/// Below it the engine's rings cannot be made (`IORING_SETUP_SINGLE_ISSUER`); from the second on this is tried regularly.
+const KERNEL_MIN: (u32, u32) = (6, 0);
+const KERNEL_TRIED: (u32, u32) = (6, 1);
 const MEMORY_BYTES_MIN: u64 = 2 << 30;
 /// The built-in workloads need no more.
 const FREE_BYTES_MIN: u64 = 4 << 30;
@@ -57,10 +57,10 @@ pub(super) fn kernel(uname: &str) -> Check {
     let finding = format!("Linux {release}");
     match (numbers.next(), numbers.next()) {
         (Some(major), Some(minor)) if (major, minor) < KERNEL_MIN => {
-            check(NAME, Level::Fail, finding, "run Linux 5.15 or newer; the engine needs 5.8 at least")
+            check(NAME, Level::Fail, finding, "run Linux 6.1 or newer; the engine needs 6.0 at least")
         }
         (Some(major), Some(minor)) if (major, minor) < KERNEL_TRIED => {
-            check(NAME, Level::Warn, finding, "older than what vnotch is tried on: run Linux 5.15 or newer")
+            check(NAME, Level::Warn, finding, "older than what vnotch is tried on: run Linux 6.1 or newer")
         }
         _ => ok(NAME, finding),
     }
@@ -94,7 +94,7 @@ pub(super) fn operations(ring: &Result<RingProbe, DeviceError>) -> Option<Check>
         return Some(ok(NAME, probe.operations.join(", ")));
     }
     let finding = format!("{} missing", missing.join(", "));
-    Some(check(NAME, Level::Fail, finding, "run Linux 5.15 or newer; check the container's seccomp profile"))
+    Some(check(NAME, Level::Fail, finding, "run Linux 6.1 or newer; check the container's seccomp profile"))
 }
 
 pub(super) fn memlock(memlock: Memlock, needs: &Needs) -> Check {

@@ -82,7 +82,7 @@ fn io_uring_that_is_forbidden_or_missing_is_refused_with_a_remedy() {
     let dir = disk();
     for (errno, words) in [
         (libc::EPERM, "io_uring is not permitted: set `sysctl kernel.io_uring_disabled=0`"),
-        (libc::ENOSYS, "run Linux 5.15 or newer"),
+        (libc::ENOSYS, "run Linux 6.1 or newer"),
     ] {
         let mut command = ceiling(dir.path());
         command.arg("--quiet");

@@ -382,7 +382,13 @@ impl Drop for Inner {
 /// # Errors
 /// Why not.
 pub fn probe() -> io::Result<()> {
-    let ring = builder().build(8)?;
+    let too_old =
+        || io::Error::new(io::ErrorKind::Unsupported, "the kernel is too old: 6.1 or newer is needed");
+    let ring = builder().build(8).map_err(|error| match error.kind() {
+        // A flag that it does not know.
+        io::ErrorKind::InvalidInput => too_old(),
+        _ => error,
+    })?;
     let mut probe = io_uring::Probe::new();
     ring.submitter().register_probe(&mut probe)?;
     let needed = [
@@ -395,9 +401,5 @@ pub fn probe() -> io::Result<()> {
         opcode::UnlinkAt::CODE,
         opcode::MkDirAt::CODE,
     ];
-    if needed.iter().all(|code| probe.is_supported(*code)) {
-        Ok(())
-    } else {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel is too old: 5.15 or newer is needed"))
-    }
+    if needed.iter().all(|code| probe.is_supported(*code)) { Ok(()) } else { Err(too_old()) }
 }

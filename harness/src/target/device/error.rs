@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 const RING_MISSING_REMEDY: &str =
-    "run Linux 5.15 or newer (in a container, allow the io_uring system calls in its seccomp profile)";
+    "run Linux 6.1 or newer (in a container, allow the io_uring system calls in its seccomp profile)";
 const RING_FORBIDDEN_REMEDY: &str = "set `sysctl kernel.io_uring_disabled=0` (in a container, allow the io_uring \
                                      system calls in its seccomp profile)";
 /// For the limit on locked memory (RLIMIT_MEMLOCK).
@@ -25,7 +25,7 @@ pub enum DeviceError {
     },
     /// The kernel was built without io_uring, or is older than 5.1.
     #[error(
-        "this kernel has no io_uring: run Linux 5.15 or newer (in a container, allow the io_uring system calls)"
+        "this kernel has no io_uring: run Linux 6.1 or newer (in a container, allow the io_uring system calls)"
     )]
     RingMissing,
     /// io_uring is switched off or filtered.
