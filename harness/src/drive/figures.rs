@@ -62,6 +62,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         stall: stall_figures::of(run),
         retention_reached_s: run.watched.held_s,
         backlog: backlog_figures(workload, run),
+        late_attempts: Vec::new(),
         produce,
         consume,
     }

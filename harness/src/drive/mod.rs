@@ -19,6 +19,7 @@ pub mod pacing;
 pub mod partitioner;
 pub mod pass;
 pub mod plan;
+mod points;
 pub mod pool;
 pub mod producers;
 pub mod progress;

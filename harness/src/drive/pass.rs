@@ -7,8 +7,9 @@ use super::verdict;
 use crate::measure::host::HostProbe;
 use crate::measure::memory::warm_memory;
 use crate::measure::provenance::TargetIdentity;
+use crate::num;
 use crate::result::store::TrialRecord;
-use crate::result::{Trial, Verdict};
+use crate::result::{LateAttempt, Trial, Verdict, VerdictStatus};
 use crate::target::device::DeviceError;
 use crate::workload::{self, Durability, Io, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
@@ -34,8 +35,8 @@ pub struct PassRun {
     pub trials: Vec<Trial>,
     /// What happened over time in each; its point is not set yet.
     pub records: Vec<TrialRecord>,
-    /// Over all trials, SLOs left out.
-    pub verdict: Verdict,
+    /// On each, SLOs left out.
+    pub verdicts: Vec<Verdict>,
     /// What was measured, as it described itself; `None` if no trial was made.
     pub target: Option<TargetIdentity>,
     /// What the next trial is expected to do; `None` before a calibration has told.
@@ -43,24 +44,56 @@ pub struct PassRun {
 }
 
 impl PassRun {
-    /// Takes in the next trial, with the verdict on it and what it measured.
-    pub fn add(
+    /// Takes in the next trial, or the one that takes the place of another, with the verdict on it and what it measured.
+    /// Returns its index.
+    pub fn enter(
         &mut self,
-        trial: Trial,
-        mut record: TrialRecord,
-        (verdict, target): (&Verdict, TargetIdentity),
-    ) {
-        self.verdict.absorb(verdict);
-        record.trial = self.trials.len();
-        self.records.push(record);
-        self.trials.push(trial);
+        (trial, mut record): (Trial, TrialRecord),
+        (verdict, target): (Verdict, TargetIdentity),
+        replaces: Option<usize>,
+    ) -> usize {
+        let index = replaces.unwrap_or(self.trials.len());
+        record.trial = index;
+        if index < self.trials.len() {
+            (self.trials[index], self.records[index], self.verdicts[index]) = (trial, record, verdict);
+        } else {
+            self.trials.push(trial);
+            self.records.push(record);
+            self.verdicts.push(verdict);
+        }
         self.target = Some(target);
+        index
+    }
+
+    /// The verdict over all trials, and what is to be said of those that were measured again.
+    pub fn verdict(&self) -> Verdict {
+        let mut whole = Verdict::default();
+        for verdict in &self.verdicts {
+            whole.absorb(verdict);
+        }
+        verdict::remark_retries(&self.trials, &mut whole);
+        whole
     }
 
     /// Whether it ended before its last trial did.
     pub fn is_cut_short(&self) -> bool {
-        use crate::result::VerdictStatus::{Errors, Interrupted, RequirementMissed};
-        matches!(self.verdict.status, Errors | Interrupted | RequirementMissed)
+        use VerdictStatus::{Errors, Interrupted, RequirementMissed};
+        let cut = |verdict: &Verdict| matches!(verdict.status, Errors | Interrupted | RequirementMissed);
+        self.verdicts.iter().any(cut)
+    }
+
+    /// The trials whose generator was late, and was so fewer than `retries` times before.
+    pub fn late(&self, retries: u32) -> Vec<usize> {
+        let is_wanted = |(trial, verdict): (&Trial, &Verdict)| {
+            num::count(trial.late_attempts.len()) < u64::from(retries) && verdict::is_late(verdict, trial)
+        };
+        let judged = self.trials.iter().zip(&self.verdicts).enumerate();
+        judged.filter(|(_, judged)| is_wanted(*judged)).map(|(index, _)| index).collect()
+    }
+
+    /// Every attempt at one of its trials.
+    pub fn attempts(&self) -> usize {
+        self.trials.iter().map(|trial| 1 + trial.late_attempts.len()).sum()
     }
 }
 
@@ -73,6 +106,8 @@ pub struct Turn<'a> {
     pub title: &'a str,
     /// Whether its data stays.
     pub keep: bool,
+    /// The trial whose place it takes.
+    pub replaces: Option<usize>,
 }
 
 /// Whether ceilings are measured: an `appended` ack waits for no disk, so there is nothing to hold it against.
@@ -81,13 +116,13 @@ pub fn has_ceiling(workload: &Workload) -> bool {
 }
 
 impl Bench<'_> {
-    /// Runs the next trial of a pass, after a calibration if it is the first of this process. `keep` leaves its data.
-    /// `None` if it was interrupted before its window opened; otherwise how far this trial can be trusted.
+    /// Runs a trial of a pass, after a calibration if it is the first of this process. Returns its index; `None` if it was
+    /// interrupted before its window opened, or at all if it was to take the place of another, which then stands.
     ///
     /// # Errors
     /// The target cannot be opened, the ceiling not measured, or the data not removed.
-    pub fn next_trial(&self, turn: &Turn<'_>, run: &mut PassRun) -> anyhow::Result<Option<Verdict>> {
-        let Turn { pass, title, keep } = *turn;
+    pub fn next_trial(&self, turn: &Turn<'_>, run: &mut PassRun) -> anyhow::Result<Option<usize>> {
+        let Turn { pass, title, keep, replaces } = *turn;
         let expected = match run.calibrated {
             Some(shape) => shape,
             None => self.calibrate(pass.load, title)?,
@@ -98,8 +133,17 @@ impl Bench<'_> {
         if keep {
             self.data_dir.keep();
         }
-        let Some((done, trial)) = self.bracketed_trial(title, pass.load, expected)? else { return Ok(None) };
+        let Some((done, mut trial)) = self.bracketed_trial(title, pass.load, expected)? else {
+            return Ok(None);
+        };
         let verdict = verdict::of_trial(pass.kind, &done, &trial);
+        if let Some(late) = replaces.map(|index| &run.trials[index]) {
+            if verdict.status == VerdictStatus::Interrupted {
+                return Ok(None);
+            }
+            trial.late_attempts.clone_from(&late.late_attempts);
+            trial.late_attempts.push(LateAttempt::of(late));
+        }
         run.calibrated = Some(Shape::of(self.workload, &done).or(expected));
         let record = TrialRecord {
             series: done.watched.series.rows,
@@ -107,8 +151,7 @@ impl Bench<'_> {
             latency: done.watched.series.kept,
             ..TrialRecord::default()
         };
-        run.add(trial, record, (&verdict, done.target.into()));
-        Ok(Some(verdict))
+        Ok(Some(run.enter((trial, record), (verdict, done.target.into()), replaces)))
     }
 
     /// What "like for like" is for the first trial.

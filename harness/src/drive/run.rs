@@ -8,8 +8,9 @@ use super::inject::Injection;
 use super::interrupt::Interrupt;
 use super::order::Order;
 use super::pass::{PassRun, has_ceiling};
+use super::points::Points;
 use super::progress::Progress;
-use super::session::{Points, Session};
+use super::session::Session;
 use super::trial::Opener;
 use super::verdict;
 use crate::exit::UsageError;
@@ -101,8 +102,11 @@ pub(super) fn run_in(
     let started = Instant::now();
     let started = started.checked_sub(Duration::from_secs_f64(before)).unwrap_or(started);
     let order = Order::new(now.order_seed, study.combinations.len());
-    let session =
-        Session::new((study, options, open), (data_dir, stop, &progress), (started, order, points.trials()));
+    let session = Session::new(
+        (study, options, open),
+        (data_dir, stop, &progress),
+        (started, order, points.attempts()),
+    );
     let outcome = session.and_then(|session| {
         session.measure(&mut points, staging.as_mut())?;
         Ok((session.cores(), session.is_whole(&points)))
@@ -277,15 +281,16 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
         durability: workload.durability,
         io: Some(workload.engine.io),
         poll: Some(workload.engine.poll),
-        verdict: Verdict::default(),
+        verdict: run.verdict(),
         summary: summarise(&run.trials),
         trials: run.trials,
     };
     // An objective is for the load the workload asks for, not for the pass that only finds its rate.
     if kind == workload.load.mode.kind() && is_whole {
-        verdict::judge_slo(&workload.slo, &point, &mut run.verdict);
+        let mut verdict = std::mem::take(&mut point.verdict);
+        verdict::judge_slo(&workload.slo, &point, &mut verdict);
+        point.verdict = verdict;
     }
-    point.verdict = run.verdict;
     point
 }
 

@@ -6,7 +6,8 @@ use super::cores;
 use super::data_dir::DataDir;
 use super::load_thread::Idle;
 use super::order::Order;
-use super::pass::{PassRun, Turn, has_ceiling};
+use super::pass::{Turn, has_ceiling};
+use super::points::Points;
 use super::pool::Pool;
 use super::progress::Progress;
 use super::run::Options;
@@ -18,9 +19,8 @@ use crate::measure::thin::{thin_histograms, thin_rows};
 use crate::num;
 use crate::result::staging::{DeviceLooks, Sessions, StagedTrial, Staging};
 use crate::result::{TrialRecord, Verdict, VerdictStatus};
-use crate::stats;
 use crate::target::device::DeviceError;
-use crate::workload::{Durability, LoadMode, Pass, Rate, Study, Workload};
+use crate::workload::{Durability, LoadMode, Pass, PassKind, Rate, Study, Workload};
 use anyhow::Context as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,70 +40,21 @@ pub(super) struct Session<'a> {
     /// When the first session started, on this session's clock.
     pub(super) started: Instant,
     pub(super) order: Order,
-    /// Trials that earlier sessions made.
+    /// Attempts at trials that earlier sessions made.
     made_before: usize,
     /// Of each combination.
     places: Vec<(CoresUsed, Idle)>,
 }
 
-/// What came of every combination under every pass.
-#[derive(Debug, Default)]
-pub(super) struct Points {
-    passes: usize,
-    /// Those of one combination side by side.
-    runs: Vec<PassRun>,
-    /// The device's best so far.
-    pub(super) looks: DeviceLooks,
-}
-
-impl Points {
-    pub(super) fn new(study: &Study) -> Self {
-        let passes = study.passes();
-        let runs = (0..passes * study.combinations.len()).map(|_| PassRun::default()).collect();
-        Self { passes, runs, looks: DeviceLooks::default() }
-    }
-
-    /// Takes over what earlier sessions measured.
-    pub(super) fn take_over(&mut self, staging: &mut Staging) -> anyhow::Result<()> {
-        self.looks = staging.sessions().looks.clone();
-        for (staged, record) in staging.take_trials() {
-            let StagedTrial { combination, pass, trial, verdict, target } = staged;
-            let run = self.runs.get_mut(combination * self.passes + pass).filter(|_| pass < self.passes);
-            let run = run.context("a trial of a combination that the sweep does not have")?;
-            run.add(trial, record, (&verdict, target));
-        }
-        Ok(())
-    }
-
-    pub(super) fn run(&self, combination: usize, pass: usize) -> &PassRun {
-        &self.runs[combination * self.passes + pass]
-    }
-
-    /// What a combination reached in its first pass, in the median, records/s.
-    fn reached(&self, combination: usize) -> Option<f64> {
-        let trials = &self.run(combination, 0).trials;
-        let rates: Vec<f64> = trials.iter().map(|trial| trial.produce.records_per_s).collect();
-        stats::median(&rates)
-    }
-
-    fn run_mut(&mut self, combination: usize, pass: usize) -> &mut PassRun {
-        &mut self.runs[combination * self.passes + pass]
-    }
-
-    /// Whether a combination's trials end early: one of them failed, or was cut short.
-    fn is_given_up(&self, combination: usize) -> bool {
-        (0..self.passes).any(|pass| self.run(combination, pass).is_cut_short())
-    }
-
-    /// Each combination's passes with what came of them.
-    pub(super) fn into_runs(self) -> impl Iterator<Item = (usize, usize, PassRun)> {
-        let passes = self.passes;
-        self.runs.into_iter().enumerate().map(move |(index, run)| (index / passes, index % passes, run))
-    }
-
-    pub(super) fn trials(&self) -> usize {
-        self.runs.iter().map(|run| run.trials.len()).sum()
-    }
+/// The trial that is to be made next.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    combination: usize,
+    pass: usize,
+    /// What a rate in percent is a share of, records/s.
+    reached: Option<f64>,
+    /// The trial whose place it takes.
+    replaces: Option<usize>,
 }
 
 impl<'a> Session<'a> {
@@ -130,7 +81,7 @@ impl<'a> Session<'a> {
         points: &mut Points,
         mut staging: Option<&mut Staging>,
     ) -> anyhow::Result<()> {
-        if self.left(points) == 0 {
+        if self.left(points) + self.late(points) == 0 {
             return Ok(());
         }
         if !self.look("what the device can do at best", &mut points.looks)? {
@@ -150,11 +101,11 @@ impl<'a> Session<'a> {
                     if self.is_stopped() {
                         return Ok(());
                     }
-                    let passes = self.workload(combination).passes();
-                    let load = resolved(passes[pass], reached)?;
-                    self.turn((combination, pass, load), points, staging.as_deref_mut())?;
+                    let next = Next { combination, pass, reached, replaces: None };
+                    self.turn(next, points, staging.as_deref_mut())?;
                 }
             }
+            self.repeat_late((pass, reached), points, staging.as_deref_mut())?;
         }
         if !self.is_stopped() && self.is_whole(points) {
             self.look("what the device can do at best, once more", &mut points.looks)?;
@@ -162,11 +113,40 @@ impl<'a> Session<'a> {
         self.keep_sessions(points, staging)
     }
 
+    /// Measures the trials of a pass again whose generator was late: once all the others are made, as what made it late may
+    /// be over by then, and in as many rounds as the workload allows.
+    fn repeat_late(
+        &self,
+        (pass, reached): (usize, Option<f64>),
+        points: &mut Points,
+        mut staging: Option<&mut Staging>,
+    ) -> anyhow::Result<()> {
+        if self.options.keep_data {
+            // The last trial's data is there to stay.
+            return Ok(());
+        }
+        for round in 0..self.study.workload.late_retries {
+            let block = num::index(self.study.workload.trials.saturating_add(round));
+            for combination in self.order.block(pass, block) {
+                for late in points.run(combination, pass).late(round + 1) {
+                    if self.is_stopped() {
+                        return Ok(());
+                    }
+                    if !points.is_given_up(combination) {
+                        let next = Next { combination, pass, reached, replaces: Some(late) };
+                        self.turn(next, points, staging.as_deref_mut())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether every trial was made that is to be made, and none cut short. A run that failed has nothing more to measure;
     /// its combination is left out of what follows.
     pub(super) fn is_whole(&self, points: &Points) -> bool {
-        let is_cut = |run: &PassRun| run.verdict.status == VerdictStatus::Interrupted;
-        self.left(points) == 0 && !points.runs.iter().any(is_cut)
+        let is_cut = |verdict: &Verdict| verdict.status == VerdictStatus::Interrupted;
+        self.left(points) == 0 && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
     }
 
     /// Trials that are still to be made.
@@ -180,14 +160,17 @@ impl<'a> Session<'a> {
             .sum()
     }
 
+    /// Trials that are late and will be made again.
+    fn late(&self, points: &Points) -> usize {
+        let retries = if self.options.keep_data { 0 } else { self.study.workload.late_retries };
+        points.runs.iter().filter(|run| !run.is_cut_short()).map(|run| run.late(retries).len()).sum()
+    }
+
     /// One trial of one combination.
-    fn turn(
-        &self,
-        (combination, pass, load): (usize, usize, Pass),
-        points: &mut Points,
-        staging: Option<&mut Staging>,
-    ) -> anyhow::Result<()> {
+    fn turn(&self, next: Next, points: &mut Points, staging: Option<&mut Staging>) -> anyhow::Result<()> {
+        let Next { combination, pass, reached, replaces } = next;
         let workload = self.workload(combination);
+        let load = resolved(workload.passes()[pass], reached)?;
         let pool = Pool::of(workload)?;
         let (cores, idle) = &self.places[combination];
         let is_own = load.kind == workload.load.mode.kind();
@@ -207,40 +190,38 @@ impl<'a> Session<'a> {
             progress: self.progress,
             started: self.started,
         };
-        let title = self.announce((combination, pass, load), points);
+        let title = self.announce(next, load.kind, points);
         let keep = self.options.keep_data && self.left(points) == 1;
         let trials = self.study.combinations.len() * points.passes * num::index(workload.trials);
         let max = (pass > 0).then(|| points.reached(combination)).flatten();
         let run = points.run_mut(combination, pass);
-        let verdict = bench.next_trial(&Turn { pass: &load, title: &title, keep }, run)?;
+        let turn = Turn { pass: &load, title: &title, keep, replaces };
+        let Some(index) = bench.next_trial(&turn, run)? else { return Ok(()) };
         stall_figures::expect(&mut run.trials, max, workload);
-        if let Some(record) = run.records.last_mut().filter(|_| verdict.is_some() && self.study.is_sweep()) {
-            thin(record, trials);
+        if self.study.is_sweep() {
+            thin(&mut run.records[index], trials);
         }
-        match (verdict, staging) {
+        match staging {
             // What was cut short is measured again, should the sweep be gone on with.
-            (Some(verdict), Some(staging)) if verdict.status != VerdictStatus::Interrupted => {
-                self.keep((combination, pass), (points, verdict), staging)
+            Some(staging) if run.verdicts[index].status != VerdictStatus::Interrupted => {
+                self.keep(next, (index, points), staging)
             }
             _ => Ok(()),
         }
     }
 
-    /// Keeps the trial made last of a pass.
+    /// Keeps the trial that was made last.
     fn keep(
         &self,
-        (combination, pass): (usize, usize),
-        (points, verdict): (&Points, Verdict),
+        Next { combination, pass, replaces, .. }: Next,
+        (index, points): (usize, &Points),
         staging: &mut Staging,
     ) -> anyhow::Result<()> {
         let run = points.run(combination, pass);
-        let (Some(trial), Some(record), Some(target)) =
-            (run.trials.last(), run.records.last(), run.target.as_ref())
-        else {
-            return Ok(());
-        };
-        let (trial, target) = (trial.clone(), target.clone());
-        staging.keep(StagedTrial { combination, pass, trial, verdict, target }, record)?;
+        let Some(target) = run.target.clone() else { return Ok(()) };
+        let (trial, verdict) = (run.trials[index].clone(), run.verdicts[index].clone());
+        let staged = StagedTrial { combination, pass, trial, verdict, target, replaces };
+        staging.keep(staged, &run.records[index])?;
         self.keep_sessions(points, Some(staging))
     }
 
@@ -252,14 +233,16 @@ impl<'a> Session<'a> {
     }
 
     /// Says which trial begins; returns its title.
-    fn announce(&self, (combination, pass, load): (usize, usize, Pass), points: &Points) -> String {
+    fn announce(&self, next: Next, kind: PassKind, points: &Points) -> String {
+        let Next { combination, pass, replaces, .. } = next;
         let trials = self.study.workload.trials;
-        let title =
-            format!("{}: trial {} of {trials}", load.kind, points.run(combination, pass).trials.len() + 1);
+        let number = replaces.unwrap_or(points.run(combination, pass).trials.len()) + 1;
+        let again = if replaces.is_some() { ", again, as the generator was late" } else { "" };
+        let title = format!("{kind}: trial {number} of {trials}{again}");
         if !self.study.is_sweep() {
             return title;
         }
-        let (left, done) = (self.left(points), points.trials());
+        let (left, done) = (self.left(points) + self.late(points), points.attempts());
         let label = self.study.combinations[combination].label();
         self.progress.turn((done + 1, left + done), &label, self.time_left(left, done));
         format!("{label}, {title}")

@@ -6,7 +6,7 @@ use super::order::Order;
 use super::run::{Keeping, Measured, Options, run_in};
 use crate::measure::provenance::CoresUsed;
 use crate::result::staging::{Staging, unfinished};
-use crate::result::{Kind, RunResult, VerdictStatus, store};
+use crate::result::{Kind, LateAttempt, RunResult, VerdictStatus, store};
 use crate::target::Target;
 use crate::target::fake::{Behaviour, FakeTarget};
 use crate::workload::{Many, PassKind, Study, Workload, parse_study};
@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const SWEEP: &str = "
 name: small-sweep
@@ -23,9 +24,25 @@ ceiling: off
 warm_memory: off
 phases: {warmup: 0, measure: 200ms, drain: 2s}
 trials: 2
+late_retries: 0
 load: {mode: open, rate: 2k/s}
 sweep: {batch.max_records: [10, 20], durability: [written, synced]}
 ";
+
+/// Two points of which enough records are sent to tell a p99.
+const LATE: &str = "
+name: late-sweep
+message_size: 100B
+ceiling: off
+warm_memory: off
+phases: {warmup: 0, measure: 400ms, drain: 2s}
+trials: 2
+load: {mode: open, rate: 10k/s}
+sweep: {batch.max_records: [1, 2]}
+";
+/// Far more than a busy machine makes a generator late.
+const HOLDS_UP: Duration = Duration::from_millis(200);
+const HELD_UP_NS: u64 = 150_000_000;
 
 fn study(yaml: &str) -> Study {
     parse_study(yaml, "test.yaml", &[], Many::Refused).unwrap()
@@ -46,11 +63,13 @@ struct Bench {
     stop_at: Option<usize>,
     /// Trials of this batch size fail.
     failing: Option<u32>,
+    /// The generator is late in so many trials of this batch size.
+    late: Option<(u32, usize)>,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { dir: directory(), opened: RefCell::default(), stop_at: None, failing: None }
+        Self { dir: directory(), opened: RefCell::default(), stop_at: None, failing: None, late: None }
     }
 
     fn results(&self) -> std::path::PathBuf {
@@ -67,8 +86,12 @@ impl Bench {
             if self.stop_at == Some(opened.len()) {
                 stop.store(true, Ordering::SeqCst);
             }
-            let fail_at = (self.failing == Some(workload.batch.max_records)).then_some(0);
-            let target = FakeTarget::new(Behaviour { fail_at, ..Behaviour::default() });
+            let size = workload.batch.max_records;
+            let fail_at = (self.failing == Some(size)).then_some(0);
+            let made = opened.iter().filter(|(_, other)| *other == size).count();
+            let is_late = self.late.is_some_and(|(late, trials)| size == late && made <= trials);
+            let holds_up = if is_late { HOLDS_UP } else { Duration::ZERO };
+            let target = FakeTarget::new(Behaviour { fail_at, holds_up, ..Behaviour::default() });
             Ok(Box::new(target) as Box<dyn Target>)
         };
         let options = Options { is_quiet: true, ..Options::default() };
@@ -251,11 +274,70 @@ fn a_combination_that_fails_is_given_up_and_the_others_go_on() {
     assert_eq!(trials(&result), [2, 2, 1, 1]);
     assert_eq!(result.verdict.status, VerdictStatus::Errors);
     assert_eq!(result.points[0].verdict.status, VerdictStatus::Valid);
-    let reason = &result.verdict.reasons[0];
-    assert!(
-        result.verdict.reasons.iter().any(|reason| reason.starts_with("batch.max_records=20, durability=")),
-        "{reason}"
-    );
+    let (failed, whole) = (&result.points[2].verdict.reasons[0], &result.verdict.reasons[0]);
+    assert!(failed.contains("injected"), "{failed}");
+    assert!(whole.ends_with(failed), "why it is no result comes first: {whole}");
+}
+
+/// How often a generator that was held up was late, in the attempts of each trial of a point.
+fn held_up(result: &RunResult, point: usize) -> Vec<usize> {
+    let is_held_up = |attempt: &&LateAttempt| attempt.pacing_lag_p99.is_some_and(|ns| ns > HELD_UP_NS);
+    let trials = result.points[point].trials.iter();
+    trials.map(|trial| trial.late_attempts.iter().filter(is_held_up).count()).collect()
+}
+
+#[test]
+fn a_trial_whose_generator_was_late_is_made_again_once_the_others_are() {
+    let (mut bench, study) = (Bench::new(), study(LATE));
+    bench.late = Some((2, 1));
+    let measured = bench.begin(&study).unwrap();
+    assert!(measured.is_whole);
+    let order = expected(&study, 42);
+    assert_eq!(bench.opened()[..4], order[..]);
+    assert!(bench.opened()[4..].contains(&("Written".into(), 2)), "{:?}", bench.opened());
+    let result = &measured.recording.result;
+    assert_eq!(trials(result), [2, 2]);
+    assert_eq!((held_up(result, 0), held_up(result, 1)), (vec![0, 0], vec![1, 0]));
+    let retried = &result.points[1].trials[0];
+    assert!(retried.late_attempts[0].window_start_s < retried.window_start_s);
+    assert!(retried.latency_ns.pacing_lag.as_ref().unwrap().p99.unwrap() < HELD_UP_NS);
+    assert!(retried.window_start_s > result.points[0].trials[1].window_start_s, "after all the others");
+    let said = |reason: &String| reason.contains("measured again, as the generator was late");
+    assert!(result.points[1].verdict.reasons.iter().any(said), "{:?}", result.points[1].verdict);
+    // What happened over time is the later one's too.
+    let record = measured.recording.trials.iter().find(|record| (record.point, record.trial) == (1, 0));
+    let achieved: u64 = record.unwrap().series.iter().map(|row| row.achieved).sum();
+    assert_eq!(achieved, retried.produce.records);
+    // A process that is killed now, before the result is written, has lost nothing.
+    drop(measured.staging);
+    let opened = bench.opened().len();
+    let resumed = bench.resume(&study).recording.result;
+    assert_eq!(held_up(&resumed, 1), [1, 0]);
+    assert_eq!(resumed.points[1].trials[0].window_start_s.to_bits(), retried.window_start_s.to_bits());
+    assert!(bench.opened().len() == opened || resumed.verdict.status == VerdictStatus::Invalid);
+}
+
+#[test]
+fn a_generator_that_stays_late_is_given_as_many_chances_as_the_workload_allows() {
+    let (mut bench, study) = (Bench::new(), study(&format!("{LATE}late_retries: 2")));
+    bench.late = Some((1, usize::MAX));
+    let result = bench.begin(&study).unwrap().recording.result;
+    assert_eq!(held_up(&result, 0), [2, 2]);
+    assert_eq!(result.points[0].verdict.status, VerdictStatus::Invalid);
+    assert_eq!(trials(&result), [2, 2]);
+}
+
+#[test]
+fn a_late_trial_stands_when_another_attempt_at_it_is_interrupted() {
+    let (mut bench, study) = (Bench::new(), study(LATE));
+    (bench.late, bench.stop_at) = (Some((2, usize::MAX)), Some(5));
+    let measured = bench.begin(&study).unwrap();
+    assert!(measured.is_whole, "every trial was made");
+    let result = measured.recording.result;
+    assert_eq!(trials(&result), [2, 2]);
+    assert_eq!(held_up(&result, 1), [0, 0]);
+    assert_eq!(result.points[1].verdict.status, VerdictStatus::Invalid);
+    assert_eq!(bench.opened().len(), 5);
 }
 
 #[test]

@@ -63,6 +63,21 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
     verdict
 }
 
+/// Whether nothing is wrong with a trial but that its generator was late, which another attempt may mend.
+pub fn is_late(verdict: &Verdict, trial: &Trial) -> bool {
+    verdict.status == VerdictStatus::Invalid && trial.backlog.is_none() && lateness(trial).is_some()
+}
+
+/// What a reader of a point's figures should know of the attempts that are not in them.
+pub fn remark_retries(trials: &[Trial], verdict: &mut Verdict) {
+    let attempts = || trials.iter().flat_map(|trial| &trial.late_attempts);
+    let Some(latest) = attempts().filter_map(|attempt| attempt.pacing_lag_p99).max() else { return };
+    let (count, latest) = (attempts().count(), quantity::ns(latest));
+    let again = if count == 1 { "1 trial was".to_owned() } else { format!("{count} trials were") };
+    verdict
+        .remark(format!("{again} measured again, as the generator was late (pacing lag p99 up to {latest})"));
+}
+
 fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdict) {
     let busy = load_busy(run, trial);
     let is_late = lateness(trial);

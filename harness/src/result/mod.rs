@@ -19,7 +19,7 @@ pub use series::{Event, SeriesRow};
 pub use store::{Artifact, Recording, TrialRecord};
 pub use trial::{
     BacklogFigures, Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, Granularity, InjectedStall,
-    IntegrityFigures, LatencyFigures, LatencySet, OfCeiling, Offered, Resources, ShardFigures, StallFigures,
-    Trial, WriteShape, Writes,
+    IntegrityFigures, LateAttempt, LatencyFigures, LatencySet, OfCeiling, Offered, Resources, ShardFigures,
+    StallFigures, Trial, WriteShape, Writes,
 };
 pub use verdict::{Verdict, VerdictFlag, VerdictStatus};

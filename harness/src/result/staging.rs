@@ -87,6 +87,9 @@ pub struct StagedTrial {
     pub verdict: Verdict,
     /// What was measured.
     pub target: TargetIdentity,
+    /// Index in its point of the one whose place it takes, as the generator of that was late; `None` for the next one.
+    #[serde(default)]
+    pub replaces: Option<usize>,
 }
 
 /// `trials/<number>.json`.

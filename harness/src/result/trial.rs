@@ -51,6 +51,22 @@ pub struct Trial {
     /// The backlog that the consumers started with; `None` without one.
     #[serde(default)]
     pub backlog: Option<BacklogFigures>,
+    /// What was measured in its place before and is not in its figures, as the generator was late (`late_retries`).
+    #[serde(default)]
+    pub late_attempts: Vec<LateAttempt>,
+}
+
+/// A trial whose generator was late, so that it was measured again.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LateAttempt {
+    /// When its measured window opened, s since the run started.
+    pub window_start_s: f64,
+    /// How late its generator was, ns.
+    pub pacing_lag_p99: Option<u64>,
+    /// Response time, ns.
+    pub response_p99: Option<u64>,
+    /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
+    pub steal_share: Option<f64>,
 }
 
 /// A backlog, built before the window opened. The window ends when it is consumed: its length is the time that took, and
@@ -344,6 +360,19 @@ impl Flow {
         let rate = |count| if window_s > 0.0 { num::f64_of(count) / window_s } else { 0.0 };
         let (records_per_s, bytes_per_s) = (rate(records), rate(bytes));
         Self { records, bytes, encoded_bytes, records_per_s, bytes_per_s, bytes_per_s_synced: None }
+    }
+}
+
+impl LateAttempt {
+    /// What is left of a trial that is measured again.
+    pub fn of(trial: &Trial) -> Self {
+        let p99 = |figures: &Option<LatencyFigures>| figures.as_ref().and_then(|figures| figures.p99);
+        Self {
+            window_start_s: trial.window_start_s,
+            pacing_lag_p99: p99(&trial.latency_ns.pacing_lag),
+            response_p99: p99(&trial.latency_ns.response),
+            steal_share: trial.resources.steal_share,
+        }
     }
 }
 

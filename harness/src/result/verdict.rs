@@ -13,7 +13,7 @@ pub struct Verdict {
     pub status: VerdictStatus,
     /// What limits the figures' meaning.
     pub flags: BTreeSet<VerdictFlag>,
-    /// One sentence for each, with figures.
+    /// One sentence for each, with figures; what the status is due to comes first.
     pub reasons: Vec<String>,
 }
 
@@ -61,8 +61,14 @@ pub enum VerdictFlag {
 impl Verdict {
     /// Lowers the status to `status` if that is worse, for this reason.
     pub fn lower(&mut self, status: VerdictStatus, reason: impl Into<String>) {
-        self.status = self.status.max(status);
-        self.reason(reason.into());
+        let reason = reason.into();
+        if status > self.status {
+            self.status = status;
+            self.reasons.retain(|other| *other != reason);
+            self.reasons.insert(0, reason);
+        } else {
+            self.reason(reason);
+        }
     }
 
     /// Raises a flag, for this reason.
@@ -71,12 +77,21 @@ impl Verdict {
         self.reason(reason.into());
     }
 
+    /// Says something that a reader should know and that limits nothing.
+    pub fn remark(&mut self, remark: impl Into<String>) {
+        self.reason(remark.into());
+    }
+
     /// The verdict over both: the worse status, every flag, every reason once.
     pub fn absorb(&mut self, other: &Self) {
-        self.status = self.status.max(other.status);
         self.flags.extend(&other.flags);
-        for reason in &other.reasons {
-            self.reason(reason.clone());
+        let mut others = other.reasons.clone();
+        if other.status > self.status {
+            self.status = other.status;
+            std::mem::swap(&mut self.reasons, &mut others);
+        }
+        for reason in others {
+            self.reason(reason);
         }
     }
 
@@ -178,6 +193,22 @@ mod tests {
         assert_eq!(whole.status, VerdictStatus::Invalid);
         assert_eq!(whole.reasons, ["late", "response p99 12 ms > 10 ms", "5 s"]);
         assert_eq!(whole.to_string(), "INVALID (short)");
+    }
+
+    #[test]
+    fn what_the_status_is_due_to_is_said_first() {
+        let mut verdict = Verdict::default();
+        verdict.flag(VerdictFlag::Short, "5 s");
+        verdict.flag(VerdictFlag::GeneratorLimited, "late");
+        verdict.lower(VerdictStatus::Invalid, "late");
+        assert_eq!(verdict.reasons, ["late", "5 s"]);
+        let mut whole = Verdict::default();
+        whole.flag(VerdictFlag::NoisyCpu, "2 cores");
+        whole.flag(VerdictFlag::Short, "5 s");
+        whole.absorb(&verdict);
+        assert_eq!(whole.reasons, ["late", "5 s", "2 cores"]);
+        verdict.absorb(&whole);
+        assert_eq!((verdict.status, &verdict.reasons), (VerdictStatus::Invalid, &whole.reasons));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub(crate) struct Behaviour {
     pub(crate) fail_at: Option<u64>,
     /// Retention is said to delete from a partition, once, when it holds this many records.
     pub(crate) retains_at: Option<usize>,
+    /// The first record keeps the thread that sends it for this long, so that whatever is due meanwhile is late.
+    pub(crate) holds_up: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -233,6 +235,8 @@ impl FakeProducer {
 
 impl TargetProducer for FakeProducer {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
+        let holds_up = std::mem::take(&mut self.target.state().behaviour.holds_up);
+        std::thread::sleep(holds_up);
         let stored = Stored {
             offset: 0,
             key: record.key.map(<[u8]>::to_vec),

@@ -1,7 +1,8 @@
 //! What a workload will cost: time, disk and memory. Upper bounds from the file alone; each says what it assumes.
 
 use super::{
-    Backlog, Bytes, Ceiling, Durability, LoadMode, PayloadSource, Preallocate, Profile, Rate, Study, Workload,
+    Backlog, Bytes, Ceiling, Durability, LoadMode, PassKind, PayloadSource, Preallocate, Profile, Rate,
+    Study, Workload,
 };
 use crate::drive::require::WARMUP_TIMES_MAX;
 use crate::num::{f64_of, u64_of};
@@ -146,7 +147,6 @@ impl Workload {
             Ceiling::Auto => (CALIBRATION, CEILING_PER_TRIAL),
             Ceiling::Off => (Duration::ZERO, Duration::ZERO),
         };
-        let points = u32::try_from(self.passes().len()).unwrap_or(u32::MAX);
         let before = self.backlog.map_or(self.phases.warmup.0, |backlog| {
             Duration::from_secs_f64(f64_of(backlog.build.0) / BUILD_BYTES_PER_S)
         });
@@ -159,7 +159,13 @@ impl Workload {
         std::array::from_fn(|i| {
             let one =
                 trial.saturating_add(befores[i]).saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
-            one.saturating_mul(self.trials).saturating_add(calibration).saturating_mul(points)
+            let passes = self.passes().into_iter().map(|pass| {
+                // At most each trial's generator is late as often as it may be.
+                let retries = if i == 1 && pass.kind == PassKind::Open { self.late_retries } else { 0 };
+                let trials = self.trials.saturating_mul(retries.saturating_add(1));
+                one.saturating_mul(trials).saturating_add(calibration)
+            });
+            passes.fold(Duration::ZERO, Duration::saturating_add)
         })
     }
 

@@ -65,6 +65,8 @@ pub struct Workload {
     pub steady_state: Option<SteadyState>,
     /// How often each pass is measured.
     pub trials: u32,
+    /// How often a trial of an open load is measured again if its generator was late.
+    pub late_retries: u32,
     /// Whether the device's ceiling is measured beside each trial.
     pub ceiling: Ceiling,
     /// How much memory is touched before each trial.
@@ -105,6 +107,7 @@ impl Default for Workload {
             backlog: None,
             steady_state: None,
             trials: 3,
+            late_retries: 1,
             ceiling: Ceiling::Auto,
             warm_memory: WarmMemory::Auto,
             slo: Slo::default(),

@@ -17,12 +17,13 @@ pub(super) const COMBINATIONS_MAX: u64 = 100_000;
 const MISTAKES_SHOWN: usize = 8;
 
 /// Keys that every point of a sweep shares, each with the reason.
-const SHARED: [(&str, &str); 9] = [
+const SHARED: [(&str, &str); 10] = [
     ("version", "a file has one schema"),
     ("name", "it names the one result"),
     ("question", "a sweep answers one"),
     ("sweep", "a sweep does not nest; name several keys in one, and every combination is run"),
     ("trials", "every combination is measured equally often"),
+    ("late_retries", "every combination has the same chances"),
     ("ceiling", "all points are related to one device"),
     ("steady_state", "every point warms up by one rule"),
     ("require", "every point must hold the same"),

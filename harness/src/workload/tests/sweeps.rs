@@ -221,6 +221,11 @@ fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
     assert_eq!(estimate.disk_peak_bytes, alone.disk_peak_bytes);
     assert!((estimate.seconds - 4.0 * alone.seconds).abs() < 1e-6);
     assert!((estimate.seconds_max - 4.0 * alone.seconds_max).abs() < 1e-6);
+    let retries = |count: u32| {
+        study(&format!("trials: 2\nload: {{mode: open, rate: 50%}}\nlate_retries: {count}")).estimate()
+    };
+    assert!(retries(3).seconds_max > retries(0).seconds_max, "each trial at the rate may be made four times");
+    assert!((retries(3).seconds - retries(0).seconds).abs() < 1e-6);
     let with_ceiling = study("sweep: {durability: [written, synced]}");
     let once = 2.0 * with_ceiling.workload.estimate().seconds - with_ceiling.estimate().seconds;
     assert!(once > 0.0, "the device's best is looked at twice, not twice a combination: {once}");
