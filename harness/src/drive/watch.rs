@@ -10,9 +10,9 @@ use super::timeline::Timeline;
 use super::trial::Bench;
 use crate::measure::disk_use::DiskUse;
 use crate::measure::events::{event_of, stalls};
-use crate::measure::host::{HostProbe, HostSample, HostUsage};
+use crate::measure::host::{Glance, HostProbe, HostSample, HostUsage};
 use crate::measure::recorder::{Histograms, Interval};
-use crate::measure::series::{HostInterval, Series, SeriesBuilder};
+use crate::measure::series::{HostInterval, Series, SeriesBuilder, give_way};
 use crate::num;
 use crate::result::{Event, InjectedStall, SeriesRow};
 use crate::target::{ShardStats, Target, TargetEvent};
@@ -28,6 +28,8 @@ const INTERRUPTED_DRAIN: Duration = Duration::from_secs(1);
 /// An interrupt is noticed within this.
 const LOOK: Duration = Duration::from_millis(50);
 const LIVE_EVERY_NS: u64 = 1_000_000_000;
+/// Threads that end are missed for this long at most; the kernel's workers for io_uring do after some seconds.
+const THREADS_EVERY_NS: u64 = 1_000_000_000;
 
 /// The load threads, as far as a watcher needs them.
 pub(super) struct Crew {
@@ -107,7 +109,8 @@ pub(super) struct Watch<'a> {
     timeline: Arc<Timeline>,
     probe: HostProbe,
     disk_use: DiskUse,
-    before: HostSample,
+    before: Glance,
+    next_threads_ns: u64,
     opened: Option<Edge>,
     closed: Option<Edge>,
     next_interval_ns: u64,
@@ -138,8 +141,8 @@ impl<'a> Watch<'a> {
         (clock, timeline): (TrialClock, Arc<Timeline>),
         gate: Option<Gate>,
     ) -> Self {
-        let mut probe = HostProbe::new(bench.data_dir.path());
-        let before = probe.sample();
+        let probe = HostProbe::new(bench.data_dir.path());
+        let before = probe.glance();
         Self {
             target,
             stop: bench.stop,
@@ -155,6 +158,7 @@ impl<'a> Watch<'a> {
             probe,
             disk_use: DiskUse::of(bench.data_dir.path()),
             before,
+            next_threads_ns: 0,
             opened: None,
             closed: None,
             rows_told: 0,
@@ -230,19 +234,23 @@ impl<'a> Watch<'a> {
     }
 
     fn end_interval(&mut self, now_ns: u64) {
-        let sample = self.probe.sample();
-        let usage = sample.since(&self.before);
-        self.before = sample;
-        let elapsed_s = usage.elapsed.as_secs_f64();
+        let glance = self.probe.glance();
         let data_bytes = self.disk_use.sample();
         let host = HostInterval {
-            device_bytes: usage.disk.map(|disk| disk.written),
-            cpu: (elapsed_s > 0.0).then(|| usage.process.total_s / elapsed_s),
-            rss_bytes: usage.rss_bytes,
+            device_bytes: glance.written_since(&self.before),
+            cpu: glance.cpu_since(&self.before),
+            rss_bytes: glance.rss_bytes,
             data_bytes,
         };
+        self.before = glance;
+        if now_ns >= self.next_threads_ns {
+            self.next_threads_ns = now_ns + THREADS_EVERY_NS;
+            give_way();
+            self.probe.update_threads();
+            give_way();
+        }
         self.builder.add_host(self.timeline.interval_of(self.next_interval_ns.saturating_sub(1)), host);
-        self.rss_max_bytes = self.rss_max_bytes.max(usage.rss_bytes);
+        self.rss_max_bytes = self.rss_max_bytes.max(host.rss_bytes);
         self.data_max_bytes = self.data_max_bytes.max(data_bytes);
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
         if self.stalls.is_under_way(now_ns) {

@@ -1,6 +1,7 @@
 //! What the machine spends while a target is driven: CPU by thread, memory, the disk's bytes and interrupts, stolen time.
 //!
-//! A sample reads a few dozen small files of the kernel's (some 10 µs each); take one a series interval, not one a batch.
+//! A sample reads a few dozen small files of the kernel's (some 10 µs each, on a core that load may be waiting for): take
+//! one at the edges of what is measured, and a [`Glance`], which reads two, in between.
 
 use super::environment::read;
 use super::procfs::{self, CpuTicks, DiskBytes};
@@ -92,6 +93,16 @@ impl HostUsage {
     }
 }
 
+/// What is looked at in every interval of a series.
+#[derive(Debug, Clone, Copy)]
+pub struct Glance {
+    at: Instant,
+    cpu_s: f64,
+    disk: Option<DiskBytes>,
+    /// Resident memory, bytes.
+    pub rss_bytes: Option<u64>,
+}
+
 /// Takes samples. It remembers the threads it has seen, so that one probe takes all the samples of a trial.
 #[derive(Debug)]
 pub struct HostProbe {
@@ -111,6 +122,18 @@ impl HostProbe {
             ticks_per_s: rustix::param::clock_ticks_per_second().max(1),
             seen: HashMap::new(),
             threads: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at what changes from one interval to the next.
+    pub fn glance(&self) -> Glance {
+        let pages = read("/proc/self/statm").and_then(|text| procfs::resident_pages(&text));
+        let page_bytes = num::count(rustix::param::page_size());
+        Glance {
+            at: Instant::now(),
+            cpu_s: process_cpu_s(),
+            disk: self.disk.as_ref().and_then(Disk::bytes),
+            rss_bytes: pages.map(|pages| pages * page_bytes),
         }
     }
 
@@ -134,9 +157,9 @@ impl HostProbe {
         }
     }
 
-    /// Adds what each thread has spent since it was last looked at. A thread that ended in between keeps what was seen;
-    /// one whose id has been used again counts from 0.
-    fn update_threads(&mut self) {
+    /// Adds what each thread has spent since it was last looked at. A thread that ended in between keeps what was seen, so
+    /// look now and then; one whose id has been used again counts from 0.
+    pub fn update_threads(&mut self) {
         let mut alive = HashMap::with_capacity(self.seen.len());
         for (id, name, now) in self.tasks() {
             let before = match self.seen.get(&id) {
@@ -179,6 +202,19 @@ impl HostProbe {
 
     fn seconds(&self, ticks: u64) -> f64 {
         num::f64_of(ticks) / num::f64_of(self.ticks_per_s)
+    }
+}
+
+impl Glance {
+    /// CPU time of the process since `earlier` ÷ the time in between; `None` if there was none.
+    pub fn cpu_since(&self, earlier: &Self) -> Option<f64> {
+        let elapsed_s = self.at.saturating_duration_since(earlier.at).as_secs_f64();
+        (elapsed_s > 0.0).then(|| (self.cpu_s - earlier.cpu_s) / elapsed_s)
+    }
+
+    /// Bytes written to the disk since `earlier`, by whoever; `None` for a file system without a disk.
+    pub fn written_since(&self, earlier: &Self) -> Option<u64> {
+        self.disk.zip(earlier.disk).map(|(now, then)| now.written.saturating_sub(then.written))
     }
 }
 
@@ -280,7 +316,7 @@ mod tests {
     #[test]
     fn memory_and_disk_are_counted() {
         let mut probe = probe();
-        let before = probe.sample();
+        let (before, first) = (probe.sample(), probe.glance());
         let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         file.write_all(&vec![7; 4 << 20]).unwrap();
         file.sync_all().unwrap();
@@ -289,5 +325,11 @@ mod tests {
         if let Some(disk) = usage.disk {
             assert!(disk.written > 0, "a synced write reaches the disk: {disk:?}");
         }
+        let second = probe.glance();
+        assert_eq!(second.written_since(&first).is_some(), usage.disk.is_some());
+        assert!(second.written_since(&first) >= usage.disk.map(|disk| disk.written));
+        assert!(second.cpu_since(&first).is_some_and(|cores| cores > 0.0));
+        let (glanced, sampled) = (second.rss_bytes.unwrap(), usage.rss_bytes.unwrap());
+        assert!(glanced.abs_diff(sampled) < 64 << 20, "{glanced} and {sampled} are the same memory");
     }
 }

@@ -70,6 +70,11 @@ pub fn field_bytes(text: &str, key: &str) -> Option<u64> {
     field(text, key)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// Resident pages of /proc/self/statm.
+pub fn resident_pages(statm: &str) -> Option<u64> {
+    statm.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// The choice in brackets of a file such as a scheduler's or `transparent_hugepage/enabled`; a bare word stands for
 /// itself.
 pub fn chosen(text: &str) -> &str {

@@ -1,5 +1,8 @@
 //! From the load threads' intervals to a trial's time series: one row an interval, and the histograms of each, compressed
 //! as they come so that a long run holds kilobytes of them and not gigabytes.
+//!
+//! An interval's histograms are a megabyte, and going through them takes as long as many records do. It is done while load
+//! is generated, on a core that load may be waiting for, so it is done one histogram at a time, giving way in between.
 
 use super::recorder::{Histograms, Interval, Measure};
 use crate::drive::schedule::Offered;
@@ -129,7 +132,7 @@ impl SeriesBuilder {
         if Timeline::was_held(interval.index) {
             self.acked += interval.acked_records;
             self.consumed += interval.consumed_records;
-            let _ = self.spare.send(interval);
+            self.give_back(interval);
             return;
         }
         let oldest_open = self.newest.saturating_sub(OPEN_INTERVALS - 1);
@@ -137,9 +140,9 @@ impl SeriesBuilder {
         self.newest = self.newest.max(index);
         match self.open.get_mut(&index) {
             Some(sum) => {
-                sum.add(&interval);
-                // Nobody takes spares once the load threads are gone.
-                let _ = self.spare.send(interval);
+                add(&mut sum.latency, &interval.latency);
+                sum.add_counts(&interval);
+                self.give_back(interval);
             }
             None => {
                 self.open.insert(index, interval);
@@ -206,11 +209,18 @@ impl SeriesBuilder {
         }
         if index >= 0 {
             self.keep(index.min(intervals), &interval.latency);
-            self.series.latency.add(&interval.latency);
+            add(&mut self.series.latency, &interval.latency);
         }
         if (0..intervals).contains(&index) {
             self.series.window.add_counts(&interval);
         }
+        self.give_back(interval);
+    }
+
+    /// Empties an interval, which the load thread that takes it then need not, and gives its memory back.
+    fn give_back(&self, mut interval: Box<Interval>) {
+        clear(&mut interval.latency);
+        // Nobody takes spares once the load threads are gone.
         let _ = self.spare.send(interval);
     }
 
@@ -253,7 +263,7 @@ impl SeriesBuilder {
         if of(index) != self.stretch_start {
             self.keep_stretch(of(index));
         }
-        self.stretch.add(latency);
+        add(&mut self.stretch, latency);
     }
 
     fn keep_stretch(&mut self, next_start: i64) {
@@ -265,13 +275,36 @@ impl SeriesBuilder {
         } else {
             self.timeline.bounds_of(whole.min(intervals) - 1).1
         };
-        let encoded = Measure::ALL.map(|measure| encode(self.stretch.of(measure)));
+        let encoded = Measure::ALL.map(|measure| {
+            give_way();
+            encode(self.stretch.of(measure))
+        });
         if encoded.iter().any(|bytes| !bytes.is_empty()) {
             let start_s = self.timeline.seconds_of(start_ns);
             self.series.kept.push(KeptInterval { start_s, length_s: seconds(end_ns - start_ns), encoded });
         }
-        self.stretch.clear();
+        clear(&mut self.stretch);
         self.stretch_start = next_start;
+    }
+}
+
+/// Lets whoever waits for this core have it, load above all. The kernel would let a thread that woke up wait for as long as
+/// this one may run, 3 ms mostly.
+pub fn give_way() {
+    std::thread::yield_now();
+}
+
+fn add(sum: &mut Histograms, part: &Histograms) {
+    for measure in Measure::ALL {
+        give_way();
+        sum.add_one(measure, part);
+    }
+}
+
+fn clear(latency: &mut Histograms) {
+    for measure in Measure::ALL {
+        give_way();
+        latency.clear_one(measure);
     }
 }
 
