@@ -20,7 +20,8 @@ pub enum EventKind {
     Seal,
     /// Retention deleted a segment.
     Retention,
-    /// A sync of its own (not a synced write) completed.
+    /// A sync off the ack path completed: of a full segment before it is sealed, of a spare, of a segment that was not
+    /// synced as it was written. Synced writes and the flushes that acks wait for are counted and no events: they are many.
     Sync,
     /// A segment began in a file whose extents were not all written, because no recycled one was ready.
     NoSpare,

@@ -287,9 +287,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     async fn end_files(&self, end: &mut Sealing<D::File>) -> Result<(), SealError> {
         end.file.truncate(end.size_bytes).await.map_err(SealError::Log)?;
         end.file.sync().await.map_err(SealError::Log)?;
+        self.note(EventKind::Sync);
         let disk = &self.context.disk;
         let written = segment::write_indexes(disk, &self.dir, end.base_offset, &mut end.indexes).await;
         written.map_err(SealError::Indexes)
+    }
+
+    /// Puts down that something happened now.
+    pub(super) fn note(&self, kind: EventKind) {
+        self.state.borrow_mut().events.push(LogEvent { at: self.context.clock.now(), kind });
     }
 
     /// Counts the oldest closing segment among the sealed ones.

@@ -17,6 +17,7 @@ use crate::buffer::{BLOCK_BYTES, Slice};
 use crate::clock::Clock;
 use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
 use crate::error::DiskError;
+use crate::events::EventKind;
 use crate::num::{align_down, usize_of};
 use crate::segment;
 use crate::types::Preallocate;
@@ -287,6 +288,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     async fn finish_spare<G>(&self, number: SpareNumber, file: &D::File, guards: G) -> Result<(), DiskError> {
         drop(guards);
         file.sync().await?;
+        self.note(EventKind::Sync);
         let _alone = self.spare_work.moving.lock().await;
         if self.state.borrow().spare.number() != Some(number) {
             return Ok(());

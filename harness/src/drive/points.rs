@@ -4,7 +4,7 @@ use super::pass::PassRun;
 use crate::result::staging::{DeviceLooks, StagedTrial, Staging};
 use crate::stats;
 use crate::workload::Study;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 /// What came of every combination under every pass.
 #[derive(Debug, Default)]
@@ -30,6 +30,9 @@ impl Points {
             let StagedTrial { combination, pass, trial, verdict, target, replaces } = staged;
             let run = self.runs.get_mut(combination * self.passes + pass).filter(|_| pass < self.passes);
             let run = run.context("a trial of a combination that the sweep does not have")?;
+            if replaces.is_some_and(|late| late >= run.trials.len()) {
+                bail!("a trial that takes the place of one that there is not");
+            }
             run.enter((trial, record), (verdict, target), replaces);
         }
         Ok(())
@@ -44,6 +47,13 @@ impl Points {
         let trials = &self.run(combination, 0).trials;
         let rates: Vec<f64> = trials.iter().map(|trial| trial.produce.records_per_s).collect();
         stats::median(&rates)
+    }
+
+    /// The least that a combination reached in its first pass, in the median, records/s. What went wrong in a later pass
+    /// does not change the rate that the others are measured at.
+    pub(super) fn slowest(&self) -> Option<f64> {
+        let combinations = (0..self.runs.len() / self.passes).filter(|it| !self.run(*it, 0).is_cut_short());
+        combinations.filter_map(|it| self.reached(it)).min_by(f64::total_cmp)
     }
 
     pub(super) fn run_mut(&mut self, combination: usize, pass: usize) -> &mut PassRun {

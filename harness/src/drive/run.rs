@@ -71,7 +71,8 @@ pub struct Measured {
 ///
 /// # Errors
 /// The workload cannot be run here, or the target, the ceiling or the file system fails outside a trial. What fails inside
-/// one is in the result's verdict. What a sweep has measured until then is kept.
+/// one is in the result's verdict, and so is what fails once a run has measured something; what a sweep has measured until
+/// then is kept.
 pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
     let data_dir = Arc::new(DataDir::open(options.data_dir.as_deref())?);
     if let Some(path) = &options.ack_log {
@@ -107,9 +108,9 @@ pub(super) fn run_in(
         (data_dir, stop, &progress),
         (started, order, points.attempts()),
     );
-    let outcome = session.and_then(|session| {
-        session.measure(&mut points, staging.as_mut())?;
-        Ok((session.cores(), session.is_whole(&points)))
+    let outcome = session.map(|session| {
+        let measured = session.measure(&mut points, staging.as_mut());
+        (measured, session.cores(), session.is_whole(&points))
     });
     progress.finish();
     if points.trials() == 0
@@ -117,13 +118,18 @@ pub(super) fn run_in(
     {
         staging.discard()?;
     }
-    let (cores, is_whole) = outcome?;
+    let (measured, cores, is_whole) = outcome?;
+    let failure = match measured {
+        // A sweep is gone on with from what was kept; of a run, this is the result.
+        Err(error) if staging.is_none() && points.trials() > 0 => Some(error),
+        measured => measured.map(|()| None)?,
+    };
     if points.trials() == 0 {
         return Ok(None);
     }
     let begun = staging.as_ref().map_or(&now, Staging::manifest).clone();
     let resumed_at = staging.as_ref().map_or_else(Vec::new, |staging| staging.sessions().resumed_at.clone());
-    let about = About { begun, resumed_at, cores, elapsed: started.elapsed(), is_whole };
+    let about = About { begun, resumed_at, cores, elapsed: started.elapsed(), is_whole, failure };
     Ok(Some(Measured { recording: record(study, points, about), staging, is_whole }))
 }
 
@@ -207,6 +213,8 @@ struct About {
     cores: CoresUsed,
     elapsed: Duration,
     is_whole: bool,
+    /// What ended it, outside a trial.
+    failure: Option<anyhow::Error>,
 }
 
 /// Puts the points together.
@@ -224,13 +232,20 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         let point = point(combination, kind, (run, &looks));
         done.push(point);
     }
-    let About { begun, resumed_at, cores, elapsed, is_whole } = about;
+    let About { begun, resumed_at, cores, elapsed, is_whole, failure } = about;
     let mut whole = verdict_of(&done);
-    if !is_whole {
+    if let Some(failure) = failure {
+        whole.lower(VerdictStatus::Errors, format!("ended early: {failure:#}"));
+    } else if !is_whole {
         // It may have been interrupted between two trials, so that none of them says so.
         let all = num::count(study.combinations.len() * study.passes()) * u64::from(study.workload.trials);
-        let made: usize = done.iter().map(|point| point.trials.len()).sum();
-        whole.lower(VerdictStatus::Interrupted, format!("interrupted: {made} of {all} trials were begun"));
+        let made = num::count(done.iter().map(|point| point.trials.len()).sum());
+        let interrupted = if made < all {
+            format!("interrupted: {made} of {all} trials were begun")
+        } else {
+            "interrupted before all trials whose generator was late were measured again".to_owned()
+        };
+        whole.lower(VerdictStatus::Interrupted, interrupted);
     }
     let workload = &study.workload;
     let target = target.unwrap_or_else(|| TargetIdentity {

@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         for pass in 0..points.passes {
-            let reached = self.slowest(points);
+            let reached = points.slowest();
             if pass > 0 && reached.is_none() {
                 break;
             }
@@ -126,6 +126,9 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         for round in 0..self.study.workload.late_retries {
+            if self.late(points) == 0 {
+                break;
+            }
             let block = num::index(self.study.workload.trials.saturating_add(round));
             for combination in self.order.block(pass, block) {
                 for late in points.run(combination, pass).late(round + 1) {
@@ -142,11 +145,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Whether every trial was made that is to be made, and none cut short. A run that failed has nothing more to measure;
+    /// Whether every trial was made that is to be made, again where that was due, and none cut short. A run that failed has nothing more to measure;
     /// its combination is left out of what follows.
     pub(super) fn is_whole(&self, points: &Points) -> bool {
         let is_cut = |verdict: &Verdict| verdict.status == VerdictStatus::Interrupted;
-        self.left(points) == 0 && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
+        let is_late = self.is_stopped() && self.late(points) > 0;
+        self.left(points) == 0 && !is_late && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
     }
 
     /// Trials that are still to be made.
@@ -266,15 +270,6 @@ impl<'a> Session<'a> {
 
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
-    }
-
-    /// The least that a combination reached in its first pass, in the median, records/s.
-    fn slowest(&self, points: &Points) -> Option<f64> {
-        let combinations = 0..self.study.combinations.len();
-        let medians = combinations
-            .filter(|combination| !points.is_given_up(*combination))
-            .filter_map(|it| points.reached(it));
-        medians.min_by(f64::total_cmp)
     }
 
     /// Looks at the device's best, if anything is to be held against it; `false` if it was interrupted.

@@ -61,15 +61,27 @@ struct Bench {
     opened: RefCell<Vec<(String, u32)>>,
     /// Raised when the trial of this number has begun.
     stop_at: Option<usize>,
+    /// The target of the trial of this number cannot be opened.
+    closed_at: Option<usize>,
     /// Trials of this batch size fail.
     failing: Option<u32>,
+    /// So many trials are made before.
+    failing_from: usize,
     /// The generator is late in so many trials of this batch size.
     late: Option<(u32, usize)>,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { dir: directory(), opened: RefCell::default(), stop_at: None, failing: None, late: None }
+        Self {
+            dir: directory(),
+            opened: RefCell::default(),
+            stop_at: None,
+            closed_at: None,
+            failing: None,
+            failing_from: 0,
+            late: None,
+        }
     }
 
     fn results(&self) -> std::path::PathBuf {
@@ -83,11 +95,15 @@ impl Bench {
         let open = |workload: &Workload, _: &CoresUsed, _: &Path| {
             let mut opened = self.opened.borrow_mut();
             opened.push((format!("{:?}", workload.durability), workload.batch.max_records));
+            if self.closed_at == Some(opened.len()) {
+                anyhow::bail!("the door is closed");
+            }
             if self.stop_at == Some(opened.len()) {
                 stop.store(true, Ordering::SeqCst);
             }
             let size = workload.batch.max_records;
-            let fail_at = (self.failing == Some(size)).then_some(0);
+            let fails = self.failing == Some(size) && opened.len() > self.failing_from;
+            let fail_at = fails.then_some(0);
             let made = opened.iter().filter(|(_, other)| *other == size).count();
             let is_late = self.late.is_some_and(|(late, trials)| size == late && made <= trials);
             let holds_up = if is_late { HOLDS_UP } else { Duration::ZERO };
@@ -332,12 +348,49 @@ fn a_late_trial_stands_when_another_attempt_at_it_is_interrupted() {
     let (mut bench, study) = (Bench::new(), study(LATE));
     (bench.late, bench.stop_at) = (Some((2, usize::MAX)), Some(5));
     let measured = bench.begin(&study).unwrap();
-    assert!(measured.is_whole, "every trial was made");
+    assert!(!measured.is_whole, "what was late was not made again");
     let result = measured.recording.result;
     assert_eq!(trials(&result), [2, 2]);
     assert_eq!(held_up(&result, 1), [0, 0]);
     assert_eq!(result.points[1].verdict.status, VerdictStatus::Invalid);
-    assert_eq!(bench.opened().len(), 5);
+    assert_eq!(result.verdict.status, VerdictStatus::Interrupted);
+    assert!(result.verdict.reasons[0].contains("before all trials whose generator was late"));
+    drop(measured.staging);
+    bench.stop_at = None;
+    let resumed = bench.resume(&study);
+    assert!(resumed.is_whole);
+    assert_eq!(held_up(&resumed.recording.result, 1), [1, 1]);
+    assert_eq!(bench.opened()[5..].iter().filter(|(_, size)| *size == 2).count(), 2);
+}
+
+#[test]
+fn what_fails_at_the_common_rate_does_not_change_it() {
+    let yaml =
+        SWEEP.replace("rate: 2k/s", "rate: 25%, in_flight_bytes: 64KiB").replace("[10, 20]", "[1, 50]");
+    let (mut bench, study) = (Bench::new(), study(&yaml));
+    // The slowest, in the second of eight trials at the rate: the sweep is stopped in the next but one.
+    (bench.failing, bench.failing_from, bench.stop_at) = (Some(1), 8, Some(12));
+    let measured = bench.begin(&study).unwrap();
+    assert!(!measured.is_whole);
+    drop(measured.staging);
+    bench.stop_at = None;
+    let result = bench.resume(&study).recording.result;
+    let rates = result.points.iter().filter(|point| point.pass == PassKind::Open).flat_map(|point| {
+        assert!(point.settings["batch.max_records"] == json!(50) || point.trials.len() == 1, "{point:?}");
+        point.trials.iter().map(|trial| trial.offered.unwrap().records_per_s)
+    });
+    let (low, high) = rates.fold((f64::INFINITY, 0.0_f64), |(l, h), rate| (l.min(rate), h.max(rate)));
+    assert!(high / low < 1.05, "{low} to {high} records/s are not one rate");
+}
+
+#[test]
+fn what_a_run_has_measured_is_its_result_when_the_next_trial_cannot_be_made() {
+    let (mut bench, study) = (Bench::new(), study(&SWEEP.replace("sweep:", "sweep: {} #")));
+    bench.closed_at = Some(2);
+    let result = bench.begin(&study).unwrap().recording.result;
+    assert_eq!(trials(&result), [1]);
+    assert_eq!(result.verdict.status, VerdictStatus::Errors);
+    assert_eq!(result.verdict.reasons[0], "ended early: the door is closed");
 }
 
 #[test]

@@ -70,9 +70,10 @@ pub fn is_late(verdict: &Verdict, trial: &Trial) -> bool {
 
 /// What a reader of a point's figures should know of the attempts that are not in them.
 pub fn remark_retries(trials: &[Trial], verdict: &mut Verdict) {
-    let attempts = || trials.iter().flat_map(|trial| &trial.late_attempts);
-    let Some(latest) = attempts().filter_map(|attempt| attempt.pacing_lag_p99).max() else { return };
-    let (count, latest) = (attempts().count(), quantity::ns(latest));
+    let attempts = trials.iter().flat_map(|trial| &trial.late_attempts);
+    let Some(latest) = attempts.filter_map(|attempt| attempt.pacing_lag_p99).max() else { return };
+    let count = trials.iter().filter(|trial| !trial.late_attempts.is_empty()).count();
+    let latest = quantity::ns(latest);
     let again = if count == 1 { "1 trial was".to_owned() } else { format!("{count} trials were") };
     verdict
         .remark(format!("{again} measured again, as the generator was late (pacing lag p99 up to {latest})"));

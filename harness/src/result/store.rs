@@ -5,7 +5,7 @@
 
 use super::{Event, RunResult, SCHEMA_VERSION, SeriesRow, hlog, staging, timeline};
 use crate::measure::series::KeptInterval;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize as _;
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
@@ -135,7 +135,14 @@ pub fn load(dir: &Path) -> anyhow::Result<Recording> {
         .collect();
     let read = |name: &str| {
         let path = dir.join(name);
-        let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let content = fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => anyhow!(
+                "{} has no {name}, which charts are drawn from: a file was lost, or it was published without its \
+                 largest ones; `vnotch show` and its report.html show what it came to",
+                dir.display()
+            ),
+            _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
+        })?;
         anyhow::Ok((content, format!("{} is damaged", path.display())))
     };
     let (series, damaged) = read(SERIES)?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
 /// More combinations than this are run only if the user says that it is meant (`--yes`).
-pub(super) const COMBINATIONS_UNASKED_MAX: u64 = 10_000;
+pub(super) const COMBINATIONS_UNASKED_MAX: u64 = 9_999;
 /// The most combinations of one sweep.
 pub(super) const COMBINATIONS_MAX: u64 = 100_000;
 /// Different mistakes shown; more of them say nothing new.
@@ -48,7 +48,7 @@ pub struct Combination {
     pub workload: Workload,
 }
 
-/// Whether a sweep may have more than 10,000 combinations.
+/// Whether a sweep may have 10,000 combinations or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Many {
     /// It is refused, with what it would cost.

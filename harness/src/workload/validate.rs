@@ -19,6 +19,9 @@ const BLOCK_BYTES: u64 = 4096;
 /// The engine's bound on the writes of one partition.
 const WRITE_DEPTH_MAX: u32 = 128;
 
+/// More retries of late trials than this help nobody.
+const LATE_RETRIES_MAX: u32 = 10;
+
 /// The shortest window that holds more than one interval of the time series.
 const MEASURE_MIN: Duration = Duration::from_millis(200);
 
@@ -104,6 +107,13 @@ fn check_counts(workload: &Workload, problems: &mut Problems) {
         ("engine.shards", workload.engine.shards),
         ("engine.write_depth", workload.engine.write_depth),
     ];
+    if workload.late_retries > LATE_RETRIES_MAX {
+        let message = format!(
+            "`late_retries` is {LATE_RETRIES_MAX} at most: a generator that is late as often is always late; a lower rate \
+             helps"
+        );
+        problems.refuse(&["late_retries"], message);
+    }
     for (key, count) in counts {
         if count == 0 {
             problems.refuse(&[key], format!("`{key}` must be at least 1"));

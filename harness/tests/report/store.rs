@@ -102,7 +102,7 @@ fn what_is_no_result_is_refused_in_words() {
         fs::write(dir.join(file), content).unwrap();
         assert!(refusal(&dir).contains(&format!("{file} is damaged")), "{}", refusal(&dir));
         fs::remove_file(dir.join(file)).unwrap();
-        assert!(refusal(&dir).contains(&format!("{file}: No such file")), "{}", refusal(&dir));
+        assert!(refusal(&dir).contains(&format!("has no {file}, which charts")), "{}", refusal(&dir));
         fs::write(dir.join(file), kept).unwrap();
     }
     assert!(store::load(&dir).is_ok());

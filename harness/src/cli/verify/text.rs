@@ -4,7 +4,7 @@ use crate::quantity;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 use std::path::Path;
-use vnotch_engine::verify::{PartitionReport, Report};
+use vnotch_engine::verify::{DefectKind, PartitionReport, Report};
 
 /// Defects shown; `--format json` has all of them.
 const DEFECTS_MAX: usize = 100;
@@ -86,9 +86,34 @@ fn verdict(report: &Report) -> String {
         (0, 0) => "Sound.".to_owned(),
         (0, notes) => format!("Sound; {}: the next open puts that in order.", counted(notes, "note")),
         (defects, _) => {
-            format!("Not sound: {}. Nothing was changed.", counted(defects, "defect"))
+            let found = format!("Not sound: {}. Nothing was changed.", counted(defects, "defect"));
+            format!("{found}{}", advice(report))
         }
     }
+}
+
+/// What can be done about the defects, a line or two for each kind that there is.
+fn advice(report: &Report) -> String {
+    let is_index = |kind| matches!(kind, DefectKind::Index | DefectKind::IndexMissing);
+    let is_foreign = |kind| matches!(kind, DefectKind::ForeignFile | DefectKind::PartitionUnknown);
+    let has = |is: &dyn Fn(DefectKind) -> bool| report.defects.iter().any(|defect| is(defect.kind));
+    let mut advice = String::new();
+    if has(&|kind| !is_index(kind) && !is_foreign(kind)) {
+        advice.push_str(
+            "\nWhat is damaged or gone can only come from a copy of these files. The rest can still be read: a fetch that \
+             meets\nthe damage fails and says so; go on from an offset behind it.",
+        );
+    }
+    if has(&is_index) {
+        advice.push_str(
+            "\nThe engine does without these indexes: delete their files while it is not running, and it goes through \
+             their\nsegments instead, once after each start. No record is lost by that.",
+        );
+    }
+    if has(&is_foreign) {
+        advice.push_str("\nWhat does not belong to the log harms nothing; move it elsewhere.");
+    }
+    advice
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -98,7 +123,7 @@ fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vnotch_engine::verify::{Defect, DefectKind, Note, NoteKind};
+    use vnotch_engine::verify::{Defect, Note, NoteKind};
 
     fn report() -> Report {
         let partition = |partition| PartitionReport {
@@ -147,7 +172,25 @@ mod tests {
                 the log was not closed
 
         Not sound: 1 defect. Nothing was changed.
+        What is damaged or gone can only come from a copy of these files. The rest can still be read: a fetch that meets
+        the damage fails and says so; go on from an offset behind it.
         ");
+    }
+
+    #[test]
+    fn each_kind_of_defect_comes_with_what_can_be_done() {
+        let mut report = report();
+        let says = |report: &Report, words: &str| render(report, false).contains(words);
+        for (kind, words) in [
+            (DefectKind::IndexMissing, "The engine does without these indexes"),
+            (DefectKind::ForeignFile, "What does not belong to the log harms nothing"),
+        ] {
+            report.defects[0].kind = kind;
+            assert!(says(&report, words), "{kind:?}");
+            assert!(!says(&report, "can only come from a copy"), "{kind:?}");
+        }
+        report.defects[0].kind = DefectKind::SegmentMissing;
+        assert!(says(&report, "can only come from a copy") && !says(&report, "indexes"));
     }
 
     #[test]
@@ -166,6 +209,6 @@ mod tests {
         let text = render(&report, false);
         assert_eq!(text.matches("4711").count(), DEFECTS_MAX);
         assert!(text.contains("… and 2 defects; --format json has all of them"), "{text}");
-        assert!(text.ends_with("Not sound: 102 defects. Nothing was changed.\n"), "{text}");
+        assert!(text.contains("\nNot sound: 102 defects. Nothing was changed.\n"), "{text}");
     }
 }

@@ -179,6 +179,11 @@ impl<'a> Combination<'a> {
         trials.iter().map(|trial| (metric.of)(trial).unwrap_or(f64::NAN)).collect()
     }
 
+    /// Whether any of its trials was measured again.
+    pub(super) fn was_retried(&self) -> bool {
+        self.points().flat_map(|point| &point.trials).any(|trial| !trial.late_attempts.is_empty())
+    }
+
     /// Whether it failed under any load: it is then no choice under another.
     pub(super) fn has_failed(&self) -> bool {
         self.points().any(|point| point.verdict.status >= VerdictStatus::Errors)

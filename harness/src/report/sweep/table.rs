@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 
 /// Columns of a terminal that it fits.
 pub(in crate::report) const WIDTH: u16 = 100;
+/// What is said of a combination with trials that took the place of late ones.
+const RETRIED: &str = "retried, as the generator was late";
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
@@ -189,6 +191,10 @@ fn flags(combination: &Combination<'_>, style: FlagStyle) -> String {
         FlagStyle::Letters => raised.into_iter().map(letter).collect::<String>(),
         FlagStyle::Words => raised.into_iter().map(VerdictFlag::words).collect::<Vec<_>>().join(", "),
     };
+    let again =
+        if combination.was_retried() { if style == FlagStyle::Letters { "r" } else { RETRIED } } else { "" };
+    let between = if style == FlagStyle::Words && !told.is_empty() && !again.is_empty() { ", " } else { "" };
+    let told = format!("{told}{between}{again}");
     let failed =
         combination.points().filter(|point| !is_sound(point)).map(|point| point.verdict.status).max();
     match failed {
@@ -231,8 +237,11 @@ fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
     if style == FlagStyle::Letters {
         let raised: BTreeSet<VerdictFlag> =
             sweep.combinations.iter().flat_map(Combination::points).flat_map(raised).collect();
-        let explained: Vec<String> =
+        let mut explained: Vec<String> =
             raised.into_iter().map(|flag| format!("{} {}", letter(flag), flag.words())).collect();
+        if sweep.combinations.iter().any(Combination::was_retried) {
+            explained.push(format!("r {RETRIED}"));
+        }
         if !explained.is_empty() {
             notes.push(format!("flags: {}", explained.join(" · ")));
         }

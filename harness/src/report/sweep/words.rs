@@ -39,6 +39,14 @@ pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
+    let has_pairs =
+        |it: &Combination<'_>| it.points().any(|point| point.trials.len() >= stats::INTERVAL_TRIALS_MIN);
+    if sweep.combinations.iter().any(|it| it.was_retried() && has_pairs(it)) {
+        told.push(
+            "Trials that were measured again, later, are paired with those of their first block all the same."
+                .to_owned(),
+        );
+    }
     told.extend(left_out(sweep));
     told
 }

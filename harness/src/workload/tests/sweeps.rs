@@ -198,6 +198,9 @@ fn very_many_combinations_are_asked_about_and_far_too_many_refused() {
             list(m)
         )
     };
+    let line = first_line(&yaml(100, 100));
+    assert!(line.contains("10000 combinations would take about"), "{line}");
+    assert_eq!(study(&yaml(99, 101)).combinations.len(), 9_999, "these are not asked about");
     let line = first_line(&yaml(101, 100));
     assert!(line.contains("10100 combinations would take about"), "{line}");
     assert!(line.contains("of disk at a time; if that is meant, say so with `--yes`"), "{line}");
