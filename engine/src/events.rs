@@ -20,8 +20,8 @@ pub enum EventKind {
     Seal,
     /// Retention deleted a segment.
     Retention,
-    /// A sync off the ack path completed: of a full segment before it is sealed, of a spare, of a segment that was not
-    /// synced as it was written. Synced writes and the flushes that acks wait for are counted and no events: they are many.
+    /// A sync of its own completed: of a full segment before it is sealed, of a spare, or of a segment that was not synced as
+    /// it was written and now has to be. Synced writes and flushes that writes share are counted and no events: they are many.
     Sync,
     /// A segment began in a file whose extents were not all written, because no recycled one was ready.
     NoSpare,

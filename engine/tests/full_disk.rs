@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use vnotch_engine::client::{ConsumerConfig, ProducerConfig};
-use vnotch_engine::config::{EngineConfig, TopicConfig};
+use vnotch_engine::config::{EngineConfig, TopicChanges, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{AppendError, TopicError};
 use vnotch_engine::record::{BatchBuilder, RecordRef};
@@ -106,10 +106,11 @@ fn send_until(engine: &Engine, next: &mut u64, acked: &mut Vec<(i64, u64)>, refu
     }
 }
 
-/// Reads all there is: the acked records, each at its offset, and nothing else.
+/// Reads all there is: the acked records that retention has not deleted, each at its offset, and nothing else.
 fn read_all(engine: &Engine, acked: &[(i64, u64)]) {
-    let mut consumer = engine.consumer([("t", 0, 0)], ConsumerConfig::default()).unwrap();
-    let mut expected = acked.iter();
+    let from = engine.describe_topic("t").unwrap().partitions[0].log_start_offset;
+    let mut consumer = engine.consumer([("t", 0, from)], ConsumerConfig::default()).unwrap();
+    let mut expected = acked[usize::try_from(from).unwrap()..].iter();
     while expected.len() > 0 {
         for record in consumer.wait_fetch().unwrap().records() {
             let record = record.unwrap();
@@ -159,11 +160,33 @@ fn appends_are_refused_while_the_disk_is_full_and_resume_by_themselves() {
 fn retention_makes_room_on_a_disk_that_is_full() {
     let test = "retention_makes_room_on_a_disk_that_is_full";
     let Some(dir) = on_small_disk(test) else { return };
-    let engine = open(&dir, IoMode::Direct);
-    let config =
-        TopicConfig { retention_ms: Some(2_000), ..topic(Durability::Written, Preallocate::Fallocate) };
-    engine.create_topic("t", 1, config).unwrap();
-    let (mut next, mut acked) = (0, Vec::new());
+    for preallocate in [Preallocate::Fallocate, Preallocate::Auto, Preallocate::Recycle] {
+        let engine = open(&dir, IoMode::Direct);
+        engine.create_topic("t", 1, topic(Durability::Written, preallocate)).unwrap();
+        let acked = send_until_retention_makes_room(&engine);
+        // Nobody deletes while it is read.
+        retain(&engine, None);
+        let described = engine.describe_topic("t").unwrap().partitions[0];
+        assert!(described.log_start_offset > 0);
+        assert_eq!(described.log_end_offset, i64::try_from(acked.len()).unwrap());
+        read_all(&engine, &acked);
+        engine.close().unwrap();
+        let engine = open(&dir, IoMode::Direct);
+        read_all(&engine, &acked);
+        engine.close().unwrap();
+        std::fs::remove_dir_all(dir.join("data")).unwrap();
+    }
+}
+
+fn retain(engine: &Engine, retention_ms: Option<u64>) {
+    let changes = TopicChanges { retention_ms: Some(retention_ms), ..TopicChanges::default() };
+    engine.alter_topic("t", changes).unwrap();
+}
+
+/// Sends record after record until the disk is full, has retention delete what is old by then, and goes on until one is acked
+/// again: the acked ones.
+fn send_until_retention_makes_room(engine: &Engine) -> Vec<(i64, u64)> {
+    let (mut number, mut acked) = (0_u64, Vec::new());
     // Records without a time never grow old, so these get one: now.
     let config = ProducerConfig { linger: None, batch_records_max: 1, ..ProducerConfig::default() };
     let mut producer = engine.producer("t", config).unwrap();
@@ -171,7 +194,8 @@ fn retention_makes_room_on_a_disk_that_is_full() {
     let (mut refusals, mut resumed) = (0_u32, false);
     while !resumed {
         assert!(begun.elapsed() < PATIENCE, "{refusals} refused, and retention made no room");
-        let value = vec![7; 200_000];
+        let mut value = vec![7; 200_000];
+        value[..8].copy_from_slice(&number.to_be_bytes());
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let timestamp_ms = i64::try_from(now.as_millis()).unwrap();
         let record = RecordRef { timestamp_ms, value: Some(&value), ..RecordRef::default() };
@@ -179,20 +203,18 @@ fn retention_makes_room_on_a_disk_that_is_full() {
         match producer.wait_all().pop().unwrap().result {
             Ok(offset) => {
                 assert_eq!(offset, i64::try_from(acked.len()).unwrap());
-                acked.push((offset, next));
-                next += 1;
+                acked.push((offset, number));
                 resumed = refusals > 0;
             }
             Err(error) => {
                 assert!(matches!(error, AppendError::NoSpace(_)), "{error}");
                 refusals += 1;
+                retain(engine, Some(1));
             }
         }
+        number += 1;
     }
-    let described = engine.describe_topic("t").unwrap().partitions[0];
-    assert!(described.log_start_offset > 0);
-    assert_eq!(described.log_end_offset, i64::try_from(acked.len()).unwrap());
-    engine.close().unwrap();
+    acked
 }
 
 #[test]

@@ -15,6 +15,18 @@ fn every_kind() -> impl Iterator<Item = Settings> {
     kinds.map(|(durability, preallocate)| Settings { durability, preallocate, ..Settings::default() })
 }
 
+/// The same, and those that use freed segments again.
+fn every_kind_that_retains() -> impl Iterator<Item = Settings> {
+    let recycling = [Preallocate::Auto, Preallocate::Recycle].into_iter().flat_map(|preallocate| {
+        [Durability::Appended, Durability::Written, Durability::Synced].map(|durability| Settings {
+            durability,
+            preallocate,
+            ..Settings::default()
+        })
+    });
+    every_kind().chain(recycling)
+}
+
 /// Batches of every level, some of them beyond a segment's end.
 fn fill(rig: &mut Rig, seed: u64, batches: u64) {
     for number in 0..batches {
@@ -115,7 +127,7 @@ fn a_disk_that_is_too_small_takes_what_fits_and_the_rest_after_somebody_made_roo
 
 #[test]
 fn what_retention_deletes_is_room_for_appends_at_once() {
-    for settings in every_kind() {
+    for settings in every_kind_that_retains() {
         // The model's records are from the time 1 s, as is the clock's beginning.
         let mut rig = Rig::new(Settings { retention_ms: Some(60_000), ..settings }, 4);
         rig.disk.limit(5 * SEGMENT);

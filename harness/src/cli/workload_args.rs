@@ -33,7 +33,7 @@ pub struct WorkloadArgs {
     /// afterwards
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A sweep of more than 10,000 combinations is meant
+    /// A sweep of 10,000 combinations or more is meant
     #[arg(long)]
     yes: bool,
 }

@@ -31,7 +31,7 @@ const IDLE_LOOKS: u32 = 3;
 /// What came of a pass.
 #[derive(Debug, Default)]
 pub struct PassRun {
-    /// In the order they were made.
+    /// In the order they were made, or would have been if none was late.
     pub trials: Vec<Trial>,
     /// What happened over time in each; its point is not set yet.
     pub records: Vec<TrialRecord>,
@@ -117,7 +117,8 @@ pub fn has_ceiling(workload: &Workload) -> bool {
 
 impl Bench<'_> {
     /// Runs a trial of a pass, after a calibration if it is the first of this process. Returns its index; `None` if it was
-    /// interrupted before its window opened, or at all if it was to take the place of another, which then stands.
+    /// interrupted before its window opened. One that was to take the place of another and has no whole window does not: the
+    /// other stands.
     ///
     /// # Errors
     /// The target cannot be opened, the ceiling not measured, or the data not removed.
@@ -138,7 +139,7 @@ impl Bench<'_> {
         };
         let verdict = verdict::of_trial(pass.kind, &done, &trial);
         if let Some(late) = replaces.map(|index| &run.trials[index]) {
-            if verdict.status == VerdictStatus::Interrupted {
+            if matches!(verdict.status, VerdictStatus::Interrupted | VerdictStatus::RequirementMissed) {
                 return Ok(None);
             }
             trial.late_attempts.clone_from(&late.late_attempts);

@@ -110,7 +110,7 @@ pub(super) fn run_in(
     );
     let outcome = session.map(|session| {
         let measured = session.measure(&mut points, staging.as_mut());
-        (measured, session.cores(), session.is_whole(&points))
+        (measured, session.cores(), (session.is_whole(&points), session.late(&points)))
     });
     progress.finish();
     if points.trials() == 0
@@ -118,7 +118,7 @@ pub(super) fn run_in(
     {
         staging.discard()?;
     }
-    let (measured, cores, is_whole) = outcome?;
+    let (measured, cores, (is_whole, late)) = outcome?;
     let failure = match measured {
         // A sweep is gone on with from what was kept; of a run, this is the result.
         Err(error) if staging.is_none() && points.trials() > 0 => Some(error),
@@ -129,7 +129,7 @@ pub(super) fn run_in(
     }
     let begun = staging.as_ref().map_or(&now, Staging::manifest).clone();
     let resumed_at = staging.as_ref().map_or_else(Vec::new, |staging| staging.sessions().resumed_at.clone());
-    let about = About { begun, resumed_at, cores, elapsed: started.elapsed(), is_whole, failure };
+    let about = About { begun, resumed_at, cores, elapsed: started.elapsed(), is_whole, late, failure };
     Ok(Some(Measured { recording: record(study, points, about), staging, is_whole }))
 }
 
@@ -213,6 +213,8 @@ struct About {
     cores: CoresUsed,
     elapsed: Duration,
     is_whole: bool,
+    /// Trials that were to be measured again and were not.
+    late: usize,
     /// What ended it, outside a trial.
     failure: Option<anyhow::Error>,
 }
@@ -232,18 +234,19 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         let point = point(combination, kind, (run, &looks));
         done.push(point);
     }
-    let About { begun, resumed_at, cores, elapsed, is_whole, failure } = about;
+    let About { begun, resumed_at, cores, elapsed, is_whole, late, failure } = about;
     let mut whole = verdict_of(&done);
     if let Some(failure) = failure {
         whole.lower(VerdictStatus::Errors, format!("ended early: {failure:#}"));
     } else if !is_whole {
         // It may have been interrupted between two trials, so that none of them says so.
         let all = num::count(study.combinations.len() * study.passes()) * u64::from(study.workload.trials);
-        let made = num::count(done.iter().map(|point| point.trials.len()).sum());
-        let interrupted = if made < all {
-            format!("interrupted: {made} of {all} trials were begun")
-        } else {
-            "interrupted before all trials whose generator was late were measured again".to_owned()
+        let made: usize = done.iter().map(|point| point.trials.len()).sum();
+        let interrupted = match late {
+            0 => format!("interrupted: {made} of {all} trials were begun"),
+            _ => format!(
+                "interrupted before {late} of {made} trials were measured again, as the generator was late"
+            ),
         };
         whole.lower(VerdictStatus::Interrupted, interrupted);
     }

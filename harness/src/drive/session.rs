@@ -145,12 +145,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Whether every trial was made that is to be made, again where that was due, and none cut short. A run that failed has nothing more to measure;
-    /// its combination is left out of what follows.
+    /// Whether every trial was made that is to be made, again where that was due, and none cut short. A run that failed has
+    /// nothing more to measure; its combination is left out of what follows.
     pub(super) fn is_whole(&self, points: &Points) -> bool {
         let is_cut = |verdict: &Verdict| verdict.status == VerdictStatus::Interrupted;
-        let is_late = self.is_stopped() && self.late(points) > 0;
-        self.left(points) == 0 && !is_late && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
+        self.left(points) + self.late(points) == 0
+            && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
     }
 
     /// Trials that are still to be made.
@@ -165,9 +165,11 @@ impl<'a> Session<'a> {
     }
 
     /// Trials that are late and will be made again.
-    fn late(&self, points: &Points) -> usize {
+    pub(super) fn late(&self, points: &Points) -> usize {
         let retries = if self.options.keep_data { 0 } else { self.study.workload.late_retries };
-        points.runs.iter().filter(|run| !run.is_cut_short()).map(|run| run.late(retries).len()).sum()
+        let combinations = (0..self.study.combinations.len()).filter(|it| !points.is_given_up(*it));
+        let runs = combinations.flat_map(|it| (0..points.passes).map(move |pass| points.run(it, pass)));
+        runs.map(|run| run.late(retries).len()).sum()
     }
 
     /// One trial of one combination.

@@ -190,7 +190,7 @@ impl<'a> Watch<'a> {
             let next_ns = self.next_interval_ns.min(self.stalls.next_ns(&self.timeline));
             let wait_ns = next_ns.saturating_sub(self.clock.now_ns());
             match self.crew.intervals.recv_timeout(LOOK.min(Duration::from_nanos(wait_ns))) {
-                Ok(interval) => self.builder.add(interval),
+                Ok(interval) => self.builder.add(interval, !self.crew.intervals.is_empty()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }

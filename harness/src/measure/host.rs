@@ -54,8 +54,6 @@ pub struct HostSample {
     at: Instant,
     process: CpuTime,
     threads: BTreeMap<String, CpuTime>,
-    rss_bytes: Option<u64>,
-    rss_max_bytes: Option<u64>,
     machine: Option<CpuTicks>,
     disk: Option<DiskBytes>,
     interrupts: BTreeMap<u32, u64>,
@@ -70,10 +68,6 @@ pub struct HostUsage {
     pub process: CpuTime,
     /// CPU time by the name of the thread, threads that have ended since included as far as they were sampled.
     pub threads: BTreeMap<String, CpuTime>,
-    /// Resident memory at the later sample, bytes.
-    pub rss_bytes: Option<u64>,
-    /// The most that was ever resident up to the later sample, bytes.
-    pub rss_max_bytes: Option<u64>,
     /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
     pub steal_share: Option<f64>,
     /// Cores that other processes and kernel threads kept busy.
@@ -140,7 +134,6 @@ impl HostProbe {
     /// Looks at every counter once.
     pub fn sample(&mut self) -> HostSample {
         self.update_threads();
-        let status = read("/proc/self/status").unwrap_or_default();
         let process = read("/proc/self/stat").and_then(|text| procfs::task_ticks(&text));
         HostSample {
             at: Instant::now(),
@@ -149,8 +142,6 @@ impl HostProbe {
                 kernel_s: process.map_or(0.0, |ticks| self.seconds(ticks.system)),
             },
             threads: self.threads.clone(),
-            rss_bytes: procfs::field_bytes(&status, "VmRSS"),
-            rss_max_bytes: procfs::field_bytes(&status, "VmHWM"),
             machine: read("/proc/stat").and_then(|text| procfs::cpu_ticks(&text)),
             disk: self.disk.as_ref().and_then(Disk::bytes),
             interrupts: self.interrupts(),
@@ -241,8 +232,6 @@ impl HostSample {
             elapsed: self.at.saturating_duration_since(earlier.at),
             process: self.process - earlier.process,
             threads: threads.collect(),
-            rss_bytes: self.rss_bytes,
-            rss_max_bytes: self.rss_max_bytes,
             steal_share: self.machine.zip(earlier.machine).map(|(now, then)| now.steal_share_since(then)),
             others_cores: self.others_cores_since(earlier),
             disk: self.disk.zip(earlier.disk).map(|(now, then)| DiskBytes {
@@ -316,12 +305,11 @@ mod tests {
     #[test]
     fn memory_and_disk_are_counted() {
         let mut probe = probe();
-        let (before, first) = (probe.sample(), probe.glance());
+        let (first, before) = (probe.glance(), probe.sample());
         let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         file.write_all(&vec![7; 4 << 20]).unwrap();
         file.sync_all().unwrap();
         let usage = probe.sample().since(&before);
-        assert!(usage.rss_max_bytes >= usage.rss_bytes && usage.rss_bytes > Some(0));
         if let Some(disk) = usage.disk {
             assert!(disk.written > 0, "a synced write reaches the disk: {disk:?}");
         }
@@ -329,7 +317,8 @@ mod tests {
         assert_eq!(second.written_since(&first).is_some(), usage.disk.is_some());
         assert!(second.written_since(&first) >= usage.disk.map(|disk| disk.written));
         assert!(second.cpu_since(&first).is_some_and(|cores| cores > 0.0));
-        let (glanced, sampled) = (second.rss_bytes.unwrap(), usage.rss_bytes.unwrap());
-        assert!(glanced.abs_diff(sampled) < 64 << 20, "{glanced} and {sampled} are the same memory");
+        let status = read("/proc/self/status").unwrap();
+        let (glanced, told) = (second.rss_bytes.unwrap(), procfs::field_bytes(&status, "VmRSS").unwrap());
+        assert!(glanced.abs_diff(told) < 64 << 20, "{glanced} and {told} are the same memory");
     }
 }

@@ -190,7 +190,8 @@ impl Interval {
     }
 
     /// Adds what another thread saw in the same interval.
-    pub fn add(&mut self, other: &Self) {
+    #[cfg(test)]
+    pub(crate) fn add(&mut self, other: &Self) {
         self.latency.add(&other.latency);
         self.add_counts(other);
     }

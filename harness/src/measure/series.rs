@@ -97,6 +97,8 @@ pub struct SeriesBuilder {
     consumed: u64,
     stretch: Histograms,
     stretch_start: i64,
+    /// Whether more intervals wait to be taken in, so that there is no time to give way.
+    is_behind: bool,
     series: Series,
 }
 
@@ -123,12 +125,14 @@ impl SeriesBuilder {
             consumed: 0,
             stretch: Histograms::default(),
             stretch_start: 0,
+            is_behind: false,
             series,
         }
     }
 
-    /// Adds a load thread's interval.
-    pub fn add(&mut self, interval: Box<Interval>) {
+    /// Adds a load thread's interval, at once if others wait behind it.
+    pub fn add(&mut self, interval: Box<Interval>, is_behind: bool) {
+        self.is_behind = is_behind;
         if Timeline::was_held(interval.index) {
             self.acked += interval.acked_records;
             self.consumed += interval.consumed_records;
@@ -140,7 +144,7 @@ impl SeriesBuilder {
         self.newest = self.newest.max(index);
         match self.open.get_mut(&index) {
             Some(sum) => {
-                add(&mut sum.latency, &interval.latency);
+                add(&mut sum.latency, &interval.latency, self.is_behind);
                 sum.add_counts(&interval);
                 self.give_back(interval);
             }
@@ -209,7 +213,7 @@ impl SeriesBuilder {
         }
         if index >= 0 {
             self.keep(index.min(intervals), &interval.latency);
-            add(&mut self.series.latency, &interval.latency);
+            add(&mut self.series.latency, &interval.latency, self.is_behind);
         }
         if (0..intervals).contains(&index) {
             self.series.window.add_counts(&interval);
@@ -219,7 +223,7 @@ impl SeriesBuilder {
 
     /// Empties an interval, which the load thread that takes it then need not, and gives its memory back.
     fn give_back(&self, mut interval: Box<Interval>) {
-        clear(&mut interval.latency);
+        clear(&mut interval.latency, self.is_behind);
         // Nobody takes spares once the load threads are gone.
         let _ = self.spare.send(interval);
     }
@@ -263,7 +267,7 @@ impl SeriesBuilder {
         if of(index) != self.stretch_start {
             self.keep_stretch(of(index));
         }
-        add(&mut self.stretch, latency);
+        add(&mut self.stretch, latency, self.is_behind);
     }
 
     fn keep_stretch(&mut self, next_start: i64) {
@@ -276,14 +280,15 @@ impl SeriesBuilder {
             self.timeline.bounds_of(whole.min(intervals) - 1).1
         };
         let encoded = Measure::ALL.map(|measure| {
-            give_way();
-            encode(self.stretch.of(measure))
+            let histogram = self.stretch.of(measure);
+            give_way_before(histogram, self.is_behind);
+            encode(histogram)
         });
         if encoded.iter().any(|bytes| !bytes.is_empty()) {
             let start_s = self.timeline.seconds_of(start_ns);
             self.series.kept.push(KeptInterval { start_s, length_s: seconds(end_ns - start_ns), encoded });
         }
-        clear(&mut self.stretch);
+        clear(&mut self.stretch, self.is_behind);
         self.stretch_start = next_start;
     }
 }
@@ -294,16 +299,23 @@ pub fn give_way() {
     std::thread::yield_now();
 }
 
-fn add(sum: &mut Histograms, part: &Histograms) {
-    for measure in Measure::ALL {
+/// Gives way unless there is nothing to go through, or no time to.
+fn give_way_before(histogram: &Histogram<u64>, is_behind: bool) {
+    if !histogram.is_empty() && !is_behind {
         give_way();
+    }
+}
+
+fn add(sum: &mut Histograms, part: &Histograms, is_behind: bool) {
+    for measure in Measure::ALL {
+        give_way_before(part.of(measure), is_behind);
         sum.add_one(measure, part);
     }
 }
 
-fn clear(latency: &mut Histograms) {
+fn clear(latency: &mut Histograms, is_behind: bool) {
     for measure in Measure::ALL {
-        give_way();
+        give_way_before(latency.of(measure), is_behind);
         latency.clear_one(measure);
     }
 }
@@ -357,7 +369,7 @@ mod tests {
             let (spare, _keep) = unbounded();
             let mut builder = SeriesBuilder::new(timeline(intervals), Offered::default(), 0, spare);
             for (index, records, ns) in &parts {
-                builder.add(interval(*index, *records, *ns));
+                builder.add(interval(*index, *records, *ns), index % 2 == 0);
             }
             let series = builder.finish();
             let mut kept = Histograms::default();
@@ -380,9 +392,9 @@ mod tests {
     fn parts_of_several_threads_make_one_row() {
         let (spare, given_back) = unbounded();
         let mut builder = SeriesBuilder::new(timeline(10), Offered::default(), 0, spare);
-        builder.add(interval(0, 3, 1000));
-        builder.add(interval(1, 5, 1000));
-        builder.add(interval(0, 4, 9000));
+        builder.add(interval(0, 3, 1000), false);
+        builder.add(interval(1, 5, 1000), false);
+        builder.add(interval(0, 4, 9000), false);
         let series = builder.finish();
         assert_eq!((series.rows[0].achieved, series.rows[1].achieved), (7, 5));
         assert!(series.rows[0].max_ns.unwrap() >= 9000);
@@ -394,7 +406,7 @@ mod tests {
         let (spare, _keep) = unbounded();
         let schedule = Schedule::Even(Even::new(1_000_000, 0, 0, 1));
         let mut builder = SeriesBuilder::new(timeline(3), Offered::new(vec![schedule]), 1, spare);
-        (-5..3).for_each(|index| builder.add(interval(index, 100, 1000)));
+        (-5..3).for_each(|index| builder.add(interval(index, 100, 1000), false));
         let series = builder.finish();
         assert_eq!(series.rows.len(), 8);
         assert!(series.rows.iter().all(|row| row.offered == Some(100)));

@@ -28,7 +28,7 @@ pub(super) fn without_effect(workload: &Workload, differences: &[Difference]) ->
             "`ceiling`: an `appended` ack waits for no disk, so no share of the ceiling is reported".into(),
         );
     }
-    if is_set("late_retries") && workload.load.mode.rate().is_none() {
+    if is_set("late_retries") && (workload.load.mode.rate().is_none() || workload.backlog.is_some()) {
         notes.push("`late_retries`: only the generator of an open load can be late".into());
     }
     batch(workload, &is_set, &mut notes);

@@ -161,7 +161,8 @@ impl Workload {
                 trial.saturating_add(befores[i]).saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
             let passes = self.passes().into_iter().map(|pass| {
                 // At most each trial's generator is late as often as it may be.
-                let retries = if i == 1 && pass.kind == PassKind::Open { self.late_retries } else { 0 };
+                let may_be_late = pass.kind == PassKind::Open && self.backlog.is_none();
+                let retries = if i == 1 && may_be_late { self.late_retries } else { 0 };
                 let trials = self.trials.saturating_mul(retries.saturating_add(1));
                 one.saturating_mul(trials).saturating_add(calibration)
             });

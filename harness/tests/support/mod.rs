@@ -36,7 +36,7 @@ impl Ended {
     /// so late that it says itself not to be believed. What was sent and received is to be believed either way.
     #[track_caller]
     pub(crate) fn measured(self) -> String {
-        let is_late = self.code == Some(5) && self.stdout.contains("the generator was late");
+        let is_late = self.code == Some(5) && self.stdout.contains("the generator was late: pacing lag");
         assert!(self.code == Some(0) || is_late, "{}{}", self.stdout, self.stderr);
         self.stdout
     }

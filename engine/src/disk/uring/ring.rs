@@ -383,7 +383,7 @@ impl Drop for Inner {
 /// Why not.
 pub fn probe() -> io::Result<()> {
     let too_old =
-        || io::Error::new(io::ErrorKind::Unsupported, "the kernel is too old: 6.1 or newer is needed");
+        || io::Error::new(io::ErrorKind::Unsupported, "the kernel is too old: run Linux 6.1 or newer");
     let ring = builder().build(8).map_err(|error| match error.kind() {
         // A flag that it does not know.
         io::ErrorKind::InvalidInput => too_old(),

@@ -100,8 +100,8 @@ fn advice(report: &Report) -> String {
     let mut advice = String::new();
     if has(&|kind| !is_index(kind) && !is_foreign(kind)) {
         advice.push_str(
-            "\nWhat is damaged or gone can only come from a copy of these files. The rest can still be read: a fetch that \
-             meets\nthe damage fails and says so; go on from an offset behind it.",
+            "\nWhat is damaged or gone can only come from a copy of these files. Where the engine still opens the log, the rest \
+             can\nbe read: a fetch that meets the damage fails and says so; go on from an offset behind it.",
         );
     }
     if has(&is_index) {
@@ -172,8 +172,8 @@ mod tests {
                 the log was not closed
 
         Not sound: 1 defect. Nothing was changed.
-        What is damaged or gone can only come from a copy of these files. The rest can still be read: a fetch that meets
-        the damage fails and says so; go on from an offset behind it.
+        What is damaged or gone can only come from a copy of these files. Where the engine still opens the log, the rest can
+        be read: a fetch that meets the damage fails and says so; go on from an offset behind it.
         ");
     }
 

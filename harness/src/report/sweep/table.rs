@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// Columns of a terminal that it fits.
 pub(in crate::report) const WIDTH: u16 = 100;
 /// What is said of a combination with trials that took the place of late ones.
-const RETRIED: &str = "retried, as the generator was late";
+const RETRIED: &str = "retried for a late generator";
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
@@ -187,14 +187,14 @@ fn raised(point: &Point) -> impl Iterator<Item = VerdictFlag> {
 
 fn flags(combination: &Combination<'_>, style: FlagStyle) -> String {
     let raised: BTreeSet<VerdictFlag> = combination.points().flat_map(raised).collect();
+    let again = combination.was_retried();
     let told = match style {
-        FlagStyle::Letters => raised.into_iter().map(letter).collect::<String>(),
-        FlagStyle::Words => raised.into_iter().map(VerdictFlag::words).collect::<Vec<_>>().join(", "),
+        FlagStyle::Letters => raised.into_iter().map(letter).chain(again.then_some('r')).collect::<String>(),
+        FlagStyle::Words => {
+            let words = raised.into_iter().map(VerdictFlag::words).chain(again.then_some(RETRIED));
+            words.collect::<Vec<_>>().join(", ")
+        }
     };
-    let again =
-        if combination.was_retried() { if style == FlagStyle::Letters { "r" } else { RETRIED } } else { "" };
-    let between = if style == FlagStyle::Words && !told.is_empty() && !again.is_empty() { ", " } else { "" };
-    let told = format!("{told}{between}{again}");
     let failed =
         combination.points().filter(|point| !is_sound(point)).map(|point| point.verdict.status).max();
     match failed {
