@@ -137,10 +137,11 @@ fn column(title: &str, cell: impl Fn(&Combination<'_>) -> String + 'static) -> C
     Column { title: title.to_owned(), cell: Box::new(cell) }
 }
 
-/// One unit for the whole column, so that it can be read down.
+/// One unit for the whole column, so that it can be read down: the larger one, unless that leaves the least too few digits.
 pub(in crate::report) fn throughput_unit(sweep: &Sweep<'_>) -> (f64, &'static str) {
     let rates = sweep.combinations.iter().flat_map(|it| it.trials(sweep.throughput()));
-    if rates.fold(0.0, f64::max) >= GIB { (GIB, "GiB/s") } else { (MIB, "MiB/s") }
+    let (least, most) = rates.fold((f64::INFINITY, 0.0_f64), |(l, m), rate| (l.min(rate), m.max(rate)));
+    if most >= GIB && least >= 0.1 * GIB { (GIB, "GiB/s") } else { (MIB, "MiB/s") }
 }
 
 /// Median and range: `1.43 [1.31–1.52]`.
