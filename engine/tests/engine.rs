@@ -300,7 +300,6 @@ fn recycled_segments_are_written_over_and_over_on_a_real_disk() {
         let count = |kind| events.iter().filter(|event| event.event.kind == kind).count();
         let rolls = count(EventKind::Roll);
         assert!(rolls > 3 && count(EventKind::Retention) > 0 && count(EventKind::NoSpare) < rolls);
-        assert!(count(EventKind::Sync) >= count(EventKind::Seal), "each is synced before it is sealed");
         // Killed, as far as the log can tell: what the active segment's file held before lies behind its end.
         drop(engine);
         let engine = open(dir.path());

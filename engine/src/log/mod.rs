@@ -330,7 +330,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             Ok(()) if done.is_write => state.progress.write_done(done.id),
             Ok(()) => {
                 state.progress.sync_done(done.id);
-                state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Sync });
+                state.note(self.context.clock.now(), EventKind::Sync);
             }
             Err(error) => state.latch(error),
         }

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{BATCH_BYTES_MAX, TopicConfig};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{Corruption, CorruptionKind, OpenError};
-use crate::events::{EventKind, LogEvent};
+use crate::events::EventKind;
 use crate::segment::{self, ScanEnd, ScanRequest, Scanned};
 use crate::types::Durability;
 use checkpoint::Checkpoint;
@@ -108,7 +108,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         state.progress = Progress::new(found.next_offset);
         state.sealed = found.sealed;
         state.spare = found.spare;
-        state.events.push(LogEvent { at: log.context.clock.now(), kind: EventKind::Recovery });
+        state.note(log.context.clock.now(), EventKind::Recovery);
         // Also when nothing was scanned: it records how much this incarnation may have in flight.
         let recovery_offset = found.next_offset;
         log.write_checkpoint(|checkpoint| checkpoint.recovery_offset = recovery_offset).await?;

@@ -10,7 +10,7 @@ use super::{LargestTimestamp, Log};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
-use crate::events::{EventKind, LogEvent};
+use crate::events::EventKind;
 use crate::index::TimeIndex;
 use crate::segment;
 use futures_util::future::join_all;
@@ -90,8 +90,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         };
         self.leaving_bytes.set(0);
         ended?;
-        let event = LogEvent { at: self.context.clock.now(), kind: EventKind::Retention };
-        self.state.borrow_mut().events.extend(std::iter::repeat_n(event, freed.len()));
+        freed.iter().for_each(|_| self.note(EventKind::Retention));
         gone.into_iter().collect()
     }
 

@@ -9,7 +9,7 @@ use crate::buffer::BLOCK_BYTES;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
-use crate::events::{EventKind, LogEvent};
+use crate::events::EventKind;
 use crate::num::align_up;
 use crate::segment::{self, Indexes};
 use crate::types::{Durability, Preallocate};
@@ -182,9 +182,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.roll_wanted = false;
         state.found_space();
         let at = self.context.clock.now();
-        state.events.push(LogEvent { at, kind: EventKind::Roll });
+        state.note(at, EventKind::Roll);
         if self.fills_new_spares() && written_to < self.segment_file_bytes() {
-            state.events.push(LogEvent { at, kind: EventKind::NoSpare });
+            state.note(at, EventKind::NoSpare);
         }
         drop(state);
         self.weigh();
@@ -295,7 +295,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Puts down that something happened now.
     pub(super) fn note(&self, kind: EventKind) {
-        self.state.borrow_mut().events.push(LogEvent { at: self.context.clock.now(), kind });
+        self.state.borrow_mut().note(self.context.clock.now(), kind);
     }
 
     /// Counts the oldest closing segment among the sealed ones.
@@ -316,7 +316,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             sealed_by: SealedBy::Log,
             readers: active.readers,
         });
-        state.events.push(LogEvent { at: self.context.clock.now(), kind: EventKind::Seal });
+        state.note(self.context.clock.now(), EventKind::Seal);
     }
 
     /// Records durably what `change` makes of the checkpoint.

@@ -10,7 +10,7 @@ use super::tail::{PlannedWrite, Tail, TailFlush};
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::{AppendError, DiskError};
-use crate::events::LogEvent;
+use crate::events::{EventKind, LogEvent};
 use crate::index::{INDEX_FIELD_MAX, OffsetIndex};
 use crate::num::align_up;
 use crate::record::BatchHeader;
@@ -127,6 +127,11 @@ pub(super) struct State<F, A> {
 }
 
 impl<F: DiskFile, A> State<F, A> {
+    /// Puts down what happened.
+    pub(super) fn note(&mut self, at: Instant, kind: EventKind) {
+        self.events.push(LogEvent { at, kind });
+    }
+
     pub(super) fn visible(&self, level: Durability) -> i64 {
         let reached = match level {
             Durability::Appended => self.tail.next_offset(),

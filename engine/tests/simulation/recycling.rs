@@ -53,6 +53,15 @@ fn all_writes_overwrite_once_the_first_segment_is_full() {
 }
 
 #[test]
+fn each_full_segment_is_synced_once_and_told_before_it_is_sealed() {
+    let settings = Settings { preallocate: Preallocate::Fallocate, ..recycling(Durability::Written) };
+    let mut rig = Rig::new(settings, 9);
+    calmly(&mut rig, 0..40);
+    let (syncs, seals) = (count(&rig, EventKind::Sync), count(&rig, EventKind::Seal));
+    assert!(seals > 3 && syncs == seals, "{syncs} syncs, {seals} seals");
+}
+
+#[test]
 fn where_only_freed_segments_are_recycled_nothing_is_written_twice() {
     for durability in [Durability::Written, Durability::Synced] {
         let mut rig = Rig::new(Settings { preallocate: Preallocate::Auto, ..recycling(durability) }, 9);

@@ -241,12 +241,13 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
     } else if !is_whole {
         // It may have been interrupted between two trials, so that none of them says so.
         let all = num::count(study.combinations.len() * study.passes()) * u64::from(study.workload.trials);
-        let made: usize = done.iter().map(|point| point.trials.len()).sum();
-        let interrupted = match late {
-            0 => format!("interrupted: {made} of {all} trials were begun"),
-            _ => format!(
+        let made = num::count(done.iter().map(|point| point.trials.len()).sum());
+        let interrupted = if made == all && late > 0 {
+            format!(
                 "interrupted before {late} of {made} trials were measured again, as the generator was late"
-            ),
+            )
+        } else {
+            format!("interrupted: {made} of {all} trials were begun")
         };
         whole.lower(VerdictStatus::Interrupted, interrupted);
     }
@@ -291,7 +292,7 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
         let device = trial.ceiling.device_write_bytes_per_s;
         trial.of_device = written.zip(device).map(|(written, device)| written / device);
     }
-    let is_whole = !run.is_cut_short();
+    let (is_whole, mut verdict) = (!run.is_cut_short(), run.verdict());
     let mut point = Point {
         settings: combination.settings.clone(),
         pass: kind,
@@ -299,16 +300,15 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
         durability: workload.durability,
         io: Some(workload.engine.io),
         poll: Some(workload.engine.poll),
-        verdict: run.verdict(),
+        verdict: Verdict::default(),
         summary: summarise(&run.trials),
         trials: run.trials,
     };
     // An objective is for the load the workload asks for, not for the pass that only finds its rate.
     if kind == workload.load.mode.kind() && is_whole {
-        let mut verdict = std::mem::take(&mut point.verdict);
         verdict::judge_slo(&workload.slo, &point, &mut verdict);
-        point.verdict = verdict;
     }
+    point.verdict = verdict;
     point
 }
 

@@ -121,10 +121,6 @@ impl<'a> Session<'a> {
         points: &mut Points,
         mut staging: Option<&mut Staging>,
     ) -> anyhow::Result<()> {
-        if self.options.keep_data {
-            // The last trial's data is there to stay.
-            return Ok(());
-        }
         for round in 0..self.study.workload.late_retries {
             if self.late(points) == 0 {
                 break;
@@ -149,8 +145,9 @@ impl<'a> Session<'a> {
     /// nothing more to measure; its combination is left out of what follows.
     pub(super) fn is_whole(&self, points: &Points) -> bool {
         let is_cut = |verdict: &Verdict| verdict.status == VerdictStatus::Interrupted;
-        self.left(points) + self.late(points) == 0
-            && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
+        // Without a stop, one that is late still had no whole window in its other attempts.
+        let is_late = self.is_stopped() && self.late(points) > 0;
+        self.left(points) == 0 && !is_late && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
     }
 
     /// Trials that are still to be made.
@@ -164,7 +161,7 @@ impl<'a> Session<'a> {
             .sum()
     }
 
-    /// Trials that are late and will be made again.
+    /// Trials that are late and will be made again: none where the last trial's data is there to stay.
     pub(super) fn late(&self, points: &Points) -> usize {
         let retries = if self.options.keep_data { 0 } else { self.study.workload.late_retries };
         let combinations = (0..self.study.combinations.len()).filter(|it| !points.is_given_up(*it));

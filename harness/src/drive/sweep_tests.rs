@@ -69,6 +69,12 @@ struct Bench {
     failing_from: usize,
     /// The generator is late in so many trials of this batch size.
     late: Option<(u32, usize)>,
+    /// So many records come before the one that holds it up.
+    late_after: u64,
+    /// Retention deletes in so many trials, and in none after those.
+    retaining: usize,
+    /// `--keep-data`.
+    keeps_data: bool,
 }
 
 impl Bench {
@@ -81,6 +87,9 @@ impl Bench {
             failing: None,
             failing_from: 0,
             late: None,
+            late_after: 0,
+            retaining: usize::MAX,
+            keeps_data: false,
         }
     }
 
@@ -106,11 +115,12 @@ impl Bench {
             let fail_at = fails.then_some(0);
             let made = opened.iter().filter(|(_, other)| *other == size).count();
             let is_late = self.late.is_some_and(|(late, trials)| size == late && made <= trials);
-            let holds_up = if is_late { HOLDS_UP } else { Duration::ZERO };
-            let target = FakeTarget::new(Behaviour { fail_at, holds_up, ..Behaviour::default() });
+            let holds_up = is_late.then_some((self.late_after, HOLDS_UP));
+            let retains_at = (opened.len() <= self.retaining).then_some(1);
+            let target = FakeTarget::new(Behaviour { fail_at, holds_up, retains_at, ..Behaviour::default() });
             Ok(Box::new(target) as Box<dyn Target>)
         };
-        let options = Options { is_quiet: true, ..Options::default() };
+        let options = Options { is_quiet: true, keep_data: self.keeps_data, ..Options::default() };
         run_in((&data_dir, &stop), (study, &options, &open), keeping).unwrap()
     }
 
@@ -367,6 +377,32 @@ fn a_late_trial_stands_when_another_attempt_at_it_is_interrupted() {
     assert!(resumed.is_whole);
     assert_eq!(held_up(&resumed.recording.result, 1), [1, 1]);
     assert_eq!(bench.opened()[5..].iter().filter(|(_, size)| *size == 2).count(), 2);
+}
+
+#[test]
+fn a_late_trial_stands_when_retention_is_not_reached_in_another_attempt_at_it() {
+    let yaml = LATE.replace("warmup: 0", "warmup: 100ms")
+        + "require: [retention_reached]\nlog: {segment_bytes: 1MiB, retention_bytes: 1MiB}";
+    let (mut bench, study) = (Bench::new(), study(&yaml));
+    // The window opens some 300 ms after the load has begun.
+    (bench.late, bench.late_after, bench.retaining) = (Some((2, usize::MAX)), 4000, 4);
+    let measured = bench.begin(&study).unwrap();
+    assert!(measured.is_whole, "nobody interrupted it");
+    assert!(bench.opened()[4..].contains(&("Written".into(), 2)), "{:?}", bench.opened());
+    let result = measured.recording.result;
+    assert_eq!((trials(&result), held_up(&result, 1)), (vec![2, 2], vec![0, 0]));
+    assert_eq!(result.points[1].verdict.status, VerdictStatus::Invalid);
+    assert_eq!(result.verdict.status, VerdictStatus::Invalid, "{:?}", result.verdict);
+}
+
+#[test]
+fn what_keeps_its_data_is_not_measured_again() {
+    let (mut bench, study) = (Bench::new(), study(LATE));
+    (bench.late, bench.keeps_data) = (Some((1, usize::MAX)), true);
+    let measured = bench.begin(&study).unwrap();
+    assert!(measured.is_whole);
+    assert_eq!(measured.recording.result.points[0].verdict.status, VerdictStatus::Invalid);
+    assert_eq!(bench.opened().len(), 4);
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub fn remark_retries(trials: &[Trial], verdict: &mut Verdict) {
     let latest = quantity::ns(latest);
     let again = if count == 1 { "1 trial was".to_owned() } else { format!("{count} trials were") };
     verdict
-        .remark(format!("{again} measured again, as the generator was late (pacing lag p99 up to {latest})"));
+        .reason(format!("{again} measured again, as the generator was late (pacing lag p99 up to {latest})"));
 }
 
 fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdict) {

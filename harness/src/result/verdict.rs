@@ -77,11 +77,6 @@ impl Verdict {
         self.reason(reason.into());
     }
 
-    /// Says something that a reader should know and that limits nothing.
-    pub fn remark(&mut self, remark: impl Into<String>) {
-        self.reason(remark.into());
-    }
-
     /// The verdict over both: the worse status, every flag, every reason once.
     pub fn absorb(&mut self, other: &Self) {
         self.flags.extend(&other.flags);
@@ -95,7 +90,8 @@ impl Verdict {
         }
     }
 
-    fn reason(&mut self, reason: String) {
+    /// Says something that a reader should know; alone, it limits nothing.
+    pub fn reason(&mut self, reason: String) {
         if !self.reasons.contains(&reason) {
             self.reasons.push(reason);
         }

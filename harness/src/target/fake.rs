@@ -47,8 +47,8 @@ pub(crate) struct Behaviour {
     pub(crate) fail_at: Option<u64>,
     /// Retention is said to delete from a partition, once, when it holds this many records.
     pub(crate) retains_at: Option<usize>,
-    /// The first record keeps the thread that sends it for this long, so that whatever is due meanwhile is late.
-    pub(crate) holds_up: Duration,
+    /// The record after so many others keeps the thread that sends it for so long: whatever is due meanwhile is late.
+    pub(crate) holds_up: Option<(u64, Duration)>,
 }
 
 #[derive(Debug, Clone)]
@@ -68,6 +68,7 @@ struct State {
     /// Consumers with nothing to read, each to be woken by the next batch of any partition.
     waiting: Vec<Waker>,
     batches: Vec<u64>,
+    sent: u64,
     retained: BTreeSet<(String, u32)>,
 }
 
@@ -87,6 +88,13 @@ impl FakeTarget {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Records that were sent before, refused ones included.
+    fn count_sent(&self) -> u64 {
+        let mut state = self.state();
+        state.sent += 1;
+        state.sent - 1
     }
 
     /// When something inside will happen next.
@@ -235,8 +243,9 @@ impl FakeProducer {
 
 impl TargetProducer for FakeProducer {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
-        let holds_up = std::mem::take(&mut self.target.state().behaviour.holds_up);
-        std::thread::sleep(holds_up);
+        let sent = self.target.count_sent();
+        let held_up = self.target.state().behaviour.holds_up.take_if(|(after, _)| *after <= sent);
+        std::thread::sleep(held_up.map_or(Duration::ZERO, |(_, length)| length));
         let stored = Stored {
             offset: 0,
             key: record.key.map(<[u8]>::to_vec),
