@@ -3,6 +3,7 @@
 use super::trial::TrialRun;
 use crate::num;
 use crate::quantity;
+use crate::result::verdict::AS_MEANT;
 use crate::result::{Point, SeriesRow, Trial, Verdict, VerdictFlag, VerdictStatus};
 use crate::workload::{Histogram, PassKind, Placement, Slo, Statistic};
 
@@ -107,8 +108,7 @@ fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdi
             verdict.flag(VerdictFlag::GeneratorLimited, saturated(busy));
         }
         PassKind::Max => {
-            verdict
-                .flag(VerdictFlag::TargetSaturated, "the target was given all it takes, as `max` means to");
+            verdict.flag(VerdictFlag::TargetSaturated, AS_MEANT);
         }
         PassKind::Closed => {}
     }

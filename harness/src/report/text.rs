@@ -3,7 +3,8 @@
 use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, load, settings};
 use super::sweep::{Sweep, table, words};
 use super::{backlog, stall};
-use crate::result::{Point, RunResult, VerdictFlag};
+use crate::result::verdict::AS_MEANT;
+use crate::result::{Point, RunResult};
 use crate::workload::PassKind;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
@@ -73,15 +74,15 @@ fn title(result: &RunResult) -> String {
     }
 }
 
-/// The reasons behind the verdict, what `max` is meant to bring about left out.
+/// The reasons behind the verdict; what `max` is meant to bring about only if there is nothing else to say.
 fn reasons(result: &RunResult) -> Vec<String> {
-    let only_meant = result.verdict.flags.iter().all(|flag| *flag == VerdictFlag::TargetSaturated);
-    let all = &result.verdict.reasons;
-    if all.len() <= REASONS_MAX || only_meant {
-        return all.iter().take(REASONS_MAX).cloned().collect();
+    let (meant, news): (Vec<String>, Vec<String>) =
+        result.verdict.reasons.iter().cloned().partition(|reason| reason.ends_with(AS_MEANT));
+    let mut shown = if news.is_empty() { meant } else { news };
+    if shown.len() > REASONS_MAX {
+        let left = shown.split_off(REASONS_MAX - 1).len();
+        shown.push(format!("… and {left} more in the report"));
     }
-    let mut shown: Vec<String> = all.iter().take(REASONS_MAX - 1).cloned().collect();
-    shown.push(format!("… and {} more in the report", all.len() - shown.len()));
     shown
 }
 

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
+/// The reason for `target_saturated` under `max`: what it is meant to bring about, and no news.
+pub const AS_MEANT: &str = "the target was given all it takes, as `max` means to";
+
 /// A status, what else a reader should know, and the reasons for both in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
