@@ -75,10 +75,16 @@ pub trait DiskFile: Clone + 'static {
     /// Cuts the file to `len_bytes`.
     fn truncate(&self, len_bytes: u64) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// Files that have the same share a device's cache: a sync of one makes completed writes to all of them durable, where
+    /// Files that have the same share a device's cache: a flush of one makes completed writes to all of them durable, where
     /// these changed nothing but data (they lay within the file's durable size, over what was durably written before).
     /// `None`: only its own sync does.
     fn flush_domain(&self) -> Option<u64>;
+
+    /// Flushes the cache of the file's domain. Of what else was changed it makes nothing durable.
+    ///
+    /// # Panics
+    /// The file has no [`DiskFile::flush_domain`].
+    fn flush(&self) -> impl Future<Output = Result<(), DiskError>>;
 
     /// The file's size, bytes.
     fn size(&self) -> impl Future<Output = Result<u64, DiskError>>;

@@ -122,7 +122,7 @@ pub async fn flush<F: DiskFile, K>(
     writes: Vec<(K, Unflushed<F>)>,
 ) -> (Vec<(K, JobDone)>, Result<(), DiskError>) {
     let flushed = match writes.iter().find(|(_, write)| write.outcome.is_ok()) {
-        Some((_, write)) => write.file.sync().await,
+        Some((_, write)) => write.file.flush().await,
         None => Ok(()),
     };
     let done = writes.into_iter().map(|(key, write)| {

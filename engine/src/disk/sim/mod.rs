@@ -328,6 +328,12 @@ impl DiskFile for SimFile {
         (self.io == IoMode::Direct).then_some(0)
     }
 
+    async fn flush(&self) -> Result<(), DiskError> {
+        assert!(self.flush_domain().is_some(), "it has a flush domain");
+        let mark = self.disk.world.borrow().mark();
+        self.run(DiskOp::Sync, 0, Action::Flush { mark }).await.map(drop)
+    }
+
     async fn size(&self) -> Result<u64, DiskError> {
         self.run(DiskOp::Open, 0, Action::Size(self.node)).await.map(|outcome| outcome.len)
     }

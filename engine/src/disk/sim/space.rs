@@ -105,6 +105,7 @@ const fn takes_space(action: &Action) -> bool {
         | Action::ReadFile(_)
         | Action::Read { .. }
         | Action::Sync { .. }
+        | Action::Flush { .. }
         | Action::Size(_) => false,
     }
 }

@@ -52,6 +52,10 @@ pub(super) enum Action {
         node: usize,
         mark: u64,
     },
+    /// The same of the device's cache alone.
+    Flush {
+        mark: u64,
+    },
     Change {
         node: usize,
         change: FileChange,
@@ -295,10 +299,12 @@ impl World {
                 outcome.buffer = Some(buffer);
             }
             Action::Sync { node, mark } => {
-                if let Some(kind) = self.sync_fault.take() {
-                    return Err(kind.into());
-                }
+                self.fail_sync()?;
                 self.file(node)?.sync_to(mark);
+                self.flush_to(mark);
+            }
+            Action::Flush { mark } => {
+                self.fail_sync()?;
                 self.flush_to(mark);
             }
             Action::Change { node, change } => self.change(node, change)?,
@@ -328,6 +334,10 @@ impl World {
             (WriteSync::Dsync, _) => file.change_durably(change, number),
         }
         Ok(())
+    }
+
+    fn fail_sync(&mut self) -> io::Result<()> {
+        self.sync_fault.take().map_or(Ok(()), |kind| Err(kind.into()))
     }
 
     fn change(&mut self, node: usize, change: FileChange) -> io::Result<()> {

@@ -13,7 +13,7 @@ use crate::buffer::ReadBuffer;
 use crate::error::{DiskError, DiskOp};
 use crate::num::u32_of;
 use crate::types::IoMode;
-use domain::Domains;
+use domain::{Domain, Domains};
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 use ring::Keep;
@@ -43,7 +43,7 @@ struct FileInner {
     fd: OwnedFd,
     path: PathBuf,
     ring: Ring,
-    flush_domain: Option<u64>,
+    domain: Option<Domain>,
 }
 
 impl std::fmt::Debug for UringFile {
@@ -95,8 +95,8 @@ impl Disk for UringDisk {
         // SAFETY: the kernel has just opened this descriptor for us; nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let is_written = io == IoMode::Direct && mode != OpenMode::Read;
-        let flush_domain = is_written.then(|| self.domains.of(&fd)).flatten();
-        let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone(), flush_domain };
+        let domain = is_written.then(|| self.domains.of(&fd)).flatten();
+        let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone(), domain };
         Ok(UringFile { inner: Rc::new(inner) })
     }
 
@@ -130,8 +130,8 @@ impl Disk for UringDisk {
         // SAFETY: just opened for us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let (path, ring) = (path.to_path_buf(), self.ring.clone());
-        let inner = FileInner { fd, path, ring, flush_domain: None };
-        UringFile { inner: Rc::new(inner) }.fsync(types::FsyncFlags::empty(), DiskOp::SyncDir).await
+        let file = UringFile { inner: Rc::new(FileInner { fd, path, ring, domain: None }) };
+        file.fsync(file.fd(), types::FsyncFlags::empty(), DiskOp::SyncDir).await
     }
 
     async fn list(&self, path: &Path) -> Result<Vec<DirEntry>, DiskError> {
@@ -170,8 +170,9 @@ impl UringFile {
         checked(result).map_err(|error| self.error(op, 0, error))
     }
 
-    async fn fsync(&self, flags: types::FsyncFlags, op: DiskOp) -> Result<(), DiskError> {
-        self.simple(op, opcode::Fsync::new(self.fd()).flags(flags).build()).await.map(drop)
+    /// Syncs `fd`, which this file keeps open.
+    async fn fsync(&self, fd: types::Fd, flags: types::FsyncFlags, op: DiskOp) -> Result<(), DiskError> {
+        self.simple(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop)
     }
 
     /// One write of `data` from `done` on; what it wrote, and the data back.
@@ -273,7 +274,13 @@ impl DiskFile for UringFile {
     }
 
     async fn sync(&self) -> Result<(), DiskError> {
-        self.fsync(types::FsyncFlags::DATASYNC, DiskOp::Sync).await
+        self.fsync(self.fd(), types::FsyncFlags::DATASYNC, DiskOp::Sync).await
+    }
+
+    async fn flush(&self) -> Result<(), DiskError> {
+        let domain = self.inner.domain.as_ref().expect("it has a flush domain");
+        let fd = domain.quiet.as_ref().map_or(self.fd(), |quiet| types::Fd(quiet.as_raw_fd()));
+        self.fsync(fd, types::FsyncFlags::DATASYNC, DiskOp::Sync).await
     }
 
     async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
@@ -293,7 +300,7 @@ impl DiskFile for UringFile {
     }
 
     fn flush_domain(&self) -> Option<u64> {
-        self.inner.flush_domain
+        self.inner.domain.as_ref().map(|domain| domain.device)
     }
 
     async fn size(&self) -> Result<u64, DiskError> {
