@@ -1,0 +1,89 @@
+//! On a real disk: synced writes of many partitions that come together are made durable by one flush.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+use vnotch_engine::client::{LocalProducer, ProducerConfig};
+use vnotch_engine::config::{EngineConfig, TopicConfig};
+use vnotch_engine::engine::Engine;
+use vnotch_engine::events::EventKind;
+use vnotch_engine::record::RecordRef;
+use vnotch_engine::shard::WriteStats;
+use vnotch_engine::types::{Durability, Preallocate};
+
+const PARTITIONS: u32 = 48;
+const ROUNDS: u64 = 50;
+
+/// statfs says so of ext2, ext3 and ext4.
+const EXT4_MAGIC: u64 = 0xEF53;
+
+fn open(path: &Path) -> Engine {
+    let engine = Engine::open(EngineConfig { arena_bytes: 64 << 20, ..EngineConfig::new(path) }).unwrap();
+    let topic = TopicConfig {
+        durability: Durability::Synced,
+        segment_bytes: 1 << 20,
+        max_message_bytes: 256 << 10,
+        retention_bytes: Some(1 << 20),
+        preallocate: Preallocate::Recycle,
+        ..TopicConfig::default()
+    };
+    engine.create_topic("t", PARTITIONS, topic).unwrap();
+    engine
+}
+
+/// A record to each partition, all at once, and their acks.
+async fn round(producer: &mut LocalProducer, value_bytes: usize) {
+    let value = vec![7; value_bytes];
+    let record = RecordRef { value: Some(&value), ..RecordRef::default() };
+    for partition in 0..PARTITIONS {
+        producer.try_send(Some(partition), &record).unwrap();
+    }
+    assert!(producer.all_acks().await.iter().all(|ack| ack.result.is_ok()));
+}
+
+/// Rounds of a task on the shard, and what was written for them.
+fn rounds(engine: &Engine, count: u64, value_bytes: usize) -> [WriteStats; 2] {
+    let before = engine.stats()[0].writes.clone();
+    let task = engine.run_on(0, move |local| async move {
+        let mut producer = local.producer("t", ProducerConfig::default()).unwrap();
+        for _ in 0..count {
+            round(&mut producer, value_bytes).await;
+        }
+    });
+    task.unwrap().wait().unwrap();
+    [before, engine.stats()[0].writes.clone()]
+}
+
+#[test]
+fn what_comes_together_shares_a_flush() {
+    // Not in /tmp, which may be a tmpfs without O_DIRECT.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let magic = rustix::fs::statfs(dir.path()).unwrap().f_type;
+    if u64::try_from(magic) != Ok(EXT4_MAGIC) {
+        println!("not ext4, where alone flushes are shared: nothing to see");
+        return;
+    }
+    let engine = open(dir.path());
+    // Until retention frees segments, and every write of a round overwrites.
+    let begun = Instant::now();
+    let overwrites = |[before, after]: &[WriteStats; 2]| after.overwrites - before.overwrites;
+    rounds(&engine, 60, 60 << 10);
+    while overwrites(&rounds(&engine, 1, 4000)) < u64::from(PARTITIONS) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "segments are not recycled");
+    }
+    // A partition whose segment is full at a round's time waits for its next: those rounds say nothing.
+    let has_rolled = || {
+        engine.take_events().iter().any(|event| matches!(event.event.kind, EventKind::Roll | EventKind::Seal))
+    };
+    has_rolled();
+    let mut written = rounds(&engine, ROUNDS, 4000);
+    while has_rolled() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "segments are full after a few records");
+        written = rounds(&engine, ROUNDS, 4000);
+    }
+    let [before, after] = &written;
+    assert_eq!(after.count - before.count, ROUNDS * u64::from(PARTITIONS));
+    assert_eq!(overwrites(&written), after.count - before.count);
+    assert_eq!(after.syncs - before.syncs, ROUNDS);
+}
