@@ -126,13 +126,16 @@ impl Shard {
         self.partitions.borrow().get(slot).cloned().flatten()
     }
 
+    /// The partition in a slot, for callers: not while it is being deleted.
+    fn open_at(&self, slot: usize) -> Option<Rc<Partition>> {
+        self.partition(slot).filter(|partition| !partition.is_leaving.get())
+    }
+
     /// Ends a partition: refuses who waits, lets writes finish, and seals it if `is_kept`. Its slot stays empty.
     pub(crate) async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
         let Some(partition) = self.partition(slot) else { return Ok(()) };
         self.is_closing.set(is_kept);
-        if !is_kept {
-            self.partitions.borrow_mut()[slot] = None;
-        }
+        partition.is_leaving.set(!is_kept);
         while is_kept && !partition.waiting.borrow().is_empty() && partition.log.failed().is_none() {
             self.list(slot);
             next_turn().await;
@@ -177,7 +180,7 @@ impl Shard {
 
     /// Gives a partition another configuration.
     pub(crate) fn alter_partition(&self, slot: usize, config: TopicConfig) {
-        if let Some(partition) = self.partition(slot) {
+        if let Some(partition) = self.open_at(slot) {
             partition.log.alter(config);
             self.list(slot);
         }
@@ -185,7 +188,7 @@ impl Shard {
 
     /// (log_start_offset, high_watermark, log_end_offset) of a partition.
     pub(crate) fn offsets(&self, slot: usize) -> Option<(i64, i64, i64)> {
-        let partition = self.partition(slot)?;
+        let partition = self.open_at(slot)?;
         let log = &partition.log;
         Some((log.log_start_offset(), log.high_watermark(), log.log_end_offset()))
     }
@@ -210,7 +213,7 @@ impl Shard {
         slot: usize,
         spec: OffsetSpec,
     ) -> Result<Option<ListedOffset>, FetchError> {
-        let Some(partition) = self.partition(slot) else { return Err(self.gone().1) };
+        let Some(partition) = self.open_at(slot) else { return Err(self.gone().1) };
         // It counts as background work: nobody closes the log meanwhile.
         partition.tasks.set(partition.tasks.get() + 1);
         let listed = Rc::clone(&partition.log).list_offset(spec).await;

@@ -26,6 +26,8 @@ pub(crate) struct Partition {
     pub(super) is_listed: Cell<bool>,
     /// Background tasks under way.
     pub(super) tasks: Cell<usize>,
+    /// It is being deleted: nobody finds it any more, but its writes under way do.
+    pub(super) is_leaving: Cell<bool>,
 }
 
 /// What became of a fetch.
@@ -55,6 +57,7 @@ impl Partition {
             fetches: RefCell::new(Vec::new()),
             is_listed: Cell::new(false),
             tasks: Cell::new(0),
+            is_leaving: Cell::new(false),
         }
     }
 

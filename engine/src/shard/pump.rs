@@ -229,7 +229,7 @@ impl Shard {
 
     fn append(&self, append: Append) {
         let slot = append.slot;
-        let Some(partition) = self.partition(slot) else {
+        let Some(partition) = self.open_at(slot) else {
             self.mailbox.taken(append.batch.len());
             self.answer(append.reply, Err(self.gone().0));
             return;
@@ -263,7 +263,7 @@ impl Shard {
 
     fn fetch(self: &Rc<Self>, request: FetchRequest, now: Instant) {
         let slot = request.slot;
-        let Some(partition) = self.partition(slot) else {
+        let Some(partition) = self.open_at(slot) else {
             request.answer(Err(self.gone().1));
             return;
         };
@@ -393,7 +393,7 @@ impl Shard {
     pub(super) fn look_at_retention(&self) {
         let mut is_due = false;
         for slot in self.slots() {
-            let Some(partition) = self.partition(slot) else { continue };
+            let Some(partition) = self.open_at(slot) else { continue };
             partition.log.look_at_retention();
             if partition.log.wants().retain {
                 self.list(slot);
