@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{FutureExt as _, join, join_all};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use vnotch_engine::client::{
-    ConsumerConfig, LocalProducer, LocalShard, Partitioner, ProducerConfig, TrySendError,
+    Ack, ConsumerConfig, LocalProducer, LocalShard, Partitioner, ProducerConfig, TrySendError,
 };
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
@@ -314,4 +314,89 @@ fn tasks_on_two_shards_pass_records_to_and_fro_without_hanging() {
         }
         engine.close().unwrap();
     }
+}
+
+#[test]
+fn what_a_task_appends_is_taken_while_it_goes_on() {
+    let dir = data_dir();
+    let engine = Engine::open(config(dir.path(), 1)).unwrap();
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    let task = engine.run_on(0, |local| async move {
+        let config = ProducerConfig {
+            batch_records_max: 1,
+            durability: Some(Durability::Appended),
+            ..ProducerConfig::default()
+        };
+        let mut producer = local.producer("t", config).unwrap();
+        // The first segment is there once something was appended.
+        send(&mut producer, 0).unwrap();
+        assert_eq!(producer.ack().await.result.unwrap(), 0);
+        for number in 1..=1000 {
+            send(&mut producer, number).unwrap();
+        }
+        // No turn of the shard's came between, and not all of it is taken: its other work is not to wait for long.
+        let mut acked = 0;
+        let mut expect = |ack: Ack| {
+            acked += 1;
+            assert_eq!(ack.result.unwrap(), acked);
+            acked
+        };
+        let mut early = 0;
+        while let Some(ack) = producer.ack().now_or_never() {
+            early = expect(ack);
+        }
+        assert!((4..500).contains(&early), "{early} taken");
+        let last = producer.all_acks().await.into_iter().map(expect).max();
+        assert_eq!(last, Some(1000));
+    });
+    task.unwrap().wait().unwrap();
+}
+
+#[test]
+fn what_a_task_appends_is_on_its_way_to_the_disk_while_it_goes_on() {
+    let dir = data_dir();
+    let engine = Engine::open(config(dir.path(), 1)).unwrap();
+    let topic =
+        TopicConfig { segment_bytes: 1 << 20, max_message_bytes: 100 << 10, ..TopicConfig::default() };
+    engine.create_topic("t", 1, topic).unwrap();
+    let log = dir.path().join("t-0/00000000000000000000.log");
+    let task = engine.run_on(0, |local| async move {
+        let config = ProducerConfig { batch_records_max: 1, ..ProducerConfig::default() };
+        let mut producer = local.producer("t", config).unwrap();
+        send(&mut producer, 0).unwrap();
+        producer.ack().await.result.unwrap();
+        let begun = Instant::now();
+        for number in 1..=8 {
+            send(&mut producer, number).unwrap();
+        }
+        // The shard's thread is here all the time.
+        let is_there = || std::fs::read(&log).unwrap().windows(8).any(|bytes| bytes == 1u64.to_be_bytes());
+        while !is_there() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "nothing was written");
+        }
+        producer.all_acks().await.len()
+    });
+    assert_eq!(task.unwrap().wait().unwrap(), 8);
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_batches_refusals_too() {
+    let dir = data_dir();
+    let engine = Engine::open(config(dir.path(), 1)).unwrap();
+    let topic = TopicConfig { max_message_bytes: 10_000, ..TopicConfig::default() };
+    engine.create_topic("t", 1, topic).unwrap();
+    let task = engine.run_on(0, |local| async move {
+        let config = ProducerConfig {
+            batch_records_max: 1,
+            durability: Some(Durability::Appended),
+            ..ProducerConfig::default()
+        };
+        let mut producer = local.producer("t", config).unwrap();
+        for bytes in [10, 10, 20_000, 10, 20_000, 20_000, 10] {
+            let value = vec![1; bytes];
+            producer.try_send(None, &RecordRef { value: Some(&value), ..RecordRef::default() }).unwrap();
+        }
+        producer.all_acks().await.iter().map(|ack| ack.result.is_ok()).collect::<Vec<_>>()
+    });
+    assert_eq!(task.unwrap().wait().unwrap(), [true, true, false, true, false, false, true]);
 }

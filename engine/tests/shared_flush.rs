@@ -42,6 +42,17 @@ async fn round(producer: &mut LocalProducer, value_bytes: usize) {
     assert!(producer.all_acks().await.iter().all(|ack| ack.result.is_ok()));
 }
 
+/// Flushes that the disk below `path` has done, as far as it counts them.
+fn device_flushes(path: &Path) -> Option<u64> {
+    let device = rustix::fs::stat(path).unwrap().st_dev;
+    let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let dir = std::fs::canonicalize(format!("/sys/dev/block/{number}")).ok()?;
+    let disk = dir.ancestors().find(|dir| dir.join("queue").exists())?;
+    let caches = std::fs::read_to_string(disk.join("queue/write_cache")).ok()?;
+    let stat = std::fs::read_to_string(disk.join("stat")).ok()?;
+    (caches.trim() == "write back").then(|| stat.split_whitespace().nth(15)?.parse().ok()).flatten()
+}
+
 /// Rounds of a task on the shard, and what was written for them.
 fn rounds(engine: &Engine, count: u64, value_bytes: usize) -> [WriteStats; 2] {
     let before = engine.stats()[0].writes.clone();
@@ -77,6 +88,7 @@ fn what_comes_together_shares_a_flush() {
         engine.take_events().iter().any(|event| matches!(event.event.kind, EventKind::Roll | EventKind::Seal))
     };
     has_rolled();
+    let done_before = device_flushes(dir.path());
     let mut written = rounds(&engine, ROUNDS, 4000);
     while has_rolled() {
         assert!(begun.elapsed() < Duration::from_secs(60), "segments are full after a few records");
@@ -85,5 +97,11 @@ fn what_comes_together_shares_a_flush() {
     let [before, after] = &written;
     assert_eq!(after.count - before.count, ROUNDS * u64::from(PARTITIONS));
     assert_eq!(overwrites(&written), after.count - before.count);
-    assert_eq!(after.syncs - before.syncs, ROUNDS);
+    // On a busy machine a round may take two of the shard's turns.
+    let flushes = after.syncs - before.syncs;
+    assert!((ROUNDS..ROUNDS + ROUNDS / 5).contains(&flushes), "{flushes} flushes in {ROUNDS} rounds");
+    // They are not only asked for: the kernel has passed each on to the disk.
+    if let (Some(before), Some(after)) = (done_before, device_flushes(dir.path())) {
+        assert!(after - before >= ROUNDS, "the disk was flushed {} times in {ROUNDS} rounds", after - before);
+    }
 }

@@ -1,7 +1,7 @@
 //! What a synced round costs: one batch of 4 KiB on each of 64 partitions at a time, beside the same blocks written raw.
 //!
 //! Prints medians, and the engine's as multiples of the raw ones. Rounds of all ways alternate, so that drift hits each
-//! alike. `ROUNDS` (default 400, of each way) and `PARTITIONS` (default 64) may be set; the data is made below the build
+//! alike. `ROUNDS` (default 1000, of each way) and `PARTITIONS` (default 64) may be set; the data is made below the build
 //! directory, some 600 MiB.
 #![allow(clippy::unwrap_used, reason = "a bench may fail by panic")]
 #![allow(clippy::print_stdout, reason = "it prints its figures")]
@@ -20,6 +20,8 @@ const VALUE_BYTES: usize = 4026;
 const SEGMENT_BYTES: u64 = 2 << 20;
 /// Rounds in a row of one way.
 const BLOCK_ROUNDS: usize = 20;
+/// Rounds before those, which do not count: caches and a producer's buffers are filled in them.
+const WARM_ROUNDS: usize = 3;
 
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -38,8 +40,9 @@ fn open(dir: &Path, commit: Commit, partitions: u32) -> Engine {
     engine
 }
 
+/// A batch is full with a record, and travels at once.
 fn config() -> ProducerConfig {
-    ProducerConfig { linger: None, ..ProducerConfig::default() }
+    ProducerConfig { batch_size: 4096, linger: None, ..ProducerConfig::default() }
 }
 
 fn send<P: Port>(producer: &mut Producer<P>, value_bytes: usize) {
@@ -70,7 +73,12 @@ fn warm(engine: &Engine, partitions: u32) {
     panic!("segments are not recycled");
 }
 
-fn remote(engine: &Engine, rounds: usize) -> Vec<Duration> {
+/// A block's rounds that count.
+fn counted(rounds: impl Iterator<Item = Duration>) -> Vec<Duration> {
+    rounds.skip(WARM_ROUNDS).collect()
+}
+
+fn remote(engine: &Engine) -> Vec<Duration> {
     let mut producer = engine.producer("t", config()).unwrap();
     let round = |_| {
         let begun = Instant::now();
@@ -78,14 +86,14 @@ fn remote(engine: &Engine, rounds: usize) -> Vec<Duration> {
         assert!(producer.wait_all().iter().all(|ack| ack.result.is_ok()));
         begun.elapsed()
     };
-    (0..rounds).map(round).collect()
+    counted((0..WARM_ROUNDS + BLOCK_ROUNDS).map(round))
 }
 
-fn colocated(engine: &Engine, rounds: usize) -> Vec<Duration> {
+fn colocated(engine: &Engine) -> Vec<Duration> {
     let task = engine.run_on(0, move |local| async move {
         let mut producer = local.producer("t", config()).unwrap();
         let mut took = Vec::new();
-        for _ in 0..rounds {
+        for _ in 0..WARM_ROUNDS + BLOCK_ROUNDS {
             let begun = Instant::now();
             send(&mut producer, VALUE_BYTES);
             assert!(producer.all_acks().await.iter().all(|ack| ack.result.is_ok()));
@@ -93,11 +101,11 @@ fn colocated(engine: &Engine, rounds: usize) -> Vec<Duration> {
         }
         took
     });
-    task.unwrap().wait().unwrap()
+    counted(task.unwrap().wait().unwrap().into_iter())
 }
 
 fn main() {
-    let rounds = setting("ROUNDS", 400);
+    let rounds = setting("ROUNDS", 1000);
     let partitions = u32::try_from(setting("PARTITIONS", 64)).unwrap();
     // Not in /tmp, which may be a tmpfs without O_DIRECT.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -111,15 +119,16 @@ fn main() {
     let before = [&auto, &each].map(writes);
     let mut took: [Vec<Duration>; 6] = Default::default();
     for _ in 0..rounds.div_ceil(BLOCK_ROUNDS) {
-        let raw_rounds =
-            |raw: &mut Commits, way| (0..BLOCK_ROUNDS).map(|_| raw.round(way).unwrap()).collect();
+        let raw_rounds = |raw: &mut Commits, way| {
+            counted((0..WARM_ROUNDS + BLOCK_ROUNDS).map(|_| raw.round(way).unwrap()))
+        };
         let block: [Vec<Duration>; 6] = [
             raw_rounds(&mut raw, Raw::Shared),
-            colocated(&auto, BLOCK_ROUNDS),
-            remote(&auto, BLOCK_ROUNDS),
+            colocated(&auto),
+            remote(&auto),
             raw_rounds(&mut raw, Raw::Each),
-            colocated(&each, BLOCK_ROUNDS),
-            remote(&each, BLOCK_ROUNDS),
+            colocated(&each),
+            remote(&each),
         ];
         took.iter_mut().zip(block).for_each(|(all, some)| all.extend(some));
     }

@@ -1,17 +1,24 @@
 //! Callers' futures that run on the shard, polled by its pump between its own work.
 //!
 //! They never harm the shard by panicking, and never hold up its end: closing drops them, in the order they were begun.
+//!
+//! What one appends is taken while it goes on, a few batches at a time: the device writes the first while the task makes the
+//! next.
 
 use super::mailbox::Mailbox;
+use super::{Shard, TimeStats};
+use crate::num::ns_of;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 /// See the module.
 pub(super) struct Colocated {
@@ -23,6 +30,12 @@ pub(super) struct Colocated {
     running: RefCell<FuturesUnordered<LocalBoxFuture<'static, u64>>>,
     /// Begun since they were polled last.
     new: RefCell<Vec<LocalBoxFuture<'static, u64>>>,
+    /// A task has its turn, and nothing of the shard's own is under way.
+    has_turn: Cell<bool>,
+    /// Time that the shard's own work took of the tasks' turns, ns.
+    shards_ns: Cell<u64>,
+    /// A panic of the shard's own work, which is not the task's.
+    panic: Cell<Option<Box<dyn Any + Send>>>,
 }
 
 /// Remembers that a task wants to be polled, and wakes the shard for it, from whatever thread.
@@ -78,6 +91,9 @@ impl Colocated {
             begun: Cell::new(0),
             running: RefCell::default(),
             new: RefCell::default(),
+            has_turn: Cell::new(false),
+            shards_ns: Cell::new(0),
+            panic: Cell::new(None),
         }
     }
 
@@ -100,7 +116,7 @@ impl Colocated {
     }
 
     /// Polls those who want to be.
-    pub(super) fn poll(&self) {
+    fn poll(&self) {
         self.flag.is_raised.store(false, Ordering::Release);
         let context = &mut Context::from_waker(&self.waker);
         let mut running = self.running.borrow_mut();
@@ -117,5 +133,40 @@ impl Colocated {
             let Some((_, task)) = first else { break };
             task.cancel();
         }
+    }
+}
+
+impl Shard {
+    /// Gives callers' tasks that want it their turn; whether there were any.
+    pub(super) fn run_colocated(&self, now: Instant) -> bool {
+        self.lanes.fire(now);
+        let is_woken = self.colocated.is_woken();
+        if is_woken {
+            let (begun, shards_ns) = (Instant::now(), self.colocated.shards_ns.get());
+            self.colocated.has_turn.set(true);
+            self.colocated.poll();
+            self.colocated.has_turn.set(false);
+            let shards = Duration::from_nanos(self.colocated.shards_ns.get() - shards_ns);
+            let own = begun.elapsed().saturating_sub(shards);
+            self.count(own, |times: &mut TimeStats| &mut times.colocated_ns);
+            if let Some(panic) = self.colocated.panic.take() {
+                resume_unwind(panic);
+            }
+        }
+        is_woken
+    }
+
+    /// A task has put something in, `waiting` appends so far: the shard may take them, and the task goes on.
+    pub(super) fn offered(self: &Rc<Self>, waiting: usize) {
+        // Neither outside a task's turn, nor in the midst of the shard's own work: a waker of the caller's may append too.
+        if !self.may_take_early(waiting) || !self.colocated.has_turn.replace(false) {
+            return;
+        }
+        let begun = Instant::now();
+        match catch_unwind(AssertUnwindSafe(|| self.take_early())) {
+            Ok(()) => self.colocated.has_turn.set(true),
+            Err(panic) => self.colocated.panic.set(Some(panic)),
+        }
+        self.colocated.shards_ns.set(self.colocated.shards_ns.get() + ns_of(begun.elapsed()));
     }
 }

@@ -1,14 +1,16 @@
 //! The way into a shard for tasks that run on it: plain queues that the pump empties in the same turn, and its timers.
+//! Appends are offered to the shard while the task goes on.
 //!
 //! Memory stays bounded as for everybody else: an append counts against the mailbox's bytes until a log has taken it.
 
+use super::Shard;
 use super::mailbox::{APPEND_LANE, Append, FetchRequest, Mailbox, Refusal};
 use futures_util::task::AtomicWaker;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -16,6 +18,8 @@ use std::time::Instant;
 /// See the module. Stays on its shard's thread.
 pub(crate) struct LocalLanes {
     pub(crate) mailbox: Arc<Mailbox>,
+    /// Whose they are, once it runs.
+    shard: OnceCell<Weak<Shard>>,
     appends: RefCell<VecDeque<Append>>,
     fetches: RefCell<VecDeque<FetchRequest>>,
     timers: RefCell<Timers>,
@@ -33,11 +37,17 @@ impl LocalLanes {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
         Self {
             mailbox,
+            shard: OnceCell::new(),
             appends: RefCell::default(),
             fetches: RefCell::default(),
             timers: RefCell::default(),
             is_closed: Cell::new(false),
         }
+    }
+
+    /// Tells it whose it is.
+    pub(super) fn attach(&self, shard: &Rc<Shard>) {
+        let _ = self.shard.set(Rc::downgrade(shard));
     }
 
     pub(crate) fn try_append(&self, append: Append, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Append>> {
@@ -54,6 +64,10 @@ impl LocalLanes {
         }
         self.appends.borrow_mut().push_back(append);
         self.mailbox.rouse();
+        if let Some(shard) = self.shard.get().and_then(Weak::upgrade) {
+            let waiting = self.appends.borrow().len();
+            shard.offered(waiting);
+        }
         Ok(())
     }
 

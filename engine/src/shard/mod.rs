@@ -11,6 +11,7 @@
 
 mod colocated;
 mod committer;
+mod intake;
 mod local;
 mod mailbox;
 mod partition;
@@ -73,6 +74,10 @@ pub(crate) struct Shard {
     mailbox: Arc<Mailbox>,
     pub(crate) lanes: Rc<LocalLanes>,
     colocated: Colocated,
+    /// Of the pump.
+    flag: Arc<pump::Flag>,
+    /// Of the pump's turn.
+    left: Cell<intake::Left>,
     /// By slot; slots are not used again.
     partitions: RefCell<Vec<Option<Rc<Partition>>>>,
     /// Slots with something to do, each once.
@@ -165,6 +170,7 @@ impl Shard {
     }
 
     fn refuse(&self, partition: &Partition) {
+        self.deliver(partition);
         let (append, fetch) = self.gone();
         for waiting in partition.refuse_fetches(&fetch) {
             self.mailbox.taken(waiting.batch.len());

@@ -1,5 +1,6 @@
 //! Starting a shard's executor, and talking to it from outside.
 
+use super::intake::Left;
 use super::mailbox::{Call, Mailbox, Refusal, Task};
 use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
 use crate::buffer::Arena;
@@ -128,6 +129,7 @@ async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Se
             return;
         }
     };
+    shard.lanes.attach(&shard);
     let _ = report.send(Ok(()));
     let beating = glommio::spawn_local(Rc::clone(&shard).beat()).detach();
     Rc::clone(&shard).pump().await;
@@ -162,6 +164,8 @@ impl Shard {
             poll: settings.poll,
             lanes: Rc::new(LocalLanes::new(Arc::clone(&mailbox))),
             colocated: Colocated::new(Arc::clone(&mailbox)),
+            flag: Arc::default(),
+            left: Cell::new(Left::of_turn(Instant::now())),
             mailbox,
             partitions: RefCell::default(),
             listed: RefCell::default(),
