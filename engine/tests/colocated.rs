@@ -400,3 +400,32 @@ fn answers_come_in_the_order_of_the_batches_refusals_too() {
     });
     assert_eq!(task.unwrap().wait().unwrap(), [true, true, false, true, false, false, true]);
 }
+
+#[test]
+fn an_engine_goes_without_a_shard_that_is_stuck_which_ends_once_it_moves() {
+    let dir = data_dir();
+    let stuck_after = Duration::from_millis(200);
+    let engine = Engine::open(EngineConfig { stuck_after, ..config(dir.path(), 1) }).unwrap();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let task = engine.run_on(0, move |_| async move {
+        begun.send(()).unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+    });
+    has_begun.recv().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    let begun = Instant::now();
+    let (report, dropped) = std::sync::mpsc::channel();
+    // Not joined if it hangs.
+    std::thread::spawn(move || {
+        drop(engine);
+        report.send(())
+    });
+    dropped.recv_timeout(Duration::from_secs(30)).expect("the engine goes");
+    assert!(begun.elapsed() < Duration::from_millis(1500), "it waited for the shard");
+    drop(task);
+    // Its directory is free once the shard's ring is gone.
+    while let Err(error) = Engine::open(config(dir.path(), 1)) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{error}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -292,10 +292,11 @@ impl Mailbox {
         }
     }
 
-    /// Nothing goes in any more.
+    /// Nothing goes in any more, and the shard ends.
     pub(crate) fn close(&self) {
         self.state.store(CLOSED, Ordering::Release);
         self.wake_clients();
+        self.rouse();
     }
 
     fn wake_clients(&self) {

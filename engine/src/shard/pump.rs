@@ -38,13 +38,13 @@ impl Wake for Flag {
 }
 
 impl Shard {
-    /// Turns until [`Shard::end`].
+    /// Turns until [`Shard::end`], or until its handle is gone.
     pub(super) async fn pump(self: Rc<Self>) {
         let waker = self.waker();
         let mut last_work = Instant::now();
         let mut last_reactor = last_work;
         let mut now = last_work;
-        while !self.is_ending.get() {
+        while !self.is_ending.get() && !self.mailbox.is_closed() {
             let colocated_ns = self.times.get().colocated_ns;
             let worked = self.turn(&waker, now) | self.flag.0.swap(false, Ordering::Acquire);
             let begun = std::mem::replace(&mut now, Instant::now());
@@ -94,7 +94,7 @@ impl Shard {
     fn prepare_to_park(&self) -> bool {
         let may_park = self.mailbox.prepare_to_park();
         // Looked at after the announcement: who raises it later wakes the shard.
-        if may_park && (self.colocated.is_woken() || !self.lanes.is_empty()) {
+        if may_park && (self.colocated.is_woken() || !self.lanes.is_empty() || self.mailbox.is_closed()) {
             self.mailbox.unparked();
             return false;
         }

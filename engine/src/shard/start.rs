@@ -104,12 +104,12 @@ impl ShardHandle {
         }
     }
 
-    /// Ends the executor; nothing in it is waited for.
+    /// Ends the executor; nothing in it is waited for. One that is stuck is left to itself: it ends once it moves again.
     pub(crate) fn stop(&mut self) {
         let Some(executor) = self.executor.take() else { return };
-        let _ = self.call(|shard| async move { shard.end() });
+        let has_ended = self.call(|shard| async move { shard.end() }).is_some();
         self.mailbox.close();
-        if !self.mailbox.is_stuck() {
+        if has_ended {
             let _ = executor.join();
         }
     }
