@@ -342,6 +342,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         acks.extend(self.state.borrow_mut().acks.drain(..));
     }
 
+    /// Who still waits for an ack, of a log that is given up: its last sync may be under way, or a seal was what they waited
+    /// for.
+    pub fn abandon(&self) -> Vec<A> {
+        let mut state = self.state.borrow_mut();
+        let refused = state.take_refused();
+        state.progress.abandon().chain(refused).collect()
+    }
+
     /// Whether no writes or syncs are in flight or wait to be submitted, or the log has failed.
     pub fn is_idle(&self) -> bool {
         let state = self.state.borrow();

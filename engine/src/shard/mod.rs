@@ -138,7 +138,8 @@ impl Shard {
 
     /// Ends a partition: refuses who waits, lets writes finish, and seals it if `is_kept`. Its slot stays empty.
     pub(crate) async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
-        let Some(partition) = self.partition(slot) else { return Ok(()) };
+        // One that is being deleted goes without anybody's help.
+        let Some(partition) = self.open_at(slot) else { return Ok(()) };
         self.is_closing.set(is_kept);
         partition.is_leaving.set(!is_kept);
         while is_kept && !partition.waiting.borrow().is_empty() && partition.log.failed().is_none() {
@@ -155,6 +156,9 @@ impl Shard {
         self.partitions.borrow_mut()[slot] = None;
         let closed = if is_kept { Rc::clone(&partition.log).close().await } else { Ok(()) };
         self.deliver(&partition);
+        for reply in partition.log.abandon() {
+            self.answer(reply, Err(self.gone().0));
+        }
         self.collect_events(&partition);
         self.share_memory();
         closed
