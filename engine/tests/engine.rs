@@ -543,3 +543,16 @@ fn cold_logs_are_read_in_little_memory_though_others_have_read_ahead() {
     }
     engine.close().unwrap();
 }
+
+#[test]
+fn a_shard_that_cannot_start_is_an_error() {
+    let dir = data_dir();
+    // More than there are addresses.
+    let config = EngineConfig { arena_bytes: 1 << 50, ..EngineConfig::new(dir.path()) };
+    let (report, opened) = std::sync::mpsc::channel();
+    // Not joined if it hangs.
+    std::thread::spawn(move || drop(report.send(Engine::open(config).map(drop))));
+    let opened = opened.recv_timeout(Duration::from_secs(30)).expect("it comes back");
+    assert!(opened.is_err());
+    open(dir.path()).close().unwrap();
+}

@@ -66,7 +66,12 @@ impl ShardHandle {
             .spawn(move || run(settings, own, report))
             .map_err(|error| failed(error.to_string()))?;
         let handle = Self { mailbox, executor: Some(executor) };
-        started.recv().unwrap_or_else(|_| Err(failed("its thread ended".into()))).map(|()| handle)
+        let has_started = started.recv().unwrap_or_else(|_| Err(failed("its thread ended".into())));
+        if has_started.is_err() {
+            // Nobody is there to be told of its end.
+            handle.mailbox.close();
+        }
+        has_started.map(|()| handle)
     }
 
     /// Runs `work` on the shard and waits for what it returns; `None` if the shard is stuck or closed.
