@@ -25,6 +25,9 @@ impl Engine {
     /// for what only its own shard can do (topics are created from other threads). What else it awaits may be woken from
     /// any thread, but timers and I/O of other executors do not run here: for time it has [`LocalShard::sleep`].
     ///
+    /// What it appends may be taken while it goes on: acks, and whoever waits for them, may come within its call of
+    /// [`try_send`](crate::client::Producer::try_send). So a lock that a waker of yours takes is not to be held there.
+    ///
     /// Closing or dropping the engine drops it where it awaits, before any partition is closed, older ones first; batches
     /// that it has sent are written still.
     ///

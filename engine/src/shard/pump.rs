@@ -113,12 +113,13 @@ impl Shard {
         self.hand_over(context);
         self.left.set(Left::of_turn(now));
         worked |= self.run_colocated(now);
+        let begun = Instant::now();
         for _ in 0..TAKES_A_TURN {
             let has_taken = self.take_messages(now);
             worked |= has_taken | self.drive_listed(now);
             worked |= self.poll_tasks(context);
             self.hand_over(context);
-            if !has_taken || now.elapsed() > TURN_MAX {
+            if !has_taken || begun.elapsed() > TURN_MAX {
                 break;
             }
         }
@@ -170,6 +171,7 @@ impl Shard {
 
     /// Moves a partition on: waiting appends, jobs, acks, background work.
     pub(super) fn drive(self: &Rc<Self>, slot: usize, partition: &Rc<Partition>) {
+        self.deliver(partition);
         self.put_waiting(slot, partition);
         let mut started = 0;
         while started < JOBS_A_TURN && self.committer.borrow().has_room() {

@@ -14,6 +14,8 @@ const OPERATIONS_NEEDED: [&str; 6] = ["read", "write", "read_fixed", "write_fixe
 /// Below it the engine's rings cannot be made (`IORING_SETUP_SINGLE_ISSUER`); from the second on this is tried regularly.
 const KERNEL_MIN: (u32, u32) = (6, 0);
 const KERNEL_TRIED: (u32, u32) = (6, 1);
+/// Before it, ext4 without a journal flushed the device only if an fdatasync found the inode's size or extents changed.
+const KERNEL_FLUSHES_BARE: (u32, u32) = (6, 5);
 const MEMORY_BYTES_MIN: u64 = 2 << 30;
 /// The built-in workloads need no more.
 const FREE_BYTES_MIN: u64 = 4 << 30;
@@ -23,12 +25,12 @@ const LOST_SHARE_MAX: f64 = 0.02;
 
 /// Every check, what prevents a run first.
 pub(super) fn all(facts: &Facts, needs: &Needs) -> Vec<Check> {
-    let Facts { environment, ring, dir, interrupt_cores, jitter, build } = facts;
+    let Facts { environment, ring, dir, has_journal, interrupt_cores, jitter, build } = facts;
     let mut checks = vec![kernel(&environment.kernel), io_uring(ring, environment.io_uring.disabled_sysctl)];
     checks.extend(operations(ring));
     checks.push(memlock(environment.memory.memlock, needs));
     checks.extend(directory(dir, needs.io));
-    checks.push(file_system(&environment.storage));
+    checks.push(file_system(&environment.storage, &environment.kernel, *has_journal));
     checks.extend(device(&environment.storage));
     checks.push(cores(&environment.cpu, needs));
     checks.extend(interrupts(interrupt_cores, &environment.cpu));
@@ -52,18 +54,23 @@ fn ok(name: &'static str, finding: impl Into<String>) -> Check {
 
 pub(super) fn kernel(uname: &str) -> Check {
     const NAME: &str = "kernel";
-    let release = uname.split(' ').nth(1).unwrap_or_default();
-    let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
-    let finding = format!("Linux {release}");
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) < KERNEL_MIN => {
+    let finding = format!("Linux {}", uname.split(' ').nth(1).unwrap_or_default());
+    match release(uname) {
+        Some(release) if release < KERNEL_MIN => {
             check(NAME, Level::Fail, finding, "run Linux 6.1 or newer; the engine needs 6.0 at least")
         }
-        (Some(major), Some(minor)) if (major, minor) < KERNEL_TRIED => {
+        Some(release) if release < KERNEL_TRIED => {
             check(NAME, Level::Warn, finding, "older than what vnotch is tried on: run Linux 6.1 or newer")
         }
         _ => ok(NAME, finding),
     }
+}
+
+/// The first two numbers of a kernel's release.
+fn release(uname: &str) -> Option<(u32, u32)> {
+    let numbers = uname.split(' ').nth(1)?.split(|c: char| !c.is_ascii_digit());
+    let mut numbers = numbers.map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next())
 }
 
 pub(super) fn io_uring(ring: &Result<RingProbe, DeviceError>, disabled_sysctl: Option<u32>) -> Check {
@@ -172,7 +179,8 @@ fn free_space(free_bytes: Option<u64>) -> Check {
     }
 }
 
-pub(super) fn file_system(storage: &Storage) -> Check {
+/// `has_journal` is of ext4.
+pub(super) fn file_system(storage: &Storage, uname: &str, has_journal: Option<bool>) -> Check {
     const NAME: &str = "file system";
     let kind = storage.filesystem.as_deref().unwrap_or("unknown");
     let options = storage.mount_options.as_deref().unwrap_or("unknown options");
@@ -184,6 +192,17 @@ pub(super) fn file_system(storage: &Storage) -> Check {
         }
         "overlay" | "fuse" | "9p" | "virtiofs" | "nfs" | "nfs4" | "cifs" => {
             let remedy = "a layer lies between the log and the disk; choose a volume on ext4 or XFS";
+            check(NAME, Level::Warn, finding, remedy)
+        }
+        "ext4"
+            if has_journal == Some(false)
+                && storage.device.as_ref().and_then(|device| device.write_cache.as_deref())
+                    != Some("write through")
+                && release(uname).is_some_and(|it| it < KERNEL_FLUSHES_BARE) =>
+        {
+            let finding = format!("{finding}, without a journal");
+            let remedy = "before Linux 6.5 it does not flush the disk for what overwrites, so `synced` may not outlive a \
+                          power loss: run a newer kernel, or give it a journal (unmount it, tune2fs -O has_journal)";
             check(NAME, Level::Warn, finding, remedy)
         }
         _ => ok(NAME, finding),

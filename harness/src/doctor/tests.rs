@@ -103,11 +103,24 @@ fn little_space_and_memory_are_warnings() {
 
 #[test]
 fn layers_and_memory_are_no_disks() {
-    let on = |kind: &str| file_system(&Storage { filesystem: Some(kind.to_owned()), ..Storage::default() });
+    let on = |kind: &str| {
+        let storage = Storage { filesystem: Some(kind.to_owned()), ..Storage::default() };
+        file_system(&storage, "Linux 6.1.0 #1", None)
+    };
     for kind in ["tmpfs", "overlay", "nfs4", "fuse.sshfs"] {
         assert_faulty(&on(kind), Level::Warn, kind);
     }
     assert_eq!(on("ext4").level, Level::Ok);
+}
+
+#[test]
+fn ext4_without_a_journal_wants_a_kernel_that_flushes() {
+    let storage = Storage { filesystem: Some("ext4".to_owned()), ..Storage::default() };
+    let on = |kernel: &str, has_journal| file_system(&storage, &format!("Linux {kernel} #1"), has_journal);
+    assert_faulty(&on("6.4.16-x", Some(false)), Level::Warn, "without a journal");
+    for (kernel, has_journal) in [("6.5.0", Some(false)), ("6.1.0-27-amd64", Some(true)), ("6.1.0", None)] {
+        assert_eq!(on(kernel, has_journal).level, Level::Ok, "{kernel}, {has_journal:?}");
+    }
 }
 
 #[test]

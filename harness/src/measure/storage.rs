@@ -69,6 +69,15 @@ pub fn interrupt_cores(dir: &Path) -> Vec<u32> {
     busiest(&disk.interrupts(&all))
 }
 
+/// Whether the ext4 file system of the directory has a journal; `None` where ext4 does not say.
+pub fn has_journal(dir: &Path) -> Option<bool> {
+    let device = fs::metadata(dir).ok()?.dev();
+    let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let link = fs::read_link(format!("/sys/dev/block/{number}")).ok()?;
+    let task = read(&format!("/sys/fs/ext4/{}/journal_task", link.file_name()?.to_str()?))?;
+    Some(task.trim() != "<none>")
+}
+
 fn busiest(interrupts: &[&Interrupts]) -> Vec<u32> {
     let mut per_core = BTreeMap::<u32, u64>::new();
     for (core, count) in interrupts.iter().flat_map(|interrupt| &interrupt.per_core) {

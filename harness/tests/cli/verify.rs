@@ -73,6 +73,71 @@ fn a_defect_is_exit_6_with_file_and_byte_in_both_formats() {
     assert_eq!(document["partitions"][0]["segments"], 1);
 }
 
+/// A closed data directory with some segments; their files, oldest first.
+fn segmented() -> (TempDir, Vec<PathBuf>) {
+    let dir = disk();
+    let _alone = crate::support::alone();
+    let engine = open(dir.path());
+    let topic =
+        TopicConfig { segment_bytes: 1 << 20, max_message_bytes: 100 << 10, ..TopicConfig::default() };
+    engine.create_topic("t", 1, topic).unwrap();
+    let mut producer = engine.producer("t", ProducerConfig::default()).unwrap();
+    for _ in 0..80 {
+        producer.try_send(None, &RecordRef { value: Some(&[7; 50_000]), ..RecordRef::default() }).unwrap();
+    }
+    assert!(producer.wait_all().into_iter().all(|ack| ack.result.is_ok()));
+    drop(producer);
+    engine.close().unwrap();
+    let names = std::fs::read_dir(dir.path().join("t-0")).unwrap().map(|entry| entry.unwrap().path());
+    let mut logs: Vec<PathBuf> =
+        names.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect();
+    logs.sort();
+    assert!(logs.len() >= 4);
+    (dir, logs)
+}
+
+#[test]
+fn every_kind_of_damage_is_exit_6_with_its_place_and_what_to_do() {
+    type Damage = fn(&Path);
+    let cases: [(&str, &str, Damage); 4] = [
+        ("truncated", "log", |log| {
+            std::fs::File::options().write(true).open(log).unwrap().set_len(300_000).unwrap();
+        }),
+        ("index_missing", "index", |log| std::fs::remove_file(log.with_extension("index")).unwrap()),
+        ("foreign_file", "txt", |log| std::fs::write(log.with_extension("txt"), "notes").unwrap()),
+        ("segment_missing", "log", |log| {
+            for extension in ["log", "index", "timeindex"] {
+                std::fs::remove_file(log.with_extension(extension)).unwrap();
+            }
+        }),
+    ];
+    for (kind, extension, damage) in cases {
+        let (dir, logs) = segmented();
+        damage(&logs[1]);
+        let place = logs[1].with_extension(extension);
+        let place = Path::new("t-0").join(place.file_name().unwrap());
+        let ended = end(&mut verify(dir.path()));
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(6), ""), "{kind}");
+        assert!(ended.stdout.contains(place.to_str().unwrap()), "{kind}: {}", ended.stdout);
+        let advice = match kind {
+            "foreign_file" => "move it elsewhere",
+            "index_missing" => "does without these indexes",
+            _ => "can only come from a copy",
+        };
+        assert!(
+            !ended.stdout.contains("Sound.") && ended.stdout.contains(advice),
+            "{kind}: {}",
+            ended.stdout
+        );
+        let ended = end(verify(dir.path()).args(["--format", "json"]));
+        let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        let defects = document["defects"].as_array().unwrap();
+        let of_kind = defects.iter().find(|defect| defect["kind"] == kind);
+        let path = of_kind.unwrap_or_else(|| panic!("{kind} among {defects:?}"))["path"].as_str().unwrap();
+        assert!(Path::new(path).ends_with(&place), "{kind}: {path}");
+    }
+}
+
 #[test]
 fn what_is_no_data_directory_is_a_usage_error() {
     let dir = disk();
