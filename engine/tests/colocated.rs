@@ -316,18 +316,19 @@ fn tasks_on_two_shards_pass_records_to_and_fro_without_hanging() {
     }
 }
 
+/// A batch is a record, and is acked once its log has it.
+fn acked_at_once() -> ProducerConfig {
+    let durability = Some(Durability::Appended);
+    ProducerConfig { batch_records_max: 1, durability, ..ProducerConfig::default() }
+}
+
 #[test]
 fn what_a_task_appends_is_taken_while_it_goes_on() {
     let dir = data_dir();
     let engine = Engine::open(config(dir.path(), 1)).unwrap();
     engine.create_topic("t", 1, TopicConfig::default()).unwrap();
     let task = engine.run_on(0, |local| async move {
-        let config = ProducerConfig {
-            batch_records_max: 1,
-            durability: Some(Durability::Appended),
-            ..ProducerConfig::default()
-        };
-        let mut producer = local.producer("t", config).unwrap();
+        let mut producer = local.producer("t", acked_at_once()).unwrap();
         // The first segment is there once something was appended.
         send(&mut producer, 0).unwrap();
         assert_eq!(producer.ack().await.result.unwrap(), 0);
@@ -386,12 +387,7 @@ fn answers_come_in_the_order_of_the_batches_refusals_too() {
     let topic = TopicConfig { max_message_bytes: 10_000, ..TopicConfig::default() };
     engine.create_topic("t", 1, topic).unwrap();
     let task = engine.run_on(0, |local| async move {
-        let config = ProducerConfig {
-            batch_records_max: 1,
-            durability: Some(Durability::Appended),
-            ..ProducerConfig::default()
-        };
-        let mut producer = local.producer("t", config).unwrap();
+        let mut producer = local.producer("t", acked_at_once()).unwrap();
         for bytes in [10, 10, 20_000, 10, 20_000, 20_000, 10] {
             let value = vec![1; bytes];
             producer.try_send(None, &RecordRef { value: Some(&value), ..RecordRef::default() }).unwrap();

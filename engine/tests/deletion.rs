@@ -27,8 +27,9 @@ fn a_topic_goes_while_it_is_written_and_every_batch_gets_its_answer() {
         let producer = engine.producer("t", always_synced()).unwrap();
         let (report, answered) = mpsc::channel();
         // Not joined if it hangs, nor the other.
-        std::thread::spawn(move || report.send(produce(producer)));
-        std::thread::sleep(Duration::from_millis(5));
+        let (first, has_acked) = mpsc::channel();
+        std::thread::spawn(move || report.send(produce(producer, &first)));
+        has_acked.recv_timeout(LONG).expect("a batch is acked");
         let (report, deleted) = mpsc::channel();
         let other = Arc::clone(&engine);
         std::thread::spawn(move || report.send(other.delete_topic("t")));
@@ -46,7 +47,7 @@ fn always_synced() -> ProducerConfig {
 }
 
 /// Goes on until the topic is not there; how many batches were acked, and refused: all of them.
-fn produce(mut producer: Producer) -> [usize; 2] {
+fn produce(mut producer: Producer, first: &mpsc::Sender<()>) -> [usize; 2] {
     let value = vec![7; 10_000];
     let record = RecordRef { value: Some(&value), ..RecordRef::default() };
     let mut answers = [0; 2];
@@ -64,6 +65,8 @@ fn produce(mut producer: Producer) -> [usize; 2] {
         let ack = producer.wait_ack().unwrap();
         let is_gone = ack.result.is_err();
         count(ack);
+        // Nobody listens any more after the first.
+        let _ = first.send(());
         if is_gone {
             producer.wait_all().into_iter().for_each(&mut count);
             assert_eq!(answers[0] + answers[1], number as usize);

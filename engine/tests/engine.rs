@@ -553,6 +553,6 @@ fn a_shard_that_cannot_start_is_an_error() {
     // Not joined if it hangs.
     std::thread::spawn(move || drop(report.send(Engine::open(config).map(drop))));
     let opened = opened.recv_timeout(Duration::from_secs(30)).expect("it comes back");
-    assert!(opened.is_err());
+    assert!(matches!(opened, Err(OpenError::Executor { shard: 0, .. })), "{opened:?}");
     open(dir.path()).close().unwrap();
 }

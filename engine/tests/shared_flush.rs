@@ -88,10 +88,11 @@ fn what_comes_together_shares_a_flush() {
         engine.take_events().iter().any(|event| matches!(event.event.kind, EventKind::Roll | EventKind::Seal))
     };
     has_rolled();
-    let done_before = device_flushes(dir.path());
+    let mut done_before = device_flushes(dir.path());
     let mut written = rounds(&engine, ROUNDS, 4000);
     while has_rolled() {
         assert!(begun.elapsed() < Duration::from_secs(60), "segments are full after a few records");
+        done_before = device_flushes(dir.path());
         written = rounds(&engine, ROUNDS, 4000);
     }
     let [before, after] = &written;

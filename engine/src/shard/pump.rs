@@ -171,6 +171,7 @@ impl Shard {
 
     /// Moves a partition on: waiting appends, jobs, acks, background work.
     pub(super) fn drive(self: &Rc<Self>, slot: usize, partition: &Rc<Partition>) {
+        // A log that was full takes nothing before those who were cut off have been told.
         self.deliver(partition);
         self.put_waiting(slot, partition);
         let mut started = 0;

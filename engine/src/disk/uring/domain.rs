@@ -1,5 +1,5 @@
 //! Which files one device flush covers. Known of ext4 alone, where a direct overwrite of written extents goes to its place
-//! on the device and an fdatasync of any file, even one with nothing to write, flushes the device.
+//! on the device and an fdatasync of any regular file, even one with nothing to write, flushes the device.
 //!
 //! It is not so where overwriting writes elsewhere (btrfs, a reflinked file of XFS), nor where direct I/O falls back to the
 //! page cache: ext4 with journalled data, or with encryption.
