@@ -16,7 +16,7 @@ use vnotch_engine::buffer::Arena;
 use vnotch_engine::clock::ManualClock;
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::sim::SimDisk;
-use vnotch_engine::log::{Epochs, JobDone, Log, LogContext, LogLimits};
+use vnotch_engine::log::{Epochs, JobDone, Log, LogContext, LogLimits, Origin};
 use vnotch_engine::record::{BatchBuilder, RecordRef};
 use vnotch_engine::types::IoMode;
 
@@ -51,7 +51,8 @@ impl Owner {
             limits: Rc::new(limits),
         };
         let epochs = Epochs { current: 1, synced_after: 0 };
-        let open = Log::open(context, PathBuf::from("/bench-0"), TopicConfig::default(), epochs);
+        let open =
+            Log::open(context, PathBuf::from("/bench-0"), TopicConfig::default(), epochs, Origin::Created);
         let log = disk.run_until(open).expect("an empty disk has no damaged log");
         let owner = Self { disk, log, jobs: FuturesUnordered::new() };
         // The first segment is made by the first roll, which is not what is measured.

@@ -15,8 +15,8 @@ use crate::client::{
 };
 use crate::clock::boot_id;
 use crate::config::EngineConfig;
-use crate::error::{DiskError, OpenError, RunError, TopicError};
-use crate::log::{Epochs, LogLimits};
+use crate::error::{DamageError, DiskError, OpenError, RunError, TopicError};
+use crate::log::{Epochs, LogLimits, Origin};
 use crate::record::murmur2;
 use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
@@ -30,6 +30,17 @@ use std::thread::JoinHandle;
 /// RLIMIT_MEMLOCK below which an executor cannot start, bytes a shard.
 pub const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 
+/// A partition that was found damaged when the engine was opened.
+#[derive(Debug, Clone)]
+pub struct DamagedPartition {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The first offset that cannot be fetched. Appends are refused.
+    pub from_offset: i64,
+    /// What is wrong.
+    pub cause: DamageError,
+}
+
 /// An open data directory: shards, topics, clients. Closing is [`Engine::close`]; dropping closes without waiting for
 /// what was not acked.
 pub struct Engine {
@@ -38,6 +49,8 @@ pub struct Engine {
     epoch: i32,
     shards: Vec<ShardHandle>,
     topics: Arc<Topics>,
+    /// What the open has found damaged.
+    damaged: Vec<DamagedPartition>,
     /// Held by whoever changes the catalog.
     admin: Mutex<()>,
     timer: LingerTimer,
@@ -48,7 +61,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the data directory, making it if it does not exist; blocks until every partition is recovered.
+    /// Opens the data directory, making it if it does not exist; blocks until every partition is recovered. A damaged
+    /// partition does not keep the others from opening: see [`Engine::damaged`].
     ///
     /// # Errors
     /// [`OpenError`]; nothing on disk was changed unless it says so.
@@ -72,6 +86,7 @@ impl Engine {
             epoch: 0,
             shards,
             topics: Arc::default(),
+            damaged: Vec::new(),
             admin: Mutex::default(),
             timer,
             watchdog: Some(watchdog),
@@ -94,33 +109,49 @@ impl Engine {
         let (id, epoch, topics) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
         (self.id, self.epoch) = (id, epoch);
         for (name, topic) in topics {
-            let places = self.open_partitions(&name, &topic)?;
+            let (places, damaged) = self.open_partitions(&name, &topic, Origin::Existing)?;
+            self.damaged.extend(damaged);
             self.topics.write().insert(name, OpenTopic { config: topic.config, places });
         }
         Ok(())
     }
 
-    fn open_partitions(&self, name: &str, topic: &Topic) -> Result<Vec<(usize, usize)>, OpenError> {
+    fn open_partitions(&self, name: &str, topic: &Topic, origin: Origin) -> Result<Opened, OpenError> {
         let topic_name: Arc<str> = name.into();
-        let mut places = Vec::new();
+        let (mut places, mut damaged) = (Vec::new(), Vec::new());
         let synced_after = topic.synced_after;
         for partition in 0..topic.partitions {
             let shard = self.shard_of(name, partition);
             let dir = partition_dir(&self.config.data_dir, name, partition);
-            let (topic, config) = (Arc::clone(&topic_name), topic.config.clone());
+            let (partition, config) =
+                (TopicPartition { topic: Arc::clone(&topic_name), partition }, topic.config.clone());
+            let name = partition.clone();
             let epochs = Epochs { current: self.epoch, synced_after };
             let opened = self.shards[shard].call(move |shard| async move {
-                shard.open_partition(TopicPartition { topic, partition }, dir, config, epochs).await
+                shard.open_partition(partition, dir, config, epochs, origin).await
             });
             match opened.unwrap_or_else(|| Err(does_not_answer(shard))) {
-                Ok(slot) => places.push((shard, slot)),
+                Ok((slot, damage)) => {
+                    places.push((shard, slot));
+                    damaged.extend(damage.map(|damage| {
+                        let (from_offset, cause) = (damage.from, damage.cause);
+                        tracing::error!("partition {name} is damaged from offset {from_offset} on: {cause}");
+                        DamagedPartition { partition: name, from_offset, cause }
+                    }));
+                }
                 Err(error) => {
                     let _ = self.drop_partitions(places);
                     return Err(error);
                 }
             }
         }
-        Ok(places)
+        Ok((places, damaged))
+    }
+
+    /// The partitions that this open has found damaged. Of each, the records below the damage can be fetched; appends, and
+    /// fetches at or beyond the damage, fail. Nothing of them has been changed on disk.
+    pub fn damaged(&self) -> &[DamagedPartition] {
+        &self.damaged
     }
 
     /// Ends partitions whose files are to go. A log that has failed goes all the same.
@@ -258,6 +289,9 @@ impl Drop for Engine {
         self.end();
     }
 }
+
+/// Places of a topic's partitions, and which of them are damaged.
+type Opened = (Vec<(usize, usize)>, Vec<DamagedPartition>);
 
 fn does_not_answer(shard: usize) -> OpenError {
     OpenError::Executor { shard: crate::num::u32_of(shard), reason: "it does not answer".into() }

@@ -32,6 +32,21 @@ impl DiskError {
         matches!(self.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
     }
 
+    /// Whether the error is about this one file or directory, and says nothing of others: it is missing, of another kind, not
+    /// to be read by this user, or its sectors are bad.
+    pub fn is_of_this_file(&self) -> bool {
+        use std::io::ErrorKind;
+        let is_bad_sector = matches!(self.source.raw_os_error(), Some(libc::EIO | libc::ELOOP));
+        let is_kind = matches!(
+            self.source.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::IsADirectory
+                | ErrorKind::NotADirectory
+        );
+        is_bad_sector || is_kind
+    }
+
     /// Whether there was nothing by that name.
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == std::io::ErrorKind::NotFound
@@ -78,7 +93,7 @@ impl std::fmt::Display for DiskOp {
 }
 
 /// Bytes on disk that cannot be what was written.
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{} at byte {position}: {kind}", path.display())]
 pub struct Corruption {
     /// The file.
@@ -119,9 +134,38 @@ pub enum CorruptionKind {
         /// The segment's base offset.
         found: i64,
     },
+    /// Segments are missing.
+    #[error("offsets {from}..{to} are missing: the segment is gone")]
+    SegmentMissing {
+        /// The first offset that is missing.
+        from: i64,
+        /// The first one that is there again, or should be.
+        to: i64,
+    },
+    /// A segment's batches end before its records do.
+    #[error(
+        "the segment's batches end where offset {expected} was expected, and it should reach up to offset {found}"
+    )]
+    EndsEarly {
+        /// The first offset that is missing.
+        expected: i64,
+        /// The offset that the next segment begins with, or that was durable.
+        found: i64,
+    },
     /// A file of metadata does not decode.
     #[error("{0}")]
     Metadata(String),
+}
+
+/// Why a partition that an open has found damaged serves only the offsets below the damage.
+#[derive(Debug, Clone, Error)]
+pub enum DamageError {
+    /// Bytes are missing, or cannot be what was written.
+    #[error("corrupt: {0}")]
+    Corrupt(Corruption),
+    /// A file or directory of the partition cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(DiskError),
 }
 
 /// Why an append was not acked.
@@ -147,6 +191,9 @@ pub enum AppendError {
     /// A write or sync failed before; the partition takes nothing until it is opened again.
     #[error("storage failed, reopen the engine: {0}")]
     StorageFailed(DiskError),
+    /// The partition is damaged, and takes nothing until it is repaired. Records below the damage can be fetched.
+    #[error("the partition is damaged, `vnotch repair DATA_DIR` shows what can be done: {0}")]
+    Corrupt(Corruption),
     /// There is no such partition.
     #[error("no such topic or partition")]
     UnknownPartition,
@@ -159,6 +206,24 @@ pub enum AppendError {
     /// The engine is closing.
     #[error("the engine is closed")]
     Closed,
+}
+
+impl From<DamageError> for AppendError {
+    fn from(damage: DamageError) -> Self {
+        match damage {
+            DamageError::Corrupt(corruption) => Self::Corrupt(corruption),
+            DamageError::Unreadable(error) => Self::StorageFailed(error),
+        }
+    }
+}
+
+impl From<DamageError> for FetchError {
+    fn from(damage: DamageError) -> Self {
+        match damage {
+            DamageError::Corrupt(corruption) => Self::Corrupt(corruption),
+            DamageError::Unreadable(error) => Self::Disk(error),
+        }
+    }
 }
 
 /// Why a fetch failed.

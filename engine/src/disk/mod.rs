@@ -10,7 +10,9 @@ use crate::buffer::{ReadBuffer, Slice};
 use crate::error::DiskError;
 use crate::types::IoMode;
 use std::future::Future;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 
 /// A file system. Cheap to clone; stays on one thread.
 pub trait Disk: Clone + 'static {
@@ -85,6 +87,10 @@ pub trait DiskFile: Clone + 'static {
     /// # Panics
     /// The file has no [`DiskFile::flush_domain`].
     fn flush(&self) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// The next range of bytes, at or behind `position`, that can hold anything but zeros: space that was reserved and never
+    /// written is left out where the file system tells. `None` if nothing but such space is left.
+    fn next_data(&self, position: u64) -> impl Future<Output = Result<Option<Range<u64>>, DiskError>>;
 
     /// The file's size, bytes.
     fn size(&self) -> impl Future<Output = Result<u64, DiskError>>;
@@ -167,4 +173,16 @@ pub async fn replace_file<D: Disk>(disk: &D, path: &Path, bytes: Vec<u8>) -> Res
         Some(parent) => disk.sync_dir(parent).await,
         None => Ok(()),
     }
+}
+
+/// Gives other tasks of the thread a turn, in the middle of a long computation.
+pub(crate) fn yield_now() -> impl Future<Output = ()> {
+    let mut has_yielded = false;
+    std::future::poll_fn(move |context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
 }

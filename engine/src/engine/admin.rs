@@ -5,6 +5,7 @@ use crate::catalog::{Catalog, Topic};
 use crate::client::OpenTopic;
 use crate::config::{TopicChanges, TopicConfig};
 use crate::error::{FetchError, OpenError, TopicError};
+use crate::log::Origin;
 use crate::types::{ListedOffset, OffsetSpec};
 use std::sync::{MutexGuard, PoisonError};
 
@@ -49,8 +50,8 @@ impl Engine {
             let announced = catalog.announce(&shard.context.disk, &own_name, &own_topic).await;
             (catalog, announced)
         })?;
-        let made = self.open_partitions(name, &topic).map_err(TopicError::from);
-        let made = made.and_then(|places| self.finish_topic(name, &topic, places));
+        let made = self.open_partitions(name, &topic, Origin::Created).map_err(TopicError::from);
+        let made = made.and_then(|(places, _)| self.finish_topic(name, &topic, places));
         match made {
             Ok(places) => {
                 self.topics.write().insert(name.to_owned(), OpenTopic { config: topic.config, places });

@@ -112,13 +112,22 @@ pub(crate) fn checkpoint_path(dir: &Path) -> PathBuf {
     dir.join("checkpoint")
 }
 
-/// Reads the newest checkpoint; `None` where there is none, and everything has to be scanned.
-pub(super) async fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Checkpoint>, DiskError> {
-    match disk.read_file(&checkpoint_path(dir)).await {
-        Ok(bytes) => Ok(Checkpoint::newest(&bytes)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+/// A checkpoint file, read.
+pub(super) struct Stored {
+    /// The newest valid checkpoint; `None` where there is none, and everything has to be scanned.
+    pub(super) newest: Option<Checkpoint>,
+    /// Whether a slot is damaged: a newer checkpoint may be lost.
+    pub(super) has_faults: bool,
+}
+
+/// Reads a partition's checkpoint file. A missing one is an empty one.
+pub(super) async fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Stored, DiskError> {
+    let bytes = match disk.read_file(&checkpoint_path(dir)).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    Ok(Stored { newest: Checkpoint::newest(&bytes), has_faults: !faults(&bytes).is_empty() })
 }
 
 /// Makes durable what [`read`] has seen: a process that was killed may have left it in the page cache alone.

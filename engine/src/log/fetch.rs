@@ -45,6 +45,8 @@ struct Readable<F> {
     index_source: IndexSource,
     /// Batches end here.
     end: u64,
+    /// The offset after the last record, where the segment takes no more.
+    next_offset: Option<i64>,
     /// Keeps the file from being overwritten.
     readers: Readers,
 }
@@ -65,6 +67,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let state = self.state.borrow();
         let visible = state.visible(self.config().durability);
         let log_start_offset = state.checkpoint.log_start_offset;
+        if let Some(damage) = state.damaged.as_ref().filter(|damage| offset >= damage.from) {
+            return Err(damage.cause.clone().into());
+        }
         if offset < log_start_offset || offset > visible {
             return Err(FetchError::OffsetOutOfRange { offset, log_start_offset, high_watermark: visible });
         }
@@ -72,7 +77,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             return Ok(Fetched::Nothing);
         }
         let mut pieces = Vec::new();
-        let (mut offset, mut room) = (offset, bytes_max);
+        let (mut offset, mut room) = (offset, bytes_max.max(1));
         while offset < visible
             && room > 0
             && let Some(run) = state.tail.run_at(offset)
@@ -130,10 +135,14 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             self.state.borrow().read_cache.is_sequential(segment.base_offset, position, offset);
         let ahead = if is_sequential { self.read_ahead() } else { 0 };
         let mut pieces = Vec::new();
-        let mut room = bytes_max;
+        let mut room = bytes_max.max(1);
         let visible = self.high_watermark();
+        let mut is_memory_short = false;
         while room > 0 && offset < visible && position < segment.end {
-            let Some((start, bytes)) = self.extent(segment, position, ahead).await? else { break };
+            let Some((start, bytes)) = self.extent(segment, position, ahead).await? else {
+                is_memory_short = true;
+                break;
+            };
             let bytes = bytes.part(usize_of(position - start).min(bytes.len())..bytes.len());
             let Some(taken) = take_batches(&bytes, offset, visible, room, pieces.is_empty()) else {
                 if !pieces.is_empty() {
@@ -156,6 +165,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             if taken.start + taken.len < bytes.len() {
                 break;
             }
+        }
+        if let Some(found) = segment.next_offset.filter(|next_offset| offset < *next_offset)
+            && pieces.is_empty()
+            && !is_memory_short
+        {
+            let kind = CorruptionKind::EndsEarly { expected: offset, found };
+            return Err(self.corrupt(segment.base_offset, position, kind));
         }
         let end = End { segment: segment.base_offset, position, next_offset: offset };
         self.state.borrow_mut().read_cache.last_end = Some(end);
@@ -255,7 +271,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if let Some(readable) = self.state.borrow().readable_unsealed(offset) {
             return Ok(readable);
         }
-        let (base_offset, readers) = {
+        let (base_offset, next_offset, readers) = {
             let state = self.state.borrow();
             let after = state.sealed.partition_point(|sealed| sealed.base_offset <= offset);
             let sealed = after.checked_sub(1).and_then(|index| state.sealed.get(index));
@@ -267,13 +283,17 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             if let Some(readable) = sealed.readable() {
                 return Ok(readable);
             }
-            (sealed.base_offset, sealed.readers.clone())
+            (sealed.base_offset, sealed.next_offset, sealed.readers.clone())
         };
-        self.open_sealed(base_offset, readers).await
+        self.open_sealed((base_offset, next_offset), readers).await
     }
 
     /// Opens a sealed segment for reading and loads its index, or rebuilds it by a scan.
-    async fn open_sealed(&self, base_offset: i64, readers: Readers) -> Result<Readable<D::File>, FetchError> {
+    async fn open_sealed(
+        &self,
+        (base_offset, next_offset): (i64, i64),
+        readers: Readers,
+    ) -> Result<Readable<D::File>, FetchError> {
         let disk = &self.context.disk;
         let path: PathBuf = segment::log_path(&self.dir, base_offset);
         let file = match disk.open(&path, OpenMode::Read, self.context.limits.io).await {
@@ -286,28 +306,39 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                     high_watermark,
                 });
             }
+            Err(error) if error.is_not_found() => {
+                let kind = CorruptionKind::SegmentMissing { from: base_offset, to: next_offset };
+                return Err(self.corrupt(base_offset, 0, kind));
+            }
             opened => opened?,
         };
         let size_bytes = file.size().await?;
         let loaded = segment::load_indexes(disk, &self.dir, base_offset, size_bytes).await?;
-        let is_rebuilt = loaded.is_none();
-        let index_source = if is_rebuilt { IndexSource::Batches } else { IndexSource::File };
-        let offsets = match loaded {
-            Some(offsets) => offsets,
-            None => self.scanned_index(base_offset, &file).await?,
+        let (offsets, end, index_source) = match loaded {
+            Some(offsets) => (offsets, size_bytes, IndexSource::File),
+            None => {
+                let (offsets, valid_bytes) = self.scanned_index(base_offset, &file).await?;
+                (offsets, valid_bytes, IndexSource::Batches)
+            }
         };
-        let readable =
-            Readable { base_offset, file, offsets: Rc::new(offsets), index_source, end: size_bytes, readers };
+        let (offsets, next_offset) = (Rc::new(offsets), Some(next_offset));
+        let readable = Readable { base_offset, file, offsets, index_source, end, next_offset, readers };
         self.state.borrow_mut().remember(&readable);
         Ok(readable)
     }
 
     /// The segment with an index that is made of its batches, instead of the one from its file.
     async fn reindexed(&self, segment: &Readable<D::File>) -> Result<Readable<D::File>, FetchError> {
-        let offsets = Rc::new(self.scanned_index(segment.base_offset, &segment.file).await?);
-        let (file, index_source) = (segment.file.clone(), IndexSource::Batches);
-        let (base_offset, end, readers) = (segment.base_offset, segment.end, segment.readers.clone());
-        let readable = Readable { base_offset, file, offsets, index_source, end, readers };
+        let (offsets, end) = self.scanned_index(segment.base_offset, &segment.file).await?;
+        let readable = Readable {
+            base_offset: segment.base_offset,
+            file: segment.file.clone(),
+            offsets: Rc::new(offsets),
+            index_source: IndexSource::Batches,
+            end,
+            next_offset: segment.next_offset,
+            readers: segment.readers.clone(),
+        };
         let mut state = self.state.borrow_mut();
         // Its extents were cut where the old index said.
         state.read_cache.clear();
@@ -315,9 +346,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(readable)
     }
 
-    async fn scanned_index(&self, base_offset: i64, file: &D::File) -> Result<OffsetIndex, DiskError> {
+    /// An offset index made of a segment's batches, and how many bytes of valid batches there are.
+    async fn scanned_index(&self, base_offset: i64, file: &D::File) -> Result<(OffsetIndex, u64), DiskError> {
         let request = self.scan_request(base_offset, i32::MIN);
-        Ok(segment::scan(file, &self.context.arena, &request).await?.indexes.offsets)
+        let scanned = segment::scan(file, &self.context.arena, &request).await?;
+        Ok((scanned.indexes.offsets, scanned.valid_bytes))
     }
 }
 
@@ -329,6 +362,7 @@ impl<F: DiskFile> Sealed<F> {
             offsets: Rc::clone(self.offsets.as_ref()?),
             index_source: self.index_source,
             end: self.size_bytes?,
+            next_offset: Some(self.next_offset),
             readers: self.readers.clone(),
         })
     }
@@ -374,7 +408,8 @@ impl<F: DiskFile, A> State<F, A> {
         let offsets = Rc::new(segment.indexes.offsets.clone());
         let (base_offset, file, readers) =
             (segment.base_offset, segment.file.clone(), segment.readers.clone());
-        Some(Readable { base_offset, file, offsets, index_source: IndexSource::Batches, end, readers })
+        let (index_source, next_offset) = (IndexSource::Batches, None);
+        Some(Readable { base_offset, file, offsets, index_source, end, next_offset, readers })
     }
 }
 

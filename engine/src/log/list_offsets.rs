@@ -28,9 +28,17 @@ struct Candidate {
 #[derive(Debug, Clone, Copy)]
 enum Times {
     /// In memory, from its batches: where to begin, or that nothing is there.
-    Begin(Option<i64>),
+    Begin(Option<Begin>),
     /// In its file; the largest may be known.
     File(LargestTimestamp),
+}
+
+/// Where a search in a segment begins.
+#[derive(Debug, Clone, Copy)]
+struct Begin {
+    offset: i64,
+    /// Whether the index says that the segment holds a record as late.
+    is_promised: bool,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
@@ -68,22 +76,36 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 Times::File(largest) => self.begin_in_file(&segment, largest, timestamp_ms).await?,
             };
             let Some(begin) = begin else { continue };
-            let mut found = self.scan_for(begin.max(base_offset), end, timestamp_ms).await?;
-            if found.is_none() && begin > base_offset {
+            let mut found = self.scan_for(begin.offset.max(base_offset), end, timestamp_ms).await?;
+            if found.is_none() && begin.is_promised && begin.offset > base_offset {
                 // The index promised something that is not there, so its beginning may be wrong as well.
                 found = self.scan_for(base_offset, end, timestamp_ms).await?;
             }
             if found.is_some() {
                 return Ok(found);
             }
+            self.found_nothing(segment.base_offset, timestamp_ms);
         }
-        Ok(None)
+        // Later records may be behind the damage.
+        match &self.state.borrow().damaged {
+            Some(damage) => Err(damage.cause.clone().into()),
+            None => Ok(None),
+        }
     }
 
-    /// All segments, in order.
+    /// Remembers that a sealed segment holds no record of this time or later.
+    fn found_nothing(&self, base_offset: i64, timestamp_ms: i64) {
+        let mut state = self.state.borrow_mut();
+        if let Some(sealed) = state.sealed.iter_mut().find(|sealed| sealed.base_offset == base_offset) {
+            sealed.nothing_from_ms = sealed.nothing_from_ms.min(timestamp_ms);
+        }
+    }
+
+    /// All segments that may hold a record of this time or later, in order.
     fn candidates(&self, timestamp_ms: i64) -> Vec<Candidate> {
         let state = self.state.borrow();
-        let sealed = state.sealed.iter().map(|sealed| Candidate {
+        let sealed = state.sealed.iter().filter(|sealed| timestamp_ms < sealed.nothing_from_ms);
+        let sealed = sealed.map(|sealed| Candidate {
             base_offset: sealed.base_offset,
             next_offset: sealed.next_offset,
             times: Times::File(sealed.largest_timestamp),
@@ -96,7 +118,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Candidate {
                 base_offset: segment.base_offset,
                 next_offset,
-                times: Times::Begin(is_there.then(|| times.lookup(timestamp_ms))),
+                times: Times::Begin(
+                    is_there.then(|| Begin { offset: times.lookup(timestamp_ms), is_promised: true }),
+                ),
             }
         });
         sealed.chain(unsealed).collect()
@@ -108,27 +132,26 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         segment: &Candidate,
         largest: LargestTimestamp,
         timestamp_ms: i64,
-    ) -> Result<Option<i64>, FetchError> {
+    ) -> Result<Option<Begin>, FetchError> {
         let base_offset = segment.base_offset;
+        let from_start = Some(Begin { offset: base_offset, is_promised: false });
         if let LargestTimestamp::Known(largest_ms) = largest
             && largest_ms.is_none_or(|largest_ms| largest_ms < timestamp_ms)
         {
             return Ok(None);
         }
-        let Some(times) = self.time_index(base_offset).await? else { return Ok(Some(base_offset)) };
+        let Some(times) = self.time_index(base_offset).await? else { return Ok(from_start) };
         let entries = times.entries();
         let below = entries.partition_point(|entry| entry.timestamp_ms < timestamp_ms);
         let Some(entry) = below.checked_sub(1).map(|last| entries[last]) else {
-            return Ok(Some(base_offset));
+            return Ok(from_start);
         };
         if !self.is_true(base_offset, &entry, segment.next_offset).await? {
-            return Ok(Some(base_offset));
+            return Ok(from_start);
         }
-        let is_last = below == entries.len();
-        if is_last && largest == LargestTimestamp::Unknown {
-            return Ok(None);
-        }
-        Ok(Some(base_offset + i64::from(entry.relative_offset)))
+        // Also where that is the last entry: the file may have lost entries, and only the segment's end tells.
+        let offset = base_offset + i64::from(entry.relative_offset);
+        Ok(Some(Begin { offset, is_promised: below < entries.len() }))
     }
 
     /// The time index of a sealed segment; `None` if its file is missing or cannot be right.

@@ -19,6 +19,7 @@ mod progress;
 mod read_cache;
 mod retention;
 mod roll;
+pub(crate) mod rules;
 mod space;
 mod spare;
 mod state;
@@ -26,8 +27,9 @@ mod tail;
 
 pub use fetch::Fetched;
 pub use job::{Job, JobDone, Unflushed, flush};
-pub use open::Epochs;
+pub use open::{Epochs, Origin};
 pub use progress::FlightId;
+pub use state::Damaged;
 
 use crate::buffer::Arena;
 use crate::clock::Clock;
@@ -208,6 +210,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if let Some(error) = &state.failed {
             return Err(Refused::Failed(ack, AppendError::StorageFailed(error.clone())));
         }
+        if let Some(damage) = &state.damaged {
+            return Err(Refused::Failed(ack, damage.cause.clone().into()));
+        }
         if let Some(error) = state.no_space() {
             let waits_its_turn = state.is_settling() && self.postponed.allows(Work::Cut);
             return Err(if waits_its_turn {
@@ -355,6 +360,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let state = self.state.borrow();
         let is_held_up = state.is_cut_under_way() && !self.postponed.allows(Work::Cut);
         state.failed.is_some()
+            || state.damaged.is_some()
             || is_held_up
             || (!state.is_cut_under_way()
                 && state.progress.in_flight() == 0

@@ -130,7 +130,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         while self.config().retention_bytes.is_some()
             && let Some(base_offset) = unmeasured()
         {
-            let size_bytes = self.opened(base_offset).await?.size().await?;
+            let size_bytes = match self.opened(base_offset).await {
+                Ok(file) => file.size().await?,
+                // Readers hear of the hole; retention passes over it.
+                Err(error) if error.is_not_found() => 0,
+                Err(error) => return Err(error),
+            };
             let mut state = self.state.borrow_mut();
             if let Some(sealed) = state.sealed.iter_mut().find(|sealed| sealed.base_offset == base_offset) {
                 sealed.size_bytes = Some(size_bytes);
@@ -164,7 +169,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if self.indexed_timestamp(base_offset).await?.is_some_and(|largest_ms| largest_ms >= oldest_ms) {
             return Ok(false);
         }
-        let file = self.opened(base_offset).await?;
+        let file = match self.opened(base_offset).await {
+            Err(error) if error.is_not_found() => return Ok(true),
+            opened => opened?,
+        };
         let request = self.scan_request(base_offset, i32::MIN);
         let scanned = segment::scan(&file, &self.context.arena, &request).await?;
         let largest_ms = scanned.indexes.times.max_timestamp_ms();

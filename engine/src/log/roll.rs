@@ -63,7 +63,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// Which background work is due and not under way.
     pub fn wants(&self) -> Wants {
         let state = self.state.borrow();
-        if state.failed.is_some() {
+        if state.failed.is_some() || state.damaged.is_some() {
             return Wants { roll: false, seal: false, retain: false, cut: false, spare: false };
         }
         let is_whole = !state.is_cut_under_way();
@@ -313,6 +313,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             size_bytes: Some(end.size_bytes),
             index_source: IndexSource::Batches,
             largest_timestamp,
+            nothing_from_ms: i64::MAX,
             sealed_by: SealedBy::Log,
             readers: active.readers,
         });
@@ -350,6 +351,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             let mut state = self.state.borrow_mut();
             if let Some(error) = &state.failed {
                 return Err(error.clone());
+            }
+            if state.damaged.is_some() {
+                return Ok(());
             }
             state.prepared.take()
         };

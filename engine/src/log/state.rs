@@ -9,7 +9,7 @@ use super::spare::Spare;
 use super::tail::{PlannedWrite, Tail, TailFlush};
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::{DiskFile, WriteData, WriteSync};
-use crate::error::{AppendError, DiskError};
+use crate::error::{AppendError, DamageError, DiskError};
 use crate::events::{EventKind, LogEvent};
 use crate::index::{INDEX_FIELD_MAX, OffsetIndex};
 use crate::num::align_up;
@@ -20,6 +20,15 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
+
+/// Damage that an open has found in a log.
+#[derive(Debug, Clone)]
+pub struct Damaged {
+    /// The first offset that cannot be read.
+    pub from: i64,
+    /// What is wrong.
+    pub cause: DamageError,
+}
 
 /// A segment that takes no more batches.
 pub(super) struct Sealed<F> {
@@ -32,6 +41,8 @@ pub(super) struct Sealed<F> {
     pub(super) size_bytes: Option<u64>,
     pub(super) index_source: IndexSource,
     pub(super) largest_timestamp: LargestTimestamp,
+    /// A search by time has found no record of this time or later here, ms since the epoch; `i64::MAX` before the first.
+    pub(super) nothing_from_ms: i64,
     pub(super) sealed_by: SealedBy,
     pub(super) readers: Readers,
 }
@@ -116,6 +127,8 @@ pub(super) struct State<F, A> {
     pub(super) read_cache: ReadCache,
     pub(super) acks: VecDeque<(A, Result<i64, AppendError>)>,
     pub(super) failed: Option<DiskError>,
+    /// Set where the open has found the log damaged: nothing is appended, and no file changes.
+    pub(super) damaged: Option<Damaged>,
     /// Set while the disk is full.
     pub(super) full: Option<Full<A>>,
     pub(super) events: Vec<LogEvent>,

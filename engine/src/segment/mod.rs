@@ -10,9 +10,11 @@
 
 mod indexes;
 mod scan;
+mod search;
 
 pub use indexes::{Indexes, load_indexes, remove_indexes, write_indexes};
-pub use scan::{ScanEnd, ScanRequest, Scanned, find_batch_beyond, scan};
+pub use scan::{ScanEnd, ScanRequest, Scanned, scan, search};
+pub use search::{SearchRequest, SearchStep};
 
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,17 @@ pub fn base_offset_of(name: &str) -> Option<i64> {
         return None;
     }
     digits.parse().ok()
+}
+
+/// The base offset in the name of an index file of either kind; `None` for any other name.
+pub fn index_base_offset_of(name: &str) -> Option<i64> {
+    let stem = name.strip_suffix(".index").or_else(|| name.strip_suffix(".timeindex"))?;
+    base_offset_of(&format!("{stem}.log"))
+}
+
+/// Whether both index files of a segment are among `names`. They are written once the segment is whole and durable.
+pub fn has_indexes<'a>(base_offset: i64, names: impl Iterator<Item = &'a str>) -> bool {
+    names.filter(|name| index_base_offset_of(name) == Some(base_offset)).count() == 2
 }
 
 #[cfg(test)]

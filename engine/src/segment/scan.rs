@@ -1,8 +1,8 @@
 //! Reading a segment from its first byte: every batch checked, indexes rebuilt, and the place where trust ends.
 
-use super::Indexes;
+use super::{Indexes, SearchRequest, SearchStep};
 use crate::buffer::{Arena, BLOCK_BYTES, ReadBuffer};
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, yield_now};
 use crate::error::{CorruptionKind, DiskError};
 use crate::num::{align_down, u32_of, usize_of};
 use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
@@ -166,44 +166,41 @@ fn check_batch(bytes: &[u8], request: &ScanRequest, so_far: &Scanned) -> Result<
     Ok(header)
 }
 
-/// Offset of the first valid batch of offset `expected` or higher, of an epoch that `request` allows, that begins at or after `from`,
-/// anywhere, aligned or not: what tells damage in the middle of a log from a torn end, and from what a recycled file held
-/// before.
+/// Searches a segment's file from `start` on; the position and base offset of the first batch that counts. Parts of the file
+/// that were never written are not read.
 ///
 /// # Errors
 /// A read failed.
-pub async fn find_batch_beyond<F: DiskFile>(
+pub async fn search<F: DiskFile>(
     file: &F,
     arena: &Arena,
-    from: u64,
-    expected: i64,
-    request: &ScanRequest,
+    start: u64,
+    request: &SearchRequest,
 ) -> Result<Option<(u64, i64)>, DiskError> {
-    let file_bytes = file.size().await?;
-    if from >= file_bytes {
-        return Ok(None);
-    }
-    let mut window = Window { file, arena, bytes: Vec::new(), position: from, read_to: from, file_bytes };
-    loop {
-        window.fill(SCAN_READ_BYTES + request.batch_bytes_max).await?;
-        let starts = window.bytes.len().saturating_sub(BATCH_HEADER_BYTES).min(SCAN_READ_BYTES);
-        if starts == 0 {
-            return Ok(None);
-        }
-        for at in 0..starts {
-            // The magic byte decides nearly every position at once.
-            if window.bytes[at + 16] != 2 {
-                continue;
+    let mut position = start;
+    while let Some(data) = file.next_data(position).await? {
+        let (from, file_bytes) = (data.start.max(position), data.end);
+        let mut window = Window { file, arena, bytes: Vec::new(), position: from, read_to: from, file_bytes };
+        loop {
+            window.fill(SCAN_READ_BYTES + request.batch_bytes_max).await?;
+            let starts = window.bytes.len().min(SCAN_READ_BYTES);
+            if starts == 0 {
+                break;
             }
-            let bytes = &window.bytes[at..];
-            let Ok(header) = BatchHeader::parse(bytes) else { continue };
-            let plausible = header.base_offset >= expected
-                && header.total_bytes() <= request.batch_bytes_max
-                && (request.epoch_min..=request.epoch_max).contains(&header.partition_leader_epoch);
-            if plausible && record::verify_crc(bytes).is_ok() {
-                return Ok(Some((window.position + at as u64, header.base_offset)));
+            match request.step(window.position, &window.bytes, starts) {
+                SearchStep::Found(at, base_offset) => {
+                    return Ok(Some((window.position + at as u64, base_offset)));
+                }
+                SearchStep::Continue(bytes) => {
+                    window.advance(bytes);
+                    if bytes < starts {
+                        // Much was checksummed.
+                        yield_now().await;
+                    }
+                }
             }
         }
-        window.advance(starts);
+        position = file_bytes;
     }
+    Ok(None)
 }

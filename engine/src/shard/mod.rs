@@ -33,7 +33,7 @@ use crate::config::TopicConfig;
 use crate::disk::uring::{Ring, UringDisk, UringFile};
 use crate::error::{AppendError, DiskError, FetchError, OpenError};
 use crate::events::LogEvent;
-use crate::log::{Epochs, Log, LogContext};
+use crate::log::{Damaged, Epochs, Log, LogContext, Origin};
 use crate::types::{ListedOffset, OffsetSpec, PollMode, TopicPartition};
 use colocated::Colocated;
 pub use committer::Committer;
@@ -99,15 +99,17 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Opens a partition; the answer is its slot.
+    /// Opens a partition; the answer is its slot, and its damage if it has some.
     pub(crate) async fn open_partition(
         &self,
         name: TopicPartition,
         dir: PathBuf,
         config: TopicConfig,
         epochs: Epochs,
-    ) -> Result<usize, OpenError> {
-        let log = Log::open(self.context.clone(), dir, config, epochs).await?;
+        origin: Origin,
+    ) -> Result<(usize, Option<Damaged>), OpenError> {
+        let log = Log::open(self.context.clone(), dir, config, epochs, origin).await?;
+        let damage = log.damage();
         let slot = {
             let mut partitions = self.partitions.borrow_mut();
             partitions.push(Some(Rc::new(Partition::new(name, log))));
@@ -115,7 +117,7 @@ impl Shard {
         };
         self.share_memory();
         self.list(slot);
-        Ok(slot)
+        Ok((slot, damage))
     }
 
     /// What each log may take of the arena, now that their number has changed.

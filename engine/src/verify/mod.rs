@@ -9,6 +9,7 @@ mod names;
 mod partition;
 mod report;
 mod segment;
+mod unsealed;
 mod window;
 
 pub use report::{Defect, DefectKind, Note, NoteKind, PartitionReport, Progress, Report, VerifyError};

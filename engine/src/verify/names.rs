@@ -21,7 +21,8 @@ pub(super) fn list(dir: &Path) -> Result<Vec<Entry>, DiskError> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let metadata = entry.metadata().map_err(failed)?;
+        // Links are followed, as an open follows them. One that leads nowhere is neither file nor directory.
+        let metadata = std::fs::metadata(entry.path()).or_else(|_| entry.metadata()).map_err(failed)?;
         let (is_dir, is_file) = (metadata.is_dir(), metadata.is_file());
         entries.push(Entry { name: entry.file_name(), is_dir, is_file, bytes: metadata.len() });
     }
@@ -96,6 +97,12 @@ impl PartitionFiles {
         self.segments().find(|base_offset| {
             self.segments.get(base_offset).is_some_and(|files| !files.has_index || !files.has_time_index)
         })
+    }
+
+    /// Whether both indexes of a segment are there.
+    pub(super) fn is_indexed(&self, base_offset: i64) -> bool {
+        let files = self.segments.get(&base_offset);
+        files.is_some_and(|files| files.has_index && files.has_time_index)
     }
 
     pub(super) fn log_bytes(&self, base_offset: i64) -> u64 {

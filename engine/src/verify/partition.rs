@@ -8,7 +8,6 @@ use crate::config::TopicConfig;
 use crate::error::{DiskError, DiskOp};
 use crate::log::checkpoint::{self, Checkpoint, SlotFault};
 use crate::segment;
-use crate::types::Durability;
 use std::path::Path;
 
 /// What a partition is held against.
@@ -27,15 +26,15 @@ pub(super) struct Frame<'a> {
 }
 
 /// A partition that is being walked.
-struct Chain<'a, 'f> {
-    frame: &'a Frame<'a>,
-    files: &'a PartitionFiles,
-    vouched: Option<Checkpoint>,
-    findings: &'a mut Findings<'f>,
-    report: PartitionReport,
+pub(super) struct Chain<'a, 'f> {
+    pub(super) frame: &'a Frame<'a>,
+    pub(super) files: &'a PartitionFiles,
+    pub(super) vouched: Option<Checkpoint>,
+    pub(super) findings: &'a mut Findings<'f>,
+    pub(super) report: PartitionReport,
     /// Where the next segment has to begin; `None` where that cannot be told.
-    end: Option<Expected<i64>>,
-    epoch: i32,
+    pub(super) end: Option<Expected<i64>>,
+    pub(super) epoch: i32,
 }
 
 /// Walks one partition.
@@ -56,6 +55,7 @@ pub(super) fn walk(
         bytes: 0,
         log_start_offset,
         log_end_offset: log_start_offset,
+        unjudged_bytes: 0,
     };
     let end = Some(Expected::new(log_start_offset));
     let mut chain = Chain { frame, files, vouched, findings, report, end, epoch: i32::MIN };
@@ -108,12 +108,10 @@ impl Chain<'_, '_> {
             self.reaches(recovery_offset);
             self.end = Some(Expected::new(recovery_offset.max(self.report.log_start_offset)));
         }
-        let mut unsealed = bases.iter().copied().filter(|base| *base >= recovery_offset).peekable();
-        if unsealed.peek().is_some() {
+        let unsealed: Vec<i64> = bases.iter().copied().filter(|base| *base >= recovery_offset).collect();
+        if !unsealed.is_empty() {
             self.note_unclean();
-        }
-        for base_offset in unsealed {
-            self.unsealed(base_offset)?;
+            self.unsealed(&unsealed)?;
         }
         self.check_bounds();
         self.leftovers();
@@ -126,7 +124,7 @@ impl Chain<'_, '_> {
         vouched.unwrap_or_else(|| self.files.first_without_index().unwrap_or(i64::MAX))
     }
 
-    fn log_path(&self, base_offset: i64) -> std::path::PathBuf {
+    pub(super) fn log_path(&self, base_offset: i64) -> std::path::PathBuf {
         segment::log_path(self.frame.dir, base_offset)
     }
 
@@ -207,43 +205,6 @@ impl Chain<'_, '_> {
         self.findings.note(NoteKind::NotClean, self.frame.dir, 0, message);
     }
 
-    /// A segment beyond the recovery offset, judged as an open does.
-    fn unsealed(&mut self, base_offset: i64) -> Result<(), DiskError> {
-        let path = self.log_path(base_offset);
-        let expected = self.end.map_or(base_offset, |end| end.value);
-        let follows = base_offset == expected;
-        // The checkpoint was written before anything was appended here, and has the epoch of all that was.
-        let epoch_min = self.epoch.max(self.vouched.map_or(i32::MIN, |vouched| vouched.epoch));
-        let epochs = (epoch_min, self.frame.epoch_max);
-        let mut walk = Walk::begin(&path, base_offset, epochs, self.findings)?;
-        let stopped = walk.unsealed()?;
-        let rest = walk.window.file_bytes - walk.position;
-        walk.findings.advance(rest);
-        if !follows {
-            let is_empty = walk.bytes == 0;
-            self.discarded(&path, base_offset, expected, is_empty);
-            return Ok(());
-        }
-        let (epoch, end) = (walk.epoch(), walk.next);
-        count(&mut self.report, &walk);
-        if let Some(stopped) = stopped {
-            judge_tail(&mut walk, &stopped, self.frame, self.vouched)?;
-        }
-        (self.epoch, self.end) = (epoch, Some(end));
-        Ok(())
-    }
-
-    /// A segment behind a gap. Nothing is written to it before all of its predecessor is, so what it holds tells.
-    fn discarded(&mut self, path: &Path, base_offset: i64, expected: i64, is_empty: bool) {
-        if is_strict(self.frame, self.vouched) && !is_empty {
-            self.missing(expected, base_offset);
-        } else {
-            let message =
-                format!("the log ends at offset {expected}; the next open removes this segment behind it");
-            self.findings.note(NoteKind::Leftover, path, 0, message);
-        }
-    }
-
     fn check_bounds(&mut self) {
         let Some(vouched) = self.vouched else { return };
         let end = self.report.log_end_offset;
@@ -283,57 +244,4 @@ fn count(report: &mut PartitionReport, walk: &Walk<'_, '_>) {
     report.records += walk.records;
     report.bytes += walk.bytes;
     report.log_end_offset = walk.next.value;
-}
-
-/// Whether bytes beyond a gap show damage, as recovery has it: what was in flight at a kill does not reach far, but a
-/// machine that lost power may have lost any write that was not synced.
-fn is_strict(frame: &Frame<'_>, vouched: Option<Checkpoint>) -> bool {
-    let Some(vouched) = vouched else { return false };
-    let is_synced = frame.config.is_some_and(|config| config.durability == Durability::Synced);
-    is_synced && vouched.epoch > frame.synced_after || vouched.boot_id == frame.boot_id
-}
-
-/// What follows the last valid batch of a segment that is not sealed.
-fn judge_tail(
-    walk: &mut Walk<'_, '_>,
-    stopped: &str,
-    frame: &Frame<'_>,
-    vouched: Option<Checkpoint>,
-) -> Result<(), DiskError> {
-    let (at, offset, path) = (walk.position, walk.next.value, walk.path);
-    let rest = walk.window.file_bytes - at;
-    if walk.window.is_zero_from(at)? {
-        let message =
-            format!("{rest} bytes of zeros behind the last batch, set aside; the next open cuts them off");
-        walk.findings.note(NoteKind::Tail, path, at, message);
-        return Ok(());
-    }
-    let in_flight_bytes_max = vouched.map_or(0, |vouched| vouched.in_flight_bytes_max);
-    let strict = is_strict(frame, vouched);
-    let beyond = match strict {
-        // Those of lower epochs are left over from an earlier life of the file.
-        true => walk.window.find_batch(at.saturating_add(in_flight_bytes_max), offset + 1, walk.epoch())?,
-        false => None,
-    };
-    if let Some((position, header)) = beyond {
-        let message = format!(
-            "{stopped}; offset {offset} and what follows it cannot be read, and yet a valid batch of offset {} lies at \
-             byte {position}, further on than anything in flight can have been: this is damage, and the log does not \
-             open",
-            header.base_offset
-        );
-        walk.findings.defect(DefectKind::Batch, path, at, message);
-        return Ok(());
-    }
-    let because = if strict {
-        "were being written and not acked, or are of an earlier life of the file"
-    } else {
-        "were being written when the machine went down, which may have taken records that were acked as `written`, or \
-         are of an earlier life of the file"
-    };
-    let message = format!(
-        "{stopped}: {rest} bytes behind the last batch {because}; the next open cuts them off at offset {offset}"
-    );
-    walk.findings.note(NoteKind::Tail, path, at, message);
-    Ok(())
 }

@@ -46,6 +46,9 @@ pub struct PartitionReport {
     pub log_start_offset: i64,
     /// The offset after the last record that can be read.
     pub log_end_offset: i64,
+    /// Bytes behind the last valid batch of a log that was not closed. They were being written when it ended, or they are
+    /// damaged: nothing tells which.
+    pub unjudged_bytes: u64,
 }
 
 /// Something that cannot be right.

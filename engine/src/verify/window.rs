@@ -4,7 +4,11 @@ use crate::config::BATCH_BYTES_MAX;
 use crate::error::{DiskError, DiskOp};
 use crate::num::usize_of;
 use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader, RecordBatch};
+use crate::segment::{SearchRequest, SearchStep};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -113,16 +117,57 @@ impl Window {
         }
     }
 
-    /// Whether nothing but zeros follows from `position` on.
-    pub(super) fn is_zero_from(&mut self, mut position: u64) -> Result<bool, DiskError> {
-        while position < self.file_bytes {
-            let bytes = self.at(position, READ_BYTES)?;
-            if bytes.iter().any(|byte| *byte != 0) {
-                return Ok(false);
+    /// Searches from `start` on; the base offset of the first batch that counts. Parts of the file that were never written are
+    /// left out.
+    pub(super) fn search(&mut self, start: u64, request: &SearchRequest) -> Result<Option<i64>, DiskError> {
+        let mut position = start;
+        while let Some(data) = self.next_data(position)? {
+            position = data.start.max(position);
+            while position < data.end {
+                let wanted = data.end - position;
+                let wanted = usize_of(wanted.min((READ_BYTES + request.batch_bytes_max) as u64));
+                let bytes = self.at(position, wanted)?;
+                let starts = bytes.len().min(READ_BYTES);
+                match request.step(position, bytes, starts) {
+                    SearchStep::Found(_, base_offset) => return Ok(Some(base_offset)),
+                    SearchStep::Continue(bytes) => position += bytes as u64,
+                }
             }
-            position += bytes.len() as u64;
         }
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Where the last byte ends, at or behind `position`, that is not zero; `position` if there is none.
+    pub(super) fn data_end(&mut self, position: u64) -> Result<u64, DiskError> {
+        let (mut at, mut end) = (position, position);
+        while let Some(data) = self.next_data(at)? {
+            at = data.start.max(at);
+            while at < data.end {
+                let bytes = self.at(at, usize_of((data.end - at).min(READ_BYTES as u64)))?;
+                let last = bytes.iter().rposition(|byte| *byte != 0);
+                let len = bytes.len() as u64;
+                end = last.map_or(end, |last| at + last as u64 + 1);
+                at += len;
+            }
+        }
+        Ok(end)
+    }
+
+    /// The next range of the file, at or behind `position`, that was written; all of the rest where the file system does not
+    /// tell.
+    fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {
+        let failed = |error: Errno| DiskError::new(DiskOp::Read, &self.path, position, error.into());
+        if position >= self.file_bytes {
+            return Ok(None);
+        }
+        let start = match seek(&self.file, SeekFrom::Data(position)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(position..self.file_bytes)),
+            Err(error) => return Err(failed(error)),
+        };
+        let end = seek(&self.file, SeekFrom::Hole(start)).map_err(failed)?.min(self.file_bytes);
+        Ok((start < end).then_some(start..end))
     }
 }
 

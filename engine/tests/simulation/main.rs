@@ -13,6 +13,7 @@
 
 mod alter;
 mod committer;
+mod damage;
 mod model;
 mod offsets;
 mod recycling;
@@ -239,7 +240,7 @@ fn keeps_its_promises(settings: Settings, seed: u64, events: &[Event], last: &Re
 }
 
 /// A number of cases that keeps the whole file within a minute, unless the environment says otherwise.
-fn config(cases: u32) -> ProptestConfig {
+pub(crate) fn config(cases: u32) -> ProptestConfig {
     let config = ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases, ..config } }
 }

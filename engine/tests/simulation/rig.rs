@@ -17,7 +17,7 @@ use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::error::{AppendError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
-use vnotch_engine::log::{Epochs, Fetched, JobDone, Log, LogContext, LogLimits, Refused};
+use vnotch_engine::log::{Epochs, Fetched, JobDone, Log, LogContext, LogLimits, Origin, Refused};
 use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
@@ -216,7 +216,9 @@ pub(crate) async fn open_in(
     settings: &Settings,
     epochs: Epochs,
 ) -> Result<Rc<SimLog>, OpenError> {
-    SimLog::open(context, dir, settings.topic(), epochs).await
+    let log = SimLog::open(context, dir, settings.topic(), epochs, Origin::Created).await?;
+    assert!(log.damage().is_none(), "a log that nobody damaged is whole: {:?}", log.damage());
+    Ok(log)
 }
 
 impl Rig {

@@ -9,5 +9,6 @@
 
 mod damage;
 mod flips;
+mod holes;
 mod rig;
 mod unclean;

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use tempfile::TempDir;
 use vnotch_engine::config::TopicConfig;
+use vnotch_engine::error::DamageError;
 use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, Preallocate};
 use vnotch_engine::verify::{DefectKind, NoteKind, Report};
@@ -118,7 +119,7 @@ fn damage_further_back_than_what_was_in_flight_is_a_defect_as_it_is_for_an_open(
     let engine = open(dir.path());
     let config = TopicConfig { segment_bytes: 16 << 20, ..topic() };
     engine.create_topic("t", 1, config).unwrap();
-    produce(&engine, 0, 12_000, 1_000);
+    produce(&engine, 0, 16_000, 1_000);
     drop(engine);
     assert!(check(dir.path()).is_sound());
     let (log, _) = active(dir.path());
@@ -127,11 +128,10 @@ fn damage_further_back_than_what_was_in_flight_is_a_defect_as_it_is_for_an_open(
     let report = check(dir.path());
     let [defect] = &report.defects[..] else { panic!("{:#?}", report.defects) };
     assert_eq!((defect.kind, &defect.path, defect.position), (DefectKind::Batch, &log, batch));
-    let config = vnotch_engine::config::EngineConfig {
-        arena_bytes: 16 << 20,
-        ..vnotch_engine::config::EngineConfig::new(dir.path())
-    };
-    assert!(vnotch_engine::engine::Engine::open(config).is_err(), "an open says so too");
+    let engine = open(dir.path());
+    let [damaged] = engine.damaged() else { panic!("{:?}", engine.damaged()) };
+    let DamageError::Corrupt(found) = &damaged.cause else { panic!("{:?}", damaged.cause) };
+    assert_eq!((&found.path, found.position), (&log, batch), "an open says so too");
 }
 
 fn batch_starts_of_prefix(log: &Path, number: usize) -> u64 {

@@ -179,6 +179,12 @@ impl Content {
 }
 
 impl Content {
+    /// The next range at or behind `position` that was written, within the file.
+    pub(super) fn next_written(&self, position: u64) -> Option<Range<u64>> {
+        let ranges = self.written.iter().map(|range| range.start.max(position)..range.end.min(self.len));
+        ranges.into_iter().find(|range| range.start < range.end)
+    }
+
     fn add_written(&mut self, mut range: Range<u64>) {
         self.written.retain(|other| {
             let touches = other.start <= range.end && range.start <= other.end;

@@ -43,10 +43,13 @@ use history::FileChange;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use world::{Action, Outcome, World};
 
 /// See the module. Clones are the same disk.
@@ -98,12 +101,15 @@ impl SimDisk {
     /// If it waits and nothing is outstanding: it would wait for ever.
     pub fn run_until<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
-        let context = &mut Context::from_waker(Waker::noop());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let context = &mut Context::from_waker(&waker);
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
                 return output;
             }
-            assert!(self.step(), "a future waits while nothing is outstanding on the disk");
+            let has_moved = self.step() | woken.0.swap(false, Ordering::Relaxed);
+            assert!(has_moved, "a future waits while nothing is outstanding on the disk");
         }
     }
 
@@ -192,6 +198,16 @@ impl SimDisk {
         let key = self.world.borrow_mut().submit(action, buffer);
         let turn = Turn { world: Rc::clone(&self.world), key, is_taken: false };
         turn.await.map_err(|error| DiskError::new(op, path, position, error))
+    }
+}
+
+/// Remembers that a future wants to be polled again.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -332,6 +348,11 @@ impl DiskFile for SimFile {
         assert!(self.flush_domain().is_some(), "it has a flush domain");
         let mark = self.disk.world.borrow().mark();
         self.run(DiskOp::Sync, 0, Action::Flush { mark }).await.map(drop)
+    }
+
+    async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {
+        let action = Action::NextData { node: self.node, position };
+        self.run(DiskOp::Read, position, action).await.map(|outcome| outcome.range)
     }
 
     async fn size(&self) -> Result<u64, DiskError> {

@@ -106,7 +106,8 @@ const fn takes_space(action: &Action) -> bool {
         | Action::Read { .. }
         | Action::Sync { .. }
         | Action::Flush { .. }
-        | Action::Size(_) => false,
+        | Action::Size(_)
+        | Action::NextData { .. } => false,
     }
 }
 

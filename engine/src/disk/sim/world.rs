@@ -61,6 +61,10 @@ pub(super) enum Action {
         change: FileChange,
     },
     Size(usize),
+    NextData {
+        node: usize,
+        position: u64,
+    },
 }
 
 /// What an operation brings back; which part is meant depends on the action.
@@ -71,6 +75,7 @@ pub(super) struct Outcome {
     pub(super) bytes: Vec<u8>,
     pub(super) entries: Vec<DirEntry>,
     pub(super) buffer: Option<ReadBuffer>,
+    pub(super) range: Option<Range<u64>>,
 }
 
 /// An operation from its submission until its outcome was taken.
@@ -248,7 +253,11 @@ impl World {
                     file.change_in_part(&change, number, &mut self.rng);
                 }
             }
-            Action::Read { .. } | Action::List(_) | Action::ReadFile(_) | Action::Size(_) => {}
+            Action::Read { .. }
+            | Action::List(_)
+            | Action::ReadFile(_)
+            | Action::Size(_)
+            | Action::NextData { .. } => {}
             action => {
                 if self.rng.random() {
                     let _ = self.apply(action, None);
@@ -309,6 +318,9 @@ impl World {
             }
             Action::Change { node, change } => self.change(node, change)?,
             Action::Size(node) => outcome.len = self.file(node)?.live().len(),
+            Action::NextData { node, position } => {
+                outcome.range = self.file(node)?.live().next_written(position);
+            }
         }
         Ok(outcome)
     }

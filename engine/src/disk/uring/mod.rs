@@ -17,8 +17,10 @@ use domain::{Domain, Domains};
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 use ring::Keep;
+use rustix::fs::SeekFrom;
 use std::ffi::CString;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -140,7 +142,9 @@ impl Disk for UringDisk {
             for entry in std::fs::read_dir(path)? {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                entries.push(DirEntry { name, is_dir: entry.file_type()?.is_dir() });
+                // Links are followed, as opening them does.
+                let is_dir = std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
+                entries.push(DirEntry { name, is_dir });
             }
             entries.sort();
             Ok(entries)
@@ -301,6 +305,23 @@ impl DiskFile for UringFile {
 
     fn flush_domain(&self) -> Option<u64> {
         self.inner.domain.as_ref().map(|domain| domain.device)
+    }
+
+    async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {
+        let failed = |error: rustix::io::Errno| self.error(DiskOp::Read, position, error.into());
+        let fd = &self.inner.fd;
+        let start = match rustix::fs::seek(fd, SeekFrom::Data(position)) {
+            Ok(start) => start,
+            Err(rustix::io::Errno::NXIO) => return Ok(None),
+            // The file system does not tell: all of it may be data.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => {
+                let size = self.size().await?;
+                return Ok((position < size).then_some(position..size));
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let end = rustix::fs::seek(fd, SeekFrom::Hole(start)).map_err(failed)?;
+        Ok(Some(start..end))
     }
 
     async fn size(&self) -> Result<u64, DiskError> {

@@ -84,11 +84,25 @@ fn list(out: &mut String, report: &Report, what: &str, lines: Vec<Line<'_>>, mos
 fn verdict(report: &Report) -> String {
     match (report.defects.len(), report.notes.len()) {
         (0, 0) => "Sound.".to_owned(),
-        (0, notes) => format!("Sound; {}: the next open puts that in order.", counted(notes, "note")),
+        (0, notes) => {
+            let found = format!("Sound; {}: the next open puts that in order.", counted(notes, "note"));
+            format!("{found}{}", unjudged(report))
+        }
         (defects, _) => {
             let found = format!("Not sound: {}. Nothing was changed.", counted(defects, "defect"));
             format!("{found}{}", advice(report))
         }
+    }
+}
+
+/// How much of the logs that were not closed cannot be judged.
+fn unjudged(report: &Report) -> String {
+    match report.partitions.iter().map(|partition| partition.unjudged_bytes).sum() {
+        0 => String::new(),
+        bytes => format!(
+            "\n{} behind the last batches cannot be judged: they were being written when the log ended, or are damaged.",
+            quantity::bytes(bytes)
+        ),
     }
 }
 
@@ -135,6 +149,7 @@ mod tests {
             bytes: 3_600_000,
             log_start_offset: 0,
             log_end_offset: 3_500,
+            unjudged_bytes: 0,
         };
         Report {
             data_dir: "/srv/log".into(),

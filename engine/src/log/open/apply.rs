@@ -1,0 +1,94 @@
+//! Putting a log in order that was judged to be whole. Safe to be cut short at any step: the next open judges the same.
+
+use super::super::roll::segment_files_removed;
+use super::super::spare::Spare;
+use super::super::state::SealedBy;
+use super::super::{Log, Sealed, checkpoint};
+use super::judge::{Plan, Read};
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::error::DiskError;
+use crate::segment;
+use checkpoint::Checkpoint;
+use std::collections::{BTreeSet, VecDeque};
+
+/// A log in order.
+pub(super) struct Found<F> {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) sealed: VecDeque<Sealed<F>>,
+    pub(super) next_offset: i64,
+    pub(super) spare: Spare<F>,
+}
+
+impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
+    /// Does what `plan` says: trims and seals the segments that are kept, removes the rest, and makes all of that durable.
+    pub(super) async fn apply(&self, plan: Plan) -> Result<Found<D::File>, DiskError> {
+        let (disk, dir) = (&self.context.disk, &self.dir);
+        if plan.names.iter().any(|entry| entry.name == segment::PREPARING) {
+            disk.remove_file(&dir.join(segment::PREPARING)).await?;
+        }
+        self.finish_deletion(&plan.retired).await?;
+        let spare = self.adopt_spare(&plan.names).await?;
+        for read in &plan.kept {
+            self.trim(read).await?;
+        }
+        // From the last to the first, so that a crash in between leaves no gap that was not there before.
+        for base_offset in plan.behind.iter().rev().copied() {
+            segment_files_removed(disk, dir, base_offset).await?;
+        }
+        self.remove_orphans(&plan).await?;
+        let trusted = plan.trusted.iter();
+        let mut sealed: VecDeque<Sealed<D::File>> =
+            trusted.map(|(base, next)| Sealed::closed(*base, *next, SealedBy::Log)).collect();
+        for mut read in plan.kept {
+            let base_offset = read.examined.base_offset;
+            if read.examined.valid_bytes == 0 {
+                segment_files_removed(disk, dir, base_offset).await?;
+                continue;
+            }
+            // Indexes say that a segment is whole, so they come last.
+            segment::write_indexes(disk, dir, base_offset, &mut read.indexes).await?;
+            sealed.push_back(Sealed::closed(base_offset, read.examined.next_offset, SealedBy::Recovery));
+        }
+        disk.sync_dir(dir).await?;
+        Ok(Found { checkpoint: plan.checkpoint, sealed, next_offset: plan.next_offset, spare })
+    }
+
+    /// Finishes a deletion that was cut short.
+    async fn finish_deletion(&self, retired: &[i64]) -> Result<(), DiskError> {
+        if retired.is_empty() {
+            return Ok(());
+        }
+        // A power loss that took the checkpoint and left the deletion would look like damage.
+        checkpoint::sync(&self.context.disk, &self.dir).await?;
+        for base_offset in retired.iter().copied() {
+            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+        }
+        Ok(())
+    }
+
+    /// Cuts a segment behind its last batch and makes it durable.
+    async fn trim(&self, read: &Read) -> Result<(), DiskError> {
+        if read.is_sealed() {
+            return Ok(());
+        }
+        let path = segment::log_path(&self.dir, read.examined.base_offset);
+        let file = self.context.disk.open(&path, OpenMode::ReadWrite, self.context.limits.io).await?;
+        if read.examined.valid_bytes < read.file_bytes {
+            file.truncate(read.examined.valid_bytes).await?;
+        }
+        file.sync().await
+    }
+
+    /// Removes indexes whose segment is gone. A later segment of that name would seem to have been sealed.
+    async fn remove_orphans(&self, plan: &Plan) -> Result<(), DiskError> {
+        let bases = |of: fn(&str) -> Option<i64>| plan.names.iter().filter_map(move |entry| of(&entry.name));
+        let logs: BTreeSet<i64> = bases(segment::base_offset_of).collect();
+        let orphans: BTreeSet<i64> =
+            bases(segment::index_base_offset_of).filter(|base| !logs.contains(base)).collect();
+        for base_offset in &orphans {
+            segment::remove_indexes(&self.context.disk, &self.dir, *base_offset).await?;
+        }
+        if orphans.is_empty() { Ok(()) } else { self.context.disk.sync_dir(&self.dir).await }
+    }
+}

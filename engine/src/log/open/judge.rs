@@ -1,0 +1,242 @@
+//! Reading a log's files and judging them. Changes nothing.
+
+use super::super::checkpoint::{self, Checkpoint, Stored};
+use super::super::rules::{self, Damage, Examined, Losses, Verdict};
+use super::super::state::{Damaged, SealedBy};
+use super::super::{Log, Sealed};
+use crate::clock::Clock;
+use crate::config::BATCH_BYTES_MAX;
+use crate::disk::{DirEntry, Disk, OpenMode};
+use crate::error::{Corruption, CorruptionKind, DamageError, DiskError};
+use crate::segment::{self, Indexes, ScanEnd, SearchRequest};
+use crate::types::IoMode;
+use std::collections::VecDeque;
+
+/// The result of judging a log.
+pub(super) enum Judged<F> {
+    /// No crash can have left it otherwise: it can be put in order.
+    Whole(Plan),
+    /// Something is missing or wrong that no crash can have done.
+    Damaged(Served<F>),
+}
+
+/// What an open does to put a log in order.
+pub(super) struct Plan {
+    /// Every name in the log's directory.
+    pub(super) names: Vec<DirEntry>,
+    /// The checkpoint that the log begins with.
+    pub(super) checkpoint: Checkpoint,
+    /// Segments below the log's start, whose deletion was cut short.
+    pub(super) retired: Vec<i64>,
+    /// Segments that the checkpoint vouches for: base offset, and the offset after the last record.
+    pub(super) trusted: Vec<(i64, i64)>,
+    /// Segments that the log ends with, in order.
+    pub(super) kept: Vec<Read>,
+    /// Base offsets of the segments behind the log's end.
+    pub(super) behind: Vec<i64>,
+    /// The offset that the next record gets.
+    pub(super) next_offset: i64,
+}
+
+/// An unsealed segment that was read.
+pub(super) struct Read {
+    pub(super) examined: Examined,
+    pub(super) file_bytes: u64,
+    pub(super) indexes: Indexes,
+    epoch: i32,
+}
+
+/// The part of a damaged log that can be read.
+pub(super) struct Served<F> {
+    pub(super) log_start_offset: i64,
+    pub(super) sealed: VecDeque<Sealed<F>>,
+    pub(super) damage: Damaged,
+}
+
+/// The segments below the recovery point.
+struct Trusted {
+    retired: Vec<i64>,
+    trusted: Vec<(i64, i64)>,
+    damage: Option<Damage>,
+}
+
+impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
+    /// Reads what the checkpoint does not vouch for, and judges it.
+    ///
+    /// # Errors
+    /// The disk has no descriptors or no memory to read with. A file that cannot be read is damage.
+    pub(super) async fn judge(&self) -> Result<Judged<D::File>, DiskError> {
+        match self.judged().await {
+            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served {
+                log_start_offset: 0,
+                sealed: VecDeque::new(),
+                damage: Damaged { from: 0, cause: DamageError::Unreadable(error) },
+            })),
+            judged => judged,
+        }
+    }
+
+    async fn judged(&self) -> Result<Judged<D::File>, DiskError> {
+        let names = self.context.disk.list(&self.dir).await?;
+        let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
+        let stored = checkpoint::read(&self.context.disk, &self.dir).await?;
+        let checkpoint = self.begin_with(&stored, bases.first().copied());
+        let below = trust(&bases, &checkpoint);
+        if let Some(damage) = below.damage {
+            return Ok(Judged::Damaged(self.served(&checkpoint, &below.trusted, &[], damage)));
+        }
+        let start = checkpoint.recovery_offset.max(checkpoint.log_start_offset);
+        let mut read = Vec::new();
+        let mut epoch = checkpoint.epoch;
+        for base_offset in bases.iter().copied().filter(|base| *base >= checkpoint.recovery_offset) {
+            let segment = self.read_unsealed(base_offset, epoch, &names).await?;
+            epoch = segment.epoch;
+            read.push(segment);
+        }
+        let losses = Losses::of(
+            stored.newest.as_ref(),
+            Some(self.config().durability),
+            self.synced_after,
+            self.context.limits.boot_id,
+        );
+        let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
+        let verdict = rules::judge(start, &examined, losses, i64::MIN);
+        let kept = match self.settle(verdict, &read).await? {
+            Ok(kept) => kept,
+            Err(damage) => {
+                return Ok(Judged::Damaged(self.served(&checkpoint, &below.trusted, &read, damage)));
+            }
+        };
+        let behind = examined[kept..].iter().map(|segment| segment.base_offset).collect();
+        read.truncate(kept);
+        let next_offset = read.last().map_or(start, |last| last.examined.next_offset);
+        let Trusted { retired, trusted, .. } = below;
+        Ok(Judged::Whole(Plan { names, checkpoint, retired, trusted, kept: read, behind, next_offset }))
+    }
+
+    /// The checkpoint to begin with. Where none can be read, or the newest cannot, the log begins with its first segment.
+    fn begin_with(&self, stored: &Stored, first: Option<i64>) -> Checkpoint {
+        let unknown = self.state.borrow().checkpoint;
+        let mut checkpoint = stored.newest.unwrap_or(Checkpoint {
+            log_start_offset: first.unwrap_or(0),
+            recovery_offset: first.unwrap_or(0),
+            ..unknown
+        });
+        if stored.has_faults {
+            checkpoint.log_start_offset = checkpoint.log_start_offset.max(first.unwrap_or(0));
+        }
+        checkpoint
+    }
+
+    /// Reads an unsealed segment up to its first byte that is no batch of this log.
+    async fn read_unsealed(
+        &self,
+        base_offset: i64,
+        epoch_min: i32,
+        names: &[DirEntry],
+    ) -> Result<Read, DiskError> {
+        let file = self.open_to_judge(base_offset).await?;
+        let mut request = self.scan_request(base_offset, epoch_min);
+        // The incarnation of this open has appended nothing.
+        request.epoch_max = self.epoch.saturating_sub(1);
+        let scanned = segment::scan(&file, &self.context.arena, &request).await?;
+        let examined = Examined {
+            base_offset,
+            next_offset: scanned.next_offset,
+            valid_bytes: scanned.valid_bytes,
+            end: scanned.end,
+            was_sealed: segment::has_indexes(base_offset, names.iter().map(|entry| entry.name.as_str())),
+        };
+        let (file_bytes, indexes, epoch) = (scanned.file_bytes, scanned.indexes, scanned.epoch);
+        Ok(Read { examined, file_bytes, indexes, epoch })
+    }
+
+    /// A segment's file, past the page cache where the file system can: after a failed sync the cache may hold what the device
+    /// does not.
+    async fn open_to_judge(&self, base_offset: i64) -> Result<D::File, DiskError> {
+        let path = segment::log_path(&self.dir, base_offset);
+        let disk = &self.context.disk;
+        match disk.open(&path, OpenMode::Read, IoMode::Direct).await {
+            Err(error) if error.source.kind() == std::io::ErrorKind::InvalidInput => {
+                disk.open(&path, OpenMode::Read, IoMode::Buffered).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// How many segments are kept, once a search has answered what is still open; or the damage.
+    async fn settle(&self, verdict: Verdict, read: &[Read]) -> Result<Result<usize, Damage>, DiskError> {
+        let (kept, from) = match verdict {
+            Verdict::End { kept } => return Ok(Ok(kept)),
+            Verdict::Damage(damage) => return Ok(Err(damage)),
+            Verdict::EndUnlessFound { kept, from } => (kept, from),
+        };
+        let last = &read[kept - 1];
+        if from >= last.file_bytes {
+            return Ok(Ok(kept));
+        }
+        let request = SearchRequest {
+            from,
+            offset_min: last.examined.next_offset.saturating_add(1),
+            epoch_min: last.epoch,
+            epoch_max: self.epoch.saturating_sub(1),
+            batch_bytes_max: BATCH_BYTES_MAX,
+        };
+        let file = self.open_to_judge(last.examined.base_offset).await?;
+        let arena = &self.context.arena;
+        let found = segment::search(&file, arena, last.examined.valid_bytes, &request).await?;
+        Ok(found.map_or(Ok(kept), |(_, offset)| Err(rules::damage_before(&last.examined, offset))))
+    }
+
+    fn served(
+        &self,
+        checkpoint: &Checkpoint,
+        trusted: &[(i64, i64)],
+        read: &[Read],
+        damage: Damage,
+    ) -> Served<D::File> {
+        let whole = read.iter().map(|read| &read.examined);
+        let whole =
+            whole.take_while(|segment| segment.base_offset <= damage.segment && segment.valid_bytes > 0);
+        let whole = whole.map(|segment| (segment.base_offset, segment.next_offset, SealedBy::Recovery));
+        let below = trusted.iter().map(|(base, next)| (*base, *next, SealedBy::Log));
+        let sealed = below.chain(whole).filter(|(base, ..)| *base < damage.offset);
+        let sealed = sealed.map(|(base, next, by)| Sealed::closed(base, next.min(damage.offset), by));
+        let corruption = Corruption {
+            path: segment::log_path(&self.dir, damage.segment),
+            position: damage.position,
+            kind: damage.kind,
+        };
+        Served {
+            log_start_offset: checkpoint.log_start_offset.min(damage.offset),
+            sealed: sealed.collect(),
+            damage: Damaged { from: damage.offset, cause: DamageError::Corrupt(corruption) },
+        }
+    }
+}
+
+/// The segments that a checkpoint vouches for. Each ends where the next one begins.
+fn trust(bases: &[i64], checkpoint: &Checkpoint) -> Trusted {
+    let (start, end) = (checkpoint.log_start_offset, checkpoint.recovery_offset);
+    let below: Vec<i64> = bases.iter().copied().filter(|base| *base < end).collect();
+    let ends = below.iter().skip(1).copied().chain([end]);
+    let (mut retired, mut trusted) = (Vec::new(), Vec::new());
+    for (base_offset, next_offset) in below.iter().copied().zip(ends) {
+        if next_offset <= start {
+            retired.push(base_offset);
+        } else {
+            trusted.push((base_offset, next_offset));
+        }
+    }
+    let first = trusted.first().map_or(end, |(base_offset, _)| *base_offset);
+    let kind = CorruptionKind::SegmentMissing { from: start, to: first };
+    let damage = (first > start).then_some(Damage { segment: start, position: 0, offset: start, kind });
+    Trusted { retired, trusted, damage }
+}
+
+impl Read {
+    /// Whether nothing is left to do about it: it was sealed, and is as it was then.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.examined.was_sealed && self.examined.end == ScanEnd::Whole
+    }
+}

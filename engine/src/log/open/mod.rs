@@ -1,0 +1,184 @@
+//! Opening a log. The files are read and judged first ([`judge`]); only a log that is whole is then changed ([`apply`]). A
+//! damaged one is left as it is: it serves what lies below the damage, and takes nothing.
+
+mod apply;
+mod judge;
+
+use super::progress::Progress;
+use super::space::Postponed;
+use super::spare::{Spare, SpareWork};
+use super::state::{Damaged, Readers, SealedBy};
+use super::tail::Tail;
+use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
+use crate::clock::Clock;
+use crate::config::{BATCH_BYTES_MAX, TopicConfig};
+use crate::disk::Disk;
+use crate::error::OpenError;
+use crate::events::EventKind;
+use crate::segment::ScanRequest;
+use checkpoint::Checkpoint;
+use futures_util::lock::Mutex;
+use judge::Judged;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Index entries that a scan makes are no further apart: the batches may be larger than the topic takes now, and what
+/// lies between two entries has to fit a chunk.
+const SCAN_INTERVAL_BYTES_MAX: u32 = 4096;
+
+/// Incarnations of the data directory that a log is opened with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epochs {
+    /// The new one, above that of any batch on disk.
+    pub current: i32,
+    /// The last one in which batches may have been appended before the topic became a synced one; 0 for none.
+    pub synced_after: i32,
+}
+
+/// Whether a partition's directory has to be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The partition is being created: its directory is made where it is missing.
+    Created,
+    /// The partition was created before: a missing directory is damage.
+    Existing,
+}
+
+impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
+    /// Opens the log in `dir`. Everything it accepted is sealed and durable when this returns. A log that is damaged opens
+    /// too, and nothing on disk has changed then: see [`Log::damage`].
+    ///
+    /// # Errors
+    /// The disk failed while the log was put in order, or it has no space for that.
+    pub async fn open(
+        context: LogContext<D, C>,
+        dir: PathBuf,
+        config: TopicConfig,
+        epochs: Epochs,
+        origin: Origin,
+    ) -> Result<Rc<Self>, OpenError> {
+        if origin == Origin::Created {
+            context.disk.create_dir(&dir).await?;
+            if let Some(parent) = dir.parent() {
+                context.disk.sync_dir(parent).await?;
+            }
+        }
+        let mut log = Self::closed(context, dir, config, epochs);
+        match log.judge().await? {
+            Judged::Damaged(served) => log.serve_below(served),
+            Judged::Whole(plan) => {
+                let found = log.apply(plan).await?;
+                let state = log.state.get_mut();
+                state.checkpoint = found.checkpoint;
+                state.tail = Tail::new(found.next_offset);
+                state.progress = Progress::new(found.next_offset);
+                state.sealed = found.sealed;
+                state.spare = found.spare;
+                state.note(log.context.clock.now(), EventKind::Recovery);
+                // Also when nothing was scanned: it records how much this incarnation may have in flight.
+                let recovery_offset = found.next_offset;
+                log.write_checkpoint(|checkpoint| checkpoint.recovery_offset = recovery_offset).await?;
+                log.weigh();
+                log.look_at_retention();
+            }
+        }
+        Ok(Rc::new(log))
+    }
+
+    /// A log of which nothing is known yet.
+    fn closed(context: LogContext<D, C>, dir: PathBuf, config: TopicConfig, epochs: Epochs) -> Self {
+        let checkpoint = Checkpoint {
+            sequence: 0,
+            recovery_offset: 0,
+            log_start_offset: 0,
+            in_flight_bytes_max: context.limits.in_flight_bytes_max(),
+            epoch: i32::MIN,
+            boot_id: context.limits.boot_id,
+        };
+        Self {
+            state: RefCell::new(State {
+                tail: Tail::new(0),
+                progress: Progress::new(0),
+                sealed: VecDeque::new(),
+                closing: VecDeque::new(),
+                active: None,
+                prepared: None,
+                spare: Spare::None,
+                roll_wanted: false,
+                read_cache: ReadCache::default(),
+                acks: VecDeque::new(),
+                failed: None,
+                damaged: None,
+                full: None,
+                events: Vec::new(),
+                checkpoint,
+                writing_segment: 0,
+                visible_floor: 0,
+            }),
+            context,
+            dir,
+            config: RefCell::new(Rc::new(config)),
+            epoch: epochs.current,
+            synced_after: epochs.synced_after,
+            rolling: Cell::new(false),
+            is_preparing: Cell::new(false),
+            sealing: Cell::new(false),
+            retaining: Cell::new(false),
+            cutting: Cell::new(false),
+            postponed: Postponed::default(),
+            retention_due: Cell::new(false),
+            retention_at: Cell::new(u64::MAX),
+            leaving_bytes: Cell::new(0),
+            spare_work: SpareWork::default(),
+            checkpointing: Mutex::new(()),
+        }
+    }
+
+    /// Makes a damaged log ready to serve what lies below the damage.
+    fn serve_below(&mut self, served: judge::Served<D::File>) {
+        let state = self.state.get_mut();
+        state.checkpoint.log_start_offset = served.log_start_offset;
+        state.tail = Tail::new(served.damage.from);
+        state.progress = Progress::new(served.damage.from);
+        state.sealed = served.sealed;
+        state.damaged = Some(served.damage);
+    }
+}
+
+impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    /// The damage that keeps this log from taking appends, if an open has found some.
+    pub fn damage(&self) -> Option<Damaged> {
+        self.state.borrow().damaged.clone()
+    }
+
+    /// What a scan of this log's segment at `base_offset` expects.
+    pub(super) fn scan_request(&self, base_offset: i64, epoch_min: i32) -> ScanRequest {
+        ScanRequest {
+            base_offset,
+            epoch_min,
+            epoch_max: self.epoch,
+            batch_bytes_max: BATCH_BYTES_MAX,
+            index_interval_bytes: self.config().index_interval_bytes.min(SCAN_INTERVAL_BYTES_MAX),
+        }
+    }
+}
+
+impl<F> Sealed<F> {
+    /// A segment that nobody has read yet.
+    fn closed(base_offset: i64, next_offset: i64, sealed_by: SealedBy) -> Self {
+        Self {
+            base_offset,
+            next_offset,
+            file: None,
+            offsets: None,
+            size_bytes: None,
+            index_source: IndexSource::File,
+            largest_timestamp: LargestTimestamp::Unknown,
+            nothing_from_ms: i64::MAX,
+            sealed_by,
+            readers: Readers::default(),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The rules of recovery: the end of a log, and damage. Pure; an open and `verify` judge by them alike.
+//!
+//! All unsealed segments of a partition are examined first. They are judged together, and only then does an open change
+//! anything. Two facts about the writer decide:
+//!
+//! - No write to a segment begins before every write to the segment before it has completed.
+//! - Writes of one log in flight reach at most [`Losses::InFlight::reach_bytes`] behind the first that is missing.
+
+use super::checkpoint::Checkpoint;
+use crate::config::BATCH_BYTES_MAX;
+use crate::error::CorruptionKind;
+use crate::segment::ScanEnd;
+use crate::types::Durability;
+
+/// The writes that a crash can have taken from a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Losses {
+    /// Writes in flight alone: the process ended, or each completed write was durable.
+    InFlight {
+        /// Behind a gap, bytes that were in flight, or the rest of an old batch, lie no further than this.
+        reach_bytes: u64,
+    },
+    /// Any write: the machine went down under a log that is not synced, or nothing is known of the crash.
+    Any,
+}
+
+impl Losses {
+    /// The losses that a partition's last checkpoint allows for. `synced_after` is the last epoch in which the topic was not
+    /// a synced one.
+    pub(crate) fn of(
+        checkpoint: Option<&Checkpoint>,
+        durability: Option<Durability>,
+        synced_after: i32,
+        boot_id: u64,
+    ) -> Self {
+        let Some(checkpoint) = checkpoint else { return Self::Any };
+        let is_synced = durability == Some(Durability::Synced) && checkpoint.epoch > synced_after;
+        if is_synced || checkpoint.boot_id == boot_id {
+            // The rest of an old batch, whose head was overwritten, may lie behind all that was in flight.
+            let reach_bytes = checkpoint.in_flight_bytes_max.saturating_add(BATCH_BYTES_MAX as u64);
+            Self::InFlight { reach_bytes }
+        } else {
+            Self::Any
+        }
+    }
+}
+
+/// An unsealed segment, read batch by batch up to the first byte that is no batch of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Examined {
+    /// Base offset in the file's name.
+    pub(crate) base_offset: i64,
+    /// Offset after the last valid batch.
+    pub(crate) next_offset: i64,
+    /// Bytes of valid batches from the file's beginning.
+    pub(crate) valid_bytes: u64,
+    /// The reason why the valid batches end.
+    pub(crate) end: ScanEnd,
+    /// Whether the segment was certainly sealed once: then it was whole and durable.
+    pub(crate) was_sealed: bool,
+}
+
+/// What is to be made of the unsealed segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The log ends with the last of the first `kept` segments. What lies behind was never acked, or could be lost.
+    End { kept: usize },
+    /// The same, unless a search finds a batch of the log behind `from` in the last of the kept segments.
+    EndUnlessFound { kept: usize, from: u64 },
+    /// Bytes are missing that no crash can have taken.
+    Damage(Damage),
+}
+
+/// Where a log is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// Base offset of the segment that is damaged or missing.
+    pub(crate) segment: i64,
+    /// Byte of its file.
+    pub(crate) position: u64,
+    /// The first offset that cannot be read.
+    pub(crate) offset: i64,
+    /// What is wrong there.
+    pub(crate) kind: CorruptionKind,
+}
+
+/// Judges unsealed segments, in the order of their base offsets. The log is known to be whole below `start`, and to have been
+/// durable below `durable_to`.
+pub(crate) fn judge(start: i64, segments: &[Examined], losses: Losses, durable_to: i64) -> Verdict {
+    let kept = chain_length(start, segments);
+    let last = segments[..kept].last();
+    let end = last.map_or(start, |last| last.next_offset);
+    let behind = segments[kept..].iter().find(|segment| segment.valid_bytes > 0);
+    let was_whole = matches!(losses, Losses::InFlight { .. }) || last.is_some_and(|last| last.was_sealed);
+    if let Some(found) = behind.filter(|_| was_whole) {
+        return Verdict::Damage(damage(start, last, found.base_offset));
+    }
+    if end < durable_to {
+        return Verdict::Damage(damage(start, last, durable_to));
+    }
+    match (losses, last) {
+        (Losses::InFlight { reach_bytes }, Some(last)) if last.end != ScanEnd::Whole => {
+            Verdict::EndUnlessFound { kept, from: last.valid_bytes.saturating_add(reach_bytes) }
+        }
+        _ => Verdict::End { kept },
+    }
+}
+
+/// The damage that a batch of offset `found` shows, which a search has found behind the gap in `segment`.
+pub(crate) fn damage_before(segment: &Examined, found: i64) -> Damage {
+    damage(segment.base_offset, Some(segment), found)
+}
+
+/// How many segments follow each other from `start` on.
+fn chain_length(start: i64, segments: &[Examined]) -> usize {
+    let mut next = start;
+    let follows = |segment: &&Examined| {
+        let follows = segment.base_offset == next;
+        next = segment.next_offset;
+        follows
+    };
+    segments.iter().take_while(follows).count()
+}
+
+fn damage(start: i64, last: Option<&Examined>, found: i64) -> Damage {
+    let Some(last) = last else {
+        let kind = CorruptionKind::SegmentMissing { from: start, to: found };
+        return Damage { segment: start, position: 0, offset: start, kind };
+    };
+    let expected = last.next_offset;
+    let kind = match &last.end {
+        ScanEnd::Whole => CorruptionKind::EndsEarly { expected, found },
+        ScanEnd::Invalid(_) => CorruptionKind::DamagedBeforeValid { expected, found },
+    };
+    Damage { segment: last.base_offset, position: last.valid_bytes, offset: expected, kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::BatchError;
+
+    const KILLED: Losses = Losses::InFlight { reach_bytes: 100 };
+
+    /// A segment of one record a byte.
+    fn segment(base_offset: i64, valid_bytes: u64, end: ScanEnd) -> Examined {
+        let next_offset = base_offset + i64::try_from(valid_bytes).unwrap();
+        Examined { base_offset, next_offset, valid_bytes, end, was_sealed: false }
+    }
+
+    fn torn() -> ScanEnd {
+        ScanEnd::Invalid(BatchError::BadMagic { magic: 0 }.into())
+    }
+
+    #[test]
+    fn a_gap_in_the_last_segment_is_the_end_unless_a_batch_lies_too_far_behind_it() {
+        let segments = [segment(10, 20, torn()), segment(30, 5, torn())];
+        assert_eq!(judge(10, &segments, KILLED, 0), Verdict::EndUnlessFound { kept: 2, from: 105 });
+        assert_eq!(judge(10, &segments, Losses::Any, 0), Verdict::End { kept: 2 });
+        let whole = [segment(10, 20, torn()), segment(30, 5, ScanEnd::Whole)];
+        assert_eq!(judge(10, &whole, KILLED, 0), Verdict::End { kept: 2 });
+    }
+
+    #[test]
+    fn batches_in_a_segment_show_that_the_one_before_was_complete() {
+        for end in [torn(), ScanEnd::Whole] {
+            let segments = [segment(10, 19, end), segment(30, 5, torn())];
+            let Verdict::Damage(damage) = judge(10, &segments, KILLED, 0) else { panic!("a hole") };
+            assert_eq!((damage.segment, damage.position, damage.offset), (10, 19, 29));
+            assert_eq!(judge(10, &segments, Losses::Any, 0), Verdict::End { kept: 1 });
+        }
+        let empty = [segment(10, 19, ScanEnd::Whole), segment(30, 0, torn())];
+        assert_eq!(judge(10, &empty, KILLED, 0), Verdict::End { kept: 1 });
+    }
+
+    #[test]
+    fn a_segment_that_was_sealed_cannot_end_early_whatever_is_known_of_the_crash() {
+        let mut segments = [segment(10, 19, torn()), segment(30, 5, torn())];
+        segments[0].was_sealed = true;
+        assert!(matches!(judge(10, &segments, Losses::Any, 0), Verdict::Damage(_)));
+    }
+
+    #[test]
+    fn a_missing_first_segment_is_damage_where_those_behind_it_hold_batches() {
+        let segments = [segment(30, 5, torn())];
+        let Verdict::Damage(damage) = judge(10, &segments, KILLED, 0) else { panic!("a hole") };
+        assert_eq!(damage.kind, CorruptionKind::SegmentMissing { from: 10, to: 30 });
+        assert_eq!(judge(10, &[], KILLED, 0), Verdict::End { kept: 0 });
+    }
+
+    #[test]
+    fn what_was_durable_is_missed_whatever_the_crash() {
+        let segments = [segment(10, 20, torn())];
+        for losses in [KILLED, Losses::Any] {
+            let Verdict::Damage(damage) = judge(10, &segments, losses, 31) else { panic!("a loss") };
+            assert_eq!((damage.position, damage.offset), (20, 30));
+        }
+        assert_eq!(judge(10, &segments, Losses::Any, 30), Verdict::End { kept: 1 });
+    }
+}
