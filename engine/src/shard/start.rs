@@ -127,13 +127,23 @@ impl Drop for ShardHandle {
 }
 
 async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Sender<Result<(), OpenError>>) {
-    let shard = match Shard::build(settings, mailbox) {
-        Ok(shard) => Rc::new(shard),
-        Err(error) => {
-            let _ = report.send(Err(error));
+    let ring = match Ring::new() {
+        Ok(ring) => ring,
+        Err(source) => {
+            let _ = report.send(Err(OpenError::RingUnavailable { source }));
             return;
         }
     };
+    match Shard::build(settings, mailbox, ring.clone()) {
+        Ok(shard) => run_shard(Rc::new(shard), &report).await,
+        Err(error) => {
+            let _ = report.send(Err(error));
+        }
+    }
+    ring.close().await;
+}
+
+async fn run_shard(shard: Rc<Shard>, report: &channel::Sender<Result<(), OpenError>>) {
     shard.lanes.attach(&shard);
     let _ = report.send(Ok(()));
     let beating = glommio::spawn_local(Rc::clone(&shard).beat()).detach();
@@ -145,9 +155,8 @@ async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Se
 }
 
 impl Shard {
-    fn build(settings: ShardSettings, mailbox: Arc<Mailbox>) -> Result<Self, OpenError> {
+    fn build(settings: ShardSettings, mailbox: Arc<Mailbox>, ring: Ring) -> Result<Self, OpenError> {
         let id = settings.id;
-        let ring = Ring::new().map_err(|source| OpenError::RingUnavailable { source })?;
         let arena = Arena::new(settings.arena_bytes).map_err(|error| OpenError::Executor {
             shard: id,
             reason: format!("cannot map an arena of {} bytes: {error}", settings.arena_bytes),

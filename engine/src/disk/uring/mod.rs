@@ -4,9 +4,14 @@
 //! and at the first read of a cold segment), asking a file's size, and truncating on kernels before 6.9.
 
 mod domain;
+mod operation;
+mod probe;
 mod ring;
+#[cfg(test)]
+mod tests;
 
-pub use ring::{Ring, RingWaker, probe};
+pub use probe::probe;
+pub use ring::{Ring, RingWaker};
 
 use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
 use crate::buffer::ReadBuffer;
@@ -16,10 +21,11 @@ use crate::types::IoMode;
 use domain::{Domain, Domains};
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use ring::Keep;
+use operation::Keep;
 use rustix::fs::SeekFrom;
 use std::ffi::CString;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -42,10 +48,19 @@ pub struct UringFile {
 }
 
 struct FileInner {
-    fd: OwnedFd,
+    /// Closed through the ring.
+    fd: ManuallyDrop<OwnedFd>,
     path: PathBuf,
     ring: Ring,
     domain: Option<Domain>,
+}
+
+impl Drop for FileInner {
+    fn drop(&mut self) {
+        // SAFETY: taken once, by the drop; nobody uses `fd` afterwards.
+        let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
+        self.ring.close_file(fd);
+    }
 }
 
 impl std::fmt::Debug for UringFile {
@@ -98,6 +113,7 @@ impl Disk for UringDisk {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let is_written = io == IoMode::Direct && mode != OpenMode::Read;
         let domain = is_written.then(|| self.domains.of(&fd)).flatten();
+        let fd = ManuallyDrop::new(fd);
         let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone(), domain };
         Ok(UringFile { inner: Rc::new(inner) })
     }
@@ -130,7 +146,7 @@ impl Disk for UringDisk {
         let entry = |p: &[*const libc::c_char]| opcode::OpenAt::new(AT_CWD, p[0]).flags(flags).build();
         let fd = self.path_op(DiskOp::SyncDir, &[path], entry).await?;
         // SAFETY: just opened for us.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
         let (path, ring) = (path.to_path_buf(), self.ring.clone());
         let file = UringFile { inner: Rc::new(FileInner { fd, path, ring, domain: None }) };
         file.fsync(file.fd(), types::FsyncFlags::empty(), DiskOp::SyncDir).await
@@ -296,7 +312,7 @@ impl DiskFile for UringFile {
         let entry = opcode::Ftruncate::new(self.fd(), len_bytes).build();
         match self.simple(DiskOp::Truncate, entry).await {
             Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => {
-                rustix::fs::ftruncate(&self.inner.fd, len_bytes)
+                rustix::fs::ftruncate(&*self.inner.fd, len_bytes)
                     .map_err(|error| self.error(DiskOp::Truncate, len_bytes, error.into()))
             }
             outcome => outcome.map(drop),
@@ -309,7 +325,7 @@ impl DiskFile for UringFile {
 
     async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {
         let failed = |error: rustix::io::Errno| self.error(DiskOp::Read, position, error.into());
-        let fd = &self.inner.fd;
+        let fd = &*self.inner.fd;
         let start = match rustix::fs::seek(fd, SeekFrom::Data(position)) {
             Ok(start) => start,
             Err(rustix::io::Errno::NXIO) => return Ok(None),
@@ -325,7 +341,7 @@ impl DiskFile for UringFile {
     }
 
     async fn size(&self) -> Result<u64, DiskError> {
-        let stat = rustix::fs::fstat(&self.inner.fd);
+        let stat = rustix::fs::fstat(&*self.inner.fd);
         let stat = stat.map_err(|error| self.error(DiskOp::Open, 0, error.into()))?;
         Ok(u64::try_from(stat.st_size).unwrap_or_default())
     }

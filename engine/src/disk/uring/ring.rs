@@ -4,24 +4,21 @@
 //! goes through a ring of its own beside the executor's. One eventfd wakes the shard: the ring signals it at each
 //! completion, and other threads write to it when they have put something into the mailbox.
 
-use super::UringFile;
-use crate::buffer::{Arena, ReadBuffer};
-use crate::disk::WriteData;
+use super::operation::{Keep, Operation, Slot};
+use super::probe::builder;
+use crate::buffer::Arena;
 use glommio::io::BufferedFile;
 use glommio::timer::Timer;
-use io_uring::squeue::Entry;
-use io_uring::{IoUring, opcode};
+use io_uring::squeue::{Entry, Flags};
+use io_uring::{IoUring, opcode, types};
 use rustix::event::{EventfdFlags, eventfd};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
-use std::ffi::CString;
-use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Instant;
 
 /// Entries of the submission queue; a full one is submitted early, so this bounds nothing but batching.
@@ -30,33 +27,19 @@ const RING_ENTRIES: u32 = 256;
 /// Largest buffer the kernel takes in one registration, bytes.
 const REGISTERED_BYTES_MAX: usize = 1 << 30;
 
-/// What an operation owns until its completion, even if nobody waits for it any more.
-#[derive(Debug, Default)]
-#[allow(dead_code, reason = "files and paths are owned so that the kernel can use them, not to be read")]
-pub(super) struct Keep {
-    pub(super) file: Option<UringFile>,
-    pub(super) data: Option<WriteData>,
-    pub(super) buffer: Option<ReadBuffer>,
-    pub(super) paths: Vec<CString>,
-}
-
-enum Slot {
-    InFlight { keep: Keep, waker: Option<Waker>, is_orphan: bool },
-    Done { result: i32, keep: Keep },
-}
-
-struct Inner {
+/// The ring and what it keeps of its operations; shared with them.
+pub(super) struct Inner {
     ring: RefCell<IoUring>,
-    slots: RefCell<Slab<Slot>>,
+    /// By the `user_data` of the operation.
+    pub(super) slots: RefCell<Slab<Slot>>,
+    /// Operations queued or in the kernel.
     in_flight: Cell<usize>,
-    unsubmitted: Cell<usize>,
-    /// While the shard is parked nobody else submits, so a push does it itself.
-    is_parked: Cell<bool>,
+    /// Set while the pump waits: nobody else submits then, so an operation is submitted as it starts.
+    submits_at_once: Cell<bool>,
+    /// Written by the kernel at each completion, and by [`RingWaker`].
     event: Arc<OwnedFd>,
-    /// The same, as glommio waits for it.
-    event_file: BufferedFile,
-    /// Always readable: waiting for it through glommio is one turn of its reactor.
-    always_file: BufferedFile,
+    /// A duplicate of `event`, which glommio reads and owns; `None` after [`Ring::close`].
+    event_file: RefCell<Option<Rc<BufferedFile>>>,
     /// Address of the registered arena.
     registered: Cell<Option<usize>>,
     read_bytes: Cell<u64>,
@@ -91,16 +74,13 @@ impl Ring {
         let ring = builder().build(RING_ENTRIES)?;
         let event = eventfd(0, EventfdFlags::CLOEXEC)?;
         ring.submitter().register_eventfd(event.as_raw_fd())?;
-        let always = eventfd(u32::MAX - 1, EventfdFlags::CLOEXEC | EventfdFlags::SEMAPHORE)?;
         Ok(Self {
             inner: Rc::new(Inner {
                 ring: RefCell::new(ring),
                 slots: RefCell::new(Slab::with_capacity(RING_ENTRIES as usize)),
                 in_flight: Cell::new(0),
-                unsubmitted: Cell::new(0),
-                is_parked: Cell::new(false),
-                event_file: glommio_file(&event)?,
-                always_file: glommio_file(&always)?,
+                submits_at_once: Cell::new(false),
+                event_file: RefCell::new(Some(Rc::new(glommio_file(&event)?))),
                 event: Arc::new(event),
                 registered: Cell::new(None),
                 read_bytes: Cell::new(0),
@@ -145,6 +125,11 @@ impl Ring {
         RingWaker { event: Arc::clone(&self.inner.event) }
     }
 
+    #[cfg(test)]
+    pub(super) fn event_fd(&self) -> std::os::fd::RawFd {
+        self.inner.event.as_raw_fd()
+    }
+
     /// Bytes read from files so far.
     pub fn read_bytes(&self) -> u64 {
         self.inner.read_bytes.get()
@@ -174,11 +159,18 @@ impl Ring {
             pushed = self.try_push(&entry);
         }
         self.inner.in_flight.set(self.inner.in_flight.get() + 1);
-        self.inner.unsubmitted.set(self.inner.unsubmitted.get() + 1);
-        if self.inner.is_parked.get() {
+        if self.inner.submits_at_once.get() {
             self.submit();
         }
-        Operation { inner: Rc::clone(&self.inner), key: Some(key) }
+        Operation::new(Rc::clone(&self.inner), key)
+    }
+
+    /// Closes a file on a worker of the kernel's: the last close of a removed file frees its blocks, which may wait for the
+    /// file system's journal.
+    pub(super) fn close_file(&self, file: OwnedFd) {
+        let entry = opcode::Close::new(types::Fd(file.into_raw_fd())).build().flags(Flags::ASYNC);
+        // SAFETY: the entry points to nothing; it owns the descriptor.
+        drop(unsafe { self.start(entry, Keep::default()) });
     }
 
     fn try_push(&self, entry: &Entry) -> bool {
@@ -187,25 +179,24 @@ impl Ring {
         unsafe { ring.submission().push(entry).is_ok() }
     }
 
-    /// Hands queued operations to the kernel.
+    /// Hands queued operations to the kernel. Some may stay queued if memory is short; the next call tries again.
     ///
     /// # Panics
     /// If the kernel rejects the ring itself: nothing could be written any more.
     pub fn submit(&self) {
-        if self.inner.unsubmitted.get() > 0 {
-            self.enter();
-        }
+        while self.has_unsubmitted() && self.enter() > 0 {}
     }
 
-    fn enter(&self) {
+    /// Whether the kernel has not taken all queued operations yet.
+    fn has_unsubmitted(&self) -> bool {
+        !self.inner.ring.borrow_mut().submission().is_empty()
+    }
+
+    /// Enters the kernel once; returns how many operations it took. It takes no more after one that it refuses.
+    fn enter(&self) -> usize {
         match self.inner.ring.borrow().submit() {
-            Ok(_) => self.inner.unsubmitted.set(0),
-            // Interrupted or short of memory: the entries stay queued, the next turn tries again.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM)
-                ) => {}
+            Ok(taken) => taken,
+            Err(error) if may_retry(&error) => 0,
             Err(error) => panic!("io_uring_enter failed: {error}"),
         }
     }
@@ -239,26 +230,34 @@ impl Ring {
         queue.taskrun() || queue.cq_overflow()
     }
 
+    /// Whether there are completions to reap.
+    pub fn has_completions(&self) -> bool {
+        self.has_held_back() || !self.inner.ring.borrow_mut().completion().is_empty()
+    }
+
     /// Waits for every operation in flight. An operation owns its file and a file its ring, so a ring that is given up
     /// with operations under way is drained first.
     pub fn drain(&self) {
         while self.in_flight() > 0 {
-            if self.inner.ring.borrow().submit_and_wait(1).is_err() {
+            let waited = self.inner.ring.borrow().submit_and_wait(1);
+            if waited.is_err_and(|error| !may_retry(&error)) {
                 return;
             }
-            self.inner.unsubmitted.set(0);
             self.reap();
         }
     }
 
-    /// Sleeps until an operation completes, a [`RingWaker`] is used, or `until` comes; the first two since the last park
-    /// count.
+    /// Sleeps until an operation completes, a [`RingWaker`] is used, or `until` comes. Completions and wakes since the last
+    /// park or reactor turn count too.
     ///
     /// # Errors
     /// glommio could not read the eventfd.
     pub async fn park(&self, until: Option<Instant>) -> io::Result<()> {
         self.submit();
-        self.inner.is_parked.set(true);
+        if self.has_unsubmitted() {
+            // The caller has to try again soon.
+            self.waker().wake();
+        }
         // One wake source: a read given up for a timer might still take another's wake.
         let alarm = until.map(|until| {
             let waker = self.waker();
@@ -267,33 +266,50 @@ impl Ring {
                 waker.wake();
             })
         });
-        let outcome = take_event(&self.inner.event_file).await;
+        let outcome = self.take_event().await;
         // Dropping a task of glommio's cancels it.
         drop(alarm);
-        self.inner.is_parked.set(false);
         outcome
     }
 
-    /// Gives glommio's reactor a turn, so that its timers fire while the shard polls.
+    /// Gives glommio's reactor a turn, so that its timers fire while the shard polls. It takes the wakes that came before,
+    /// so the caller looks at everything again before it parks.
     ///
     /// # Errors
     /// glommio could not read the eventfd.
     pub async fn reactor_turn(&self) -> io::Result<()> {
-        self.inner.is_parked.set(true);
         self.submit();
-        let outcome = take_event(&self.inner.always_file).await;
-        self.inner.is_parked.set(false);
-        outcome
+        // Written first, so that the read finds something whatever was read before.
+        self.waker().wake();
+        self.take_event().await
+    }
+
+    /// Waits until the eventfd is readable and resets it.
+    async fn take_event(&self) -> io::Result<()> {
+        let file = self.inner.event_file.borrow().clone();
+        let file = file.ok_or_else(|| io::Error::other("the ring is closed"))?;
+        self.inner.submits_at_once.set(true);
+        let outcome = file.read_at(0, 8).await;
+        self.inner.submits_at_once.set(false);
+        outcome.map(drop).map_err(io::Error::from)
+    }
+
+    /// Drains the ring and closes glommio's descriptor, which nobody closes otherwise: glommio only queues the close of a
+    /// dropped file, and an executor that ends does not submit its queue.
+    pub async fn close(&self) {
+        self.drain();
+        let file = self.inner.event_file.take().and_then(Rc::into_inner);
+        if let Some(file) = file
+            && let Err(error) = file.close().await
+        {
+            tracing::warn!(%error, "an eventfd was not closed");
+        }
     }
 }
 
-/// A ring of one thread. A completion that is finished by a worker of the kernel's waits until this thread enters the kernel,
-/// and the ring says so: otherwise each would interrupt the thread, which polls in user space, with an IPI; for 64 small
-/// writes on a virtual machine that is 16 µs each.
-fn builder() -> io_uring::Builder {
-    let mut builder = IoUring::builder();
-    builder.setup_single_issuer().setup_coop_taskrun().setup_taskrun_flag();
-    builder
+/// Whether an entry into the kernel failed for now only: a signal, or no memory.
+fn may_retry(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM))
 }
 
 /// An eventfd as glommio reads it: a descriptor of its own, closed by glommio.
@@ -303,11 +319,6 @@ fn glommio_file(event: &OwnedFd) -> io::Result<BufferedFile> {
     Ok(unsafe { BufferedFile::from_raw_fd(own.into_raw_fd()) })
 }
 
-/// Waits until an eventfd is readable and takes its value.
-async fn take_event(file: &BufferedFile) -> io::Result<()> {
-    file.read_at(0, 8).await.map(drop).map_err(io::Error::from)
-}
-
 impl Inner {
     fn complete(&self, key: usize, result: i32) -> Option<Waker> {
         let mut slots = self.slots.borrow_mut();
@@ -315,7 +326,10 @@ impl Inner {
             unreachable!("an operation completes once")
         };
         if *is_orphan {
-            let _ = slots.remove(key);
+            let orphan = slots.remove(key);
+            // The file that it kept is closed through the ring if this was its last clone: that takes a slot.
+            drop(slots);
+            drop(orphan);
             return None;
         }
         let (keep, waker) = (std::mem::take(keep), waker.take());
@@ -324,48 +338,12 @@ impl Inner {
     }
 }
 
-/// An operation under way; resolves to its result and what it kept. Dropping it does not cancel anything.
-pub(super) struct Operation {
-    inner: Rc<Inner>,
-    key: Option<usize>,
-}
-
-impl Future for Operation {
-    type Output = (i32, Keep);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let key = self.key.expect("polled after completion");
-        let mut slots = self.inner.slots.borrow_mut();
-        if let Slot::InFlight { waker, .. } = &mut slots[key] {
-            *waker = Some(context.waker().clone());
-            return Poll::Pending;
-        }
-        let Slot::Done { result, keep } = slots.remove(key) else { unreachable!("checked above") };
-        drop(slots);
-        self.key = None;
-        Poll::Ready((result, keep))
-    }
-}
-
-impl Drop for Operation {
-    fn drop(&mut self) {
-        let Some(key) = self.key else { return };
-        let mut slots = self.inner.slots.borrow_mut();
-        if let Slot::InFlight { is_orphan, waker, .. } = &mut slots[key] {
-            *is_orphan = true;
-            *waker = None;
-        } else {
-            let _ = slots.remove(key);
-        }
-    }
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         // The kernel may still be reading from or writing to what the slots own: wait for it before they go.
         while self.in_flight.get() > 0 {
             let ring = self.ring.get_mut();
-            if ring.submit_and_wait(1).is_err() {
+            if ring.submit_and_wait(1).is_err_and(|error| !may_retry(&error)) {
                 // Nothing can be waited for: leak rather than free memory that the kernel may touch.
                 std::mem::forget(std::mem::take(self.slots.get_mut()));
                 return;
@@ -375,31 +353,4 @@ impl Drop for Inner {
             self.in_flight.set(self.in_flight.get() - completed.len());
         }
     }
-}
-
-/// Whether the running kernel lets us have a ring with every operation we need.
-///
-/// # Errors
-/// Why not.
-pub fn probe() -> io::Result<()> {
-    let too_old =
-        || io::Error::new(io::ErrorKind::Unsupported, "the kernel is too old: run Linux 6.1 or newer");
-    let ring = builder().build(8).map_err(|error| match error.kind() {
-        // A flag that it does not know.
-        io::ErrorKind::InvalidInput => too_old(),
-        _ => error,
-    })?;
-    let mut probe = io_uring::Probe::new();
-    ring.submitter().register_probe(&mut probe)?;
-    let needed = [
-        opcode::WriteFixed::CODE,
-        opcode::ReadFixed::CODE,
-        opcode::Fsync::CODE,
-        opcode::Fallocate::CODE,
-        opcode::OpenAt::CODE,
-        opcode::RenameAt::CODE,
-        opcode::UnlinkAt::CODE,
-        opcode::MkDirAt::CODE,
-    ];
-    if needed.iter().all(|code| probe.is_supported(*code)) { Ok(()) } else { Err(too_old()) }
 }

@@ -1,0 +1,74 @@
+//! One operation of the ring: what it owns while the kernel works on it, and the future of its result.
+
+use super::UringFile;
+use super::ring::Inner;
+use crate::buffer::ReadBuffer;
+use crate::disk::WriteData;
+use std::ffi::CString;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// Everything that an operation owns until its completion, also if its future is dropped before.
+#[derive(Debug, Default)]
+#[allow(dead_code, reason = "files and paths are owned so that the kernel can use them, not to be read")]
+pub(super) struct Keep {
+    pub(super) file: Option<UringFile>,
+    pub(super) data: Option<WriteData>,
+    pub(super) buffer: Option<ReadBuffer>,
+    pub(super) paths: Vec<CString>,
+}
+
+/// The state of an operation in the ring's table.
+pub(super) enum Slot {
+    /// The kernel has it, or will get it with the next submission. An orphan's future was dropped.
+    InFlight { keep: Keep, waker: Option<Waker>, is_orphan: bool },
+    /// It has completed, and its future was not polled since.
+    Done { result: i32, keep: Keep },
+}
+
+/// An operation under way; resolves to its result and to what it kept. Dropping it cancels nothing.
+pub(super) struct Operation {
+    inner: Rc<Inner>,
+    key: Option<usize>,
+}
+
+impl Operation {
+    pub(super) const fn new(inner: Rc<Inner>, key: usize) -> Self {
+        Self { inner, key: Some(key) }
+    }
+}
+
+impl Future for Operation {
+    type Output = (i32, Keep);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let key = self.key.expect("polled after completion");
+        let mut slots = self.inner.slots.borrow_mut();
+        if let Slot::InFlight { waker, .. } = &mut slots[key] {
+            *waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let Slot::Done { result, keep } = slots.remove(key) else { unreachable!("checked above") };
+        drop(slots);
+        self.key = None;
+        Poll::Ready((result, keep))
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        let mut slots = self.inner.slots.borrow_mut();
+        if let Slot::InFlight { is_orphan, waker, .. } = &mut slots[key] {
+            *is_orphan = true;
+            *waker = None;
+            return;
+        }
+        let done = slots.remove(key);
+        // The file that it kept is closed through the ring if this was its last clone: that takes a slot.
+        drop(slots);
+        drop(done);
+    }
+}
