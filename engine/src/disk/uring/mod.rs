@@ -4,6 +4,8 @@
 //! and at the first read of a cold segment), asking a file's size, and truncating on kernels before 6.9.
 
 mod domain;
+#[cfg(test)]
+mod faults;
 mod operation;
 mod probe;
 mod ring;
@@ -51,6 +53,7 @@ struct FileInner {
     /// Closed through the ring.
     fd: ManuallyDrop<OwnedFd>,
     path: PathBuf,
+    io: IoMode,
     ring: Ring,
     domain: Option<Domain>,
 }
@@ -114,7 +117,7 @@ impl Disk for UringDisk {
         let is_written = io == IoMode::Direct && mode != OpenMode::Read;
         let domain = is_written.then(|| self.domains.of(&fd)).flatten();
         let fd = ManuallyDrop::new(fd);
-        let inner = FileInner { fd, path: path.to_path_buf(), ring: self.ring.clone(), domain };
+        let inner = FileInner { fd, path: path.to_path_buf(), io, ring: self.ring.clone(), domain };
         Ok(UringFile { inner: Rc::new(inner) })
     }
 
@@ -148,7 +151,8 @@ impl Disk for UringDisk {
         // SAFETY: just opened for us.
         let fd = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
         let (path, ring) = (path.to_path_buf(), self.ring.clone());
-        let file = UringFile { inner: Rc::new(FileInner { fd, path, ring, domain: None }) };
+        let file =
+            UringFile { inner: Rc::new(FileInner { fd, path, io: IoMode::Buffered, ring, domain: None }) };
         file.fsync(file.fd(), types::FsyncFlags::empty(), DiskOp::SyncDir).await
     }
 
@@ -195,6 +199,12 @@ impl UringFile {
         self.simple(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop)
     }
 
+    fn stat_size(&self) -> Result<u64, DiskError> {
+        let stat = rustix::fs::fstat(&*self.inner.fd);
+        let stat = stat.map_err(|error| self.error(DiskOp::Open, 0, error.into()))?;
+        Ok(u64::try_from(stat.st_size).unwrap_or_default())
+    }
+
     /// One write of `data` from `done` on; what it wrote, and the data back.
     async fn write_once(
         &self,
@@ -205,6 +215,8 @@ impl UringFile {
     ) -> (io::Result<usize>, Option<WriteData>) {
         let rest = &data[done..];
         let (address, len) = (rest.as_ptr(), u32_of(rest.len()));
+        #[cfg(test)]
+        let (len, injected) = self.inner.ring.faults().next(len);
         let position = position + done as u64;
         let flags = if sync == WriteSync::Dsync { libc::RWF_DSYNC } else { 0 };
         let registered = match &data {
@@ -222,6 +234,8 @@ impl UringFile {
         // SAFETY: the entry points into `data`: arena or heap memory that does not move with its handle, is immutable,
         // and is kept in the slot until the completion.
         let (result, keep) = unsafe { self.inner.ring.start(entry, keep) }.await;
+        #[cfg(test)]
+        let result = injected.unwrap_or(result);
         (checked(result).map(|bytes| usize::try_from(bytes).unwrap_or_default()), keep.data)
     }
 
@@ -235,6 +249,8 @@ impl UringFile {
         assert!(len_bytes <= buffer.capacity(), "a read fits its buffer");
         let address = buffer.as_mut_ptr().wrapping_add(done);
         let len = u32_of(len_bytes - done);
+        #[cfg(test)]
+        let (len, injected) = self.inner.ring.faults().next(len);
         let position = position + done as u64;
         let entry = match self.inner.ring.buffer_index(address.addr()) {
             Some(index) => opcode::ReadFixed::new(self.fd(), address, len, index).offset(position).build(),
@@ -243,6 +259,8 @@ impl UringFile {
         let keep = Keep { file: Some(self.clone()), buffer: Some(buffer), ..Keep::default() };
         // SAFETY: the entry points into the chunk that `buffer` alone owns, kept in the slot until the completion.
         let (result, keep) = unsafe { self.inner.ring.start(entry, keep) }.await;
+        #[cfg(test)]
+        let result = injected.unwrap_or(result);
         (checked(result).map(|bytes| usize::try_from(bytes).unwrap_or_default()), keep.buffer)
     }
 }
@@ -280,9 +298,14 @@ impl DiskFile for UringFile {
                 Ok(0) => break,
                 Ok(bytes) => {
                     done += bytes;
-                    // Direct reads are whole blocks, so one that is not has met the end of the file.
-                    if !done.is_multiple_of(crate::buffer::BLOCK_BYTES) {
-                        break;
+                    // Direct I/O continues at a block only. A read that ends within one has met the end of the file, or the
+                    // kernel has cut it short: then the block is read again.
+                    let in_block = done % crate::buffer::BLOCK_BYTES;
+                    if self.inner.io == IoMode::Direct && in_block > 0 {
+                        if position + done as u64 >= self.stat_size()? {
+                            break;
+                        }
+                        done -= in_block;
                     }
                 }
                 Err(error) if is_transient(&error) => {}
@@ -341,9 +364,7 @@ impl DiskFile for UringFile {
     }
 
     async fn size(&self) -> Result<u64, DiskError> {
-        let stat = rustix::fs::fstat(&*self.inner.fd);
-        let stat = stat.map_err(|error| self.error(DiskOp::Open, 0, error.into()))?;
-        Ok(u64::try_from(stat.st_size).unwrap_or_default())
+        self.stat_size()
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Inner {
     /// Address of the registered arena.
     registered: Cell<Option<usize>>,
     read_bytes: Cell<u64>,
+    #[cfg(test)]
+    faults: super::faults::Faults,
 }
 
 /// See the module. Clones share the ring; it stays on the thread that made it.
@@ -84,6 +86,8 @@ impl Ring {
                 event: Arc::new(event),
                 registered: Cell::new(None),
                 read_bytes: Cell::new(0),
+                #[cfg(test)]
+                faults: super::faults::Faults::default(),
             }),
         })
     }
@@ -123,6 +127,11 @@ impl Ring {
     /// What wakes this ring's shard.
     pub fn waker(&self) -> RingWaker {
         RingWaker { event: Arc::clone(&self.inner.event) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn faults(&self) -> &super::faults::Faults {
+        &self.inner.faults
     }
 
     #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The ring on the real kernel.
 
+use super::faults::Fault;
 use super::operation::Keep;
 use super::*;
+use crate::buffer::{Arena, BLOCK_BYTES};
 use glommio::{LocalExecutorBuilder, Placement};
 use io_uring::squeue::Flags;
 use rustix::event::{EventfdFlags, eventfd};
@@ -133,7 +135,7 @@ fn a_signal_does_not_end_the_wait_for_operations_in_flight() {
 
 #[test]
 fn a_file_is_closed_once_its_last_clone_and_its_last_operation_are_gone() {
-    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let dir = data_dir();
     let path = dir.path().join("file");
     on_executor(move |ring| async move {
         let disk = UringDisk::new(ring.clone());
@@ -162,4 +164,113 @@ async fn finish<R>(ring: &Ring, work: impl Future<Output = R>) -> R {
         }
         ring.drain();
     }
+}
+
+/// Bytes of a test file: some blocks, and a part of one.
+const FILE_BYTES: usize = 3 * BLOCK_BYTES + 777;
+
+fn pattern(len_bytes: usize) -> Vec<u8> {
+    (0..len_bytes).map(|at| at.to_le_bytes()[0] ^ at.to_le_bytes()[1].wrapping_mul(31)).collect()
+}
+
+fn data_dir() -> tempfile::TempDir {
+    // Not in /tmp, which may be a tmpfs without direct I/O.
+    tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap()
+}
+
+const INTERRUPTED: Fault = Fault::Fails { errno: libc::EINTR };
+const AGAIN: Fault = Fault::Fails { errno: libc::EAGAIN };
+
+/// Writes blocks in place of a file's first ones, with `faults`; returns what the file holds then, and the faults left.
+fn write_with(io: IoMode, faults: Vec<Fault>) -> (Result<Vec<u8>, DiskError>, usize) {
+    on_executor(move |ring| async move {
+        let dir = data_dir();
+        let path = dir.path().join("file");
+        std::fs::write(&path, vec![0; 4 * BLOCK_BYTES]).unwrap();
+        let arena = Arena::new(4 << 20).unwrap();
+        ring.register_arena(&arena);
+        let file =
+            finish(&ring, UringDisk::new(ring.clone()).open(&path, OpenMode::ReadWrite, io)).await.unwrap();
+        let mut chunk = arena.allocate(3 * BLOCK_BYTES).unwrap();
+        chunk.append(&pattern(3 * BLOCK_BYTES));
+        let data = WriteData::Slice(chunk.slice(0..3 * BLOCK_BYTES));
+        ring.faults().add(faults);
+        let written = finish(&ring, file.write(data, BLOCK_BYTES as u64, WriteSync::None)).await;
+        (written.map(|()| std::fs::read(&path).unwrap()), ring.faults().len())
+    })
+}
+
+#[test]
+fn a_write_that_the_kernel_cuts_short_or_interrupts_is_finished() {
+    let block = Fault::Short { len_bytes: 4096 };
+    let odd = |len_bytes| Fault::Short { len_bytes };
+    let mut expected = vec![0; BLOCK_BYTES];
+    expected.extend(pattern(3 * BLOCK_BYTES));
+    for (io, faults) in [
+        (IoMode::Direct, vec![block, INTERRUPTED, AGAIN, block]),
+        (IoMode::Buffered, vec![odd(1), INTERRUPTED, odd(4095), AGAIN, odd(5000), odd(3)]),
+    ] {
+        let (held, left) = write_with(io, faults);
+        assert_eq!((held.unwrap() == expected, left), (true, 0), "{io:?}");
+    }
+}
+
+#[test]
+fn a_write_that_fails_says_where() {
+    let failing = Fault::Fails { errno: libc::EIO };
+    let (outcome, left) = write_with(IoMode::Direct, vec![Fault::Short { len_bytes: 4096 }, failing]);
+    let error = outcome.unwrap_err();
+    assert_eq!((error.op, error.position, left), (DiskOp::Write, 2 * BLOCK_BYTES as u64, 0));
+    assert_eq!(error.source.raw_os_error(), Some(libc::EIO));
+    let (outcome, _) = write_with(IoMode::Buffered, vec![Fault::Short { len_bytes: 0 }]);
+    assert_eq!(outcome.unwrap_err().source.kind(), io::ErrorKind::WriteZero);
+}
+
+/// Reads four blocks' worth of a file that ends before, with `faults`; returns what came, and the faults left.
+fn read_with(io: IoMode, is_registered: bool, faults: Vec<Fault>) -> (Result<Vec<u8>, DiskError>, usize) {
+    on_executor(move |ring| async move {
+        let dir = data_dir();
+        let path = dir.path().join("file");
+        std::fs::write(&path, pattern(FILE_BYTES)).unwrap();
+        let arena = Arena::new(4 << 20).unwrap();
+        if is_registered {
+            assert!(ring.register_arena(&arena));
+        }
+        let file = finish(&ring, UringDisk::new(ring.clone()).open(&path, OpenMode::Read, io)).await.unwrap();
+        let buffer = arena.allocate_read(4 * BLOCK_BYTES).unwrap();
+        ring.faults().add(faults);
+        let read = finish(&ring, file.read(buffer, 0, 4 * BLOCK_BYTES)).await;
+        let bytes = read.map(|(buffer, len_bytes)| buffer.freeze(len_bytes).to_vec());
+        (bytes, ring.faults().len())
+    })
+}
+
+#[test]
+fn a_read_that_the_kernel_cuts_short_or_interrupts_ends_at_the_end_of_the_file_only() {
+    let short = |len_bytes| Fault::Short { len_bytes };
+    let says = |len_bytes| Fault::SaysLess { len_bytes };
+    for (io, faults) in [
+        (IoMode::Direct, vec![]),
+        (IoMode::Direct, vec![short(4096), INTERRUPTED, AGAIN, short(4096)]),
+        // Less than a block, though the file goes on.
+        (IoMode::Direct, vec![says(512), INTERRUPTED, says(4096 + 512)]),
+        (IoMode::Buffered, vec![short(100), INTERRUPTED, short(3996), AGAIN, short(1), short(4096)]),
+        (IoMode::Buffered, vec![says(100), says(4096)]),
+    ] {
+        for is_registered in [true, false] {
+            let (bytes, left) = read_with(io, is_registered, faults.clone());
+            let bytes = bytes.unwrap();
+            assert_eq!((bytes.len(), left), (FILE_BYTES, 0), "{io:?} {faults:?}");
+            assert!(bytes == pattern(FILE_BYTES), "{io:?} {faults:?}");
+        }
+    }
+}
+
+#[test]
+fn a_read_that_fails_says_where() {
+    let failing = Fault::Fails { errno: libc::EIO };
+    let (outcome, left) = read_with(IoMode::Buffered, true, vec![Fault::Short { len_bytes: 5000 }, failing]);
+    let error = outcome.unwrap_err();
+    assert_eq!((error.op, error.position, left), (DiskOp::Read, 5000, 0));
+    assert_eq!(error.source.raw_os_error(), Some(libc::EIO));
 }
