@@ -5,6 +5,7 @@ mod run;
 mod start;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 pub use admin::{PartitionDescription, TopicDescription};
 pub use run::Running;
@@ -15,17 +16,18 @@ use crate::client::{
 };
 use crate::clock::boot_id;
 use crate::config::EngineConfig;
-use crate::error::{DamageError, DiskError, OpenError, RunError, TopicError};
+use crate::error::{CloseError, DamageError, OpenError, RunError, TopicError};
 use crate::log::{Epochs, LogLimits, Origin};
 use crate::record::murmur2;
 use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
-use start::{check_direct, check_machine, inspect, watch};
+use start::{check_direct, check_machine, inspect};
 use std::cell::Cell;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use watchdog::watch;
 
 /// RLIMIT_MEMLOCK below which an executor cannot start, bytes a shard.
 pub const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
@@ -42,7 +44,7 @@ pub struct DamagedPartition {
 }
 
 /// An open data directory: shards, topics, clients. Closing is [`Engine::close`]; dropping closes without waiting for
-/// what was not acked.
+/// what was not acked, nor for a shard that is stuck.
 pub struct Engine {
     config: EngineConfig,
     id: String,
@@ -250,14 +252,15 @@ impl Engine {
     /// recover.
     ///
     /// # Errors
-    /// A log failed; the others are closed all the same.
-    pub fn close(mut self) -> Result<(), DiskError> {
+    /// A log failed, or a shard is stuck or has failed: [`CloseError`], the first if there are several. All others are closed
+    /// all the same.
+    pub fn close(mut self) -> Result<(), CloseError> {
         let mut outcome = Ok(());
         for shard in &self.shards {
             // One that is stuck does not answer, here or below.
             let _ = shard.call(|shard| async move { shard.end_colocated().await });
         }
-        for shard in &self.shards {
+        for (number, shard) in self.shards.iter().enumerate() {
             let closed = shard.call(|shard| async move {
                 let mut outcome = Ok(());
                 for slot in shard.slots() {
@@ -266,7 +269,8 @@ impl Engine {
                 }
                 outcome
             });
-            outcome = outcome.and(closed.unwrap_or(Ok(())));
+            let stuck = CloseError::ShardStuck { shard: crate::num::u32_of(number) };
+            outcome = outcome.and(closed.map_or(Err(stuck), |closed| closed.map_err(CloseError::Disk)));
         }
         self.end();
         outcome

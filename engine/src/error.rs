@@ -197,7 +197,7 @@ pub enum AppendError {
     /// There is no such partition.
     #[error("no such topic or partition")]
     UnknownPartition,
-    /// The shard has not moved for longer than `stuck_after`.
+    /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
     #[error("shard {shard} is stuck")]
     ShardStuck {
         /// Which one.
@@ -248,7 +248,7 @@ pub enum FetchError {
     /// There is no such partition.
     #[error("no such topic or partition")]
     UnknownPartition,
-    /// The shard has not moved for longer than `stuck_after`.
+    /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
     #[error("shard {shard} is stuck")]
     ShardStuck {
         /// Which one.
@@ -270,7 +270,7 @@ pub enum RunError {
         /// How many there are.
         shards: u32,
     },
-    /// The shard has not moved for longer than `stuck_after`.
+    /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
     #[error("shard {shard} is stuck")]
     ShardStuck {
         /// Which one.
@@ -380,6 +380,22 @@ pub enum OpenError {
     /// A configuration value cannot be.
     #[error("{0}")]
     Config(String),
+}
+
+/// Why an engine could not be closed as it should be. It is gone all the same; the next open recovers.
+#[derive(Debug, Clone, Error)]
+pub enum CloseError {
+    /// A log failed: it is not sealed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The shard has not moved for longer than `stuck_after`, or its own work has panicked: none of its logs is sealed.
+    #[error(
+        "shard {shard} did not answer: its logs are not sealed, and what was acked as `appended` only may be lost"
+    )]
+    ShardStuck {
+        /// Which one.
+        shard: u32,
+    },
 }
 
 /// Why a topic could not be created, described or deleted.

@@ -43,7 +43,7 @@ fn cycle(dir: &std::path::Path, is_closed: bool) {
     }
 }
 
-/// What is open now and was not before.
+/// Files that are open now and were not before.
 fn opened_since(before: &[String]) -> Vec<String> {
     let mut before = before.to_vec();
     let is_new = |file: &String| match before.iter().position(|other| other == file) {

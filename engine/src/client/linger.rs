@@ -1,5 +1,6 @@
 //! One timer for all lingering batches of an engine: wakes producers when their oldest batch is due.
 
+use crate::shard::wake_caller;
 use crossbeam::channel::{self, RecvTimeoutError};
 use futures_util::task::AtomicWaker;
 use std::cmp::Reverse;
@@ -43,7 +44,7 @@ fn run(arriving: &channel::Receiver<Entry>) {
             && *due <= now
             && let Some(Reverse(entry)) = entries.pop()
         {
-            entry.waker.wake();
+            wake_caller(&entry.waker);
         }
         let arrived = match entries.peek() {
             Some(Reverse(next)) => arriving.recv_deadline(next.due),

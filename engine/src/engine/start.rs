@@ -1,18 +1,13 @@
-//! What an engine makes sure of before it starts, and the watchdog over its shards.
+//! What an engine makes sure of before it starts.
 
 use super::MEMLOCK_BYTES_MIN;
 use crate::catalog::{self, LOCK_FILE, META_FILE, Meta};
 use crate::config::EngineConfig;
 use crate::disk::uring;
 use crate::error::{DiskError, DiskOp, OpenError};
-use crate::shard::ShardHandle;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// What the machine has to give before anything is touched.
 pub(super) fn check_machine(config: &EngineConfig) -> Result<(), OpenError> {
@@ -73,36 +68,4 @@ pub(super) fn check_direct(data_dir: &Path) -> Result<(), OpenError> {
         Err(error) => Err(DiskError::new(DiskOp::Open, &data_dir.join(LOCK_FILE), 0, error).into()),
         Ok(_) => Ok(()),
     }
-}
-
-/// How often the watchdog looks; a shard that has not moved since the last look is nudged.
-const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
-
-/// Nudges shards whose heartbeat stops, declares them stuck if it does for `stuck_after`, and well again once it goes on.
-pub(super) fn watch(
-    shards: &[ShardHandle],
-    stuck_after: Duration,
-    is_ending: &Arc<AtomicBool>,
-) -> Result<JoinHandle<()>, OpenError> {
-    let mailboxes: Vec<_> = shards.iter().map(|shard| Arc::clone(&shard.mailbox)).collect();
-    let is_ending = Arc::clone(is_ending);
-    let watch = move || {
-        let mut seen: Vec<(u64, Instant)> = vec![(0, Instant::now()); mailboxes.len()];
-        while !is_ending.load(Ordering::Acquire) {
-            std::thread::park_timeout(LOOK_EVERY_MAX.min(stuck_after / 10));
-            let now = Instant::now();
-            for (mailbox, (beats, since)) in mailboxes.iter().zip(&mut seen) {
-                let current = mailbox.heartbeat.load(Ordering::Relaxed);
-                if *beats != current {
-                    (*beats, *since) = (current, now);
-                } else if now - *since < stuck_after {
-                    // Not for ever: who does not look does not take its nudges either.
-                    mailbox.nudge();
-                }
-                mailbox.set_stuck(now - *since >= stuck_after);
-            }
-        }
-    };
-    let thread = std::thread::Builder::new().name("watchdog".into()).spawn(watch);
-    thread.map_err(|error| OpenError::Config(format!("cannot start the watchdog: {error}")))
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::client::{ConsumerConfig, ProducerConfig};
 use crate::config::TopicConfig;
-use crate::error::{AppendError, FetchError};
+use crate::error::{AppendError, CloseError, FetchError};
 use crate::record::RecordRef;
 use crate::types::IoMode;
 use std::sync::mpsc;
@@ -66,9 +66,9 @@ fn a_nudge_from_another_thread_moves_a_shard_that_sleeps() {
         EngineConfig { io: IoMode::Buffered, arena_bytes: 16 << 20, ..EngineConfig::new(dir.path()) };
     let engine = Engine::open(config).unwrap();
     let mailbox = Arc::clone(&engine.shards[0].mailbox);
-    let (before, begun) = (mailbox.heartbeat.load(Ordering::Relaxed), Instant::now());
+    let (before, begun) = (mailbox.pulse.beats(), Instant::now());
     let mut nudges = 0_u64;
-    while mailbox.heartbeat.load(Ordering::Relaxed) < before + 500 {
+    while mailbox.pulse.beats() < before + 500 {
         assert!(begun.elapsed() < PATIENCE, "nobody is moved by {nudges} nudges");
         mailbox.nudge();
         nudges += 1;
@@ -76,5 +76,93 @@ fn a_nudge_from_another_thread_moves_a_shard_that_sleeps() {
     }
     // By its timer alone it would have taken 5 s.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    engine.close().unwrap();
+}
+
+/// An engine whose shard is soon taken for stuck.
+fn impatient(dir: &std::path::Path) -> EngineConfig {
+    EngineConfig {
+        io: IoMode::Buffered,
+        arena_bytes: 16 << 20,
+        stuck_after: Duration::from_millis(300),
+        ..EngineConfig::new(dir)
+    }
+}
+
+fn append(engine: &Engine) -> Result<i64, AppendError> {
+    let mut producer = engine.producer("t", ProducerConfig { linger: None, ..Default::default() }).unwrap();
+    producer.try_send(Some(0), &RecordRef { value: Some(b"x"), ..RecordRef::default() }).unwrap();
+    producer.wait_all().pop().unwrap().result
+}
+
+#[test]
+fn a_pump_that_waits_for_ever_is_noticed_though_its_executor_moves() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(impatient(dir.path())).unwrap();
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    assert!(engine.shards[0].call(|shard| async move { shard.lose_wakes() }).is_some());
+    let (report, acked) = mpsc::channel();
+    // Not joined if it hangs.
+    let thread = std::thread::spawn(move || {
+        report.send(append(&engine)).unwrap();
+        engine.close()
+    });
+    let acked = acked.recv_timeout(PATIENCE).expect("the append is answered");
+    assert!(matches!(acked, Err(AppendError::ShardStuck { shard: 0 })), "{acked:?}");
+    let closed = thread.join().unwrap();
+    assert!(matches!(closed, Err(CloseError::ShardStuck { shard: 0 })), "{closed:?}");
+}
+
+#[test]
+fn a_shard_with_nothing_to_do_is_not_taken_for_stuck() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(impatient(dir.path())).unwrap();
+    let mailbox = Arc::clone(&engine.shards[0].mailbox);
+    let (before, begun) = (mailbox.pulse.turns(), Instant::now());
+    while begun.elapsed() < engine.config.stuck_after * 5 {
+        assert!(!mailbox.is_stuck());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // It slept most of the time.
+    assert!(mailbox.pulse.turns() - before < 1_000, "{} turns", mailbox.pulse.turns() - before);
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_parked_pump_that_missed_a_message_is_woken() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(impatient(dir.path())).unwrap();
+    let mailbox = Arc::clone(&engine.shards[0].mailbox);
+    for _ in 0..3 {
+        // As if the wake had been lost.
+        let (report, done) = mpsc::channel();
+        mailbox.put_without_wake(Box::new(move |_| {
+            report.send(()).unwrap();
+            Box::pin(std::future::ready(()))
+        }));
+        done.recv_timeout(PATIENCE).expect("the message is taken");
+        assert!(!mailbox.is_stuck());
+    }
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_shard_whose_work_panics_is_an_error_at_once_and_frees_its_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = EngineConfig { stuck_after: PATIENCE * 10, ..impatient(dir.path()) };
+    let engine = Engine::open(config.clone()).unwrap();
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    assert_eq!(append(&engine).unwrap(), 0);
+    let mut consumer = engine
+        .consumer([("t", 0, 1)], ConsumerConfig { max_wait: PATIENCE * 10, ..Default::default() })
+        .unwrap();
+    let reader = std::thread::spawn(move || consumer.wait_fetch().map(drop));
+    let panicked = engine.shards[0].call::<(), _, _>(|_| async { panic!("as a bug would") });
+    assert!(panicked.is_none());
+    assert!(matches!(append(&engine), Err(AppendError::ShardStuck { shard: 0 })));
+    assert!(matches!(reader.join().unwrap(), Err(FetchError::ShardStuck { shard: 0 })));
+    assert!(matches!(engine.close(), Err(CloseError::ShardStuck { shard: 0 })));
+    let engine = Engine::open(config).unwrap();
+    assert_eq!(append(&engine).unwrap(), 1);
     engine.close().unwrap();
 }

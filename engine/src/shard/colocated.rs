@@ -6,6 +6,8 @@
 //! next.
 
 use super::mailbox::Mailbox;
+use super::pulse::Phase;
+use super::wake::Flag;
 use super::{Shard, TimeStats};
 use crate::num::ns_of;
 use futures_util::future::LocalBoxFuture;
@@ -16,8 +18,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// See the module.
@@ -36,24 +37,6 @@ pub(super) struct Colocated {
     shards_ns: Cell<u64>,
     /// A panic of the shard's own work, which is not the task's.
     panic: Cell<Option<Box<dyn Any + Send>>>,
-}
-
-/// Remembers that a task wants to be polled, and wakes the shard for it, from whatever thread.
-struct Flag {
-    is_raised: AtomicBool,
-    mailbox: Arc<Mailbox>,
-}
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.is_raised.store(true, Ordering::Release);
-        // After the store, as the mailbox's push is: the shard looks at the flag once it has said that it parks.
-        self.mailbox.rouse();
-    }
 }
 
 /// A caller's future, until it has ended or was cancelled.
@@ -83,7 +66,7 @@ impl Task {
 
 impl Colocated {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
-        let flag = Arc::new(Flag { is_raised: AtomicBool::new(false), mailbox });
+        let flag = Arc::new(Flag::new(mailbox));
         Self {
             waker: Waker::from(Arc::clone(&flag)),
             flag,
@@ -112,12 +95,12 @@ impl Colocated {
 
     /// Whether some task wants to be polled.
     pub(super) fn is_woken(&self) -> bool {
-        self.flag.is_raised.load(Ordering::Acquire)
+        self.flag.is_raised()
     }
 
     /// Polls those who want to be.
     fn poll(&self) {
-        self.flag.is_raised.store(false, Ordering::Release);
+        self.flag.lower();
         let context = &mut Context::from_waker(&self.waker);
         let mut running = self.running.borrow_mut();
         running.extend(self.new.take());
@@ -144,7 +127,9 @@ impl Shard {
         if is_woken {
             let (begun, shards_ns) = (Instant::now(), self.colocated.shards_ns.get());
             self.colocated.has_turn.set(true);
+            self.mailbox.pulse.enter(Phase::CallersTask);
             self.colocated.poll();
+            self.mailbox.pulse.enter(Phase::Turn);
             self.colocated.has_turn.set(false);
             let shards = Duration::from_nanos(self.colocated.shards_ns.get() - shards_ns);
             let own = begun.elapsed().saturating_sub(shards);

@@ -5,6 +5,7 @@
 
 use super::Shard;
 use super::mailbox::{APPEND_LANE, Append, FetchRequest, Mailbox, Refusal};
+use super::wake::wake_caller;
 use futures_util::task::AtomicWaker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -125,7 +126,7 @@ impl LocalLanes {
         while self.next_due().is_some_and(|due| due <= now) {
             let first = self.timers.borrow_mut().due.pop_first();
             if let Some((_, waker)) = first {
-                waker.wake();
+                wake_caller(&waker);
             }
         }
     }

@@ -4,6 +4,8 @@
 //! leaves its waker and is woken once there is some: back-pressure, never loss.
 
 use super::Shard;
+use super::pulse::Pulse;
+use super::wake::wake_caller;
 use crate::buffer::SharedBytes;
 use crate::disk::uring::RingWaker;
 use crate::error::{AppendError, FetchError};
@@ -12,7 +14,7 @@ use crossbeam::queue::{ArrayQueue, SegQueue};
 use futures_util::future::LocalBoxFuture;
 use futures_util::task::AtomicWaker;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -93,7 +95,7 @@ pub(crate) struct FetchInbox {
 impl FetchRequest {
     pub(crate) fn answer(self, reply: Result<FetchReply, FetchError>) {
         self.inbox.replies.push((self.ticket, reply));
-        self.inbox.waker.wake();
+        wake_caller(&self.inbox.waker);
     }
 }
 
@@ -120,6 +122,8 @@ pub enum Refusal<T> {
 const OPEN: u8 = 0;
 const STUCK: u8 = 1;
 const CLOSED: u8 = 2;
+/// The shard's work has panicked: it is as stuck as can be, and for good.
+const FAILED: u8 = 3;
 
 /// See the module.
 pub(crate) struct Mailbox {
@@ -132,7 +136,7 @@ pub(crate) struct Mailbox {
     is_parked: AtomicBool,
     ring: OnceLock<RingWaker>,
     state: AtomicU8,
-    pub(crate) heartbeat: AtomicU64,
+    pub(crate) pulse: Pulse,
     /// Of the task that beats.
     beating: Mutex<Option<Waker>>,
     has_waiting: AtomicBool,
@@ -151,7 +155,7 @@ impl Mailbox {
             is_parked: AtomicBool::new(false),
             ring: OnceLock::new(),
             state: AtomicU8::new(OPEN),
-            heartbeat: AtomicU64::new(0),
+            pulse: Pulse::default(),
             beating: Mutex::new(None),
             has_waiting: AtomicBool::new(false),
             waiting: Mutex::new(Vec::new()),
@@ -173,7 +177,7 @@ impl Mailbox {
 
     pub(crate) fn try_append(&self, append: Append, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Append>> {
         match self.state.load(Ordering::Acquire) {
-            STUCK => return Err(Refusal::Stuck(append)),
+            STUCK | FAILED => return Err(Refusal::Stuck(append)),
             CLOSED => return Err(Refusal::Closed(append)),
             _ => {}
         }
@@ -212,7 +216,7 @@ impl Mailbox {
 
     pub(crate) fn try_call(&self, call: Call, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Call>> {
         match self.state.load(Ordering::Acquire) {
-            STUCK => return Err(Refusal::Stuck(call)),
+            STUCK | FAILED => return Err(Refusal::Stuck(call)),
             CLOSED => return Err(Refusal::Closed(call)),
             _ => {}
         }
@@ -245,6 +249,9 @@ impl Mailbox {
             waiting.push(Arc::clone(waker));
         }
         self.has_waiting.store(true, Ordering::SeqCst);
+        // Pairs with the fence in `room_made`: either the caller's next try sees the room, or the shard sees that somebody
+        // waits. The try begins with a relaxed access, so the store alone is not enough on every processor.
+        fence(Ordering::SeqCst);
     }
 
     fn wake(&self) {
@@ -276,7 +283,7 @@ impl Mailbox {
 
     /// Whether the shard does not move.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.state.load(Ordering::Acquire) == STUCK
+        matches!(self.state.load(Ordering::Acquire), STUCK | FAILED)
     }
 
     /// Whether the shard has ended.
@@ -284,26 +291,64 @@ impl Mailbox {
         self.state.load(Ordering::Acquire) == CLOSED
     }
 
-    /// Declares the shard stuck, or moving again.
-    pub(crate) fn set_stuck(&self, is_stuck: bool) {
+    /// Declares the shard stuck, or moving again; returns whether that is new.
+    pub(crate) fn set_stuck(&self, is_stuck: bool) -> bool {
         let (from, to) = if is_stuck { (OPEN, STUCK) } else { (STUCK, OPEN) };
-        if self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        let is_new = self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if is_new {
             self.wake_clients();
         }
+        is_new
     }
 
-    /// Nothing goes in any more, and the shard ends.
+    /// Declares the shard stuck for good.
+    pub(super) fn fail(&self) {
+        self.state.store(FAILED, Ordering::Release);
+        self.wake_clients();
+    }
+
+    /// Nothing goes in any more, and the shard ends. A shard that has failed stays so.
     pub(crate) fn close(&self) {
-        self.state.store(CLOSED, Ordering::Release);
+        let close = |state| (state != FAILED).then_some(CLOSED);
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, close);
         self.wake_clients();
         self.rouse();
     }
 
+    /// Wakes every client, without the lock: a waker is the caller's code.
     fn wake_clients(&self) {
-        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        for client in clients.iter().filter_map(Weak::upgrade) {
-            client.wake();
-        }
+        let clients: Vec<Arc<AtomicWaker>> = {
+            let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.iter().filter_map(Weak::upgrade).collect()
+        };
+        clients.iter().for_each(|client| wake_caller(client));
+    }
+
+    /// What a shard that stands still waits for, for the log.
+    pub(crate) fn describe_stuck(&self, still: Duration) -> String {
+        format!(
+            "shard {} is stuck: it has not moved for {still:?}; {} after {} turns; {} operations in flight; waiting: {} \
+             appends ({} bytes) and {} calls; {}",
+            self.shard,
+            self.pulse.phase(),
+            self.pulse.turns(),
+            self.pulse.in_flight(),
+            self.appends.len(),
+            self.append_bytes.load(Ordering::Relaxed),
+            self.calls.len(),
+            self.pulse.thread(),
+        )
+    }
+
+    /// Puts a task in as if its wake were lost.
+    #[cfg(test)]
+    pub(crate) fn put_without_wake(&self, task: Task) {
+        assert!(self.calls.push(Call::Run(task)).is_ok(), "there is room");
+    }
+
+    /// Whether the shard has messages to take.
+    pub(super) fn has_messages(&self) -> bool {
+        !self.appends.is_empty() || !self.calls.is_empty()
     }
 
     /// The next append; its bytes count until [`Mailbox::taken`].
@@ -327,9 +372,7 @@ impl Mailbox {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let woken = std::mem::take(&mut *waiting);
             drop(waiting);
-            for waker in woken {
-                waker.wake();
-            }
+            woken.iter().for_each(|waker| wake_caller(waker));
         }
     }
 
@@ -342,7 +385,7 @@ impl Mailbox {
     pub(super) fn prepare_to_park(&self) -> bool {
         self.is_parked.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let may_park = self.appends.is_empty() && self.calls.is_empty();
+        let may_park = !self.has_messages();
         if !may_park {
             self.is_parked.store(false, Ordering::Relaxed);
         }

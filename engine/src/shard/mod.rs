@@ -15,9 +15,11 @@ mod intake;
 mod local;
 mod mailbox;
 mod partition;
+mod pulse;
 mod pump;
 mod start;
 mod stats;
+mod wake;
 
 pub(crate) use local::LocalLanes;
 pub use local::Sleep;
@@ -26,6 +28,7 @@ pub(crate) use mailbox::{
 };
 pub(crate) use start::{ShardHandle, ShardSettings};
 pub use stats::{ShardStats, WriteStats};
+pub(crate) use wake::wake_caller;
 
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
@@ -75,7 +78,7 @@ pub(crate) struct Shard {
     pub(crate) lanes: Rc<LocalLanes>,
     colocated: Colocated,
     /// Of the pump.
-    flag: Arc<pump::Flag>,
+    flag: Arc<wake::Flag>,
     /// Of the pump's turn.
     left: Cell<intake::Left>,
     /// By slot; slots are not used again.
@@ -96,6 +99,8 @@ pub(crate) struct Shard {
     /// The engine closes; partitions are going one by one.
     is_closing: Cell<bool>,
     is_ending: Cell<bool>,
+    /// Work of the shard's own has panicked.
+    has_failed: Cell<bool>,
 }
 
 impl Shard {
@@ -232,6 +237,12 @@ impl Shard {
         partition.tasks.set(partition.tasks.get() - 1);
         self.list(slot);
         listed
+    }
+
+    /// From now on the pump waits for ever once it waits.
+    #[cfg(test)]
+    pub(crate) fn lose_wakes(&self) {
+        self.ring.lose_wakes();
     }
 
     /// The pump ends after this turn.

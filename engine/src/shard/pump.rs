@@ -1,14 +1,15 @@
 //! The pump: a shard's turns, and how it waits between them.
 
 use super::intake::{Left, TAKES_A_TURN, TURN_MAX};
+use super::pulse::Phase;
+use super::wake::wake_caller;
 use super::{Partition, Shard, TimeStats};
 use crate::num::ns_of;
 use crate::types::PollMode;
 use futures_util::stream::StreamExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Longest that a shard polls for a completion after it last had work.
@@ -27,16 +28,6 @@ const REACTOR_EVERY: Duration = Duration::from_millis(1);
 /// Most jobs one partition starts before the next has its turn.
 const JOBS_A_TURN: usize = 8;
 
-/// Remembers that some future of this shard wants to be polled.
-#[derive(Default)]
-pub(super) struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
 impl Shard {
     /// Turns until [`Shard::end`], or until its handle is gone.
     pub(super) async fn pump(self: Rc<Self>) {
@@ -46,7 +37,8 @@ impl Shard {
         let mut now = last_work;
         while !self.is_ending.get() && !self.mailbox.is_closed() {
             let colocated_ns = self.times.get().colocated_ns;
-            let worked = self.turn(&waker, now) | self.flag.0.swap(false, Ordering::Acquire);
+            self.mailbox.pulse.begin_turn(self.ring.in_flight());
+            let worked = self.turn(&waker, now) | self.flag.lower();
             let begun = std::mem::replace(&mut now, Instant::now());
             let colocated = Duration::from_nanos(self.times.get().colocated_ns - colocated_ns);
             let own = (now - begun).saturating_sub(colocated);
@@ -57,8 +49,10 @@ impl Shard {
             }
             if now - last_reactor >= REACTOR_EVERY {
                 last_reactor = now;
+                self.mailbox.pulse.begin_wait(Phase::ReactorTurn, self.ring.in_flight());
                 let _ = self.ring.reactor_turn().await;
             } else if !worked && self.may_park(now - last_work, now) && self.prepare_to_park() {
+                self.mailbox.pulse.begin_wait(Phase::Parked, self.ring.in_flight());
                 let _ = self.ring.park(self.lanes.next_due()).await;
                 self.mailbox.unparked();
                 let begun = std::mem::replace(&mut now, Instant::now());
@@ -93,12 +87,26 @@ impl Shard {
     /// Announces that the shard is going to park; `false` if there is something to do after all.
     fn prepare_to_park(&self) -> bool {
         let may_park = self.mailbox.prepare_to_park();
-        // Looked at after the announcement: who raises it later wakes the shard.
-        if may_park && (self.colocated.is_woken() || !self.lanes.is_empty() || self.mailbox.is_closed()) {
+        // Looked at after the announcement: work that comes later wakes the shard.
+        if may_park && self.has_work(Instant::now()) {
             self.mailbox.unparked();
             return false;
         }
         may_park
+    }
+
+    /// Whether the pump would find something to do in a turn at `now`.
+    pub(super) fn has_work(&self, now: Instant) -> bool {
+        self.mailbox.has_messages()
+            || self.mailbox.is_closed()
+            || self.is_ending.get()
+            || !self.lanes.is_empty()
+            || self.lanes.next_due().is_some_and(|due| due <= now)
+            || self.colocated.is_woken()
+            || self.flag.is_raised()
+            || !self.listed.borrow().is_empty()
+            || !self.new_tasks.borrow().is_empty()
+            || self.ring.has_completions()
     }
 
     /// One turn; whether there was anything to do.
@@ -131,7 +139,7 @@ impl Shard {
         self.committer.borrow_mut().submit(context);
         self.ring.submit();
         for inbox in self.acked.borrow_mut().drain(..) {
-            inbox.waker.wake();
+            wake_caller(&inbox.waker);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::intake::Left;
 use super::mailbox::{Call, Mailbox, Refusal, Task};
+use super::pulse::Phase;
+use super::wake::Flag;
 use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
 use crate::buffer::Arena;
 use crate::clock::SystemClock;
@@ -17,10 +19,10 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,14 @@ const HEARTBEAT_EVERY: Duration = Duration::from_millis(10);
 
 /// Heartbeats between two looks at what retention deletes by age: a second.
 const RETENTION_BEATS: u64 = 100;
+
+/// Time after which glommio would interrupt a task that runs on: never. The pump gives the reactor its turns. glommio starts
+/// this timer before it runs its tasks. If the thread is stopped there until the timer fires, glommio runs none of them, takes
+/// that for having none to run, and sleeps.
+const PREEMPT_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// How often a shard says in the log that its pump had to be woken.
+const WARN_EVERY: Duration = Duration::from_secs(1);
 
 /// Registered memory of glommio's own reactor, which serves nothing but timers and the park: its least.
 const REACTOR_MEMORY_BYTES: usize = 64 << 10;
@@ -63,6 +73,7 @@ impl ShardHandle {
         let executor = LocalExecutorBuilder::new(Placement::Fixed(settings.core))
             .name(&format!("shard-{id}"))
             .io_memory(REACTOR_MEMORY_BYTES)
+            .preempt_timer(PREEMPT_AFTER)
             .spawn(move || run(settings, own, report))
             .map_err(|error| failed(error.to_string()))?;
         let handle = Self { mailbox, executor: Some(executor) };
@@ -126,7 +137,16 @@ impl Drop for ShardHandle {
     }
 }
 
+/// What the heartbeat saw of the pump at its last look.
+struct Seen {
+    turns: u64,
+    /// When a pump that waits was first seen to have work; `None` while all is well.
+    work_since: Option<Instant>,
+    warned_at: Option<Instant>,
+}
+
 async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Sender<Result<(), OpenError>>) {
+    mailbox.pulse.begin();
     let ring = match Ring::new() {
         Ok(ring) => ring,
         Err(source) => {
@@ -147,11 +167,21 @@ async fn run_shard(shard: Rc<Shard>, report: &channel::Sender<Result<(), OpenErr
     shard.lanes.attach(&shard);
     let _ = report.send(Ok(()));
     let beating = glommio::spawn_local(Rc::clone(&shard).beat()).detach();
-    Rc::clone(&shard).pump().await;
+    let pumped = AssertUnwindSafe(Rc::clone(&shard).pump()).catch_unwind().await;
+    if pumped.is_err() || shard.has_failed.get() {
+        // Its state may be wrong now: nothing more is written. A new engine recovers what is on disk.
+        tracing::error!(
+            "the work of shard {} panicked: its partitions are lost until the engine is reopened",
+            shard.id
+        );
+        shard.mailbox.fail();
+    }
     shard.mailbox.set_beating(None);
     beating.cancel();
     let _ = beating.await;
-    shard.abandon();
+    if catch_unwind(AssertUnwindSafe(|| shard.abandon())).is_err() {
+        tracing::error!("shard {} panicked as it ended", shard.id);
+    }
 }
 
 impl Shard {
@@ -178,7 +208,7 @@ impl Shard {
             poll: settings.poll,
             lanes: Rc::new(LocalLanes::new(Arc::clone(&mailbox))),
             colocated: Colocated::new(Arc::clone(&mailbox)),
-            flag: Arc::default(),
+            flag: Arc::new(Flag::new(Arc::clone(&mailbox))),
             left: Cell::new(Left::of_turn(Instant::now())),
             mailbox,
             partitions: RefCell::default(),
@@ -193,12 +223,14 @@ impl Shard {
             is_registered,
             is_closing: Cell::new(false),
             is_ending: Cell::new(false),
+            has_failed: Cell::new(false),
         })
     }
 
-    /// A timer that always runs, and shows that the executor does not sleep for good. A nudge counts as a beat.
+    /// A timer that always runs, so that the executor does not sleep for good, and that looks after the pump.
     async fn beat(self: Rc<Self>) {
-        loop {
+        let mut seen = Seen { turns: 0, work_since: None, warned_at: None };
+        for looks in 1_u64.. {
             let mut timer = pin!(Timer::new(HEARTBEAT_EVERY));
             let mut is_woken = false;
             let woken = poll_fn(|context| {
@@ -207,12 +239,47 @@ impl Shard {
                 if is_due || std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending }
             });
             woken.await;
-            let beats = self.mailbox.heartbeat.fetch_add(1, Ordering::Relaxed) + 1;
-            self.expire_fetches(Instant::now());
-            self.retry();
-            if beats.is_multiple_of(RETENTION_BEATS) {
-                self.look_at_retention();
+            let now = Instant::now();
+            self.watch_pump(&mut seen, now);
+            let work = || {
+                self.expire_fetches(now);
+                self.retry();
+                if looks.is_multiple_of(RETENTION_BEATS) {
+                    self.look_at_retention();
+                }
+            };
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                self.has_failed.set(true);
+                self.is_ending.set(true);
+                self.mailbox.rouse();
+                return;
             }
+        }
+    }
+
+    /// Beats if the pump has moved since the last look, or is parked with nothing to do. A pump that waits although it has
+    /// work is woken; the next look shows whether that helped.
+    fn watch_pump(&self, seen: &mut Seen, now: Instant) {
+        let pulse = &self.mailbox.pulse;
+        let turns = pulse.turns();
+        let has_moved = std::mem::replace(&mut seen.turns, turns) != turns;
+        if has_moved || (pulse.phase() == Phase::Parked && !self.has_work(now)) {
+            seen.work_since = None;
+            pulse.beat();
+            return;
+        }
+        // A wake that is on its way arrives before the next look.
+        if now - *seen.work_since.get_or_insert(now) < HEARTBEAT_EVERY {
+            return;
+        }
+        self.ring.waker().wake();
+        if seen.warned_at.is_none_or(|warned_at| now - warned_at >= WARN_EVERY) {
+            seen.warned_at = Some(now);
+            tracing::warn!(
+                "the pump of shard {} slept although it had work, and was woken: {}",
+                self.id,
+                pulse.phase()
+            );
         }
     }
 

@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-/// What happens to one read or write.
+/// A change to one read or write.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
-    /// It is done in part only.
+    /// The kernel does a part only.
     Short { len_bytes: u32 },
-    /// It is done in full, and the kernel says that it was less.
+    /// The kernel does all, and the result says that it was less.
     SaysLess { len_bytes: i32 },
-    /// It fails.
+    /// The kernel does nothing, and the result is an error.
     Fails { errno: i32 },
 }
 

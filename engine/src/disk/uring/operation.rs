@@ -24,7 +24,7 @@ pub(super) struct Keep {
 pub(super) enum Slot {
     /// The kernel has it, or will get it with the next submission. An orphan's future was dropped.
     InFlight { keep: Keep, waker: Option<Waker>, is_orphan: bool },
-    /// It has completed, and its future was not polled since.
+    /// The operation has completed, and its future was not polled since.
     Done { result: i32, keep: Keep },
 }
 

@@ -124,9 +124,17 @@ impl Ring {
         u16::try_from((address - base) / REGISTERED_BYTES_MAX).ok()
     }
 
-    /// What wakes this ring's shard.
+    /// Returns a waker of this ring's shard.
     pub fn waker(&self) -> RingWaker {
         RingWaker { event: Arc::clone(&self.inner.event) }
+    }
+
+    /// From now on the shard hears of nothing: neither of completions nor of wakes.
+    #[cfg(test)]
+    pub(crate) fn lose_wakes(&self) {
+        let silent = eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd");
+        let file = glommio_file(&silent).expect("a descriptor");
+        self.inner.event_file.replace(Some(Rc::new(file)));
     }
 
     #[cfg(test)]
@@ -139,7 +147,7 @@ impl Ring {
         self.inner.event.as_raw_fd()
     }
 
-    /// Bytes read from files so far.
+    /// Bytes read from files since the start.
     pub fn read_bytes(&self) -> u64 {
         self.inner.read_bytes.get()
     }
@@ -288,7 +296,7 @@ impl Ring {
     /// glommio could not read the eventfd.
     pub async fn reactor_turn(&self) -> io::Result<()> {
         self.submit();
-        // Written first, so that the read finds something whatever was read before.
+        // Written first, so that the read always finds something.
         self.waker().wake();
         self.take_event().await
     }

@@ -252,7 +252,7 @@ fn a_read_that_the_kernel_cuts_short_or_interrupts_ends_at_the_end_of_the_file_o
     for (io, faults) in [
         (IoMode::Direct, vec![]),
         (IoMode::Direct, vec![short(4096), INTERRUPTED, AGAIN, short(4096)]),
-        // Less than a block, though the file goes on.
+        // Less than a block, and there is more in the file.
         (IoMode::Direct, vec![says(512), INTERRUPTED, says(4096 + 512)]),
         (IoMode::Buffered, vec![short(100), INTERRUPTED, short(3996), AGAIN, short(1), short(4096)]),
         (IoMode::Buffered, vec![says(100), says(4096)]),

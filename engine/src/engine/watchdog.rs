@@ -1,0 +1,115 @@
+//! The watchdog: a thread that looks at every shard's signs of life.
+//!
+//! A shard that does not move for a while is nudged. One that does not move for `stuck_after` is declared stuck: its clients
+//! fail what they wait for, without the shard's help. It is well again as soon as it moves.
+
+use crate::error::OpenError;
+use crate::shard::{Mailbox, ShardHandle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the watchdog looks; a shard that has not moved since the last look is nudged.
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
+
+/// Starts the watchdog's thread; it ends soon after `is_ending` is set.
+pub(super) fn watch(
+    shards: &[ShardHandle],
+    stuck_after: Duration,
+    is_ending: &Arc<AtomicBool>,
+) -> Result<JoinHandle<()>, OpenError> {
+    let now = Instant::now();
+    let watched =
+        shards.iter().map(|shard| (Arc::clone(&shard.mailbox), Watched { beats: 0, moved_at: now }));
+    let mut watched: Vec<_> = watched.collect();
+    let is_ending = Arc::clone(is_ending);
+    let look_every = LOOK_EVERY_MAX.min(stuck_after / 10);
+    let mut last_look = now;
+    let watch = move || {
+        while !is_ending.load(Ordering::Acquire) {
+            std::thread::park_timeout(look_every);
+            let now = Instant::now();
+            let paused = (now - last_look).saturating_sub(look_every);
+            last_look = now;
+            for (mailbox, watched) in &mut watched {
+                let still = watched.look(mailbox.pulse.beats(), now, paused);
+                act(mailbox, still, stuck_after);
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("watchdog".into()).spawn(watch);
+    thread.map_err(|error| OpenError::Config(format!("cannot start the watchdog: {error}")))
+}
+
+/// A shard as the watchdog saw it last.
+#[derive(Debug)]
+struct Watched {
+    /// Heartbeats at the last look.
+    beats: u64,
+    /// When they were last seen to rise.
+    moved_at: Instant,
+}
+
+impl Watched {
+    /// Looks at a shard that has beaten `beats` times by `now`; returns for how long it has stood still. For `paused` before
+    /// `now` this thread did not run although it was due: the whole process may have been stopped, or its machine, so that
+    /// time does not count.
+    fn look(&mut self, beats: u64, now: Instant, paused: Duration) -> Duration {
+        if self.beats == beats {
+            self.moved_at = (self.moved_at + paused).min(now);
+        } else {
+            *self = Self { beats, moved_at: now };
+        }
+        now - self.moved_at
+    }
+}
+
+fn act(mailbox: &Mailbox, still: Duration, stuck_after: Duration) {
+    let is_stuck = still >= stuck_after;
+    if !is_stuck && !still.is_zero() {
+        // Not for ever: a shard that does not look does not take its nudges either.
+        mailbox.nudge();
+    }
+    if !mailbox.set_stuck(is_stuck) {
+        return;
+    }
+    if is_stuck {
+        tracing::error!("{}", mailbox.describe_stuck(still));
+    } else {
+        tracing::warn!("shard {} moves again", mailbox.shard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOK: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_shard_stands_still_from_the_look_that_saw_it_move_last() {
+        let mut now = Instant::now();
+        let mut watched = Watched { beats: 0, moved_at: now };
+        let mut look = |beats| {
+            now += LOOK;
+            watched.look(beats, now, Duration::ZERO)
+        };
+        let still = [1, 1, 1, 2, 2].map(&mut look);
+        assert_eq!(still, [0, 1, 2, 0, 1].map(|looks| LOOK * looks));
+    }
+
+    #[test]
+    fn a_pause_of_the_whole_process_does_not_count() {
+        let begun = Instant::now();
+        let mut watched = Watched { beats: 7, moved_at: begun };
+        let pause = Duration::from_secs(3600);
+        assert_eq!(watched.look(7, begun + LOOK, Duration::ZERO), LOOK);
+        assert_eq!(watched.look(7, begun + LOOK * 2 + pause, pause), LOOK * 2);
+        assert_eq!(watched.look(7, begun + LOOK * 3 + pause, Duration::ZERO), LOOK * 3);
+        // The first look after a beat that the pause followed at once.
+        let moved = begun + LOOK * 4 + pause;
+        assert_eq!(watched.look(8, moved, Duration::ZERO), Duration::ZERO);
+        assert_eq!(watched.look(8, moved + LOOK + pause, pause), LOOK);
+    }
+}
