@@ -27,6 +27,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// The instant `wait` after `now`. Waits of more than 100 years count as 100 years, as an [`Instant`] has an end.
+pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    now + wait.min(LONGEST)
+}
+
 /// A number that differs between boots; 0 where the kernel does not tell, which only makes recovery more careful.
 pub(crate) fn boot_id() -> u64 {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -27,13 +27,20 @@ pub struct EngineConfig {
     pub write_bytes_max: usize,
     /// Most writes of one partition in flight.
     pub write_depth: usize,
-    /// Most bytes of the arena that readers may pin, a shard.
+    /// Most bytes of the arena that readers may pin, a shard. Half of the arena is the limit whatever this says: the
+    /// rest is for appends. Beyond it readers get copies.
     pub fetch_pinned_bytes: usize,
     /// Most bytes of appends that may wait in a shard's mailbox.
     pub mailbox_bytes: usize,
-    /// A shard that has not moved for this long is declared stuck.
+    /// A shard that has not moved for this long is declared stuck; at least [`STUCK_AFTER_MIN`].
     pub stuck_after: Duration,
 }
+
+/// Most shards of an engine: more than any machine has cores for.
+pub const SHARDS_MAX: u32 = 1024;
+
+/// Shortest [`EngineConfig::stuck_after`]. A shard shows every 10 ms that it moves, and a busy machine delays that.
+pub const STUCK_AFTER_MIN: Duration = Duration::from_millis(100);
 
 impl EngineConfig {
     /// The defaults for `data_dir`: one shard on core 0, direct I/O, 256 MiB of arena.
@@ -54,13 +61,21 @@ impl EngineConfig {
         }
     }
 
+    /// Bytes of the arena that readers may pin, a shard: as configured, and half of the arena at most.
+    pub(crate) fn pinned_bytes_max(&self) -> usize {
+        self.fetch_pinned_bytes.min(self.arena_bytes / 2)
+    }
+
     /// Says what cannot be.
     ///
     /// # Errors
     /// One sentence, naming the key.
     pub fn validate(&self) -> Result<(), String> {
-        if self.shards == 0 {
-            return Err("shards must be at least 1".into());
+        if !(1..=SHARDS_MAX).contains(&self.shards) {
+            return Err(format!(
+                "shards {} must be from 1 to {SHARDS_MAX}: one for each core that the engine may use",
+                self.shards
+            ));
         }
         if !self.cores.is_empty() && self.cores.len() != self.shards as usize {
             return Err(format!("cores names {} cores for {} shards", self.cores.len(), self.shards));
@@ -75,9 +90,21 @@ impl EngineConfig {
         if self.arena_bytes < 16 << 20 {
             return Err(format!("arena_bytes {} must be at least 16 MiB", self.arena_bytes));
         }
+        if self.stuck_after < STUCK_AFTER_MIN {
+            return Err(format!(
+                "stuck_after {:?} must be at least {STUCK_AFTER_MIN:?}: a shard that works may be still for less",
+                self.stuck_after
+            ));
+        }
         Ok(())
     }
 }
+
+/// Most partitions of a topic. Each is a directory with files of its own, and takes a few flushes to create.
+pub const PARTITIONS_MAX: u32 = 1 << 16;
+
+/// Most partitions of all topics of a data directory. Every open opens all of them.
+pub const DIRECTORY_PARTITIONS_MAX: u32 = 1 << 18;
 
 /// How a topic keeps its records; stored in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -193,8 +193,9 @@ impl Engine {
     /// A producer of one topic.
     ///
     /// # Errors
-    /// The topic is unknown.
+    /// The topic is unknown, or [`ProducerConfig::validate`] refuses the configuration.
     pub fn producer(&self, topic: &str, config: ProducerConfig) -> Result<Producer, TopicError> {
+        config.validate().map_err(TopicError::Config)?;
         let places = self.topic(topic)?.places.into_iter().map(|place| Place::Here(self.route(place)));
         Ok(Producer::new(config, places.collect()))
     }
@@ -314,7 +315,7 @@ fn settings(config: &EngineConfig, id: u32, boot_id: u64, lock: &Arc<File>) -> S
             write_bytes_max: config.write_bytes_max,
             write_depth: config.write_depth,
             boot_id,
-            fetch_pinned_bytes: config.fetch_pinned_bytes,
+            fetch_pinned_bytes: config.pinned_bytes_max(),
             cache_bytes: Cell::new(config.arena_bytes / 2),
             chunk_bytes_max: Cell::new(1 << 20),
             filling: futures_util::lock::Mutex::new(()),

@@ -298,6 +298,9 @@ pub enum LocalError {
         /// Where it lives.
         shard: u32,
     },
+    /// The handle's configuration cannot work.
+    #[error("{0}")]
+    Config(String),
 }
 
 /// Why a data directory, a topic or a partition could not be opened.
@@ -369,6 +372,23 @@ pub enum OpenError {
         /// Which one.
         shard: u32,
         /// What it said.
+        reason: String,
+    },
+    /// The directory holds partitions, and the file that says which topics they belong to is gone.
+    #[error(
+        "{} holds partitions and no catalog.json; `vnotch repair {}` rebuilds it from them; nothing was changed",
+        path.display(), path.display()
+    )]
+    CatalogMissing {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The catalog holds something that this version does not accept.
+    #[error("{}: {reason}; nothing was changed", path.display())]
+    Catalog {
+        /// The catalog's file.
+        path: PathBuf,
+        /// What is not accepted, and what to do.
         reason: String,
     },
     /// The disk failed.

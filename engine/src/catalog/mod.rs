@@ -13,9 +13,9 @@ mod lock;
 
 pub(crate) use lock::{LockKind, lock};
 
-use crate::config::{TopicChanges, TopicConfig};
+use crate::config::{DIRECTORY_PARTITIONS_MAX, PARTITIONS_MAX, TopicChanges, TopicConfig};
 pub(crate) use crate::disk::TEMPORARY_SUFFIX;
-use crate::disk::{Disk, replace_file};
+use crate::disk::{DirEntry, Disk, replace_file};
 use crate::error::{Corruption, CorruptionKind, DiskError, OpenError, TopicError};
 use crate::types::Durability;
 use serde::{Deserialize, Serialize};
@@ -114,10 +114,11 @@ impl Meta {
 
 impl Catalog {
     /// Opens the catalog of `data_dir`, a directory, making it if there is none; raises the incarnation and finishes
-    /// deletions that were interrupted.
+    /// deletions that were interrupted. Files that cannot be removed stay, and the next open tries again.
     ///
     /// # Errors
-    /// [`OpenError`]: the directory is somebody else's, of a newer format, for another number of shards, or damaged.
+    /// [`OpenError`]: the directory is somebody else's, of a newer format, for another number of shards, or damaged; or
+    /// the catalog is missing, or holds what could not be created.
     pub async fn open<D: Disk>(disk: &D, data_dir: &Path, shards: u32) -> Result<Self, OpenError> {
         let names = disk.list(data_dir).await?;
         let has = |name: &str| names.iter().any(|entry| entry.name == name);
@@ -137,16 +138,22 @@ impl Catalog {
         let path = data_dir.join(CATALOG_FILE);
         let snapshot = if has(CATALOG_FILE) {
             decode(&path, &disk.read_file(&path).await?)?
+        } else if names.iter().any(is_partition) {
+            return Err(OpenError::CatalogMissing { path: data_dir.to_path_buf() });
         } else {
             Snapshot::default()
         };
+        check_snapshot(&path, &snapshot)?;
         let left_over = BTreeSet::new();
         let mut catalog = Self { data_dir: data_dir.to_path_buf(), meta, snapshot, left_over };
-        catalog.snapshot.incarnation += 1;
-        catalog.write(disk, catalog.snapshot.clone()).await?;
+        let next = Snapshot { incarnation: catalog.snapshot.incarnation + 1, ..catalog.snapshot.clone() };
+        catalog.write(disk, next).await?;
         let deleting: Vec<String> = catalog.snapshot.deleting.keys().cloned().collect();
         for name in deleting {
-            catalog.remove_files(disk, &name).await?;
+            if let Err(error) = catalog.remove_files(disk, &name).await {
+                // The topics that are there do not depend on it, and the next open tries again.
+                tracing::warn!(topic = name, %error, "the files of a deleted topic cannot be removed");
+            }
         }
         Ok(catalog)
     }
@@ -171,10 +178,14 @@ impl Catalog {
     /// # Errors
     /// Its name or configuration cannot be, it exists, or the disk failed.
     pub async fn announce<D: Disk>(&mut self, disk: &D, name: &str, topic: &Topic) -> Result<(), TopicError> {
-        check_name(name)?;
-        topic.config.validate().map_err(TopicError::Config)?;
-        if topic.partitions == 0 {
-            return Err(TopicError::Config("a topic has at least 1 partition".into()));
+        check_topic(name, topic)?;
+        let partitions: u64 = self.snapshot.topics.values().map(|topic| u64::from(topic.partitions)).sum();
+        if partitions + u64::from(topic.partitions) > u64::from(DIRECTORY_PARTITIONS_MAX) {
+            return Err(TopicError::Config(format!(
+                "partitions {} must be at most {DIRECTORY_PARTITIONS_MAX} together with the {partitions} of the other \
+                 topics: delete a topic, or use another data directory",
+                topic.partitions
+            )));
         }
         if self.left_over.contains(name) {
             self.remove_files(disk, name).await?;
@@ -237,21 +248,22 @@ impl Catalog {
     /// Removes the files of a topic that was deleted or never finished, whose logs must be closed.
     ///
     /// # Errors
-    /// The disk failed; the next open tries again, or the next topic of that name.
+    /// The disk failed. What can be removed is removed all the same; the rest is tried again by the next open, and before
+    /// a topic of that name is created.
     pub async fn remove_files<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), DiskError> {
         let Some(partitions) = self.snapshot.deleting.get(name).copied() else { return Ok(()) };
         self.left_over.insert(name.to_owned());
-        for partition in 0..partitions {
-            let dir = partition_dir(&self.data_dir, name, partition);
-            let entries = match disk.list(&dir).await {
-                Err(error) if error.is_not_found() => continue,
-                entries => entries?,
-            };
-            for entry in entries {
-                disk.remove_file(&dir.join(entry.name)).await?;
+        let mut outcome = Ok(());
+        // The directories that exist: a creation that was interrupted may have been meant to make far more.
+        for entry in disk.list(&self.data_dir).await? {
+            let is_of_topic = partition_of(&entry.name)
+                .is_some_and(|(topic, partition)| topic == name && partition < partitions);
+            if entry.is_dir && is_of_topic {
+                let removed = remove_partition(disk, &self.data_dir.join(&entry.name)).await;
+                outcome = outcome.and(removed);
             }
-            disk.remove_dir(&dir).await?;
         }
+        outcome?;
         disk.sync_dir(&self.data_dir).await?;
         let mut next = self.snapshot.clone();
         next.deleting.remove(name);
@@ -275,14 +287,71 @@ pub fn partition_dir(data_dir: &Path, topic: &str, partition: u32) -> PathBuf {
     data_dir.join(format!("{topic}-{partition}"))
 }
 
+/// Topic and number in the name of a partition's directory.
+pub(crate) fn partition_of(name: &str) -> Option<(&str, u32)> {
+    let (topic, number) = name.rsplit_once('-')?;
+    let partition: u32 = number.parse().ok()?;
+    let is_canonical = partition.to_string() == number && is_topic_name(topic);
+    is_canonical.then_some((topic, partition))
+}
+
+fn is_partition(entry: &DirEntry) -> bool {
+    entry.is_dir && partition_of(&entry.name).is_some()
+}
+
+/// Removes a partition's directory with its files. A file that cannot be removed does not keep the others.
+async fn remove_partition<D: Disk>(disk: &D, dir: &Path) -> Result<(), DiskError> {
+    let mut outcome = Ok(());
+    for entry in disk.list(dir).await? {
+        let removed = disk.remove_file(&dir.join(entry.name)).await;
+        outcome = outcome.and(removed);
+    }
+    outcome?;
+    disk.remove_dir(dir).await
+}
+
 /// Whether a directory without `meta.properties` may hold this and still count as empty: what an open that was
 /// interrupted leaves, and what a new file system has.
 pub fn is_leftover(name: &str) -> bool {
     name == LOCK_FILE || name == "lost+found" || name == "meta.properties.tmp"
 }
 
-fn check_name(name: &str) -> Result<(), TopicError> {
-    if is_topic_name(name) { Ok(()) } else { Err(TopicError::BadName(name.to_owned())) }
+/// Refuses a topic that cannot be.
+fn check_topic(name: &str, topic: &Topic) -> Result<(), TopicError> {
+    if !is_topic_name(name) {
+        return Err(TopicError::BadName(name.to_owned()));
+    }
+    if !(1..=PARTITIONS_MAX).contains(&topic.partitions) {
+        let partitions = topic.partitions;
+        return Err(TopicError::Config(format!(
+            "partitions {partitions} must be from 1 to {PARTITIONS_MAX}"
+        )));
+    }
+    topic.config.validate().map_err(TopicError::Config)
+}
+
+/// Refuses a stored snapshot that holds what could not be created: another version wrote it, or somebody edited it.
+///
+/// # Errors
+/// [`OpenError::Catalog`].
+pub(crate) fn check_snapshot(path: &Path, snapshot: &Snapshot) -> Result<(), OpenError> {
+    let refused = |reason: String| Err(OpenError::Catalog { path: path.to_path_buf(), reason });
+    for (name, topic) in &snapshot.topics {
+        if let Err(error) = check_topic(name, topic) {
+            return refused(format!(
+                "topic {name:?} is stored with what this version does not accept: {error}; open the directory with the \
+                 version of vnotch that wrote it, and alter or delete the topic there"
+            ));
+        }
+    }
+    let incarnation = snapshot.incarnation;
+    if !(0..i32::MAX).contains(&incarnation) {
+        return refused(format!(
+            "the directory cannot be opened another time after {incarnation} times, as its epochs are used up: copy its \
+             records to a new directory"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a topic can have this name.

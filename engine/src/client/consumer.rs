@@ -15,13 +15,13 @@ use std::time::Duration;
 /// How a consumer fetches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerConfig {
-    /// Most bytes one fetch returns, but for one batch that is larger.
+    /// Most bytes one fetch returns; at least one batch, whatever its size.
     pub fetch_bytes_max: usize,
-    /// How long a shard keeps a fetch that finds nothing before it answers with nothing.
+    /// How long a shard keeps a fetch that finds nothing before it answers with nothing; [`Duration::MAX`] waits for ever.
     pub max_wait: Duration,
     /// Whether batches are checked as they arrive.
     pub crc: CrcCheck,
-    /// What happens where retention has deleted what was to be read next.
+    /// What happens where the log does not hold the offset to be read next.
     pub offset_reset: OffsetReset,
 }
 
@@ -41,7 +41,8 @@ impl Default for ConsumerConfig {
 pub enum OffsetReset {
     /// Nowhere: the fetch fails with [`FetchError::OffsetOutOfRange`].
     None,
-    /// At the first record there is; [`Fetched::skipped`] says how many that left out.
+    /// At the first record there is. [`Fetched::skipped`] says how many offsets were left out, where retention had deleted
+    /// them. A position beyond the log's end, which a power loss may leave, is set back: records are read again.
     Earliest,
 }
 
@@ -230,14 +231,15 @@ impl<P: Port> Consumer<P> {
         }
     }
 
-    /// Moves a partition to the log's start, if that is where it is to go on.
+    /// Moves a partition whose position the log does not hold to the log's start, if it is configured so.
     fn resets(&mut self, index: usize, error: &FetchError) -> bool {
         let FetchError::OffsetOutOfRange { log_start_offset, .. } = *error else { return false };
         let assigned = &mut self.assigned[index];
-        if self.config.offset_reset == OffsetReset::None || assigned.offset >= log_start_offset {
+        if self.config.offset_reset == OffsetReset::None {
             return false;
         }
-        assigned.skipped += log_start_offset.abs_diff(assigned.offset);
+        let skipped = u64::try_from(log_start_offset.saturating_sub(assigned.offset)).unwrap_or(0);
+        assigned.skipped = assigned.skipped.saturating_add(skipped);
         assigned.offset = log_start_offset;
         assigned.state = FetchState::Idle;
         true

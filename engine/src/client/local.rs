@@ -2,6 +2,7 @@
 
 use super::port::Local;
 use super::{Consumer, ConsumerConfig, OpenTopic, Place, Producer, ProducerConfig, Route, Topics};
+use crate::clock::after;
 use crate::error::LocalError;
 use crate::num::{u32_of, usize_of};
 use crate::shard::{LocalLanes, Sleep, next_turn};
@@ -57,6 +58,7 @@ impl LocalShard {
     /// # Errors
     /// [`LocalError`]; `NotOwner` if none of them lives here.
     pub fn producer(&self, topic: &str, config: ProducerConfig) -> Result<LocalProducer, LocalError> {
+        config.validate().map_err(LocalError::Config)?;
         let places = self.topic(topic)?.places;
         if let Some((shard, _)) = places.first()
             && !places.iter().any(|(shard, _)| self.is_here(*shard))
@@ -93,7 +95,7 @@ impl LocalShard {
 
     /// Comes back after `duration`, and the shard's turn under way.
     pub fn sleep(&self, duration: Duration) -> Sleep {
-        self.sleep_until(Instant::now() + duration)
+        self.sleep_until(after(Instant::now(), duration))
     }
 
     /// Comes back at `until`, or at once if that has passed.

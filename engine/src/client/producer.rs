@@ -2,6 +2,8 @@
 
 use super::Place;
 use super::port::{Port, Remote, Unreachable};
+use crate::clock::after;
+use crate::config::BATCH_BYTES_MAX;
 use crate::error::AppendError;
 use crate::record::{BatchBuilder, RecordRef, RecordTooLarge, murmur2};
 use crate::shard::{AckInbox, AckMessage, Append, Refusal, Reply};
@@ -16,7 +18,8 @@ use thiserror::Error;
 /// How a producer batches and how much it may have unacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerConfig {
-    /// Encoded bytes after which a batch closes; a record larger than that gets a batch of its own.
+    /// Encoded bytes after which a batch closes; a record larger than that gets a batch of its own. At most
+    /// [`BATCH_BYTES_MAX`].
     pub batch_size: usize,
     /// Records after which a batch closes.
     pub batch_records_max: u32,
@@ -40,6 +43,22 @@ impl Default for ProducerConfig {
             partitioner: Partitioner::KeyHash,
             durability: None,
         }
+    }
+}
+
+impl ProducerConfig {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// One sentence that names the key.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.batch_size > BATCH_BYTES_MAX {
+            return Err(format!(
+                "batch_size {} must be at most {BATCH_BYTES_MAX}: no topic takes a larger batch",
+                self.batch_size
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -249,7 +268,7 @@ impl<P: Port> Producer<P> {
             self.listed.push(partition);
         }
         if let Some(linger) = self.config.linger.filter(|linger| !linger.is_zero()) {
-            let due = Instant::now() + linger;
+            let due = after(Instant::now(), linger);
             open.due = Some(due);
             if let Place::Here(route) = &self.places[partition as usize] {
                 route.port.wake_at(due, &self.inbox.waker);

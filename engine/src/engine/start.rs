@@ -7,7 +7,7 @@ use crate::disk::uring;
 use crate::error::{DiskError, DiskOp, OpenError};
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the machine has to give before anything is touched.
 pub(super) fn check_machine(config: &EngineConfig) -> Result<(), OpenError> {
@@ -28,7 +28,7 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
     let failed = |op, error| OpenError::Disk(DiskError::new(op, data_dir, 0, error));
     match std::fs::metadata(data_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return std::fs::create_dir_all(data_dir).map_err(|error| failed(DiskOp::CreateDir, error));
+            return make_dir(data_dir);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
             return Err(OpenError::NotADirectory { path: data_dir.clone() });
@@ -44,11 +44,13 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let entries = std::fs::read_dir(data_dir).map_err(|error| failed(DiskOp::List, error))?;
             let mut names = entries.flatten().map(|entry| entry.file_name());
-            return if names.any(|name| !catalog::is_leftover(&name.to_string_lossy())) {
-                Err(OpenError::ForeignDirectory { path: data_dir.clone() })
-            } else {
-                Ok(())
-            };
+            if names.any(|name| !catalog::is_leftover(&name.to_string_lossy())) {
+                return Err(OpenError::ForeignDirectory { path: data_dir.clone() });
+            }
+            // An open that was interrupted may have made it. The parent of a directory that others made may be closed to
+            // us, and its name is theirs to keep.
+            let _ = sync_dir(&parent_of(data_dir));
+            return Ok(());
         }
         Err(error) => return Err(failed(DiskOp::Read, error)),
     };
@@ -56,6 +58,32 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
         return Ok(());
     }
     Err(OpenError::ShardsDiffer { path: data_dir.clone(), found: meta.shards, asked: config.shards })
+}
+
+/// Makes the data directory, with the parents that are missing, and makes their names durable.
+fn make_dir(data_dir: &Path) -> Result<(), OpenError> {
+    let parents = parents_of_missing(data_dir);
+    std::fs::create_dir_all(data_dir)
+        .map_err(|error| DiskError::new(DiskOp::CreateDir, data_dir, 0, error))?;
+    for parent in parents {
+        sync_dir(&parent).map_err(|error| DiskError::new(DiskOp::SyncDir, &parent, 0, error))?;
+    }
+    Ok(())
+}
+
+/// The directories that get a new entry if `dir` is made with all its parents, the innermost first.
+pub(super) fn parents_of_missing(dir: &Path) -> Vec<PathBuf> {
+    let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
+    missing.map(parent_of).collect()
+}
+
+fn parent_of(dir: &Path) -> PathBuf {
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 /// Whether files here can be opened for direct I/O.

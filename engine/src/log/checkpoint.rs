@@ -17,6 +17,9 @@ const MAGIC: [u8; 4] = *b"vncp";
 const VERSION: u32 = 1;
 const ENCODED_BYTES: usize = 56;
 
+/// Largest sequence that an open accepts. No log writes as many checkpoints, and from here on it never gets to the end.
+pub(super) const SEQUENCE_MAX: u64 = u64::MAX / 2;
+
 /// What a checkpoint says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Checkpoint {

@@ -31,7 +31,7 @@ const KEPT_BEHIND: usize = 3;
 pub enum Fetched {
     /// Whole batches in offset order; the first one holds the offset asked for.
     Batches(Vec<SharedBytes>),
-    /// The offset is the high watermark: there is nothing yet.
+    /// Consumers may not see a record at the offset yet: it lies between the high watermark and the log's end.
     Nothing,
     /// The records are in files: call [`Log::fetch_from_disk`].
     OnDisk,
@@ -70,10 +70,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if let Some(damage) = state.damaged.as_ref().filter(|damage| offset >= damage.from) {
             return Err(damage.cause.clone().into());
         }
-        if offset < log_start_offset || offset > visible {
+        if offset < log_start_offset || offset > state.tail.next_offset() {
             return Err(FetchError::OffsetOutOfRange { offset, log_start_offset, high_watermark: visible });
         }
-        if offset == visible {
+        if offset >= visible {
             return Ok(Fetched::Nothing);
         }
         let mut pieces = Vec::new();

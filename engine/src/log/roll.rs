@@ -109,7 +109,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         };
         let leaving_bytes = self.leaving_bytes.get();
         let newer_bytes: u64 = self.full_segments(state).skip(1).sum();
-        let is_more = self.held_bytes(state) > retention_bytes + config.segment_bytes;
+        let is_more = self.held_bytes(state) > retention_bytes.saturating_add(config.segment_bytes);
         // Without that nothing would ever be deleted: the oldest segment may be larger than those that follow.
         let will_be_less = leaving_bytes > 0 || newer_bytes >= retention_bytes;
         let is_behind = is_more && will_be_less;

@@ -160,7 +160,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let has_active = state.active.is_some() || (self.rolling.get() && state.roll_wanted);
         let files = u64::from(has_active) + u64::from(is_made_ahead) + 1;
         let segment_bytes = self.segment_file_bytes();
-        self.held_bytes(state) + files * segment_bytes <= retention_bytes + 2 * segment_bytes
+        self.held_bytes(state) + files * segment_bytes <= retention_bytes.saturating_add(2 * segment_bytes)
     }
 
     /// Takes a segment that retention has taken out of the log as the next spare, if it may be one: nobody reads it, it is

@@ -1,7 +1,7 @@
 //! A partition as its shard sees it: the log, and who waits for it.
 
 use super::mailbox::{Append, FetchReply, FetchRequest, Reply};
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, after};
 use crate::disk::uring::UringDisk;
 use crate::error::{AppendError, FetchError};
 use crate::log::{Fetched, Log, Refused};
@@ -87,7 +87,7 @@ impl Partition {
                 FetchOutcome::Done
             }
             Ok(Fetched::Nothing) => {
-                self.fetches.borrow_mut().push((now + request.max_wait, request));
+                self.fetches.borrow_mut().push((after(now, request.max_wait), request));
                 FetchOutcome::Done
             }
             Ok(Fetched::OnDisk) => FetchOutcome::FromDisk(request),
@@ -107,17 +107,16 @@ impl Partition {
         had_room
     }
 
-    /// Fetches that have something to read now.
+    /// Fetches that have something to read now, or that wait beyond the log's end.
     pub(super) fn take_ready_fetches(&self) -> Vec<FetchRequest> {
         let mut fetches = self.fetches.borrow_mut();
         if fetches.is_empty() {
             return Vec::new();
         }
-        let high_watermark = self.log.high_watermark();
-        fetches
-            .extract_if(.., |(_, request)| request.offset < high_watermark)
-            .map(|(_, request)| request)
-            .collect()
+        let (high_watermark, log_end_offset) = (self.log.high_watermark(), self.log.log_end_offset());
+        // A log that was cut off may end before the offset that a fetch waits at: the fetch fails then.
+        let is_ready = |offset| offset < high_watermark || offset > log_end_offset;
+        fetches.extract_if(.., |(_, request)| is_ready(request.offset)).map(|(_, request)| request).collect()
     }
 
     /// Answers fetches that have waited long enough.

@@ -16,7 +16,7 @@ pub use report::{Defect, DefectKind, Note, NoteKind, PartitionReport, Progress, 
 
 use crate::catalog::{
     self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Snapshot, TEMPORARY_SUFFIX, Topic,
-    partition_dir,
+    partition_dir, partition_of,
 };
 use crate::clock::boot_id;
 use crate::error::{DiskError, DiskOp, OpenError};
@@ -107,7 +107,8 @@ fn read_catalog(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<S
         findings.note(NoteKind::Leftover, data_dir, 0, message);
         return Ok(Some(Snapshot::default()));
     };
-    match catalog::decode(&path, &bytes) {
+    let decoded = catalog::decode(&path, &bytes);
+    match decoded.and_then(|snapshot| catalog::check_snapshot(&path, &snapshot).map(|()| snapshot)) {
         Ok(snapshot) => Ok(Some(snapshot)),
         Err(error) => {
             let message = format!(
@@ -205,14 +206,6 @@ fn look_at<'a>(
     Some(Place { topic, partition, stored: None })
 }
 
-/// Topic and number in the name of a partition's directory.
-fn partition_of(name: &str) -> Option<(&str, u32)> {
-    let (topic, number) = name.rsplit_once('-')?;
-    let partition: u32 = number.parse().ok()?;
-    let is_canonical = partition.to_string() == number && catalog::is_topic_name(topic);
-    is_canonical.then_some((topic, partition))
-}
-
 fn looks_like_a_partition(path: &Path) -> bool {
     let is_ours = |entry: &Entry| {
         let name = entry.name.to_str().unwrap_or_default();
@@ -234,6 +227,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
 fn what(error: OpenError) -> String {
     match error {
         OpenError::Corrupt(corruption) => corruption.kind.to_string(),
+        OpenError::Catalog { reason, .. } => reason,
         other => other.to_string(),
     }
 }

@@ -80,6 +80,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let names = self.context.disk.list(&self.dir).await?;
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
         let stored = checkpoint::read(&self.context.disk, &self.dir).await?;
+        if stored.newest.is_some_and(|newest| newest.sequence > checkpoint::SEQUENCE_MAX) {
+            return Ok(Judged::Damaged(self.no_checkpoint_of_ours()));
+        }
         let checkpoint = self.begin_with(&stored, bases.first().copied());
         let below = trust(&bases, &checkpoint);
         if let Some(damage) = below.damage {
@@ -112,6 +115,14 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let next_offset = read.last().map_or(start, |last| last.examined.next_offset);
         let Trusted { retired, trusted, .. } = below;
         Ok(Judged::Whole(Plan { names, checkpoint, retired, trusted, kept: read, behind, next_offset }))
+    }
+
+    /// A log whose checkpoint holds a number that no log can have written serves nothing.
+    fn no_checkpoint_of_ours(&self) -> Served<D::File> {
+        let kind = CorruptionKind::Metadata("the sequence number is none that a log has written".into());
+        let path = checkpoint::checkpoint_path(&self.dir);
+        let cause = DamageError::Corrupt(Corruption { path, position: 0, kind });
+        Served { log_start_offset: 0, sealed: VecDeque::new(), damage: Damaged { from: 0, cause } }
     }
 
     /// The checkpoint to begin with. Where none can be read, or the newest cannot, the log begins with its first segment.

@@ -1,0 +1,95 @@
+//! Which topics a data directory holds, where its files are not as an engine leaves them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
+
+use std::path::Path;
+use vnotch_engine::config::{EngineConfig, TopicConfig};
+use vnotch_engine::engine::Engine;
+use vnotch_engine::error::{OpenError, TopicError};
+
+fn data_dir() -> tempfile::TempDir {
+    // Not in /tmp, which may be a tmpfs without O_DIRECT.
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+fn open(path: &Path) -> Result<Engine, OpenError> {
+    Engine::open(EngineConfig { arena_bytes: 16 << 20, ..EngineConfig::new(path) })
+}
+
+#[test]
+fn partitions_without_a_catalog_are_refused_and_not_adopted() {
+    let dir = data_dir();
+    let engine = open(dir.path()).unwrap();
+    engine.create_topic("t", 2, TopicConfig::default()).unwrap();
+    engine.close().unwrap();
+    let catalog = dir.path().join("catalog.json");
+    let kept = std::fs::read(&catalog).unwrap();
+    std::fs::remove_file(&catalog).unwrap();
+    let error = open(dir.path()).err().unwrap();
+    assert!(matches!(error, OpenError::CatalogMissing { .. }), "{error}");
+    let told = format!("vnotch repair {}", dir.path().display());
+    assert!(error.to_string().contains(&told), "{error}");
+    assert!(!catalog.exists(), "no new one was made");
+    std::fs::write(&catalog, kept).unwrap();
+    assert_eq!(open(dir.path()).unwrap().list_topics(), ["t"]);
+}
+
+#[test]
+fn a_first_open_that_ended_before_its_catalog_is_finished_by_the_next() {
+    let dir = data_dir();
+    open(dir.path()).unwrap().close().unwrap();
+    std::fs::remove_file(dir.path().join("catalog.json")).unwrap();
+    std::fs::create_dir(dir.path().join("lost+found")).unwrap();
+    let engine = open(dir.path()).unwrap();
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_file_of_a_deleted_topic_that_cannot_be_removed_leaves_the_other_topics_alone() {
+    let dir = data_dir();
+    let engine = open(dir.path()).unwrap();
+    for topic in ["t", "u"] {
+        engine.create_topic(topic, 3, TopicConfig::default()).unwrap();
+    }
+    let obstacle = dir.path().join("u-1/directory");
+    std::fs::create_dir(&obstacle).unwrap();
+    assert!(matches!(engine.delete_topic("u"), Err(TopicError::Disk(_))), "it is said");
+    assert_eq!(engine.list_topics(), ["t"], "and it is deleted all the same");
+    engine.close().unwrap();
+    for _ in 0..2 {
+        let engine = open(dir.path()).unwrap();
+        assert_eq!(engine.list_topics(), ["t"]);
+        assert!(!dir.path().join("u-2").exists(), "the other partitions have no files any more");
+        assert!(matches!(engine.create_topic("u", 1, TopicConfig::default()), Err(TopicError::Disk(_))));
+        engine.close().unwrap();
+    }
+    let engine = open(dir.path()).unwrap();
+    std::fs::remove_dir(&obstacle).unwrap();
+    engine.create_topic("u", 1, TopicConfig::default()).unwrap();
+    assert!(!dir.path().join("u-1").exists());
+    engine.close().unwrap();
+    assert_eq!(open(dir.path()).unwrap().list_topics(), ["t", "u"]);
+}
+
+#[test]
+fn a_creation_of_a_billion_partitions_that_was_interrupted_is_undone_by_the_next_open() {
+    let dir = data_dir();
+    let engine = open(dir.path()).unwrap();
+    engine.create_topic("u", 1, TopicConfig::default()).unwrap();
+    engine.close().unwrap();
+    for name in ["t-0", "t-999999999", "t-1000000000", "t-x"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let path = dir.path().join("catalog.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let json = text.split_once('\n').unwrap().1.trim_end();
+    let json = json.replace("\"deleting\": {}", "\"deleting\": {\"t\": 1000000000}");
+    std::fs::write(&path, format!("{:08x}\n{json}\n", crc_fast::crc32_iscsi(json.as_bytes()))).unwrap();
+    let engine = open(dir.path()).unwrap();
+    assert_eq!(engine.list_topics(), ["u"]);
+    let is_there = ["t-0", "t-999999999", "t-1000000000", "t-x"].map(|name| dir.path().join(name).exists());
+    assert_eq!(is_there, [false, false, true, true], "what cannot be of the topic stays");
+    engine.close().unwrap();
+    assert!(std::fs::read_to_string(&path).unwrap().contains("\"deleting\": {}"));
+}
