@@ -223,7 +223,8 @@ impl Engine {
         self.shards.iter().filter_map(|shard| shard.call(|shard| async move { shard.stats() })).collect()
     }
 
-    /// What happened in the logs since the last call, oldest first.
+    /// What happened in the logs since the last call, oldest first. A log keeps its newest 4096 events until then;
+    /// [`ShardStats::dropped_events`] counts the older ones.
     pub fn take_events(&self) -> Vec<ShardEvent> {
         let taken = self.shards.iter();
         let mut events: Vec<ShardEvent> = taken

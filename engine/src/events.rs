@@ -1,5 +1,6 @@
 //! What happens inside, with its time, for charts and logs.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Something that happened in one log.
@@ -40,5 +41,53 @@ impl EventKind {
             Self::NoSpare => "no_spare",
             Self::Recovery => "recovery",
         }
+    }
+}
+
+/// The newest events of a sequence, up to a bound: an embedder that never takes them must not fill the memory.
+#[derive(Debug)]
+pub(crate) struct Newest<T> {
+    kept: VecDeque<T>,
+    kept_max: usize,
+    dropped: u64,
+}
+
+impl<T> Newest<T> {
+    /// No events, and room for `kept_max`.
+    pub(crate) const fn new(kept_max: usize) -> Self {
+        Self { kept: VecDeque::new(), kept_max, dropped: 0 }
+    }
+
+    /// Adds an event; the oldest one is dropped if there is no room.
+    pub(crate) fn push(&mut self, event: T) {
+        if self.kept.len() >= self.kept_max {
+            self.kept.pop_front();
+            self.dropped += 1;
+        }
+        self.kept.push_back(event);
+    }
+
+    /// Takes out the events that are kept, oldest first.
+    pub(crate) fn take(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.kept).into()
+    }
+
+    /// How many events were dropped, over all.
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_kept_and_the_dropped_are_counted() {
+        let mut newest = Newest::new(3);
+        (0..5).for_each(|number| newest.push(number));
+        assert_eq!((newest.take(), newest.dropped()), (vec![2, 3, 4], 2));
+        newest.push(5);
+        assert_eq!((newest.take(), newest.dropped()), (vec![5], 2));
     }
 }

@@ -7,6 +7,7 @@ use crate::error::{Corruption, CorruptionKind, FetchError};
 use crate::record::{BatchError, BatchHeader, Record, RecordBatch, batches};
 use crate::shard::{FetchInbox, FetchReply, FetchRequest, Refusal};
 use crate::types::TopicPartition;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -131,8 +132,11 @@ pub struct Consumer<P: Port = Remote> {
 impl<P: Port> Consumer<P> {
     pub(crate) fn new(config: ConsumerConfig, assignment: Vec<(TopicPartition, Route<P>, i64)>) -> Self {
         let inbox = Arc::new(FetchInbox::default());
+        let mut shards = BTreeSet::new();
         let assigned = assignment.into_iter().map(|(name, route, offset)| {
-            route.port.register(&inbox.waker);
+            if shards.insert(route.port.shard()) {
+                route.port.register(&inbox.waker);
+            }
             Assigned { name, route, offset, skipped: 0, state: FetchState::Idle }
         });
         Self { config, assigned: assigned.collect(), tickets: 0, inbox }
@@ -148,7 +152,8 @@ impl<P: Port> Consumer<P> {
         self.assigned.get(assignment).map(|assigned| assigned.offset)
     }
 
-    /// Goes on at `offset`; a fetch under way is forgotten, a failed partition begins anew.
+    /// Goes on at `offset`; a fetch under way is forgotten, here and by the next fetch at the shard. A failed partition
+    /// begins anew.
     ///
     /// # Panics
     /// If there is no such assignment.
@@ -180,7 +185,7 @@ impl<P: Port> Consumer<P> {
     }
 
     fn ask(&mut self, index: usize) {
-        // The index in the low half finds the partition, the count in the high half tells asks apart.
+        // The index in the low half finds the partition, here and at the shard; the count in the high half tells asks apart.
         let ticket = self.tickets << 32 | index as u64;
         self.tickets = (self.tickets + 1) & u64::from(u32::MAX);
         let assigned = &mut self.assigned[index];
@@ -189,7 +194,7 @@ impl<P: Port> Consumer<P> {
             offset: assigned.offset,
             bytes_max: self.config.fetch_bytes_max,
             max_wait: self.config.max_wait,
-            inbox: Arc::clone(&self.inbox),
+            inbox: Arc::downgrade(&self.inbox),
             ticket,
         };
         let error = match assigned.route.port.try_fetch(request, &self.inbox.waker) {

@@ -1,4 +1,5 @@
-//! One timer for all lingering batches of an engine: wakes producers when their oldest batch is due.
+//! One timer for all lingering batches of an engine: wakes producers when their oldest batch is due. A producer has one
+//! entry at most.
 
 use crate::shard::wake_caller;
 use crossbeam::channel::{self, RecvTimeoutError};
@@ -6,13 +7,16 @@ use futures_util::task::AtomicWaker;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+/// Fewest entries among which those of producers that are gone are looked for.
+const SWEEP_MIN: usize = 64;
+
 struct Entry {
     due: Instant,
-    waker: Arc<AtomicWaker>,
+    waker: Weak<AtomicWaker>,
 }
 
 /// See the module. Clones share the thread, which ends with the last of them.
@@ -32,26 +36,36 @@ impl LingerTimer {
     /// Wakes `waker` at `due`.
     pub(crate) fn wake_at(&self, due: Instant, waker: &Arc<AtomicWaker>) {
         // The thread lives as long as any sender does.
-        let _ = self.entries.send(Entry { due, waker: Arc::clone(waker) });
+        let _ = self.entries.send(Entry { due, waker: Arc::downgrade(waker) });
     }
 }
 
 fn run(arriving: &channel::Receiver<Entry>) {
-    let mut entries = BinaryHeap::new();
+    let mut entries: BinaryHeap<Reverse<Entry>> = BinaryHeap::new();
+    let mut sweep_at = SWEEP_MIN;
     loop {
         let now = Instant::now();
         while let Some(Reverse(Entry { due, .. })) = entries.peek()
             && *due <= now
             && let Some(Reverse(entry)) = entries.pop()
         {
-            wake_caller(&entry.waker);
+            if let Some(waker) = entry.waker.upgrade() {
+                wake_caller(&waker);
+            }
         }
         let arrived = match entries.peek() {
             Some(Reverse(next)) => arriving.recv_deadline(next.due),
             None => arriving.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match arrived {
-            Ok(entry) => entries.push(Reverse(entry)),
+            Ok(entry) => {
+                entries.push(Reverse(entry));
+                if entries.len() >= sweep_at {
+                    // Producers that are gone leave entries that may be due in a long time.
+                    entries.retain(|Reverse(entry)| entry.waker.strong_count() > 0);
+                    sweep_at = SWEEP_MIN.max(2 * entries.len());
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -6,13 +6,17 @@ mod linger;
 mod local;
 mod port;
 mod producer;
+mod producer_config;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub use consumer::{Consumer, ConsumerConfig, CrcCheck, Fetched, OffsetReset};
 pub(crate) use linger::LingerTimer;
 pub use local::{LocalConsumer, LocalProducer, LocalShard};
 pub use port::{Local, Port, Remote};
-pub use producer::{Ack, Partitioner, Producer, ProducerConfig, TrySendError};
+pub use producer::{Ack, Producer, TrySendError};
+pub use producer_config::{Partitioner, ProducerConfig};
 pub(crate) use topics::{OpenTopic, Topics};
 
 /// Where a partition is.

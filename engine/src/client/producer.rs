@@ -1,77 +1,17 @@
 //! The producer: records into batches, batches to shards, acks back.
 
-use super::Place;
 use super::port::{Port, Remote, Unreachable};
+use super::{Partitioner, Place, ProducerConfig};
 use crate::clock::after;
-use crate::config::BATCH_BYTES_MAX;
 use crate::error::AppendError;
 use crate::record::{BatchBuilder, RecordRef, RecordTooLarge, murmur2};
 use crate::shard::{AckInbox, AckMessage, Append, Refusal, Reply};
-use crate::types::Durability;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use thiserror::Error;
-
-/// How a producer batches and how much it may have unacked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProducerConfig {
-    /// Encoded bytes after which a batch closes; a record larger than that gets a batch of its own. At most
-    /// [`BATCH_BYTES_MAX`].
-    pub batch_size: usize,
-    /// Records after which a batch closes.
-    pub batch_records_max: u32,
-    /// How long an open batch waits for more records; zero: until the next poll; `None`: until it is full or flushed.
-    pub linger: Option<Duration>,
-    /// Encoded bytes accepted and not acked beyond which [`Producer::try_send`] answers [`TrySendError::Full`].
-    pub in_flight_bytes_max: usize,
-    /// Where a record goes that names no partition.
-    pub partitioner: Partitioner,
-    /// What an ack of this producer means; the topic's level if `None`.
-    pub durability: Option<Durability>,
-}
-
-impl Default for ProducerConfig {
-    fn default() -> Self {
-        Self {
-            batch_size: 64 << 10,
-            batch_records_max: u32::MAX,
-            linger: Some(Duration::ZERO),
-            in_flight_bytes_max: 32 << 20,
-            partitioner: Partitioner::KeyHash,
-            durability: None,
-        }
-    }
-}
-
-impl ProducerConfig {
-    /// Refuses what cannot work.
-    ///
-    /// # Errors
-    /// One sentence that names the key.
-    pub fn validate(&self) -> Result<(), String> {
-        if self.batch_size > BATCH_BYTES_MAX {
-            return Err(format!(
-                "batch_size {} must be at most {BATCH_BYTES_MAX}: no topic takes a larger batch",
-                self.batch_size
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// Chooses partitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Partitioner {
-    /// Kafka's: murmur2 of the key; records without one as [`Partitioner::Sticky`].
-    KeyHash,
-    /// One after the other, record by record.
-    RoundRobin,
-    /// One until its batch closes, then the next.
-    Sticky,
-}
 
 /// Why a record was not taken.
 #[derive(Debug, Error)]
@@ -152,6 +92,8 @@ pub struct Producer<P: Port = Remote> {
     /// Bytes in open batches.
     open_bytes: usize,
     tickets: u64,
+    /// When the timer wakes this producer next, at most one time ahead. No open batch is due before.
+    timer_at: Option<Instant>,
     /// Index into `reachable`.
     next_reachable: usize,
     inbox: Arc<AckInbox>,
@@ -160,16 +102,16 @@ pub struct Producer<P: Port = Remote> {
 impl<P: Port> Producer<P> {
     /// Of a topic whose partitions are in `places`; one of them at least is within reach.
     pub(crate) fn new(config: ProducerConfig, places: Vec<Place<P>>) -> Self {
-        let inbox = Arc::new(AckInbox::new());
-        let (mut outboxes, mut reachable): (Vec<Outbox<P>>, Vec<u32>) = (Vec::new(), Vec::new());
+        let mut ports: BTreeMap<u32, P> = BTreeMap::new();
+        let mut reachable: Vec<u32> = Vec::new();
         for (partition, place) in (0..).zip(&places) {
             let Place::Here(route) = place else { continue };
-            route.port.register(&inbox.waker);
             reachable.push(partition);
-            if !outboxes.iter().any(|outbox| outbox.port.shard() == route.port.shard()) {
-                outboxes.push(Outbox { port: route.port.clone(), batches: VecDeque::new() });
-            }
+            ports.entry(route.port.shard()).or_insert_with(|| route.port.clone());
         }
+        let inbox = Arc::new(AckInbox::new(ports.last_key_value().map_or(0, |(shard, _)| *shard)));
+        ports.values().for_each(|port| port.register(&inbox.waker));
+        let outboxes = ports.into_values().map(|port| Outbox { port, batches: VecDeque::new() }).collect();
         assert!(!reachable.is_empty(), "a producer reaches something");
         Self {
             outboxes,
@@ -182,6 +124,7 @@ impl<P: Port> Producer<P> {
             in_flight_bytes: 0,
             open_bytes: 0,
             tickets: 0,
+            timer_at: None,
             next_reachable: 0,
             inbox,
         }
@@ -198,7 +141,7 @@ impl<P: Port> Producer<P> {
     }
 
     /// Takes a record, for `partition` or wherever the partitioner puts it; the answer is the partition. It travels once
-    /// its batch is full, has lingered, or is flushed.
+    /// its batch is full, has lingered, or is flushed; or once open batches are what keeps other records from being taken.
     ///
     /// # Errors
     /// [`TrySendError`]; the record was not taken.
@@ -228,6 +171,12 @@ impl<P: Port> Producer<P> {
         let added = builder.encoded_bytes_with(record) - before;
         let unacked = self.in_flight_bytes + self.open_bytes;
         if unacked > 0 && unacked + added > self.config.in_flight_bytes_max {
+            // Acks make room, unless it is open batches that take it.
+            let is_held_up =
+                self.in_flight.is_empty() || self.open_bytes >= self.config.in_flight_bytes_max / 2;
+            if is_held_up {
+                self.flush();
+            }
             return Err(TrySendError::Full);
         }
         builder.push(record)?;
@@ -270,9 +219,15 @@ impl<P: Port> Producer<P> {
         if let Some(linger) = self.config.linger.filter(|linger| !linger.is_zero()) {
             let due = after(Instant::now(), linger);
             open.due = Some(due);
-            if let Place::Here(route) = &self.places[partition as usize] {
-                route.port.wake_at(due, &self.inbox.waker);
-            }
+            self.wake_at(due);
+        }
+    }
+
+    /// Has the timer wake this producer at `due`, unless it does so before.
+    fn wake_at(&mut self, due: Instant) {
+        if self.timer_at.is_none() {
+            self.timer_at = Some(due);
+            self.outboxes[0].port.wake_at(due, &self.inbox.waker);
         }
     }
 
@@ -345,20 +300,34 @@ impl<P: Port> Producer<P> {
         match self.config.linger {
             None => {}
             Some(Duration::ZERO) => self.flush(),
-            Some(_) if self.listed.is_empty() => {}
             Some(_) => {
                 let now = Instant::now();
-                let listed = std::mem::take(&mut self.listed);
-                for partition in listed {
-                    let open = &mut self.open[partition as usize];
-                    if open.due.is_some_and(|due| due > now) {
-                        self.listed.push(partition);
-                    } else {
-                        open.is_listed = false;
-                        self.close_batch(partition);
-                    }
+                if self.timer_at.is_some_and(|due| due <= now) {
+                    self.flush_lingered(now);
                 }
             }
+        }
+    }
+
+    /// Sends off what has lingered, and sets the timer for what has not.
+    fn flush_lingered(&mut self, now: Instant) {
+        self.timer_at = None;
+        let mut next_due: Option<Instant> = None;
+        for partition in std::mem::take(&mut self.listed) {
+            let open = &mut self.open[partition as usize];
+            match open.due.filter(|due| *due > now) {
+                Some(due) => {
+                    self.listed.push(partition);
+                    next_due = Some(next_due.map_or(due, |next_due| next_due.min(due)));
+                }
+                None => {
+                    open.is_listed = false;
+                    self.close_batch(partition);
+                }
+            }
+        }
+        if let Some(due) = next_due {
+            self.wake_at(due);
         }
     }
 
@@ -369,6 +338,8 @@ impl<P: Port> Producer<P> {
             return Poll::Ready(ack);
         }
         self.inbox.waker.register(context.waker());
+        // The timer may have passed before there was anybody to wake.
+        self.flush_due();
         self.send_outboxes();
         self.fail_unreachable();
         self.take_ack().map_or(Poll::Pending, Poll::Ready)
@@ -434,10 +405,11 @@ impl<P: Port> Producer<P> {
 }
 
 impl Producer {
-    /// The next ack, for a plain thread; `None` if nothing is in flight.
+    /// The next ack, for a plain thread; `None` if nothing is in flight, nor will be after a linger.
     pub fn wait_ack(&mut self) -> Option<Ack> {
         self.flush_due();
-        let expects_one = !self.in_flight.is_empty() || !self.listed.is_empty();
+        let lingers = self.config.linger.is_some() && self.open_bytes > 0;
+        let expects_one = lingers || !self.in_flight.is_empty();
         expects_one.then(|| pollster::block_on(self.ack()))
     }
 

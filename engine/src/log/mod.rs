@@ -375,8 +375,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.read_cache.clear();
     }
 
-    /// What happened since the last call.
+    /// What happened since the last call: the newest 4096 events.
     pub fn take_events(&self) -> Vec<LogEvent> {
-        std::mem::take(&mut self.state.borrow_mut().events)
+        self.state.borrow_mut().events.take()
+    }
+
+    /// How many events were dropped since the log was opened, because nobody took them in time.
+    pub fn dropped_events(&self) -> u64 {
+        self.state.borrow().events.dropped()
     }
 }

@@ -10,7 +10,7 @@ use super::tail::{PlannedWrite, Tail, TailFlush};
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::{AppendError, DamageError, DiskError};
-use crate::events::{EventKind, LogEvent};
+use crate::events::{EventKind, LogEvent, Newest};
 use crate::index::{INDEX_FIELD_MAX, OffsetIndex};
 use crate::num::align_up;
 use crate::record::BatchHeader;
@@ -29,6 +29,9 @@ pub struct Damaged {
     /// What is wrong.
     pub cause: DamageError,
 }
+
+/// Most events that a log keeps until somebody takes them.
+pub(super) const EVENTS_MAX: usize = 4096;
 
 /// A segment that takes no more batches.
 pub(super) struct Sealed<F> {
@@ -131,7 +134,7 @@ pub(super) struct State<F, A> {
     pub(super) damaged: Option<Damaged>,
     /// Set while the disk is full.
     pub(super) full: Option<Full<A>>,
-    pub(super) events: Vec<LogEvent>,
+    pub(super) events: Newest<LogEvent>,
     pub(super) checkpoint: Checkpoint,
     /// Segment of the last planned write; a later one waits until nothing is in flight.
     pub(super) writing_segment: i64,

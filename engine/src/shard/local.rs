@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn append(bytes: usize) -> Append {
-        let reply = Reply { inbox: Arc::new(AckInbox::new()), ticket: 0 };
+        let reply = Reply { inbox: Arc::new(AckInbox::new(0)), ticket: 0 };
         Append { slot: 0, batch: vec![0; bytes], level: None, reply }
     }
 

@@ -28,6 +28,9 @@ const CALL_LANE: usize = 4096;
 /// Buffers kept for a producer's next batches.
 const RECYCLED_BUFFERS: usize = 64;
 
+/// Fewest registered clients among which those that are gone are looked for.
+const CLIENTS_SWEEP_MIN: usize = 64;
+
 /// One batch on its way to a log.
 #[derive(Debug)]
 pub struct Append {
@@ -57,11 +60,30 @@ pub(crate) struct AckInbox {
     pub(crate) waker: Arc<AtomicWaker>,
     /// Emptied buffers, to be filled again.
     pub(crate) buffers: ArrayQueue<Vec<u8>>,
+    /// Whether a shard has acks here that it has not woken the producer for; by shard, each changes its own.
+    has_news: Box<[AtomicBool]>,
 }
 
 impl AckInbox {
-    pub(crate) fn new() -> Self {
-        Self { acks: SegQueue::new(), waker: Arc::default(), buffers: ArrayQueue::new(RECYCLED_BUFFERS) }
+    /// For acks of shards up to number `last_shard`.
+    pub(crate) fn new(last_shard: u32) -> Self {
+        Self {
+            acks: SegQueue::new(),
+            waker: Arc::default(),
+            buffers: ArrayQueue::new(RECYCLED_BUFFERS),
+            has_news: (0..=last_shard).map(|_| AtomicBool::new(false)).collect(),
+        }
+    }
+
+    /// Notes that `shard` has put an ack in; whether it is the first since it woke the producer.
+    pub(super) fn note_ack(&self, shard: u32) -> bool {
+        !self.has_news[shard as usize].swap(true, Ordering::Relaxed)
+    }
+
+    /// Wakes the producer for the acks that `shard` has put in.
+    pub(super) fn wake(&self, shard: u32) {
+        self.has_news[shard as usize].store(false, Ordering::Relaxed);
+        wake_caller(&self.waker);
     }
 }
 
@@ -72,10 +94,14 @@ pub struct FetchRequest {
     pub(crate) offset: i64,
     pub(crate) bytes_max: usize,
     pub(crate) max_wait: Duration,
-    pub(crate) inbox: Arc<FetchInbox>,
-    /// What the consumer knows the fetch by.
+    /// The consumer's, as long as there is one.
+    pub(crate) inbox: Weak<FetchInbox>,
+    /// What the consumer knows the fetch by; its low half is the partition's index in the consumer's assignment.
     pub(crate) ticket: u64,
 }
+
+/// Names a consumer's reader of one partition: the consumer, and the index in its assignment.
+pub(super) type Reader = (usize, u32);
 
 /// What a fetch brought.
 #[derive(Debug)]
@@ -93,9 +119,23 @@ pub(crate) struct FetchInbox {
 }
 
 impl FetchRequest {
+    /// Sends the reply to the consumer, if it is still there.
     pub(crate) fn answer(self, reply: Result<FetchReply, FetchError>) {
-        self.inbox.replies.push((self.ticket, reply));
-        wake_caller(&self.inbox.waker);
+        if let Some(inbox) = self.inbox.upgrade() {
+            inbox.replies.push((self.ticket, reply));
+            wake_caller(&inbox.waker);
+        }
+    }
+
+    /// Whose fetch it is. No other consumer has the number while this request exists.
+    pub(super) fn reader(&self) -> Reader {
+        let index = u32::try_from(self.ticket & u64::from(u32::MAX)).unwrap_or_default();
+        (self.inbox.as_ptr().addr(), index)
+    }
+
+    /// Whether the consumer is still there.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.inbox.strong_count() > 0
     }
 }
 
@@ -141,7 +181,15 @@ pub(crate) struct Mailbox {
     beating: Mutex<Option<Waker>>,
     has_waiting: AtomicBool,
     waiting: Mutex<Vec<Arc<AtomicWaker>>>,
-    clients: Mutex<Vec<Weak<AtomicWaker>>>,
+    clients: Mutex<Clients>,
+}
+
+/// Who is woken when a shard is declared stuck or closed.
+#[derive(Default)]
+struct Clients {
+    wakers: Vec<Weak<AtomicWaker>>,
+    /// How many there may be before those that are gone are looked for.
+    sweep_at: usize,
 }
 
 impl Mailbox {
@@ -159,7 +207,7 @@ impl Mailbox {
             beating: Mutex::new(None),
             has_waiting: AtomicBool::new(false),
             waiting: Mutex::new(Vec::new()),
-            clients: Mutex::new(Vec::new()),
+            clients: Mutex::default(),
         }
     }
 
@@ -168,11 +216,14 @@ impl Mailbox {
         let _ = self.ring.set(ring);
     }
 
-    /// `waker` is woken when the shard is declared stuck or closed.
+    /// `waker` is woken when the shard is declared stuck or closed; each handle registers once.
     pub(crate) fn register(&self, waker: &Arc<AtomicWaker>) {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.retain(|client| client.strong_count() > 0);
-        clients.push(Arc::downgrade(waker));
+        if clients.wakers.len() >= clients.sweep_at {
+            clients.wakers.retain(|client| client.strong_count() > 0);
+            clients.sweep_at = CLIENTS_SWEEP_MIN.max(2 * clients.wakers.len());
+        }
+        clients.wakers.push(Arc::downgrade(waker));
     }
 
     pub(crate) fn try_append(&self, append: Append, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Append>> {
@@ -319,7 +370,7 @@ impl Mailbox {
     fn wake_clients(&self) {
         let clients: Vec<Arc<AtomicWaker>> = {
             let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            clients.iter().filter_map(Weak::upgrade).collect()
+            clients.wakers.iter().filter_map(Weak::upgrade).collect()
         };
         clients.iter().for_each(|client| wake_caller(client));
     }

@@ -19,6 +19,7 @@ mod pulse;
 mod pump;
 mod start;
 mod stats;
+mod waiting;
 mod wake;
 
 pub(crate) use local::LocalLanes;
@@ -35,7 +36,7 @@ use crate::clock::SystemClock;
 use crate::config::TopicConfig;
 use crate::disk::uring::{Ring, UringDisk, UringFile};
 use crate::error::{AppendError, DiskError, FetchError, OpenError};
-use crate::events::LogEvent;
+use crate::events::{LogEvent, Newest};
 use crate::log::{Damaged, Epochs, Log, LogContext, Origin};
 use crate::types::{ListedOffset, OffsetSpec, PollMode, TopicPartition};
 use colocated::Colocated;
@@ -93,7 +94,10 @@ pub(crate) struct Shard {
     new_tasks: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
     /// Producers with acks they have not been woken for.
     acked: RefCell<Vec<Arc<AckInbox>>>,
-    events: RefCell<Vec<ShardEvent>>,
+    /// Of the partitions that are gone, and what is about to be taken.
+    events: RefCell<Newest<ShardEvent>>,
+    /// Events that were dropped by the logs of partitions that are gone.
+    dropped_events: Cell<u64>,
     times: Cell<TimeStats>,
     is_registered: bool,
     /// The engine closes; partitions are going one by one.
@@ -167,6 +171,7 @@ impl Shard {
             self.answer(reply, Err(self.gone().0));
         }
         self.collect_events(&partition);
+        self.dropped_events.set(self.dropped_events.get() + partition.log.dropped_events());
         self.share_memory();
         closed
     }
@@ -265,7 +270,15 @@ impl Shard {
             is_arena_registered: self.is_registered,
             read_bytes: self.ring.read_bytes(),
             writes: self.committer.borrow().stats().clone(),
+            dropped_events: self.dropped_events(),
         }
+    }
+
+    /// Events that nobody took in time.
+    fn dropped_events(&self) -> u64 {
+        let partitions = self.partitions.borrow();
+        let logs: u64 = partitions.iter().flatten().map(|partition| partition.log.dropped_events()).sum();
+        logs + self.dropped_events.get() + self.events.borrow().dropped()
     }
 
     /// What happened since the last call.
@@ -274,13 +287,14 @@ impl Shard {
         for partition in &partitions {
             self.collect_events(partition);
         }
-        std::mem::take(&mut *self.events.borrow_mut())
+        self.events.borrow_mut().take()
     }
 
     fn collect_events(&self, partition: &Partition) {
-        let events = partition.log.take_events().into_iter();
-        let named = |event| ShardEvent { shard: self.id, partition: partition.name.clone(), event };
-        self.events.borrow_mut().extend(events.map(named));
+        let mut events = self.events.borrow_mut();
+        for event in partition.log.take_events() {
+            events.push(ShardEvent { shard: self.id, partition: partition.name.clone(), event });
+        }
     }
 
     /// Puts a partition on the list, once.
@@ -314,9 +328,8 @@ impl Shard {
 
     fn answer(&self, reply: Reply, outcome: Result<i64, AppendError>) {
         reply.inbox.acks.push((reply.ticket, outcome));
-        let mut acked = self.acked.borrow_mut();
-        if !acked.iter().any(|inbox| Arc::ptr_eq(inbox, &reply.inbox)) {
-            acked.push(reply.inbox);
+        if reply.inbox.note_ack(self.id) {
+            self.acked.borrow_mut().push(reply.inbox);
         }
     }
 }

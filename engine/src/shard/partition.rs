@@ -1,6 +1,7 @@
 //! A partition as its shard sees it: the log, and who waits for it.
 
 use super::mailbox::{Append, FetchReply, FetchRequest, Reply};
+use super::waiting::WaitingFetches;
 use crate::clock::{SystemClock, after};
 use crate::disk::uring::UringDisk;
 use crate::error::{AppendError, FetchError};
@@ -20,8 +21,8 @@ pub(crate) struct Partition {
     pub(super) log: Rc<ShardLog>,
     /// Appends that the log could not take yet, in order.
     pub(super) waiting: RefCell<VecDeque<Append>>,
-    /// Fetches at the end of the log, and until when they wait.
-    fetches: RefCell<Vec<(Instant, FetchRequest)>>,
+    /// Fetches at the end of the log.
+    fetches: RefCell<WaitingFetches>,
     /// Whether the shard has it on its list.
     pub(super) is_listed: Cell<bool>,
     /// Background tasks under way.
@@ -49,12 +50,12 @@ pub(super) enum AppendOutcome {
 }
 
 impl Partition {
-    pub(super) const fn new(name: TopicPartition, log: Rc<ShardLog>) -> Self {
+    pub(super) fn new(name: TopicPartition, log: Rc<ShardLog>) -> Self {
         Self {
             name,
             log,
             waiting: RefCell::new(VecDeque::new()),
-            fetches: RefCell::new(Vec::new()),
+            fetches: RefCell::default(),
             is_listed: Cell::new(false),
             tasks: Cell::new(0),
             is_leaving: Cell::new(false),
@@ -75,8 +76,10 @@ impl Partition {
         }
     }
 
-    /// Answers a fetch from memory, or lets it wait.
+    /// Answers a fetch from memory, or lets it wait. An older one of the same reader that waits is forgotten: the consumer
+    /// has moved since.
     pub(super) fn fetch(&self, request: FetchRequest, now: Instant) -> FetchOutcome {
+        self.fetches.borrow_mut().replace_by(&request);
         match self.log.fetch(request.offset, request.bytes_max) {
             Ok(Fetched::Batches(batches)) => {
                 request.answer(Ok(FetchReply { batches, high_watermark: self.log.high_watermark() }));
@@ -87,7 +90,7 @@ impl Partition {
                 FetchOutcome::Done
             }
             Ok(Fetched::Nothing) => {
-                self.fetches.borrow_mut().push((after(now, request.max_wait), request));
+                self.fetches.borrow_mut().insert(after(now, request.max_wait), request);
                 FetchOutcome::Done
             }
             Ok(Fetched::OnDisk) => FetchOutcome::FromDisk(request),
@@ -115,14 +118,16 @@ impl Partition {
         }
         let (high_watermark, log_end_offset) = (self.log.high_watermark(), self.log.log_end_offset());
         // A log that was cut off may end before the offset that a fetch waits at: the fetch fails then.
-        let is_ready = |offset| offset < high_watermark || offset > log_end_offset;
-        fetches.extract_if(.., |(_, request)| is_ready(request.offset)).map(|(_, request)| request).collect()
+        let is_ready = |offset: i64| offset < high_watermark || offset > log_end_offset;
+        fetches.take_ready(is_ready)
     }
 
     /// Answers fetches that have waited long enough.
     pub(super) fn expire_fetches(&self, now: Instant) {
-        let mut fetches = self.fetches.borrow_mut();
-        for (_, request) in fetches.extract_if(.., |(until, _)| *until <= now) {
+        if self.fetches.borrow().is_empty() {
+            return;
+        }
+        for request in self.fetches.borrow_mut().take_expired(now) {
             self.answer_empty(request);
         }
     }
@@ -133,7 +138,7 @@ impl Partition {
 
     /// Refuses every fetch that waits, and hands out the appends that do.
     pub(super) fn refuse_fetches(&self, error: &FetchError) -> VecDeque<Append> {
-        for (_, request) in self.fetches.borrow_mut().drain(..) {
+        for request in self.fetches.borrow_mut().take_all() {
             request.answer(Err(error.clone()));
         }
         std::mem::take(&mut *self.waiting.borrow_mut())

@@ -2,7 +2,6 @@
 
 use super::intake::{Left, TAKES_A_TURN, TURN_MAX};
 use super::pulse::Phase;
-use super::wake::wake_caller;
 use super::{Partition, Shard, TimeStats};
 use crate::num::ns_of;
 use crate::types::PollMode;
@@ -139,7 +138,7 @@ impl Shard {
         self.committer.borrow_mut().submit(context);
         self.ring.submit();
         for inbox in self.acked.borrow_mut().drain(..) {
-            wake_caller(&inbox.waker);
+            inbox.wake(self.id);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::buffer::Arena;
 use crate::clock::SystemClock;
 use crate::disk::uring::{Ring, UringDisk};
 use crate::error::{OpenError, RunError};
+use crate::events::Newest;
 use crate::log::{LogContext, LogLimits};
 use crate::types::{Commit, PollMode};
 use crossbeam::channel;
@@ -42,6 +43,9 @@ const WARN_EVERY: Duration = Duration::from_secs(1);
 
 /// Registered memory of glommio's own reactor, which serves nothing but timers and the park: its least.
 const REACTOR_MEMORY_BYTES: usize = 64 << 10;
+
+/// Most events that a shard holds at once.
+const EVENTS_MAX: usize = 1 << 18;
 
 /// What a shard is made of.
 pub(crate) struct ShardSettings {
@@ -218,7 +222,8 @@ impl Shard {
             tasks: RefCell::default(),
             new_tasks: RefCell::default(),
             acked: RefCell::default(),
-            events: RefCell::default(),
+            events: RefCell::new(Newest::new(EVENTS_MAX)),
+            dropped_events: Cell::new(0),
             times: Cell::new(TimeStats::default()),
             is_registered,
             is_closing: Cell::new(false),

@@ -25,6 +25,8 @@ pub struct ShardStats {
     pub read_bytes: u64,
     /// What was written.
     pub writes: WriteStats,
+    /// Events that were dropped because nobody took them in time (`Engine::take_events`).
+    pub dropped_events: u64,
 }
 
 /// What a shard's committer has written.

@@ -7,14 +7,14 @@ mod judge;
 use super::progress::Progress;
 use super::space::Postponed;
 use super::spare::{Spare, SpareWork};
-use super::state::{Damaged, Readers, SealedBy};
+use super::state::{Damaged, EVENTS_MAX, Readers, SealedBy};
 use super::tail::Tail;
 use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
 use crate::clock::Clock;
 use crate::config::{BATCH_BYTES_MAX, TopicConfig};
 use crate::disk::Disk;
 use crate::error::OpenError;
-use crate::events::EventKind;
+use crate::events::{EventKind, Newest};
 use crate::segment::ScanRequest;
 use checkpoint::Checkpoint;
 use futures_util::lock::Mutex;
@@ -112,7 +112,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 failed: None,
                 damaged: None,
                 full: None,
-                events: Vec::new(),
+                events: Newest::new(EVENTS_MAX),
                 checkpoint,
                 writing_segment: 0,
                 visible_floor: 0,

@@ -1,0 +1,197 @@
+//! Handles before a shard that a test plays: it takes what it is given, and answers when the test says so.
+
+use super::port::{Port, Reach, Unreachable};
+use super::*;
+use crate::record::RecordRef;
+use crate::shard::{Append, FetchRequest, Refusal};
+use crate::types::TopicPartition;
+use futures_util::task::AtomicWaker;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(30);
+
+/// What a played shard was given.
+#[derive(Debug, Default)]
+struct Given {
+    appends: VecDeque<Append>,
+    fetches: Vec<FetchRequest>,
+    registrations: usize,
+    wakes: Vec<Instant>,
+}
+
+#[derive(Debug, Clone)]
+struct PlayedShard {
+    number: u32,
+    given: Rc<RefCell<Given>>,
+}
+
+impl PlayedShard {
+    fn new(number: u32) -> Self {
+        Self { number, given: Rc::default() }
+    }
+
+    /// Acks every batch that it holds; how many there were.
+    fn ack_all(&self) -> usize {
+        let appends = std::mem::take(&mut self.given.borrow_mut().appends);
+        for Append { reply, .. } in &appends {
+            reply.inbox.acks.push((reply.ticket, Ok(0)));
+        }
+        appends.len()
+    }
+}
+
+impl Port for PlayedShard {}
+
+impl Reach for PlayedShard {
+    fn shard(&self) -> u32 {
+        self.number
+    }
+
+    fn try_append(&self, append: Append, _: &Arc<AtomicWaker>) -> Result<(), Refusal<Append>> {
+        self.given.borrow_mut().appends.push_back(append);
+        Ok(())
+    }
+
+    fn try_fetch(&self, request: FetchRequest, _: &Arc<AtomicWaker>) -> Result<(), Refusal<FetchRequest>> {
+        self.given.borrow_mut().fetches.push(request);
+        Ok(())
+    }
+
+    fn register(&self, _: &Arc<AtomicWaker>) {
+        self.given.borrow_mut().registrations += 1;
+    }
+
+    fn unreachable(&self) -> Option<Unreachable> {
+        None
+    }
+
+    fn wake_at(&self, due: Instant, _: &Arc<AtomicWaker>) {
+        self.given.borrow_mut().wakes.push(due);
+    }
+}
+
+/// `partitions` partitions, one after the other on each of `shards`.
+fn routes(shards: &[PlayedShard], partitions: usize) -> impl Iterator<Item = Route<PlayedShard>> {
+    shards.iter().cycle().take(partitions).enumerate().map(|(slot, port)| Route { port: port.clone(), slot })
+}
+
+fn producer(shard: &PlayedShard, partitions: usize, config: ProducerConfig) -> Producer<PlayedShard> {
+    let shards = std::slice::from_ref(shard);
+    Producer::new(config, routes(shards, partitions).map(Place::Here).collect())
+}
+
+fn poll_ack(producer: &mut Producer<PlayedShard>) -> Poll<Ack> {
+    producer.poll_ack(&mut Context::from_waker(Waker::noop()))
+}
+
+fn send(producer: &mut Producer<PlayedShard>) -> Result<u32, TrySendError> {
+    producer.try_send(None, &RecordRef { value: Some(&[7; 1000]), ..RecordRef::default() })
+}
+
+#[test]
+fn open_batches_that_fill_the_buffer_are_sent_though_they_do_not_linger() {
+    for (partitions, in_flight_bytes_max) in [(1024, 32 << 20), (16, 512 << 10), (2, 0), (2, 1)] {
+        let shard = PlayedShard::new(0);
+        let config = ProducerConfig {
+            linger: None,
+            partitioner: Partitioner::RoundRobin,
+            in_flight_bytes_max,
+            ..ProducerConfig::default()
+        };
+        let mut producer = producer(&shard, partitions, config);
+        let mut acked = 0;
+        while acked < 2 * partitions {
+            if send(&mut producer).is_ok() {
+                continue;
+            }
+            assert!(shard.ack_all() > 0, "{partitions} partitions: full, and nothing was sent");
+            while poll_ack(&mut producer).is_ready() {
+                acked += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn batches_stay_whole_while_acks_make_room() {
+    let shard = PlayedShard::new(0);
+    let config = ProducerConfig {
+        linger: None,
+        batch_size: 10 << 10,
+        in_flight_bytes_max: 95 << 10,
+        ..ProducerConfig::default()
+    };
+    let mut producer = producer(&shard, 1, config);
+    let mut records = 0;
+    while send(&mut producer).is_ok() {
+        records += 1;
+    }
+    let sent = shard.given.borrow().appends.len();
+    assert!((8..=9).contains(&sent), "{sent}");
+    for _ in 0..3 {
+        assert!(send(&mut producer).is_err());
+    }
+    assert_eq!(shard.given.borrow().appends.len(), sent, "the batch that is open waits for more");
+    let batches = sent + 1;
+    producer.flush();
+    assert_eq!(shard.ack_all(), batches);
+    let counts: Vec<u32> = std::iter::from_fn(|| match poll_ack(&mut producer) {
+        Poll::Ready(ack) => Some(ack.count),
+        Poll::Pending => None,
+    })
+    .collect();
+    assert_eq!(counts.iter().sum::<u32>(), records);
+    assert!(counts[..sent].iter().all(|count| *count == counts[0]), "{counts:?}");
+}
+
+#[test]
+fn a_producer_has_one_entry_in_the_timer_and_its_batches_go_when_they_are_due() {
+    let shard = PlayedShard::new(0);
+    let long = ProducerConfig {
+        linger: Some(LONG),
+        batch_records_max: 2,
+        partitioner: Partitioner::RoundRobin,
+        ..ProducerConfig::default()
+    };
+    let mut producer_of_many = producer(&shard, 8, long.clone());
+    for _ in 0..1000 {
+        send(&mut producer_of_many).unwrap();
+        assert!(poll_ack(&mut producer_of_many).is_pending());
+    }
+    assert_eq!(shard.given.borrow().wakes.len(), 1);
+    // The timer is set for the first batch, which does not wait for it; the second has to go all the same.
+    let shard = PlayedShard::new(0);
+    let mut producer = producer(&shard, 1, ProducerConfig { linger: Some(Duration::from_millis(5)), ..long });
+    send(&mut producer).unwrap();
+    producer.flush();
+    assert_eq!(shard.ack_all(), 1);
+    send(&mut producer).unwrap();
+    let begun = Instant::now();
+    while shard.given.borrow().appends.is_empty() {
+        let _ = poll_ack(&mut producer);
+        assert!(begun.elapsed() < LONG, "the batch lingers for ever");
+        assert!(shard.given.borrow().wakes.len() <= 2, "one time ahead, at most");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_handle_registers_once_at_each_shard() {
+    let shards = [PlayedShard::new(3), PlayedShard::new(5)];
+    let producer = Producer::new(ProducerConfig::default(), routes(&shards, 1000).map(Place::Here).collect());
+    assert_eq!(producer.partitions(), 1000);
+    let partition = TopicPartition { topic: "t".into(), partition: 0 };
+    let assigned = routes(&shards, 1000).map(|route| (partition.clone(), route, 0)).collect();
+    let mut consumer = Consumer::new(ConsumerConfig::default(), assigned);
+    assert!(consumer.poll_fetch(&mut Context::from_waker(Waker::noop())).is_pending());
+    for shard in &shards {
+        assert_eq!(shard.given.borrow().registrations, 2, "of the producer and of the consumer");
+        assert_eq!(shard.given.borrow().fetches.len(), 500);
+    }
+}
