@@ -32,6 +32,8 @@ pub(super) struct History<S: State> {
     durable: S,
     /// Changes that are in `live` and not in `durable`, in order of completion.
     changes: VecDeque<Unsettled<S::Change>>,
+    /// Whether `live` shows data that the device does not have: a failed sync dropped it.
+    is_stale: bool,
 }
 
 /// A change on its way into the durable state.
@@ -41,6 +43,17 @@ struct Unsettled<C> {
     /// When it completed, counted over the whole disk.
     number: u64,
     lasts: Lasts,
+    /// Whether it went past the page cache, into the device's cache.
+    is_on_device: bool,
+}
+
+/// Which of a file's unsynced writes a failed sync drops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// All of them.
+    All,
+    /// Each of those in the device's cache, or not, at random.
+    SomeOnDevice,
 }
 
 /// What it takes to make a change last.
@@ -63,7 +76,7 @@ impl<S: State> Default for History<S> {
 impl<S: State> History<S> {
     /// Of something that has been as it is for long.
     fn all_durable(state: S) -> Self {
-        Self { live: state.clone(), durable: state, changes: VecDeque::new() }
+        Self { live: state.clone(), durable: state, changes: VecDeque::new(), is_stale: false }
     }
 
     /// How it is now.
@@ -74,7 +87,8 @@ impl<S: State> History<S> {
     /// A change that completed as number `number` of the disk, and lasts only once something makes it durable.
     pub(super) fn change(&mut self, change: S::Change, number: u64) {
         self.live.apply(&change);
-        self.changes.push_back(Unsettled { change, number, lasts: Lasts::WithItsOwn });
+        let (lasts, is_on_device) = (Lasts::WithItsOwn, false);
+        self.changes.push_back(Unsettled { change, number, lasts, is_on_device });
     }
 
     /// The same of a change that is on the device, and in no cache of the system's.
@@ -83,13 +97,14 @@ impl<S: State> History<S> {
         let is_alone = self.live.is_data_alone(&change) && self.durable.is_data_alone(&change);
         let lasts = if is_alone { Lasts::WithAny } else { Lasts::WithItsOwn };
         self.live.apply(&change);
-        self.changes.push_back(Unsettled { change, number, lasts });
+        self.changes.push_back(Unsettled { change, number, lasts, is_on_device: true });
     }
 
     /// A change that lasts.
     pub(super) fn change_durably(&mut self, change: S::Change, number: u64) {
         self.live.apply(&change);
-        self.changes.push_back(Unsettled { change, number, lasts: Lasts::Already });
+        let (lasts, is_on_device) = (Lasts::Already, true);
+        self.changes.push_back(Unsettled { change, number, lasts, is_on_device });
         self.settle();
     }
 
@@ -141,10 +156,51 @@ impl<S: State> History<S> {
     }
 }
 
+impl History<Content> {
+    /// Drops the data of unsynced writes up to number `mark`: no later sync makes it durable, and reads through the page
+    /// cache show it until [`History::evict`]. The size that a write gave the file is metadata, and stays.
+    pub(super) fn drop_writes(&mut self, mark: u64, dropped: Dropped, rng: &mut SmallRng) {
+        for unsettled in &mut self.changes {
+            let FileChange::Write(position, bytes) = &unsettled.change else { continue };
+            let is_unsynced = unsettled.number <= mark && unsettled.lasts != Lasts::Already;
+            if is_unsynced && (dropped == Dropped::All || unsettled.is_on_device && rng.random()) {
+                unsettled.change = FileChange::Extend(position + bytes.len() as u64);
+                unsettled.lasts = Lasts::WithItsOwn;
+                self.is_stale = true;
+            }
+        }
+    }
+
+    /// Reads from the device, past the page cache.
+    pub(super) fn read_direct(&self, position: u64, len_bytes: usize) -> Vec<u8> {
+        if self.is_stale {
+            self.on_device().read(position, len_bytes)
+        } else {
+            self.live.read(position, len_bytes)
+        }
+    }
+
+    /// Clean pages leave the page cache: reads show again only what the device has, or will have.
+    pub(super) fn evict(&mut self) {
+        if std::mem::take(&mut self.is_stale) {
+            self.live = self.on_device();
+        }
+    }
+
+    fn on_device(&self) -> Content {
+        let mut content = self.durable.clone();
+        for unsettled in &self.changes {
+            content.apply(&unsettled.change);
+        }
+        content
+    }
+}
+
 /// A file's bytes; what was never written reads as zeros and takes no memory at the end.
 #[derive(Clone, Default)]
 pub(super) struct Content {
-    bytes: Vec<u8>,
+    /// Shared until one of its holders changes: a restart then costs no copy of each file.
+    bytes: Rc<Vec<u8>>,
     len: u64,
     /// What was written of it: ranges in order, apart from each other.
     written: Vec<Range<u64>>,
@@ -213,19 +269,22 @@ impl State for Content {
             FileChange::Write(position, bytes) => {
                 let start = crate::num::usize_of(*position);
                 let end = start + bytes.len();
-                if self.bytes.len() < start {
-                    self.bytes.resize(start, 0);
+                let own = Rc::make_mut(&mut self.bytes);
+                if own.len() < start {
+                    own.resize(start, 0);
                 }
-                let known = bytes.len().min(self.bytes.len() - start);
-                self.bytes[start..start + known].copy_from_slice(&bytes[..known]);
-                self.bytes.extend_from_slice(&bytes[known..]);
+                let known = bytes.len().min(own.len() - start);
+                own[start..start + known].copy_from_slice(&bytes[..known]);
+                own.extend_from_slice(&bytes[known..]);
                 self.len = self.len.max(end as u64);
                 self.add_written(*position..end as u64);
             }
             FileChange::Extend(len) => self.len = self.len.max(*len),
             FileChange::Resize(len) => {
                 self.len = *len;
-                self.bytes.truncate(crate::num::usize_of(*len));
+                if crate::num::usize_of(*len) < self.bytes.len() {
+                    Rc::make_mut(&mut self.bytes).truncate(crate::num::usize_of(*len));
+                }
                 self.written.retain_mut(|range| {
                     range.end = range.end.min(*len);
                     range.start < range.end

@@ -24,13 +24,28 @@
 //! assert_eq!(disk.run_until(disk.read_file(Path::new("/meta"))).unwrap(), b"kept");
 //! ```
 //!
-//! Latencies and errors of reads and metadata are not simulated yet; of writes and syncs, one at a time
-//! ([`SimDisk::fail_write`], [`SimDisk::fail_sync`]). The disk can be full ([`SimDisk::fill_up`]) or small ([`SimDisk::limit`]).
+//! # Faults
+//!
+//! Operations of each kind can be made to fail or to misbehave ([`SimDisk::inject`]), bytes to rot ([`SimDisk::damage`]), the
+//! disk to be full ([`SimDisk::fill_up`]) or small ([`SimDisk::limit`]). Each fault limits what a log can still promise:
+//!
+//! | fault | what still holds |
+//! |---|---|
+//! | an operation fails, or the disk is full | Every promise. The log retries, refuses or latches, and acked data stays. |
+//! | a sync fails and drops writes | What was acked as synced before stays. What was only written may be gone or be refused as damage; the log has latched by then. |
+//! | a byte is damaged | Batches before the damage stay. The damage is an error, or the log ends there. |
+//! | a write is lost or misdirected | Nothing but this: what is served is what was appended, at its offset, or the checksum of the batch fails. |
+//!
+//! Two devices ([`SimDisk::mount_second`]) have a cache each: a flush of one covers nothing of the other, and one can lose
+//! its power alone ([`SimDisk::crash_device`]). Latencies are not simulated.
 
+mod faults;
 mod history;
 mod space;
 mod world;
 
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +56,7 @@ use crate::num::usize_of;
 use crate::types::IoMode;
 use history::FileChange;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::ops::Range;
@@ -51,6 +67,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use world::{Action, Outcome, World};
+
+pub use faults::{Effect, Fault};
 
 /// See the module. Clones are the same disk.
 #[derive(Clone)]
@@ -127,14 +145,55 @@ impl SimDisk {
         Self::of(self.world.borrow().after_power_loss(seed))
     }
 
-    /// Lets the write that completes after `writes_before` others fail with `kind`; an unknown part of it is written.
-    pub fn fail_write(&self, writes_before: u64, kind: io::ErrorKind) {
-        self.world.borrow_mut().fail_write(writes_before, kind);
+    /// The disk after the process was killed and only `device` lost its power. The other device is as after
+    /// [`SimDisk::kill`].
+    #[must_use]
+    pub fn crash_device(&self, device: usize, seed: u64) -> Self {
+        Self::of(self.world.borrow().after_power_loss_of(&[device], seed))
     }
 
-    /// Lets the next sync of a file fail with `kind`.
+    /// Puts the files that are made below `path` from now on onto a second device, number 1. Directories that exist stay
+    /// where they are.
+    pub fn mount_second(&self, path: &Path) {
+        self.world.borrow_mut().second_device = Some(path.into());
+    }
+
+    /// Lets a fault wait for its operation. It replaces one of the same kind of operation that still waits, and does not
+    /// outlive [`SimDisk::kill`] and [`SimDisk::crash`].
+    ///
+    /// # Panics
+    /// The operation cannot have that effect.
+    pub fn inject(&self, fault: Fault) {
+        self.world.borrow_mut().faults.inject(fault);
+    }
+
+    /// Lets the write that completes after `writes_before` others fail with `kind`; an unknown part of it is written.
+    pub fn fail_write(&self, writes_before: u64, kind: io::ErrorKind) {
+        self.inject(Fault {
+            op: DiskOp::Write,
+            operations_before: writes_before,
+            effect: Effect::Fails(kind),
+        });
+    }
+
+    /// Lets the next sync of a file fail with `kind`; what it was to cover stays in the caches.
     pub fn fail_sync(&self, kind: io::ErrorKind) {
-        self.world.borrow_mut().sync_fault = Some(kind);
+        self.inject(Fault { op: DiskOp::Sync, operations_before: 0, effect: Effect::Fails(kind) });
+    }
+
+    /// Takes back the faults that wait for their operations.
+    pub fn clear_faults(&self) {
+        self.world.borrow_mut().faults.clear();
+    }
+
+    /// How often each kind of fault has met an operation, on this disk and on those it came from.
+    pub fn fault_counts(&self) -> BTreeMap<String, u64> {
+        self.world.borrow().faults.counts()
+    }
+
+    /// Drops the clean pages of the page cache: reads no longer show what a failed sync has dropped.
+    pub fn evict(&self) {
+        self.world.borrow_mut().evict();
     }
 
     /// Fills the disk up once `operations_before` more operations that can take space have succeeded: from then on each of
@@ -175,6 +234,7 @@ impl SimDisk {
         let file = world.file(node)?;
         let byte = *file.live().read(position, 1).first().ok_or(io::ErrorKind::UnexpectedEof)?;
         file.change_durably(FileChange::Write(position, Rc::from([byte ^ 1])), number);
+        world.faults.met("a byte is damaged");
         Ok(())
     }
 
@@ -195,7 +255,7 @@ impl SimDisk {
         position: u64,
         (action, buffer): (Action, Option<ReadBuffer>),
     ) -> Result<Outcome, DiskError> {
-        let key = self.world.borrow_mut().submit(action, buffer);
+        let key = self.world.borrow_mut().submit(op, action, buffer);
         let turn = Turn { world: Rc::clone(&self.world), key, is_taken: false };
         turn.await.map_err(|error| DiskError::new(op, path, position, error))
     }
@@ -271,7 +331,9 @@ impl Disk for SimDisk {
     }
 
     async fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.run(DiskOp::SyncDir, path, 0, Action::SyncDir(path.into())).await.map(drop)
+        // Only names that have changed by now are covered.
+        let mark = self.world.borrow().mark();
+        self.run(DiskOp::SyncDir, path, 0, Action::SyncDir { path: path.into(), mark }).await.map(drop)
     }
 
     async fn list(&self, path: &Path) -> Result<Vec<DirEntry>, DiskError> {
@@ -319,7 +381,7 @@ impl DiskFile for SimFile {
     ) -> Result<(ReadBuffer, usize), DiskError> {
         assert!(len_bytes <= buffer.capacity(), "a read fits its buffer");
         self.assert_aligned(position, len_bytes, buffer.as_mut_ptr().addr());
-        let action = Action::Read { node: self.node, position, len_bytes };
+        let action = Action::Read { node: self.node, position, len_bytes, io: self.io };
         let outcome = self.disk.run_with(DiskOp::Read, &self.path, position, (action, Some(buffer))).await?;
         Ok((outcome.buffer.expect("a read hands its buffer back"), usize_of(outcome.len)))
     }
@@ -341,13 +403,13 @@ impl DiskFile for SimFile {
     }
 
     fn flush_domain(&self) -> Option<u64> {
-        (self.io == IoMode::Direct).then_some(0)
+        (self.io == IoMode::Direct).then(|| self.disk.world.borrow().device(self.node) as u64)
     }
 
     async fn flush(&self) -> Result<(), DiskError> {
         assert!(self.flush_domain().is_some(), "it has a flush domain");
         let mark = self.disk.world.borrow().mark();
-        self.run(DiskOp::Sync, 0, Action::Flush { mark }).await.map(drop)
+        self.run(DiskOp::Sync, 0, Action::Flush { node: self.node, mark }).await.map(drop)
     }
 
     async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {

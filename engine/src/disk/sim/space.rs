@@ -68,6 +68,7 @@ impl World {
         if !self.space.refuses(self.used_bytes(), added_bytes) {
             return Ok(());
         }
+        self.faults.met("no space");
         let number = self.next_number();
         if let Some((node, change)) = change
             && let Node::File(file) = &mut self.nodes[node]
@@ -100,7 +101,7 @@ const fn takes_space(action: &Action) -> bool {
         Action::Rename(..) | Action::CreateDir(_) | Action::Write { .. } | Action::Change { .. } => true,
         Action::RemoveFile(_)
         | Action::RemoveDir(_)
-        | Action::SyncDir(_)
+        | Action::SyncDir { .. }
         | Action::List(_)
         | Action::ReadFile(_)
         | Action::Read { .. }

@@ -1,9 +1,11 @@
 //! The file system behind the handles: nodes, and operations that wait for their turn.
 
+use super::faults::Faults;
 use super::history::{Content, DirChange, Entries, FileChange, History};
 use super::space::Space;
 use crate::buffer::ReadBuffer;
 use crate::disk::{DirEntry, OpenMode, WriteData, WriteSync};
+use crate::error::DiskOp;
 use crate::types::IoMode;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
@@ -32,7 +34,11 @@ pub(super) enum Action {
     RemoveFile(PathBuf),
     RemoveDir(PathBuf),
     CreateDir(PathBuf),
-    SyncDir(PathBuf),
+    /// Covers what had changed by `mark`.
+    SyncDir {
+        path: PathBuf,
+        mark: u64,
+    },
     List(PathBuf),
     ReadFile(PathBuf),
     Write {
@@ -46,14 +52,16 @@ pub(super) enum Action {
         node: usize,
         position: u64,
         len_bytes: usize,
+        io: IoMode,
     },
     /// Covers what had completed by `mark`.
     Sync {
         node: usize,
         mark: u64,
     },
-    /// The same of the device's cache alone.
+    /// The same of the cache of the node's device alone.
     Flush {
+        node: usize,
         mark: u64,
     },
     Change {
@@ -80,6 +88,7 @@ pub(super) struct Outcome {
 
 /// An operation from its submission until its outcome was taken.
 struct Operation {
+    op: DiskOp,
     action: Action,
     buffer: Option<ReadBuffer>,
     /// Of what is being written: nobody may change it in the meantime.
@@ -89,22 +98,18 @@ struct Operation {
     is_abandoned: bool,
 }
 
-/// A write that is to fail.
-#[derive(Clone, Copy)]
-struct Fault {
-    writes_before: u64,
-    kind: ErrorKind,
-}
-
 /// See the module.
 pub(super) struct World {
     pub(super) rng: SmallRng,
     pub(super) nodes: Vec<Node>,
+    /// The device of each node.
+    devices: Vec<usize>,
+    /// Files below this path lie on device 1, all others on device 0.
+    pub(super) second_device: Option<PathBuf>,
     operations: Slab<Operation>,
     /// Operations whose turn has not come, in no order.
     outstanding: Vec<usize>,
-    fault: Option<Fault>,
-    pub(super) sync_fault: Option<ErrorKind>,
+    pub(super) faults: Faults,
     pub(super) space: Space,
     /// Changes completed so far.
     completed: u64,
@@ -113,18 +118,19 @@ pub(super) struct World {
 impl World {
     /// An empty root directory.
     pub(super) fn new(seed: u64) -> Self {
-        Self::with_nodes(vec![Node::Dir(History::default())], seed)
+        Self::with_nodes(vec![Node::Dir(History::default())], vec![0], seed)
     }
 
-    fn with_nodes(nodes: Vec<Node>, seed: u64) -> Self {
+    fn with_nodes(nodes: Vec<Node>, devices: Vec<usize>, seed: u64) -> Self {
         let rng = SmallRng::seed_from_u64(seed);
         Self {
             rng,
             nodes,
+            devices,
+            second_device: None,
             operations: Slab::new(),
             outstanding: Vec::new(),
-            fault: None,
-            sync_fault: None,
+            faults: Faults::default(),
             space: Space::default(),
             completed: 0,
         }
@@ -144,20 +150,15 @@ impl World {
         self.outstanding.len()
     }
 
-    /// The write after `writes_before` others fails with `kind`; an unknown part of it is written.
-    pub(super) const fn fail_write(&mut self, writes_before: u64, kind: ErrorKind) {
-        self.fault = Some(Fault { writes_before, kind });
-    }
-
     /// Takes an operation in; the key is for [`World::take`].
     ///
     /// # Panics
     /// If it would write what a write in flight writes, or cut a file that is being written.
-    pub(super) fn submit(&mut self, action: Action, buffer: Option<ReadBuffer>) -> usize {
+    pub(super) fn submit(&mut self, op: DiskOp, action: Action, buffer: Option<ReadBuffer>) -> usize {
         self.refuse_races(&action);
         let checksum = checksum_of(&action);
-        let operation =
-            Operation { action, buffer, checksum, result: None, waker: None, is_abandoned: false };
+        let (result, waker, is_abandoned) = (None, None, false);
+        let operation = Operation { op, action, buffer, checksum, result, waker, is_abandoned };
         let key = self.operations.insert(operation);
         self.outstanding.push(key);
         key
@@ -207,8 +208,8 @@ impl World {
             operation.checksum == checksum_of(&operation.action),
             "bytes changed while they were being written"
         );
-        let (action, buffer) = (operation.action.clone(), operation.buffer.take());
-        let result = self.apply(action, buffer);
+        let (op, action, buffer) = (operation.op, operation.action.clone(), operation.buffer.take());
+        let result = self.apply_or_fail(op, action, buffer);
         let operation = &mut self.operations[key];
         operation.result = Some(result);
         let waker = operation.waker.take();
@@ -220,8 +221,10 @@ impl World {
 
     /// The disk as the next process finds it after this one was killed.
     pub(super) fn after_kill(&self, seed: u64) -> Self {
-        let mut world = Self::with_nodes(self.nodes.clone(), seed);
+        let mut world = Self::with_nodes(self.nodes.clone(), self.devices.clone(), seed);
         world.completed = self.completed;
+        world.second_device.clone_from(&self.second_device);
+        world.faults = self.faults.successor();
         let mut left: Vec<Action> =
             self.outstanding.iter().map(|key| self.operations[*key].action.clone()).collect();
         left.shuffle(&mut world.rng);
@@ -233,9 +236,18 @@ impl World {
 
     /// The disk as it is found after the machine lost its power.
     pub(super) fn after_power_loss(&self, seed: u64) -> Self {
+        self.after_power_loss_of(&[0, 1], seed)
+    }
+
+    /// The same, where only some devices lose what their caches hold.
+    pub(super) fn after_power_loss_of(&self, devices: &[usize], seed: u64) -> Self {
         // What was on its way when the power went is as uncertain as after a kill, and then not synced either.
         let mut world = self.after_kill(seed);
-        for node in &mut world.nodes {
+        let of_nodes = world.devices.clone();
+        for (node, device) in world.nodes.iter_mut().zip(of_nodes) {
+            if !devices.contains(&device) {
+                continue;
+            }
             *node = match node {
                 Node::File(file) => Node::File(file.after_power_loss(&mut world.rng)),
                 Node::Dir(dir) => Node::Dir(dir.after_power_loss(&mut world.rng)),
@@ -266,8 +278,21 @@ impl World {
         }
     }
 
-    fn apply(&mut self, action: Action, buffer: Option<ReadBuffer>) -> io::Result<Outcome> {
+    /// Does what the operation asks for, unless the disk is full or a fault meets it.
+    fn apply_or_fail(
+        &mut self,
+        op: DiskOp,
+        action: Action,
+        buffer: Option<ReadBuffer>,
+    ) -> io::Result<Outcome> {
         self.take_space(&action)?;
+        match self.faults.next(op) {
+            Some(effect) => self.meet(effect, action),
+            None => self.apply(action, buffer),
+        }
+    }
+
+    fn apply(&mut self, action: Action, buffer: Option<ReadBuffer>) -> io::Result<Outcome> {
         let mut outcome = Outcome::default();
         match action {
             Action::Open(path, mode) => outcome.node = self.open(&path, mode)?,
@@ -288,8 +313,8 @@ impl World {
                     self.link(&path, Node::Dir(History::default()))?;
                 }
             }
-            Action::SyncDir(path) => {
-                let (node, mark) = (self.lookup(&path)?, self.mark());
+            Action::SyncDir { path, mark } => {
+                let node = self.lookup(&path)?;
                 self.dir(node)?.sync_to(mark);
             }
             Action::List(path) => outcome.entries = self.list(&path)?,
@@ -300,22 +325,22 @@ impl World {
             Action::Write { node, data, position, sync, io } => {
                 self.write(node, &data, position, (sync, io))?;
             }
-            Action::Read { node, position, len_bytes } => {
-                let bytes = self.file(node)?.live().read(position, len_bytes);
+            Action::Read { node, position, len_bytes, io } => {
+                let file = self.file(node)?;
+                let bytes = match io {
+                    IoMode::Buffered => file.live().read(position, len_bytes),
+                    IoMode::Direct => file.read_direct(position, len_bytes),
+                };
                 let mut buffer = buffer.expect("a read comes with its buffer");
                 buffer.fill(0, &bytes);
                 outcome.len = bytes.len() as u64;
                 outcome.buffer = Some(buffer);
             }
             Action::Sync { node, mark } => {
-                self.fail_sync()?;
                 self.file(node)?.sync_to(mark);
-                self.flush_to(mark);
+                self.flush_to(node, mark);
             }
-            Action::Flush { mark } => {
-                self.fail_sync()?;
-                self.flush_to(mark);
-            }
+            Action::Flush { node, mark } => self.flush_to(node, mark),
             Action::Change { node, change } => self.change(node, change)?,
             Action::Size(node) => outcome.len = self.file(node)?.live().len(),
             Action::NextData { node, position } => {
@@ -325,20 +350,15 @@ impl World {
         Ok(outcome)
     }
 
-    fn write(&mut self, node: usize, data: &[u8], position: u64, how: (WriteSync, IoMode)) -> io::Result<()> {
+    pub(super) fn write(
+        &mut self,
+        node: usize,
+        data: &[u8],
+        position: u64,
+        how: (WriteSync, IoMode),
+    ) -> io::Result<()> {
         let change = FileChange::Write(position, data.into());
         let number = self.next_number();
-        if let Some(fault) = &mut self.fault {
-            if fault.writes_before == 0 {
-                let kind = fault.kind;
-                self.fault = None;
-                if let Node::File(file) = &mut self.nodes[node] {
-                    file.change_in_part(&change, number, &mut self.rng);
-                }
-                return Err(kind.into());
-            }
-            fault.writes_before -= 1;
-        }
         let file = self.file(node)?;
         match how {
             (WriteSync::None, IoMode::Buffered) => file.change(change, number),
@@ -348,23 +368,35 @@ impl World {
         Ok(())
     }
 
-    fn fail_sync(&mut self) -> io::Result<()> {
-        self.sync_fault.take().map_or(Ok(()), |kind| Err(kind.into()))
-    }
-
     fn change(&mut self, node: usize, change: FileChange) -> io::Result<()> {
         let number = self.next_number();
         self.file(node)?.change(change, number);
         Ok(())
     }
 
-    /// The device's cache is flushed: of every file, what changed no metadata.
-    fn flush_to(&mut self, mark: u64) {
-        for node in &mut self.nodes {
-            if let Node::File(file) = node {
-                file.flush_to(mark);
-            }
+    /// The cache of the node's device is flushed: of every file on it, what changed no metadata.
+    fn flush_to(&mut self, node: usize, mark: u64) {
+        for (_, file) in self.files_beside(node) {
+            file.flush_to(mark);
         }
+    }
+
+    /// The files on the device of `node`, with their nodes.
+    pub(super) fn files_beside(
+        &mut self,
+        node: usize,
+    ) -> impl Iterator<Item = (usize, &mut History<Content>)> + use<'_> {
+        let device = self.devices[node];
+        let nodes = self.nodes.iter_mut().zip(&self.devices).enumerate();
+        nodes.filter_map(move |(number, (node, of_node))| match node {
+            Node::File(file) if *of_node == device => Some((number, file)),
+            _ => None,
+        })
+    }
+
+    /// The device that the node lies on.
+    pub(super) fn device(&self, node: usize) -> usize {
+        self.devices[node]
     }
 
     fn open(&mut self, path: &Path, mode: OpenMode) -> io::Result<usize> {
@@ -399,7 +431,9 @@ impl World {
         let new = self.nodes.len();
         let number = self.next_number();
         self.dir(dir)?.change(DirChange::Link(name, new), number);
+        let is_on_second = self.second_device.as_ref().is_some_and(|prefix| path.starts_with(prefix));
         self.nodes.push(node);
+        self.devices.push(usize::from(is_on_second));
         Ok(new)
     }
 

@@ -1,0 +1,205 @@
+//! Faults that wait for an operation of their kind, and the outcome of an operation that one has met.
+
+use super::history::{Dropped, FileChange};
+use super::world::{Action, Node, Outcome, World};
+use crate::buffer::BLOCK_BYTES;
+use crate::disk::WriteSync;
+use crate::error::DiskOp;
+use rand::RngExt as _;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+
+/// A fault that meets one operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind of operation. A file's size counts as [`DiskOp::Open`], a flush as [`DiskOp::Sync`].
+    pub op: DiskOp,
+    /// Operations of that kind that complete before it, unharmed.
+    pub operations_before: u64,
+    /// The way in which it misbehaves.
+    pub effect: Effect,
+}
+
+/// The way in which an operation misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The operation fails and does nothing. A write or an allocation does an unknown part of its work.
+    Fails(ErrorKind),
+    /// A sync fails, and the unsynced writes of its file are dropped: a retry succeeds and makes nothing durable. Buffered
+    /// reads show them until [`SimDisk::evict`](super::SimDisk::evict).
+    FailsAndDropsFile(ErrorKind),
+    /// The same, and of each other file on the device any direct write that is not durable may be dropped too.
+    FailsAndDropsDevice(ErrorKind),
+    /// A write succeeds and is not there.
+    IsLost,
+    /// A write succeeds and lies elsewhere: at another block of the file, or in another file of the device.
+    IsMisdirected,
+}
+
+impl Effect {
+    fn name(self, op: DiskOp) -> String {
+        match self {
+            Self::Fails(_) => format!("{op} fails"),
+            Self::FailsAndDropsFile(_) => format!("{op} fails and drops the file's writes"),
+            Self::FailsAndDropsDevice(_) => format!("{op} fails and drops the device's writes"),
+            Self::IsLost => format!("{op} is lost"),
+            Self::IsMisdirected => format!("{op} is misdirected"),
+        }
+    }
+
+    fn fits(self, op: DiskOp) -> bool {
+        match self {
+            Self::Fails(_) => op != DiskOp::Lock,
+            Self::FailsAndDropsFile(_) | Self::FailsAndDropsDevice(_) => op == DiskOp::Sync,
+            Self::IsLost | Self::IsMisdirected => op == DiskOp::Write,
+        }
+    }
+}
+
+/// The faults of a disk.
+#[derive(Default)]
+pub(super) struct Faults {
+    /// At most one of each kind of operation.
+    waiting: Vec<Fault>,
+    /// Operations that each kind has met. The disks after a kill or a power loss share the counts.
+    counts: Rc<RefCell<BTreeMap<String, u64>>>,
+}
+
+impl Faults {
+    pub(super) fn inject(&mut self, fault: Fault) {
+        assert!(fault.effect.fits(fault.op), "{fault:?} cannot be");
+        self.waiting.retain(|other| other.op != fault.op);
+        self.waiting.push(fault);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// The faults of a disk that comes out of this one's.
+    pub(super) fn successor(&self) -> Self {
+        Self { waiting: Vec::new(), counts: Rc::clone(&self.counts) }
+    }
+
+    /// The effect of the fault that meets the operation which completes now, if one does.
+    pub(super) fn next(&mut self, op: DiskOp) -> Option<Effect> {
+        let at = self.waiting.iter().position(|fault| fault.op == op)?;
+        let fault = &mut self.waiting[at];
+        if let Some(fewer) = fault.operations_before.checked_sub(1) {
+            fault.operations_before = fewer;
+            return None;
+        }
+        let effect = self.waiting.swap_remove(at).effect;
+        self.met(&effect.name(op));
+        Some(effect)
+    }
+
+    /// Counts a fault.
+    pub(super) fn met(&self, name: &str) {
+        let mut counts = self.counts.borrow_mut();
+        match counts.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(name.to_owned(), 1);
+            }
+        }
+    }
+
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
+        self.counts.borrow().clone()
+    }
+}
+
+impl World {
+    /// The outcome of an operation that a fault has met.
+    pub(super) fn meet(&mut self, effect: Effect, action: Action) -> io::Result<Outcome> {
+        match effect {
+            Effect::Fails(kind) => {
+                self.do_in_part(&action);
+                return Err(kind.into());
+            }
+            Effect::FailsAndDropsFile(kind) => {
+                self.drop_writes(&action, false);
+                return Err(kind.into());
+            }
+            Effect::FailsAndDropsDevice(kind) => {
+                self.drop_writes(&action, true);
+                return Err(kind.into());
+            }
+            Effect::IsLost => {
+                // The size is metadata, which the file system keeps: only the data is lost.
+                if let Action::Write { node, data, position, sync, .. } = action {
+                    let change = FileChange::Extend(position + data.len() as u64);
+                    self.extend(node, change, sync)?;
+                }
+            }
+            Effect::IsMisdirected => self.misdirect(action)?,
+        }
+        Ok(Outcome::default())
+    }
+
+    fn do_in_part(&mut self, action: &Action) {
+        let (node, change) = match action {
+            Action::Write { node, data, position, .. } => {
+                (*node, FileChange::Write(*position, data[..].into()))
+            }
+            Action::Change { node, change: FileChange::Extend(len) } => (*node, FileChange::Extend(*len)),
+            _ => return,
+        };
+        let number = self.next_number();
+        if let Node::File(file) = &mut self.nodes[node] {
+            file.change_in_part(&change, number, &mut self.rng);
+        }
+    }
+
+    fn drop_writes(&mut self, action: &Action, drops_device: bool) {
+        let (Action::Sync { node, mark } | Action::Flush { node, mark }) = *action else { return };
+        let mut rng = self.rng.clone();
+        for (number, file) in self.files_beside(node) {
+            if number == node {
+                file.drop_writes(mark, Dropped::All, &mut rng);
+            } else if drops_device {
+                file.drop_writes(mark, Dropped::SomeOnDevice, &mut rng);
+            }
+        }
+        self.rng = rng;
+    }
+
+    fn extend(&mut self, node: usize, change: FileChange, sync: WriteSync) -> io::Result<()> {
+        let number = self.next_number();
+        let file = self.file(node)?;
+        match sync {
+            WriteSync::None => file.change(change, number),
+            WriteSync::Dsync => file.change_durably(change, number),
+        }
+        Ok(())
+    }
+
+    fn misdirect(&mut self, action: Action) -> io::Result<()> {
+        let Action::Write { node, data, position, sync, io } = action else { return Ok(()) };
+        let change = FileChange::Extend(position + data.len() as u64);
+        self.extend(node, change, sync)?;
+        let others =
+            self.files_beside(node).filter(|(number, file)| *number != node && file.live().len() > 0);
+        let others: Vec<usize> = others.map(|(number, _)| number).collect();
+        let target = match others.len() {
+            count @ 1.. if self.rng.random() => others[self.rng.random_range(0..count)],
+            _ => node,
+        };
+        let block_bytes = BLOCK_BYTES as u64;
+        let blocks = (self.file(target)?.live().len() / block_bytes).max(1);
+        let at = self.rng.random_range(0..blocks) * block_bytes;
+        self.write(target, &data, at, (sync, io))
+    }
+
+    /// Lets all clean pages go.
+    pub(super) fn evict(&mut self) {
+        for node in &mut self.nodes {
+            if let Node::File(file) = node {
+                file.evict();
+            }
+        }
+    }
+}
