@@ -14,14 +14,19 @@
 mod alter;
 mod committer;
 mod damage;
+mod faults;
+mod long;
 mod model;
 mod offsets;
 mod recycling;
+mod restart;
 mod retention;
 mod rig;
 mod scenarios;
 mod space;
+mod tally;
 
+use faults::Misbehaviour;
 use model::batch;
 use proptest::prelude::*;
 use rig::{Fate, IndexDamage, Restart, Rig, Settings};
@@ -51,6 +56,8 @@ enum Event {
         after: u64,
         kind: ErrorKind,
     },
+    /// The disk misbehaves.
+    Misbehave(Misbehaviour),
     FillUp {
         after: u64,
     },
@@ -138,8 +145,15 @@ fn restart() -> impl Strategy<Value = Restart> {
         (0_usize..20, 0_u64..10_000).prop_map(|(file, position)| IndexDamage::Flipped { file, position }),
     ];
     let interruptions = prop::collection::vec((fate(), 0_usize..40), 0..3);
-    (fate(), any::<u64>(), prop::option::weighted(0.3, damage), interruptions)
-        .prop_map(|(fate, seed, damage, interruptions)| Restart { fate, seed, damage, interruptions })
+    let fault = prop::option::weighted(0.2, faults::failure());
+    let parts = (fate(), any::<u64>(), prop::option::weighted(0.3, damage), interruptions, fault);
+    parts.prop_map(|(fate, seed, damage, interruptions, fault)| Restart {
+        fate,
+        seed,
+        damage,
+        interruptions,
+        fault,
+    })
 }
 
 fn alter() -> impl Strategy<Value = Event> {
@@ -168,6 +182,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Shed),
         1 => (0_u64..10, prop::sample::select(vec![ErrorKind::StorageFull, ErrorKind::Other]))
             .prop_map(|(after, kind)| Event::FailWrite { after, kind }),
+        1 => faults::failure().prop_map(|fault| Event::Misbehave(Misbehaviour::Fault(fault))),
         1 => (0_u64..20).prop_map(|after| Event::FillUp { after }),
         1 => (0_u64..8 << 20).prop_map(|bytes| Event::Limit { bytes }),
         2 => Just(Event::MakeRoom),
@@ -194,6 +209,7 @@ fn happen(rig: &mut Rig, seed: u64, event: &Event) {
         Event::Release => rig.release(),
         Event::Shed => rig.log.shed_memory(),
         Event::FailWrite { after, kind } => rig.disk.fail_write(*after, *kind),
+        Event::Misbehave(misbehaviour) => rig.misbehave(misbehaviour),
         Event::FillUp { after } => rig.disk.fill_up(*after),
         Event::Limit { bytes } => rig.disk.limit(rig.disk.used_bytes() + bytes),
         Event::MakeRoom => rig.make_room(),
@@ -227,6 +243,9 @@ fn keeps_its_promises(settings: Settings, seed: u64, events: &[Event], last: &Re
     rig.settle();
     rig.make_room();
     rig.restart(last);
+    if rig.trust.is_broken() {
+        rig.begin_again(seed);
+    }
     let end = rig.log.log_end_offset();
     for number in 0..4 {
         rig.append(batch(seed ^ number, 3, 150_000), None);

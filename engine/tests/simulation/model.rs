@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use vnotch_engine::buffer::SharedBytes;
-use vnotch_engine::record::{BatchBuilder, BatchHeader, RecordRef, stamp};
+use vnotch_engine::record::{BatchBuilder, BatchHeader, RecordRef, stamp, verify_crc};
 use vnotch_engine::types::Durability;
 
 /// A batch that the log has taken.
@@ -16,6 +16,28 @@ pub(crate) struct Batch {
     /// What its loss would break.
     promised: Option<Durability>,
 }
+
+impl Batch {
+    /// Whether it was promised to survive what `level` survives.
+    pub(crate) fn is_promised(&self, level: Durability) -> bool {
+        self.promised >= Some(level)
+    }
+}
+
+/// What a consumer makes of bytes that may be damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// They are what was appended; the offset after them.
+    Whole(i64),
+    /// A batch's checksum does not hold: the consumer sees an error.
+    BadChecksum,
+}
+
+/// Bytes at the beginning of a batch that hold its base offset and its length.
+const PLACE_BYTES: usize = 12;
+
+/// The byte of a batch at which its leader epoch ends, which neither a checksum nor a consumer looks at.
+const EPOCH_END: usize = 16;
 
 /// All batches of a log, in order.
 #[derive(Clone, Default)]
@@ -125,9 +147,15 @@ impl Model {
 
     /// A log that was opened again ends at `end`; `level` is what had to survive.
     pub(crate) fn reopened(&mut self, end: i64, level: Durability) {
+        self.reopened_below(end, level, i64::MAX);
+    }
+
+    /// The same, where only what was promised up to the offset `trusted_to` had to survive.
+    pub(crate) fn reopened_below(&mut self, end: i64, level: Durability, trusted_to: i64) {
         self.batches.append(&mut self.cut);
         let kept = self.batches.partition_point(|batch| batch.next_offset <= end);
-        let promised = self.batches.iter().rposition(|batch| batch.promised >= Some(level));
+        let had_to_survive = |batch: &Batch| batch.is_promised(level) && batch.next_offset <= trusted_to;
+        let promised = self.batches.iter().rposition(had_to_survive);
         assert!(
             promised < Some(kept),
             "{kept} batches are left, ending at {end}; batch {promised:?} had been promised as {level:?}"
@@ -157,6 +185,48 @@ impl Model {
         }
         assert!(next_offset <= visible, "{next_offset} was served, visible is {visible}");
         next_offset
+    }
+}
+
+impl Model {
+    /// [`Model::check`] of bytes that may be damaged: a batch whose checksum holds is the one that was appended at its
+    /// offset.
+    pub(crate) fn check_damaged(&self, offset: i64, pieces: &[SharedBytes], visible: i64) -> Served {
+        let mut next_offset = offset;
+        for piece in pieces {
+            let mut rest = &piece[..];
+            while !rest.is_empty() {
+                let Ok(header) = BatchHeader::parse(rest) else { return Served::BadChecksum };
+                let total_bytes = header.total_bytes();
+                if total_bytes > rest.len() || verify_crc(&rest[..total_bytes]).is_err() {
+                    return Served::BadChecksum;
+                }
+                let number = self.batches.partition_point(|batch| batch.next_offset <= header.base_offset);
+                let batch = self.batches.get(number).expect("no batch is served that was not appended");
+                let is_same = rest[..PLACE_BYTES] == batch.bytes[..PLACE_BYTES]
+                    && rest[EPOCH_END..total_bytes] == batch.bytes[EPOCH_END..];
+                assert!(is_same, "asked for {offset}, got other bytes than those of {}", batch.base_offset);
+                assert!(next_offset >= batch.base_offset, "{next_offset} is skipped");
+                next_offset = batch.next_offset;
+                rest = &rest[total_bytes..];
+            }
+        }
+        assert!(next_offset <= visible, "{next_offset} was served, visible is {visible}");
+        Served::Whole(next_offset)
+    }
+
+    /// The batch whose bytes are at `position` of the segment at `segment_base`: its base offset, and where it begins.
+    pub(crate) fn batch_at(&self, segment_base: i64, position: u64) -> Option<(i64, u64)> {
+        let mut at = 0;
+        let first = self.batches.partition_point(|batch| batch.base_offset < segment_base);
+        for batch in &self.batches[first..] {
+            let end = at + batch.bytes.len() as u64;
+            if position < end {
+                return Some((batch.base_offset, at));
+            }
+            at = end;
+        }
+        None
     }
 }
 

@@ -1,12 +1,14 @@
 //! The owner of a simulated log: it drives the log as a shard does, and holds it to its promises.
 
-use crate::model::Model;
+use crate::model::{Model, Served};
+pub(crate) use crate::restart::{Fate, IndexDamage, Restart, flip};
+use crate::restart::{Trust, is_injected};
+use crate::tally;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,7 +20,6 @@ use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::error::{AppendError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
 use vnotch_engine::log::{Epochs, Fetched, JobDone, Log, LogContext, LogLimits, Origin, Refused};
-use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
 const ARENA_BYTES: usize = 24 << 20;
@@ -96,67 +97,22 @@ impl Default for Settings {
     }
 }
 
-/// How a log comes to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fate {
-    Kill,
-    PowerLoss,
-}
-
-impl Fate {
-    pub(crate) fn of(self, disk: &SimDisk, seed: u64) -> SimDisk {
-        match self {
-            Self::Kill => disk.kill(seed),
-            Self::PowerLoss => disk.crash(seed),
-        }
-    }
-
-    /// What survives it.
-    const fn survives(self) -> Durability {
-        match self {
-            Self::Kill => Durability::Written,
-            Self::PowerLoss => Durability::Synced,
-        }
-    }
-}
-
-/// Damage to one of a log's index files, before it is opened again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum IndexDamage {
-    Removed { file: usize },
-    Flipped { file: usize, position: u64 },
-}
-
-/// An end, and a new beginning that may be interrupted itself.
-#[derive(Debug, Clone)]
-pub(crate) struct Restart {
-    pub(crate) fate: Fate,
-    pub(crate) seed: u64,
-    pub(crate) damage: Option<IndexDamage>,
-    /// Each attempt to open gets so many steps.
-    pub(crate) interruptions: Vec<(Fate, usize)>,
-}
-
-impl Restart {
-    pub(crate) const fn simple(fate: Fate, seed: u64) -> Self {
-        Self { fate, seed, damage: None, interruptions: Vec::new() }
-    }
-}
-
 /// See the module.
 pub(crate) struct Rig {
     pub(crate) settings: Settings,
     pub(crate) disk: SimDisk,
     pub(crate) log: Rc<SimLog>,
     pub(crate) model: Model,
-    clock: ManualClock,
+    /// The promises that still hold.
+    pub(crate) trust: Trust,
+    pub(crate) clock: ManualClock,
     pub(crate) arena: Rc<Arena>,
-    epoch: i32,
+    pub(crate) epoch: i32,
     /// The epoch in which the topic last became a synced one, as the catalog keeps it.
-    synced_after: i32,
+    pub(crate) synced_after: i32,
     /// The least durability of the topic since the log was opened: what consumers were shown has that.
     shown_level: Durability,
-    boot_id: u64,
+    pub(crate) boot_id: u64,
     /// What the log could not take yet.
     waiting: VecDeque<(Vec<u8>, Option<Durability>)>,
     jobs: FuturesUnordered<LocalBoxFuture<'static, JobDone>>,
@@ -169,7 +125,7 @@ pub(crate) struct Rig {
     /// Writes so far, and those over extents that were written already.
     pub(crate) writes: [usize; 2],
     /// What consumers hold, and what it was when they got it.
-    held: VecDeque<(SharedBytes, Vec<u8>)>,
+    pub(crate) held: VecDeque<(SharedBytes, Vec<u8>)>,
     /// Batches that were refused.
     pub(crate) refusals: usize,
 }
@@ -202,7 +158,7 @@ pub(crate) fn context(
     }
 }
 
-async fn open(
+pub(crate) async fn open(
     context: LogContext<SimDisk, ManualClock>,
     settings: &Settings,
     epochs: Epochs,
@@ -224,27 +180,28 @@ pub(crate) async fn open_in(
 impl Rig {
     /// A new log on an empty disk.
     pub(crate) fn new(settings: Settings, seed: u64) -> Self {
-        Self::with(settings, SimDisk::new(seed), Model::default(), (1, 0, 1))
+        let opened = Self::with(settings, SimDisk::new(seed), Model::default(), (1, 0, 1));
+        opened.unwrap_or_else(|error| panic!("a log on an empty disk opens: {error}"))
     }
 
     /// The log as `disk` has it.
-    fn with(
+    pub(crate) fn with(
         settings: Settings,
         disk: SimDisk,
         model: Model,
         (epoch, synced_after, boot_id): (i32, i32, u64),
-    ) -> Self {
+    ) -> Result<Self, OpenError> {
         let clock = ManualClock::new(1_000);
         let context = context(&settings, &disk, &clock, boot_id);
         let arena = Rc::clone(&context.arena);
-        let log = disk.run_until(open(context, &settings, Epochs { current: epoch, synced_after }));
-        let log = log.unwrap_or_else(|error| panic!("a log that nobody damaged opens: {error}"));
-        Self {
+        let log = disk.run_until(open(context, &settings, Epochs { current: epoch, synced_after }))?;
+        Ok(Self {
             shown_level: settings.durability,
             settings,
             disk,
             log,
             model,
+            trust: Trust::Whole,
             clock,
             arena,
             epoch,
@@ -259,7 +216,7 @@ impl Rig {
             writes: [0; 2],
             held: VecDeque::new(),
             refusals: 0,
-        }
+        })
     }
 
     /// Hands a batch to the log; it takes it when it can.
@@ -372,7 +329,7 @@ impl Rig {
                 match outcome {
                     Ok(pieces) => self.served(offset, pieces),
                     Err(FetchError::OffsetOutOfRange { .. }) if offset < self.log.log_start_offset() => {}
-                    Err(error) => panic!("a read at {offset} fails: {error}"),
+                    Err(error) => self.permit_read(offset, error),
                 }
             }
             self.notice_cut();
@@ -471,8 +428,32 @@ impl Rig {
         }
     }
 
+    /// Panics at the error of a read that the faults so far do not explain.
+    fn permit_read(&self, offset: i64, error: FetchError) {
+        match error {
+            FetchError::Disk(error) if is_injected(&error) => tally::count("read: the disk failed"),
+            FetchError::Corrupt(_) if self.trust.is_broken() => tally::count("read: refused as damaged"),
+            error => panic!("a read at {offset} fails: {error}"),
+        }
+    }
+
+    /// Checks served bytes as a consumer does; the offset after them, or `None` where a checksum shows damage.
+    fn check_served(&self, offset: i64, pieces: &[SharedBytes]) -> Option<i64> {
+        let visible = self.log.high_watermark();
+        if !self.trust.is_broken() {
+            return Some(self.model.check(offset, pieces, visible));
+        }
+        match self.model.check_damaged(offset, pieces, visible) {
+            Served::Whole(next_offset) => Some(next_offset),
+            Served::BadChecksum => {
+                tally::count("read: the checksum does not hold");
+                None
+            }
+        }
+    }
+
     fn served(&mut self, offset: i64, pieces: Vec<SharedBytes>) {
-        self.model.check(offset, &pieces, self.log.high_watermark());
+        self.check_served(offset, &pieces);
         for piece in pieces {
             if matches!(piece, SharedBytes::Arena(_)) {
                 assert!(self.arena.contains(&piece), "what a consumer holds is not borrowed from the arena");
@@ -498,23 +479,27 @@ impl Rig {
         self.held.clear();
     }
 
-    /// Reads all that is visible from `offset` on, and checks it.
+    /// Reads all that is visible from `offset` on, and checks it; up to the first damage, if there is any.
     pub(crate) fn read_from(&self, mut offset: i64) {
         let visible = self.log.high_watermark();
         let mut in_vain = 0;
         while offset < visible {
             let pieces = match self.log.fetch(offset, 700_000).unwrap() {
                 Fetched::Nothing => panic!("there is more below the high watermark"),
-                Fetched::Batches(pieces) => pieces,
-                Fetched::OnDisk => {
-                    let read = Rc::clone(&self.log).fetch_from_disk(offset, 700_000);
-                    let pieces = self.disk.run_until(read);
-                    pieces.unwrap_or_else(|error| panic!("a read at {offset} of {visible} fails: {error}"))
-                }
+                Fetched::Batches(pieces) => Ok(pieces),
+                Fetched::OnDisk => self.disk.run_until(Rc::clone(&self.log).fetch_from_disk(offset, 700_000)),
             };
+            let pieces = pieces.unwrap_or_else(|error| {
+                self.permit_read(offset, error);
+                Vec::new()
+            });
             in_vain = if pieces.is_empty() { in_vain + 1 } else { 0 };
+            if in_vain == 3 && self.trust.is_broken() {
+                return;
+            }
             assert!(in_vain < 3, "a read at {offset} of {visible} finds nothing");
-            offset = self.model.check(offset, &pieces, visible);
+            let Some(next_offset) = self.check_served(offset, &pieces) else { return };
+            offset = next_offset;
         }
     }
 
@@ -525,50 +510,6 @@ impl Rig {
         if self.disk.run_until(Rc::clone(&self.log).close()).is_ok() {
             self.collect_acks();
             self.model.all_durable();
-        }
-    }
-
-    /// The log after its end and a new beginning, with its promises checked; this one is left alone.
-    pub(crate) fn restarted(&self, restart: &Restart) -> Self {
-        self.check_held();
-        let mut worst = restart.fate;
-        let (mut epoch, mut boot_id) = (self.epoch + 1, self.boot_id + u64::from(worst == Fate::PowerLoss));
-        let mut disk = worst.of(&self.disk, restart.seed);
-        self.check_old_names(&disk);
-        damage_index(&disk, restart.damage);
-        for (fate, steps) in restart.interruptions.iter().copied() {
-            let context = context(&self.settings, &disk, &self.clock, boot_id);
-            let epochs = Epochs { current: epoch, synced_after: self.synced_after };
-            open_for(&disk, steps, open(context, &self.settings, epochs));
-            disk = fate.of(&disk, restart.seed);
-            worst = worst.max(fate);
-            epoch += 1;
-            boot_id += u64::from(fate == Fate::PowerLoss);
-        }
-        let mut rig =
-            Self::with(self.settings.clone(), disk, self.model.clone(), (epoch, self.synced_after, boot_id));
-        let end = rig.log.log_end_offset();
-        rig.model.reopened(end, worst.survives());
-        assert_eq!(rig.log.high_watermark(), end);
-        let start = rig.log.log_start_offset();
-        assert!(start >= rig.model.deleted_to, "deleted records do not come back");
-        assert!(start == 0 || rig.settings.has_retention(), "nothing is deleted without retention");
-        assert!(rig.model.begins_batch(start), "whole segments are deleted");
-        rig.held.clone_from(&self.held);
-        rig
-    }
-
-    /// Whatever becomes of a file: a segment's name leads to that segment's own bytes, and nothing else, also where the
-    /// segment was to go.
-    fn check_old_names(&self, disk: &SimDisk) {
-        for entry in disk.run_until(disk.list(&dir())).unwrap_or_default() {
-            let base_offset = segment::base_offset_of(&entry.name);
-            let Some(base_offset) = base_offset.filter(|base| *base < self.log.log_start_offset()) else {
-                continue;
-            };
-            let bytes = disk.run_until(disk.read_file(&dir().join(&entry.name))).unwrap();
-            let is_its_own = self.model.are_batches_from(base_offset, &bytes);
-            assert!(is_its_own, "{} shows other bytes than its own", entry.name);
         }
     }
 
@@ -584,51 +525,5 @@ impl Rig {
     /// The file of this name in the log's directory, if there is one.
     pub(crate) fn file(&self, name: &str) -> Option<Vec<u8>> {
         self.disk.run_until(self.disk.read_file(&dir().join(name))).ok()
-    }
-
-    /// [`Rig::restarted`], all read, and this one given up for it.
-    pub(crate) fn restart(&mut self, restart: &Restart) {
-        *self = self.restarted(restart);
-        self.read_from(self.log.log_start_offset());
-    }
-}
-
-fn damage_index(disk: &SimDisk, damage: Option<IndexDamage>) {
-    let Ok(entries) = disk.run_until(disk.list(&dir())) else { return };
-    let names = entries.into_iter().map(|entry| entry.name).filter(|name| name.ends_with("index"));
-    let paths: Vec<PathBuf> = names.map(|name| dir().join(name)).collect();
-    if paths.is_empty() {
-        return;
-    }
-    match damage {
-        None => {}
-        Some(IndexDamage::Removed { file }) => {
-            disk.run_until(disk.remove_file(&paths[file % paths.len()])).unwrap();
-            disk.run_until(disk.sync_dir(&dir())).unwrap();
-        }
-        Some(IndexDamage::Flipped { file, position }) => flip(disk, &paths[file % paths.len()], position),
-    }
-}
-
-/// Flips a bit of the byte at `position`, counted round.
-pub(crate) fn flip(disk: &SimDisk, path: &Path, position: u64) {
-    let len = disk.run_until(disk.read_file(path)).unwrap().len() as u64;
-    if len > 0 {
-        disk.damage(path, position % len).unwrap();
-    }
-}
-
-/// Gives an attempt to open so many steps.
-fn open_for(disk: &SimDisk, steps: usize, open: impl Future<Output = Result<Rc<SimLog>, OpenError>>) {
-    let mut open = pin!(open);
-    let context = &mut Context::from_waker(Waker::noop());
-    for _ in 0..=steps {
-        match open.as_mut().poll(context) {
-            Poll::Pending => assert!(disk.step(), "opening waits for nothing"),
-            Poll::Ready(opened) => {
-                opened.unwrap_or_else(|error| panic!("a log that nobody damaged opens: {error}"));
-                return;
-            }
-        }
     }
 }

@@ -1,0 +1,245 @@
+//! Long random histories, one after the other: a few in each test run, and as many as fit the time for
+//! `scripts/simulate`.
+//!
+//! A seed decides everything about its history, so a seed that fails is all that is needed to see it again.
+
+use crate::faults::{Misbehaviour, breach, failure};
+use crate::rig::{Fate, Restart, Rig, Settings};
+use crate::{Event, KINDS, alter, append, happen, level, restart, tally};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+use vnotch_engine::types::IoMode;
+
+/// Histories of a normal test run: about 20 s of one core.
+const HISTORIES: u64 = 60;
+
+/// Operations of one history, at least.
+const OPERATIONS_MIN: usize = 200;
+
+/// A history that takes longer hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(300);
+
+/// Time between two reports.
+const REPORT_EVERY: Duration = Duration::from_secs(300);
+
+/// How long to simulate, and from which seed on.
+struct Options {
+    time: Option<Duration>,
+    seed: u64,
+    jobs: u64,
+    replay: Option<u64>,
+}
+
+impl Options {
+    fn of_environment() -> Self {
+        let number = |name: &str| {
+            let value = std::env::var(name).ok()?;
+            Some(value.parse::<u64>().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
+        };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Self {
+            time: number("VNOTCH_SIMULATE_FOR").map(Duration::from_secs),
+            seed: number("VNOTCH_SIMULATE_SEED").unwrap_or(now.as_secs() << 20),
+            jobs: number("VNOTCH_SIMULATE_JOBS").unwrap_or(1).max(1),
+            replay: number("VNOTCH_SIMULATE_REPLAY"),
+        }
+    }
+}
+
+/// The state of a run that its threads share.
+struct Shared {
+    begun: Instant,
+    next_seed: AtomicU64,
+    has_failed: AtomicBool,
+    histories: AtomicU64,
+    operations: AtomicU64,
+    jobs: Vec<Job>,
+}
+
+/// The history that a thread is in.
+#[derive(Default)]
+struct Job {
+    seed: AtomicU64,
+    /// Milliseconds since the run began.
+    since_ms: AtomicU64,
+}
+
+#[test]
+fn long_histories_keep_their_promises() {
+    let options = Options::of_environment();
+    if let Some(seed) = options.replay {
+        run(seed);
+        return;
+    }
+    let shared = Arc::new(Shared {
+        begun: Instant::now(),
+        next_seed: AtomicU64::new(options.seed),
+        has_failed: AtomicBool::new(false),
+        histories: AtomicU64::new(0),
+        operations: AtomicU64::new(0),
+        jobs: (0..options.jobs).map(|_| Job::default()).collect(),
+    });
+    let time = options.time;
+    let last_seed = if time.is_some() { u64::MAX } else { options.seed + HISTORIES };
+    let works = |number: usize, shared: Arc<Shared>| {
+        std::thread::spawn(move || {
+            while !shared.has_failed.load(Ordering::Relaxed)
+                && time.is_none_or(|time| shared.begun.elapsed() < time)
+            {
+                let seed = shared.next_seed.fetch_add(1, Ordering::Relaxed);
+                if seed >= last_seed {
+                    break;
+                }
+                run_as(&shared.jobs[number], &shared, seed);
+            }
+        })
+    };
+    let threads: Vec<_> = (0..shared.jobs.len()).map(|number| works(number, Arc::clone(&shared))).collect();
+    let mut reported = Instant::now();
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        std::thread::sleep(Duration::from_millis(50));
+        shared.stop_at_hang();
+        if reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
+            shared.report();
+        }
+    }
+    shared.report();
+    assert!(!shared.has_failed.load(Ordering::Relaxed), "a history failed");
+}
+
+/// Runs the history of a seed, and says how to repeat it if it fails.
+fn run_as(job: &Job, shared: &Shared, seed: u64) {
+    let since_ms = shared.begun.elapsed().as_millis() as u64;
+    job.seed.store(seed, Ordering::Relaxed);
+    job.since_ms.store(since_ms, Ordering::Relaxed);
+    match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+        Ok(operations) => {
+            shared.histories.fetch_add(1, Ordering::Relaxed);
+            shared.operations.fetch_add(operations as u64, Ordering::Relaxed);
+        }
+        Err(_) => {
+            shared.has_failed.store(true, Ordering::Relaxed);
+            eprintln!("seed {seed} fails; see it again with: scripts/simulate --replay {seed}");
+        }
+    }
+}
+
+impl Shared {
+    fn stop_at_hang(&self) {
+        let now_ms = self.begun.elapsed().as_millis() as u64;
+        for job in &self.jobs {
+            let since_ms = job.since_ms.load(Ordering::Relaxed);
+            if since_ms > 0 && now_ms.saturating_sub(since_ms) > HANGS_AFTER.as_millis() as u64 {
+                let seed = job.seed.load(Ordering::Relaxed);
+                eprintln!("seed {seed} hangs; see it again with: scripts/simulate --replay {seed}");
+                self.report();
+                std::process::exit(1);
+            }
+        }
+    }
+
+    fn report(&self) {
+        let histories = self.histories.load(Ordering::Relaxed);
+        let operations = self.operations.load(Ordering::Relaxed);
+        println!("{histories} histories, {operations} operations, {} s", self.begun.elapsed().as_secs());
+        for (name, count) in tally::all() {
+            println!("{count:>12}  {name}");
+        }
+    }
+}
+
+/// A value of a strategy that the seed alone decides.
+fn generated<S: Strategy>(strategy: &S, seed: u64) -> S::Value {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+    strategy.new_tree(&mut runner).unwrap().current()
+}
+
+/// Runs the history of a seed; returns its operations.
+fn run(seed: u64) -> usize {
+    match seed % 8 {
+        0..=4 => log_history(seed, &event().boxed()),
+        _ => log_history(seed, &prop_oneof![30 => event(), 1 => breach().prop_map(Event::Misbehave)].boxed()),
+    }
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let topic = (
+        level(),
+        prop::sample::select(KINDS.to_vec()),
+        prop::sample::select(vec![IoMode::Direct, IoMode::Direct, IoMode::Buffered]),
+        prop::sample::select(vec![1_u64 << 20, 1_500_000]),
+        prop::option::weighted(0.6, 3_u64 << 20..5 << 20),
+    );
+    let limits = (
+        prop::sample::select(vec![16_usize << 10, 64 << 10, 256 << 10]),
+        1_usize..6,
+        prop::sample::select(vec![0_usize, 300_000, 4 << 20]),
+    );
+    (topic, limits).prop_map(|(topic, limits)| {
+        let (durability, preallocate, io, segment_bytes, retention_bytes) = topic;
+        let (write_bytes_max, write_depth, cache_bytes) = limits;
+        Settings {
+            durability,
+            preallocate,
+            io,
+            segment_bytes,
+            retention_bytes,
+            write_bytes_max,
+            write_depth,
+            cache_bytes,
+            ..Settings::default()
+        }
+    })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        14 => append(),
+        14 => (1_usize..30).prop_map(Event::Steps),
+        2 => Just(Event::Settle),
+        8 => (any::<u8>(), 1_usize..600_000).prop_map(|(at, bytes_max)| Event::Fetch { at, bytes_max }),
+        1 => Just(Event::Release),
+        1 => Just(Event::Shed),
+        2 => failure().prop_map(|fault| Event::Misbehave(Misbehaviour::Fault(fault))),
+        1 => (0_u64..20).prop_map(|after| Event::FillUp { after }),
+        1 => (0_u64..4 << 20).prop_map(|bytes| Event::Limit { bytes }),
+        2 => Just(Event::MakeRoom),
+        2 => (0_u64..300).prop_map(Event::Advance),
+        1 => alter(),
+        1 => Just(Event::Close),
+        4 => restart().prop_map(Event::Restart),
+    ]
+}
+
+/// One log, with all that can happen to it.
+fn log_history(seed: u64, event: &BoxedStrategy<Event>) -> usize {
+    let events = prop::collection::vec(event.clone(), OPERATIONS_MIN..OPERATIONS_MIN + 20);
+    let (settings, events) = generated(&(settings(), events), seed);
+    let mut rig = Rig::new(settings, seed);
+    for (number, event) in (0..).zip(&events) {
+        if rig.log.failed().is_some() {
+            let fate = [Fate::Kill, Fate::PowerLoss][(seed ^ number) as usize % 2];
+            rig.restart(&Restart::simple(fate, seed ^ number));
+        }
+        happen(&mut rig, number * 100, event);
+        if rig.trust.is_broken() && number % 16 == 0 {
+            rig.restart(&Restart::simple(Fate::PowerLoss, number));
+            rig.begin_again(seed ^ number);
+        }
+    }
+    rig.disk.clear_faults();
+    rig.settle();
+    rig.make_room();
+    rig.restart(&Restart::simple(Fate::PowerLoss, seed));
+    tally::add_faults(&rig.disk);
+    events.len()
+}
