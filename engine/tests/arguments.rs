@@ -9,7 +9,7 @@ use std::time::Duration;
 use vnotch_engine::client::{Consumer, ConsumerConfig, Fetched, OffsetReset, ProducerConfig};
 use vnotch_engine::config::{BATCH_BYTES_MAX, EngineConfig, PARTITIONS_MAX, TopicConfig};
 use vnotch_engine::engine::Engine;
-use vnotch_engine::error::{FetchError, LocalError, OpenError, RunError, TopicError};
+use vnotch_engine::error::{DamageError, FetchError, LocalError, OpenError, RunError, TopicError};
 use vnotch_engine::record::RecordRef;
 use vnotch_engine::types::Preallocate;
 
@@ -275,7 +275,9 @@ fn a_checkpoint_at_the_end_of_its_numbers_is_refused() {
     let crc = crc_fast::crc32_iscsi(&bytes[4096..4096 + 52]);
     bytes[4096 + 52..4096 + 56].copy_from_slice(&crc.to_be_bytes());
     std::fs::write(&path, &bytes).unwrap();
-    let Err(OpenError::Corrupt(found)) = Engine::open(config(dir.path())) else { panic!("it is opened") };
+    let engine = open(dir.path());
+    let [damaged] = engine.damaged() else { panic!("{:?}", engine.damaged()) };
+    let DamageError::Corrupt(found) = &damaged.cause else { panic!("{:?}", damaged.cause) };
     assert!(found.path == path && found.to_string().contains("sequence"), "{found}");
 }
 
