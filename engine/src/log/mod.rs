@@ -132,8 +132,11 @@ pub struct Log<D: Disk, C: Clock, A> {
 /// Why a batch was not taken; the ack comes back.
 #[derive(Debug)]
 pub enum Refused<A> {
-    /// Not now: a roll is under way or the arena is full. Try again after the next completion.
+    /// Not now: a roll is under way, or appends before this one are not answered yet. Try again after the next completion.
     NotNow(A),
+    /// The arena has no chunk for it. Try again when memory has come back: [`Log::shed_memory`] of this log or another gives
+    /// some, and so does the end of a read or write.
+    NoMemory(A),
     /// Never.
     Failed(A, AppendError),
 }
@@ -239,7 +242,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let position = state.tail.segment_bytes();
         let base_offset = state.tail.next_offset();
         if !state.tail.append(&self.context.arena, batch, &header, stamp) {
-            return Err(Refused::NotNow(ack));
+            return Err(Refused::NoMemory(ack));
         }
         let next_offset = state.tail.next_offset();
         if position == 0
@@ -367,12 +370,27 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                 && state.progress.written_offset() == state.tail.next_offset())
     }
 
-    /// Forgets as much of the tail cache as is written: the arena has run out.
+    /// Gives back what this log holds of the arena and can do without: written batches, what was read from files, and the
+    /// chunk for the next appends, if the log is written to its end. Called when the arena has run out.
+    ///
+    /// What is in flight comes back with its completion; batches that are not written stay.
     pub fn shed_memory(&self) {
         let mut state = self.state.borrow_mut();
         let written_offset = state.progress.written_offset();
+        if state.progress.in_flight() == 0 && written_offset == state.tail.next_offset() {
+            state.tail.release_chunk();
+        }
         state.tail.evict(0, written_offset);
         state.read_cache.clear();
+    }
+
+    /// Bytes of the arena that an append of `batch_bytes` takes; `None` if it takes none, or is not going to be appended now.
+    pub fn memory_for(&self, batch_bytes: usize) -> Option<usize> {
+        let state = self.state.borrow();
+        let is_refused = state.failed.is_some()
+            || state.active.is_none()
+            || batch_bytes > self.config.borrow().max_message_bytes;
+        if is_refused { None } else { state.tail.chunk_bytes_for(batch_bytes) }
     }
 
     /// What happened since the last call: the newest 4096 events.

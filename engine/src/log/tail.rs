@@ -10,11 +10,15 @@
 //! A run is contiguous in memory and in the file, and address ≡ position mod 4096. What a run holds never changes; a
 //! block that was written once half full is written again from the next run with the same first bytes, and never while
 //! the first write is in flight.
+//!
+//! A log that is written to its end needs no chunk: [`Tail::release_chunk`] keeps the bytes of the half-full block on the
+//! heap, and the next append begins a run in a new chunk.
 
 use crate::buffer::{Arena, BLOCK_BYTES, CHUNK_CLASSES, ChunkMut, Slice};
 use crate::num::{align_down, align_up, usize_of};
 use crate::record::{self, BatchHeader};
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -41,14 +45,11 @@ pub(super) struct Run {
     pub(super) next_offset: i64,
     /// The bytes from `position` to `end`.
     bytes: Slice,
+    /// What it takes of its chunk, bytes: padding, and for the last run of a chunk all that is left behind it.
+    memory_bytes: usize,
 }
 
 impl Run {
-    /// What it takes of its chunk, padding included, bytes.
-    fn memory_bytes(&self) -> usize {
-        self.bytes.len().next_multiple_of(BLOCK_BYTES)
-    }
-
     /// Bytes of batches from `position` on.
     pub(super) fn bytes_from(&self, position: u64) -> Slice {
         let from = usize_of(position - self.position);
@@ -65,6 +66,26 @@ struct ActiveRun {
     position: u64,
     first_batch: u64,
     base_offset: i64,
+}
+
+/// The bytes of the half-full last block, at most 4 KiB.
+#[derive(Debug)]
+enum Carry {
+    /// In the chunk of the run before; keeps that chunk in use.
+    Shared(Slice),
+    /// A copy on the heap, so that the log holds no chunk.
+    Owned(Box<[u8]>),
+}
+
+impl Deref for Carry {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
 }
 
 /// A write the tail wants done.
@@ -100,7 +121,7 @@ pub(super) struct Tail {
     next_offset: i64,
     active: Option<ActiveRun>,
     /// The bytes of the half-full last block, where no active run holds them.
-    carry: Option<Slice>,
+    carry: Option<Carry>,
     closed: VecDeque<Run>,
     closed_bytes: usize,
     unplanned: VecDeque<Unplanned>,
@@ -148,7 +169,7 @@ impl Tail {
         if let Some(mut active) = self.active.take() {
             active.chunk.pad_to_block();
             self.freeze_rest(&active, self.end);
-            self.close_run(&active);
+            self.close_run(&active, ChunkUse::Ends);
         }
         self.carry = None;
     }
@@ -178,20 +199,11 @@ impl Tail {
     }
 
     fn ensure_room(&mut self, arena: &Arena, batch_bytes: usize, stamp: Stamp) -> bool {
-        // One block is kept free so that a tail can always be padded in place.
-        let fits = |chunk: &ChunkMut, extra: usize| chunk.remaining() >= extra + batch_bytes + BLOCK_BYTES;
-        if let Some(active) = &self.active {
-            if fits(&active.chunk, 0) {
-                return true;
-            }
-            let Some(chunk) = self.next_chunk(arena, batch_bytes + 2 * BLOCK_BYTES, stamp) else {
-                return false;
-            };
+        let Some(needed_bytes) = self.chunk_bytes_for(batch_bytes) else { return true };
+        let Some(chunk) = self.next_chunk(arena, needed_bytes, stamp) else { return false };
+        if self.active.is_some() {
             self.leave_chunk();
-            self.begin_run(chunk);
-            return true;
         }
-        let Some(chunk) = self.next_chunk(arena, batch_bytes + 2 * BLOCK_BYTES, stamp) else { return false };
         self.begin_run(chunk);
         true
     }
@@ -202,14 +214,41 @@ impl Tail {
         let block_end = align_down(self.end, BLOCK);
         self.freeze_rest(&active, block_end);
         self.keep_carry(&active);
-        self.close_run(&active);
+        self.close_run(&active, ChunkUse::Ends);
+    }
+
+    /// Gives up the chunk of a log that is written to its end: its batches become evictable, and the bytes of its half-full
+    /// block move to the heap.
+    ///
+    /// # Panics
+    /// If something is left to write. No write may be in flight either: the next run writes the half-full block again.
+    pub(super) fn release_chunk(&mut self) {
+        assert!(
+            self.unplanned.is_empty() && self.planned_content >= self.end,
+            "the log is written to its end"
+        );
+        if let Some(active) = self.active.take() {
+            self.keep_carry(&active);
+            self.close_run(&active, ChunkUse::Ends);
+        }
+        if let Some(Carry::Shared(bytes)) = &self.carry {
+            self.carry = Some(Carry::Owned(bytes.to_vec().into_boxed_slice()));
+        }
+        // A log that lost its chunk is quiet: it begins again with a small one.
+        (self.chunk_class, self.chunk_since) = (0, None);
+    }
+
+    /// Bytes of the chunk that an append of `batch_bytes` takes; `None` while the chunk in use has space for it.
+    pub(super) fn chunk_bytes_for(&self, batch_bytes: usize) -> Option<usize> {
+        let fits = self.active.as_ref().is_some_and(|active| fits(&active.chunk, batch_bytes));
+        (!fits).then_some(batch_bytes + 2 * BLOCK_BYTES)
     }
 
     fn keep_carry(&mut self, active: &ActiveRun) {
         let block_end = align_down(self.end, BLOCK);
         self.carry = (self.end > block_end).then(|| {
             let at = active.chunk_start + usize_of(block_end - active.position);
-            active.chunk.slice(at..at + usize_of(self.end - block_end))
+            Carry::Shared(active.chunk.slice(at..at + usize_of(self.end - block_end)))
         });
     }
 
@@ -230,10 +269,15 @@ impl Tail {
         self.planned_content = content_end;
     }
 
-    fn close_run(&mut self, active: &ActiveRun) {
+    fn close_run(&mut self, active: &ActiveRun, chunk_use: ChunkUse) {
+        let end = match chunk_use {
+            ChunkUse::Continues => active.chunk.len(),
+            ChunkUse::Ends => active.chunk.capacity(),
+        };
+        let memory_bytes = end - active.chunk_start;
         if let Some(run) = self.run_of(active) {
-            self.closed_bytes += run.memory_bytes();
-            self.closed.push_back(run);
+            self.closed_bytes += memory_bytes;
+            self.closed.push_back(Run { memory_bytes, ..run });
         }
     }
 
@@ -251,6 +295,7 @@ impl Tail {
             base_offset: active.base_offset,
             next_offset: self.next_offset,
             bytes: active.chunk.slice(active.chunk_start..active.chunk_start + len),
+            memory_bytes: 0,
         })
     }
 
@@ -324,8 +369,9 @@ impl Tail {
         self.keep_carry(&active);
         active.chunk.pad_to_block();
         self.freeze_rest(&active, self.end);
-        self.close_run(&active);
-        if active.chunk.remaining() >= 2 * BLOCK_BYTES {
+        let is_used_up = active.chunk.remaining() < 2 * BLOCK_BYTES;
+        self.close_run(&active, if is_used_up { ChunkUse::Ends } else { ChunkUse::Continues });
+        if !is_used_up {
             self.begin_run(active.chunk);
         }
     }
@@ -387,10 +433,22 @@ impl Tail {
             && let Some(run) = self.closed.front()
             && run.next_offset <= written_offset
         {
-            self.closed_bytes -= run.memory_bytes();
+            self.closed_bytes -= run.memory_bytes;
             self.closed.pop_front();
         }
     }
+}
+
+/// Whether a chunk has space for a batch. One block stays free, so that a tail can always be padded in place.
+const fn fits(chunk: &ChunkMut, batch_bytes: usize) -> bool {
+    chunk.remaining() >= batch_bytes + BLOCK_BYTES
+}
+
+/// Whether appends use a chunk after the run that ends in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ChunkUse {
+    Continues,
+    Ends,
 }
 
 /// A run found by [`Tail::run_at`].

@@ -71,7 +71,9 @@ impl Partition {
                 let _ = buffers.buffers.push(batch);
                 AppendOutcome::Taken
             }
-            Err(Refused::NotNow(reply)) => AppendOutcome::NotNow(Append { slot, batch, level, reply }),
+            Err(Refused::NotNow(reply) | Refused::NoMemory(reply)) => {
+                AppendOutcome::NotNow(Append { slot, batch, level, reply })
+            }
             Err(Refused::Failed(reply, error)) => AppendOutcome::Failed(reply, error),
         }
     }

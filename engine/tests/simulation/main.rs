@@ -16,6 +16,7 @@ mod committer;
 mod damage;
 mod faults;
 mod long;
+mod memory;
 mod model;
 mod offsets;
 mod recycling;

@@ -359,10 +359,13 @@ impl Rig {
                 }
                 Err(Refused::NotNow(_)) => {
                     self.waiting.push_front((batch, level));
-                    if has_shed || self.log.wants_roll() {
+                    break;
+                }
+                Err(Refused::NoMemory(_)) => {
+                    self.waiting.push_front((batch, level));
+                    if std::mem::replace(&mut has_shed, true) {
                         break;
                     }
-                    has_shed = true;
                     self.log.shed_memory();
                 }
                 Err(Refused::Failed(_, error)) => {
