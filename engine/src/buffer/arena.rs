@@ -1,22 +1,33 @@
 //! Allocation: free blocks and free chunks by class. Owned by one shard; only drops come from elsewhere.
 
-use super::region::{Region, UNIT_BYTES};
+use super::reads::{NextBuffer, ReadQueue};
+use super::region::{Region, UNIT_BYTES, UNITS_PER_BLOCK};
 use super::{CHUNK_BYTES_MAX, CHUNK_CLASSES, ChunkMut, ReadBuffer, Slice};
 use crate::num::u32_of;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
+use std::task::Waker;
 
-const UNITS_PER_BLOCK: usize = CHUNK_BYTES_MAX / UNIT_BYTES;
 const CLASSES: usize = CHUNK_CLASSES.len();
 
 /// What [`Arena::zeros`] gives, bytes.
 const ZEROS_BYTES: usize = 256 << 10;
+
+/// One block of so many is reserved for reads.
+const RESERVED_SHARE: usize = 8;
+
+/// Most blocks that are reserved for reads: each is a read of up to 2 MiB in flight while nothing else is free.
+const RESERVED_BLOCKS_MAX: usize = 4;
 
 /// A shard's memory for records: bounded, aligned, shared by reference count.
 pub struct Arena {
     region: Arc<Region>,
     free: RefCell<FreeLists>,
     zeros: OnceCell<Slice>,
+    /// Reads that wait for a buffer.
+    pub(super) reads: ReadQueue,
+    /// Whether appends wait for memory: reads leave to them what comes back.
+    has_waiting_appends: Cell<bool>,
 }
 
 /// How much of an arena is in use.
@@ -26,13 +37,17 @@ pub struct ArenaUsage {
     pub capacity_bytes: usize,
     /// Bytes of chunks in use, whoever holds them.
     pub used_bytes: usize,
-    /// Bytes of chunks that readers pin.
+    /// Bytes of the 2 MiB blocks that readers pin chunks of.
     pub pinned_bytes: usize,
 }
 
 struct FreeLists {
     /// First units of blocks that hold no chunk.
     blocks: Vec<u32>,
+    /// First units of the blocks reserved for reads that no read uses.
+    reserve: Vec<u32>,
+    /// Number of blocks that are not reserved; the reserved ones come after them.
+    block_count: usize,
     /// First units of free chunks, by class, in blocks of that class.
     chunks: [Vec<u32>; CLASSES],
     /// Chunks in use, by block; a block without any goes back to `blocks`.
@@ -41,45 +56,119 @@ struct FreeLists {
 }
 
 impl Arena {
-    /// Maps an arena of `bytes`, rounded up to whole 2 MiB blocks.
+    /// Maps an arena of `bytes`, rounded up to whole 2 MiB blocks. One block in eight, four at most, is reserved for reads.
     ///
     /// # Errors
     /// The kernel refuses the mapping.
     pub fn new(bytes: usize) -> std::io::Result<Self> {
         let bytes = bytes.next_multiple_of(CHUNK_BYTES_MAX).max(CHUNK_BYTES_MAX);
-        let region = Arc::new(Region::map(bytes)?);
         let blocks = bytes / CHUNK_BYTES_MAX;
+        let reserved = (blocks / RESERVED_SHARE).min(RESERVED_BLOCKS_MAX);
+        let region = Arc::new(Region::map(bytes, reserved * CHUNK_BYTES_MAX)?);
+        let block_count = blocks - reserved;
+        let first_unit = |block| u32_of(block * UNITS_PER_BLOCK);
         let free = FreeLists {
-            blocks: (0..blocks).rev().map(|block| u32_of(block * UNITS_PER_BLOCK)).collect(),
+            blocks: (0..block_count).rev().map(first_unit).collect(),
+            reserve: (block_count..blocks).map(first_unit).collect(),
+            block_count,
             chunks: std::array::from_fn(|_| Vec::new()),
             in_use: vec![0; blocks],
             used_bytes: 0,
         };
-        Ok(Self { region, free: RefCell::new(free), zeros: OnceCell::new() })
+        Ok(Self {
+            region,
+            free: RefCell::new(free),
+            zeros: OnceCell::new(),
+            reads: ReadQueue::default(),
+            has_waiting_appends: Cell::new(false),
+        })
     }
 
-    /// A chunk of at least `bytes`, of the smallest class that holds them; `None` while the arena is used up.
+    /// A chunk of at least `bytes`, of the smallest class that holds them and has one; `None` while the arena is used up.
     ///
     /// # Panics
     /// If `bytes` is above [`CHUNK_BYTES_MAX`].
     pub fn allocate(&self, bytes: usize) -> Option<ChunkMut> {
-        let class = CHUNK_CLASSES.iter().position(|class_bytes| bytes <= *class_bytes);
-        let class = class.expect("callers bound what they ask for by CHUNK_BYTES_MAX");
+        let class = class_of(bytes);
         let mut free = self.free.borrow_mut();
         if free.chunks[class].is_empty() {
             self.reclaim(&mut free);
         }
-        let unit = free.take(class)?;
-        let class = u8::try_from(class).expect("there are five classes");
-        Some(ChunkMut::new(&self.region, unit, class))
+        let (unit, class) = free.take(class)?;
+        Some(self.chunk(unit, class))
     }
 
-    /// A chunk for a read of up to `bytes`.
+    fn chunk(&self, unit: u32, class: usize) -> ChunkMut {
+        let class = u8::try_from(class).expect("there are five classes");
+        ChunkMut::new(&self.region, unit, class)
+    }
+
+    /// Whether [`Arena::allocate`] would find `bytes` now.
+    ///
+    /// # Panics
+    /// If `bytes` is above [`CHUNK_BYTES_MAX`].
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let class = class_of(bytes);
+        let mut free = self.free.borrow_mut();
+        if free.class_for(class).is_none() {
+            self.reclaim(&mut free);
+        }
+        free.class_for(class).is_some()
+    }
+
+    /// A chunk for a read of up to `bytes` that can also be left out; `None` while memory is short.
     ///
     /// # Panics
     /// If `bytes` is above [`CHUNK_BYTES_MAX`].
     pub fn allocate_read(&self, bytes: usize) -> Option<ReadBuffer> {
-        self.allocate(bytes).map(ReadBuffer::new)
+        if self.reads.is_empty() { self.unreserved_read(bytes) } else { None }
+    }
+
+    fn unreserved_read(&self, bytes: usize) -> Option<ReadBuffer> {
+        if self.has_waiting_appends.get() { None } else { self.allocate(bytes).map(ReadBuffer::new) }
+    }
+
+    /// A chunk for a read of up to `bytes` that somebody waits for. It is a reserved block if nothing else is left. Reads
+    /// that find not even that wait in the order in which they came.
+    ///
+    /// What was read into a reserved block cannot be pinned: copy it, and drop the block soon.
+    ///
+    /// # Panics
+    /// If `bytes` is above [`CHUNK_BYTES_MAX`].
+    pub async fn next_read_buffer(&self, bytes: usize) -> ReadBuffer {
+        NextBuffer::new(self, bytes).await
+    }
+
+    /// The buffer for the read whose turn it is.
+    pub(super) fn take_read_buffer(&self, bytes: usize) -> Option<ReadBuffer> {
+        self.unreserved_read(bytes).or_else(|| {
+            let mut free = self.free.borrow_mut();
+            self.reclaim(&mut free);
+            let unit = free.take_reserved()?;
+            Some(ReadBuffer::new(self.chunk(unit, CLASSES - 1)))
+        })
+    }
+
+    /// Sets the waker that is woken, from any thread, when memory returns after [`Arena::want`]. Its owner then calls
+    /// [`Arena::wake_reads`] and tries again what else waits for memory.
+    pub fn set_notifier(&self, notifier: Waker) {
+        self.region.set_notifier(notifier);
+    }
+
+    /// Has the next chunk that returns wake the notifier. Memory may have returned before this call, so the caller has to
+    /// look again after it, and only then may wait.
+    pub fn want(&self) {
+        self.region.want();
+    }
+
+    /// Lets the read that has waited longest try again; each one that succeeds lets the next one try.
+    pub fn wake_reads(&self) {
+        self.reads.wake_next();
+    }
+
+    /// Says whether appends wait for memory. While they do, reads use the reserved blocks only.
+    pub fn set_waiting_appends(&self, has_waiting: bool) {
+        self.has_waiting_appends.set(has_waiting);
     }
 
     /// Zeros to write into files, 256 KiB, the same for everybody; kept once they were asked for.
@@ -128,15 +217,41 @@ impl Arena {
     }
 }
 
+/// The smallest class that holds `bytes`.
+fn class_of(bytes: usize) -> usize {
+    let class = CHUNK_CLASSES.iter().position(|class_bytes| bytes <= *class_bytes);
+    class.expect("callers bound what they ask for by CHUNK_BYTES_MAX")
+}
+
 impl FreeLists {
-    fn take(&mut self, class: usize) -> Option<u32> {
+    /// The class that a chunk of `class` is taken from: its own, or a larger one where that and the blocks are used up.
+    fn class_for(&self, class: usize) -> Option<usize> {
+        if !self.blocks.is_empty() {
+            return Some(class);
+        }
+        (class..CLASSES).find(|class| !self.chunks[*class].is_empty())
+    }
+
+    /// A free chunk of `class` at least, and its class.
+    fn take(&mut self, class: usize) -> Option<(u32, usize)> {
+        let class = if self.chunks[class].is_empty() { self.class_for(class)? } else { class };
         if self.chunks[class].is_empty() {
             self.carve(class)?;
         }
         let unit = self.chunks[class].pop()?;
+        self.count_taken(unit, class);
+        Some((unit, class))
+    }
+
+    fn take_reserved(&mut self) -> Option<u32> {
+        let unit = self.reserve.pop()?;
+        self.count_taken(unit, CLASSES - 1);
+        Some(unit)
+    }
+
+    fn count_taken(&mut self, unit: u32, class: usize) {
         self.in_use[unit as usize / UNITS_PER_BLOCK] += 1;
         self.used_bytes += CHUNK_CLASSES[class];
-        Some(unit)
     }
 
     fn carve(&mut self, class: usize) -> Option<()> {
@@ -149,9 +264,13 @@ impl FreeLists {
 
     fn give_back(&mut self, unit: u32, class: usize) {
         self.used_bytes -= CHUNK_CLASSES[class];
-        self.chunks[class].push(unit);
         let block = unit as usize / UNITS_PER_BLOCK;
         self.in_use[block] -= 1;
+        if block >= self.block_count {
+            self.reserve.push(unit);
+            return;
+        }
+        self.chunks[class].push(unit);
         if self.in_use[block] == 0 {
             self.chunks[class].retain(|unit| *unit as usize / UNITS_PER_BLOCK != block);
             self.blocks.push(u32_of(block * UNITS_PER_BLOCK));
@@ -170,6 +289,7 @@ impl std::fmt::Debug for Arena {
 mod tests {
     use super::*;
     use crate::buffer::Slice;
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
     #[test]
@@ -183,20 +303,131 @@ mod tests {
         std::thread::spawn(move || assert_eq!(&*slice, b"hello")).join().unwrap();
     }
 
+    /// An arena with one reserved block, and everything else of it as 2 MiB chunks.
+    fn used_up() -> (Arena, Vec<ChunkMut>) {
+        let arena = Arena::new(RESERVED_SHARE * CHUNK_BYTES_MAX).unwrap();
+        let held: Vec<_> = std::iter::from_fn(|| arena.allocate(CHUNK_BYTES_MAX)).collect();
+        assert_eq!(held.len(), RESERVED_SHARE - 1);
+        (arena, held)
+    }
+
     #[test]
-    fn pins_are_counted_by_chunk_and_bounded() {
-        let arena = Arena::new(CHUNK_BYTES_MAX).unwrap();
+    fn pins_are_counted_by_block_and_bounded() {
+        let arena = Arena::new(4 * CHUNK_BYTES_MAX).unwrap();
         let mut chunk = arena.allocate(16 << 10).unwrap();
         chunk.append(b"0123456789");
-        let first = chunk.slice(0..5).try_pin(16 << 10).unwrap();
-        let second = chunk.slice(5..10).try_pin(16 << 10).unwrap();
-        assert_eq!(arena.usage().pinned_bytes, 16 << 10);
-        let mut other = arena.allocate(16 << 10).unwrap();
+        let first = chunk.slice(0..5).try_pin(CHUNK_BYTES_MAX).unwrap();
+        let second = chunk.slice(5..10).try_pin(CHUNK_BYTES_MAX).unwrap();
+        let mut neighbour = arena.allocate(16 << 10).unwrap();
+        neighbour.append(b"x");
+        let third = neighbour.slice(0..1).try_pin(CHUNK_BYTES_MAX).unwrap();
+        assert_eq!(arena.usage().pinned_bytes, CHUNK_BYTES_MAX);
+        let mut other = arena.allocate(64 << 10).unwrap();
         other.append(b"x");
-        assert!(other.slice(0..1).try_pin(16 << 10).is_none());
+        assert!(other.slice(0..1).try_pin(CHUNK_BYTES_MAX).is_none());
         drop((first, second));
+        assert_eq!(arena.usage().pinned_bytes, CHUNK_BYTES_MAX);
+        drop(third);
         assert_eq!(arena.usage().pinned_bytes, 0);
-        assert!(other.slice(0..1).try_pin(16 << 10).is_some());
+        assert!(other.slice(0..1).try_pin(CHUNK_BYTES_MAX).is_some());
+    }
+
+    #[test]
+    fn a_small_chunk_comes_out_of_a_larger_class_where_nothing_else_is_free() {
+        let arena = Arena::new(CHUNK_BYTES_MAX).unwrap();
+        let large = arena.allocate(1 << 20).unwrap();
+        assert!(arena.has_room(1) && arena.has_room(1 << 20) && !arena.has_room(CHUNK_BYTES_MAX));
+        let small = arena.allocate(1).unwrap();
+        assert_eq!(small.capacity(), 1 << 20);
+        assert!(!arena.has_room(1) && arena.allocate(1).is_none());
+        drop((large, small));
+        assert!(arena.has_room(CHUNK_BYTES_MAX) && arena.usage().used_bytes == 0);
+    }
+
+    #[test]
+    fn a_read_finds_a_buffer_though_everything_else_is_held_and_the_next_one_waits_for_it() {
+        let (arena, held) = used_up();
+        assert!(arena.allocate(1).is_none() && arena.allocate_read(1).is_none());
+        let read = arena.next_read_buffer(1 << 20).now_or_never().expect("a block is reserved for reads");
+        let mut waiting = [Box::pin(arena.next_read_buffer(1)), Box::pin(arena.next_read_buffer(1))];
+        assert!(waiting.iter_mut().all(|read| read.now_or_never().is_none()));
+        let slice = read.freeze(10);
+        assert!(slice.try_pin(usize::MAX).is_none(), "a reader may not keep a reserved block");
+        drop(slice);
+        assert!(
+            (&mut waiting[1]).now_or_never().is_none(),
+            "reads get memory in the order in which they came"
+        );
+        let first = (&mut waiting[0]).now_or_never().expect("the reserved block is back");
+        assert!((&mut waiting[1]).now_or_never().is_none());
+        drop(first);
+        assert!((&mut waiting[1]).now_or_never().is_some());
+        drop(held);
+    }
+
+    #[test]
+    fn reads_leave_memory_to_appends_that_wait() {
+        let (arena, mut held) = used_up();
+        arena.set_waiting_appends(true);
+        held.pop();
+        assert!(arena.allocate_read(1).is_none());
+        let reserved = arena.next_read_buffer(1).now_or_never();
+        assert!(reserved.is_some() && arena.has_room(CHUNK_BYTES_MAX));
+        arena.set_waiting_appends(false);
+        assert!(arena.allocate_read(CHUNK_BYTES_MAX).is_some());
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Counter(std::sync::atomic::AtomicUsize);
+
+    impl std::task::Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn memory_that_is_wanted_wakes_the_notifier_once_from_whatever_thread_it_returns() {
+        let (arena, mut held) = used_up();
+        let counter = Arc::new(Counter::default());
+        let woken = || counter.0.load(std::sync::atomic::Ordering::SeqCst);
+        arena.set_notifier(Waker::from(Arc::clone(&counter)));
+        let (first, second) = (held.pop(), held.pop());
+        drop(first);
+        assert_eq!(woken(), 0, "nobody waits");
+        arena.want();
+        std::thread::spawn(move || drop(second)).join().unwrap();
+        assert_eq!(woken(), 1);
+        drop(held);
+        assert_eq!(woken(), 1, "one wake is enough until memory is wanted again");
+    }
+
+    #[test]
+    fn no_wake_is_lost_between_a_release_and_a_wait() {
+        let arena = Arena::new(CHUNK_BYTES_MAX).unwrap();
+        let counter = Arc::new(Counter::default());
+        arena.set_notifier(Waker::from(Arc::clone(&counter)));
+        let (chunks, released) = std::sync::mpsc::channel::<ChunkMut>();
+        let releasing = std::thread::spawn(move || released.into_iter().for_each(drop));
+        for round in 0..20_000 {
+            let before = counter.0.load(std::sync::atomic::Ordering::SeqCst);
+            chunks.send(arena.allocate(CHUNK_BYTES_MAX).unwrap()).unwrap();
+            arena.want();
+            let begun = std::time::Instant::now();
+            while !arena.has_room(CHUNK_BYTES_MAX)
+                && counter.0.load(std::sync::atomic::Ordering::SeqCst) == before
+            {
+                // The chunk is looked for once, as by somebody who then sleeps: only the wake ends this.
+                while counter.0.load(std::sync::atomic::Ordering::SeqCst) == before {
+                    assert!(begun.elapsed().as_secs() < 60, "the wake of round {round} is lost");
+                    std::thread::yield_now();
+                }
+            }
+            assert!(arena.has_room(CHUNK_BYTES_MAX), "the wake came before the chunk");
+        }
+        drop(chunks);
+        releasing.join().unwrap();
     }
 
     proptest! {
@@ -209,7 +440,7 @@ mod tests {
                 if drop_one && !held.is_empty() {
                     held.swap_remove(step % held.len());
                 } else if let Some(mut chunk) = arena.allocate(CHUNK_CLASSES[class]) {
-                    prop_assert_eq!(chunk.capacity(), CHUNK_CLASSES[class]);
+                    prop_assert!(CHUNK_CLASSES[class..].contains(&chunk.capacity()));
                     let mark = step as u8;
                     chunk.append(&vec![mark; chunk.capacity()]);
                     held.push((mark, chunk.slice(0..chunk.len())));

@@ -8,9 +8,13 @@
 //! ```
 //!
 //! A slice owns its region. Its last drop, on any thread, only queues the chunk back to the shard, which reclaims it at
-//! its next allocation.
+//! its next allocation. Who waits for memory says so ([`Arena::want`]) and is woken by the next chunk that returns.
+//!
+//! A few blocks are reserved for reads that somebody waits for: a read always gets a buffer in the end, whoever holds the
+//! rest, as a reserved block comes back as soon as its bytes are copied.
 
 mod arena;
+mod reads;
 mod region;
 
 pub use arena::{Arena, ArenaUsage};

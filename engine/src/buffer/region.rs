@@ -7,19 +7,20 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 
 /// Granularity of the chunk table: the smallest class.
 pub(super) const UNIT_BYTES: usize = CHUNK_CLASSES[0];
+
+pub(super) const UNITS_PER_BLOCK: usize = CHUNK_BYTES_MAX / UNIT_BYTES;
 
 /// What is known of a chunk, at the index of its first unit.
 #[derive(Default)]
 struct ChunkMeta {
     /// Slices, writers and reads that keep it.
     refs: AtomicU32,
-    /// Pinned slices among them.
-    reader_refs: AtomicU32,
     /// Index into [`CHUNK_CLASSES`]; changes only while `refs` is 0.
     class: AtomicU8,
 }
@@ -31,8 +32,17 @@ pub(super) struct Region {
     chunks: Box<[ChunkMeta]>,
     /// First units of chunks whose last reference is gone; never full, it has room for every unit.
     returned: ArrayQueue<u32>,
-    /// Bytes of chunks that have a pinned slice.
+    /// First unit of the blocks that are reserved for reads; readers never pin these.
+    reserved_from: u32,
+    /// Pinned slices of each block. A pin counts as its whole block: pins of small chunks in many blocks would otherwise
+    /// keep all of them from ever holding a large chunk.
+    pins: Box<[AtomicU32]>,
+    /// Bytes of blocks that have a pinned slice.
     pinned_bytes: AtomicUsize,
+    /// Whether somebody waits for memory; see [`Region::want`].
+    is_wanted: AtomicBool,
+    /// Woken when memory returns while it is wanted.
+    notifier: OnceLock<Waker>,
 }
 
 // SAFETY: the mapping lives as long as the region; who may read or write which bytes is settled by `ChunkMut` (one
@@ -42,8 +52,9 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Maps `bytes`, a multiple of [`CHUNK_BYTES_MAX`], aligned to it, on huge pages where the kernel has some.
-    pub(super) fn map(bytes: usize) -> std::io::Result<Self> {
+    /// Maps `bytes`, a multiple of [`CHUNK_BYTES_MAX`], aligned to it, on huge pages where the kernel has some. The last
+    /// `reserved_bytes` are for reads alone.
+    pub(super) fn map(bytes: usize, reserved_bytes: usize) -> std::io::Result<Self> {
         assert_eq!(bytes % CHUNK_BYTES_MAX, 0, "the arena is whole blocks");
         let spare = CHUNK_BYTES_MAX;
         // SAFETY: a fresh private anonymous mapping at an address of the kernel's choice aliases nothing.
@@ -75,7 +86,11 @@ impl Region {
             bytes,
             chunks: (0..units).map(|_| ChunkMeta::default()).collect(),
             returned: ArrayQueue::new(units.max(1)),
+            reserved_from: u32_of((bytes - reserved_bytes) / UNIT_BYTES),
+            pins: (0..bytes / CHUNK_BYTES_MAX).map(|_| AtomicU32::new(0)).collect(),
             pinned_bytes: AtomicUsize::new(0),
+            is_wanted: AtomicBool::new(false),
+            notifier: OnceLock::new(),
         })
     }
 
@@ -100,8 +115,31 @@ impl Region {
         &self.chunks[unit as usize]
     }
 
-    fn chunk_bytes(&self, unit: u32) -> usize {
-        CHUNK_CLASSES[usize::from(self.meta(unit).class.load(Ordering::Relaxed))]
+    /// Whether a unit lies in the blocks that are reserved for reads.
+    pub(super) const fn is_reserved(&self, unit: u32) -> bool {
+        unit >= self.reserved_from
+    }
+
+    /// Pinned slices of the block that a unit lies in.
+    fn pins(&self, unit: u32) -> &AtomicU32 {
+        &self.pins[unit as usize / UNITS_PER_BLOCK]
+    }
+
+    /// Sets the waker that [`Region::release`] wakes while memory is wanted. The first one stays.
+    pub(super) fn set_notifier(&self, notifier: Waker) {
+        let _ = self.notifier.set(notifier);
+    }
+
+    /// Has the next release of a chunk, on any thread, wake the notifier, once.
+    ///
+    /// The order matters on both sides, for a lost wake would leave an append waiting for ever. The side that waits sets the
+    /// flag, passes a fence, and then looks at the returned chunks once more. The side that releases queues its chunk,
+    /// passes a fence, and then looks at the flag. Of two sequentially consistent fences one comes first. If it is that of
+    /// the waiting side, the other side sees the flag and wakes. If it is that of the releasing side, the waiting side sees
+    /// the chunk. So the caller tries to allocate again after this call, and only then waits.
+    pub(super) fn want(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     fn unit_ptr(&self, unit: u32) -> *mut u8 {
@@ -119,6 +157,14 @@ impl Region {
             // Everything done through the other references happens before the chunk's next life.
             fence(Ordering::Acquire);
             assert!(self.returned.push(unit).is_ok(), "there is room for every unit");
+            // Pairs with the fence in `want`. This is the last reference of a chunk, not each slice: it costs little.
+            fence(Ordering::SeqCst);
+            if self.is_wanted.load(Ordering::Relaxed)
+                && self.is_wanted.swap(false, Ordering::Relaxed)
+                && let Some(notifier) = self.notifier.get()
+            {
+                notifier.wake_by_ref();
+            }
         }
     }
 }
@@ -249,12 +295,13 @@ impl Slice {
         part
     }
 
-    /// Counts this slice against what readers may pin, unless that would take the chunk's bytes beyond `limit_bytes`.
+    /// Counts the block of this slice against what readers may pin. Returns `None` if that would take the pinned blocks
+    /// beyond `limit_bytes`, or if the block is reserved for reads.
     pub fn try_pin(&self, limit_bytes: usize) -> Option<PinnedSlice> {
-        let meta = self.region.meta(self.unit);
-        if meta.reader_refs.load(Ordering::Relaxed) == 0
-            && self.region.pinned_bytes() + self.region.chunk_bytes(self.unit) > limit_bytes
-        {
+        let region = &self.region;
+        let is_pinned = region.pins(self.unit).load(Ordering::Relaxed) > 0;
+        let is_too_much = !is_pinned && region.pinned_bytes() + CHUNK_BYTES_MAX > limit_bytes;
+        if is_too_much || region.is_reserved(self.unit) {
             return None;
         }
         Some(PinnedSlice::new(self.clone()))
@@ -295,15 +342,15 @@ impl fmt::Debug for Slice {
     }
 }
 
-/// A slice in a reader's hands: its chunk counts as pinned until the last one of the chunk is dropped.
+/// A slice in a reader's hands: its block counts as pinned until the last one of the block is dropped.
 #[derive(Debug)]
 pub struct PinnedSlice(Slice);
 
 impl PinnedSlice {
     fn new(slice: Slice) -> Self {
         let region = &slice.region;
-        if region.meta(slice.unit).reader_refs.fetch_add(1, Ordering::Relaxed) == 0 {
-            region.pinned_bytes.fetch_add(region.chunk_bytes(slice.unit), Ordering::Relaxed);
+        if region.pins(slice.unit).fetch_add(1, Ordering::Relaxed) == 0 {
+            region.pinned_bytes.fetch_add(CHUNK_BYTES_MAX, Ordering::Relaxed);
         }
         Self(slice)
     }
@@ -318,8 +365,8 @@ impl Clone for PinnedSlice {
 impl Drop for PinnedSlice {
     fn drop(&mut self) {
         let region = &self.0.region;
-        if region.meta(self.0.unit).reader_refs.fetch_sub(1, Ordering::Relaxed) == 1 {
-            region.pinned_bytes.fetch_sub(region.chunk_bytes(self.0.unit), Ordering::Relaxed);
+        if region.pins(self.0.unit).fetch_sub(1, Ordering::Relaxed) == 1 {
+            region.pinned_bytes.fetch_sub(CHUNK_BYTES_MAX, Ordering::Relaxed);
         }
     }
 }

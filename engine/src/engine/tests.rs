@@ -1,5 +1,7 @@
 //! What only an engine's inside can bring about.
 
+mod memory;
+
 use super::*;
 use crate::client::{ConsumerConfig, ProducerConfig};
 use crate::config::TopicConfig;

@@ -4,7 +4,7 @@
 use super::read_cache::{End, Extent, ReadFuture};
 use super::state::Readers;
 use super::{IndexSource, Log, Sealed, State};
-use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX, SharedBytes, Slice};
+use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX, ReadBuffer, SharedBytes, Slice};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{Corruption, CorruptionKind, DiskError, FetchError};
@@ -103,7 +103,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// Reads from `offset` out of files, up to about `bytes_max`; reads ahead if this goes on where the last fetch ended.
-    /// An empty result means that memory is short: try again.
+    /// While the arena is used up it waits for a buffer, of which some are reserved for reads.
     ///
     /// # Errors
     /// Reading failed, or what was read is no log.
@@ -137,12 +137,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let mut pieces = Vec::new();
         let mut room = bytes_max.max(1);
         let visible = self.high_watermark();
-        let mut is_memory_short = false;
         while room > 0 && offset < visible && position < segment.end {
-            let Some((start, bytes)) = self.extent(segment, position, ahead).await? else {
-                is_memory_short = true;
-                break;
-            };
+            let (start, bytes) = self.extent(segment, position, ahead).await?;
             let bytes = bytes.part(usize_of(position - start).min(bytes.len())..bytes.len());
             let Some(taken) = take_batches(&bytes, offset, visible, room, pieces.is_empty()) else {
                 if !pieces.is_empty() {
@@ -168,7 +164,6 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
         if let Some(found) = segment.next_offset.filter(|next_offset| offset < *next_offset)
             && pieces.is_empty()
-            && !is_memory_short
         {
             let kind = CorruptionKind::EndsEarly { expected: offset, found };
             return Err(self.corrupt(segment.base_offset, position, kind));
@@ -189,13 +184,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// The bytes of the extent that holds the batch at `position`, and where it begins; starts reads of the `ahead`
-    /// extents after it, those of the next segments too if they are open. `None` while the arena has no room.
+    /// extents after it, those of the next segments too if they are open. What is read ahead is what memory has room for.
     async fn extent(
         &self,
         segment: &Readable<D::File>,
         position: u64,
         ahead: usize,
-    ) -> Result<Option<(u64, Slice)>, FetchError> {
+    ) -> Result<(u64, Slice), FetchError> {
         let Started { first, count } = self.start_reads(segment, position, ahead + 1)?;
         let mut left = ahead + 1 - count;
         let mut last = segment.base_offset;
@@ -206,8 +201,17 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             left -= started.count;
             last = following.base_offset;
         }
-        let Some((start, read)) = first else { return Ok(None) };
-        Ok(Some((start, read.await?)))
+        match first {
+            Some((start, read)) => Ok((start, read.await?)),
+            None => Ok((position, self.read_uncached(segment, position).await?)),
+        }
+    }
+
+    /// Reads the extent at `start` into the next buffer there is, and keeps it for nobody else: memory is short.
+    async fn read_uncached(&self, segment: &Readable<D::File>, start: u64) -> Result<Slice, DiskError> {
+        let reading = Reading::new(start, extent_end(&segment.offsets, start, segment.end));
+        let buffer = self.context.arena.next_read_buffer(reading.read_bytes()).await;
+        reading.read(&segment.file, buffer).await
     }
 
     /// Starts the reads of up to `count_max` extents from `position` on, but for those that were.
@@ -244,19 +248,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     /// Starts reading [start, end) of a segment and puts it into the cache; `None` while the arena has no room.
     fn start_read(&self, segment: &Readable<D::File>, start: u64, end: u64) -> Option<ReadFuture> {
-        let aligned = align_down(start, BLOCK_BYTES as u64);
-        let skip = usize_of(start - aligned);
-        let wanted = usize_of(end - aligned);
-        let read_bytes = wanted.next_multiple_of(BLOCK_BYTES);
-        let buffer = self.context.arena.allocate_read(read_bytes)?;
+        let reading = Reading::new(start, end);
+        let buffer = self.context.arena.allocate_read(reading.read_bytes())?;
         let (file, readers) = (segment.file.clone(), segment.readers.clone());
         let read = async move {
-            let outcome = file.read(buffer, aligned, read_bytes).await;
+            let outcome = reading.read(&file, buffer).await;
             drop(readers);
-            let (buffer, got) = outcome?;
-            // A file shorter than its index says is met as damage by whoever parses this.
-            let got = got.min(wanted);
-            Ok(buffer.freeze(got).part(skip.min(got)..got))
+            outcome
         };
         let read = read.boxed_local().shared();
         // Polled once so that it is under way even if nobody waits for it yet.
@@ -410,6 +408,36 @@ impl<F: DiskFile, A> State<F, A> {
             (segment.base_offset, segment.file.clone(), segment.readers.clone());
         let (index_source, next_offset) = (IndexSource::Batches, None);
         Some(Readable { base_offset, file, offsets, index_source, end, next_offset, readers })
+    }
+}
+
+/// A read of an extent, in whole blocks.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    /// File position of the first block.
+    aligned: u64,
+    /// Bytes of the first block before the extent.
+    skip: usize,
+    /// Bytes from the first block to the extent's end.
+    wanted: usize,
+}
+
+impl Reading {
+    /// The read of [start, end).
+    fn new(start: u64, end: u64) -> Self {
+        let aligned = align_down(start, BLOCK_BYTES as u64);
+        Self { aligned, skip: usize_of(start - aligned), wanted: usize_of(end - aligned) }
+    }
+
+    const fn read_bytes(self) -> usize {
+        self.wanted.next_multiple_of(BLOCK_BYTES)
+    }
+
+    /// The extent's bytes; short where the file is, which whoever parses them meets as damage.
+    async fn read<F: DiskFile>(self, file: &F, buffer: ReadBuffer) -> Result<Slice, DiskError> {
+        let (buffer, got) = file.read(buffer, self.aligned, self.read_bytes()).await?;
+        let got = got.min(self.wanted);
+        Ok(buffer.freeze(got).part(self.skip.min(got)..got))
     }
 }
 

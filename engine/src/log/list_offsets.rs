@@ -7,11 +7,10 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::error::{Corruption, CorruptionKind, FetchError};
 use crate::index::{TimeEntry, TimeIndex};
-use crate::record::{BatchError, RecordBatch, batches};
+use crate::record::{BATCH_HEADER_BYTES, BatchError, RecordBatch, batches};
 use crate::segment;
 use crate::types::{ListedOffset, OffsetSpec};
 use std::rc::Rc;
-use std::task::Poll;
 
 /// Bytes looked at in one step of a search.
 const STEP_BYTES: usize = 256 << 10;
@@ -217,18 +216,17 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         offset: i64,
         bytes_max: usize,
     ) -> Result<Vec<SharedBytes>, FetchError> {
-        loop {
-            let pieces = match self.fetch(offset, bytes_max)? {
-                super::Fetched::Batches(pieces) => pieces,
-                super::Fetched::Nothing => Vec::new(),
-                super::Fetched::OnDisk => Rc::clone(self).fetch_from_disk(offset, bytes_max).await?,
-            };
-            if !pieces.is_empty() {
-                return Ok(pieces);
-            }
-            // Memory is short, until others have read what they asked for.
-            once_more().await;
+        let pieces = match self.fetch(offset, bytes_max)? {
+            super::Fetched::Batches(pieces) => pieces,
+            super::Fetched::Nothing => Vec::new(),
+            super::Fetched::OnDisk => Rc::clone(self).fetch_from_disk(offset, bytes_max).await?,
+        };
+        if pieces.is_empty() {
+            // The offset is visible, so its batch has to be there.
+            let missing = BatchError::TooShort { needed_bytes: BATCH_HEADER_BYTES, available_bytes: 0 };
+            return Err(self.damaged(offset, missing));
         }
+        Ok(pieces)
     }
 
     fn damaged(&self, offset: i64, error: BatchError) -> FetchError {
@@ -269,16 +267,4 @@ fn first_at(
         }
     }
     Ok(None)
-}
-
-/// Comes back when the owner polls the next time.
-fn once_more() -> impl Future<Output = ()> {
-    let mut has_passed = false;
-    std::future::poll_fn(move |context| {
-        if std::mem::replace(&mut has_passed, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
 }

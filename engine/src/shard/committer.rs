@@ -12,6 +12,7 @@
 //! group 2                [w][w][w][flush     ]
 //! ```
 
+use super::slots::SlotList;
 use super::stats::WriteStats;
 use crate::disk::DiskFile;
 use crate::error::DiskError;
@@ -24,9 +25,12 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Most writes and syncs of a shard in flight, those of a shared flush apart; partitions beyond it wait their turn and go on
-/// coalescing.
+/// Most writes and syncs of a shard in flight, those of a shared flush apart; partitions beyond it wait in a queue, and what is
+/// appended to them meanwhile forms larger writes.
 const IN_FLIGHT_MAX: usize = 64;
+
+/// Most jobs one partition starts before the next has its turn.
+const JOBS_AT_ONCE: usize = 8;
 
 /// Most writes that wait for shared flushes to begin.
 const SHARED_MAX: usize = 256;
@@ -73,6 +77,8 @@ pub struct Committer<F: DiskFile> {
     /// Slots of the synced writes in flight that could have shared a flush.
     each: Vec<usize>,
     done: VecDeque<Done>,
+    /// Slots that wait for room, first come first served.
+    queue: SlotList,
     /// Whether some that are under way were never polled: an operation begins when it is.
     has_new: bool,
     stats: WriteStats,
@@ -97,6 +103,7 @@ impl<F: DiskFile> Committer<F> {
             shared_writes: 0,
             each: Vec::new(),
             done: VecDeque::new(),
+            queue: SlotList::default(),
             has_new: false,
             stats: WriteStats::default(),
         }
@@ -116,6 +123,39 @@ impl<F: DiskFile> Committer<F> {
     /// Counts the time since the last call towards the depth of what is in flight.
     pub fn passed(&mut self, time: Duration) {
         self.stats.passed(ns_of(time), self.jobs.len() + self.shared_writes);
+    }
+
+    /// Whether nothing is under way or waits to be.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.waiting.is_empty() && self.shared_writes == 0 && self.done.is_empty()
+    }
+
+    /// Starts jobs of the partition in `slot`, a few at most, while there is room; whether there may be more of them.
+    ///
+    /// Where partitions wait for room, this one waits behind them: [`Committer::start_waiting`] starts its jobs. So a
+    /// partition that always has a write ready does not take the room of each that completes.
+    pub fn start_some(&mut self, slot: usize, mut next_job: impl FnMut() -> Option<Job<F>>) -> bool {
+        for _ in 0..JOBS_AT_ONCE {
+            if !self.queue.is_empty() || !self.has_room() {
+                self.queue.push_back(slot);
+                return false;
+            }
+            let Some(job) = next_job() else { return false };
+            self.start(slot, job);
+        }
+        true
+    }
+
+    /// Starts jobs of the partitions that wait for room, one of each in turn, while there is some.
+    pub fn start_waiting(&mut self, mut next_job: impl FnMut(usize) -> Option<Job<F>>) {
+        while self.has_room()
+            && let Some(slot) = self.queue.pop_front()
+        {
+            if let Some(job) = next_job(slot) {
+                self.start(slot, job);
+                self.queue.push_back(slot);
+            }
+        }
     }
 
     /// Takes a job of the partition in `slot`; it is under way after the next [`Committer::submit`].

@@ -128,7 +128,7 @@ impl Shard {
         };
         self.list(slot);
         if partition.waiting.borrow().is_empty() {
-            if let Some(append) = self.put(&partition, append) {
+            if let Some(append) = self.put(slot, &partition, append) {
                 partition.waiting.borrow_mut().push_back(append);
             }
         } else {
@@ -136,11 +136,31 @@ impl Shard {
         }
     }
 
-    /// Puts an append into its log; it comes back if the log cannot take it now.
-    fn put(&self, partition: &Partition, append: Append) -> Option<Append> {
+    /// Puts an append into its log; it comes back if the log cannot take it now. One that needs memory waits behind those
+    /// that wait for it already.
+    fn put(&self, slot: usize, partition: &Partition, append: Append) -> Option<Append> {
+        if self.memory.has_starved() && partition.log.memory_for(append.batch.len()).is_some() {
+            self.starve(slot);
+            return Some(append);
+        }
+        self.put_now(slot, partition, append)
+    }
+
+    /// Puts an append into its log, though others may wait for memory; it comes back if the log cannot take it now.
+    pub(super) fn put_now(&self, slot: usize, partition: &Partition, append: Append) -> Option<Append> {
         let bytes = append.batch.len();
-        match partition.append(append) {
+        let mut outcome = partition.append(append);
+        if let AppendOutcome::NoMemory(append) = outcome {
+            let needed = partition.log.memory_for(bytes);
+            if needed.is_some_and(|bytes| !self.find_room(bytes)) {
+                self.starve(slot);
+                return Some(append);
+            }
+            outcome = partition.append(append);
+        }
+        match outcome {
             AppendOutcome::Taken => {
+                self.memory.used(slot);
                 self.mailbox.taken(bytes);
                 None
             }
@@ -152,6 +172,10 @@ impl Shard {
                 None
             }
             AppendOutcome::NotNow(append) => Some(append),
+            AppendOutcome::NoMemory(append) => {
+                self.starve(slot);
+                Some(append)
+            }
         }
     }
 
@@ -162,19 +186,19 @@ impl Shard {
             return;
         };
         if let FetchOutcome::FromDisk(request) = partition.fetch(request, now) {
+            self.find_read_room(slot);
             let (shard, reader) = (Rc::clone(self), Rc::clone(&partition));
             self.spawn_for(slot, &partition, async move {
-                if !reader.fetch_from_disk(request).await {
-                    // What other logs have read ahead may be all there is, and nobody else would ever let go of it.
-                    shard.shed_memory();
-                }
+                reader.fetch_from_disk(request).await;
+                // It may have been asked to give memory back while it read.
+                shard.memory.used(slot);
             });
         }
     }
 
     /// Puts appends that wait into the log, as far as it takes them.
     pub(super) fn put_waiting(&self, slot: usize, partition: &Partition) {
-        let (mut has_shed, mut taken_bytes) = (false, 0);
+        let mut taken_bytes = 0;
         loop {
             if taken_bytes >= APPEND_BYTES_A_TURN {
                 self.list(slot);
@@ -182,18 +206,11 @@ impl Shard {
             }
             let Some(append) = partition.waiting.borrow_mut().pop_front() else { break };
             let bytes = append.batch.len();
-            let Some(append) = self.put(partition, append) else {
-                taken_bytes += bytes;
-                continue;
-            };
-            partition.waiting.borrow_mut().push_front(append);
-            if has_shed || partition.log.wants_roll() {
+            if let Some(append) = self.put(slot, partition, append) {
+                partition.waiting.borrow_mut().push_front(append);
                 break;
             }
-            // Not for the want of a segment, so of memory.
-            has_shed = true;
-            self.shed_memory();
-            self.starved.borrow_mut().push(slot);
+            taken_bytes += bytes;
         }
         if taken_bytes > 0 {
             self.mailbox.room_made();

@@ -14,9 +14,11 @@ mod committer;
 mod intake;
 mod local;
 mod mailbox;
+mod memory;
 mod partition;
 mod pulse;
 mod pump;
+mod slots;
 mod start;
 mod stats;
 mod waiting;
@@ -43,6 +45,7 @@ use colocated::Colocated;
 pub use committer::Committer;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
+use memory::Memory;
 use partition::{AppendOutcome, FetchOutcome, Partition};
 use stats::TimeStats;
 use std::cell::{Cell, RefCell};
@@ -86,8 +89,7 @@ pub(crate) struct Shard {
     partitions: RefCell<Vec<Option<Rc<Partition>>>>,
     /// Slots with something to do, each once.
     listed: RefCell<VecDeque<usize>>,
-    /// Slots whose appends wait for memory.
-    starved: RefCell<Vec<usize>>,
+    memory: Memory,
     committer: RefCell<Committer<UringFile>>,
     tasks: RefCell<FuturesUnordered<LocalBoxFuture<'static, ()>>>,
     /// Begun since the pump polled them last.
@@ -147,7 +149,8 @@ impl Shard {
         self.partition(slot).filter(|partition| !partition.is_leaving.get())
     }
 
-    /// Ends a partition: refuses who waits, lets writes finish, and seals it if `is_kept`. Its slot stays empty.
+    /// Ends a partition: refuses who waits, lets writes finish, and seals it if `is_kept`. Its slot stays empty. Appends that
+    /// wait for memory are refused where only readers could give some back: nobody knows when they do.
     pub(crate) async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
         // One that is being deleted goes without anybody's help.
         let Some(partition) = self.open_at(slot) else { return Ok(()) };
@@ -156,6 +159,9 @@ impl Shard {
         while is_kept && !partition.waiting.borrow().is_empty() && partition.log.failed().is_none() {
             self.list(slot);
             next_turn().await;
+            if self.is_out_of_memory(slot) {
+                break;
+            }
         }
         self.refuse(&partition);
         while partition.tasks.get() > 0 || !partition.log.is_idle() {
@@ -240,6 +246,8 @@ impl Shard {
         partition.tasks.set(partition.tasks.get() + 1);
         let listed = Rc::clone(&partition.log).list_offset(spec).await;
         partition.tasks.set(partition.tasks.get() - 1);
+        // What it has read stays in memory.
+        self.memory.used(slot);
         self.list(slot);
         listed
     }

@@ -45,6 +45,8 @@ pub(super) enum AppendOutcome {
     Taken,
     /// Neither now; it comes back.
     NotNow(Append),
+    /// Neither, as the arena has no chunk for it; it comes back.
+    NoMemory(Append),
     /// Never.
     Failed(Reply, AppendError),
 }
@@ -71,9 +73,8 @@ impl Partition {
                 let _ = buffers.buffers.push(batch);
                 AppendOutcome::Taken
             }
-            Err(Refused::NotNow(reply) | Refused::NoMemory(reply)) => {
-                AppendOutcome::NotNow(Append { slot, batch, level, reply })
-            }
+            Err(Refused::NotNow(reply)) => AppendOutcome::NotNow(Append { slot, batch, level, reply }),
+            Err(Refused::NoMemory(reply)) => AppendOutcome::NoMemory(Append { slot, batch, level, reply }),
             Err(Refused::Failed(reply, error)) => AppendOutcome::Failed(reply, error),
         }
     }
@@ -103,13 +104,11 @@ impl Partition {
         }
     }
 
-    /// Answers a fetch out of files; whether there was memory for it. If not the answer is empty, and it is asked again.
-    pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) -> bool {
+    /// Answers a fetch out of files. While memory is short it waits here, and its consumer with it.
+    pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) {
         let reply = Rc::clone(&self.log).fetch_from_disk(request.offset, request.bytes_max).await;
-        let had_room = reply.as_ref().map_or(true, |batches| !batches.is_empty());
         let reply = reply.map(|batches| FetchReply { batches, high_watermark: self.log.high_watermark() });
         request.answer(reply);
-        had_room
     }
 
     /// Fetches that have something to read now, or that wait beyond the log's end.

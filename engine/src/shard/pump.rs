@@ -24,9 +24,6 @@ const PARK_LEAST: Duration = Duration::from_micros(100);
 /// nothing but the heartbeat, every 10 ms.
 const REACTOR_EVERY: Duration = Duration::from_millis(1);
 
-/// Most jobs one partition starts before the next has its turn.
-const JOBS_A_TURN: usize = 8;
-
 impl Shard {
     /// Turns until [`Shard::end`], or until its handle is gone.
     pub(super) async fn pump(self: Rc<Self>) {
@@ -102,6 +99,7 @@ impl Shard {
             || !self.lanes.is_empty()
             || self.lanes.next_due().is_some_and(|due| due <= now)
             || self.colocated.is_woken()
+            || self.memory.has_returned()
             || self.flag.is_raised()
             || !self.listed.borrow().is_empty()
             || !self.new_tasks.borrow().is_empty()
@@ -112,7 +110,7 @@ impl Shard {
     fn turn(self: &Rc<Self>, waker: &Waker, now: Instant) -> bool {
         let context = &mut Context::from_waker(waker);
         let mut worked = self.ring.reap() > 0;
-        if self.finish_jobs(context) {
+        if self.finish_jobs(context) | self.share_returned_memory() {
             worked = true;
             self.drive_listed(now);
         }
@@ -150,18 +148,14 @@ impl Shard {
             finished = true;
             if let Some(partition) = self.partition(slot) {
                 partition.log.job_done(done);
-                self.list(slot);
-            }
-        }
-        if finished {
-            for slot in self.starved.take() {
+                self.memory.written(slot);
                 self.list(slot);
             }
         }
         finished
     }
 
-    /// Looks once at each partition that is listed now.
+    /// Looks once at each partition that is listed now, and starts jobs of those that wait for the committer.
     pub(super) fn drive_listed(self: &Rc<Self>, now: Instant) -> bool {
         let count = self.listed.borrow().len();
         for _ in 0..count {
@@ -173,6 +167,8 @@ impl Shard {
                 self.fetch(request, now);
             }
         }
+        let next_job = |slot| self.partition(slot)?.log.next_job();
+        self.committer.borrow_mut().start_waiting(next_job);
         count > 0
     }
 
@@ -181,16 +177,9 @@ impl Shard {
         // A log that was full takes nothing before those who were cut off have been told.
         self.deliver(partition);
         self.put_waiting(slot, partition);
-        let mut started = 0;
-        while started < JOBS_A_TURN && self.committer.borrow().has_room() {
-            let Some(job) = partition.log.next_job() else { break };
-            self.committer.borrow_mut().start(slot, job);
-            started += 1;
-        }
-        if started == JOBS_A_TURN {
+        let may_have_more = self.committer.borrow_mut().start_some(slot, || partition.log.next_job());
+        if may_have_more {
             self.list(slot);
-        } else if !self.committer.borrow().has_room() {
-            self.starved.borrow_mut().push(slot);
         }
         self.deliver(partition);
         let wants = partition.log.wants();
@@ -211,7 +200,7 @@ impl Shard {
         }
     }
 
-    /// What the logs keep for readers goes, as far as it is written: the arena is used up, or readers are to find it cold.
+    /// Drops what every log keeps of written batches, so that the next reads find them cold.
     pub(crate) fn shed_memory(&self) {
         for partition in self.partitions.borrow().iter().flatten() {
             partition.log.shed_memory();

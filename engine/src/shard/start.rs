@@ -2,6 +2,7 @@
 
 use super::intake::Left;
 use super::mailbox::{Call, Mailbox, Refusal, Task};
+use super::memory::Memory;
 use super::pulse::Phase;
 use super::wake::Flag;
 use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
@@ -198,6 +199,8 @@ impl Shard {
         let is_registered = ring.register_arena(&arena);
         ring.hold(settings.lock.as_fd()).map_err(|source| OpenError::RingUnavailable { source })?;
         mailbox.attach(ring.waker());
+        let memory = Memory::new(Arc::clone(&mailbox));
+        arena.set_notifier(memory.notifier());
         let context = LogContext {
             disk: UringDisk::new(ring.clone()),
             clock: SystemClock,
@@ -211,13 +214,13 @@ impl Shard {
             ring,
             poll: settings.poll,
             lanes: Rc::new(LocalLanes::new(Arc::clone(&mailbox))),
+            memory,
             colocated: Colocated::new(Arc::clone(&mailbox)),
             flag: Arc::new(Flag::new(Arc::clone(&mailbox))),
             left: Cell::new(Left::of_turn(Instant::now())),
             mailbox,
             partitions: RefCell::default(),
             listed: RefCell::default(),
-            starved: RefCell::default(),
             committer: RefCell::new(Committer::new(settings.commit)),
             tasks: RefCell::default(),
             new_tasks: RefCell::default(),

@@ -35,6 +35,8 @@ struct Fleet {
     models: Vec<Model>,
     committer: Committer<SimFile>,
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    /// Jobs started so far, by log.
+    started: Vec<usize>,
 }
 
 impl Fleet {
@@ -53,7 +55,8 @@ impl Fleet {
         };
         let logs = (0..models.len()).map(open).collect();
         let (committer, tasks) = (Committer::new(commit), FuturesUnordered::new());
-        Self { settings, disk, clock, logs, models, committer, tasks }
+        let started = vec![0; models.len()];
+        Self { settings, disk, clock, logs, models, committer, tasks, started }
     }
 
     fn append(&mut self, log: usize, bytes: Vec<u8>) {
@@ -79,13 +82,8 @@ impl Fleet {
                 self.logs[log].job_done(done);
                 has_moved = true;
             }
-            for (number, log) in self.logs.iter().enumerate() {
-                while self.committer.has_room()
-                    && let Some(job) = log.next_job()
-                {
-                    self.committer.start(number, job);
-                    has_moved = true;
-                }
+            has_moved |= self.start_jobs();
+            for log in &self.logs {
                 let wants = log.wants();
                 if wants.roll {
                     self.tasks.push(Box::pin(Rc::clone(log).roll()));
@@ -115,6 +113,18 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    /// Starts what the committer has room for; whether there was anything.
+    fn start_jobs(&mut self) -> bool {
+        let before: usize = self.started.iter().sum();
+        for (number, log) in self.logs.iter().enumerate() {
+            let started = &mut self.started[number];
+            while self.committer.start_some(number, || log.next_job().inspect(|_| *started += 1)) {}
+        }
+        let (logs, started) = (&self.logs, &mut self.started);
+        self.committer.start_waiting(|number| logs[number].next_job().inspect(|_| started[number] += 1));
+        self.started.iter().sum::<usize>() > before
     }
 
     fn step(&mut self) -> bool {
@@ -339,4 +349,56 @@ fn who_has_been_written_does_not_wait_for_whoever_comes() {
     fleet.settle();
     assert!(fleet.logs.iter().all(|log| log.high_watermark() == log.log_end_offset()));
     assert!(fleet.stats().syncs - before.syncs >= 2, "one flush waited for all of them");
+}
+
+/// The quiet log's number; those before it are busy, and want twice the room there is.
+const QUIET: usize = 16;
+
+/// Appends to the busy logs until each has more to write than may be in flight.
+fn keep_busy(fleet: &mut Fleet) {
+    for log in 0..QUIET {
+        while fleet.logs[log].log_end_offset() - fleet.logs[log].high_watermark() < 9 {
+            fleet.append(log, batch(log as u64, 3, 500_000));
+        }
+    }
+    fleet.turn();
+}
+
+/// The busy logs fill all the room there is, and have the next write ready whenever one completes.
+#[test]
+fn a_quiet_log_has_its_turn_beside_logs_that_always_have_a_write_ready() {
+    let hot = Settings {
+        durability: Durability::Written,
+        segment_bytes: 64 << 20,
+        write_depth: 8,
+        preallocate: Preallocate::None,
+        cache_bytes: 0,
+        ..Settings::default()
+    };
+    let mut fleet = Fleet::new(hot, QUIET + 1, Commit::Each);
+    for log in 0..=QUIET {
+        fleet.append(log, batch(900 + log as u64, 3, 1_000));
+    }
+    fleet.settle();
+    let mut waits = 0;
+    for round in 0..12 {
+        keep_busy(&mut fleet);
+        while !fleet.logs[QUIET].is_idle() {
+            assert!(fleet.step());
+            keep_busy(&mut fleet);
+        }
+        fleet.append(QUIET, batch(1_000 + round, 3, 1_000));
+        let before = fleet.started.clone();
+        fleet.turn();
+        while fleet.started[QUIET] == before[QUIET] {
+            waits += 1;
+            assert!(fleet.step());
+            keep_busy(&mut fleet);
+        }
+        let most = (0..QUIET).map(|log| fleet.started[log] - before[log]).max();
+        assert!(most < Some(3), "{most:?} writes of another log began before");
+    }
+    assert!(waits > 0, "there was room all the time");
+    fleet.settle();
+    assert!(fleet.logs.iter().all(|log| log.high_watermark() == log.log_end_offset()));
 }

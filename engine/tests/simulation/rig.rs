@@ -326,7 +326,9 @@ impl Rig {
             while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
                 has_moved = true;
             }
+            self.arena.wake_reads();
             while let Poll::Ready(Some((offset, outcome))) = self.reads.poll_next_unpin(context) {
+                has_moved = true;
                 match outcome {
                     Ok(pieces) => self.served(offset, pieces),
                     Err(FetchError::OffsetOutOfRange { .. }) if offset < self.log.log_start_offset() => {}
