@@ -121,6 +121,8 @@ fn a_shard_with_nothing_to_do_is_not_taken_for_stuck() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::open(impatient(dir.path())).unwrap();
     let mailbox = Arc::clone(&engine.shards[0].mailbox);
+    // The pump polls for a millisecond while the files of the open are being closed.
+    std::thread::sleep(Duration::from_millis(100));
     let (before, begun) = (mailbox.pulse.turns(), Instant::now());
     while begun.elapsed() < engine.config.stuck_after * 5 {
         assert!(!mailbox.is_stuck());
