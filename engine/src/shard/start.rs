@@ -35,7 +35,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_millis(10);
 const RETENTION_BEATS: u64 = 100;
 
 /// Time after which glommio would interrupt a task that runs on: never. The pump gives the reactor its turns. glommio starts
-/// this timer before it runs its tasks. If the thread is stopped there until the timer fires, glommio runs none of them, takes
+/// this timer before it runs its tasks. If the thread does not run until the timer has fired, glommio runs none of them, takes
 /// that for having none to run, and sleeps.
 const PREEMPT_AFTER: Duration = Duration::from_secs(24 * 3600);
 
