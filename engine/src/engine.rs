@@ -19,7 +19,7 @@ use crate::config::EngineConfig;
 use crate::error::{CloseError, DamageError, OpenError, RunError, TopicError};
 use crate::log::{Epochs, LogLimits, Origin};
 use crate::record::murmur2;
-use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
+use crate::shard::{PartitionOpen, ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
 use start::{check_direct, check_machine, inspect};
 use std::cell::Cell;
@@ -104,34 +104,52 @@ impl Engine {
         let (data_dir, shards) = (self.config.data_dir.clone(), self.config.shards);
         let opened = self.shards[0].call(move |shard| async move {
             let catalog = Catalog::open(&shard.context.disk, &data_dir, shards).await?;
-            let said = (catalog.meta().id.clone(), catalog.epoch(), catalog.topics().clone());
+            let (id, epoch) = (catalog.meta().id.clone(), catalog.epoch());
+            let said = (id, epoch, catalog.topics().clone(), catalog.recovery_points().clone());
             shard.catalog.replace(Some(catalog));
             Ok::<_, OpenError>(said)
         });
-        let (id, epoch, topics) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
+        let (id, epoch, topics, points) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
         (self.id, self.epoch) = (id, epoch);
+        let boot_id = boot_id();
         for (name, topic) in topics {
-            let (places, damaged) = self.open_partitions(&name, &topic, Origin::Existing)?;
+            let origin =
+                |partition| Origin::Existing { durable_to: points.durable_to(topic.id, partition, boot_id) };
+            let (places, damaged) = self.open_partitions(&name, &topic, origin)?;
             self.damaged.extend(damaged);
             self.topics.write().insert(name, OpenTopic { config: topic.config, places });
+        }
+        for (number, shard) in self.shards.iter().enumerate() {
+            let data_dir = self.config.data_dir.clone();
+            let kept = shard.call(move |shard| async move { shard.keep_points(data_dir, epoch) });
+            kept.ok_or_else(|| does_not_answer(number))?;
         }
         Ok(())
     }
 
-    fn open_partitions(&self, name: &str, topic: &Topic, origin: Origin) -> Result<Opened, OpenError> {
+    fn open_partitions(
+        &self,
+        name: &str,
+        topic: &Topic,
+        origin: impl Fn(u32) -> Origin,
+    ) -> Result<Opened, OpenError> {
         let topic_name: Arc<str> = name.into();
         let (mut places, mut damaged) = (Vec::new(), Vec::new());
         let synced_after = topic.synced_after;
         for partition in 0..topic.partitions {
             let shard = self.shard_of(name, partition);
             let dir = partition_dir(&self.config.data_dir, name, partition);
-            let (partition, config) =
-                (TopicPartition { topic: Arc::clone(&topic_name), partition }, topic.config.clone());
-            let name = partition.clone();
-            let epochs = Epochs { current: self.epoch, synced_after };
-            let opened = self.shards[shard].call(move |shard| async move {
-                shard.open_partition(partition, dir, config, epochs, origin).await
-            });
+            let name = TopicPartition { topic: Arc::clone(&topic_name), partition };
+            let request = PartitionOpen {
+                name: name.clone(),
+                topic_id: topic.id,
+                dir,
+                config: topic.config.clone(),
+                epochs: Epochs { current: self.epoch, synced_after },
+                origin: origin(partition),
+            };
+            let opened =
+                self.shards[shard].call(move |shard| async move { shard.open_partition(request).await });
             match opened.unwrap_or_else(|| Err(does_not_answer(shard))) {
                 Ok((slot, damage)) => {
                     places.push((shard, slot));

@@ -484,9 +484,9 @@ fn a_directory_in_use_of_a_newer_format_or_for_other_shards_is_refused() {
     assert!(matches!(other, Err(OpenError::ShardsDiffer { found: 1, asked: 2, .. })));
     let meta = dir.path().join("meta.properties");
     let text = std::fs::read_to_string(&meta).unwrap();
-    std::fs::write(&meta, text.replace("version=1", "version=2")).unwrap();
+    std::fs::write(&meta, text.replace("version=2", "version=3")).unwrap();
     let newer = Engine::open(config(dir.path()));
-    assert!(matches!(newer, Err(OpenError::NewerFormat { found: 2, supported: 1, .. })));
+    assert!(matches!(newer, Err(OpenError::NewerFormat { found: 3, supported: 2, .. })));
     std::fs::write(&meta, text).unwrap();
     open(dir.path()).close().unwrap();
 }

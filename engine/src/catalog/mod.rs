@@ -10,8 +10,10 @@
 //! creating one begins with the same mark, so that there is no topic whose files are not all there.
 
 mod lock;
+mod points;
 
 pub(crate) use lock::{LockKind, lock};
+pub(crate) use points::{Point, Points, RecoveryPoints, is_points_file, points_files};
 
 use crate::config::{DIRECTORY_PARTITIONS_MAX, PARTITIONS_MAX, TopicChanges, TopicConfig};
 pub(crate) use crate::disk::TEMPORARY_SUFFIX;
@@ -23,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The newest format this version reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What says what a directory is.
 pub const META_FILE: &str = "meta.properties";
@@ -42,6 +44,8 @@ pub struct Meta {
     pub id: String,
     /// Number of shards the directory was made for.
     pub shards: u32,
+    /// The format that the directory was last written in.
+    pub version: u32,
 }
 
 /// A topic as the catalog knows it.
@@ -55,12 +59,15 @@ pub struct Topic {
     /// durable only once the next open has sealed it. 0 if that never happened.
     #[serde(default)]
     pub synced_after: i32,
+    /// Tells the topic from others that had its name before; 0 until the catalog has given it one.
+    #[serde(default)]
+    pub id: u64,
 }
 
 impl Topic {
     /// A new one.
     pub const fn new(partitions: u32, config: TopicConfig) -> Self {
-        Self { partitions, config, synced_after: 0 }
+        Self { partitions, config, synced_after: 0, id: 0 }
     }
 }
 
@@ -70,6 +77,9 @@ pub(crate) struct Snapshot {
     /// How often the directory was opened; the leader epoch of batches appended since.
     pub(crate) incarnation: i32,
     pub(crate) topics: BTreeMap<String, Topic>,
+    /// The largest id that a topic has or had.
+    #[serde(default)]
+    pub(crate) last_topic_id: u64,
     /// Topics whose files have to go, and how many partitions they had, or were to get.
     pub(crate) deleting: BTreeMap<String, u32>,
 }
@@ -82,6 +92,18 @@ pub struct Catalog {
     snapshot: Snapshot,
     /// Topics that nobody uses any more, whose files could not be removed.
     left_over: BTreeSet<String>,
+    /// How far the partitions had come when they were open last.
+    points: RecoveryPoints,
+}
+
+impl Snapshot {
+    /// Gives an id to every topic that has none.
+    fn name_topics(&mut self) {
+        for topic in self.topics.values_mut().filter(|topic| topic.id == 0) {
+            self.last_topic_id += 1;
+            topic.id = self.last_topic_id;
+        }
+    }
 }
 
 impl Meta {
@@ -108,6 +130,7 @@ impl Meta {
         Ok(Self {
             id: value("id").ok_or_else(|| corrupt("no id="))?.to_owned(),
             shards: number("shards").ok_or_else(|| corrupt("no shards=<number>"))?,
+            version: found,
         })
     }
 }
@@ -127,7 +150,7 @@ impl Catalog {
         } else if names.iter().any(|entry| !is_leftover(&entry.name)) {
             return Err(OpenError::ForeignDirectory { path: data_dir.to_path_buf() });
         } else {
-            let meta = Meta { id: random_id()?, shards };
+            let meta = Meta { id: random_id()?, shards, version: FORMAT_VERSION };
             replace_file(disk, &data_dir.join(META_FILE), meta.encode().into_bytes()).await?;
             meta
         };
@@ -144,9 +167,15 @@ impl Catalog {
             Snapshot::default()
         };
         check_snapshot(&path, &snapshot)?;
+        if meta.version < FORMAT_VERSION {
+            // Before anything else is written: an older version would not understand it.
+            replace_file(disk, &data_dir.join(META_FILE), meta.encode().into_bytes()).await?;
+        }
+        let points = read_points(disk, data_dir, shards).await?;
         let left_over = BTreeSet::new();
-        let mut catalog = Self { data_dir: data_dir.to_path_buf(), meta, snapshot, left_over };
-        let next = Snapshot { incarnation: catalog.snapshot.incarnation + 1, ..catalog.snapshot.clone() };
+        let mut catalog = Self { data_dir: data_dir.to_path_buf(), meta, snapshot, left_over, points };
+        let mut next = Snapshot { incarnation: catalog.snapshot.incarnation + 1, ..catalog.snapshot.clone() };
+        next.name_topics();
         catalog.write(disk, next).await?;
         let deleting: Vec<String> = catalog.snapshot.deleting.keys().cloned().collect();
         for name in deleting {
@@ -166,6 +195,16 @@ impl Catalog {
     /// The leader epoch of batches appended from this open on.
     pub const fn epoch(&self) -> i32 {
         self.snapshot.incarnation
+    }
+
+    /// The id that the next topic gets.
+    pub const fn next_topic_id(&self) -> u64 {
+        self.snapshot.last_topic_id + 1
+    }
+
+    /// How far the partitions had come when they were open last.
+    pub(crate) const fn recovery_points(&self) -> &RecoveryPoints {
+        &self.points
     }
 
     /// Every topic, by name.
@@ -206,6 +245,7 @@ impl Catalog {
         let mut next = self.snapshot.clone();
         next.deleting.remove(name);
         next.topics.insert(name.to_owned(), topic);
+        next.last_topic_id = next.last_topic_id.max(next.topics[name].id);
         Ok(self.write(disk, next).await?)
     }
 
@@ -280,6 +320,19 @@ impl Catalog {
         self.snapshot = next;
         Ok(())
     }
+}
+
+/// Reads the recovery points of every shard. A file that is missing, torn or cannot be read says nothing.
+async fn read_points<D: Disk>(disk: &D, data_dir: &Path, shards: u32) -> Result<RecoveryPoints, DiskError> {
+    let mut all = RecoveryPoints::default();
+    for name in (0..shards).flat_map(points_files) {
+        match disk.read_file(&data_dir.join(name)).await {
+            Ok(bytes) => Points::decode(&bytes).iter().for_each(|points| all.add(points)),
+            Err(error) if error.is_of_this_file() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 /// The directory of a partition.

@@ -44,13 +44,14 @@ impl Engine {
     /// [`TopicError`].
     pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
         let _one_at_a_time = self.admin();
-        let topic = Topic::new(partitions, config);
+        let mut topic = Topic::new(partitions, config);
         let (own_name, own_topic) = (name.to_owned(), topic.clone());
-        self.with_catalog(move |shard, mut catalog| async move {
+        topic.id = self.with_catalog(move |shard, mut catalog| async move {
             let announced = catalog.announce(&shard.context.disk, &own_name, &own_topic).await;
-            (catalog, announced)
+            let id = catalog.next_topic_id();
+            (catalog, announced.map(|()| id))
         })?;
-        let made = self.open_partitions(name, &topic, Origin::Created).map_err(TopicError::from);
+        let made = self.open_partitions(name, &topic, |_| Origin::Created).map_err(TopicError::from);
         let made = made.and_then(|(places, _)| self.finish_topic(name, &topic, places));
         match made {
             Ok(places) => {

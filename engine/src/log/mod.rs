@@ -172,6 +172,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().visible(self.config().durability)
     }
 
+    /// The offsets up to which every record is written, and synced; `None` while all that was appended is in sealed segments.
+    pub fn recovery_point(&self) -> Option<(i64, i64)> {
+        let state = self.state.borrow();
+        let (written, synced) = (state.progress.written_offset(), state.progress.synced_offset());
+        (written > state.checkpoint.recovery_offset).then_some((written, synced))
+    }
+
     /// The topic's configuration.
     pub fn config(&self) -> Rc<TopicConfig> {
         Rc::clone(&self.config.borrow())

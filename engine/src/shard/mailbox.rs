@@ -472,7 +472,7 @@ mod tests {
 
     /// Puts `count` appends in; sleeps whenever there is no room.
     fn produce(mailbox: &Mailbox, count: usize) {
-        let inbox = Arc::new(AckInbox::new());
+        let inbox = Arc::new(AckInbox::new(1));
         let thread = Waker::from(Arc::new(Unpark(std::thread::current())));
         for _ in 0..count {
             let reply = Reply { inbox: Arc::clone(&inbox), ticket: 0 };

@@ -16,6 +16,7 @@ mod local;
 mod mailbox;
 mod memory;
 mod partition;
+mod points;
 mod pulse;
 mod pump;
 mod slots;
@@ -47,6 +48,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use memory::Memory;
 use partition::{AppendOutcome, FetchOutcome, Partition};
+use points::PointsWriter;
 use stats::TimeStats;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -68,6 +70,17 @@ pub struct ShardEvent {
     pub partition: TopicPartition,
     /// What, and when.
     pub event: LogEvent,
+}
+
+/// A partition to be opened.
+pub(crate) struct PartitionOpen {
+    pub(crate) name: TopicPartition,
+    /// The topic's id in the catalog.
+    pub(crate) topic_id: u64,
+    pub(crate) dir: PathBuf,
+    pub(crate) config: TopicConfig,
+    pub(crate) epochs: Epochs,
+    pub(crate) origin: Origin,
 }
 
 /// See the module. Lives on its executor's thread.
@@ -101,6 +114,7 @@ pub(crate) struct Shard {
     /// Events that were dropped by the logs of partitions that are gone.
     dropped_events: Cell<u64>,
     times: Cell<TimeStats>,
+    points: PointsWriter,
     is_registered: bool,
     /// The engine closes; partitions are going one by one.
     is_closing: Cell<bool>,
@@ -113,17 +127,13 @@ impl Shard {
     /// Opens a partition; the answer is its slot, and its damage if it has some.
     pub(crate) async fn open_partition(
         &self,
-        name: TopicPartition,
-        dir: PathBuf,
-        config: TopicConfig,
-        epochs: Epochs,
-        origin: Origin,
+        PartitionOpen { name, topic_id, dir, config, epochs, origin }: PartitionOpen,
     ) -> Result<(usize, Option<Damaged>), OpenError> {
         let log = Log::open(self.context.clone(), dir, config, epochs, origin).await?;
         let damage = log.damage();
         let slot = {
             let mut partitions = self.partitions.borrow_mut();
-            partitions.push(Some(Rc::new(Partition::new(name, log))));
+            partitions.push(Some(Rc::new(Partition::new(name, topic_id, log))));
             partitions.len() - 1
         };
         self.share_memory();

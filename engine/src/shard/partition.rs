@@ -18,6 +18,8 @@ pub(crate) type ShardLog = Log<UringDisk, SystemClock, Reply>;
 /// See the module.
 pub(crate) struct Partition {
     pub(super) name: TopicPartition,
+    /// The topic's id in the catalog.
+    pub(super) topic_id: u64,
     pub(super) log: Rc<ShardLog>,
     /// Appends that the log could not take yet, in order.
     pub(super) waiting: RefCell<VecDeque<Append>>,
@@ -52,9 +54,10 @@ pub(super) enum AppendOutcome {
 }
 
 impl Partition {
-    pub(super) fn new(name: TopicPartition, log: Rc<ShardLog>) -> Self {
+    pub(super) fn new(name: TopicPartition, topic_id: u64, log: Rc<ShardLog>) -> Self {
         Self {
             name,
+            topic_id,
             log,
             waiting: RefCell::new(VecDeque::new()),
             fetches: RefCell::default(),

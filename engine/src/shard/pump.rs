@@ -148,6 +148,7 @@ impl Shard {
             finished = true;
             if let Some(partition) = self.partition(slot) {
                 partition.log.job_done(done);
+                self.points.note();
                 self.memory.written(slot);
                 self.list(slot);
             }

@@ -3,6 +3,7 @@
 use super::intake::Left;
 use super::mailbox::{Call, Mailbox, Refusal, Task};
 use super::memory::Memory;
+use super::points::PointsWriter;
 use super::pulse::Phase;
 use super::wake::Flag;
 use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
@@ -30,6 +31,9 @@ use std::time::{Duration, Instant};
 
 /// How often the executor's timer shows that it moves.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(10);
+
+/// Heartbeats between two writes of recovery points: 250 ms.
+const POINTS_BEATS: u64 = 25;
 
 /// Heartbeats between two looks at what retention deletes by age: a second.
 const RETENTION_BEATS: u64 = 100;
@@ -228,6 +232,7 @@ impl Shard {
             events: RefCell::new(Newest::new(EVENTS_MAX)),
             dropped_events: Cell::new(0),
             times: Cell::new(TimeStats::default()),
+            points: PointsWriter::default(),
             is_registered,
             is_closing: Cell::new(false),
             is_ending: Cell::new(false),
@@ -252,6 +257,9 @@ impl Shard {
             let work = || {
                 self.expire_fetches(now);
                 self.retry();
+                if looks.is_multiple_of(POINTS_BEATS) {
+                    self.write_points();
+                }
                 if looks.is_multiple_of(RETENTION_BEATS) {
                     self.look_at_retention();
                 }

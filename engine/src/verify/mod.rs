@@ -15,8 +15,8 @@ mod window;
 pub use report::{Defect, DefectKind, Note, NoteKind, PartitionReport, Progress, Report, VerifyError};
 
 use crate::catalog::{
-    self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Snapshot, TEMPORARY_SUFFIX, Topic,
-    partition_dir, partition_of,
+    self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Points, RecoveryPoints, Snapshot,
+    TEMPORARY_SUFFIX, Topic, partition_dir, partition_of,
 };
 use crate::clock::boot_id;
 use crate::error::{DiskError, DiskOp, OpenError};
@@ -121,6 +121,17 @@ fn read_catalog(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<S
     }
 }
 
+/// The recovery points of all shards. A torn file says nothing.
+fn read_points(data_dir: &Path, entries: &[Entry]) -> Result<RecoveryPoints, DiskError> {
+    let mut all = RecoveryPoints::default();
+    let names = entries.iter().filter_map(|entry| entry.name.to_str());
+    for name in names.filter(|name| catalog::is_points_file(name)) {
+        let bytes = read(&data_dir.join(name))?.unwrap_or_default();
+        Points::decode(&bytes).iter().for_each(|points| all.add(points));
+    }
+    Ok(all)
+}
+
 fn has_directories(data_dir: &Path) -> Result<bool, DiskError> {
     Ok(names::list(data_dir)?.iter().any(|entry| entry.is_dir && entry.name != "lost+found"))
 }
@@ -158,12 +169,14 @@ fn walk_partitions(
     found.sort_by(|(.., a), (.., b)| (a.topic, a.partition).cmp(&(b.topic, b.partition)));
     let epoch_max = snapshot.map_or(i32::MAX, |snapshot| snapshot.incarnation);
     let boot_id = boot_id();
+    let points = read_points(data_dir, &entries)?;
     let walked = found.iter().map(|(files, dir, place)| {
         let Place { topic, partition, stored } = *place;
         let config = stored.map(|stored| &stored.config);
         let synced_after = stored.map_or(0, |stored| stored.synced_after);
+        let durable_to = stored.map_or(i64::MIN, |stored| points.durable_to(stored.id, partition, boot_id));
         Ok(partition::walk(
-            &Frame { topic, partition, dir, config, synced_after, epoch_max, boot_id },
+            &Frame { topic, partition, dir, config, synced_after, epoch_max, durable_to, boot_id },
             files,
             findings,
         )?)
@@ -180,7 +193,8 @@ fn look_at<'a>(
 ) -> Option<Place<'a>> {
     let name = entry.name.to_str().unwrap_or_default();
     let is_temporary = |file: &str| name.strip_suffix(TEMPORARY_SUFFIX) == Some(file);
-    let is_known = entry.is_file && [META_FILE, CATALOG_FILE, LOCK_FILE].contains(&name);
+    let is_named = [META_FILE, CATALOG_FILE, LOCK_FILE].contains(&name) || catalog::is_points_file(name);
+    let is_known = entry.is_file && is_named;
     if is_known || (entry.is_dir && name == "lost+found") {
         return None;
     }

@@ -21,6 +21,8 @@ pub(super) struct Frame<'a> {
     pub(super) synced_after: i32,
     /// The highest leader epoch there can be.
     pub(super) epoch_max: i32,
+    /// Every record below this offset was durable; `i64::MIN` if nothing is known.
+    pub(super) durable_to: i64,
     /// This boot of the machine.
     pub(super) boot_id: u64,
 }

@@ -37,7 +37,7 @@ impl Chain<'_, '_> {
         let (synced_after, boot_id) = (self.frame.synced_after, self.frame.boot_id);
         let losses = Losses::of(self.vouched.as_ref(), durability, synced_after, boot_id);
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
-        let (kept, damage) = match rules::judge(start, &examined, losses, i64::MIN) {
+        let (kept, damage) = match rules::judge(start, &examined, losses, self.frame.durable_to) {
             Verdict::End { kept } => (kept, None),
             Verdict::EndUnlessFound { kept, from } => (kept, self.search(&read[kept - 1], from)?),
             Verdict::Damage(damage) => {

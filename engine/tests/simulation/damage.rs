@@ -54,7 +54,8 @@ fn open(disk: &SimDisk, settings: &Settings, epoch: i32) -> Rc<TestLog> {
         ..TopicConfig::default()
     };
     let context = context(settings, disk, &clock, 1);
-    disk.run_until(TestLog::open(context, dir(), topic, epochs, Origin::Existing)).unwrap()
+    disk.run_until(TestLog::open(context, dir(), topic, epochs, Origin::Existing { durable_to: i64::MIN }))
+        .unwrap()
 }
 
 /// What a damaged log says of itself: where the damage begins, in which file, at which byte.

@@ -251,6 +251,6 @@ fn what_is_no_data_directory_or_in_use_or_newer_is_refused() {
     let mut file = fs::File::options().read(true).write(true).open(&meta).unwrap();
     file.read_to_string(&mut text).unwrap();
     file.rewind().unwrap();
-    file.write_all(text.replace("version=1", "version=9").as_bytes()).unwrap();
+    file.write_all(text.replace("version=2", "version=9").as_bytes()).unwrap();
     assert!(matches!(refused(dir.path()), VerifyError::NewerFormat { found: 9, .. }));
 }

@@ -179,3 +179,53 @@ fn raise_start(dir: &Path, log_start_offset: i64) {
     bytes[newest + 52..newest + 56].copy_from_slice(&crc.to_be_bytes());
     fs::write(path, bytes).unwrap();
 }
+
+/// Waits until both files of recovery points hold something.
+fn wait_for_recovery_points(dir: &Path) {
+    let begun = std::time::Instant::now();
+    let has_points =
+        |turn: &str| fs::metadata(dir.join(format!("recovery-0.{turn}"))).is_ok_and(|it| it.len() > 0);
+    while !has_points("a") || !has_points("b") {
+        assert!(begun.elapsed().as_secs() < 20, "they are written every 250 ms");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_flipped_bit_shortly_before_a_kill_is_damage_once_a_recovery_point_lies_behind_it() {
+    for durability in [Durability::Written, Durability::Synced] {
+        let dir = new_dir();
+        let engine = open(dir.path());
+        engine.create_topic("t", 1, TopicConfig { durability, segment_bytes: 16 << 20, ..topic() }).unwrap();
+        produce(&engine, 0, 700, 1_000);
+        while !["a", "b"].iter().all(|turn| dir.path().join(format!("recovery-0.{turn}")).exists()) {
+            produce(&engine, 0, 7, 1_000);
+        }
+        wait_for_recovery_points(dir.path());
+        drop(engine);
+        let report = check(dir.path());
+        assert!(report.is_sound(), "{:#?}", report.defects);
+        let (log, _) = active(dir.path());
+        let batch = batch_starts_of_prefix(&log, 90);
+        flip(&log, (batch + 100) * 8);
+        let report = check(dir.path());
+        let [defect] = &report.defects[..] else { panic!("{:#?}", report.defects) };
+        assert_eq!((defect.kind, &defect.path, defect.position), (DefectKind::Batch, &log, batch));
+        let engine = open(dir.path());
+        let [damaged] = engine.damaged() else { panic!("{:?}", engine.damaged()) };
+        let DamageError::Corrupt(found) = &damaged.cause else { panic!("{:?}", damaged.cause) };
+        assert_eq!((&found.path, found.position, damaged.from_offset), (&log, batch, 630));
+        engine.close().unwrap();
+    }
+}
+
+#[test]
+fn recovery_points_that_are_torn_or_of_other_topics_say_nothing() {
+    let dir = dropped(topic());
+    for turn in ["a", "b"] {
+        fs::write(dir.path().join(format!("recovery-0.{turn}")), [b'v'; 5_000]).unwrap();
+    }
+    assert!(check(dir.path()).is_sound());
+    open(dir.path()).close().unwrap();
+    assert_eq!(check(dir.path()).partitions[0].records, 2_600);
+}

@@ -61,12 +61,12 @@ struct Trusted {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Reads what the checkpoint does not vouch for, and judges it.
+    /// Reads what the checkpoint does not vouch for, and judges it. Every record below `durable_to` has to be there.
     ///
     /// # Errors
     /// The disk has no descriptors or no memory to read with. A file that cannot be read is damage.
-    pub(super) async fn judge(&self) -> Result<Judged<D::File>, DiskError> {
-        match self.judged().await {
+    pub(super) async fn judge(&self, durable_to: i64) -> Result<Judged<D::File>, DiskError> {
+        match self.judged(durable_to).await {
             Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served {
                 log_start_offset: 0,
                 sealed: VecDeque::new(),
@@ -76,7 +76,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    async fn judged(&self) -> Result<Judged<D::File>, DiskError> {
+    async fn judged(&self, durable_to: i64) -> Result<Judged<D::File>, DiskError> {
         let names = self.context.disk.list(&self.dir).await?;
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
         let stored = checkpoint::read(&self.context.disk, &self.dir).await?;
@@ -103,7 +103,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             self.context.limits.boot_id,
         );
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
-        let verdict = rules::judge(start, &examined, losses, i64::MIN);
+        let verdict = rules::judge(start, &examined, losses, durable_to);
         let kept = match self.settle(verdict, &read).await? {
             Ok(kept) => kept,
             Err(damage) => {

@@ -42,8 +42,11 @@ pub struct Epochs {
 pub enum Origin {
     /// The partition is being created: its directory is made where it is missing.
     Created,
-    /// The partition was created before: a missing directory is damage.
-    Existing,
+    /// The partition was created before: a missing directory is damage, and so is a log that ends before `durable_to`.
+    Existing {
+        /// Every record below this offset is known to have been durable; `i64::MIN` if nothing is known.
+        durable_to: i64,
+    },
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
@@ -65,8 +68,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 context.disk.sync_dir(parent).await?;
             }
         }
+        let durable_to = match origin {
+            Origin::Created => i64::MIN,
+            Origin::Existing { durable_to } => durable_to,
+        };
         let mut log = Self::closed(context, dir, config, epochs);
-        match log.judge().await? {
+        match log.judge(durable_to).await? {
             Judged::Damaged(served) => log.serve_below(served),
             Judged::Whole(plan) => {
                 let found = log.apply(plan).await?;
