@@ -39,6 +39,9 @@ pub struct EngineConfig {
 /// Most shards of an engine: more than any machine has cores for.
 pub const SHARDS_MAX: u32 = 1024;
 
+/// Largest [`EngineConfig::arena_bytes`].
+const ARENA_BYTES_MAX: usize = 1 << 40;
+
 /// Shortest [`EngineConfig::stuck_after`]. A shard shows every 10 ms that it moves, and a busy machine delays that.
 pub const STUCK_AFTER_MIN: Duration = Duration::from_millis(100);
 
@@ -87,8 +90,8 @@ impl EngineConfig {
         if !(1..=128).contains(&self.write_depth) {
             return Err(format!("write_depth {} must be from 1 to 128", self.write_depth));
         }
-        if self.arena_bytes < 16 << 20 {
-            return Err(format!("arena_bytes {} must be at least 16 MiB", self.arena_bytes));
+        if !(16 << 20..=ARENA_BYTES_MAX).contains(&self.arena_bytes) {
+            return Err(format!("arena_bytes {} must be from 16 MiB to 1 TiB", self.arena_bytes));
         }
         if self.stuck_after < STUCK_AFTER_MIN {
             return Err(format!(
@@ -126,6 +129,9 @@ pub struct TopicConfig {
     pub index_interval_bytes: u32,
     /// Largest batch, bytes.
     pub max_message_bytes: usize,
+    /// How far the timestamp of a record may be ahead of the shard's clock, ms; `None` = any. Retention by age keeps a
+    /// segment, and all after it, until its largest timestamp is old: one from the future would stop the deletion.
+    pub message_timestamp_after_max_ms: Option<u64>,
 }
 
 impl Default for TopicConfig {
@@ -139,6 +145,7 @@ impl Default for TopicConfig {
             preallocate: Preallocate::Auto,
             index_interval_bytes: 4096,
             max_message_bytes: (1 << 20) + 12,
+            message_timestamp_after_max_ms: Some(60 * 60 * 1000),
         }
     }
 }
@@ -162,6 +169,8 @@ pub struct TopicChanges {
     pub index_interval_bytes: Option<u32>,
     /// [`TopicConfig::max_message_bytes`].
     pub max_message_bytes: Option<usize>,
+    /// [`TopicConfig::message_timestamp_after_max_ms`].
+    pub message_timestamp_after_max_ms: Option<Option<u64>>,
 }
 
 impl TopicChanges {
@@ -177,6 +186,9 @@ impl TopicChanges {
             preallocate: self.preallocate.unwrap_or(config.preallocate),
             index_interval_bytes: self.index_interval_bytes.unwrap_or(config.index_interval_bytes),
             max_message_bytes: self.max_message_bytes.unwrap_or(config.max_message_bytes),
+            message_timestamp_after_max_ms: self
+                .message_timestamp_after_max_ms
+                .unwrap_or(config.message_timestamp_after_max_ms),
         }
     }
 }

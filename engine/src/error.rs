@@ -182,6 +182,19 @@ pub enum AppendError {
     /// The bytes are no batch, or its CRC does not hold.
     #[error("not a valid batch: {0}")]
     Invalid(#[from] BatchError),
+    /// The batch has a timestamp further ahead of the shard's clock than the topic takes.
+    #[error(
+        "timestamp {timestamp_ms} is {ahead_ms} ms ahead of the clock, above message_timestamp_after_max_ms {limit_ms}: \
+         correct the producer's clock, or raise the limit of the topic"
+    )]
+    InvalidTimestamp {
+        /// Largest timestamp of the batch, ms since the Unix epoch.
+        timestamp_ms: i64,
+        /// How far it is ahead of the shard's clock, ms.
+        ahead_ms: u64,
+        /// The topic's limit, ms.
+        limit_ms: u64,
+    },
     /// The disk, or a quota, is full. The batch is not in the log and never will be; what was acked before is.
     #[error(
         "no space for the log, which takes appends again by itself once there is some: free some on its file system \

@@ -167,6 +167,7 @@ fn an_engine_that_cannot_work_is_refused_by_the_name_of_the_key() {
         ("shards", EngineConfig { shards: 0, ..good.clone() }),
         ("shards", EngineConfig { shards: u32::MAX, ..good.clone() }),
         ("arena_bytes", EngineConfig { arena_bytes: 0, ..good.clone() }),
+        ("arena_bytes", EngineConfig { arena_bytes: usize::MAX, ..good.clone() }),
         ("write_depth", EngineConfig { write_depth: usize::MAX, ..good.clone() }),
         ("write_bytes_max", EngineConfig { write_bytes_max: usize::MAX, ..good.clone() }),
     ];
@@ -260,6 +261,24 @@ fn a_catalog_that_holds_what_cannot_be_created_is_refused_and_left_as_it_is() {
         assert_eq!(std::fs::read(dir.path().join("catalog.json")).unwrap(), before);
         edit_catalog(dir.path(), to, from);
         open(dir.path()).close().unwrap();
+    }
+}
+
+#[test]
+fn a_stored_topic_without_a_limit_of_timestamps_gets_the_default_and_none_stays_none() {
+    let hour = Some(60 * 60 * 1000);
+    for (stored, expected) in [("", hour), (",\n        \"message_timestamp_after_max_ms\": null", None)] {
+        let dir = data_dir();
+        let engine = open(dir.path());
+        engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+        engine.close().unwrap();
+        edit_catalog(dir.path(), ",\n        \"message_timestamp_after_max_ms\": 3600000", stored);
+        for _ in 0..2 {
+            let engine = open(dir.path());
+            let config = engine.describe_topic("t").unwrap().config;
+            assert_eq!(config.message_timestamp_after_max_ms, expected);
+            engine.close().unwrap();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which topics a data directory holds, where its files are not as an engine leaves them.
+//! The topics of a data directory whose files are not as an engine leaves them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 

@@ -21,9 +21,9 @@ pub struct ProducerConfig {
     ///
     /// [`TrySendError::Full`]: super::TrySendError::Full
     pub in_flight_bytes_max: usize,
-    /// Where a record goes that names no partition.
+    /// Chooses the partition of a record that names none.
     pub partitioner: Partitioner,
-    /// What an ack of this producer means; the topic's level if `None`.
+    /// The durability that an ack of this producer means; the topic's level if `None`.
     pub durability: Option<Durability>,
 }
 

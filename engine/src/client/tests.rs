@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
 
-/// What a played shard was given.
+/// Everything that handles have given to a played shard.
 #[derive(Debug, Default)]
 struct Given {
     appends: VecDeque<Append>,

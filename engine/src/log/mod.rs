@@ -278,7 +278,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     fn check(&self, batch: &[u8]) -> Result<BatchHeader, AppendError> {
-        let limit_bytes = self.config().max_message_bytes;
+        let config = self.config();
+        let limit_bytes = config.max_message_bytes;
         if batch.len() > limit_bytes {
             return Err(AppendError::TooLarge { batch_bytes: batch.len(), limit_bytes });
         }
@@ -293,6 +294,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Err(BatchError::BadCount { record_count, last_offset_delta }.into());
         }
         record::verify_crc(batch)?;
+        if let Some(limit_ms) = config.message_timestamp_after_max_ms {
+            let timestamp_ms = header.max_timestamp_ms;
+            let ahead_ms = timestamp_ms.saturating_sub(self.context.clock.wall_ms());
+            let ahead_ms = u64::try_from(ahead_ms).unwrap_or(0);
+            if ahead_ms > limit_ms {
+                return Err(AppendError::InvalidTimestamp { timestamp_ms, ahead_ms, limit_ms });
+            }
+        }
         Ok(header)
     }
 

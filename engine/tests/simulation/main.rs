@@ -17,6 +17,7 @@ mod damage;
 mod faults;
 mod long;
 mod memory;
+mod limits;
 mod model;
 mod offsets;
 mod recycling;

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use vnotch_engine::buffer::{Arena, SharedBytes};
-use vnotch_engine::clock::ManualClock;
+use vnotch_engine::clock::{Clock as _, ManualClock};
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
@@ -54,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) segment_ms: Option<u64>,
     pub(crate) retention_bytes: Option<u64>,
     pub(crate) retention_ms: Option<u64>,
+    pub(crate) message_timestamp_after_max_ms: Option<u64>,
 }
 
 impl Settings {
@@ -67,6 +68,7 @@ impl Settings {
             segment_ms: self.segment_ms,
             retention_bytes: self.retention_bytes,
             retention_ms: self.retention_ms,
+            message_timestamp_after_max_ms: self.message_timestamp_after_max_ms,
         };
         config.validate().unwrap();
         config
@@ -93,6 +95,7 @@ impl Default for Settings {
             segment_ms: None,
             retention_bytes: None,
             retention_ms: None,
+            message_timestamp_after_max_ms: Some(60 * 60 * 1000),
         }
     }
 }
@@ -250,6 +253,11 @@ impl Rig {
             assert!(self.log.high_watermark() >= visible, "what consumers saw they go on seeing");
             self.turn();
         }
+    }
+
+    /// The time of the log's clock, ms since the Unix epoch.
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.clock.wall_ms()
     }
 
     /// Lets time pass.

@@ -87,6 +87,7 @@ fn topic_config(workload: &Workload) -> anyhow::Result<TopicConfig> {
         },
         index_interval_bytes: u32::try_from(log.index_interval_bytes.0).context("index_interval_bytes")?,
         max_message_bytes: length(log.max_message_bytes)?,
+        message_timestamp_after_max_ms: log.message_timestamp_after_max_ms.0.map(ms),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::units::{Bytes, Limit, TimeSpan};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Settings of the embedded engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +106,8 @@ pub struct LogSettings {
     pub index_interval_bytes: Bytes,
     /// Largest batch that is accepted.
     pub max_message_bytes: Bytes,
+    /// How far a record's timestamp may be ahead of the engine's clock.
+    pub message_timestamp_after_max_ms: Limit<TimeSpan>,
 }
 
 impl Default for LogSettings {
@@ -117,6 +120,7 @@ impl Default for LogSettings {
             preallocate: Preallocate::Auto,
             index_interval_bytes: Bytes::kib(4),
             max_message_bytes: Bytes::mib(1),
+            message_timestamp_after_max_ms: Limit(Some(TimeSpan(Duration::from_secs(60 * 60)))),
         }
     }
 }
