@@ -4,7 +4,8 @@ use super::{Indexes, SearchRequest, SearchStep};
 use crate::buffer::{Arena, BLOCK_BYTES, ReadBuffer};
 use crate::disk::{DiskFile, yield_now};
 use crate::error::{CorruptionKind, DiskError};
-use crate::num::{align_down, u32_of, usize_of};
+use crate::index::{INDEX_FIELD_MAX, relative_offset};
+use crate::num::{align_down, usize_of};
 use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
 
 /// Bytes of one read of a scan.
@@ -129,8 +130,7 @@ pub async fn scan<F: DiskFile>(file: &F, arena: &Arena, request: &ScanRequest) -
             window.fill(at + needed).await?;
         }
         match check_batch(&window.bytes[at..], request, &scanned) {
-            Ok(header) => {
-                let position = u32_of(usize_of(scanned.valid_bytes));
+            Ok((header, position)) => {
                 scanned.indexes.observe(&header, position, request.index_interval_bytes);
                 scanned.valid_bytes += header.total_bytes() as u64;
                 scanned.next_offset = header.next_offset();
@@ -145,8 +145,13 @@ pub async fn scan<F: DiskFile>(file: &F, arena: &Arena, request: &ScanRequest) -
     }
 }
 
-/// A batch is accepted only if its CRC holds, it begins where the one before it ended, and its epoch is possible.
-fn check_batch(bytes: &[u8], request: &ScanRequest, so_far: &Scanned) -> Result<BatchHeader, CorruptionKind> {
+/// A batch is accepted only if its CRC holds, it begins where the one before it ended, its epoch is possible, and an index
+/// entry can name its last offset and its position. Returns its header and its position.
+fn check_batch(
+    bytes: &[u8],
+    request: &ScanRequest,
+    so_far: &Scanned,
+) -> Result<(BatchHeader, u32), CorruptionKind> {
     let header = BatchHeader::parse(bytes)?;
     if header.total_bytes() > request.batch_bytes_max {
         let batch_length = i32::try_from(header.batch_length).unwrap_or(i32::MAX);
@@ -163,7 +168,15 @@ fn check_batch(bytes: &[u8], request: &ScanRequest, so_far: &Scanned) -> Result<
             so_far.epoch, request.epoch_max
         )));
     }
-    Ok(header)
+    let last_offset = header.last_offset();
+    let position = u32::try_from(so_far.valid_bytes).ok().filter(|position| *position <= INDEX_FIELD_MAX);
+    let (Some(position), Some(_)) = (position, relative_offset(request.base_offset, last_offset)) else {
+        return Err(CorruptionKind::Metadata(format!(
+            "a batch at byte {} that ends with offset {last_offset} is too far from the segment's start, offset {}",
+            so_far.valid_bytes, request.base_offset
+        )));
+    };
+    Ok((header, position))
 }
 
 /// Searches a segment's file from `start` on; the position and base offset of the first batch that counts. Parts of the file
@@ -203,4 +216,51 @@ pub async fn search<F: DiskFile>(
         position = file_bytes;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+    use crate::disk::{Disk as _, OpenMode, WriteData, WriteSync};
+    use crate::record::{BatchBuilder, RecordRef, stamp};
+    use crate::types::IoMode;
+    use std::path::Path;
+
+    /// A batch of one record that claims the offsets from `base_offset` to `base_offset + last_offset_delta`, as
+    /// compaction may leave it.
+    fn sparse_batch(base_offset: i64, last_offset_delta: i32) -> Vec<u8> {
+        let mut builder = BatchBuilder::new();
+        builder.push(&RecordRef { timestamp_ms: base_offset, key: None, value: None, headers: &[] }).unwrap();
+        let mut bytes = builder.finish().bytes;
+        stamp(&mut bytes, base_offset, 0);
+        bytes[23..27].copy_from_slice(&last_offset_delta.to_be_bytes());
+        bytes[35..43].copy_from_slice(&base_offset.to_be_bytes());
+        let crc = crc_fast::crc32_iscsi(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_scan_ends_before_a_batch_that_no_index_can_name() {
+        let first = sparse_batch(0, i32::MAX);
+        let second = sparse_batch(1 << 31, 0);
+        let bytes = [&*first, &*second].concat();
+        let (disk, arena) = (SimDisk::new(1), Arena::new(1 << 21).unwrap());
+        let request = ScanRequest {
+            base_offset: 0,
+            epoch_min: 0,
+            epoch_max: 0,
+            batch_bytes_max: 1 << 20,
+            index_interval_bytes: 0,
+        };
+        let scanned = disk.run_until(async {
+            let file = disk.open(Path::new("log"), OpenMode::CreateNew, IoMode::Buffered).await.unwrap();
+            file.write(WriteData::Heap(bytes.into()), 0, WriteSync::None).await.unwrap();
+            scan(&file, &arena, &request).await.unwrap()
+        });
+        assert_eq!(scanned.valid_bytes, first.len() as u64);
+        assert_eq!(scanned.next_offset, 1 << 31);
+        assert!(matches!(scanned.end, ScanEnd::Invalid(_)), "{:?}", scanned.end);
+    }
 }
