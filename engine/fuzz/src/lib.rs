@@ -1,0 +1,69 @@
+//! Checks that the engine survives arbitrary bytes where it reads files. Each target is one module with two functions:
+//! `check` takes an input and panics when a promise is broken; `seeds` gives the inputs that fuzzing starts from.
+//!
+//! libFuzzer drives the checks (`fuzz_targets/`, `scripts/fuzz`). The tests run them over the seeds alone.
+//!
+//! Most mutations break a checksum, and then nothing behind the checksum is reached. The checks therefore repair
+//! checksums first ([`repair`]); a bit of the input turns that off where a wrong checksum is a case of its own.
+
+pub mod batch;
+pub mod catalog;
+pub mod checkpoint;
+pub mod fixture;
+pub mod offset_index;
+pub mod recovery;
+pub mod repair;
+pub mod simulated;
+pub mod time_index;
+
+/// A target: its name, its check, and its seeds.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The name of its binary and of its folder in the corpus.
+    pub name: &'static str,
+    /// Panics when an input breaks a promise.
+    pub check: fn(&[u8]),
+    /// Inputs that fuzzing starts from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every target.
+pub const TARGETS: [Target; 6] = [
+    Target { name: "batch", check: batch::check, seeds: batch::seeds },
+    Target { name: "offset_index", check: offset_index::check, seeds: offset_index::seeds },
+    Target { name: "time_index", check: time_index::check, seeds: time_index::seeds },
+    Target { name: "catalog", check: catalog::check, seeds: catalog::seeds },
+    Target { name: "checkpoint", check: checkpoint::check, seeds: checkpoint::seeds },
+    Target { name: "recovery", check: recovery::check, seeds: recovery::seeds },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_passes_its_check() {
+        for target in TARGETS {
+            let seeds = (target.seeds)();
+            assert!(!seeds.is_empty(), "{} has no seeds", target.name);
+            for seed in seeds {
+                (target.check)(&seed);
+            }
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_byte_of_the_smallest_seed_passes() {
+        for target in TARGETS {
+            let seeds = (target.seeds)();
+            let smallest = seeds.iter().min_by_key(|seed| seed.len()).expect("there are seeds");
+            let step = smallest.len() / 60 + 1;
+            for place in (0..smallest.len()).step_by(step) {
+                (target.check)(&smallest[..place]);
+                let mut flipped = smallest.clone();
+                flipped[place] ^= 0xff;
+                (target.check)(&flipped);
+            }
+        }
+    }
+}
