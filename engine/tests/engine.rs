@@ -547,8 +547,8 @@ fn cold_logs_are_read_in_little_memory_though_others_have_read_ahead() {
 #[test]
 fn a_shard_that_cannot_start_is_an_error() {
     let dir = data_dir();
-    // More than there are addresses.
-    let config = EngineConfig { arena_bytes: 1 << 50, ..EngineConfig::new(dir.path()) };
+    // There is no such core.
+    let config = EngineConfig { cores: vec![100_000], ..config(dir.path()) };
     let (report, opened) = std::sync::mpsc::channel();
     // Not joined if it hangs.
     std::thread::spawn(move || drop(report.send(Engine::open(config).map(drop))));

@@ -82,11 +82,17 @@ pub trait DiskFile: Clone + 'static {
     /// `None`: only its own sync does.
     fn flush_domain(&self) -> Option<u64>;
 
-    /// Flushes the cache of the file's domain. Of what else was changed it makes nothing durable.
+    /// Flushes the cache of the file's domain. Of what else was changed it makes nothing durable. It fails too if
+    /// [`DiskFile::failed_syncs`] is no longer `failed_syncs`, its value when the first of the writes began: what they wrote
+    /// may be lost.
     ///
     /// # Panics
     /// The file has no [`DiskFile::flush_domain`].
-    fn flush(&self) -> impl Future<Output = Result<(), DiskError>>;
+    fn flush(&self, failed_syncs: u64) -> impl Future<Output = Result<(), DiskError>>;
+
+    /// How many syncs of files on the same device have failed since the disk was opened. A sync that fails may have dropped
+    /// what other files had in the device's cache, and a later flush succeeds all the same.
+    fn failed_syncs(&self) -> u64;
 
     /// The next range of bytes, at or behind `position`, that can hold anything but zeros: space that was reserved and never
     /// written is left out where the file system tells. `None` if nothing but such space is left.
@@ -185,4 +191,11 @@ pub(crate) fn yield_now() -> impl Future<Output = ()> {
         context.waker().wake_by_ref();
         Poll::Pending
     })
+}
+
+/// The error of a flush that cannot be trusted, because another sync on the device has failed.
+pub(crate) fn dropped_by_another() -> std::io::Error {
+    std::io::Error::other(
+        "a sync of another file on the device has failed, which may have dropped what this one covers",
+    )
 }

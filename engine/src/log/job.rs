@@ -101,6 +101,16 @@ impl<F: DiskFile> Job<F> {
     }
 }
 
+impl<F: DiskFile> Job<F> {
+    /// How many syncs have failed on the device of its file; 0 for a sync.
+    pub fn failed_syncs(&self) -> u64 {
+        match &self.kind {
+            JobKind::Write { file, .. } => file.failed_syncs(),
+            JobKind::Sync { .. } => 0,
+        }
+    }
+}
+
 /// A synced write that has been done without its sync, or has failed: [`flush`] is to follow.
 pub struct Unflushed<F> {
     id: FlightId,
@@ -117,12 +127,14 @@ impl<F> Unflushed<F> {
 
 /// Makes writes last with one flush of the device, which covers all. A write that failed has failed alone; a flush that fails
 /// fails all that it was to cover, and is told beside them: what else was written before it ended may be lost too, and a flush
-/// after it succeeds all the same. They are to be of one flush domain ([`Job::flush_domain`]).
+/// after it succeeds all the same. They are to be of one flush domain ([`Job::flush_domain`]), on which `failed_syncs` syncs
+/// had failed when the first of them began: if any has failed since, what they wrote may be lost, and the flush fails too.
 pub async fn flush<F: DiskFile, K>(
     writes: Vec<(K, Unflushed<F>)>,
+    failed_syncs: u64,
 ) -> (Vec<(K, JobDone)>, Result<(), DiskError>) {
     let flushed = match writes.iter().find(|(_, write)| write.outcome.is_ok()) {
-        Some((_, write)) => write.file.flush().await,
+        Some((_, write)) => write.file.flush(failed_syncs).await,
         None => Ok(()),
     };
     let done = writes.into_iter().map(|(key, write)| {

@@ -327,16 +327,18 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     ) -> Result<(), DiskError> {
         let _alone = self.checkpointing.lock().await;
         let next = {
-            let mut state = self.state.borrow_mut();
-            change(&mut state.checkpoint);
-            state.checkpoint.epoch = self.epoch;
-            state.checkpoint.boot_id = self.context.limits.boot_id;
-            state.checkpoint.in_flight_bytes_max = self.context.limits.in_flight_bytes_max();
-            // Counted once it is written: another attempt must go to the same slot, as the other holds the last good one.
-            checkpoint::Checkpoint { sequence: state.checkpoint.sequence + 1, ..state.checkpoint }
+            let mut next = self.state.borrow().checkpoint;
+            change(&mut next);
+            // Another attempt goes to the same slot, as the other holds the last good one.
+            next.sequence += 1;
+            next.epoch = self.epoch;
+            next.boot_id = self.context.limits.boot_id;
+            next.in_flight_bytes_max = self.context.limits.in_flight_bytes_max();
+            next
         };
         checkpoint::write(&self.context.disk, &self.dir, &next).await?;
-        self.state.borrow_mut().checkpoint.sequence = next.sequence;
+        // Nobody sees a start of the log that a crash would take back.
+        self.state.borrow_mut().checkpoint = next;
         Ok(())
     }
 

@@ -54,6 +54,8 @@ struct Flushing {
 /// Writes that one flush is to cover, at most one of each partition.
 struct Group<F: DiskFile> {
     domain: u64,
+    /// Syncs that had failed on the device when the first of them began.
+    failed_syncs: u64,
     /// A flush failed after some of them had begun: none can be made to last.
     lost: Option<DiskError>,
     slots: Vec<usize>,
@@ -240,7 +242,8 @@ impl<F: DiskFile> Committer<F> {
         });
         let at = at.unwrap_or_else(|| {
             let (slots, writes, written) = (Vec::new(), FuturesUnordered::new(), Vec::new());
-            self.groups.push_back(Group { domain, lost: None, slots, writes, written });
+            let failed_syncs = job.failed_syncs();
+            self.groups.push_back(Group { domain, failed_syncs, lost: None, slots, writes, written });
             self.groups.len() - 1
         });
         let group = &mut self.groups[at];
@@ -253,6 +256,7 @@ impl<F: DiskFile> Committer<F> {
     fn next_flush(&mut self) -> Option<Flushing> {
         let mut covered = Vec::new();
         let mut domain = None;
+        let mut failed_syncs = u64::MAX;
         while let Some(group) = self.groups.front()
             && group.writes.is_empty()
             && domain.is_none_or(|domain| domain == group.domain)
@@ -263,12 +267,13 @@ impl<F: DiskFile> Committer<F> {
                 self.done.extend(group.written.into_iter().map(|(slot, write)| (slot, write.lost(&error))));
             } else {
                 domain = Some(group.domain);
+                failed_syncs = failed_syncs.min(group.failed_syncs);
                 covered.extend(group.written);
             }
         }
         let domain = domain?;
         self.stats.syncs += 1;
-        Some(Flushing { domain, flush: flush(covered).boxed_local() })
+        Some(Flushing { domain, flush: flush(covered, failed_syncs).boxed_local() })
     }
 
     /// The next job that has ended.

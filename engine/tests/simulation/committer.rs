@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use vnotch_engine::clock::ManualClock;
 use vnotch_engine::disk::sim::{SimDisk, SimFile};
+use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode};
 use vnotch_engine::log::{Epochs, Fetched};
 use vnotch_engine::shard::{Committer, WriteStats};
 use vnotch_engine::types::{Commit, Durability, IoMode, Preallocate};
@@ -330,6 +331,29 @@ fn a_flush_that_fails_latches_also_the_logs_whose_writes_went_on_meanwhile() {
     round(&mut fleet, 8..9);
     fleet.settle();
     assert!(fleet.logs[8].failed().is_none() && fleet.logs[8].high_watermark() > ends[8]);
+}
+
+#[test]
+fn a_failed_sync_of_any_file_on_the_device_latches_the_logs_whose_flush_was_still_to_come() {
+    let mut fleet = Fleet::new(settings(), 9, Commit::Auto);
+    fleet.fill_first_segments();
+    let ends: Vec<i64> = fleet.logs.iter().map(|log| log.high_watermark()).collect();
+    let path = std::path::Path::new("/another");
+    let open = fleet.disk.open(path, OpenMode::CreateNew, IoMode::Buffered);
+    let another = fleet.disk.run_until(open).unwrap();
+    (0..4).for_each(|log| fleet.append(log, batch(700 + log as u64, 3, 4_000)));
+    fleet.turn();
+    // The device may have dropped what the four have in its cache, and their own flush succeeds all the same.
+    fleet.disk.fail_sync(ErrorKind::Other);
+    fleet.disk.run_until(another.sync()).unwrap_err();
+    fleet.settle();
+    for (log, end) in fleet.logs.iter().zip(&ends).take(4) {
+        assert!(log.failed().is_some());
+        assert_eq!(log.high_watermark(), *end, "nothing of it was acked");
+    }
+    (4..8).for_each(|log| fleet.append(log, batch(700 + log as u64, 3, 4_000)));
+    fleet.settle();
+    assert!(fleet.logs[4..8].iter().zip(&ends[4..]).all(|(log, end)| log.high_watermark() > *end));
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn each_kind_of_operation_can_fail_once_and_then_works() {
             Box::new(|| disk.run_until(file.write(WriteData::Slice(block(&arena, 1)), 0, WriteSync::None))),
         ),
         (DiskOp::Sync, Box::new(|| disk.run_until(file.sync()))),
-        (DiskOp::Sync, Box::new(|| disk.run_until(file.flush()))),
+        (DiskOp::Sync, Box::new(|| disk.run_until(file.flush(file.failed_syncs())))),
         (DiskOp::Allocate, Box::new(|| disk.run_until(file.allocate(8192)))),
         (DiskOp::Truncate, Box::new(|| disk.run_until(file.truncate(4096)))),
         (DiskOp::SyncDir, Box::new(|| disk.run_until(disk.sync_dir(root)))),
@@ -179,8 +179,8 @@ fn a_failed_sync_drops_what_other_files_have_in_the_devices_cache_only_if_it_is_
                 let [file, other] = ["f", "g"].map(|name| written_file(&disk, &arena, name));
                 overwrite(&disk, &arena, &other, 2);
                 inject(&disk, DiskOp::Sync, 0, effect);
-                disk.run_until(file.flush()).unwrap_err();
-                disk.run_until(other.flush()).unwrap();
+                disk.run_until(file.flush(0)).unwrap_err();
+                disk.run_until(other.flush(other.failed_syncs())).unwrap();
                 disk.run_until(other.sync()).unwrap();
                 contents(&disk.crash(seed), "g")[0]
             })
@@ -223,7 +223,7 @@ fn a_flush_covers_its_own_device_alone_and_each_loses_its_power_alone() {
         assert_ne!(file.flush_domain(), other.flush_domain());
         overwrite(&disk, &arena, &file, 2);
         overwrite(&disk, &arena, &other, 2);
-        disk.run_until(file.flush()).unwrap();
+        disk.run_until(file.flush(0)).unwrap();
         assert_eq!(contents(&disk.crash(seed), "f")[0], 2);
         found.insert(contents(&disk.crash(seed), "second/g")[0]);
         assert_eq!(contents(&disk.crash_device(0, seed), "second/g")[0], 2);

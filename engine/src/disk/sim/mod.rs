@@ -49,7 +49,7 @@ mod fault_tests;
 #[cfg(test)]
 mod tests;
 
-use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
+use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync, dropped_by_another};
 use crate::buffer::{BLOCK_BYTES, ReadBuffer};
 use crate::error::{DiskError, DiskOp};
 use crate::num::usize_of;
@@ -350,6 +350,14 @@ impl SimFile {
         self.disk.run(op, &self.path, position, action).await
     }
 
+    /// Counts a sync that has failed.
+    fn counted(&self, synced: Result<(), DiskError>) -> Result<(), DiskError> {
+        if synced.is_err() {
+            self.disk.world.borrow_mut().note_failed_sync(self.node);
+        }
+        synced
+    }
+
     fn assert_aligned(&self, position: u64, len_bytes: usize, address: usize) {
         if self.io == IoMode::Direct {
             let all = [usize_of(position), len_bytes, address];
@@ -370,7 +378,11 @@ impl DiskFile for SimFile {
         );
         self.assert_aligned(position, data.len(), data.as_ptr().addr());
         let action = Action::Write { node: self.node, data, position, sync, io: self.io };
-        self.run(DiskOp::Write, position, action).await.map(drop)
+        let written = self.run(DiskOp::Write, position, action).await.map(drop);
+        if sync == WriteSync::Dsync && !written.as_ref().is_err_and(DiskError::is_no_space) {
+            return self.counted(written);
+        }
+        written
     }
 
     async fn read(
@@ -389,7 +401,7 @@ impl DiskFile for SimFile {
     async fn sync(&self) -> Result<(), DiskError> {
         // Only what has completed by now is covered.
         let mark = self.disk.world.borrow().mark();
-        self.run(DiskOp::Sync, 0, Action::Sync { node: self.node, mark }).await.map(drop)
+        self.counted(self.run(DiskOp::Sync, 0, Action::Sync { node: self.node, mark }).await.map(drop))
     }
 
     async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
@@ -406,10 +418,20 @@ impl DiskFile for SimFile {
         (self.io == IoMode::Direct).then(|| self.disk.world.borrow().device(self.node) as u64)
     }
 
-    async fn flush(&self) -> Result<(), DiskError> {
+    fn failed_syncs(&self) -> u64 {
+        self.disk.world.borrow().failed_syncs(self.node)
+    }
+
+    async fn flush(&self, failed_syncs: u64) -> Result<(), DiskError> {
         assert!(self.flush_domain().is_some(), "it has a flush domain");
         let mark = self.disk.world.borrow().mark();
-        self.run(DiskOp::Sync, 0, Action::Flush { node: self.node, mark }).await.map(drop)
+        self.counted(self.run(DiskOp::Sync, 0, Action::Flush { node: self.node, mark }).await.map(drop))?;
+        let is_trusted = self.failed_syncs() == failed_syncs;
+        if is_trusted {
+            Ok(())
+        } else {
+            Err(DiskError::new(DiskOp::Sync, &self.path, 0, dropped_by_another()))
+        }
     }
 
     async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {

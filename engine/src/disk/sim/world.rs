@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use slab::Slab;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -104,6 +105,8 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     /// The device of each node.
     devices: Vec<usize>,
+    /// Syncs that have failed, by device.
+    failed_syncs: BTreeMap<usize, u64>,
     /// Files below this path lie on device 1, all others on device 0.
     pub(super) second_device: Option<PathBuf>,
     operations: Slab<Operation>,
@@ -127,6 +130,7 @@ impl World {
             rng,
             nodes,
             devices,
+            failed_syncs: BTreeMap::new(),
             second_device: None,
             operations: Slab::new(),
             outstanding: Vec::new(),
@@ -392,6 +396,16 @@ impl World {
             Node::File(file) if *of_node == device => Some((number, file)),
             _ => None,
         })
+    }
+
+    /// Counts a sync of the node that has failed.
+    pub(super) fn note_failed_sync(&mut self, node: usize) {
+        *self.failed_syncs.entry(self.devices[node]).or_default() += 1;
+    }
+
+    /// How many syncs have failed on the node's device.
+    pub(super) fn failed_syncs(&self, node: usize) -> u64 {
+        self.failed_syncs.get(&self.devices[node]).copied().unwrap_or_default()
     }
 
     /// The device that the node lies on.

@@ -36,15 +36,33 @@ pub(super) struct Domain {
 
 /// What is known of the file systems met so far, by device; `None` where a flush is not known to cover other files.
 #[derive(Debug, Default)]
-pub(super) struct Domains(RefCell<BTreeMap<u64, Option<Domain>>>);
+pub(super) struct Domains {
+    known: RefCell<BTreeMap<u64, Option<Domain>>>,
+    /// Syncs that have failed, by device.
+    failed_syncs: RefCell<BTreeMap<u64, u64>>,
+}
 
 impl Domains {
     /// The domain of a file open for direct I/O.
     pub(super) fn of(&self, file: &OwnedFd) -> Option<Domain> {
         let device = device_of(file)?;
-        let domain = self.0.borrow_mut().entry(device).or_insert_with(|| domain(file, device)).clone()?;
+        let domain = self.known.borrow_mut().entry(device).or_insert_with(|| domain(file, device)).clone()?;
         let flags = ioctl_getflags(file).ok()?;
         (flags.bits() & UNFIT_FLAGS == 0).then_some(domain)
+    }
+}
+
+impl Domains {
+    /// Counts a sync of `file` that has failed.
+    pub(super) fn note_failed_sync(&self, file: &OwnedFd) {
+        if let Some(device) = device_of(file) {
+            *self.failed_syncs.borrow_mut().entry(device).or_default() += 1;
+        }
+    }
+
+    /// How many syncs have failed on a device.
+    pub(super) fn failed_syncs(&self, device: u64) -> u64 {
+        self.failed_syncs.borrow().get(&device).copied().unwrap_or_default()
     }
 }
 

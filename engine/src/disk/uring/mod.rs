@@ -15,7 +15,7 @@ mod tests;
 pub use probe::probe;
 pub use ring::{Ring, RingWaker};
 
-use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
+use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync, dropped_by_another};
 use crate::buffer::ReadBuffer;
 use crate::error::{DiskError, DiskOp};
 use crate::num::u32_of;
@@ -56,6 +56,7 @@ struct FileInner {
     io: IoMode,
     ring: Ring,
     domain: Option<Domain>,
+    domains: Rc<Domains>,
 }
 
 impl Drop for FileInner {
@@ -117,7 +118,8 @@ impl Disk for UringDisk {
         let is_written = io == IoMode::Direct && mode != OpenMode::Read;
         let domain = is_written.then(|| self.domains.of(&fd)).flatten();
         let fd = ManuallyDrop::new(fd);
-        let inner = FileInner { fd, path: path.to_path_buf(), io, ring: self.ring.clone(), domain };
+        let (ring, domains) = (self.ring.clone(), Rc::clone(&self.domains));
+        let inner = FileInner { fd, path: path.to_path_buf(), io, ring, domain, domains };
         Ok(UringFile { inner: Rc::new(inner) })
     }
 
@@ -150,9 +152,10 @@ impl Disk for UringDisk {
         let fd = self.path_op(DiskOp::SyncDir, &[path], entry).await?;
         // SAFETY: just opened for us.
         let fd = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
-        let (path, ring) = (path.to_path_buf(), self.ring.clone());
-        let file =
-            UringFile { inner: Rc::new(FileInner { fd, path, io: IoMode::Buffered, ring, domain: None }) };
+        let (path, ring, domains) = (path.to_path_buf(), self.ring.clone(), Rc::clone(&self.domains));
+        let file = UringFile {
+            inner: Rc::new(FileInner { fd, path, io: IoMode::Buffered, ring, domain: None, domains }),
+        };
         file.fsync(file.fd(), types::FsyncFlags::empty(), DiskOp::SyncDir).await
     }
 
@@ -196,7 +199,11 @@ impl UringFile {
 
     /// Syncs `fd`, which this file keeps open.
     async fn fsync(&self, fd: types::Fd, flags: types::FsyncFlags, op: DiskOp) -> Result<(), DiskError> {
-        self.simple(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop)
+        let synced = self.simple(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop);
+        if synced.is_err() {
+            self.inner.domains.note_failed_sync(&self.inner.fd);
+        }
+        synced
     }
 
     fn stat_size(&self) -> Result<u64, DiskError> {
@@ -277,7 +284,13 @@ impl DiskFile for UringFile {
                 // A short write is completed; with direct I/O it ends at a block, as the kernel guarantees.
                 Ok(bytes) => done += bytes,
                 Err(error) if is_transient(&error) => {}
-                Err(error) => return Err(self.error(DiskOp::Write, position + done as u64, error)),
+                Err(error) => {
+                    let error = self.error(DiskOp::Write, position + done as u64, error);
+                    if sync == WriteSync::Dsync && !error.is_no_space() {
+                        self.inner.domains.note_failed_sync(&self.inner.fd);
+                    }
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -320,10 +333,12 @@ impl DiskFile for UringFile {
         self.fsync(self.fd(), types::FsyncFlags::DATASYNC, DiskOp::Sync).await
     }
 
-    async fn flush(&self) -> Result<(), DiskError> {
+    async fn flush(&self, failed_syncs: u64) -> Result<(), DiskError> {
         let domain = self.inner.domain.as_ref().expect("it has a flush domain");
         let fd = domain.quiet.as_ref().map_or(self.fd(), |quiet| types::Fd(quiet.as_raw_fd()));
-        self.fsync(fd, types::FsyncFlags::DATASYNC, DiskOp::Sync).await
+        self.fsync(fd, types::FsyncFlags::DATASYNC, DiskOp::Sync).await?;
+        let is_trusted = self.failed_syncs() == failed_syncs;
+        if is_trusted { Ok(()) } else { Err(self.error(DiskOp::Sync, 0, dropped_by_another())) }
     }
 
     async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
@@ -344,6 +359,10 @@ impl DiskFile for UringFile {
 
     fn flush_domain(&self) -> Option<u64> {
         self.inner.domain.as_ref().map(|domain| domain.device)
+    }
+
+    fn failed_syncs(&self) -> u64 {
+        self.inner.domain.as_ref().map_or(0, |domain| self.inner.domains.failed_syncs(domain.device))
     }
 
     async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {
