@@ -21,7 +21,9 @@ fn data_dir() -> tempfile::TempDir {
 }
 
 fn open(path: &std::path::Path, arena_bytes: usize) -> Engine {
-    Engine::open(EngineConfig { arena_bytes, ..EngineConfig::new(path) }).unwrap()
+    // At full size a busy disk holds a shard up for long.
+    let stuck_after = Duration::from_secs(120);
+    Engine::open(EngineConfig { arena_bytes, stuck_after, ..EngineConfig::new(path) }).unwrap()
 }
 
 fn value(partition: u32, number: u32) -> Vec<u8> {
