@@ -16,7 +16,7 @@ use vnotch_engine::buffer::Arena;
 use vnotch_engine::clock::ManualClock;
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::sim::SimDisk;
-use vnotch_engine::log::{Epochs, JobDone, Log, LogContext, LogLimits, Origin};
+use vnotch_engine::log::{Epochs, FileLimits, JobDone, Log, LogContext, LogLimits, Origin};
 use vnotch_engine::record::{BatchBuilder, RecordRef};
 use vnotch_engine::types::IoMode;
 
@@ -42,14 +42,10 @@ impl Owner {
             fetch_pinned_bytes: 0,
             cache_bytes: Cell::new(ARENA_BYTES / 2),
             chunk_bytes_max: Cell::new(1 << 20),
+            files: FileLimits::default(),
             filling: futures_util::lock::Mutex::new(()),
         };
-        let context = LogContext {
-            disk: disk.clone(),
-            clock: ManualClock::new(0),
-            arena: Rc::clone(arena),
-            limits: Rc::new(limits),
-        };
+        let context = LogContext::new(disk.clone(), ManualClock::new(0), Rc::clone(arena), limits);
         let epochs = Epochs { current: 1, synced_after: 0 };
         let open =
             Log::open(context, PathBuf::from("/bench-0"), TopicConfig::default(), epochs, Origin::Created);

@@ -1,6 +1,7 @@
 //! The handle everything starts from.
 
 mod admin;
+mod descriptors;
 mod run;
 mod start;
 #[cfg(test)]
@@ -17,10 +18,11 @@ use crate::client::{
 use crate::clock::boot_id;
 use crate::config::EngineConfig;
 use crate::error::{CloseError, DamageError, OpenError, RunError, TopicError};
-use crate::log::{Epochs, LogLimits, Origin};
+use crate::log::{Epochs, FileLimits, LogLimits, Origin};
 use crate::record::murmur2;
 use crate::shard::{PartitionOpen, ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
+use descriptors::file_limits;
 use start::{check_direct, check_machine, inspect};
 use std::cell::Cell;
 use std::fs::File;
@@ -64,13 +66,15 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the data directory, making it if it does not exist; blocks until every partition is recovered. A damaged
-    /// partition does not keep the others from opening: see [`Engine::damaged`].
+    /// partition does not keep the others from opening: see [`Engine::damaged`]. The limit on
+    /// open files (RLIMIT_NOFILE) of the process is raised as far as that is allowed.
     ///
     /// # Errors
     /// [`OpenError`]; nothing on disk was changed unless it says so.
     pub fn open(config: EngineConfig) -> Result<Self, OpenError> {
         config.validate().map_err(OpenError::Config)?;
         check_machine(&config)?;
+        let files = file_limits(config.shards)?;
         inspect(&config)?;
         let lock = Arc::new(catalog::lock(&config.data_dir, LockKind::Exclusive)?);
         if config.io == IoMode::Direct {
@@ -78,7 +82,7 @@ impl Engine {
         }
         let boot_id = boot_id();
         let shards = (0..config.shards)
-            .map(|id| ShardHandle::start(settings(&config, id, boot_id, &lock)))
+            .map(|id| ShardHandle::start(settings(&config, id, boot_id, files, &lock)))
             .collect::<Result<Vec<_>, _>>()?;
         let (timer, _) = LingerTimer::start().map_err(|error| OpenError::Config(error.to_string()))?;
         let is_ending = Arc::new(AtomicBool::new(false));
@@ -321,7 +325,13 @@ fn does_not_answer(shard: usize) -> OpenError {
     OpenError::Executor { shard: crate::num::u32_of(shard), reason: "it does not answer".into() }
 }
 
-fn settings(config: &EngineConfig, id: u32, boot_id: u64, lock: &Arc<File>) -> ShardSettings {
+fn settings(
+    config: &EngineConfig,
+    id: u32,
+    boot_id: u64,
+    files: FileLimits,
+    lock: &Arc<File>,
+) -> ShardSettings {
     ShardSettings {
         id,
         core: config.cores.get(id as usize).copied().unwrap_or(id as usize),
@@ -337,6 +347,7 @@ fn settings(config: &EngineConfig, id: u32, boot_id: u64, lock: &Arc<File>) -> S
             fetch_pinned_bytes: config.pinned_bytes_max(),
             cache_bytes: Cell::new(config.arena_bytes / 2),
             chunk_bytes_max: Cell::new(1 << 20),
+            files,
             filling: futures_util::lock::Mutex::new(()),
         },
         lock: Arc::clone(lock),

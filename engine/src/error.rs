@@ -8,7 +8,7 @@ use thiserror::Error;
 
 /// An operation of the disk failed.
 #[derive(Debug, Clone, Error)]
-#[error("{op} {} at {position}: {source}", path.display())]
+#[error("{op} {} at {position}: {source}{}", path.display(), self.hint())]
 pub struct DiskError {
     /// What was tried.
     pub op: DiskOp,
@@ -45,6 +45,27 @@ impl DiskError {
                 | ErrorKind::NotADirectory
         );
         is_bad_sector || is_kind
+    }
+
+    /// Whether the process (EMFILE), or the machine (ENFILE), has no descriptor left.
+    pub fn is_too_many_open(&self) -> bool {
+        matches!(self.source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    }
+
+    /// The limit that an error is about, and what raises it; empty where there is none.
+    fn hint(&self) -> String {
+        match self.source.raw_os_error() {
+            Some(libc::EMFILE) => {
+                let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+                let limit = limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string());
+                format!(" (this process may have {limit} files open: raise it with `ulimit -n`)")
+            }
+            Some(libc::ENFILE) => {
+                " (of the whole machine: raise it with `sysctl fs.file-max`, `ulimit -n` is not the limit)"
+                    .to_owned()
+            }
+            _ => String::new(),
+        }
     }
 
     /// Whether there was nothing by that name.
@@ -201,6 +222,9 @@ pub enum AppendError {
          (df tells how much there is) or keep less (retention_bytes, retention_ms): {0}"
     )]
     NoSpace(DiskError),
+    /// The next segment's file could not be opened for 10 s. The batch is not in the log; what was acked before is.
+    #[error("too many files are open; the log takes appends again by itself once it can open one: {0}")]
+    TooManyOpenFiles(DiskError),
     /// A write or sync failed before; the partition takes nothing until it is opened again.
     #[error("storage failed, reopen the engine: {0}")]
     StorageFailed(DiskError),
@@ -379,6 +403,17 @@ pub enum OpenError {
         /// The floor.
         needed_bytes: u64,
     },
+    /// RLIMIT_NOFILE, raised as far as it may be, is below what the shards need.
+    #[error(
+        "this process may have {found} files open, and needs {needed}; raise the limit with `ulimit -n {needed}`, or use \
+         fewer shards"
+    )]
+    TooFewDescriptors {
+        /// The limit.
+        found: u64,
+        /// What is open now, what clients and the shards need, and a few files a shard.
+        needed: u64,
+    },
     /// A shard's executor could not be started.
     #[error("cannot start shard {shard}: {reason}")]
     Executor {
@@ -461,6 +496,13 @@ pub enum TopicError {
         /// Which one.
         shard: u32,
     },
+}
+
+impl AppendError {
+    /// The error of an append for which no segment can be made.
+    pub(crate) fn no_segment(error: DiskError) -> Self {
+        if error.is_too_many_open() { Self::TooManyOpenFiles(error) } else { Self::NoSpace(error) }
+    }
 }
 
 impl From<DiskError> for TopicError {

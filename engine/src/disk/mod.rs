@@ -3,8 +3,12 @@
 //! Operations own their buffers: the memory stays untouched until the operation has completed, even if its future was
 //! dropped before. Completions come in any order; only a sync orders anything.
 
+mod patient;
 pub mod sim;
 pub mod uring;
+
+pub(crate) use patient::Pauses;
+pub use patient::{PatientDisk, Reclaim};
 
 use crate::buffer::{ReadBuffer, Slice};
 use crate::error::DiskError;
@@ -13,6 +17,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
+use std::time::Duration;
 
 /// A file system. Cheap to clone; stays on one thread.
 pub trait Disk: Clone + 'static {
@@ -47,6 +52,9 @@ pub trait Disk: Clone + 'static {
 
     /// The whole of a small file (metadata, indexes), through the page cache.
     fn read_file(&self, path: &Path) -> impl Future<Output = Result<Vec<u8>, DiskError>>;
+
+    /// Waits for about `time`.
+    fn pause(&self, time: Duration) -> impl Future<Output = ()>;
 }
 
 /// An open file. Clones share it.

@@ -1,6 +1,7 @@
 //! Reading: from the tail in memory, and from files in batch-aligned extents with read-ahead. Nothing is copied unless
 //! readers would pin too much.
 
+use super::files::{CachedIndex, FileName, OpenFile};
 use super::read_cache::{End, Extent, ReadFuture};
 use super::state::Readers;
 use super::{IndexSource, Log, Sealed, State};
@@ -40,7 +41,7 @@ pub enum Fetched {
 /// A segment as a reader sees it.
 struct Readable<F> {
     base_offset: i64,
-    file: F,
+    file: OpenFile<F>,
     offsets: Rc<OffsetIndex>,
     index_source: IndexSource,
     /// Batches end here.
@@ -49,6 +50,18 @@ struct Readable<F> {
     next_offset: Option<i64>,
     /// Keeps the file from being overwritten.
     readers: Readers,
+}
+
+/// The segment that holds an offset.
+enum Found<F> {
+    /// Its file is open and its index known.
+    Readable(Readable<F>),
+    /// A sealed segment, by its base offset, that is not open.
+    Sealed(i64, i64, Readers),
+    /// The same of a segment that is not sealed.
+    Unsealed(i64, Readers),
+    /// The log does not hold the offset.
+    Nothing,
 }
 
 /// Extents that are being read, or were.
@@ -211,7 +224,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     async fn read_uncached(&self, segment: &Readable<D::File>, start: u64) -> Result<Slice, DiskError> {
         let reading = Reading::new(start, extent_end(&segment.offsets, start, segment.end));
         let buffer = self.context.arena.next_read_buffer(reading.read_bytes()).await;
-        reading.read(&segment.file, buffer).await
+        reading.read(&*segment.file, buffer).await
     }
 
     /// Starts the reads of up to `count_max` extents from `position` on, but for those that were.
@@ -252,13 +265,14 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let buffer = self.context.arena.allocate_read(reading.read_bytes())?;
         let (file, readers) = (segment.file.clone(), segment.readers.clone());
         let read = async move {
-            let outcome = reading.read(&file, buffer).await;
+            let outcome = reading.read(&*file, buffer).await;
             drop(readers);
             outcome
         };
         let read = read.boxed_local().shared();
         // Polled once so that it is under way even if nobody waits for it yet.
         let _ = read.clone().now_or_never();
+        self.context.files.has_begun(&read);
         let extent = Extent { segment: segment.base_offset, start, end, read: read.clone() };
         self.state.borrow_mut().read_cache.insert(extent, self.read_ahead() + KEPT_BEHIND);
         Some(read)
@@ -266,24 +280,23 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     /// The segment that holds `offset`, opened and with its index.
     async fn readable(&self, offset: i64) -> Result<Readable<D::File>, FetchError> {
-        if let Some(readable) = self.state.borrow().readable_unsealed(offset) {
-            return Ok(readable);
-        }
-        let (base_offset, next_offset, readers) = {
-            let state = self.state.borrow();
-            let after = state.sealed.partition_point(|sealed| sealed.base_offset <= offset);
-            let sealed = after.checked_sub(1).and_then(|index| state.sealed.get(index));
-            let Some(sealed) = sealed.filter(|sealed| offset < sealed.next_offset) else {
-                let high_watermark = state.visible(self.config().durability);
-                let log_start_offset = state.checkpoint.log_start_offset;
-                return Err(FetchError::OffsetOutOfRange { offset, log_start_offset, high_watermark });
-            };
-            if let Some(readable) = sealed.readable() {
-                return Ok(readable);
+        loop {
+            let found = self.state.borrow().find(offset);
+            match found {
+                Found::Readable(readable) => return Ok(readable),
+                Found::Sealed(base_offset, next_offset, readers) => {
+                    return self.open_sealed((base_offset, next_offset), readers).await;
+                }
+                // What it holds is looked at again: it may have been sealed, or have got more batches.
+                Found::Unsealed(base_offset, readers) => {
+                    self.unsealed_file(base_offset, &readers).await?;
+                }
+                Found::Nothing => {
+                    let (log_start_offset, high_watermark) = (self.log_start_offset(), self.high_watermark());
+                    return Err(FetchError::OffsetOutOfRange { offset, log_start_offset, high_watermark });
+                }
             }
-            (sealed.base_offset, sealed.next_offset, sealed.readers.clone())
-        };
-        self.open_sealed((base_offset, next_offset), readers).await
+        }
     }
 
     /// Opens a sealed segment for reading and loads its index, or rebuilds it by a scan.
@@ -294,7 +307,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     ) -> Result<Readable<D::File>, FetchError> {
         let disk = &self.context.disk;
         let path: PathBuf = segment::log_path(&self.dir, base_offset);
-        let file = match disk.open(&path, OpenMode::Read, self.context.limits.io).await {
+        let file = match self.open_file(&path, OpenMode::Read).await {
             // Retention was quicker.
             Err(error) if error.is_not_found() && base_offset < self.log_start_offset() => {
                 let (log_start_offset, high_watermark) = (self.log_start_offset(), self.high_watermark());
@@ -311,7 +324,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             opened => opened?,
         };
         let size_bytes = file.size().await?;
-        let loaded = segment::load_indexes(disk, &self.dir, base_offset, size_bytes).await?;
+        let source = self.state.borrow_mut().sealed_at(base_offset).map(|sealed| sealed.index_source);
+        let loaded = if source == Some(IndexSource::Batches) {
+            None
+        } else {
+            segment::load_indexes(disk, &self.dir, base_offset, size_bytes).await?
+        };
         let (offsets, end, index_source) = match loaded {
             Some(offsets) => (offsets, size_bytes, IndexSource::File),
             None => {
@@ -340,6 +358,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let mut state = self.state.borrow_mut();
         // Its extents were cut where the old index said.
         state.read_cache.clear();
+        if let Some(sealed) = state.sealed_at(segment.base_offset) {
+            sealed.index_source = IndexSource::Batches;
+        }
         state.remember(&readable);
         Ok(readable)
     }
@@ -352,46 +373,56 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 }
 
-impl<F: DiskFile> Sealed<F> {
-    fn readable(&self) -> Option<Readable<F>> {
-        Some(Readable {
-            base_offset: self.base_offset,
-            file: self.file.clone()?,
-            offsets: Rc::clone(self.offsets.as_ref()?),
-            index_source: self.index_source,
-            end: self.size_bytes?,
-            next_offset: Some(self.next_offset),
-            readers: self.readers.clone(),
-        })
-    }
-}
-
 impl<F: DiskFile, A> State<F, A> {
-    /// Keeps what was found out about a sealed segment.
+    /// Keeps what was found out about a sealed segment, if it is still the log's.
     fn remember(&mut self, readable: &Readable<F>) {
-        if let Some(sealed) = self.sealed.iter_mut().find(|sealed| sealed.base_offset == readable.base_offset)
-        {
-            sealed.file = Some(readable.file.clone());
-            sealed.offsets = Some(Rc::clone(&readable.offsets));
-            sealed.size_bytes = Some(readable.end);
-            sealed.index_source = readable.index_source;
+        let base_offset = readable.base_offset;
+        let sealed = self.sealed_at(base_offset);
+        let Some(sealed) = sealed.filter(|sealed| sealed.readers.are_same(&readable.readers)) else { return };
+        sealed.size_bytes = Some(readable.end);
+        let index = CachedIndex { offsets: Rc::clone(&readable.offsets), source: readable.index_source };
+        self.files.put_indexed(FileName::Segment(base_offset), readable.file.clone(), index);
+    }
+
+    /// The segment that holds `offset`.
+    fn find(&self, offset: i64) -> Found<F> {
+        if let Some(found) = self.find_unsealed(offset) {
+            return found;
         }
+        let after = self.sealed.partition_point(|sealed| sealed.base_offset <= offset);
+        let sealed = after.checked_sub(1).and_then(|index| self.sealed.get(index));
+        let Some(sealed) = sealed.filter(|sealed| offset < sealed.next_offset) else { return Found::Nothing };
+        let closed = || Found::Sealed(sealed.base_offset, sealed.next_offset, sealed.readers.clone());
+        self.readable_sealed(sealed).map_or_else(closed, Found::Readable)
+    }
+
+    /// The sealed segment as a reader sees it, if its file is open and its index known.
+    fn readable_sealed(&self, sealed: &Sealed) -> Option<Readable<F>> {
+        let end = sealed.size_bytes?;
+        let (file, index) = self.files.get_indexed(FileName::Segment(sealed.base_offset))?;
+        let CachedIndex { offsets, source: index_source } = index;
+        let (base_offset, readers) = (sealed.base_offset, sealed.readers.clone());
+        let next_offset = Some(sealed.next_offset);
+        Some(Readable { base_offset, file, offsets, index_source, end, next_offset, readers })
     }
 
     /// The segment after the sealed one at `base_offset`, if its file is open and its index known.
     fn readable_after(&self, base_offset: i64) -> Option<Readable<F>> {
         let after = self.sealed.partition_point(|sealed| sealed.base_offset <= base_offset);
         match self.sealed.get(after) {
-            Some(sealed) => sealed.readable(),
+            Some(sealed) => self.readable_sealed(sealed),
             None => {
                 let last = self.sealed.back().filter(|last| last.base_offset == base_offset)?;
-                self.readable_unsealed(last.next_offset)
+                match self.find_unsealed(last.next_offset)? {
+                    Found::Readable(readable) => Some(readable),
+                    _ => None,
+                }
             }
         }
     }
 
     /// The closing or active segment that holds `offset`; readable up to where memory takes over.
-    fn readable_unsealed(&self, offset: i64) -> Option<Readable<F>> {
+    fn find_unsealed(&self, offset: i64) -> Option<Found<F>> {
         let closing = self.closing.iter().map(|closing| (&closing.active, closing.size_bytes));
         let active = self.active.iter().map(|active| (active, self.tail.segment_bytes()));
         let (segment, size_bytes) =
@@ -403,11 +434,21 @@ impl<F: DiskFile, A> State<F, A> {
             Some((base, position, _)) if base == segment.base_offset => position,
             _ => size_bytes,
         };
+        let (base_offset, readers) = (segment.base_offset, segment.readers.clone());
+        let Some(file) = self.files.get(FileName::Segment(base_offset)) else {
+            return Some(Found::Unsealed(base_offset, readers));
+        };
         let offsets = Rc::new(segment.indexes.offsets.clone());
-        let (base_offset, file, readers) =
-            (segment.base_offset, segment.file.clone(), segment.readers.clone());
         let (index_source, next_offset) = (IndexSource::Batches, None);
-        Some(Readable { base_offset, file, offsets, index_source, end, next_offset, readers })
+        Some(Found::Readable(Readable {
+            base_offset,
+            file,
+            offsets,
+            index_source,
+            end,
+            next_offset,
+            readers,
+        }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a log wants done on its disk, as futures for its owner to run.
 
 use super::FlightId;
+use super::files::OpenFile;
 use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::DiskError;
 use futures_util::future::LocalBoxFuture;
@@ -23,7 +24,7 @@ pub(super) enum Target {
 
 pub(super) enum JobKind<F> {
     Write {
-        file: F,
+        file: OpenFile<F>,
         data: WriteData,
         position: u64,
         sync: WriteSync,
@@ -31,7 +32,7 @@ pub(super) enum JobKind<F> {
     },
     /// The name of the file first, if that is not durable yet.
     Sync {
-        file: F,
+        file: OpenFile<F>,
         name: Option<LocalBoxFuture<'static, Result<(), DiskError>>>,
     },
 }
@@ -114,7 +115,7 @@ impl<F: DiskFile> Job<F> {
 /// A synced write that has been done without its sync, or has failed: [`flush`] is to follow.
 pub struct Unflushed<F> {
     id: FlightId,
-    file: F,
+    file: OpenFile<F>,
     outcome: Result<(), DiskError>,
 }
 

@@ -5,13 +5,14 @@
 //! 1. [`Log::append`] puts batches into memory and assigns offsets.
 //! 2. [`Log::next_job`] hands out writes and syncs; each job is a future to run, its outcome goes to [`Log::job_done`].
 //! 3. [`Log::take_acks`] says which appends have reached their level.
-//! 4. [`Log::wants`] says which background work is due: [`Log::roll`], [`Log::seal`], [`Log::retain`],
+//! 4. [`Log::wants`] says which background work is due: [`Log::reopen`], [`Log::roll`], [`Log::seal`], [`Log::retain`],
 //!    [`Log::prepare_spare`] and [`Log::cut`] do it. [`Log::retry`], called from time to time, lets work go on that a full
-//!    disk held up.
+//!    disk, or a lack of descriptors, held up.
 //! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
 
 pub(crate) mod checkpoint;
 mod fetch;
+mod files;
 mod job;
 mod list_offsets;
 mod open;
@@ -26,6 +27,7 @@ mod state;
 mod tail;
 
 pub use fetch::Fetched;
+pub use files::FileLimits;
 pub use job::{Job, JobDone, Unflushed, flush};
 pub use open::{Epochs, Origin};
 pub use progress::FlightId;
@@ -34,11 +36,12 @@ pub use state::Damaged;
 use crate::buffer::Arena;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::disk::Disk;
+use crate::disk::{Disk, PatientDisk};
 use crate::error::{AppendError, DiskError};
 use crate::events::{EventKind, LogEvent};
 use crate::record::{self, BatchError, BatchHeader};
 use crate::types::{Durability, IoMode};
+use files::OpenFiles;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::lock::Mutex;
@@ -54,7 +57,9 @@ use tail::Stamp;
 /// What all logs of a shard share.
 pub struct LogContext<D: Disk, C: Clock> {
     /// Where files are.
-    pub disk: D,
+    pub disk: PatientDisk<D>,
+    /// Which of them are open.
+    files: Rc<OpenFiles<D::File>>,
     /// Where time comes from.
     pub clock: C,
     /// Memory for records.
@@ -63,10 +68,21 @@ pub struct LogContext<D: Disk, C: Clock> {
     pub limits: Rc<LogLimits>,
 }
 
+impl<D: Disk, C: Clock> LogContext<D, C> {
+    /// What the logs on `disk` share, with no file open.
+    pub fn new(disk: D, clock: C, arena: Rc<Arena>, limits: LogLimits) -> Self {
+        let FileLimits { open_files_max, brief_max } = limits.files;
+        let files = Rc::new(OpenFiles::new(open_files_max));
+        let disk = PatientDisk::new(disk, Rc::clone(&files) as _, brief_max);
+        Self { disk, files, clock, arena, limits: Rc::new(limits) }
+    }
+}
+
 impl<D: Disk, C: Clock> Clone for LogContext<D, C> {
     fn clone(&self) -> Self {
         Self {
             disk: self.disk.clone(),
+            files: Rc::clone(&self.files),
             clock: self.clock.clone(),
             arena: Rc::clone(&self.arena),
             limits: Rc::clone(&self.limits),
@@ -91,6 +107,8 @@ pub struct LogLimits {
     pub cache_bytes: Cell<usize>,
     /// Largest chunk a log takes.
     pub chunk_bytes_max: Cell<usize>,
+    /// Bounds on descriptors.
+    pub files: FileLimits,
     /// Held by the log that writes zeros into its spare: one chunk at a time, whatever the number of logs.
     pub filling: Mutex<()>,
 }
@@ -112,6 +130,7 @@ pub struct Log<D: Disk, C: Clock, A> {
     synced_after: i32,
     state: RefCell<State<D::File, A>>,
     rolling: Cell<bool>,
+    reopening: Cell<bool>,
     /// Whether a roll makes a new file.
     is_preparing: Cell<bool>,
     sealing: Cell<bool>,
@@ -142,8 +161,10 @@ pub enum Refused<A> {
 }
 
 /// Background work that is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wants {
+    /// Call [`Log::reopen`]: the next write waits for a file that was closed.
+    pub reopen: bool,
     /// Call [`Log::roll`]: appends may be waiting for it.
     pub roll: bool,
     /// Call [`Log::seal`].
@@ -228,7 +249,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Err(if waits_its_turn {
                 Refused::NotNow(ack)
             } else {
-                Refused::Failed(ack, AppendError::NoSpace(error))
+                Refused::Failed(ack, AppendError::no_segment(error))
             });
         }
         if state.is_full_for(batch.len(), &header) || self.is_aged(&state) {
@@ -321,9 +342,16 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if !state.closing.is_empty() {
             return None;
         }
+        if !state.progress.is_sync_due() {
+            return None;
+        }
+        let base_offset = state.active.as_ref()?.base_offset;
+        if !state.hold_file(base_offset) {
+            return None;
+        }
         let (file, is_named) = {
             let active = state.active.as_ref()?;
-            (active.file.clone(), Rc::clone(&active.is_named))
+            (active.file.clone()?, Rc::clone(&active.is_named))
         };
         let id = state.progress.begin_sync()?;
         let name = (!is_named.get()).then(|| self.sync_name(is_named));
@@ -356,9 +384,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                 state.progress.sync_done(done.id);
                 state.note(self.context.clock.now(), EventKind::Sync);
             }
+            // The directory could not be opened, so nothing was tried that may have lost bytes.
+            Err(error) if error.is_too_many_open() => state.progress.sync_not_done(done.id),
             Err(error) => state.latch(error),
         }
         state.collect_acks();
+        state.release_files();
     }
 
     /// Moves acks that are due into `acks`: what was handed to [`Log::append`], with the batch's base offset.
@@ -374,13 +405,16 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.progress.abandon().chain(refused).collect()
     }
 
-    /// Whether no writes or syncs are in flight or wait to be submitted, or the log has failed.
+    /// Whether no writes or syncs are in flight or wait to be submitted, or the log has failed. What the disk or a lack of
+    /// descriptors holds up does not count: [`Log::close`] tries that once more.
     pub fn is_idle(&self) -> bool {
         let state = self.state.borrow();
-        let is_held_up = state.is_cut_under_way() && !self.postponed.allows(Work::Cut);
+        let is_uncut = state.is_cut_under_way() && !self.postponed.allows(Work::Cut);
+        let is_unopened = !self.postponed.allows(Work::Reopen) && state.progress.in_flight() == 0;
         state.failed.is_some()
             || state.damaged.is_some()
-            || is_held_up
+            || is_uncut
+            || is_unopened
             || (!state.is_cut_under_way()
                 && state.progress.in_flight() == 0
                 && state.progress.written_offset() == state.tail.next_offset())

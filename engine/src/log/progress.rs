@@ -184,17 +184,35 @@ impl<A> Progress<A> {
 
     /// A sync that should be submitted now: something waits to be synced that is written, and no sync is in flight.
     pub(super) fn begin_sync(&mut self) -> Option<FlightId> {
-        let waiting = self.waiting_synced.front().map(|waiting| waiting.end);
-        let is_due = |end: u64| end <= self.written_to && end > self.synced_to;
-        // What is wanted may still grow: a sync now, and another later, rather than none until it stands still.
-        let has_unsynced = self.wanted_synced > self.synced_to && self.written_to > self.synced_to;
-        let is_wanted = waiting.is_some_and(is_due) || has_unsynced;
-        if self.sync_to.is_some() || !is_wanted {
+        if !self.is_sync_due() {
             return None;
         }
         let id = self.take_id();
         self.sync_to = Some((id, self.written_to));
         Some(id)
+    }
+
+    /// Whether [`Progress::begin_sync`] begins one.
+    pub(super) fn is_sync_due(&self) -> bool {
+        let waiting = self.waiting_synced.front().map(|waiting| waiting.end);
+        let is_due = |end: u64| end <= self.written_to && end > self.synced_to;
+        // What is wanted may still grow: a sync now, and another later, rather than none until it stands still.
+        let has_unsynced = self.wanted_synced > self.synced_to && self.written_to > self.synced_to;
+        self.sync_to.is_none() && (waiting.is_some_and(is_due) || has_unsynced)
+    }
+
+    /// Whether a sync is in flight.
+    pub(super) const fn is_sync_under_way(&self) -> bool {
+        self.sync_to.is_some()
+    }
+
+    /// A sync that was begun was not submitted; it is due again.
+    ///
+    /// # Panics
+    /// If it is not in flight.
+    pub(super) fn sync_not_done(&mut self, id: FlightId) {
+        let (expected, _) = self.sync_to.take().expect("a completion belongs to a sync in flight");
+        assert_eq!(id, expected, "one sync at a time");
     }
 
     /// Everything up to stream position `end` is to be synced, also if nobody waits for it.

@@ -5,8 +5,11 @@ use crate::error::DiskError;
 use futures_util::future::{FutureExt as _, LocalBoxFuture, Shared};
 use std::collections::VecDeque;
 
-/// A read under way or done; short where the file is.
-pub(super) type ReadFuture = Shared<LocalBoxFuture<'static, Result<Slice, DiskError>>>;
+/// A read of a file; short where the file is.
+pub(super) type Read = LocalBoxFuture<'static, Result<Slice, DiskError>>;
+
+/// A read under way or done.
+pub(super) type ReadFuture = Shared<Read>;
 
 /// Batches of a segment file, in memory or on their way.
 pub(super) struct Extent {

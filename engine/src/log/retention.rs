@@ -3,6 +3,7 @@
 //! The log's start is raised durably before the first file goes, so that a deletion that is cut short is finished at the
 //! next open and never shows as a gap. Readers keep what they hold: slices own their memory, open files their bytes.
 
+use super::files::{FileName, OpenFile};
 use super::roll::remove_segment_files;
 use super::space::Work;
 use super::spare::SpareNumber;
@@ -101,6 +102,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         while freed.len() < count
             && let Some(oldest) = state.sealed.pop_front()
         {
+            state.files.remove(FileName::Segment(oldest.base_offset));
             let claimed = self.claim_freed(&mut state, &oldest);
             if claimed.is_none() {
                 let bytes = oldest.size_bytes.unwrap_or(self.config().segment_bytes);
@@ -174,7 +176,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             opened => opened?,
         };
         let request = self.scan_request(base_offset, i32::MIN);
-        let scanned = segment::scan(&file, &self.context.arena, &request).await?;
+        let scanned = segment::scan(&*file, &self.context.arena, &request).await?;
         let largest_ms = scanned.indexes.times.max_timestamp_ms();
         let mut state = self.state.borrow_mut();
         if let Some(sealed) = state.sealed.get_mut(index).filter(|it| it.base_offset == base_offset) {
@@ -195,8 +197,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    async fn opened(&self, base_offset: i64) -> Result<D::File, DiskError> {
-        let path = segment::log_path(&self.dir, base_offset);
-        self.context.disk.open(&path, OpenMode::Read, self.context.limits.io).await
+    /// The file of a sealed segment, open for this look alone.
+    async fn opened(&self, base_offset: i64) -> Result<OpenFile<D::File>, DiskError> {
+        self.open_file(&segment::log_path(&self.dir, base_offset), OpenMode::Read).await
     }
 }

@@ -1,6 +1,7 @@
 //! Background work of a log: the next segment's file, rolling to it, and sealing the one before. Off the ack path, but
 //! for the rename that gives a segment its name.
 
+use super::files::{CachedIndex, FileName, OpenFile};
 use super::space::Work;
 use super::spare::Spare;
 use super::state::{Readers, SealedBy};
@@ -22,22 +23,22 @@ use std::time::Duration;
 const SEALED_AT_ONCE: usize = 8;
 
 /// A full segment while its files are seen to.
-struct Sealing<F> {
+struct Sealing {
     base_offset: i64,
     next_offset: i64,
     size_bytes: u64,
-    file: F,
+    readers: Readers,
     indexes: Indexes,
 }
 
-impl<F: Clone> Sealing<F> {
-    fn of(closing: &Closing<F>) -> Self {
+impl Sealing {
+    fn of<F>(closing: &Closing<F>) -> Self {
         let Closing { active, next_offset, size_bytes } = closing;
         Self {
             base_offset: active.base_offset,
             next_offset: *next_offset,
             size_bytes: *size_bytes,
-            file: active.file.clone(),
+            readers: active.readers.clone(),
             indexes: active.indexes.clone(),
         }
     }
@@ -64,18 +65,22 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     pub fn wants(&self) -> Wants {
         let state = self.state.borrow();
         if state.failed.is_some() || state.damaged.is_some() {
-            return Wants { roll: false, seal: false, retain: false, cut: false, spare: false };
+            return Wants::default();
         }
         let is_whole = !state.is_cut_under_way();
         let postponed = &self.postponed;
         let half_full = |active: &Active<_>| state.tail.segment_bytes() * 2 > active.segment_bytes;
-        let prepare = state.prepared.is_none()
+        let prepare = !state.is_prepared
             && state.active.as_ref().is_some_and(half_full)
             && self.has_room()
             && !(self.fills_new_spares() || self.expects_spare(&state));
         let written_to = state.progress.written_to();
         let seal = state.closing.front().is_some_and(|closing| closing.end() <= written_to);
         Wants {
+            reopen: is_whole
+                && !self.reopening.get()
+                && postponed.allows(Work::Reopen)
+                && state.file_to_open().is_some(),
             roll: is_whole
                 && !self.rolling.get()
                 && postponed.allows(Work::Roll)
@@ -167,9 +172,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let is_named = Rc::new(Cell::new(is_synced));
         let first_append = Cell::new(None);
         let readers = Readers::default();
+        state.files.put(FileName::Segment(base_offset), file.clone());
         state.active = Some(Active {
             base_offset,
-            file,
+            file: Some(file),
             stream_base,
             segment_bytes: config.segment_bytes,
             index_interval_bytes: config.index_interval_bytes,
@@ -193,7 +199,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// The file of the segment that begins now, under its name, and up to where its extents are written; `None` if no roll
     /// is wanted, and the file was only prepared.
-    async fn next_file(&self) -> Result<Option<(D::File, u64)>, DiskError> {
+    async fn next_file(&self) -> Result<Option<(OpenFile<D::File>, u64)>, DiskError> {
         if self.state.borrow().roll_wanted {
             // Retention may have taken a turn since the roll was called for.
             if !self.may_roll(&self.state.borrow()) {
@@ -205,19 +211,24 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         } else if self.fills_new_spares() {
             return Ok(None);
         }
-        let prepared = self.state.borrow_mut().prepared.take();
-        let file = match prepared {
-            Some(file) => file,
-            None => {
-                self.is_preparing.set(true);
-                let made = self.prepare().await;
-                self.is_preparing.set(false);
-                made?
-            }
+        let file = if self.state.borrow().is_prepared {
+            self.prepared_file().await?
+        } else {
+            self.is_preparing.set(true);
+            let made = self.prepare().await;
+            self.is_preparing.set(false);
+            made?
         };
         if !self.state.borrow().roll_wanted {
-            self.state.borrow_mut().prepared = Some(file);
+            let mut state = self.state.borrow_mut();
+            state.is_prepared = true;
+            state.files.put(FileName::Prepared, file);
             return Ok(None);
+        }
+        {
+            let mut state = self.state.borrow_mut();
+            state.is_prepared = false;
+            state.files.remove(FileName::Prepared);
         }
         let path = segment::log_path(&self.dir, self.log_end_offset());
         self.context.disk.rename(&self.dir.join(segment::PREPARING), &path).await?;
@@ -230,13 +241,22 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Makes the file of the segment after the active one, with its extents.
-    async fn prepare(&self) -> Result<D::File, DiskError> {
+    async fn prepare(&self) -> Result<OpenFile<D::File>, DiskError> {
         let path = self.dir.join(segment::PREPARING);
-        let file = self.context.disk.open(&path, OpenMode::Replace, self.context.limits.io).await?;
+        let file = self.open_file(&path, OpenMode::Replace).await?;
         if self.config().preallocate != Preallocate::None {
             file.allocate(self.segment_file_bytes()).await?;
         }
         Ok(file)
+    }
+
+    /// The file that was made ahead of this roll.
+    async fn prepared_file(&self) -> Result<OpenFile<D::File>, DiskError> {
+        let open = self.state.borrow().files.get(FileName::Prepared);
+        match open {
+            Some(file) => Ok(file),
+            None => self.open_file(&self.dir.join(segment::PREPARING), OpenMode::ReadWrite).await,
+        }
     }
 
     /// Seals the full segments whose writes are complete, several at once: trims them, writes their indexes, makes
@@ -254,13 +274,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if let Err(error) = self.seal_oldest(complete.min(SEALED_AT_ONCE)).await {
             self.work_failed(Work::Seal, error);
         }
+        self.state.borrow_mut().release_files();
         self.sealing.set(false);
     }
 
     /// Seals the `count` oldest full segments. Their files are seen to side by side, and the directory and the checkpoint
     /// once for all: one by one, with the disk busy, small segments came faster than they went.
     async fn seal_oldest(&self, count: usize) -> Result<(), DiskError> {
-        let mut ends: Vec<Sealing<D::File>> = {
+        let mut ends: Vec<Sealing> = {
             let state = self.state.borrow();
             state.closing.iter().take(count).map(Sealing::of).collect()
         };
@@ -284,13 +305,21 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Trims a segment's file and makes it durable, and writes its indexes.
-    async fn end_files(&self, end: &mut Sealing<D::File>) -> Result<(), SealError> {
-        end.file.truncate(end.size_bytes).await.map_err(SealError::Log)?;
-        end.file.sync().await.map_err(SealError::Log)?;
+    async fn end_files(&self, end: &mut Sealing) -> Result<(), SealError> {
+        self.end_log_file(end).await.map_err(SealError::Log)?;
         self.note(EventKind::Sync);
         let disk = &self.context.disk;
+        let _permit = disk.metadata_permit().await;
         let written = segment::write_indexes(disk, &self.dir, end.base_offset, &mut end.indexes).await;
         written.map_err(SealError::Indexes)
+    }
+
+    /// Trims a segment's log file and makes it durable. The file is not held any longer than that takes: others may wait
+    /// for its place.
+    async fn end_log_file(&self, end: &Sealing) -> Result<(), DiskError> {
+        let file = self.unsealed_file(end.base_offset, &end.readers).await?;
+        file.truncate(end.size_bytes).await?;
+        file.sync().await
     }
 
     /// Puts down that something happened now.
@@ -299,19 +328,22 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Counts the oldest closing segment among the sealed ones.
-    fn sealed(&self, end: Sealing<D::File>) {
+    fn sealed(&self, end: Sealing) {
         let mut state = self.state.borrow_mut();
         let Closing { active, .. } = state.closing.pop_front().expect("only seal removes closing segments");
         assert_eq!(active.base_offset, end.base_offset, "segments are sealed in their order");
         state.progress.sealed(active.stream_base + end.size_bytes);
         let largest_timestamp = LargestTimestamp::Known(end.indexes.times.max_timestamp_ms());
+        let name = FileName::Segment(end.base_offset);
+        if let Some(file) = state.files.take(name) {
+            let (offsets, source) = (Rc::new(end.indexes.offsets), IndexSource::Batches);
+            state.files.put_indexed(name, file, CachedIndex { offsets, source });
+        }
         state.sealed.push_back(Sealed {
             base_offset: end.base_offset,
             next_offset: end.next_offset,
-            file: Some(end.file),
-            offsets: Some(Rc::new(end.indexes.offsets)),
             size_bytes: Some(end.size_bytes),
-            index_source: IndexSource::Batches,
+            index_source: IndexSource::File,
             largest_timestamp,
             nothing_from_ms: i64::MAX,
             sealed_by: SealedBy::Log,
@@ -336,6 +368,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             next.in_flight_bytes_max = self.context.limits.in_flight_bytes_max();
             next
         };
+        let _permit = self.context.disk.metadata_permit().await;
         checkpoint::write(&self.context.disk, &self.dir, &next).await?;
         // Nobody sees a start of the log that a crash would take back.
         self.state.borrow_mut().checkpoint = next;
@@ -349,7 +382,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// The log has failed, or sealing does now. Acked records are as durable as they were.
     pub async fn close(self: Rc<Self>) -> Result<(), DiskError> {
         let disk = &self.context.disk;
-        let prepared = {
+        let is_prepared = {
             let mut state = self.state.borrow_mut();
             if let Some(error) = &state.failed {
                 return Err(error.clone());
@@ -357,9 +390,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             if state.damaged.is_some() {
                 return Ok(());
             }
-            state.prepared.take()
+            std::mem::take(&mut state.is_prepared)
         };
-        if let Err(error) = self.end_cut().await {
+        let written = match self.end_cut().await {
+            Ok(()) => self.write_held_up().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
             self.fail(error.clone());
             return Err(error);
         }
@@ -367,7 +404,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         while !self.state.borrow().closing.is_empty() {
             self.seal_oldest(SEALED_AT_ONCE).await?;
         }
-        if prepared.is_some() {
+        if is_prepared {
             disk.remove_file(&self.dir.join(segment::PREPARING)).await?;
             disk.sync_dir(&self.dir).await?;
         }
@@ -422,7 +459,7 @@ pub(super) async fn segment_files_removed<D: Disk>(
 
 impl<F> Closing<F> {
     /// Stream position after its last batch.
-    const fn end(&self) -> u64 {
+    pub(super) const fn end(&self) -> u64 {
         self.active.stream_base + self.size_bytes
     }
 }

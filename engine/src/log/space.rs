@@ -9,6 +9,7 @@
 //! it only once the files end where the log does. Fetches and retention go on meanwhile. A failed sync is another matter:
 //! it latches the log, whatever the reason.
 
+use super::files::FileName;
 use super::roll::segment_files_removed;
 use super::state::{Closing, State};
 use super::tail::Tail;
@@ -54,18 +55,19 @@ struct Excess {
     discarded: Vec<i64>,
 }
 
-/// Background work that a full disk can hold up.
+/// Background work that a full disk, or a lack of descriptors, can hold up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     Roll,
     Seal,
     Retain,
     Cut,
+    Reopen,
 }
 
-/// Work that found no space, and until when it waits.
+/// Work that found no space or no descriptor, and until when it waits.
 #[derive(Default)]
-pub(super) struct Postponed([Cell<Option<Instant>>; 4]);
+pub(super) struct Postponed([Cell<Option<Instant>>; 5]);
 
 impl Postponed {
     /// Whether nothing is known against doing it now.
@@ -98,6 +100,11 @@ fn is_only_full(error: &DiskError) -> bool {
     error.is_no_space() && !matches!(error.op, DiskOp::Sync | DiskOp::SyncDir)
 }
 
+/// Whether the operation can be tried again later: there was no space, or no descriptor, for it.
+fn is_passing(error: &DiskError) -> bool {
+    is_only_full(error) || error.is_too_many_open()
+}
+
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// Lets background work that found the disk full try again, where it has waited for 100 ms; whether there is any. To
     /// be called from time to time: nothing else tells that somebody made room.
@@ -110,9 +117,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().no_space()
     }
 
-    /// Background work has failed: for want of space it is done again later, else the log is latched.
+    /// Background work has failed: for want of space or of a descriptor it is done again later, else the log is latched.
     pub(super) fn work_failed(&self, work: Work, error: DiskError) {
-        if is_only_full(&error) {
+        if is_passing(&error) {
             self.postponed.postpone(work, self.context.clock.now());
         } else {
             self.fail(error);
@@ -121,11 +128,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// No segment could be made. What was set aside for it is given back.
     pub(super) async fn roll_failed(&self, error: DiskError) {
-        let is_full = is_only_full(&error);
+        let is_passing = is_passing(&error);
         self.work_failed(Work::Roll, error.clone());
-        if is_full {
+        if is_passing {
             let _ = self.context.disk.remove_file(&self.dir.join(segment::PREPARING)).await;
             let mut state = self.state.borrow_mut();
+            state.is_prepared = false;
+            state.files.remove(FileName::Prepared);
             if state.roll_wanted && state.full.is_none() {
                 state.full = Some(Full { error, stage: Stage::Waiting, refused: Vec::new() });
             }
@@ -176,7 +185,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if let Some(full) = &mut state.full {
             full.stage = Stage::Waiting;
             let refused = full.refused.drain(..);
-            state.acks.extend(refused.map(|ack| (ack, Err(AppendError::NoSpace(full.error.clone())))));
+            state.acks.extend(refused.map(|ack| (ack, Err(AppendError::no_segment(full.error.clone())))));
         }
         state.roll_wanted = true;
         // What a segment without extents could be made of would be full at its first write.
@@ -186,15 +195,16 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Makes the last segment end with the log, durably; its indexes are made anew, as recovery would.
     async fn cut_segment(&self, base_offset: i64) -> Result<(), DiskError> {
-        let (file, size_bytes, next_offset) = {
+        let (readers, size_bytes, next_offset) = {
             let state = self.state.borrow();
             let torn = state.closing.back().expect("nothing is sealed while the log is cut off");
-            (torn.active.file.clone(), torn.size_bytes, torn.next_offset)
+            (torn.active.readers.clone(), torn.size_bytes, torn.next_offset)
         };
+        let file = self.unsealed_file(base_offset, &readers).await?;
         file.truncate(size_bytes).await?;
         file.sync().await?;
         let request = self.scan_request(base_offset, i32::MIN);
-        let scanned = segment::scan(&file, &self.context.arena, &request).await?;
+        let scanned = segment::scan(&*file, &self.context.arena, &request).await?;
         if (scanned.valid_bytes, scanned.next_offset) != (size_bytes, next_offset) {
             let reason = "what was written reads differently";
             let source = io::Error::new(io::ErrorKind::InvalidData, reason);
@@ -252,7 +262,9 @@ impl<F: DiskFile, A> State<F, A> {
         let (end, next_offset) = self.progress.written_end();
         let refused = self.progress.cut();
         let kept = self.closing.partition_point(|closing| closing.active.base_offset < next_offset);
-        let discarded = self.closing.drain(kept..).map(|closing| closing.active.base_offset).collect();
+        let discarded: Vec<i64> =
+            self.closing.drain(kept..).map(|closing| closing.active.base_offset).collect();
+        discarded.iter().for_each(|base_offset| self.files.remove(FileName::Segment(*base_offset)));
         let torn = self.closing.back_mut().and_then(|last| last.cut(end, next_offset));
         self.tail = Tail::new(next_offset);
         self.visible_floor = self.visible_floor.min(next_offset);

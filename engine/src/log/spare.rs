@@ -12,6 +12,7 @@
 //! waits for one that is on its way to its first name.
 
 use super::Log;
+use super::files::{FileName, OpenFile};
 use super::state::{Sealed, SealedBy, State};
 use crate::buffer::{BLOCK_BYTES, Slice};
 use crate::clock::Clock;
@@ -32,19 +33,19 @@ const FILL_AT_ONCE_BYTES: u64 = 2 << 20;
 /// Which spare of a log, counted from its open.
 pub(super) type SpareNumber = u64;
 
-/// The file of the next segment, as far as there is one.
-pub(super) enum Spare<F> {
+/// The stage of the next segment's file. The file itself is in the cache of open files, or closed.
+pub(super) enum Spare {
     /// There is none.
     None,
     /// On its way to its first name, [`segment::FILLING`].
     Coming(SpareNumber),
     /// Being filled, as [`segment::FILLING`].
-    Filling(SpareFile<F>),
+    Filling(SpareFile),
     /// Written to its end and synced, as [`segment::SPARE`].
-    Ready(SpareFile<F>),
+    Ready(SpareFile),
 }
 
-impl<F> Spare<F> {
+impl Spare {
     fn number(&self) -> Option<SpareNumber> {
         match self {
             Self::None => None,
@@ -55,9 +56,8 @@ impl<F> Spare<F> {
 }
 
 /// A file that waits to be a segment.
-#[derive(Clone)]
-pub(super) struct SpareFile<F> {
-    file: F,
+#[derive(Clone, Copy)]
+pub(super) struct SpareFile {
     number: SpareNumber,
     /// What its size will be.
     size_bytes: u64,
@@ -67,7 +67,7 @@ pub(super) struct SpareFile<F> {
     synced_to: u64,
 }
 
-impl<F> SpareFile<F> {
+impl SpareFile {
     /// Whether some of it should be filled now that `appended_bytes` are in the active segment.
     const fn is_due(&self, appended_bytes: u64) -> bool {
         self.size_bytes - self.written_to <= FILL_AT_ONCE_BYTES || self.written_to < 2 * appended_bytes
@@ -96,11 +96,11 @@ impl SpareWork {
 }
 
 /// A step of filling.
-enum Fill<F> {
+enum Fill {
     /// Zeros at a position.
-    Write(F, u64, Slice),
+    Write(u64, Slice),
     /// All of it is written.
-    Sync(F),
+    Sync,
     /// It is not due, or it has become a segment.
     Nothing,
 }
@@ -156,7 +156,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// and two segments. Without an active segment, nor one on its way, the spare will be its file.
     fn has_room_for_spare(&self, state: &State<D::File, A>) -> bool {
         let Some(retention_bytes) = self.config().retention_bytes else { return true };
-        let is_made_ahead = state.prepared.is_some() || self.is_preparing.get();
+        let is_made_ahead = state.is_prepared || self.is_preparing.get();
         let has_active = state.active.is_some() || (self.rolling.get() && state.roll_wanted);
         let files = u64::from(has_active) + u64::from(is_made_ahead) + 1;
         let segment_bytes = self.segment_file_bytes();
@@ -165,11 +165,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Takes a segment that retention has taken out of the log as the next spare, if it may be one: nobody reads it, it is
     /// as the log sealed it, there is none yet, and there is room.
-    pub(super) fn claim_freed(
-        &self,
-        state: &mut State<D::File, A>,
-        freed: &Sealed<D::File>,
-    ) -> Option<SpareNumber> {
+    pub(super) fn claim_freed(&self, state: &mut State<D::File, A>, freed: &Sealed) -> Option<SpareNumber> {
         let may_be = self.is_recycling()
             && matches!(state.spare, Spare::None)
             && freed.sealed_by == SealedBy::Log
@@ -191,24 +187,25 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     pub(super) async fn recycle(&self, base_offset: i64, number: SpareNumber) -> Result<(), DiskError> {
         let recycled = self.recycled(base_offset, number).await;
         self.state.borrow_mut().spare = match &recycled {
-            Ok(spare) => Spare::Filling(spare.clone()),
+            Ok(spare) => Spare::Filling(*spare),
             Err(_) => Spare::None,
         };
         recycled.map(drop)
     }
 
-    async fn recycled(&self, base_offset: i64, number: SpareNumber) -> Result<SpareFile<D::File>, DiskError> {
+    async fn recycled(&self, base_offset: i64, number: SpareNumber) -> Result<SpareFile, DiskError> {
         let disk = &self.context.disk;
         segment::remove_indexes(disk, &self.dir, base_offset).await?;
         let path = self.dir.join(segment::FILLING);
         disk.rename(&segment::log_path(&self.dir, base_offset), &path).await?;
         // Before anything is overwritten: after a power loss the old name would show the new bytes.
         disk.sync_dir(&self.dir).await?;
-        let file = disk.open(&path, OpenMode::ReadWrite, self.context.limits.io).await?;
+        let file = self.open_file(&path, OpenMode::ReadWrite).await?;
         let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
         // It was synced when it was sealed.
         let synced_to = written_to;
-        Ok(SpareFile { file, number, size_bytes: self.segment_file_bytes(), written_to, synced_to })
+        self.state.borrow().files.put(FileName::Spare, file);
+        Ok(SpareFile { number, size_bytes: self.segment_file_bytes(), written_to, synced_to })
     }
 
     /// Makes a spare, or fills one, as far as that is due. If it cannot be done, there is none until the next roll.
@@ -243,10 +240,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     async fn make_spare(&self, number: SpareNumber) -> Result<(), DiskError> {
         let path = self.dir.join(segment::FILLING);
-        let file = self.context.disk.open(&path, OpenMode::CreateNew, self.context.limits.io).await?;
+        let file = self.open_file(&path, OpenMode::CreateNew).await?;
         let size_bytes = self.segment_file_bytes();
-        let spare = SpareFile { file, number, size_bytes, written_to: 0, synced_to: 0 };
-        self.state.borrow_mut().spare = Spare::Filling(spare);
+        let spare = SpareFile { number, size_bytes, written_to: 0, synced_to: 0 };
+        let mut state = self.state.borrow_mut();
+        state.files.put(FileName::Spare, file);
+        state.spare = Spare::Filling(spare);
         Ok(())
     }
 
@@ -256,20 +255,21 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             let turn = self.context.limits.filling.lock().await;
             let alone = self.spare_work.moving.lock().await;
             match self.next_fill(number) {
-                Fill::Write(file, position, zeros) => {
+                Fill::Write(position, zeros) => {
+                    let file = self.spare_file(segment::FILLING).await?;
                     let written_to = position + zeros.len() as u64;
                     file.write(WriteData::Slice(zeros), position, WriteSync::None).await?;
                     if let Spare::Filling(spare) = &mut self.state.borrow_mut().spare {
                         spare.written_to = written_to;
                     }
                 }
-                Fill::Sync(file) => break self.finish_spare(number, &file, (turn, alone)).await,
+                Fill::Sync => break self.finish_spare(number, (turn, alone)).await,
                 Fill::Nothing => break Ok(()),
             }
         }
     }
 
-    fn next_fill(&self, number: SpareNumber) -> Fill<D::File> {
+    fn next_fill(&self, number: SpareNumber) -> Fill {
         let state = self.state.borrow();
         let Spare::Filling(spare) = &state.spare else { return Fill::Nothing };
         if spare.number != number || state.failed.is_some() || !spare.is_due(state.active_bytes()) {
@@ -277,15 +277,16 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         let left_bytes = usize_of(spare.size_bytes - spare.written_to);
         if left_bytes == 0 {
-            return Fill::Sync(spare.file.clone());
+            return Fill::Sync;
         }
         let zeros = self.context.arena.zeros();
         let zeros = zeros.part(0..left_bytes.min(zeros.len()));
-        Fill::Write(spare.file.clone(), spare.written_to, zeros)
+        Fill::Write(spare.written_to, zeros)
     }
 
     /// Makes what was filled durable, then says so by its name; a roll may take it before.
-    async fn finish_spare<G>(&self, number: SpareNumber, file: &D::File, guards: G) -> Result<(), DiskError> {
+    async fn finish_spare<G>(&self, number: SpareNumber, guards: G) -> Result<(), DiskError> {
+        let file = self.spare_file(segment::FILLING).await?;
         drop(guards);
         file.sync().await?;
         self.note(EventKind::Sync);
@@ -303,6 +304,17 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(())
     }
 
+    /// The spare's file, which has this name; to be asked for while [`SpareWork::moving`] is held.
+    async fn spare_file(&self, name: &str) -> Result<OpenFile<D::File>, DiskError> {
+        let open = self.state.borrow().files.get(FileName::Spare);
+        if let Some(file) = open {
+            return Ok(file);
+        }
+        let file = self.open_file(&self.dir.join(name), OpenMode::ReadWrite).await?;
+        self.state.borrow().files.put(FileName::Spare, file.clone());
+        Ok(file)
+    }
+
     /// Gives up a spare that could not be made.
     async fn drop_spare(&self, number: SpareNumber) {
         let _alone = self.spare_work.moving.lock().await;
@@ -312,41 +324,46 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.spare_work.is_refused.set(true);
         // Where this fails too, the next open removes it.
         let _ = self.context.disk.remove_file(&self.dir.join(segment::FILLING)).await;
-        self.state.borrow_mut().spare = Spare::None;
+        let mut state = self.state.borrow_mut();
+        state.files.remove(FileName::Spare);
+        state.spare = Spare::None;
     }
 
     /// The file of the segment that is to begin at `base_offset`, under its name, and how far its extents are durably
     /// written; `None` if there is no spare.
-    pub(super) async fn take_spare(&self, base_offset: i64) -> Result<Option<(D::File, u64)>, DiskError> {
+    pub(super) async fn take_spare(
+        &self,
+        base_offset: i64,
+    ) -> Result<Option<(OpenFile<D::File>, u64)>, DiskError> {
         self.spare_work.is_refused.set(false);
         let _alone = self.spare_work.moving.lock().await;
         let disk = &self.context.disk;
-        let (spare, name) = {
-            let mut state = self.state.borrow_mut();
-            match std::mem::replace(&mut state.spare, Spare::None) {
-                Spare::Filling(spare) => (spare, segment::FILLING),
-                Spare::Ready(spare) => (spare, segment::SPARE),
-                other => {
-                    state.spare = other;
-                    return Ok(None);
-                }
-            }
+        let (spare, name) = match &self.state.borrow().spare {
+            Spare::Filling(spare) => (*spare, segment::FILLING),
+            Spare::Ready(spare) => (*spare, segment::SPARE),
+            Spare::None | Spare::Coming(_) => return Ok(None),
         };
+        let file = self.spare_file(name).await?;
+        {
+            let mut state = self.state.borrow_mut();
+            state.spare = Spare::None;
+            state.files.remove(FileName::Spare);
+        }
         let path = self.dir.join(name);
         // The topic's configuration may have changed since.
         let is_usable = self.is_recycling()
             && spare.size_bytes == self.segment_file_bytes()
-            && (spare.written_to == spare.size_bytes || spare.file.allocate(spare.size_bytes).await.is_ok());
+            && (spare.written_to == spare.size_bytes || file.allocate(spare.size_bytes).await.is_ok());
         if !is_usable {
             disk.remove_file(&path).await?;
             return Ok(None);
         }
         disk.rename(&path, &segment::log_path(&self.dir, base_offset)).await?;
-        Ok(Some((spare.file, spare.synced_to)))
+        Ok(Some((file, spare.synced_to)))
     }
 
     /// What an earlier process has left of spares: one that was ready and has the right size stays, the rest goes.
-    pub(super) async fn adopt_spare(&self, names: &[DirEntry]) -> Result<Spare<D::File>, DiskError> {
+    pub(super) async fn adopt_spare(&self, names: &[DirEntry]) -> Result<Spare, DiskError> {
         let disk = &self.context.disk;
         let is_there = |name: &str| names.iter().any(|entry| entry.name == name);
         if is_there(segment::FILLING) {
@@ -358,11 +375,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let path = self.dir.join(segment::SPARE);
         let size_bytes = self.segment_file_bytes();
         if self.is_recycling() {
-            let file = disk.open(&path, OpenMode::ReadWrite, self.context.limits.io).await?;
+            let file = self.open_file(&path, OpenMode::Read).await?;
             if file.size().await? == size_bytes {
                 let number = self.spare_work.next_number();
                 let (written_to, synced_to) = (size_bytes, size_bytes);
-                return Ok(Spare::Ready(SpareFile { file, number, size_bytes, written_to, synced_to }));
+                return Ok(Spare::Ready(SpareFile { number, size_bytes, written_to, synced_to }));
             }
         }
         disk.remove_file(&path).await?;
@@ -373,7 +390,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     pub(super) async fn leave_spare(&self) -> Result<(), DiskError> {
         let is_unfinished = matches!(self.state.borrow().spare, Spare::Filling(_));
         if is_unfinished {
-            self.state.borrow_mut().spare = Spare::None;
+            {
+                let mut state = self.state.borrow_mut();
+                state.spare = Spare::None;
+                state.files.remove(FileName::Spare);
+            }
             self.context.disk.remove_file(&self.dir.join(segment::FILLING)).await?;
             self.context.disk.sync_dir(&self.dir).await?;
         }

@@ -1,6 +1,7 @@
 //! What a log knows: its segments by their stage of life, what is in memory and in flight, and what it owes. No I/O.
 
 use super::checkpoint::Checkpoint;
+use super::files::{LogFiles, OpenFile};
 use super::job::{Job, JobKind, Target};
 use super::progress::{FlightSync, Progress};
 use super::read_cache::ReadCache;
@@ -11,7 +12,7 @@ use crate::buffer::BLOCK_BYTES;
 use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::{AppendError, DamageError, DiskError};
 use crate::events::{EventKind, LogEvent, Newest};
-use crate::index::{INDEX_FIELD_MAX, OffsetIndex};
+use crate::index::INDEX_FIELD_MAX;
 use crate::num::align_up;
 use crate::record::BatchHeader;
 use crate::segment::Indexes;
@@ -33,15 +34,12 @@ pub struct Damaged {
 /// Most events that a log keeps until somebody takes them.
 pub(super) const EVENTS_MAX: usize = 4096;
 
-/// A segment that takes no more batches.
-pub(super) struct Sealed<F> {
+/// A segment that takes no more batches. Its file and its index are in the cache of open files, or nowhere in memory.
+pub(super) struct Sealed {
     pub(super) base_offset: i64,
     pub(super) next_offset: i64,
-    /// Opened at the first read.
-    pub(super) file: Option<F>,
-    /// Loaded at the first read.
-    pub(super) offsets: Option<Rc<OffsetIndex>>,
     pub(super) size_bytes: Option<u64>,
+    /// Where its index is to be loaded from: the batches, once its file has proved to be damaged.
     pub(super) index_source: IndexSource,
     pub(super) largest_timestamp: LargestTimestamp,
     /// A search by time has found no record of this time or later here, ms since the epoch; `i64::MAX` before the first.
@@ -68,6 +66,11 @@ impl Readers {
     pub(super) fn are_none(&self) -> bool {
         Rc::strong_count(&self.0) == 1
     }
+
+    /// Whether both are of one segment.
+    pub(super) fn are_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// What is known of the largest timestamp of a segment.
@@ -91,7 +94,8 @@ pub(super) enum IndexSource {
 /// The segment that takes batches.
 pub(super) struct Active<F> {
     pub(super) base_offset: i64,
-    pub(super) file: F,
+    /// Held while writes or syncs of it are planned; else the cache of open files has it, or has closed it.
+    pub(super) file: Option<OpenFile<F>>,
     /// Stream position of its first byte.
     pub(super) stream_base: u64,
     /// The topic's when the segment began; a change counts from the next one.
@@ -119,13 +123,15 @@ pub(super) struct Closing<F> {
 pub(super) struct State<F, A> {
     pub(super) tail: Tail,
     pub(super) progress: Progress<A>,
-    pub(super) sealed: VecDeque<Sealed<F>>,
+    /// The log's files that are open.
+    pub(super) files: LogFiles<F>,
+    pub(super) sealed: VecDeque<Sealed>,
     pub(super) closing: VecDeque<Closing<F>>,
     pub(super) active: Option<Active<F>>,
-    /// A file made ahead of the roll that will need it.
-    pub(super) prepared: Option<F>,
+    /// Whether a file was made ahead of the roll that will need it.
+    pub(super) is_prepared: bool,
     /// The same, where segments are recycled.
-    pub(super) spare: Spare<F>,
+    pub(super) spare: Spare,
     pub(super) roll_wanted: bool,
     pub(super) read_cache: ReadCache,
     pub(super) acks: VecDeque<(A, Result<i64, AppendError>)>,
@@ -190,6 +196,9 @@ impl<F: DiskFile, A> State<F, A> {
     }
 
     pub(super) fn next_write(&mut self, bytes_max: usize, level: Durability) -> Option<Job<F>> {
+        if !self.has_unwritten() || !self.hold_file(self.tail.next_write_segment()) {
+            return None;
+        }
         let in_flight = self.progress.in_flight();
         let flush = if in_flight == 0 { TailFlush::Allowed } else { TailFlush::Held };
         // Recovery relies on it: bytes in a segment mean that the one before it is complete.
@@ -199,7 +208,8 @@ impl<F: DiskFile, A> State<F, A> {
         let planned = self.tail.next_write(bytes_max, flush)?;
         self.writing_segment = planned.segment;
         let owner = self.owner_of(planned.segment);
-        let (file, stream_base, is_named) = (owner.file.clone(), owner.stream_base, owner.is_named.get());
+        let file = owner.file.clone().expect("the segment of the next write holds its file");
+        let (stream_base, is_named) = (owner.stream_base, owner.is_named.get());
         let written_to = owner.written_to;
         let end = stream_base + planned.content_end;
         let (sync, flight) = match level {
@@ -218,9 +228,24 @@ impl<F: DiskFile, A> State<F, A> {
     }
 
     fn owner_of(&self, segment: i64) -> &Active<F> {
+        self.unsealed(segment).expect("a segment stays until its writes are complete")
+    }
+
+    /// The closing or active segment at `base_offset`.
+    pub(super) fn unsealed(&self, base_offset: i64) -> Option<&Active<F>> {
         let closing = self.closing.iter().map(|closing| &closing.active);
-        let owner = closing.chain(&self.active).find(|active| active.base_offset == segment);
-        owner.expect("a segment stays until its writes are complete")
+        closing.chain(&self.active).find(|segment| segment.base_offset == base_offset)
+    }
+
+    /// The sealed segment at `base_offset`.
+    pub(super) fn sealed_at(&mut self, base_offset: i64) -> Option<&mut Sealed> {
+        let at = self.sealed.binary_search_by_key(&base_offset, |sealed| sealed.base_offset).ok()?;
+        self.sealed.get_mut(at)
+    }
+
+    /// Whether batches are in memory alone, or on their way to the disk.
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.progress.written_offset() != self.tail.next_offset()
     }
 
     /// Ends the active segment if its index entries are further apart than `interval_bytes`: larger batches may follow, and
@@ -251,6 +276,8 @@ impl<F: DiskFile, A> State<F, A> {
     pub(super) fn latch(&mut self, error: DiskError) {
         let reason = AppendError::StorageFailed(error.clone());
         self.failed.get_or_insert(error);
+        let segments = self.closing.iter_mut().map(|closing| &mut closing.active).chain(&mut self.active);
+        segments.for_each(|segment| segment.file = None);
         let refused = self.take_refused();
         let abandoned = self.progress.abandon().chain(refused);
         self.acks.extend(abandoned.map(|ack| (ack, Err(reason.clone()))));

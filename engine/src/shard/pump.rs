@@ -184,6 +184,9 @@ impl Shard {
         }
         self.deliver(partition);
         let wants = partition.log.wants();
+        if wants.reopen {
+            self.spawn_for(slot, partition, Rc::clone(&partition.log).reopen());
+        }
         if wants.roll {
             self.spawn_for(slot, partition, Rc::clone(&partition.log).roll());
         }

@@ -205,12 +205,8 @@ impl Shard {
         mailbox.attach(ring.waker());
         let memory = Memory::new(Arc::clone(&mailbox));
         arena.set_notifier(memory.notifier());
-        let context = LogContext {
-            disk: UringDisk::new(ring.clone()),
-            clock: SystemClock,
-            arena: Rc::new(arena),
-            limits: Rc::new(settings.limits),
-        };
+        let disk = UringDisk::new(ring.clone());
+        let context = LogContext::new(disk, SystemClock, Rc::new(arena), settings.limits);
         Ok(Self {
             id,
             context,

@@ -1,14 +1,16 @@
 //! Several logs of one disk and the shard's committer: what one flush for many covers, and what it must not.
 
 use crate::model::{Model, batch};
-use crate::rig::{Settings, SimLog, Ticket, context, open_in};
+use crate::rig::{ARENA_BYTES, Settings, SimLog, Ticket, Woken, context, limit_descriptors, open_in};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use vnotch_engine::buffer::Arena;
 use vnotch_engine::clock::ManualClock;
 use vnotch_engine::disk::sim::{SimDisk, SimFile};
 use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode};
@@ -28,11 +30,11 @@ fn settings() -> Settings {
 }
 
 /// Logs of one shard, without the shard.
-struct Fleet {
+pub(crate) struct Fleet {
     settings: Settings,
-    disk: SimDisk,
+    pub(crate) disk: SimDisk,
     clock: ManualClock,
-    logs: Vec<Rc<SimLog>>,
+    pub(crate) logs: Vec<Rc<SimLog>>,
     models: Vec<Model>,
     committer: Committer<SimFile>,
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
@@ -41,15 +43,20 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(settings: Settings, count: usize, commit: Commit) -> Self {
+    pub(crate) fn new(settings: Settings, count: usize, commit: Commit) -> Self {
         let disk = SimDisk::new(count as u64);
         Self::with(settings, disk, vec![Model::default(); count], (1, commit))
     }
 
     fn with(settings: Settings, disk: SimDisk, models: Vec<Model>, (epoch, commit): (i32, Commit)) -> Self {
         let clock = ManualClock::new(1_000);
+        limit_descriptors(&settings, &disk);
+        let context = context(&settings, &disk, &clock, u64::from(epoch.unsigned_abs()));
         let open = |number| {
-            let context = context(&settings, &disk, &clock, u64::from(epoch.unsigned_abs()));
+            // Files are shared; memory is not, so that each log's cache is as large as its settings say.
+            let arena = Rc::new(Arena::new(ARENA_BYTES).unwrap());
+            let mut context = context.clone();
+            context.arena = arena;
             let dir = PathBuf::from(format!("/t-{number}"));
             let epochs = Epochs { current: epoch, synced_after: 0 };
             disk.run_until(open_in(dir, context, &settings, epochs)).unwrap()
@@ -60,7 +67,7 @@ impl Fleet {
         Self { settings, disk, clock, logs, models, committer, tasks, started }
     }
 
-    fn append(&mut self, log: usize, bytes: Vec<u8>) {
+    pub(crate) fn append(&mut self, log: usize, bytes: Vec<u8>) {
         let model = &mut self.models[log];
         let ticket = Ticket { number: model.batches().len(), level: Durability::Synced };
         // A roll may have to come first.
@@ -75,7 +82,9 @@ impl Fleet {
 
     /// What a shard does between two looks at its ring.
     fn turn(&mut self) {
-        let context = &mut Context::from_waker(Waker::noop());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let context = &mut Context::from_waker(&waker);
         let mut has_moved = true;
         while has_moved {
             has_moved = false;
@@ -86,6 +95,9 @@ impl Fleet {
             has_moved |= self.start_jobs();
             for log in &self.logs {
                 let wants = log.wants();
+                if wants.reopen {
+                    self.tasks.push(Box::pin(Rc::clone(log).reopen()));
+                }
                 if wants.roll {
                     self.tasks.push(Box::pin(Rc::clone(log).roll()));
                 }
@@ -103,6 +115,7 @@ impl Fleet {
             while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
                 has_moved = true;
             }
+            has_moved |= woken.take();
         }
         for (log, model) in self.logs.iter().zip(&mut self.models) {
             let mut acks = Vec::new();
@@ -136,7 +149,7 @@ impl Fleet {
         has_stepped
     }
 
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while self.step() {}
         assert!(self.logs.iter().all(|log| log.is_idle()), "nothing is outstanding, and yet a log waits");
     }
@@ -152,7 +165,7 @@ impl Fleet {
     }
 
     /// One batch of 4 KiB or so on each log.
-    fn round(&mut self, seed: u64) {
+    pub(crate) fn round(&mut self, seed: u64) {
         for log in 0..self.logs.len() {
             self.append(log, batch(seed + log as u64, 3, 4_000 + log * 100));
         }
@@ -166,19 +179,28 @@ impl Fleet {
     fn survives_power_loss(&self, seed: u64) {
         let after =
             Self::with(self.settings.clone(), self.disk.crash(seed), self.models.clone(), (2, Commit::Auto));
-        for (log, mut model) in after.logs.iter().zip(after.models) {
-            let (mut offset, end) = (log.log_start_offset(), log.log_end_offset());
-            model.reopened(end, Durability::Synced);
-            while offset < end {
-                let pieces = match log.fetch(offset, 700_000).unwrap() {
-                    Fetched::Batches(pieces) => pieces,
-                    Fetched::OnDisk => {
-                        after.disk.run_until(Rc::clone(log).fetch_from_disk(offset, 700_000)).unwrap()
-                    }
-                    Fetched::Nothing => panic!("there is more below the end"),
-                };
-                offset = model.check(offset, &pieces, end);
-            }
+        for (log, mut model) in after.logs.iter().zip(after.models.clone()) {
+            model.reopened(log.log_end_offset(), Durability::Synced);
+            after.reads(log, &model);
+        }
+    }
+
+    /// Every log holds what its model does.
+    pub(crate) fn reads_all(&self) {
+        self.logs.iter().zip(&self.models).for_each(|(log, model)| self.reads(log, model));
+    }
+
+    fn reads(&self, log: &Rc<SimLog>, model: &Model) {
+        let (mut offset, end) = (log.log_start_offset(), log.high_watermark());
+        while offset < end {
+            let pieces = match log.fetch(offset, 700_000).unwrap() {
+                Fetched::Batches(pieces) => pieces,
+                Fetched::OnDisk => {
+                    self.disk.run_until(Rc::clone(log).fetch_from_disk(offset, 700_000)).unwrap()
+                }
+                Fetched::Nothing => panic!("there is more below the end"),
+            };
+            offset = model.check(offset, &pieces, end);
         }
     }
 }

@@ -14,6 +14,7 @@
 mod alter;
 mod committer;
 mod damage;
+mod descriptors;
 mod faults;
 mod limits;
 mod long;
@@ -34,6 +35,7 @@ use proptest::prelude::*;
 use rig::{Fate, IndexDamage, Restart, Rig, Settings};
 use std::io::ErrorKind;
 use std::time::Duration;
+use vnotch_engine::log::FileLimits;
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
 /// One thing that happens to a log.
@@ -101,10 +103,11 @@ fn settings() -> impl Strategy<Value = Settings> {
         1_usize..6,
         prop::sample::select(vec![0_usize, 300_000, 4 << 20]),
         prop::sample::select(vec![0_usize, 1 << 20, 16 << 20]),
+        prop::sample::select(vec![descriptors::FEW, FileLimits::default()]),
     );
     (topic, limits).prop_map(|(topic, limits)| {
         let (durability, preallocate, io, segment_bytes, index_interval_bytes) = topic;
-        let (write_bytes_max, write_depth, cache_bytes, fetch_pinned_bytes) = limits;
+        let (write_bytes_max, write_depth, cache_bytes, fetch_pinned_bytes, files) = limits;
         Settings {
             durability,
             preallocate,
@@ -115,6 +118,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             write_depth,
             cache_bytes,
             fetch_pinned_bytes,
+            files,
             ..Settings::default()
         }
     })

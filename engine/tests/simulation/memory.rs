@@ -8,7 +8,7 @@ use std::rc::Rc;
 use vnotch_engine::buffer::{Arena, SharedBytes};
 use vnotch_engine::clock::ManualClock;
 use vnotch_engine::disk::sim::SimDisk;
-use vnotch_engine::log::{Epochs, Fetched, LogContext, Refused};
+use vnotch_engine::log::{Epochs, Fetched, Refused};
 use vnotch_engine::types::Durability;
 
 const BATCH_BYTES: usize = 60 << 10;
@@ -33,8 +33,10 @@ impl Crowd {
     fn new(count: usize, arena_bytes: usize) -> Self {
         let (disk, clock) = (SimDisk::new(7), ManualClock::new(1_000));
         let arena = Rc::new(Arena::new(arena_bytes).unwrap());
+        let mut shared = context(&settings(), &disk, &clock, 1);
+        shared.arena = Rc::clone(&arena);
         let open = |number| {
-            let shared = LogContext { arena: Rc::clone(&arena), ..context(&settings(), &disk, &clock, 1) };
+            let shared = shared.clone();
             let dir = PathBuf::from(format!("/t-{number}"));
             let epochs = Epochs { current: 1, synced_after: 0 };
             disk.run_until(open_in(dir, shared, &settings(), epochs)).unwrap()

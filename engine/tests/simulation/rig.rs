@@ -10,7 +10,9 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use vnotch_engine::buffer::{Arena, SharedBytes};
 use vnotch_engine::clock::{Clock as _, ManualClock};
@@ -19,10 +21,10 @@ use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::error::{AppendError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
-use vnotch_engine::log::{Epochs, Fetched, JobDone, Log, LogContext, LogLimits, Origin, Refused};
+use vnotch_engine::log::{Epochs, Fetched, FileLimits, JobDone, Log, LogContext, LogLimits, Origin, Refused};
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
-const ARENA_BYTES: usize = 24 << 20;
+pub(crate) const ARENA_BYTES: usize = 24 << 20;
 
 /// Fetched pieces kept until later.
 const HELD_MAX: usize = 6;
@@ -30,6 +32,23 @@ const HELD_MAX: usize = 6;
 pub(crate) type SimLog = Log<SimDisk, ManualClock, Ticket>;
 
 type ReadOutcome = (i64, Result<Vec<SharedBytes>, FetchError>);
+
+/// Remembers that a future wants to be polled again.
+#[derive(Debug, Default)]
+pub(crate) struct Woken(AtomicBool);
+
+impl Woken {
+    /// Whether a future was woken since the last call.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// What an ack is known by.
 #[derive(Debug)]
@@ -55,6 +74,7 @@ pub(crate) struct Settings {
     pub(crate) retention_bytes: Option<u64>,
     pub(crate) retention_ms: Option<u64>,
     pub(crate) message_timestamp_after_max_ms: Option<u64>,
+    pub(crate) files: FileLimits,
 }
 
 impl Settings {
@@ -96,6 +116,7 @@ impl Default for Settings {
             retention_bytes: None,
             retention_ms: None,
             message_timestamp_after_max_ms: Some(60 * 60 * 1000),
+            files: FileLimits::default(),
         }
     }
 }
@@ -151,13 +172,17 @@ pub(crate) fn context(
         fetch_pinned_bytes: settings.fetch_pinned_bytes,
         cache_bytes: Cell::new(settings.cache_bytes),
         chunk_bytes_max: Cell::new(1 << 20),
+        files: settings.files,
         filling: futures_util::lock::Mutex::new(()),
     };
-    LogContext {
-        disk: disk.clone(),
-        clock: clock.clone(),
-        arena: Rc::new(Arena::new(ARENA_BYTES).unwrap()),
-        limits: Rc::new(limits),
+    let arena = Rc::new(Arena::new(ARENA_BYTES).unwrap());
+    LogContext::new(disk.clone(), clock.clone(), arena, limits)
+}
+
+/// Lets the disk open no more files than a log with these settings may.
+pub(crate) fn limit_descriptors(settings: &Settings, disk: &SimDisk) {
+    if settings.files != FileLimits::default() {
+        disk.limit_descriptors(settings.files.open_files_max + settings.files.brief_max);
     }
 }
 
@@ -195,6 +220,7 @@ impl Rig {
         (epoch, synced_after, boot_id): (i32, i32, u64),
     ) -> Result<Self, OpenError> {
         let clock = ManualClock::new(1_000);
+        limit_descriptors(&settings, &disk);
         let context = context(&settings, &disk, &clock, boot_id);
         let arena = Rc::clone(&context.arena);
         let log = disk.run_until(open(context, &settings, Epochs { current: epoch, synced_after }))?;
@@ -298,7 +324,9 @@ impl Rig {
 
     /// What a shard does between two looks at its ring.
     fn turn(&mut self) {
-        let context = &mut Context::from_waker(Waker::noop());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let context = &mut Context::from_waker(&waker);
         let mut has_moved = true;
         self.log.retry();
         while has_moved {
@@ -315,6 +343,9 @@ impl Rig {
                 has_moved = true;
             }
             let wants = self.log.wants();
+            if wants.reopen {
+                self.tasks.push(Box::pin(Rc::clone(&self.log).reopen()));
+            }
             if wants.roll {
                 self.tasks.push(Box::pin(Rc::clone(&self.log).roll()));
             }
@@ -345,6 +376,7 @@ impl Rig {
             }
             self.notice_cut();
             self.collect_acks();
+            has_moved |= woken.take();
         }
     }
 
@@ -380,7 +412,9 @@ impl Rig {
                 }
                 Err(Refused::Failed(_, error)) => {
                     match error {
-                        AppendError::NoSpace(_) => assert!(self.log.no_space().is_some(), "{error}"),
+                        AppendError::NoSpace(_) | AppendError::TooManyOpenFiles(_) => {
+                            assert!(self.log.no_space().is_some(), "{error}")
+                        }
                         error => assert!(self.log.failed().is_some(), "a valid batch is refused: {error}"),
                     }
                     self.refusals += 1;
@@ -404,7 +438,7 @@ impl Rig {
                         "acked and not visible"
                     );
                 }
-                Err(AppendError::NoSpace(_)) => {
+                Err(AppendError::NoSpace(_) | AppendError::TooManyOpenFiles(_)) => {
                     self.refusals += 1;
                     self.model.refused(ticket.number);
                 }

@@ -66,6 +66,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 use world::{Action, Outcome, World};
 
 pub use faults::{Effect, Fault};
@@ -84,6 +85,13 @@ pub struct SimFile {
     path: PathBuf,
     io: IoMode,
     is_writable: bool,
+    /// Counts the open files, not their clones.
+    _descriptor: Rc<Descriptor>,
+}
+
+/// One of the disk's open files.
+struct Descriptor {
+    _open: Rc<()>,
 }
 
 impl SimDisk {
@@ -219,6 +227,17 @@ impl SimDisk {
         self.world.borrow().space.has_end()
     }
 
+    /// Lets no more than `descriptors_max` files be open at once. Opening one more fails with EMFILE, and so does whatever
+    /// needs a descriptor for a moment.
+    pub fn limit_descriptors(&self, descriptors_max: usize) {
+        self.world.borrow_mut().descriptors_max = Some(descriptors_max);
+    }
+
+    /// Files that are open.
+    pub fn descriptors(&self) -> usize {
+        Rc::strong_count(&self.world.borrow().descriptors) - 1
+    }
+
     /// Takes back [`SimDisk::fill_up`] and [`SimDisk::limit`].
     pub fn make_room(&self) {
         self.world.borrow_mut().space = space::Space::default();
@@ -311,7 +330,9 @@ impl Disk for SimDisk {
         };
         let node = self.run(op, path, 0, Action::Open(path.into(), mode)).await?.node;
         let is_writable = mode != OpenMode::Read;
-        Ok(SimFile { disk: self.clone(), node, path: path.into(), io, is_writable })
+        let descriptor = Rc::new(Descriptor { _open: Rc::clone(&self.world.borrow().descriptors) });
+        let disk = self.clone();
+        Ok(SimFile { disk, node, path: path.into(), io, is_writable, _descriptor: descriptor })
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
@@ -342,6 +363,12 @@ impl Disk for SimDisk {
 
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
         self.run(DiskOp::Read, path, 0, Action::ReadFile(path.into())).await.map(|outcome| outcome.bytes)
+    }
+
+    /// One turn of the disk, however long it is.
+    async fn pause(&self, _time: Duration) {
+        let root = Path::new("/");
+        let _ = self.run(DiskOp::List, root, 0, Action::List(root.into())).await;
     }
 }
 

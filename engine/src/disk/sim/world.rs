@@ -16,6 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 use std::task::Waker;
 
 const ROOT: usize = 0;
@@ -114,6 +115,9 @@ pub(super) struct World {
     outstanding: Vec<usize>,
     pub(super) faults: Faults,
     pub(super) space: Space,
+    /// Open files hold a clone each.
+    pub(super) descriptors: Rc<()>,
+    pub(super) descriptors_max: Option<usize>,
     /// Changes completed so far.
     completed: u64,
 }
@@ -136,6 +140,8 @@ impl World {
             outstanding: Vec::new(),
             faults: Faults::default(),
             space: Space::default(),
+            descriptors: Rc::default(),
+            descriptors_max: None,
             completed: 0,
         }
     }
@@ -289,6 +295,7 @@ impl World {
         action: Action,
         buffer: Option<ReadBuffer>,
     ) -> io::Result<Outcome> {
+        self.take_descriptor(&action)?;
         self.take_space(&action)?;
         match self.faults.next(op) {
             Some(effect) => self.meet(effect, action),
@@ -352,6 +359,19 @@ impl World {
             }
         }
         Ok(outcome)
+    }
+
+    /// Fails an operation that needs a descriptor where none is left.
+    fn take_descriptor(&self, action: &Action) -> io::Result<()> {
+        let opens = matches!(
+            action,
+            Action::Open(..) | Action::SyncDir { .. } | Action::List(_) | Action::ReadFile(_)
+        );
+        let open = Rc::strong_count(&self.descriptors) - 1;
+        match self.descriptors_max {
+            Some(most) if opens && open >= most => Err(io::Error::from_raw_os_error(libc::EMFILE)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn write(

@@ -33,6 +33,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 const AT_CWD: types::Fd = types::Fd(libc::AT_FDCWD);
 
@@ -177,6 +178,15 @@ impl Disk for UringDisk {
 
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
         std::fs::read(path).map_err(|error| DiskError::new(DiskOp::Read, path, 0, error))
+    }
+
+    async fn pause(&self, time: Duration) {
+        let time = Box::new(types::Timespec::from(time));
+        let entry = opcode::Timeout::new(&raw const *time).build();
+        // SAFETY: the entry points to the heap memory of `time`, which moves into the slot.
+        let operation = unsafe { self.ring.start(entry, Keep { time: Some(time), ..Keep::default() }) };
+        // The result says how it ended: by time, or because the ring is torn down.
+        let _ = operation.await;
     }
 }
 

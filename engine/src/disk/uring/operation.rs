@@ -4,6 +4,7 @@ use super::UringFile;
 use super::ring::Inner;
 use crate::buffer::ReadBuffer;
 use crate::disk::WriteData;
+use io_uring::types::Timespec;
 use std::ffi::CString;
 use std::future::Future;
 use std::pin::Pin;
@@ -18,6 +19,7 @@ pub(super) struct Keep {
     pub(super) data: Option<WriteData>,
     pub(super) buffer: Option<ReadBuffer>,
     pub(super) paths: Vec<CString>,
+    pub(super) time: Option<Box<Timespec>>,
 }
 
 /// The state of an operation in the ring's table.

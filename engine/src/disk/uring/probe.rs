@@ -4,7 +4,7 @@ use io_uring::{IoUring, opcode};
 use std::io;
 
 /// Operations without which there is no engine.
-const NEEDED: [u8; 9] = [
+const NEEDED: [u8; 10] = [
     opcode::WriteFixed::CODE,
     opcode::ReadFixed::CODE,
     opcode::Fsync::CODE,
@@ -13,6 +13,7 @@ const NEEDED: [u8; 9] = [
     opcode::RenameAt::CODE,
     opcode::UnlinkAt::CODE,
     opcode::MkDirAt::CODE,
+    opcode::Timeout::CODE,
     opcode::Close::CODE,
 ];
 

@@ -13,16 +13,16 @@ use checkpoint::Checkpoint;
 use std::collections::{BTreeSet, VecDeque};
 
 /// A log in order.
-pub(super) struct Found<F> {
+pub(super) struct Found {
     pub(super) checkpoint: Checkpoint,
-    pub(super) sealed: VecDeque<Sealed<F>>,
+    pub(super) sealed: VecDeque<Sealed>,
     pub(super) next_offset: i64,
-    pub(super) spare: Spare<F>,
+    pub(super) spare: Spare,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// Does what `plan` says: trims and seals the segments that are kept, removes the rest, and makes all of that durable.
-    pub(super) async fn apply(&self, plan: Plan) -> Result<Found<D::File>, DiskError> {
+    pub(super) async fn apply(&self, plan: Plan) -> Result<Found, DiskError> {
         let (disk, dir) = (&self.context.disk, &self.dir);
         if plan.names.iter().any(|entry| entry.name == segment::PREPARING) {
             disk.remove_file(&dir.join(segment::PREPARING)).await?;
@@ -38,7 +38,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
         self.remove_orphans(&plan).await?;
         let trusted = plan.trusted.iter();
-        let mut sealed: VecDeque<Sealed<D::File>> =
+        let mut sealed: VecDeque<Sealed> =
             trusted.map(|(base, next)| Sealed::closed(*base, *next, SealedBy::Log)).collect();
         for mut read in plan.kept {
             let base_offset = read.examined.base_offset;

@@ -13,11 +13,11 @@ use crate::types::IoMode;
 use std::collections::VecDeque;
 
 /// The result of judging a log.
-pub(super) enum Judged<F> {
+pub(super) enum Judged {
     /// No crash can have left it otherwise: it can be put in order.
     Whole(Plan),
     /// Something is missing or wrong that no crash can have done.
-    Damaged(Served<F>),
+    Damaged(Served),
 }
 
 /// What an open does to put a log in order.
@@ -47,9 +47,9 @@ pub(super) struct Read {
 }
 
 /// The part of a damaged log that can be read.
-pub(super) struct Served<F> {
+pub(super) struct Served {
     pub(super) log_start_offset: i64,
-    pub(super) sealed: VecDeque<Sealed<F>>,
+    pub(super) sealed: VecDeque<Sealed>,
     pub(super) damage: Damaged,
 }
 
@@ -65,7 +65,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     ///
     /// # Errors
     /// The disk has no descriptors or no memory to read with. A file that cannot be read is damage.
-    pub(super) async fn judge(&self, durable_to: i64) -> Result<Judged<D::File>, DiskError> {
+    pub(super) async fn judge(&self, durable_to: i64) -> Result<Judged, DiskError> {
         match self.judged(durable_to).await {
             Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served {
                 log_start_offset: 0,
@@ -76,7 +76,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    async fn judged(&self, durable_to: i64) -> Result<Judged<D::File>, DiskError> {
+    async fn judged(&self, durable_to: i64) -> Result<Judged, DiskError> {
         let names = self.context.disk.list(&self.dir).await?;
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
         let stored = checkpoint::read(&self.context.disk, &self.dir).await?;
@@ -118,7 +118,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// A log whose checkpoint holds a number that no log can have written serves nothing.
-    fn no_checkpoint_of_ours(&self) -> Served<D::File> {
+    fn no_checkpoint_of_ours(&self) -> Served {
         let kind = CorruptionKind::Metadata("the sequence number is none that a log has written".into());
         let path = checkpoint::checkpoint_path(&self.dir);
         let cause = DamageError::Corrupt(Corruption { path, position: 0, kind });
@@ -205,7 +205,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         trusted: &[(i64, i64)],
         read: &[Read],
         damage: Damage,
-    ) -> Served<D::File> {
+    ) -> Served {
         let whole = read.iter().map(|read| &read.examined);
         let whole =
             whole.take_while(|segment| segment.base_offset <= damage.segment && segment.valid_bytes > 0);

@@ -4,6 +4,7 @@
 mod apply;
 mod judge;
 
+use super::files::LogFiles;
 use super::progress::Progress;
 use super::space::Postponed;
 use super::spare::{Spare, SpareWork};
@@ -111,7 +112,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 sealed: VecDeque::new(),
                 closing: VecDeque::new(),
                 active: None,
-                prepared: None,
+                files: LogFiles::new(&context.files),
+                is_prepared: false,
                 spare: Spare::None,
                 roll_wanted: false,
                 read_cache: ReadCache::default(),
@@ -130,6 +132,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             epoch: epochs.current,
             synced_after: epochs.synced_after,
             rolling: Cell::new(false),
+            reopening: Cell::new(false),
             is_preparing: Cell::new(false),
             sealing: Cell::new(false),
             retaining: Cell::new(false),
@@ -144,7 +147,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// Makes a damaged log ready to serve what lies below the damage.
-    fn serve_below(&mut self, served: judge::Served<D::File>) {
+    fn serve_below(&mut self, served: judge::Served) {
         let state = self.state.get_mut();
         state.checkpoint.log_start_offset = served.log_start_offset;
         state.tail = Tail::new(served.damage.from);
@@ -172,14 +175,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 }
 
-impl<F> Sealed<F> {
+impl Sealed {
     /// A segment that nobody has read yet.
     fn closed(base_offset: i64, next_offset: i64, sealed_by: SealedBy) -> Self {
         Self {
             base_offset,
             next_offset,
-            file: None,
-            offsets: None,
             size_bytes: None,
             index_source: IndexSource::File,
             largest_timestamp: LargestTimestamp::Unknown,

@@ -1,0 +1,176 @@
+//! A disk that waits where the process, or the machine, has no descriptor left.
+//!
+//! An operation that finds none asks for unused files to be closed and tries again, for up to 10 s. Then it fails with
+//! an error that names the limit. Descriptors that live for one operation only are bounded here too.
+
+use super::{DirEntry, Disk, OpenMode};
+use crate::error::DiskError;
+use crate::types::IoMode;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::path::Path;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+/// Longest that an operation waits for a descriptor.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Pauses between two attempts: the first one, and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+
+/// Owner of open files that can close those nobody uses.
+pub trait Reclaim {
+    /// Closes one unused file; false if there is none.
+    fn reclaim(&self) -> bool;
+}
+
+/// The pauses of one operation that waits for a descriptor.
+#[derive(Debug)]
+pub(crate) struct Pauses {
+    next: Duration,
+    waited: Duration,
+}
+
+impl Pauses {
+    pub(crate) const fn new() -> Self {
+        Self { next: PAUSES[0], waited: Duration::ZERO }
+    }
+
+    /// Waits a little longer than the last time. Returns false, at once, where the operation has waited for 10 s.
+    pub(crate) async fn pause<D: Disk>(&mut self, disk: &D) -> bool {
+        if self.waited >= WAIT_MAX {
+            return false;
+        }
+        disk.pause(self.next).await;
+        self.waited += self.next;
+        self.next = (self.next * 2).min(PAUSES[1]);
+        true
+    }
+}
+
+/// A number of permits that tasks of one thread take and give back.
+#[derive(Debug)]
+struct Permits {
+    free: Cell<usize>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+/// A permit; it is given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit<'a>(&'a Permits);
+
+impl Permits {
+    const fn new(count: usize) -> Self {
+        Self { free: Cell::new(count), waiting: RefCell::new(Vec::new()) }
+    }
+
+    async fn take(&self) -> Permit<'_> {
+        poll_fn(|context| match self.free.get().checked_sub(1) {
+            Some(left) => {
+                self.free.set(left);
+                Poll::Ready(Permit(self))
+            }
+            None => {
+                self.waiting.borrow_mut().push(context.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.free.set(self.0.free.get() + 1);
+        // All are woken, as the task that would be next may not exist any more.
+        self.0.waiting.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+struct Shared {
+    files: Rc<dyn Reclaim>,
+    /// Permits for directories that are open while they are synced.
+    directories: Permits,
+    /// Permits for checkpoints and index files that are open while they are written.
+    metadata: Permits,
+}
+
+/// See the module. Clones share the permits.
+#[derive(Clone)]
+pub struct PatientDisk<D> {
+    disk: D,
+    shared: Rc<Shared>,
+}
+
+impl<D: Disk> PatientDisk<D> {
+    /// Wraps `disk`. Up to `brief_max` descriptors are open for one operation each; `files` owns all others.
+    pub fn new(disk: D, files: Rc<dyn Reclaim>, brief_max: usize) -> Self {
+        let permits = || Permits::new((brief_max / 2).max(1));
+        Self { disk, shared: Rc::new(Shared { files, directories: permits(), metadata: permits() }) }
+    }
+
+    /// The permit to have a file of metadata open, for as long as it takes to write it.
+    pub(crate) async fn metadata_permit(&self) -> Permit<'_> {
+        self.shared.metadata.take().await
+    }
+
+    /// Runs an operation that opens something, again while no descriptor is left.
+    async fn retry<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, DiskError>
+    where
+        F: Future<Output = Result<T, DiskError>>,
+    {
+        let mut pauses = Pauses::new();
+        loop {
+            match attempt().await {
+                Err(error) if error.is_too_many_open() => {
+                    if !self.shared.files.reclaim() && !pauses.pause(&self.disk).await {
+                        return Err(error);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+impl<D: Disk> Disk for PatientDisk<D> {
+    type File = D::File;
+
+    async fn open(&self, path: &Path, mode: OpenMode, io: IoMode) -> Result<D::File, DiskError> {
+        self.retry(|| self.disk.open(path, mode, io)).await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        self.disk.rename(from, to).await
+    }
+
+    async fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.remove_file(path).await
+    }
+
+    async fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.remove_dir(path).await
+    }
+
+    async fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.disk.create_dir(path).await
+    }
+
+    async fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        let _permit = self.shared.directories.take().await;
+        self.retry(|| self.disk.sync_dir(path)).await
+    }
+
+    async fn list(&self, path: &Path) -> Result<Vec<DirEntry>, DiskError> {
+        self.retry(|| self.disk.list(path)).await
+    }
+
+    async fn read_file(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
+        self.retry(|| self.disk.read_file(path)).await
+    }
+
+    async fn pause(&self, time: Duration) {
+        self.disk.pause(time).await;
+    }
+}

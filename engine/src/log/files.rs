@@ -1,0 +1,432 @@
+//! The files that the logs of a shard have open, and the offset indexes of sealed segments: a cache with a limit.
+//!
+//! A file takes one place among those that may be open, from before it is opened until its last clone is gone. The cache
+//! holds one clone of each. Where no place is left, the file that was used longest ago is closed, but for those in use:
+//! a log holds clones of the files that it has writes for, an operation under way holds one of its file.
+//!
+//! A log finds its files here by name. One that is not here any more is opened again: before the next write that is
+//! background work of the log ([`Log::reopen`]), and a part of a read, a seal or a roll.
+
+use super::read_cache::{Read, ReadFuture};
+use super::space::Work;
+use super::state::{Readers, State};
+use super::{IndexSource, Log};
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskFile, OpenMode, Pauses, Reclaim};
+use crate::error::{DiskError, DiskOp};
+use crate::index::{OFFSET_ENTRY_BYTES, OffsetIndex};
+use crate::segment;
+use futures_util::FutureExt as _;
+use futures_util::future::WeakShared;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Deref;
+use std::path::Path;
+use std::rc::Rc;
+
+/// Most bytes of offset indexes that a shard keeps: those of 256 segments of 128 MiB.
+const INDEX_BYTES_MAX: usize = 64 << 20;
+
+/// Reads that may be under way before the list of them is tidied up.
+const READS_LISTED_MIN: usize = 64;
+
+/// How many descriptors the logs of a shard use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileLimits {
+    /// Most files that stay open.
+    pub open_files_max: usize,
+    /// Most descriptors that are open for one operation each.
+    pub brief_max: usize,
+}
+
+impl Default for FileLimits {
+    /// No limit that a test would notice.
+    fn default() -> Self {
+        Self { open_files_max: 4096, brief_max: 64 }
+    }
+}
+
+/// A place among the files that may be open.
+#[derive(Debug)]
+struct Place(Rc<Cell<usize>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// An open file and its place. Clones share both.
+#[derive(Debug, Clone)]
+pub(super) struct OpenFile<F> {
+    file: F,
+    /// Given back after the file is closed.
+    place: Rc<Place>,
+}
+
+impl<F> Deref for OpenFile<F> {
+    type Target = F;
+
+    fn deref(&self) -> &F {
+        &self.file
+    }
+}
+
+/// The offset index of a sealed segment, and where it comes from.
+#[derive(Debug, Clone)]
+pub(super) struct CachedIndex {
+    pub(super) offsets: Rc<OffsetIndex>,
+    pub(super) source: IndexSource,
+}
+
+impl CachedIndex {
+    fn memory_bytes(&self) -> usize {
+        self.offsets.entries().len() * OFFSET_ENTRY_BYTES
+    }
+}
+
+/// A file of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum FileName {
+    /// The segment at a base offset.
+    Segment(i64),
+    /// The file that was made ahead of the next roll.
+    Prepared,
+    /// The same, where segments are recycled.
+    Spare,
+}
+
+/// The number of a log, and one of its files.
+type Key = (u64, FileName);
+
+struct Entry<F> {
+    file: OpenFile<F>,
+    index: Option<CachedIndex>,
+    /// Number of its last use.
+    used: u64,
+}
+
+impl<F> Entry<F> {
+    fn index_bytes(&self) -> usize {
+        self.index.as_ref().map_or(0, CachedIndex::memory_bytes)
+    }
+}
+
+struct Cached<F> {
+    entries: BTreeMap<Key, Entry<F>>,
+    /// The keys of all entries, by their last use.
+    by_use: BTreeMap<u64, Key>,
+    uses: u64,
+    index_bytes: usize,
+}
+
+impl<F> Cached<F> {
+    /// The entry, which is used now.
+    fn touch(&mut self, key: Key) -> Option<&mut Entry<F>> {
+        let entry = self.entries.get_mut(&key)?;
+        self.by_use.remove(&entry.used);
+        self.uses += 1;
+        entry.used = self.uses;
+        self.by_use.insert(entry.used, key);
+        Some(entry)
+    }
+
+    fn insert(&mut self, key: Key, file: OpenFile<F>, index: Option<CachedIndex>) {
+        self.remove(key);
+        self.uses += 1;
+        let entry = Entry { file, index, used: self.uses };
+        self.index_bytes += entry.index_bytes();
+        self.by_use.insert(entry.used, key);
+        self.entries.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Entry<F>> {
+        let entry = self.entries.remove(&key)?;
+        self.by_use.remove(&entry.used);
+        self.index_bytes -= entry.index_bytes();
+        Some(entry)
+    }
+
+    /// Takes out the file that was used longest ago, of those that nobody uses.
+    fn take_unused(&mut self) -> Option<Entry<F>> {
+        for _ in 0..self.by_use.len() {
+            let key = *self.by_use.first_key_value()?.1;
+            let entry = self.touch(key)?;
+            if Rc::strong_count(&entry.file.place) == 1 {
+                return self.remove(key);
+            }
+        }
+        None
+    }
+}
+
+/// Reads that were begun, whether or not somebody waits for them.
+struct Reads {
+    begun: Vec<WeakShared<Read>>,
+    /// Their number from which on those that have ended are taken off the list.
+    listed_max: usize,
+}
+
+/// See the module.
+pub(crate) struct OpenFiles<F> {
+    open_files_max: usize,
+    /// Files that are open, or being opened.
+    open: Rc<Cell<usize>>,
+    cached: RefCell<Cached<F>>,
+    reads: RefCell<Reads>,
+    logs: Cell<u64>,
+}
+
+impl<F> OpenFiles<F> {
+    pub(super) fn new(open_files_max: usize) -> Self {
+        let cached = Cached { entries: BTreeMap::new(), by_use: BTreeMap::new(), uses: 0, index_bytes: 0 };
+        Self {
+            open_files_max,
+            open: Rc::default(),
+            cached: RefCell::new(cached),
+            reads: RefCell::new(Reads { begun: Vec::new(), listed_max: READS_LISTED_MIN }),
+            logs: Cell::new(0),
+        }
+    }
+
+    /// A place for one more file, for which another one may have to be closed; `None` where all are in use.
+    fn try_place(&self) -> Option<Rc<Place>> {
+        while self.open.get() >= self.open_files_max {
+            if !self.close_unused() {
+                return None;
+            }
+        }
+        self.open.set(self.open.get() + 1);
+        Some(Rc::new(Place(Rc::clone(&self.open))))
+    }
+
+    fn close_unused(&self) -> bool {
+        let unused = self.cached.borrow_mut().take_unused();
+        // A read ahead that has ended holds its file until somebody looks at it.
+        unused.is_some() || self.settle_reads()
+    }
+
+    /// Looks at the reads that nobody may wait for; whether that closed a file, or left one unused.
+    fn settle_reads(&self) -> bool {
+        let begun = std::mem::take(&mut self.reads.borrow_mut().begun);
+        let listed = begun.len();
+        let under_way: Vec<_> = begun
+            .into_iter()
+            .filter(|read| read.upgrade().is_some_and(|read| read.now_or_never().is_none()))
+            .collect();
+        let has_ended = under_way.len() < listed;
+        let mut reads = self.reads.borrow_mut();
+        reads.listed_max = READS_LISTED_MIN.max(2 * under_way.len());
+        reads.begun.extend(under_way);
+        has_ended
+    }
+
+    /// Notes a read that has begun, so that its file can be closed after it whether or not somebody waits for it.
+    pub(super) fn has_begun(&self, read: &ReadFuture) {
+        let is_full = {
+            let mut reads = self.reads.borrow_mut();
+            reads.begun.extend(read.downgrade());
+            reads.begun.len() > reads.listed_max
+        };
+        if is_full {
+            self.settle_reads();
+        }
+    }
+
+    fn bound_indexes(&self) {
+        while self.cached.borrow().index_bytes > INDEX_BYTES_MAX && self.close_unused() {}
+    }
+}
+
+impl<F> Reclaim for OpenFiles<F> {
+    fn reclaim(&self) -> bool {
+        self.close_unused()
+    }
+}
+
+/// The files of one log; they are closed when it is dropped.
+pub(super) struct LogFiles<F> {
+    shared: Rc<OpenFiles<F>>,
+    log: u64,
+}
+
+impl<F> LogFiles<F> {
+    pub(super) fn new(shared: &Rc<OpenFiles<F>>) -> Self {
+        let log = shared.logs.get();
+        shared.logs.set(log + 1);
+        Self { shared: Rc::clone(shared), log }
+    }
+
+    /// Keeps a file open, as long as there is a place for it.
+    pub(super) fn put(&self, name: FileName, file: OpenFile<F>) {
+        self.shared.cached.borrow_mut().insert((self.log, name), file, None);
+    }
+
+    /// The same with the index of the sealed segment that it is.
+    pub(super) fn put_indexed(&self, name: FileName, file: OpenFile<F>, index: CachedIndex) {
+        self.shared.cached.borrow_mut().insert((self.log, name), file, Some(index));
+        self.shared.bound_indexes();
+    }
+
+    /// Closes the file once nobody uses it.
+    pub(super) fn remove(&self, name: FileName) {
+        self.take(name);
+    }
+
+    /// The file, which is not kept any more.
+    pub(super) fn take(&self, name: FileName) -> Option<OpenFile<F>> {
+        self.shared.cached.borrow_mut().remove((self.log, name)).map(|entry| entry.file)
+    }
+
+    /// Whether the file is open.
+    pub(super) fn has(&self, name: FileName) -> bool {
+        self.shared.cached.borrow().entries.contains_key(&(self.log, name))
+    }
+}
+
+impl<F: Clone> LogFiles<F> {
+    /// The file, if it is open.
+    pub(super) fn get(&self, name: FileName) -> Option<OpenFile<F>> {
+        self.shared.cached.borrow_mut().touch((self.log, name)).map(|entry| entry.file.clone())
+    }
+
+    /// The file of a sealed segment with its index, if both are here.
+    pub(super) fn get_indexed(&self, name: FileName) -> Option<(OpenFile<F>, CachedIndex)> {
+        let mut cached = self.shared.cached.borrow_mut();
+        let entry = cached.touch((self.log, name))?;
+        Some((entry.file.clone(), entry.index.clone()?))
+    }
+}
+
+impl<F> Drop for LogFiles<F> {
+    fn drop(&mut self) {
+        let mut cached = self.shared.cached.borrow_mut();
+        let names = cached
+            .entries
+            .range((self.log, FileName::Segment(i64::MIN))..(self.log + 1, FileName::Segment(i64::MIN)));
+        let keys: Vec<Key> = names.map(|(key, _)| *key).collect();
+        for key in keys {
+            cached.remove(key);
+        }
+    }
+}
+
+impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    /// Opens a file that may stay open. Where every place is in use this waits, for up to 10 s.
+    pub(super) async fn open_file(
+        &self,
+        path: &Path,
+        mode: OpenMode,
+    ) -> Result<OpenFile<D::File>, DiskError> {
+        let context = &self.context;
+        let mut pauses = Pauses::new();
+        let place = loop {
+            if let Some(place) = context.files.try_place() {
+                break place;
+            }
+            if !pauses.pause(&context.disk).await {
+                let source = io::Error::from_raw_os_error(libc::EMFILE);
+                return Err(DiskError::new(DiskOp::Open, path, 0, source));
+            }
+        };
+        let file = context.disk.open(path, mode, context.limits.io).await?;
+        Ok(OpenFile { file, place })
+    }
+
+    /// The file of a segment that is not sealed, opened if need be. `readers` are the segment's.
+    pub(super) async fn unsealed_file(
+        &self,
+        base_offset: i64,
+        readers: &Readers,
+    ) -> Result<OpenFile<D::File>, DiskError> {
+        let open = self.state.borrow().files.get(FileName::Segment(base_offset));
+        if let Some(file) = open {
+            return Ok(file);
+        }
+        let path = segment::log_path(&self.dir, base_offset);
+        let file = self.open_file(&path, OpenMode::ReadWrite).await?;
+        let state = self.state.borrow();
+        // Another segment may have got the name since, after a cut.
+        if state.unsealed(base_offset).is_some_and(|segment| segment.readers.are_same(readers)) {
+            state.files.put(FileName::Segment(base_offset), file.clone());
+        }
+        Ok(file)
+    }
+
+    /// Opens the file that the next write or sync needs. Where that fails for want of descriptors it is tried again
+    /// later; any other failure latches the log.
+    pub async fn reopen(self: Rc<Self>) {
+        if self.reopening.replace(true) {
+            return;
+        }
+        let needed = self.state.borrow().file_to_open();
+        if let Some((base_offset, readers)) = needed {
+            match self.unsealed_file(base_offset, &readers).await {
+                Ok(_) => {
+                    self.state.borrow_mut().hold_file(base_offset);
+                }
+                Err(error) => self.work_failed(Work::Reopen, error),
+            }
+        }
+        self.reopening.set(false);
+    }
+}
+
+impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    /// Writes what a lack of descriptors has kept from being written, for a log that is being closed.
+    pub(super) async fn write_held_up(&self) -> Result<(), DiskError> {
+        while self.state.borrow().has_unwritten() {
+            let needed = self.state.borrow().file_to_open();
+            if let Some((base_offset, readers)) = needed {
+                let _file = self.unsealed_file(base_offset, &readers).await?;
+                self.state.borrow_mut().hold_file(base_offset);
+            }
+            let Some(job) = self.next_job() else { break };
+            self.job_done(job.run().await);
+        }
+        let state = self.state.borrow();
+        let unwritten = state.has_unwritten().then(|| state.no_space()).flatten();
+        state.failed.clone().or(unwritten).map_or(Ok(()), Err)
+    }
+}
+
+impl<F: DiskFile, A> State<F, A> {
+    /// Has the segment hold its file, which then stays open until [`State::release_files`]; false if it is not open.
+    pub(super) fn hold_file(&mut self, base_offset: i64) -> bool {
+        let files = &self.files;
+        let mut segments = self.closing.iter_mut().map(|closing| &mut closing.active).chain(&mut self.active);
+        let Some(segment) = segments.find(|segment| segment.base_offset == base_offset) else { return true };
+        if segment.file.is_none() {
+            segment.file = files.get(FileName::Segment(base_offset));
+        }
+        segment.file.is_some()
+    }
+
+    /// Lets go of the files that no write or sync is planned for.
+    pub(super) fn release_files(&mut self) {
+        let is_idle =
+            !self.has_unwritten() && !self.progress.is_sync_under_way() && !self.progress.is_sync_due();
+        let written_to = self.progress.written_to();
+        if is_idle && let Some(active) = &mut self.active {
+            active.file = None;
+        }
+        for closing in self.closing.iter_mut().filter(|closing| closing.end() <= written_to) {
+            closing.active.file = None;
+        }
+    }
+
+    /// The segment whose file the next write or sync needs and that is not open.
+    pub(super) fn file_to_open(&self) -> Option<(i64, Readers)> {
+        let needed = if self.has_unwritten() {
+            self.unsealed(self.tail.next_write_segment())
+        } else if self.closing.is_empty() && self.progress.is_sync_due() {
+            self.active.as_ref()
+        } else {
+            None
+        };
+        let needed = needed.filter(|segment| segment.file.is_none());
+        let needed = needed.filter(|segment| !self.files.has(FileName::Segment(segment.base_offset)));
+        needed.map(|segment| (segment.base_offset, segment.readers.clone()))
+    }
+}
