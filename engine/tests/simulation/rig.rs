@@ -19,7 +19,7 @@ use vnotch_engine::clock::{Clock as _, ManualClock};
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
-use vnotch_engine::error::{AppendError, FetchError, OpenError};
+use vnotch_engine::error::{AppendError, DamageError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
 use vnotch_engine::log::{Epochs, Fetched, FileLimits, JobDone, Log, LogContext, LogLimits, Origin, Refused};
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
@@ -201,8 +201,12 @@ pub(crate) async fn open_in(
     epochs: Epochs,
 ) -> Result<Rc<SimLog>, OpenError> {
     let log = SimLog::open(context, dir, settings.topic(), epochs, Origin::Created).await?;
-    assert!(log.damage().is_none(), "a log that nobody damaged is whole: {:?}", log.damage());
-    Ok(log)
+    // A damaged log opens too; to the rig it is one that is refused.
+    match log.damage().map(|damage| damage.cause) {
+        None => Ok(log),
+        Some(DamageError::Corrupt(corruption)) => Err(OpenError::Corrupt(corruption)),
+        Some(DamageError::Unreadable(error)) => Err(OpenError::Disk(error)),
+    }
 }
 
 impl Rig {
