@@ -205,7 +205,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         // It was synced when it was sealed.
         let synced_to = written_to;
         self.state.borrow().files.put(FileName::Spare, file);
-        Ok(SpareFile { number, size_bytes: self.segment_file_bytes(), written_to, synced_to })
+        // Segments may have become smaller meanwhile. A file that is too large now is not used at the next roll.
+        let size_bytes = self.segment_file_bytes().max(written_to);
+        Ok(SpareFile { number, size_bytes, written_to, synced_to })
     }
 
     /// Makes a spare, or fills one, as far as that is due. If it cannot be done, there is none until the next roll.

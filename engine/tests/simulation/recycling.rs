@@ -318,3 +318,29 @@ fn a_spare_that_cannot_be_written_costs_the_log_nothing_but_the_spare() {
     }
     assert!(was_hit > 0);
 }
+
+#[test]
+fn a_freed_segment_that_has_become_larger_than_the_topics_segments_is_no_spare() {
+    let large =
+        Settings { segment_bytes: 3 << 20, retention_bytes: Some(6 << 20), ..recycling(Durability::Written) };
+    let small = Settings { segment_bytes: 1 << 20, ..large.clone() };
+    for steps in 0..60 {
+        let mut rig = Rig::new(large.clone(), steps);
+        // The last of them is what is too much.
+        for number in 0..39 {
+            rig.append(batch(number, 1, 250_000), None);
+            if number < 37 {
+                rig.settle();
+            }
+        }
+        // Somewhere on its way from the log to its next name.
+        rig.steps(steps as usize);
+        rig.alter(small.clone(), true);
+        rig.settle();
+        for number in 40..50 {
+            rig.append(batch(number, 1, 250_000), None);
+        }
+        rig.settle();
+        rig.read_from(rig.log.log_start_offset());
+    }
+}
