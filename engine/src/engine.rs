@@ -2,6 +2,7 @@
 
 mod admin;
 mod descriptors;
+mod open;
 mod run;
 mod start;
 #[cfg(test)]
@@ -9,18 +10,19 @@ mod tests;
 mod watchdog;
 
 pub use admin::{PartitionDescription, TopicDescription};
+pub use open::DamagedPartition;
 pub use run::Running;
 
-use crate::catalog::{self, Catalog, LockKind, Topic, partition_dir};
+use crate::catalog::{self, LockKind};
 use crate::client::{
     Consumer, ConsumerConfig, LingerTimer, OpenTopic, Place, Producer, ProducerConfig, Remote, Route, Topics,
 };
 use crate::clock::boot_id;
 use crate::config::EngineConfig;
-use crate::error::{CloseError, DamageError, OpenError, RunError, TopicError};
-use crate::log::{Epochs, FileLimits, LogLimits, Origin};
+use crate::error::{CloseError, OpenError, RunError, TopicError};
+use crate::log::{FileLimits, LogLimits};
 use crate::record::murmur2;
-use crate::shard::{PartitionOpen, ShardEvent, ShardHandle, ShardSettings, ShardStats};
+use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
 use crate::types::{IoMode, TopicPartition};
 use descriptors::file_limits;
 use start::{check_direct, check_machine, inspect};
@@ -33,17 +35,6 @@ use watchdog::watch;
 
 /// RLIMIT_MEMLOCK below which an executor cannot start, bytes a shard.
 pub const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
-
-/// A partition that was found damaged when the engine was opened.
-#[derive(Debug, Clone)]
-pub struct DamagedPartition {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// The first offset that cannot be fetched. Appends are refused.
-    pub from_offset: i64,
-    /// What is wrong.
-    pub cause: DamageError,
-}
 
 /// An open data directory: shards, topics, clients. Closing is [`Engine::close`]; dropping closes without waiting for
 /// what was not acked, nor for a shard that is stuck.
@@ -104,87 +95,10 @@ impl Engine {
         Ok(engine)
     }
 
-    fn open_topics(&mut self) -> Result<(), OpenError> {
-        let (data_dir, shards) = (self.config.data_dir.clone(), self.config.shards);
-        let opened = self.shards[0].call(move |shard| async move {
-            let catalog = Catalog::open(&shard.context.disk, &data_dir, shards).await?;
-            let (id, epoch) = (catalog.meta().id.clone(), catalog.epoch());
-            let said = (id, epoch, catalog.topics().clone(), catalog.recovery_points().clone());
-            shard.catalog.replace(Some(catalog));
-            Ok::<_, OpenError>(said)
-        });
-        let (id, epoch, topics, points) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
-        (self.id, self.epoch) = (id, epoch);
-        let boot_id = boot_id();
-        for (name, topic) in topics {
-            let origin =
-                |partition| Origin::Existing { durable_to: points.durable_to(topic.id, partition, boot_id) };
-            let (places, damaged) = self.open_partitions(&name, &topic, origin)?;
-            self.damaged.extend(damaged);
-            self.topics.write().insert(name, OpenTopic { config: topic.config, places });
-        }
-        for (number, shard) in self.shards.iter().enumerate() {
-            let data_dir = self.config.data_dir.clone();
-            let kept = shard.call(move |shard| async move { shard.keep_points(data_dir, epoch) });
-            kept.ok_or_else(|| does_not_answer(number))?;
-        }
-        Ok(())
-    }
-
-    fn open_partitions(
-        &self,
-        name: &str,
-        topic: &Topic,
-        origin: impl Fn(u32) -> Origin,
-    ) -> Result<Opened, OpenError> {
-        let topic_name: Arc<str> = name.into();
-        let (mut places, mut damaged) = (Vec::new(), Vec::new());
-        let synced_after = topic.synced_after;
-        for partition in 0..topic.partitions {
-            let shard = self.shard_of(name, partition);
-            let dir = partition_dir(&self.config.data_dir, name, partition);
-            let name = TopicPartition { topic: Arc::clone(&topic_name), partition };
-            let request = PartitionOpen {
-                name: name.clone(),
-                topic_id: topic.id,
-                dir,
-                config: topic.config.clone(),
-                epochs: Epochs { current: self.epoch, synced_after },
-                origin: origin(partition),
-            };
-            let opened =
-                self.shards[shard].call(move |shard| async move { shard.open_partition(request).await });
-            match opened.unwrap_or_else(|| Err(does_not_answer(shard))) {
-                Ok((slot, damage)) => {
-                    places.push((shard, slot));
-                    damaged.extend(damage.map(|damage| {
-                        let (from_offset, cause) = (damage.from, damage.cause);
-                        tracing::error!("partition {name} is damaged from offset {from_offset} on: {cause}");
-                        DamagedPartition { partition: name, from_offset, cause }
-                    }));
-                }
-                Err(error) => {
-                    let _ = self.drop_partitions(places);
-                    return Err(error);
-                }
-            }
-        }
-        Ok((places, damaged))
-    }
-
     /// The partitions that this open has found damaged. Of each, the records below the damage can be fetched; appends, and
     /// fetches at or beyond the damage, fail. Nothing of them has been changed on disk.
     pub fn damaged(&self) -> &[DamagedPartition] {
         &self.damaged
-    }
-
-    /// Ends partitions whose files are to go. A log that has failed goes all the same.
-    fn drop_partitions(&self, places: Vec<(usize, usize)>) -> Result<(), TopicError> {
-        for (shard, slot) in places {
-            let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));
-            closed.ok_or(TopicError::ShardStuck { shard: crate::num::u32_of(shard) })?.ok();
-        }
-        Ok(())
     }
 
     /// Where a partition lives: neighbours side by side, topics beginning at different shards.
@@ -316,13 +230,6 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Places of a topic's partitions, and which of them are damaged.
-type Opened = (Vec<(usize, usize)>, Vec<DamagedPartition>);
-
-fn does_not_answer(shard: usize) -> OpenError {
-    OpenError::Executor { shard: crate::num::u32_of(shard), reason: "it does not answer".into() }
 }
 
 fn settings(

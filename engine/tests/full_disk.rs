@@ -229,18 +229,20 @@ fn a_topic_that_finds_no_space_is_not_there_at_all() {
     let config = topic(Durability::Written, Preallocate::Fallocate);
     let before = names();
     let others = take_the_rest(&dir);
-    // From no room at all to enough for some of its partitions.
-    for blocks in 0..12 {
+    // From no room at all on, until there is enough.
+    let mut refusals = 0;
+    loop {
         let file = File::options().write(true).open(&others).unwrap();
-        file.set_len(file.metadata().unwrap().len() / 4096 * 4096 - if blocks == 0 { 0 } else { 4096 })
-            .unwrap();
-        let refused = engine.create_topic("t", 8, config.clone()).unwrap_err();
+        let bytes = file.metadata().unwrap().len() / 4096 * 4096;
+        file.set_len(bytes - if refusals == 0 { 0 } else { 4096 }).unwrap();
+        let Err(refused) = engine.create_topic("t", 8, config.clone()) else { break };
         assert!(matches!(refused, TopicError::NoSpace(_)), "{refused}");
         assert!(engine.list_topics().is_empty());
         assert!(names().iter().all(|name| !name.starts_with("t-")), "{:?}", names());
+        refusals += 1;
     }
+    assert!(refusals > 0, "without any room there is no topic");
     std::fs::remove_file(others).unwrap();
-    engine.create_topic("t", 8, config).unwrap();
     let (mut next, mut acked) = (0, Vec::new());
     send_until(&engine, &mut next, &mut acked, false);
     read_all(&engine, &acked);

@@ -237,11 +237,13 @@ impl Catalog {
         Ok(self.write(disk, next).await?)
     }
 
-    /// Adds the topic that was announced, whose files are there; durable when this returns.
+    /// Adds the topic that was announced, whose directories are there; durable when this returns, and so are their names.
     ///
     /// # Errors
     /// The disk failed.
     pub async fn create<D: Disk>(&mut self, disk: &D, name: &str, topic: Topic) -> Result<(), TopicError> {
+        // The names of the partitions' directories, before the catalog says that they are there.
+        disk.sync_dir(&self.data_dir).await?;
         let mut next = self.snapshot.clone();
         next.deleting.remove(name);
         next.topics.insert(name.to_owned(), topic);

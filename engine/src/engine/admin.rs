@@ -51,8 +51,11 @@ impl Engine {
             let id = catalog.next_topic_id();
             (catalog, announced.map(|()| id))
         })?;
-        let made = self.open_partitions(name, &topic, |_| Origin::Created).map_err(TopicError::from);
-        let made = made.and_then(|(places, _)| self.finish_topic(name, &topic, places));
+        let made = self.open_partitions(&[(name.to_owned(), topic.clone())], |_, _| Origin::Created);
+        let made = made.map_err(TopicError::from).and_then(|mut opened| {
+            let opened = opened.pop().unwrap_or_default();
+            self.finish_topic(name, &topic, opened.places)
+        });
         match made {
             Ok(places) => {
                 self.topics.write().insert(name.to_owned(), OpenTopic { config: topic.config, places });

@@ -33,7 +33,7 @@ pub(crate) struct Checkpoint {
     pub(crate) in_flight_bytes_max: u64,
     /// Which boot of the machine wrote it: what was in the page cache or the device's cache then is gone in another.
     pub(crate) boot_id: u64,
-    /// Epoch of the last batch below the recovery offset, or lower.
+    /// Epoch of the open that wrote it: no batch below the recovery offset has a higher one, and none behind it a lower one.
     pub(crate) epoch: i32,
 }
 

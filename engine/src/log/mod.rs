@@ -146,6 +146,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     spare_work: spare::SpareWork,
     /// Held while a checkpoint is written: never both slots at once.
     checkpointing: Mutex<()>,
+    /// Whether a checkpoint was written since the log was opened.
+    is_open_recorded: Cell<bool>,
 }
 
 /// Why a batch was not taken; the ack comes back.

@@ -205,6 +205,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             if !self.may_roll(&self.state.borrow()) {
                 return Ok(None);
             }
+            self.record_open().await?;
             if let Some(spare) = self.take_spare(self.log_end_offset()).await? {
                 return Ok(Some(spare));
             }
@@ -225,6 +226,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             state.files.put(FileName::Prepared, file);
             return Ok(None);
         }
+        self.record_open().await?;
         {
             let mut state = self.state.borrow_mut();
             state.is_prepared = false;
@@ -372,7 +374,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         checkpoint::write(&self.context.disk, &self.dir, &next).await?;
         // Nobody sees a start of the log that a crash would take back.
         self.state.borrow_mut().checkpoint = next;
+        self.is_open_recorded.set(true);
         Ok(())
+    }
+
+    /// Records durably what recovery has to know of the appends since this open: their epoch, the boot of the machine, and
+    /// how much may be in flight. Called before the first segment gets its name, so that no batch lies in one before. A log
+    /// that nobody appends to is opened and closed without a write.
+    async fn record_open(&self) -> Result<(), DiskError> {
+        if self.is_open_recorded.get() { Ok(()) } else { self.write_checkpoint(|_| {}).await }
     }
 
     /// Ends the log cleanly: seals the last segment, so that the next open has nothing to scan. Call it once

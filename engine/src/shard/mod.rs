@@ -15,6 +15,7 @@ mod intake;
 mod local;
 mod mailbox;
 mod memory;
+mod open;
 mod partition;
 mod points;
 mod pulse;
@@ -30,6 +31,7 @@ pub use local::Sleep;
 pub(crate) use mailbox::{
     AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task,
 };
+pub(crate) use open::{PartitionOpened, PartitionToOpen};
 pub(crate) use start::{ShardHandle, ShardSettings};
 pub use stats::{ShardStats, WriteStats};
 pub(crate) use wake::wake_caller;
@@ -38,9 +40,9 @@ use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::config::TopicConfig;
 use crate::disk::uring::{Ring, UringDisk, UringFile};
-use crate::error::{AppendError, DiskError, FetchError, OpenError};
+use crate::error::{AppendError, DiskError, FetchError};
 use crate::events::{LogEvent, Newest};
-use crate::log::{Damaged, Epochs, Log, LogContext, Origin};
+use crate::log::LogContext;
 use crate::types::{ListedOffset, OffsetSpec, PollMode, TopicPartition};
 use colocated::Colocated;
 pub use committer::Committer;
@@ -53,13 +55,9 @@ use stats::TimeStats;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
-/// Smallest chunk bound a log gets, however many there are.
-const CHUNK_BYTES_MIN: usize = 16 << 10;
 
 /// What happened in a log of this shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,17 +68,6 @@ pub struct ShardEvent {
     pub partition: TopicPartition,
     /// What, and when.
     pub event: LogEvent,
-}
-
-/// A partition to be opened.
-pub(crate) struct PartitionOpen {
-    pub(crate) name: TopicPartition,
-    /// The topic's id in the catalog.
-    pub(crate) topic_id: u64,
-    pub(crate) dir: PathBuf,
-    pub(crate) config: TopicConfig,
-    pub(crate) epochs: Epochs,
-    pub(crate) origin: Origin,
 }
 
 /// See the module. Lives on its executor's thread.
@@ -100,6 +87,8 @@ pub(crate) struct Shard {
     left: Cell<intake::Left>,
     /// By slot; slots are not used again.
     partitions: RefCell<Vec<Option<Rc<Partition>>>>,
+    /// Number of open partitions.
+    open_count: Cell<usize>,
     /// Slots with something to do, each once.
     listed: RefCell<VecDeque<usize>>,
     memory: Memory,
@@ -124,32 +113,6 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Opens a partition; the answer is its slot, and its damage if it has some.
-    pub(crate) async fn open_partition(
-        &self,
-        PartitionOpen { name, topic_id, dir, config, epochs, origin }: PartitionOpen,
-    ) -> Result<(usize, Option<Damaged>), OpenError> {
-        let log = Log::open(self.context.clone(), dir, config, epochs, origin).await?;
-        let damage = log.damage();
-        let slot = {
-            let mut partitions = self.partitions.borrow_mut();
-            partitions.push(Some(Rc::new(Partition::new(name, topic_id, log))));
-            partitions.len() - 1
-        };
-        self.share_memory();
-        self.list(slot);
-        Ok((slot, damage))
-    }
-
-    /// What each log may take of the arena, now that their number has changed.
-    fn share_memory(&self) {
-        let count = self.partitions.borrow().iter().flatten().count().max(1);
-        let arena_bytes = self.context.arena.usage().capacity_bytes;
-        let limits = &self.context.limits;
-        limits.cache_bytes.set(arena_bytes / 2 / count);
-        limits.chunk_bytes_max.set((arena_bytes / 8 / count).clamp(CHUNK_BYTES_MIN, 1 << 20));
-    }
-
     fn partition(&self, slot: usize) -> Option<Rc<Partition>> {
         self.partitions.borrow().get(slot).cloned().flatten()
     }
@@ -181,6 +144,7 @@ impl Shard {
         self.deliver(&partition);
         // From here on nobody else may move the log.
         self.partitions.borrow_mut()[slot] = None;
+        self.open_count.set(self.open_count.get() - 1);
         let closed = if is_kept { Rc::clone(&partition.log).close().await } else { Ok(()) };
         self.deliver(&partition);
         for reply in partition.log.abandon() {

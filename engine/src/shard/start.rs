@@ -101,17 +101,21 @@ impl ShardHandle {
         W: FnOnce(Rc<Shard>) -> F + Send + 'static,
         F: Future<Output = R> + 'static,
     {
+        self.begin(work)?.wait()
+    }
+
+    /// Begins `work` on the shard; `None` if the shard is stuck or closed.
+    pub(crate) fn begin<R, W, F>(&self, work: W) -> Option<Answer<R>>
+    where
+        R: Send + 'static,
+        W: FnOnce(Rc<Shard>) -> F + Send + 'static,
+        F: Future<Output = R> + 'static,
+    {
         let (report, result) = channel::bounded(1);
         let task: Task =
             Box::new(move |shard| work(shard).map(move |outcome| drop(report.send(outcome))).boxed_local());
         self.send(task).ok()?;
-        loop {
-            match result.recv_timeout(Duration::from_millis(50)) {
-                Ok(outcome) => return Some(outcome),
-                Err(channel::RecvTimeoutError::Timeout) if !self.mailbox.is_stuck() => {}
-                Err(_) => return None,
-            }
-        }
+        Some(Answer { result, mailbox: Arc::clone(&self.mailbox) })
     }
 
     /// Has the shard begin `task`.
@@ -136,6 +140,25 @@ impl ShardHandle {
         self.mailbox.close();
         if has_ended {
             let _ = executor.join();
+        }
+    }
+}
+
+/// The answer to a call that a shard is working on.
+pub(crate) struct Answer<R> {
+    result: channel::Receiver<R>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl<R> Answer<R> {
+    /// Waits for the answer; `None` if the shard is stuck or closed.
+    pub(crate) fn wait(self) -> Option<R> {
+        loop {
+            match self.result.recv_timeout(Duration::from_millis(50)) {
+                Ok(outcome) => return Some(outcome),
+                Err(channel::RecvTimeoutError::Timeout) if !self.mailbox.is_stuck() => {}
+                Err(_) => return None,
+            }
         }
     }
 }
@@ -220,6 +243,7 @@ impl Shard {
             left: Cell::new(Left::of_turn(Instant::now())),
             mailbox,
             partitions: RefCell::default(),
+            open_count: Cell::new(0),
             listed: RefCell::default(),
             committer: RefCell::new(Committer::new(settings.commit)),
             tasks: RefCell::default(),

@@ -86,9 +86,6 @@ fn read_checkpoint(
         let message = "no valid checkpoint: where the log begins and which segments are sealed is not known, and the \
                        next open has to read all of it";
         findings.defect(DefectKind::Checkpoint, &path, 0, message);
-    } else if newest.is_none() && bytes.is_empty() {
-        let message = "no checkpoint and no segment: the topic was being created; the next open finishes it";
-        findings.note(NoteKind::Leftover, frame.dir, 0, message);
     }
     Ok(newest)
 }

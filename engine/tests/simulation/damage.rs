@@ -173,11 +173,14 @@ fn with_segment(settings: &Settings, bytes: &[u8]) -> SimDisk {
         Epochs { current: 2, synced_after: 0 },
         Origin::Created,
     );
-    drop(disk.run_until(opened).unwrap());
+    let log = disk.run_until(opened).unwrap();
+    // The roll to its first segment records the epoch.
+    assert!(matches!(log.append(&batch(1, 1, 100), None, ()), Err(Refused::NotNow(()))));
+    disk.run_until(log.roll());
     let arena = Arena::new(2 << 20).unwrap();
     let write = async {
         let path = segment::log_path(&dir(), 0);
-        let file = disk.open(&path, OpenMode::CreateNew, IoMode::Direct).await?;
+        let file = disk.open(&path, OpenMode::Replace, IoMode::Direct).await?;
         for (number, piece) in (0..).zip(bytes.chunks(1 << 20)) {
             let mut chunk = arena.allocate(1 << 20).unwrap();
             chunk.append(piece);

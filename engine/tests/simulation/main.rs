@@ -13,6 +13,7 @@
 
 mod alter;
 mod committer;
+mod creation;
 mod damage;
 mod descriptors;
 mod faults;

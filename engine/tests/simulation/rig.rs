@@ -8,7 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -200,7 +200,12 @@ pub(crate) async fn open_in(
     settings: &Settings,
     epochs: Epochs,
 ) -> Result<Rc<SimLog>, OpenError> {
+    let (disk, parent) = (context.disk.clone(), dir.parent().map(Path::to_path_buf));
     let log = SimLog::open(context, dir, settings.topic(), epochs, Origin::Created).await?;
+    // As the catalog does when it creates the topic.
+    if let Some(parent) = parent {
+        disk.sync_dir(&parent).await?;
+    }
     // A damaged log opens too; to the rig it is one that is refused.
     match log.damage().map(|damage| damage.cause) {
         None => Ok(log),

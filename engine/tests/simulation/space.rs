@@ -36,6 +36,13 @@ fn fill(rig: &mut Rig, seed: u64, batches: u64) {
     }
 }
 
+/// Lets a roll that found no space before it was needed be tried again, now that appends wait for it.
+fn try_again(rig: &mut Rig) {
+    rig.settle();
+    rig.advance(Duration::from_millis(150));
+    rig.settle();
+}
+
 /// Appends take place again, and what they bring is read with what was there.
 fn resumes(rig: &mut Rig) {
     rig.make_room();
@@ -109,7 +116,7 @@ fn a_disk_that_is_too_small_takes_what_fits_and_the_rest_after_somebody_made_roo
             let mut rig = Rig::new(Settings { io, ..settings.clone() }, 3);
             rig.disk.limit(5 * SEGMENT);
             fill(&mut rig, 0, 60);
-            rig.settle();
+            try_again(&mut rig);
             let end = rig.log.log_end_offset();
             assert!(end >= 50 && rig.refusals > 0, "{end} records, {} refused", rig.refusals);
             // Nothing changes by waiting.
@@ -132,7 +139,7 @@ fn what_retention_deletes_is_room_for_appends_at_once() {
         let mut rig = Rig::new(Settings { retention_ms: Some(60_000), ..settings }, 4);
         rig.disk.limit(5 * SEGMENT);
         fill(&mut rig, 0, 50);
-        rig.settle();
+        try_again(&mut rig);
         rig.advance(Duration::from_secs(70));
         rig.append(batch(50, 5, 150_000), Some(Durability::Written));
         rig.settle();

@@ -37,6 +37,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             segment_files_removed(disk, dir, base_offset).await?;
         }
         self.remove_orphans(&plan).await?;
+        // What was removed besides is removed again by the next open, if its name comes back.
+        let has_kept = !plan.kept.is_empty();
         let trusted = plan.trusted.iter();
         let mut sealed: VecDeque<Sealed> =
             trusted.map(|(base, next)| Sealed::closed(*base, *next, SealedBy::Log)).collect();
@@ -50,7 +52,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             segment::write_indexes(disk, dir, base_offset, &mut read.indexes).await?;
             sealed.push_back(Sealed::closed(base_offset, read.examined.next_offset, SealedBy::Recovery));
         }
-        disk.sync_dir(dir).await?;
+        if has_kept {
+            disk.sync_dir(dir).await?;
+        }
         Ok(Found { checkpoint: plan.checkpoint, sealed, next_offset: plan.next_offset, spare })
     }
 

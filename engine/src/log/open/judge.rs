@@ -36,6 +36,18 @@ pub(super) struct Plan {
     pub(super) behind: Vec<i64>,
     /// The offset that the next record gets.
     pub(super) next_offset: i64,
+    /// Whether a slot of the checkpoint's file is damaged.
+    pub(super) has_faulty_checkpoint: bool,
+}
+
+impl Plan {
+    /// Whether the log is as a close leaves it: everything is sealed, and the checkpoint on disk says so.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.retired.is_empty()
+            && self.kept.is_empty()
+            && self.behind.is_empty()
+            && !self.has_faulty_checkpoint
+    }
 }
 
 /// An unsealed segment that was read.
@@ -114,7 +126,16 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         read.truncate(kept);
         let next_offset = read.last().map_or(start, |last| last.examined.next_offset);
         let Trusted { retired, trusted, .. } = below;
-        Ok(Judged::Whole(Plan { names, checkpoint, retired, trusted, kept: read, behind, next_offset }))
+        Ok(Judged::Whole(Plan {
+            names,
+            checkpoint,
+            retired,
+            trusted,
+            kept: read,
+            behind,
+            next_offset,
+            has_faulty_checkpoint: stored.has_faults,
+        }))
     }
 
     /// A log whose checkpoint holds a number that no log can have written serves nothing.

@@ -41,7 +41,8 @@ pub struct Epochs {
 /// Whether a partition's directory has to be there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The partition is being created: its directory is made where it is missing.
+    /// The partition is being created: its directory is made where it is missing. The caller makes the directory's name
+    /// durable before anything refers to the partition.
     Created,
     /// The partition was created before: a missing directory is damage, and so is a log that ends before `durable_to`.
     Existing {
@@ -65,9 +66,6 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     ) -> Result<Rc<Self>, OpenError> {
         if origin == Origin::Created {
             context.disk.create_dir(&dir).await?;
-            if let Some(parent) = dir.parent() {
-                context.disk.sync_dir(parent).await?;
-            }
         }
         let durable_to = match origin {
             Origin::Created => i64::MIN,
@@ -77,6 +75,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         match log.judge(durable_to).await? {
             Judged::Damaged(served) => log.serve_below(served),
             Judged::Whole(plan) => {
+                let is_in_order = plan.is_in_order();
                 let found = log.apply(plan).await?;
                 let state = log.state.get_mut();
                 state.checkpoint = found.checkpoint;
@@ -84,10 +83,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 state.progress = Progress::new(found.next_offset);
                 state.sealed = found.sealed;
                 state.spare = found.spare;
+                state.checkpoint.recovery_offset = found.next_offset;
                 state.note(log.context.clock.now(), EventKind::Recovery);
-                // Also when nothing was scanned: it records how much this incarnation may have in flight.
-                let recovery_offset = found.next_offset;
-                log.write_checkpoint(|checkpoint| checkpoint.recovery_offset = recovery_offset).await?;
+                if !is_in_order {
+                    log.write_checkpoint(|_| {}).await?;
+                }
                 log.weigh();
                 log.look_at_retention();
             }
@@ -143,6 +143,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             leaving_bytes: Cell::new(0),
             spare_work: SpareWork::default(),
             checkpointing: Mutex::new(()),
+            is_open_recorded: Cell::new(false),
         }
     }
 

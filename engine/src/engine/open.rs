@@ -1,0 +1,160 @@
+//! Opening partitions: each shard gets one list of its own, and all shards work at the same time.
+
+use super::Engine;
+use crate::catalog::{Catalog, Topic, partition_dir};
+use crate::client::OpenTopic;
+use crate::clock::boot_id;
+use crate::error::{DamageError, OpenError, TopicError};
+use crate::log::{Epochs, Origin};
+use crate::num::u32_of;
+use crate::shard::{PartitionOpened, PartitionToOpen};
+use crate::types::TopicPartition;
+use std::sync::Arc;
+
+/// A partition that was found damaged when the engine was opened.
+#[derive(Debug, Clone)]
+pub struct DamagedPartition {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The first offset that cannot be fetched. Appends are refused.
+    pub from_offset: i64,
+    /// What is wrong.
+    pub cause: DamageError,
+}
+
+/// The partitions of a topic that were opened.
+#[derive(Default)]
+pub(super) struct OpenedTopic {
+    /// Shard and slot of each partition, by number.
+    pub(super) places: Vec<(usize, usize)>,
+    /// The partitions that are damaged.
+    pub(super) damaged: Vec<DamagedPartition>,
+}
+
+impl Engine {
+    /// Opens the catalog and all partitions of all topics.
+    pub(super) fn open_topics(&mut self) -> Result<(), OpenError> {
+        let (data_dir, shards) = (self.config.data_dir.clone(), self.config.shards);
+        let opened = self.shards[0].call(move |shard| async move {
+            let catalog = Catalog::open(&shard.context.disk, &data_dir, shards).await?;
+            let (id, epoch) = (catalog.meta().id.clone(), catalog.epoch());
+            let said = (id, epoch, catalog.topics().clone(), catalog.recovery_points().clone());
+            shard.catalog.replace(Some(catalog));
+            Ok::<_, OpenError>(said)
+        });
+        let (id, epoch, topics, points) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
+        (self.id, self.epoch) = (id, epoch);
+        let topics: Vec<(String, Topic)> = topics.into_iter().collect();
+        let boot_id = boot_id();
+        let opened = self.open_partitions(&topics, |topic, partition| Origin::Existing {
+            durable_to: points.durable_to(topic.id, partition, boot_id),
+        })?;
+        for ((name, topic), opened) in topics.into_iter().zip(opened) {
+            self.damaged.extend(opened.damaged);
+            let open = OpenTopic { config: topic.config, places: opened.places };
+            self.topics.write().insert(name, open);
+        }
+        for (number, shard) in self.shards.iter().enumerate() {
+            let data_dir = self.config.data_dir.clone();
+            let kept = shard.call(move |shard| async move { shard.keep_points(data_dir, epoch) });
+            kept.ok_or_else(|| does_not_answer(number))?;
+        }
+        Ok(())
+    }
+
+    /// Opens all partitions of `topics`. If one cannot be opened, none of them is open afterwards.
+    pub(super) fn open_partitions(
+        &self,
+        topics: &[(String, Topic)],
+        origin: impl Fn(&Topic, u32) -> Origin,
+    ) -> Result<Vec<OpenedTopic>, OpenError> {
+        let lists = self.partitions_to_open(topics, origin);
+        let begun = lists
+            .into_iter()
+            .zip(&self.shards)
+            .map(|(list, shard)| shard.begin(move |shard| async move { shard.open_partitions(list).await }));
+        let answers: Vec<_> = begun.collect();
+        let mut outcome = Ok(());
+        let mut opened = Vec::new();
+        // Each answer is waited for, also after an error: no shard opens partitions while others give them up.
+        for (number, answer) in answers.into_iter().enumerate() {
+            let answer = answer.and_then(|answer| answer.wait());
+            let answer = answer.unwrap_or_else(|| Err(does_not_answer(number)));
+            opened.push(match answer {
+                Ok(partitions) => partitions,
+                Err(error) => {
+                    outcome = outcome.and(Err(error));
+                    Vec::new()
+                }
+            });
+        }
+        match outcome {
+            Ok(()) => Ok(self.by_topic(topics, opened)),
+            Err(error) => {
+                for (shard, partitions) in opened.into_iter().enumerate() {
+                    let places = partitions.into_iter().map(|partition| (shard, partition.slot));
+                    let _ = self.drop_partitions(places.collect());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The partitions of `topics`, a list for each shard.
+    fn partitions_to_open(
+        &self,
+        topics: &[(String, Topic)],
+        origin: impl Fn(&Topic, u32) -> Origin,
+    ) -> Vec<Vec<PartitionToOpen>> {
+        let mut lists: Vec<Vec<PartitionToOpen>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for (name, topic) in topics {
+            let topic_name: Arc<str> = name.as_str().into();
+            let epochs = Epochs { current: self.epoch, synced_after: topic.synced_after };
+            for partition in 0..topic.partitions {
+                lists[self.shard_of(name, partition)].push(PartitionToOpen {
+                    dir: partition_dir(&self.config.data_dir, name, partition),
+                    name: TopicPartition { topic: Arc::clone(&topic_name), partition },
+                    config: topic.config.clone(),
+                    epochs,
+                    origin: origin(topic, partition),
+                    topic_id: topic.id,
+                });
+            }
+        }
+        lists
+    }
+
+    /// Sorts what the shards have opened, each in the order of its list, by topic.
+    fn by_topic(&self, topics: &[(String, Topic)], opened: Vec<Vec<PartitionOpened>>) -> Vec<OpenedTopic> {
+        let mut opened: Vec<_> = opened.into_iter().map(Vec::into_iter).collect();
+        let sorted = topics.iter().map(|(name, topic)| {
+            let mut sorted = OpenedTopic::default();
+            for partition in 0..topic.partitions {
+                let shard = self.shard_of(name, partition);
+                let opened = opened[shard].next().expect("a shard opens all of its list, or none");
+                sorted.places.push((shard, opened.slot));
+                sorted.damaged.extend(opened.damage.map(|damage| {
+                    let partition = TopicPartition { topic: name.as_str().into(), partition };
+                    let (from_offset, cause) = (damage.from, damage.cause);
+                    tracing::error!("partition {partition} is damaged from offset {from_offset} on: {cause}");
+                    DamagedPartition { partition, from_offset, cause }
+                }));
+            }
+            sorted
+        });
+        sorted.collect()
+    }
+
+    /// Ends partitions whose files are to go. A log that has failed goes all the same.
+    pub(super) fn drop_partitions(&self, places: Vec<(usize, usize)>) -> Result<(), TopicError> {
+        for (shard, slot) in places {
+            let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));
+            closed.ok_or(TopicError::ShardStuck { shard: u32_of(shard) })?.ok();
+        }
+        Ok(())
+    }
+}
+
+fn does_not_answer(shard: usize) -> OpenError {
+    OpenError::Executor { shard: u32_of(shard), reason: "it does not answer".into() }
+}

@@ -1,0 +1,101 @@
+//! Opening partitions of a shard, several at the same time.
+
+use super::partition::ShardLog;
+use super::{Partition, Shard};
+use crate::config::TopicConfig;
+use crate::error::{DamageError, OpenError};
+use crate::log::{Damaged, Epochs, Log, Origin};
+use crate::types::TopicPartition;
+use futures_util::stream::{StreamExt as _, iter};
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// Smallest chunk bound a log gets, however many there are.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+
+/// Most partitions that a shard opens at the same time.
+const OPENED_AT_ONCE_MAX: usize = 32;
+
+/// A partition that a shard is asked to open.
+pub(crate) struct PartitionToOpen {
+    pub(crate) name: TopicPartition,
+    /// The topic's id in the catalog.
+    pub(crate) topic_id: u64,
+    pub(crate) dir: PathBuf,
+    pub(crate) config: TopicConfig,
+    pub(crate) epochs: Epochs,
+    pub(crate) origin: Origin,
+}
+
+/// A partition that a shard has opened.
+pub(crate) struct PartitionOpened {
+    pub(crate) slot: usize,
+    pub(crate) damage: Option<Damaged>,
+}
+
+/// A new log that is damaged, because something was in its place, cannot be created.
+fn usable(log: Rc<ShardLog>, origin: Origin) -> Result<Rc<ShardLog>, OpenError> {
+    match log.damage() {
+        Some(damage) if origin == Origin::Created => Err(match damage.cause {
+            DamageError::Unreadable(error) => error.into(),
+            DamageError::Corrupt(corruption) => OpenError::Corrupt(corruption),
+        }),
+        _ => Ok(log),
+    }
+}
+
+impl Shard {
+    /// Opens partitions, several at the same time. The answer has their order. After an error no other one is
+    /// begun, and none gets a slot.
+    pub(crate) async fn open_partitions(
+        &self,
+        list: Vec<PartitionToOpen>,
+    ) -> Result<Vec<PartitionOpened>, OpenError> {
+        let files = self.context.limits.files;
+        // Each has one or two files open at a time.
+        let at_once = ((files.open_files_max + files.brief_max) / 4).clamp(1, OPENED_AT_ONCE_MAX);
+        let has_failed = Cell::new(false);
+        let opened = iter(list.into_iter().enumerate()).map(
+            |(index, PartitionToOpen { name, topic_id, dir, config, epochs, origin })| {
+                let (has_failed, context) = (&has_failed, self.context.clone());
+                async move {
+                    if has_failed.get() {
+                        return None;
+                    }
+                    let log = Log::open(context, dir, config, epochs, origin).await;
+                    let log = log.and_then(|log| usable(log, origin));
+                    has_failed.set(has_failed.get() || log.is_err());
+                    Some(log.map(|log| (index, Partition::new(name, topic_id, log))))
+                }
+            },
+        );
+        let opened: Vec<Option<Result<_, OpenError>>> = opened.buffer_unordered(at_once).collect().await;
+        let mut opened = opened.into_iter().flatten().collect::<Result<Vec<_>, OpenError>>()?;
+        opened.sort_unstable_by_key(|(index, _)| *index);
+        self.open_count.set(self.open_count.get() + opened.len());
+        self.share_memory();
+        Ok(opened.into_iter().map(|(_, partition)| self.add(partition)).collect())
+    }
+
+    /// Gives an open partition its slot.
+    fn add(&self, partition: Partition) -> PartitionOpened {
+        let damage = partition.log.damage();
+        let slot = {
+            let mut partitions = self.partitions.borrow_mut();
+            partitions.push(Some(Rc::new(partition)));
+            partitions.len() - 1
+        };
+        self.list(slot);
+        PartitionOpened { slot, damage }
+    }
+
+    /// Sets what each log may take of the arena, after their number has changed.
+    pub(super) fn share_memory(&self) {
+        let count = self.open_count.get().max(1);
+        let arena_bytes = self.context.arena.usage().capacity_bytes;
+        let limits = &self.context.limits;
+        limits.cache_bytes.set(arena_bytes / 2 / count);
+        limits.chunk_bytes_max.set((arena_bytes / 8 / count).clamp(CHUNK_BYTES_MIN, 1 << 20));
+    }
+}
