@@ -20,7 +20,7 @@ const LIMITED: &str = "VNOTCH_FEW_DESCRIPTORS";
 const LIMIT: u64 = 128;
 
 /// Longest that a test may take.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Runs the test of this name again, alone, in a process of its own. True in that second run, where the limit is set.
 fn is_limited(test: &str) -> bool {
