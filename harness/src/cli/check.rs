@@ -7,6 +7,7 @@ use crate::num::f64_of;
 use crate::quantity;
 use crate::workload::{Difference, Estimate, Study, label};
 use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -163,9 +164,22 @@ impl Plan {
             ),
         );
         line("memory", format!("about {}", quantity::bytes(estimate.memory_bytes)));
+        line("files", self.files(getrlimit(Resource::Nofile).maximum));
         text.push_str(&self.combinations());
         text.push_str(&self.settings());
         text
+    }
+
+    /// How many segments there will be. More than the `limit` on open files is fine, and costs opening them again.
+    fn files(&self, limit: Option<u64>) -> String {
+        let segments = format!("at most {}", count(self.estimate.segments, "segment"));
+        match limit.filter(|limit| self.estimate.segments > *limit) {
+            Some(limit) => format!(
+                "{segments}; that works, but only {limit} files may be open (`ulimit -Hn`): others are opened again to \
+                 be read"
+            ),
+            None => segments,
+        }
     }
 
     fn combinations(&self) -> String {

@@ -16,6 +16,8 @@ const KERNEL_MIN: (u32, u32) = (6, 0);
 const KERNEL_TRIED: (u32, u32) = (6, 1);
 /// Before it, ext4 without a journal flushed the device only if an fdatasync found the inode's size or extents changed.
 const KERNEL_FLUSHES_BARE: (u32, u32) = (6, 5);
+/// A limit on open files that serves the built-in workloads without opening segments again and again.
+const DESCRIPTORS_MIN: u64 = 1024;
 const MEMORY_BYTES_MIN: u64 = 2 << 30;
 /// The built-in workloads need no more.
 const FREE_BYTES_MIN: u64 = 4 << 30;
@@ -25,10 +27,12 @@ const LOST_SHARE_MAX: f64 = 0.02;
 
 /// Every check, what prevents a run first.
 pub(super) fn all(facts: &Facts, needs: &Needs) -> Vec<Check> {
-    let Facts { environment, ring, dir, has_journal, interrupt_cores, jitter, build } = facts;
+    let Facts { environment, descriptors_max, ring, dir, has_journal, interrupt_cores, jitter, build } =
+        facts;
     let mut checks = vec![kernel(&environment.kernel), io_uring(ring, environment.io_uring.disabled_sysctl)];
     checks.extend(operations(ring));
     checks.push(memlock(environment.memory.memlock, needs));
+    checks.push(descriptors(*descriptors_max));
     checks.extend(directory(dir, needs.io));
     checks.push(file_system(&environment.storage, &environment.kernel, *has_journal));
     checks.extend(device(&environment.storage));
@@ -129,6 +133,23 @@ pub(super) fn memlock(memlock: Memlock, needs: &Needs) -> Check {
         quantity::bytes(arenas_bytes)
     );
     check(NAME, Level::Warn, finding, MEMLOCK_REMEDY)
+}
+
+/// `limit` is the hard limit on open files, to which the engine raises the soft one; `None` if there is none.
+pub(super) fn descriptors(limit: Option<u64>) -> Check {
+    const NAME: &str = "open files";
+    match limit {
+        Some(limit) if limit < DESCRIPTORS_MIN => {
+            let finding = format!(
+                "this process may have {limit} (hard limit), so segments are closed and opened again with more"
+            );
+            let remedy = "raise it: `ulimit -Hn 65536`, or `* hard nofile 65536` in /etc/security/limits.conf \
+                          (systemd: LimitNOFILE=65536; docker: --ulimit nofile=65536)";
+            check(NAME, Level::Warn, finding, remedy)
+        }
+        Some(limit) => ok(NAME, format!("up to {limit}")),
+        None => ok(NAME, "unlimited"),
+    }
 }
 
 /// Whether the directory can be written to, directly if that is asked for, and how much fits.

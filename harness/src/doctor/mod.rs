@@ -10,6 +10,7 @@ use crate::measure::environment::{Build, Environment};
 use crate::measure::storage;
 use crate::target::device::{self, DeviceError, DirProbe, RingProbe};
 use crate::workload::{EngineSettings, Io};
+use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 use std::path::Path;
 
@@ -60,6 +61,8 @@ impl From<&EngineSettings> for Needs {
 /// What was found out, before it is judged.
 struct Facts {
     environment: Environment,
+    /// The hard limit on open files.
+    descriptors_max: Option<u64>,
     ring: Result<RingProbe, DeviceError>,
     dir: Result<DirProbe, DeviceError>,
     has_journal: Option<bool>,
@@ -92,6 +95,7 @@ impl Diagnosis {
 pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
     let facts = Facts {
         environment: Environment::collect(dir),
+        descriptors_max: getrlimit(Resource::Nofile).maximum,
         ring: device::probe(),
         dir: device::probe_dir(dir),
         has_journal: storage::has_journal(dir),

@@ -88,6 +88,13 @@ fn direct_io_matters_to_those_who_want_it() {
 }
 
 #[test]
+fn a_low_limit_on_open_files_is_a_warning() {
+    assert_faulty(&descriptors(Some(1023)), Level::Warn, "ulimit -Hn");
+    assert_eq!(descriptors(Some(1024)).level, Level::Ok);
+    assert_eq!(descriptors(None).level, Level::Ok);
+}
+
+#[test]
 fn little_space_and_memory_are_warnings() {
     let full = DirProbe { free_bytes: Some(1 << 30), direct: Ok(()), allocate: Ok(()) };
     assert_faulty(&directory(&Ok(full), Io::Direct)[2], Level::Warn, "1.00 GiB");
@@ -159,7 +166,9 @@ fn the_whole_examination_covers_what_a_run_needs() {
     let here = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
     let diagnosis = examine(here.path(), &NEEDS);
     let names: Vec<_> = diagnosis.checks.iter().map(|check| check.name).collect();
-    for name in ["kernel", "io_uring", "memlock", "O_DIRECT", "fallocate", "free space", "jitter"] {
+    for name in
+        ["kernel", "io_uring", "memlock", "open files", "O_DIRECT", "fallocate", "free space", "jitter"]
+    {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
     for check in &diagnosis.checks {

@@ -23,6 +23,8 @@ pub struct Estimate {
     /// The most disk that is taken at any time, in bytes: one trial's log, its preallocated segments, and the files
     /// of the ceiling.
     pub disk_peak_bytes: u64,
+    /// The most segments that one trial's log has at any time: each is a file that may be open.
+    pub segments: u64,
     /// Memory of the whole process, in bytes.
     pub memory_bytes: u64,
     /// Encoded bytes per second that `disk_peak_bytes` counts with.
@@ -84,6 +86,7 @@ impl Workload {
             seconds,
             seconds_max,
             disk_peak_bytes: self.disk_peak_bytes(bytes_per_s),
+            segments: self.segments(bytes_per_s),
             memory_bytes: self.memory_bytes(),
             bytes_per_s: u64_of(bytes_per_s),
             bytes_per_s_because,
@@ -236,6 +239,21 @@ impl Workload {
     }
 
     fn disk_peak_bytes(&self, bytes_per_s: f64) -> u64 {
+        let ceiling = match self.ceiling {
+            Ceiling::Auto => device::Ceiling::BYTES_MAX_DEFAULT,
+            Ceiling::Off => 0,
+        };
+        self.log_peak_bytes(bytes_per_s).saturating_add(ceiling)
+    }
+
+    /// Every partition may have one that is not full.
+    fn segments(&self, bytes_per_s: f64) -> u64 {
+        let full = self.log_peak_bytes(bytes_per_s).div_ceil(self.log.segment_bytes.0.max(1));
+        full.saturating_add(self.partitions())
+    }
+
+    /// The most disk that a trial's log takes at any time, in bytes.
+    fn log_peak_bytes(&self, bytes_per_s: f64) -> u64 {
         let index_share = INDEX_ENTRY_BYTES / f64_of(self.log.index_interval_bytes.0.max(1));
         let produced = self.backlog.map_or_else(
             || bytes_per_s * (self.warmup_max() + self.phases.measure.0).as_secs_f64(),
@@ -254,12 +272,7 @@ impl Workload {
             Preallocate::Recycle => 2,
         };
         let beside = self.partitions().saturating_mul(self.log.segment_bytes.0).saturating_mul(ahead);
-        let log = kept.unwrap_or(u64::MAX).min(produced.saturating_add(beside));
-        let ceiling = match self.ceiling {
-            Ceiling::Auto => device::Ceiling::BYTES_MAX_DEFAULT,
-            Ceiling::Off => 0,
-        };
-        log.saturating_add(ceiling)
+        kept.unwrap_or(u64::MAX).min(produced.saturating_add(beside))
     }
 
     fn memory_bytes(&self) -> u64 {
@@ -281,10 +294,11 @@ impl Study {
         let once = self.workload.once().as_secs_f64();
         let sum = each.reduce(|sum, one| {
             let (points, memory_bytes) = (sum.points + one.points, sum.memory_bytes.max(one.memory_bytes));
+            let segments = sum.segments.max(one.segments);
             let seconds = sum.seconds + one.seconds - once;
             let seconds_max = sum.seconds_max + one.seconds_max - once;
             let largest = if one.disk_peak_bytes > sum.disk_peak_bytes { one } else { sum };
-            Estimate { points, memory_bytes, seconds, seconds_max, ..largest }
+            Estimate { points, segments, memory_bytes, seconds, seconds_max, ..largest }
         });
         sum.unwrap_or_else(|| self.workload.estimate())
     }
