@@ -16,6 +16,7 @@ pub mod index;
 pub mod log;
 pub mod num;
 pub mod record;
+pub mod repair;
 pub mod segment;
 pub mod shard;
 pub mod types;

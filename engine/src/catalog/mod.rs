@@ -35,6 +35,9 @@ pub(crate) const CATALOG_FILE: &str = "catalog.json";
 /// Name of the lock file.
 pub const LOCK_FILE: &str = ".lock";
 
+/// Directory that takes what a repair moves away.
+pub(crate) const REMOVED_DIR: &str = "removed-by-repair";
+
 const TOPIC_NAME_CHARS_MAX: usize = 200;
 
 /// `meta.properties`.
@@ -315,10 +318,7 @@ impl Catalog {
     }
 
     async fn write<D: Disk>(&mut self, disk: &D, next: Snapshot) -> Result<(), DiskError> {
-        let json =
-            serde_json::to_string_pretty(&next).expect("keys are strings and no number is infinite or NaN");
-        let text = format!("{:08x}\n{json}\n", crc_of(&json));
-        replace_file(disk, &self.data_dir.join(CATALOG_FILE), text.into_bytes()).await?;
+        replace_file(disk, &self.data_dir.join(CATALOG_FILE), encode(&next).into_bytes()).await?;
         self.snapshot = next;
         Ok(())
     }
@@ -366,9 +366,9 @@ async fn remove_partition<D: Disk>(disk: &D, dir: &Path) -> Result<(), DiskError
 }
 
 /// Whether a directory without `meta.properties` may hold this and still count as empty: what an open that was
-/// interrupted leaves, and what a new file system has.
+/// interrupted leaves, what a new file system has, and what a repair has moved away.
 pub fn is_leftover(name: &str) -> bool {
-    name == LOCK_FILE || name == "lost+found" || name == "meta.properties.tmp"
+    [LOCK_FILE, "lost+found", "meta.properties.tmp", REMOVED_DIR].contains(&name)
 }
 
 /// Refuses a topic that cannot be.
@@ -414,6 +414,13 @@ pub(crate) fn is_topic_name(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
     fits && name != "." && name != ".." && name.bytes().all(is_legal)
+}
+
+/// The text of `catalog.json`.
+pub(crate) fn encode(snapshot: &Snapshot) -> String {
+    let json =
+        serde_json::to_string_pretty(snapshot).expect("keys are strings and no number is infinite or NaN");
+    format!("{:08x}\n{json}\n", crc_of(&json))
 }
 
 /// Reads `catalog.json` from its bytes.

@@ -11,14 +11,14 @@ use crate::error::DiskError;
 use crate::types::IoMode;
 use std::path::{Path, PathBuf};
 
-const SLOT_BYTES: u64 = 4096;
+pub(crate) const SLOT_BYTES: u64 = 4096;
 const SLOTS_BYTES: u64 = 2 * SLOT_BYTES;
 const MAGIC: [u8; 4] = *b"vncp";
 const VERSION: u32 = 1;
 const ENCODED_BYTES: usize = 56;
 
 /// Largest sequence that an open accepts. No log writes as many checkpoints, and from here on it never gets to the end.
-pub(super) const SEQUENCE_MAX: u64 = u64::MAX / 2;
+pub(crate) const SEQUENCE_MAX: u64 = u64::MAX / 2;
 
 /// What a checkpoint says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// Its bytes in a slot.
-    pub(super) fn encode(&self) -> [u8; ENCODED_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; ENCODED_BYTES] {
         let mut bytes = [0; ENCODED_BYTES];
         bytes[0..4].copy_from_slice(&MAGIC);
         bytes[4..8].copy_from_slice(&VERSION.to_be_bytes());

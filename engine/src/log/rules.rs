@@ -122,11 +122,14 @@ fn chain_length(start: i64, segments: &[Examined]) -> usize {
     segments.iter().take_while(follows).count()
 }
 
+/// The damage of a log whose first segments are missing.
+pub(crate) const fn missing(from: i64, to: i64) -> Damage {
+    let kind = CorruptionKind::SegmentMissing { from, to };
+    Damage { segment: from, position: 0, offset: from, kind }
+}
+
 fn damage(start: i64, last: Option<&Examined>, found: i64) -> Damage {
-    let Some(last) = last else {
-        let kind = CorruptionKind::SegmentMissing { from: start, to: found };
-        return Damage { segment: start, position: 0, offset: start, kind };
-    };
+    let Some(last) = last else { return missing(start, found) };
     let expected = last.next_offset;
     let kind = match &last.end {
         ScanEnd::Whole => CorruptionKind::EndsEarly { expected, found },

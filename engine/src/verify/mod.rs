@@ -4,6 +4,7 @@
 //! What recovery would put in order at the next open (a torn tail, space set aside, a deletion cut short) is a note; what
 //! it could not, or would not notice, is a defect. docs/format.md says what has to hold.
 
+mod holes;
 mod indexes;
 mod names;
 mod partition;
@@ -12,10 +13,14 @@ mod segment;
 mod unsealed;
 mod window;
 
-pub use report::{Defect, DefectKind, Note, NoteKind, PartitionReport, Progress, Report, VerifyError};
+pub(crate) use partition::Walked;
+pub use report::{
+    DamagedFrom, Defect, DefectKind, Note, NoteKind, PartitionReport, Progress, Report, VerifyError,
+};
+pub(crate) use window::Window;
 
 use crate::catalog::{
-    self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Points, RecoveryPoints, Snapshot,
+    self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Points, REMOVED_DIR, RecoveryPoints, Snapshot,
     TEMPORARY_SUFFIX, Topic, partition_dir, partition_of,
 };
 use crate::clock::boot_id;
@@ -25,6 +30,9 @@ use partition::Frame;
 use report::Findings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// The greatest leader epoch that passes for one where the catalog cannot be read. No directory is opened as often.
+const EPOCH_UNKNOWN_MAX: i32 = 1 << 30;
 
 /// A partition's place, and what is known of it.
 struct Place<'a> {
@@ -56,11 +64,11 @@ pub fn verify(data_dir: &Path, progress: &mut dyn FnMut(&Progress)) -> Result<Re
     let findings = &mut Findings::new(progress);
     let meta = read_meta(data_dir, findings)?;
     let snapshot = read_catalog(data_dir, findings)?;
-    let partitions = walk_partitions(data_dir, snapshot.as_ref(), findings)?;
+    let walked = walk_partitions(data_dir, snapshot.as_ref(), findings)?.partitions;
     Ok(Report {
         data_dir: data_dir.to_path_buf(),
         id: meta.map(|meta| meta.id),
-        partitions,
+        partitions: walked.into_iter().map(|walked| walked.report).collect(),
         defects: std::mem::take(&mut findings.defects),
         notes: std::mem::take(&mut findings.notes),
     })
@@ -133,7 +141,23 @@ fn read_points(data_dir: &Path, entries: &[Entry]) -> Result<RecoveryPoints, Dis
 }
 
 fn has_directories(data_dir: &Path) -> Result<bool, DiskError> {
-    Ok(names::list(data_dir)?.iter().any(|entry| entry.is_dir && entry.name != "lost+found"))
+    let is_ours = |entry: &Entry| entry.is_dir && entry.name != "lost+found" && entry.name != REMOVED_DIR;
+    Ok(names::list(data_dir)?.iter().any(is_ours))
+}
+
+/// The partitions of a data directory, walked.
+pub(crate) struct Partitions {
+    pub(crate) partitions: Vec<Walked>,
+    /// Partitions that the catalog names and that have no directory: where it would be, the topic, and the number.
+    pub(crate) missing: Vec<(PathBuf, String, u32)>,
+}
+
+/// Reads every partition of a data directory that the caller has locked. `snapshot` is the catalog, if it can be read.
+///
+/// # Errors
+/// Reading failed.
+pub(crate) fn walk(data_dir: &Path, snapshot: Option<&Snapshot>) -> Result<Partitions, VerifyError> {
+    walk_partitions(data_dir, snapshot, &mut Findings::new(&mut |_| {}))
 }
 
 /// Walks every partition that the catalog names, or that looks like one if it cannot be read.
@@ -141,7 +165,7 @@ fn walk_partitions(
     data_dir: &Path,
     snapshot: Option<&Snapshot>,
     findings: &mut Findings<'_>,
-) -> Result<Vec<PartitionReport>, VerifyError> {
+) -> Result<Partitions, VerifyError> {
     let entries = names::list(data_dir)?;
     let mut places: BTreeMap<PathBuf, Place<'_>> = BTreeMap::new();
     for (topic, stored) in snapshot.iter().flat_map(|snapshot| &snapshot.topics) {
@@ -165,9 +189,11 @@ fn walk_partitions(
         );
         findings.defect(DefectKind::PartitionMissing, path, 0, message);
     }
+    let missing = places.into_iter().map(|(dir, place)| (dir, place.topic.to_owned(), place.partition));
+    let missing = missing.collect();
     findings.total_bytes = found.iter().map(|(files, ..)| files.total_bytes()).sum();
     found.sort_by(|(.., a), (.., b)| (a.topic, a.partition).cmp(&(b.topic, b.partition)));
-    let epoch_max = snapshot.map_or(i32::MAX, |snapshot| snapshot.incarnation);
+    let epoch_max = snapshot.map_or(EPOCH_UNKNOWN_MAX, |snapshot| snapshot.incarnation);
     let boot_id = boot_id();
     let points = read_points(data_dir, &entries)?;
     let walked = found.iter().map(|(files, dir, place)| {
@@ -181,7 +207,8 @@ fn walk_partitions(
             findings,
         )?)
     });
-    walked.collect()
+    let partitions = walked.collect::<Result<_, VerifyError>>()?;
+    Ok(Partitions { partitions, missing })
 }
 
 /// An entry that is no partition of the catalog's; one all the same if the catalog cannot be read, or has lost it.
@@ -200,6 +227,11 @@ fn look_at<'a>(
     }
     if entry.is_file && (is_temporary(META_FILE) || is_temporary(CATALOG_FILE)) {
         let message = "a file that was being replaced when the process ended; the next open writes it anew";
+        findings.note(NoteKind::Leftover, path, 0, message);
+        return None;
+    }
+    if entry.is_dir && name == REMOVED_DIR {
+        let message = "moved away by `vnotch repair`; delete it once it is not needed";
         findings.note(NoteKind::Leftover, path, 0, message);
         return None;
     }

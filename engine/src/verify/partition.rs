@@ -1,5 +1,6 @@
 //! One partition: its checkpoint, the chain of its segments, and what an end without a close has left of the last ones.
 
+use super::holes::{Holes, Segment};
 use super::indexes::IndexCheck;
 use super::names::PartitionFiles;
 use super::report::{DefectKind, Findings, NoteKind, PartitionReport};
@@ -8,7 +9,7 @@ use crate::config::TopicConfig;
 use crate::error::{DiskError, DiskOp};
 use crate::log::checkpoint::{self, Checkpoint, SlotFault};
 use crate::segment;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a partition is held against.
 pub(super) struct Frame<'a> {
@@ -37,6 +38,28 @@ pub(super) struct Chain<'a, 'f> {
     /// Where the next segment has to begin; `None` where that cannot be told.
     pub(super) end: Option<Expected<i64>>,
     pub(super) epoch: i32,
+    pub(super) holes: Holes,
+    /// The greatest leader epoch of the checkpoint and of the batches that were read.
+    pub(super) epoch_found: i32,
+}
+
+/// A partition that was walked, with what a repair has to know.
+pub(crate) struct Walked {
+    pub(crate) report: PartitionReport,
+    pub(crate) dir: PathBuf,
+    /// Whether the catalog can be read and names the partition.
+    pub(crate) is_named: bool,
+    /// The checkpoint that counts; `None` if there is none to go by.
+    pub(crate) vouched: Option<Checkpoint>,
+    /// Below it every segment is sealed.
+    pub(crate) recovery_offset: i64,
+    /// Base offsets of all segments.
+    pub(crate) segments: Vec<i64>,
+    pub(crate) holes: Holes,
+    /// The greatest leader epoch of the checkpoint and of the batches that were read.
+    pub(crate) epoch_found: i32,
+    /// Whether an open refuses the checkpoint.
+    pub(crate) is_checkpoint_refused: bool,
 }
 
 /// Walks one partition.
@@ -44,8 +67,10 @@ pub(super) fn walk(
     frame: &Frame<'_>,
     files: &PartitionFiles,
     findings: &mut Findings<'_>,
-) -> Result<PartitionReport, DiskError> {
-    let vouched = read_checkpoint(frame, files, findings)?;
+) -> Result<Walked, DiskError> {
+    let newest = read_checkpoint(frame, files, findings)?;
+    let is_checkpoint_refused = newest.is_some_and(|newest| newest.sequence > checkpoint::SEQUENCE_MAX);
+    let vouched = newest.filter(|_| !is_checkpoint_refused);
     let log_start_offset =
         vouched.map_or_else(|| files.first_segment().unwrap_or(0), |vouched| vouched.log_start_offset);
     let report = PartitionReport {
@@ -58,11 +83,32 @@ pub(super) fn walk(
         log_start_offset,
         log_end_offset: log_start_offset,
         unjudged_bytes: 0,
+        damage: None,
     };
     let end = Some(Expected::new(log_start_offset));
-    let mut chain = Chain { frame, files, vouched, findings, report, end, epoch: i32::MIN };
+    let epoch_found = vouched.map_or(i32::MIN, |vouched| vouched.epoch);
+    let holes = Holes::default();
+    let mut chain =
+        Chain { frame, files, vouched, findings, report, end, epoch: i32::MIN, holes, epoch_found };
+    if is_checkpoint_refused {
+        chain.checkpoint_refused();
+    }
     chain.walk()?;
-    Ok(chain.report)
+    let recovery_offset = chain.recovery_offset();
+    let Chain { mut report, mut holes, epoch_found, .. } = chain;
+    holes.finish();
+    report.damage = holes.first;
+    Ok(Walked {
+        report,
+        dir: frame.dir.to_path_buf(),
+        is_named: frame.config.is_some(),
+        vouched,
+        recovery_offset,
+        segments: files.segments().collect(),
+        holes,
+        epoch_found,
+        is_checkpoint_refused,
+    })
 }
 
 /// The newest checkpoint; what is wrong with its slots is put down.
@@ -142,7 +188,19 @@ impl Chain<'_, '_> {
         let mut indexes = IndexCheck::open(self.frame.dir, base_offset, bytes, interval, self.findings)?;
         let epochs = (self.epoch, self.frame.epoch_max);
         let mut walk = Walk::begin(&path, base_offset, epochs, self.findings)?;
+        if self.vouched.is_none() {
+            walk.scan_epoch = self.epoch;
+        }
         walk.sealed(&mut indexes)?;
+        let segment = Segment {
+            base_offset,
+            end: walk.position,
+            next_offset: walk.next.value,
+            damage: walk.damage,
+            scan_stop: walk.scan_stop,
+        };
+        self.holes.add(segment, self.vouched.is_some());
+        self.epoch_found = self.epoch_found.max(walk.epoch_found);
         let (epoch, end) = (walk.epoch(), walk.is_end_known.then_some(walk.next));
         count(&mut self.report, &walk);
         indexes.end(self.findings);
@@ -152,6 +210,7 @@ impl Chain<'_, '_> {
 
     /// A segment begins here: where the one before ends, or something is missing.
     fn begins(&mut self, base_offset: i64) {
+        self.begin_behind_lost(base_offset);
         let expected = self.end.as_ref().map(|end| end.value);
         match expected {
             // The first one may begin below the log's start: whole segments go.
@@ -164,6 +223,7 @@ impl Chain<'_, '_> {
                         "the segment begins at offset {base_offset}, the one before it ends at {expected}: offsets are \
                          there twice"
                     );
+                    self.holes.hole(expected, base_offset);
                     let path = self.log_path(base_offset);
                     self.findings.defect(DefectKind::SegmentOverlap, &path, 0, message);
                 }
@@ -174,6 +234,7 @@ impl Chain<'_, '_> {
 
     /// The sealed segments have to reach the recovery offset.
     fn reaches(&mut self, recovery_offset: i64) {
+        self.begin_behind_lost(recovery_offset);
         let Some(end) = &mut self.end else { return };
         let expected = end.value;
         if end.accepts(recovery_offset) || self.report.log_start_offset > recovery_offset {
@@ -182,6 +243,7 @@ impl Chain<'_, '_> {
         if expected < recovery_offset {
             self.missing(expected, recovery_offset);
         } else {
+            self.holes.hole(expected, recovery_offset);
             let path = checkpoint::checkpoint_path(self.frame.dir);
             let message = format!(
                 "the recovery offset is {recovery_offset}, in the middle of a segment that ends at {expected}; it has \
@@ -191,7 +253,23 @@ impl Chain<'_, '_> {
         }
     }
 
+    /// The log begins at `base_offset` if the segments before cannot be read.
+    pub(super) fn begin_behind_lost(&mut self, base_offset: i64) {
+        if self.holes.is_empty_below() && !self.holes.lost.is_empty() {
+            self.holes.raise_start(self.report.log_start_offset, base_offset);
+        }
+    }
+
+    fn checkpoint_refused(&mut self) {
+        let from = self.files.first_segment().unwrap_or(0);
+        self.holes.refuse(from);
+        let message = "the sequence number is none that a log has written: an open refuses the partition";
+        let path = checkpoint::checkpoint_path(self.frame.dir);
+        self.findings.defect(DefectKind::Checkpoint, &path, 0, message);
+    }
+
     fn missing(&mut self, from: i64, to: i64) {
+        self.holes.hole(from, to);
         let message = format!(
             "offsets {from}..{to} are missing: a segment is gone, or the one before was cut between two batches; their \
              records are lost"

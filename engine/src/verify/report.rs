@@ -49,6 +49,19 @@ pub struct PartitionReport {
     /// Bytes behind the last valid batch of a log that was not closed. They were being written when it ended, or they are
     /// damaged: nothing tells which.
     pub unjudged_bytes: u64,
+    /// The first place in the log at which records cannot be read; `None` if there is none.
+    pub damage: Option<DamagedFrom>,
+}
+
+/// The first place of a log at which records cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DamagedFrom {
+    /// Base offset of the segment, which may be missing.
+    pub segment: i64,
+    /// Byte of the segment's file.
+    pub position: u64,
+    /// The first offset that cannot be read.
+    pub offset: i64,
 }
 
 /// Something that cannot be right.
@@ -119,7 +132,7 @@ pub enum NoteKind {
     NotClean,
     /// Bytes behind the last batch of such a segment, which the next open cuts off.
     Tail,
-    /// A file or directory that the next open removes, uses or makes.
+    /// A file or directory that the next open removes, uses or makes, or that `vnotch repair` has moved away.
     Leftover,
     /// An offset index with fewer entries than the topic's `index_interval_bytes` would make.
     SparseIndex,

@@ -48,6 +48,14 @@ pub(super) struct Walk<'a, 'f> {
     pub(super) bytes: u64,
     /// Whether what follows the last valid batch is known to be nothing.
     pub(super) is_end_known: bool,
+    /// Byte and offset of the first record of a sealed segment that cannot be read.
+    pub(super) damage: Option<(u64, i64)>,
+    /// Byte and offset at which a scan of a sealed segment stops.
+    pub(super) scan_stop: Option<(u64, i64)>,
+    /// The least epoch that a scan of a sealed segment accepts next.
+    pub(super) scan_epoch: i32,
+    /// The greatest leader epoch of a batch.
+    pub(super) epoch_found: i32,
     pub(super) findings: &'a mut Findings<'f>,
 }
 
@@ -69,6 +77,10 @@ impl<'a, 'f> Walk<'a, 'f> {
             records: 0,
             bytes: 0,
             is_end_known: true,
+            damage: None,
+            scan_stop: None,
+            scan_epoch: i32::MIN,
+            epoch_found: i32::MIN,
             findings,
         })
     }
@@ -101,6 +113,7 @@ impl<'a, 'f> Walk<'a, 'f> {
             self.next.value = header.next_offset();
         } else {
             let expected = self.next.value;
+            self.set_damage(at, expected);
             let message = format!(
                 "the batch begins at offset {}, the one before it ends at {expected}: its offset is damaged, or \
                  batches are missing",
@@ -112,8 +125,28 @@ impl<'a, 'f> Walk<'a, 'f> {
             let value = expected.saturating_add(count);
             self.next = Expected { value, alternative: Some(header.next_offset()) };
         }
+        self.check_scan_epoch(&header);
         self.check_epoch(header.partition_leader_epoch);
         self.count(found);
+    }
+
+    const fn set_damage(&mut self, position: u64, offset: i64) {
+        if self.damage.is_none() {
+            self.damage = Some((position, offset));
+        }
+        if self.scan_stop.is_none() {
+            self.scan_stop = Some((position, offset));
+        }
+    }
+
+    /// Notes where the scan of an open would refuse a batch for its epoch. Its records can be read all the same.
+    fn check_scan_epoch(&mut self, header: &BatchHeader) {
+        let epoch = header.partition_leader_epoch;
+        if (self.scan_epoch..=self.epochs.1).contains(&epoch) {
+            self.scan_epoch = epoch;
+        } else {
+            self.scan_stop.get_or_insert((self.position, header.base_offset));
+        }
     }
 
     /// Takes valid batches up to the first that is not; `None` if all the file is valid.
@@ -153,6 +186,10 @@ impl<'a, 'f> Walk<'a, 'f> {
             self.findings.defect(DefectKind::Batch, self.path, self.position, message);
         }
         self.batches += 1;
+        let epoch = found.header.partition_leader_epoch;
+        if epoch <= self.epochs.1 {
+            self.epoch_found = self.epoch_found.max(epoch);
+        }
         self.records += u64::from(found.header.record_count);
         self.bytes += found.header.total_bytes() as u64;
         self.position += found.header.total_bytes() as u64;
@@ -188,6 +225,7 @@ impl<'a, 'f> Walk<'a, 'f> {
     /// Puts down what is wrong at this position and goes on at the next batch that is whole, or ends.
     fn step_over(&mut self, error: &BatchError) -> Result<(), DiskError> {
         let (at, expected) = (self.position, self.next.value);
+        self.set_damage(at, expected);
         let (to, found) = match self.next_whole(at, expected)? {
             Some((to, header)) => (to, Some(header)),
             None => (self.window.file_bytes, None),

@@ -1,7 +1,7 @@
 //! The segments behind a partition's recovery offset: read first, then judged together by the rules of an open.
 
 use super::partition::Chain;
-use super::report::{DefectKind, NoteKind};
+use super::report::{DamagedFrom, DefectKind, NoteKind};
 use super::segment::{Expected, Walk};
 use crate::config::BATCH_BYTES_MAX;
 use crate::error::{CorruptionKind, DiskError};
@@ -32,12 +32,28 @@ impl Chain<'_, '_> {
             self.epoch = segment.epoch;
             read.push(segment);
         }
+        if self.vouched.is_none() {
+            self.begin_behind_lost(bases[0]);
+        }
         let start = self.end.map_or(bases[0], |end| end.value);
         let durability = self.frame.config.map(|config| config.durability);
         let (synced_after, boot_id) = (self.frame.synced_after, self.frame.boot_id);
         let losses = Losses::of(self.vouched.as_ref(), durability, synced_after, boot_id);
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
-        let (kept, damage) = match rules::judge(start, &examined, losses, self.frame.durable_to) {
+        let mut verdict = rules::judge(start, &examined, losses, self.frame.durable_to);
+        let mut first = 0;
+        if let Verdict::Damage(Damage { kind: CorruptionKind::SegmentMissing { from, to }, .. }) = &verdict
+            && self.holes.is_empty_below()
+        {
+            // Nothing of the log lies before the hole, so that it can begin behind. There it is judged anew.
+            let (from, to) = (*from, *to);
+            self.holes.raise_start(from, to);
+            self.report_damage(&rules::missing(from, to));
+            first = examined.partition_point(|segment| segment.base_offset < to);
+            verdict = rules::judge(to, &examined[first..], losses, self.frame.durable_to);
+        }
+        let (read, examined) = (&read[first..], &examined[first..]);
+        let (kept, damage) = match verdict {
             Verdict::End { kept } => (kept, None),
             Verdict::EndUnlessFound { kept, from } => (kept, self.search(&read[kept - 1], from)?),
             Verdict::Damage(damage) => {
@@ -45,7 +61,7 @@ impl Chain<'_, '_> {
                 (kept.min(examined.len()), Some(damage))
             }
         };
-        self.put_down(&read, kept, damage, losses);
+        self.put_down(read, kept, damage, losses);
         Ok(())
     }
 
@@ -53,6 +69,7 @@ impl Chain<'_, '_> {
         let path = self.log_path(base_offset);
         let mut walk = Walk::begin(&path, base_offset, (self.epoch, self.frame.epoch_max), self.findings)?;
         let stopped = walk.unsealed()?;
+        self.epoch_found = self.epoch_found.max(walk.epoch_found);
         let rest = walk.window.file_bytes - walk.position;
         walk.findings.advance(rest);
         let rest_bytes = walk.window.data_end(walk.position)? - walk.position;
@@ -112,7 +129,11 @@ impl Chain<'_, '_> {
             self.end = Some(Expected::new(last.examined.next_offset));
         }
         match damage {
-            Some(damage) => self.report_damage(&damage),
+            Some(damage) => {
+                let Damage { segment, position, offset, .. } = damage;
+                self.holes.cut_at(DamagedFrom { segment, position, offset });
+                self.report_damage(&damage);
+            }
             None => {
                 let end = self.end.map_or(self.report.log_end_offset, |end| end.value);
                 for segment in &read[kept..] {

@@ -16,24 +16,34 @@ use std::path::{Path, PathBuf};
 const READ_BYTES: usize = 1 << 20;
 
 /// A batch whose checksum holds.
-pub(super) struct Found {
-    pub(super) header: BatchHeader,
+pub(crate) struct Found {
+    pub(crate) header: BatchHeader,
     /// Whether its records decode.
     pub(super) records: Result<(), BatchError>,
 }
 
+/// Records of a part of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) records: u64,
+    /// The offset of the first one, and the offset after the last one.
+    pub(crate) offsets: Option<(i64, i64)>,
+    /// Byte at which the last one's batch ends.
+    pub(crate) end: u64,
+}
+
 /// See the module.
-pub(super) struct Window {
+pub(crate) struct Window {
     file: File,
     path: PathBuf,
     bytes: Vec<u8>,
     /// Position in the file of `bytes[0]`.
     start: u64,
-    pub(super) file_bytes: u64,
+    pub(crate) file_bytes: u64,
 }
 
 impl Window {
-    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DiskError> {
         let failed = |error| DiskError::new(DiskOp::Open, path, 0, error);
         let file = File::open(path).map_err(failed)?;
         let file_bytes = file.metadata().map_err(failed)?.len();
@@ -67,7 +77,7 @@ impl Window {
     }
 
     /// The batch at `position`, whole and with a checksum that holds; `None` at the end of the file.
-    pub(super) fn batch(&mut self, position: u64) -> Result<Option<Result<Found, BatchError>>, DiskError> {
+    pub(crate) fn batch(&mut self, position: u64) -> Result<Option<Result<Found, BatchError>>, DiskError> {
         let header = self.at(position, BATCH_HEADER_BYTES)?;
         if header.is_empty() {
             return Ok(None);
@@ -117,6 +127,31 @@ impl Window {
         }
     }
 
+    /// Counts the records of offset `offset_min` or above in whole batches that begin in `range`.
+    pub(crate) fn count(&mut self, range: Range<u64>, offset_min: i64) -> Result<Counted, DiskError> {
+        let mut counted = Counted::default();
+        let mut position = range.start;
+        while position < range.end {
+            match self.batch(position)? {
+                None => break,
+                Some(Ok(Found { header, .. })) => {
+                    if header.base_offset >= offset_min {
+                        counted.records += u64::from(header.record_count);
+                        let first = counted.offsets.map_or(header.base_offset, |(first, _)| first);
+                        counted.offsets = Some((first, header.next_offset()));
+                    }
+                    position += header.total_bytes() as u64;
+                    counted.end = position;
+                }
+                Some(Err(_)) => match self.find_batch(position + 1, offset_min, i32::MIN)? {
+                    Some((found, _)) => position = found,
+                    None => break,
+                },
+            }
+        }
+        Ok(counted)
+    }
+
     /// Searches from `start` on; the base offset of the first batch that counts. Parts of the file that were never written are
     /// left out.
     pub(super) fn search(&mut self, start: u64, request: &SearchRequest) -> Result<Option<i64>, DiskError> {
@@ -138,7 +173,7 @@ impl Window {
     }
 
     /// Where the last byte ends, at or behind `position`, that is not zero; `position` if there is none.
-    pub(super) fn data_end(&mut self, position: u64) -> Result<u64, DiskError> {
+    pub(crate) fn data_end(&mut self, position: u64) -> Result<u64, DiskError> {
         let (mut at, mut end) = (position, position);
         while let Some(data) = self.next_data(at)? {
             at = data.start.max(at);

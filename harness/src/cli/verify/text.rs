@@ -150,6 +150,7 @@ mod tests {
             log_start_offset: 0,
             log_end_offset: 3_500,
             unjudged_bytes: 0,
+            damage: None,
         };
         Report {
             data_dir: "/srv/log".into(),

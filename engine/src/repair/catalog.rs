@@ -1,0 +1,91 @@
+//! A catalog that is lost or damaged, made again from the directories of the partitions.
+
+use super::{CatalogRepair, RepairError, Step, Steps};
+use crate::catalog::{self, Snapshot, Topic, partition_dir};
+use crate::config::TopicConfig;
+use crate::error::OpenError;
+use crate::verify::Walked;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The state of the catalog on disk.
+pub(super) enum Stored {
+    Whole(Snapshot),
+    Damaged { reason: String },
+    Missing,
+}
+
+/// Reads the catalog.
+///
+/// # Errors
+/// Reading failed, or the catalog is whole and holds what this version does not accept.
+pub(super) fn read(path: &Path) -> Result<Stored, RepairError> {
+    let Some(bytes) = super::read(path)? else { return Ok(Stored::Missing) };
+    let decoded = catalog::decode(path, &bytes);
+    match decoded.and_then(|snapshot| catalog::check_snapshot(path, &snapshot).map(|()| snapshot)) {
+        Ok(snapshot) => Ok(Stored::Whole(snapshot)),
+        Err(OpenError::Corrupt(corruption)) => Ok(Stored::Damaged { reason: corruption.kind.to_string() }),
+        Err(OpenError::Catalog { path, reason }) => Err(RepairError::Catalog { path, reason }),
+        Err(error) => Err(RepairError::Catalog { path: path.to_path_buf(), reason: error.to_string() }),
+    }
+}
+
+impl Stored {
+    pub(super) const fn snapshot(&self) -> Option<&Snapshot> {
+        match self {
+            Self::Whole(snapshot) => Some(snapshot),
+            Self::Damaged { .. } | Self::Missing => None,
+        }
+    }
+
+    /// The catalog that the partitions' directories tell of; `None` if the one on disk can stay.
+    pub(super) fn rebuild(self, path: &Path, partitions: &[Walked]) -> Option<CatalogRepair> {
+        let damage = match self {
+            Self::Whole(_) => return None,
+            Self::Damaged { reason } => Some(reason),
+            // The first open was interrupted, and the next one finishes it.
+            Self::Missing if partitions.is_empty() => return None,
+            Self::Missing => None,
+        };
+        let mut topics: BTreeMap<String, u32> = BTreeMap::new();
+        for walked in partitions {
+            let count = topics.entry(walked.report.topic.clone()).or_default();
+            *count = (*count).max(walked.report.partition + 1);
+        }
+        let epochs = partitions.iter().map(|walked| walked.epoch_found);
+        let incarnation = epochs.max().unwrap_or(0).max(0);
+        Some(CatalogRepair { path: path.to_path_buf(), damage, topics, incarnation })
+    }
+}
+
+/// Partitions that a catalog made again names, and that have no directory.
+pub(super) fn missing(
+    data_dir: &Path,
+    repair: Option<&CatalogRepair>,
+    partitions: &[Walked],
+) -> Vec<(PathBuf, String, u32)> {
+    let found: BTreeSet<&Path> = partitions.iter().map(|walked| walked.dir.as_path()).collect();
+    let topics = repair.iter().flat_map(|repair| &repair.topics);
+    let all = topics.flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
+    let all = all.map(|(topic, number)| (partition_dir(data_dir, topic, number), topic.clone(), number));
+    all.filter(|(dir, ..)| !found.contains(dir.as_path())).collect()
+}
+
+/// Adds the steps that write the catalog. A damaged one is moved away first.
+pub(super) fn write(repair: &CatalogRepair, steps: &mut Steps<'_>) {
+    if repair.damage.is_some() {
+        let to = steps.removed_dir.to_path_buf();
+        steps.make_removed_dir(&to);
+        steps.move_into(repair.path.clone(), &to);
+    }
+    let topics = repair.topics.iter().map(|(name, partitions)| {
+        // Nothing says that what was appended up to now is durable.
+        let synced_after = repair.incarnation;
+        let topic = Topic { synced_after, ..Topic::new(*partitions, TopicConfig::default()) };
+        (name.clone(), topic)
+    });
+    let snapshot =
+        Snapshot { incarnation: repair.incarnation, topics: topics.collect(), ..Snapshot::default() };
+    let bytes = catalog::encode(&snapshot).into_bytes();
+    steps.push(Step::Replace { path: repair.path.clone(), bytes });
+}

@@ -1,0 +1,309 @@
+//! Repair of a data directory that an open finds damaged, in two parts: a plan, which changes nothing, and [`apply`].
+//!
+//! A damaged partition is cut where its records can no longer be read. What that takes away is moved, and never deleted:
+//!
+//! ```text
+//! <data_dir>/removed-by-repair/<n>/catalog.json                              a damaged catalog
+//!                                  <topic>-<partition>/<base>.log, .index …  whole segments
+//!                                  <topic>-<partition>/<base>.log.from-<p>   the rest of a segment that was cut at byte p
+//! ```
+//!
+//! A plan is a list of steps. Each is durable before the next begins, and bytes are copied before they are cut off. Until the
+//! checkpoint of a partition is written, which is its last step but for the indexes, the same damage is found again. So a
+//! repair that ends at any step can be repeated, with a new `<n>`.
+
+mod apply;
+mod catalog;
+mod partition;
+
+pub use apply::{Step, apply};
+
+use crate::catalog::{CATALOG_FILE, LockKind, META_FILE, Meta, REMOVED_DIR, lock};
+use crate::error::{DiskError, DiskOp, OpenError};
+use crate::verify::{self, DamagedFrom, VerifyError};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The steps that repair a data directory. No engine can open the directory while this lives.
+#[derive(Debug)]
+pub struct Plan {
+    /// The catalog, if it has to be made again.
+    pub catalog: Option<CatalogRepair>,
+    /// The partitions that are changed, by topic and number.
+    pub partitions: Vec<PartitionRepair>,
+    /// The directory that takes what is moved away. It is made if something is.
+    pub removed_dir: PathBuf,
+    steps: Vec<Step>,
+    _lock: File,
+}
+
+impl Plan {
+    /// Whether there is nothing to repair.
+    pub const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The steps, in their order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+/// A catalog that is made again from the directories of the partitions. Topics get the default configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CatalogRepair {
+    /// Path of the catalog.
+    pub path: PathBuf,
+    /// The reason why the one on disk cannot be read; `None` if there is none.
+    pub damage: Option<String>,
+    /// Number of partitions of each topic.
+    pub topics: BTreeMap<String, u32>,
+    /// The incarnation that it gets: the greatest leader epoch that was found.
+    pub incarnation: i32,
+}
+
+/// The repair of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionRepair {
+    /// Name of the topic.
+    pub topic: String,
+    /// Number of the partition.
+    pub partition: u32,
+    /// The file or directory that is damaged or missing.
+    pub path: PathBuf,
+    /// The first place at which records cannot be read; `None` where the whole directory is gone.
+    pub damage: Option<DamagedFrom>,
+    /// The changes, in their order.
+    pub changes: Vec<Change>,
+    /// The files that are moved away; `None` if there are none.
+    pub removed: Option<Removed>,
+}
+
+/// A change of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// An empty directory is made.
+    DirectoryMade,
+    /// The log begins with another offset, because its first segments are missing or cannot be read.
+    StartRaised {
+        /// The first offset before.
+        from: i64,
+        /// The first offset from now on.
+        to: i64,
+    },
+    /// The log ends with another record. New records continue at its offset.
+    Cut {
+        /// File of the segment, which is cut there.
+        path: PathBuf,
+        /// Byte of the file.
+        position: u64,
+        /// The first offset that the log no longer holds.
+        offset: i64,
+    },
+    /// A checkpoint that an open refuses is written anew.
+    CheckpointWritten,
+}
+
+/// Files and parts of files that are moved away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// The directory that takes them.
+    pub to: PathBuf,
+    /// Number of whole segments.
+    pub segments: usize,
+    /// Bytes of segments and parts of segments.
+    pub bytes: u64,
+    /// Records that can still be read there.
+    pub records: u64,
+    /// The offset of the first such record, and the offset after the last one.
+    pub offsets: Option<(i64, i64)>,
+}
+
+/// Why a directory was not repaired.
+#[derive(Debug, Error)]
+pub enum RepairError {
+    /// The directory holds no vnotch data.
+    #[error("{} is not a vnotch data directory: it has neither meta.properties nor catalog.json", path.display())]
+    NotADataDirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A newer version wrote it.
+    #[error("{} has format version {found}, this version reads up to {supported}; use a newer vnotch", path.display())]
+    NewerFormat {
+        /// The path.
+        path: PathBuf,
+        /// The directory's format version.
+        found: u32,
+        /// The newest one known here.
+        supported: u32,
+    },
+    /// A process has it open.
+    #[error("{} is in use by another process; stop it, then repair", path.display())]
+    InUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// `meta.properties` is missing or damaged, and nothing else says what it said.
+    #[error(
+        "{}: {reason}; write it by hand, as three lines: `version=1`, `id=` and 32 hexadecimal digits of your choice, \
+         `shards=` and the number of shards that the engine was opened with; then repair again; nothing was changed",
+        path.display()
+    )]
+    Meta {
+        /// Path of the file.
+        path: PathBuf,
+        /// The fault of the file.
+        reason: String,
+    },
+    /// The catalog is whole and holds what this version does not accept.
+    #[error("{}: {reason}; nothing was changed", path.display())]
+    Catalog {
+        /// Path of the catalog.
+        path: PathBuf,
+        /// The part that is not accepted, and what to do.
+        reason: String,
+    },
+    /// A damaged partition is on another file system than the data directory, to which no file can be moved.
+    #[error(
+        "{} is on another file system than its data directory, and damaged: move it into the data directory, then repair \
+         again; nothing was changed",
+        path.display()
+    )]
+    OtherFileSystem {
+        /// Path of the partition.
+        path: PathBuf,
+    },
+    /// The disk failed. What was moved away is there; the repair can be repeated.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl From<VerifyError> for RepairError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::NotADataDirectory { path } => Self::NotADataDirectory { path },
+            VerifyError::NewerFormat { path, found, supported } => {
+                Self::NewerFormat { path, found, supported }
+            }
+            VerifyError::InUse { path } => Self::InUse { path },
+            VerifyError::Disk(error) => Self::Disk(error),
+        }
+    }
+}
+
+/// Reads `data_dir`, which no engine may have open, and says what has to be done to repair it. Changes nothing.
+///
+/// # Errors
+/// [`RepairError`]: the directory is none of vnotch's, in use, of a newer format, or cannot be repaired; or reading failed.
+pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
+    let meta = read(&data_dir.join(META_FILE))?;
+    let catalog_path = data_dir.join(CATALOG_FILE);
+    if meta.is_none() && read(&catalog_path)?.is_none() {
+        return Err(RepairError::NotADataDirectory { path: data_dir.to_path_buf() });
+    }
+    let lock = lock(data_dir, LockKind::Exclusive).map_err(|error| match error {
+        OpenError::InUse { path } => RepairError::InUse { path },
+        OpenError::Disk(error) => RepairError::Disk(error),
+        other => RepairError::Catalog { path: data_dir.to_path_buf(), reason: other.to_string() },
+    })?;
+    check_meta(data_dir, meta.as_deref())?;
+    let stored = catalog::read(&catalog_path)?;
+    let found = verify::walk(data_dir, stored.snapshot())?;
+    let removed_dir = free_removed_dir(data_dir)?;
+    let mut steps = Steps { data_dir, removed_dir: &removed_dir, steps: Vec::new() };
+    let mut partitions = Vec::new();
+    for walked in &found.partitions {
+        if stored.snapshot().is_none() || walked.is_named {
+            partitions.extend(partition::plan(walked, &mut steps)?);
+        }
+    }
+    let rebuilt = stored.rebuild(&catalog_path, &found.partitions);
+    let missing =
+        found.missing.into_iter().chain(catalog::missing(data_dir, rebuilt.as_ref(), &found.partitions));
+    for (dir, topic, number) in missing {
+        partitions.push(partition::make(&dir, topic, number, &mut steps));
+    }
+    partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+    if let Some(repair) = &rebuilt {
+        catalog::write(repair, &mut steps);
+    }
+    let steps = steps.steps;
+    Ok(Plan { catalog: rebuilt, partitions, removed_dir, steps, _lock: lock })
+}
+
+fn check_meta(data_dir: &Path, bytes: Option<&[u8]>) -> Result<(), RepairError> {
+    let path = data_dir.join(META_FILE);
+    let Some(bytes) = bytes else { return Err(RepairError::Meta { path, reason: "it is missing".into() }) };
+    match Meta::decode(data_dir, bytes) {
+        Ok(_) => Ok(()),
+        Err(OpenError::NewerFormat { path, found, supported }) => {
+            Err(RepairError::NewerFormat { path, found, supported })
+        }
+        Err(OpenError::Corrupt(corruption)) => {
+            Err(RepairError::Meta { path, reason: corruption.kind.to_string() })
+        }
+        Err(error) => Err(RepairError::Meta { path, reason: error.to_string() }),
+    }
+}
+
+/// The first directory for what is moved away that is not there yet.
+fn free_removed_dir(data_dir: &Path) -> Result<PathBuf, DiskError> {
+    let parent = data_dir.join(REMOVED_DIR);
+    for number in 1u64.. {
+        let dir = parent.join(number.to_string());
+        match std::fs::symlink_metadata(&dir) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(dir),
+            Err(error) => return Err(DiskError::new(DiskOp::Open, &dir, 0, error)),
+        }
+    }
+    Ok(parent)
+}
+
+/// The whole of a small file; `None` if there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(DiskError::new(DiskOp::Read, path, 0, error)),
+    }
+}
+
+/// The steps of a plan that is being made.
+struct Steps<'a> {
+    data_dir: &'a Path,
+    removed_dir: &'a Path,
+    steps: Vec<Step>,
+}
+
+impl Steps<'_> {
+    fn push(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    /// Moves `from` into `to`, a directory below the one for what is moved away.
+    fn move_into(&mut self, from: PathBuf, to: &Path) {
+        let Some(name) = from.file_name() else { return };
+        let to = to.join(name);
+        self.push(Step::Move { from, to });
+    }
+
+    /// Makes `dir`, and the directories between it and the data directory, before anything is moved there.
+    fn make_removed_dir(&mut self, dir: &Path) {
+        let below = dir.ancestors().take_while(|dir| *dir != self.data_dir);
+        let mut wanted: Vec<PathBuf> = below.map(Path::to_path_buf).collect();
+        wanted.reverse();
+        for path in wanted {
+            let step = Step::MakeDirectory { path };
+            if !self.steps.contains(&step) {
+                self.push(step);
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Repairing a data directory: each kind of damage, what is kept, and where the rest is found again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may fail by panic"
+)]
+
+#[allow(dead_code, reason = "shared with the tests of `verify`, which use all of it")]
+#[path = "../verify/rig.rs"]
+mod data;
+
+mod catalog;
+mod interrupted;
+mod partition;
+mod refused;
+mod rig;

@@ -1,0 +1,308 @@
+//! Partitions that are damaged, each in another way.
+
+use crate::data::{batch_starts, check, closed, copy, files, flip, new_dir, open, produce, topic};
+use crate::rig::{
+    append, apply, assert_no_byte_is_lost, assert_repaired, base_offset, image, plan, read, segments,
+};
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use vnotch_engine::config::TopicConfig;
+use vnotch_engine::repair::Change;
+use vnotch_engine::types::Durability;
+use vnotch_engine::verify::DamagedFrom;
+
+/// Damages a copy of `whole`, repairs it, and checks that it holds `offsets` then and that no byte was lost.
+#[track_caller]
+fn repaired(whole: &TempDir, offsets: Range<i64>, damage: impl FnOnce(&Path)) -> TempDir {
+    let dir = copy(whole.path());
+    damage(dir.path());
+    let before = segments(dir.path());
+    let bytes = image(dir.path());
+    let planned = plan(dir.path());
+    assert!(planned.catalog.is_none() && planned.partitions.len() == 1);
+    drop(planned);
+    assert!(image(dir.path()) == bytes, "a plan changes nothing");
+    apply(dir.path());
+    assert_no_byte_is_lost(dir.path(), &before);
+    assert_repaired(dir.path(), &before, offsets);
+    assert_no_byte_is_lost(dir.path(), &before);
+    dir
+}
+
+fn log(dir: &Path, number: usize) -> PathBuf {
+    files(dir, ".log").swap_remove(number)
+}
+
+fn set_len(path: &Path, bytes: u64) {
+    fs::File::options().write(true).open(path).unwrap().set_len(bytes).unwrap();
+}
+
+fn remove_segment(log: &Path) {
+    for suffix in ["log", "index", "timeindex"] {
+        fs::remove_file(log.with_extension(suffix)).unwrap();
+    }
+}
+
+#[test]
+fn a_sound_directory_has_nothing_to_repair() {
+    let dir = closed();
+    let before = image(dir.path());
+    assert!(plan(dir.path()).is_empty());
+    assert!(image(dir.path()) == before);
+    // One that was not closed is put in order by the next open.
+    let engine = open(dir.path());
+    produce(&engine, 0, 10, 100);
+    drop(engine);
+    assert!(plan(dir.path()).is_empty());
+}
+
+#[test]
+fn a_bad_batch_in_a_sealed_segment_is_where_the_log_is_cut() {
+    let whole = closed();
+    let path = log(whole.path(), 1);
+    let (base, starts) = (base_offset(&path), batch_starts(&path));
+    // A bit of the records, of the offset, and of the length.
+    for byte in [61 + 5, 7, 10] {
+        let cut = base + 5 * 7;
+        let dir = repaired(&whole, 0..cut, |dir| flip(&log(dir, 1), (starts[5] + byte) * 8));
+        let removed = dir.path().join("removed-by-repair/1/t-0");
+        assert!(removed.join(format!("{base:020}.log.from-{}", starts[5])).exists());
+        assert!(removed.join(log(whole.path(), 3).file_name().unwrap()).exists());
+    }
+}
+
+#[test]
+fn the_plan_says_what_is_taken_away_and_where_it_goes() {
+    let dir = closed();
+    let path = log(dir.path(), 1);
+    let (base, starts) = (base_offset(&path), batch_starts(&path));
+    flip(&path, (starts[5] + 66) * 8);
+    let damage = DamagedFrom { segment: base, position: starts[5], offset: base + 35 };
+    assert_eq!(check(dir.path()).partitions[0].damage, Some(damage));
+    let planned = plan(dir.path());
+    let [partition] = &planned.partitions[..] else { panic!("{:?}", planned.partitions) };
+    assert_eq!((partition.topic.as_str(), partition.partition, &partition.path), ("t", 0, &path));
+    assert_eq!(partition.damage, Some(damage));
+    let cut = Change::Cut { path: path.clone(), position: starts[5], offset: base + 35 };
+    assert_eq!(partition.changes, [cut]);
+    let removed = partition.removed.as_ref().unwrap();
+    assert_eq!(removed.to, dir.path().join("removed-by-repair/1/t-0"));
+    // The damaged batch of seven records cannot be read there either.
+    let records = u64::try_from(3_500 - base - 42).unwrap();
+    assert_eq!((removed.records, removed.offsets), (records, Some((base + 42, 3_500))));
+    let logs = files(dir.path(), ".log");
+    let bytes: u64 = logs[1..].iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert_eq!((removed.segments, removed.bytes), (logs.len() - 2, bytes - starts[5]));
+}
+
+#[test]
+fn a_sealed_segment_that_is_cut_or_empty_is_where_the_log_is_cut() {
+    let whole = closed();
+    for number in [1, files(whole.path(), ".log").len() - 1] {
+        let path = log(whole.path(), number);
+        let (base, starts) = (base_offset(&path), batch_starts(&path));
+        for bytes in [starts[10], starts[10] + 40, starts[10] + 500, 0] {
+            let kept = if bytes == 0 { 0 } else { 70 };
+            repaired(&whole, 0..base + kept, |dir| set_len(&log(dir, number), bytes));
+        }
+    }
+}
+
+#[test]
+fn zeros_in_place_of_a_segment_cut_the_log_there() {
+    let whole = closed();
+    let base = base_offset(&log(whole.path(), 2));
+    repaired(&whole, 0..base, |dir| {
+        let path = log(dir, 2);
+        let bytes = fs::metadata(&path).unwrap().len();
+        fs::write(path, vec![0; bytes as usize]).unwrap();
+    });
+}
+
+#[test]
+fn a_segment_that_is_gone_from_the_middle_cuts_the_log_there() {
+    let whole = closed();
+    for number in [1, 2] {
+        let base = base_offset(&log(whole.path(), number));
+        repaired(&whole, 0..base, |dir| remove_segment(&log(dir, number)));
+        repaired(&whole, 0..base, |dir| fs::remove_file(log(dir, number)).unwrap());
+    }
+}
+
+#[test]
+fn first_segments_that_are_gone_or_cannot_be_read_raise_the_start_of_the_log() {
+    let whole = closed();
+    let (second, third) = (base_offset(&log(whole.path(), 1)), base_offset(&log(whole.path(), 2)));
+    let dir = repaired(&whole, second..3_500, |dir| remove_segment(&log(dir, 0)));
+    assert!(!dir.path().join("removed-by-repair").exists(), "no record was taken away");
+    repaired(&whole, second..3_500, |dir| flip(&log(dir, 0), 66 * 8));
+    repaired(&whole, second..3_500, |dir| set_len(&log(dir, 0), 0));
+    repaired(&whole, third..3_500, |dir| {
+        flip(&log(dir, 1), 66 * 8);
+        remove_segment(&log(dir, 0));
+    });
+}
+
+#[test]
+fn a_log_of_which_nothing_is_left_goes_on_at_its_end() {
+    let whole = closed();
+    repaired(&whole, 3_500..3_500, |dir| files(dir, ".log").iter().for_each(|log| remove_segment(log)));
+    repaired(&whole, 3_500..3_500, |dir| files(dir, ".log").iter().for_each(|log| flip(log, 66 * 8)));
+}
+
+#[test]
+fn a_hole_behind_a_first_segment_that_is_gone_cuts_the_log_as_well() {
+    let whole = closed();
+    let (second, third) = (base_offset(&log(whole.path(), 1)), log(whole.path(), 2));
+    let starts = batch_starts(&third);
+    let dir = repaired(&whole, second..base_offset(&third) + 14, |dir| {
+        flip(&log(dir, 2), (starts[2] + 66) * 8);
+        remove_segment(&log(dir, 0));
+    });
+    assert!(dir.path().join("removed-by-repair/1/t-0").exists());
+}
+
+#[test]
+fn a_segment_with_a_wrong_epoch_before_the_damage_is_cut_where_a_scan_would_end() {
+    let whole = closed();
+    let path = log(whole.path(), 1);
+    let (base, starts) = (base_offset(&path), batch_starts(&path));
+    repaired(&whole, 0..base + 21, |dir| {
+        // The epoch of the third batch is outside of what the next open accepts.
+        flip(&log(dir, 1), (starts[3] + 12) * 8);
+        flip(&log(dir, 1), (starts[5] + 66) * 8);
+    });
+}
+
+#[test]
+fn a_lost_checkpoint_and_a_bad_batch_are_repaired_together() {
+    let whole = closed();
+    let path = log(whole.path(), 1);
+    let (base, starts) = (base_offset(&path), batch_starts(&path));
+    repaired(&whole, 0..base + 35, |dir| {
+        flip(&log(dir, 1), (starts[5] + 66) * 8);
+        fs::remove_file(dir.join("t-0/checkpoint")).unwrap();
+    });
+}
+
+#[test]
+fn a_checkpoint_that_an_open_refuses_is_written_anew() {
+    let whole = closed();
+    let dir = repaired(&whole, 0..3_500, |dir| {
+        let path = dir.join("t-0/checkpoint");
+        let mut bytes = fs::read(&path).unwrap();
+        for slot in bytes.chunks_mut(4096) {
+            slot[8..16].copy_from_slice(&(u64::MAX - 1).to_be_bytes());
+            let crc = crc_fast::crc32_iscsi(&slot[..52]);
+            slot[52..56].copy_from_slice(&crc.to_be_bytes());
+        }
+        fs::write(path, bytes).unwrap();
+        let engine = open(dir);
+        assert_eq!(engine.damaged().len(), 1);
+        drop(engine);
+    });
+    assert!(!dir.path().join("removed-by-repair").exists());
+}
+
+/// A directory whose engine was dropped: the last segment of partition 0 is not sealed.
+fn dropped(config: TopicConfig, count: i64) -> TempDir {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, config).unwrap();
+    produce(&engine, 0, count, 1_000);
+    drop(engine);
+    dir
+}
+
+#[test]
+fn damage_in_a_log_that_was_not_closed_cuts_it() {
+    for durability in [Durability::Written, Durability::Synced] {
+        let config = TopicConfig { segment_bytes: 16 << 20, durability, ..topic() };
+        let whole = dropped(config, 14_000);
+        let path = log(whole.path(), 0);
+        let bytes = fs::read(&path).unwrap();
+        let batches = vnotch_engine::record::batches(&bytes).take(4);
+        let start: u64 = batches.map(|batch| batch.unwrap().bytes().len() as u64).sum();
+        repaired(&whole, 0..28, |dir| flip(&log(dir, 0), (start + 66) * 8));
+    }
+}
+
+#[test]
+fn an_unsealed_segment_that_is_gone_cuts_the_log_or_raises_its_start() {
+    let whole = dropped(topic(), 5_000);
+    let logs = files(whole.path(), ".log");
+    let last = logs.last().unwrap();
+    let set_recovery = |dir: &Path| {
+        for log in files(dir, ".log") {
+            let _ = fs::remove_file(log.with_extension("index"));
+            let _ = fs::remove_file(log.with_extension("timeindex"));
+        }
+        let path = dir.join("t-0/checkpoint");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.chunks_mut(4096).for_each(|slot| {
+            slot[16..24].fill(0);
+            let crc = crc_fast::crc32_iscsi(&slot[..52]);
+            slot[52..56].copy_from_slice(&crc.to_be_bytes());
+        });
+        fs::write(path, bytes).unwrap();
+    };
+    let (second, base) = (base_offset(&logs[1]), base_offset(&logs[logs.len() - 2]));
+    assert!(second < base && base < base_offset(last));
+    repaired(&whole, 0..base, |dir| {
+        set_recovery(dir);
+        fs::remove_file(log(dir, logs.len() - 2)).unwrap();
+    });
+    repaired(&whole, second..5_000, |dir| {
+        set_recovery(dir);
+        fs::remove_file(log(dir, 0)).unwrap();
+    });
+}
+
+#[test]
+fn a_partition_whose_directory_is_gone_is_made_again_empty() {
+    let whole = closed();
+    for is_file in [false, true] {
+        let dir = copy(whole.path());
+        fs::remove_dir_all(dir.path().join("t-0")).unwrap();
+        if is_file {
+            fs::write(dir.path().join("t-0"), b"a file").unwrap();
+        }
+        let planned = plan(dir.path());
+        assert_eq!(planned.partitions[0].changes, [Change::DirectoryMade]);
+        drop(planned);
+        apply(dir.path());
+        let engine = open(dir.path());
+        assert!(engine.damaged().is_empty());
+        assert_eq!((append(&engine, 0), append(&engine, 1)), (0, 100));
+        read(&engine, 1, 0..101);
+        engine.close().unwrap();
+        assert!(check(dir.path()).is_sound());
+        assert!(plan(dir.path()).is_empty());
+        let moved = dir.path().join("removed-by-repair/1/t-0");
+        assert_eq!(fs::read(moved).ok(), is_file.then(|| b"a file".to_vec()));
+    }
+}
+
+#[test]
+fn each_repair_has_a_folder_of_its_own_that_verify_and_an_open_leave_alone() {
+    let dir = closed();
+    for (number, batch) in [("1", 5), ("2", 2)] {
+        let path = log(dir.path(), 1);
+        flip(&path, (batch_starts(&path)[batch] + 66) * 8);
+        apply(dir.path());
+        let removed = dir.path().join("removed-by-repair").join(number);
+        let before = image(&removed);
+        let engine = open(dir.path());
+        produce(&engine, 0, 1_500, 1_000);
+        engine.close().unwrap();
+        assert!(image(&removed) == before && !before.is_empty());
+        let report = check(dir.path());
+        assert!(report.is_sound(), "{:#?}", report.defects);
+        let [note] = &report.notes[..] else { panic!("{:#?}", report.notes) };
+        assert!(note.message.contains("delete it once it is not needed"));
+    }
+    fs::remove_dir_all(dir.path().join("removed-by-repair")).unwrap();
+    assert!(check(dir.path()).notes.is_empty());
+}

@@ -1,0 +1,123 @@
+//! Repairing a copy of a data directory, and checks of the result.
+
+use crate::data::{check, files, open};
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use vnotch_engine::client::{ConsumerConfig, ProducerConfig};
+use vnotch_engine::engine::Engine;
+use vnotch_engine::record::RecordRef;
+use vnotch_engine::repair::{self, Plan};
+
+pub(crate) fn plan(dir: &Path) -> Plan {
+    repair::plan(dir).unwrap()
+}
+
+/// Plans and applies a whole repair.
+pub(crate) fn apply(dir: &Path) {
+    let plan = plan(dir);
+    assert!(!plan.is_empty(), "there is something to repair");
+    assert!(repair::apply(plan, &mut |_| ControlFlow::Continue(())).unwrap().is_continue());
+}
+
+/// Names and contents of all files.
+pub(crate) fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            all.extend(image(&path));
+        } else {
+            all.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    all
+}
+
+/// The segments of partition 0 by their names.
+pub(crate) fn segments(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let logs = files(dir, ".log").into_iter();
+    logs.map(|path| (name(&path), fs::read(path).unwrap())).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+pub(crate) fn base_offset(log: &Path) -> i64 {
+    log.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// Checks that every byte of `before`, the segments of partition 0, is in place or has been moved away.
+#[track_caller]
+pub(crate) fn assert_no_byte_is_lost(dir: &Path, before: &BTreeMap<String, Vec<u8>>) {
+    let now = if dir.join("t-0").is_dir() { segments(dir) } else { BTreeMap::new() };
+    let removed_dir = dir.join("removed-by-repair");
+    let removed = if removed_dir.exists() { image(&removed_dir) } else { BTreeMap::new() };
+    for (log, bytes) in before {
+        let in_place = now.get(log);
+        let is_whole = |found: &Vec<u8>| found == bytes;
+        // Space that was set aside behind the last batch.
+        let is_trimmed = |found: &Vec<u8>| {
+            bytes.strip_prefix(&**found).is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
+        };
+        let moved = removed.iter().filter(|(path, _)| name(path) == *log).any(|(_, found)| is_whole(found));
+        let mut tails = removed.iter().filter_map(|(path, tail)| {
+            let position: usize = name(path).strip_prefix(&format!("{log}.from-"))?.parse().ok()?;
+            Some((position, tail))
+        });
+        let has_tail = tails.any(|(position, tail)| {
+            let has_head = in_place.is_some_and(|head| head.get(..position) == bytes.get(..position));
+            has_head && bytes[position..] == **tail
+        });
+        assert!(in_place.is_some_and(is_trimmed) || moved || has_tail, "{log} is not found again");
+    }
+}
+
+/// Reads partition `partition` from `offsets.start` to `offsets.end`.
+#[track_caller]
+pub(crate) fn read(engine: &Engine, partition: u32, offsets: Range<i64>) {
+    let mut consumer = engine.consumer([("t", partition, offsets.start)], ConsumerConfig::default()).unwrap();
+    let mut at = offsets.start;
+    while at < offsets.end {
+        at = consumer.wait_fetch().unwrap().next_offset;
+    }
+    assert_eq!(at, offsets.end);
+}
+
+pub(crate) fn append(engine: &Engine, partition: u32) -> i64 {
+    let mut producer = engine.producer("t", ProducerConfig::default()).unwrap();
+    let record = RecordRef { timestamp_ms: 9_000, value: Some(b"new"), ..RecordRef::default() };
+    producer.try_send(Some(partition), &record).unwrap();
+    producer.wait_ack().unwrap().result.unwrap()
+}
+
+/// Checks a repaired directory whose partition 0 should hold `offsets`: it opens, its records are those of `before`, it takes
+/// appends with a new epoch, and nothing is wrong with it afterwards.
+#[track_caller]
+pub(crate) fn assert_repaired(dir: &Path, before: &BTreeMap<String, Vec<u8>>, offsets: Range<i64>) {
+    assert!(plan(dir).is_empty(), "a second repair finds nothing");
+    let engine = open(dir);
+    assert!(engine.damaged().is_empty(), "{:?}", engine.damaged());
+    let partition = engine.describe_topic("t").unwrap().partitions[0];
+    assert_eq!((partition.log_start_offset, partition.log_end_offset), (offsets.start, offsets.end));
+    read(&engine, 0, offsets.clone());
+    assert_eq!(append(&engine, 0), offsets.end, "records continue at the cut");
+    read(&engine, 0, offsets.start..offsets.end + 1);
+    engine.close().unwrap();
+    let report = check(dir);
+    assert!(report.is_sound(), "{:#?}", report.defects);
+    assert_eq!(report.partitions[0].damage, None);
+    let mut after = segments(dir);
+    let (_, last) = after.pop_last().unwrap();
+    for (log, bytes) in &after {
+        assert!(before[log].starts_with(bytes), "{log} holds what it held");
+    }
+    let batches = |bytes: &[u8]| {
+        let batches = vnotch_engine::record::batches(bytes);
+        batches.map(|batch| batch.unwrap().header().partition_leader_epoch).collect::<Vec<_>>()
+    };
+    let epochs: Vec<i32> = after.values().flat_map(|bytes| batches(bytes)).collect();
+    let [epoch] = batches(&last)[..] else { panic!("one batch was appended") };
+    assert!(epochs.iter().all(|before| *before < epoch), "{epoch} is above the epochs of all batches");
+}
