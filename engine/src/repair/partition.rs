@@ -56,11 +56,11 @@ pub(super) fn plan(walked: &Walked, steps: &mut Steps<'_>) -> Result<Option<Part
     };
     let mut work = Work::of(walked, steps)?;
     work.count()?;
-    let has_removed = work.removed.bytes > 0 || !work.moved.is_empty();
+    let has_removed = work.takes_away();
     if has_removed {
         refuse_other_file_system(steps.data_dir, &walked.dir)?;
     }
-    work.put_steps(steps)?;
+    work.put_steps(steps);
     Ok(Some(PartitionRepair {
         topic: report.topic.clone(),
         partition: report.partition,
@@ -125,14 +125,12 @@ impl<'a> Work<'a> {
     }
 
     /// Adds the steps: bytes are copied before they are cut off, and the segment nearest to the cut moves last.
-    fn put_steps(&self, steps: &mut Steps<'_>) -> Result<(), DiskError> {
+    fn put_steps(&self, steps: &mut Steps<'_>) {
         let dir = &self.walked.dir;
-        let stale = self.cut.as_ref().map_or_else(Vec::new, |cut| index_paths(dir, cut.base_offset));
-        let has_tail = self.cut.as_ref().is_some_and(|cut| cut.data_end > cut.position);
-        if has_tail || !self.moved.is_empty() || !stale.is_empty() {
+        if self.takes_away() {
             steps.make_removed_dir(&self.to);
         }
-        if let Some(cut) = self.cut.as_ref().filter(|_| has_tail) {
+        if let Some(cut) = self.cut.as_ref().filter(|cut| cut.has_tail()) {
             let name = format!("{:020}.log.from-{}", cut.base_offset, cut.position);
             let (from, bytes) = (cut.path.clone(), cut.position..cut.file_bytes);
             steps.push(Step::Copy { from, bytes, to: self.to.join(name) });
@@ -144,15 +142,26 @@ impl<'a> Work<'a> {
                 steps.move_into(path, &self.to);
             }
         }
-        if let Some(cut) = self.cut.as_ref().filter(|cut| cut.position < cut.file_bytes) {
+        if let Some(cut) = self.cut.as_ref().filter(|cut| cut.is_shortened()) {
             steps.push(Step::Truncate { path: cut.path.clone(), bytes: cut.position });
         }
         let parts = slots(self.checkpoint());
         steps.push(Step::Overwrite { path: checkpoint::checkpoint_path(dir), parts });
-        for path in stale {
+        for path in self.stale_indexes() {
             steps.move_into(path, &self.to);
         }
-        Ok(())
+    }
+
+    /// Whether anything is moved away.
+    fn takes_away(&self) -> bool {
+        let has_tail = self.cut.as_ref().is_some_and(Cut::has_tail);
+        has_tail || !self.moved.is_empty() || !self.stale_indexes().is_empty()
+    }
+
+    /// The indexes of the segment that is cut, which speak of more than it keeps.
+    fn stale_indexes(&self) -> Vec<PathBuf> {
+        let cut = self.cut.as_ref().filter(|cut| cut.is_shortened());
+        cut.map_or_else(Vec::new, |cut| index_paths(&self.walked.dir, cut.base_offset))
     }
 
     /// The checkpoint that the next open begins with. The segment that is cut is scanned and sealed by that open.
@@ -197,6 +206,16 @@ impl Cut {
             _ => i32::MIN,
         };
         Ok(Self { base_offset, position, file_bytes: window.file_bytes, data_end, epoch, path })
+    }
+
+    /// Whether the file is longer than what it keeps.
+    const fn is_shortened(&self) -> bool {
+        self.position < self.file_bytes
+    }
+
+    /// Whether there is more behind the cut than zeros.
+    const fn has_tail(&self) -> bool {
+        self.position < self.data_end
     }
 }
 

@@ -123,11 +123,17 @@ fn read_checkpoint(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(DiskError::new(DiskOp::Read, &path, 0, error)),
     };
-    for SlotFault { position, fault } in checkpoint::faults(&bytes) {
+    let faults = checkpoint::faults(&bytes);
+    let has_faults = !faults.is_empty();
+    for SlotFault { position, fault } in faults {
         let message = format!("{fault}; the other slot counts, which may be older");
         findings.defect(DefectKind::Checkpoint, &path, position, message);
     }
-    let newest = Checkpoint::newest(&bytes);
+    let mut newest = Checkpoint::newest(&bytes);
+    if let Some(newest) = newest.as_mut().filter(|_| has_faults) {
+        // A newer checkpoint may be lost, and retention may have deleted segments since this one.
+        newest.log_start_offset = newest.log_start_offset.max(files.first_segment().unwrap_or(0));
+    }
     if newest.is_none() && files.first_segment().is_some() {
         let message = "no valid checkpoint: where the log begins and which segments are sealed is not known, and the \
                        next open has to read all of it";

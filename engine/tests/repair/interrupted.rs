@@ -5,19 +5,51 @@ use crate::rig::{apply, assert_no_byte_is_lost, image, plan, segments};
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use vnotch_engine::config::TopicConfig;
-use vnotch_engine::repair;
+use vnotch_engine::repair::{self, Step};
+
+/// Where a repair ends early.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Before,
+    /// In the middle of the step, if it has one.
+    Within,
+}
 
 /// Repairs `dir` up to a step; false if it has no such step.
-fn stopped_at(dir: &Path, step: usize) -> bool {
+fn stopped_at(dir: &Path, number: usize, ending: Ending) -> bool {
     let mut at = 0;
-    let ended = repair::apply(plan(dir), &mut |_| {
-        let flow = if at == step { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        at += 1;
-        flow
+    let ended = repair::apply(plan(dir), &mut |step| {
+        if at < number {
+            at += 1;
+            return ControlFlow::Continue(());
+        }
+        if matches!(ending, Ending::Within) {
+            do_half(step);
+        }
+        ControlFlow::Break(())
     });
     ended.unwrap().is_break()
+}
+
+/// Leaves what a process leaves that is killed in the middle of a step. A directory is made or moved at once.
+fn do_half(step: &Step) {
+    let with_suffix = |path: &Path, suffix: &str| format!("{}{suffix}", path.display());
+    match step {
+        Step::Copy { from, bytes, to } => {
+            let source = fs::read(from).unwrap();
+            let half = &source[bytes.start as usize..][..(bytes.end - bytes.start) as usize / 2];
+            fs::write(with_suffix(to, ".incomplete"), half).unwrap();
+        }
+        Step::Overwrite { path, parts } => {
+            let file = fs::File::options().create(true).truncate(false).write(true).open(path).unwrap();
+            file.write_all_at(&parts[0].1, parts[0].0).unwrap();
+        }
+        Step::Replace { path, bytes } => fs::write(with_suffix(path, ".tmp"), &bytes[..9]).unwrap(),
+        Step::MakeDirectory { .. } | Step::Move { .. } | Step::Truncate { .. } => {}
+    }
 }
 
 /// The files of the partitions after an open, without the checkpoints, whose sequence numbers differ.
@@ -38,22 +70,19 @@ fn check_every_step(damaged: &Path) {
     let whole = copy(damaged);
     apply(whole.path());
     let expected = opened(whole.path());
-    let mut step = 0;
-    loop {
+    let steps = plan(damaged).steps().len();
+    assert!(steps > 1);
+    for (step, ending) in (0..steps).flat_map(|step| [(step, Ending::Before), (step, Ending::Within)]) {
         let dir = copy(damaged);
-        if !stopped_at(dir.path(), step) {
-            break;
-        }
+        assert!(stopped_at(dir.path(), step, ending));
         assert_no_byte_is_lost(dir.path(), &before);
         let rest = plan(dir.path());
         assert!(repair::apply(rest, &mut |_| ControlFlow::Continue(())).unwrap().is_continue());
         assert_no_byte_is_lost(dir.path(), &before);
         assert!(plan(dir.path()).is_empty(), "nothing is left after step {step}");
-        assert!(opened(dir.path()) == expected, "ended before step {step}");
+        assert!(opened(dir.path()) == expected, "ended at step {step}, {ending:?}");
         assert_no_byte_is_lost(dir.path(), &before);
-        step += 1;
     }
-    assert!(step > 1, "the repair has steps");
 }
 
 #[test]
