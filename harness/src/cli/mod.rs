@@ -6,6 +6,7 @@ pub mod completions;
 pub mod doctor;
 pub mod list;
 pub mod prune;
+pub mod repair;
 pub mod report;
 pub mod results_dir;
 mod resume;
@@ -66,6 +67,8 @@ enum Verb {
     Report(report::Args),
     /// Read a data directory end to end and say what is damaged or missing, without changing anything
     Verify(verify::Args),
+    /// Cut a damaged data directory where its records can no longer be read, after saying what that takes away
+    Repair(repair::Args),
     /// List the results in a directory, one line each
     List(list::Args),
     /// Show a result as the end of its run printed it
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Verb::Ceiling(args) => ceiling::run(globals, args),
         Verb::Report(args) => report::run(globals, args),
         Verb::Verify(args) => verify::run(globals, &args),
+        Verb::Repair(args) => repair::run(globals, &args),
         Verb::List(args) => list::run(globals, &args),
         Verb::Show(args) => show::run(globals, &args),
         Verb::Prune(args) => prune::run(globals, &args),

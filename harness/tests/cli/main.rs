@@ -8,6 +8,7 @@ mod ceiling;
 mod check;
 mod doctor;
 mod payload;
+mod repair;
 mod run;
 mod sweep;
 mod verify;

@@ -82,7 +82,9 @@ fn list(out: &mut String, report: &Report, what: &str, lines: Vec<Line<'_>>, mos
 }
 
 fn verdict(report: &Report) -> String {
-    match (report.defects.len(), report.notes.len()) {
+    // The next open leaves the folder of a repair as it is.
+    let notes = report.notes.iter().filter(|note| !note.path.ends_with("removed-by-repair")).count();
+    match (report.defects.len(), notes) {
         (0, 0) => "Sound.".to_owned(),
         (0, notes) => {
             let found = format!("Sound; {}: the next open puts that in order.", counted(notes, "note"));
@@ -114,8 +116,8 @@ fn advice(report: &Report) -> String {
     let mut advice = String::new();
     if has(&|kind| !is_index(kind) && !is_foreign(kind)) {
         advice.push_str(
-            "\nWhat is damaged or gone can only come from a copy of these files. Where the engine still opens the log, the rest \
-             can\nbe read: a fetch that meets the damage fails and says so; go on from an offset behind it.",
+            "\nWhat is damaged or gone can only come from a copy of these files. A fetch that meets the damage fails and says so.\n\
+             `vnotch repair` shows what it takes to go on without: it cuts a log where its records can no longer be read.",
         );
     }
     if has(&is_index) {
@@ -188,8 +190,8 @@ mod tests {
                 the log was not closed
 
         Not sound: 1 defect. Nothing was changed.
-        What is damaged or gone can only come from a copy of these files. Where the engine still opens the log, the rest can
-        be read: a fetch that meets the damage fails and says so; go on from an offset behind it.
+        What is damaged or gone can only come from a copy of these files. A fetch that meets the damage fails and says so.
+        `vnotch repair` shows what it takes to go on without: it cuts a log where its records can no longer be read.
         ");
     }
 
