@@ -443,7 +443,7 @@ pub enum OpenError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// What is on disk cannot be right; nothing was thrown away.
-    #[error("corrupt: {0}; nothing was changed")]
+    #[error("corrupt: {0}; nothing was changed; `vnotch repair DATA_DIR` shows what can be done")]
     Corrupt(Corruption),
     /// A configuration value cannot be.
     #[error("{0}")]

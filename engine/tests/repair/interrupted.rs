@@ -1,7 +1,7 @@
 //! Repairs that end before their last step. Repeated, they end in the same state, and no byte is lost on the way.
 
-use crate::data::{batch_starts, closed, copy, files, flip, new_dir, open, produce, topic};
-use crate::rig::{apply, assert_no_byte_is_lost, image, plan, segments};
+use crate::data::{batch_starts, closed, copy, files, flip, open, topic};
+use crate::rig::{apply, assert_no_byte_is_lost, dropped, image, plan, segments, start_of_batch, unseal};
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
@@ -114,15 +114,17 @@ fn a_repair_that_raises_the_start_can_be_repeated_from_every_step() {
 
 #[test]
 fn a_repair_of_a_log_that_was_not_closed_can_be_repeated_from_every_step() {
-    let dir = new_dir();
-    let engine = open(dir.path());
-    engine.create_topic("t", 1, TopicConfig { segment_bytes: 16 << 20, ..topic() }).unwrap();
-    produce(&engine, 0, 14_000, 1_000);
-    drop(engine);
+    let dir = dropped(TopicConfig { segment_bytes: 16 << 20, ..topic() }, 14_000);
     let log = files(dir.path(), ".log").swap_remove(0);
-    let bytes = fs::read(&log).unwrap();
-    let batches = vnotch_engine::record::batches(&bytes).take(4);
-    let start: u64 = batches.map(|batch| batch.unwrap().bytes().len() as u64).sum();
-    flip(&log, (start + 66) * 8);
+    flip(&log, (start_of_batch(&log, 4) + 66) * 8);
+    check_every_step(dir.path());
+}
+
+#[test]
+fn a_repair_of_segments_that_were_not_sealed_can_be_repeated_from_every_step() {
+    let dir = dropped(topic(), 5_000);
+    unseal(dir.path());
+    let log = files(dir.path(), ".log").swap_remove(1);
+    flip(&log, (start_of_batch(&log, 5) + 66) * 8);
     check_every_step(dir.path());
 }

@@ -1,8 +1,9 @@
 //! Partitions that are damaged, each in another way.
 
-use crate::data::{batch_starts, check, closed, copy, files, flip, new_dir, open, produce, topic};
+use crate::data::{batch_starts, check, closed, copy, files, flip, open, produce, topic};
 use crate::rig::{
-    append, apply, assert_no_byte_is_lost, assert_repaired, base_offset, image, plan, read, segments,
+    append, apply, assert_no_byte_is_lost, assert_repaired, base_offset, dropped, image, plan, read,
+    segments, start_of_batch, unseal,
 };
 use std::fs;
 use std::ops::Range;
@@ -206,25 +207,13 @@ fn a_checkpoint_that_an_open_refuses_is_written_anew() {
     assert!(!dir.path().join("removed-by-repair").exists());
 }
 
-/// A directory whose engine was dropped: the last segment of partition 0 is not sealed.
-fn dropped(config: TopicConfig, count: i64) -> TempDir {
-    let dir = new_dir();
-    let engine = open(dir.path());
-    engine.create_topic("t", 1, config).unwrap();
-    produce(&engine, 0, count, 1_000);
-    drop(engine);
-    dir
-}
-
 #[test]
 fn damage_in_a_log_that_was_not_closed_cuts_it() {
     for durability in [Durability::Written, Durability::Synced] {
         let config = TopicConfig { segment_bytes: 16 << 20, durability, ..topic() };
         let whole = dropped(config, 14_000);
         let path = log(whole.path(), 0);
-        let bytes = fs::read(&path).unwrap();
-        let batches = vnotch_engine::record::batches(&bytes).take(4);
-        let start: u64 = batches.map(|batch| batch.unwrap().bytes().len() as u64).sum();
+        let start = start_of_batch(&path, 4);
         repaired(&whole, 0..28, |dir| flip(&log(dir, 0), (start + 66) * 8));
     }
 }
@@ -234,28 +223,14 @@ fn an_unsealed_segment_that_is_gone_cuts_the_log_or_raises_its_start() {
     let whole = dropped(topic(), 5_000);
     let logs = files(whole.path(), ".log");
     let last = logs.last().unwrap();
-    let set_recovery = |dir: &Path| {
-        for log in files(dir, ".log") {
-            let _ = fs::remove_file(log.with_extension("index"));
-            let _ = fs::remove_file(log.with_extension("timeindex"));
-        }
-        let path = dir.join("t-0/checkpoint");
-        let mut bytes = fs::read(&path).unwrap();
-        bytes.chunks_mut(4096).for_each(|slot| {
-            slot[16..24].fill(0);
-            let crc = crc_fast::crc32_iscsi(&slot[..52]);
-            slot[52..56].copy_from_slice(&crc.to_be_bytes());
-        });
-        fs::write(path, bytes).unwrap();
-    };
     let (second, base) = (base_offset(&logs[1]), base_offset(&logs[logs.len() - 2]));
     assert!(second < base && base < base_offset(last));
     repaired(&whole, 0..base, |dir| {
-        set_recovery(dir);
+        unseal(dir);
         fs::remove_file(log(dir, logs.len() - 2)).unwrap();
     });
     repaired(&whole, second..5_000, |dir| {
-        set_recovery(dir);
+        unseal(dir);
         fs::remove_file(log(dir, 0)).unwrap();
     });
 }

@@ -1,14 +1,42 @@
 //! Repairing a copy of a data directory, and checks of the result.
 
-use crate::data::{check, files, open};
+use crate::data::{check, files, new_dir, open, produce};
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 use vnotch_engine::client::{ConsumerConfig, ProducerConfig};
+use vnotch_engine::config::TopicConfig;
 use vnotch_engine::engine::Engine;
 use vnotch_engine::record::RecordRef;
 use vnotch_engine::repair::{self, Plan};
+
+/// A directory whose engine was dropped: the last segment of partition 0 is not sealed.
+pub(crate) fn dropped(config: TopicConfig, count: i64) -> TempDir {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, config).unwrap();
+    produce(&engine, 0, count, 1_000);
+    drop(engine);
+    dir
+}
+
+/// Makes all segments of partition 0 unsealed: no indexes, and a recovery offset of 0.
+pub(crate) fn unseal(dir: &Path) {
+    for index in [".index", ".timeindex"].iter().flat_map(|suffix| files(dir, suffix)) {
+        fs::remove_file(index).unwrap();
+    }
+    let path = dir.join("t-0/checkpoint");
+    let mut bytes = fs::read(&path).unwrap();
+    // A slot that was never written is zero.
+    bytes.chunks_mut(4096).filter(|slot| slot[0] != 0).for_each(|slot| {
+        slot[16..24].fill(0);
+        let crc = crc_fast::crc32_iscsi(&slot[..52]);
+        slot[52..56].copy_from_slice(&crc.to_be_bytes());
+    });
+    fs::write(path, bytes).unwrap();
+}
 
 pub(crate) fn plan(dir: &Path) -> Plan {
     repair::plan(dir).unwrap()
@@ -19,6 +47,13 @@ pub(crate) fn apply(dir: &Path) {
     let plan = plan(dir);
     assert!(!plan.is_empty(), "there is something to repair");
     assert!(repair::apply(plan, &mut |_| ControlFlow::Continue(())).unwrap().is_continue());
+}
+
+/// Position of a batch in a segment that may have zeros behind its last one.
+pub(crate) fn start_of_batch(log: &Path, number: usize) -> u64 {
+    let bytes = fs::read(log).unwrap();
+    let batches = vnotch_engine::record::batches(&bytes).take(number);
+    batches.map(|batch| batch.unwrap().bytes().len() as u64).sum()
 }
 
 /// Names and contents of all files.
