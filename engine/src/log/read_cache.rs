@@ -37,6 +37,17 @@ pub(super) struct End {
     pub(super) next_offset: i64,
 }
 
+impl Extent {
+    /// Whether its read has failed: the next reader reads again, as the disk may be well by then.
+    fn has_failed(&self) -> bool {
+        matches!(self.read.peek(), Some(Err(_)))
+    }
+
+    fn holds(&self, segment: i64, position: u64) -> bool {
+        self.segment == segment && self.start <= position && position < self.end
+    }
+}
+
 impl ReadCache {
     pub(super) fn clear(&mut self) {
         self.extents.clear();
@@ -52,10 +63,8 @@ impl ReadCache {
 
     /// The extent that holds the batch at `start`: where it begins and ends, and its read.
     pub(super) fn find(&self, segment: i64, start: u64) -> Option<(u64, u64, ReadFuture)> {
-        let extent = self
-            .extents
-            .iter()
-            .find(|extent| extent.segment == segment && extent.start <= start && start < extent.end)?;
+        let mut extents = self.extents.iter();
+        let extent = extents.find(|extent| extent.holds(segment, start) && !extent.has_failed())?;
         Some((extent.start, extent.end, extent.read.clone()))
     }
 
@@ -68,6 +77,7 @@ impl ReadCache {
 
     /// Keeps `extents_max` of them.
     pub(super) fn insert(&mut self, extent: Extent, extents_max: usize) {
+        self.extents.retain(|extent| !extent.has_failed());
         while self.extents.len() >= extents_max {
             self.extents.pop_front();
         }

@@ -1,11 +1,11 @@
 //! Several logs of one disk and the shard's committer: what one flush for many covers, and what it must not.
 
+use crate::fleet::dir_of;
 use crate::model::{Model, batch};
 use crate::rig::{ARENA_BYTES, Settings, SimLog, Ticket, Woken, context, limit_descriptors, open_in};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -20,7 +20,7 @@ use vnotch_engine::types::{Commit, Durability, IoMode, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         durability: Durability::Synced,
         preallocate: Preallocate::Recycle,
@@ -31,11 +31,13 @@ fn settings() -> Settings {
 
 /// Logs of one shard, without the shard.
 pub(crate) struct Fleet {
-    settings: Settings,
+    pub(crate) settings: Settings,
     pub(crate) disk: SimDisk,
     clock: ManualClock,
     pub(crate) logs: Vec<Rc<SimLog>>,
-    models: Vec<Model>,
+    pub(crate) models: Vec<Model>,
+    pub(crate) epoch: i32,
+    pub(crate) commit: Commit,
     committer: Committer<SimFile>,
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     /// Jobs started so far, by log.
@@ -48,7 +50,12 @@ impl Fleet {
         Self::with(settings, disk, vec![Model::default(); count], (1, commit))
     }
 
-    fn with(settings: Settings, disk: SimDisk, models: Vec<Model>, (epoch, commit): (i32, Commit)) -> Self {
+    pub(crate) fn with(
+        settings: Settings,
+        disk: SimDisk,
+        models: Vec<Model>,
+        (epoch, commit): (i32, Commit),
+    ) -> Self {
         let clock = ManualClock::new(1_000);
         limit_descriptors(&settings, &disk);
         let context = context(&settings, &disk, &clock, u64::from(epoch.unsigned_abs()));
@@ -57,14 +64,14 @@ impl Fleet {
             let arena = Rc::new(Arena::new(ARENA_BYTES).unwrap());
             let mut context = context.clone();
             context.arena = arena;
-            let dir = PathBuf::from(format!("/t-{number}"));
+            let dir = dir_of(&disk, number);
             let epochs = Epochs { current: epoch, synced_after: 0 };
             disk.run_until(open_in(dir, context, &settings, epochs)).unwrap()
         };
         let logs = (0..models.len()).map(open).collect();
         let (committer, tasks) = (Committer::new(commit), FuturesUnordered::new());
         let started = vec![0; models.len()];
-        Self { settings, disk, clock, logs, models, committer, tasks, started }
+        Self { settings, disk, clock, logs, models, epoch, commit, committer, tasks, started }
     }
 
     pub(crate) fn append(&mut self, log: usize, bytes: Vec<u8>) {
@@ -77,11 +84,11 @@ impl Fleet {
             self.turn();
             in_vain = if self.disk.step() { 0 } else { in_vain + 1 };
         }
-        self.models[log].appended(bytes, 1);
+        self.models[log].appended(bytes, self.epoch);
     }
 
     /// What a shard does between two looks at its ring.
-    fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let context = &mut Context::from_waker(&waker);
@@ -141,7 +148,7 @@ impl Fleet {
         self.started.iter().sum::<usize>() > before
     }
 
-    fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         self.turn();
         let has_stepped = self.disk.step();
         self.clock.advance(Duration::from_millis(1));
@@ -177,12 +184,7 @@ impl Fleet {
 
     /// Whether all logs are, after the power was lost now, as they have promised.
     fn survives_power_loss(&self, seed: u64) {
-        let after =
-            Self::with(self.settings.clone(), self.disk.crash(seed), self.models.clone(), (2, Commit::Auto));
-        for (log, mut model) in after.logs.iter().zip(after.models.clone()) {
-            model.reopened(log.log_end_offset(), Durability::Synced);
-            after.reads(log, &model);
-        }
+        self.reopened(self.disk.crash(seed));
     }
 
     /// Every log holds what its model does.

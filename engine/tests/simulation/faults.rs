@@ -1,8 +1,11 @@
 //! The ways in which a disk misbehaves in a history, and the promises that they leave.
 
+use crate::model::batch;
 use crate::restart::{INJECTED, Trust};
+use crate::rig::{Fate, Restart, Settings};
 use crate::rig::{Rig, dir};
 use proptest::prelude::*;
+use std::rc::Rc;
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::{Effect, Fault};
 use vnotch_engine::error::DiskOp;
@@ -94,4 +97,31 @@ impl Rig {
         // The file may be gone since.
         let _ = self.disk.damage(&path, position);
     }
+}
+
+#[test]
+fn a_read_that_failed_works_when_it_is_repeated() {
+    let mut met = 0;
+    for operations_before in 0..5 {
+        let mut rig = Rig::new(Settings { cache_bytes: 0, ..Settings::default() }, operations_before);
+        for number in 0..9 {
+            rig.append(batch(number, 3, 300_000), None);
+        }
+        rig.settle();
+        rig.restart(&Restart::simple(Fate::Kill, operations_before));
+        rig.log.shed_memory();
+        rig.disk.inject(Fault { op: DiskOp::Read, operations_before, effect: Effect::Fails(INJECTED) });
+        let (mut offset, end) = (0, rig.log.high_watermark());
+        let mut failed = 0;
+        while offset < end {
+            let read = Rc::clone(&rig.log).fetch_from_disk(offset, 300_000);
+            match rig.disk.run_until(read) {
+                Ok(pieces) => offset = rig.model.check(offset, &pieces, end),
+                Err(_) => failed += 1,
+            }
+            assert!(failed < 2, "one read has failed, and its error comes again");
+        }
+        met += failed;
+    }
+    assert!(met >= 2, "{met} reads have failed");
 }

@@ -5,7 +5,7 @@
 
 use crate::faults::{Misbehaviour, breach, failure};
 use crate::rig::{Fate, Restart, Rig, Settings};
-use crate::{Event, KINDS, alter, append, happen, level, restart, tally};
+use crate::{Event, KINDS, alter, append, catalog, fleet, happen, level, restart, tally};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -166,9 +166,25 @@ fn generated<S: Strategy>(strategy: &S, seed: u64) -> S::Value {
 /// Runs the history of a seed; returns its operations.
 fn run(seed: u64) -> usize {
     match seed % 8 {
-        0..=4 => log_history(seed, &event().boxed()),
-        _ => log_history(seed, &prop_oneof![30 => event(), 1 => breach().prop_map(Event::Misbehave)].boxed()),
+        0..=2 => log_history(seed, &event().boxed()),
+        3..=5 => {
+            log_history(seed, &prop_oneof![30 => event(), 1 => breach().prop_map(Event::Misbehave)].boxed())
+        }
+        6 => {
+            let (shape, events) = generated(&(fleet::shape(), operations(fleet::event())), seed);
+            fleet::history(seed, shape, &events);
+            events.len()
+        }
+        _ => {
+            let steps = generated(&operations(catalog::step()), seed);
+            catalog::history(seed, &steps);
+            steps.len()
+        }
     }
+}
+
+fn operations<T: std::fmt::Debug>(each: impl Strategy<Value = T>) -> impl Strategy<Value = Vec<T>> {
+    prop::collection::vec(each, OPERATIONS_MIN..OPERATIONS_MIN + 20)
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
@@ -222,8 +238,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// One log, with all that can happen to it.
 fn log_history(seed: u64, event: &BoxedStrategy<Event>) -> usize {
-    let events = prop::collection::vec(event.clone(), OPERATIONS_MIN..OPERATIONS_MIN + 20);
-    let (settings, events) = generated(&(settings(), events), seed);
+    let (settings, events) = generated(&(settings(), operations(event.clone())), seed);
     let mut rig = Rig::new(settings, seed);
     for (number, event) in (0..).zip(&events) {
         if rig.log.failed().is_some() {

@@ -12,11 +12,13 @@
 )]
 
 mod alter;
+mod catalog;
 mod committer;
 mod creation;
 mod damage;
 mod descriptors;
 mod faults;
+mod fleet;
 mod limits;
 mod long;
 mod memory;

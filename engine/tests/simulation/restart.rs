@@ -72,9 +72,9 @@ impl Restart {
 pub(crate) enum Trust {
     /// All of them: the disk kept its contract, errors included.
     Whole,
-    /// Those of synced acks: a failed sync has dropped writes.
+    /// Only the promises of synced acks hold: a failed sync has dropped writes.
     Synced,
-    /// Those below this offset: bytes from there on are damaged.
+    /// Only the promises below this offset hold: bytes from there on are damaged.
     Below(i64),
     /// None, but that no other bytes are served: writes were lost or misdirected.
     Nothing,
@@ -203,8 +203,7 @@ impl Rig {
         assert!(rig.model.begins_batch(start), "whole segments are deleted");
     }
 
-    /// Whatever becomes of a file: a segment's name leads to that segment's own bytes, and nothing else, also where the
-    /// segment was to go.
+    /// A segment's name leads to that segment's own bytes and nothing else, also where the segment was to go.
     fn check_old_names(&self, disk: &SimDisk) {
         for entry in disk.run_until(disk.list(&dir())).unwrap_or_default() {
             let base_offset = segment::base_offset_of(&entry.name);

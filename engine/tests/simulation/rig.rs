@@ -152,6 +152,8 @@ pub(crate) struct Rig {
     pub(crate) held: VecDeque<(SharedBytes, Vec<u8>)>,
     /// Batches that were refused.
     pub(crate) refusals: usize,
+    /// Batches that the log has taken and not answered for.
+    unanswered: usize,
 }
 
 pub(crate) fn dir() -> PathBuf {
@@ -254,6 +256,7 @@ impl Rig {
             writes: [0; 2],
             held: VecDeque::new(),
             refusals: 0,
+            unanswered: 0,
         })
     }
 
@@ -307,6 +310,8 @@ impl Rig {
             self.steps(1);
         }
         assert!(self.log.is_idle(), "nothing is outstanding, and yet the log waits");
+        let is_failed = self.log.failed().is_some();
+        assert!(!is_failed || self.unanswered == 0, "{} producers wait for a failed log", self.unanswered);
         assert!(
             self.waiting.is_empty() || self.log.failed().is_some() || self.is_rolling(),
             "appends are not taken"
@@ -406,6 +411,7 @@ impl Rig {
                 Ok(()) => {
                     assert_eq!(self.model.appended(batch, self.epoch), number);
                     assert_eq!(self.log.log_end_offset(), self.model.next_offset());
+                    self.unanswered += 1;
                     has_moved = true;
                 }
                 Err(Refused::NotNow(_)) => {
@@ -437,6 +443,7 @@ impl Rig {
         let mut acks = Vec::new();
         self.log.take_acks(&mut acks);
         let visible = self.log.high_watermark();
+        self.unanswered -= acks.len();
         for (ticket, outcome) in acks {
             match outcome {
                 Ok(base_offset) => {

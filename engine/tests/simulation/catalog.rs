@@ -1,0 +1,268 @@
+//! A catalog while topics are created and deleted. After each failure and each end of the process, a topic is there with
+//! all its files, or it is not there and none of them is.
+
+use crate::faults::failure;
+use crate::restart::{Fate, INJECTED};
+use crate::tally;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use vnotch_engine::catalog::{Catalog, Topic, partition_dir};
+use vnotch_engine::config::TopicConfig;
+use vnotch_engine::disk::sim::{Fault, SimDisk};
+use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode, WriteData, WriteSync};
+use vnotch_engine::error::{OpenError, TopicError};
+use vnotch_engine::types::IoMode;
+
+const DATA: &str = "/data";
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// The file in each partition that stands for those of its log.
+const MARKER: &str = "marker";
+
+/// Something that happens to a catalog, or to the process around it.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Create { name: usize, partitions: u32 },
+    Delete { name: usize },
+    Restart { fate: Fate, seed: u64, fault: Option<Fault> },
+}
+
+/// A change, the fault that meets it, and the number of steps after which the process ends within it.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    change: Change,
+    fault: Option<Fault>,
+    ends: Option<(usize, Fate, u64)>,
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    let fate = || prop::sample::select(vec![Fate::Kill, Fate::PowerLoss]);
+    let fault = || prop::option::weighted(0.15, failure());
+    let change = prop_oneof![
+        4 => (0..NAMES.len(), 1_u32..4).prop_map(|(name, partitions)| Change::Create { name, partitions }),
+        4 => (0..NAMES.len()).prop_map(|name| Change::Delete { name }),
+        1 => (fate(), any::<u64>(), fault())
+            .prop_map(|(fate, seed, fault)| Change::Restart { fate, seed, fault }),
+    ];
+    let ends = prop::option::weighted(0.2, (0_usize..60, fate(), any::<u64>()));
+    (change, fault(), ends).prop_map(|(change, fault, ends)| Step { change, fault, ends })
+}
+
+/// A topic as it was made: its generation tells it from others of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Made {
+    generation: u64,
+    partitions: u32,
+    /// Whether its files have to be there: not after an attempt to take them away.
+    has_files: bool,
+}
+
+/// The catalog, and for each name what the next open may find.
+struct Rig {
+    disk: SimDisk,
+    catalog: Catalog,
+    /// More than one where a change has failed or was interrupted.
+    possible: BTreeMap<&'static str, Vec<Option<Made>>>,
+    generation: u64,
+}
+
+async fn open(disk: &SimDisk) -> Result<Catalog, OpenError> {
+    disk.create_dir(Path::new(DATA)).await?;
+    disk.sync_dir(Path::new("/")).await?;
+    Catalog::open(disk, Path::new(DATA), 1).await
+}
+
+/// Makes a topic as an engine does, with one file in each partition.
+async fn create(catalog: &mut Catalog, disk: &SimDisk, name: &str, topic: Topic) -> Result<(), TopicError> {
+    catalog.announce(disk, name, &topic).await?;
+    let generation = topic.config.segment_ms.unwrap_or(0);
+    for partition in 0..topic.partitions {
+        let dir = partition_dir(Path::new(DATA), name, partition);
+        disk.create_dir(&dir).await?;
+        disk.sync_dir(Path::new(DATA)).await?;
+        let file = disk.open(&dir.join(MARKER), OpenMode::CreateNew, IoMode::Buffered).await?;
+        let content: Rc<[u8]> = generation.to_be_bytes().into();
+        file.write(WriteData::Heap(content), 0, WriteSync::None).await?;
+        file.sync().await?;
+        disk.sync_dir(&dir).await?;
+    }
+    catalog.create(disk, name, topic).await
+}
+
+/// Deletes a topic as an engine does; an error means that the catalog may still have it.
+async fn delete(catalog: &mut Catalog, disk: &SimDisk, name: &str) -> Result<(), TopicError> {
+    catalog.delete(disk, name).await?;
+    // The next open, or the next topic of that name, tries again.
+    let _ = catalog.remove_files(disk, name).await;
+    Ok(())
+}
+
+/// Gives a future so many steps of the disk.
+fn run_for<T>(disk: &SimDisk, steps: Option<usize>, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let context = &mut Context::from_waker(Waker::noop());
+    for _ in 0..=steps.unwrap_or(usize::MAX - 1) {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Some(output);
+        }
+        assert!(disk.step(), "the catalog waits for nothing");
+    }
+    None
+}
+
+impl Rig {
+    fn new(seed: u64) -> Self {
+        let disk = SimDisk::new(seed);
+        let catalog = disk.run_until(open(&disk)).unwrap();
+        let possible = NAMES.iter().map(|name| (*name, vec![None])).collect();
+        Self { disk, catalog, possible, generation: 0 }
+    }
+
+    fn happen(&mut self, step: &Step) {
+        let steps = step.ends.map(|(steps, ..)| steps);
+        if let Some(fault) = step.fault {
+            self.disk.inject(fault);
+        }
+        match &step.change {
+            Change::Create { name, partitions } => self.create(NAMES[*name], *partitions, steps),
+            Change::Delete { name } => self.delete(NAMES[*name], steps),
+            Change::Restart { fate, seed, fault } => self.restart(*fate, *seed, *fault),
+        }
+        self.disk.clear_faults();
+        if let Some((_, fate, seed)) = step.ends {
+            self.restart(fate, seed, None);
+        }
+    }
+
+    fn create(&mut self, name: &'static str, partitions: u32, steps: Option<usize>) {
+        self.generation += 1;
+        let config = TopicConfig { segment_ms: Some(self.generation), ..TopicConfig::default() };
+        let topic = Topic::new(partitions, config);
+        let disk = self.disk.clone();
+        let created = run_for(&disk, steps, create(&mut self.catalog, &disk, name, topic));
+        let made = Made { generation: self.generation, partitions, has_files: true };
+        let possible = self.possible.get_mut(name).unwrap();
+        match created {
+            Some(Ok(())) => *possible = vec![Some(made)],
+            None => possible.push(Some(made)),
+            Some(Err(TopicError::Exists(_))) => {}
+            Some(Err(error)) => {
+                assert!(is_injected(&error), "{name} cannot be created: {error}");
+                tally::count("catalog: a creation failed");
+                // Its last write may have replaced the catalog all the same.
+                possible.push(Some(Made { has_files: false, ..made }));
+                let _ = run_for(&disk, None, self.catalog.remove_files(&disk, name));
+            }
+        }
+    }
+
+    fn delete(&mut self, name: &'static str, steps: Option<usize>) {
+        let disk = self.disk.clone();
+        let deleted = run_for(&disk, steps, delete(&mut self.catalog, &disk, name));
+        let possible = self.possible.get_mut(name).unwrap();
+        match deleted {
+            Some(Ok(())) => *possible = vec![None],
+            None => possible.push(None),
+            Some(Err(TopicError::Unknown(_))) => {}
+            Some(Err(error)) => {
+                assert!(is_injected(&error), "{name} cannot be deleted: {error}");
+                tally::count("catalog: a deletion failed");
+                possible.push(None);
+            }
+        }
+    }
+
+    fn restart(&mut self, fate: Fate, seed: u64, fault: Option<Fault>) {
+        self.disk = fate.of(&self.disk, seed);
+        let disk = self.disk.clone();
+        if let Some(fault) = fault {
+            disk.inject(fault);
+            if let Err(error) = disk.run_until(open(&disk)) {
+                assert!(
+                    matches!(&error, OpenError::Disk(error) if error.source.kind() == INJECTED),
+                    "{error}"
+                );
+                tally::count("catalog: an open failed");
+            }
+            disk.clear_faults();
+        }
+        self.catalog = disk.run_until(open(&disk)).unwrap();
+        tally::count("catalog: opened");
+        self.check();
+    }
+
+    /// Each name has one of its possible topics, with all its files, or none, and no file.
+    fn check(&mut self) {
+        let disk = self.disk.clone();
+        let dirs = disk.run_until(disk.list(Path::new(DATA))).unwrap();
+        for (name, possible) in &mut self.possible {
+            let found = self.catalog.topics().get(*name);
+            let generation = found.map(|topic| topic.config.segment_ms.unwrap_or(0));
+            let is_found = |made: &&Option<Made>| made.map(|made| made.generation) == generation;
+            // The one without files comes last, if there are two of a generation.
+            let made = *possible.iter().rfind(is_found).unwrap_or_else(|| {
+                panic!("topic {name} is {found:?} and not one of {possible:?}");
+            });
+            if let Some(made) = made {
+                assert_eq!(found.map(|topic| topic.partitions), Some(made.partitions));
+                for partition in (0..made.partitions).filter(|_| made.has_files) {
+                    let marker = partition_dir(Path::new(DATA), name, partition).join(MARKER);
+                    let content = disk.run_until(disk.read_file(&marker)).unwrap();
+                    assert_eq!(content, made.generation.to_be_bytes(), "{}", marker.display());
+                }
+            } else {
+                let left = dirs.iter().find(|dir| dir.name.starts_with(&format!("{name}-")));
+                assert!(left.is_none(), "topic {name} is gone, and {left:?} is not");
+            }
+            *possible = vec![made];
+        }
+    }
+}
+
+fn is_injected(error: &TopicError) -> bool {
+    let disk_error = match error {
+        TopicError::Disk(error) | TopicError::Open(OpenError::Disk(error)) => error,
+        _ => return false,
+    };
+    disk_error.source.kind() == INJECTED
+}
+
+/// Topics come and go.
+pub(crate) fn history(seed: u64, steps: &[Step]) {
+    let mut rig = Rig::new(seed);
+    for step in steps {
+        rig.happen(step);
+    }
+    rig.restart(Fate::PowerLoss, seed, None);
+    tally::add_faults(&rig.disk);
+}
+
+proptest! {
+    #![proptest_config(crate::config(96))]
+
+    /// Operations fail, and the process ends at any step.
+    #[test]
+    fn a_topic_is_there_with_all_its_files_or_not_there_with_none(
+        seed: u64, steps in prop::collection::vec(step(), 1..40),
+    ) {
+        history(seed, &steps);
+    }
+}
+
+/// A power loss right after a deletion, and another one right after the open that follows it.
+#[test]
+fn a_deleted_topic_does_not_come_back_after_two_power_losses() {
+    for seed in 0..100 {
+        let mut rig = Rig::new(seed);
+        rig.create("a", 2, None);
+        rig.delete("a", None);
+        rig.restart(Fate::PowerLoss, seed, None);
+        rig.create("a", 2, None);
+        rig.restart(Fate::PowerLoss, seed + 1, None);
+    }
+}

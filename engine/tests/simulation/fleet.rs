@@ -1,0 +1,188 @@
+//! Random histories of several logs that share a committer, on two devices.
+
+use crate::committer::{Fleet, settings};
+use crate::model::{Model, batch};
+use crate::restart::{Fate, INJECTED};
+use crate::rig::{Settings, Ticket};
+use crate::tally;
+use proptest::prelude::*;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use vnotch_engine::disk::Disk as _;
+use vnotch_engine::disk::sim::{Effect, Fault, SimDisk};
+use vnotch_engine::error::DiskOp;
+use vnotch_engine::log::{Fetched, Refused};
+use vnotch_engine::types::{Commit, Durability};
+
+/// The directory of the second device.
+const SECOND: &str = "/second";
+
+/// Attempts to hand a batch to a log that is busy.
+const OFFERS: usize = 30;
+
+/// The directory of the log with this number: every other one is on the second device, if the disk has one.
+pub(crate) fn dir_of(disk: &SimDisk, number: usize) -> PathBuf {
+    let root = disk.run_until(disk.list(Path::new("/"))).unwrap();
+    let has_second = root.iter().any(|entry| Path::new("/").join(&entry.name) == Path::new(SECOND));
+    let root = if has_second && number % 2 == 1 { SECOND } else { "/" };
+    Path::new(root).join(format!("t-{number}"))
+}
+
+impl Fleet {
+    /// Logs on two devices in turn.
+    fn on_two_devices(settings: Settings, count: usize, commit: Commit, seed: u64) -> Self {
+        let disk = SimDisk::new(seed);
+        disk.mount_second(Path::new(SECOND));
+        disk.run_until(disk.create_dir(Path::new(SECOND))).unwrap();
+        disk.run_until(disk.sync_dir(Path::new("/"))).unwrap();
+        Self::with(settings, disk, vec![Model::default(); count], (1, commit))
+    }
+
+    /// Hands a batch to a log, which may not take it: it has failed, or is busy for longer than a few steps.
+    fn offer(&mut self, log: usize, bytes: Vec<u8>) {
+        for _ in 0..OFFERS {
+            let number = self.models[log].batches().len();
+            let ticket = Ticket { number, level: Durability::Synced };
+            match self.logs[log].append(&bytes, None, ticket) {
+                Ok(()) => {
+                    self.models[log].appended(bytes, self.epoch);
+                    self.turn();
+                    return;
+                }
+                Err(Refused::NotNow(_) | Refused::NoMemory(_)) => {
+                    self.step();
+                }
+                Err(Refused::Failed(_, error)) => {
+                    assert!(self.logs[log].failed().is_some(), "a valid batch is refused: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The logs as `disk` has them, which comes out of this one; all that was acked as synced is there.
+    pub(crate) fn reopened(&self, disk: SimDisk) -> Self {
+        disk.evict();
+        let models = self.models.clone();
+        let mut after = Self::with(self.settings.clone(), disk, models, (self.epoch + 1, self.commit));
+        for (log, model) in after.logs.iter().zip(&mut after.models) {
+            let (mut offset, end) = (log.log_start_offset(), log.log_end_offset());
+            model.reopened(end, Durability::Synced);
+            while offset < end {
+                let pieces = match log.fetch(offset, 700_000).unwrap() {
+                    Fetched::Batches(pieces) => pieces,
+                    Fetched::OnDisk => {
+                        after.disk.run_until(Rc::clone(log).fetch_from_disk(offset, 700_000)).unwrap()
+                    }
+                    Fetched::Nothing => panic!("there is more below the end"),
+                };
+                offset = model.check(offset, &pieces, end);
+            }
+        }
+        after
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Offer { log, seed, bytes } => {
+                self.offer(log % self.logs.len(), batch(*seed, 3, *bytes));
+            }
+            Event::Steps(count) => {
+                for _ in 0..*count {
+                    self.step();
+                }
+            }
+            Event::Settle => while self.step() {},
+            Event::Probe { device, seed } => {
+                self.reopened(
+                    device.map_or_else(
+                        || self.disk.crash(*seed),
+                        |device| self.disk.crash_device(device, *seed),
+                    ),
+                );
+            }
+            Event::Fault(fault) => self.disk.inject(*fault),
+            Event::Restart { fate, seed } => *self = self.reopened(fate.of(&self.disk, *seed)),
+        }
+    }
+}
+
+/// Something that happens to several logs.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Offer {
+        log: usize,
+        seed: u64,
+        bytes: usize,
+    },
+    Steps(usize),
+    Settle,
+    /// The end of a copy: of the power of both devices, or of one.
+    Probe {
+        device: Option<usize>,
+        seed: u64,
+    },
+    Fault(Fault),
+    Restart {
+        fate: Fate,
+        seed: u64,
+    },
+}
+
+pub(crate) fn event() -> impl Strategy<Value = Event> {
+    let bytes = prop_oneof![6 => 1_000_usize..20_000, 2 => 20_000_usize..60_000, 3 => 60_000_usize..300_000];
+    let device = prop::sample::select(vec![None, Some(0), Some(1)]);
+    let op = prop::sample::select(vec![DiskOp::Write, DiskOp::Sync, DiskOp::Rename, DiskOp::SyncDir]);
+    let effects = vec![Effect::Fails(INJECTED), Effect::FailsAndDropsFile(INJECTED)];
+    let failure = (op, 0_u64..6).prop_map(|(op, operations_before)| Fault {
+        op,
+        operations_before,
+        effect: Effect::Fails(INJECTED),
+    });
+    let sync = (prop::sample::select(effects), 0_u64..6).prop_map(|(effect, operations_before)| Fault {
+        op: DiskOp::Sync,
+        operations_before,
+        effect,
+    });
+    prop_oneof![
+        60 => (any::<usize>(), any::<u64>(), bytes)
+            .prop_map(|(log, seed, bytes)| Event::Offer { log, seed, bytes }),
+        30 => (1_usize..12).prop_map(Event::Steps),
+        1 => Just(Event::Settle),
+        4 => (device, any::<u64>()).prop_map(|(device, seed)| Event::Probe { device, seed }),
+        1 => failure.prop_map(Event::Fault),
+        1 => sync.prop_map(Event::Fault),
+        3 => (prop::sample::select(vec![Fate::Kill, Fate::PowerLoss]), any::<u64>())
+            .prop_map(|(fate, seed)| Event::Restart { fate, seed }),
+    ]
+}
+
+/// How a fleet commits, and how many logs it has.
+pub(crate) fn shape() -> impl Strategy<Value = (usize, Commit)> {
+    (3_usize..7, prop::sample::select(vec![Commit::Auto, Commit::Shared, Commit::Each]))
+}
+
+/// Several logs whose segments roll and are recycled while others share flushes.
+pub(crate) fn history(seed: u64, (count, commit): (usize, Commit), events: &[Event]) {
+    let mut fleet = Fleet::on_two_devices(settings(), count, commit, seed);
+    for (number, event) in (0..).zip(events) {
+        if fleet.logs.iter().all(|log| log.failed().is_some()) {
+            fleet.happen(&Event::Restart { fate: Fate::Kill, seed: number });
+        }
+        fleet.happen(event);
+    }
+    fleet.happen(&Event::Restart { fate: Fate::PowerLoss, seed });
+    tally::add_faults(&fleet.disk);
+}
+
+proptest! {
+    #![proptest_config(crate::config(48))]
+
+    /// Nothing acked as synced is lost, whichever device loses its power.
+    #[test]
+    fn many_logs_on_two_devices_keep_their_promises(
+        seed: u64, shape in shape(), events in prop::collection::vec(event(), 1..120),
+    ) {
+        history(seed, shape, &events);
+    }
+}
