@@ -287,7 +287,9 @@ fn a_checkpoint_at_the_end_of_its_numbers_is_refused() {
     let dir = data_dir();
     let engine = open(dir.path());
     engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    produce(&engine, "t", 3, 10);
     engine.close().unwrap();
+    // The first append writes a checkpoint.
     let path = dir.path().join("t-0/checkpoint");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[4096 + 8..4096 + 16].copy_from_slice(&u64::MAX.to_be_bytes());

@@ -151,7 +151,7 @@ pub enum RepairError {
     },
     /// `meta.properties` is missing or damaged, and nothing else says what it said.
     #[error(
-        "{}: {reason}; write it by hand, as three lines: `version=1`, `id=` and 32 hexadecimal digits of your choice, \
+        "{}: {reason}; write it by hand, as three lines: `version=2`, `id=` and 32 hexadecimal digits of your choice, \
          `shards=` and the number of shards that the engine was opened with; then repair again; nothing was changed",
         path.display()
     )]
@@ -233,8 +233,28 @@ pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
     if let Some(repair) = &rebuilt {
         catalog::write(repair, &mut steps);
     }
+    if !steps.steps.is_empty() {
+        remove_points(data_dir, &mut steps)?;
+    }
     let steps = steps.steps;
     Ok(Plan { catalog: rebuilt, partitions, removed_dir, steps, _lock: lock })
+}
+
+/// Moves the recovery points away, as the last step: they may vouch for records that the repair takes away.
+fn remove_points(data_dir: &Path, steps: &mut Steps<'_>) -> Result<(), DiskError> {
+    let failed = |error| DiskError::new(DiskOp::List, data_dir, 0, error);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(data_dir).map_err(failed)? {
+        names.push(entry.map_err(failed)?.file_name());
+    }
+    names.retain(|name| name.to_str().is_some_and(crate::catalog::is_points_file));
+    names.sort();
+    let removed_dir = steps.removed_dir;
+    if !names.is_empty() {
+        steps.make_removed_dir(removed_dir);
+    }
+    names.iter().for_each(|name| steps.move_into(data_dir.join(name), removed_dir));
+    Ok(())
 }
 
 fn check_meta(data_dir: &Path, bytes: Option<&[u8]>) -> Result<(), RepairError> {

@@ -29,7 +29,7 @@ fn what_is_no_data_directory_or_a_newer_one_is_refused_and_left_as_it_is() {
     let dir = closed();
     flip(&files(dir.path(), ".log")[0], 66 * 8);
     let meta = fs::read_to_string(dir.path().join("meta.properties")).unwrap();
-    fs::write(dir.path().join("meta.properties"), meta.replace("version=1", "version=9")).unwrap();
+    fs::write(dir.path().join("meta.properties"), meta.replace("version=2", "version=9")).unwrap();
     let before = image(dir.path());
     assert!(matches!(repair::plan(dir.path()), Err(RepairError::NewerFormat { found: 9, .. })));
     assert!(image(dir.path()) == before);
@@ -49,9 +49,9 @@ fn without_its_meta_properties_a_directory_is_refused_with_what_to_write_there()
         let error = repair::plan(dir.path()).unwrap_err();
         assert!(matches!(&error, RepairError::Meta { path: named, .. } if *named == path));
         let text = error.to_string();
-        assert!(text.contains("`version=1`") && text.contains("`shards=`"), "{text}");
+        assert!(text.contains("`version=2`") && text.contains("`shards=`"), "{text}");
         let shards = EngineConfig::new(dir.path()).shards;
-        fs::write(&path, format!("version=1\nid={}\nshards={shards}\n", "0".repeat(32))).unwrap();
+        fs::write(&path, format!("version=2\nid={}\nshards={shards}\n", "0".repeat(32))).unwrap();
         assert!(plan(dir.path()).is_empty());
         open(dir.path()).close().unwrap();
     }

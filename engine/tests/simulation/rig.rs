@@ -269,6 +269,10 @@ impl Rig {
     /// Completes up to `count` operations of the disk, with a turn after each.
     pub(crate) fn steps(&mut self, count: usize) {
         for _ in 0..count {
+            // Somebody who looked at the disk may have completed what was outstanding.
+            if self.disk.outstanding() == 0 {
+                self.turn();
+            }
             if !self.disk.step() {
                 break;
             }

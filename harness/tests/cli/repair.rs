@@ -142,7 +142,7 @@ fn what_cannot_be_repaired_is_a_usage_error_that_says_what_to_do() {
     let dir = data();
     std::fs::remove_file(dir.path().join("meta.properties")).unwrap();
     let meta = end(&mut repair(dir.path())).refusal(2);
-    assert!(meta.contains("`version=1`"), "{meta}");
+    assert!(meta.contains("`version=2`"), "{meta}");
 }
 
 #[test]
