@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::repair::{self, Step};
 
-/// Where a repair ends early.
+/// The place at which a repair ends early.
 #[derive(Debug, Clone, Copy)]
 enum Ending {
     Before,

@@ -14,5 +14,6 @@ mod data;
 mod catalog;
 mod interrupted;
 mod partition;
+mod random;
 mod refused;
 mod rig;

@@ -51,8 +51,11 @@ pub(crate) fn apply(dir: &Path) {
 
 /// Position of a batch in a segment that may have zeros behind its last one.
 pub(crate) fn start_of_batch(log: &Path, number: usize) -> u64 {
-    let bytes = fs::read(log).unwrap();
-    let batches = vnotch_engine::record::batches(&bytes).take(number);
+    start_of_batch_in(&fs::read(log).unwrap(), number)
+}
+
+pub(crate) fn start_of_batch_in(bytes: &[u8], number: usize) -> u64 {
+    let batches = vnotch_engine::record::batches(bytes).take(number);
     batches.map(|batch| batch.unwrap().bytes().len() as u64).sum()
 }
 
