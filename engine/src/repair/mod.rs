@@ -107,6 +107,11 @@ pub enum Change {
     },
     /// A checkpoint that an open refuses is written anew.
     CheckpointWritten,
+    /// A directory, or a link that leads nowhere, with the name of a segment is moved away.
+    NoFileMoved {
+        /// The path before.
+        path: PathBuf,
+    },
 }
 
 /// Files and parts of files that are moved away.

@@ -40,7 +40,8 @@ struct Cut {
 pub(super) fn plan(walked: &Walked, steps: &mut Steps<'_>) -> Result<Option<PartitionRepair>, RepairError> {
     let Some(damage) = walked.report.damage else { return Ok(None) };
     let report = &walked.report;
-    let mut changes = Vec::new();
+    let no_files = walked.no_files.iter().map(|base| segment::log_path(&walked.dir, *base));
+    let mut changes: Vec<Change> = no_files.map(|path| Change::NoFileMoved { path }).collect();
     if let Some(to) = walked.holes.raised_start {
         changes.push(Change::StartRaised { from: report.log_start_offset, to });
     }
@@ -135,6 +136,9 @@ impl<'a> Work<'a> {
             let (from, bytes) = (cut.path.clone(), cut.position..cut.file_bytes);
             steps.push(Step::Copy { from, bytes, to: self.to.join(name) });
         }
+        for base_offset in self.walked.no_files.iter().copied() {
+            steps.move_into(segment::log_path(dir, base_offset), &self.to);
+        }
         for base_offset in self.moved.iter().rev().copied() {
             // An index without its segment is harmless, a segment without an index is not sealed.
             steps.move_into(segment::log_path(dir, base_offset), &self.to);
@@ -155,7 +159,8 @@ impl<'a> Work<'a> {
     /// Whether anything is moved away.
     fn takes_away(&self) -> bool {
         let has_tail = self.cut.as_ref().is_some_and(Cut::has_tail);
-        has_tail || !self.moved.is_empty() || !self.stale_indexes().is_empty()
+        let has_whole = !self.moved.is_empty() || !self.walked.no_files.is_empty();
+        has_tail || has_whole || !self.stale_indexes().is_empty()
     }
 
     /// The indexes of the segment that is cut, which speak of more than it keeps.

@@ -78,7 +78,7 @@ impl Holes {
         }
     }
 
-    /// Adds a checkpoint that an open refuses: nothing from the log's first offset on can be read.
+    /// Adds something at which an open gives up, whatever the segments hold: nothing from offset `from` on can be read.
     pub(super) fn refuse(&mut self, from: i64) {
         self.first.get_or_insert(DamagedFrom { segment: from, position: 0, offset: from });
     }

@@ -43,6 +43,8 @@ pub(super) struct PartitionFiles {
     segments: BTreeMap<i64, SegmentFiles>,
     /// Files that wait to become segments.
     pub(super) waiting: Vec<String>,
+    /// Base offsets in names of segments that are no files: directories, or links that lead nowhere.
+    pub(super) no_files: Vec<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,8 @@ impl PartitionFiles {
             let known =
                 entry.is_file && entry.name.to_str().is_some_and(|name| files.take(name, entry.bytes));
             if !known {
+                let name = entry.name.to_str().filter(|_| !entry.is_file);
+                files.no_files.extend(name.and_then(segment::base_offset_of));
                 foreign(&dir.join(&entry.name), findings);
             }
         }

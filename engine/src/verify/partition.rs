@@ -55,6 +55,8 @@ pub(crate) struct Walked {
     pub(crate) recovery_offset: i64,
     /// Base offsets of all segments.
     pub(crate) segments: Vec<i64>,
+    /// Base offsets in names of segments that are no files. An open cannot read them.
+    pub(crate) no_files: Vec<i64>,
     pub(crate) holes: Holes,
     /// The greatest leader epoch of the checkpoint and of the batches that were read.
     pub(crate) epoch_found: i32,
@@ -97,6 +99,9 @@ pub(super) fn walk(
     let recovery_offset = chain.recovery_offset();
     let Chain { mut report, mut holes, epoch_found, .. } = chain;
     holes.finish();
+    if let Some(base_offset) = files.no_files.first() {
+        holes.refuse(*base_offset);
+    }
     report.damage = holes.first;
     Ok(Walked {
         report,
@@ -105,6 +110,7 @@ pub(super) fn walk(
         vouched,
         recovery_offset,
         segments: files.segments().collect(),
+        no_files: files.no_files.clone(),
         holes,
         epoch_found,
         is_checkpoint_refused,

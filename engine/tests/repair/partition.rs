@@ -236,6 +236,32 @@ fn an_unsealed_segment_that_is_gone_cuts_the_log_or_raises_its_start() {
 }
 
 #[test]
+fn what_has_a_segments_name_and_is_no_file_is_moved_away() {
+    let whole = closed();
+    let middle = base_offset(&log(whole.path(), 2));
+    let dir = repaired(&whole, 0..middle, |dir| {
+        let log = log(dir, 2);
+        fs::remove_file(&log).unwrap();
+        fs::create_dir(log).unwrap();
+    });
+    assert!(dir.path().join(format!("removed-by-repair/1/t-0/{middle:020}.log")).is_dir());
+    // Behind the end of the log nothing else is wrong.
+    for is_link in [false, true] {
+        repaired(&whole, 0..3_500, |dir| {
+            let log = dir.join("t-0/00000000000000003500.log");
+            if is_link {
+                std::os::unix::fs::symlink("nowhere", log).unwrap();
+            } else {
+                fs::create_dir(log).unwrap();
+            }
+            let engine = open(dir);
+            assert_eq!(engine.damaged().len(), 1);
+            drop(engine);
+        });
+    }
+}
+
+#[test]
 fn a_partition_whose_directory_is_gone_is_made_again_empty() {
     let whole = closed();
     for is_file in [false, true] {

@@ -66,7 +66,8 @@ pub(crate) fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         if path.is_dir() {
             all.extend(image(&path));
         } else {
-            all.insert(path.clone(), fs::read(path).unwrap());
+            // A link that leads nowhere holds nothing.
+            all.insert(path.clone(), fs::read(path).unwrap_or_default());
         }
     }
     all
@@ -74,7 +75,7 @@ pub(crate) fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// The segments of partition 0 by their names.
 pub(crate) fn segments(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let logs = files(dir, ".log").into_iter();
+    let logs = files(dir, ".log").into_iter().filter(|path| path.is_file());
     logs.map(|path| (name(&path), fs::read(path).unwrap())).collect()
 }
 

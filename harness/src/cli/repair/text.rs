@@ -92,6 +92,11 @@ fn describe(document: &Document<'_>, change: &Change) -> String {
             place(document.data_dir, path)
         ),
         Change::CheckpointWritten => format!("{} a new checkpoint", verb(document, "write", "wrote")),
+        Change::NoFileMoved { path } => format!(
+            "{} {} away, which is no file",
+            verb(document, "move", "moved"),
+            place(document.data_dir, path)
+        ),
     }
 }
 
