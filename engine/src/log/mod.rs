@@ -52,6 +52,7 @@ use state::{Active, Closing, IndexSource, LargestTimestamp, Sealed, State};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Instant;
 use tail::Stamp;
 
 /// What all logs of a shard share.
@@ -141,6 +142,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     retention_due: Cell<bool>,
     /// Bytes in the active segment from which on the oldest segment is too much.
     retention_at: Cell<u64>,
+    /// When to look at the age of records again.
+    look_at: Cell<Option<Instant>>,
     /// Bytes of segments that are no longer the log's, and whose files are still to go.
     leaving_bytes: Cell<u64>,
     spare_work: spare::SpareWork,
@@ -279,6 +282,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             && let Some(active) = &state.active
         {
             active.first_append.set(Some(stamp.now));
+            self.look_after_append(stamp.now);
+        }
+        if let Some(active) = &state.active {
+            active.last_append.set(Some(stamp.now));
         }
         state.index(&header, base_offset, position);
         let end = stream_base + state.tail.segment_bytes();

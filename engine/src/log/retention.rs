@@ -7,6 +7,7 @@ use super::files::{FileName, OpenFile};
 use super::roll::remove_segment_files;
 use super::space::Work;
 use super::spare::SpareNumber;
+use super::state::State;
 use super::{LargestTimestamp, Log};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -16,17 +17,101 @@ use crate::index::TimeIndex;
 use crate::segment;
 use futures_util::future::join_all;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// Segments that are deleted at once, at most.
 const DELETED_AT_ONCE: usize = 16;
 
+/// Longest time between two looks at the age of records: somebody may set the wall clock.
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(60);
+
+/// Time until the next look if a segment is too old and cannot be closed now.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Asks for a look at what may go; its owner calls it from time to time where records go by age.
+    /// The time at which the owner calls [`Log::look_at_age`]. `None` if no record goes by age, or a look is under way.
+    pub const fn look_due(&self) -> Option<Instant> {
+        self.look_at.get()
+    }
+
+    /// Looks whether the oldest segment has outlived `retention_ms`, if the time for that has come. If so, a sealed segment
+    /// is to be deleted ([`Wants::retain`](super::Wants::retain)), and an active one is closed first, as no other append may
+    /// come. Nothing is read.
+    pub fn look_at_age(&self) {
+        let now = self.context.clock.now();
+        if self.look_at.get().is_none_or(|at| at > now) {
+            return;
+        }
+        self.look_at.set(None);
+        let mut state = self.state.borrow_mut();
+        let is_due = self.oldest_expires_ms(&state).is_some_and(|ms| ms <= self.context.clock.wall_ms());
+        if !is_due {
+            self.plan_look(&state);
+        } else if !state.sealed.is_empty() {
+            self.retention_due.set(true);
+        } else if state.failed.is_none() && state.damaged.is_none() && state.full.is_none() {
+            // Its seal asks for the deletion.
+            state.close_active();
+        } else {
+            self.look_at.set(Some(now + LOOK_AGAIN_AFTER));
+        }
+    }
+
+    /// Plans the first look at the age of an active segment: nothing is known of it before.
+    pub(super) fn look_after_append(&self, now: Instant) {
+        if let Some(retention_ms) = self.config().retention_ms
+            && self.look_at.get().is_none()
+        {
+            self.look_at.set(Some(now + Duration::from_millis(retention_ms).min(LOOK_EVERY_MAX)));
+        }
+    }
+
+    /// Plans the next look for the time at which the oldest segment expires.
+    fn plan_look(&self, state: &State<D::File, A>) {
+        let clock = &self.context.clock;
+        let planned = self.oldest_expires_ms(state).map(|expires_ms| {
+            let wait_ms = expires_ms.saturating_sub(clock.wall_ms()).try_into().unwrap_or(0);
+            clock.now() + Duration::from_millis(wait_ms).min(LOOK_EVERY_MAX)
+        });
+        self.look_at.set(planned);
+    }
+
+    /// The wall clock's time from which the oldest segment is too old, as far as is known without reading it, ms since the
+    /// epoch. `None` if there is no such time: a segment on its way to being sealed is looked at then.
+    fn oldest_expires_ms(&self, state: &State<D::File, A>) -> Option<i64> {
+        let retention_ms = self.config().retention_ms?;
+        let largest_ms = match state.sealed.front() {
+            Some(sealed) => match sealed.largest_timestamp {
+                LargestTimestamp::Unknown => return Some(i64::MIN),
+                LargestTimestamp::Indexed(largest_ms) => largest_ms,
+                LargestTimestamp::Known(largest_ms) => largest_ms.unwrap_or(sealed.changed_ms),
+            },
+            None if !state.closing.is_empty() || state.active_bytes() == 0 => return None,
+            None => {
+                let active = state.active.as_ref()?;
+                let largest_ms = active.indexes.times.max_timestamp_ms();
+                largest_ms.unwrap_or_else(|| self.wall_ms_at(active.last_append.get()))
+            }
+        };
+        Some(largest_ms.saturating_add_unsigned(retention_ms).saturating_add(1))
+    }
+
+    /// What the wall clock showed at a time that has passed, ms since the epoch; now, if there is none.
+    pub(super) fn wall_ms_at(&self, at: Option<Instant>) -> i64 {
+        let clock = &self.context.clock;
+        let passed = at.map_or(Duration::ZERO, |at| clock.now().saturating_duration_since(at));
+        clock.wall_ms().saturating_sub(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Asks for a look at what may go: segments have come, or the limits have changed.
     pub fn look_at_retention(&self) {
         let config = self.config();
         let has_limit = config.retention_bytes.is_some() || config.retention_ms.is_some();
-        if has_limit && !self.state.borrow().sealed.is_empty() {
+        let state = self.state.borrow();
+        if has_limit && !state.sealed.is_empty() {
             self.retention_due.set(true);
+        } else {
+            self.plan_look(&state);
         }
         self.retention_at.set(u64::MAX);
     }
@@ -51,9 +136,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             return;
         }
         self.retention_due.set(false);
-        if let Err(error) = self.delete_expired().await {
-            self.retention_due.set(true);
-            self.work_failed(Work::Retain, error);
+        match self.delete_expired().await {
+            Ok(()) => self.plan_look(&self.state.borrow()),
+            Err(error) => {
+                self.retention_due.set(true);
+                self.work_failed(Work::Retain, error);
+            }
         }
         self.retaining.set(false);
     }
@@ -124,14 +212,15 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     /// Learns the sizes of segments that were sealed before the log was opened.
     async fn measure_sealed(&self) -> Result<(), DiskError> {
-        let unmeasured = || {
+        if self.config().retention_bytes.is_none() {
+            return Ok(());
+        }
+        let unmeasured: Vec<i64> = {
             let state = self.state.borrow();
-            let mut sealed = state.sealed.iter();
-            sealed.find(|sealed| sealed.size_bytes.is_none()).map(|sealed| sealed.base_offset)
+            let unmeasured = state.sealed.iter().filter(|sealed| sealed.size_bytes.is_none());
+            unmeasured.map(|sealed| sealed.base_offset).collect()
         };
-        while self.config().retention_bytes.is_some()
-            && let Some(base_offset) = unmeasured()
-        {
+        for base_offset in unmeasured {
             let size_bytes = match self.opened(base_offset).await {
                 Ok(file) => file.size().await?,
                 // Readers hear of the hole; retention passes over it.
@@ -139,7 +228,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 Err(error) => return Err(error),
             };
             let mut state = self.state.borrow_mut();
-            if let Some(sealed) = state.sealed.iter_mut().find(|sealed| sealed.base_offset == base_offset) {
+            if let Some(sealed) = state.sealed_at(base_offset) {
                 sealed.size_bytes = Some(size_bytes);
             }
         }
@@ -158,17 +247,26 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     /// Whether the largest timestamp of the sealed segment at `index` is older than `retention_ms`.
     async fn is_too_old(&self, index: usize) -> Result<bool, DiskError> {
-        let sealed = self.state.borrow().sealed.get(index).map(|it| (it.base_offset, it.largest_timestamp));
-        let (Some(retention_ms), Some((base_offset, known))) = (self.config().retention_ms, sealed) else {
+        let sealed = {
+            let state = self.state.borrow();
+            let sealed = state.sealed.get(index);
+            sealed.map(|sealed| (sealed.base_offset, sealed.largest_timestamp, sealed.changed_ms))
+        };
+        let (Some(retention_ms), Some((base_offset, known, changed_ms))) =
+            (self.config().retention_ms, sealed)
+        else {
             return Ok(false);
         };
         let oldest_ms = self.context.clock.wall_ms().saturating_sub_unsigned(retention_ms);
-        let is_old = |largest_ms: Option<i64>| largest_ms.is_some_and(|largest_ms| largest_ms < oldest_ms);
-        if let LargestTimestamp::Known(largest_ms) = known {
-            return Ok(is_old(largest_ms));
-        }
+        let is_old = |largest_ms: Option<i64>| largest_ms.unwrap_or(changed_ms) < oldest_ms;
         // The index file has no checksum: it may spare a segment, but only its batches condemn it.
-        if self.indexed_timestamp(base_offset).await?.is_some_and(|largest_ms| largest_ms >= oldest_ms) {
+        let indexed_ms = match known {
+            LargestTimestamp::Known(largest_ms) => return Ok(is_old(largest_ms)),
+            LargestTimestamp::Indexed(largest_ms) => Some(largest_ms),
+            LargestTimestamp::Unknown => self.indexed_timestamp(base_offset).await?,
+        };
+        if let Some(largest_ms) = indexed_ms.filter(|largest_ms| *largest_ms >= oldest_ms) {
+            self.learn_timestamp(base_offset, LargestTimestamp::Indexed(largest_ms));
             return Ok(false);
         }
         let file = match self.opened(base_offset).await {
@@ -178,11 +276,15 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let request = self.scan_request(base_offset, i32::MIN);
         let scanned = segment::scan(&*file, &self.context.arena, &request).await?;
         let largest_ms = scanned.indexes.times.max_timestamp_ms();
-        let mut state = self.state.borrow_mut();
-        if let Some(sealed) = state.sealed.get_mut(index).filter(|it| it.base_offset == base_offset) {
-            sealed.largest_timestamp = LargestTimestamp::Known(largest_ms);
-        }
+        self.learn_timestamp(base_offset, LargestTimestamp::Known(largest_ms));
         Ok(is_old(largest_ms))
+    }
+
+    /// Remembers what was found out about a sealed segment, so that it is not read again.
+    fn learn_timestamp(&self, base_offset: i64, largest: LargestTimestamp) {
+        if let Some(sealed) = self.state.borrow_mut().sealed_at(base_offset) {
+            sealed.largest_timestamp = largest;
+        }
     }
 
     /// The largest timestamp as the index file has it, ms since the epoch.

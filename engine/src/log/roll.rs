@@ -170,7 +170,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.tail.begin_segment();
         let indexes = Indexes::new(base_offset);
         let is_named = Rc::new(Cell::new(is_synced));
-        let first_append = Cell::new(None);
+        let (first_append, last_append) = (Cell::new(None), Cell::new(None));
         let readers = Readers::default();
         state.files.put(FileName::Segment(base_offset), file.clone());
         state.active = Some(Active {
@@ -182,6 +182,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             indexes,
             is_named,
             first_append,
+            last_append,
             written_to,
             readers,
         });
@@ -335,6 +336,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let Closing { active, .. } = state.closing.pop_front().expect("only seal removes closing segments");
         assert_eq!(active.base_offset, end.base_offset, "segments are sealed in their order");
         state.progress.sealed(active.stream_base + end.size_bytes);
+        let changed_ms = self.wall_ms_at(active.last_append.get());
         let largest_timestamp = LargestTimestamp::Known(end.indexes.times.max_timestamp_ms());
         let name = FileName::Segment(end.base_offset);
         if let Some(file) = state.files.take(name) {
@@ -347,6 +349,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             size_bytes: Some(end.size_bytes),
             index_source: IndexSource::File,
             largest_timestamp,
+            changed_ms,
             nothing_from_ms: i64::MAX,
             sealed_by: SealedBy::Log,
             readers: active.readers,

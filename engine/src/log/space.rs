@@ -84,6 +84,11 @@ impl Postponed {
         self.0.iter().for_each(|until| until.set(None));
     }
 
+    /// The time at which the next one ends.
+    fn next_end(&self) -> Option<Instant> {
+        self.0.iter().filter_map(Cell::get).min()
+    }
+
     /// Ends those whose time is up; whether there were any.
     fn end_due(&self, now: impl FnOnce() -> Instant) -> bool {
         if self.0.iter().all(|until| until.get().is_none()) {
@@ -106,8 +111,13 @@ fn is_passing(error: &DiskError) -> bool {
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
+    /// The time at which the owner calls [`Log::retry`], if background work has found the disk full.
+    pub fn retry_due(&self) -> Option<Instant> {
+        self.postponed.next_end()
+    }
+
     /// Lets background work that found the disk full try again, where it has waited for 100 ms; whether there is any. To
-    /// be called from time to time: nothing else tells that somebody made room.
+    /// be called at [`Log::retry_due`]: nothing else tells that somebody made room.
     pub fn retry(&self) -> bool {
         self.postponed.end_due(|| self.context.clock.now())
     }

@@ -42,6 +42,9 @@ pub(super) struct Sealed {
     /// Where its index is to be loaded from: the batches, once its file has proved to be damaged.
     pub(super) index_source: IndexSource,
     pub(super) largest_timestamp: LargestTimestamp,
+    /// The time that counts for its age if no record has a timestamp, ms since the epoch: that of its last append, or of
+    /// the open.
+    pub(super) changed_ms: i64,
     /// A search by time has found no record of this time or later here, ms since the epoch; `i64::MAX` before the first.
     pub(super) nothing_from_ms: i64,
     pub(super) sealed_by: SealedBy,
@@ -78,6 +81,8 @@ impl Readers {
 pub(super) enum LargestTimestamp {
     /// Nothing yet.
     Unknown,
+    /// From its index file, ms since the epoch. The file has no checksum: nothing is deleted because of it.
+    Indexed(i64),
     /// Read from the batches, ms since the epoch; `None` if no record has one.
     Known(Option<i64>),
 }
@@ -107,6 +112,8 @@ pub(super) struct Active<F> {
     pub(super) is_named: Rc<Cell<bool>>,
     /// When it took its first batch.
     pub(super) first_append: Cell<Option<Instant>>,
+    /// When it took its last batch.
+    pub(super) last_append: Cell<Option<Instant>>,
     /// Up to here the file's extents were written, durably, before it became this segment: writes overwrite, and change no
     /// metadata.
     pub(super) written_to: u64,

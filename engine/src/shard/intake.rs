@@ -1,6 +1,7 @@
 //! What a shard takes in: appends into their logs, fetches, calls; how much of it at once, and in a turn.
 
 use super::mailbox::{Append, Call, FetchRequest};
+use super::timers::TimerKind;
 use super::{AppendOutcome, FetchOutcome, Partition, Shard};
 use std::rc::Rc;
 use std::task::Context;
@@ -185,14 +186,20 @@ impl Shard {
             request.answer(Err(self.gone().1));
             return;
         };
-        if let FetchOutcome::FromDisk(request) = partition.fetch(request, now) {
-            self.find_read_room(slot);
-            let (shard, reader) = (Rc::clone(self), Rc::clone(&partition));
-            self.spawn_for(slot, &partition, async move {
-                reader.fetch_from_disk(request).await;
-                // It may have been asked to give memory back while it read.
-                shard.memory.used(slot);
-            });
+        match partition.fetch(request, now) {
+            FetchOutcome::Done => {}
+            FetchOutcome::Waiting(until) => {
+                self.timers.set(slot, &partition.timers, TimerKind::Fetches, until);
+            }
+            FetchOutcome::FromDisk(request) => {
+                self.find_read_room(slot);
+                let (shard, reader) = (Rc::clone(self), Rc::clone(&partition));
+                self.spawn_for(slot, &partition, async move {
+                    reader.fetch_from_disk(request).await;
+                    // It may have been asked to give memory back while it read.
+                    shard.memory.used(slot);
+                });
+            }
         }
     }
 

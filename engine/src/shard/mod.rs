@@ -23,6 +23,7 @@ mod pump;
 mod slots;
 mod start;
 mod stats;
+mod timers;
 mod waiting;
 mod wake;
 
@@ -58,6 +59,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use timers::Timers;
 
 /// What happened in a log of this shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +94,7 @@ pub(crate) struct Shard {
     /// Slots with something to do, each once.
     listed: RefCell<VecDeque<usize>>,
     memory: Memory,
+    timers: Timers,
     committer: RefCell<Committer<UringFile>>,
     tasks: RefCell<FuturesUnordered<LocalBoxFuture<'static, ()>>>,
     /// Begun since the pump polled them last.
@@ -144,6 +147,7 @@ impl Shard {
         self.deliver(&partition);
         // From here on nobody else may move the log.
         self.partitions.borrow_mut()[slot] = None;
+        self.timers.remove(slot, &partition.timers);
         self.open_count.set(self.open_count.get() - 1);
         let closed = if is_kept { Rc::clone(&partition.log).close().await } else { Ok(()) };
         self.deliver(&partition);

@@ -1,6 +1,7 @@
 //! A partition as its shard sees it: the log, and who waits for it.
 
 use super::mailbox::{Append, FetchReply, FetchRequest, Reply};
+use super::timers::TimersOfPartition;
 use super::waiting::WaitingFetches;
 use crate::clock::{SystemClock, after};
 use crate::disk::uring::UringDisk;
@@ -29,14 +30,18 @@ pub(crate) struct Partition {
     pub(super) is_listed: Cell<bool>,
     /// Background tasks under way.
     pub(super) tasks: Cell<usize>,
+    /// The times at which the shard looks at it again.
+    pub(super) timers: TimersOfPartition,
     /// It is being deleted: nobody finds it any more, but its writes under way do.
     pub(super) is_leaving: Cell<bool>,
 }
 
 /// What became of a fetch.
 pub(super) enum FetchOutcome {
-    /// Answered, or waiting for records.
+    /// Answered.
     Done,
+    /// It waits for records, until then.
+    Waiting(Instant),
     /// It has to read files.
     FromDisk(FetchRequest),
 }
@@ -63,6 +68,7 @@ impl Partition {
             fetches: RefCell::default(),
             is_listed: Cell::new(false),
             tasks: Cell::new(0),
+            timers: TimersOfPartition::default(),
             is_leaving: Cell::new(false),
         }
     }
@@ -96,8 +102,9 @@ impl Partition {
                 FetchOutcome::Done
             }
             Ok(Fetched::Nothing) => {
-                self.fetches.borrow_mut().insert(after(now, request.max_wait), request);
-                FetchOutcome::Done
+                let until = after(now, request.max_wait);
+                self.fetches.borrow_mut().insert(until, request);
+                FetchOutcome::Waiting(until)
             }
             Ok(Fetched::OnDisk) => FetchOutcome::FromDisk(request),
             Err(error) => {
@@ -126,14 +133,13 @@ impl Partition {
         fetches.take_ready(is_ready)
     }
 
-    /// Answers fetches that have waited long enough.
-    pub(super) fn expire_fetches(&self, now: Instant) {
-        if self.fetches.borrow().is_empty() {
-            return;
-        }
-        for request in self.fetches.borrow_mut().take_expired(now) {
+    /// Answers fetches that have waited long enough. Returns the time up to which the next of the others waits.
+    pub(super) fn expire_fetches(&self, now: Instant) -> Option<Instant> {
+        let expired = self.fetches.borrow_mut().take_expired(now);
+        for request in expired {
             self.answer_empty(request);
         }
+        self.fetches.borrow().next_due()
     }
 
     fn answer_empty(&self, request: FetchRequest) {

@@ -109,7 +109,7 @@ impl Shard {
     /// One turn; whether there was anything to do.
     fn turn(self: &Rc<Self>, waker: &Waker, now: Instant) -> bool {
         let context = &mut Context::from_waker(waker);
-        let mut worked = self.ring.reap() > 0;
+        let mut worked = (self.ring.reap() > 0) | self.fire_timers(now);
         if self.finish_jobs(context) | self.share_returned_memory() {
             worked = true;
             self.drive_listed(now);
@@ -202,6 +202,7 @@ impl Shard {
         if wants.spare {
             self.spawn_for(slot, partition, Rc::clone(&partition.log).prepare_spare());
         }
+        self.set_log_timers(slot, partition);
     }
 
     /// Drops what every log keeps of written batches, so that the next reads find them cold.
@@ -235,44 +236,6 @@ impl Shard {
             if self.new_tasks.borrow().is_empty() {
                 return worked;
             }
-        }
-    }
-
-    /// Lets every log see whether records have outlived their age.
-    pub(super) fn look_at_retention(&self) {
-        let mut is_due = false;
-        for slot in self.slots() {
-            let Some(partition) = self.open_at(slot) else { continue };
-            partition.log.look_at_retention();
-            if partition.log.wants().retain {
-                self.list(slot);
-                is_due = true;
-            }
-        }
-        if is_due {
-            // The pump may be parked, and nothing else would tell it.
-            self.mailbox.rouse();
-        }
-    }
-
-    /// Lets logs that found the disk full try again, those whose time it is.
-    pub(super) fn retry(&self) {
-        let mut is_due = false;
-        for slot in self.slots() {
-            if self.partition(slot).is_some_and(|partition| partition.log.retry()) {
-                self.list(slot);
-                is_due = true;
-            }
-        }
-        if is_due {
-            self.mailbox.rouse();
-        }
-    }
-
-    /// Answers fetches whose time is up.
-    pub(super) fn expire_fetches(&self, now: Instant) {
-        for partition in self.partitions.borrow().iter().flatten() {
-            partition.expire_fetches(now);
         }
     }
 }

@@ -5,6 +5,7 @@ use super::mailbox::{Call, Mailbox, Refusal, Task};
 use super::memory::Memory;
 use super::points::PointsWriter;
 use super::pulse::Phase;
+use super::timers::Timers;
 use super::wake::Flag;
 use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
 use crate::buffer::Arena;
@@ -34,9 +35,6 @@ const HEARTBEAT_EVERY: Duration = Duration::from_millis(10);
 
 /// Heartbeats between two writes of recovery points: 250 ms.
 const POINTS_BEATS: u64 = 25;
-
-/// Heartbeats between two looks at what retention deletes by age: a second.
-const RETENTION_BEATS: u64 = 100;
 
 /// Time after which glommio would interrupt a task that runs on: never. The pump gives the reactor its turns. glommio starts
 /// this timer before it runs its tasks. If the thread does not run until the timer has fired, glommio runs none of them, takes
@@ -238,6 +236,7 @@ impl Shard {
             poll: settings.poll,
             lanes: Rc::new(LocalLanes::new(Arc::clone(&mailbox))),
             memory,
+            timers: Timers::default(),
             colocated: Colocated::new(Arc::clone(&mailbox)),
             flag: Arc::new(Flag::new(Arc::clone(&mailbox))),
             left: Cell::new(Left::of_turn(Instant::now())),
@@ -275,13 +274,11 @@ impl Shard {
             let now = Instant::now();
             self.watch_pump(&mut seen, now);
             let work = || {
-                self.expire_fetches(now);
-                self.retry();
+                if self.timers.are_due(now) {
+                    self.mailbox.rouse();
+                }
                 if looks.is_multiple_of(POINTS_BEATS) {
                     self.write_points();
-                }
-                if looks.is_multiple_of(RETENTION_BEATS) {
-                    self.look_at_retention();
                 }
             };
             if catch_unwind(AssertUnwindSafe(work)).is_err() {

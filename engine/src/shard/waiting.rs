@@ -44,6 +44,11 @@ impl WaitingFetches {
         expired.map(|(_, (_, request))| request).collect()
     }
 
+    /// The time up to which the first of them waits.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.fetches.values().map(|(until, _)| *until).min()
+    }
+
     /// Takes out every fetch.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = FetchRequest> + use<> {
         std::mem::take(&mut self.fetches).into_values().map(|(_, request)| request)

@@ -11,6 +11,7 @@
     reason = "a test may fail by panic"
 )]
 
+mod aging;
 mod alter;
 mod catalog;
 mod committer;

@@ -137,6 +137,8 @@ fn retention_in_the_middle_of_a_search_changes_the_answer_and_nothing_else() {
     for _ in 0..40 {
         rig.append(timed_batch(&[1_000, 2_000], 90_000), None);
     }
+    // The segment with the latest record stays.
+    rig.append(timed_batch(&[70_000], 90_000), None);
     rig.settle();
     assert_eq!(rig.log.log_start_offset(), 0);
     let mut search = Box::pin(Rc::clone(&rig.log).list_offset(OffsetSpec::Timestamp(2_000)));

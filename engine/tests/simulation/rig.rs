@@ -347,6 +347,7 @@ impl Rig {
         let context = &mut Context::from_waker(&waker);
         let mut has_moved = true;
         self.log.retry();
+        self.log.look_at_age();
         while has_moved {
             self.collect_acks();
             has_moved = self.put_waiting();

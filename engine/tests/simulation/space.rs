@@ -136,7 +136,7 @@ fn a_disk_that_is_too_small_takes_what_fits_and_the_rest_after_somebody_made_roo
 fn what_retention_deletes_is_room_for_appends_at_once() {
     for settings in every_kind_that_retains() {
         // The model's records are from the time 1 s, as is the clock's beginning.
-        let mut rig = Rig::new(Settings { retention_ms: Some(60_000), ..settings }, 4);
+        let mut rig = Rig::new(Settings { retention_ms: Some(3_600_000), ..settings.clone() }, 4);
         rig.disk.limit(5 * SEGMENT);
         fill(&mut rig, 0, 50);
         try_again(&mut rig);
@@ -148,7 +148,7 @@ fn what_retention_deletes_is_room_for_appends_at_once() {
         rig.settle();
         assert!(rig.log.no_space().is_some() && rig.refusals > refusals, "the disk is still full");
         assert_eq!(rig.log.log_start_offset(), 0);
-        rig.log.look_at_retention();
+        rig.alter(Settings { retention_ms: Some(60_000), ..settings }, true);
         rig.settle();
         assert!(rig.log.log_start_offset() > 0);
         assert!(rig.log.no_space().is_none(), "no time has passed, and yet there is room");

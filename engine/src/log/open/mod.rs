@@ -83,6 +83,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 state.progress = Progress::new(found.next_offset);
                 state.sealed = found.sealed;
                 state.spare = found.spare;
+                let now_ms = log.context.clock.wall_ms();
+                state.sealed.iter_mut().for_each(|sealed| sealed.changed_ms = now_ms);
                 state.checkpoint.recovery_offset = found.next_offset;
                 state.note(log.context.clock.now(), EventKind::Recovery);
                 if !is_in_order {
@@ -140,6 +142,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             postponed: Postponed::default(),
             retention_due: Cell::new(false),
             retention_at: Cell::new(u64::MAX),
+            look_at: Cell::new(None),
             leaving_bytes: Cell::new(0),
             spare_work: SpareWork::default(),
             checkpointing: Mutex::new(()),
@@ -185,6 +188,7 @@ impl Sealed {
             size_bytes: None,
             index_source: IndexSource::File,
             largest_timestamp: LargestTimestamp::Unknown,
+            changed_ms: i64::MAX,
             nothing_from_ms: i64::MAX,
             sealed_by,
             readers: Readers::default(),
