@@ -11,6 +11,7 @@
 mod indexes;
 mod scan;
 mod search;
+mod window;
 
 pub use indexes::{Indexes, load_indexes, remove_indexes, write_indexes};
 pub use scan::{ScanEnd, ScanRequest, Scanned, scan, search};

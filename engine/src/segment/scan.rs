@@ -1,15 +1,12 @@
 //! Reading a segment from its first byte: every batch checked, indexes rebuilt, and the place where trust ends.
 
+use super::window::{READ_BYTES_MAX, Window};
 use super::{Indexes, SearchRequest, SearchStep};
-use crate::buffer::{Arena, BLOCK_BYTES, ReadBuffer};
+use crate::buffer::Arena;
 use crate::disk::{DiskFile, yield_now};
 use crate::error::{CorruptionKind, DiskError};
 use crate::index::{INDEX_FIELD_MAX, relative_offset};
-use crate::num::{align_down, usize_of};
 use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
-
-/// Bytes of one read of a scan.
-const SCAN_READ_BYTES: usize = 1 << 20;
 
 /// What to scan and what to expect.
 #[derive(Debug, Clone, Copy)]
@@ -52,60 +49,13 @@ pub enum ScanEnd {
     Invalid(CorruptionKind),
 }
 
-/// A window over a file that moves forward.
-struct Window<'a, F> {
-    file: &'a F,
-    arena: &'a Arena,
-    bytes: Vec<u8>,
-    /// Position in the file of `bytes[0]`.
-    position: u64,
-    /// Position of the next read.
-    read_to: u64,
-    file_bytes: u64,
-}
-
-impl<F: DiskFile> Window<'_, F> {
-    /// Reads on until `wanted` bytes are there, or the file ends.
-    async fn fill(&mut self, wanted: usize) -> Result<(), DiskError> {
-        while self.bytes.len() < wanted && self.read_to < self.file_bytes {
-            let buffer = scan_buffer(self.arena);
-            let aligned = align_down(self.read_to, BLOCK_BYTES as u64);
-            let skip = usize_of(self.read_to - aligned);
-            let (buffer, read_bytes) = self.file.read(buffer, aligned, SCAN_READ_BYTES).await?;
-            let slice = buffer.freeze(read_bytes);
-            if read_bytes <= skip {
-                self.file_bytes = self.read_to;
-                break;
-            }
-            self.bytes.extend_from_slice(&slice[skip..]);
-            self.read_to = (aligned + read_bytes as u64).min(self.file_bytes);
-            let whole = usize_of(self.read_to - self.position);
-            self.bytes.truncate(whole);
-        }
-        Ok(())
-    }
-
-    fn advance(&mut self, bytes: usize) {
-        self.bytes.drain(..bytes);
-        self.position += bytes as u64;
-    }
-}
-
-/// Memory for one read: the arena's, or a mapping of its own while that is used up.
-fn scan_buffer(arena: &Arena) -> ReadBuffer {
-    arena.allocate_read(SCAN_READ_BYTES).unwrap_or_else(|| {
-        let own = Arena::new(SCAN_READ_BYTES).expect("2 MiB can be mapped, or nothing works any more");
-        own.allocate_read(SCAN_READ_BYTES).expect("it is new and large enough")
-    })
-}
-
 /// Scans a segment from its beginning. Bad bytes are a result, not an error.
 ///
 /// # Errors
 /// A read failed.
 pub async fn scan<F: DiskFile>(file: &F, arena: &Arena, request: &ScanRequest) -> Result<Scanned, DiskError> {
     let file_bytes = file.size().await?;
-    let mut window = Window { file, arena, bytes: Vec::new(), position: 0, read_to: 0, file_bytes };
+    let mut window = Window::new(file, arena, 0, file_bytes);
     let mut scanned = Scanned {
         valid_bytes: 0,
         next_offset: request.base_offset,
@@ -117,7 +67,7 @@ pub async fn scan<F: DiskFile>(file: &F, arena: &Arena, request: &ScanRequest) -
     // Batches are consumed from `at`; the window moves in large steps so that draining it stays cheap.
     let mut at = 0;
     loop {
-        if at > SCAN_READ_BYTES {
+        if at > READ_BYTES_MAX {
             window.advance(at);
             at = 0;
         }
@@ -193,10 +143,10 @@ pub async fn search<F: DiskFile>(
     let mut position = start;
     while let Some(data) = file.next_data(position).await? {
         let (from, file_bytes) = (data.start.max(position), data.end);
-        let mut window = Window { file, arena, bytes: Vec::new(), position: from, read_to: from, file_bytes };
+        let mut window = Window::new(file, arena, from, file_bytes);
         loop {
-            window.fill(SCAN_READ_BYTES + request.batch_bytes_max).await?;
-            let starts = window.bytes.len().min(SCAN_READ_BYTES);
+            window.fill(READ_BYTES_MAX + request.batch_bytes_max).await?;
+            let starts = window.bytes.len().min(READ_BYTES_MAX);
             if starts == 0 {
                 break;
             }
