@@ -34,9 +34,9 @@ fn load(engine: &Engine, partitions: u32, rounds: usize) {
                 producer.wait_ack().unwrap().result.unwrap();
             }
         }
+        assert!(producer.wait_all().iter().all(|ack| ack.result.is_ok()));
         println!("one record to each partition");
     }
-    producer.wait_all();
 }
 
 /// CPU time of this process so far.
