@@ -3,6 +3,8 @@
 use crate::model::batch;
 use crate::rig::{Fate, Restart, Rig, Settings};
 use std::time::Duration;
+use vnotch_engine::disk::sim::{Effect, Fault};
+use vnotch_engine::error::DiskOp;
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
@@ -186,4 +188,22 @@ fn a_failed_sync_is_no_matter_of_space() {
     rig.settle();
     rig.make_room();
     assert!(rig.log.failed().is_some() && rig.log.no_space().is_none());
+}
+
+/// A quota's error from the sync of a directory says that names may be lost, so nothing is tried again.
+#[test]
+fn a_directory_sync_that_finds_no_space_latches_the_log() {
+    for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded] {
+        let mut rig = Rig::new(Settings { durability: Durability::Synced, ..Settings::default() }, 7);
+        rig.append(batch(0, 1, 50_000), None);
+        rig.settle();
+        rig.disk.inject(Fault { op: DiskOp::SyncDir, operations_before: 0, effect: Effect::Fails(kind) });
+        for number in 1..12 {
+            rig.append(batch(number, 1, 150_000), None);
+        }
+        while rig.disk.outstanding() > 0 {
+            rig.steps(1);
+        }
+        assert!(rig.log.failed().is_some() && rig.log.no_space().is_none());
+    }
 }
