@@ -4,7 +4,7 @@ use super::Engine;
 use crate::catalog::{Catalog, Topic};
 use crate::client::OpenTopic;
 use crate::config::{TopicChanges, TopicConfig};
-use crate::error::{FetchError, OpenError, TopicError};
+use crate::error::{DiskOp, FetchError, OpenError, TopicError};
 use crate::log::Origin;
 use crate::types::{ListedOffset, OffsetSpec};
 use std::sync::{MutexGuard, PoisonError};
@@ -144,12 +144,23 @@ impl Engine {
             return Err(TopicError::Unknown(name.to_owned()));
         }
         let own_name = name.to_owned();
-        self.with_catalog(move |shard, mut catalog| async move {
+        let deleted = self.with_catalog(move |shard, mut catalog| async move {
             let deleted = catalog.delete(&shard.context.disk, &own_name).await;
             (catalog, deleted)
-        })?;
-        let Some(topic) = self.topics.write().remove(name) else { return Ok(()) };
+        });
+        let may_be_deleted = match &deleted {
+            Ok(()) => true,
+            // The new catalog has its name already, and may be what the next open finds.
+            Err(TopicError::Disk(error)) => error.op == DiskOp::SyncDir,
+            Err(_) => false,
+        };
+        if !may_be_deleted {
+            return deleted;
+        }
+        // Nothing more is acked that the next open could delete.
+        let Some(topic) = self.topics.write().remove(name) else { return deleted };
         self.drop_partitions(topic.places)?;
+        deleted?;
         self.remove_topic_files(name)
     }
 
