@@ -500,6 +500,8 @@ fn a_stalled_shard_stands_still_loses_nothing_and_goes_on() {
     let length = Duration::from_millis(300);
     let begun = Instant::now();
     engine.stall_shard(0, length).unwrap();
+    // The shard has begun to stall by then; a fast disk could complete an append before.
+    std::thread::sleep(length / 3);
     produce(&engine, "t", 0, 10..20, 100);
     assert!(begun.elapsed() >= length, "acked {:?} after a stall of {length:?} began", begun.elapsed());
     consume(&engine, "t", 0, 0..20);
