@@ -8,8 +8,8 @@ use vnotch_engine::clock::ManualClock;
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode, WriteData, WriteSync};
-use vnotch_engine::error::{FetchError, OpenError};
-use vnotch_engine::log::{Epochs, Fetched, Log, LogContext, LogLimits};
+use vnotch_engine::error::{DamageError, FetchError, OpenError};
+use vnotch_engine::log::{Epochs, Fetched, FileLimits, Log, LogContext, LogLimits, Origin};
 use vnotch_engine::record::{BatchHeader, batches, verify_crc};
 use vnotch_engine::types::IoMode;
 
@@ -68,15 +68,17 @@ pub fn open(disk: &SimDisk, config: TopicConfig, epoch: i32) -> Result<Rc<SimLog
         fetch_pinned_bytes: 8 << 20,
         cache_bytes: Cell::new(1 << 20),
         chunk_bytes_max: Cell::new(1 << 20),
+        files: FileLimits::default(),
         filling: futures_util::lock::Mutex::new(()),
     };
-    let context = LogContext {
-        disk: disk.clone(),
-        clock: ManualClock::new(1_000),
-        arena: ARENA.with(Rc::clone),
-        limits: Rc::new(limits),
-    };
-    disk.run_until(SimLog::open(context, dir(), config, Epochs { current: epoch, synced_after: 0 }))
+    let context = LogContext::new(disk.clone(), ManualClock::new(1_000), ARENA.with(Rc::clone), limits);
+    let epochs = Epochs { current: epoch, synced_after: 0 };
+    let log = disk.run_until(SimLog::open(context, dir(), config, epochs, Origin::Created))?;
+    match log.damage().map(|damage| damage.cause) {
+        None => Ok(log),
+        Some(DamageError::Corrupt(corruption)) => Err(OpenError::Corrupt(corruption)),
+        Some(DamageError::Unreadable(error)) => Err(OpenError::Disk(error)),
+    }
 }
 
 /// Reads from one offset of a log that has nothing in memory.
