@@ -41,10 +41,13 @@ impl Options {
             let value = std::env::var(name).ok()?;
             Some(value.parse::<u64>().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
         };
+        let time = number("VNOTCH_SIMULATE_FOR").map(Duration::from_secs);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        // A normal test run has the same histories each time. A long one looks for others.
+        let first = if time.is_some() { now.as_secs() << 20 } else { 1 };
         Self {
-            time: number("VNOTCH_SIMULATE_FOR").map(Duration::from_secs),
-            seed: number("VNOTCH_SIMULATE_SEED").unwrap_or(now.as_secs() << 20),
+            time,
+            seed: number("VNOTCH_SIMULATE_SEED").unwrap_or(first),
             jobs: number("VNOTCH_SIMULATE_JOBS").unwrap_or(1).max(1),
             replay: number("VNOTCH_SIMULATE_REPLAY"),
         }
