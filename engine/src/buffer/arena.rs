@@ -35,7 +35,7 @@ pub struct Arena {
 pub struct ArenaUsage {
     /// Bytes in all.
     pub capacity_bytes: usize,
-    /// Bytes of chunks in use, whoever holds them.
+    /// Bytes of all chunks in use: those of clients, logs and caches together.
     pub used_bytes: usize,
     /// Bytes of the 2 MiB blocks that readers pin chunks of.
     pub pinned_bytes: usize,

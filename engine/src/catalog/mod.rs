@@ -40,7 +40,7 @@ pub(crate) const REMOVED_DIR: &str = "removed-by-repair";
 
 const TOPIC_NAME_CHARS_MAX: usize = 200;
 
-/// `meta.properties`.
+/// The contents of the file `meta.properties`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
     /// Random, 32 hex digits.
@@ -190,7 +190,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// What the directory says of itself.
+    /// The contents of the data directory's `meta.properties`.
     pub const fn meta(&self) -> &Meta {
         &self.meta
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// A file system. Cheap to clone; stays on one thread.
 pub trait Disk: Clone + 'static {
-    /// An open file of it.
+    /// The type of an open file on this file system.
     type File: DiskFile;
 
     /// Opens or creates a file.

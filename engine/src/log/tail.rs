@@ -95,7 +95,7 @@ pub(super) struct PlannedWrite {
     pub(super) segment: i64,
     /// Where in the file, a multiple of 4 KiB.
     pub(super) position: u64,
-    /// What, a multiple of 4 KiB.
+    /// The bytes to write; their length is a multiple of 4 KiB.
     pub(super) bytes: Slice,
     /// File position after the last byte of batches in it; padding lies beyond.
     pub(super) content_end: u64,

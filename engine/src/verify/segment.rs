@@ -32,7 +32,7 @@ impl<T: Copy + PartialEq> Expected<T> {
     }
 }
 
-/// What a walk begins with and has come to.
+/// The state of one walk over a segment file: its inputs and its position.
 pub(super) struct Walk<'a, 'f> {
     pub(super) path: &'a Path,
     pub(super) window: Window,

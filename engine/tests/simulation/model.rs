@@ -135,7 +135,7 @@ impl Model {
         self.cut.iter().any(|batch| !batch.is_acked)
     }
 
-    /// What every batch before `offset` promises is `level` at least: consumers were shown it.
+    /// Every batch before `offset` now promises `level` at least, because a consumer has read it.
     pub(crate) fn shown(&mut self, offset: i64, level: Durability) {
         for batch in self.batches.iter_mut().rev().skip_while(|batch| batch.next_offset > offset) {
             if batch.promised >= Some(level) {
