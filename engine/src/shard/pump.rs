@@ -55,6 +55,9 @@ impl Shard {
                 self.count(now - begun, |times| &mut times.parked_ns);
                 self.committer.borrow_mut().passed(now - begun);
                 (last_work, last_reactor) = (now, now);
+            } else if !worked && self.ring.workers_in_flight() > 0 {
+                // The worker runs on this core. It may be ready to run, and this thread would go on polling until it parks.
+                std::thread::yield_now();
             }
         }
     }

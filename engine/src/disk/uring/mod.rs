@@ -92,8 +92,9 @@ impl UringDisk {
         let owned = owned.map_err(|error| DiskError::new(op, path, 0, error))?;
         let pointers: Vec<*const libc::c_char> = owned.iter().map(|path| path.as_ptr()).collect();
         let entry = entry(&pointers);
+        let keep = Keep { paths: owned, is_on_worker: true, ..Keep::default() };
         // SAFETY: the entry points to the paths' heap memory, which moves into the slot with `paths`.
-        let operation = unsafe { self.ring.start(entry, Keep { paths: owned, ..Keep::default() }) };
+        let operation = unsafe { self.ring.start(entry, keep) };
         let (result, _) = operation.await;
         checked(result).map_err(|error| DiskError::new(op, path, 0, error))
     }
@@ -199,9 +200,9 @@ impl UringFile {
         types::Fd(self.inner.fd.as_raw_fd())
     }
 
-    /// Runs an operation that needs no memory.
+    /// Runs an operation that needs no memory: a sync or a change of size, which the kernel gives to a worker.
     async fn simple(&self, op: DiskOp, entry: Entry) -> Result<i32, DiskError> {
-        let keep = Keep { file: Some(self.clone()), ..Keep::default() };
+        let keep = Keep { file: Some(self.clone()), is_on_worker: true, ..Keep::default() };
         // SAFETY: the entry points to nothing; its descriptor stays open through `keep`.
         let (result, _) = unsafe { self.inner.ring.start(entry, keep) }.await;
         checked(result).map_err(|error| self.error(op, 0, error))

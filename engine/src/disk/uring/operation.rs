@@ -20,6 +20,8 @@ pub(super) struct Keep {
     pub(super) buffer: Option<ReadBuffer>,
     pub(super) paths: Vec<CString>,
     pub(super) time: Option<Box<Timespec>>,
+    /// Whether a worker thread of the kernel's runs the operation, and not the thread that submits it.
+    pub(super) is_on_worker: bool,
 }
 
 /// The state of an operation in the ring's table.

@@ -34,6 +34,8 @@ pub(super) struct Inner {
     pub(super) slots: RefCell<Slab<Slot>>,
     /// Operations queued or in the kernel.
     in_flight: Cell<usize>,
+    /// Those of them that the kernel gives to its workers.
+    workers_in_flight: Cell<usize>,
     /// Set while the pump waits: nobody else submits then, so an operation is submitted as it starts.
     submits_at_once: Cell<bool>,
     /// Written by the kernel at each completion, and by [`RingWaker`].
@@ -81,6 +83,7 @@ impl Ring {
                 ring: RefCell::new(ring),
                 slots: RefCell::new(Slab::with_capacity(RING_ENTRIES as usize)),
                 in_flight: Cell::new(0),
+                workers_in_flight: Cell::new(0),
                 submits_at_once: Cell::new(false),
                 event_file: RefCell::new(Some(Rc::new(glommio_file(&event)?))),
                 event: Arc::new(event),
@@ -162,11 +165,19 @@ impl Ring {
         self.inner.in_flight.get()
     }
 
+    /// Operations in flight that worker threads of the kernel's run, such as syncs. The workers of a pinned thread run on the
+    /// same core: a thread that polls for such a completion has to give them that core.
+    pub fn workers_in_flight(&self) -> usize {
+        self.inner.workers_in_flight.get()
+    }
+
     /// Queues an operation; it is submitted with the next [`Ring::submit`].
     ///
     /// # Safety
     /// Everything `entry` points to is owned by `keep` and stays in place until the completion.
     pub(super) unsafe fn start(&self, entry: Entry, keep: Keep) -> Operation {
+        let workers = &self.inner.workers_in_flight;
+        workers.set(workers.get() + usize::from(keep.is_on_worker));
         let key =
             self.inner.slots.borrow_mut().insert(Slot::InFlight { keep, waker: None, is_orphan: false });
         let entry = entry.user_data(key as u64);
@@ -186,8 +197,9 @@ impl Ring {
     /// file system's journal.
     pub(super) fn close_file(&self, file: OwnedFd) {
         let entry = opcode::Close::new(types::Fd(file.into_raw_fd())).build().flags(Flags::ASYNC);
+        let keep = Keep { is_on_worker: true, ..Keep::default() };
         // SAFETY: the entry points to nothing; it owns the descriptor.
-        drop(unsafe { self.start(entry, Keep::default()) });
+        drop(unsafe { self.start(entry, keep) });
     }
 
     fn try_push(&self, entry: &Entry) -> bool {
@@ -342,6 +354,8 @@ impl Inner {
         let Slot::InFlight { keep, waker, is_orphan } = &mut slots[key] else {
             unreachable!("an operation completes once")
         };
+        let workers = &self.workers_in_flight;
+        workers.set(workers.get() - usize::from(keep.is_on_worker));
         if *is_orphan {
             let orphan = slots.remove(key);
             // The file that it kept is closed through the ring if this was its last clone: that takes a slot.

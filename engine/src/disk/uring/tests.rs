@@ -70,6 +70,41 @@ fn nop(ring: &Ring, flags: Flags) -> super::operation::Operation {
 }
 
 #[test]
+fn the_pump_can_see_that_a_worker_of_the_kernels_has_its_operation() {
+    let dir = data_dir();
+    let path = dir.path().join("file");
+    on_executor(move |ring| async move {
+        let counted = nop(&ring, Flags::empty());
+        assert_eq!((ring.in_flight(), ring.workers_in_flight()), (1, 0));
+        let polled = |ring: Ring| async move {
+            while ring.in_flight() > 0 {
+                ring.submit();
+                ring.reap();
+                glommio::yield_if_needed().await;
+            }
+        };
+        polled(ring.clone()).await;
+        counted.await;
+        let disk = UringDisk::new(ring.clone());
+        let mut opened = Box::pin(disk.open(&path, OpenMode::CreateNew, IoMode::Buffered));
+        assert!(futures_util::poll!(opened.as_mut()).is_pending());
+        polled(ring.clone()).await;
+        let file = opened.await.unwrap();
+        let mut synced = Box::pin(file.sync());
+        assert!(futures_util::poll!(synced.as_mut()).is_pending());
+        assert_eq!((ring.in_flight(), ring.workers_in_flight()), (1, 1));
+        polled(ring.clone()).await;
+        assert_eq!(ring.workers_in_flight(), 0);
+        synced.await.unwrap();
+        // A future that is dropped leaves its operation to the kernel.
+        assert!(futures_util::poll!(Box::pin(file.sync()).as_mut()).is_pending());
+        assert_eq!(ring.workers_in_flight(), 1);
+        polled(ring.clone()).await;
+        assert_eq!(ring.workers_in_flight(), 0);
+    });
+}
+
+#[test]
 fn operations_behind_a_refused_one_are_submitted_too() {
     let results = on_executor(|ring| async move {
         // The kernel ends a submission at an entry that it refuses: a buffer to select means nothing here.
