@@ -265,3 +265,55 @@ fn links_to_partitions_and_segments_are_followed_by_verify_and_by_an_open() {
     assert!(matches!(engine.damaged(), [damaged] if damaged.partition.partition == 0));
     engine.close().unwrap();
 }
+
+#[test]
+fn another_partitions_bytes_in_place_of_a_segment_are_an_error_where_they_begin() {
+    let whole = closed();
+    let foreign = fs::read(whole.path().join("t-1/00000000000000000000.log")).unwrap();
+    let last = files(whole.path(), ".log").len() - 1;
+    for number in [1, last] {
+        let dir = copy(whole.path());
+        let log = files(dir.path(), ".log").swap_remove(number);
+        fs::write(&log, &foreign).unwrap();
+        assert!(check(dir.path()).defects.iter().any(|it| it.path == log && it.position == 0));
+        let foreign = foreign.clone();
+        in_time(move || {
+            let engine = open(dir.path());
+            let (at, error) = read(&engine, 0, 3_500);
+            let found = corruption(error);
+            assert_eq!((at, &found.path, found.position), (base_offset(&log), &log, 0));
+            assert_eq!(append(&engine, 1).unwrap(), 100, "other partitions take appends");
+            engine.close().unwrap();
+            assert!(fs::read(&log).unwrap() == foreign, "the file was left as it is");
+        });
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_opened_fails_its_own_reads_and_nothing_else() {
+    let dir = closed();
+    let log = files(dir.path(), ".log").swap_remove(1);
+    let kept = log.with_extension("kept");
+    fs::rename(&log, &kept).unwrap();
+    // Nobody can open a link that leads to itself, whatever the rights of the user.
+    std::os::unix::fs::symlink(&log, &log).unwrap();
+    let base = base_offset(&log);
+    in_time(move || {
+        let report = check(dir.path());
+        assert!(report.defects.iter().any(|it| it.path == log), "{:#?}", report.defects);
+        let engine = open(dir.path());
+        let (at, error) = read(&engine, 0, 3_500);
+        assert_eq!(at, base, "the records before it were delivered");
+        let Some(FetchError::Disk(error)) = error else { panic!("{error:?}") };
+        assert_eq!(error.path, log);
+        let next = base_offset(&files(dir.path(), ".log")[2]);
+        assert_eq!(read(&engine, next, 2_500).0, 2_500, "the segments behind it can be read");
+        assert_eq!(append(&engine, 0).unwrap(), 3_500);
+        assert_eq!(append(&engine, 1).unwrap(), 100);
+        // Once the file is back its records are too.
+        fs::remove_file(&log).unwrap();
+        fs::rename(&kept, &log).unwrap();
+        assert_eq!(read(&engine, 0, 3_500).0, 3_500);
+        engine.close().unwrap();
+    });
+}
