@@ -70,15 +70,7 @@ fn an_end_at_every_step_of_such_a_deletion_loses_nothing_that_was_to_stay() {
     rig.settle();
     rig.advance(Duration::from_secs(61));
     rig.append(batch(9, 7, 1_000), None);
-    let mut seed = 0;
-    while rig.disk.outstanding() > 0 {
-        for fate in [Fate::Kill, Fate::PowerLoss] {
-            seed += 1;
-            let again = rig.restarted(&Restart::simple(fate, seed));
-            again.read_from(again.log.log_start_offset());
-        }
-        rig.steps(1);
-    }
+    rig.end_at_every_step();
     pass(&mut rig, 3);
     assert!(is_empty(&rig), "also the append that came last is from the time 1 s");
 }

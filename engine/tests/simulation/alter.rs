@@ -156,15 +156,7 @@ fn a_topic_that_becomes_a_synced_one_makes_durable_what_it_has_and_opens_after_e
             let level = [None, Some(Durability::Written)][number % 2];
             rig.append(batch(number as u64, 3, 150_000), level);
         }
-        let mut seed = 0;
-        while rig.disk.outstanding() > 0 {
-            for fate in [Fate::Kill, Fate::PowerLoss] {
-                seed += 1;
-                rig.restarted(&Restart::simple(fate, seed)).read_from(0);
-            }
-            rig.steps(1);
-        }
-        rig.settle();
+        rig.end_at_every_step();
         // Nobody waits any more, and all of it is synced.
         assert_eq!(rig.log.high_watermark(), 72);
         rig.model.all_durable();

@@ -116,6 +116,20 @@ impl Rig {
         self.reopened(restart).unwrap_or_else(|error| panic!("a log that nobody damaged opens: {error}"))
     }
 
+    /// Lets this log run out step by step. Before each step, copies of it end in every way, open again and are read.
+    pub(crate) fn end_at_every_step(&mut self) {
+        let mut seed = 0;
+        while self.disk.outstanding() > 0 {
+            for fate in [Fate::Kill, Fate::PowerLoss] {
+                seed += 1;
+                let again = self.restarted(&Restart::simple(fate, seed));
+                again.read_from(again.log.log_start_offset());
+            }
+            self.steps(1);
+        }
+        self.settle();
+    }
+
     /// The same, or the error with which a damaged log is refused.
     fn reopened(&self, restart: &Restart) -> Result<Self, OpenError> {
         self.check_held();

@@ -143,16 +143,7 @@ fn an_end_at_every_step_of_a_deletion_loses_nothing_that_was_to_stay() {
     for durability in [Durability::Written, Durability::Synced] {
         let mut rig = Rig::new(by_size(durability, Preallocate::Fallocate), 4);
         fill(&mut rig, 16);
-        let mut seed = 0;
-        while rig.disk.outstanding() > 0 {
-            for fate in [Fate::Kill, Fate::PowerLoss] {
-                seed += 1;
-                let again = rig.restarted(&Restart::simple(fate, seed));
-                again.read_from(again.log.log_start_offset());
-            }
-            rig.steps(1);
-        }
-        rig.settle();
+        rig.end_at_every_step();
         assert!(rig.log.log_start_offset() > 0, "something was deleted");
     }
 }

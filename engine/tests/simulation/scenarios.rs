@@ -9,19 +9,6 @@ use vnotch_engine::disk::Disk as _;
 use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, Preallocate};
 
-/// Lets `rig` run out step by step, and after each step ends copies of it in every way.
-fn end_at_every_step(rig: &mut Rig) {
-    let mut seed = 0;
-    while rig.disk.outstanding() > 0 {
-        for fate in [Fate::Kill, Fate::PowerLoss] {
-            seed += 1;
-            rig.restarted(&Restart::simple(fate, seed)).read_from(0);
-        }
-        rig.steps(1);
-    }
-    rig.settle();
-}
-
 #[test]
 fn a_segment_that_ends_with_a_block_is_complete_before_the_next_one_is_written() {
     for write_depth in [2, 8] {
@@ -31,7 +18,7 @@ fn a_segment_that_ends_with_a_block_is_complete_before_the_next_one_is_written()
             assert_eq!(batch.len(), 65_536);
             rig.append(batch, None);
         }
-        end_at_every_step(&mut rig);
+        rig.end_at_every_step();
         rig.read_from(0);
     }
 }
@@ -45,7 +32,7 @@ fn rolls_of_every_kind_of_topic_survive_an_end_at_every_step() {
                 let level = [None, Some(Durability::Synced), Some(Durability::Written)][number % 3];
                 rig.append(batch(number as u64, 5, 300_000), level);
             }
-            end_at_every_step(&mut rig);
+            rig.end_at_every_step();
             rig.read_from(0);
         }
     }
