@@ -139,3 +139,24 @@ fn a_consumer_that_keeps_all_it_reads_gets_copies_and_holds_nobody_up() {
     }
     engine.close().unwrap();
 }
+
+#[test]
+fn unsealed_segments_of_many_partitions_are_recovered_in_a_small_arena() {
+    let dir = data_dir();
+    let engine = open(dir.path(), 16 << 20);
+    let partitions = 16;
+    let config =
+        TopicConfig { segment_bytes: 16 << 20, max_message_bytes: 64 << 10, ..TopicConfig::default() };
+    engine.create_topic("t", partitions, config).unwrap();
+    let mut producer =
+        engine.producer("t", ProducerConfig { linger: None, ..ProducerConfig::default() }).unwrap();
+    let rounds = 80;
+    (0..rounds).for_each(|number| round(&mut producer, partitions, number));
+    drop((producer, engine));
+    // The scans of all partitions together ask for more memory than there is.
+    let engine = open(dir.path(), 16 << 20);
+    assert!(engine.damaged().is_empty(), "{:?}", engine.damaged());
+    let described = engine.describe_topic("t").unwrap();
+    assert!(described.partitions.iter().all(|it| it.log_end_offset == i64::from(rounds)));
+    engine.close().unwrap();
+}

@@ -42,8 +42,8 @@ pub(super) struct Inner {
     event: Arc<OwnedFd>,
     /// A duplicate of `event`, which glommio reads and owns; `None` after [`Ring::close`].
     event_file: RefCell<Option<Rc<BufferedFile>>>,
-    /// Address of the registered arena.
-    registered: Cell<Option<usize>>,
+    /// Address and size in bytes of the registered arena.
+    registered: Cell<Option<(usize, usize)>>,
     read_bytes: Cell<u64>,
     #[cfg(test)]
     faults: super::faults::Faults,
@@ -109,7 +109,7 @@ impl Ring {
         // SAFETY: the pieces cover the arena's mapping. Slices own it, operations in flight own slices, and the ring is
         // torn down with the shard after its last operation, so the mapping outlives every use by the kernel.
         let registered = unsafe { self.inner.ring.borrow().submitter().register_buffers(&pieces) };
-        self.inner.registered.set(registered.is_ok().then(|| base.addr()));
+        self.inner.registered.set(registered.is_ok().then(|| (base.addr(), bytes)));
         registered.is_ok()
     }
 
@@ -121,10 +121,12 @@ impl Ring {
         self.inner.ring.borrow().submitter().register_files(&[lock.as_raw_fd()])
     }
 
-    /// Index of the registered buffer that `address` lies in, if the arena is registered.
+    /// Index of the registered buffer that `address` lies in; `None` for memory that is not registered, such as another
+    /// arena.
     pub(super) fn buffer_index(&self, address: usize) -> Option<u16> {
-        let base = self.inner.registered.get()?;
-        u16::try_from((address - base) / REGISTERED_BYTES_MAX).ok()
+        let (base, bytes) = self.inner.registered.get()?;
+        let position = address.checked_sub(base).filter(|position| *position < bytes)?;
+        u16::try_from(position / REGISTERED_BYTES_MAX).ok()
     }
 
     /// Returns a waker of this ring's shard.

@@ -309,3 +309,26 @@ fn a_read_that_fails_says_where() {
     assert_eq!((error.op, error.position, left), (DiskOp::Read, 5000, 0));
     assert_eq!(error.source.raw_os_error(), Some(libc::EIO));
 }
+
+#[test]
+fn memory_outside_the_registered_arena_is_read_into_and_written_from() {
+    on_executor(|ring| async move {
+        let dir = data_dir();
+        let path = dir.path().join("file");
+        std::fs::write(&path, pattern(FILE_BYTES)).unwrap();
+        let mut arenas: Vec<Arena> = (0..3).map(|_| Arena::new(4 << 20).unwrap()).collect();
+        arenas.sort_by_key(|arena| arena.mapping().0.addr());
+        assert!(ring.register_arena(&arenas[1]));
+        let disk = UringDisk::new(ring.clone());
+        let file = finish(&ring, disk.open(&path, OpenMode::ReadWrite, IoMode::Direct)).await.unwrap();
+        for arena in &arenas {
+            let buffer = arena.allocate_read(BLOCK_BYTES).unwrap();
+            let (buffer, len_bytes) = finish(&ring, file.read(buffer, 0, BLOCK_BYTES)).await.unwrap();
+            assert!(buffer.freeze(len_bytes)[..] == pattern(FILE_BYTES)[..BLOCK_BYTES]);
+            let mut chunk = arena.allocate(BLOCK_BYTES).unwrap();
+            chunk.append(&pattern(BLOCK_BYTES));
+            let data = WriteData::Slice(chunk.slice(0..BLOCK_BYTES));
+            finish(&ring, file.write(data, 0, WriteSync::None)).await.unwrap();
+        }
+    });
+}
