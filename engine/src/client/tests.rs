@@ -187,7 +187,7 @@ fn a_handle_registers_once_at_each_shard() {
     let producer = Producer::new(ProducerConfig::default(), routes(&shards, 1000).map(Place::Here).collect());
     assert_eq!(producer.partitions(), 1000);
     let partition = TopicPartition { topic: "t".into(), partition: 0 };
-    let assigned = routes(&shards, 1000).map(|route| (partition.clone(), route, 0)).collect();
+    let assigned = routes(&shards, 1000).map(|route| (partition.clone(), route, 0.into())).collect();
     let mut consumer = Consumer::new(ConsumerConfig::default(), assigned);
     assert!(consumer.poll_fetch(&mut Context::from_waker(Waker::noop())).is_pending());
     for shard in &shards {

@@ -92,6 +92,31 @@ pub enum FetchError {
         /// The first offset not visible yet.
         high_watermark: i64,
     },
+    /// The log was cut below a saved position, and holds other records now. Nothing is skipped: the consumer fetches
+    /// again after a seek, to `cut_to` for instance.
+    #[error(
+        "the log was cut: it no longer holds the records from offset {cut_to} up to {position} that were read in leader \
+         epoch {epoch}; seek to offset {cut_to} to read what it holds there now"
+    )]
+    LogTruncated {
+        /// Offset of the saved position.
+        position: i64,
+        /// Leader epoch of the saved position.
+        epoch: i32,
+        /// End of that epoch in the log: all records below this offset are those that were there before.
+        cut_to: i64,
+    },
+    /// A saved position has a leader epoch that the log has not reached. The log may be an older copy.
+    #[error(
+        "leader epoch {epoch} of the saved position is unknown, the newest of the log is {newest}: the data directory is \
+         an older copy, or another one; seek to an offset to read on"
+    )]
+    UnknownLeaderEpoch {
+        /// Leader epoch of the saved position.
+        epoch: i32,
+        /// Leader epoch of batches that are appended now.
+        newest: i32,
+    },
     /// Reading failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
