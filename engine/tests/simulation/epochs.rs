@@ -78,7 +78,8 @@ impl Watched {
             Event::Append { batches, bytes } => {
                 for _ in 0..*batches {
                     self.number += 1;
-                    self.rig.append(batch(self.number, 3, *bytes), None);
+                    // Of one record to three, so that cuts are at all distances from positions.
+                    self.rig.append(batch(self.number, 1 + self.number as usize % 3, *bytes), None);
                 }
             }
             Event::Steps(count) => self.rig.steps(*count),
