@@ -75,7 +75,7 @@ pub struct ListedOffset {
     pub timestamp_ms: Option<i64>,
 }
 
-/// Where a consumer stands in a partition, in a form that can be saved and used after a restart.
+/// A place in a partition at which a consumer continues, in a form that can be saved and used after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConsumerPosition {
     /// The offset of the next record.

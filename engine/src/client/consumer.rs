@@ -43,7 +43,8 @@ pub enum OffsetReset {
     /// Nowhere: the fetch fails with [`FetchError::OffsetOutOfRange`].
     None,
     /// At the first record there is. [`Fetched::skipped`] says how many offsets were left out, where retention had deleted
-    /// them. A position beyond the log's end, which a power loss may leave, is set back: records are read again.
+    /// them. An offset beyond the log's end, which a power loss may leave, is set back: records are read again. A saved
+    /// position with a leader epoch is not: [`FetchError::LogTruncated`] is always reported.
     Earliest,
 }
 

@@ -46,8 +46,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// The largest epoch up to `epoch` that the log holds, and the offset at which it ends. `None` if `epoch` is negative or
     /// above the current one.
     ///
-    /// If the log holds no epoch as small any more, as retention has deleted it, the answer is `epoch` itself and the first
-    /// offset of the next larger epoch that is known.
+    /// Retention may have deleted all epochs as small. Then the answer is `epoch` itself and the first offset of the next
+    /// larger epoch that is known.
     ///
     /// # Errors
     /// Reading failed, or the log is damaged at the end of that epoch.
