@@ -23,7 +23,7 @@ use crate::error::{CloseError, OpenError, RunError, TopicError};
 use crate::log::{FileLimits, LogLimits};
 use crate::record::murmur2;
 use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
-use crate::types::{IoMode, TopicPartition};
+use crate::types::{ConsumerPosition, IoMode, TopicPartition};
 use descriptors::file_limits;
 use start::{check_direct, check_machine, inspect};
 use std::cell::Cell;
@@ -136,20 +136,21 @@ impl Engine {
         Ok(Producer::new(config, places.collect()))
     }
 
-    /// A consumer of (topic, partition, first offset) each.
+    /// A consumer of (topic, partition, first offset) each. Instead of an offset there may be a saved [`ConsumerPosition`].
+    /// The log checks it before the first fetch; see [`FetchError::LogTruncated`](crate::error::FetchError::LogTruncated).
     ///
     /// # Errors
     /// A topic or partition is unknown.
-    pub fn consumer<'a>(
+    pub fn consumer<'a, P: Into<ConsumerPosition>>(
         &self,
-        assignment: impl IntoIterator<Item = (&'a str, u32, i64)>,
+        assignment: impl IntoIterator<Item = (&'a str, u32, P)>,
         config: ConsumerConfig,
     ) -> Result<Consumer, TopicError> {
-        let assigned = assignment.into_iter().map(|(name, partition, offset)| {
+        let assigned = assignment.into_iter().map(|(name, partition, position)| {
             let topic = self.topic(name)?;
             let place = topic.places.get(partition as usize).copied();
             let place = place.ok_or_else(|| TopicError::Unknown(format!("{name}-{partition}")))?;
-            Ok((TopicPartition { topic: name.into(), partition }, self.route(place), offset))
+            Ok((TopicPartition { topic: name.into(), partition }, self.route(place), position.into()))
         });
         Ok(Consumer::new(config, assigned.collect::<Result<Vec<_>, TopicError>>()?))
     }

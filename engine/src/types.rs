@@ -75,6 +75,33 @@ pub struct ListedOffset {
     pub timestamp_ms: Option<i64>,
 }
 
+/// A place in a partition at which a consumer continues, in a form that can be saved and used after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConsumerPosition {
+    /// The offset of the next record.
+    pub offset: i64,
+    /// A leader epoch in which the log reached `offset`: that of the last batch that was read. With it the log can tell
+    /// whether it was cut below `offset` since. `None` means that nothing is checked.
+    pub leader_epoch: Option<i32>,
+}
+
+impl From<i64> for ConsumerPosition {
+    /// The position at an offset that is not checked.
+    fn from(offset: i64) -> Self {
+        Self { offset, leader_epoch: None }
+    }
+}
+
+/// The end of a leader epoch in a log; the answer of Kafka's OffsetForLeaderEpoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochEnd {
+    /// The largest leader epoch in the log that is not above the requested one. The requested one itself, if the log
+    /// holds none as small any more.
+    pub leader_epoch: i32,
+    /// The first offset of the next larger epoch. The end of the log, if the requested epoch is the current one.
+    pub end_offset: i64,
+}
+
 /// How synced writes that overwrite are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

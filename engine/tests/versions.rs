@@ -11,6 +11,7 @@ use vnotch_engine::client::{ConsumerConfig, ProducerConfig};
 use vnotch_engine::config::EngineConfig;
 use vnotch_engine::engine::Engine;
 use vnotch_engine::record::RecordRef;
+use vnotch_engine::types::EpochEnd;
 use vnotch_engine::verify::verify;
 
 fn copy(from: &Path, to: &Path) {
@@ -40,6 +41,9 @@ fn read(engine: &Engine, topic: &str, count: i64) {
         }
     }
     assert_eq!(next, count);
+    let epoch = consumer.position(0).unwrap().leader_epoch.unwrap();
+    let ends = engine.offsets_for_epochs([(topic, 0, epoch)]).unwrap();
+    assert_eq!(ends, [Some(EpochEnd { leader_epoch: epoch, end_offset: count })]);
 }
 
 #[test]

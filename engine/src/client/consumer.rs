@@ -6,7 +6,7 @@ use crate::buffer::SharedBytes;
 use crate::error::{Corruption, CorruptionKind, FetchError};
 use crate::record::{BatchError, BatchHeader, Record, RecordBatch, batches};
 use crate::shard::{FetchInbox, FetchReply, FetchRequest, Refusal};
-use crate::types::TopicPartition;
+use crate::types::{ConsumerPosition, TopicPartition};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,7 +43,8 @@ pub enum OffsetReset {
     /// Nowhere: the fetch fails with [`FetchError::OffsetOutOfRange`].
     None,
     /// At the first record there is. [`Fetched::skipped`] says how many offsets were left out, where retention had deleted
-    /// them. A position beyond the log's end, which a power loss may leave, is set back: records are read again.
+    /// them. An offset beyond the log's end, which a power loss may leave, is set back: records are read again. A saved
+    /// position with a leader epoch is not: [`FetchError::LogTruncated`] is always reported.
     Earliest,
 }
 
@@ -71,6 +72,8 @@ pub struct Fetched {
     pub bytes: usize,
     /// Offsets between the fetch before and [`Fetched::from_offset`] that retention has deleted unread.
     pub skipped: u64,
+    /// Leader epoch of the last batch.
+    pub leader_epoch: i32,
     pieces: Vec<SharedBytes>,
 }
 
@@ -94,6 +97,11 @@ impl Fetched {
             .filter(move |record| record.as_ref().map_or(true, |record| record.offset >= from_offset))
     }
 
+    /// The position after the last record, to be saved once all records are processed.
+    pub const fn next_position(&self) -> ConsumerPosition {
+        ConsumerPosition { offset: self.next_offset, leader_epoch: Some(self.leader_epoch) }
+    }
+
     /// The memory they are in.
     pub fn pieces(&self) -> &[SharedBytes] {
         &self.pieces
@@ -110,11 +118,27 @@ enum FetchState {
     Failed,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PositionCheck {
+    /// The position was saved, and the log may have been cut since.
+    Due,
+    /// The log has checked the position, or the position has no epoch to be checked by.
+    Done,
+}
+
+impl PositionCheck {
+    fn of(position: ConsumerPosition) -> Self {
+        if position.leader_epoch.is_some() { Self::Due } else { Self::Done }
+    }
+}
+
 #[derive(Debug)]
 struct Assigned<P> {
     name: TopicPartition,
     route: Route<P>,
-    offset: i64,
+    position: ConsumerPosition,
+    /// Whether the log has to check the position before the next fetch.
+    check: PositionCheck,
     /// Offsets left out since the last fetch that brought something.
     skipped: u64,
     state: FetchState,
@@ -130,14 +154,18 @@ pub struct Consumer<P: Port = Remote> {
 }
 
 impl<P: Port> Consumer<P> {
-    pub(crate) fn new(config: ConsumerConfig, assignment: Vec<(TopicPartition, Route<P>, i64)>) -> Self {
+    pub(crate) fn new(
+        config: ConsumerConfig,
+        assignment: Vec<(TopicPartition, Route<P>, ConsumerPosition)>,
+    ) -> Self {
         let inbox = Arc::new(FetchInbox::default());
         let mut shards = BTreeSet::new();
-        let assigned = assignment.into_iter().map(|(name, route, offset)| {
+        let assigned = assignment.into_iter().map(|(name, route, position)| {
             if shards.insert(route.port.shard()) {
                 route.port.register(&inbox.waker);
             }
-            Assigned { name, route, offset, skipped: 0, state: FetchState::Idle }
+            let check = PositionCheck::of(position);
+            Assigned { name, route, position, check, skipped: 0, state: FetchState::Idle }
         });
         Self { config, assigned: assigned.collect(), tickets: 0, inbox }
     }
@@ -147,19 +175,27 @@ impl<P: Port> Consumer<P> {
         self.assigned.get(assignment).map(|assigned| &assigned.name)
     }
 
-    /// The offset the next fetch of a partition begins at.
-    pub fn position(&self, assignment: usize) -> Option<i64> {
-        self.assigned.get(assignment).map(|assigned| assigned.offset)
+    /// The offset at which the next fetch of a partition begins, with the leader epoch of the last batch that was returned.
+    /// To continue there after a restart, save it and give it to [`Engine::consumer`](crate::engine::Engine::consumer) or to
+    /// [`Consumer::seek`].
+    ///
+    /// Before the first batch the epoch is the log's current one when a fetch found no record, and `None` before that.
+    pub fn position(&self, assignment: usize) -> Option<ConsumerPosition> {
+        self.assigned.get(assignment).map(|assigned| assigned.position)
     }
 
-    /// Goes on at `offset`; a fetch under way is forgotten, here and by the next fetch at the shard. A failed partition
-    /// begins anew.
+    /// Goes on at an offset or at a saved position; a fetch under way is forgotten, here and by the next fetch at the shard.
+    /// A failed partition begins anew.
+    ///
+    /// A position with a leader epoch is checked before the next fetch. If the log was cut below it since, the next poll of
+    /// that partition fails with [`FetchError::LogTruncated`], whatever the configured [`OffsetReset`].
     ///
     /// # Panics
     /// If there is no such assignment.
-    pub fn seek(&mut self, assignment: usize, offset: i64) {
+    pub fn seek(&mut self, assignment: usize, to: impl Into<ConsumerPosition>) {
         let assigned = &mut self.assigned[assignment];
-        assigned.offset = offset;
+        assigned.position = to.into();
+        assigned.check = PositionCheck::of(assigned.position);
         assigned.state = FetchState::Idle;
     }
 
@@ -191,9 +227,10 @@ impl<P: Port> Consumer<P> {
         let assigned = &mut self.assigned[index];
         let request = FetchRequest {
             slot: assigned.route.slot,
-            offset: assigned.offset,
+            offset: assigned.position.offset,
             bytes_max: self.config.fetch_bytes_max,
             max_wait: self.config.max_wait,
+            saved_epoch: assigned.position.leader_epoch.filter(|_| assigned.check == PositionCheck::Due),
             inbox: Arc::downgrade(&self.inbox),
             ticket,
         };
@@ -243,9 +280,9 @@ impl<P: Port> Consumer<P> {
         if self.config.offset_reset == OffsetReset::None {
             return false;
         }
-        let skipped = u64::try_from(log_start_offset.saturating_sub(assigned.offset)).unwrap_or(0);
+        let skipped = u64::try_from(log_start_offset.saturating_sub(assigned.position.offset)).unwrap_or(0);
         assigned.skipped = assigned.skipped.saturating_add(skipped);
-        assigned.offset = log_start_offset;
+        assigned.position = log_start_offset.into();
         assigned.state = FetchState::Idle;
         true
     }
@@ -253,26 +290,34 @@ impl<P: Port> Consumer<P> {
     fn accept(&mut self, index: usize, reply: FetchReply) -> Result<Option<Fetched>, FetchError> {
         let assigned = &mut self.assigned[index];
         assigned.state = FetchState::Idle;
+        assigned.check = PositionCheck::Done;
         if reply.batches.is_empty() {
+            // The log reaches this offset in its current epoch: that tells as much as a batch before it would.
+            assigned.position.leader_epoch.get_or_insert(reply.leader_epoch);
             return Ok(None);
         }
-        let mut expected = None;
+        let (mut expected, mut leader_epoch) = (None, reply.leader_epoch);
         for batch in reply.batches.iter().flat_map(|piece| batches(piece)) {
             let header = batch.and_then(|batch| {
                 let check = if self.config.crc == CrcCheck::Verify { batch.verify_crc() } else { Ok(()) };
                 check.map(|()| *batch.header())
             });
-            let next = header.map_err(CorruptionKind::from).and_then(|header| follow(&header, expected));
+            let next = header.map_err(CorruptionKind::from).and_then(|header| {
+                leader_epoch = header.partition_leader_epoch;
+                follow(&header, expected)
+            });
             expected = Some(next.map_err(|kind| FetchError::Corrupt(assigned.corruption(kind)))?);
         }
         let Some(next_offset) = expected else { return Ok(None) };
-        let from_offset = std::mem::replace(&mut assigned.offset, next_offset);
+        let next = ConsumerPosition { offset: next_offset, leader_epoch: Some(leader_epoch) };
+        let from_offset = std::mem::replace(&mut assigned.position, next).offset;
         Ok(Some(Fetched {
             assignment: index,
             from_offset,
             next_offset,
             high_watermark: reply.high_watermark,
             skipped: std::mem::take(&mut assigned.skipped),
+            leader_epoch,
             bytes: reply.batches.iter().map(|piece| piece.len()).sum(),
             pieces: reply.batches,
         }))

@@ -6,7 +6,7 @@ use crate::clock::after;
 use crate::error::LocalError;
 use crate::num::{u32_of, usize_of};
 use crate::shard::{LocalLanes, Sleep, next_turn};
-use crate::types::TopicPartition;
+use crate::types::{ConsumerPosition, TopicPartition};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -72,21 +72,22 @@ impl LocalShard {
         Ok(Producer::new(config, places.into_iter().map(place).collect()))
     }
 
-    /// A consumer of (topic, partition, first offset) each, all of which live here.
+    /// A consumer of (topic, partition, first offset) each, all of which live here. Instead of an offset there may be a saved
+    /// [`ConsumerPosition`], as with [`Engine::consumer`](crate::engine::Engine::consumer).
     ///
     /// # Errors
     /// [`LocalError`].
-    pub fn consumer<'a>(
+    pub fn consumer<'a, P: Into<ConsumerPosition>>(
         &self,
-        assignment: impl IntoIterator<Item = (&'a str, u32, i64)>,
+        assignment: impl IntoIterator<Item = (&'a str, u32, P)>,
         config: ConsumerConfig,
     ) -> Result<LocalConsumer, LocalError> {
-        let assigned = assignment.into_iter().map(|(topic, partition, offset)| {
+        let assigned = assignment.into_iter().map(|(topic, partition, position)| {
             let place = self.topic(topic)?.places.get(usize_of(u64::from(partition))).copied();
             let name = named(topic, partition);
             let (shard, slot) = place.ok_or_else(|| LocalError::Unknown(name.to_string()))?;
             match self.route(shard, slot) {
-                Some(route) => Ok((name, route, offset)),
+                Some(route) => Ok((name, route, position.into())),
                 None => Err(LocalError::NotOwner { partition: name, shard: u32_of(shard) }),
             }
         });

@@ -3,8 +3,8 @@
 use super::port::{Port, Reach, Unreachable};
 use super::*;
 use crate::record::RecordRef;
-use crate::shard::{Append, FetchRequest, Refusal};
-use crate::types::TopicPartition;
+use crate::shard::{Append, FetchReply, FetchRequest, Refusal};
+use crate::types::{ConsumerPosition, TopicPartition};
 use futures_util::task::AtomicWaker;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -181,13 +181,53 @@ fn a_producer_has_one_entry_in_the_timer_and_its_batches_go_when_they_are_due() 
     }
 }
 
+/// The answer of a shard that finds nothing to read, in a log of leader epoch 9.
+fn nothing() -> FetchReply {
+    FetchReply { batches: Vec::new(), high_watermark: 40, leader_epoch: 9 }
+}
+
+#[test]
+fn a_saved_position_is_checked_once_before_it_is_fetched_from() {
+    let shard = PlayedShard::new(0);
+    let context = &mut Context::from_waker(Waker::noop());
+    let partition = TopicPartition { topic: "t".into(), partition: 0 };
+    let saved = |offset| ConsumerPosition { offset, leader_epoch: Some(4) };
+    let route = Route { port: shard.clone(), slot: 0 };
+    let mut consumer = Consumer::new(ConsumerConfig::default(), vec![(partition, route, saved(30))]);
+    let mut next = |consumer: &mut Consumer<PlayedShard>| {
+        assert!(consumer.poll_fetch(context).is_pending());
+        shard.given.borrow_mut().fetches.pop().expect("the consumer asks")
+    };
+    let check = next(&mut consumer);
+    assert_eq!((check.offset, check.saved_epoch), (30, Some(4)));
+    // The answer to a check that a seek has overtaken says nothing of the new position.
+    consumer.seek(0, saved(20));
+    check.answer(Ok(nothing()));
+    let check = next(&mut consumer);
+    assert_eq!((check.offset, check.saved_epoch), (20, Some(4)));
+    check.answer(Ok(nothing()));
+    for _ in 0..2 {
+        let fetch = next(&mut consumer);
+        assert_eq!((fetch.offset, fetch.saved_epoch), (20, None));
+        fetch.answer(Ok(nothing()));
+    }
+    assert_eq!(consumer.position(0), Some(saved(20)), "its epoch is that of the last batch");
+    let _ = next(&mut consumer);
+    consumer.seek(0, 25);
+    let fetch = next(&mut consumer);
+    assert_eq!((fetch.offset, fetch.saved_epoch), (25, None), "an offset alone is not checked");
+    fetch.answer(Ok(nothing()));
+    let _ = next(&mut consumer);
+    assert_eq!(consumer.position(0), Some(ConsumerPosition { offset: 25, leader_epoch: Some(9) }));
+}
+
 #[test]
 fn a_handle_registers_once_at_each_shard() {
     let shards = [PlayedShard::new(3), PlayedShard::new(5)];
     let producer = Producer::new(ProducerConfig::default(), routes(&shards, 1000).map(Place::Here).collect());
     assert_eq!(producer.partitions(), 1000);
     let partition = TopicPartition { topic: "t".into(), partition: 0 };
-    let assigned = routes(&shards, 1000).map(|route| (partition.clone(), route, 0)).collect();
+    let assigned = routes(&shards, 1000).map(|route| (partition.clone(), route, 0.into())).collect();
     let mut consumer = Consumer::new(ConsumerConfig::default(), assigned);
     assert!(consumer.poll_fetch(&mut Context::from_waker(Waker::noop())).is_pending());
     for shard in &shards {

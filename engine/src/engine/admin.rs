@@ -6,7 +6,7 @@ use crate::client::OpenTopic;
 use crate::config::{TopicChanges, TopicConfig};
 use crate::error::{DiskOp, FetchError, OpenError, TopicError};
 use crate::log::Origin;
-use crate::types::{ListedOffset, OffsetSpec};
+use crate::types::{EpochEnd, ListedOffset, OffsetSpec};
 use std::sync::{MutexGuard, PoisonError};
 
 /// A topic, described.
@@ -211,13 +211,39 @@ impl Engine {
         asked: impl IntoIterator<Item = (&'a str, u32, OffsetSpec)>,
     ) -> Result<Vec<Option<ListedOffset>>, FetchError> {
         let listed = asked.into_iter().map(|(name, partition, spec)| {
-            let places = self.topic(name).map_err(|_| FetchError::UnknownPartition)?.places;
-            let place = places.get(partition as usize).copied();
-            let (shard, slot) = place.ok_or(FetchError::UnknownPartition)?;
+            let (shard, slot) = self.place(name, partition)?;
             let listed =
                 self.shards[shard].call(move |shard| async move { shard.list_offset(slot, spec).await });
             listed.unwrap_or_else(|| Err(FetchError::ShardStuck { shard: crate::num::u32_of(shard) }))
         });
         listed.collect()
+    }
+
+    /// Ends of leader epochs of (topic, partition), as Kafka's OffsetForLeaderEpoch: the largest epoch in the log that is not
+    /// above the requested one, and the offset at which it ends. `None` if the requested epoch is negative or above the
+    /// current one.
+    ///
+    /// A consumer that was at a larger offset than that, in the requested epoch, has read records that the log lost since.
+    /// [`Engine::consumer`] does this check for a saved [`ConsumerPosition`](crate::types::ConsumerPosition).
+    ///
+    /// # Errors
+    /// A partition is unknown, its shard does not answer, reading failed, or the log is damaged where the epoch ends.
+    pub fn offsets_for_epochs<'a>(
+        &self,
+        asked: impl IntoIterator<Item = (&'a str, u32, i32)>,
+    ) -> Result<Vec<Option<EpochEnd>>, FetchError> {
+        let ends = asked.into_iter().map(|(name, partition, epoch)| {
+            let (shard, slot) = self.place(name, partition)?;
+            let end = self.shards[shard]
+                .call(move |shard| async move { shard.offset_for_epoch(slot, epoch).await });
+            end.unwrap_or_else(|| Err(FetchError::ShardStuck { shard: crate::num::u32_of(shard) }))
+        });
+        ends.collect()
+    }
+
+    /// The shard and the slot of a partition.
+    fn place(&self, name: &str, partition: u32) -> Result<(usize, usize), FetchError> {
+        let topic = self.topic(name).map_err(|_| FetchError::UnknownPartition)?;
+        topic.places.get(partition as usize).copied().ok_or(FetchError::UnknownPartition)
     }
 }

@@ -192,7 +192,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         share.clamp(READ_AHEAD[0], READ_AHEAD[1])
     }
 
-    fn corrupt(&self, base_offset: i64, position: u64, kind: CorruptionKind) -> FetchError {
+    pub(super) fn corrupt(&self, base_offset: i64, position: u64, kind: CorruptionKind) -> FetchError {
         FetchError::Corrupt(Corruption { path: segment::log_path(&self.dir, base_offset), position, kind })
     }
 
@@ -454,7 +454,7 @@ impl<F: DiskFile, A> State<F, A> {
 
 /// A read of an extent, in whole blocks.
 #[derive(Debug, Clone, Copy)]
-struct Reading {
+pub(super) struct Reading {
     /// File position of the first block.
     aligned: u64,
     /// Bytes of the first block before the extent.
@@ -465,17 +465,18 @@ struct Reading {
 
 impl Reading {
     /// The read of [start, end).
-    fn new(start: u64, end: u64) -> Self {
+    pub(super) fn new(start: u64, end: u64) -> Self {
         let aligned = align_down(start, BLOCK_BYTES as u64);
         Self { aligned, skip: usize_of(start - aligned), wanted: usize_of(end - aligned) }
     }
 
-    const fn read_bytes(self) -> usize {
+    /// Bytes of the buffer that it needs.
+    pub(super) const fn read_bytes(self) -> usize {
         self.wanted.next_multiple_of(BLOCK_BYTES)
     }
 
     /// The extent's bytes; short where the file is, which whoever parses them meets as damage.
-    async fn read<F: DiskFile>(self, file: &F, buffer: ReadBuffer) -> Result<Slice, DiskError> {
+    pub(super) async fn read<F: DiskFile>(self, file: &F, buffer: ReadBuffer) -> Result<Slice, DiskError> {
         let (buffer, got) = file.read(buffer, self.aligned, self.read_bytes()).await?;
         let got = got.min(self.wanted);
         Ok(buffer.freeze(got).part(self.skip.min(got)..got))

@@ -11,6 +11,7 @@
 //! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
 
 pub(crate) mod checkpoint;
+mod epochs;
 mod fetch;
 mod files;
 mod job;
@@ -126,7 +127,10 @@ pub struct Log<D: Disk, C: Clock, A> {
     context: LogContext<D, C>,
     dir: PathBuf,
     config: RefCell<Rc<TopicConfig>>,
+    /// Leader epoch of batches that are appended.
     epoch: i32,
+    /// Offset at which that epoch begins: the end of the log when it was opened.
+    epoch_start: i64,
     /// Up to this epoch, batches may have been appended before the topic became a synced one.
     synced_after: i32,
     state: RefCell<State<D::File, A>>,

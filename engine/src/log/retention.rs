@@ -300,7 +300,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// The file of a sealed segment, open for this look alone.
-    async fn opened(&self, base_offset: i64) -> Result<OpenFile<D::File>, DiskError> {
+    pub(super) async fn opened(&self, base_offset: i64) -> Result<OpenFile<D::File>, DiskError> {
         self.open_file(&segment::log_path(&self.dir, base_offset), OpenMode::Read).await
     }
 }

@@ -350,6 +350,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             index_source: IndexSource::File,
             largest_timestamp,
             changed_ms,
+            epoch: Some(self.epoch),
             nothing_from_ms: i64::MAX,
             sealed_by: SealedBy::Log,
             readers: active.readers,

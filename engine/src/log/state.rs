@@ -45,6 +45,8 @@ pub(super) struct Sealed {
     /// The time that counts for its age if no record has a timestamp, ms since the epoch: that of its last append, or of
     /// the open.
     pub(super) changed_ms: i64,
+    /// Leader epoch of all its batches; `None` until somebody has read one.
+    pub(super) epoch: Option<i32>,
     /// A search by time has found no record of this time or later here, ms since the epoch; `i64::MAX` before the first.
     pub(super) nothing_from_ms: i64,
     pub(super) sealed_by: SealedBy,

@@ -94,6 +94,8 @@ pub struct FetchRequest {
     pub(crate) offset: i64,
     pub(crate) bytes_max: usize,
     pub(crate) max_wait: Duration,
+    /// Leader epoch of a saved position, which is checked then. The answer to such a fetch has no records.
+    pub(crate) saved_epoch: Option<i32>,
     /// The consumer's, as long as there is one.
     pub(crate) inbox: Weak<FetchInbox>,
     /// What the consumer knows the fetch by; its low half is the partition's index in the consumer's assignment.
@@ -109,6 +111,8 @@ pub(crate) struct FetchReply {
     /// Whole batches; none if `max_wait` ran out.
     pub(crate) batches: Vec<SharedBytes>,
     pub(crate) high_watermark: i64,
+    /// The log's current leader epoch.
+    pub(crate) leader_epoch: i32,
 }
 
 /// Where a consumer's fetches arrive.

@@ -44,7 +44,7 @@ use crate::disk::uring::{Ring, UringDisk, UringFile};
 use crate::error::{AppendError, DiskError, FetchError};
 use crate::events::{LogEvent, Newest};
 use crate::log::LogContext;
-use crate::types::{ListedOffset, OffsetSpec, PollMode, TopicPartition};
+use crate::types::{EpochEnd, ListedOffset, OffsetSpec, PollMode, TopicPartition};
 use colocated::Colocated;
 pub use committer::Committer;
 use futures_util::future::LocalBoxFuture;
@@ -228,6 +228,21 @@ impl Shard {
         self.memory.used(slot);
         self.list(slot);
         listed
+    }
+
+    /// The end of a leader epoch in a partition.
+    pub(crate) async fn offset_for_epoch(
+        &self,
+        slot: usize,
+        epoch: i32,
+    ) -> Result<Option<EpochEnd>, FetchError> {
+        let Some(partition) = self.open_at(slot) else { return Err(self.gone().1) };
+        // It counts as background work, as above.
+        partition.tasks.set(partition.tasks.get() + 1);
+        let end = partition.log.offset_for_epoch(epoch).await;
+        partition.tasks.set(partition.tasks.get() - 1);
+        self.list(slot);
+        end
     }
 
     /// From now on the pump waits for ever once it waits.

@@ -3,6 +3,7 @@
 use super::mailbox::{Append, FetchReply, FetchRequest, Reply};
 use super::timers::TimersOfPartition;
 use super::waiting::WaitingFetches;
+use crate::buffer::SharedBytes;
 use crate::clock::{SystemClock, after};
 use crate::disk::uring::UringDisk;
 use crate::error::{AppendError, FetchError};
@@ -42,7 +43,7 @@ pub(super) enum FetchOutcome {
     Done,
     /// It waits for records, until then.
     Waiting(Instant),
-    /// It has to read files.
+    /// It has to read files, or may have to.
     FromDisk(FetchRequest),
 }
 
@@ -92,9 +93,12 @@ impl Partition {
     /// has moved since.
     pub(super) fn fetch(&self, request: FetchRequest, now: Instant) -> FetchOutcome {
         self.fetches.borrow_mut().replace_by(&request);
+        if request.saved_epoch.is_some() {
+            return FetchOutcome::FromDisk(request);
+        }
         match self.log.fetch(request.offset, request.bytes_max) {
             Ok(Fetched::Batches(batches)) => {
-                request.answer(Ok(FetchReply { batches, high_watermark: self.log.high_watermark() }));
+                request.answer(Ok(self.reply(batches)));
                 FetchOutcome::Done
             }
             Ok(Fetched::Nothing) if request.max_wait.is_zero() => {
@@ -114,11 +118,14 @@ impl Partition {
         }
     }
 
-    /// Answers a fetch out of files. While memory is short it waits here, and its consumer with it.
+    /// Answers a fetch out of files, or checks its saved position. While memory is short it waits here, and its consumer
+    /// with it.
     pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) {
-        let reply = Rc::clone(&self.log).fetch_from_disk(request.offset, request.bytes_max).await;
-        let reply = reply.map(|batches| FetchReply { batches, high_watermark: self.log.high_watermark() });
-        request.answer(reply);
+        let batches = match request.saved_epoch {
+            Some(epoch) => self.log.check_position(request.offset, epoch).await.map(|()| Vec::new()),
+            None => Rc::clone(&self.log).fetch_from_disk(request.offset, request.bytes_max).await,
+        };
+        request.answer(batches.map(|batches| self.reply(batches)));
     }
 
     /// Fetches that have something to read now, or that wait beyond the log's end.
@@ -143,7 +150,11 @@ impl Partition {
     }
 
     fn answer_empty(&self, request: FetchRequest) {
-        request.answer(Ok(FetchReply { batches: Vec::new(), high_watermark: self.log.high_watermark() }));
+        request.answer(Ok(self.reply(Vec::new())));
+    }
+
+    fn reply(&self, batches: Vec<SharedBytes>) -> FetchReply {
+        FetchReply { batches, high_watermark: self.log.high_watermark(), leader_epoch: self.log.epoch() }
     }
 
     /// Refuses every fetch that waits, and hands out the appends that do.

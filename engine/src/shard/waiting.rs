@@ -71,7 +71,15 @@ mod tests {
         let offset = i64::try_from(count).unwrap();
         let ticket = count << 32 | assignment;
         let inbox = Arc::downgrade(inbox);
-        FetchRequest { slot: 0, offset, bytes_max: 1, max_wait: Duration::MAX, inbox, ticket }
+        FetchRequest {
+            slot: 0,
+            offset,
+            bytes_max: 1,
+            max_wait: Duration::MAX,
+            saved_epoch: None,
+            inbox,
+            ticket,
+        }
     }
 
     #[test]

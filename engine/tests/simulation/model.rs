@@ -18,6 +18,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Its bytes as they are read: stamped.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Whether it was promised to survive what `level` survives.
     pub(crate) fn is_promised(&self, level: Durability) -> bool {
         self.promised >= Some(level)
@@ -63,6 +68,12 @@ impl Model {
 
     pub(crate) fn batches(&self) -> &[Batch] {
         &self.batches
+    }
+
+    /// The batch that ends at `offset`, as it is read; `None` if there is none.
+    pub(crate) fn batch_before(&self, offset: i64) -> Option<Rc<[u8]>> {
+        let at = self.batches.binary_search_by_key(&offset, |batch| batch.next_offset).ok()?;
+        Some(Rc::clone(&self.batches[at].bytes))
     }
 
     /// Whether `bytes` are whole batches as they were appended, the first of them at `base_offset`.

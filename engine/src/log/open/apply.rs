@@ -50,7 +50,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             }
             // Indexes say that a segment is whole, so they come last.
             segment::write_indexes(disk, dir, base_offset, &mut read.indexes).await?;
-            sealed.push_back(Sealed::closed(base_offset, read.examined.next_offset, SealedBy::Recovery));
+            let closed = Sealed::closed(base_offset, read.examined.next_offset, SealedBy::Recovery);
+            sealed.push_back(Sealed { epoch: Some(read.epoch), ..closed });
         }
         if has_kept {
             disk.sync_dir(dir).await?;

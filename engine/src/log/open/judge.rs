@@ -55,7 +55,8 @@ pub(super) struct Read {
     pub(super) examined: Examined,
     pub(super) file_bytes: u64,
     pub(super) indexes: Indexes,
-    epoch: i32,
+    /// Leader epoch of its last batch.
+    pub(super) epoch: i32,
 }
 
 /// The part of a damaged log that can be read.

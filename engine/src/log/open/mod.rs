@@ -94,6 +94,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 log.look_at_retention();
             }
         }
+        log.epoch_start = log.log_end_offset();
         Ok(Rc::new(log))
     }
 
@@ -132,6 +133,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             dir,
             config: RefCell::new(Rc::new(config)),
             epoch: epochs.current,
+            epoch_start: 0,
             synced_after: epochs.synced_after,
             rolling: Cell::new(false),
             reopening: Cell::new(false),
@@ -189,6 +191,7 @@ impl Sealed {
             index_source: IndexSource::File,
             largest_timestamp: LargestTimestamp::Unknown,
             changed_ms: i64::MAX,
+            epoch: None,
             nothing_from_ms: i64::MAX,
             sealed_by,
             readers: Readers::default(),
