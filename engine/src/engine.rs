@@ -198,15 +198,13 @@ impl Engine {
             // One that is stuck does not answer, here or below.
             let _ = shard.call(|shard| async move { shard.end_colocated().await });
         }
-        for (number, shard) in self.shards.iter().enumerate() {
-            let closed = shard.call(|shard| async move {
-                let mut outcome = Ok(());
-                for slot in shard.slots() {
-                    let closed = std::rc::Rc::clone(&shard).close_partition(slot, true).await;
-                    outcome = outcome.and(closed);
-                }
-                outcome
-            });
+        let begun: Vec<_> = self
+            .shards
+            .iter()
+            .map(|shard| shard.begin(|shard| async move { shard.close_partitions().await }))
+            .collect();
+        for (number, closed) in begun.into_iter().enumerate() {
+            let closed = closed.and_then(|closed| closed.wait());
             let stuck = CloseError::ShardStuck { shard: crate::num::u32_of(number) };
             outcome = outcome.and(closed.map_or(Err(stuck), |closed| closed.map_err(CloseError::Disk)));
         }
