@@ -22,7 +22,7 @@ use crate::config::EngineConfig;
 use crate::error::{CloseError, OpenError, RunError, TopicError};
 use crate::log::{FileLimits, LogLimits};
 use crate::record::murmur2;
-use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
+use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats, idle_look_every};
 use crate::types::{IoMode, TopicPartition};
 use descriptors::file_limits;
 use start::{check_direct, check_machine, inspect};
@@ -255,6 +255,7 @@ fn settings(
             files,
             filling: futures_util::lock::Mutex::new(()),
         },
+        idle_look_every: idle_look_every(config.stuck_after),
         lock: Arc::clone(lock),
     }
 }

@@ -12,6 +12,7 @@
 mod close;
 mod colocated;
 mod committer;
+mod heartbeat;
 mod intake;
 mod local;
 mod mailbox;
@@ -28,6 +29,7 @@ mod timers;
 mod waiting;
 mod wake;
 
+pub(crate) use heartbeat::idle_look_every;
 pub(crate) use local::LocalLanes;
 pub use local::Sleep;
 pub(crate) use mailbox::{
@@ -60,6 +62,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use timers::Timers;
 
 /// What happened in a log of this shard.
@@ -81,6 +84,7 @@ pub(crate) struct Shard {
     pub(crate) catalog: RefCell<Option<Catalog>>,
     ring: Ring,
     poll: PollMode,
+    idle_look_every: Duration,
     mailbox: Arc<Mailbox>,
     pub(crate) lanes: Rc<LocalLanes>,
     colocated: Colocated,
