@@ -42,7 +42,8 @@ pub const SHARDS_MAX: u32 = 1024;
 /// Largest [`EngineConfig::arena_bytes`].
 const ARENA_BYTES_MAX: usize = 1 << 40;
 
-/// Shortest [`EngineConfig::stuck_after`]. A shard shows every 10 ms that it moves, and a busy machine delays that.
+/// Shortest [`EngineConfig::stuck_after`]. A shard shows every 10 ms that it
+/// moves, every 50 ms while it has nothing to do, and a busy machine delays that.
 pub const STUCK_AFTER_MIN: Duration = Duration::from_millis(100);
 
 impl EngineConfig {

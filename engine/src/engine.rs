@@ -22,7 +22,7 @@ use crate::config::EngineConfig;
 use crate::error::{CloseError, OpenError, RunError, TopicError};
 use crate::log::{FileLimits, LogLimits};
 use crate::record::murmur2;
-use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats};
+use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats, idle_look_every};
 use crate::types::{ConsumerPosition, IoMode, TopicPartition};
 use descriptors::file_limits;
 use start::{check_direct, check_machine, inspect};
@@ -199,15 +199,13 @@ impl Engine {
             // One that is stuck does not answer, here or below.
             let _ = shard.call(|shard| async move { shard.end_colocated().await });
         }
-        for (number, shard) in self.shards.iter().enumerate() {
-            let closed = shard.call(|shard| async move {
-                let mut outcome = Ok(());
-                for slot in shard.slots() {
-                    let closed = std::rc::Rc::clone(&shard).close_partition(slot, true).await;
-                    outcome = outcome.and(closed);
-                }
-                outcome
-            });
+        let begun: Vec<_> = self
+            .shards
+            .iter()
+            .map(|shard| shard.begin(|shard| async move { shard.close_partitions().await }))
+            .collect();
+        for (number, closed) in begun.into_iter().enumerate() {
+            let closed = closed.and_then(|closed| closed.wait());
             let stuck = CloseError::ShardStuck { shard: crate::num::u32_of(number) };
             outcome = outcome.and(closed.map_or(Err(stuck), |closed| closed.map_err(CloseError::Disk)));
         }
@@ -258,6 +256,7 @@ fn settings(
             files,
             filling: futures_util::lock::Mutex::new(()),
         },
+        idle_look_every: idle_look_every(config.stuck_after),
         lock: Arc::clone(lock),
     }
 }

@@ -12,6 +12,7 @@ use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::OpenError;
 use vnotch_engine::record::RecordRef;
+use vnotch_engine::types::Durability;
 
 /// Tells a test that it runs in the process whose descriptors are limited.
 const LIMITED: &str = "VNOTCH_FEW_DESCRIPTORS";
@@ -131,6 +132,23 @@ fn more_partitions_than_files_may_be_open_are_written_and_read() {
     consume(&engine, 300, 3);
     produce(&engine, 300, 1, 1_000);
     consume(&engine, 300, 4);
+    engine.close().unwrap();
+}
+
+#[test]
+fn partitions_that_hold_unwritten_records_are_closed_with_few_files() {
+    if !is_limited("partitions_that_hold_unwritten_records_are_closed_with_few_files") {
+        return;
+    }
+    let dir = data_dir();
+    let open = || Engine::open(EngineConfig { arena_bytes: 16 << 20, ..config(dir.path()) }).unwrap();
+    let engine = open();
+    let durability = Durability::Appended;
+    engine.create_topic("t", 300, TopicConfig { durability, ..small_segments() }).unwrap();
+    produce(&engine, 300, 3, 10_000);
+    engine.close().unwrap();
+    let engine = open();
+    consume(&engine, 300, 3);
     engine.close().unwrap();
 }
 

@@ -4,13 +4,13 @@
 //! fail what they wait for, without the shard's help. It is well again as soon as it moves.
 
 use crate::error::OpenError;
-use crate::shard::{Mailbox, ShardHandle};
+use crate::shard::{Mailbox, ShardHandle, idle_look_every};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often the watchdog looks; a shard that has not moved since the last look is nudged.
+/// How often the watchdog looks.
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
 
 /// Starts the watchdog's thread; it ends soon after `is_ending` is set.
@@ -67,7 +67,9 @@ impl Watched {
 
 fn act(mailbox: &Mailbox, still: Duration, stuck_after: Duration) {
     let is_stuck = still >= stuck_after;
-    if !is_stuck && !still.is_zero() {
+    // The heartbeat of a shard with nothing to do has missed a look.
+    let is_late = !still.is_zero() && still >= 2 * idle_look_every(stuck_after);
+    if is_late && !is_stuck {
         // Not for ever: a shard that does not look does not take its nudges either.
         mailbox.nudge();
     }

@@ -127,6 +127,10 @@ impl Shard {
             self.answer(append.reply, Err(self.gone().0));
             return;
         };
+        if self.refuses_new.get() {
+            partition.late.borrow_mut().push_back(append);
+            return;
+        }
         self.list(slot);
         if partition.waiting.borrow().is_empty() {
             if let Some(append) = self.put(slot, &partition, append) {
@@ -182,7 +186,7 @@ impl Shard {
 
     pub(super) fn fetch(self: &Rc<Self>, request: FetchRequest, now: Instant) {
         let slot = request.slot;
-        let Some(partition) = self.open_at(slot) else {
+        let Some(partition) = self.open_at(slot).filter(|_| !self.refuses_new.get()) else {
             request.answer(Err(self.gone().1));
             return;
         };

@@ -406,6 +406,11 @@ impl Mailbox {
         !self.appends.is_empty() || !self.calls.is_empty()
     }
 
+    /// Number of appends that the shard has not taken.
+    pub(super) fn waiting_appends(&self) -> usize {
+        self.appends.len()
+    }
+
     /// The next append; its bytes count until [`Mailbox::taken`].
     pub(super) fn pop_append(&self) -> Option<Append> {
         self.appends.pop()

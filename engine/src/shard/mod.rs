@@ -9,8 +9,10 @@
 //! The pump does all of it in turns on one thread: drain, append, submit, reap, answer. Nothing in here blocks but what
 //! `disk/uring` says it does.
 
+mod close;
 mod colocated;
 mod committer;
+mod heartbeat;
 mod intake;
 mod local;
 mod mailbox;
@@ -27,6 +29,7 @@ mod timers;
 mod waiting;
 mod wake;
 
+pub(crate) use heartbeat::idle_look_every;
 pub(crate) use local::LocalLanes;
 pub use local::Sleep;
 pub(crate) use mailbox::{
@@ -41,7 +44,7 @@ use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::config::TopicConfig;
 use crate::disk::uring::{Ring, UringDisk, UringFile};
-use crate::error::{AppendError, DiskError, FetchError};
+use crate::error::{AppendError, FetchError};
 use crate::events::{LogEvent, Newest};
 use crate::log::LogContext;
 use crate::types::{EpochEnd, ListedOffset, OffsetSpec, PollMode, TopicPartition};
@@ -59,6 +62,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use timers::Timers;
 
 /// What happened in a log of this shard.
@@ -80,6 +84,7 @@ pub(crate) struct Shard {
     pub(crate) catalog: RefCell<Option<Catalog>>,
     ring: Ring,
     poll: PollMode,
+    idle_look_every: Duration,
     mailbox: Arc<Mailbox>,
     pub(crate) lanes: Rc<LocalLanes>,
     colocated: Colocated,
@@ -110,6 +115,8 @@ pub(crate) struct Shard {
     is_registered: bool,
     /// The engine closes; partitions are going one by one.
     is_closing: Cell<bool>,
+    /// Set while partitions are closed and no longer take what arrives: a busy caller must not keep the shard from closing.
+    refuses_new: Cell<bool>,
     is_ending: Cell<bool>,
     /// Work of the shard's own has panicked.
     has_failed: Cell<bool>,
@@ -123,65 +130,6 @@ impl Shard {
     /// The partition in a slot, for callers: not while it is being deleted.
     fn open_at(&self, slot: usize) -> Option<Rc<Partition>> {
         self.partition(slot).filter(|partition| !partition.is_leaving.get())
-    }
-
-    /// Ends a partition: refuses who waits, lets writes finish, and seals it if `is_kept`. Its slot stays empty. Appends that
-    /// wait for memory are refused where only readers could give some back: nobody knows when they do.
-    pub(crate) async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
-        // One that is being deleted goes without anybody's help.
-        let Some(partition) = self.open_at(slot) else { return Ok(()) };
-        self.is_closing.set(is_kept);
-        partition.is_leaving.set(!is_kept);
-        while is_kept && !partition.waiting.borrow().is_empty() && partition.log.failed().is_none() {
-            self.list(slot);
-            next_turn().await;
-            if self.is_out_of_memory(slot) {
-                break;
-            }
-        }
-        self.refuse(&partition);
-        while partition.tasks.get() > 0 || !partition.log.is_idle() {
-            self.drive(slot, &partition);
-            next_turn().await;
-        }
-        self.deliver(&partition);
-        // From here on nobody else may move the log.
-        self.partitions.borrow_mut()[slot] = None;
-        self.timers.remove(slot, &partition.timers);
-        self.open_count.set(self.open_count.get() - 1);
-        let closed = if is_kept { Rc::clone(&partition.log).close().await } else { Ok(()) };
-        self.deliver(&partition);
-        for reply in partition.log.abandon() {
-            self.answer(reply, Err(self.gone().0));
-        }
-        self.collect_events(&partition);
-        self.dropped_events.set(self.dropped_events.get() + partition.log.dropped_events());
-        self.share_memory();
-        closed
-    }
-
-    /// What calls for a partition that is not here, or no longer, are told.
-    fn gone(&self) -> (AppendError, FetchError) {
-        if self.is_closing.get() {
-            (AppendError::Closed, FetchError::Closed)
-        } else {
-            (AppendError::UnknownPartition, FetchError::UnknownPartition)
-        }
-    }
-
-    fn refuse(&self, partition: &Partition) {
-        self.deliver(partition);
-        let (append, fetch) = self.gone();
-        for waiting in partition.refuse_fetches(&fetch) {
-            self.mailbox.taken(waiting.batch.len());
-            self.answer(waiting.reply, Err(append.clone()));
-        }
-    }
-
-    /// Slots of all open partitions.
-    pub(crate) fn slots(&self) -> Vec<usize> {
-        let partitions = self.partitions.borrow();
-        (0..partitions.len()).filter(|slot| partitions[*slot].is_some()).collect()
     }
 
     /// Gives a partition another configuration.

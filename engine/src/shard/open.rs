@@ -14,8 +14,8 @@ use std::rc::Rc;
 /// Smallest chunk bound a log gets, however many there are.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
 
-/// Most partitions that a shard opens at the same time.
-const OPENED_AT_ONCE_MAX: usize = 32;
+/// Most partitions that a shard opens, or closes, at the same time.
+const AT_ONCE_MAX: usize = 32;
 
 /// A partition that a shard is asked to open.
 pub(crate) struct PartitionToOpen {
@@ -52,9 +52,6 @@ impl Shard {
         &self,
         list: Vec<PartitionToOpen>,
     ) -> Result<Vec<PartitionOpened>, OpenError> {
-        let files = self.context.limits.files;
-        // Each has one or two files open at a time.
-        let at_once = ((files.open_files_max + files.brief_max) / 4).clamp(1, OPENED_AT_ONCE_MAX);
         let has_failed = Cell::new(false);
         let opened = iter(list.into_iter().enumerate()).map(
             |(index, PartitionToOpen { name, topic_id, dir, config, epochs, origin })| {
@@ -70,12 +67,19 @@ impl Shard {
                 }
             },
         );
-        let opened: Vec<Option<Result<_, OpenError>>> = opened.buffer_unordered(at_once).collect().await;
+        let opened: Vec<Option<Result<_, OpenError>>> =
+            opened.buffer_unordered(self.partitions_at_once()).collect().await;
         let mut opened = opened.into_iter().flatten().collect::<Result<Vec<_>, OpenError>>()?;
         opened.sort_unstable_by_key(|(index, _)| *index);
         self.open_count.set(self.open_count.get() + opened.len());
         self.share_memory();
         Ok(opened.into_iter().map(|(_, partition)| self.add(partition)).collect())
+    }
+
+    /// How many partitions are opened, or closed, at the same time: each of them has one or two files open at a time.
+    pub(super) fn partitions_at_once(&self) -> usize {
+        let files = self.context.limits.files;
+        ((files.open_files_max + files.brief_max) / 4).clamp(1, AT_ONCE_MAX)
     }
 
     /// Gives an open partition its slot.

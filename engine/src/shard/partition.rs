@@ -25,6 +25,8 @@ pub(crate) struct Partition {
     pub(super) log: Rc<ShardLog>,
     /// Appends that the log could not take yet, in order.
     pub(super) waiting: RefCell<VecDeque<Append>>,
+    /// Appends that came while the shard was closing. They are refused after those before them were answered.
+    pub(super) late: RefCell<VecDeque<Append>>,
     /// Fetches at the end of the log.
     fetches: RefCell<WaitingFetches>,
     /// Whether the shard has it on its list.
@@ -66,6 +68,7 @@ impl Partition {
             topic_id,
             log,
             waiting: RefCell::new(VecDeque::new()),
+            late: RefCell::new(VecDeque::new()),
             fetches: RefCell::default(),
             is_listed: Cell::new(false),
             tasks: Cell::new(0),

@@ -21,7 +21,7 @@ const POLL_IDLE: Duration = Duration::from_micros(50);
 const PARK_LEAST: Duration = Duration::from_micros(100);
 
 /// How often glommio's reactor gets a turn while the pump polls: without, timers starve. It takes some 15 µs, and serves
-/// nothing but the heartbeat, every 10 ms.
+/// nothing but the heartbeat, every 10 ms while there is work.
 const REACTOR_EVERY: Duration = Duration::from_millis(1);
 
 impl Shard {
@@ -49,7 +49,7 @@ impl Shard {
                 let _ = self.ring.reactor_turn().await;
             } else if !worked && self.may_park(now - last_work, now) && self.prepare_to_park() {
                 self.mailbox.pulse.begin_wait(Phase::Parked, self.ring.in_flight());
-                let _ = self.ring.park(self.lanes.next_due()).await;
+                let _ = self.ring.park(self.wake_at(now)).await;
                 self.mailbox.unparked();
                 let begun = std::mem::replace(&mut now, Instant::now());
                 self.count(now - begun, |times| &mut times.parked_ns);

@@ -4,7 +4,6 @@ use super::intake::Left;
 use super::mailbox::{Call, Mailbox, Refusal, Task};
 use super::memory::Memory;
 use super::points::PointsWriter;
-use super::pulse::Phase;
 use super::timers::Timers;
 use super::wake::Flag;
 use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
@@ -17,32 +16,20 @@ use crate::log::{LogContext, LogLimits};
 use crate::types::{Commit, PollMode};
 use crossbeam::channel;
 use futures_util::FutureExt as _;
-use glommio::timer::Timer;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
-
-/// How often the executor's timer shows that it moves.
-const HEARTBEAT_EVERY: Duration = Duration::from_millis(10);
-
-/// Heartbeats between two writes of recovery points: 250 ms.
-const POINTS_BEATS: u64 = 25;
 
 /// Time after which glommio would interrupt a task that runs on: never. The pump gives the reactor its turns. glommio starts
 /// this timer before it runs its tasks. If the thread does not run until the timer has fired, glommio runs none of them, takes
 /// that for having none to run, and sleeps.
 const PREEMPT_AFTER: Duration = Duration::from_secs(24 * 3600);
-
-/// How often a shard says in the log that its pump had to be woken.
-const WARN_EVERY: Duration = Duration::from_secs(1);
 
 /// Registered memory of glommio's own reactor, which serves nothing but timers and the park: its least.
 const REACTOR_MEMORY_BYTES: usize = 64 << 10;
@@ -59,6 +46,8 @@ pub(crate) struct ShardSettings {
     pub(crate) arena_bytes: usize,
     pub(crate) mailbox_bytes: usize,
     pub(crate) limits: LogLimits,
+    /// How often the heartbeat looks at a pump that has nothing to do.
+    pub(crate) idle_look_every: Duration,
     /// Held by the ring too.
     pub(crate) lock: Arc<File>,
 }
@@ -167,14 +156,6 @@ impl Drop for ShardHandle {
     }
 }
 
-/// What the heartbeat saw of the pump at its last look.
-struct Seen {
-    turns: u64,
-    /// When a pump that waits was first seen to have work; `None` while all is well.
-    work_since: Option<Instant>,
-    warned_at: Option<Instant>,
-}
-
 async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Sender<Result<(), OpenError>>) {
     mailbox.pulse.begin();
     let ring = match Ring::new() {
@@ -234,6 +215,7 @@ impl Shard {
             catalog: RefCell::new(None),
             ring,
             poll: settings.poll,
+            idle_look_every: settings.idle_look_every,
             lanes: Rc::new(LocalLanes::new(Arc::clone(&mailbox))),
             memory,
             timers: Timers::default(),
@@ -254,66 +236,10 @@ impl Shard {
             points: PointsWriter::default(),
             is_registered,
             is_closing: Cell::new(false),
+            refuses_new: Cell::new(false),
             is_ending: Cell::new(false),
             has_failed: Cell::new(false),
         })
-    }
-
-    /// A timer that always runs, so that the executor does not sleep for good, and that looks after the pump.
-    async fn beat(self: Rc<Self>) {
-        let mut seen = Seen { turns: 0, work_since: None, warned_at: None };
-        for looks in 1_u64.. {
-            let mut timer = pin!(Timer::new(HEARTBEAT_EVERY));
-            let mut is_woken = false;
-            let woken = poll_fn(|context| {
-                self.mailbox.set_beating(Some(context.waker()));
-                let is_due = timer.as_mut().poll(context).is_ready();
-                if is_due || std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending }
-            });
-            woken.await;
-            let now = Instant::now();
-            self.watch_pump(&mut seen, now);
-            let work = || {
-                if self.timers.are_due(now) {
-                    self.mailbox.rouse();
-                }
-                if looks.is_multiple_of(POINTS_BEATS) {
-                    self.write_points();
-                }
-            };
-            if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                self.has_failed.set(true);
-                self.is_ending.set(true);
-                self.mailbox.rouse();
-                return;
-            }
-        }
-    }
-
-    /// Beats if the pump has moved since the last look, or is parked with nothing to do. A pump that waits although it has
-    /// work is woken; the next look shows whether that helped.
-    fn watch_pump(&self, seen: &mut Seen, now: Instant) {
-        let pulse = &self.mailbox.pulse;
-        let turns = pulse.turns();
-        let has_moved = std::mem::replace(&mut seen.turns, turns) != turns;
-        if has_moved || (pulse.phase() == Phase::Parked && !self.has_work(now)) {
-            seen.work_since = None;
-            pulse.beat();
-            return;
-        }
-        // A wake that is on its way arrives before the next look.
-        if now - *seen.work_since.get_or_insert(now) < HEARTBEAT_EVERY {
-            return;
-        }
-        self.ring.waker().wake();
-        if seen.warned_at.is_none_or(|warned_at| now - warned_at >= WARN_EVERY) {
-            seen.warned_at = Some(now);
-            tracing::warn!(
-                "the pump of shard {} slept although it had work, and was woken: {}",
-                self.id,
-                pulse.phase()
-            );
-        }
     }
 
     /// Lets go of everything that refers back to the shard.

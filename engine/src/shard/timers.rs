@@ -1,7 +1,7 @@
 //! Times at which a partition needs the shard, although nothing has happened to it: one ordered set for all partitions.
 //!
-//! A partition that waits for nothing takes no time, however many there are. The heartbeat looks at the earliest entry and
-//! wakes the pump; the pump does the work.
+//! A partition that waits for nothing takes no time, however many there are. The pump parks until the earliest entry, if that is
+//! near. Otherwise the heartbeat wakes it shortly before, so that most parks need no alarm.
 
 use super::{Partition, Shard};
 use std::cell::{Cell, RefCell};
@@ -55,9 +55,9 @@ impl Timers {
         }
     }
 
-    /// Whether some time has come.
-    pub(super) fn are_due(&self, now: Instant) -> bool {
-        self.0.borrow().first().is_some_and(|(at, ..)| *at <= now)
+    /// The earliest time.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.0.borrow().first().map(|(at, ..)| *at)
     }
 
     /// Takes out the earliest time that has come.
@@ -122,9 +122,9 @@ mod tests {
         }
         timers.set(1, &first, TimerKind::Retention, at(35));
         timers.set(2, &second, TimerKind::Fetches, at(20));
-        assert!(!timers.are_due(at(19)) && timers.pop(at(19)).is_none());
+        assert!(timers.next_due() == Some(at(20)) && timers.pop(at(19)).is_none());
         timers.remove(2, &second);
-        assert!(!timers.are_due(at(29)), "the partition in slot 2 has ended");
+        assert_eq!(timers.next_due(), Some(at(30)), "the partition in slot 2 has ended");
         assert_eq!(timers.pop(at(60)), Some((1, TimerKind::Fetches)));
         assert_eq!(timers.pop(at(60)), Some((1, TimerKind::Retention)));
         assert_eq!(timers.pop(at(60)), None, "50 s and 40 s were later than 30 s");
