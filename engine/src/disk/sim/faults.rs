@@ -140,6 +140,32 @@ impl World {
         Ok(Outcome::default())
     }
 
+    /// The node of which an operation makes something durable.
+    pub(super) fn synced_by(&self, action: &Action) -> Option<usize> {
+        match action {
+            Action::Sync { node, .. } | Action::Flush { node, .. } => Some(*node),
+            Action::Write { node, sync: WriteSync::Dsync, .. } => Some(*node),
+            Action::SyncDir { path, .. } => self.lookup(path).ok(),
+            _ => None,
+        }
+    }
+
+    /// Counts an operation that was to make something of the node durable and has failed.
+    pub(super) fn note_failed_sync(
+        &mut self,
+        op: DiskOp,
+        synced: Option<usize>,
+        result: &io::Result<Outcome>,
+    ) {
+        let (Some(node), Err(error)) = (synced, result) else { return };
+        // A write that finds no space, and a directory that cannot be opened, have not got as far as the sync.
+        let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        let is_refused = is_full && op == DiskOp::Write || error.raw_os_error() == Some(libc::EMFILE);
+        if !is_refused {
+            self.sync_failures(node).note();
+        }
+    }
+
     fn do_in_part(&mut self, action: &Action) {
         let (node, change) = match action {
             Action::Write { node, data, position, .. } => {
