@@ -8,8 +8,10 @@ use crate::restart::INJECTED;
 use crate::rig::{Fate, Restart, Rig, Settings};
 use crate::{KINDS, restart::Trust};
 use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use vnotch_engine::disk::sim::{Effect, Fault, SimDisk};
-use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode};
+use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode, replace_file};
 use vnotch_engine::error::DiskOp;
 use vnotch_engine::types::{Commit, Durability, IoMode};
 
@@ -114,13 +116,17 @@ fn loses_nothing_synced(settings: Settings, fails_at: usize) {
 
 #[test]
 fn nothing_synced_is_lost_wherever_a_sync_of_another_file_fails() {
-    for durability in [Durability::Written, Durability::Synced] {
-        for preallocate in KINDS {
-            for fails_at in 0..80 {
-                let retention_bytes = Some(2 * SEGMENT);
-                let settings = Settings { durability, preallocate, retention_bytes, ..Settings::default() };
-                loses_nothing_synced(settings, fails_at);
-            }
+    let levels = [Durability::Written, Durability::Synced];
+    let kinds = levels.into_iter().flat_map(|durability| {
+        KINDS.into_iter().flat_map(move |preallocate| {
+            [IoMode::Direct, IoMode::Buffered].map(|io| (durability, preallocate, io))
+        })
+    });
+    for (durability, preallocate, io) in kinds {
+        for fails_at in 0..80 {
+            let retention_bytes = Some(2 * SEGMENT);
+            let settings = Settings { durability, preallocate, io, retention_bytes, ..Settings::default() };
+            loses_nothing_synced(settings, fails_at);
         }
     }
 }
@@ -146,4 +152,42 @@ fn nothing_synced_of_many_logs_is_lost_wherever_a_sync_of_another_file_fails() {
             fleet.reopened(fleet.disk.crash(fails_at as u64));
         }
     }
+}
+
+/// Replaces a file while a sync of another one fails after so many steps. Returns whether that has succeeded, and what the file
+/// holds after a power loss.
+fn replaced(fails_at: usize, seed: u64) -> (bool, Vec<u8>) {
+    let (disk, path) = (SimDisk::new(seed), Path::new("/file"));
+    disk.run_until(replace_file(&disk, path, b"old".to_vec())).unwrap();
+    let outcome = {
+        let mut replacing = pin!(replace_file(&disk, path, b"new".to_vec()));
+        let context = &mut Context::from_waker(Waker::noop());
+        for _ in 0..fails_at {
+            if replacing.as_mut().poll(context).is_pending() {
+                disk.step();
+            } else {
+                return (true, b"new".to_vec());
+            }
+        }
+        fail_sync_of_another(&disk);
+        match replacing.as_mut().poll(context) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => disk.run_until(replacing),
+        }
+    };
+    let after = disk.crash(seed);
+    (outcome.is_ok(), after.run_until(after.read_file(path)).unwrap())
+}
+
+#[test]
+fn a_file_that_is_replaced_is_the_new_one_for_good_or_whoever_replaces_it_hears_of_it() {
+    let mut failed = 0;
+    for fails_at in 1..10 {
+        for seed in 0..20 {
+            let (is_replaced, held) = replaced(fails_at, seed);
+            assert!(held == b"new" || (held == b"old" && !is_replaced), "{fails_at} {held:?}");
+            failed += usize::from(!is_replaced);
+        }
+    }
+    assert!(failed > 40, "{failed} have failed");
 }

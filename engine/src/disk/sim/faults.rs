@@ -30,7 +30,8 @@ pub enum Effect {
     /// A sync fails, and the unsynced writes of its file are dropped: a retry succeeds and makes nothing durable. Buffered
     /// reads show them until [`SimDisk::evict`](super::SimDisk::evict).
     FailsAndDropsFile(ErrorKind),
-    /// The same, and of each other file on the device any direct write that is not durable may be dropped too.
+    /// The same, and of each other file on the device any write that is not durable may be dropped too. A buffered one is then
+    /// one that the kernel had written to the device already.
     FailsAndDropsDevice(ErrorKind),
     /// A write succeeds and is not there.
     IsLost,
@@ -187,7 +188,7 @@ impl World {
             if number == node {
                 file.drop_writes(mark, Dropped::All, &mut rng);
             } else if drops_device {
-                file.drop_writes(mark, Dropped::SomeOnDevice, &mut rng);
+                file.drop_writes(mark, Dropped::Some, &mut rng);
             }
         }
         self.rng = rng;

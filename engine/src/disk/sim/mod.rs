@@ -32,7 +32,7 @@
 //! | fault | what still holds |
 //! |---|---|
 //! | an operation fails, or the disk is full | Every promise. The log retries, refuses or latches, and acked data stays. |
-//! | a sync fails and drops writes | What was acked as synced before stays. What was only written may be gone or be refused as damage; the log has latched by then. |
+//! | a sync fails and drops writes | What is acked as synced stays, before and after. What was only written may be gone or be refused as damage; the log latches with its next write or sync. |
 //! | a byte is damaged | Batches before the damage stay. The damage is an error, or the log ends there. |
 //! | a write is lost or misdirected | Nothing but this: what is served is what was appended, at its offset, or the checksum of the batch fails. |
 //!
