@@ -97,6 +97,8 @@ pub struct Catalog {
     left_over: BTreeSet<String>,
     /// How far the partitions had come when they were open last.
     points: RecoveryPoints,
+    /// Syncs that had failed on the device when a topic was announced last.
+    announced_after: u64,
 }
 
 impl Snapshot {
@@ -176,7 +178,8 @@ impl Catalog {
         }
         let points = read_points(disk, data_dir, shards).await?;
         let left_over = BTreeSet::new();
-        let mut catalog = Self { data_dir: data_dir.to_path_buf(), meta, snapshot, left_over, points };
+        let data_dir = data_dir.to_path_buf();
+        let mut catalog = Self { data_dir, meta, snapshot, left_over, points, announced_after: 0 };
         let mut next = Snapshot { incarnation: catalog.snapshot.incarnation + 1, ..catalog.snapshot.clone() };
         next.name_topics();
         catalog.write(disk, next).await?;
@@ -235,6 +238,7 @@ impl Catalog {
         if self.snapshot.topics.contains_key(name) || self.snapshot.deleting.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
+        self.announced_after = disk.sync_failures(&self.data_dir)?.count();
         let mut next = self.snapshot.clone();
         next.deleting.insert(name.to_owned(), topic.partitions);
         Ok(self.write(disk, next).await?)
@@ -247,6 +251,7 @@ impl Catalog {
     pub async fn create<D: Disk>(&mut self, disk: &D, name: &str, topic: Topic) -> Result<(), TopicError> {
         // The names of the partitions' directories, before the catalog says that they are there.
         disk.sync_dir(&self.data_dir).await?;
+        disk.sync_failures(&self.data_dir)?.check(self.announced_after, &self.data_dir)?;
         let mut next = self.snapshot.clone();
         next.deleting.remove(name);
         next.topics.insert(name.to_owned(), topic);
@@ -298,6 +303,8 @@ impl Catalog {
     pub async fn remove_files<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), DiskError> {
         let Some(partitions) = self.snapshot.deleting.get(name).copied() else { return Ok(()) };
         self.left_over.insert(name.to_owned());
+        let failures = disk.sync_failures(&self.data_dir)?;
+        let failed_syncs = failures.count();
         let mut outcome = Ok(());
         // The directories that exist: a creation that was interrupted may have been meant to make far more.
         for entry in disk.list(&self.data_dir).await? {
@@ -310,6 +317,7 @@ impl Catalog {
         }
         outcome?;
         disk.sync_dir(&self.data_dir).await?;
+        failures.check(failed_syncs, &self.data_dir)?;
         let mut next = self.snapshot.clone();
         next.deleting.remove(name);
         self.write(disk, next).await?;

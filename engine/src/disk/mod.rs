@@ -3,10 +3,12 @@
 //! Operations own their buffers: the memory stays untouched until the operation has completed, even if its future was
 //! dropped before. Completions come in any order; only a sync orders anything.
 
+mod failures;
 mod patient;
 pub mod sim;
 pub mod uring;
 
+pub use failures::SyncFailures;
 pub(crate) use patient::Pauses;
 pub use patient::{PatientDisk, Reclaim};
 
@@ -53,6 +55,12 @@ pub trait Disk: Clone + 'static {
     /// The whole of a small file (metadata, indexes), through the page cache.
     fn read_file(&self, path: &Path) -> impl Future<Output = Result<Vec<u8>, DiskError>>;
 
+    /// The count of failed syncs of the device that a file or directory lies on.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be looked at.
+    fn sync_failures(&self, path: &Path) -> Result<SyncFailures, DiskError>;
+
     /// Waits for about `time`.
     fn pause(&self, time: Duration) -> impl Future<Output = ()>;
 }
@@ -76,7 +84,8 @@ pub trait DiskFile: Clone + 'static {
         len_bytes: usize,
     ) -> impl Future<Output = Result<(ReadBuffer, usize), DiskError>>;
 
-    /// Makes completed writes, and the file's size, durable.
+    /// Makes completed writes, and the file's size, durable. They may be lost all the same where another sync on the device has
+    /// failed since the first of them began: see [`DiskFile::check_syncs`].
     fn sync(&self) -> impl Future<Output = Result<(), DiskError>>;
 
     /// Reserves extents for the first `len_bytes`; the file's size becomes that.
@@ -98,9 +107,15 @@ pub trait DiskFile: Clone + 'static {
     /// The file has no [`DiskFile::flush_domain`].
     fn flush(&self, failed_syncs: u64) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// How many syncs of files on the same device have failed since the disk was opened. A sync that fails may have dropped
-    /// what other files had in the device's cache, and a later flush succeeds all the same.
+    /// How many syncs of files on the same device have failed since the disk was opened: see [`SyncFailures`].
     fn failed_syncs(&self) -> u64;
+
+    /// Fails if [`DiskFile::failed_syncs`] is no longer `failed_syncs`: what was written since then may be lost, also if the
+    /// sync after it has succeeded.
+    ///
+    /// # Errors
+    /// A sync on the device has failed in between.
+    fn check_syncs(&self, failed_syncs: u64) -> Result<(), DiskError>;
 
     /// The next range of bytes, at or behind `position`, that can hold anything but zeros: space that was reserved and never
     /// written is left out where the file system tells. `None` if nothing but such space is left.
@@ -167,26 +182,28 @@ pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 /// Replaces `path` with `bytes`, all or nothing: a temporary file, synced, renamed over it, the directory synced.
 ///
 /// # Errors
-/// Any step failed; the old file is still there unless the last one, the directory's sync, did. The temporary file does
-/// not keep the space it took.
+/// Any step failed, or another sync on the device did meanwhile. The old file is still there unless that was at the last step,
+/// the directory's sync. The temporary file does not keep the space it took.
 pub async fn replace_file<D: Disk>(disk: &D, path: &Path, bytes: Vec<u8>) -> Result<(), DiskError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(TEMPORARY_SUFFIX);
     let temporary = PathBuf::from(temporary);
+    let failures = disk.sync_failures(path.parent().unwrap_or(path))?;
+    let failed_syncs = failures.count();
     let renamed = async {
         let file = disk.open(&temporary, OpenMode::Replace, IoMode::Buffered).await?;
         file.write(WriteData::Heap(bytes.into()), 0, WriteSync::None).await?;
         file.sync().await?;
+        failures.check(failed_syncs, &temporary)?;
         disk.rename(&temporary, path).await
     };
     if let Err(error) = renamed.await {
         let _ = disk.remove_file(&temporary).await;
         return Err(error);
     }
-    match path.parent() {
-        Some(parent) => disk.sync_dir(parent).await,
-        None => Ok(()),
-    }
+    let Some(parent) = path.parent() else { return Ok(()) };
+    disk.sync_dir(parent).await?;
+    failures.check(failed_syncs, parent)
 }
 
 /// Gives other tasks of the thread a turn, in the middle of a long computation.
@@ -199,11 +216,4 @@ pub(crate) fn yield_now() -> impl Future<Output = ()> {
         context.waker().wake_by_ref();
         Poll::Pending
     })
-}
-
-/// The error of a flush that cannot be trusted, because another sync on the device has failed.
-pub(crate) fn dropped_by_another() -> std::io::Error {
-    std::io::Error::other(
-        "a sync of another file on the device has failed, which may have dropped what this one covers",
-    )
 }

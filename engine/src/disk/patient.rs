@@ -3,7 +3,7 @@
 //! An operation that finds none asks for unused files to be closed and tries again, for up to 10 s. Then it fails with
 //! an error that names the limit. Descriptors that live for one operation only are bounded here too.
 
-use super::{DirEntry, Disk, OpenMode};
+use super::{DirEntry, Disk, OpenMode, SyncFailures};
 use crate::error::DiskError;
 use crate::types::IoMode;
 use std::cell::{Cell, RefCell};
@@ -168,6 +168,10 @@ impl<D: Disk> Disk for PatientDisk<D> {
 
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
         self.retry(|| self.disk.read_file(path)).await
+    }
+
+    fn sync_failures(&self, path: &Path) -> Result<SyncFailures, DiskError> {
+        self.disk.sync_failures(path)
     }
 
     async fn pause(&self, time: Duration) {

@@ -10,6 +10,9 @@ use futures_util::future::LocalBoxFuture;
 pub struct Job<F> {
     /// Which one.
     pub id: FlightId,
+    /// Syncs that had failed on the device before the log's oldest change that is not durable. If another one fails before the
+    /// job has ended, that change may be lost, and the job fails.
+    pub(super) failed_syncs: u64,
     pub(super) kind: JobKind<F>,
 }
 
@@ -70,9 +73,13 @@ impl<F: DiskFile> Job<F> {
 
     /// Does it.
     pub async fn run(self) -> JobDone {
+        let check = |file: &F, outcome: Result<(), DiskError>| {
+            outcome.and_then(|()| file.check_syncs(self.failed_syncs))
+        };
         let (outcome, is_write) = match self.kind {
             JobKind::Write { file, data, position, sync, .. } => {
-                (file.write(data, position, sync).await, true)
+                let written = file.write(data, position, sync).await;
+                (check(&file, written), true)
             }
             JobKind::Sync { file, name } => {
                 let named = match name {
@@ -83,7 +90,7 @@ impl<F: DiskFile> Job<F> {
                     Ok(()) => file.sync().await,
                     Err(error) => Err(error),
                 };
-                (synced, false)
+                (check(&file, synced), false)
             }
         };
         JobDone { id: self.id, is_write, outcome }
@@ -97,7 +104,8 @@ impl<F: DiskFile> Job<F> {
         let (id, is_shareable) = (self.id, self.flush_domain().is_some());
         let JobKind::Write { file, data, position, .. } = self.kind else { unreachable!("not a write") };
         assert!(is_shareable, "a flush of the device makes it durable");
-        let outcome = file.write(data, position, WriteSync::None).await;
+        let written = file.write(data, position, WriteSync::None).await;
+        let outcome = written.and_then(|()| file.check_syncs(self.failed_syncs));
         Unflushed { id, file, outcome }
     }
 }

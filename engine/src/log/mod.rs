@@ -37,7 +37,7 @@ pub use state::Damaged;
 use crate::buffer::Arena;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::disk::{Disk, PatientDisk};
+use crate::disk::{Disk, PatientDisk, SyncFailures};
 use crate::error::{AppendError, DiskError};
 use crate::events::{EventKind, LogEvent};
 use crate::record::{self, BatchError, BatchHeader};
@@ -126,6 +126,8 @@ impl LogLimits {
 pub struct Log<D: Disk, C: Clock, A> {
     context: LogContext<D, C>,
     dir: PathBuf,
+    /// Of the device that the directory lies on.
+    failures: SyncFailures,
     config: RefCell<Rc<TopicConfig>>,
     /// Leader epoch of batches that are appended.
     epoch: i32,
@@ -348,7 +350,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         if state.progress.in_flight() < limits.write_depth
             && !state.progress.is_padded_in_flight()
-            && let Some(job) = state.next_write(limits.write_bytes_max, self.config().durability)
+            && let Some(job) =
+                state.next_write(limits.write_bytes_max, self.config().durability, self.failures.count())
         {
             return Some(job);
         }
@@ -366,9 +369,22 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             let active = state.active.as_ref()?;
             (active.file.clone()?, Rc::clone(&active.is_named))
         };
+        let failed_syncs = state.progress.failed_syncs_before().unwrap_or_else(|| self.failures.count());
         let id = state.progress.begin_sync()?;
         let name = (!is_named.get()).then(|| self.sync_name(is_named));
-        Some(Job { id, kind: JobKind::Sync { file, name } })
+        Some(Job { id, failed_syncs, kind: JobKind::Sync { file, name } })
+    }
+
+    /// Syncs that had failed on the device before the oldest change of the log that is not durable; before now, if all of it is
+    /// durable. A sync of the log has to be followed by [`Log::check_syncs`] with this.
+    fn failed_syncs_before(&self) -> u64 {
+        let before = self.state.borrow().progress.failed_syncs_before();
+        before.unwrap_or_else(|| self.failures.count())
+    }
+
+    /// Fails if a sync on the device has failed since there were `failed_syncs`: what was changed since then may be lost.
+    fn check_syncs(&self, failed_syncs: u64) -> Result<(), DiskError> {
+        self.failures.check(failed_syncs, &self.dir)
     }
 
     /// Makes the active segment's name durable: no synced ack leaves a file that a power cut could take away.
@@ -382,8 +398,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         sync.boxed_local()
     }
 
-    /// Takes the outcome of a job. A failed write or sync latches the log: nothing more is appended or written. A write
-    /// that found the disk full does not: see [`Wants::cut`].
+    /// Takes the outcome of a job. A failed write or sync latches the log: nothing more is appended or written. So does a
+    /// failed sync of another file on the device, if the log had changes that were not durable. A write that found the disk
+    /// full does not: see [`Wants::cut`].
     pub fn job_done(&self, done: JobDone) {
         if let (Err(error), true) = (&done.outcome, done.is_write) {
             self.write_failed(done.id, error.clone());

@@ -67,6 +67,10 @@ pub(super) struct Progress<A> {
     dsync_from: u64,
     /// What is to be synced even if nobody waits for it.
     wanted_synced: u64,
+    /// Stream position of the segment whose file is new: no sync has covered its making yet.
+    new_file_from: Option<u64>,
+    /// Syncs that had failed on the device before the oldest change that is not durable.
+    failed_syncs: u64,
 }
 
 impl<A> Progress<A> {
@@ -86,6 +90,8 @@ impl<A> Progress<A> {
             sync_to: None,
             dsync_from: 0,
             wanted_synced: 0,
+            new_file_from: None,
+            failed_syncs: 0,
         }
     }
 
@@ -104,11 +110,47 @@ impl<A> Progress<A> {
         }
     }
 
-    /// A write up to stream position `end` is being submitted.
-    pub(super) fn submitted(&mut self, end: u64, sync: FlightSync, is_padded: bool) -> FlightId {
+    /// A write up to stream position `end` is being submitted. By now `failed_syncs` syncs have failed on the device.
+    pub(super) fn submitted(
+        &mut self,
+        end: u64,
+        sync: FlightSync,
+        is_padded: bool,
+        failed_syncs: u64,
+    ) -> FlightId {
+        self.begin_change(failed_syncs);
         let id = self.take_id();
         self.flights.push_back(Flight { id, end, sync, is_padded, outcome: Outcome::Pending });
         id
+    }
+
+    /// A segment begins at stream position `from`, in a file that was made, or got its name, after `failed_syncs` syncs had
+    /// failed on the device.
+    pub(super) fn file_begins(&mut self, from: u64, failed_syncs: u64) {
+        self.begin_change(failed_syncs);
+        self.new_file_from = Some(from);
+    }
+
+    fn begin_change(&mut self, failed_syncs: u64) {
+        if self.is_durable() {
+            self.failed_syncs = failed_syncs;
+        }
+    }
+
+    /// Whether every change so far is durable.
+    fn is_durable(&self) -> bool {
+        self.flights.is_empty() && self.synced_to >= self.written_to && self.new_file_from.is_none()
+    }
+
+    /// Syncs that had failed on the device before the oldest change that is not durable; `None` if there is no such change. If
+    /// another one has failed since, the change may be lost, whatever is synced.
+    pub(super) fn failed_syncs_before(&self) -> Option<u64> {
+        (!self.is_durable()).then_some(self.failed_syncs)
+    }
+
+    /// A sync has covered what was written before stream position `end`, and its file.
+    fn file_synced(&mut self, end: u64) {
+        self.new_file_from.take_if(|from| *from < end);
     }
 
     const fn take_id(&mut self) -> FlightId {
@@ -133,10 +175,12 @@ impl<A> Progress<A> {
     pub(super) fn write_done(&mut self, id: FlightId) {
         self.ended(id, Outcome::Done);
         while let Some(front) = self.flights.front().filter(|front| front.outcome == Outcome::Done) {
-            if front.sync == FlightSync::Plain {
-                self.dsync_from = front.end;
+            let Flight { end, sync, .. } = *front;
+            match sync {
+                FlightSync::Plain => self.dsync_from = end,
+                FlightSync::Dsync => self.file_synced(end),
             }
-            self.written_to = front.end;
+            self.written_to = end;
             self.flights.pop_front();
         }
         self.settle();
@@ -174,6 +218,8 @@ impl<A> Progress<A> {
         self.unsynced.truncate(self.unsynced.partition_point(|(batch_end, _)| *batch_end <= end));
         (self.written_to, self.synced_to) = (end, self.synced_to.min(end));
         (self.dsync_from, self.wanted_synced) = (self.dsync_from.min(end), self.wanted_synced.min(end));
+        // A file that begins there is removed.
+        self.new_file_from.take_if(|from| *from >= end);
         let beyond = |queue: &mut VecDeque<Waiting<A>>| {
             queue.split_off(queue.partition_point(|waiting| waiting.end <= end))
         };
@@ -228,6 +274,7 @@ impl<A> Progress<A> {
         let (expected, to) = self.sync_to.take().expect("a completion belongs to a sync in flight");
         assert_eq!(id, expected, "one sync at a time");
         self.synced_to = self.synced_to.max(to);
+        self.file_synced(to);
         self.settle();
     }
 
@@ -235,6 +282,7 @@ impl<A> Progress<A> {
     pub(super) fn sealed(&mut self, end: u64) {
         if end <= self.written_to {
             self.synced_to = self.synced_to.max(end);
+            self.file_synced(end);
             self.settle();
         }
     }
@@ -315,7 +363,8 @@ mod tests {
                 ends.push(end);
             }
             let sync = if dsync { FlightSync::Dsync } else { FlightSync::Plain };
-            let mut flights: Vec<_> = ends.iter().map(|end| (progress.submitted(*end, sync, false), *end)).collect();
+            let mut flights: Vec<_> =
+                ends.iter().map(|end| (progress.submitted(*end, sync, false, 0), *end)).collect();
             let mut open: Vec<u64> = ends.clone();
             let mut acked: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
             for pick in order.iter().cycle() {
@@ -334,5 +383,42 @@ mod tests {
             prop_assert_eq!(acked[0].len() + acked[1].len(), sizes.len());
             prop_assert_eq!(progress.written_offset(), i64::try_from(sizes.len()).unwrap());
         }
+    }
+
+    /// A log's progress after one plain write that was submitted when `failed_syncs` syncs had failed.
+    fn written(failed_syncs: u64) -> Progress<()> {
+        let mut progress = Progress::new(0);
+        progress.appended(100, (0, 1), None);
+        let write = progress.submitted(100, FlightSync::Plain, false, failed_syncs);
+        progress.write_done(write);
+        progress
+    }
+
+    #[test]
+    fn what_is_not_durable_remembers_the_failed_syncs_before_its_oldest_write() {
+        let mut progress = written(3);
+        progress.want_synced(100);
+        let sync = progress.begin_sync().unwrap();
+        progress.appended(200, (1, 2), None);
+        let write = progress.submitted(200, FlightSync::Dsync, false, 4);
+        assert_eq!(progress.failed_syncs_before(), Some(3));
+        progress.write_done(write);
+        assert_eq!(progress.failed_syncs_before(), Some(3), "the first write is not durable yet");
+        progress.sync_done(sync);
+        assert_eq!(progress.failed_syncs_before(), None);
+        progress.submitted(300, FlightSync::Dsync, false, 5);
+        assert_eq!(progress.failed_syncs_before(), Some(5));
+    }
+
+    #[test]
+    fn a_new_file_is_not_durable_before_a_sync_of_what_is_written_to_it() {
+        let mut progress = written(3);
+        progress.file_begins(4096, 4);
+        progress.sealed(100);
+        assert_eq!(progress.failed_syncs_before(), Some(3), "the seal was of the file before");
+        progress.appended(4196, (1, 2), None);
+        let write = progress.submitted(4196, FlightSync::Dsync, false, 4);
+        progress.write_done(write);
+        assert_eq!(progress.failed_syncs_before(), None);
     }
 }

@@ -70,7 +70,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let is_whole = !state.is_cut_under_way();
         let postponed = &self.postponed;
         let half_full = |active: &Active<_>| state.tail.segment_bytes() * 2 > active.segment_bytes;
-        let prepare = !state.is_prepared
+        let prepare = state.prepared.is_none()
             && state.active.as_ref().is_some_and(half_full)
             && self.has_room()
             && !(self.fills_new_spares() || self.expects_spare(&state));
@@ -156,6 +156,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     async fn roll_or_prepare(&self) -> Result<(), DiskError> {
+        let failed_syncs = self.failures.count();
         let Some((file, written_to)) = self.next_file().await? else { return Ok(()) };
         let base_offset = self.log_end_offset();
         // Written acks survive a kill as the rename is done; the first sync of the segment makes its name durable, or its
@@ -164,9 +165,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let is_synced = config.durability == Durability::Synced;
         if is_synced {
             self.context.disk.sync_dir(&self.dir).await?;
+            self.check_syncs(failed_syncs)?;
         }
         let mut state = self.state.borrow_mut();
         let stream_base = state.next_stream_base();
+        state.progress.file_begins(stream_base, failed_syncs);
         state.tail.begin_segment();
         let indexes = Indexes::new(base_offset);
         let is_named = Rc::new(Cell::new(is_synced));
@@ -213,7 +216,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         } else if self.fills_new_spares() {
             return Ok(None);
         }
-        let file = if self.state.borrow().is_prepared {
+        let failed_syncs = self.failures.count();
+        // One that was made before a sync failed may have lost its extents: it is made again.
+        let file = if self.state.borrow().prepared == Some(failed_syncs) {
             self.prepared_file().await?
         } else {
             self.is_preparing.set(true);
@@ -223,14 +228,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         };
         if !self.state.borrow().roll_wanted {
             let mut state = self.state.borrow_mut();
-            state.is_prepared = true;
+            state.prepared = Some(failed_syncs);
             state.files.put(FileName::Prepared, file);
             return Ok(None);
         }
         self.record_open().await?;
         {
             let mut state = self.state.borrow_mut();
-            state.is_prepared = false;
+            state.prepared = None;
             state.files.remove(FileName::Prepared);
         }
         let path = segment::log_path(&self.dir, self.log_end_offset());
@@ -284,13 +289,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// Seals the `count` oldest full segments. Their files are seen to side by side, and the directory and the checkpoint
     /// once for all: one by one, with the disk busy, small segments came faster than they went.
     async fn seal_oldest(&self, count: usize) -> Result<(), DiskError> {
+        let failed_syncs = self.failed_syncs_before();
         let mut ends: Vec<Sealing> = {
             let state = self.state.borrow();
             state.closing.iter().take(count).map(Sealing::of).collect()
         };
-        let ended = join_all(ends.iter_mut().map(|end| self.end_files(end))).await;
+        let ended = join_all(ends.iter_mut().map(|end| self.end_files(end, failed_syncs))).await;
         let whole = ended.iter().take_while(|ended| ended.is_ok()).count();
         self.context.disk.sync_dir(&self.dir).await?;
+        self.check_syncs(failed_syncs)?;
         let failed = ended.into_iter().nth(whole).and_then(Result::err);
         if let (Some(SealError::Indexes(_)), Some(end)) = (&failed, ends.get(whole)) {
             // Whoever waits for the segment to be durable need not wait for the space that its indexes take.
@@ -307,9 +314,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         failed.map_or(Ok(()), |failed| Err(failed.into()))
     }
 
-    /// Trims a segment's file and makes it durable, and writes its indexes.
-    async fn end_files(&self, end: &mut Sealing) -> Result<(), SealError> {
-        self.end_log_file(end).await.map_err(SealError::Log)?;
+    /// Trims a segment's file and makes it durable, and writes its indexes. `failed_syncs` had failed before the oldest change
+    /// of the log that is not durable.
+    async fn end_files(&self, end: &mut Sealing, failed_syncs: u64) -> Result<(), SealError> {
+        self.end_log_file(end, failed_syncs).await.map_err(SealError::Log)?;
         self.note(EventKind::Sync);
         let disk = &self.context.disk;
         let _permit = disk.metadata_permit().await;
@@ -319,10 +327,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Trims a segment's log file and makes it durable. The file is not held any longer than that takes: others may wait
     /// for its place.
-    async fn end_log_file(&self, end: &Sealing) -> Result<(), DiskError> {
+    async fn end_log_file(&self, end: &Sealing, failed_syncs: u64) -> Result<(), DiskError> {
         let file = self.unsealed_file(end.base_offset, &end.readers).await?;
         file.truncate(end.size_bytes).await?;
-        file.sync().await
+        file.sync().await?;
+        // Before its indexes say that the segment is whole.
+        self.check_syncs(failed_syncs)
     }
 
     /// Puts down that something happened now.
@@ -375,7 +385,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             next
         };
         let _permit = self.context.disk.metadata_permit().await;
+        let failed_syncs = self.failures.count();
         checkpoint::write(&self.context.disk, &self.dir, &next).await?;
+        self.check_syncs(failed_syncs)?;
         // Nobody sees a start of the log that a crash would take back.
         self.state.borrow_mut().checkpoint = next;
         self.is_open_recorded.set(true);
@@ -404,7 +416,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             if state.damaged.is_some() {
                 return Ok(());
             }
-            std::mem::take(&mut state.is_prepared)
+            state.prepared.take().is_some()
         };
         let written = match self.end_cut().await {
             Ok(()) => self.write_held_up().await,

@@ -143,7 +143,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if is_passing {
             let _ = self.context.disk.remove_file(&self.dir.join(segment::PREPARING)).await;
             let mut state = self.state.borrow_mut();
-            state.is_prepared = false;
+            state.prepared = None;
             state.files.remove(FileName::Prepared);
             if state.roll_wanted && state.full.is_none() {
                 state.full = Some(Full { error, stage: Stage::Waiting, refused: Vec::new() });
@@ -205,6 +205,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Makes the last segment end with the log, durably; its indexes are made anew, as recovery would.
     async fn cut_segment(&self, base_offset: i64) -> Result<(), DiskError> {
+        let failed_syncs = self.failed_syncs_before();
         let (readers, size_bytes, next_offset) = {
             let state = self.state.borrow();
             let torn = state.closing.back().expect("nothing is sealed while the log is cut off");
@@ -213,6 +214,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let file = self.unsealed_file(base_offset, &readers).await?;
         file.truncate(size_bytes).await?;
         file.sync().await?;
+        self.check_syncs(failed_syncs)?;
         let request = self.scan_request(base_offset, i32::MIN);
         let scanned = segment::scan(&*file, &self.context.arena, &request).await?;
         if (scanned.valid_bytes, scanned.next_offset) != (size_bytes, next_offset) {

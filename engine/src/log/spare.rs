@@ -65,6 +65,8 @@ pub(super) struct SpareFile {
     written_to: u64,
     /// The same, durably.
     synced_to: u64,
+    /// Syncs that had failed on the device before the file was made, or taken to be filled.
+    failed_syncs: u64,
 }
 
 impl SpareFile {
@@ -156,7 +158,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// and two segments. Without an active segment, nor one on its way, the spare will be its file.
     fn has_room_for_spare(&self, state: &State<D::File, A>) -> bool {
         let Some(retention_bytes) = self.config().retention_bytes else { return true };
-        let is_made_ahead = state.is_prepared || self.is_preparing.get();
+        let is_made_ahead = state.prepared.is_some() || self.is_preparing.get();
         let has_active = state.active.is_some() || (self.rolling.get() && state.roll_wanted);
         let files = u64::from(has_active) + u64::from(is_made_ahead) + 1;
         let segment_bytes = self.segment_file_bytes();
@@ -195,11 +197,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     async fn recycled(&self, base_offset: i64, number: SpareNumber) -> Result<SpareFile, DiskError> {
         let disk = &self.context.disk;
+        let failed_syncs = self.failures.count();
         segment::remove_indexes(disk, &self.dir, base_offset).await?;
         let path = self.dir.join(segment::FILLING);
         disk.rename(&segment::log_path(&self.dir, base_offset), &path).await?;
         // Before anything is overwritten: after a power loss the old name would show the new bytes.
         disk.sync_dir(&self.dir).await?;
+        self.check_syncs(failed_syncs)?;
         let file = self.open_file(&path, OpenMode::ReadWrite).await?;
         let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
         // It was synced when it was sealed.
@@ -207,7 +211,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().files.put(FileName::Spare, file);
         // Segments may have become smaller meanwhile. A file that is too large now is not used at the next roll.
         let size_bytes = self.segment_file_bytes().max(written_to);
-        Ok(SpareFile { number, size_bytes, written_to, synced_to })
+        Ok(SpareFile { number, size_bytes, written_to, synced_to, failed_syncs })
     }
 
     /// Makes a spare, or fills one, as far as that is due. If it cannot be done, there is none until the next roll.
@@ -242,9 +246,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     async fn make_spare(&self, number: SpareNumber) -> Result<(), DiskError> {
         let path = self.dir.join(segment::FILLING);
+        let failed_syncs = self.failures.count();
         let file = self.open_file(&path, OpenMode::CreateNew).await?;
         let size_bytes = self.segment_file_bytes();
-        let spare = SpareFile { number, size_bytes, written_to: 0, synced_to: 0 };
+        let spare = SpareFile { number, size_bytes, written_to: 0, synced_to: 0, failed_syncs };
         let mut state = self.state.borrow_mut();
         state.files.put(FileName::Spare, file);
         state.spare = Spare::Filling(spare);
@@ -293,9 +298,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         file.sync().await?;
         self.note(EventKind::Sync);
         let _alone = self.spare_work.moving.lock().await;
-        if self.state.borrow().spare.number() != Some(number) {
-            return Ok(());
-        }
+        let failed_syncs = match &self.state.borrow().spare {
+            Spare::Filling(spare) if spare.number == number => spare.failed_syncs,
+            _ => return Ok(()),
+        };
+        self.check_syncs(failed_syncs)?;
         let disk = &self.context.disk;
         disk.rename(&self.dir.join(segment::FILLING), &self.dir.join(segment::SPARE)).await?;
         let mut state = self.state.borrow_mut();
@@ -352,8 +359,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             state.files.remove(FileName::Spare);
         }
         let path = self.dir.join(name);
-        // The topic's configuration may have changed since.
+        // The topic's configuration may have changed since. What was not synced of the file may have been dropped.
         let is_usable = self.is_recycling()
+            && (spare.synced_to == spare.size_bytes || spare.failed_syncs == self.failures.count())
             && spare.size_bytes == self.segment_file_bytes()
             && (spare.written_to == spare.size_bytes || file.allocate(spare.size_bytes).await.is_ok());
         if !is_usable {
@@ -381,7 +389,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             if file.size().await? == size_bytes {
                 let number = self.spare_work.next_number();
                 let (written_to, synced_to) = (size_bytes, size_bytes);
-                return Ok(Spare::Ready(SpareFile { number, size_bytes, written_to, synced_to }));
+                let failed_syncs = self.failures.count();
+                return Ok(Spare::Ready(SpareFile {
+                    number,
+                    size_bytes,
+                    written_to,
+                    synced_to,
+                    failed_syncs,
+                }));
             }
         }
         disk.remove_file(&path).await?;

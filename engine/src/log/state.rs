@@ -137,8 +137,8 @@ pub(super) struct State<F, A> {
     pub(super) sealed: VecDeque<Sealed>,
     pub(super) closing: VecDeque<Closing<F>>,
     pub(super) active: Option<Active<F>>,
-    /// Whether a file was made ahead of the roll that will need it.
-    pub(super) is_prepared: bool,
+    /// Set if a file was made ahead of the roll that will need it: syncs that had failed on the device before.
+    pub(super) prepared: Option<u64>,
     /// The same, where segments are recycled.
     pub(super) spare: Spare,
     pub(super) roll_wanted: bool,
@@ -204,7 +204,13 @@ impl<F: DiskFile, A> State<F, A> {
         align_up(end.unwrap_or_else(|| self.progress.written_to()), BLOCK_BYTES as u64)
     }
 
-    pub(super) fn next_write(&mut self, bytes_max: usize, level: Durability) -> Option<Job<F>> {
+    /// The next write of at most `bytes_max`, if one may go now. By now `failed_syncs` syncs have failed on the device.
+    pub(super) fn next_write(
+        &mut self,
+        bytes_max: usize,
+        level: Durability,
+        failed_syncs: u64,
+    ) -> Option<Job<F>> {
         if !self.has_unwritten() || !self.hold_file(self.tail.next_write_segment()) {
             return None;
         }
@@ -230,10 +236,12 @@ impl<F: DiskFile, A> State<F, A> {
             Durability::Synced => (WriteSync::Dsync, FlightSync::Dsync),
             _ => (WriteSync::None, FlightSync::Plain),
         };
-        let id = self.progress.submitted(end, flight, planned.is_padded);
+        let id = self.progress.submitted(end, flight, planned.is_padded, failed_syncs);
+        let failed_syncs = self.progress.failed_syncs_before().unwrap_or(failed_syncs);
         let PlannedWrite { bytes, position, .. } = planned;
         let target = if position + bytes.len() as u64 <= written_to { Target::Written } else { Target::New };
-        Some(Job { id, kind: JobKind::Write { file, data: WriteData::Slice(bytes), position, sync, target } })
+        let data = WriteData::Slice(bytes);
+        Some(Job { id, failed_syncs, kind: JobKind::Write { file, data, position, sync, target } })
     }
 
     fn owner_of(&self, segment: i64) -> &Active<F> {

@@ -106,6 +106,7 @@ impl Shard {
             }
         };
         let len = bytes.len().next_multiple_of(BLOCK_BYTES);
+        let failed_syncs = file.failed_syncs();
         if io == IoMode::Buffered {
             file.write(WriteData::Heap(bytes.to_vec().into()), 0, WriteSync::None).await?;
             file.sync().await?;
@@ -119,6 +120,8 @@ impl Shard {
             if len > written {
                 // From now on a write changes nothing but data.
                 file.sync().await?;
+                // Otherwise the file is made anew.
+                file.check_syncs(failed_syncs)?;
             }
         }
         self.points.files.borrow_mut()[turn] = Some(PointsFile { file, bytes: written.max(len) });

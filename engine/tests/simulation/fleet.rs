@@ -39,7 +39,7 @@ impl Fleet {
     }
 
     /// Hands a batch to a log, which may not take it: it has failed, or is busy for longer than a few steps.
-    fn offer(&mut self, log: usize, bytes: Vec<u8>) {
+    pub(crate) fn offer(&mut self, log: usize, bytes: Vec<u8>) {
         for _ in 0..OFFERS {
             let number = self.models[log].batches().len();
             let ticket = Ticket { number, level: Durability::Synced };

@@ -18,6 +18,7 @@ mod committer;
 mod creation;
 mod damage;
 mod descriptors;
+mod dropped;
 mod epochs;
 mod faults;
 mod fleet;

@@ -177,16 +177,53 @@ fn a_failed_sync_drops_what_other_files_have_in_the_devices_cache_only_if_it_is_
             .map(|seed| {
                 let (disk, arena) = (SimDisk::new(seed), Arena::new(2 << 20).unwrap());
                 let [file, other] = ["f", "g"].map(|name| written_file(&disk, &arena, name));
-                overwrite(&disk, &arena, &other, 2);
+                let buffered =
+                    disk.run_until(disk.open(&path("g"), OpenMode::ReadWrite, IoMode::Buffered)).unwrap();
+                if seed % 2 == 0 {
+                    overwrite(&disk, &arena, &other, 2);
+                } else {
+                    write(&disk, &buffered, &[2], 0);
+                }
+                let failed_syncs = other.failed_syncs();
                 inject(&disk, DiskOp::Sync, 0, effect);
                 disk.run_until(file.flush(0)).unwrap_err();
                 disk.run_until(other.flush(other.failed_syncs())).unwrap();
-                disk.run_until(other.sync()).unwrap();
+                disk.run_until(buffered.sync()).unwrap();
+                assert!(
+                    other.check_syncs(failed_syncs).is_err() && buffered.check_syncs(failed_syncs).is_err()
+                );
                 contents(&disk.crash(seed), "g")[0]
             })
             .collect();
         assert_eq!(found, expected.into_iter().collect());
     }
+}
+
+#[test]
+fn every_operation_that_is_to_make_something_durable_counts_where_it_fails() {
+    let (disk, arena) = (SimDisk::new(0), Arena::new(2 << 20).unwrap());
+    let file = written_file(&disk, &arena, "f");
+    let failures = disk.sync_failures(&path("f")).unwrap();
+    let dsync = |file: &SimFile| {
+        let data = WriteData::Heap(Rc::from([1]));
+        let buffered = disk.run_until(disk.open(&file.path, OpenMode::ReadWrite, IoMode::Buffered)).unwrap();
+        disk.run_until(buffered.write(data, 0, WriteSync::Dsync)).unwrap_err();
+    };
+    let fails: [(DiskOp, &dyn Fn()); 4] = [
+        (DiskOp::Sync, &|| drop(disk.run_until(file.sync()).unwrap_err())),
+        (DiskOp::Sync, &|| drop(disk.run_until(file.flush(0)).unwrap_err())),
+        (DiskOp::SyncDir, &|| drop(disk.run_until(disk.sync_dir(Path::new("/"))).unwrap_err())),
+        (DiskOp::Write, &|| dsync(&file)),
+    ];
+    for (number, (op, fail)) in (0..).zip(fails) {
+        assert_eq!(failures.count(), number);
+        inject(&disk, op, 0, Effect::Fails(EIO));
+        fail();
+    }
+    assert_eq!(failures.count(), 4);
+    disk.fill_up(0);
+    dsync(&file);
+    assert_eq!(failures.count(), 4, "a write that finds no space is not a failed sync");
 }
 
 #[test]

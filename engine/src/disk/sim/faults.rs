@@ -30,7 +30,8 @@ pub enum Effect {
     /// A sync fails, and the unsynced writes of its file are dropped: a retry succeeds and makes nothing durable. Buffered
     /// reads show them until [`SimDisk::evict`](super::SimDisk::evict).
     FailsAndDropsFile(ErrorKind),
-    /// The same, and of each other file on the device any direct write that is not durable may be dropped too.
+    /// The same, and of each other file on the device any write that is not durable may be dropped too. A buffered one is then
+    /// one that the kernel had written to the device already.
     FailsAndDropsDevice(ErrorKind),
     /// A write succeeds and is not there.
     IsLost,
@@ -140,6 +141,32 @@ impl World {
         Ok(Outcome::default())
     }
 
+    /// The node of which an operation makes something durable.
+    pub(super) fn synced_by(&self, action: &Action) -> Option<usize> {
+        match action {
+            Action::Sync { node, .. } | Action::Flush { node, .. } => Some(*node),
+            Action::Write { node, sync: WriteSync::Dsync, .. } => Some(*node),
+            Action::SyncDir { path, .. } => self.lookup(path).ok(),
+            _ => None,
+        }
+    }
+
+    /// Counts an operation that was to make something of the node durable and has failed.
+    pub(super) fn note_failed_sync(
+        &mut self,
+        op: DiskOp,
+        synced: Option<usize>,
+        result: &io::Result<Outcome>,
+    ) {
+        let (Some(node), Err(error)) = (synced, result) else { return };
+        // A write that finds no space, and a directory that cannot be opened, have not got as far as the sync.
+        let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        let is_refused = is_full && op == DiskOp::Write || error.raw_os_error() == Some(libc::EMFILE);
+        if !is_refused {
+            self.sync_failures(node).note();
+        }
+    }
+
     fn do_in_part(&mut self, action: &Action) {
         let (node, change) = match action {
             Action::Write { node, data, position, .. } => {
@@ -161,7 +188,7 @@ impl World {
             if number == node {
                 file.drop_writes(mark, Dropped::All, &mut rng);
             } else if drops_device {
-                file.drop_writes(mark, Dropped::SomeOnDevice, &mut rng);
+                file.drop_writes(mark, Dropped::Some, &mut rng);
             }
         }
         self.rng = rng;

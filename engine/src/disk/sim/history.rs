@@ -43,8 +43,6 @@ struct Unsettled<C> {
     /// When it completed, counted over the whole disk.
     number: u64,
     lasts: Lasts,
-    /// Whether it went past the page cache, into the device's cache.
-    is_on_device: bool,
 }
 
 /// Which of a file's unsynced writes a failed sync drops.
@@ -52,8 +50,8 @@ struct Unsettled<C> {
 pub(super) enum Dropped {
     /// All of them.
     All,
-    /// Each of those in the device's cache, or not, at random.
-    SomeOnDevice,
+    /// Each of them, or not, at random: the kernel may have written it to the device's cache.
+    Some,
 }
 
 /// What it takes to make a change last.
@@ -87,8 +85,7 @@ impl<S: State> History<S> {
     /// A change that completed as number `number` of the disk, and lasts only once something makes it durable.
     pub(super) fn change(&mut self, change: S::Change, number: u64) {
         self.live.apply(&change);
-        let (lasts, is_on_device) = (Lasts::WithItsOwn, false);
-        self.changes.push_back(Unsettled { change, number, lasts, is_on_device });
+        self.changes.push_back(Unsettled { change, number, lasts: Lasts::WithItsOwn });
     }
 
     /// The same of a change that is on the device, and in no cache of the system's.
@@ -97,14 +94,13 @@ impl<S: State> History<S> {
         let is_alone = self.live.is_data_alone(&change) && self.durable.is_data_alone(&change);
         let lasts = if is_alone { Lasts::WithAny } else { Lasts::WithItsOwn };
         self.live.apply(&change);
-        self.changes.push_back(Unsettled { change, number, lasts, is_on_device: true });
+        self.changes.push_back(Unsettled { change, number, lasts });
     }
 
     /// A change that lasts.
     pub(super) fn change_durably(&mut self, change: S::Change, number: u64) {
         self.live.apply(&change);
-        let (lasts, is_on_device) = (Lasts::Already, true);
-        self.changes.push_back(Unsettled { change, number, lasts, is_on_device });
+        self.changes.push_back(Unsettled { change, number, lasts: Lasts::Already });
         self.settle();
     }
 
@@ -163,7 +159,7 @@ impl History<Content> {
         for unsettled in &mut self.changes {
             let FileChange::Write(position, bytes) = &unsettled.change else { continue };
             let is_unsynced = unsettled.number <= mark && unsettled.lasts != Lasts::Already;
-            if is_unsynced && (dropped == Dropped::All || unsettled.is_on_device && rng.random()) {
+            if is_unsynced && (dropped == Dropped::All || rng.random()) {
                 unsettled.change = FileChange::Extend(position + bytes.len() as u64);
                 unsettled.lasts = Lasts::WithItsOwn;
                 self.is_stale = true;

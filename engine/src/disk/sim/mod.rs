@@ -32,7 +32,7 @@
 //! | fault | what still holds |
 //! |---|---|
 //! | an operation fails, or the disk is full | Every promise. The log retries, refuses or latches, and acked data stays. |
-//! | a sync fails and drops writes | What was acked as synced before stays. What was only written may be gone or be refused as damage; the log has latched by then. |
+//! | a sync fails and drops writes | What is acked as synced stays, before and after. What was only written may be gone or be refused as damage; the log latches with its next write or sync. |
 //! | a byte is damaged | Batches before the damage stay. The damage is an error, or the log ends there. |
 //! | a write is lost or misdirected | Nothing but this: what is served is what was appended, at its offset, or the checksum of the batch fails. |
 //!
@@ -49,7 +49,7 @@ mod fault_tests;
 #[cfg(test)]
 mod tests;
 
-use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync, dropped_by_another};
+use super::{DirEntry, Disk, DiskFile, OpenMode, SyncFailures, WriteData, WriteSync};
 use crate::buffer::{BLOCK_BYTES, ReadBuffer};
 use crate::error::{DiskError, DiskOp};
 use crate::num::usize_of;
@@ -85,6 +85,8 @@ pub struct SimFile {
     path: PathBuf,
     io: IoMode,
     is_writable: bool,
+    /// Of the file's device.
+    failures: SyncFailures,
     /// Counts the open files, not their clones.
     _descriptor: Rc<Descriptor>,
 }
@@ -331,8 +333,8 @@ impl Disk for SimDisk {
         let node = self.run(op, path, 0, Action::Open(path.into(), mode)).await?.node;
         let is_writable = mode != OpenMode::Read;
         let descriptor = Rc::new(Descriptor { _open: Rc::clone(&self.world.borrow().descriptors) });
-        let disk = self.clone();
-        Ok(SimFile { disk, node, path: path.into(), io, is_writable, _descriptor: descriptor })
+        let (disk, failures) = (self.clone(), self.world.borrow_mut().sync_failures(node));
+        Ok(SimFile { disk, node, path: path.into(), io, is_writable, failures, _descriptor: descriptor })
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
@@ -365,6 +367,12 @@ impl Disk for SimDisk {
         self.run(DiskOp::Read, path, 0, Action::ReadFile(path.into())).await.map(|outcome| outcome.bytes)
     }
 
+    fn sync_failures(&self, path: &Path) -> Result<SyncFailures, DiskError> {
+        let mut world = self.world.borrow_mut();
+        let node = world.lookup(path).map_err(|error| DiskError::new(DiskOp::Open, path, 0, error))?;
+        Ok(world.sync_failures(node))
+    }
+
     /// One turn of the disk, however long it is.
     async fn pause(&self, _time: Duration) {
         let root = Path::new("/");
@@ -375,14 +383,6 @@ impl Disk for SimDisk {
 impl SimFile {
     async fn run(&self, op: DiskOp, position: u64, action: Action) -> Result<Outcome, DiskError> {
         self.disk.run(op, &self.path, position, action).await
-    }
-
-    /// Counts a sync that has failed.
-    fn counted(&self, synced: Result<(), DiskError>) -> Result<(), DiskError> {
-        if synced.is_err() {
-            self.disk.world.borrow_mut().note_failed_sync(self.node);
-        }
-        synced
     }
 
     fn assert_aligned(&self, position: u64, len_bytes: usize, address: usize) {
@@ -405,11 +405,7 @@ impl DiskFile for SimFile {
         );
         self.assert_aligned(position, data.len(), data.as_ptr().addr());
         let action = Action::Write { node: self.node, data, position, sync, io: self.io };
-        let written = self.run(DiskOp::Write, position, action).await.map(drop);
-        if sync == WriteSync::Dsync && !written.as_ref().is_err_and(DiskError::is_no_space) {
-            return self.counted(written);
-        }
-        written
+        self.run(DiskOp::Write, position, action).await.map(drop)
     }
 
     async fn read(
@@ -428,7 +424,7 @@ impl DiskFile for SimFile {
     async fn sync(&self) -> Result<(), DiskError> {
         // Only what has completed by now is covered.
         let mark = self.disk.world.borrow().mark();
-        self.counted(self.run(DiskOp::Sync, 0, Action::Sync { node: self.node, mark }).await.map(drop))
+        self.run(DiskOp::Sync, 0, Action::Sync { node: self.node, mark }).await.map(drop)
     }
 
     async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
@@ -446,19 +442,18 @@ impl DiskFile for SimFile {
     }
 
     fn failed_syncs(&self) -> u64 {
-        self.disk.world.borrow().failed_syncs(self.node)
+        self.failures.count()
+    }
+
+    fn check_syncs(&self, failed_syncs: u64) -> Result<(), DiskError> {
+        self.failures.check(failed_syncs, &self.path)
     }
 
     async fn flush(&self, failed_syncs: u64) -> Result<(), DiskError> {
         assert!(self.flush_domain().is_some(), "it has a flush domain");
         let mark = self.disk.world.borrow().mark();
-        self.counted(self.run(DiskOp::Sync, 0, Action::Flush { node: self.node, mark }).await.map(drop))?;
-        let is_trusted = self.failed_syncs() == failed_syncs;
-        if is_trusted {
-            Ok(())
-        } else {
-            Err(DiskError::new(DiskOp::Sync, &self.path, 0, dropped_by_another()))
-        }
+        self.run(DiskOp::Sync, 0, Action::Flush { node: self.node, mark }).await?;
+        self.check_syncs(failed_syncs)
     }
 
     async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {

@@ -4,7 +4,7 @@ use super::faults::Faults;
 use super::history::{Content, DirChange, Entries, FileChange, History};
 use super::space::Space;
 use crate::buffer::ReadBuffer;
-use crate::disk::{DirEntry, OpenMode, WriteData, WriteSync};
+use crate::disk::{DirEntry, OpenMode, SyncFailures, WriteData, WriteSync};
 use crate::error::DiskOp;
 use crate::types::IoMode;
 use rand::rngs::SmallRng;
@@ -107,7 +107,7 @@ pub(super) struct World {
     /// The device of each node.
     devices: Vec<usize>,
     /// Syncs that have failed, by device.
-    failed_syncs: BTreeMap<usize, u64>,
+    failures: BTreeMap<usize, SyncFailures>,
     /// Files below this path lie on device 1, all others on device 0.
     pub(super) second_device: Option<PathBuf>,
     operations: Slab<Operation>,
@@ -134,7 +134,7 @@ impl World {
             rng,
             nodes,
             devices,
-            failed_syncs: BTreeMap::new(),
+            failures: BTreeMap::new(),
             second_device: None,
             operations: Slab::new(),
             outstanding: Vec::new(),
@@ -219,7 +219,9 @@ impl World {
             "bytes changed while they were being written"
         );
         let (op, action, buffer) = (operation.op, operation.action.clone(), operation.buffer.take());
+        let synced = self.synced_by(&action);
         let result = self.apply_or_fail(op, action, buffer);
+        self.note_failed_sync(op, synced, &result);
         let operation = &mut self.operations[key];
         operation.result = Some(result);
         let waker = operation.waker.take();
@@ -418,14 +420,9 @@ impl World {
         })
     }
 
-    /// Counts a sync of the node that has failed.
-    pub(super) fn note_failed_sync(&mut self, node: usize) {
-        *self.failed_syncs.entry(self.devices[node]).or_default() += 1;
-    }
-
-    /// How many syncs have failed on the node's device.
-    pub(super) fn failed_syncs(&self, node: usize) -> u64 {
-        self.failed_syncs.get(&self.devices[node]).copied().unwrap_or_default()
+    /// The failed syncs of the node's device.
+    pub(super) fn sync_failures(&mut self, node: usize) -> SyncFailures {
+        self.failures.entry(self.devices[node]).or_default().clone()
     }
 
     /// The device that the node lies on.

@@ -4,7 +4,8 @@
 //! It is not so where overwriting writes elsewhere (btrfs, a reflinked file of XFS), nor where direct I/O falls back to the
 //! page cache: ext4 with journalled data, or with encryption.
 
-use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, fstatfs, ioctl_getflags, openat};
+use super::devices::device_of;
+use rustix::fs::{CWD, Mode, OFlags, fstatfs, ioctl_getflags, openat};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -38,8 +39,6 @@ pub(super) struct Domain {
 #[derive(Debug, Default)]
 pub(super) struct Domains {
     known: RefCell<BTreeMap<u64, Option<Domain>>>,
-    /// Syncs that have failed, by device.
-    failed_syncs: RefCell<BTreeMap<u64, u64>>,
 }
 
 impl Domains {
@@ -50,24 +49,6 @@ impl Domains {
         let flags = ioctl_getflags(file).ok()?;
         (flags.bits() & UNFIT_FLAGS == 0).then_some(domain)
     }
-}
-
-impl Domains {
-    /// Counts a sync of `file` that has failed.
-    pub(super) fn note_failed_sync(&self, file: &OwnedFd) {
-        if let Some(device) = device_of(file) {
-            *self.failed_syncs.borrow_mut().entry(device).or_default() += 1;
-        }
-    }
-
-    /// How many syncs have failed on a device.
-    pub(super) fn failed_syncs(&self, device: u64) -> u64 {
-        self.failed_syncs.borrow().get(&device).copied().unwrap_or_default()
-    }
-}
-
-fn device_of(file: &OwnedFd) -> Option<u64> {
-    fstat(file).ok().map(|stat: Stat| stat.st_dev)
 }
 
 fn domain(file: &OwnedFd, device: u64) -> Option<Domain> {
@@ -157,6 +138,7 @@ fn unescaped(field: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::fstat;
 
     const MOUNTS: &str = "22 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw,discard\n\
         23 22 254:2 / /journal rw - ext4 /dev/vdb rw,data=journal,discard\n\

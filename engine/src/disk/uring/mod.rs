@@ -3,6 +3,7 @@
 //! Blocking calls are left where they are rare and short: listing a directory and reading small metadata files (at open
 //! and at the first read of a cold segment), asking a file's size, and truncating on kernels before 6.9.
 
+mod devices;
 mod domain;
 #[cfg(test)]
 mod faults;
@@ -15,7 +16,7 @@ mod tests;
 pub use probe::probe;
 pub use ring::{Ring, RingWaker};
 
-use super::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync, dropped_by_another};
+use super::{DirEntry, Disk, DiskFile, OpenMode, SyncFailures, WriteData, WriteSync};
 use crate::buffer::ReadBuffer;
 use crate::error::{DiskError, DiskOp};
 use crate::num::u32_of;
@@ -23,7 +24,7 @@ use crate::types::IoMode;
 use domain::{Domain, Domains};
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use operation::Keep;
+use operation::{Keep, Syncs};
 use rustix::fs::SeekFrom;
 use std::ffi::CString;
 use std::io;
@@ -57,7 +58,8 @@ struct FileInner {
     io: IoMode,
     ring: Ring,
     domain: Option<Domain>,
-    domains: Rc<Domains>,
+    /// Of the file's device.
+    failures: SyncFailures,
 }
 
 impl Drop for FileInner {
@@ -119,9 +121,9 @@ impl Disk for UringDisk {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let is_written = io == IoMode::Direct && mode != OpenMode::Read;
         let domain = is_written.then(|| self.domains.of(&fd)).flatten();
-        let fd = ManuallyDrop::new(fd);
-        let (ring, domains) = (self.ring.clone(), Rc::clone(&self.domains));
-        let inner = FileInner { fd, path: path.to_path_buf(), io, ring, domain, domains };
+        let failures = devices::sync_failures_beside(&fd);
+        let (fd, ring) = (ManuallyDrop::new(fd), self.ring.clone());
+        let inner = FileInner { fd, path: path.to_path_buf(), io, ring, domain, failures };
         Ok(UringFile { inner: Rc::new(inner) })
     }
 
@@ -153,10 +155,11 @@ impl Disk for UringDisk {
         let entry = |p: &[*const libc::c_char]| opcode::OpenAt::new(AT_CWD, p[0]).flags(flags).build();
         let fd = self.path_op(DiskOp::SyncDir, &[path], entry).await?;
         // SAFETY: just opened for us.
-        let fd = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
-        let (path, ring, domains) = (path.to_path_buf(), self.ring.clone(), Rc::clone(&self.domains));
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let failures = devices::sync_failures_beside(&fd);
+        let (fd, path, ring) = (ManuallyDrop::new(fd), path.to_path_buf(), self.ring.clone());
         let file = UringFile {
-            inner: Rc::new(FileInner { fd, path, io: IoMode::Buffered, ring, domain: None, domains }),
+            inner: Rc::new(FileInner { fd, path, io: IoMode::Buffered, ring, domain: None, failures }),
         };
         file.fsync(file.fd(), types::FsyncFlags::empty(), DiskOp::SyncDir).await
     }
@@ -181,6 +184,12 @@ impl Disk for UringDisk {
         std::fs::read(path).map_err(|error| DiskError::new(DiskOp::Read, path, 0, error))
     }
 
+    fn sync_failures(&self, path: &Path) -> Result<SyncFailures, DiskError> {
+        let stat = rustix::fs::stat(path);
+        let stat = stat.map_err(|error| DiskError::new(DiskOp::Open, path, 0, error.into()))?;
+        Ok(devices::sync_failures_of(stat.st_dev))
+    }
+
     async fn pause(&self, time: Duration) {
         let time = Box::new(types::Timespec::from(time));
         let entry = opcode::Timeout::new(&raw const *time).build();
@@ -202,7 +211,8 @@ impl UringFile {
 
     /// Runs an operation that needs no memory: a sync or a change of size, which the kernel gives to a worker.
     async fn simple(&self, op: DiskOp, entry: Entry) -> Result<i32, DiskError> {
-        let keep = Keep { file: Some(self.clone()), is_on_worker: true, ..Keep::default() };
+        let syncs = if matches!(op, DiskOp::Sync | DiskOp::SyncDir) { Syncs::File } else { Syncs::Nothing };
+        let keep = Keep { file: Some(self.clone()), is_on_worker: true, syncs, ..Keep::default() };
         // SAFETY: the entry points to nothing; its descriptor stays open through `keep`.
         let (result, _) = unsafe { self.inner.ring.start(entry, keep) }.await;
         checked(result).map_err(|error| self.error(op, 0, error))
@@ -210,11 +220,12 @@ impl UringFile {
 
     /// Syncs `fd`, which this file keeps open.
     async fn fsync(&self, fd: types::Fd, flags: types::FsyncFlags, op: DiskOp) -> Result<(), DiskError> {
-        let synced = self.simple(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop);
-        if synced.is_err() {
-            self.inner.domains.note_failed_sync(&self.inner.fd);
-        }
-        synced
+        self.simple(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop)
+    }
+
+    /// Counts a sync of the file that has failed.
+    fn note_failed_sync(&self) {
+        self.inner.failures.note();
     }
 
     fn stat_size(&self) -> Result<u64, DiskError> {
@@ -248,7 +259,8 @@ impl UringFile {
                 .build(),
             None => opcode::Write::new(self.fd(), address, len).offset(position).rw_flags(flags).build(),
         };
-        let keep = Keep { file: Some(self.clone()), data: Some(data), ..Keep::default() };
+        let syncs = if sync == WriteSync::Dsync { Syncs::Write } else { Syncs::Nothing };
+        let keep = Keep { file: Some(self.clone()), data: Some(data), syncs, ..Keep::default() };
         // SAFETY: the entry points into `data`: arena or heap memory that does not move with its handle, is immutable,
         // and is kept in the slot until the completion.
         let (result, keep) = unsafe { self.inner.ring.start(entry, keep) }.await;
@@ -295,13 +307,7 @@ impl DiskFile for UringFile {
                 // A short write is completed; with direct I/O it ends at a block, as the kernel guarantees.
                 Ok(bytes) => done += bytes,
                 Err(error) if is_transient(&error) => {}
-                Err(error) => {
-                    let error = self.error(DiskOp::Write, position + done as u64, error);
-                    if sync == WriteSync::Dsync && !error.is_no_space() {
-                        self.inner.domains.note_failed_sync(&self.inner.fd);
-                    }
-                    return Err(error);
-                }
+                Err(error) => return Err(self.error(DiskOp::Write, position + done as u64, error)),
             }
         }
         Ok(())
@@ -348,8 +354,7 @@ impl DiskFile for UringFile {
         let domain = self.inner.domain.as_ref().expect("it has a flush domain");
         let fd = domain.quiet.as_ref().map_or(self.fd(), |quiet| types::Fd(quiet.as_raw_fd()));
         self.fsync(fd, types::FsyncFlags::DATASYNC, DiskOp::Sync).await?;
-        let is_trusted = self.failed_syncs() == failed_syncs;
-        if is_trusted { Ok(()) } else { Err(self.error(DiskOp::Sync, 0, dropped_by_another())) }
+        self.check_syncs(failed_syncs)
     }
 
     async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
@@ -373,7 +378,11 @@ impl DiskFile for UringFile {
     }
 
     fn failed_syncs(&self) -> u64 {
-        self.inner.domain.as_ref().map_or(0, |domain| self.inner.domains.failed_syncs(domain.device))
+        self.inner.failures.count()
+    }
+
+    fn check_syncs(&self, failed_syncs: u64) -> Result<(), DiskError> {
+        self.inner.failures.check(failed_syncs, &self.inner.path)
     }
 
     async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {

@@ -22,6 +22,37 @@ pub(super) struct Keep {
     pub(super) time: Option<Box<Timespec>>,
     /// Whether a worker thread of the kernel's runs the operation, and not the thread that submits it.
     pub(super) is_on_worker: bool,
+    /// Whether it makes something of its file durable.
+    pub(super) syncs: Syncs,
+}
+
+/// Whether an operation makes something durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Syncs {
+    /// It does not.
+    #[default]
+    Nothing,
+    /// The bytes that it writes.
+    Write,
+    /// What was written before.
+    File,
+}
+
+impl Keep {
+    /// Counts the operation if it is a sync that has failed. Called as its completion is taken, before anybody hears of that
+    /// or of a later one.
+    pub(super) fn note_failure(&self, result: i32) {
+        // A write that finds no space, or is to be tried again, has not got as far as its sync.
+        let is_refused = matches!(-result, libc::ENOSPC | libc::EDQUOT | libc::EINTR | libc::EAGAIN)
+            && self.syncs == Syncs::Write;
+        if let Some(file) = &self.file
+            && self.syncs != Syncs::Nothing
+            && result < 0
+            && !is_refused
+        {
+            file.note_failed_sync();
+        }
+    }
 }
 
 /// The state of an operation in the ring's table.

@@ -358,6 +358,7 @@ impl Inner {
         };
         let workers = &self.workers_in_flight;
         workers.set(workers.get() - usize::from(keep.is_on_worker));
+        keep.note_failure(result);
         if *is_orphan {
             let orphan = slots.remove(key);
             // The file that it kept is closed through the ring if this was its last clone: that takes a slot.

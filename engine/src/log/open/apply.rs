@@ -22,16 +22,20 @@ pub(super) struct Found {
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// Does what `plan` says: trims and seals the segments that are kept, removes the rest, and makes all of that durable.
+    ///
+    /// # Errors
+    /// The disk failed, or another sync on the device did since the log was read.
     pub(super) async fn apply(&self, plan: Plan) -> Result<Found, DiskError> {
         let (disk, dir) = (&self.context.disk, &self.dir);
         if plan.names.iter().any(|entry| entry.name == segment::PREPARING) {
             disk.remove_file(&dir.join(segment::PREPARING)).await?;
         }
-        self.finish_deletion(&plan.retired).await?;
+        self.finish_deletion(&plan).await?;
         let spare = self.adopt_spare(&plan.names).await?;
         for read in &plan.kept {
             self.trim(read).await?;
         }
+        self.check_syncs(plan.failed_syncs)?;
         // From the last to the first, so that a crash in between leaves no gap that was not there before.
         for base_offset in plan.behind.iter().rev().copied() {
             segment_files_removed(disk, dir, base_offset).await?;
@@ -56,17 +60,19 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if has_kept {
             disk.sync_dir(dir).await?;
         }
+        self.check_syncs(plan.failed_syncs)?;
         Ok(Found { checkpoint: plan.checkpoint, sealed, next_offset: plan.next_offset, spare })
     }
 
     /// Finishes a deletion that was cut short.
-    async fn finish_deletion(&self, retired: &[i64]) -> Result<(), DiskError> {
-        if retired.is_empty() {
+    async fn finish_deletion(&self, plan: &Plan) -> Result<(), DiskError> {
+        if plan.retired.is_empty() {
             return Ok(());
         }
         // A power loss that took the checkpoint and left the deletion would look like damage.
         checkpoint::sync(&self.context.disk, &self.dir).await?;
-        for base_offset in retired.iter().copied() {
+        self.check_syncs(plan.failed_syncs)?;
+        for base_offset in plan.retired.iter().copied() {
             segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
         }
         Ok(())

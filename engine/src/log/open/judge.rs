@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) next_offset: i64,
     /// Whether a slot of the checkpoint's file is damaged.
     pub(super) has_faulty_checkpoint: bool,
+    /// Syncs that had failed on the device before the log was read. What was read may be lost if there are more.
+    pub(super) failed_syncs: u64,
 }
 
 impl Plan {
@@ -78,8 +80,15 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     ///
     /// # Errors
     /// The disk has no descriptors or no memory to read with. A file that cannot be read is damage.
-    pub(super) async fn judge(&self, durable_to: i64) -> Result<Judged, DiskError> {
-        match self.judged(durable_to).await {
+    pub(super) async fn judge(&mut self, durable_to: i64) -> Result<Judged, DiskError> {
+        let judged = match self.context.disk.sync_failures(&self.dir) {
+            Ok(failures) => {
+                self.failures = failures;
+                self.judged(durable_to).await
+            }
+            Err(error) => Err(error),
+        };
+        match judged {
             Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served {
                 log_start_offset: 0,
                 sealed: VecDeque::new(),
@@ -90,6 +99,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     async fn judged(&self, durable_to: i64) -> Result<Judged, DiskError> {
+        let failed_syncs = self.failures.count();
         let names = self.context.disk.list(&self.dir).await?;
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
         let stored = checkpoint::read(&self.context.disk, &self.dir).await?;
@@ -136,6 +146,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             behind,
             next_offset,
             has_faulty_checkpoint: stored.has_faults,
+            failed_syncs,
         }))
     }
 

@@ -13,7 +13,7 @@ use super::tail::Tail;
 use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
 use crate::clock::Clock;
 use crate::config::{BATCH_BYTES_MAX, TopicConfig};
-use crate::disk::Disk;
+use crate::disk::{Disk, SyncFailures};
 use crate::error::OpenError;
 use crate::events::{EventKind, Newest};
 use crate::segment::ScanRequest;
@@ -116,7 +116,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 closing: VecDeque::new(),
                 active: None,
                 files: LogFiles::new(&context.files),
-                is_prepared: false,
+                prepared: None,
                 spare: Spare::None,
                 roll_wanted: false,
                 read_cache: ReadCache::default(),
@@ -131,6 +131,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             }),
             context,
             dir,
+            // Known once the directory is judged.
+            failures: SyncFailures::default(),
             config: RefCell::new(Rc::new(config)),
             epoch: epochs.current,
             epoch_start: 0,
