@@ -154,8 +154,9 @@ impl Rig {
             Some(Err(error)) => {
                 assert!(is_injected(&error), "{name} cannot be created: {error}");
                 tally::count("catalog: a creation failed");
-                // Its last write may have replaced the catalog all the same.
-                possible.push(Some(Made { has_files: false, ..made }));
+                if matches!(error, TopicError::Unconfirmed(_)) {
+                    possible.push(Some(Made { has_files: false, ..made }));
+                }
                 let _ = run_for(&disk, None, self.catalog.remove_files(&disk, name));
             }
         }
@@ -172,7 +173,9 @@ impl Rig {
             Some(Err(error)) => {
                 assert!(is_injected(&error), "{name} cannot be deleted: {error}");
                 tally::count("catalog: a deletion failed");
-                possible.push(None);
+                if matches!(error, TopicError::Unconfirmed(_)) {
+                    possible.push(None);
+                }
             }
         }
     }
@@ -226,7 +229,9 @@ impl Rig {
 
 fn is_injected(error: &TopicError) -> bool {
     let disk_error = match error {
-        TopicError::Disk(error) | TopicError::Open(OpenError::Disk(error)) => error,
+        TopicError::Disk(error)
+        | TopicError::Unconfirmed(error)
+        | TopicError::Open(OpenError::Disk(error)) => error,
         _ => return false,
     };
     disk_error.source.kind() == INJECTED
