@@ -1,6 +1,7 @@
 //! [`References`] in every order in which threads can meet, and with every value that the memory model lets them see.
 
-// The same file once more, with the primitives below.
+// It is compiled twice on purpose: here with the primitives below.
+#[allow(clippy::duplicate_mod, reason = "loom's atomics take the place of the real ones here")]
 #[path = "references.rs"]
 mod references;
 
