@@ -212,6 +212,28 @@ fn a_topic_that_becomes_a_synced_one_makes_durable_what_it_has_and_opens_after_e
     }
 }
 
+/// A roll that a full disk has held up makes the segment without an append, and in a topic that is not a synced one it does
+/// not sync the segment's name.
+#[test]
+fn a_topic_that_becomes_a_synced_one_over_an_empty_segment_makes_its_name_durable_too() {
+    let mut empty = 0;
+    for seed in 0..40 {
+        let mut rig = Rig::new(Settings::default(), seed);
+        rig.disk.fail_write(seed % 4, ErrorKind::StorageFull);
+        rig.append(batch(0, 1, 10_000), None);
+        rig.settle();
+        rig.make_room();
+        empty += u32::from(rig.log.log_end_offset() == 0 && bases(&rig) == [0]);
+        rig.alter(Settings { durability: Durability::Synced, ..rig.settings.clone() }, true);
+        rig.append(batch(1, 1, 10_000), None);
+        rig.settle();
+        let end = rig.log.log_end_offset();
+        rig.restart(&Restart::simple(Fate::PowerLoss, seed));
+        assert_eq!(rig.log.log_end_offset(), end, "a synced ack is durable");
+    }
+    assert!(empty > 4, "{empty} segments were empty");
+}
+
 #[test]
 fn what_a_topic_wrote_before_it_became_a_synced_one_may_be_lost_to_a_power_cut_and_it_still_opens() {
     let mut lost = 0;
