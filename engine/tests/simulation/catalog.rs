@@ -271,3 +271,20 @@ fn a_deleted_topic_does_not_come_back_after_two_power_losses() {
         rig.restart(Fate::PowerLoss, seed + 1, None);
     }
 }
+
+#[test]
+fn a_power_loss_at_every_step_of_a_deletion_leaves_all_of_the_topic_or_nothing() {
+    for seed in 0..30 {
+        for steps in 0.. {
+            let mut rig = Rig::new(seed);
+            rig.create("a", 2, None);
+            rig.delete("a", Some(steps));
+            let has_ended = rig.possible["a"] == [None];
+            rig.restart(Fate::PowerLoss, seed, None);
+            if has_ended {
+                assert!(steps > 5, "{steps} steps");
+                break;
+            }
+        }
+    }
+}
