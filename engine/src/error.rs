@@ -342,12 +342,24 @@ pub enum TopicError {
     /// The disk failed.
     #[error(transparent)]
     Disk(DiskError),
+    /// The catalog on disk was replaced, and the sync that makes this durable failed. The next open finds the catalog from
+    /// before the change, or the one from after it.
+    #[error("the change could not be made durable, so the next open may find it made or not made: {0}")]
+    Unconfirmed(DiskError),
     /// The shard has not moved for longer than `stuck_after`, or is gone.
     #[error("shard {shard} does not answer")]
     ShardStuck {
         /// Which one.
         shard: u32,
     },
+}
+
+impl TopicError {
+    /// The error of a change whose write of the catalog failed.
+    pub(crate) fn of_catalog_write(error: DiskError) -> Self {
+        // The directory's sync is the last step: before it the new catalog has its name.
+        if error.op == DiskOp::SyncDir { Self::Unconfirmed(error) } else { error.into() }
+    }
 }
 
 impl From<DiskError> for TopicError {

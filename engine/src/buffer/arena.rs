@@ -152,13 +152,13 @@ impl Arena {
     /// Sets the waker that is woken, from any thread, when memory returns after [`Arena::want`]. Its owner then calls
     /// [`Arena::wake_reads`] and tries again what else waits for memory.
     pub fn set_notifier(&self, notifier: Waker) {
-        self.region.set_notifier(notifier);
+        self.region.references().set_notifier(notifier);
     }
 
     /// Has the next chunk that returns wake the notifier. Memory may have returned before this call, so the caller has to
     /// look again after it, and only then may wait.
     pub fn want(&self) {
-        self.region.want();
+        self.region.references().want();
     }
 
     /// Lets the read that has waited longest try again; each one that succeeds lets the next one try.
@@ -211,7 +211,7 @@ impl Arena {
     }
 
     fn reclaim(&self, free: &mut FreeLists) {
-        while let Some((unit, class)) = self.region.pop_returned() {
+        while let Some((unit, class)) = self.region.references().pop_returned() {
             free.give_back(unit, usize::from(class));
         }
     }

@@ -14,8 +14,12 @@
 //! rest, as a reserved block comes back as soon as its bytes are copied.
 
 mod arena;
+#[cfg(test)]
+mod interleavings;
 mod reads;
+mod references;
 mod region;
+mod sync;
 
 pub use arena::{Arena, ArenaUsage};
 pub use region::{ChunkMut, PinnedSlice, ReadBuffer, Slice};

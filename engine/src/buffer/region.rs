@@ -1,37 +1,25 @@
 //! The mapping and what points into it. All unsafe of the arena is here.
 
+use super::references::References;
 use super::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_CLASSES};
 use crate::num::u32_of;
-use crossbeam::queue::ArrayQueue;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, OnceLock};
-use std::task::Waker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// Granularity of the chunk table: the smallest class.
 pub(super) const UNIT_BYTES: usize = CHUNK_CLASSES[0];
 
 pub(super) const UNITS_PER_BLOCK: usize = CHUNK_BYTES_MAX / UNIT_BYTES;
 
-/// What is known of a chunk, at the index of its first unit.
-#[derive(Default)]
-struct ChunkMeta {
-    /// Slices, writers and reads that keep it.
-    refs: AtomicU32,
-    /// Index into [`CHUNK_CLASSES`]; changes only while `refs` is 0.
-    class: AtomicU8,
-}
-
 /// One aligned anonymous mapping, cut into units.
 pub(super) struct Region {
     base: NonNull<u8>,
     bytes: usize,
-    chunks: Box<[ChunkMeta]>,
-    /// First units of chunks whose last reference is gone; never full, it has room for every unit.
-    returned: ArrayQueue<u32>,
+    references: References,
     /// First unit of the blocks that are reserved for reads; readers never pin these.
     reserved_from: u32,
     /// Pinned slices of each block. A pin counts as its whole block: pins of small chunks in many blocks would otherwise
@@ -39,10 +27,6 @@ pub(super) struct Region {
     pins: Box<[AtomicU32]>,
     /// Bytes of blocks that have a pinned slice.
     pinned_bytes: AtomicUsize,
-    /// Whether somebody waits for memory; see [`Region::want`].
-    is_wanted: AtomicBool,
-    /// Woken when memory returns while it is wanted.
-    notifier: OnceLock<Waker>,
 }
 
 // SAFETY: the mapping lives as long as the region; who may read or write which bytes is settled by `ChunkMut` (one
@@ -84,13 +68,10 @@ impl Region {
         Ok(Self {
             base: NonNull::new(base).expect("mmap does not return null"),
             bytes,
-            chunks: (0..units).map(|_| ChunkMeta::default()).collect(),
-            returned: ArrayQueue::new(units.max(1)),
+            references: References::new(units),
             reserved_from: u32_of((bytes - reserved_bytes) / UNIT_BYTES),
             pins: (0..bytes / CHUNK_BYTES_MAX).map(|_| AtomicU32::new(0)).collect(),
             pinned_bytes: AtomicUsize::new(0),
-            is_wanted: AtomicBool::new(false),
-            notifier: OnceLock::new(),
         })
     }
 
@@ -106,13 +87,9 @@ impl Region {
         self.base.as_ptr()
     }
 
-    pub(super) fn pop_returned(&self) -> Option<(u32, u8)> {
-        let unit = self.returned.pop()?;
-        Some((unit, self.meta(unit).class.load(Ordering::Relaxed)))
-    }
-
-    fn meta(&self, unit: u32) -> &ChunkMeta {
-        &self.chunks[unit as usize]
+    /// The reference counts of the chunks, and those that have returned.
+    pub(super) const fn references(&self) -> &References {
+        &self.references
     }
 
     /// Whether a unit lies in the blocks that are reserved for reads.
@@ -125,47 +102,9 @@ impl Region {
         &self.pins[unit as usize / UNITS_PER_BLOCK]
     }
 
-    /// Sets the waker that [`Region::release`] wakes while memory is wanted. The first one stays.
-    pub(super) fn set_notifier(&self, notifier: Waker) {
-        let _ = self.notifier.set(notifier);
-    }
-
-    /// Has the next release of a chunk, on any thread, wake the notifier, once.
-    ///
-    /// The order matters on both sides, for a lost wake would leave an append waiting for ever. The side that waits sets the
-    /// flag, passes a fence, and then looks at the returned chunks once more. The side that releases queues its chunk,
-    /// passes a fence, and then looks at the flag. Of two sequentially consistent fences one comes first. If it is that of
-    /// the waiting side, the other side sees the flag and wakes. If it is that of the releasing side, the waiting side sees
-    /// the chunk. So the caller tries to allocate again after this call, and only then waits.
-    pub(super) fn want(&self) {
-        self.is_wanted.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-    }
-
     fn unit_ptr(&self, unit: u32) -> *mut u8 {
         // SAFETY: units come from this region's table, so the result is inside the mapping.
         unsafe { self.base.as_ptr().add(unit as usize * UNIT_BYTES) }
-    }
-
-    fn retain(&self, unit: u32) {
-        let before = self.meta(unit).refs.fetch_add(1, Ordering::Relaxed);
-        assert!(before > 0 && before < u32::MAX / 2, "a chunk is retained through a live reference");
-    }
-
-    fn release(&self, unit: u32) {
-        if self.meta(unit).refs.fetch_sub(1, Ordering::Release) == 1 {
-            // Everything done through the other references happens before the chunk's next life.
-            fence(Ordering::Acquire);
-            assert!(self.returned.push(unit).is_ok(), "there is room for every unit");
-            // Pairs with the fence in `want`. This is the last reference of a chunk, not each slice: it costs little.
-            fence(Ordering::SeqCst);
-            if self.is_wanted.load(Ordering::Relaxed)
-                && self.is_wanted.swap(false, Ordering::Relaxed)
-                && let Some(notifier) = self.notifier.get()
-            {
-                notifier.wake_by_ref();
-            }
-        }
     }
 }
 
@@ -188,10 +127,7 @@ pub struct ChunkMut {
 impl ChunkMut {
     /// Takes a free chunk into use.
     pub(super) fn new(region: &Arc<Region>, unit: u32, class: u8) -> Self {
-        let meta = region.meta(unit);
-        meta.class.store(class, Ordering::Relaxed);
-        let before = meta.refs.swap(1, Ordering::Relaxed);
-        assert_eq!(before, 0, "a free chunk has no references");
+        region.references.take(unit, class);
         Self { region: Arc::clone(region), unit, len: 0, capacity: CHUNK_CLASSES[usize::from(class)] }
     }
 
@@ -252,7 +188,7 @@ impl ChunkMut {
     /// If `range` reaches beyond [`ChunkMut::len`].
     pub fn slice(&self, range: Range<usize>) -> Slice {
         assert!(range.start <= range.end && range.end <= self.len, "slices show written bytes only");
-        self.region.retain(self.unit);
+        self.region.references.retain(self.unit);
         Slice {
             region: Arc::clone(&self.region),
             unit: self.unit,
@@ -264,7 +200,7 @@ impl ChunkMut {
 
 impl Drop for ChunkMut {
     fn drop(&mut self) {
-        self.region.release(self.unit);
+        self.region.references.release(self.unit);
     }
 }
 
@@ -310,14 +246,14 @@ impl Slice {
 
 impl Clone for Slice {
     fn clone(&self) -> Self {
-        self.region.retain(self.unit);
+        self.region.references.retain(self.unit);
         Self { region: Arc::clone(&self.region), unit: self.unit, start: self.start, len: self.len }
     }
 }
 
 impl Drop for Slice {
     fn drop(&mut self) {
-        self.region.release(self.unit);
+        self.region.references.release(self.unit);
     }
 }
 

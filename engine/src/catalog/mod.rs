@@ -247,7 +247,7 @@ impl Catalog {
     /// Adds the topic that was announced, whose directories are there; durable when this returns, and so are their names.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The disk failed; the topic is not there, unless the error is [`TopicError::Unconfirmed`].
     pub async fn create<D: Disk>(&mut self, disk: &D, name: &str, topic: Topic) -> Result<(), TopicError> {
         // The names of the partitions' directories, before the catalog says that they are there.
         disk.sync_dir(&self.data_dir).await?;
@@ -256,13 +256,15 @@ impl Catalog {
         next.deleting.remove(name);
         next.topics.insert(name.to_owned(), topic);
         next.last_topic_id = next.last_topic_id.max(next.topics[name].id);
-        Ok(self.write(disk, next).await?)
+        self.write(disk, next).await.map_err(TopicError::of_catalog_write)
     }
 
     /// Changes a topic's configuration; durable when this returns. The answer is the topic as it is now.
     ///
     /// # Errors
-    /// It is unknown, its configuration cannot be, or the disk failed; then it is as it was.
+    /// It is unknown, its configuration cannot be, or the disk failed. This catalog keeps the topic as it was. So does the
+    /// one on disk, unless the error is [`TopicError::Unconfirmed`]; then the next change that succeeds, of any topic, writes
+    /// it as it was.
     pub async fn alter<D: Disk>(
         &mut self,
         disk: &D,
@@ -279,7 +281,7 @@ impl Catalog {
         topic.config = config;
         let altered = topic.clone();
         if next != self.snapshot {
-            self.write(disk, next).await?;
+            self.write(disk, next).await.map_err(TopicError::of_catalog_write)?;
         }
         Ok(altered)
     }
@@ -287,12 +289,13 @@ impl Catalog {
     /// Takes a topic out; durable when this returns. Its files are still there: [`Catalog::remove_files`].
     ///
     /// # Errors
-    /// It is unknown, or the disk failed.
+    /// It is unknown, or the disk failed. This catalog keeps the topic. So does the one on disk, unless the error is
+    /// [`TopicError::Unconfirmed`].
     pub async fn delete<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), TopicError> {
         let mut next = self.snapshot.clone();
         let topic = next.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
         next.deleting.insert(name.to_owned(), topic.partitions);
-        Ok(self.write(disk, next).await?)
+        self.write(disk, next).await.map_err(TopicError::of_catalog_write)
     }
 
     /// Removes the files of a topic that was deleted or never finished, whose logs must be closed.
@@ -325,6 +328,7 @@ impl Catalog {
         Ok(())
     }
 
+    /// Replaces the catalog on disk by `next`. Where that fails, the next write begins with the snapshot from before.
     async fn write<D: Disk>(&mut self, disk: &D, next: Snapshot) -> Result<(), DiskError> {
         replace_file(disk, &self.data_dir.join(CATALOG_FILE), encode(&next).into_bytes()).await?;
         self.snapshot = next;

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::catalog::{Catalog, Topic};
 use crate::client::OpenTopic;
 use crate::config::{TopicChanges, TopicConfig};
-use crate::error::{DiskOp, FetchError, OpenError, TopicError};
+use crate::error::{FetchError, OpenError, TopicError};
 use crate::log::Origin;
 use crate::types::{EpochEnd, ListedOffset, OffsetSpec};
 use std::sync::{MutexGuard, PoisonError};
@@ -38,10 +38,11 @@ impl Engine {
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Creates a topic; durable when this returns. There is all of it or nothing, whatever fails.
+    /// Creates a topic; durable when this returns.
     ///
     /// # Errors
-    /// [`TopicError`].
+    /// [`TopicError`]. Nothing of the topic is left then, with one exception: after [`TopicError::Unconfirmed`] the next
+    /// open may find the topic, damaged, as its files are removed.
     pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
         let _one_at_a_time = self.admin();
         let mut topic = Topic::new(partitions, config);
@@ -66,11 +67,16 @@ impl Engine {
                     error,
                     TopicError::ShardStuck { .. } | TopicError::Open(OpenError::Executor { .. })
                 );
-                if !may_be_used {
-                    // What cannot be removed now is so by the next open, or before the next topic of that name.
-                    let _ = self.remove_topic_files(name);
+                if may_be_used {
+                    return Err(error);
                 }
-                Err(error)
+                // What cannot be removed now is so by the next open, or before the next topic of that name.
+                let removed = self.remove_topic_files(name);
+                Err(match error {
+                    // The catalog was written once more, without the topic.
+                    TopicError::Unconfirmed(error) if removed.is_ok() => error.into(),
+                    error => error,
+                })
             }
         }
     }
@@ -108,8 +114,9 @@ impl Engine {
     /// segment on. Appends that wait for their ack keep the level they were made with.
     ///
     /// # Errors
-    /// [`TopicError`]: unknown, or a configuration that could not be created either; nothing has changed then. If a shard
-    /// does not answer, the change is durable, and in force there after the next open.
+    /// [`TopicError`]. Nothing has changed then, with two exceptions. After [`TopicError::ShardStuck`] the change is durable,
+    /// and the shard that does not answer has it after the next open. After [`TopicError::Unconfirmed`] the topic keeps its
+    /// configuration until the engine is closed, and the next open may find either one; the call can be repeated.
     pub fn alter_topic(&self, name: &str, changes: TopicChanges) -> Result<TopicConfig, TopicError> {
         let _one_at_a_time = self.admin();
         let own_name = name.to_owned();
@@ -137,7 +144,8 @@ impl Engine {
     /// Deletes a topic and its records. Producers and consumers of it get `UnknownPartition` from now on.
     ///
     /// # Errors
-    /// [`TopicError`].
+    /// [`TopicError`]. After [`TopicError::Unconfirmed`] the topic is gone until the engine is closed, and the next open may
+    /// find it with all its records.
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         let _one_at_a_time = self.admin();
         if !self.topics.read().contains_key(name) {
@@ -148,12 +156,7 @@ impl Engine {
             let deleted = catalog.delete(&shard.context.disk, &own_name).await;
             (catalog, deleted)
         });
-        let may_be_deleted = match &deleted {
-            Ok(()) => true,
-            // The new catalog has its name already, and may be what the next open finds.
-            Err(TopicError::Disk(error)) => error.op == DiskOp::SyncDir,
-            Err(_) => false,
-        };
+        let may_be_deleted = matches!(deleted, Ok(()) | Err(TopicError::Unconfirmed(_)));
         if !may_be_deleted {
             return deleted;
         }

@@ -185,3 +185,35 @@ fn every_directory_that_gets_a_new_name_in_it_is_synced() {
     Engine::open(config).unwrap().close().unwrap();
     assert!(start::parents_of_missing(&there.join("a/b")).is_empty());
 }
+
+/// The new catalog is on disk, so the next open may delete what is acked from then on.
+#[test]
+fn a_deletion_that_could_not_be_made_durable_ends_the_acks_all_the_same() {
+    for errno in [libc::EIO, libc::ENOSPC, libc::EDQUOT] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let config =
+                EngineConfig { io: IoMode::Buffered, arena_bytes: 16 << 20, ..EngineConfig::new(dir.path()) };
+            Engine::open(config).unwrap()
+        };
+        let engine = open();
+        engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+        let mut producer =
+            engine.producer("t", ProducerConfig { linger: None, ..Default::default() }).unwrap();
+        let record = RecordRef { value: Some(b"x"), ..RecordRef::default() };
+        let mut send = || {
+            producer.try_send(Some(0), &record).unwrap();
+            producer.wait_all().pop().unwrap().result
+        };
+        send().unwrap();
+        assert!(
+            engine.shards[0].call(move |shard| async move { shard.fail_directory_sync(errno) }).is_some()
+        );
+        let failed = engine.delete_topic("t").unwrap_err();
+        assert!(matches!(failed, TopicError::Unconfirmed(_)), "{failed}");
+        let refused = send();
+        assert!(matches!(refused, Err(AppendError::UnknownPartition)), "{errno}: {refused:?}");
+        engine.close().unwrap();
+        assert_eq!(open().list_topics(), [""; 0], "no power was lost, so the deletion is found");
+    }
+}

@@ -199,6 +199,12 @@ impl Shard {
         self.ring.lose_wakes();
     }
 
+    /// Lets the shard's next sync of a directory fail with `errno`.
+    #[cfg(test)]
+    pub(crate) fn fail_directory_sync(&self, errno: i32) {
+        self.ring.faults().fail_directory_sync(errno);
+    }
+
     /// The pump ends after this turn.
     pub(crate) fn end(&self) {
         self.is_ending.set(true);

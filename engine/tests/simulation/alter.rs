@@ -2,14 +2,15 @@
 
 use crate::model::batch;
 use crate::rig::{Fate, Restart, Rig, Settings, dir};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use vnotch_engine::catalog::{Catalog, Topic};
 use vnotch_engine::config::{TopicChanges, TopicConfig};
 use vnotch_engine::disk::Disk as _;
-use vnotch_engine::disk::sim::SimDisk;
-use vnotch_engine::error::TopicError;
+use vnotch_engine::disk::sim::{Effect, Fault, SimDisk};
+use vnotch_engine::error::{DiskOp, TopicError};
 use vnotch_engine::types::Durability;
 
 const DATA: &str = "/data";
@@ -21,6 +22,11 @@ fn catalog(disk: &SimDisk, config: &TopicConfig) -> Catalog {
     let mut catalog = disk.run_until(Catalog::open(disk, Path::new(DATA), 1)).unwrap();
     disk.run_until(catalog.create(disk, "t", Topic::new(2, config.clone()))).unwrap();
     catalog
+}
+
+/// The catalog as the next open finds it.
+fn reopen(disk: &SimDisk) -> Catalog {
+    disk.run_until(Catalog::open(disk, Path::new(DATA), 1)).unwrap()
 }
 
 #[test]
@@ -62,6 +68,39 @@ fn an_end_at_every_step_leaves_the_old_configuration_or_the_new_one() {
         seen_old > 0 && seen_new > 0,
         "ends before and after the change took hold: {seen_old}, {seen_new}"
     );
+}
+
+/// The new catalog has its name by then, and a name that was not synced may outlast a power loss or not.
+#[test]
+fn an_alteration_whose_directory_sync_fails_is_not_in_force_and_may_be_found_by_the_next_open() {
+    let old = TopicConfig::default();
+    let changes = TopicChanges { durability: Some(Durability::Synced), ..TopicChanges::default() };
+    let new = changes.applied_to(&old);
+    let (mut seen_old, mut seen_new) = (0, 0);
+    for (seed, kind) in
+        (0..60).zip([ErrorKind::Other, ErrorKind::StorageFull, ErrorKind::QuotaExceeded].iter().cycle())
+    {
+        let disk = SimDisk::new(seed);
+        let mut catalog = catalog(&disk, &old);
+        disk.inject(Fault { op: DiskOp::SyncDir, operations_before: 0, effect: Effect::Fails(*kind) });
+        let failed = disk.run_until(catalog.alter(&disk, "t", &changes)).unwrap_err();
+        assert!(matches!(failed, TopicError::Unconfirmed(_)), "{failed}");
+        assert_eq!(catalog.topics()["t"].config, old);
+        let reopened = |fate: Fate| {
+            let after = fate.of(&disk, seed);
+            reopen(&after).topics()["t"].clone()
+        };
+        for topic in [Fate::Kill, Fate::PowerLoss].map(reopened) {
+            let is_new = topic.config == new && topic.synced_after == catalog.epoch();
+            assert!(is_new || topic.config == old && topic.synced_after == 0, "{topic:?}");
+            seen_new += u32::from(is_new);
+            seen_old += u32::from(!is_new);
+        }
+        // The next change of anything writes what is in force.
+        disk.run_until(catalog.announce(&disk, "u", &Topic::new(1, old.clone()))).unwrap();
+        assert!([Fate::Kill, Fate::PowerLoss].map(reopened).iter().all(|topic| topic.config == old));
+    }
+    assert!(seen_old > 0 && seen_new > 60, "{seen_old} found it as it was, {seen_new} changed");
 }
 
 #[test]
@@ -163,6 +202,28 @@ fn a_topic_that_becomes_a_synced_one_makes_durable_what_it_has_and_opens_after_e
         rig.restart(&Restart::simple(Fate::PowerLoss, 99));
         assert_eq!(rig.log.log_end_offset(), 72);
     }
+}
+
+/// A roll that a full disk has held up makes the segment without an append, and in a topic that is not a synced one it does
+/// not sync the segment's name.
+#[test]
+fn a_topic_that_becomes_a_synced_one_over_an_empty_segment_makes_its_name_durable_too() {
+    let mut empty = 0;
+    for seed in 0..40 {
+        let mut rig = Rig::new(Settings::default(), seed);
+        rig.disk.fail_write(seed % 4, ErrorKind::StorageFull);
+        rig.append(batch(0, 1, 10_000), None);
+        rig.settle();
+        rig.make_room();
+        empty += u32::from(rig.log.log_end_offset() == 0 && bases(&rig) == [0]);
+        rig.alter(Settings { durability: Durability::Synced, ..rig.settings.clone() }, true);
+        rig.append(batch(1, 1, 10_000), None);
+        rig.settle();
+        let end = rig.log.log_end_offset();
+        rig.restart(&Restart::simple(Fate::PowerLoss, seed));
+        assert_eq!(rig.log.log_end_offset(), end, "a synced ack is durable");
+    }
+    assert!(empty > 4, "{empty} segments were empty");
 }
 
 #[test]

@@ -154,8 +154,9 @@ impl Rig {
             Some(Err(error)) => {
                 assert!(is_injected(&error), "{name} cannot be created: {error}");
                 tally::count("catalog: a creation failed");
-                // Its last write may have replaced the catalog all the same.
-                possible.push(Some(Made { has_files: false, ..made }));
+                if matches!(error, TopicError::Unconfirmed(_)) {
+                    possible.push(Some(Made { has_files: false, ..made }));
+                }
                 let _ = run_for(&disk, None, self.catalog.remove_files(&disk, name));
             }
         }
@@ -172,7 +173,9 @@ impl Rig {
             Some(Err(error)) => {
                 assert!(is_injected(&error), "{name} cannot be deleted: {error}");
                 tally::count("catalog: a deletion failed");
-                possible.push(None);
+                if matches!(error, TopicError::Unconfirmed(_)) {
+                    possible.push(None);
+                }
             }
         }
     }
@@ -226,7 +229,9 @@ impl Rig {
 
 fn is_injected(error: &TopicError) -> bool {
     let disk_error = match error {
-        TopicError::Disk(error) | TopicError::Open(OpenError::Disk(error)) => error,
+        TopicError::Disk(error)
+        | TopicError::Unconfirmed(error)
+        | TopicError::Open(OpenError::Disk(error)) => error,
         _ => return false,
     };
     disk_error.source.kind() == INJECTED
@@ -264,5 +269,22 @@ fn a_deleted_topic_does_not_come_back_after_two_power_losses() {
         rig.restart(Fate::PowerLoss, seed, None);
         rig.create("a", 2, None);
         rig.restart(Fate::PowerLoss, seed + 1, None);
+    }
+}
+
+#[test]
+fn a_power_loss_at_every_step_of_a_deletion_leaves_all_of_the_topic_or_nothing() {
+    for seed in 0..30 {
+        for steps in 0.. {
+            let mut rig = Rig::new(seed);
+            rig.create("a", 2, None);
+            rig.delete("a", Some(steps));
+            let has_ended = rig.possible["a"] == [None];
+            rig.restart(Fate::PowerLoss, seed, None);
+            if has_ended {
+                assert!(steps > 5, "{steps} steps");
+                break;
+            }
+        }
     }
 }

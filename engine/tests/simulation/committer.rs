@@ -162,7 +162,7 @@ impl Fleet {
     }
 
     /// Appends until every log writes over what was written before.
-    fn fill_first_segments(&mut self) {
+    pub(crate) fn fill_first_segments(&mut self) {
         for number in 0..6 {
             for log in 0..self.logs.len() {
                 self.append(log, batch(number, 3, 250_000));
@@ -178,7 +178,7 @@ impl Fleet {
         }
     }
 
-    fn stats(&self) -> WriteStats {
+    pub(crate) fn stats(&self) -> WriteStats {
         self.committer.stats().clone()
     }
 

@@ -12,6 +12,7 @@ use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::{Effect, Fault, SimDisk};
 use vnotch_engine::error::DiskOp;
 use vnotch_engine::log::{Fetched, Refused};
+use vnotch_engine::segment;
 use vnotch_engine::types::{Commit, Durability};
 
 /// The directory of the second device.
@@ -185,4 +186,67 @@ proptest! {
     ) {
         history(seed, shape, &events);
     }
+}
+
+/// Each device has flushes of its own, and one device's flush makes nothing durable on the other.
+#[test]
+fn a_power_loss_of_one_device_at_every_step_loses_nothing_acked() {
+    let mut fleet = Fleet::on_two_devices(settings(), 6, Commit::Shared, 1);
+    fleet.fill_first_segments();
+    let before = fleet.stats();
+    let mut seed = 0;
+    for round in 0..8 {
+        fleet.round(300 + 10 * round);
+        while fleet.step() {
+            for device in [0, 1] {
+                seed += 1;
+                fleet.reopened(fleet.disk.crash_device(device, seed));
+            }
+        }
+    }
+    let after = fleet.stats();
+    assert_eq!(
+        (after.count - before.count, after.syncs - before.syncs),
+        (48, 16),
+        "one flush for each device"
+    );
+}
+
+impl Fleet {
+    /// Whether the log's next file holds some zeros and is not full of them yet.
+    fn has_half_filled_spare(&self, log: usize) -> bool {
+        // Looked at from the side: the disk's own operations keep their order.
+        let disk = self.disk.kill(0);
+        let path = dir_of(&disk, log).join(segment::FILLING);
+        disk.run_until(disk.read_file(&path)).is_ok_and(|bytes| !bytes.is_empty())
+    }
+}
+
+/// The zeros of a spare that is taken half filled are not durable, so a flush of the device does not cover what is written
+/// over them.
+#[test]
+fn a_power_loss_after_a_roll_onto_a_half_filled_spare_loses_nothing_acked() {
+    let settings = Settings { segment_bytes: 3 << 20, retention_bytes: Some(9 << 20), ..settings() };
+    let mut half_filled = 0;
+    for seed in 0..8 {
+        let models = vec![Model::default(); 4];
+        let mut fleet = Fleet::with(settings.clone(), SimDisk::new(seed), models, (1, Commit::Shared));
+        // Twelve batches fit a segment. Some spares are half filled when the next one makes their logs roll.
+        for number in 0..12 {
+            (0..4).for_each(|log| fleet.append(log, batch(number, 3, 250_000)));
+            for _ in 0..2 + seed {
+                fleet.step();
+            }
+        }
+        half_filled += (0..4).filter(|log| fleet.has_half_filled_spare(*log)).count();
+        (0..4).for_each(|log| fleet.append(log, batch(12, 3, 150_000)));
+        for round in 0..4 {
+            fleet.round(300 + 10 * round);
+            for step in 0..12 {
+                fleet.step();
+                fleet.reopened(fleet.disk.crash(100 * seed + step));
+            }
+        }
+    }
+    assert!(half_filled > 8, "{half_filled} spares were half filled");
 }

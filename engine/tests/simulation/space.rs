@@ -1,6 +1,7 @@
 //! A disk that fills up: refusals that are true for good, nothing acked lost, and appends that resume by themselves.
 
 use crate::model::batch;
+use crate::restart::INJECTED;
 use crate::rig::{Fate, Restart, Rig, Settings};
 use std::time::Duration;
 use vnotch_engine::disk::sim::{Effect, Fault};
@@ -206,4 +207,25 @@ fn a_directory_sync_that_finds_no_space_latches_the_log() {
         }
         assert!(rig.log.failed().is_some() && rig.log.no_space().is_none());
     }
+}
+
+/// The answers that are kept back until the files end where the log does are given when that cannot be reached any more.
+#[test]
+fn a_log_that_fails_while_it_is_cut_off_answers_every_append() {
+    let mut failed = 0;
+    for op in [DiskOp::Truncate, DiskOp::Sync, DiskOp::Read, DiskOp::Remove, DiskOp::SyncDir] {
+        for writes_before in 1..8 {
+            let mut rig = Rig::new(Settings { write_depth: 2, ..Settings::default() }, writes_before);
+            rig.append(batch(0, 5, 150_000), None);
+            rig.settle();
+            rig.disk.fail_write(writes_before, std::io::ErrorKind::StorageFull);
+            for number in 1..7 {
+                rig.append(batch(number, 5, 60_000), Some(Durability::Written));
+            }
+            rig.disk.inject(Fault { op, operations_before: 0, effect: Effect::Fails(INJECTED) });
+            rig.settle();
+            failed += u32::from(rig.log.failed().is_some());
+        }
+    }
+    assert!(failed > 10, "{failed} logs failed");
 }

@@ -1,6 +1,7 @@
-//! Faults for this folder's tests: reads and writes end early or fail, as the kernel may let them at any time.
+//! Faults for unit tests: reads and writes end early or fail, as the kernel may let them at any time, and a directory's sync
+//! fails.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 /// A change to one read or write.
@@ -14,23 +15,38 @@ pub(super) enum Fault {
     Fails { errno: i32 },
 }
 
-/// The faults of the next reads and writes, in order. A ring without any works as always.
+/// The faults of a ring's next operations. A ring without any works as always.
 #[derive(Debug, Default)]
-pub(super) struct Faults(RefCell<VecDeque<Fault>>);
+pub(crate) struct Faults {
+    /// Of the next reads and writes, in order.
+    transfers: RefCell<VecDeque<Fault>>,
+    /// The error of the next sync of a directory.
+    directory_sync: Cell<Option<i32>>,
+}
 
 impl Faults {
     pub(super) fn add(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.0.borrow_mut().extend(faults);
+        self.transfers.borrow_mut().extend(faults);
     }
 
     /// How many are left.
     pub(super) fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.transfers.borrow().len()
+    }
+
+    /// Lets the next sync of a directory fail with `errno`.
+    pub(crate) fn fail_directory_sync(&self, errno: i32) {
+        self.directory_sync.set(Some(errno));
+    }
+
+    /// The outcome of a sync of a directory that begins now, unless the kernel decides it.
+    pub(super) fn next_directory_sync(&self) -> std::io::Result<()> {
+        self.directory_sync.take().map_or(Ok(()), |errno| Err(std::io::Error::from_raw_os_error(errno)))
     }
 
     /// The length to ask for instead of `len_bytes`, and the result to report instead of the kernel's.
     pub(super) fn next(&self, len_bytes: u32) -> (u32, Option<i32>) {
-        match self.0.borrow_mut().pop_front() {
+        match self.transfers.borrow_mut().pop_front() {
             None => (len_bytes, None),
             Some(Fault::Short { len_bytes: short }) => (len_bytes.min(short), None),
             Some(Fault::SaysLess { len_bytes: less }) => (len_bytes, Some(less)),

@@ -151,6 +151,10 @@ impl Disk for UringDisk {
     }
 
     async fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        #[cfg(test)]
+        let failed = |error| DiskError::new(DiskOp::SyncDir, path, 0, error);
+        #[cfg(test)]
+        self.ring.faults().next_directory_sync().map_err(failed)?;
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         let entry = |p: &[*const libc::c_char]| opcode::OpenAt::new(AT_CWD, p[0]).flags(flags).build();
         let fd = self.path_op(DiskOp::SyncDir, &[path], entry).await?;

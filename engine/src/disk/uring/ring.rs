@@ -143,7 +143,7 @@ impl Ring {
     }
 
     #[cfg(test)]
-    pub(super) fn faults(&self) -> &super::faults::Faults {
+    pub(crate) fn faults(&self) -> &super::faults::Faults {
         &self.inner.faults
     }
 

@@ -1,0 +1,7 @@
+//! The primitives that [`References`](super::references::References) is made of. Its tests under loom put loom's in their
+//! place.
+
+pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
+
+/// First units of chunks, in the order in which they were pushed.
+pub(super) type ReturnQueue = crossbeam::queue::ArrayQueue<u32>;
