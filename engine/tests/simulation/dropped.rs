@@ -3,17 +3,17 @@
 
 use crate::committer::{Fleet, settings as fleet_settings};
 use crate::faults::Misbehaviour;
-use crate::model::batch;
+use crate::model::{Model, batch};
 use crate::restart::INJECTED;
-use crate::rig::{Fate, Restart, Rig, Settings};
-use crate::{KINDS, restart::Trust};
+use crate::rig::{Fate, Restart, Rig, Settings, context, open};
 use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use vnotch_engine::disk::sim::{Effect, Fault, SimDisk};
 use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode, replace_file};
 use vnotch_engine::error::DiskOp;
-use vnotch_engine::types::{Commit, Durability, IoMode};
+use vnotch_engine::log::Epochs;
+use vnotch_engine::types::{Commit, Durability, IoMode, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
 
@@ -98,7 +98,7 @@ fn a_log_whose_records_are_durable_goes_on_after_a_failed_sync_of_another_file()
 fn loses_nothing_synced(settings: Settings, fails_at: usize) {
     let mut rig = Rig::new(settings, fails_at as u64);
     let mut steps = 0;
-    for number in 0..10_usize {
+    for number in 0..18_usize {
         let level = [None, Some(Durability::Synced), None, None][number % 4];
         rig.append(batch(number as u64, 3, 250_000), level);
         for _ in 0..8 {
@@ -110,20 +110,20 @@ fn loses_nothing_synced(settings: Settings, fails_at: usize) {
         }
     }
     rig.close();
-    rig.restart(&Restart::simple(Fate::PowerLoss, fails_at as u64));
-    assert!(rig.trust == Trust::Whole);
+    let after = rig.restarted(&Restart::simple(Fate::PowerLoss, fails_at as u64));
+    after.read_from(after.log.log_start_offset());
 }
 
 #[test]
 fn nothing_synced_is_lost_wherever_a_sync_of_another_file_fails() {
     let levels = [Durability::Written, Durability::Synced];
     let kinds = levels.into_iter().flat_map(|durability| {
-        KINDS.into_iter().flat_map(move |preallocate| {
+        [Preallocate::Fallocate, Preallocate::Recycle].into_iter().flat_map(move |preallocate| {
             [IoMode::Direct, IoMode::Buffered].map(|io| (durability, preallocate, io))
         })
     });
     for (durability, preallocate, io) in kinds {
-        for fails_at in 0..80 {
+        for fails_at in 0..144 {
             let retention_bytes = Some(2 * SEGMENT);
             let settings = Settings { durability, preallocate, io, retention_bytes, ..Settings::default() };
             loses_nothing_synced(settings, fails_at);
@@ -154,27 +154,26 @@ fn nothing_synced_of_many_logs_is_lost_wherever_a_sync_of_another_file_fails() {
     }
 }
 
+/// Runs `future`, and fails a sync of another file after so many steps, if it has not ended by then.
+fn with_failure_after<T>(disk: &SimDisk, steps: usize, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let context = &mut Context::from_waker(Waker::noop());
+    for _ in 0..steps {
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => assert!(disk.step(), "it waits for nothing"),
+        }
+    }
+    fail_sync_of_another(disk);
+    disk.run_until(future)
+}
+
 /// Replaces a file while a sync of another one fails after so many steps. Returns whether that has succeeded, and what the file
 /// holds after a power loss.
 fn replaced(fails_at: usize, seed: u64) -> (bool, Vec<u8>) {
     let (disk, path) = (SimDisk::new(seed), Path::new("/file"));
     disk.run_until(replace_file(&disk, path, b"old".to_vec())).unwrap();
-    let outcome = {
-        let mut replacing = pin!(replace_file(&disk, path, b"new".to_vec()));
-        let context = &mut Context::from_waker(Waker::noop());
-        for _ in 0..fails_at {
-            if replacing.as_mut().poll(context).is_pending() {
-                disk.step();
-            } else {
-                return (true, b"new".to_vec());
-            }
-        }
-        fail_sync_of_another(&disk);
-        match replacing.as_mut().poll(context) {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => disk.run_until(replacing),
-        }
-    };
+    let outcome = with_failure_after(&disk, fails_at, replace_file(&disk, path, b"new".to_vec()));
     let after = disk.crash(seed);
     (outcome.is_ok(), after.run_until(after.read_file(path)).unwrap())
 }
@@ -190,4 +189,62 @@ fn a_file_that_is_replaced_is_the_new_one_for_good_or_whoever_replaces_it_hears_
         }
     }
     assert!(failed > 40, "{failed} have failed");
+}
+
+/// Opens a log whose records nobody has synced while a sync of another file fails after so many steps. Returns whether it opens.
+/// What it holds then is durable.
+fn recovers(fails_at: usize, io: IoMode) -> bool {
+    let seed = fails_at as u64;
+    let mut rig = Rig::new(Settings { io, ..Settings::default() }, seed);
+    (0..3).for_each(|number| rig.append(batch(number, 3, 100_000), None));
+    rig.settle();
+    let disk = rig.disk.kill(seed);
+    let opening = open(
+        context(&rig.settings, &disk, &rig.clock, rig.boot_id),
+        &rig.settings,
+        Epochs { current: rig.epoch + 1, synced_after: 0 },
+    );
+    let Ok(log) = with_failure_after(&disk, fails_at, opening) else { return false };
+    rig.model.reopened(log.log_end_offset(), Durability::Synced);
+    let after = disk.crash(seed);
+    after.evict();
+    let epochs = (rig.epoch + 2, 0, rig.boot_id + 1);
+    let after = Rig::with(rig.settings.clone(), after, rig.model.clone(), epochs).unwrap();
+    assert_eq!(after.log.log_end_offset(), log.log_end_offset());
+    after.read_from(0);
+    true
+}
+
+#[test]
+fn what_an_open_has_accepted_is_durable_wherever_a_sync_of_another_file_fails() {
+    for io in [IoMode::Direct, IoMode::Buffered] {
+        let opened = (0..60).filter(|fails_at| recovers(*fails_at, io)).count();
+        assert!((10..55).contains(&opened), "{opened} of 60 have opened");
+    }
+}
+
+#[test]
+fn a_spare_whose_zeros_may_have_been_dropped_is_not_overwritten_as_if_they_were_durable() {
+    for seed in 0..40 {
+        let models = vec![Model::default(); 3];
+        let mut fleet = Fleet::with(fleet_settings(), SimDisk::new(seed), models, (1, Commit::Shared));
+        fleet.round(10 * seed);
+        // The records are durable soon, and the zeros of the spares still on their way.
+        while fleet.logs.iter().any(|log| log.high_watermark() < log.log_end_offset()) {
+            assert!(fleet.step());
+        }
+        for _ in 0..seed % 8 {
+            fleet.step();
+        }
+        fail_sync_of_another(&fleet.disk);
+        fleet.settle();
+        for number in 0..4 {
+            (0..3).for_each(|log| fleet.append(log, batch(number, 3, 300_000)));
+            fleet.settle();
+        }
+        fleet.round(10 * seed + 5);
+        fleet.settle();
+        assert!(fleet.logs.iter().all(|log| log.failed().is_none()), "nothing of the logs was dropped");
+        fleet.reopened(fleet.disk.crash(seed));
+    }
 }

@@ -190,6 +190,23 @@ fn a_file_is_closed_once_its_last_clone_and_its_last_operation_are_gone() {
     });
 }
 
+#[test]
+fn a_sync_that_fails_is_counted_as_its_completion_is_taken_whether_or_not_somebody_waits() {
+    on_executor(|ring| async move {
+        // This device takes every write, and refuses each sync.
+        let (disk, path) = (UringDisk::new(ring.clone()), Path::new("/dev/null"));
+        let file = finish(&ring, disk.open(path, OpenMode::ReadWrite, IoMode::Buffered)).await.unwrap();
+        let before = file.failed_syncs();
+        assert!(futures_util::poll!(Box::pin(file.sync()).as_mut()).is_pending());
+        ring.drain();
+        assert_eq!(file.failed_syncs(), before + 1);
+        finish(&ring, file.sync()).await.unwrap_err();
+        let counted = [file.failed_syncs(), disk.sync_failures(path).unwrap().count()];
+        assert_eq!(counted, [before + 2; 2]);
+        assert!(file.check_syncs(before).is_err() && file.check_syncs(before + 2).is_ok());
+    });
+}
+
 /// Runs operations of `ring` to their end.
 async fn finish<R>(ring: &Ring, work: impl Future<Output = R>) -> R {
     let mut work = Box::pin(work);
