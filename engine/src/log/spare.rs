@@ -183,23 +183,32 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Some(number)
     }
 
-    /// Makes a freed segment the spare that [`Log::claim_freed`] has taken it for.
+    /// Makes a freed segment the spare that [`Log::claim_freed`] has taken it for. A segment whose file is missing leaves no
+    /// spare, and is no error.
     pub(super) async fn recycle(&self, base_offset: i64, number: SpareNumber) -> Result<(), DiskError> {
         let recycled = self.recycled(base_offset, number).await;
         self.state.borrow_mut().spare = match &recycled {
-            Ok(spare) => Spare::Filling(*spare),
-            Err(_) => Spare::None,
+            Ok(Some(spare)) => Spare::Filling(*spare),
+            Ok(None) | Err(_) => Spare::None,
         };
         recycled.map(drop)
     }
 
-    async fn recycled(&self, base_offset: i64, number: SpareNumber) -> Result<SpareFile, DiskError> {
+    async fn recycled(&self, base_offset: i64, number: SpareNumber) -> Result<Option<SpareFile>, DiskError> {
         let disk = &self.context.disk;
         segment::remove_indexes(disk, &self.dir, base_offset).await?;
         let path = self.dir.join(segment::FILLING);
-        disk.rename(&segment::log_path(&self.dir, base_offset), &path).await?;
+        let is_there = match disk.rename(&segment::log_path(&self.dir, base_offset), &path).await {
+            Ok(()) => true,
+            // Readers get the error of the hole. Retention has nothing to free here.
+            Err(error) if error.is_not_found() => false,
+            Err(error) => return Err(error),
+        };
         // Before anything is overwritten: after a power loss the old name would show the new bytes.
         disk.sync_dir(&self.dir).await?;
+        if !is_there {
+            return Ok(None);
+        }
         let file = self.open_file(&path, OpenMode::ReadWrite).await?;
         let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
         // It was synced when it was sealed.
@@ -207,7 +216,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().files.put(FileName::Spare, file);
         // Segments may have become smaller meanwhile. A file that is too large now is not used at the next roll.
         let size_bytes = self.segment_file_bytes().max(written_to);
-        Ok(SpareFile { number, size_bytes, written_to, synced_to })
+        Ok(Some(SpareFile { number, size_bytes, written_to, synced_to }))
     }
 
     /// Makes a spare, or fills one, as far as that is due. If it cannot be done, there is none until the next roll.

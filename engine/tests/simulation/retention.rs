@@ -6,6 +6,7 @@ use crate::rig::{Fate, Restart, Rig, Settings};
 use std::time::Duration;
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::error::FetchError;
+use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
@@ -164,4 +165,39 @@ fn a_deletion_that_a_kill_cut_short_may_be_cut_short_again_by_a_power_loss() {
     }
     rig.settle();
     assert!(rig.log.log_start_offset() > 0, "something was deleted");
+}
+
+/// Removes the file of the sealed segment at place `index`, behind the log's back; returns its base offset.
+fn lose_segment(rig: &Rig, index: usize) -> i64 {
+    let names = rig.disk.run_until(rig.disk.list(&crate::rig::dir())).unwrap();
+    let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
+    let path = segment::log_path(&crate::rig::dir(), bases[index]);
+    rig.disk.run_until(rig.disk.remove_file(&path)).unwrap();
+    bases[index]
+}
+
+/// No open notices that the file of a sealed segment is missing. Retention meets it with its size known, and unknown.
+#[test]
+fn retention_passes_over_a_segment_whose_file_is_missing() {
+    for preallocate in KINDS {
+        for is_opened_again in [false, true] {
+            let mut rig = Rig::new(by_size(Durability::Written, preallocate), 6);
+            fill(&mut rig, 9);
+            rig.settle();
+            assert_eq!(rig.log.log_start_offset(), 0);
+            if is_opened_again {
+                rig.close();
+                rig.restart(&Restart::simple(Fate::Kill, 6));
+            }
+            let lost = lose_segment(&rig, 1);
+            for number in 0..30 {
+                rig.append(batch(number, 7, 250_000), None);
+                rig.settle();
+            }
+            assert!(rig.log.failed().is_none(), "{preallocate:?}: {:?}", rig.log.failed());
+            assert!(rig.log.log_start_offset() > lost);
+            rig.read_from(rig.log.log_start_offset());
+            rig.restart(&Restart::simple(Fate::PowerLoss, 6));
+        }
+    }
 }
