@@ -144,6 +144,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     retention_at: Cell<u64>,
     /// When to look at the age of records again.
     look_at: Cell<Option<Instant>>,
+    /// Looks of retention that have failed one after the other, because a file could not be read.
+    failed_looks: Cell<u32>,
     /// Bytes of segments that are no longer the log's, and whose files are still to go.
     leaving_bytes: Cell<u64>,
     spare_work: spare::SpareWork,

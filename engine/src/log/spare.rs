@@ -24,6 +24,7 @@ use crate::segment;
 use crate::types::Preallocate;
 use futures_util::lock::Mutex;
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 
 /// What may be left to fill at once. More than the end of a full segment, which is less than a batch; what is beyond is
@@ -209,14 +210,24 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if !is_there {
             return Ok(None);
         }
-        let file = self.open_file(&path, OpenMode::ReadWrite).await?;
+        let spare = self.freed_spare(&path, number).await;
+        if spare.is_err() {
+            // The file cannot be opened. That costs a spare, not the log.
+            disk.remove_file(&path).await?;
+        }
+        Ok(spare.ok())
+    }
+
+    /// Opens the file of a freed segment, which is at `path`, to be filled.
+    async fn freed_spare(&self, path: &Path, number: SpareNumber) -> Result<SpareFile, DiskError> {
+        let file = self.open_file(path, OpenMode::ReadWrite).await?;
         let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
         // It was synced when it was sealed.
         let synced_to = written_to;
         self.state.borrow().files.put(FileName::Spare, file);
         // Segments may have become smaller meanwhile. A file that is too large now is not used at the next roll.
         let size_bytes = self.segment_file_bytes().max(written_to);
-        Ok(Some(SpareFile { number, size_bytes, written_to, synced_to }))
+        Ok(SpareFile { number, size_bytes, written_to, synced_to })
     }
 
     /// Makes a spare, or fills one, as far as that is due. If it cannot be done, there is none until the next roll.

@@ -143,6 +143,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             retention_due: Cell::new(false),
             retention_at: Cell::new(u64::MAX),
             look_at: Cell::new(None),
+            failed_looks: Cell::new(0),
             leaving_bytes: Cell::new(0),
             spare_work: SpareWork::default(),
             checkpointing: Mutex::new(()),
