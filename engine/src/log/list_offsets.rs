@@ -83,7 +83,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             if found.is_some() {
                 return Ok(found);
             }
-            self.found_nothing(segment.base_offset, timestamp_ms);
+            // An unsealed segment may have got more records, and been sealed, since the search began.
+            if matches!(segment.times, Times::File(_)) {
+                self.found_nothing(segment.base_offset, timestamp_ms);
+            }
         }
         // Later records may be behind the damage.
         match &self.state.borrow().damaged {

@@ -5,6 +5,7 @@ use crate::rig::{Fate, IndexDamage, Restart, Rig, Settings};
 use proptest::prelude::*;
 use std::rc::Rc;
 use std::time::Duration;
+use vnotch_engine::error::FetchError;
 use vnotch_engine::types::{Durability, IoMode, ListedOffset, OffsetSpec};
 
 /// What happens between questions.
@@ -155,4 +156,36 @@ fn retention_in_the_middle_of_a_search_changes_the_answer_and_nothing_else() {
         found.timestamp_ms == Some(2_000) && (found.offset == 1 || found.offset == start + 1),
         "{found:?}"
     );
+}
+
+fn at_time(rig: &Rig, timestamp_ms: i64) -> impl Future<Output = Result<Option<ListedOffset>, FetchError>> + use<> {
+    Rc::clone(&rig.log).list_offset(OffsetSpec::Timestamp(timestamp_ms))
+}
+
+/// Polls a search once; it has to wait for a read then.
+fn begin<F: Future>(search: F) -> std::pin::Pin<Box<F>> {
+    let mut search = Box::pin(search);
+    let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(search.as_mut().poll(context).is_pending());
+    search
+}
+
+/// The record is in the active segment and not visible yet when a search begins. The segment is sealed before that search
+/// ends.
+#[test]
+fn a_search_that_began_before_a_record_was_visible_hides_it_from_no_later_search() {
+    let mut rig = Rig::new(Settings { cache_bytes: 0, ..Settings::default() }, 6);
+    rig.append(timed_batch(&[1_000], 90_000), None);
+    rig.settle();
+    rig.append(timed_batch(&[5_000], 90_000), None);
+    rig.log.shed_memory();
+    assert_eq!((rig.log.high_watermark(), rig.log.log_end_offset()), (1, 2), "appended, and not visible");
+    let search = begin(at_time(&rig, 5_000));
+    for _ in 0..20 {
+        rig.append(timed_batch(&[1_000], 90_000), None);
+    }
+    rig.settle();
+    rig.disk.run_until(search).unwrap();
+    let expected = ListedOffset { offset: 1, timestamp_ms: Some(5_000) };
+    assert_eq!(rig.disk.run_until(at_time(&rig, 5_000)).unwrap(), Some(expected));
 }
