@@ -137,6 +137,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     sealing: Cell<bool>,
     retaining: Cell<bool>,
     cutting: Cell<bool>,
+    /// How often the log was cut off because the disk was full.
+    cuts: Cell<u64>,
     postponed: Postponed,
     /// Whether segments may have outlived their retention since it was looked at.
     retention_due: Cell<bool>,

@@ -188,6 +188,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     async fn cut_off(&self) -> Result<(), DiskError> {
         let excess = self.state.borrow_mut().cut();
+        self.cuts.set(self.cuts.get() + 1);
         if let Some(base_offset) = excess.torn {
             self.cut_segment(base_offset).await?;
         }

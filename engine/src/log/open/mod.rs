@@ -139,6 +139,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             sealing: Cell::new(false),
             retaining: Cell::new(false),
             cutting: Cell::new(false),
+            cuts: Cell::new(0),
             postponed: Postponed::default(),
             retention_due: Cell::new(false),
             retention_at: Cell::new(u64::MAX),
