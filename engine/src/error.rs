@@ -184,8 +184,8 @@ pub enum DamageError {
     /// Bytes are missing, or cannot be what was written.
     #[error("corrupt: {0}")]
     Corrupt(Corruption),
-    /// A file or directory of the partition cannot be read.
-    #[error("cannot be read: {0}")]
+    /// A file or directory of the partition cannot be read, or cannot be changed to put the log in order.
+    #[error("cannot be opened: {0}")]
     Unreadable(DiskError),
 }
 

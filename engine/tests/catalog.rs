@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
 use std::path::Path;
+use vnotch_engine::client::ProducerConfig;
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{OpenError, TopicError};
+use vnotch_engine::record::RecordRef;
 
 fn data_dir() -> tempfile::TempDir {
     // Not in /tmp, which may be a tmpfs without O_DIRECT.
@@ -92,4 +94,35 @@ fn a_creation_of_a_billion_partitions_that_was_interrupted_is_undone_by_the_next
     assert_eq!(is_there, [false, false, true, true], "what cannot be of the topic stays");
     engine.close().unwrap();
     assert!(std::fs::read_to_string(&path).unwrap().contains("\"deleting\": {}"));
+}
+
+#[test]
+fn a_partition_that_cannot_be_put_in_order_leaves_the_others_alone() {
+    // Recycled or not, the names of files that are made ahead are removed by the open.
+    for (name, retention_bytes) in [
+        ("next.preparing", None),
+        ("next.filling", None),
+        ("next.spare", None),
+        ("next.spare", Some(1 << 30)),
+    ] {
+        let dir = data_dir();
+        let engine = open(dir.path()).unwrap();
+        for topic in ["t", "u"] {
+            engine.create_topic(topic, 1, TopicConfig { retention_bytes, ..TopicConfig::default() }).unwrap();
+        }
+        engine.close().unwrap();
+        let obstacle = dir.path().join("t-0").join(name);
+        std::fs::create_dir(&obstacle).unwrap();
+        let engine = open(dir.path()).unwrap();
+        let [damaged] = engine.damaged() else { panic!("{:?}", engine.damaged()) };
+        assert_eq!(damaged.partition.to_string(), "t-0");
+        let said = damaged.cause.to_string();
+        assert!(said.contains(obstacle.to_str().unwrap()), "{said}");
+        let mut producer = engine.producer("u", ProducerConfig::default()).unwrap();
+        producer.try_send(Some(0), &RecordRef { value: Some(b"x"), ..RecordRef::default() }).unwrap();
+        assert!(producer.wait_all().iter().all(|ack| ack.result.is_ok()));
+        engine.close().unwrap();
+        std::fs::remove_dir(&obstacle).unwrap();
+        assert!(open(dir.path()).unwrap().damaged().is_empty());
+    }
 }

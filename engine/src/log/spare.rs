@@ -397,11 +397,19 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let path = self.dir.join(segment::SPARE);
         let size_bytes = self.segment_file_bytes();
         if self.is_recycling() {
-            let file = self.open_file(&path, OpenMode::Read).await?;
-            if file.size().await? == size_bytes {
-                let number = self.spare_work.next_number();
-                let (written_to, synced_to) = (size_bytes, size_bytes);
-                return Ok(Spare::Ready(SpareFile { number, size_bytes, written_to, synced_to }));
+            let size = match self.open_file(&path, OpenMode::Read).await {
+                Ok(file) => file.size().await,
+                Err(error) => Err(error),
+            };
+            match size {
+                Ok(size) if size == size_bytes => {
+                    let number = self.spare_work.next_number();
+                    let (written_to, synced_to) = (size_bytes, size_bytes);
+                    return Ok(Spare::Ready(SpareFile { number, size_bytes, written_to, synced_to }));
+                }
+                Err(error) if error.is_too_many_open() => return Err(error),
+                // A file of another size, or one that cannot be opened, is of no use.
+                _ => {}
             }
         }
         disk.remove_file(&path).await?;

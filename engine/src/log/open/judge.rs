@@ -65,6 +65,14 @@ pub(super) struct Served {
     pub(super) damage: Damaged,
 }
 
+impl Served {
+    /// A log with a file that cannot be read or changed serves nothing.
+    pub(super) fn nothing(error: DiskError) -> Self {
+        let damage = Damaged { from: 0, cause: DamageError::Unreadable(error) };
+        Self { log_start_offset: 0, sealed: VecDeque::new(), damage }
+    }
+}
+
 /// The segments below the recovery point.
 struct Trusted {
     retired: Vec<i64>,
@@ -79,11 +87,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// The disk has no descriptors or no memory to read with. A file that cannot be read is damage.
     pub(super) async fn judge(&self, durable_to: i64) -> Result<Judged, DiskError> {
         match self.judged(durable_to).await {
-            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served {
-                log_start_offset: 0,
-                sealed: VecDeque::new(),
-                damage: Damaged { from: 0, cause: DamageError::Unreadable(error) },
-            })),
+            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served::nothing(error))),
             judged => judged,
         }
     }
