@@ -111,7 +111,7 @@ fn is_only_full(error: &DiskError) -> bool {
 }
 
 /// Whether the operation can be tried again later: there was no space, or no descriptor, for it.
-fn is_passing(error: &DiskError) -> bool {
+pub(super) fn is_passing(error: &DiskError) -> bool {
     is_only_full(error) || error.is_too_many_open()
 }
 
