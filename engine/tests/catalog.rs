@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use vnotch_engine::client::ProducerConfig;
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
@@ -125,4 +126,49 @@ fn a_partition_that_cannot_be_put_in_order_leaves_the_others_alone() {
         std::fs::remove_dir(&obstacle).unwrap();
         assert!(open(dir.path()).unwrap().damaged().is_empty());
     }
+}
+
+/// Names and contents of the files in a directory.
+fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_topic_is_not_created_over_files_of_no_topic() {
+    let dir = data_dir();
+    let engine = open(dir.path()).unwrap();
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    let mut producer = engine.producer("t", ProducerConfig::default()).unwrap();
+    producer.try_send(Some(0), &RecordRef { value: Some(b"x"), ..RecordRef::default() }).unwrap();
+    assert!(producer.wait_all().iter().all(|ack| ack.result.is_ok()));
+    drop(producer);
+    engine.close().unwrap();
+    // Somebody puts a partition back that belongs to an older catalog.
+    let foreign = dir.path().join("x-1");
+    std::fs::rename(dir.path().join("t-0"), &foreign).unwrap();
+    std::fs::create_dir(dir.path().join("x-0")).unwrap();
+    let before = image(&foreign);
+    assert!(!before.is_empty());
+    for _ in 0..2 {
+        let engine = open(dir.path()).unwrap();
+        let catalog = std::fs::read(dir.path().join("catalog.json")).unwrap();
+        let error = engine.create_topic("x", 3, TopicConfig::default()).unwrap_err();
+        assert!(matches!(&error, TopicError::ForeignFiles { path } if *path == foreign), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("x-1") && said.contains("vnotch repair"), "{said}");
+        assert!(std::fs::read(dir.path().join("catalog.json")).unwrap() == catalog, "nothing was announced");
+        assert!(dir.path().join("x-0").exists() && !dir.path().join("x-2").exists());
+        engine.close().unwrap();
+        assert!(image(&foreign) == before);
+    }
+    // An empty directory is in nobody's way, nor is one beyond the topic's partitions.
+    let engine = open(dir.path()).unwrap();
+    engine.create_topic("x", 1, TopicConfig::default()).unwrap();
+    engine.delete_topic("x").unwrap();
+    assert!(image(&foreign) == before && !dir.path().join("x-0").exists());
+    std::fs::rename(&foreign, dir.path().join("moved away")).unwrap();
+    engine.create_topic("x", 3, TopicConfig::default()).unwrap();
+    assert_eq!(engine.describe_topic("x").unwrap().partitions[1].log_end_offset, 0);
+    engine.close().unwrap();
 }
