@@ -7,6 +7,7 @@ use crate::disk::WriteData;
 use io_uring::types::Timespec;
 use std::ffi::CString;
 use std::future::Future;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -22,6 +23,16 @@ pub(super) struct Keep {
     pub(super) time: Option<Box<Timespec>>,
     /// Whether a worker thread of the kernel's runs the operation, and not the thread that submits it.
     pub(super) is_on_worker: bool,
+    /// Whether the result is a new descriptor. The ring closes it if nobody takes the result.
+    pub(super) opens: bool,
+}
+
+impl Keep {
+    /// The descriptor that an operation with this result has opened. Called once, by the result's owner.
+    pub(super) fn opened(&self, result: i32) -> Option<OwnedFd> {
+        // SAFETY: the kernel has opened the descriptor for this operation, and the result's only owner takes it.
+        (self.opens && result >= 0).then(|| unsafe { OwnedFd::from_raw_fd(result) })
+    }
 }
 
 /// The state of an operation in the ring's table.
@@ -73,6 +84,8 @@ impl Drop for Operation {
         let done = slots.remove(key);
         // The file that it kept is closed through the ring if this was its last clone: that takes a slot.
         drop(slots);
-        drop(done);
+        if let Slot::Done { result, keep } = done {
+            drop(keep.opened(result));
+        }
     }
 }
