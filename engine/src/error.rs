@@ -187,8 +187,8 @@ pub enum DamageError {
     /// Bytes are missing, or cannot be what was written.
     #[error("corrupt: {0}")]
     Corrupt(Corruption),
-    /// A file or directory of the partition cannot be read.
-    #[error("cannot be read: {0}")]
+    /// A file or directory of the partition cannot be read, or cannot be changed to put the log in order.
+    #[error("cannot be opened: {0}")]
     Unreadable(DiskError),
 }
 
@@ -330,6 +330,17 @@ pub enum TopicError {
     /// The name is empty, too long, or has characters outside `[a-zA-Z0-9._-]`.
     #[error("bad topic name {0:?}: use 1 to 200 characters of [a-zA-Z0-9._-], and not `.` or `..`")]
     BadName(String),
+    /// A directory that the topic needs holds files, and the catalog knows no topic that they belong to. Nothing was changed.
+    #[error(
+        "{} holds files of no topic that the catalog knows; nothing was changed; move the directory out of the data \
+         directory, or close the engine and restore the catalog.json that names its topic (without a catalog.json, \
+         `vnotch repair` makes one from the directories)",
+        path.display()
+    )]
+    ForeignFiles {
+        /// The directory of a partition.
+        path: PathBuf,
+    },
     /// A configuration value cannot be.
     #[error("{0}")]
     Config(String),

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use vnotch_engine::client::ProducerConfig;
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{OpenError, TopicError};
+use vnotch_engine::record::RecordRef;
 
 fn data_dir() -> tempfile::TempDir {
     // Not in /tmp, which may be a tmpfs without O_DIRECT.
@@ -92,4 +95,80 @@ fn a_creation_of_a_billion_partitions_that_was_interrupted_is_undone_by_the_next
     assert_eq!(is_there, [false, false, true, true], "what cannot be of the topic stays");
     engine.close().unwrap();
     assert!(std::fs::read_to_string(&path).unwrap().contains("\"deleting\": {}"));
+}
+
+#[test]
+fn a_partition_that_cannot_be_put_in_order_leaves_the_others_alone() {
+    // Recycled or not, the names of files that are made ahead are removed by the open.
+    for (name, retention_bytes) in [
+        ("next.preparing", None),
+        ("next.filling", None),
+        ("next.spare", None),
+        ("next.spare", Some(1 << 30)),
+    ] {
+        let dir = data_dir();
+        let engine = open(dir.path()).unwrap();
+        for topic in ["t", "u"] {
+            engine.create_topic(topic, 1, TopicConfig { retention_bytes, ..TopicConfig::default() }).unwrap();
+        }
+        engine.close().unwrap();
+        let obstacle = dir.path().join("t-0").join(name);
+        std::fs::create_dir(&obstacle).unwrap();
+        let engine = open(dir.path()).unwrap();
+        let [damaged] = engine.damaged() else { panic!("{:?}", engine.damaged()) };
+        assert_eq!(damaged.partition.to_string(), "t-0");
+        let said = damaged.cause.to_string();
+        assert!(said.contains(obstacle.to_str().unwrap()), "{said}");
+        let mut producer = engine.producer("u", ProducerConfig::default()).unwrap();
+        producer.try_send(Some(0), &RecordRef { value: Some(b"x"), ..RecordRef::default() }).unwrap();
+        assert!(producer.wait_all().iter().all(|ack| ack.result.is_ok()));
+        engine.close().unwrap();
+        std::fs::remove_dir(&obstacle).unwrap();
+        assert!(open(dir.path()).unwrap().damaged().is_empty());
+    }
+}
+
+/// Names and contents of the files in a directory.
+fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_topic_is_not_created_over_files_of_no_topic() {
+    let dir = data_dir();
+    let engine = open(dir.path()).unwrap();
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    let mut producer = engine.producer("t", ProducerConfig::default()).unwrap();
+    producer.try_send(Some(0), &RecordRef { value: Some(b"x"), ..RecordRef::default() }).unwrap();
+    assert!(producer.wait_all().iter().all(|ack| ack.result.is_ok()));
+    drop(producer);
+    engine.close().unwrap();
+    // Somebody puts a partition back that belongs to an older catalog.
+    let foreign = dir.path().join("x-1");
+    std::fs::rename(dir.path().join("t-0"), &foreign).unwrap();
+    std::fs::create_dir(dir.path().join("x-0")).unwrap();
+    let before = image(&foreign);
+    assert!(!before.is_empty());
+    for _ in 0..2 {
+        let engine = open(dir.path()).unwrap();
+        let catalog = std::fs::read(dir.path().join("catalog.json")).unwrap();
+        let error = engine.create_topic("x", 3, TopicConfig::default()).unwrap_err();
+        assert!(matches!(&error, TopicError::ForeignFiles { path } if *path == foreign), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("x-1") && said.contains("vnotch repair"), "{said}");
+        assert!(std::fs::read(dir.path().join("catalog.json")).unwrap() == catalog, "nothing was announced");
+        assert!(dir.path().join("x-0").exists() && !dir.path().join("x-2").exists());
+        engine.close().unwrap();
+        assert!(image(&foreign) == before);
+    }
+    // An empty directory is in nobody's way, nor is one beyond the topic's partitions.
+    let engine = open(dir.path()).unwrap();
+    engine.create_topic("x", 1, TopicConfig::default()).unwrap();
+    engine.delete_topic("x").unwrap();
+    assert!(image(&foreign) == before && !dir.path().join("x-0").exists());
+    std::fs::rename(&foreign, dir.path().join("moved away")).unwrap();
+    engine.create_topic("x", 3, TopicConfig::default()).unwrap();
+    assert_eq!(engine.describe_topic("x").unwrap().partitions[1].log_end_offset, 0);
+    engine.close().unwrap();
 }

@@ -9,6 +9,7 @@
 //! A change is durable before it is answered. Deleting a topic is a mark first, so that an open finds what is left of it;
 //! creating one begins with the same mark, so that there is no topic whose files are not all there.
 
+mod foreign;
 mod lock;
 mod points;
 
@@ -221,7 +222,7 @@ impl Catalog {
     /// Says durably that a topic is being made: until [`Catalog::create`], an open removes what files there are of it.
     ///
     /// # Errors
-    /// Its name or configuration cannot be, it exists, or the disk failed.
+    /// Its name or configuration cannot be, it exists, a directory of it holds files that are no topic's, or the disk failed.
     pub async fn announce<D: Disk>(&mut self, disk: &D, name: &str, topic: &Topic) -> Result<(), TopicError> {
         check_topic(name, topic)?;
         let partitions: u64 = self.snapshot.topics.values().map(|topic| u64::from(topic.partitions)).sum();
@@ -238,6 +239,7 @@ impl Catalog {
         if self.snapshot.topics.contains_key(name) || self.snapshot.deleting.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
+        self.refuse_foreign_files(disk, name, topic.partitions).await?;
         self.announced_after = disk.sync_failures(&self.data_dir)?.count();
         let mut next = self.snapshot.clone();
         next.deleting.insert(name.to_owned(), topic.partitions);
@@ -311,9 +313,7 @@ impl Catalog {
         let mut outcome = Ok(());
         // The directories that exist: a creation that was interrupted may have been meant to make far more.
         for entry in disk.list(&self.data_dir).await? {
-            let is_of_topic = partition_of(&entry.name)
-                .is_some_and(|(topic, partition)| topic == name && partition < partitions);
-            if entry.is_dir && is_of_topic {
+            if entry.is_dir && is_of_topic(&entry.name, name, partitions) {
                 let removed = remove_partition(disk, &self.data_dir.join(&entry.name)).await;
                 outcome = outcome.and(removed);
             }
@@ -360,6 +360,11 @@ pub(crate) fn partition_of(name: &str) -> Option<(&str, u32)> {
     let partition: u32 = number.parse().ok()?;
     let is_canonical = partition.to_string() == number && is_topic_name(topic);
     is_canonical.then_some((topic, partition))
+}
+
+/// Whether a directory of this name belongs to a topic of so many partitions.
+fn is_of_topic(dir_name: &str, topic: &str, partitions: u32) -> bool {
+    partition_of(dir_name).is_some_and(|(name, partition)| name == topic && partition < partitions)
 }
 
 fn is_partition(entry: &DirEntry) -> bool {

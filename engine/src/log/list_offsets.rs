@@ -56,8 +56,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 
     async fn offset_for_time(self: &Rc<Self>, timestamp_ms: i64) -> Result<Option<ListedOffset>, FetchError> {
         loop {
-            let log_start_offset = self.log_start_offset();
-            match self.search(timestamp_ms).await {
+            let (log_start_offset, cuts) = (self.log_start_offset(), self.cuts.get());
+            let found = self.search(timestamp_ms).await;
+            if self.cuts.get() > cuts {
+                // Records that the search has counted on are gone, and others may have got their offsets.
+                continue;
+            }
+            match found {
                 // Retention was quicker: what is left may have another answer.
                 Err(FetchError::OffsetOutOfRange { .. }) if self.log_start_offset() > log_start_offset => {}
                 found => return found,
@@ -83,7 +88,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             if found.is_some() {
                 return Ok(found);
             }
-            self.found_nothing(segment.base_offset, timestamp_ms);
+            // An unsealed segment may have got more records, and been sealed, since the search began.
+            if matches!(segment.times, Times::File(_)) {
+                self.found_nothing(segment.base_offset, timestamp_ms);
+            }
         }
         // Later records may be behind the damage.
         match &self.state.borrow().damaged {

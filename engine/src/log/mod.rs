@@ -143,6 +143,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     sealing: Cell<bool>,
     retaining: Cell<bool>,
     cutting: Cell<bool>,
+    /// How often the log was cut off because the disk was full.
+    cuts: Cell<u64>,
     postponed: Postponed,
     /// Whether segments may have outlived their retention since it was looked at.
     retention_due: Cell<bool>,
@@ -150,6 +152,8 @@ pub struct Log<D: Disk, C: Clock, A> {
     retention_at: Cell<u64>,
     /// When to look at the age of records again.
     look_at: Cell<Option<Instant>>,
+    /// Looks of retention that have failed one after the other, because a file could not be read.
+    failed_looks: Cell<u32>,
     /// Bytes of segments that are no longer the log's, and whose files are still to go.
     leaving_bytes: Cell<u64>,
     spare_work: spare::SpareWork,

@@ -2,6 +2,8 @@
 //!
 //! The log's start is raised durably before the first file goes, so that a deletion that is cut short is finished at the
 //! next open and never shows as a gap. Readers keep what they hold: slices own their memory, open files their bytes.
+//!
+//! A segment whose size or age cannot be read postpones retention. Only a change that fails latches the log.
 
 use super::files::{FileName, OpenFile};
 use super::roll::remove_segment_files;
@@ -25,8 +27,17 @@ const DELETED_AT_ONCE: usize = 16;
 /// Longest time between two looks at the age of records: somebody may set the wall clock.
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(60);
 
-/// Time until the next look if a segment is too old and cannot be closed now.
+/// Time until the next look if a segment is too old and cannot be closed now, or if a file could not be read. In the second
+/// case it doubles with each failure, up to [`LOOK_EVERY_MAX`].
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The step at which retention has failed.
+enum RetainError {
+    /// It could not read a segment or its index. Nothing has changed.
+    Look(DiskError),
+    /// It could not write the checkpoint, remove or rename a file, or sync the directory.
+    Change(DiskError),
+}
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// The time at which the owner calls [`Log::look_at_age`]. `None` if no record goes by age, or a look is under way.
@@ -129,36 +140,60 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Deletes the segments that have outlived their retention. A failure latches the log, but for one that
-    /// only wants space.
+    /// Deletes the segments that have outlived their retention. A change that fails latches the log, unless it only wants
+    /// space. A read that fails is tried again later.
     pub async fn retain(self: Rc<Self>) {
         if self.retaining.replace(true) {
             return;
         }
         self.retention_due.set(false);
         match self.delete_expired().await {
-            Ok(()) => self.plan_look(&self.state.borrow()),
+            Ok(()) => {
+                self.failed_looks.set(0);
+                self.plan_look(&self.state.borrow());
+            }
             Err(error) => {
                 self.retention_due.set(true);
-                self.work_failed(Work::Retain, error);
+                match error {
+                    RetainError::Look(error) if !error.is_too_many_open() => self.look_failed(&error),
+                    RetainError::Look(error) | RetainError::Change(error) => {
+                        self.work_failed(Work::Retain, error);
+                    }
+                }
             }
         }
         self.retaining.set(false);
     }
 
+    /// Postpones retention, because a file could not be read. Appends and fetches are not affected.
+    fn look_failed(&self, error: &DiskError) {
+        let failed_before = self.failed_looks.get();
+        self.failed_looks.set(failed_before.saturating_add(1));
+        if failed_before == 0 {
+            tracing::warn!(
+                %error,
+                "retention cannot read a file, so it deletes nothing of this partition; it tries again until it can"
+            );
+        }
+        let wait = LOOK_AGAIN_AFTER.saturating_mul(2_u32.saturating_pow(failed_before)).min(LOOK_EVERY_MAX);
+        self.postponed.postpone_to(Work::Retain, self.context.clock.now() + wait);
+    }
+
     /// Several at once, with one checkpoint and one sync of the directory for all: small segments come faster than a busy
     /// disk lets them go one by one.
-    async fn delete_expired(&self) -> Result<(), DiskError> {
-        self.measure_sealed().await?;
+    async fn delete_expired(&self) -> Result<(), RetainError> {
+        self.measure_sealed().await.map_err(RetainError::Look)?;
         loop {
-            let count = self.expired().await?;
+            let count = self.expired().await.map_err(RetainError::Look)?;
             let next_offset = {
                 let state = self.state.borrow();
                 count.checked_sub(1).and_then(|last| state.sealed.get(last)).map(|sealed| sealed.next_offset)
             };
             let Some(next_offset) = next_offset else { break };
-            self.write_checkpoint(|checkpoint| checkpoint.log_start_offset = next_offset).await?;
-            self.delete_oldest(count).await?;
+            let recorded =
+                self.write_checkpoint(|checkpoint| checkpoint.log_start_offset = next_offset).await;
+            recorded.map_err(RetainError::Change)?;
+            self.delete_oldest(count).await.map_err(RetainError::Change)?;
             self.postponed.end_all();
         }
         self.weigh();

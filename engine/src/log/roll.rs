@@ -2,7 +2,7 @@
 //! for the rename that gives a segment its name.
 
 use super::files::{CachedIndex, FileName, OpenFile};
-use super::space::Work;
+use super::space::{Work, is_passing};
 use super::spare::Spare;
 use super::state::{Readers, SealedBy};
 use super::{Active, Closing, IndexSource, LargestTimestamp, Log, Sealed, State, Wants, checkpoint};
@@ -164,7 +164,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let config = self.config();
         let is_synced = config.durability == Durability::Synced;
         if is_synced {
-            self.context.disk.sync_dir(&self.dir).await?;
+            self.sync_new_name(base_offset).await?;
             self.check_syncs(failed_syncs)?;
         }
         let mut state = self.state.borrow_mut();
@@ -199,6 +199,17 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         drop(state);
         self.weigh();
         Ok(())
+    }
+
+    /// Makes the name of the segment that begins now durable. Where that has to be tried again, the file is removed: a full
+    /// disk may end the log at a lower offset meanwhile, and then nothing else would remove a file of that name from the
+    /// middle of the log.
+    async fn sync_new_name(&self, base_offset: i64) -> Result<(), DiskError> {
+        let synced = self.context.disk.sync_dir(&self.dir).await;
+        if synced.as_ref().is_err_and(is_passing) {
+            self.context.disk.remove_file(&segment::log_path(&self.dir, base_offset)).await?;
+        }
+        synced
     }
 
     /// The file of the segment that begins now, under its name, and up to where its extents are written; `None` if no roll

@@ -55,7 +55,8 @@ struct Excess {
     discarded: Vec<i64>,
 }
 
-/// Background work that a full disk, or a lack of descriptors, can hold up.
+/// Background work that a full disk, or a lack of descriptors, can hold up. Retention is also held up by a file that it cannot
+/// read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     Roll,
@@ -65,7 +66,7 @@ pub(super) enum Work {
     Reopen,
 }
 
-/// Work that found no space or no descriptor, and until when it waits.
+/// Work that found no space or no descriptor, or could not read a file, and until when it waits.
 #[derive(Default)]
 pub(super) struct Postponed([Cell<Option<Instant>>; 5]);
 
@@ -76,7 +77,11 @@ impl Postponed {
     }
 
     fn postpone(&self, work: Work, now: Instant) {
-        self.0[work as usize].set(Some(now + RETRY_AFTER));
+        self.postpone_to(work, now + RETRY_AFTER);
+    }
+
+    pub(super) fn postpone_to(&self, work: Work, until: Instant) {
+        self.0[work as usize].set(Some(until));
     }
 
     /// Space may have come back.
@@ -106,7 +111,7 @@ fn is_only_full(error: &DiskError) -> bool {
 }
 
 /// Whether the operation can be tried again later: there was no space, or no descriptor, for it.
-fn is_passing(error: &DiskError) -> bool {
+pub(super) fn is_passing(error: &DiskError) -> bool {
     is_only_full(error) || error.is_too_many_open()
 }
 
@@ -183,6 +188,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     async fn cut_off(&self) -> Result<(), DiskError> {
         let excess = self.state.borrow_mut().cut();
+        self.cuts.set(self.cuts.get() + 1);
         if let Some(base_offset) = excess.torn {
             self.cut_segment(base_offset).await?;
         }

@@ -24,6 +24,7 @@ use crate::segment;
 use crate::types::Preallocate;
 use futures_util::lock::Mutex;
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 
 /// What may be left to fill at once. More than the end of a full segment, which is less than a batch; what is beyond is
@@ -185,26 +186,50 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Some(number)
     }
 
-    /// Makes a freed segment the spare that [`Log::claim_freed`] has taken it for.
+    /// Makes a freed segment the spare that [`Log::claim_freed`] has taken it for. A segment whose file is missing leaves no
+    /// spare, and is no error.
     pub(super) async fn recycle(&self, base_offset: i64, number: SpareNumber) -> Result<(), DiskError> {
         let recycled = self.recycled(base_offset, number).await;
         self.state.borrow_mut().spare = match &recycled {
-            Ok(spare) => Spare::Filling(*spare),
-            Err(_) => Spare::None,
+            Ok(Some(spare)) => Spare::Filling(*spare),
+            Ok(None) | Err(_) => Spare::None,
         };
         recycled.map(drop)
     }
 
-    async fn recycled(&self, base_offset: i64, number: SpareNumber) -> Result<SpareFile, DiskError> {
+    async fn recycled(&self, base_offset: i64, number: SpareNumber) -> Result<Option<SpareFile>, DiskError> {
         let disk = &self.context.disk;
         let failed_syncs = self.failures.count();
         segment::remove_indexes(disk, &self.dir, base_offset).await?;
         let path = self.dir.join(segment::FILLING);
-        disk.rename(&segment::log_path(&self.dir, base_offset), &path).await?;
+        let is_there = match disk.rename(&segment::log_path(&self.dir, base_offset), &path).await {
+            Ok(()) => true,
+            // Readers get the error of the hole. Retention has nothing to free here.
+            Err(error) if error.is_not_found() => false,
+            Err(error) => return Err(error),
+        };
         // Before anything is overwritten: after a power loss the old name would show the new bytes.
         disk.sync_dir(&self.dir).await?;
         self.check_syncs(failed_syncs)?;
-        let file = self.open_file(&path, OpenMode::ReadWrite).await?;
+        if !is_there {
+            return Ok(None);
+        }
+        let spare = self.freed_spare(&path, number, failed_syncs).await;
+        if spare.is_err() {
+            // The file cannot be opened. That costs a spare, not the log.
+            disk.remove_file(&path).await?;
+        }
+        Ok(spare.ok())
+    }
+
+    /// Opens the file of a freed segment, which is at `path`, to be filled.
+    async fn freed_spare(
+        &self,
+        path: &Path,
+        number: SpareNumber,
+        failed_syncs: u64,
+    ) -> Result<SpareFile, DiskError> {
+        let file = self.open_file(path, OpenMode::ReadWrite).await?;
         let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
         // It was synced when it was sealed.
         let synced_to = written_to;
@@ -385,18 +410,26 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let path = self.dir.join(segment::SPARE);
         let size_bytes = self.segment_file_bytes();
         if self.is_recycling() {
-            let file = self.open_file(&path, OpenMode::Read).await?;
-            if file.size().await? == size_bytes {
-                let number = self.spare_work.next_number();
-                let (written_to, synced_to) = (size_bytes, size_bytes);
-                let failed_syncs = self.failures.count();
-                return Ok(Spare::Ready(SpareFile {
-                    number,
-                    size_bytes,
-                    written_to,
-                    synced_to,
-                    failed_syncs,
-                }));
+            let size = match self.open_file(&path, OpenMode::Read).await {
+                Ok(file) => file.size().await,
+                Err(error) => Err(error),
+            };
+            match size {
+                Ok(size) if size == size_bytes => {
+                    let number = self.spare_work.next_number();
+                    let (written_to, synced_to) = (size_bytes, size_bytes);
+                    let failed_syncs = self.failures.count();
+                    return Ok(Spare::Ready(SpareFile {
+                        number,
+                        size_bytes,
+                        written_to,
+                        synced_to,
+                        failed_syncs,
+                    }));
+                }
+                Err(error) if error.is_too_many_open() => return Err(error),
+                // A file of another size, or one that cannot be opened, is of no use.
+                _ => {}
             }
         }
         disk.remove_file(&path).await?;

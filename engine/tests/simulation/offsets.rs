@@ -5,6 +5,7 @@ use crate::rig::{Fate, IndexDamage, Restart, Rig, Settings};
 use proptest::prelude::*;
 use std::rc::Rc;
 use std::time::Duration;
+use vnotch_engine::error::FetchError;
 use vnotch_engine::types::{Durability, IoMode, ListedOffset, OffsetSpec};
 
 /// What happens between questions.
@@ -155,4 +156,77 @@ fn retention_in_the_middle_of_a_search_changes_the_answer_and_nothing_else() {
         found.timestamp_ms == Some(2_000) && (found.offset == 1 || found.offset == start + 1),
         "{found:?}"
     );
+}
+
+fn at_time(
+    rig: &Rig,
+    timestamp_ms: i64,
+) -> impl Future<Output = Result<Option<ListedOffset>, FetchError>> + use<> {
+    Rc::clone(&rig.log).list_offset(OffsetSpec::Timestamp(timestamp_ms))
+}
+
+/// Polls a search once; it has to wait for a read then.
+fn begin<F: Future>(search: F) -> std::pin::Pin<Box<F>> {
+    let mut search = Box::pin(search);
+    let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(search.as_mut().poll(context).is_pending());
+    search
+}
+
+/// The record is in the active segment and not visible yet when a search begins. The segment is sealed before that search
+/// ends.
+#[test]
+fn a_search_that_began_before_a_record_was_visible_hides_it_from_no_later_search() {
+    let mut rig = Rig::new(Settings { cache_bytes: 0, ..Settings::default() }, 6);
+    rig.append(timed_batch(&[1_000], 90_000), None);
+    rig.settle();
+    rig.append(timed_batch(&[5_000], 90_000), None);
+    rig.log.shed_memory();
+    assert_eq!((rig.log.high_watermark(), rig.log.log_end_offset()), (1, 2), "appended, and not visible");
+    let search = begin(at_time(&rig, 5_000));
+    for _ in 0..20 {
+        rig.append(timed_batch(&[1_000], 90_000), None);
+    }
+    rig.settle();
+    rig.disk.run_until(search).unwrap();
+    let expected = ListedOffset { offset: 1, timestamp_ms: Some(5_000) };
+    assert_eq!(rig.disk.run_until(at_time(&rig, 5_000)).unwrap(), Some(expected));
+}
+
+/// In a topic that shows what is appended, a full disk takes records back. A search that counts on them begins again.
+#[test]
+fn a_search_that_meets_a_cut_of_the_log_answers_by_what_is_left() {
+    for refused in [1, 2] {
+        for is_appended_again in [false, true] {
+            let mut rig = Rig::new(
+                Settings { durability: Durability::Appended, cache_bytes: 0, ..Settings::default() },
+                7,
+            );
+            for _ in 0..12 {
+                rig.append(timed_batch(&[1_000], 90_000), None);
+            }
+            rig.close();
+            // Nothing is known of the times of sealed segments then.
+            rig.restart(&Restart::simple(Fate::Kill, 7));
+            rig.append(timed_batch(&[1_000], 90_000), None);
+            rig.settle();
+            let end = rig.log.log_end_offset();
+            rig.disk.fill_up(0);
+            for number in 0..refused {
+                rig.append(timed_batch(&[50_000 + number], 90_000), None);
+            }
+            assert_eq!(rig.log.high_watermark(), end + refused);
+            let search = begin(at_time(&rig, 50_000));
+            rig.settle();
+            assert_eq!(rig.log.log_end_offset(), end, "the log was cut off");
+            let mut expected = None;
+            if is_appended_again {
+                rig.make_room();
+                rig.append(timed_batch(&[1_000, 1_000, 60_000], 90_000), None);
+                rig.settle();
+                expected = Some(ListedOffset { offset: end + 2, timestamp_ms: Some(60_000) });
+            }
+            assert_eq!(rig.disk.run_until(search).unwrap(), expected);
+        }
+    }
 }

@@ -2,10 +2,14 @@
 
 use crate::KINDS;
 use crate::model::batch;
+use crate::restart::INJECTED;
 use crate::rig::{Fate, Restart, Rig, Settings};
 use std::time::Duration;
+use vnotch_engine::clock::Clock as _;
 use vnotch_engine::disk::Disk as _;
-use vnotch_engine::error::FetchError;
+use vnotch_engine::disk::sim::{Effect, Fault};
+use vnotch_engine::error::{DiskOp, FetchError};
+use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
@@ -164,4 +168,116 @@ fn a_deletion_that_a_kill_cut_short_may_be_cut_short_again_by_a_power_loss() {
     }
     rig.settle();
     assert!(rig.log.log_start_offset() > 0, "something was deleted");
+}
+
+/// Removes the file of the sealed segment at place `index`, behind the log's back; returns its base offset.
+fn lose_segment(rig: &Rig, index: usize) -> i64 {
+    let names = rig.disk.run_until(rig.disk.list(&crate::rig::dir())).unwrap();
+    let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
+    let path = segment::log_path(&crate::rig::dir(), bases[index]);
+    rig.disk.run_until(rig.disk.remove_file(&path)).unwrap();
+    bases[index]
+}
+
+/// No open notices that the file of a sealed segment is missing. Retention meets it with its size known, and unknown.
+#[test]
+fn retention_passes_over_a_segment_whose_file_is_missing() {
+    for preallocate in KINDS {
+        for is_opened_again in [false, true] {
+            let mut rig = Rig::new(by_size(Durability::Written, preallocate), 6);
+            fill(&mut rig, 9);
+            rig.settle();
+            assert_eq!(rig.log.log_start_offset(), 0);
+            if is_opened_again {
+                rig.close();
+                rig.restart(&Restart::simple(Fate::Kill, 6));
+            }
+            let lost = lose_segment(&rig, 1);
+            for number in 0..30 {
+                rig.append(batch(number, 7, 250_000), None);
+                rig.settle();
+            }
+            assert!(rig.log.failed().is_none(), "{preallocate:?}: {:?}", rig.log.failed());
+            assert!(rig.log.log_start_offset() > lost);
+            rig.read_from(rig.log.log_start_offset());
+            rig.restart(&Restart::simple(Fate::PowerLoss, 6));
+        }
+    }
+}
+
+fn by_age() -> Settings {
+    Settings { retention_ms: Some(60_000), preallocate: Preallocate::Fallocate, ..Settings::default() }
+}
+
+/// A log that was opened a moment ago, so that neither sizes nor ages of its segments are known.
+fn opened(settings: &Settings) -> Rig {
+    let mut rig = Rig::new(settings.clone(), 7);
+    fill(&mut rig, 10);
+    rig.close();
+    rig.restart(&Restart::simple(Fate::Kill, 7));
+    rig
+}
+
+/// Lets all records become too old while an operation fails.
+fn expire_with(rig: &mut Rig, op: DiskOp, operations_before: u64) {
+    rig.disk.inject(Fault { op, operations_before, effect: Effect::Fails(INJECTED) });
+    rig.advance(Duration::from_secs(70));
+    rig.log.look_at_retention();
+    rig.settle();
+    rig.disk.clear_faults();
+}
+
+#[test]
+fn a_segment_that_retention_cannot_read_is_read_again_later() {
+    let mut met = 0;
+    for settings in [by_age(), by_size(Durability::Written, Preallocate::Auto)] {
+        for op in [DiskOp::Open, DiskOp::Read] {
+            for operations_before in 0..6 {
+                let mut rig = opened(&settings);
+                expire_with(&mut rig, op, operations_before);
+                assert!(rig.log.failed().is_none(), "{op} {operations_before}: {:?}", rig.log.failed());
+                met += usize::from(rig.log.retry_due().is_some());
+                rig.advance(Duration::from_secs(1));
+                fill(&mut rig, 20);
+                rig.settle();
+                assert!(rig.log.log_start_offset() > 0 && rig.log.failed().is_none());
+                assert_eq!((rig.log.high_watermark(), rig.refusals), (210, 0));
+                rig.read_from(rig.log.log_start_offset());
+                rig.restart(&Restart::simple(Fate::PowerLoss, 7));
+            }
+        }
+    }
+    assert!(met >= 6, "{met} reads of retention have failed");
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_for_long_is_read_ever_more_rarely() {
+    let mut rig = opened(&by_age());
+    expire_with(&mut rig, DiskOp::Read, 0);
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let due = rig.log.retry_due().expect("it is tried again");
+        let wait = due - rig.clock.now();
+        assert!(
+            wait <= Duration::from_secs(seconds)
+                && wait + Duration::from_secs(1) > Duration::from_secs(seconds)
+        );
+        rig.disk.inject(Fault { op: DiskOp::Read, operations_before: 0, effect: Effect::Fails(INJECTED) });
+        rig.advance(wait);
+        rig.settle();
+    }
+    rig.disk.clear_faults();
+    assert_eq!(rig.log.log_start_offset(), 0);
+    rig.advance(Duration::from_secs(60));
+    rig.settle();
+    assert_eq!(rig.log.log_start_offset(), rig.log.log_end_offset());
+}
+
+#[test]
+fn a_change_of_retention_that_fails_latches_the_log() {
+    for op in [DiskOp::Remove, DiskOp::SyncDir, DiskOp::Write, DiskOp::Sync] {
+        let mut rig = opened(&by_age());
+        expire_with(&mut rig, op, 0);
+        assert_eq!(rig.log.failed().map(|error| error.op), Some(op));
+        rig.restart(&Restart::simple(Fate::PowerLoss, 7));
+    }
 }

@@ -2,10 +2,12 @@
 
 use crate::model::batch;
 use crate::restart::INJECTED;
-use crate::rig::{Fate, Restart, Rig, Settings};
+use crate::rig::{Fate, Restart, Rig, Settings, dir};
 use std::time::Duration;
+use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::{Effect, Fault};
 use vnotch_engine::error::DiskOp;
+use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
@@ -228,4 +230,57 @@ fn a_log_that_fails_while_it_is_cut_off_answers_every_append() {
         }
     }
     assert!(failed > 10, "{failed} logs failed");
+}
+
+/// The base offset of the segment whose name is there while the log has no active segment, and its directory is to be synced.
+fn named_and_not_begun(rig: &Rig) -> Option<i64> {
+    let end = rig.log.log_end_offset();
+    // Looked at from the side: the disk's own operations keep their order.
+    let disk = rig.disk.kill(0);
+    let names = disk.run_until(disk.list(&dir())).unwrap();
+    let is_there = names.iter().any(|entry| segment::base_offset_of(&entry.name) == Some(end));
+    (end > 0 && is_there && rig.log.wants_roll()).then_some(end)
+}
+
+/// A roll cannot sync the name of its segment for want of a descriptor, while a write finds the disk full. Then the log ends
+/// at a lower offset than the segment would have begun at.
+#[test]
+fn a_segment_whose_name_could_not_be_synced_is_not_in_the_way_of_a_log_that_was_cut_off() {
+    let mut met = 0;
+    for seed in 0..300 {
+        let preallocate = [Preallocate::None, Preallocate::Fallocate][seed as usize % 2];
+        let mut rig =
+            Rig::new(Settings { durability: Durability::Synced, preallocate, ..Settings::default() }, seed);
+        for number in 0..6 {
+            rig.append(batch(number, 7, 240_000), None);
+        }
+        let mut named = None;
+        while named.is_none() && rig.disk.outstanding() > 0 {
+            rig.steps(1);
+            named = named_and_not_begun(&rig);
+        }
+        let Some(named) = named else { continue };
+        rig.disk.fill_up(0);
+        rig.disk.limit_descriptors(0);
+        rig.settle();
+        rig.disk.limit_descriptors(usize::MAX);
+        rig.make_room();
+        if rig.log.failed().is_some() || rig.log.log_end_offset() >= named {
+            continue;
+        }
+        met += 1;
+        // Batches of another size: none begins where the segment would have.
+        for number in 0..30 {
+            rig.append(batch(number, 4, 90_000), None);
+        }
+        rig.settle();
+        let end = rig.log.high_watermark();
+        assert!(end > named);
+        for fate in [Fate::Kill, Fate::PowerLoss] {
+            let again = rig.restarted(&Restart::simple(fate, seed));
+            assert_eq!(again.log.high_watermark(), end, "seed {seed}");
+            again.read_from(0);
+        }
+    }
+    assert!(met > 0, "a log was cut off below a name that was there");
 }

@@ -89,16 +89,38 @@ impl UringDisk {
         paths: &[&Path],
         entry: impl FnOnce(&[*const libc::c_char]) -> Entry,
     ) -> Result<i32, DiskError> {
+        self.path_op_keeping(op, paths, entry, Keep::default()).await
+    }
+
+    /// Runs an operation on paths that owns what is in `keep` too.
+    async fn path_op_keeping(
+        &self,
+        op: DiskOp,
+        paths: &[&Path],
+        entry: impl FnOnce(&[*const libc::c_char]) -> Entry,
+        keep: Keep,
+    ) -> Result<i32, DiskError> {
         let path = paths[0];
         let owned = paths.iter().map(|path| c_path(path)).collect::<io::Result<Vec<CString>>>();
         let owned = owned.map_err(|error| DiskError::new(op, path, 0, error))?;
         let pointers: Vec<*const libc::c_char> = owned.iter().map(|path| path.as_ptr()).collect();
         let entry = entry(&pointers);
-        let keep = Keep { paths: owned, is_on_worker: true, ..Keep::default() };
+        let keep = Keep { paths: owned, is_on_worker: true, ..keep };
         // SAFETY: the entry points to the paths' heap memory, which moves into the slot with `paths`.
         let operation = unsafe { self.ring.start(entry, keep) };
         let (result, _) = operation.await;
         checked(result).map_err(|error| DiskError::new(op, path, 0, error))
+    }
+
+    /// Opens `path`; new files get the usual permissions. If the future is dropped, the ring closes the descriptor.
+    async fn open_at(&self, op: DiskOp, path: &Path, flags: i32) -> Result<OwnedFd, DiskError> {
+        let entry = |p: &[*const libc::c_char]| {
+            opcode::OpenAt::new(AT_CWD, p[0]).flags(flags | libc::O_CLOEXEC).mode(0o644).build()
+        };
+        let keep = Keep { opens: true, ..Keep::default() };
+        let fd = self.path_op_keeping(op, &[path], entry, keep).await?;
+        // SAFETY: the kernel has just opened this descriptor for us; nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
 
@@ -113,12 +135,7 @@ impl Disk for UringDisk {
             OpenMode::Replace => (DiskOp::Create, libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC),
         };
         let direct = if io == IoMode::Direct { libc::O_DIRECT } else { 0 };
-        let flags = flags | direct | libc::O_CLOEXEC;
-        let fd = self
-            .path_op(op, &[path], |p| opcode::OpenAt::new(AT_CWD, p[0]).flags(flags).mode(0o644).build())
-            .await?;
-        // SAFETY: the kernel has just opened this descriptor for us; nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = self.open_at(op, path, flags | direct).await?;
         let is_written = io == IoMode::Direct && mode != OpenMode::Read;
         let domain = is_written.then(|| self.domains.of(&fd)).flatten();
         let failures = devices::sync_failures_beside(&fd);
@@ -155,11 +172,7 @@ impl Disk for UringDisk {
         let failed = |error| DiskError::new(DiskOp::SyncDir, path, 0, error);
         #[cfg(test)]
         self.ring.faults().next_directory_sync().map_err(failed)?;
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-        let entry = |p: &[*const libc::c_char]| opcode::OpenAt::new(AT_CWD, p[0]).flags(flags).build();
-        let fd = self.path_op(DiskOp::SyncDir, &[path], entry).await?;
-        // SAFETY: just opened for us.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = self.open_at(DiskOp::SyncDir, path, libc::O_RDONLY | libc::O_DIRECTORY).await?;
         let failures = devices::sync_failures_beside(&fd);
         let (fd, path, ring) = (ManuallyDrop::new(fd), path.to_path_buf(), self.ring.clone());
         let file = UringFile {

@@ -7,6 +7,7 @@ use crate::disk::WriteData;
 use io_uring::types::Timespec;
 use std::ffi::CString;
 use std::future::Future;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -24,6 +25,8 @@ pub(super) struct Keep {
     pub(super) is_on_worker: bool,
     /// Whether it makes something of its file durable.
     pub(super) syncs: Syncs,
+    /// Whether the result is a new descriptor. The ring closes it if nobody takes the result.
+    pub(super) opens: bool,
 }
 
 /// Whether an operation makes something durable.
@@ -52,6 +55,12 @@ impl Keep {
         {
             file.note_failed_sync();
         }
+    }
+
+    /// The descriptor that an operation with this result has opened. Called once, by the result's owner.
+    pub(super) fn opened(&self, result: i32) -> Option<OwnedFd> {
+        // SAFETY: the kernel has opened the descriptor for this operation, and the result's only owner takes it.
+        (self.opens && result >= 0).then(|| unsafe { OwnedFd::from_raw_fd(result) })
     }
 }
 
@@ -104,6 +113,8 @@ impl Drop for Operation {
         let done = slots.remove(key);
         // The file that it kept is closed through the ring if this was its last clone: that takes a slot.
         drop(slots);
-        drop(done);
+        if let Slot::Done { result, keep } = done {
+            drop(keep.opened(result));
+        }
     }
 }

@@ -360,10 +360,11 @@ impl Inner {
         workers.set(workers.get() - usize::from(keep.is_on_worker));
         keep.note_failure(result);
         if *is_orphan {
+            let opened = keep.opened(result);
             let orphan = slots.remove(key);
             // The file that it kept is closed through the ring if this was its last clone: that takes a slot.
             drop(slots);
-            drop(orphan);
+            drop((orphan, opened));
             return None;
         }
         let (keep, waker) = (std::mem::take(keep), waker.take());
@@ -385,6 +386,13 @@ impl Drop for Inner {
             let completed: Vec<(u64, i32)> =
                 ring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
             self.in_flight.set(self.in_flight.get() - completed.len());
+            // All are orphans, as a future holds the ring.
+            for (key, result) in completed {
+                let key = usize::try_from(key).expect("user_data is a slot's key");
+                if let Some(Slot::InFlight { keep, .. }) = self.slots.get_mut().get(key) {
+                    drop(keep.opened(result));
+                }
+            }
         }
     }
 }

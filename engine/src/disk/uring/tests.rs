@@ -349,3 +349,46 @@ fn memory_outside_the_registered_arena_is_read_into_and_written_from() {
         }
     });
 }
+
+/// Descriptors of this process that are open on `path`.
+fn descriptors_of(path: &Path) -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    targets.filter(|target| target == path).count()
+}
+
+fn complete_all(ring: &Ring) {
+    while ring.in_flight() > 0 {
+        ring.submit();
+        ring.reap();
+    }
+}
+
+#[test]
+fn an_open_that_nobody_waits_for_any_more_leaves_no_descriptor() {
+    on_executor(|ring| async move {
+        let dir = data_dir();
+        let path = dir.path().canonicalize().unwrap().join("file");
+        let disk = UringDisk::new(ring.clone());
+        for is_complete in [false, true] {
+            let mut opened = Box::pin(disk.open(&path, OpenMode::Replace, IoMode::Buffered));
+            let mut synced = Box::pin(disk.sync_dir(dir.path()));
+            assert!(futures_util::poll!(opened.as_mut()).is_pending());
+            assert!(futures_util::poll!(synced.as_mut()).is_pending());
+            if is_complete {
+                complete_all(&ring);
+                assert_eq!((descriptors_of(&path), descriptors_of(path.parent().unwrap())), (1, 1));
+            }
+            drop((opened, synced));
+            complete_all(&ring);
+            assert_eq!((descriptors_of(&path), descriptors_of(path.parent().unwrap())), (0, 0));
+        }
+        // A ring that goes with the open under way.
+        let other = UringDisk::new(Ring::new().unwrap());
+        let mut opened = Box::pin(other.open(&path, OpenMode::Replace, IoMode::Buffered));
+        assert!(futures_util::poll!(opened.as_mut()).is_pending());
+        drop(opened);
+        drop(other);
+        assert_eq!(descriptors_of(&path), 0);
+    });
+}

@@ -68,6 +68,14 @@ pub(super) struct Served {
     pub(super) damage: Damaged,
 }
 
+impl Served {
+    /// A log with a file that cannot be read or changed serves nothing.
+    pub(super) fn nothing(error: DiskError) -> Self {
+        let damage = Damaged { from: 0, cause: DamageError::Unreadable(error) };
+        Self { log_start_offset: 0, sealed: VecDeque::new(), damage }
+    }
+}
+
 /// The segments below the recovery point.
 struct Trusted {
     retired: Vec<i64>,
@@ -89,11 +97,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Err(error) => Err(error),
         };
         match judged {
-            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served {
-                log_start_offset: 0,
-                sealed: VecDeque::new(),
-                damage: Damaged { from: 0, cause: DamageError::Unreadable(error) },
-            })),
+            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served::nothing(error))),
             judged => judged,
         }
     }

@@ -14,7 +14,7 @@ use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, S
 use crate::clock::Clock;
 use crate::config::{BATCH_BYTES_MAX, TopicConfig};
 use crate::disk::{Disk, SyncFailures};
-use crate::error::OpenError;
+use crate::error::{DiskError, OpenError};
 use crate::events::{EventKind, Newest};
 use crate::segment::ScanRequest;
 use checkpoint::Checkpoint;
@@ -53,10 +53,11 @@ pub enum Origin {
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// Opens the log in `dir`. Everything it accepted is sealed and durable when this returns. A log that is damaged opens
-    /// too, and nothing on disk has changed then: see [`Log::damage`].
+    /// too, and nothing on disk has changed then: see [`Log::damage`]. So does a log with a file that cannot be read, or
+    /// cannot be changed to put the log in order.
     ///
     /// # Errors
-    /// The disk failed while the log was put in order, or it has no space for that.
+    /// The disk has no space, no descriptors or no memory to put the log in order, or failed at more than one file.
     pub async fn open(
         context: LogContext<D, C>,
         dir: PathBuf,
@@ -74,28 +75,36 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let mut log = Self::closed(context, dir, config, epochs);
         match log.judge(durable_to).await? {
             Judged::Damaged(served) => log.serve_below(served),
-            Judged::Whole(plan) => {
-                let is_in_order = plan.is_in_order();
-                let found = log.apply(plan).await?;
-                let state = log.state.get_mut();
-                state.checkpoint = found.checkpoint;
-                state.tail = Tail::new(found.next_offset);
-                state.progress = Progress::new(found.next_offset);
-                state.sealed = found.sealed;
-                state.spare = found.spare;
-                let now_ms = log.context.clock.wall_ms();
-                state.sealed.iter_mut().for_each(|sealed| sealed.changed_ms = now_ms);
-                state.checkpoint.recovery_offset = found.next_offset;
-                state.note(log.context.clock.now(), EventKind::Recovery);
-                if !is_in_order {
-                    log.write_checkpoint(|_| {}).await?;
-                }
-                log.weigh();
-                log.look_at_retention();
-            }
+            Judged::Whole(plan) => match log.put_in_order(plan).await {
+                // Other partitions do not depend on this one. The next open judges the same, wherever this one has ended.
+                Err(error) if error.is_of_this_file() => log.serve_below(judge::Served::nothing(error)),
+                ordered => ordered?,
+            },
         }
         log.epoch_start = log.log_end_offset();
         Ok(Rc::new(log))
+    }
+
+    /// Does what `plan` says, and begins the log with it.
+    async fn put_in_order(&mut self, plan: judge::Plan) -> Result<(), DiskError> {
+        let is_in_order = plan.is_in_order();
+        let found = self.apply(plan).await?;
+        let state = self.state.get_mut();
+        state.checkpoint = found.checkpoint;
+        state.tail = Tail::new(found.next_offset);
+        state.progress = Progress::new(found.next_offset);
+        state.sealed = found.sealed;
+        state.spare = found.spare;
+        let now_ms = self.context.clock.wall_ms();
+        state.sealed.iter_mut().for_each(|sealed| sealed.changed_ms = now_ms);
+        state.checkpoint.recovery_offset = found.next_offset;
+        state.note(self.context.clock.now(), EventKind::Recovery);
+        if !is_in_order {
+            self.write_checkpoint(|_| {}).await?;
+        }
+        self.weigh();
+        self.look_at_retention();
+        Ok(())
     }
 
     /// A log of which nothing is known yet.
@@ -143,10 +152,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             sealing: Cell::new(false),
             retaining: Cell::new(false),
             cutting: Cell::new(false),
+            cuts: Cell::new(0),
             postponed: Postponed::default(),
             retention_due: Cell::new(false),
             retention_at: Cell::new(u64::MAX),
             look_at: Cell::new(None),
+            failed_looks: Cell::new(0),
             leaving_bytes: Cell::new(0),
             spare_work: SpareWork::default(),
             checkpointing: Mutex::new(()),
@@ -157,6 +168,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// Makes a damaged log ready to serve what lies below the damage.
     fn serve_below(&mut self, served: judge::Served) {
         let state = self.state.get_mut();
+        state.spare = Spare::None;
         state.checkpoint.log_start_offset = served.log_start_offset;
         state.tail = Tail::new(served.damage.from);
         state.progress = Progress::new(served.damage.from);

@@ -1,0 +1,31 @@
+//! Directories that look like a partition's and belong to no topic of the catalog. No file of them is read or changed.
+
+use super::{Catalog, is_of_topic};
+use crate::disk::Disk;
+use crate::error::TopicError;
+
+impl Catalog {
+    /// Refuses a new topic where a directory of one of its partitions holds files. What is left of an earlier topic of that
+    /// name has been removed before, so these files belong to no topic of the catalog. The new topic would begin with their
+    /// records, or they would be deleted if its creation failed.
+    ///
+    /// # Errors
+    /// [`TopicError::ForeignFiles`], or a directory could not be listed.
+    pub(super) async fn refuse_foreign_files<D: Disk>(
+        &self,
+        disk: &D,
+        name: &str,
+        partitions: u32,
+    ) -> Result<(), TopicError> {
+        for entry in disk.list(&self.data_dir).await? {
+            if !entry.is_dir || !is_of_topic(&entry.name, name, partitions) {
+                continue;
+            }
+            let path = self.data_dir.join(&entry.name);
+            if !disk.list(&path).await?.is_empty() {
+                return Err(TopicError::ForeignFiles { path });
+            }
+        }
+        Ok(())
+    }
+}
