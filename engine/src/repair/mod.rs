@@ -10,7 +10,8 @@
 //!
 //! A plan is a list of steps. Each is durable before the next begins, and bytes are copied before they are cut off. Until the
 //! checkpoint of a partition is written, which is its last step but for the indexes, the same damage is found again. So a
-//! repair that ends at any step can be repeated, with a new `<n>`.
+//! repair that ends at any step can be repeated, with a new `<n>`. The order is: partitions that are cut, recovery points,
+//! directories that are made, the catalog.
 
 mod apply;
 mod catalog;
@@ -231,6 +232,10 @@ pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
     let rebuilt = stored.rebuild(&catalog_path, &found.partitions);
     let missing =
         found.missing.into_iter().chain(catalog::missing(data_dir, rebuilt.as_ref(), &found.partitions));
+    let missing: Vec<_> = missing.collect();
+    if !steps.steps.is_empty() || !missing.is_empty() || rebuilt.is_some() {
+        remove_points(data_dir, &mut steps)?;
+    }
     for (dir, topic, number) in missing {
         partitions.push(partition::make(&dir, topic, number, &mut steps));
     }
@@ -238,14 +243,13 @@ pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
     if let Some(repair) = &rebuilt {
         catalog::write(repair, &mut steps);
     }
-    if !steps.steps.is_empty() {
-        remove_points(data_dir, &mut steps)?;
-    }
     let steps = steps.steps;
     Ok(Plan { catalog: rebuilt, partitions, removed_dir, steps, _lock: lock })
 }
 
-/// Moves the recovery points away, as the last step: they may vouch for records that the repair takes away.
+/// Moves the recovery points away: they may vouch for records that the repair takes away. The partitions that are cut come
+/// before, as points may be all that shows their damage. The partitions that are made anew come behind, and so does a
+/// catalog that is made anew: points of earlier topics would vouch for records that those never had.
 fn remove_points(data_dir: &Path, steps: &mut Steps<'_>) -> Result<(), DiskError> {
     let failed = |error| DiskError::new(DiskOp::List, data_dir, 0, error);
     let mut names = Vec::new();

@@ -168,8 +168,9 @@ impl Chain<'_, '_> {
         let unsealed: Vec<i64> = bases.iter().copied().filter(|base| *base >= recovery_offset).collect();
         if !unsealed.is_empty() {
             self.note_unclean();
-            self.unsealed(&unsealed)?;
         }
+        // Without a segment too: a recovery point may vouch for records of one that is gone.
+        self.unsealed(&unsealed)?;
         self.check_bounds();
         self.leftovers();
         Ok(())

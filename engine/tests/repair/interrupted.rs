@@ -1,6 +1,8 @@
 //! Repairs that end before their last step. Repeated, they end in the same state, and no byte is lost on the way.
 
-use crate::data::{batch_starts, closed, copy, files, flip, open, topic};
+use crate::data::{
+    batch_starts, closed, copy, files, flip, new_dir, open, produce, produce_until_recovery_points, topic,
+};
 use crate::rig::{apply, assert_no_byte_is_lost, dropped, image, plan, segments, start_of_batch, unseal};
 use std::collections::BTreeMap;
 use std::fs;
@@ -66,7 +68,7 @@ fn opened(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Ends the repair of `damaged` before each of its steps, and repeats it.
 fn check_every_step(damaged: &Path) {
-    let before = segments(damaged);
+    let before = if damaged.join("t-0").is_dir() { segments(damaged) } else { BTreeMap::new() };
     let whole = copy(damaged);
     apply(whole.path());
     let expected = opened(whole.path());
@@ -126,5 +128,17 @@ fn a_repair_of_segments_that_were_not_sealed_can_be_repeated_from_every_step() {
     unseal(dir.path());
     let log = files(dir.path(), ".log").swap_remove(1);
     flip(&log, (start_of_batch(&log, 5) + 66) * 8);
+    check_every_step(dir.path());
+}
+
+#[test]
+fn a_repair_of_a_directory_that_is_gone_can_be_repeated_from_every_step() {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 2, topic()).unwrap();
+    produce(&engine, 1, 100, 100);
+    produce_until_recovery_points(&engine, dir.path());
+    drop(engine);
+    fs::remove_dir_all(dir.path().join("t-0")).unwrap();
     check_every_step(dir.path());
 }
