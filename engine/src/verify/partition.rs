@@ -24,6 +24,8 @@ pub(super) struct Frame<'a> {
     pub(super) epoch_max: i32,
     /// Every record below this offset was durable; `i64::MIN` if nothing is known.
     pub(super) durable_to: i64,
+    /// Whether an open has found the partition damaged.
+    pub(super) was_damaged: bool,
     /// This boot of the machine.
     pub(super) boot_id: u64,
 }

@@ -40,7 +40,11 @@ impl Chain<'_, '_> {
         let Some(start) = self.end.map(|end| end.value).or(first_base) else { return Ok(()) };
         let durability = self.frame.config.map(|config| config.durability);
         let (synced_after, boot_id) = (self.frame.synced_after, self.frame.boot_id);
-        let losses = Losses::of(self.vouched.as_ref(), durability, synced_after, boot_id);
+        let losses = if self.frame.was_damaged {
+            Losses::of_damaged(self.vouched.as_ref())
+        } else {
+            Losses::of(self.vouched.as_ref(), durability, synced_after, boot_id)
+        };
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
         let mut verdict = rules::judge(start, &examined, losses, self.frame.durable_to);
         let mut first = 0;

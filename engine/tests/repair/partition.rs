@@ -208,7 +208,9 @@ fn a_checkpoint_that_an_open_refuses_is_written_anew() {
         assert_eq!(engine.damaged().len(), 1);
         drop(engine);
     });
-    assert!(!dir.path().join("removed-by-repair").exists());
+    let moved = image(&dir.path().join("removed-by-repair"));
+    let is_record = |path: &PathBuf| path.ends_with("damaged.json");
+    assert!(moved.len() == 1 && moved.keys().all(is_record), "no file of the partition was taken away");
 }
 
 #[test]
@@ -261,7 +263,7 @@ fn a_last_segment_that_is_gone_is_missed_where_only_a_recovery_point_shows_it() 
         produce(&engine, 0, count, 1_000);
         engine.close().unwrap();
         let engine = open(whole.path());
-        produce_until_recovery_points(&engine, whole.path());
+        produce_until_recovery_points(&engine, whole.path(), 0);
         drop(engine);
         let last = files(whole.path(), ".log").pop().unwrap();
         let has_others = base_offset(&last) > 0;

@@ -198,7 +198,7 @@ fn a_flipped_bit_shortly_before_a_kill_is_damage_once_a_recovery_point_lies_behi
         let engine = open(dir.path());
         engine.create_topic("t", 1, TopicConfig { durability, segment_bytes: 16 << 20, ..topic() }).unwrap();
         produce(&engine, 0, 700, 1_000);
-        produce_until_recovery_points(&engine, dir.path());
+        produce_until_recovery_points(&engine, dir.path(), 0);
         drop(engine);
         let report = check(dir.path());
         assert!(report.is_sound(), "{:#?}", report.defects);
