@@ -3,24 +3,31 @@
 //! ```text
 //! <data_dir>/meta.properties   version=1, id=<32 hex digits>, shards=<n>
 //!            catalog.json      line 1: CRC32C of the rest, 8 hex digits; then the snapshot as JSON
+//!            damaged.json      partitions that an open has found damaged
 //!            .lock             locked while an engine is open, and by its rings until their last write is done
 //! ```
 //!
 //! A change is durable before it is answered. Deleting a topic is a mark first, so that an open finds what is left of it;
 //! creating one begins with the same mark, so that there is no topic whose files are not all there.
 
+mod checked;
+mod damaged;
 mod foreign;
 mod lock;
 mod points;
 
+pub(crate) use checked::{decode, encode};
+pub(crate) use damaged::DAMAGED_FILE;
+pub use damaged::{DamageRecord, DamageRecords};
 pub(crate) use lock::{LockKind, lock};
 pub(crate) use points::{Point, Points, RecoveryPoints, is_points_file, points_files};
 
 use crate::config::{DIRECTORY_PARTITIONS_MAX, PARTITIONS_MAX, TopicChanges, TopicConfig};
 pub(crate) use crate::disk::TEMPORARY_SUFFIX;
 use crate::disk::{DirEntry, Disk, replace_file};
-use crate::error::{Corruption, CorruptionKind, DiskError, OpenError, TopicError};
+use crate::error::{DiskError, OpenError, TopicError};
 use crate::types::Durability;
+use checked::metadata_corrupt;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -100,6 +107,8 @@ pub struct Catalog {
     points: RecoveryPoints,
     /// Syncs that had failed on the device when a topic was announced last.
     announced_after: u64,
+    /// The partitions that are damaged, as the disk has it.
+    damaged: DamageRecords,
 }
 
 impl Snapshot {
@@ -173,6 +182,11 @@ impl Catalog {
             Snapshot::default()
         };
         check_snapshot(&path, &snapshot)?;
+        let damaged = DamageRecords::read(disk, data_dir).await?;
+        let half_written = format!("{DAMAGED_FILE}{TEMPORARY_SUFFIX}");
+        if has(&half_written) {
+            disk.remove_file(&data_dir.join(half_written)).await?;
+        }
         if meta.version < FORMAT_VERSION {
             // Before anything else is written: an older version would not understand it.
             replace_file(disk, &data_dir.join(META_FILE), meta.encode().into_bytes()).await?;
@@ -180,7 +194,7 @@ impl Catalog {
         let points = read_points(disk, data_dir, shards).await?;
         let left_over = BTreeSet::new();
         let data_dir = data_dir.to_path_buf();
-        let mut catalog = Self { data_dir, meta, snapshot, left_over, points, announced_after: 0 };
+        let mut catalog = Self { data_dir, meta, snapshot, left_over, points, announced_after: 0, damaged };
         let mut next = Snapshot { incarnation: catalog.snapshot.incarnation + 1, ..catalog.snapshot.clone() };
         next.name_topics();
         catalog.write(disk, next).await?;
@@ -212,6 +226,27 @@ impl Catalog {
     /// How far the partitions had come when they were open last.
     pub(crate) const fn recovery_points(&self) -> &RecoveryPoints {
         &self.points
+    }
+
+    /// The partitions that are damaged, as the disk has it.
+    pub const fn damage_records(&self) -> &DamageRecords {
+        &self.damaged
+    }
+
+    /// Replaces the record of damaged partitions; durable when this returns. Nothing is written if it has not changed.
+    ///
+    /// # Errors
+    /// The disk failed. The old record or the new one is there.
+    pub async fn record_damage<D: Disk>(
+        &mut self,
+        disk: &D,
+        damaged: DamageRecords,
+    ) -> Result<(), DiskError> {
+        if damaged != self.damaged {
+            damaged.write(disk, &self.data_dir).await?;
+            self.damaged = damaged;
+        }
+        Ok(())
     }
 
     /// Every topic, by name.
@@ -321,6 +356,7 @@ impl Catalog {
         outcome?;
         disk.sync_dir(&self.data_dir).await?;
         failures.check(failed_syncs, &self.data_dir)?;
+        self.record_damage(disk, self.damaged.without(name)).await?;
         let mut next = self.snapshot.clone();
         next.deleting.remove(name);
         self.write(disk, next).await?;
@@ -431,37 +467,6 @@ pub(crate) fn is_topic_name(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
     fits && name != "." && name != ".." && name.bytes().all(is_legal)
-}
-
-/// The text of `catalog.json`.
-pub(crate) fn encode(snapshot: &Snapshot) -> String {
-    let json =
-        serde_json::to_string_pretty(snapshot).expect("keys are strings and no number is infinite or NaN");
-    format!("{:08x}\n{json}\n", crc_of(&json))
-}
-
-/// Reads `catalog.json` from its bytes.
-pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, OpenError> {
-    let corrupt = |what: String| metadata_corrupt(path, what);
-    let text = std::str::from_utf8(bytes).map_err(|error| corrupt(error.to_string()))?;
-    let (crc, json) = text.split_once('\n').ok_or_else(|| corrupt("no checksum".into()))?;
-    let json = json.strip_suffix('\n').unwrap_or(json);
-    if u32::from_str_radix(crc, 16).ok() != Some(crc_of(json)) {
-        return Err(corrupt("the checksum does not hold".into()));
-    }
-    serde_json::from_str(json).map_err(|error| corrupt(error.to_string()))
-}
-
-fn crc_of(text: &str) -> u32 {
-    crc_fast::crc32_iscsi(text.as_bytes())
-}
-
-fn metadata_corrupt(path: &Path, what: String) -> OpenError {
-    OpenError::Corrupt(Corruption {
-        path: path.to_path_buf(),
-        position: 0,
-        kind: CorruptionKind::Metadata(what),
-    })
 }
 
 fn random_id() -> Result<String, OpenError> {

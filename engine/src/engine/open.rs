@@ -1,7 +1,7 @@
 //! Opening partitions: each shard gets one list of its own, and all shards work at the same time.
 
 use super::Engine;
-use crate::catalog::{Catalog, Topic, partition_dir};
+use crate::catalog::{Catalog, DamageRecord, DamageRecords, Topic, partition_dir};
 use crate::client::OpenTopic;
 use crate::clock::boot_id;
 use crate::error::{DamageError, OpenError, TopicError};
@@ -38,17 +38,32 @@ impl Engine {
         let opened = self.shards[0].call(move |shard| async move {
             let catalog = Catalog::open(&shard.context.disk, &data_dir, shards).await?;
             let (id, epoch) = (catalog.meta().id.clone(), catalog.epoch());
-            let said = (id, epoch, catalog.topics().clone(), catalog.recovery_points().clone());
+            let (points, recorded) = (catalog.recovery_points().clone(), catalog.damage_records().clone());
+            let said = (id, epoch, catalog.topics().clone(), points, recorded);
             shard.catalog.replace(Some(catalog));
             Ok::<_, OpenError>(said)
         });
-        let (id, epoch, topics, points) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
+        let (id, epoch, topics, points, recorded) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
         (self.id, self.epoch) = (id, epoch);
         let topics: Vec<(String, Topic)> = topics.into_iter().collect();
         let boot_id = boot_id();
+        let durable_to = |topic_id, partition| {
+            let recorded = recorded.get(topic_id, partition).map_or(i64::MIN, DamageRecord::durable_to);
+            points.durable_to(topic_id, partition, boot_id).max(recorded)
+        };
         let opened = self.open_partitions(&topics, |topic, partition| Origin::Existing {
-            durable_to: points.durable_to(topic.id, partition, boot_id),
+            durable_to: durable_to(topic.id, partition),
+            was_damaged: recorded.get(topic.id, partition).is_some(),
         })?;
+        let mut damaged = DamageRecords::default();
+        for ((_, topic), opened) in topics.iter().zip(&opened) {
+            for DamagedPartition { partition, from_offset, cause } in &opened.damaged {
+                let known = durable_to(topic.id, partition.partition);
+                let of = (topic.id, partition);
+                damaged.add(DamageRecord::new(&self.config.data_dir, of, *from_offset, cause, known));
+            }
+        }
+        self.record_damage(damaged)?;
         for ((name, topic), opened) in topics.into_iter().zip(opened) {
             self.damaged.extend(opened.damaged);
             let open = OpenTopic { config: topic.config, places: opened.places };
@@ -60,6 +75,18 @@ impl Engine {
             kept.ok_or_else(|| does_not_answer(number))?;
         }
         Ok(())
+    }
+
+    /// Makes durable which partitions are damaged, before anything is served and before new recovery points replace those that
+    /// may show the damage.
+    fn record_damage(&self, damaged: DamageRecords) -> Result<(), OpenError> {
+        let recorded = self.shards[0].call(move |shard| async move {
+            let Some(mut catalog) = shard.catalog.take() else { return Err(does_not_answer(0)) };
+            let recorded = catalog.record_damage(&shard.context.disk, damaged).await;
+            shard.catalog.replace(Some(catalog));
+            recorded.map_err(OpenError::from)
+        });
+        recorded.unwrap_or_else(|| Err(does_not_answer(0)))
     }
 
     /// Opens all partitions of `topics`. If one cannot be opened, none of them is open afterwards.

@@ -208,9 +208,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().visible(self.config().durability)
     }
 
-    /// The offsets up to which every record is written, and synced; `None` while all that was appended is in sealed segments.
+    /// The offsets up to which every record is written, and synced; `None` while all that was appended is in sealed segments,
+    /// and for a damaged log, which takes nothing.
     pub fn recovery_point(&self) -> Option<(i64, i64)> {
         let state = self.state.borrow();
+        if state.damaged.is_some() {
+            return None;
+        }
         let (written, synced) = (state.progress.written_offset(), state.progress.synced_offset());
         (written > state.checkpoint.recovery_offset).then_some((written, synced))
     }

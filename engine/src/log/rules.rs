@@ -35,13 +35,19 @@ impl Losses {
     ) -> Self {
         let Some(checkpoint) = checkpoint else { return Self::Any };
         let is_synced = durability == Some(Durability::Synced) && checkpoint.epoch > synced_after;
-        if is_synced || checkpoint.boot_id == boot_id {
-            // The rest of an old batch, whose head was overwritten, may lie behind all that was in flight.
-            let reach_bytes = checkpoint.in_flight_bytes_max.saturating_add(BATCH_BYTES_MAX as u64);
-            Self::InFlight { reach_bytes }
-        } else {
-            Self::Any
-        }
+        if is_synced || checkpoint.boot_id == boot_id { Self::in_flight(checkpoint) } else { Self::Any }
+    }
+
+    /// The losses of a log that an earlier open has found damaged, and that was not written since: what was in flight before.
+    /// Whether the machine has been rebooted since then does not matter.
+    pub(crate) fn of_damaged(checkpoint: Option<&Checkpoint>) -> Self {
+        checkpoint.map_or(Self::Any, Self::in_flight)
+    }
+
+    fn in_flight(checkpoint: &Checkpoint) -> Self {
+        // The rest of an old batch, whose head was overwritten, may lie behind all that was in flight.
+        let reach_bytes = checkpoint.in_flight_bytes_max.saturating_add(BATCH_BYTES_MAX as u64);
+        Self::InFlight { reach_bytes }
     }
 }
 

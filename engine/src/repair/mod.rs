@@ -4,13 +4,15 @@
 //!
 //! ```text
 //! <data_dir>/removed-by-repair/<n>/catalog.json                              a damaged catalog
+//!                                  damaged.json, recovery-<shard>.a, .b      files that told of the damage
 //!                                  <topic>-<partition>/<base>.log, .index …  whole segments
 //!                                  <topic>-<partition>/<base>.log.from-<p>   the rest of a segment that was cut at byte p
 //! ```
 //!
 //! A plan is a list of steps. Each is durable before the next begins, and bytes are copied before they are cut off. Until the
 //! checkpoint of a partition is written, which is its last step but for the indexes, the same damage is found again. So a
-//! repair that ends at any step can be repeated, with a new `<n>`.
+//! repair that ends at any step can be repeated, with a new `<n>`. The order is: partitions that are cut; recovery points
+//! and `damaged.json`, which show their damage; directories that are made; the catalog.
 
 mod apply;
 mod catalog;
@@ -18,9 +20,11 @@ mod partition;
 
 pub use apply::{Step, apply};
 
-use crate::catalog::{CATALOG_FILE, LockKind, META_FILE, Meta, REMOVED_DIR, lock};
+use crate::catalog::{
+    CATALOG_FILE, DAMAGED_FILE, LockKind, META_FILE, Meta, REMOVED_DIR, is_points_file, lock,
+};
 use crate::error::{DiskError, DiskOp, OpenError};
-use crate::verify::{self, DamagedFrom, VerifyError};
+use crate::verify::{self, DamagedFrom, Recorded, VerifyError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,6 +37,8 @@ use thiserror::Error;
 pub struct Plan {
     /// The catalog, if it has to be made again.
     pub catalog: Option<CatalogRepair>,
+    /// The record of damaged partitions, if it cannot be read and is moved away for that.
+    pub damage_records: Option<DamageRecordsRepair>,
     /// The partitions that are changed, by topic and number.
     pub partitions: Vec<PartitionRepair>,
     /// The directory that takes what is moved away. It is made if something is.
@@ -64,6 +70,16 @@ pub struct CatalogRepair {
     pub topics: BTreeMap<String, u32>,
     /// The incarnation that it gets: the greatest leader epoch that was found.
     pub incarnation: i32,
+}
+
+/// A record of damaged partitions that is moved away, because it cannot be read. Every partition is judged as if it was
+/// named there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamageRecordsRepair {
+    /// Path of the record.
+    pub path: PathBuf,
+    /// The reason why it cannot be read.
+    pub damage: String,
 }
 
 /// The repair of one partition.
@@ -231,6 +247,17 @@ pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
     let rebuilt = stored.rebuild(&catalog_path, &found.partitions);
     let missing =
         found.missing.into_iter().chain(catalog::missing(data_dir, rebuilt.as_ref(), &found.partitions));
+    let missing: Vec<_> = missing.collect();
+    let damage_records = match found.recorded {
+        Recorded::Unreadable { reason } => {
+            Some(DamageRecordsRepair { path: data_dir.join(DAMAGED_FILE), damage: reason })
+        }
+        Recorded::Known(_) => None,
+    };
+    let has_steps = !steps.steps.is_empty() || !missing.is_empty();
+    if has_steps || rebuilt.is_some() || damage_records.is_some() {
+        remove_evidence(data_dir, &mut steps)?;
+    }
     for (dir, topic, number) in missing {
         partitions.push(partition::make(&dir, topic, number, &mut steps));
     }
@@ -238,21 +265,21 @@ pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
     if let Some(repair) = &rebuilt {
         catalog::write(repair, &mut steps);
     }
-    if !steps.steps.is_empty() {
-        remove_points(data_dir, &mut steps)?;
-    }
     let steps = steps.steps;
-    Ok(Plan { catalog: rebuilt, partitions, removed_dir, steps, _lock: lock })
+    Ok(Plan { catalog: rebuilt, damage_records, partitions, removed_dir, steps, _lock: lock })
 }
 
-/// Moves the recovery points away, as the last step: they may vouch for records that the repair takes away.
-fn remove_points(data_dir: &Path, steps: &mut Steps<'_>) -> Result<(), DiskError> {
+/// Moves the recovery points and the record of damaged partitions away: they vouch for records that the repair takes away. The
+/// partitions that are cut come before, as these files may be all that shows their damage. The partitions that are made anew
+/// come behind, and so does a catalog that is made anew: these files would vouch for records that those never had.
+fn remove_evidence(data_dir: &Path, steps: &mut Steps<'_>) -> Result<(), DiskError> {
     let failed = |error| DiskError::new(DiskOp::List, data_dir, 0, error);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(data_dir).map_err(failed)? {
         names.push(entry.map_err(failed)?.file_name());
     }
-    names.retain(|name| name.to_str().is_some_and(crate::catalog::is_points_file));
+    let is_evidence = |name: &str| name == DAMAGED_FILE || is_points_file(name);
+    names.retain(|name| name.to_str().is_some_and(is_evidence));
     names.sort();
     let removed_dir = steps.removed_dir;
     if !names.is_empty() {

@@ -8,20 +8,22 @@ mod holes;
 mod indexes;
 mod names;
 mod partition;
+mod recorded;
 mod report;
 mod segment;
 mod unsealed;
 mod window;
 
 pub(crate) use partition::Walked;
+pub(crate) use recorded::Recorded;
 pub use report::{
     DamagedFrom, Defect, DefectKind, Note, NoteKind, PartitionReport, Progress, Report, VerifyError,
 };
 pub(crate) use window::Window;
 
 use crate::catalog::{
-    self, CATALOG_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Points, REMOVED_DIR, RecoveryPoints, Snapshot,
-    TEMPORARY_SUFFIX, Topic, partition_dir, partition_of,
+    self, CATALOG_FILE, DAMAGED_FILE, LOCK_FILE, LockKind, META_FILE, Meta, Points, REMOVED_DIR,
+    RecoveryPoints, Snapshot, TEMPORARY_SUFFIX, Topic, partition_dir, partition_of,
 };
 use crate::clock::boot_id;
 use crate::error::{DiskError, DiskOp, OpenError};
@@ -150,6 +152,8 @@ pub(crate) struct Partitions {
     pub(crate) partitions: Vec<Walked>,
     /// Partitions that the catalog names and that have no directory: where it would be, the topic, and the number.
     pub(crate) missing: Vec<(PathBuf, String, u32)>,
+    /// The record of partitions that an open has found damaged.
+    pub(crate) recorded: Recorded,
 }
 
 /// Reads every partition of a data directory that the caller has locked. `snapshot` is the catalog, if it can be read.
@@ -196,19 +200,31 @@ fn walk_partitions(
     let epoch_max = snapshot.map_or(EPOCH_UNKNOWN_MAX, |snapshot| snapshot.incarnation);
     let boot_id = boot_id();
     let points = read_points(data_dir, &entries)?;
-    let walked = found.iter().map(|(files, dir, place)| {
+    let recorded = Recorded::of(data_dir, findings)?;
+    let mut partitions = Vec::new();
+    for (files, dir, place) in &found {
         let Place { topic, partition, stored } = *place;
         let config = stored.map(|stored| &stored.config);
         let synced_after = stored.map_or(0, |stored| stored.synced_after);
         let durable_to = stored.map_or(i64::MIN, |stored| points.durable_to(stored.id, partition, boot_id));
-        Ok(partition::walk(
-            &Frame { topic, partition, dir, config, synced_after, epoch_max, durable_to, boot_id },
-            files,
-            findings,
-        )?)
-    });
-    let partitions = walked.collect::<Result<_, VerifyError>>()?;
-    Ok(Partitions { partitions, missing })
+        let durable_to = durable_to.max(recorded.durable_to(place));
+        let was_damaged = recorded.was_damaged(place);
+        let frame = Frame {
+            topic,
+            partition,
+            dir,
+            config,
+            synced_after,
+            epoch_max,
+            durable_to,
+            was_damaged,
+            boot_id,
+        };
+        let walked = partition::walk(&frame, files, findings)?;
+        recorded.note_whole(data_dir, place, &walked, findings);
+        partitions.push(walked);
+    }
+    Ok(Partitions { partitions, missing, recorded })
 }
 
 /// An entry that is no partition of the catalog's; one all the same if the catalog cannot be read, or has lost it.
@@ -220,13 +236,14 @@ fn look_at<'a>(
 ) -> Option<Place<'a>> {
     let name = entry.name.to_str().unwrap_or_default();
     let is_temporary = |file: &str| name.strip_suffix(TEMPORARY_SUFFIX) == Some(file);
-    let is_named = [META_FILE, CATALOG_FILE, LOCK_FILE].contains(&name) || catalog::is_points_file(name);
+    let is_named =
+        [META_FILE, CATALOG_FILE, DAMAGED_FILE, LOCK_FILE].contains(&name) || catalog::is_points_file(name);
     let is_known = entry.is_file && is_named;
     if is_known || (entry.is_dir && name == "lost+found") {
         return None;
     }
-    if entry.is_file && (is_temporary(META_FILE) || is_temporary(CATALOG_FILE)) {
-        let message = "a file that was being replaced when the process ended; the next open writes it anew";
+    if entry.is_file && [META_FILE, CATALOG_FILE, DAMAGED_FILE].into_iter().any(is_temporary) {
+        let message = "a file that was being replaced when the process ended; the next open writes it anew or removes it";
         findings.note(NoteKind::Leftover, path, 0, message);
         return None;
     }

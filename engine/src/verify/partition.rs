@@ -24,6 +24,8 @@ pub(super) struct Frame<'a> {
     pub(super) epoch_max: i32,
     /// Every record below this offset was durable; `i64::MIN` if nothing is known.
     pub(super) durable_to: i64,
+    /// Whether an open has found the partition damaged.
+    pub(super) was_damaged: bool,
     /// This boot of the machine.
     pub(super) boot_id: u64,
 }
@@ -168,8 +170,9 @@ impl Chain<'_, '_> {
         let unsealed: Vec<i64> = bases.iter().copied().filter(|base| *base >= recovery_offset).collect();
         if !unsealed.is_empty() {
             self.note_unclean();
-            self.unsealed(&unsealed)?;
         }
+        // Without a segment too: a recovery point may vouch for records of one that is gone.
+        self.unsealed(&unsealed)?;
         self.check_bounds();
         self.leftovers();
         Ok(())

@@ -87,6 +87,8 @@ pub enum DefectKind {
     Meta,
     /// `catalog.json` is missing or damaged.
     Catalog,
+    /// `damaged.json`, which names damaged partitions, cannot be read.
+    DamageRecords,
     /// The catalog names a partition that has no directory.
     PartitionMissing,
     /// A partition's directory that the catalog does not name.

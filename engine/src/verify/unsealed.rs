@@ -32,13 +32,19 @@ impl Chain<'_, '_> {
             self.epoch = segment.epoch;
             read.push(segment);
         }
-        if self.vouched.is_none() {
-            self.begin_behind_lost(bases[0]);
+        let first_base = bases.first().copied();
+        if let Some(first_base) = first_base.filter(|_| self.vouched.is_none()) {
+            self.begin_behind_lost(first_base);
         }
-        let start = self.end.map_or(bases[0], |end| end.value);
+        // Where neither is known, damage has been found already.
+        let Some(start) = self.end.map(|end| end.value).or(first_base) else { return Ok(()) };
         let durability = self.frame.config.map(|config| config.durability);
         let (synced_after, boot_id) = (self.frame.synced_after, self.frame.boot_id);
-        let losses = Losses::of(self.vouched.as_ref(), durability, synced_after, boot_id);
+        let losses = if self.frame.was_damaged {
+            Losses::of_damaged(self.vouched.as_ref())
+        } else {
+            Losses::of(self.vouched.as_ref(), durability, synced_after, boot_id)
+        };
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
         let mut verdict = rules::judge(start, &examined, losses, self.frame.durable_to);
         let mut first = 0;

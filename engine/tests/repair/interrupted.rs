@@ -1,7 +1,11 @@
 //! Repairs that end before their last step. Repeated, they end in the same state, and no byte is lost on the way.
 
-use crate::data::{batch_starts, closed, copy, files, flip, open, topic};
-use crate::rig::{apply, assert_no_byte_is_lost, dropped, image, plan, segments, start_of_batch, unseal};
+use crate::data::{
+    batch_starts, closed, copy, files, flip, new_dir, open, produce, produce_until_recovery_points, topic,
+};
+use crate::rig::{
+    apply, assert_no_byte_is_lost, dropped, image, plan, reboot, segments, start_of_batch, unseal,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
@@ -66,7 +70,7 @@ fn opened(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Ends the repair of `damaged` before each of its steps, and repeats it.
 fn check_every_step(damaged: &Path) {
-    let before = segments(damaged);
+    let before = if damaged.join("t-0").is_dir() { segments(damaged) } else { BTreeMap::new() };
     let whole = copy(damaged);
     apply(whole.path());
     let expected = opened(whole.path());
@@ -126,5 +130,50 @@ fn a_repair_of_segments_that_were_not_sealed_can_be_repeated_from_every_step() {
     unseal(dir.path());
     let log = files(dir.path(), ".log").swap_remove(1);
     flip(&log, (start_of_batch(&log, 5) + 66) * 8);
+    check_every_step(dir.path());
+}
+
+#[test]
+fn a_repair_of_a_directory_that_is_gone_can_be_repeated_from_every_step() {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 2, topic()).unwrap();
+    produce(&engine, 1, 100, 100);
+    produce_until_recovery_points(&engine, dir.path(), 0);
+    drop(engine);
+    fs::remove_dir_all(dir.path().join("t-0")).unwrap();
+    check_every_step(dir.path());
+}
+
+#[test]
+fn a_repair_of_recorded_damage_can_be_repeated_from_every_step_after_a_reboot() {
+    let dir = dropped(topic(), 2_500);
+    unseal(dir.path());
+    let log = files(dir.path(), ".log").swap_remove(0);
+    flip(&log, (start_of_batch(&log, 5) + 66) * 8);
+    assert_eq!(open(dir.path()).damaged().len(), 1);
+    reboot(dir.path());
+    check_every_step(dir.path());
+    // Without a catalog the record is found by the topic's name.
+    fs::remove_file(dir.path().join("catalog.json")).unwrap();
+    check_every_step(dir.path());
+}
+
+#[test]
+fn a_repair_of_damage_that_only_recovery_points_showed_can_be_repeated_from_every_step() {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 2, TopicConfig { segment_bytes: 16 << 20, ..topic() }).unwrap();
+    produce(&engine, 0, 700, 1_000);
+    produce_until_recovery_points(&engine, dir.path(), 0);
+    drop(engine);
+    let log = files(dir.path(), ".log").swap_remove(0);
+    flip(&log, (start_of_batch(&log, 90) + 66) * 8);
+    assert_eq!(open(dir.path()).damaged().len(), 1);
+    check_every_step(dir.path());
+    reboot(dir.path());
+    check_every_step(dir.path());
+    // A directory that is gone, with a record.
+    fs::remove_dir_all(dir.path().join("t-0")).unwrap();
     check_every_step(dir.path());
 }

@@ -15,5 +15,6 @@ mod catalog;
 mod interrupted;
 mod partition;
 mod random;
+mod recorded;
 mod refused;
 mod rig;

@@ -1,6 +1,9 @@
 //! Partitions that are damaged, each in another way.
 
-use crate::data::{batch_starts, check, closed, copy, files, flip, open, produce, topic};
+use crate::data::{
+    batch_starts, check, closed, copy, files, flip, only_defect, open, produce,
+    produce_until_recovery_points, topic,
+};
 use crate::rig::{
     append, apply, assert_no_byte_is_lost, assert_repaired, base_offset, dropped, image, plan, read,
     segments, start_of_batch, unseal,
@@ -10,9 +13,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use vnotch_engine::config::TopicConfig;
+use vnotch_engine::error::{CorruptionKind, DamageError};
 use vnotch_engine::repair::Change;
 use vnotch_engine::types::Durability;
-use vnotch_engine::verify::DamagedFrom;
+use vnotch_engine::verify::{DamagedFrom, DefectKind};
 
 /// Damages a copy of `whole`, repairs it, and checks that it holds `offsets` then and that no byte was lost.
 #[track_caller]
@@ -204,7 +208,9 @@ fn a_checkpoint_that_an_open_refuses_is_written_anew() {
         assert_eq!(engine.damaged().len(), 1);
         drop(engine);
     });
-    assert!(!dir.path().join("removed-by-repair").exists());
+    let moved = image(&dir.path().join("removed-by-repair"));
+    let is_record = |path: &PathBuf| path.ends_with("damaged.json");
+    assert!(moved.len() == 1 && moved.keys().all(is_record), "no file of the partition was taken away");
 }
 
 #[test]
@@ -233,6 +239,42 @@ fn an_unsealed_segment_that_is_gone_cuts_the_log_or_raises_its_start() {
         unseal(dir);
         fs::remove_file(log(dir, 0)).unwrap();
     });
+}
+
+/// The first offset that an open of a copy of `dir` misses, and the first one that it knows nothing of.
+fn missed_by_an_open(dir: &Path) -> (i64, i64) {
+    let engine = open(copy(dir).path());
+    let [damaged] = engine.damaged() else { panic!("{:?}", engine.damaged()) };
+    match &damaged.cause {
+        DamageError::Corrupt(found) => match found.kind {
+            CorruptionKind::SegmentMissing { from, to } => (from, to),
+            ref other => panic!("{other}"),
+        },
+        DamageError::Unreadable(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_last_segment_that_is_gone_is_missed_where_only_a_recovery_point_shows_it() {
+    // The segment alone, and behind others that are sealed.
+    for count in [7, 2_500] {
+        let whole = dropped(topic(), 0);
+        let engine = open(whole.path());
+        produce(&engine, 0, count, 1_000);
+        engine.close().unwrap();
+        let engine = open(whole.path());
+        produce_until_recovery_points(&engine, whole.path(), 0);
+        drop(engine);
+        let last = files(whole.path(), ".log").pop().unwrap();
+        let has_others = base_offset(&last) > 0;
+        let harmed = copy(whole.path());
+        fs::remove_file(harmed.path().join("t-0").join(last.file_name().unwrap())).unwrap();
+        let (from, to) = missed_by_an_open(harmed.path());
+        assert_eq!(from, base_offset(&last));
+        let (kind, path, position) = only_defect(harmed.path());
+        assert_eq!((kind, path.file_name(), position), (DefectKind::SegmentMissing, last.file_name(), 0));
+        repaired(&harmed, if has_others { 0..from } else { to..to }, |_| {});
+    }
 }
 
 #[test]

@@ -27,11 +27,24 @@ pub(crate) fn unseal(dir: &Path) {
     for index in [".index", ".timeindex"].iter().flat_map(|suffix| files(dir, suffix)) {
         fs::remove_file(index).unwrap();
     }
+    change_checkpoint(dir, |slot| slot[16..24].fill(0));
+}
+
+/// Leaves partition 0 as if the machine had been rebooted since it was written: its checkpoint names another boot, and no
+/// recovery point is there.
+pub(crate) fn reboot(dir: &Path) {
+    change_checkpoint(dir, |slot| slot[40..48].fill(7));
+    for turn in ["a", "b"] {
+        let _ = fs::remove_file(dir.join(format!("recovery-0.{turn}")));
+    }
+}
+
+fn change_checkpoint(dir: &Path, change: impl Fn(&mut [u8])) {
     let path = dir.join("t-0/checkpoint");
     let mut bytes = fs::read(&path).unwrap();
     // A slot that was never written is zero.
     bytes.chunks_mut(4096).filter(|slot| slot[0] != 0).for_each(|slot| {
-        slot[16..24].fill(0);
+        change(slot);
         let crc = crc_fast::crc32_iscsi(&slot[..52]);
         slot[52..56].copy_from_slice(&crc.to_be_bytes());
     });

@@ -10,12 +10,12 @@ use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use vnotch_engine::catalog::{Catalog, Topic, partition_dir};
+use vnotch_engine::catalog::{Catalog, DamageRecord, DamageRecords, Topic, partition_dir};
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::sim::{Fault, SimDisk};
 use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode, WriteData, WriteSync};
-use vnotch_engine::error::{OpenError, TopicError};
-use vnotch_engine::types::IoMode;
+use vnotch_engine::error::{Corruption, CorruptionKind, DamageError, OpenError, TopicError};
+use vnotch_engine::types::{IoMode, TopicPartition};
 
 const DATA: &str = "/data";
 
@@ -284,6 +284,42 @@ fn a_power_loss_at_every_step_of_a_deletion_leaves_all_of_the_topic_or_nothing()
             if has_ended {
                 assert!(steps > 5, "{steps} steps");
                 break;
+            }
+        }
+    }
+}
+
+/// Records of partition 0 of the topics with these ids.
+fn records(topic_ids: &[u64]) -> DamageRecords {
+    let kind = CorruptionKind::EndsEarly { expected: 10, found: 20 };
+    let cause = DamageError::Corrupt(Corruption { path: "/data/a-0/0.log".into(), position: 5, kind });
+    let mut records = DamageRecords::default();
+    for topic_id in topic_ids {
+        let partition = TopicPartition { topic: "a".into(), partition: 0 };
+        records.add(DamageRecord::new(Path::new(DATA), (*topic_id, &partition), 10, &cause, i64::MIN));
+    }
+    records
+}
+
+/// The process ends at any step of a change of the record of damage: the old record is there or the new one.
+#[test]
+fn a_record_of_damage_is_replaced_as_a_whole_and_durable_once_it_is_answered() {
+    for fate in [Fate::Kill, Fate::PowerLoss] {
+        for (old, new) in [(vec![], vec![1]), (vec![1], vec![1, 2]), (vec![1, 2], vec![])] {
+            let (old, new) = (records(&old), records(&new));
+            for steps in (0..).map(Some) {
+                let disk = SimDisk::new(3);
+                let mut catalog = disk.run_until(open(&disk)).unwrap();
+                disk.run_until(catalog.record_damage(&disk, old.clone())).unwrap();
+                let replaced = run_for(&disk, steps, catalog.record_damage(&disk, new.clone()));
+                let disk = fate.of(&disk, 7);
+                let catalog = disk.run_until(open(&disk)).unwrap();
+                let found = catalog.damage_records();
+                if replaced.is_some() {
+                    assert_eq!(found, &new);
+                    break;
+                }
+                assert!([&old, &new].contains(&found), "{found:?}");
             }
         }
     }

@@ -46,6 +46,17 @@ fn unsealed(disk: &SimDisk) -> Vec<(i64, u64)> {
 }
 
 fn open(disk: &SimDisk, settings: &Settings, epoch: i32) -> Rc<TestLog> {
+    let origin = Origin::Existing { durable_to: i64::MIN, was_damaged: false };
+    open_in_boot(disk, settings, epoch, origin, 1)
+}
+
+fn open_in_boot(
+    disk: &SimDisk,
+    settings: &Settings,
+    epoch: i32,
+    origin: Origin,
+    boot_id: u64,
+) -> Rc<TestLog> {
     let clock = ManualClock::new(1_000);
     let epochs = Epochs { current: epoch, synced_after: 0 };
     let topic = TopicConfig {
@@ -53,9 +64,8 @@ fn open(disk: &SimDisk, settings: &Settings, epoch: i32) -> Rc<TestLog> {
         segment_bytes: settings.segment_bytes,
         ..TopicConfig::default()
     };
-    let context = context(settings, disk, &clock, 1);
-    disk.run_until(TestLog::open(context, dir(), topic, epochs, Origin::Existing { durable_to: i64::MIN }))
-        .unwrap()
+    let context = context(settings, disk, &clock, boot_id);
+    disk.run_until(TestLog::open(context, dir(), topic, epochs, origin)).unwrap()
 }
 
 /// What a damaged log says of itself: where the damage begins, in which file, at which byte.
@@ -134,6 +144,31 @@ fn a_flipped_bit_in_the_first_of_two_unsealed_segments_is_reported_and_nothing_i
         }
         let log = open(&disk.kill(0), &settings, 2);
         assert!(log.damage().is_none(), "without the flip it is whole");
+    }
+}
+
+/// Damage that was found before a reboot is damage after it, and no good segment behind it is removed.
+#[test]
+fn a_reboot_does_not_explain_damage_that_was_found_before_it() {
+    for durability in [Durability::Written, Durability::Appended] {
+        let settings = Settings { durability, ..Settings::default() };
+        let disk = killed_while_a_segment_closes(&settings);
+        let [(first, bytes), ..] = unsealed(&disk)[..] else { panic!("two") };
+        disk.damage(&segment::log_path(&dir(), first), bytes / 2).unwrap();
+        let before = image(&disk);
+        let found = damage_of(&open(&disk, &settings, 2)).expect("the second segment shows it");
+        let origin = |was_damaged| Origin::Existing { durable_to: i64::MIN, was_damaged };
+        for epoch in 3..5 {
+            let log = open_in_boot(&disk, &settings, epoch, origin(true), 2);
+            assert_eq!(damage_of(&log).as_ref(), Some(&found));
+            assert_eq!(log.recovery_point(), None, "it vouches for nothing new");
+            assert_eq!(read(&disk, &log).0, found.0);
+            disk.run_until(Rc::clone(&log).close()).unwrap();
+            assert!(image(&disk) == before, "every byte and name is as it was");
+        }
+        let log = open_in_boot(&disk, &settings, 5, origin(false), 2);
+        assert!(log.damage().is_none(), "where no damage was found before, a power loss explains it");
+        assert_eq!(log.log_end_offset(), found.0);
     }
 }
 

@@ -41,6 +41,20 @@ pub(crate) fn produce(engine: &Engine, partition: u32, count: i64, bytes: usize)
     assert!(producer.wait_all().into_iter().all(|ack| ack.result.is_ok()));
 }
 
+/// Appends to a partition until recovery points have been written of what was appended before.
+pub(crate) fn produce_until_recovery_points(engine: &Engine, dir: &Path, partition: u32) {
+    let points =
+        || ["a", "b"].map(|turn| fs::read(dir.join(format!("recovery-0.{turn}"))).unwrap_or_default());
+    let (before, begun) = (points(), std::time::Instant::now());
+    let is_new = |now: &[Vec<u8>; 2]| (0..2).all(|turn| !now[turn].is_empty() && now[turn] != before[turn]);
+    while !is_new(&points()) {
+        assert!(begun.elapsed().as_secs() < 20, "they are written every 250 ms");
+        // A few records at a time: the caller chooses whether they fit its segment.
+        produce(engine, partition, 7, 100);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
 /// A directory with two partitions, the first of several segments, written in two lives and closed.
 pub(crate) fn closed() -> TempDir {
     let dir = new_dir();

@@ -1,6 +1,9 @@
 //! What an end without a close leaves is told apart from damage.
 
-use crate::rig::{batch_starts, check, copy, files, flip, new_dir, only_defect, open, produce, topic};
+use crate::rig::{
+    batch_starts, check, copy, files, flip, new_dir, only_defect, open, produce,
+    produce_until_recovery_points, topic,
+};
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -188,17 +191,6 @@ fn raise_start(dir: &Path, log_start_offset: i64) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Waits until both files of recovery points hold something.
-fn wait_for_recovery_points(dir: &Path) {
-    let begun = std::time::Instant::now();
-    let has_points =
-        |turn: &str| fs::metadata(dir.join(format!("recovery-0.{turn}"))).is_ok_and(|it| it.len() > 0);
-    while !has_points("a") || !has_points("b") {
-        assert!(begun.elapsed().as_secs() < 20, "they are written every 250 ms");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn a_flipped_bit_shortly_before_a_kill_is_damage_once_a_recovery_point_lies_behind_it() {
     for durability in [Durability::Written, Durability::Synced] {
@@ -206,10 +198,7 @@ fn a_flipped_bit_shortly_before_a_kill_is_damage_once_a_recovery_point_lies_behi
         let engine = open(dir.path());
         engine.create_topic("t", 1, TopicConfig { durability, segment_bytes: 16 << 20, ..topic() }).unwrap();
         produce(&engine, 0, 700, 1_000);
-        while !["a", "b"].iter().all(|turn| dir.path().join(format!("recovery-0.{turn}")).exists()) {
-            produce(&engine, 0, 7, 1_000);
-        }
-        wait_for_recovery_points(dir.path());
+        produce_until_recovery_points(&engine, dir.path(), 0);
         drop(engine);
         let report = check(dir.path());
         assert!(report.is_sound(), "{:#?}", report.defects);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use vnotch_engine::repair::{self, CatalogRepair, PartitionRepair, RepairError};
+use vnotch_engine::repair::{self, CatalogRepair, DamageRecordsRepair, PartitionRepair, RepairError};
 
 /// Arguments of `vnotch repair`.
 #[derive(Debug, clap::Args)]
@@ -56,6 +56,7 @@ struct Document<'a> {
     /// Whether the changes have been made.
     repaired: bool,
     catalog: Option<CatalogRepair>,
+    damage_records: Option<DamageRecordsRepair>,
     partitions: Vec<PartitionRepair>,
 }
 
@@ -74,6 +75,7 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
         is_sound,
         repaired: args.yes && !is_sound,
         catalog: plan.catalog.clone(),
+        damage_records: plan.damage_records.clone(),
         partitions: plan.partitions.clone(),
     };
     if document.repaired {

@@ -4,6 +4,7 @@ use super::super::checkpoint::{self, Checkpoint, Stored};
 use super::super::rules::{self, Damage, Examined, Losses, Verdict};
 use super::super::state::{Damaged, SealedBy};
 use super::super::{Log, Sealed};
+use super::Origin;
 use crate::clock::Clock;
 use crate::config::BATCH_BYTES_MAX;
 use crate::disk::{DirEntry, Disk, OpenMode};
@@ -84,15 +85,15 @@ struct Trusted {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Reads what the checkpoint does not vouch for, and judges it. Every record below `durable_to` has to be there.
+    /// Reads what the checkpoint does not vouch for, and judges it by what is known of the log's `origin`.
     ///
     /// # Errors
     /// The disk has no descriptors or no memory to read with. A file that cannot be read is damage.
-    pub(super) async fn judge(&mut self, durable_to: i64) -> Result<Judged, DiskError> {
+    pub(super) async fn judge(&mut self, origin: Origin) -> Result<Judged, DiskError> {
         let judged = match self.context.disk.sync_failures(&self.dir) {
             Ok(failures) => {
                 self.failures = failures;
-                self.judged(durable_to).await
+                self.judged(origin).await
             }
             Err(error) => Err(error),
         };
@@ -102,7 +103,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    async fn judged(&self, durable_to: i64) -> Result<Judged, DiskError> {
+    async fn judged(&self, origin: Origin) -> Result<Judged, DiskError> {
         let failed_syncs = self.failures.count();
         let names = self.context.disk.list(&self.dir).await?;
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
@@ -123,12 +124,17 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             epoch = segment.epoch;
             read.push(segment);
         }
-        let losses = Losses::of(
-            stored.newest.as_ref(),
-            Some(self.config().durability),
-            self.synced_after,
-            self.context.limits.boot_id,
-        );
+        let newest = stored.newest.as_ref();
+        let (durable_to, was_damaged) = match origin {
+            Origin::Created => (i64::MIN, false),
+            Origin::Existing { durable_to, was_damaged } => (durable_to, was_damaged),
+        };
+        let losses = if was_damaged {
+            Losses::of_damaged(newest)
+        } else {
+            let (durability, boot_id) = (self.config().durability, self.context.limits.boot_id);
+            Losses::of(newest, Some(durability), self.synced_after, boot_id)
+        };
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
         let verdict = rules::judge(start, &examined, losses, durable_to);
         let kept = match self.settle(verdict, &read).await? {

@@ -48,6 +48,8 @@ pub enum Origin {
     Existing {
         /// Every record below this offset is known to have been durable; `i64::MIN` if nothing is known.
         durable_to: i64,
+        /// Whether an earlier open has found the log damaged. A reboot since then explains nothing that is missing.
+        was_damaged: bool,
     },
 }
 
@@ -68,12 +70,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if origin == Origin::Created {
             context.disk.create_dir(&dir).await?;
         }
-        let durable_to = match origin {
-            Origin::Created => i64::MIN,
-            Origin::Existing { durable_to } => durable_to,
-        };
         let mut log = Self::closed(context, dir, config, epochs);
-        match log.judge(durable_to).await? {
+        match log.judge(origin).await? {
             Judged::Damaged(served) => log.serve_below(served),
             Judged::Whole(plan) => match log.put_in_order(plan).await {
                 // Other partitions do not depend on this one. The next open judges the same, wherever this one has ended.

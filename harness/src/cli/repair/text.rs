@@ -12,6 +12,16 @@ pub(super) fn render(document: &Document<'_>, quiet: bool) -> String {
     if let Some(catalog) = &document.catalog {
         put_catalog(&mut out, document, catalog);
     }
+    if let Some(records) = &document.damage_records {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "{}: {}\n  {} it away; every partition is judged as if it was named there\n",
+            place(document.data_dir, &records.path),
+            records.damage,
+            verb(document, "move", "moved")
+        );
+    }
     for partition in &document.partitions {
         put_partition(&mut out, document, partition);
     }
@@ -22,7 +32,8 @@ pub(super) fn render(document: &Document<'_>, quiet: bool) -> String {
 }
 
 fn conclusion(document: &Document<'_>) -> &'static str {
-    let has_moved = document.catalog.as_ref().is_some_and(|catalog| catalog.damage.is_some())
+    let has_moved = document.damage_records.is_some()
+        || document.catalog.as_ref().is_some_and(|catalog| catalog.damage.is_some())
         || document.partitions.iter().any(|partition| partition.removed.is_some());
     match (document.is_sound, document.repaired) {
         (true, _) => "Nothing to repair.\n",
@@ -128,6 +139,7 @@ fn counted(count: u64, what: &str) -> String {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use vnotch_engine::repair::DamageRecordsRepair;
     use vnotch_engine::verify::DamagedFrom;
 
     fn document(repaired: bool) -> Document<'static> {
@@ -161,6 +173,10 @@ mod tests {
                 topics: BTreeMap::from([("audit".to_owned(), 1), ("orders".to_owned(), 3)]),
                 incarnation: 7,
             }),
+            damage_records: Some(DamageRecordsRepair {
+                path: "/srv/log/damaged.json".into(),
+                damage: "no checksum".into(),
+            }),
             partitions: vec![
                 partition(0, log, vec![cut], at(1_000, 4_711, 1_035), Some(removed)),
                 partition(1, first, vec![Change::StartRaised { from: 0, to: 900 }], at(0, 0, 0), None),
@@ -175,6 +191,9 @@ mod tests {
         catalog.json: the checksum does not hold
           would write it again from the partitions, after moving the damaged one away: audit (1 partition), orders (3 partitions)
           all topics get the default configuration: alter those that had another one
+
+        damaged.json: no checksum
+          would move it away; every partition is judged as if it was named there
 
         orders-0: orders-0/00000000000000001000.log is damaged or missing from byte 4711 on: offset 1035 cannot be read
           would cut the log at offset 1035, byte 4711 of orders-0/00000000000000001000.log; new records continue there
@@ -198,6 +217,9 @@ mod tests {
         catalog.json: the checksum does not hold
           wrote it again from the partitions, after moving the damaged one away: audit (1 partition), orders (3 partitions)
           all topics get the default configuration: alter those that had another one
+
+        damaged.json: no checksum
+          moved it away; every partition is judged as if it was named there
 
         orders-0: orders-0/00000000000000001000.log is damaged or missing from byte 4711 on: offset 1035 cannot be read
           cut the log at offset 1035, byte 4711 of orders-0/00000000000000001000.log; new records continue there
