@@ -4,7 +4,8 @@ use crate::data::{
     check, copy, files, flip, new_dir, only_defect, open, produce, produce_until_recovery_points, topic,
 };
 use crate::rig::{
-    apply, assert_no_byte_is_lost, dropped, image, plan, reboot, segments, start_of_batch, unseal,
+    apply, assert_no_byte_is_lost, dropped, image, plan, reboot, remove_points, segments, start_of_batch,
+    unseal,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ fn damage_that_only_recovery_points_show_is_found_again_once_they_are_replaced()
         assert_damaged(dir.path(), from, &log, position);
         let engine = open(dir.path());
         produce_until_recovery_points(&engine, dir.path(), 1);
-        // Its last points are those of another partition.
+        // The points are those of the other partition now.
         drop(engine);
     }
     let before = segments(dir.path());
@@ -138,17 +139,22 @@ fn a_log_that_is_restored_in_part_stays_damaged() {
 
 #[test]
 fn a_segment_that_could_not_be_read_is_judged_as_before_once_it_can() {
-    let (dir, log, _, _) = shown_by_points();
-    let bytes = fs::read(&log).unwrap();
-    fs::remove_file(&log).unwrap();
-    fs::create_dir(&log).unwrap();
-    let engine = open(dir.path());
-    assert_eq!(damage(&engine).0, 0);
-    drop(engine);
-    fs::remove_dir(&log).unwrap();
-    fs::write(&log, bytes).unwrap();
-    reboot(dir.path());
-    assert_damaged(dir.path(), 630, &log, start_of_batch(&log, 90));
+    for (has_points, damaged) in [(true, shown_by_points as fn() -> _), (false, unsealed_and_flipped)] {
+        let (dir, log, from, position) = damaged();
+        if !has_points {
+            remove_points(dir.path());
+        }
+        let bytes = fs::read(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        fs::create_dir(&log).unwrap();
+        let engine = open(dir.path());
+        assert_eq!(damage(&engine).0, 0);
+        drop(engine);
+        fs::remove_dir(&log).unwrap();
+        fs::write(&log, bytes).unwrap();
+        reboot(dir.path());
+        assert_damaged(dir.path(), from, &log, position);
+    }
 }
 
 #[test]

@@ -34,6 +34,11 @@ pub(crate) fn unseal(dir: &Path) {
 /// recovery point is there.
 pub(crate) fn reboot(dir: &Path) {
     change_checkpoint(dir, |slot| slot[40..48].fill(7));
+    remove_points(dir);
+}
+
+/// Removes the recovery points, if there are some.
+pub(crate) fn remove_points(dir: &Path) {
     for turn in ["a", "b"] {
         let _ = fs::remove_file(dir.join(format!("recovery-0.{turn}")));
     }
