@@ -47,6 +47,13 @@ fn resident_mib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
+/// MiB that this process has read from its disks.
+fn read_mib() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("read_bytes: ")).unwrap();
+    line.parse::<u64>().unwrap() >> 20
+}
+
 /// Appends records of the partition until it holds at least `gib` GiB, beginning with record number `from`; calls `at_gib`
 /// after each GiB. Returns the number of the next record.
 fn append(engine: &Engine, from: u64, gib: u64, mut at_gib: impl FnMut(u64)) -> u64 {
@@ -151,9 +158,10 @@ fn a_large_log_opens_soon_after_a_kill() {
     kill_under_load(dir.path(), gib + 4);
     rustix::fs::sync();
     let dropped = std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok();
-    let begun = Instant::now();
+    let (begun, read_before) = (Instant::now(), read_mib());
     let engine = open(dir.path());
     println!("{gib} GiB, killed under load, opened in {:.2} s", begun.elapsed().as_secs_f64());
+    println!("read meanwhile: {} MiB", read_mib() - read_before);
     println!("page cache dropped before: {dropped}");
     let described = engine.describe_topic("t").unwrap();
     println!("the log holds offsets {:?}", described.partitions.first());
