@@ -97,7 +97,9 @@ pub(crate) fn judge(start: i64, segments: &[Examined], losses: Losses, durable_t
     let last = segments[..kept].last();
     let end = last.map_or(start, |last| last.next_offset);
     let behind = segments[kept..].iter().find(|segment| segment.valid_bytes > 0);
-    let was_whole = matches!(losses, Losses::InFlight { .. }) || last.is_some_and(|last| last.was_sealed);
+    // A sealed segment that ends with a whole batch lacks nothing. The one behind it may have lost its name in a power loss.
+    let lacks_bytes = |last: &Examined| last.was_sealed && last.end != ScanEnd::Whole;
+    let was_whole = matches!(losses, Losses::InFlight { .. }) || last.is_some_and(lacks_bytes);
     if let Some(found) = behind.filter(|_| was_whole) {
         return Verdict::Damage(damage(start, last, found.base_offset));
     }
@@ -180,6 +182,22 @@ mod tests {
         }
         let empty = [segment(10, 19, ScanEnd::Whole), segment(30, 0, torn())];
         assert_eq!(judge(10, &empty, KILLED, 0), Verdict::End { kept: 1 });
+    }
+
+    #[test]
+    fn a_power_loss_can_take_the_name_of_a_segment_behind_a_sealed_one() {
+        let whole = Examined {
+            base_offset: 78,
+            next_offset: 107,
+            valid_bytes: 9_000,
+            end: ScanEnd::Whole,
+            was_sealed: true,
+        };
+        let later = Examined { base_offset: 111, next_offset: 114, was_sealed: false, ..whole.clone() };
+        let segments = [whole, later];
+        assert_eq!(judge(78, &segments, Losses::Any, i64::MIN), Verdict::End { kept: 1 });
+        let in_flight = Losses::InFlight { reach_bytes: 1 << 20 };
+        assert!(matches!(judge(78, &segments, in_flight, i64::MIN), Verdict::Damage(_)));
     }
 
     #[test]
