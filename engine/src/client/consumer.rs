@@ -37,7 +37,7 @@ impl Default for ConsumerConfig {
     }
 }
 
-/// Where a consumer goes on whose position the log no longer holds; Kafka's `auto.offset.reset`.
+/// The place where a consumer continues if the log no longer holds its position; Kafka's `auto.offset.reset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetReset {
     /// Nowhere: the fetch fails with [`FetchError::OffsetOutOfRange`].

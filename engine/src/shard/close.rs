@@ -46,7 +46,7 @@ impl Shard {
         }
     }
 
-    /// Ends a partition: refuses who waits, lets writes finish, and seals it if `is_kept`. Its slot stays empty.
+    /// Ends a partition: refuses the calls that wait, lets its writes finish, and seals it if `is_kept`. Its slot stays empty.
     pub(crate) async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
         // One that is being deleted goes without anybody's help.
         let Some(partition) = self.open_at(slot) else { return Ok(()) };
@@ -79,7 +79,7 @@ impl Shard {
         closed
     }
 
-    /// What calls for a partition that is not here, or no longer, are told.
+    /// The errors of appends and fetches whose partition is not open on this shard.
     pub(super) fn gone(&self) -> (AppendError, FetchError) {
         if self.is_closing.get() {
             (AppendError::Closed, FetchError::Closed)

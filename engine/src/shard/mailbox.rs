@@ -320,7 +320,7 @@ impl Mailbox {
         }
     }
 
-    /// Who is woken by [`Mailbox::nudge`] from now on.
+    /// Sets the task that [`Mailbox::nudge`] wakes from now on.
     pub(crate) fn set_beating(&self, waker: Option<&Waker>) {
         let mut beating = self.beating.lock().unwrap_or_else(PoisonError::into_inner);
         if waker.is_none_or(|waker| !beating.as_ref().is_some_and(|old| old.will_wake(waker))) {

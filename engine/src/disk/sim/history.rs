@@ -202,7 +202,7 @@ pub(super) struct Content {
     written: Vec<Range<u64>>,
 }
 
-/// What can be done to a file.
+/// The changes that a file can go through.
 #[derive(Clone)]
 pub(super) enum FileChange {
     /// Bytes at a position; the file grows if need be.

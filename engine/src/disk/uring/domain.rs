@@ -23,7 +23,7 @@ const UNFIT_FLAGS: u32 = 0x4000 | 0x0800 | 0x1000_0000;
 /// The files of one device that a flush of it covers.
 #[derive(Debug, Clone)]
 pub(super) struct Domain {
-    /// What tells it from others.
+    /// The number of the device.
     pub(super) device: u64,
     /// The directory that the device is mounted on, if ext4 has no journal and flushes through a directory too: through it
     /// the device is best flushed then. Through a file that is written it first writes the block that the file's inode lies

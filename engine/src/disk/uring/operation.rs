@@ -37,7 +37,7 @@ pub(super) enum Syncs {
     Nothing,
     /// The bytes that it writes.
     Write,
-    /// What was written before.
+    /// Everything that was written to its file before.
     File,
 }
 
