@@ -29,12 +29,18 @@ pub trait Reclaim {
 #[derive(Debug)]
 pub(crate) struct Pauses {
     next: Duration,
+    longest: Duration,
     waited: Duration,
 }
 
 impl Pauses {
-    pub(crate) const fn new() -> Self {
-        Self { next: PAUSES[0], waited: Duration::ZERO }
+    const fn new() -> Self {
+        Self::of_at_most(PAUSES[1])
+    }
+
+    /// Pauses that grow from 1 ms to `longest`.
+    pub(crate) const fn of_at_most(longest: Duration) -> Self {
+        Self { next: PAUSES[0], longest, waited: Duration::ZERO }
     }
 
     /// Waits a little longer than the last time. Returns false, at once, where the operation has waited for 10 s.
@@ -44,7 +50,7 @@ impl Pauses {
         }
         disk.pause(self.next).await;
         self.waited += self.next;
-        self.next = (self.next * 2).min(PAUSES[1]);
+        self.next = (self.next * 2).min(self.longest);
         true
     }
 }

@@ -19,17 +19,21 @@ use crate::segment;
 use futures_util::FutureExt as _;
 use futures_util::future::WeakShared;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Most bytes of offset indexes that a shard keeps: those of 256 segments of 128 MiB.
 const INDEX_BYTES_MAX: usize = 64 << 20;
 
 /// Reads that may be under way before the list of them is tidied up.
 const READS_LISTED_MIN: usize = 64;
+
+/// Longest pause between two looks at the places. A look costs no system call, and each place may be wanted by several.
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(8);
 
 /// How many descriptors the logs of a shard use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,40 @@ struct Place(Rc<Cell<usize>>);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Those who wait for a place, in the order in which they came.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: RefCell<VecDeque<u64>>,
+    tickets: Cell<u64>,
+}
+
+/// A place in a [`Queue`], which is left on drop.
+struct Ticket<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+impl Queue {
+    fn join(&self) -> Ticket<'_> {
+        let number = self.tickets.get();
+        self.tickets.set(number + 1);
+        self.waiting.borrow_mut().push_back(number);
+        Ticket { queue: self, number }
+    }
+}
+
+impl Ticket<'_> {
+    fn is_first(&self) -> bool {
+        self.queue.waiting.borrow().front() == Some(&self.number)
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.queue.waiting.borrow_mut().retain(|number| *number != self.number);
     }
 }
 
@@ -173,6 +211,7 @@ pub(crate) struct OpenFiles<F> {
     open_files_max: usize,
     /// Files that are open, or being opened.
     open: Rc<Cell<usize>>,
+    queue: Queue,
     cached: RefCell<Cached<F>>,
     reads: RefCell<Reads>,
     logs: Cell<u64>,
@@ -184,9 +223,30 @@ impl<F> OpenFiles<F> {
         Self {
             open_files_max,
             open: Rc::default(),
+            queue: Queue::default(),
             cached: RefCell::new(cached),
             reads: RefCell::new(Reads { begun: Vec::new(), listed_max: READS_LISTED_MIN }),
             logs: Cell::new(0),
+        }
+    }
+
+    /// A place for one more file. Where every place is in use, this waits for up to 10 s, behind those who came before: a
+    /// log that makes segment after segment would else take each place before a read could. `None` where that was in vain.
+    async fn place<D: Disk>(&self, disk: &D) -> Option<Rc<Place>> {
+        let ticket = self.queue.join();
+        let mut pauses = Pauses::of_at_most(LOOK_EVERY_MAX);
+        loop {
+            if ticket.is_first() {
+                if let Some(place) = self.try_place() {
+                    return Some(place);
+                }
+            } else {
+                // The first may be a read ahead, which goes on only when somebody looks at it.
+                self.settle_reads();
+            }
+            if !pauses.pause(disk).await {
+                return None;
+            }
         }
     }
 
@@ -313,22 +373,16 @@ impl<F> Drop for LogFiles<F> {
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Opens a file that may stay open. Where every place is in use this waits, for up to 10 s.
+    /// Opens a file that may stay open. Where every place is in use this waits, for up to 10 s ([`OpenFiles::place`]).
     pub(super) async fn open_file(
         &self,
         path: &Path,
         mode: OpenMode,
     ) -> Result<OpenFile<D::File>, DiskError> {
         let context = &self.context;
-        let mut pauses = Pauses::new();
-        let place = loop {
-            if let Some(place) = context.files.try_place() {
-                break place;
-            }
-            if !pauses.pause(&context.disk).await {
-                let source = io::Error::from_raw_os_error(libc::EMFILE);
-                return Err(DiskError::new(DiskOp::Open, path, 0, source));
-            }
+        let Some(place) = context.files.place(&context.disk).await else {
+            let source = io::Error::from_raw_os_error(libc::EMFILE);
+            return Err(DiskError::new(DiskOp::Open, path, 0, source));
         };
         let file = context.disk.open(path, mode, context.limits.io).await?;
         Ok(OpenFile { file, place })

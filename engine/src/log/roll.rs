@@ -388,6 +388,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let next = {
             let mut next = self.state.borrow().checkpoint;
             change(&mut next);
+            // Retention deletes sealed segments only, also such whose own checkpoint has failed.
+            next.recovery_offset = next.recovery_offset.max(next.log_start_offset);
             // Another attempt goes to the same slot, as the other holds the last good one.
             next.sequence += 1;
             next.epoch = self.epoch;

@@ -54,6 +54,41 @@ fn a_retained_log_recycles_its_segments_with_few_files() {
     }
 }
 
+/// Each new segment of a busy log takes the place of a file that has just been written. A read gets its turn all the same.
+#[test]
+fn a_read_gets_a_file_beside_a_log_that_uses_all_of_them() {
+    for seed in 0..60 {
+        let settings = Settings {
+            durability: Durability::Appended,
+            preallocate: Preallocate::Recycle,
+            files: FEW,
+            cache_bytes: 0,
+            write_bytes_max: 16 << 10,
+            write_depth: 1,
+            ..Settings::default()
+        };
+        let mut rig = Rig::new(settings, seed);
+        fill(&mut rig, 12);
+        rig.settle();
+        fill(&mut rig, 14);
+        rig.steps(60 + seed as usize);
+        rig.fetch(0, 1);
+        // A segment takes 64 writes. Where the place goes to whoever looks first, this takes up to four times as long.
+        for _ in 0..500 / 50 {
+            fill(&mut rig, 1);
+            rig.steps(50);
+        }
+        assert!(!rig.is_reading(), "the read of seed {seed} waits");
+        rig.settle();
+    }
+}
+
+fn fill(rig: &mut Rig, batches: u64) {
+    for number in 0..batches {
+        rig.append(batch(number, 1, 290_000), None);
+    }
+}
+
 #[test]
 fn many_idle_logs_share_a_few_files() {
     for durability in LEVELS {

@@ -152,6 +152,21 @@ fn an_end_at_every_step_of_a_deletion_loses_nothing_that_was_to_stay() {
     }
 }
 
+/// The checkpoint that a seal writes fails, so the recovery offset lags behind the segments that are sealed. Retention
+/// may delete such a segment all the same.
+#[test]
+fn an_end_in_the_deletion_of_a_segment_that_no_checkpoint_has_as_sealed_is_no_damage() {
+    for operations_before in 2..4 {
+        let mut rig = Rig::new(by_size(Durability::Appended, Preallocate::Recycle), 1);
+        rig.disk.inject(Fault { op: DiskOp::Open, operations_before, effect: Effect::Fails(INJECTED) });
+        fill(&mut rig, 24);
+        while rig.disk.outstanding() > 0 {
+            rig.restarted(&Restart::simple(Fate::Kill, 1));
+            rig.steps(2);
+        }
+    }
+}
+
 #[test]
 fn a_deletion_that_a_kill_cut_short_may_be_cut_short_again_by_a_power_loss() {
     let mut rig = Rig::new(by_size(Durability::Written, Preallocate::Fallocate), 5);

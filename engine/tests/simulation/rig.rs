@@ -499,6 +499,11 @@ impl Rig {
         }
     }
 
+    /// Whether a read of files is under way.
+    pub(crate) fn is_reading(&self) -> bool {
+        !self.reads.is_empty()
+    }
+
     /// Panics at the error of a read that the faults so far do not explain.
     fn permit_read(&self, offset: i64, error: FetchError) {
         match error {
