@@ -8,7 +8,7 @@
 
 use std::path::Path;
 use std::time::{Duration, Instant};
-use vnotch::target::device::{Commit as Raw, Commits};
+use vnotch::device::{Commit as Raw, Commits};
 use vnotch_engine::client::{Port, Producer, ProducerConfig};
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;

@@ -6,8 +6,9 @@ use crossbeam::channel;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
-use vnotch::drive::timeline::Timeline;
-use vnotch::measure::recorder::{Channel, Counted, Measure, Recorder};
+use vnotch::measure::recorder::{Channel, Counted, Recorder};
+use vnotch::result::latency::Measure;
+use vnotch::time::timeline::Timeline;
 
 fn recorder() -> Recorder {
     let hour = Duration::from_secs(3600);

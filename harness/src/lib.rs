@@ -3,16 +3,22 @@
 //! A library with a thin binary, so that tests and benches reach every room. `stats`, `result` and `report` know no
 //! target; only `target` knows what is being measured.
 
+pub mod campaign;
 pub mod cli;
+pub mod device;
 pub mod doctor;
-pub mod drive;
 pub mod exit;
+pub mod host;
 pub mod interrupt;
+pub mod judge;
+pub mod load;
 pub mod measure;
 pub mod num;
 pub mod quantity;
 pub mod report;
 pub mod result;
 pub mod stats;
-pub mod target;
+pub mod system;
+pub mod time;
+pub mod trial;
 pub mod workload;

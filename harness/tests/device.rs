@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tempfile::TempDir;
-use vnotch::target::device::{Ceiling, CeilingSpec, DeviceError, Extent, Reap, Registration, Sync, Work};
+use vnotch::device::{Ceiling, CeilingSpec, DeviceError, Extent, Reap, Registration, Sync, Work};
 use vnotch::workload::Io;
 
 const SLICE: Duration = Duration::from_millis(50);

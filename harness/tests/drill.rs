@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::{alone, disk, vnotch};
-use vnotch::drive::stamp::Stamp;
+use vnotch::load::stamp::Stamp;
 use vnotch_engine::client::{ConsumerConfig, OffsetReset};
 use vnotch_engine::config::EngineConfig;
 use vnotch_engine::engine::Engine;

@@ -3,11 +3,13 @@
 mod text;
 
 use super::{Format, Globals};
+use crate::device::survey::{self, Plan, Step, Survey};
+use crate::device::{Ceiling, DeviceError};
 use crate::exit::{ExitStatus, UsageError};
 use crate::interrupt;
-use crate::measure::environment::{Build, Environment};
-use crate::target::device::survey::{self, Plan, Step, Survey};
-use crate::target::device::{Ceiling, DeviceError};
+use crate::result::environment::Environment;
+use crate::result::environment::IoUring;
+use crate::result::provenance::Build;
 use crate::workload::{Io, TimeSpan};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -73,7 +75,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     let depths = if args.quick { QUICK_DEPTHS.to_vec() } else { DEPTHS.to_vec() };
     let plan = Plan { block_bytes: BLOCK_BYTES.to_vec(), depths, io: args.io, slice: slice.0 };
     // Before the disk is busy with us, so that the load it finds is others'.
-    let environment = Environment::collect(&dir);
+    let environment = Environment::collect(&dir, IoUring::collect());
     let survey = match measure(globals, &dir, &plan) {
         Ok(survey) => survey,
         Err(DeviceError::Interrupted) => {

@@ -121,7 +121,8 @@ fn line(out: &mut String, check: &Check, width: usize, paint: &Paint) {
 mod tests {
     use super::*;
     use crate::doctor::Jitter;
-    use crate::measure::environment::{Build, Environment};
+    use crate::result::environment::{Environment, IoUring};
+    use crate::result::provenance::Build;
 
     fn diagnosis() -> Diagnosis {
         let check = |name, level, finding: &str, remedy: Option<&str>| Check {
@@ -136,7 +137,7 @@ mod tests {
                 check("memlock", Level::Warn, "8 MiB", Some("raise it")),
                 check("O_DIRECT", Level::Fail, "not supported", Some("choose another directory")),
             ],
-            environment: Environment::collect(Path::new("/")),
+            environment: Environment::collect(Path::new("/"), IoUring::collect()),
             jitter: Jitter::default(),
             build: Build::current(),
         }

@@ -1,7 +1,7 @@
 //! `run --resume`: which unfinished sweep is meant, and whether it is the one that the workload asks for.
 
 use crate::exit::UsageError;
-use crate::measure::provenance::Build;
+use crate::result::provenance::Build;
 use crate::result::staging::{self, Manifest, Staging};
 use crate::result::{Kind, VerdictStatus, store};
 use crate::workload::{Study, differences};

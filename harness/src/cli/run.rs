@@ -3,12 +3,13 @@
 use super::resume::{self, Found};
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, check};
+use crate::campaign::run::{Keeping, Measured, run as measure};
 use crate::doctor::{self, Needs};
-use crate::drive::inject;
-use crate::drive::run::{Keeping, Measured, Options, run as measure};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report::text::first_screen;
 use crate::result::{RunResult, VerdictStatus, store};
+use crate::trial::context::Options;
+use crate::trial::inject;
 use crate::workload::{Durability, EngineSettings, Study, Workload};
 use anyhow::Context as _;
 use serde::Serialize;

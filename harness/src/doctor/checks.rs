@@ -1,10 +1,10 @@
 //! The judgements: facts in, findings out. Pure, so that each can be tested on machines nobody has.
 
 use super::{Check, Facts, Jitter, Level, Needs};
-use crate::measure::environment::{Build, Cpu, Environment, Load, Memlock, Memory};
-use crate::measure::storage::Storage;
+use crate::device::{DeviceError, DirProbe, MEMLOCK_REMEDY};
 use crate::quantity;
-use crate::target::device::{DeviceError, DirProbe, MEMLOCK_REMEDY, RingProbe};
+use crate::result::environment::{Cpu, Environment, Load, Memlock, Memory, RingProbe, Storage};
+use crate::result::provenance::Build;
 use crate::workload::Io;
 
 /// What an executor of the engine insists on, whatever it registers later.

@@ -6,9 +6,11 @@ mod jitter;
 #[cfg(test)]
 mod tests;
 
-use crate::measure::environment::{Build, Environment};
-use crate::measure::storage;
-use crate::target::device::{self, DeviceError, DirProbe, RingProbe};
+use crate::device::{self, DeviceError, DirProbe};
+use crate::host::storage;
+use crate::result::environment::IoUring;
+use crate::result::environment::{Environment, RingProbe};
+use crate::result::provenance::Build;
 use crate::workload::{EngineSettings, Io};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
@@ -94,7 +96,7 @@ impl Diagnosis {
 /// Looks at this machine and at `dir`, which must exist; takes about a quarter of a second.
 pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
     let facts = Facts {
-        environment: Environment::collect(dir),
+        environment: Environment::collect(dir, IoUring::collect()),
         descriptors_max: getrlimit(Resource::Nofile).maximum,
         ring: device::probe(),
         dir: device::probe_dir(dir),
@@ -116,7 +118,7 @@ pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
 pub fn preflight(data_dir: &Path, needs: &Needs) -> anyhow::Result<Vec<Check>> {
     let absolute = std::path::absolute(data_dir)?;
     let existing = absolute.ancestors().find(|dir| dir.is_dir()).unwrap_or(&absolute);
-    let memlock = crate::measure::environment::Memlock::collect();
+    let memlock = crate::result::environment::Memlock::collect();
     let ring = device::probe();
     let mut checks = vec![checks::io_uring(&ring, None), checks::memlock(memlock, needs)];
     checks.extend(checks::operations(&ring));

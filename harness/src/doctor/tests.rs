@@ -2,8 +2,7 @@
 
 use super::checks::*;
 use super::*;
-use crate::measure::environment::{Cpu, Load, Memlock, Memory};
-use crate::measure::storage::Storage;
+use crate::result::environment::{Cpu, Environment, IoUring, Load, Memlock, Memory, Storage};
 use std::path::PathBuf;
 
 const NEEDS: Needs = Needs { arena_bytes: 256 << 20, shards: 1, io: Io::Direct };
@@ -149,7 +148,7 @@ fn noise_is_found_in_each_of_its_forms() {
     let gaps = Jitter { gap_ns_max: 4_000_000, gaps: 1, lost_share: 0.02 };
     assert_faulty(&jitter_probe(&gaps), Level::Warn, "4.00 ms");
     assert_eq!(jitter_probe(&Jitter { gap_ns_max: 100_000, gaps: 3, lost_share: 0.001 }).level, Level::Ok);
-    let mut here = Environment::collect(std::path::Path::new("/"));
+    let mut here = Environment::collect(std::path::Path::new("/"), IoUring::collect());
     here.load.average_1m = Some(f64::from(here.cpu.cores_online));
     assert_faulty(&load(&here), Level::Warn, "over the last minute");
 }

@@ -1,15 +1,29 @@
 //! What happened inside the target, on the trial's time axis, and the stalls that its acks give away.
 
-use crate::drive::clock::TrialClock;
-use crate::drive::timeline::Timeline;
 use crate::result::{Event, SeriesRow};
-use crate::target::TargetEvent;
+use crate::time::clock::TrialClock;
+use crate::time::timeline::Timeline;
+
+use std::time::Instant;
+
+/// Something worth a mark on the charts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemEvent {
+    /// When.
+    pub at: Instant,
+    /// `roll`, `seal`, `sync`, `retention`, `no_spare`, `stall`, `recovery`.
+    pub kind: &'static str,
+    /// The shard it happened on.
+    pub shard: u32,
+    /// Topic and partition, where it concerns one.
+    pub partition: Option<(String, u32)>,
+}
 
 /// No ack for at least this long, while there was load, is a stall.
 const STALL_S_MIN: f64 = 0.2;
 
 /// A target's event, its time counted from the window's start.
-pub fn event_of(event: TargetEvent, clock: &TrialClock, timeline: &Timeline) -> Event {
+pub fn event_of(event: SystemEvent, clock: &TrialClock, timeline: &Timeline) -> Event {
     let (topic, partition) = event.partition.unzip();
     Event {
         t_s: timeline.seconds_of(clock.ns_at(event.at)),

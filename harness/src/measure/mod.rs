@@ -1,13 +1,10 @@
-//! What is recorded while a target is driven: histograms, series, events, host figures.
+//! Values that are recorded during a trial: histograms, series, events, counters, and the ledger of integrity.
 
-pub mod disk_use;
-pub mod environment;
 pub mod events;
-pub mod host;
-pub mod memory;
-pub mod procfs;
-pub mod provenance;
+pub mod finished;
+pub mod ledger;
 pub mod recorder;
 pub mod series;
-pub mod storage;
+pub mod shards;
 pub mod thin;
+pub mod writes;

@@ -4,55 +4,15 @@
 //! an overflow. A load thread records into one interval at a time and hands full intervals over whole; it never computes
 //! a percentile and never waits.
 
-use crate::drive::timeline::Timeline;
+use crate::result::latency::{LATENCY_NS_MAX, Measure, new_histogram};
+use crate::time::timeline::Timeline;
 use crossbeam::channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 
-/// The largest latency a histogram holds: one hour.
-pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
-const SIGNIFICANT_DIGITS: u8 = 3;
 /// A percentile needs this many distinct acks at or beyond it.
 const DISTINCT_BEYOND_MIN: u64 = 10;
-
-/// What is timed, in the order in which a record passes it (docs/methodology.md).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Measure {
-    /// Due → the generator got to it.
-    PacingLag,
-    /// Ready → accepted by the target: back-pressure.
-    Blocked,
-    /// Accepted → ack.
-    Service,
-    /// Intended → ack.
-    Response,
-    /// Intended → in the consumer's hands.
-    EndToEnd,
-}
-
-impl Measure {
-    /// Every measure.
-    pub const ALL: [Self; 5] =
-        [Self::PacingLag, Self::Blocked, Self::Service, Self::Response, Self::EndToEnd];
-
-    /// The name results use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PacingLag => "pacing_lag",
-            Self::Blocked => "blocked",
-            Self::Service => "service",
-            Self::Response => "response",
-            Self::EndToEnd => "end_to_end",
-        }
-    }
-}
-
-/// A histogram with this project's bounds: 1 ns to [`LATENCY_NS_MAX`], three significant digits.
-pub fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
-        .expect("the bounds are constants that hdrhistogram accepts")
-}
 
 /// One histogram a measure.
 #[derive(Debug, Clone)]

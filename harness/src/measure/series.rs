@@ -4,14 +4,15 @@
 //! An interval's histograms are a megabyte, and going through them takes as long as many records do. It is done while load
 //! is generated, on a core that load may be waiting for, so it is done one histogram at a time, giving way in between.
 
-use super::recorder::{Histograms, Interval, Measure};
-use crate::drive::schedule::Offered;
-use crate::drive::timeline::Timeline;
+use super::recorder::{Histograms, Interval};
 use crate::num;
 use crate::result::SeriesRow;
+use crate::result::latency::KeptInterval;
+use crate::result::latency::Measure;
+use crate::time::schedule::Offered;
+use crate::time::timeline::Timeline;
 use crossbeam::channel::Sender;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,39 +21,6 @@ const KEPT_MAX: i64 = 300;
 /// An interval is closed once one this much later has begun: a load thread may hand its part in late. What comes later
 /// still is counted in the oldest interval that is open.
 const OPEN_INTERVALS: i64 = 3;
-
-/// Histograms of a stretch of the measured window, or of the drain after it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KeptInterval {
-    /// Where it begins, s since the window opened.
-    pub start_s: f64,
-    /// Its length, s.
-    pub length_s: f64,
-    /// Serialised (HdrHistogram V2), empty where nothing was recorded.
-    encoded: [Vec<u8>; Measure::ALL.len()],
-}
-
-impl KeptInterval {
-    /// One in which nothing has been recorded yet.
-    pub fn empty(start_s: f64, length_s: f64) -> Self {
-        Self { start_s, length_s, encoded: Default::default() }
-    }
-
-    /// Replaces the histogram of one measure.
-    pub fn set(&mut self, measure: Measure, histogram: &Histogram<u64>) {
-        self.encoded[measure as usize] = encode(histogram);
-    }
-
-    /// The histogram of one measure, ns; `None` if nothing was recorded.
-    pub fn histogram(&self, measure: Measure) -> Option<Histogram<u64>> {
-        let encoded = &self.encoded[measure as usize];
-        (!encoded.is_empty()).then(|| {
-            Deserializer::new()
-                .deserialize(&mut encoded.as_slice())
-                .expect("these bytes were serialised by this process")
-        })
-    }
-}
 
 /// What the machine spent in one interval.
 #[derive(Debug, Clone, Copy, Default)]
@@ -279,14 +247,15 @@ impl SeriesBuilder {
         } else {
             self.timeline.bounds_of(whole.min(intervals) - 1).1
         };
-        let encoded = Measure::ALL.map(|measure| {
+        let start_s = self.timeline.seconds_of(start_ns);
+        let mut kept = KeptInterval::empty(start_s, seconds(end_ns - start_ns));
+        for measure in Measure::ALL {
             let histogram = self.stretch.of(measure);
             give_way_before(histogram, self.is_behind);
-            encode(histogram)
-        });
-        if encoded.iter().any(|bytes| !bytes.is_empty()) {
-            let start_s = self.timeline.seconds_of(start_ns);
-            self.series.kept.push(KeptInterval { start_s, length_s: seconds(end_ns - start_ns), encoded });
+            kept.set(measure, histogram);
+        }
+        if !kept.is_empty() {
+            self.series.kept.push(kept);
         }
         clear(&mut self.stretch, self.is_behind);
         self.stretch_start = next_start;
@@ -330,18 +299,10 @@ fn seconds(ns: u64) -> f64 {
     num::f64_of(ns) * 1e-9
 }
 
-fn encode(histogram: &Histogram<u64>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if !histogram.is_empty() {
-        V2Serializer::new().serialize(histogram, &mut bytes).expect("writing to memory cannot fail");
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drive::schedule::{Even, Schedule};
+    use crate::time::schedule::{Even, Schedule};
     use crossbeam::channel::unbounded;
     use proptest::prelude::*;
     use std::time::Duration;

@@ -1,9 +1,8 @@
 //! What a sweep of very many trials keeps of each over time: fewer, longer intervals. Counts and histograms are added
 //! up, so nothing is lost but resolution; percentiles of a merged row cannot be told and go.
 
-use super::recorder::{Measure, new_histogram};
-use super::series::KeptInterval;
 use crate::result::SeriesRow;
+use crate::result::latency::{KeptInterval, Measure, new_histogram};
 
 /// Merges histograms until `most` are left.
 pub fn thin_histograms(kept: &mut Vec<KeptInterval>, most: usize) {

@@ -1,9 +1,9 @@
 //! What results say in words: shared by the first screen, the summary and the HTML report.
 
 use super::sweep::setting::{label, last_of};
-use crate::measure::storage::Storage;
 use crate::num;
 use crate::quantity;
+use crate::result::environment::Storage;
 use crate::result::{Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult, Trial};
 use crate::workload::{MessageSize, PassKind, Workload};
 

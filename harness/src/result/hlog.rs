@@ -1,9 +1,8 @@
 //! `latency.hlog`: histograms over time in HdrHistogram's interval log format (V2, compressed), one tag a point, trial and
 //! measure, so that HdrHistogram's own tools read it.
 
-use super::store::TrialRecord;
-use crate::measure::recorder::{Measure, new_histogram};
-use crate::measure::series::KeptInterval;
+use super::TrialRecord;
+use super::latency::{KeptInterval, Measure, new_histogram};
 use crate::num;
 use anyhow::{Context as _, anyhow};
 use base64::Engine as _;

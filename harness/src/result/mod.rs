@@ -4,7 +4,12 @@
 //! `series` what happened over time, `store` the files, `staging` those of a sweep under way, `shelf` a directory of
 //! results. Plain values; how they came about is docs/methodology.md's.
 
+pub mod environment;
 mod hlog;
+pub mod latency;
+mod names;
+pub mod provenance;
+mod record;
 pub mod schema;
 pub mod series;
 pub mod shelf;
@@ -14,9 +19,9 @@ mod timeline;
 pub mod trial;
 pub mod verdict;
 
+pub use record::{Artifact, Recording, TrialRecord};
 pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION};
 pub use series::{Event, SeriesRow};
-pub use store::{Artifact, Recording, TrialRecord};
 pub use trial::{
     BacklogFigures, Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, Granularity, InjectedStall,
     IntegrityFigures, LateAttempt, LatencyFigures, LatencySet, OfCeiling, Offered, Resources, ShardFigures,

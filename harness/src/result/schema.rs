@@ -1,9 +1,9 @@
 //! `result.json`: one run, its points, and what is known of where it was made.
 
+use super::environment::Environment;
+use super::provenance::Provenance;
 use super::trial::Trial;
 use super::verdict::Verdict;
-use crate::measure::environment::Environment;
-use crate::measure::provenance::Provenance;
 use crate::workload::{Durability, Io, PassKind, Poll};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

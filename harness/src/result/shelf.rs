@@ -1,6 +1,7 @@
 //! A directory of results: which results lie in it, and what else that looks like one.
 
-use super::{RunResult, staging, store};
+use super::names::{SUFFIX, UNFINISHED};
+use super::{RunResult, store};
 use anyhow::Context as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -100,10 +101,10 @@ pub fn name_of(dir: &Path) -> String {
 /// What an unfinished directory is of; `None` of any other.
 fn unfinished(dir: &Path) -> Option<String> {
     let name = name_of(dir);
-    if name.starts_with(store::UNFINISHED) {
+    if name.starts_with(UNFINISHED) {
         return Some("left behind by a vnotch that was killed while it wrote or removed a result".to_owned());
     }
-    name.ends_with(staging::SUFFIX)
+    name.ends_with(SUFFIX)
         .then(|| "a sweep that is not finished: `vnotch run FILE --resume` goes on with it".to_owned())
 }
 
@@ -134,7 +135,7 @@ pub fn bytes_in(dir: &Path) -> anyhow::Result<u64> {
 /// The disk refuses.
 pub fn remove(dir: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot remove {}", dir.display());
-    let going = dir.with_file_name(format!("{}{}", store::UNFINISHED, name_of(dir)));
+    let going = dir.with_file_name(format!("{}{}", UNFINISHED, name_of(dir)));
     fs::rename(dir, &going).with_context(cannot)?;
     fs::remove_dir_all(&going).with_context(cannot)
 }

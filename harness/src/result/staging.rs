@@ -4,11 +4,14 @@
 //! `sweep.json` says which sweep it is and never changes; `sessions.json` what is known of the whole; `trials/` has two
 //! files a trial, of which the `.json` one comes last: a trial without it was not finished. Each file appears whole.
 
-use super::store::{self, TrialRecord};
+use super::TrialRecord;
+use super::environment::Environment;
+use super::names::{MANIFEST, SAME_NAME_MAX, directory_name, numbered, time_of};
+pub use super::names::{SUFFIX, is_staging};
+use super::provenance::{Build, PayloadData, SystemIdentity};
+use super::store;
 use super::{Event, SCHEMA_VERSION, SeriesRow, Trial, Verdict, hlog};
 use crate::exit::UsageError;
-use crate::measure::environment::Environment;
-use crate::measure::provenance::{Build, PayloadData, TargetIdentity};
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -17,9 +20,6 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// What the name of the directory ends in while a sweep is unfinished.
-pub const SUFFIX: &str = ".partial";
-const MANIFEST: &str = "sweep.json";
 const SESSIONS: &str = "sessions.json";
 const TRIALS: &str = "trials";
 
@@ -86,7 +86,7 @@ pub struct StagedTrial {
     /// How far it can be trusted.
     pub verdict: Verdict,
     /// What was measured.
-    pub target: TargetIdentity,
+    pub target: SystemIdentity,
     /// Index in its point of the one whose place it takes, as the generator of that was late; `None` for the next one.
     #[serde(default)]
     pub replaces: Option<usize>,
@@ -121,13 +121,14 @@ impl Staging {
     /// The disk refuses.
     pub fn begin(results: &Path, manifest: Manifest) -> anyhow::Result<Self> {
         let cannot = || format!("cannot make a directory for the sweep below {}", results.display());
-        let name = store::directory_name(&manifest.started_at, &manifest.name, &manifest.workload_sha256);
-        let dir = (1..store::SAME_NAME_MAX)
-            .map(|number| results.join(store::numbered(&name, number) + SUFFIX))
-            .find_map(|dir| match fs::create_dir(&dir) {
-                Ok(()) => Some(Ok(dir)),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
-                Err(error) => Some(Err(error)),
+        let name = directory_name(&manifest.started_at, &manifest.name, &manifest.workload_sha256);
+        let dir =
+            (1..SAME_NAME_MAX).map(|number| results.join(numbered(&name, number) + SUFFIX)).find_map(|dir| {
+                match fs::create_dir(&dir) {
+                    Ok(()) => Some(Ok(dir)),
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+                    Err(error) => Some(Err(error)),
+                }
             });
         let dir = dir.context("every name for it is taken").and_then(|dir| Ok(dir?)).with_context(cannot)?;
         fs::create_dir(dir.join(TRIALS)).with_context(cannot)?;
@@ -189,7 +190,7 @@ impl Staging {
         let tagged =
             TrialRecord { point: 0, trial: 0, latency: record.latency.clone(), ..TrialRecord::default() };
         let window_start_s = staged.trial.window_start_s;
-        let started = store::time_of(&self.manifest.started_at);
+        let started = time_of(&self.manifest.started_at);
         let latency = hlog::write(started, std::slice::from_ref(&tagged), |_| window_start_s)?;
         store::replace_file(&path("hlog"), &latency)?;
         let file = TrialFile { staged, series: record.series.clone(), events: record.events.clone() };
@@ -217,11 +218,6 @@ impl Staging {
             .and_then(|()| fs::remove_dir_all(&self.dir))
             .with_context(|| format!("cannot remove {}", self.dir.display()))
     }
-}
-
-/// Whether a directory holds an unfinished sweep.
-pub fn is_staging(dir: &Path) -> bool {
-    dir.join(MANIFEST).is_file()
 }
 
 /// Which sweep an unfinished directory holds.

@@ -3,8 +3,10 @@
 //! It knows the files that hold measurements (`result.json`, `series.csv`, `events.jsonl`, `latency.hlog`); charts and
 //! reports are drawn from these and come as plain [`Artifact`]s.
 
-use super::{Event, RunResult, SCHEMA_VERSION, SeriesRow, hlog, staging, timeline};
-use crate::measure::series::KeptInterval;
+pub use super::names::directory_name;
+use super::names::{SAME_NAME_MAX, UNFINISHED, is_staging, numbered, time_of};
+use super::record::{Artifact, Recording, TrialRecord};
+use super::{RunResult, SCHEMA_VERSION, hlog, timeline};
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize as _;
 use std::fs::{self, File, Permissions};
@@ -17,51 +19,6 @@ const RESULT: &str = "result.json";
 const SERIES: &str = "series.csv";
 const EVENTS: &str = "events.jsonl";
 const LATENCY: &str = "latency.hlog";
-/// How the name of what is being written or removed begins.
-pub(super) const UNFINISHED: &str = ".unfinished-";
-/// Results of one workload that started within one second.
-pub(super) const SAME_NAME_MAX: u32 = 1000;
-const NAME_CHARS_MAX: usize = 60;
-
-/// Everything a run measured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recording {
-    /// `result.json`.
-    pub result: RunResult,
-    /// What happened over time, one entry a trial, in any order.
-    pub trials: Vec<TrialRecord>,
-}
-
-/// What happened over time in one trial.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct TrialRecord {
-    /// Index of its point in the result.
-    pub point: usize,
-    /// Its index in the point.
-    pub trial: usize,
-    /// One row an interval, ascending.
-    pub series: Vec<SeriesRow>,
-    /// Ascending.
-    pub events: Vec<Event>,
-    /// Latencies over time, ascending.
-    pub latency: Vec<KeptInterval>,
-}
-
-/// A file of the result directory that is drawn from the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Artifact {
-    /// Where, below the result directory: `report.html`, `charts/throughput.svg`.
-    pub path: String,
-    /// Its content.
-    pub content: Vec<u8>,
-}
-
-impl Recording {
-    /// What happened over time in a trial; `None` if nothing was recorded.
-    pub fn trial(&self, point: usize, trial: usize) -> Option<&TrialRecord> {
-        self.trials.iter().find(|record| (record.point, record.trial) == (point, trial))
-    }
-}
 
 /// Writes the result directory `<time>-<name>-<hash>` below `results`, which is made if it is missing, and says where it
 /// is. It appears whole or not at all, and never in an earlier one's place.
@@ -110,16 +67,6 @@ pub fn redraw(dir: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
     artifacts.iter().try_for_each(|artifact| replace_file(&dir.join(&artifact.path), &artifact.content))
 }
 
-/// Where the result of a workload that started then is written, below the directory for results; one more of that name
-/// gets a number.
-pub fn directory_name(started_at: &str, name: &str, workload_sha256: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
-    let name: String = name.chars().map(safe).take(NAME_CHARS_MAX).collect();
-    let time = jiff::Timestamp::try_from(time_of(started_at)).unwrap_or_default().strftime("%Y%m%d-%H%M%S");
-    let hash: String = workload_sha256.chars().map(safe).take(8).collect();
-    format!("{time}-{name}-{hash}")
-}
-
 /// Reads a result directory back.
 ///
 /// # Errors
@@ -165,7 +112,7 @@ pub fn load_result(dir: &Path) -> anyhow::Result<RunResult> {
     let path = dir.join(RESULT);
     let text = match fs::read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && staging::is_staging(dir) => bail!(
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_staging(dir) => bail!(
             "{} is a sweep that is not finished: `vnotch run FILE --resume` goes on with it",
             dir.display()
         ),
@@ -223,19 +170,9 @@ fn name_of(result: &RunResult) -> String {
     directory_name(&result.provenance.started_at, &result.name, &result.provenance.workload_sha256)
 }
 
-/// The name of the first, second … result that would have the same.
-pub(super) fn numbered(name: &str, number: u32) -> String {
-    if number == 1 { name.to_owned() } else { format!("{name}-{number}") }
-}
-
 /// When the run started; the epoch, should its provenance not say.
 fn started(result: &RunResult) -> SystemTime {
     time_of(&result.provenance.started_at)
-}
-
-pub(super) fn time_of(started_at: &str) -> SystemTime {
-    let started = started_at.parse::<jiff::Timestamp>().ok();
-    started.and_then(|time| SystemTime::try_from(time).ok()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn window_start_s(result: &RunResult, record: &TrialRecord) -> f64 {

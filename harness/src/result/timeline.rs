@@ -1,6 +1,6 @@
 //! `series.csv` and `events.jsonl`: what happened over time, of all trials in one file each.
 
-use super::store::TrialRecord;
+use super::TrialRecord;
 use super::{Event, RunResult, SeriesRow};
 use crate::workload::PassKind;
 use anyhow::Context as _;

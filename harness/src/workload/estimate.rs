@@ -1,12 +1,12 @@
 //! What a workload will cost: time, disk and memory. Upper bounds from the file alone; each says what it assumes.
 
+use super::limits::{self, WARMUP_TIMES_MAX};
 use super::{
     Backlog, Bytes, Ceiling, Durability, LoadMode, PassKind, PayloadSource, Preallocate, Profile, Rate,
     Study, Workload,
 };
-use crate::drive::require::WARMUP_TIMES_MAX;
 use crate::num::{f64_of, u64_of};
-use crate::target::device;
+
 use std::time::Duration;
 
 /// What a run is expected to cost.
@@ -240,7 +240,7 @@ impl Workload {
 
     fn disk_peak_bytes(&self, bytes_per_s: f64) -> u64 {
         let ceiling = match self.ceiling {
-            Ceiling::Auto => device::Ceiling::BYTES_MAX_DEFAULT,
+            Ceiling::Auto => limits::CEILING_BYTES_MAX,
             Ceiling::Off => 0,
         };
         self.log_peak_bytes(bytes_per_s).saturating_add(ceiling)

@@ -5,6 +5,7 @@ mod effects;
 mod estimate;
 mod file;
 mod keys;
+pub mod limits;
 mod load;
 mod message;
 mod nearest;

@@ -2,8 +2,7 @@
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use vnotch::measure::recorder::{Measure, new_histogram};
-use vnotch::measure::series::KeptInterval;
+use vnotch::result::latency::{KeptInterval, Measure, new_histogram};
 use vnotch::result::{
     Batches, CeilingFigures, CpuSeconds, DsyncFigures, Event, Flow, IntegrityFigures, Kind, LatencyFigures,
     OfCeiling, Offered, Point, Recording, Resources, RunResult, SCHEMA_VERSION, SeriesRow, ShardFigures,

@@ -1,10 +1,10 @@
 //! The ceiling for people: what was measured on, three tables, the synced 4 KiB write, and how far to trust it.
 
 use super::Document;
-use crate::measure::storage::Storage;
+use crate::device::survey::{Cell, Dsync4kMedians, Figures, Kind, Plan, Step};
+use crate::device::{Reap, Registration};
 use crate::quantity;
-use crate::target::device::survey::{Cell, Dsync4kMedians, Figures, Kind, Plan, Step};
-use crate::target::device::{Reap, Registration};
+use crate::result::environment::Storage;
 use crate::workload::Io;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;

@@ -2,9 +2,9 @@
 
 use super::flow::Legend;
 use super::{Area, COLOURS, Head, INK, PALE, axes, drawn, failed, font, note, text};
-use crate::measure::recorder::Measure;
 use crate::num;
 use crate::report::overlay::Overlay;
+use crate::result::latency::Measure;
 use crate::result::{Kind, Point, Recording, TrialRecord};
 use crate::workload::PassKind;
 use hdrhistogram::Histogram;

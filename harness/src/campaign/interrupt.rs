@@ -1,0 +1,62 @@
+//! Signals during a run: the first ends it early and keeps what was measured, the second removes the data and ends the
+//! process.
+
+use crate::exit::ExitStatus;
+use crate::trial::data_dir::DataDir;
+use anyhow::Context as _;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+/// Watches for signals as long as it lives.
+#[derive(Debug)]
+pub struct Interrupt {
+    stop: Arc<AtomicBool>,
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Interrupt {
+    /// Starts watching. At a second signal `data_dir` is removed as far as possible, and the process ends.
+    ///
+    /// # Errors
+    /// The signals cannot be watched.
+    pub fn watch(data_dir: Arc<DataDir>) -> anyhow::Result<Self> {
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot watch for Ctrl-C")?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (handle, raised) = (signals.handle(), Arc::clone(&stop));
+        let watch = move || {
+            for _signal in signals.forever() {
+                if raised.swap(true, Ordering::SeqCst) {
+                    data_dir.remove();
+                    std::process::exit(i32::from(ExitStatus::Interrupted as u8));
+                }
+                eprintln!("interrupted: ending the trial and keeping what was measured (once more to abort)");
+            }
+        };
+        let thread = std::thread::Builder::new().name("signals".into()).spawn(watch);
+        Ok(Self { stop, handle, thread: Some(thread.context("cannot start a thread")?) })
+    }
+
+    /// Raised by the first signal.
+    pub fn flag(&self) -> &Arc<AtomicBool> {
+        &self.stop
+    }
+
+    /// Whether it was.
+    pub fn is_raised(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.handle.close();
+        if let Some(thread) = self.thread.take() {
+            // It holds nothing that a panic of its could have left half done.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What came of a study so far: the trials of every combination under every pass, and the device's best.
+
+use super::pass::{FinishedTrial, PassRun};
+use crate::result::staging::{DeviceLooks, StagedTrial, Staging};
+use crate::stats;
+use crate::workload::Study;
+use anyhow::{Context as _, bail};
+
+/// What came of every combination under every pass.
+#[derive(Debug, Default)]
+pub(crate) struct Points {
+    pub(crate) passes: usize,
+    /// Those of one combination side by side.
+    pub(crate) runs: Vec<PassRun>,
+    /// The device's best so far.
+    pub(crate) looks: DeviceLooks,
+}
+
+impl Points {
+    pub(crate) fn new(study: &Study) -> Self {
+        let passes = study.passes();
+        let runs = (0..passes * study.combinations.len()).map(|_| PassRun::default()).collect();
+        Self { passes, runs, looks: DeviceLooks::default() }
+    }
+
+    /// Takes over what earlier sessions measured.
+    pub(crate) fn take_over(&mut self, staging: &mut Staging) -> anyhow::Result<()> {
+        self.looks = staging.sessions().looks.clone();
+        for (staged, record) in staging.take_trials() {
+            let StagedTrial { combination, pass, trial, verdict, target, replaces } = staged;
+            let run = self.runs.get_mut(combination * self.passes + pass).filter(|_| pass < self.passes);
+            let run = run.context("a trial of a combination that the sweep does not have")?;
+            if replaces.is_some_and(|late| late >= run.trials.len()) {
+                bail!("a trial that takes the place of one that there is not");
+            }
+            run.enter(FinishedTrial { trial, record, verdict, target }, replaces);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn run(&self, combination: usize, pass: usize) -> &PassRun {
+        &self.runs[combination * self.passes + pass]
+    }
+
+    /// What a combination reached in its first pass, in the median, records/s.
+    pub(crate) fn reached(&self, combination: usize) -> Option<f64> {
+        let trials = &self.run(combination, 0).trials;
+        let rates: Vec<f64> = trials.iter().map(|trial| trial.produce.records_per_s).collect();
+        stats::median(&rates)
+    }
+
+    /// The least that a combination reached in its first pass, in the median, records/s. What went wrong in a later pass
+    /// does not change the rate that the others are measured at.
+    pub(crate) fn slowest(&self) -> Option<f64> {
+        let combinations = (0..self.runs.len() / self.passes).filter(|it| !self.run(*it, 0).is_cut_short());
+        combinations.filter_map(|it| self.reached(it)).min_by(f64::total_cmp)
+    }
+
+    pub(crate) fn run_mut(&mut self, combination: usize, pass: usize) -> &mut PassRun {
+        &mut self.runs[combination * self.passes + pass]
+    }
+
+    /// Whether a combination's trials end early: one of them failed, or was cut short.
+    pub(crate) fn is_given_up(&self, combination: usize) -> bool {
+        (0..self.passes).any(|pass| self.run(combination, pass).is_cut_short())
+    }
+
+    /// Each combination's passes with what came of them.
+    pub(crate) fn into_runs(self) -> impl Iterator<Item = (usize, usize, PassRun)> {
+        let passes = self.passes;
+        self.runs.into_iter().enumerate().map(move |(index, run)| (index / passes, index % passes, run))
+    }
+
+    pub(crate) fn trials(&self) -> usize {
+        self.runs.iter().map(|run| run.trials.len()).sum()
+    }
+
+    /// Every attempt at one of them.
+    pub(crate) fn attempts(&self) -> usize {
+        self.runs.iter().map(PassRun::attempts).sum()
+    }
+}

@@ -1,0 +1,316 @@
+//! A whole run: the trials of its combinations and passes between two looks at the device's best, put together into one
+//! result.
+
+use super::interrupt::Interrupt;
+use super::order::Order;
+use super::pass::{PassRun, has_ceiling};
+use super::points::Points;
+use super::session::Session;
+use crate::exit::UsageError;
+use crate::judge::figures::written_bytes_per_s;
+use crate::judge::verdict;
+use crate::num;
+use crate::result::Recording;
+use crate::result::environment::Environment;
+use crate::result::environment::IoUring;
+use crate::result::provenance::{Build, CoresUsed, PayloadData, Provenance, SystemIdentity};
+use crate::result::staging::{DeviceLooks, Manifest, Staging};
+use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus};
+use crate::stats::summarise;
+use crate::system;
+use crate::trial::ceilings;
+use crate::trial::context::{Options, RunContext};
+use crate::trial::data_dir::DataDir;
+use crate::trial::progress::Progress;
+use crate::workload::{Combination, Lines, PassKind, PayloadSource, Study};
+use anyhow::Context as _;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where a sweep keeps what it measures until it is a result.
+#[derive(Debug)]
+pub enum Keeping {
+    /// In a directory of its own below this one.
+    Below(PathBuf),
+    /// Where an earlier session has kept it.
+    In(Box<Staging>),
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Measured {
+    /// All of it.
+    pub recording: Recording,
+    /// Where a sweep is kept; `None` for anything else.
+    pub staging: Option<Staging>,
+    /// Whether nothing is left to measure.
+    pub is_whole: bool,
+}
+
+/// Runs a study; `None` if it was interrupted before anything was measured.
+///
+/// # Errors
+/// The workload cannot be run here, or the target, the ceiling or the file system fails outside a trial. What fails inside
+/// one is in the result's verdict, and so is what fails once a run has measured something; what a sweep has measured until
+/// then is kept.
+pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
+    let data_dir = Arc::new(DataDir::open(options.data_dir.as_deref())?);
+    if let Some(path) = &options.ack_log {
+        std::fs::write(path, "").with_context(|| format!("cannot write the ack log {}", path.display()))?;
+    }
+    let interrupt = Interrupt::watch(Arc::clone(&data_dir))?;
+    let progress = Progress::new(options.is_quiet, Duration::from_secs_f64(study.estimate().seconds));
+    let context = RunContext {
+        study,
+        options,
+        open: &system::open,
+        data_dir: &data_dir,
+        stop: interrupt.flag(),
+        progress: &progress,
+        started: Instant::now(),
+    };
+    run_in(context, keeping)
+}
+
+/// Runs the study of `context`, which began just now.
+pub(crate) fn run_in(mut context: RunContext<'_>, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
+    let RunContext { study, options, data_dir, progress, .. } = context;
+    let now = manifest(study, options, Environment::collect(data_dir.path(), IoUring::collect()))?;
+    let mut staging = match keeping {
+        Keeping::In(staging) => Some(resume(*staging, &now)?),
+        Keeping::Below(results) if study.is_sweep() => Some(Staging::begin(&results, now.clone())?),
+        Keeping::Below(_) => None,
+    };
+    let mut points = Points::new(study);
+    if let Some(staging) = &mut staging {
+        points.take_over(staging)?;
+    }
+    let before = staging.as_ref().map_or(0.0, |staging| staging.sessions().elapsed_s);
+    let started = context.started;
+    context.started = started.checked_sub(Duration::from_secs_f64(before)).unwrap_or(started);
+    let order = Order::new(now.order_seed, study.combinations.len());
+    let session = Session::new(&context, order, points.attempts());
+    let outcome = session.map(|session| {
+        let measured = session.measure(&mut points, staging.as_mut());
+        (measured, session.cores(), (session.is_whole(&points), session.late(&points)))
+    });
+    progress.finish();
+    if points.trials() == 0
+        && let Some(staging) = staging.take_if(|staging| staging.is_empty())
+    {
+        staging.discard()?;
+    }
+    let (measured, cores, (is_whole, late)) = outcome?;
+    let failure = match measured {
+        // A sweep is gone on with from what was kept; of a run, this is the result.
+        Err(error) if staging.is_none() && points.trials() > 0 => Some(error),
+        measured => measured.map(|()| None)?,
+    };
+    if points.trials() == 0 {
+        return Ok(None);
+    }
+    let begun = staging.as_ref().map_or(&now, Staging::manifest).clone();
+    let resumed_at = staging.as_ref().map_or_else(Vec::new, |staging| staging.sessions().resumed_at.clone());
+    let about =
+        About { begun, resumed_at, cores, elapsed: context.started.elapsed(), is_whole, late, failure };
+    Ok(Some(Measured { recording: record(study, points, about), staging, is_whole }))
+}
+
+/// What a study is, before anything is measured.
+fn manifest(study: &Study, options: &Options, environment: Environment) -> anyhow::Result<Manifest> {
+    let workload = &study.workload;
+    Ok(Manifest {
+        schema_version: SCHEMA_VERSION,
+        name: workload.name.clone(),
+        workload: workload.resolved(),
+        workload_sha256: workload.sha256(),
+        build: Build::current(),
+        started_at: jiff::Timestamp::now().to_string(),
+        order_seed: workload.payload.seed,
+        environment,
+        payload_files: payload_files(study)?,
+        tags: options.tags.clone(),
+        injected: options.injections.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// The files that hold real data, each once, in the order of the combinations.
+fn payload_files(study: &Study) -> anyhow::Result<Vec<PayloadData>> {
+    let mut files: Vec<PayloadData> = Vec::new();
+    for combination in &study.combinations {
+        if let PayloadSource::File(file) = &combination.workload.payload.source
+            && files.iter().all(|known| known.path != file.path.to_string_lossy())
+        {
+            files.push(PayloadData::of(&file.path, &Lines::read(&file.path)?));
+        }
+    }
+    Ok(files)
+}
+
+/// Notes that a sweep is gone on with.
+///
+/// # Errors
+/// A [`UsageError`] if this is not the machine, or not the disk, that it was begun on, its payload file has changed, or
+/// other stalls are injected.
+fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
+    let place = |environment: &Environment| {
+        let model = environment.cpu.model.as_deref().unwrap_or("an unknown processor");
+        let filesystem = environment.storage.filesystem.as_deref().unwrap_or("unknown");
+        let disk = environment.storage.device.as_ref().map_or("no disk", |device| &device.name);
+        format!("{model}, {}, {filesystem} on {disk}", environment.kernel)
+    };
+    let (there, here) = (place(&staging.manifest().environment), place(&now.environment));
+    if there != here {
+        return Err(UsageError::error(format!(
+            "{} was begun on another machine or disk: {there} there, {here} here; begin it anew without `--resume`",
+            staging.dir().display()
+        )));
+    }
+    if staging.manifest().payload_files != now.payload_files {
+        return Err(UsageError::error(format!(
+            "the payload file is not what it was when {} was begun; begin it anew without `--resume`",
+            staging.dir().display()
+        )));
+    }
+    let injected = |manifest: &Manifest| match &manifest.injected[..] {
+        [] => "no `--inject`".to_owned(),
+        some => format!("`--inject {}`", some.join(" --inject ")),
+    };
+    let (there, here) = (injected(staging.manifest()), injected(now));
+    if there != here {
+        return Err(UsageError::error(format!(
+            "{} was begun with {there}, and this is {here}: they are not the same sweep",
+            staging.dir().display()
+        )));
+    }
+    let mut sessions = staging.sessions().clone();
+    sessions.resumed_at.push(now.started_at.clone());
+    staging.keep_sessions(sessions)?;
+    Ok(staging)
+}
+
+/// What is known of a run beside what it measured.
+struct About {
+    begun: Manifest,
+    resumed_at: Vec<String>,
+    cores: CoresUsed,
+    elapsed: Duration,
+    is_whole: bool,
+    /// Trials that were to be measured again and were not.
+    late: usize,
+    /// What ended it, outside a trial.
+    failure: Option<anyhow::Error>,
+}
+
+/// Puts the points together.
+fn record(study: &Study, mut points: Points, about: About) -> Recording {
+    let looks = std::mem::take(&mut points.looks);
+    let (mut done, mut records, mut target) = (Vec::new(), Vec::new(), None);
+    for (combination, pass, mut run) in points.into_runs().filter(|(.., run)| !run.trials.is_empty()) {
+        let combination = &study.combinations[combination];
+        records.extend(run.records.drain(..).map(|mut record| {
+            record.point = done.len();
+            record
+        }));
+        target = target.or_else(|| run.target.take());
+        let kind = combination.workload.passes()[pass].kind;
+        let point = point(combination, kind, (run, &looks));
+        done.push(point);
+    }
+    let About { begun, resumed_at, cores, elapsed, is_whole, late, failure } = about;
+    let mut whole = verdict_of(&done);
+    if let Some(failure) = failure {
+        whole.lower(VerdictStatus::Errors, format!("ended early: {failure:#}"));
+    } else if !is_whole {
+        // It may have been interrupted between two trials, so that none of them says so.
+        let all = num::count(study.combinations.len() * study.passes()) * u64::from(study.workload.trials);
+        let made = num::count(done.iter().map(|point| point.trials.len()).sum());
+        let interrupted = if made == all && late > 0 {
+            format!(
+                "interrupted before {late} of {made} trials were measured again, as the generator was late"
+            )
+        } else {
+            format!("interrupted: {made} of {all} trials were begun")
+        };
+        whole.lower(VerdictStatus::Interrupted, interrupted);
+    }
+    let workload = &study.workload;
+    let target = target.unwrap_or_else(|| SystemIdentity {
+        kind: workload.target.to_string(),
+        version: String::new(),
+        facts: BTreeMap::new(),
+    });
+    let result = RunResult {
+        schema_version: SCHEMA_VERSION,
+        kind: if study.is_sweep() { Kind::Sweep } else { Kind::Run },
+        name: begun.name,
+        question: workload.question.clone(),
+        elapsed_s: elapsed.as_secs_f64(),
+        environment: begun.environment,
+        provenance: Provenance {
+            build: begun.build,
+            started_at: begun.started_at,
+            resumed_at,
+            workload_sha256: begun.workload_sha256,
+            seed: workload.payload.seed,
+            order_seed: study.is_sweep().then_some(begun.order_seed),
+            payload_files: begun.payload_files,
+            target,
+            cores,
+            tags: begun.tags,
+        },
+        workload: begun.workload,
+        verdict: whole,
+        points: done,
+    };
+    Recording { result, trials: records }
+}
+
+/// One combination under one pass.
+fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, &DeviceLooks)) -> Point {
+    let workload = &combination.workload;
+    for trial in run.trials.iter_mut().filter(|_| has_ceiling(workload)) {
+        ceilings::enter(looks, &mut trial.ceiling);
+        let written = written_bytes_per_s(workload, trial);
+        let device = trial.ceiling.device_write_bytes_per_s;
+        trial.of_device = written.zip(device).map(|(written, device)| written / device);
+    }
+    let (is_whole, mut verdict) = (!run.is_cut_short(), run.verdict());
+    let mut point = Point {
+        settings: combination.settings.clone(),
+        pass: kind,
+        target: workload.target.to_string(),
+        durability: workload.durability,
+        io: Some(workload.engine.io),
+        poll: Some(workload.engine.poll),
+        verdict: Verdict::default(),
+        summary: summarise(&run.trials),
+        trials: run.trials,
+    };
+    // An objective is for the load the workload asks for, not for the pass that only finds its rate.
+    if kind == workload.load.mode.kind() && is_whole {
+        verdict::judge_slo(&workload.slo, &point, &mut verdict);
+    }
+    point.verdict = verdict;
+    point
+}
+
+/// The verdict over all points: a reason that only some of a sweep's points have says which.
+fn verdict_of(points: &[Point]) -> Verdict {
+    let mut whole = Verdict::default();
+    for point in points {
+        let shared =
+            |reason: &String| points.iter().filter(|other| other.verdict.reasons.contains(reason)).count();
+        let mut verdict = point.verdict.clone();
+        for reason in verdict.reasons.iter_mut().filter(|_| !point.settings.is_empty()) {
+            *reason = match shared(reason) {
+                1 => format!("{}, {}: {reason}", crate::workload::label(&point.settings), point.pass),
+                count => format!("{count} of {} points: {reason}", points.len()),
+            };
+        }
+        whole.absorb(&verdict);
+    }
+    whole
+}

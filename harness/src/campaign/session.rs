@@ -1,0 +1,300 @@
+//! The trials of a study in their order: every combination once a block, block after block, pass after pass. What an
+//! earlier session has measured is not measured again.
+
+use super::order::Order;
+use super::pass::{TrialRequest, has_ceiling};
+use super::points::Points;
+use crate::device::DeviceError;
+use crate::host::environment::cores_allowed;
+use crate::judge::stall_figures;
+use crate::measure::thin::{thin_histograms, thin_rows};
+use crate::num;
+use crate::result::provenance::CoresUsed;
+use crate::result::staging::{DeviceLooks, Sessions, StagedTrial, Staging};
+use crate::result::{TrialRecord, Verdict, VerdictStatus};
+use crate::trial::bench::{Bench, Extras, check_values};
+use crate::trial::ceilings;
+use crate::trial::context::RunContext;
+use crate::trial::cores::Place;
+use crate::workload::{Durability, LoadMode, Pass, PassKind, Rate, Study, Workload};
+use anyhow::Context as _;
+use std::time::Duration;
+
+/// Intervals of histograms that all trials of a sweep keep together, as long as that leaves each of them one.
+const KEPT_INTERVALS_MAX: usize = 6000;
+
+/// The trials of a study, and the order in which they are run.
+pub(super) struct Session<'a> {
+    context: &'a RunContext<'a>,
+    order: Order,
+    /// Trials that earlier sessions have made.
+    made_before: usize,
+    /// The cores of each combination.
+    places: Vec<Place>,
+}
+
+/// The trial that is to be made next.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    combination: usize,
+    pass: usize,
+    /// What a rate in percent is a share of, records/s.
+    reached: Option<f64>,
+    /// The trial whose place it takes.
+    replaces: Option<usize>,
+}
+
+impl<'a> Session<'a> {
+    /// # Errors
+    /// A combination names cores that are not ours, or its values cannot be made.
+    pub(super) fn new(context: &'a RunContext<'a>, order: Order, made_before: usize) -> anyhow::Result<Self> {
+        Ok(Self { context, order, made_before, places: places(context.study)? })
+    }
+
+    /// The cores of the combination that uses most.
+    pub(crate) fn cores(&self) -> CoresUsed {
+        let cores = self.places.iter().map(|place| &place.cores).rev();
+        cores.max_by_key(|cores| cores.shards.len() + cores.load.len()).cloned().unwrap_or_default()
+    }
+
+    /// Measures what is left to measure; what fails is left as it is.
+    pub(crate) fn measure(
+        &self,
+        points: &mut Points,
+        mut staging: Option<&mut Staging>,
+    ) -> anyhow::Result<()> {
+        if self.left(points) + self.late(points) == 0 {
+            return Ok(());
+        }
+        if !self.look("what the device can do at best", &mut points.looks)? {
+            return Ok(());
+        }
+        for pass in 0..points.passes {
+            let reached = points.slowest();
+            if pass > 0 && reached.is_none() {
+                break;
+            }
+            for block in 0..num::index(self.context.study.workload.trials) {
+                for combination in self.order.block(pass, block) {
+                    let is_done = points.run(combination, pass).trials.len() > block;
+                    if is_done || points.is_given_up(combination) {
+                        continue;
+                    }
+                    if self.context.is_stopped() {
+                        return Ok(());
+                    }
+                    let next = Next { combination, pass, reached, replaces: None };
+                    self.turn(next, points, staging.as_deref_mut())?;
+                }
+            }
+            self.repeat_late((pass, reached), points, staging.as_deref_mut())?;
+        }
+        if !self.context.is_stopped() && self.is_whole(points) {
+            self.look("what the device can do at best, once more", &mut points.looks)?;
+        }
+        self.keep_sessions(points, staging)
+    }
+
+    /// Measures the trials of a pass again whose generator was late: once all the others are made, as what made it late may
+    /// be over by then, and in as many rounds as the workload allows.
+    fn repeat_late(
+        &self,
+        (pass, reached): (usize, Option<f64>),
+        points: &mut Points,
+        mut staging: Option<&mut Staging>,
+    ) -> anyhow::Result<()> {
+        for round in 0..self.context.study.workload.late_retries {
+            if self.late(points) == 0 {
+                break;
+            }
+            let block = num::index(self.context.study.workload.trials.saturating_add(round));
+            for combination in self.order.block(pass, block) {
+                for late in points.run(combination, pass).late(round + 1) {
+                    if self.context.is_stopped() {
+                        return Ok(());
+                    }
+                    if !points.is_given_up(combination) {
+                        let next = Next { combination, pass, reached, replaces: Some(late) };
+                        self.turn(next, points, staging.as_deref_mut())?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every trial was made that is to be made, again where that was due, and none cut short. A run that failed has
+    /// nothing more to measure; its combination is left out of what follows.
+    pub(crate) fn is_whole(&self, points: &Points) -> bool {
+        let is_cut = |verdict: &Verdict| verdict.status == VerdictStatus::Interrupted;
+        // Without a stop, one that is late still had no whole window in its other attempts.
+        let is_late = self.context.is_stopped() && self.late(points) > 0;
+        self.left(points) == 0 && !is_late && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
+    }
+
+    /// Trials that are still to be made.
+    fn left(&self, points: &Points) -> usize {
+        let trials = num::index(self.context.study.workload.trials);
+        let combinations = 0..self.context.study.combinations.len();
+        combinations
+            .filter(|combination| !points.is_given_up(*combination))
+            .flat_map(|combination| (0..points.passes).map(move |pass| (combination, pass)))
+            .map(|(combination, pass)| trials.saturating_sub(points.run(combination, pass).trials.len()))
+            .sum()
+    }
+
+    /// Trials that are late and will be made again: none where the last trial's data is there to stay.
+    pub(crate) fn late(&self, points: &Points) -> usize {
+        let retries =
+            if self.context.options.keep_data { 0 } else { self.context.study.workload.late_retries };
+        let combinations = (0..self.context.study.combinations.len()).filter(|it| !points.is_given_up(*it));
+        let runs = combinations.flat_map(|it| (0..points.passes).map(move |pass| points.run(it, pass)));
+        runs.map(|run| run.late(retries).len()).sum()
+    }
+
+    /// One trial of one combination.
+    fn turn(&self, next: Next, points: &mut Points, staging: Option<&mut Staging>) -> anyhow::Result<()> {
+        let Next { combination, pass, reached, replaces } = next;
+        let workload = self.workload(combination);
+        let load = resolved(workload.passes()[pass], reached)?;
+        let options = self.context.options;
+        let extras = Extras {
+            ack_log: options.ack_log.as_deref(),
+            // No stall is injected into a pass that only finds the rate.
+            injections: if load.kind == workload.load.mode.kind() { &options.injections } else { &[] },
+            requirements: &workload.require,
+            backlog: workload.backlog,
+        };
+        let bench = Bench::new(self.context, workload, &self.places[combination], extras)?;
+        let title = self.announce(next, load.kind, points);
+        let keep = self.context.options.keep_data && self.left(points) == 1;
+        let trials = self.context.study.combinations.len() * points.passes * num::index(workload.trials);
+        let max = (pass > 0).then(|| points.reached(combination)).flatten();
+        let run = points.run_mut(combination, pass);
+        let request = TrialRequest { pass: &load, title: &title, keep, replaces };
+        let Some(index) = bench.next_trial(&request, run)? else { return Ok(()) };
+        stall_figures::expect(&mut run.trials, max, workload);
+        if self.context.study.is_sweep() {
+            thin(&mut run.records[index], trials);
+        }
+        match staging {
+            // What was cut short is measured again, should the sweep be gone on with.
+            Some(staging) if run.verdicts[index].status != VerdictStatus::Interrupted => {
+                self.keep(next, (index, points), staging)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the trial that was made last.
+    fn keep(
+        &self,
+        Next { combination, pass, replaces, .. }: Next,
+        (index, points): (usize, &Points),
+        staging: &mut Staging,
+    ) -> anyhow::Result<()> {
+        let run = points.run(combination, pass);
+        let Some(target) = run.target.clone() else { return Ok(()) };
+        let (trial, verdict) = (run.trials[index].clone(), run.verdicts[index].clone());
+        let staged = StagedTrial { combination, pass, trial, verdict, target, replaces };
+        staging.keep(staged, &run.records[index])?;
+        self.keep_sessions(points, Some(staging))
+    }
+
+    fn keep_sessions(&self, points: &Points, staging: Option<&mut Staging>) -> anyhow::Result<()> {
+        let Some(staging) = staging else { return Ok(()) };
+        let elapsed_s = self.context.started.elapsed().as_secs_f64();
+        let resumed_at = staging.sessions().resumed_at.clone();
+        staging.keep_sessions(Sessions { resumed_at, elapsed_s, looks: points.looks.clone() })
+    }
+
+    /// Says which trial begins; returns its title.
+    fn announce(&self, next: Next, kind: PassKind, points: &Points) -> String {
+        let Next { combination, pass, replaces, .. } = next;
+        let trials = self.context.study.workload.trials;
+        let number = replaces.unwrap_or(points.run(combination, pass).trials.len()) + 1;
+        let again = if replaces.is_some() { ", again, as the generator was late" } else { "" };
+        let title = format!("{kind}: trial {number} of {trials}{again}");
+        if !self.context.study.is_sweep() {
+            return title;
+        }
+        let (left, done) = (self.left(points) + self.late(points), points.attempts());
+        let label = self.context.study.combinations[combination].label();
+        self.context.progress.begin_trial(done + 1, left + done, &label, self.time_left(left, done));
+        format!("{label}, {title}")
+    }
+
+    /// At the pace of this session so far, or as estimated before it has one.
+    fn time_left(&self, left: usize, done: usize) -> Duration {
+        let float = |count: usize| num::f64_of(num::count(count));
+        let made = done.saturating_sub(self.made_before);
+        let seconds_each = if made == 0 {
+            self.context.study.estimate().seconds / float(left + done)
+        } else {
+            self.context.progress.elapsed().as_secs_f64() / float(made)
+        };
+        Duration::from_secs_f64(seconds_each * float(left))
+    }
+
+    fn workload(&self, combination: usize) -> &Workload {
+        &self.context.study.combinations[combination].workload
+    }
+
+    /// Looks at the device's best, if anything is to be held against it; `false` if it was interrupted.
+    fn look(&self, title: &str, looks: &mut DeviceLooks) -> anyhow::Result<bool> {
+        let workloads = || self.context.study.combinations.iter().map(|combination| &combination.workload);
+        if !workloads().any(has_ceiling) {
+            return Ok(true);
+        }
+        self.context.progress.step(title);
+        let with_dsync = workloads().any(|workload| workload.durability == Durability::Synced);
+        match ceilings::look(self.context, looks, with_dsync) {
+            Ok(()) => Ok(true),
+            Err(DeviceError::Interrupted) => Ok(false),
+            Err(error) => Err(error).context("cannot measure the ceiling (`ceiling: off` runs without)"),
+        }
+    }
+}
+
+/// Where each combination runs, all of them looked at before the first does.
+fn places(study: &Study) -> anyhow::Result<Vec<Place>> {
+    let allowed = cores_allowed();
+    let mut made: Option<&Workload> = None;
+    let mut places = Vec::new();
+    for combination in &study.combinations {
+        let workload = &combination.workload;
+        let named = || format!("with {}", combination.label());
+        let place = || {
+            // Values that differ in nothing need not be made twice to know that they can be.
+            if made.is_none_or(|made| {
+                made.payload != workload.payload || made.message_size != workload.message_size
+            }) {
+                check_values(workload)?;
+            }
+            Place::choose(workload, &allowed)
+        };
+        let place = if study.is_sweep() { place().with_context(named)? } else { place()? };
+        places.push(place);
+        made = Some(workload);
+    }
+    Ok(places)
+}
+
+/// The pass with its rate in records a second: a share is one of what the slowest combination reached at `max`.
+fn resolved(mut pass: Pass, reached: Option<f64>) -> anyhow::Result<Pass> {
+    if let LoadMode::Open { rate: rate @ Rate::Share(_), arrival, profile } = pass.load.mode {
+        let reached = reached.context("the pass at max, which the rate is a share of, came to nothing")?;
+        let rate = Rate::Absolute(rate.records_per_s(reached));
+        pass.load.mode = LoadMode::Open { rate, arrival, profile };
+    }
+    Ok(pass)
+}
+
+/// A sweep of very many trials keeps less of each over time.
+fn thin(record: &mut TrialRecord, trials: usize) {
+    let most = (KEPT_INTERVALS_MAX / trials.max(1)).max(1);
+    if record.latency.len() > most {
+        thin_histograms(&mut record.latency, most);
+        thin_rows(&mut record.series, 2 * most);
+    }
+}

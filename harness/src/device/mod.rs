@@ -1,0 +1,24 @@
+//! The device itself: raw io_uring on a plain thread, the ceiling that every log is measured against.
+//!
+//! It shares no code with the engine's ring, which it judges: a fault of one must not hide in the other.
+
+mod buffers;
+mod commits;
+mod error;
+mod probe;
+mod ring;
+mod scratch;
+mod session;
+mod slice;
+mod spec;
+pub mod survey;
+
+pub use commits::{Commit, Commits};
+pub use error::DeviceError;
+pub(crate) use error::MEMLOCK_REMEDY;
+pub use probe::{DirProbe, probe, probe_dir};
+pub use session::{Ceiling, DeviceBest, Dsync4k};
+pub use spec::{
+    BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, Reap,
+    Registration, Sync, Work,
+};

@@ -1,0 +1,134 @@
+//! What this kernel's io_uring and the file system of a directory can do: tried, not looked up.
+
+use super::buffers::Buffers;
+use super::scratch::{self, Scratch, file_error};
+use super::{BLOCK_ALIGN_BYTES, DeviceError, ring};
+use crate::result::environment::{self, RingProbe};
+use crate::workload::Io;
+use io_uring::{IoUring, Probe, opcode};
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+impl environment::IoUring {
+    /// Asks the kernel: makes and drops a ring or four.
+    pub fn collect() -> Self {
+        let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+        let probe = probe();
+        Self {
+            disabled_sysctl: disabled.ok().and_then(|text| text.trim().parse().ok()),
+            error: probe.as_ref().err().map(ToString::to_string),
+            probe: probe.ok(),
+        }
+    }
+}
+
+/// Makes a ring and asks it.
+///
+/// # Errors
+/// There is no io_uring, or it may not be used.
+pub fn probe() -> Result<RingProbe, DeviceError> {
+    let ring = ring::make(2)?;
+    let mut probe = Probe::new();
+    ring.submitter()
+        .register_probe(&mut probe)
+        .map_err(|source| DeviceError::Ring { action: "say what it supports", source })?;
+    let operations = [
+        ("read", opcode::Read::CODE),
+        ("write", opcode::Write::CODE),
+        ("read_fixed", opcode::ReadFixed::CODE),
+        ("write_fixed", opcode::WriteFixed::CODE),
+        ("fsync", opcode::Fsync::CODE),
+        ("fallocate", opcode::Fallocate::CODE),
+        ("ftruncate", opcode::Ftruncate::CODE),
+        ("renameat", opcode::RenameAt::CODE),
+        ("unlinkat", opcode::UnlinkAt::CODE),
+        ("async_cancel", opcode::AsyncCancel::CODE),
+    ];
+    let supported = operations.into_iter().filter(|(_, code)| probe.is_supported(*code));
+    Ok(RingProbe {
+        features: features(&ring),
+        operations: supported.map(|(name, _)| name.to_owned()).collect(),
+    })
+}
+
+fn features(ring: &IoUring) -> Vec<String> {
+    let params = ring.params();
+    let accepted = |builder: &mut io_uring::Builder| builder.build(2).is_ok();
+    let features = [
+        ("single_mmap", params.is_feature_single_mmap()),
+        ("nodrop", params.is_feature_nodrop()),
+        ("submit_stable", params.is_feature_submit_stable()),
+        ("fast_poll", params.is_feature_fast_poll()),
+        ("ext_arg", params.is_feature_ext_arg()),
+        ("native_workers", params.is_feature_native_workers()),
+        ("rsrc_tags", params.is_feature_resource_tagging()),
+        ("coop_taskrun", accepted(IoUring::builder().setup_coop_taskrun())),
+        ("single_issuer", accepted(IoUring::builder().setup_single_issuer())),
+        ("defer_taskrun", accepted(IoUring::builder().setup_single_issuer().setup_defer_taskrun())),
+    ];
+    features.into_iter().filter(|(_, present)| *present).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// What a directory's file system answered when it was tried.
+#[derive(Debug)]
+pub struct DirProbe {
+    /// Bytes free for an ordinary user; `None` where the file system does not tell.
+    pub free_bytes: Option<u64>,
+    /// Writing 4 KiB past the page cache.
+    pub direct: Result<(), DeviceError>,
+    /// Allocating space ahead.
+    pub allocate: Result<(), DeviceError>,
+}
+
+/// Tries direct I/O and allocation on small files in `dir`, which are removed again.
+///
+/// # Errors
+/// The directory is not there, or nothing can be made in it.
+pub fn probe_dir(dir: &Path) -> Result<DirProbe, DeviceError> {
+    let scratch = Scratch::new(dir)?;
+    let free_bytes = scratch.free_bytes()?;
+    Ok(DirProbe {
+        free_bytes: (free_bytes != u64::MAX).then_some(free_bytes),
+        direct: try_direct(&scratch),
+        allocate: try_allocate(&scratch),
+    })
+}
+
+/// Some file systems open with O_DIRECT and then refuse the write, so both are tried.
+fn try_direct(scratch: &Scratch) -> Result<(), DeviceError> {
+    let path = scratch.file("direct");
+    let file = scratch::open(&path, Io::Direct, scratch.parent())?;
+    let mut block = Buffers::new(BLOCK_ALIGN_BYTES as usize)?;
+    file.write_all_at(block.bytes_mut(), 0).map_err(|source| match source.kind() {
+        std::io::ErrorKind::InvalidInput => DeviceError::NoDirect { dir: scratch.parent().to_owned() },
+        _ => file_error("write directly to", &path, source),
+    })
+}
+
+fn try_allocate(scratch: &Scratch) -> Result<(), DeviceError> {
+    let path = scratch.file("allocated");
+    let file = scratch::open(&path, Io::Buffered, scratch.parent())?;
+    scratch::allocate(&file, &path, u64::from(BLOCK_ALIGN_BYTES), scratch.parent())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probed_directory_is_left_as_it_was() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let probe = probe_dir(dir.path()).unwrap();
+        assert!(probe.free_bytes.is_some_and(|bytes| bytes > 0));
+        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
+        assert!(matches!(probe_dir(&dir.path().join("missing")), Err(DeviceError::File { .. })));
+    }
+
+    #[test]
+    fn a_ring_that_can_be_made_reads_and_writes() {
+        let probe = probe().unwrap();
+        assert!(probe.supports("read") && probe.supports("write"));
+        assert!(!probe.supports("teleport"));
+    }
+}

@@ -1,0 +1,9 @@
+//! This machine: its files in /proc and /sys, the storage below a directory, memory, and the use of CPU and disk. It only reads,
+//! but for [`memory`], which touches memory before a trial.
+
+pub mod disk_use;
+pub mod environment;
+pub mod memory;
+pub mod procfs;
+pub mod storage;
+pub mod usage;

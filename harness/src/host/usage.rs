@@ -1,0 +1,329 @@
+//! What the machine spends while a target is driven: CPU by thread, memory, the disk's bytes and interrupts, stolen time.
+//!
+//! A sample reads a few dozen small files of the kernel's (some 10 µs each, on a core that load may be waiting for): take
+//! one at the edges of what is measured, and a [`Glance`], which reads two, in between.
+
+use super::environment::read;
+use super::procfs::{self, CpuTicks, DiskBytes};
+use super::storage::{self, Disk};
+use crate::num;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Threads of the engine's shards are called this and a number.
+pub const SHARD_THREADS: &str = "shard-";
+/// Threads that generate load are called this and a number.
+pub const LOAD_THREADS: &str = "load-";
+/// Threads that the kernel adds to a process for io_uring operations that would block; all of them under one name.
+pub const IO_WORKERS: &str = "iou-wrk";
+
+/// CPU time.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct CpuTime {
+    /// All of it, seconds, exact to the scheduler's nanosecond.
+    pub total_s: f64,
+    /// What of it was spent in the kernel, seconds, sampled by the clock tick (10 ms mostly): an estimate.
+    pub kernel_s: f64,
+}
+
+impl std::ops::AddAssign for CpuTime {
+    fn add_assign(&mut self, other: Self) {
+        self.total_s += other.total_s;
+        self.kernel_s += other.kernel_s;
+    }
+}
+
+impl std::ops::Sub for CpuTime {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        let since = |now: f64, then: f64| (now - then).max(0.0);
+        Self {
+            total_s: since(self.total_s, earlier.total_s),
+            kernel_s: since(self.kernel_s, earlier.kernel_s),
+        }
+    }
+}
+
+/// Counters of this process and of the disk under its data, at one moment; two of them make a [`HostUsage`].
+#[derive(Debug, Clone)]
+pub struct HostSample {
+    at: Instant,
+    process: CpuTime,
+    threads: BTreeMap<String, CpuTime>,
+    machine: Option<CpuTicks>,
+    disk: Option<DiskBytes>,
+    interrupts: BTreeMap<u32, u64>,
+}
+
+/// What was spent between two samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostUsage {
+    /// The time between them.
+    pub elapsed: Duration,
+    /// CPU time of the process.
+    pub process: CpuTime,
+    /// CPU time by the name of the thread, threads that have ended since included as far as they were sampled.
+    pub threads: BTreeMap<String, CpuTime>,
+    /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
+    pub steal_share: Option<f64>,
+    /// Cores that other processes and kernel threads kept busy.
+    pub others_cores: Option<f64>,
+    /// Bytes the disk transferred, for whoever; `None` for a file system without one.
+    pub disk: Option<DiskBytes>,
+    /// The disk's interrupts by the core that took them, cores without any left out.
+    pub interrupts: BTreeMap<u32, u64>,
+}
+
+impl HostUsage {
+    /// CPU time of the threads whose names begin with `prefix` ([`SHARD_THREADS`], [`LOAD_THREADS`], [`IO_WORKERS`]).
+    pub fn threads_of(&self, prefix: &str) -> CpuTime {
+        let mut sum = CpuTime::default();
+        self.threads.iter().filter(|(name, _)| name.starts_with(prefix)).for_each(|(_, time)| sum += *time);
+        sum
+    }
+}
+
+/// What is looked at in every interval of a series.
+#[derive(Debug, Clone, Copy)]
+pub struct Glance {
+    at: Instant,
+    cpu_s: f64,
+    disk: Option<DiskBytes>,
+    /// Resident memory, bytes.
+    pub rss_bytes: Option<u64>,
+}
+
+/// Takes samples. It remembers the threads it has seen, so that one probe takes all the samples of a trial.
+#[derive(Debug)]
+pub struct HostProbe {
+    disk: Option<Disk>,
+    ticks_per_s: u64,
+    /// By thread id: its name, and its CPU time when last looked at.
+    seen: HashMap<String, (String, CpuTime)>,
+    /// By name, of all threads seen since the beginning.
+    threads: BTreeMap<String, CpuTime>,
+}
+
+impl HostProbe {
+    /// Watches this process and the disk under `data_dir`.
+    pub fn new(data_dir: &Path) -> Self {
+        Self {
+            disk: storage::disk_under(data_dir),
+            ticks_per_s: rustix::param::clock_ticks_per_second().max(1),
+            seen: HashMap::new(),
+            threads: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at what changes from one interval to the next.
+    pub fn glance(&self) -> Glance {
+        let pages = read("/proc/self/statm").and_then(|text| procfs::resident_pages(&text));
+        let page_bytes = num::count(rustix::param::page_size());
+        Glance {
+            at: Instant::now(),
+            cpu_s: process_cpu_s(),
+            disk: self.disk.as_ref().and_then(Disk::bytes),
+            rss_bytes: pages.map(|pages| pages * page_bytes),
+        }
+    }
+
+    /// Looks at every counter once.
+    pub fn sample(&mut self) -> HostSample {
+        self.update_threads();
+        let process = read("/proc/self/stat").and_then(|text| procfs::task_ticks(&text));
+        HostSample {
+            at: Instant::now(),
+            process: CpuTime {
+                total_s: process_cpu_s(),
+                kernel_s: process.map_or(0.0, |ticks| self.seconds(ticks.system)),
+            },
+            threads: self.threads.clone(),
+            machine: read("/proc/stat").and_then(|text| procfs::cpu_ticks(&text)),
+            disk: self.disk.as_ref().and_then(Disk::bytes),
+            interrupts: self.interrupts(),
+        }
+    }
+
+    /// Adds what each thread has spent since it was last looked at. A thread that ended in between keeps what was seen, so
+    /// look now and then; one whose id has been used again counts from 0.
+    pub fn update_threads(&mut self) {
+        let mut alive = HashMap::with_capacity(self.seen.len());
+        for (id, name, now) in self.tasks() {
+            let before = match self.seen.get(&id) {
+                Some((old_name, before)) if *old_name == name && before.total_s <= now.total_s => *before,
+                _ => CpuTime::default(),
+            };
+            *self.threads.entry(name.clone()).or_default() += now - before;
+            alive.insert(id, (name, now));
+        }
+        self.seen = alive;
+    }
+
+    /// Id, name and CPU time of every thread there is.
+    fn tasks(&self) -> Vec<(String, String, CpuTime)> {
+        let entries = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let task = |entry: fs::DirEntry| {
+            // A thread may end while it is being looked at: then it is left out.
+            let ticks = procfs::task_ticks(&fs::read_to_string(entry.path().join("stat")).ok()?)?;
+            let exact = fs::read_to_string(entry.path().join("schedstat")).ok();
+            let exact_s = exact.and_then(|text| run_time_s(&text));
+            let time = CpuTime {
+                total_s: exact_s.unwrap_or_else(|| self.seconds(ticks.user + ticks.system)),
+                kernel_s: self.seconds(ticks.system),
+            };
+            let name = if ticks.name.starts_with(IO_WORKERS) { IO_WORKERS.to_owned() } else { ticks.name };
+            Some((entry.file_name().to_string_lossy().into_owned(), name, time))
+        };
+        entries.filter_map(task).collect()
+    }
+
+    fn interrupts(&self) -> BTreeMap<u32, u64> {
+        let mut per_core = BTreeMap::new();
+        let Some(disk) = &self.disk else { return per_core };
+        let all = read("/proc/interrupts").map(|text| procfs::interrupts(&text)).unwrap_or_default();
+        for (core, count) in disk.interrupts(&all).iter().flat_map(|interrupt| &interrupt.per_core) {
+            *per_core.entry(*core).or_default() += count;
+        }
+        per_core
+    }
+
+    fn seconds(&self, ticks: u64) -> f64 {
+        num::f64_of(ticks) / num::f64_of(self.ticks_per_s)
+    }
+}
+
+impl Glance {
+    /// CPU time of the process since `earlier` ÷ the time in between; `None` if there was none.
+    pub fn cpu_since(&self, earlier: &Self) -> Option<f64> {
+        let elapsed_s = self.at.saturating_duration_since(earlier.at).as_secs_f64();
+        (elapsed_s > 0.0).then(|| (self.cpu_s - earlier.cpu_s) / elapsed_s)
+    }
+
+    /// Bytes written to the disk since `earlier`, by whoever; `None` for a file system without a disk.
+    pub fn written_since(&self, earlier: &Self) -> Option<u64> {
+        self.disk.zip(earlier.disk).map(|(now, then)| now.written.saturating_sub(then.written))
+    }
+}
+
+impl HostSample {
+    fn others_cores_since(&self, earlier: &Self) -> Option<f64> {
+        let (now, then) = self.machine.zip(earlier.machine)?;
+        let elapsed_s = self.at.saturating_duration_since(earlier.at).as_secs_f64();
+        let own_s = self.process.total_s - earlier.process.total_s;
+        let others_s = now.others_s_since(then, own_s, rustix::param::clock_ticks_per_second().max(1));
+        (elapsed_s > 0.0).then(|| others_s / elapsed_s)
+    }
+
+    /// What was spent since `earlier`, which the same probe took.
+    pub fn since(&self, earlier: &Self) -> HostUsage {
+        let threads = self.threads.iter().map(|(name, now)| {
+            let before = earlier.threads.get(name).copied().unwrap_or_default();
+            (name.clone(), *now - before)
+        });
+        let interrupts = self.interrupts.iter().map(|(core, now)| {
+            let before = earlier.interrupts.get(core).copied().unwrap_or_default();
+            (*core, now.saturating_sub(before))
+        });
+        HostUsage {
+            elapsed: self.at.saturating_duration_since(earlier.at),
+            process: self.process - earlier.process,
+            threads: threads.collect(),
+            steal_share: self.machine.zip(earlier.machine).map(|(now, then)| now.steal_share_since(then)),
+            others_cores: self.others_cores_since(earlier),
+            disk: self.disk.zip(earlier.disk).map(|(now, then)| DiskBytes {
+                read: now.read.saturating_sub(then.read),
+                written: now.written.saturating_sub(then.written),
+            }),
+            interrupts: interrupts.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+}
+
+/// The first figure of a `schedstat` file: time spent on a CPU, in ns.
+fn run_time_s(schedstat: &str) -> Option<f64> {
+    let ns: u64 = schedstat.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(num::f64_of(ns) * 1e-9)
+}
+
+/// CPU seconds of the whole process so far, threads that have ended and the kernel's io workers included.
+pub fn process_cpu_s() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::sync::Barrier;
+
+    fn probe() -> HostProbe {
+        HostProbe::new(Path::new(env!("CARGO_MANIFEST_DIR")))
+    }
+
+    /// Works until this thread has had 30 ms of a CPU.
+    fn spin() {
+        let cpu_ns = || {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            time.tv_sec * 1_000_000_000 + time.tv_nsec
+        };
+        let begun = cpu_ns();
+        while cpu_ns() - begun < 30_000_000 {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn cpu_time_is_told_apart_by_thread_and_survives_its_end() {
+        let mut probe = probe();
+        let before = probe.sample();
+        let (spun, sampled) = (Barrier::new(2), Barrier::new(2));
+        let during = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("load-7".to_owned());
+            let work = || {
+                spin();
+                spun.wait();
+                sampled.wait();
+            };
+            thread.spawn_scoped(scope, work).unwrap();
+            spun.wait();
+            let during = probe.sample();
+            sampled.wait();
+            during
+        });
+        let after = probe.sample().since(&before);
+        let during = during.since(&before);
+        assert!(during.threads_of(LOAD_THREADS).total_s >= 0.029, "{during:?}");
+        assert!(during.process.total_s >= during.threads_of(LOAD_THREADS).total_s);
+        // It spends a little more on its way out.
+        let (spent, kept) = (during.threads["load-7"].total_s, after.threads["load-7"].total_s);
+        assert!(
+            (spent..spent + 0.01).contains(&kept),
+            "an ended thread keeps what it spent: {spent}, {kept}"
+        );
+        assert!(during.threads_of(SHARD_THREADS).total_s.abs() < 1e-9, "there are no shards here");
+    }
+
+    #[test]
+    fn memory_and_disk_are_counted() {
+        let mut probe = probe();
+        let (first, before) = (probe.glance(), probe.sample());
+        let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        file.write_all(&vec![7; 4 << 20]).unwrap();
+        file.sync_all().unwrap();
+        let usage = probe.sample().since(&before);
+        if let Some(disk) = usage.disk {
+            assert!(disk.written > 0, "a synced write reaches the disk: {disk:?}");
+        }
+        let second = probe.glance();
+        assert_eq!(second.written_since(&first).is_some(), usage.disk.is_some());
+        assert!(second.written_since(&first) >= usage.disk.map(|disk| disk.written));
+        assert!(second.cpu_since(&first).is_some_and(|cores| cores > 0.0));
+        let status = read("/proc/self/status").unwrap();
+        let (glanced, told) = (second.rss_bytes.unwrap(), procfs::field_bytes(&status, "VmRSS").unwrap());
+        assert!(glanced.abs_diff(told) < 64 << 20, "{glanced} and {told} are the same memory");
+    }
+}

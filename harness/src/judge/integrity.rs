@@ -1,0 +1,177 @@
+//! Whether everything that was acked came out again: once, in order, unharmed.
+//!
+//! Records are numbered from 0 per producer and partition, so a consumer knows what must come next without asking
+//! anyone. What is judged at the end of a trial is what the producers say was acked against what the consumers saw.
+
+use crate::measure::ledger::{ConsumedPartition, ProducedPartition};
+use std::ops::Range;
+
+/// The verdict on a trial's records; all zero but `checked` is what it should be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Integrity {
+    /// Records consumed and checked, over all groups.
+    pub checked: u64,
+    /// Acked records that a group which reached the end never saw.
+    pub gaps: u64,
+    /// Records seen again.
+    pub duplicates: u64,
+    /// Records seen after a later one.
+    pub reorders: u64,
+    /// Records that are not what was sent.
+    pub corruptions: u64,
+    /// Acked records that a group had not come to when the drain ended: slow, not lost.
+    pub undrained: u64,
+    /// Records that retention deleted before a group came to them: slower than the log forgets, not lost by it.
+    pub lost_to_retention: u64,
+}
+
+impl Integrity {
+    /// Whether records were lost, repeated, reordered or harmed.
+    pub fn is_violated(&self) -> bool {
+        self.gaps + self.duplicates + self.reorders + self.corruptions > 0
+    }
+}
+
+/// Compares what was acked with what was seen.
+pub fn judge(produced: &[ProducedPartition], consumed: &[ConsumedPartition]) -> Integrity {
+    let mut integrity = Integrity::default();
+    for seen in consumed {
+        integrity.checked += seen.checked;
+        integrity.corruptions += seen.corruptions;
+        let of_partition =
+            || produced.iter().filter(|p| p.topic == seen.topic && p.partition == seen.partition);
+        let end_offset = of_partition().map(|p| p.end_offset).max().unwrap_or(0);
+        let mut lost = 0;
+        for sent in of_partition() {
+            let Some(track) = seen.tracks.get(crate::num::index(sent.producer)) else { continue };
+            integrity.duplicates += track.duplicates();
+            integrity.reorders += track.reorders();
+            lost += track.lost();
+            integrity.gaps +=
+                track.missing().iter().map(|range| without(range, &sent.failed, sent.answered)).sum::<u64>();
+            let tail = without(&(track.expected()..sent.answered), &sent.failed, sent.answered);
+            // Whoever stands at the end of the log and lacks a record will never see it.
+            let fate = match seen.position >= end_offset {
+                true if track.has_skipped() => &mut lost,
+                true => &mut integrity.gaps,
+                false => &mut integrity.undrained,
+            };
+            *fate += tail;
+        }
+        // No more than the target owned up to: what is missing beyond that was not deleted.
+        let forgiven = lost.min(seen.skipped);
+        integrity.lost_to_retention += forgiven;
+        integrity.gaps += lost - forgiven;
+    }
+    integrity
+}
+
+/// Length of what of `range` lies below `end` and in none of `holes`, which are ascending and apart.
+fn without(range: &Range<u64>, holes: &[Range<u64>], end: u64) -> u64 {
+    let range = range.start..range.end.min(end);
+    let held = |hole: &Range<u64>| range.end.min(hole.end).saturating_sub(range.start.max(hole.start));
+    range.end.saturating_sub(range.start) - holes.iter().map(held).sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::ledger::SequenceTrack;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn trial(sequences: &[u64], answered: u64, position: u64) -> Integrity {
+        let mut track = SequenceTrack::default();
+        sequences.iter().for_each(|s| track.observe(*s, 0));
+        let sent = ProducedPartition { answered, sent: answered, end_offset: answered, ..Default::default() };
+        let seen = ConsumedPartition { position, tracks: vec![track], ..Default::default() };
+        judge(&[sent], &[seen])
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_is_seen_repeated_or_missing(sequences in prop::collection::vec(0u64..30, 0..60)) {
+            let integrity = trial(&sequences, 30, 30);
+            let distinct: BTreeSet<u64> = sequences.iter().copied().collect();
+            prop_assert_eq!(integrity.gaps, 30 - distinct.len() as u64);
+            prop_assert_eq!(integrity.duplicates, (sequences.len() - distinct.len()) as u64);
+        }
+    }
+
+    #[test]
+    fn in_order_and_complete_is_clean() {
+        let integrity = trial(&[0, 1, 2, 3], 4, 4);
+        assert!(!integrity.is_violated());
+        assert_eq!(integrity.undrained, 0);
+    }
+
+    #[test]
+    fn a_record_that_comes_late_is_a_reorder_and_no_gap() {
+        let integrity = trial(&[0, 2, 1, 3], 4, 4);
+        assert_eq!((integrity.reorders, integrity.gaps, integrity.duplicates), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_record_that_comes_twice_is_a_duplicate() {
+        assert_eq!(trial(&[0, 1, 1, 2], 3, 3).duplicates, 1);
+    }
+
+    #[test]
+    fn what_a_slow_group_has_not_come_to_is_undrained_and_no_gap() {
+        let integrity = trial(&[0, 1], 5, 2);
+        assert_eq!((integrity.undrained, integrity.gaps), (3, 0));
+        assert!(!integrity.is_violated());
+    }
+
+    #[test]
+    fn what_retention_took_is_no_gap_but_what_is_missing_later_is() {
+        let mut track = SequenceTrack::default();
+        [0, 1].iter().for_each(|s| track.observe(*s, 0));
+        track.skipped();
+        [10, 11, 13].iter().for_each(|s| track.observe(*s, 0));
+        let sent = ProducedPartition { answered: 14, sent: 14, end_offset: 14, ..Default::default() };
+        for (skipped, found) in [(8, (8, 1)), (5, (5, 4))] {
+            let tracks = vec![track.clone()];
+            let seen = ConsumedPartition { position: 14, skipped, tracks, ..Default::default() };
+            let integrity = judge(std::slice::from_ref(&sent), &[seen]);
+            assert_eq!(
+                (integrity.lost_to_retention, integrity.gaps),
+                found,
+                "{skipped} were said to be deleted"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_at_the_end_of_the_log_is_a_gap() {
+        let integrity = trial(&[0, 1], 5, 5);
+        assert_eq!((integrity.undrained, integrity.gaps), (0, 3));
+    }
+
+    #[test]
+    fn what_was_never_acked_may_be_missing() {
+        let mut track = SequenceTrack::default();
+        [0, 1, 4].iter().for_each(|s| track.observe(*s, 0));
+        let sent = ProducedPartition {
+            answered: 5,
+            sent: 9,
+            end_offset: 3,
+            failed: std::iter::once(2..4).collect(),
+            ..Default::default()
+        };
+        let seen = ConsumedPartition { position: 3, tracks: vec![track], ..Default::default() };
+        assert!(!judge(&[sent], &[seen]).is_violated());
+    }
+
+    #[test]
+    fn two_groups_are_judged_each_for_itself() {
+        let whole = |position| {
+            let mut track = SequenceTrack::default();
+            (0..position).for_each(|s| track.observe(s, 0));
+            ConsumedPartition { position, checked: position, tracks: vec![track], ..Default::default() }
+        };
+        let sent = ProducedPartition { answered: 4, sent: 4, end_offset: 4, ..Default::default() };
+        let integrity = judge(&[sent], &[whole(4), whole(1)]);
+        assert_eq!((integrity.checked, integrity.undrained, integrity.gaps), (5, 3, 0));
+    }
+}

@@ -1,0 +1,90 @@
+//! What every record carries: who sent it, which one it is, and when it was meant to be sent.
+//!
+//! ```text
+//!  0        8        16       20      24
+//!  sequence intended producer check   …the rest of the value
+//!  u64      u64 ns   u32      u32     (little endian)
+//! ```
+//! It is the head of a random value, or a record header of its own beside real data. `check` covers the other fields
+//! and, under `sequence+crc`, the CRC-32C of the rest of the value.
+
+use crate::workload::limits::STAMP_BYTES;
+/// What a record says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The how-manieth record of its producer in its partition, from 0.
+    pub sequence: u64,
+    /// When it was meant to be sent, on the trial's clock.
+    pub intended_ns: u64,
+    /// Its producer, counted over all topics.
+    pub producer: u32,
+}
+
+impl Stamp {
+    /// Its bytes; `body_crc` is 0 where bodies are not checked.
+    pub fn encode(self, body_crc: u32) -> [u8; STAMP_BYTES] {
+        let mut bytes = [0; STAMP_BYTES];
+        bytes[0..8].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.intended_ns.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.producer.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.check(body_crc).to_le_bytes());
+        bytes
+    }
+
+    /// The stamp at the head of `bytes`; `None` if it is not whole or was not written as it stands.
+    pub fn decode(bytes: &[u8], body_crc: u32) -> Option<Self> {
+        let bytes: &[u8; STAMP_BYTES] = bytes.first_chunk()?;
+        let [s0, s1, s2, s3, s4, s5, s6, s7, i0, i1, i2, i3, i4, i5, i6, i7, p0, p1, p2, p3, c0, c1, c2, c3] =
+            *bytes;
+        let stamp = Self {
+            sequence: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
+            intended_ns: u64::from_le_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
+            producer: u32::from_le_bytes([p0, p1, p2, p3]),
+        };
+        (stamp.check(body_crc) == u32::from_le_bytes([c0, c1, c2, c3])).then_some(stamp)
+    }
+
+    /// Odd multipliers are bijections, so any single changed field changes the sum; the high half is the mixed one.
+    fn check(self, body_crc: u32) -> u32 {
+        let sum = self.sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            ^ self.intended_ns.rotate_left(32).wrapping_mul(0xC2B2_AE3D_27D4_EB4F)
+            ^ u64::from(self.producer).wrapping_mul(0x1656_67B1_9E37_79F9);
+        crate::num::high_u32(sum.wrapping_mul(0xD6E8_FEB8_6659_FD93)) ^ body_crc
+    }
+}
+
+/// CRC-32C of a value without its stamp.
+pub fn body_crc(body: &[u8]) -> u32 {
+    crate::num::low_u32(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(sequence: u64, intended_ns: u64, producer: u32, crc: u32) {
+            let stamp = Stamp { sequence, intended_ns, producer };
+            prop_assert_eq!(Stamp::decode(&stamp.encode(crc), crc), Some(stamp));
+        }
+
+        #[test]
+        fn a_flipped_bit_in_stamp_or_body_is_seen(
+            sequence in 0u64..1 << 40, intended_ns in 0u64..1 << 40, producer in 0u32..1000, bit in 0usize..(24 + 40) * 8,
+            body in prop::collection::vec(any::<u8>(), 40),
+        ) {
+            let crc = body_crc(&body);
+            let mut value = Stamp { sequence, intended_ns, producer }.encode(crc).to_vec();
+            value.extend_from_slice(&body);
+            value[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(Stamp::decode(&value, body_crc(&value[STAMP_BYTES..])), None);
+        }
+    }
+
+    #[test]
+    fn a_short_value_has_no_stamp() {
+        assert_eq!(Stamp::decode(&[0; 23], 0), None);
+    }
+}

@@ -1,0 +1,344 @@
+//! Load threads against the fake target, in time of the tests' own making: what the instrument promises.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
+
+use super::load_thread::{Idle, LoadOutcome, LoadThread, Next, Start};
+use super::plan::{TrialLoad, schedules_of, topic_name};
+use super::pool::Pool;
+use crate::judge::integrity::{Integrity, judge};
+use crate::measure::recorder::{Channel, Interval};
+use crate::result::latency::Measure;
+use crate::system::System as _;
+use crate::system::fake::{Behaviour, FakeClock, FakeSystem, Fault};
+use crate::time::clock::Clock as _;
+use crate::time::timeline::Timeline;
+use crate::workload::{
+    Bytes, KeyDistribution, Load, LoadMode, MessageSize, Phases, Rate, TimeSpan, Verify, Workload,
+};
+use crossbeam::channel::unbounded;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MS: u64 = 1_000_000;
+const S: u64 = 1000 * MS;
+
+/// What a trial came to.
+struct Ran {
+    outcomes: Vec<LoadOutcome>,
+    intervals: Vec<Interval>,
+    timeline: Arc<Timeline>,
+    target: FakeSystem,
+}
+
+impl Ran {
+    fn window(&self) -> Interval {
+        let mut sum = Interval::default();
+        let inside = 0..self.timeline.window_intervals();
+        self.intervals.iter().filter(|i| inside.contains(&i.index)).for_each(|i| sum.add(i));
+        sum
+    }
+
+    fn all(&self) -> Interval {
+        let mut sum = Interval::default();
+        self.intervals.iter().for_each(|i| sum.add(i));
+        sum
+    }
+
+    fn max_ns(&self, measure: Measure) -> u64 {
+        self.all().latency.of(measure).max()
+    }
+
+    fn integrity(&self) -> Integrity {
+        let produced: Vec<_> =
+            self.outcomes.iter().flat_map(|o| &o.producers).flat_map(|p| p.partitions.clone()).collect();
+        let consumed: Vec<_> =
+            self.outcomes.iter().flat_map(|o| &o.consumers).flat_map(|c| c.partitions.clone()).collect();
+        judge(&produced, &consumed)
+    }
+}
+
+/// A trial in which the generator itself is held up once: `pause` is when, and for how long.
+fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pause: (u64, u64)) -> Ran {
+    let mut target = FakeSystem::new(behaviour);
+    (0..workload.topics).for_each(|topic| {
+        target.create_topic(&topic_name(topic), workload.partitions_per_topic).unwrap();
+    });
+    let phases = workload.phases;
+    let interval = Duration::from_millis(100);
+    let timeline = Arc::new(Timeline::new(phases.warmup.0, phases.measure.0, phases.drain.0, interval));
+    let (finished, intervals) = unbounded();
+    let (_give_back, spare) = unbounded();
+    let load = TrialLoad {
+        backlog: None,
+        workload,
+        load: workload.load,
+        pool: &Pool::of(workload).unwrap(),
+        target: &target,
+        threads,
+        idle: Idle::Sleep,
+        schedules: schedules_of(workload, workload.load.mode, &timeline).unwrap(),
+        timeline: Arc::clone(&timeline),
+        channel: Channel { finished, spare },
+        ack_log: None,
+    };
+    let (plans, _shared) = load.plans().unwrap();
+    drop(load);
+    let here = std::thread::current();
+    let mut threads: Vec<_> = plans
+        .into_iter()
+        .map(|plan| {
+            Some(LoadThread::new(plan, Start { clock: target.clock.clone(), wall_ms: 0 }, &here).unwrap())
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    let mut pause = Some(pause);
+    while threads.iter().any(Option::is_some) {
+        let mut next_ns = u64::MAX;
+        for slot in &mut threads {
+            let Some(thread) = slot else { continue };
+            match turn_until_idle(thread) {
+                Ok(Some(until_ns)) => next_ns = next_ns.min(until_ns),
+                Ok(None) => outcomes.push(slot.take().unwrap().finish(None)),
+                Err(error) => outcomes.push(slot.take().unwrap().finish(Some(error))),
+            }
+        }
+        next_ns = next_ns.min(target.next_ns().unwrap_or(u64::MAX));
+        let now_ns = target.clock.now_ns();
+        let held_up = pause.take_if(|(from_ns, _)| now_ns >= *from_ns).map_or(0, |(_, ns)| ns);
+        target.advance_to(next_ns.max(now_ns + 1).min(now_ns + S) + held_up);
+    }
+    let intervals = intervals.try_iter().map(|i| *i).collect();
+    Ran { outcomes, intervals, timeline, target }
+}
+
+fn turn_until_idle(thread: &mut LoadThread<FakeClock>) -> anyhow::Result<Option<u64>> {
+    loop {
+        match thread.turn()? {
+            Next::Again => {}
+            Next::Until(ns) => return Ok(Some(ns)),
+            Next::Finished => return Ok(None),
+        }
+    }
+}
+
+fn run(workload: &Workload, behaviour: Behaviour) -> Ran {
+    run_with_pause(workload, behaviour, 1, (u64::MAX, 0))
+}
+
+fn with_mode(mode: LoadMode) -> Workload {
+    let load = Load { in_flight_bytes: Bytes::mib(32), mode };
+    let s = TimeSpan::seconds;
+    let phases = Phases { warmup: s(1), measure: s(10), drain: s(2) };
+    let workload = Workload { load, phases, verify: Verify::SequenceCrc, ..Workload::default() };
+    Workload { message_size: MessageSize::Fixed(Bytes(100)), ..workload }
+}
+
+fn open(rate: u64) -> Workload {
+    with_mode(LoadMode::Open {
+        rate: Rate::Absolute(rate),
+        arrival: Default::default(),
+        profile: Default::default(),
+    })
+}
+
+fn acks_after(ack_ns: u64) -> Behaviour {
+    Behaviour { ack_ns, ..Behaviour::default() }
+}
+
+#[test]
+fn an_open_load_offers_exactly_its_rate_and_everything_comes_back() {
+    let ran = run(&open(1000), acks_after(2 * MS));
+    let window = ran.window();
+    assert_eq!(window.acked_records, 10_000);
+    assert_eq!(window.acked_bytes, 10_000 * 100);
+    assert_eq!(window.consumed_records, 10_000);
+    assert_eq!(
+        ran.all().latency.of(Measure::Response).len(),
+        10_000,
+        "latency is of the records intended inside"
+    );
+    assert_eq!(ran.target.len(&topic_name(0), 0), 11_000, "nothing is intended after the window");
+    assert_eq!(ran.integrity(), Integrity { checked: 11_000, ..Integrity::default() });
+    let service = ran.all().latency.of(Measure::Service).max();
+    assert!((2 * MS..2 * MS + MS / 100).contains(&service), "{service}");
+}
+
+#[test]
+fn a_stall_shows_in_the_response_of_every_record_it_delayed() {
+    let stall = 5 * S..6 * S;
+    let ran = run(&open(1000), Behaviour { ack_ns: MS, stall, ..Behaviour::default() });
+    let latency = ran.all().latency;
+    let response = latency.of(Measure::Response);
+    // One record a millisecond was due; those of the first half second of the stall waited at least the other half.
+    let slow = response.count_between(500 * MS, u64::MAX);
+    assert!((495..=505).contains(&slow), "{slow}");
+    assert!(response.max() > 990 * MS);
+    assert_eq!(response.len(), 10_000);
+    assert_eq!(ran.window().acked_records, 10_000, "nothing was skipped");
+}
+
+#[test]
+fn back_pressure_is_the_targets_and_not_the_generators() {
+    let mut workload = open(1000);
+    workload.load.in_flight_bytes = Bytes(100 * 100);
+    let ran = run(&workload, Behaviour { ack_ns: MS, stall: 5 * S..6 * S, ..Behaviour::default() });
+    assert!(ran.max_ns(Measure::Blocked) > 890 * MS);
+    assert!(ran.max_ns(Measure::PacingLag) < 2 * MS);
+    assert!(ran.max_ns(Measure::Response) > 990 * MS);
+    assert_eq!(ran.window().acked_records, 10_000);
+    assert!(!ran.integrity().is_violated());
+}
+
+#[test]
+fn a_generator_that_is_held_up_is_pacing_lag_and_shows_in_response() {
+    let ran = run_with_pause(&open(1000), acks_after(MS), 1, (5 * S, 300 * MS));
+    assert!(ran.max_ns(Measure::PacingLag) > 295 * MS);
+    assert_eq!(ran.max_ns(Measure::Blocked), 0);
+    assert!(ran.max_ns(Measure::Response) > 295 * MS);
+    assert_eq!(ran.window().acked_records, 10_000, "it catches up");
+}
+
+#[test]
+fn what_is_never_acked_enters_at_its_age() {
+    let mut workload = open(1000);
+    workload.load.in_flight_bytes = Bytes(500 * 100);
+    let ran = run(&workload, Behaviour { ack_ns: MS, stall: 10 * S..100 * S, ..Behaviour::default() });
+    let producer = &ran.outcomes[0].producers[0];
+    assert_eq!(
+        producer.unacked + producer.never_accepted,
+        1000 + 1,
+        "the last second, and the one in flight"
+    );
+    let latency = ran.all().latency;
+    let response = latency.of(Measure::Response);
+    assert_eq!(response.len(), 10_000);
+    // The oldest was due at 10 s and the drain ends at 13 s.
+    assert!((2990 * MS..3010 * MS).contains(&response.max()), "{}", response.max());
+    assert_eq!(response.count_between(2000 * MS, u64::MAX), 1001);
+}
+
+#[test]
+fn max_fills_what_may_be_in_flight_and_throughput_is_acks_over_the_window() {
+    let mut workload = with_mode(LoadMode::Max);
+    workload.load.in_flight_bytes = Bytes(640 * 100);
+    workload.batch.max_records = 64;
+    let ran = run(&workload, acks_after(10 * MS));
+    let window = ran.window();
+    // 640 records in flight and 10 ms a round trip.
+    assert_eq!(window.acked_records, 640 * 1000);
+    let latency = ran.all().latency;
+    assert_eq!(latency.of(Measure::Service).len(), 640 * 1000);
+    assert!(latency.of(Measure::Response).is_empty(), "nothing is intended");
+    assert!(latency.of(Measure::PacingLag).is_empty() && latency.of(Measure::EndToEnd).is_empty());
+    assert!(ran.target.batches().iter().all(|records| *records == 64), "batches are full");
+}
+
+#[test]
+fn max_does_not_wait_for_ever_on_batches_that_are_open() {
+    let mut workload = with_mode(LoadMode::Max);
+    workload.partitions_per_topic = 8;
+    workload.key_distribution = KeyDistribution::RoundRobin;
+    workload.load.in_flight_bytes = Bytes(20 * 100);
+    let ran = run(&workload, acks_after(10 * MS));
+    assert_eq!(ran.window().acked_records, 20 * 1000);
+}
+
+#[test]
+fn closed_keeps_its_batches_in_flight() {
+    let mut workload = with_mode(LoadMode::Closed { in_flight: 3 });
+    workload.batch.max_records = 10;
+    let ran = run(&workload, acks_after(10 * MS));
+    assert_eq!(ran.window().acked_records, 30 * 1000);
+    assert!(ran.target.batches().iter().all(|records| *records == 10));
+}
+
+#[test]
+fn one_record_at_a_time_is_a_closed_load_of_one() {
+    let mut workload = with_mode(LoadMode::Closed { in_flight: 1 });
+    workload.batch.max_records = 1;
+    let ran = run(&workload, acks_after(MS));
+    assert_eq!(ran.window().acked_records, 10_000);
+    assert_eq!(ran.max_ns(Measure::Service) / MS, 1);
+}
+
+#[test]
+fn a_batch_waits_for_its_linger_and_no_longer() {
+    let mut workload = open(1000);
+    workload.batch.linger = TimeSpan(Duration::from_millis(5));
+    let ran = run(&workload, acks_after(MS));
+    let batches = ran.target.batches();
+    assert!(batches[1..batches.len() - 1].iter().all(|records| (5..=6).contains(records)), "{batches:?}");
+    assert!(ran.max_ns(Measure::Response) <= 6 * MS + MS / 10);
+}
+
+#[test]
+fn sticky_producers_fill_a_batch_and_move_on() {
+    let mut workload = with_mode(LoadMode::Max);
+    workload.partitions_per_topic = 4;
+    workload.load.in_flight_bytes = Bytes(6400 * 100);
+    let ran = run(&workload, acks_after(10 * MS));
+    let batches = ran.target.batches();
+    let full = batches.iter().filter(|records| **records > 500).count();
+    assert!(full * 10 >= batches.len() * 9, "{full} of {}", batches.len());
+    let lengths: Vec<u64> = (0..4).map(|partition| ran.target.len(&topic_name(0), partition)).collect();
+    let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
+    assert!(most - least < most / 50, "{lengths:?}");
+    assert!(!ran.integrity().is_violated());
+}
+
+#[test]
+fn many_producers_consumers_and_groups_share_threads_without_losing_count() {
+    let mut workload = open(4000);
+    (workload.topics, workload.partitions_per_topic) = (2, 5);
+    (workload.producers_per_topic, workload.subscriptions_per_topic) = (3, 2);
+    workload.consumers_per_subscription = 2;
+    workload.key_distribution = KeyDistribution::Uniform;
+    let ran = run_with_pause(&workload, acks_after(MS), 2, (u64::MAX, 0));
+    let window = ran.window();
+    assert!(window.acked_records.abs_diff(40_000) <= 10, "{}", window.acked_records);
+    assert!(window.consumed_records.abs_diff(80_000) <= 20, "every group reads everything");
+    let integrity = ran.integrity();
+    assert!(integrity.checked.abs_diff(88_000) <= 20);
+    assert!(!integrity.is_violated());
+    assert_eq!(integrity.undrained, 0);
+}
+
+#[test]
+fn above_a_million_a_second_a_hand_over_is_timed_by_its_oldest_record() {
+    let mut workload = open(2_000_000);
+    let ms = |ms| TimeSpan(Duration::from_millis(ms));
+    workload.phases = Phases { warmup: ms(10), measure: ms(100), drain: ms(100) };
+    let ran = run(&workload, acks_after(MS));
+    let latency = ran.all().latency;
+    assert!(latency.of(Measure::Response).len().abs_diff(200_000) <= 2000);
+    assert!(latency.of(Measure::EndToEnd).len().abs_diff(200_000) <= 2000);
+    assert!(ran.max_ns(Measure::Response) >= MS);
+    assert_eq!(ran.integrity().gaps, 0);
+}
+
+#[test]
+fn every_fault_is_counted_as_what_it_is() {
+    let faults =
+        [(100, Fault::Lose), (200, Fault::Repeat), (300, Fault::SwapWithNext), (400, Fault::Corrupt)];
+    let ran = run(&open(1000), Behaviour { ack_ns: MS, faults: faults.into(), ..Behaviour::default() });
+    let integrity = ran.integrity();
+    assert_eq!((integrity.duplicates, integrity.reorders, integrity.corruptions), (1, 1, 1));
+    // A corrupt record tells nothing of itself, so the one it was is missing.
+    assert_eq!(integrity.gaps, 2);
+    assert!(integrity.is_violated());
+}
+
+#[test]
+fn a_consumer_that_is_only_slow_has_lost_nothing() {
+    let ran = run(&open(1000), Behaviour { ack_ns: MS, hidden_from: Some(9000), ..Behaviour::default() });
+    let integrity = ran.integrity();
+    assert_eq!((integrity.undrained, integrity.is_violated()), (2000, false));
+}
+
+#[test]
+fn a_failed_append_ends_the_trial_and_names_the_partition() {
+    let ran = run(&open(1000), Behaviour { ack_ns: MS, fail_at: Some(5000), ..Behaviour::default() });
+    let error = ran.outcomes[0].error.as_ref().unwrap();
+    assert!(format!("{error:#}").contains("vnotch-0-0"), "{error:#}");
+    assert!(ran.all().failed_records > 0);
+    assert!(!ran.integrity().is_violated(), "what failed may be missing");
+}

@@ -1,0 +1,59 @@
+//! The counters of a shard.
+
+/// One shard's counters since the target was opened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ShardStats {
+    /// Which shard.
+    pub shard: u32,
+    /// Time spent working, ns; colocated load apart.
+    pub work_ns: u64,
+    /// Time that colocated load took of its thread, ns.
+    pub colocated_ns: u64,
+    /// Time spent polling for completions or messages, ns.
+    pub poll_ns: u64,
+    /// Time spent asleep, ns.
+    pub parked_ns: u64,
+    /// Bytes of records written to the device, encoded, padding and rewritten tails included.
+    pub write_bytes: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Writes by size: (bytes, how many), ascending.
+    pub write_sizes: Vec<(u64, u64)>,
+    /// Time during which any write was in flight, ns.
+    pub write_busy_ns: u64,
+    /// Writes in flight, added up over that time, ns.
+    pub write_depth_ns: u64,
+    /// Device flushes and synced writes.
+    pub syncs: u64,
+    /// Writes that met extents which were written already.
+    pub overwrites: u64,
+    /// Bytes read from the device.
+    pub read_bytes: u64,
+}
+
+impl ShardStats {
+    /// What was added since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let sizes = self.write_sizes.iter().map(|(bytes, count)| {
+            let before =
+                earlier.write_sizes.iter().find(|(size, _)| size == bytes).map_or(0, |(_, count)| *count);
+            (*bytes, count.saturating_sub(before))
+        });
+        Self {
+            shard: self.shard,
+            work_ns: self.work_ns.saturating_sub(earlier.work_ns),
+            colocated_ns: self.colocated_ns.saturating_sub(earlier.colocated_ns),
+            poll_ns: self.poll_ns.saturating_sub(earlier.poll_ns),
+            parked_ns: self.parked_ns.saturating_sub(earlier.parked_ns),
+            write_bytes: self.write_bytes.saturating_sub(earlier.write_bytes),
+            writes: self.writes.saturating_sub(earlier.writes),
+            write_sizes: sizes.filter(|(_, count)| *count > 0).collect(),
+            write_busy_ns: self.write_busy_ns.saturating_sub(earlier.write_busy_ns),
+            write_depth_ns: self.write_depth_ns.saturating_sub(earlier.write_depth_ns),
+            syncs: self.syncs.saturating_sub(earlier.syncs),
+            overwrites: self.overwrites.saturating_sub(earlier.overwrites),
+            read_bytes: self.read_bytes.saturating_sub(earlier.read_bytes),
+        }
+    }
+}

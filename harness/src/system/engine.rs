@@ -1,0 +1,309 @@
+//! The embedded engine, in this process: no protocol, no copy but the one into a batch.
+
+use super::{
+    Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalSystem, LocalWork,
+    OutRecord, ProducerSpec, STAMP_HEADER, SendError, System, SystemConsumer, SystemProducer,
+};
+use crate::measure::events::SystemEvent;
+use crate::measure::shards::ShardStats;
+use crate::num;
+use crate::result::provenance::CoresUsed;
+use crate::workload::{self, Workload};
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use std::path::Path;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use vnotch_engine::client::{
+    Consumer, ConsumerConfig, CrcCheck, Fetched, LocalShard, OffsetReset, Partitioner, Port, Producer,
+    ProducerConfig, TrySendError,
+};
+use vnotch_engine::config::{EngineConfig, TopicConfig};
+use vnotch_engine::engine::Engine;
+use vnotch_engine::record::{HeaderRef, Record, RecordRef};
+use vnotch_engine::types::{Durability, IoMode, PollMode, Preallocate};
+
+/// How long a shard keeps a fetch that finds nothing; it answers at once when something arrives.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+
+/// An open engine.
+pub struct EngineSystem {
+    engine: Engine,
+    topic: TopicConfig,
+}
+
+impl EngineSystem {
+    /// Opens it in `data_dir` with the workload's settings.
+    ///
+    /// # Errors
+    /// The settings, the machine or the directory do not do.
+    pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<Self> {
+        let topic = topic_config(workload)?;
+        let engine = Engine::open(engine_config(workload, cores, data_dir)?)?;
+        Ok(Self { engine, topic })
+    }
+}
+
+fn engine_config(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<EngineConfig> {
+    let settings = &workload.engine;
+    Ok(EngineConfig {
+        shards: settings.shards,
+        cores: cores.shards.iter().copied().map(num::index).collect(),
+        io: match settings.io {
+            workload::Io::Direct => IoMode::Direct,
+            workload::Io::Buffered => IoMode::Buffered,
+        },
+        poll: match settings.poll {
+            workload::Poll::Adaptive => PollMode::Adaptive,
+            workload::Poll::Busy => PollMode::Busy,
+            workload::Poll::Park => PollMode::Park,
+        },
+        arena_bytes: length(settings.arena_bytes)?,
+        write_bytes_max: length(settings.write_bytes_max)?,
+        write_depth: num::index(settings.write_depth),
+        fetch_pinned_bytes: length(settings.fetch_pinned_bytes)?,
+        ..EngineConfig::new(data_dir)
+    })
+}
+
+fn topic_config(workload: &Workload) -> anyhow::Result<TopicConfig> {
+    let log = &workload.log;
+    Ok(TopicConfig {
+        durability: match workload.durability {
+            workload::Durability::Appended => Durability::Appended,
+            workload::Durability::Written => Durability::Written,
+            workload::Durability::Synced => Durability::Synced,
+        },
+        segment_bytes: log.segment_bytes.0,
+        segment_ms: log.segment_ms.0.map(ms),
+        retention_bytes: log.retention_bytes.0.map(|bytes| bytes.0),
+        retention_ms: log.retention_ms.0.map(ms),
+        preallocate: match log.preallocate {
+            workload::Preallocate::Auto => Preallocate::Auto,
+            workload::Preallocate::None => Preallocate::None,
+            workload::Preallocate::Fallocate => Preallocate::Fallocate,
+            workload::Preallocate::Recycle => Preallocate::Recycle,
+        },
+        index_interval_bytes: u32::try_from(log.index_interval_bytes.0).context("index_interval_bytes")?,
+        max_message_bytes: length(log.max_message_bytes)?,
+        message_timestamp_after_max_ms: log.message_timestamp_after_max_ms.0.map(ms),
+    })
+}
+
+fn ms(span: workload::TimeSpan) -> u64 {
+    u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn length(bytes: workload::Bytes) -> anyhow::Result<usize> {
+    Ok(usize::try_from(bytes.0)?)
+}
+
+impl System for EngineSystem {
+    fn describe(&self) -> Description {
+        let config = self.engine.config();
+        let is_registered = self.engine.stats().iter().all(|shard| shard.is_arena_registered);
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        Description {
+            kind: "engine",
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            facts: vec![
+                fact("arena_registered", is_registered.to_string()),
+                fact("mailbox_bytes", config.mailbox_bytes.to_string()),
+                fact("stuck_after_s", config.stuck_after.as_secs_f64().to_string()),
+            ],
+        }
+    }
+
+    fn create_topic(&mut self, name: &str, partitions: u32) -> anyhow::Result<()> {
+        Ok(self.engine.create_topic(name, partitions, self.topic.clone())?)
+    }
+
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer + Send>> {
+        Ok(Box::new(EngineProducer(self.engine.producer(&spec.topic, producer_config(spec)?)?)))
+    }
+
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
+        Ok(Box::new(EngineConsumer(self.engine.consumer(assignment(spec), consumer_config(spec)?)?)))
+    }
+
+    fn shards_of(&self, topic: &str) -> anyhow::Result<Vec<u32>> {
+        Ok(self.engine.describe_topic(topic)?.partitions.iter().map(|partition| partition.shard).collect())
+    }
+
+    fn colocate(&self, shard: u32, work: LocalWork) -> anyhow::Result<Joined> {
+        let running = self.engine.run_on(shard, |local| work(Rc::new(EngineShard(local))))?;
+        Ok(Box::new(move || Ok(running.wait()?)))
+    }
+
+    fn shard_stats(&self) -> Vec<ShardStats> {
+        self.engine.stats().into_iter().map(shard_stats).collect()
+    }
+
+    fn drain_events(&mut self) -> Vec<SystemEvent> {
+        let named = |event: vnotch_engine::shard::ShardEvent| SystemEvent {
+            at: event.event.at,
+            kind: event.event.kind.name(),
+            shard: event.shard,
+            partition: Some((event.partition.topic.to_string(), event.partition.partition)),
+        };
+        self.engine.take_events().into_iter().map(named).collect()
+    }
+
+    fn stall(&mut self, shard: u32, length: Duration) -> anyhow::Result<()> {
+        Ok(self.engine.stall_shard(shard, length)?)
+    }
+
+    fn drop_caches(&mut self) -> anyhow::Result<()> {
+        Ok(self.engine.drop_caches()?)
+    }
+
+    fn close(self: Box<Self>) -> anyhow::Result<()> {
+        Ok(self.engine.close()?)
+    }
+}
+
+fn shard_stats(shard: vnotch_engine::shard::ShardStats) -> ShardStats {
+    let sizes = shard.writes.sizes.iter().map(|(bytes, count)| (num::count(*bytes), *count));
+    ShardStats {
+        shard: shard.shard,
+        work_ns: shard.work_ns,
+        colocated_ns: shard.colocated_ns,
+        poll_ns: shard.poll_ns,
+        parked_ns: shard.parked_ns,
+        write_bytes: shard.writes.bytes,
+        writes: shard.writes.count,
+        write_sizes: sizes.collect(),
+        write_busy_ns: shard.writes.busy_ns,
+        write_depth_ns: shard.writes.depth_ns,
+        syncs: shard.writes.syncs,
+        overwrites: shard.writes.overwrites,
+        read_bytes: shard.read_bytes,
+    }
+}
+
+fn producer_config(spec: &ProducerSpec) -> anyhow::Result<ProducerConfig> {
+    Ok(ProducerConfig {
+        batch_size: usize::try_from(spec.batch_bytes_max)?,
+        batch_records_max: spec.batch_records_max,
+        // Whoever drives it closes batches when it is time.
+        linger: None,
+        in_flight_bytes_max: usize::try_from(spec.in_flight_bytes_max)?,
+        partitioner: Partitioner::RoundRobin,
+        durability: None,
+    })
+}
+
+fn consumer_config(spec: &ConsumerSpec) -> anyhow::Result<ConsumerConfig> {
+    Ok(ConsumerConfig {
+        fetch_bytes_max: usize::try_from(spec.fetch_bytes_max)?,
+        max_wait: FETCH_WAIT,
+        crc: CrcCheck::Verify,
+        offset_reset: OffsetReset::Earliest,
+    })
+}
+
+fn assignment(spec: &ConsumerSpec) -> impl Iterator<Item = (&str, u32, i64)> {
+    spec.assignment.iter().map(|(topic, partition)| (topic.as_str(), *partition, 0))
+}
+
+/// A shard's own thread.
+struct EngineShard(LocalShard);
+
+impl LocalSystem for EngineShard {
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer>> {
+        Ok(Box::new(EngineProducer(self.0.producer(&spec.topic, producer_config(spec)?)?)))
+    }
+
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer>> {
+        Ok(Box::new(EngineConsumer(self.0.consumer(assignment(spec), consumer_config(spec)?)?)))
+    }
+
+    fn sleep_until(&self, until: Instant) -> LocalBoxFuture<'static, ()> {
+        self.0.sleep_until(until).boxed_local()
+    }
+
+    fn yield_now(&self) -> LocalBoxFuture<'static, ()> {
+        self.0.yield_now().boxed_local()
+    }
+}
+
+struct EngineProducer<P: Port>(Producer<P>);
+
+impl<P: Port> SystemProducer for EngineProducer<P> {
+    fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
+        // Allocates nothing for a record without headers.
+        let headers: Vec<HeaderRef<'_>> =
+            record.headers.iter().map(|(key, value)| HeaderRef { key, value: Some(value) }).collect();
+        let record = RecordRef {
+            timestamp_ms: record.timestamp_ms,
+            key: record.key,
+            value: Some(record.value),
+            headers: &headers,
+        };
+        match self.0.try_send(Some(partition), &record) {
+            Ok(_) => Ok(()),
+            Err(TrySendError::Full) => Err(SendError::Full),
+            Err(error) => Err(SendError::Failed(error.into())),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.0.flush();
+    }
+
+    fn poll_ack(&mut self, context: &mut Context<'_>) -> Poll<Ack> {
+        self.0.poll_ack(context).map(|ack| Ack {
+            partition: ack.partition,
+            base_offset: ack.result.as_ref().map_or(0, |offset| offset.unsigned_abs()),
+            count: ack.count,
+            encoded_bytes: num::count(ack.bytes),
+            result: ack.result.map(|_| ()).map_err(anyhow::Error::from),
+        })
+    }
+}
+
+struct EngineConsumer<P: Port>(Consumer<P>);
+
+impl<P: Port> SystemConsumer for EngineConsumer<P> {
+    fn poll_fetch(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut dyn FetchSink,
+    ) -> Poll<anyhow::Result<()>> {
+        self.0.poll_fetch(context).map(|fetched| show(&fetched?, sink))
+    }
+}
+
+fn show(fetched: &Fetched, sink: &mut dyn FetchSink) -> anyhow::Result<()> {
+    sink.begin(&FetchedInfo {
+        assignment: fetched.assignment,
+        bytes: num::count(fetched.bytes),
+        high_watermark: fetched.high_watermark.unsigned_abs(),
+        skipped: fetched.skipped,
+    });
+    for record in fetched.records() {
+        let record = record?;
+        sink.record(&InRecord {
+            offset: record.offset.unsigned_abs(),
+            key: record.key,
+            value: record.value.unwrap_or_default(),
+            stamp_header: stamp_header(&record)?,
+        });
+    }
+    Ok(())
+}
+
+fn stamp_header<'a>(record: &Record<'a>) -> anyhow::Result<Option<&'a [u8]>> {
+    if record.headers.count_left() == 0 {
+        return Ok(None);
+    }
+    for header in record.headers.clone() {
+        let header = header?;
+        if header.key == STAMP_HEADER {
+            return Ok(header.value);
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,378 @@
+//! A target in memory whose time is the test's own: it acks, stalls, refuses, loses, repeats, swaps, harms and fails as
+//! told, and wakes its clients when the test moves the clock.
+
+use super::{
+    Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalWork, OutRecord,
+    ProducerSpec, SendError, System, SystemConsumer, SystemProducer,
+};
+use crate::measure::events::SystemEvent;
+use crate::measure::shards::ShardStats;
+use crate::time::clock::Clock;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Time that moves when the test says so.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeClock(Arc<AtomicU64>);
+
+impl Clock for FakeClock {
+    fn now_ns(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What goes wrong with the record at an offset, on its way to the consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Lose,
+    Repeat,
+    SwapWithNext,
+    Corrupt,
+}
+
+/// How the fake behaves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Behaviour {
+    /// From a batch's arrival to its ack.
+    pub(crate) ack_ns: u64,
+    /// Nothing that would be acked in here is acked before its end.
+    pub(crate) stall: Range<u64>,
+    /// Consumers see nothing from this offset on.
+    pub(crate) hidden_from: Option<u64>,
+    /// What happens to records of partition 0, by offset.
+    pub(crate) faults: BTreeMap<u64, Fault>,
+    /// The batch that holds this offset of partition 0 fails.
+    pub(crate) fail_at: Option<u64>,
+    /// Retention is said to delete from a partition, once, when it holds this many records.
+    pub(crate) retains_at: Option<usize>,
+    /// The record after so many others keeps the thread that sends it for so long: whatever is due meanwhile is late.
+    pub(crate) holds_up: Option<(u64, Duration)>,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    offset: u64,
+    key: Option<Vec<u8>>,
+    value: Vec<u8>,
+    header: Option<Vec<u8>>,
+    visible_ns: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    behaviour: Behaviour,
+    logs: BTreeMap<(String, u32), Vec<Stored>>,
+    timers: Vec<(u64, Waker)>,
+    /// Consumers with nothing to read, each to be woken by the next batch of any partition.
+    waiting: Vec<Waker>,
+    batches: Vec<u64>,
+    sent: u64,
+    retained: BTreeSet<(String, u32)>,
+}
+
+/// The target.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeSystem {
+    pub(crate) clock: FakeClock,
+    state: Arc<Mutex<State>>,
+}
+
+impl FakeSystem {
+    pub(crate) fn new(behaviour: Behaviour) -> Self {
+        let target = Self::default();
+        target.state().behaviour = behaviour;
+        target
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Records that were sent before, refused ones included.
+    fn count_sent(&self) -> u64 {
+        let mut state = self.state();
+        state.sent += 1;
+        state.sent - 1
+    }
+
+    /// When something inside will happen next.
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        self.state().timers.iter().map(|(ns, _)| *ns).min()
+    }
+
+    /// Moves the clock, and wakes whoever waited for a time up to then.
+    pub(crate) fn advance_to(&self, ns: u64) {
+        self.clock.0.fetch_max(ns, Ordering::SeqCst);
+        let mut state = self.state();
+        let (due, later) = std::mem::take(&mut state.timers).into_iter().partition(|(at, _)| *at <= ns);
+        state.timers = later;
+        drop(state);
+        let due: Vec<(u64, Waker)> = due;
+        due.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Records in each batch, in order of arrival.
+    pub(crate) fn batches(&self) -> Vec<u64> {
+        self.state().batches.clone()
+    }
+
+    /// Records in the log of a partition.
+    pub(crate) fn len(&self, topic: &str, partition: u32) -> u64 {
+        self.state().logs[&(topic.to_owned(), partition)].len() as u64
+    }
+}
+
+impl System for FakeSystem {
+    fn describe(&self) -> Description {
+        Description { kind: "fake", version: "0".into(), facts: Vec::new() }
+    }
+
+    fn create_topic(&mut self, name: &str, partitions: u32) -> anyhow::Result<()> {
+        for partition in 0..partitions {
+            self.state().logs.insert((name.to_owned(), partition), Vec::new());
+        }
+        Ok(())
+    }
+
+    fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer + Send>> {
+        Ok(Box::new(FakeProducer {
+            target: self.clone(),
+            spec: spec.clone(),
+            open: BTreeMap::new(),
+            in_flight_bytes: 0,
+            acks: VecDeque::new(),
+            waiting: None,
+        }))
+    }
+
+    fn shards_of(&self, _topic: &str) -> anyhow::Result<Vec<u32>> {
+        anyhow::bail!("the fake has no shards")
+    }
+
+    fn colocate(&self, _shard: u32, _work: LocalWork) -> anyhow::Result<Joined> {
+        anyhow::bail!("the fake has no shards")
+    }
+
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
+        let positions = vec![0; spec.assignment.len()];
+        Ok(Box::new(FakeConsumer { target: self.clone(), spec: spec.clone(), positions, swapped: None }))
+    }
+
+    fn shard_stats(&self) -> Vec<ShardStats> {
+        Vec::new()
+    }
+
+    fn drain_events(&mut self) -> Vec<SystemEvent> {
+        let mut state = self.state();
+        let Some(records) = state.behaviour.retains_at else { return Vec::new() };
+        let full = state.logs.iter().filter(|(_, log)| log.len() >= records).map(|(name, _)| name.clone());
+        let fresh: Vec<_> = full.filter(|name| !state.retained.contains(name)).collect();
+        state.retained.extend(fresh.iter().cloned());
+        let event = |partition| SystemEvent {
+            at: Instant::now(),
+            kind: "retention",
+            shard: 0,
+            partition: Some(partition),
+        };
+        fresh.into_iter().map(event).collect()
+    }
+
+    fn stall(&mut self, shard: u32, _: Duration) -> anyhow::Result<()> {
+        anyhow::bail!("the fake has no shard {shard}")
+    }
+
+    fn drop_caches(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn close(self: Box<Self>) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct FakeProducer {
+    target: FakeSystem,
+    spec: ProducerSpec,
+    open: BTreeMap<u32, Vec<Stored>>,
+    in_flight_bytes: u64,
+    acks: VecDeque<(u64, u64, Ack)>,
+    waiting: Option<Waker>,
+}
+
+fn size(stored: &Stored) -> u64 {
+    (stored.value.len() + stored.key.as_ref().map_or(0, Vec::len)) as u64
+}
+
+impl FakeProducer {
+    fn close_batch(&mut self, partition: u32) {
+        let Some(mut records) = self.open.remove(&partition) else { return };
+        let now_ns = self.target.clock.now_ns();
+        let mut state = self.target.state();
+        let mut ack_ns = now_ns + state.behaviour.ack_ns;
+        if state.behaviour.stall.contains(&ack_ns) {
+            ack_ns = state.behaviour.stall.end;
+        }
+        let fail_at = state.behaviour.fail_at.filter(|_| partition == 0);
+        let log = state.logs.get_mut(&(self.spec.topic.clone(), partition)).unwrap();
+        let base_offset = log.len() as u64;
+        let bytes: u64 = records.iter().map(size).sum();
+        let count = records.len();
+        for (stored, offset) in records.iter_mut().zip(base_offset..) {
+            (stored.offset, stored.visible_ns) = (offset, ack_ns);
+        }
+        let failed = fail_at.is_some_and(|at| (base_offset..base_offset + count as u64).contains(&at));
+        if !failed {
+            log.append(&mut records);
+        }
+        state.batches.push(count as u64);
+        let woken = std::mem::take(&mut state.waiting).into_iter().chain(self.waiting.take());
+        if ack_ns <= now_ns {
+            woken.for_each(Waker::wake);
+        } else {
+            state.timers.extend(woken.map(|waker| (ack_ns, waker)));
+        }
+        let result = if failed { Err(anyhow::anyhow!("injected")) } else { Ok(()) };
+        let (count, encoded_bytes) = (count.try_into().unwrap(), bytes + 61);
+        let ack = Ack { partition, base_offset, count, encoded_bytes, result };
+        self.acks.push_back((ack_ns, bytes, ack));
+    }
+}
+
+impl SystemProducer for FakeProducer {
+    fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
+        let sent = self.target.count_sent();
+        let held_up = self.target.state().behaviour.holds_up.take_if(|(after, _)| *after <= sent);
+        std::thread::sleep(held_up.map_or(Duration::ZERO, |(_, length)| length));
+        let stored = Stored {
+            offset: 0,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.to_vec(),
+            header: record.headers.first().map(|(_, value)| value.to_vec()),
+            visible_ns: 0,
+        };
+        let bytes = size(&stored);
+        if self.in_flight_bytes + bytes > self.spec.in_flight_bytes_max {
+            return Err(SendError::Full);
+        }
+        self.in_flight_bytes += bytes;
+        let open = self.open.entry(partition).or_default();
+        open.push(stored);
+        let open_bytes: u64 = open.iter().map(size).sum();
+        let is_full = open.len() as u64 >= u64::from(self.spec.batch_records_max)
+            || open_bytes + bytes > self.spec.batch_bytes_max;
+        if is_full {
+            self.close_batch(partition);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        let partitions: Vec<u32> = self.open.keys().copied().collect();
+        partitions.into_iter().for_each(|partition| self.close_batch(partition));
+    }
+
+    fn poll_ack(&mut self, context: &mut Context<'_>) -> Poll<Ack> {
+        match self.acks.front() {
+            Some((ack_ns, ..)) if *ack_ns <= self.target.clock.now_ns() => {
+                let (_, bytes, ack) = self.acks.pop_front().unwrap();
+                self.in_flight_bytes -= bytes;
+                Poll::Ready(ack)
+            }
+            Some((ack_ns, ..)) => {
+                self.target.state().timers.push((*ack_ns, context.waker().clone()));
+                Poll::Pending
+            }
+            None => {
+                self.waiting = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FakeConsumer {
+    target: FakeSystem,
+    spec: ConsumerSpec,
+    positions: Vec<u64>,
+    /// A record that is to come after the one that follows it.
+    swapped: Option<Stored>,
+}
+
+impl SystemConsumer for FakeConsumer {
+    fn poll_fetch(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut dyn FetchSink,
+    ) -> Poll<anyhow::Result<()>> {
+        let now_ns = self.target.clock.now_ns();
+        for (assignment, topic_partition) in self.spec.assignment.iter().enumerate() {
+            let state = self.target.state();
+            let hidden_from = state.behaviour.hidden_from.unwrap_or(u64::MAX);
+            let log = &state.logs[topic_partition];
+            let end = (log.partition_point(|s| s.visible_ns <= now_ns) as u64).min(hidden_from);
+            let start = self.positions[assignment];
+            if start >= end {
+                continue;
+            }
+            let stored: Vec<Stored> =
+                log[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()].to_vec();
+            let faults =
+                if topic_partition.1 == 0 { state.behaviour.faults.clone() } else { BTreeMap::new() };
+            drop(state);
+            self.positions[assignment] = end;
+            let bytes = stored.iter().map(size).sum();
+            sink.begin(&FetchedInfo { assignment, bytes, high_watermark: end, skipped: 0 });
+            for stored in with_faults(stored, &faults, &mut self.swapped) {
+                sink.record(&InRecord {
+                    offset: stored.offset,
+                    key: stored.key.as_deref(),
+                    value: &stored.value,
+                    stamp_header: stored.header.as_deref(),
+                });
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let mut state = self.target.state();
+        let next_ns = self.spec.assignment.iter().filter_map(|topic_partition| {
+            let log = &state.logs[topic_partition];
+            log.get(log.partition_point(|s| s.visible_ns <= now_ns)).map(|s| s.visible_ns)
+        });
+        match next_ns.min() {
+            Some(next_ns) => state.timers.push((next_ns, context.waker().clone())),
+            None => state.waiting.push(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+fn with_faults(
+    stored: Vec<Stored>,
+    faults: &BTreeMap<u64, Fault>,
+    swapped: &mut Option<Stored>,
+) -> Vec<Stored> {
+    let mut out: Vec<Stored> = Vec::with_capacity(stored.len());
+    for mut record in stored {
+        match faults.get(&record.offset) {
+            Some(Fault::Lose) => continue,
+            Some(Fault::Repeat) => out.push(record.clone()),
+            Some(Fault::SwapWithNext) => {
+                *swapped = Some(record);
+                continue;
+            }
+            Some(Fault::Corrupt) => {
+                let last = record.value.len() - 1;
+                record.value[last] ^= 1;
+            }
+            None => {}
+        }
+        out.push(record);
+        out.extend(swapped.take());
+    }
+    out
+}

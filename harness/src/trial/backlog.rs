@@ -1,0 +1,84 @@
+//! Consumers that start late: the backlog is built before the window opens, and the caches are put into the state that the
+//! workload declares.
+
+use crate::load::shared::Shared;
+use crate::measure::finished::Built;
+use crate::quantity;
+use crate::system::System;
+use crate::workload::{Backlog, BacklogCache, Io};
+use anyhow::Context as _;
+use rustix::fs::{Advice, fadvise};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Holds the window shut until the backlog is there.
+#[derive(Debug)]
+pub(crate) struct BacklogGate {
+    backlog: Backlog,
+    io: Io,
+    shared: Arc<Shared>,
+}
+
+impl BacklogGate {
+    pub(crate) fn new(backlog: Backlog, io: Io, shared: Arc<Shared>) -> Self {
+        Self { backlog, io, shared }
+    }
+
+    /// The backlog, once all of it is acked.
+    pub(crate) fn built(&self, now_ns: u64) -> Option<Built> {
+        let (records, encoded_bytes) = self.shared.acked_so_far();
+        self.shared.is_built().then_some(Built { records, encoded_bytes, build_ns: now_ns })
+    }
+
+    /// Whether every consumer has come to its end.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.shared.is_drained()
+    }
+
+    /// Puts the caches into the declared state.
+    ///
+    /// # Errors
+    /// A file cannot be read or synced, or the target does not answer.
+    pub(crate) fn prepare(&self, target: &mut dyn System, data_dir: &Path) -> anyhow::Result<()> {
+        match (self.backlog.cache, self.io) {
+            (BacklogCache::Cold, _) => {
+                target.drop_caches()?;
+                each_file(data_dir, &mut drop_from_page_cache)
+            }
+            // What O_DIRECT reads comes from the device in any case.
+            (BacklogCache::Warm, Io::Direct) => Ok(()),
+            (BacklogCache::Warm, Io::Buffered) => each_file(data_dir, &mut read_through),
+        }
+    }
+
+    /// How far it is, in words.
+    pub(crate) fn progress(&self) -> String {
+        let built = quantity::bytes(self.shared.acked_so_far().1);
+        format!("building the backlog: {built} of {}", self.backlog.build)
+    }
+}
+
+fn each_file(dir: &Path, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            each_file(&path, work)?;
+        } else {
+            work(&path).with_context(|| format!("cannot prepare the cache of {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Only clean pages can be dropped, so the file is synced first.
+fn drop_from_page_cache(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    file.sync_all()?;
+    Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
+}
+
+fn read_through(path: &Path) -> io::Result<()> {
+    io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
+}

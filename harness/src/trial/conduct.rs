@@ -1,0 +1,392 @@
+//! One trial: a fresh target, its load threads, and what came of them once the drain is over.
+
+use super::backlog::BacklogGate;
+use super::bench::{Bench, Extras};
+use super::harvest::harvest;
+use super::require::RetentionGate;
+use super::watch::{Crew, Gate, Watch, Watching};
+use crate::load::colocated::ShardLoad;
+use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
+use crate::load::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
+use crate::load::shared::Shared;
+use crate::measure::finished::TrialRun;
+use crate::measure::recorder::Channel;
+use crate::measure::series::SeriesBuilder;
+use crate::num;
+use crate::system::System;
+use crate::time::clock::TrialClock;
+use crate::time::schedule::Offered;
+use crate::time::timeline::Timeline;
+use crate::workload::{Io, Load, Phases};
+use anyhow::Context as _;
+use crossbeam::channel::unbounded;
+use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Windows shorter than this are watched at [`INTERVAL_SHORT`], longer ones at [`INTERVAL_LONG`].
+const SHORT_WINDOW_MAX: Duration = Duration::from_secs(60);
+const INTERVAL_SHORT: Duration = Duration::from_millis(100);
+const INTERVAL_LONG: Duration = Duration::from_secs(1);
+
+impl Bench<'_> {
+    /// Runs one trial and leaves its data behind.
+    ///
+    /// # Errors
+    /// The system cannot be opened or given its topics, or a thread cannot be started. A later failure is part of the
+    /// trial's record.
+    pub fn trial(&self, load: Load, phases: Phases) -> anyhow::Result<TrialRun> {
+        let Extras { requirements, backlog, ack_log, .. } = self.extras;
+        let workload = self.workload;
+        let mut target = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
+        for topic in 0..workload.topics {
+            target.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
+        }
+        let description = target.describe();
+        let timeline = timeline_of(phases, !requirements.is_empty() || backlog.is_some());
+        let schedules = schedules_of(workload, load.mode, &timeline)?;
+        let offered = Offered::new(schedules.clone());
+        let (give_back, spare) = unbounded();
+        let groups = workload.subscriptions_per_topic;
+        let builder = SeriesBuilder::new(Arc::clone(&timeline), offered, groups, give_back);
+        let (finished, intervals) = unbounded();
+        let request = TrialLoad {
+            workload,
+            load,
+            schedules,
+            pool: &self.pool,
+            target: &*target,
+            threads: self.load_threads(),
+            idle: self.place.idle,
+            timeline: Arc::clone(&timeline),
+            channel: Channel { finished, spare },
+            ack_log,
+            backlog,
+        };
+        let (plans, shared) = request.plans()?;
+        // It holds the sending end of the channel, which the watch waits to be closed.
+        drop(request);
+        let start = Start { clock: TrialClock::start(), wall_ms: wall_ms() };
+        let began_s = self.context.started.elapsed().as_secs_f64();
+        let mut begun = Begun::default();
+        for (number, plan) in (0..).zip(plans) {
+            if let Err(error) = self.begin(number, plan, start, &mut *target, &mut begun) {
+                shared.give_up();
+                return Err(error);
+            }
+        }
+        let watch = Watch::new(
+            self,
+            Watching {
+                target: &mut *target,
+                builder,
+                // Load on shards looks up at each interval's end without being woken.
+                crew: Crew::new(begun.threads.iter().map(|thread| thread.thread().clone()), intervals),
+                clock: start.clock,
+                timeline: Arc::clone(&timeline),
+                gate: self.gate(phases, &shared),
+            },
+        );
+        let watched = watch.until_done();
+        let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
+        let outcomes = begun.end();
+        let mut harvest = harvest(outcomes, &timeline, watched.latency(), granularity.is_some(), groups);
+        let error = harvest.error.take().or_else(|| watched.error.clone());
+        let final_sync =
+            (workload.engine.io == Io::Buffered && error.is_none()).then(|| self.timed_sync()).transpose()?;
+        let closed = target.close().err().map(|error| format!("{error:#}"));
+        Ok(TrialRun {
+            window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
+            granularity,
+            offered: watched.series.offered,
+            watched,
+            harvest,
+            placement: workload.engine.placement,
+            load_threads: self.load_threads(),
+            target: description.into(),
+            final_sync,
+            error: error.or(closed),
+            timeline,
+        })
+    }
+
+    /// The condition that the window waits for.
+    fn gate(&self, phases: Phases, shared: &Arc<Shared>) -> Option<Gate> {
+        let Extras { requirements, backlog, .. } = self.extras;
+        let retention = || Gate::Retention(RetentionGate::new(self.workload, phases));
+        match backlog {
+            Some(backlog) => {
+                let gate = BacklogGate::new(backlog, self.workload.engine.io, Arc::clone(shared));
+                Some(Gate::Backlog(gate))
+            }
+            None => (!requirements.is_empty()).then(retention),
+        }
+    }
+
+    fn load_threads(&self) -> usize {
+        let cores = &self.place.cores;
+        let threads = if self.is_colocated() { cores.shards.len() } else { cores.load.len() };
+        threads.max(1)
+    }
+
+    fn timed_sync(&self) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        self.context.data_dir.sync()?;
+        Ok(begun.elapsed())
+    }
+
+    /// Starts load thread `number`, or the load of shard `number`.
+    fn begin(
+        &self,
+        number: u32,
+        plan: LoadPlan,
+        start: Start<TrialClock>,
+        target: &mut dyn System,
+        begun: &mut Begun,
+    ) -> anyhow::Result<()> {
+        if self.is_colocated() {
+            begun.shards.push(ShardLoad::begin(target, number, plan, start)?);
+        } else {
+            let core = self.place.cores.load.get(num::index(number)).copied();
+            begun.threads.push(spawn(number, core, plan, start)?);
+        }
+        Ok(())
+    }
+}
+
+/// The load that was started.
+#[derive(Default)]
+struct Begun {
+    threads: Vec<JoinHandle<LoadOutcome>>,
+    shards: Vec<ShardLoad>,
+}
+
+impl Begun {
+    /// Waits for all of it.
+    fn end(self) -> Vec<LoadOutcome> {
+        let outcomes = self.threads.into_iter().map(|thread| match thread.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        outcomes.chain(self.shards.into_iter().map(ShardLoad::end)).collect()
+    }
+}
+
+fn timeline_of(phases: Phases, is_held: bool) -> Arc<Timeline> {
+    let is_short = phases.measure.0 < SHORT_WINDOW_MAX;
+    let interval = if is_short { INTERVAL_SHORT } else { INTERVAL_LONG };
+    let (measure, drain) = (phases.measure.0, phases.drain.0);
+    Arc::new(if is_held {
+        Timeline::held(measure, drain, interval)
+    } else {
+        Timeline::new(phases.warmup.0, measure, drain, interval)
+    })
+}
+
+/// A load thread on its core, woken as exactly as the kernel can.
+fn spawn(
+    number: u32,
+    core: Option<u32>,
+    plan: LoadPlan,
+    start: Start<TrialClock>,
+) -> anyhow::Result<JoinHandle<LoadOutcome>> {
+    let work = move || {
+        if let Some(core) = core {
+            let mut set = CpuSet::new();
+            set.set(num::index(core));
+            // Its core was checked to be one we may use; if that has changed since, it runs wherever it may.
+            let _ = sched_setaffinity(None, &set);
+        }
+        // The default of 50 µs would make every wake late by as much; a kernel that refuses stays late.
+        let _ = set_current_timer_slack(NonZeroU64::new(1));
+        let shared = Arc::clone(&plan.shared);
+        match LoadThread::new(plan, start, &std::thread::current()) {
+            Ok(thread) => thread.run(),
+            Err(error) => {
+                shared.give_up();
+                LoadOutcome::failed(error)
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name(format!("load-{number}"))
+        .spawn(work)
+        .context("cannot start a load thread")
+}
+
+fn wall_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::load_thread::Idle;
+    use crate::result::provenance::CoresUsed;
+    use crate::system::fake::{Behaviour, FakeSystem};
+    use crate::trial::context::{Options, RunContext};
+    use crate::trial::cores::Place;
+    use crate::trial::data_dir::DataDir;
+    use crate::trial::progress::Progress;
+    use crate::workload::profile::Ramp;
+    use crate::workload::{
+        Backlog, Bytes, LoadMode, MessageSize, Profile, Rate, Requirement, Study, TimeSpan, Workload,
+    };
+    use std::sync::atomic::AtomicBool;
+
+    /// Runs a short trial in real time against a target that acks at once.
+    fn trial(mode: LoadMode, stop: bool) -> TrialRun {
+        trial_of(mode, Case { stop, ..Case::default() })
+    }
+
+    /// What is particular about a trial.
+    #[derive(Default)]
+    struct Case {
+        stop: bool,
+        requirements: Vec<Requirement>,
+        backlog: Option<Backlog>,
+        behaviour: Behaviour,
+    }
+
+    fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
+        let Case { stop, requirements, backlog, behaviour } = case;
+        let ms = |ms| TimeSpan(Duration::from_millis(ms));
+        let phases = Phases { warmup: ms(200), measure: ms(400), drain: ms(2000) };
+        let load = Load { mode, in_flight_bytes: Bytes::kib(64) };
+        let workload = Workload {
+            message_size: MessageSize::Fixed(Bytes(100)),
+            partitions_per_topic: 2,
+            phases,
+            load,
+            ..Workload::default()
+        };
+        let outer = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(Some(&outer.path().join("data"))).unwrap();
+        let study = Study::alone(workload.clone());
+        let context = RunContext {
+            study: &study,
+            options: &Options::default(),
+            open: &|_, _, _| Ok(Box::new(FakeSystem::new(behaviour.clone()))),
+            data_dir: &data_dir,
+            stop: &Arc::new(AtomicBool::new(stop)),
+            progress: &Progress::silent(),
+            started: Instant::now(),
+        };
+        let place = Place { cores: CoresUsed::default(), idle: Idle::Sleep };
+        let extras = Extras { requirements: &requirements, backlog, ..Extras::default() };
+        let bench = Bench::new(&context, &workload, &place, extras).unwrap();
+        let run = bench.trial(load, phases).unwrap();
+        assert_eq!(context.is_stopped(), stop);
+        run
+    }
+
+    #[test]
+    fn a_trial_measures_its_window_and_drains() {
+        let mode = LoadMode::Open {
+            rate: Rate::Absolute(1000),
+            arrival: Default::default(),
+            profile: Default::default(),
+        };
+        let run = trial(mode, false);
+        assert_eq!(run.error, None);
+        assert_eq!(run.offered, Some(400));
+        assert_eq!(run.harvest.latencies.records.of(crate::result::latency::Measure::Response).len(), 400);
+        let sent: u64 = run.harvest.produced.iter().map(|partition| partition.answered).sum();
+        assert_eq!(sent, 600);
+        let rows = &run.watched.series.rows;
+        assert_eq!(rows.len(), 6);
+        assert_eq!(rows.iter().map(|row| row.offered.unwrap()).sum::<u64>(), 600);
+        assert!(run.watched.host.is_some() && !run.watched.interrupted);
+        let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
+        assert_eq!((integrity.checked, integrity.is_violated(), integrity.undrained), (600, false, 0));
+    }
+
+    #[test]
+    fn a_profile_shapes_what_is_offered() {
+        let mode = LoadMode::Open {
+            rate: Rate::Absolute(1000),
+            arrival: Default::default(),
+            profile: Profile::Ramp(Ramp { from: 0.0, to: 2.0 }),
+        };
+        let run = trial(mode, false);
+        assert_eq!(run.error, None);
+        assert_eq!(run.offered, Some(400), "the mean over the window is the rate");
+        let rows: Vec<u64> = run.watched.series.rows.iter().map(|row| row.offered.unwrap()).collect();
+        assert_eq!(rows, [0, 0, 25, 75, 125, 175], "none before a ramp from 0, then ever more");
+    }
+
+    #[test]
+    fn a_window_that_waits_for_retention_opens_after_it_and_shapes_what_comes_then() {
+        let mode = LoadMode::Open {
+            rate: Rate::Absolute(1000),
+            arrival: Default::default(),
+            profile: Profile::Ramp(Ramp { from: 1.0, to: 3.0 }),
+        };
+        // 500 records of each of two partitions take about a second: five times the warm-up.
+        let behaviour = Behaviour { retains_at: Some(500), ..Behaviour::default() };
+        let requirements = vec![Requirement::RetentionReached];
+        let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
+        assert_eq!((run.error.as_deref(), run.watched.missed.as_deref()), (None, None));
+        assert!(run.timeline.window_start_ns() >= 1_000_000_000, "{:?}", run.timeline);
+        assert_eq!(run.timeline.window_ns(), 400_000_000);
+        assert_eq!(run.offered, Some(800), "twice the rate in the mean");
+        let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
+        assert!(integrity.checked >= 1800 && !integrity.is_violated(), "{integrity:?}");
+        assert!(run.watched.held_s.unwrap() < 0.0);
+        assert_eq!(run.watched.events.iter().filter(|event| event.kind == "retention").count(), 2);
+        assert!(run.watched.events.iter().all(|event| event.t_s > -10.0), "{:?}", run.watched.events);
+    }
+
+    #[test]
+    fn consumers_that_start_late_end_the_window_when_they_have_caught_up() {
+        for rate in [0, 500] {
+            let backlog = Backlog {
+                build: Bytes::kib(256),
+                cache: Default::default(),
+                drain_producer_rate: Rate::Absolute(rate),
+            };
+            let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), ..Case::default() });
+            assert_eq!(run.error, None);
+            let built = run.watched.built.unwrap();
+            assert!((259_000..264_000).contains(&built.encoded_bytes), "{built:?}");
+            assert!(run.watched.is_drained && run.timeline.window_ns() < 400_000_000, "{:?}", run.timeline);
+            let window = &run.watched.series.window;
+            assert!(window.consumed_records >= built.records, "{} of {built:?}", window.consumed_records);
+            assert_eq!(run.granularity.is_some(), rate > 0);
+            let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
+            assert!(integrity.checked >= built.records && !integrity.is_violated(), "{integrity:?}");
+            assert_eq!(integrity.undrained, 0);
+            assert!(
+                run.watched.events.is_empty(),
+                "resting producers are no stall: {:?}",
+                run.watched.events
+            );
+        }
+    }
+
+    #[test]
+    fn a_trial_that_never_gets_there_is_given_up() {
+        let mode = LoadMode::Open {
+            rate: Rate::Absolute(100),
+            arrival: Default::default(),
+            profile: Default::default(),
+        };
+        let behaviour = Behaviour { retains_at: Some(100_000), ..Behaviour::default() };
+        let requirements = vec![Requirement::RetentionReached];
+        let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
+        let missed = run.watched.missed.unwrap();
+        assert!(missed.contains("in 2s of warm-up") && missed.contains("0 of 2 partitions"), "{missed}");
+        assert_eq!((run.timeline.window_ns(), run.error), (0, None));
+    }
+
+    #[test]
+    fn an_interrupted_trial_ends_at_once_with_what_it_has() {
+        let run = trial(LoadMode::Max, true);
+        assert!(run.watched.interrupted);
+        assert_eq!(run.timeline.window_ns(), 0);
+        assert_eq!(run.error, None);
+    }
+}

@@ -1,0 +1,131 @@
+//! Which cores the shards and the load threads get.
+
+use crate::exit::UsageError;
+use crate::load::load_thread::Idle;
+use crate::num;
+use crate::result::provenance::CoresUsed;
+use crate::workload::{EngineSettings, LoadMode, Placement, Workload};
+
+/// The cores of a combination, and how its load threads wait.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The cores of shards and load threads.
+    pub cores: CoresUsed,
+    /// What load threads do while nothing is due.
+    pub(crate) idle: Idle,
+}
+
+impl Place {
+    /// Chooses cores among those that this process may use.
+    ///
+    /// # Errors
+    /// The workload names a core that this process may not use.
+    pub fn choose(workload: &Workload, allowed: &[u32]) -> anyhow::Result<Self> {
+        let cores = choose(&workload.engine, allowed)?;
+        let idle = idle_of(&cores, allowed, workload.load.mode);
+        Ok(Self { cores, idle })
+    }
+}
+
+/// The cores of a run: what the workload names, and for what it leaves open the first free ones; the load gets a core a
+/// shard as far as there are any, and shares the shards' where there are none. Colocated load has none of its own.
+///
+/// # Errors
+/// The workload names a core that this process may not use.
+fn choose(settings: &EngineSettings, allowed: &[u32]) -> anyhow::Result<CoresUsed> {
+    for core in settings.cores.shards.iter().chain(&settings.cores.load) {
+        if !allowed.contains(core) {
+            return Err(UsageError::error(format!(
+                "engine.cores: core {core} is not among the cores this process may use ({})",
+                listed(allowed)
+            )));
+        }
+    }
+    let wanted = num::index(settings.shards);
+    let shards = if settings.cores.shards.is_empty() {
+        let free = allowed.iter().filter(|core| !settings.cores.load.contains(core));
+        // Too few for a core each: they share.
+        free.chain(allowed.iter().cycle()).take(wanted).copied().collect()
+    } else {
+        settings.cores.shards.clone()
+    };
+    let load = if settings.placement == Placement::Colocated {
+        Vec::new()
+    } else if settings.cores.load.is_empty() {
+        let free: Vec<u32> = allowed.iter().filter(|core| !shards.contains(core)).copied().collect();
+        let last = shards.last().copied().into_iter().collect();
+        if free.is_empty() { last } else { free.into_iter().take(wanted).collect() }
+    } else {
+        settings.cores.load.clone()
+    };
+    Ok(CoresUsed { shards, load })
+}
+
+/// A load thread stays awake only on a core without a shard: under a closed load, where it waits for acks alone; else through
+/// short waits, if another core is left for everybody else.
+fn idle_of(cores: &CoresUsed, allowed: &[u32], mode: LoadMode) -> Idle {
+    let shared = cores.load.iter().any(|core| cores.shards.contains(core));
+    let used = cores.shards.len() + cores.load.len();
+    match mode {
+        _ if shared => Idle::Sleep,
+        LoadMode::Closed { .. } => Idle::Poll,
+        _ if used < allowed.len() => Idle::Spin,
+        _ => Idle::Sleep,
+    }
+}
+
+fn listed(cores: &[u32]) -> String {
+    cores.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Cores;
+
+    fn chosen(shards: u32, cores: Cores, allowed: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let used = choose(&EngineSettings { shards, cores, ..EngineSettings::default() }, allowed).unwrap();
+        (used.shards, used.load)
+    }
+
+    #[test]
+    fn shards_come_first_and_the_load_gets_what_is_left() {
+        assert_eq!(chosen(1, Cores::default(), &[0, 1]), (vec![0], vec![1]));
+        assert_eq!(chosen(2, Cores::default(), &[2, 3, 4, 5, 6]), (vec![2, 3], vec![4, 5]));
+        assert_eq!(chosen(2, Cores::default(), &[0, 1, 2]), (vec![0, 1], vec![2]));
+    }
+
+    #[test]
+    fn too_few_cores_are_shared() {
+        assert_eq!(chosen(1, Cores::default(), &[3]), (vec![3], vec![3]));
+        assert_eq!(chosen(3, Cores::default(), &[0, 1]), (vec![0, 1, 0], vec![0]));
+    }
+
+    #[test]
+    fn colocated_load_needs_no_core() {
+        let settings = EngineSettings { placement: Placement::Colocated, ..EngineSettings::default() };
+        let used = choose(&settings, &[0, 1]).unwrap();
+        assert_eq!((used.shards, used.load), (vec![0], vec![]));
+    }
+
+    #[test]
+    fn what_the_workload_names_is_taken_and_a_core_it_cannot_have_is_refused() {
+        let cores = Cores { shards: vec![], load: vec![0] };
+        assert_eq!(chosen(1, cores, &[0, 1]), (vec![1], vec![0]));
+        let cores = Cores { shards: vec![9], load: vec![] };
+        let settings = EngineSettings { cores, ..EngineSettings::default() };
+        assert!(choose(&settings, &[0, 1]).unwrap_err().to_string().contains("core 9"));
+    }
+
+    #[test]
+    fn only_on_a_core_of_its_own_a_thread_stays_awake() {
+        let used = |shards: &[u32], load: &[u32]| CoresUsed { shards: shards.into(), load: load.into() };
+        let idle = |shards, load, allowed, mode| idle_of(&used(shards, load), allowed, mode);
+        assert_eq!(idle(&[0], &[1], &[0, 1], LoadMode::Max), Idle::Sleep);
+        assert_eq!(idle(&[0], &[1], &[0, 1, 2], LoadMode::Max), Idle::Spin);
+        assert_eq!(idle(&[0], &[0], &[0, 1, 2], LoadMode::Max), Idle::Sleep);
+        let closed = LoadMode::Closed { in_flight: 1 };
+        assert_eq!(idle(&[0], &[1], &[0, 1], closed), Idle::Poll);
+        assert_eq!(idle(&[0], &[0], &[0, 1], closed), Idle::Sleep);
+    }
+}

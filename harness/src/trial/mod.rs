@@ -1,0 +1,14 @@
+//! One trial: it opens the system, runs the load, watches it, injects stalls, and measures slices of the device's ceiling.
+
+pub mod backlog;
+pub mod bench;
+pub mod ceilings;
+mod conduct;
+pub mod context;
+pub mod cores;
+pub mod data_dir;
+mod harvest;
+pub mod inject;
+pub mod progress;
+pub mod require;
+pub mod watch;

@@ -1,0 +1,143 @@
+//! How a run goes, on standard error: a bar and a live line on a terminal, plain lines on a pipe, nothing when quiet.
+
+use crate::quantity;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::{Cell, RefCell};
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+/// Who is told how a run goes.
+#[derive(Debug)]
+pub struct Progress {
+    began: Instant,
+    expected: Cell<Duration>,
+    /// Which of a sweep's trials is under way: `12/54 `.
+    turn: RefCell<String>,
+    out: Out,
+}
+
+#[derive(Debug)]
+enum Out {
+    Quiet,
+    Lines,
+    Bar(ProgressBar),
+}
+
+/// One second of a trial.
+#[derive(Debug, Clone, Copy)]
+pub struct Live {
+    /// `warm-up`, `measuring` or `draining`.
+    pub phase: &'static str,
+    /// Records acked a second.
+    pub acked_per_s: f64,
+    /// Their values.
+    pub acked_bytes_per_s: f64,
+    /// Records consumed a second; `None` without consumers.
+    pub consumed_per_s: Option<f64>,
+    /// Records acked and not yet consumed.
+    pub backlog_records: Option<u64>,
+    /// Which latency `p99_ns` is of.
+    pub latency: &'static str,
+    /// The largest 99th percentile of the second's intervals.
+    pub p99_ns: Option<u64>,
+}
+
+impl Progress {
+    /// For a run that is expected to take `expected`.
+    pub fn new(is_quiet: bool, expected: Duration) -> Self {
+        let out = if is_quiet {
+            Out::Quiet
+        } else if std::io::stderr().is_terminal() {
+            Out::Bar(bar(expected))
+        } else {
+            Out::Lines
+        };
+        Self { began: Instant::now(), expected: Cell::new(expected), turn: RefCell::default(), out }
+    }
+
+    /// Says nothing.
+    pub fn silent() -> Self {
+        Self::new(true, Duration::ZERO)
+    }
+
+    /// How long it has been going on.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Trial `number` of `trials` begins, those of `combination`; `left` is how long it will be to the end of the last.
+    pub fn begin_trial(&self, number: usize, trials: usize, combination: &str, left: Duration) {
+        self.expected.set(self.elapsed() + left);
+        *self.turn.borrow_mut() = format!("{number}/{trials} ");
+        if matches!(self.out, Out::Lines) {
+            let left = quantity::duration(left.as_secs_f64());
+            self.step(&format!("trial {number} of {trials}, about {left} to go: {combination}"));
+        }
+    }
+
+    /// What is being done now.
+    pub fn step(&self, text: &str) {
+        match &self.out {
+            Out::Quiet => {}
+            Out::Lines => eprintln!("{:5.0} s  {text}", self.began.elapsed().as_secs_f64()),
+            Out::Bar(bar) => {
+                bar.set_prefix(format!("{}{text}", self.turn.borrow()));
+                bar.set_message("");
+                self.advance(bar);
+            }
+        }
+    }
+
+    /// How the trial under way goes.
+    pub fn live(&self, live: &Live) {
+        match &self.out {
+            Out::Quiet => {}
+            Out::Lines => eprintln!("{:5.0} s    {live}", self.began.elapsed().as_secs_f64()),
+            Out::Bar(bar) => {
+                bar.set_message(live.to_string());
+                self.advance(bar);
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Out::Bar(bar) = &self.out {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn advance(&self, bar: &ProgressBar) {
+        let elapsed = self.began.elapsed();
+        // A run that takes longer than expected keeps a bar that is not quite full.
+        bar.set_length(deciseconds(self.expected.get().max(elapsed + Duration::from_secs(1))));
+        bar.set_position(deciseconds(elapsed));
+    }
+}
+
+fn bar(expected: Duration) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(deciseconds(expected)), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{prefix}\n{wide_bar} {elapsed}, {eta} to go\n{msg}")
+        .expect("the template is a constant that indicatif accepts");
+    bar.set_style(style);
+    bar
+}
+
+fn deciseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis() / 100).unwrap_or(u64::MAX)
+}
+
+impl std::fmt::Display for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (records, bytes) =
+            (quantity::per_s(self.acked_per_s), quantity::bytes_per_s(self.acked_bytes_per_s));
+        write!(f, "{:<9}  acked {records} records ({bytes})", self.phase)?;
+        if let (Some(consumed), Some(backlog)) = (self.consumed_per_s, self.backlog_records) {
+            write!(f, "  consumed {}  backlog {backlog}", quantity::per_s(consumed))?;
+        }
+        match self.p99_ns {
+            Some(p99_ns) => write!(f, "  {} p99 {}", self.latency, quantity::ns(p99_ns)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What must hold before the measured window opens (`require`): the warm-up lasts until it does, or the trial is given up.
+
+use crate::measure::events::SystemEvent;
+use crate::num;
+use crate::workload::limits::WARMUP_TIMES_MAX;
+use crate::workload::{Phases, TimeSpan, Workload};
+use std::collections::BTreeSet;
+
+/// `retention_reached`: retention has deleted a segment of every partition.
+#[derive(Debug)]
+pub(crate) struct RetentionGate {
+    partitions: usize,
+    warmup: TimeSpan,
+    reached: BTreeSet<(String, u32)>,
+}
+
+/// What is to be done about the window.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Not yet.
+    Shut,
+    /// The window may open.
+    Open,
+    /// It has been waited for long enough: why, and what to do.
+    Missed(String),
+}
+
+impl RetentionGate {
+    /// For a trial of these phases.
+    pub(crate) fn new(workload: &Workload, phases: Phases) -> Self {
+        let partitions = usize::try_from(workload.partitions()).unwrap_or(usize::MAX);
+        Self { partitions, warmup: phases.warmup, reached: BTreeSet::new() }
+    }
+
+    /// Something happened in the target.
+    pub(crate) fn note(&mut self, event: &SystemEvent) {
+        if event.kind == "retention" {
+            self.reached.extend(event.partition.clone());
+        }
+    }
+
+    /// Whether the window may open, `now_ns` into the trial.
+    pub(crate) fn look(&self, now_ns: u64) -> Look {
+        let warmup_ns = num::ns_of(self.warmup.0);
+        if self.reached.len() >= self.partitions {
+            if now_ns >= warmup_ns { Look::Open } else { Look::Shut }
+        } else if now_ns >= warmup_ns.saturating_mul(u64::from(WARMUP_TIMES_MAX)) {
+            Look::Missed(self.missed())
+        } else {
+            Look::Shut
+        }
+    }
+
+    fn missed(&self) -> String {
+        let longest = TimeSpan(self.warmup.0.saturating_mul(WARMUP_TIMES_MAX));
+        format!(
+            "retention_reached: retention deleted from {} of {} partitions in {longest} of warm-up \
+             ({WARMUP_TIMES_MAX} times `phases.warmup`); lower `log.retention_bytes`, `log.retention_ms` or \
+             `log.segment_bytes`, offer more, or raise `phases.warmup`",
+            self.reached.len(),
+            self.partitions
+        )
+    }
+
+    /// How far it is, in words.
+    pub(crate) fn progress(&self) -> String {
+        format!("warm-up until retention deletes: {} of {} partitions", self.reached.len(), self.partitions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn it_opens_once_every_partition_has_lost_a_segment_and_the_warm_up_is_over() {
+        let workload = Workload { partitions_per_topic: 2, ..Workload::default() };
+        let phases = Phases { warmup: TimeSpan::seconds(2), ..Phases::default() };
+        let mut gate = RetentionGate::new(&workload, phases);
+        let event = |kind, partition: u32| SystemEvent {
+            at: Instant::now(),
+            kind,
+            shard: 0,
+            partition: Some(("t".to_owned(), partition)),
+        };
+        let s = |seconds| num::ns_of(Duration::from_secs(seconds));
+        gate.note(&event("retention", 0));
+        gate.note(&event("retention", 0));
+        gate.note(&event("roll", 1));
+        assert_eq!(gate.look(s(19)), Look::Shut);
+        let Look::Missed(why) = gate.look(s(20)) else { panic!("its time is up") };
+        assert!(why.contains("in 20s") && why.contains("1 of 2 partitions"), "{why}");
+        gate.note(&event("retention", 1));
+        assert_eq!(
+            (gate.look(s(1)), gate.look(s(2)), gate.look(s(30))),
+            (Look::Shut, Look::Open, Look::Open)
+        );
+    }
+}

@@ -1,0 +1,354 @@
+//! Watches a trial from outside: takes in the load threads' intervals, samples the machine and the target at the edges of
+//! intervals and window, tells how it goes, and cuts the trial short when it is interrupted.
+
+use super::backlog::BacklogGate;
+use super::bench::Bench;
+use super::inject::Stalls;
+use super::progress::{Live, Progress};
+use super::require::{Look, RetentionGate};
+use crate::host::disk_use::DiskUse;
+use crate::host::usage::{Glance, HostProbe, HostSample};
+use crate::measure::events::{SystemEvent, event_of, stalls};
+use crate::measure::finished::Built;
+use crate::measure::finished::Watched;
+use crate::measure::recorder::Interval;
+use crate::measure::series::{HostInterval, SeriesBuilder, give_way};
+use crate::measure::shards::ShardStats;
+use crate::num;
+use crate::result::{Event, SeriesRow};
+use crate::system::System;
+use crate::time::clock::{Clock as _, TrialClock};
+use crate::time::timeline::Timeline;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// What an interrupted trial is given to collect its acks.
+const INTERRUPTED_DRAIN: Duration = Duration::from_secs(1);
+/// An interrupt is noticed within this.
+const LOOK: Duration = Duration::from_millis(50);
+const LIVE_EVERY_NS: u64 = 1_000_000_000;
+/// Threads that end are missed for this long at most; the kernel's workers for io_uring do after some seconds.
+const THREADS_EVERY_NS: u64 = 1_000_000_000;
+
+/// The load threads, as far as a watcher needs them.
+pub(crate) struct Crew {
+    threads: Vec<Thread>,
+    intervals: Receiver<Box<Interval>>,
+}
+
+impl Crew {
+    pub(crate) fn new(threads: impl Iterator<Item = Thread>, intervals: Receiver<Box<Interval>>) -> Self {
+        Self { threads: threads.collect(), intervals }
+    }
+}
+
+/// What the window waits for.
+#[derive(Debug)]
+pub(crate) enum Gate {
+    /// `require: [retention_reached]`.
+    Retention(RetentionGate),
+    /// `backlog`.
+    Backlog(BacklogGate),
+}
+
+/// Counters at one moment.
+struct Edge {
+    host: HostSample,
+    shards: Vec<ShardStats>,
+}
+
+/// A trial that is to be watched.
+pub(crate) struct Watching<'a> {
+    /// The system that is measured.
+    pub(crate) target: &'a mut dyn System,
+    /// Takes the intervals of the load threads.
+    pub(crate) builder: SeriesBuilder,
+    /// The load threads.
+    pub(crate) crew: Crew,
+    /// The clock of the trial.
+    pub(crate) clock: TrialClock,
+    /// The phases of the trial.
+    pub(crate) timeline: Arc<Timeline>,
+    /// The condition that the window waits for.
+    pub(crate) gate: Option<Gate>,
+}
+
+/// A watch under way.
+pub(crate) struct Watch<'a> {
+    target: &'a mut dyn System,
+    stop: &'a AtomicBool,
+    progress: &'a Progress,
+    record_bytes: u64,
+    is_open_load: bool,
+    builder: SeriesBuilder,
+    crew: Crew,
+    clock: TrialClock,
+    timeline: Arc<Timeline>,
+    probe: HostProbe,
+    disk_use: DiskUse,
+    before: Glance,
+    next_threads_ns: u64,
+    opened: Option<Edge>,
+    closed: Option<Edge>,
+    next_interval_ns: u64,
+    next_live_ns: u64,
+    rows_told: usize,
+    /// Their times are told from the window's start, which may not be known yet.
+    happened: Vec<SystemEvent>,
+    /// What the watch did itself.
+    events: Vec<Event>,
+    rss_max_bytes: Option<u64>,
+    data_max_bytes: Option<u64>,
+    interrupted: bool,
+    stalls: Stalls,
+    error: Option<String>,
+    gate: Option<Gate>,
+    data_dir: &'a Path,
+    built: Option<Built>,
+    missed: Option<String>,
+    held_ns: Option<u64>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(bench: &'a Bench<'_>, watching: Watching<'a>) -> Self {
+        let Watching { target, builder, crew, clock, timeline, gate } = watching;
+        let context = bench.context;
+        let probe = HostProbe::new(context.data_dir.path());
+        let before = probe.glance();
+        Self {
+            target,
+            stop: context.stop,
+            progress: context.progress,
+            record_bytes: bench.pool.mean_value_bytes(),
+            is_open_load: builder.is_open_load(),
+            builder,
+            crew,
+            next_interval_ns: timeline.next_interval_ns(0),
+            next_live_ns: LIVE_EVERY_NS,
+            clock,
+            timeline,
+            probe,
+            disk_use: DiskUse::of(context.data_dir.path()),
+            before,
+            next_threads_ns: 0,
+            opened: None,
+            closed: None,
+            rows_told: 0,
+            happened: Vec::new(),
+            events: Vec::new(),
+            rss_max_bytes: None,
+            data_max_bytes: None,
+            interrupted: false,
+            stalls: Stalls::new(bench.extras.injections),
+            error: None,
+            gate,
+            data_dir: context.data_dir.path(),
+            built: None,
+            missed: None,
+            held_ns: None,
+        }
+    }
+
+    /// Watches until every load thread has handed in its last interval.
+    pub(crate) fn until_done(mut self) -> Watched {
+        loop {
+            let now_ns = self.clock.now_ns();
+            if !self.interrupted && self.stop.load(Ordering::SeqCst) {
+                self.interrupted = true;
+                self.timeline.cut(now_ns, INTERRUPTED_DRAIN);
+                self.crew.threads.iter().for_each(Thread::unpark);
+            }
+            self.look(now_ns);
+            let next_ns = self.next_interval_ns.min(self.stalls.next_ns(&self.timeline));
+            let wait_ns = next_ns.saturating_sub(self.clock.now_ns());
+            match self.crew.intervals.recv_timeout(LOOK.min(Duration::from_nanos(wait_ns))) {
+                Ok(interval) => self.builder.add(interval, !self.crew.intervals.is_empty()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        // The drain may have ended before anyone looked at the window's end.
+        if self.opened.is_some() && self.closed.is_none() {
+            self.closed = Some(self.edge());
+        }
+        self.finish()
+    }
+
+    fn look(&mut self, now_ns: u64) {
+        if self.opened.is_none() && now_ns >= self.timeline.window_start_ns() && self.timeline.window_ns() > 0
+        {
+            self.opened = Some(self.edge());
+        }
+        if self.opened.is_some() && self.closed.is_none() && now_ns >= self.timeline.window_end_ns() {
+            self.closed = Some(self.edge());
+        }
+        let is_window = self.opened.is_some() && self.closed.is_none();
+        if is_window && now_ns >= self.stalls.next_ns(&self.timeline) {
+            match self.stalls.make_next(self.target, &self.timeline, now_ns) {
+                Ok(event) => self.events.extend(event),
+                Err(error) => self.error = Some(format!("{error:#}")),
+            }
+        }
+        if self.timeline.is_held() {
+            self.look_at_gate(now_ns);
+        }
+        if now_ns >= self.next_interval_ns {
+            self.end_interval(now_ns);
+        }
+        if now_ns >= self.next_live_ns {
+            self.next_live_ns = now_ns + LIVE_EVERY_NS;
+            self.tell(now_ns);
+        }
+    }
+
+    fn edge(&mut self) -> Edge {
+        Edge { host: self.probe.sample(), shards: self.target.shard_stats() }
+    }
+
+    fn end_interval(&mut self, now_ns: u64) {
+        let glance = self.probe.glance();
+        let data_bytes = self.disk_use.sample();
+        let host = HostInterval {
+            device_bytes: glance.written_since(&self.before),
+            cpu: glance.cpu_since(&self.before),
+            rss_bytes: glance.rss_bytes,
+            data_bytes,
+        };
+        self.before = glance;
+        if now_ns >= self.next_threads_ns {
+            self.next_threads_ns = now_ns + THREADS_EVERY_NS;
+            give_way();
+            self.probe.update_threads();
+            give_way();
+        }
+        self.builder.add_host(self.timeline.interval_of(self.next_interval_ns.saturating_sub(1)), host);
+        self.rss_max_bytes = self.rss_max_bytes.max(host.rss_bytes);
+        self.data_max_bytes = self.data_max_bytes.max(data_bytes);
+        self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
+        if self.stalls.is_under_way(now_ns) {
+            // A shard that stands still does not answer, and this thread has other things to watch.
+            return;
+        }
+        let events = self.target.drain_events();
+        if let Some(Gate::Retention(gate)) = &mut self.gate {
+            events.iter().for_each(|event| gate.note(event));
+        }
+        self.happened.extend(events);
+    }
+
+    /// Opens the window once what must hold does.
+    fn look_at_gate(&mut self, now_ns: u64) {
+        let look = match &self.gate {
+            Some(Gate::Retention(gate)) => gate.look(now_ns),
+            Some(Gate::Backlog(gate)) => {
+                self.built = gate.built(now_ns);
+                if self.built.is_some() { Look::Open } else { Look::Shut }
+            }
+            None => Look::Open,
+        };
+        match look {
+            Look::Shut => {}
+            Look::Open => self.open_window(now_ns),
+            Look::Missed(why) => {
+                self.missed = Some(why);
+                self.timeline.cut(now_ns, INTERRUPTED_DRAIN);
+            }
+        }
+    }
+
+    fn open_window(&mut self, now_ns: u64) {
+        match &self.gate {
+            Some(Gate::Retention(_)) => self.held_ns = Some(now_ns),
+            Some(Gate::Backlog(gate)) => {
+                if let Err(error) = gate.prepare(self.target, self.data_dir) {
+                    self.error = Some(format!("{error:#}"));
+                }
+            }
+            None => {}
+        }
+        // The load threads end the interval they are in before the window opens.
+        let now_ns = self.clock.now_ns();
+        self.timeline.open(now_ns + 2 * self.timeline.interval_ns());
+        self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
+        // Who sleeps until then does not know yet when that is.
+        self.crew.threads.iter().for_each(Thread::unpark);
+    }
+
+    fn tell(&mut self, now_ns: u64) {
+        if let Some(gate) = self.gate.as_ref().filter(|_| self.timeline.is_held()) {
+            return self.progress.step(&match gate {
+                Gate::Retention(gate) => gate.progress(),
+                Gate::Backlog(gate) => gate.progress(),
+            });
+        }
+        let rows = self.builder.rows();
+        let fresh = &rows[self.rows_told.min(rows.len())..];
+        self.rows_told = rows.len();
+        let phase = if now_ns < self.timeline.window_start_ns() {
+            "warm-up"
+        } else if now_ns < self.timeline.window_end_ns() {
+            "measuring"
+        } else {
+            "draining"
+        };
+        let length_s: f64 = fresh.iter().map(|row| row.interval_s).sum();
+        let per_s = |of: fn(&SeriesRow) -> u64| {
+            num::f64_of(fresh.iter().map(of).sum()) / length_s.max(f64::MIN_POSITIVE)
+        };
+        let achieved = per_s(|row| row.achieved);
+        self.progress.live(&Live {
+            phase,
+            acked_per_s: achieved,
+            acked_bytes_per_s: achieved * num::f64_of(self.record_bytes),
+            consumed_per_s: fresh
+                .last()
+                .and_then(|row| row.backlog_records)
+                .map(|_| per_s(|row| row.consumed)),
+            backlog_records: fresh.last().and_then(|row| row.backlog_records),
+            latency: if self.is_open_load { "response" } else { "service" },
+            p99_ns: fresh.iter().filter_map(|row| row.p99_ns).max(),
+        });
+    }
+
+    fn finish(mut self) -> Watched {
+        self.end_interval(self.clock.now_ns());
+        let series = self.builder.finish();
+        let happened = std::mem::take(&mut self.happened).into_iter();
+        self.events.extend(happened.map(|event| event_of(event, &self.clock, &self.timeline)));
+        let backlog = match &self.gate {
+            Some(Gate::Backlog(gate)) => Some(gate),
+            _ => None,
+        };
+        if backlog.is_none() {
+            // While a backlog is consumed, producers may well rest.
+            self.events.extend(stalls(&series.rows));
+        }
+        self.events.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
+        let edges = self.opened.zip(self.closed);
+        let shards = edges.as_ref().map(|(opened, closed)| {
+            closed.shards.iter().map(|after| {
+                let before = opened.shards.iter().find(|before| before.shard == after.shard);
+                before.map_or_else(|| after.clone(), |before| after.since(before))
+            })
+        });
+        Watched {
+            series,
+            events: self.events,
+            shards: shards.into_iter().flatten().collect(),
+            host: edges.as_ref().map(|(opened, closed)| closed.host.since(&opened.host)),
+            rss_max_bytes: self.rss_max_bytes,
+            data_max_bytes: self.data_max_bytes,
+            interrupted: self.interrupted,
+            stalls: self.stalls.into_made(),
+            error: self.error,
+            held_s: self.held_ns.map(|ns| self.timeline.seconds_of(ns)),
+            missed: self.missed,
+            built: self.built,
+            is_drained: backlog.is_some_and(BacklogGate::is_drained),
+        }
+    }
+}
