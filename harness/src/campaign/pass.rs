@@ -12,7 +12,7 @@ use crate::result::provenance::SystemIdentity;
 use crate::result::{LateAttempt, Trial, Verdict, VerdictStatus};
 use crate::trial::bench::Bench;
 use crate::trial::ceilings::{Bracket, Shape};
-use crate::workload::{self, Durability, Io, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
+use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
 use std::time::{Duration, Instant};
 
@@ -252,7 +252,7 @@ fn warm_bytes(workload: &Workload) -> u64 {
     match workload.warm_memory {
         WarmMemory::Off => 0,
         WarmMemory::Size(bytes) => bytes.0,
-        WarmMemory::Auto if workload.engine.io == Io::Buffered => {
+        WarmMemory::Auto if workload.deployment().is_page_cached() => {
             estimate.memory_bytes.saturating_add(estimate.disk_peak_bytes)
         }
         WarmMemory::Auto => estimate.memory_bytes,

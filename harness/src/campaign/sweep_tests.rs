@@ -47,7 +47,7 @@ const HOLDS_UP: Duration = Duration::from_millis(200);
 const HELD_UP_NS: u64 = 150_000_000;
 
 fn study(yaml: &str) -> Study {
-    parse_study(yaml, "test.yaml", &[], Many::Refused).unwrap()
+    parse_study(yaml, "test.yaml", &[], Many::Refused, crate::system::CAPABILITIES).unwrap()
 }
 
 /// In memory: a disk that others keep busy would make each trial wait for it.

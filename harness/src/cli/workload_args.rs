@@ -1,5 +1,6 @@
 //! Which workloads, and what the command line changes in them: shared by `run` and `check`.
 
+use crate::system;
 use crate::workload::{self, Many, Override, Study};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,10 @@ impl WorkloadArgs {
     pub fn load(&self) -> anyhow::Result<Vec<Study>> {
         let overrides = self.overrides()?;
         let many = if self.yes { Many::Allowed } else { Many::Refused };
-        self.files.iter().map(|file| workload::load_study(file, &overrides, many)).collect()
+        self.files
+            .iter()
+            .map(|file| workload::load_study(file, &overrides, many, system::CAPABILITIES))
+            .collect()
     }
 
     /// The workloads as they were named.

@@ -5,6 +5,7 @@
 
 use super::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
 use crate::num;
+use crate::system;
 use crate::system::{Joined, LocalSystem, System};
 use crate::time::clock::TrialClock;
 use crossbeam::channel::{Receiver, bounded};
@@ -74,7 +75,7 @@ impl ShardLoad {
             }
             .boxed_local()
         };
-        let joined = target.colocate(shard, Box::new(work))?;
+        let joined = system::inside(target)?.colocate(shard, Box::new(work))?;
         Ok(Self { outcome, joined })
     }
 

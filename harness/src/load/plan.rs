@@ -13,10 +13,11 @@ use crate::exit::UsageError;
 use crate::measure::recorder::Channel;
 use crate::num;
 use crate::result::Granularity;
+use crate::system;
 use crate::system::{ConsumerSpec, ProducerSpec, System};
 use crate::time::schedule::{Even, Schedule, Shape, Shaped, Spacing};
 use crate::time::timeline::Timeline;
-use crate::workload::{Arrival, Backlog, Load, LoadMode, Placement, Profile, Rate, Workload};
+use crate::workload::{Arrival, Backlog, Load, LoadMode, Profile, Rate, Workload};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -170,7 +171,7 @@ impl TrialLoad<'_> {
     fn homes(&self) -> anyhow::Result<Vec<Homes>> {
         let homes = (0..self.workload.topics).map(|topic| {
             Ok(Homes::new(if self.is_colocated() {
-                self.target.shards_of(&topic_name(topic))?
+                system::inside(self.target)?.shards_of(&topic_name(topic))?
             } else {
                 vec![0; num::index(self.workload.partitions_per_topic)]
             }))
@@ -179,7 +180,7 @@ impl TrialLoad<'_> {
     }
 
     fn is_colocated(&self) -> bool {
-        self.workload.engine.placement == Placement::Colocated
+        self.workload.deployment().is_colocated()
     }
 
     fn thread_of(&self, id: u32, shard: u32) -> usize {

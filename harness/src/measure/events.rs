@@ -6,13 +6,44 @@ use crate::time::timeline::Timeline;
 
 use std::time::Instant;
 
+/// The kinds of events inside a system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemEventKind {
+    /// A new segment was begun.
+    Roll,
+    /// A full segment was trimmed, synced and indexed.
+    Seal,
+    /// A sync of its own completed.
+    Sync,
+    /// Retention deleted a segment.
+    Retention,
+    /// A segment was begun in a new file, because no recycled one was ready.
+    NoSpare,
+    /// A partition was recovered at open.
+    Recovery,
+}
+
+impl SystemEventKind {
+    /// Its name in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Roll => "roll",
+            Self::Seal => "seal",
+            Self::Sync => "sync",
+            Self::Retention => "retention",
+            Self::NoSpare => "no_spare",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
 /// Something worth a mark on the charts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemEvent {
     /// When.
     pub at: Instant,
-    /// `roll`, `seal`, `sync`, `retention`, `no_spare`, `stall`, `recovery`.
-    pub kind: &'static str,
+    /// What happened.
+    pub kind: SystemEventKind,
     /// The shard it happened on.
     pub shard: u32,
     /// Topic and partition, where it concerns one.
@@ -28,7 +59,7 @@ pub fn event_of(event: SystemEvent, clock: &TrialClock, timeline: &Timeline) -> 
     Event {
         t_s: timeline.seconds_of(clock.ns_at(event.at)),
         length_s: None,
-        kind: event.kind.to_owned(),
+        kind: event.kind.name().to_owned(),
         shard: Some(event.shard),
         topic,
         partition,

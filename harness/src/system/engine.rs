@@ -1,10 +1,12 @@
 //! The embedded engine, in this process: no protocol, no copy but the one into a batch.
 
+use super::Inside;
 use super::{
     Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalSystem, LocalWork,
     OutRecord, ProducerSpec, STAMP_HEADER, SendError, System, SystemConsumer, SystemProducer,
 };
 use crate::measure::events::SystemEvent;
+use crate::measure::events::SystemEventKind;
 use crate::measure::shards::ShardStats;
 use crate::num;
 use crate::result::provenance::CoresUsed;
@@ -22,6 +24,7 @@ use vnotch_engine::client::{
 };
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
+use vnotch_engine::events::EventKind;
 use vnotch_engine::record::{HeaderRef, Record, RecordRef};
 use vnotch_engine::types::{Durability, IoMode, PollMode, Preallocate};
 
@@ -100,6 +103,16 @@ fn length(bytes: workload::Bytes) -> anyhow::Result<usize> {
     Ok(usize::try_from(bytes.0)?)
 }
 
+/// The capabilities of the embedded engine.
+pub(super) const CAPABILITIES: workload::Capabilities = workload::Capabilities {
+    system: workload::Target::ENGINE,
+    settings: Some("engine"),
+    runs_colocated_load: true,
+    can_be_stalled: true,
+    drops_caches: true,
+    reports_retention: true,
+};
+
 impl System for EngineSystem {
     fn describe(&self) -> Description {
         let config = self.engine.config();
@@ -128,6 +141,16 @@ impl System for EngineSystem {
         Ok(Box::new(EngineConsumer(self.engine.consumer(assignment(spec), consumer_config(spec)?)?)))
     }
 
+    fn inside(&self) -> Option<&dyn Inside> {
+        Some(self)
+    }
+
+    fn close(self: Box<Self>) -> anyhow::Result<()> {
+        Ok(self.engine.close()?)
+    }
+}
+
+impl Inside for EngineSystem {
     fn shards_of(&self, topic: &str) -> anyhow::Result<Vec<u32>> {
         Ok(self.engine.describe_topic(topic)?.partitions.iter().map(|partition| partition.shard).collect())
     }
@@ -141,26 +164,33 @@ impl System for EngineSystem {
         self.engine.stats().into_iter().map(shard_stats).collect()
     }
 
-    fn drain_events(&mut self) -> Vec<SystemEvent> {
+    fn drain_events(&self) -> Vec<SystemEvent> {
         let named = |event: vnotch_engine::shard::ShardEvent| SystemEvent {
             at: event.event.at,
-            kind: event.event.kind.name(),
+            kind: kind_of(event.event.kind),
             shard: event.shard,
             partition: Some((event.partition.topic.to_string(), event.partition.partition)),
         };
         self.engine.take_events().into_iter().map(named).collect()
     }
 
-    fn stall(&mut self, shard: u32, length: Duration) -> anyhow::Result<()> {
+    fn stall(&self, shard: u32, length: Duration) -> anyhow::Result<()> {
         Ok(self.engine.stall_shard(shard, length)?)
     }
 
-    fn drop_caches(&mut self) -> anyhow::Result<()> {
+    fn drop_caches(&self) -> anyhow::Result<()> {
         Ok(self.engine.drop_caches()?)
     }
+}
 
-    fn close(self: Box<Self>) -> anyhow::Result<()> {
-        Ok(self.engine.close()?)
+fn kind_of(kind: EventKind) -> SystemEventKind {
+    match kind {
+        EventKind::Roll => SystemEventKind::Roll,
+        EventKind::Seal => SystemEventKind::Seal,
+        EventKind::Retention => SystemEventKind::Retention,
+        EventKind::Sync => SystemEventKind::Sync,
+        EventKind::NoSpare => SystemEventKind::NoSpare,
+        EventKind::Recovery => SystemEventKind::Recovery,
     }
 }
 

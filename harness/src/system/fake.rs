@@ -1,11 +1,13 @@
 //! A target in memory whose time is the test's own: it acks, stalls, refuses, loses, repeats, swaps, harms and fails as
 //! told, and wakes its clients when the test moves the clock.
 
+use super::Inside;
 use super::{
     Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalWork, OutRecord,
     ProducerSpec, SendError, System, SystemConsumer, SystemProducer,
 };
 use crate::measure::events::SystemEvent;
+use crate::measure::events::SystemEventKind;
 use crate::measure::shards::ShardStats;
 use crate::time::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -149,6 +151,21 @@ impl System for FakeSystem {
         }))
     }
 
+    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
+        let positions = vec![0; spec.assignment.len()];
+        Ok(Box::new(FakeConsumer { target: self.clone(), spec: spec.clone(), positions, swapped: None }))
+    }
+
+    fn inside(&self) -> Option<&dyn Inside> {
+        Some(self)
+    }
+
+    fn close(self: Box<Self>) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+impl Inside for FakeSystem {
     fn shards_of(&self, _topic: &str) -> anyhow::Result<Vec<u32>> {
         anyhow::bail!("the fake has no shards")
     }
@@ -157,16 +174,11 @@ impl System for FakeSystem {
         anyhow::bail!("the fake has no shards")
     }
 
-    fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
-        let positions = vec![0; spec.assignment.len()];
-        Ok(Box::new(FakeConsumer { target: self.clone(), spec: spec.clone(), positions, swapped: None }))
-    }
-
     fn shard_stats(&self) -> Vec<ShardStats> {
         Vec::new()
     }
 
-    fn drain_events(&mut self) -> Vec<SystemEvent> {
+    fn drain_events(&self) -> Vec<SystemEvent> {
         let mut state = self.state();
         let Some(records) = state.behaviour.retains_at else { return Vec::new() };
         let full = state.logs.iter().filter(|(_, log)| log.len() >= records).map(|(name, _)| name.clone());
@@ -174,22 +186,18 @@ impl System for FakeSystem {
         state.retained.extend(fresh.iter().cloned());
         let event = |partition| SystemEvent {
             at: Instant::now(),
-            kind: "retention",
+            kind: SystemEventKind::Retention,
             shard: 0,
             partition: Some(partition),
         };
         fresh.into_iter().map(event).collect()
     }
 
-    fn stall(&mut self, shard: u32, _: Duration) -> anyhow::Result<()> {
+    fn stall(&self, shard: u32, _: Duration) -> anyhow::Result<()> {
         anyhow::bail!("the fake has no shard {shard}")
     }
 
-    fn drop_caches(&mut self) -> anyhow::Result<()> {
-        Ok(())
-    }
-
-    fn close(self: Box<Self>) -> anyhow::Result<()> {
+    fn drop_caches(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }

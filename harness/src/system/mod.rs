@@ -11,24 +11,25 @@ use crate::measure::events::SystemEvent;
 use crate::measure::shards::ShardStats;
 use crate::result::provenance::CoresUsed;
 use crate::result::provenance::SystemIdentity;
-use crate::workload::{self, Workload};
+use crate::workload::{Capabilities, Target, Workload};
 use futures_util::future::LocalBoxFuture;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+/// The systems that can be measured, with their capabilities.
+pub const CAPABILITIES: &[Capabilities] = &[engine::CAPABILITIES];
+
 /// Opens what the workload measures, with its data in `data_dir`, which is empty.
 ///
 /// # Errors
 /// The target cannot be opened there.
 pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<Box<dyn System>> {
-    match &workload.target {
-        workload::Target::Engine => Ok(Box::new(engine::EngineSystem::open(workload, cores, data_dir)?)),
-        // Workload files with these are refused when they are read.
-        target @ (workload::Target::Kafka { .. } | workload::Target::Device) => {
-            anyhow::bail!("measuring {target} is not supported yet")
-        }
+    match workload.target.system() {
+        Target::ENGINE => Ok(Box::new(engine::EngineSystem::open(workload, cores, data_dir)?)),
+        // Workload files with another system are refused when they are read.
+        other => anyhow::bail!("`{other}` cannot be measured"),
     }
 }
 
@@ -56,41 +57,56 @@ pub trait System: Send {
     /// A partition is unknown or the settings are refused.
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>>;
 
-    /// The shard of each partition of a topic.
-    ///
-    /// # Errors
-    /// The topic is unknown, or the target has no shards.
-    fn shards_of(&self, topic: &str) -> anyhow::Result<Vec<u32>>;
+    /// What only a system in this process offers; `None` for any other.
+    fn inside(&self) -> Option<&dyn Inside>;
 
-    /// Runs `work` on a shard's own thread, from which it must not block; it ends before the target is closed.
-    ///
-    /// # Errors
-    /// There is no such shard, or the target runs nobody's work.
-    fn colocate(&self, shard: u32, work: LocalWork) -> anyhow::Result<Joined>;
-
-    /// Counters since it was opened, one entry a shard; empty for a target that does not tell.
-    fn shard_stats(&self) -> Vec<ShardStats>;
-
-    /// What happened inside since the last call.
-    fn drain_events(&mut self) -> Vec<SystemEvent>;
-
-    /// Lets a shard stand still for a while, and everything that waits for it wait; returns before it is over.
-    ///
-    /// # Errors
-    /// The target has no such shard, or none that could be stopped.
-    fn stall(&mut self, shard: u32, length: Duration) -> anyhow::Result<()>;
-
-    /// Forgets what it keeps of its log in memory, so that whoever reads next finds it cold.
-    ///
-    /// # Errors
-    /// It does not answer, or cannot.
-    fn drop_caches(&mut self) -> anyhow::Result<()>;
-
-    /// Stops it, with everything acked as durable as its level says.
+    /// Closes the system, with everything acked as durable as its level says.
     ///
     /// # Errors
     /// The storage fails on the last writes.
     fn close(self: Box<Self>) -> anyhow::Result<()>;
+}
+
+/// The inside of a system.
+///
+/// # Errors
+/// The system does not run in this process.
+pub fn inside(system: &dyn System) -> anyhow::Result<&dyn Inside> {
+    system.inside().ok_or_else(|| anyhow::anyhow!("the system does not run in this process"))
+}
+
+/// What a system offers that runs in this process. A system that lacks a part answers with an error; the workload file was
+/// checked against its [`Capabilities`](crate::workload::Capabilities) before.
+pub trait Inside {
+    /// The shard of each partition of a topic.
+    ///
+    /// # Errors
+    /// The topic is unknown, or the system has no shards.
+    fn shards_of(&self, topic: &str) -> anyhow::Result<Vec<u32>>;
+
+    /// Runs `work` on the thread of a shard. It must not block there, and it ends before the system is closed.
+    ///
+    /// # Errors
+    /// There is no such shard, or the system runs no work of others.
+    fn colocate(&self, shard: u32, work: LocalWork) -> anyhow::Result<Joined>;
+
+    /// The counters of each shard since the system was opened; empty without shards.
+    fn shard_stats(&self) -> Vec<ShardStats>;
+
+    /// The events inside the system since the last call.
+    fn drain_events(&self) -> Vec<SystemEvent>;
+
+    /// Stops a shard for a while, so that everything that waits for it waits longer. Returns before the stall is over.
+    ///
+    /// # Errors
+    /// There is no such shard, or it cannot be stopped.
+    fn stall(&self, shard: u32, length: Duration) -> anyhow::Result<()>;
+
+    /// Drops the parts of the log that are kept in memory, so that the next reads go to the disk.
+    ///
+    /// # Errors
+    /// A shard does not answer, or the system cannot do it.
+    fn drop_caches(&self) -> anyhow::Result<()>;
 }
 
 /// A shard's own thread, as load on it sees it. Its clients stay there, and reach the shard's partitions alone.

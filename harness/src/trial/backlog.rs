@@ -4,6 +4,7 @@
 use crate::load::shared::Shared;
 use crate::measure::finished::Built;
 use crate::quantity;
+use crate::system;
 use crate::system::System;
 use crate::workload::{Backlog, BacklogCache, Io};
 use anyhow::Context as _;
@@ -44,7 +45,7 @@ impl BacklogGate {
     pub(crate) fn prepare(&self, target: &mut dyn System, data_dir: &Path) -> anyhow::Result<()> {
         match (self.backlog.cache, self.io) {
             (BacklogCache::Cold, _) => {
-                target.drop_caches()?;
+                system::inside(target)?.drop_caches()?;
                 each_file(data_dir, &mut drop_from_page_cache)
             }
             // What O_DIRECT reads comes from the device in any case.

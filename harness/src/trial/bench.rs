@@ -56,7 +56,7 @@ impl<'a> Bench<'a> {
 
     /// Whether load runs on the shards' own threads.
     pub(crate) fn is_colocated(&self) -> bool {
-        self.workload.engine.placement == crate::workload::Placement::Colocated
+        self.workload.deployment().is_colocated()
     }
 }
 

@@ -46,7 +46,7 @@ impl Shape {
             Durability::Appended | Durability::Written => Sync::None,
             Durability::Synced => Sync::Dsync,
         };
-        let io = workload.engine.io;
+        let io = workload.deployment().io;
         let spec = |work, block_bytes, depth| CeilingSpec {
             work,
             block_bytes,

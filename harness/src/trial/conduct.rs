@@ -17,7 +17,7 @@ use crate::system::System;
 use crate::time::clock::TrialClock;
 use crate::time::schedule::Offered;
 use crate::time::timeline::Timeline;
-use crate::workload::{Io, Load, Phases};
+use crate::workload::{Load, Phases};
 use anyhow::Context as _;
 use crossbeam::channel::unbounded;
 use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
@@ -94,8 +94,9 @@ impl Bench<'_> {
         let outcomes = begun.end();
         let mut harvest = harvest(outcomes, &timeline, watched.latency(), granularity.is_some(), groups);
         let error = harvest.error.take().or_else(|| watched.error.clone());
-        let final_sync =
-            (workload.engine.io == Io::Buffered && error.is_none()).then(|| self.timed_sync()).transpose()?;
+        let final_sync = (workload.deployment().is_page_cached() && error.is_none())
+            .then(|| self.timed_sync())
+            .transpose()?;
         let closed = target.close().err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
@@ -103,7 +104,7 @@ impl Bench<'_> {
             offered: watched.series.offered,
             watched,
             harvest,
-            placement: workload.engine.placement,
+            placement: workload.deployment().placement,
             load_threads: self.load_threads(),
             target: description.into(),
             final_sync,
@@ -118,7 +119,7 @@ impl Bench<'_> {
         let retention = || Gate::Retention(RetentionGate::new(self.workload, phases));
         match backlog {
             Some(backlog) => {
-                let gate = BacklogGate::new(backlog, self.workload.engine.io, Arc::clone(shared));
+                let gate = BacklogGate::new(backlog, self.workload.deployment().io, Arc::clone(shared));
                 Some(Gate::Backlog(gate))
             }
             None => (!requirements.is_empty()).then(retention),

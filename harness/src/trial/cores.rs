@@ -4,7 +4,7 @@ use crate::exit::UsageError;
 use crate::load::load_thread::Idle;
 use crate::num;
 use crate::result::provenance::CoresUsed;
-use crate::workload::{EngineSettings, LoadMode, Placement, Workload};
+use crate::workload::{Deployment, LoadMode, Workload};
 
 /// The cores of a combination, and how its load threads wait.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ impl Place {
     /// # Errors
     /// The workload names a core that this process may not use.
     pub fn choose(workload: &Workload, allowed: &[u32]) -> anyhow::Result<Self> {
-        let cores = choose(&workload.engine, allowed)?;
+        let cores = choose(workload.deployment(), allowed)?;
         let idle = idle_of(&cores, allowed, workload.load.mode);
         Ok(Self { cores, idle })
     }
@@ -32,7 +32,7 @@ impl Place {
 ///
 /// # Errors
 /// The workload names a core that this process may not use.
-fn choose(settings: &EngineSettings, allowed: &[u32]) -> anyhow::Result<CoresUsed> {
+fn choose(settings: Deployment<'_>, allowed: &[u32]) -> anyhow::Result<CoresUsed> {
     for core in settings.cores.shards.iter().chain(&settings.cores.load) {
         if !allowed.contains(core) {
             return Err(UsageError::error(format!(
@@ -49,7 +49,7 @@ fn choose(settings: &EngineSettings, allowed: &[u32]) -> anyhow::Result<CoresUse
     } else {
         settings.cores.shards.clone()
     };
-    let load = if settings.placement == Placement::Colocated {
+    let load = if settings.is_colocated() {
         Vec::new()
     } else if settings.cores.load.is_empty() {
         let free: Vec<u32> = allowed.iter().filter(|core| !shards.contains(core)).copied().collect();
@@ -82,10 +82,15 @@ fn listed(cores: &[u32]) -> String {
 mod tests {
     use super::*;
     use crate::workload::Cores;
+    use crate::workload::{EngineSettings, Placement};
 
     fn chosen(shards: u32, cores: Cores, allowed: &[u32]) -> (Vec<u32>, Vec<u32>) {
-        let used = choose(&EngineSettings { shards, cores, ..EngineSettings::default() }, allowed).unwrap();
+        let used = cores_of(EngineSettings { shards, cores, ..EngineSettings::default() }, allowed).unwrap();
         (used.shards, used.load)
+    }
+
+    fn cores_of(engine: EngineSettings, allowed: &[u32]) -> anyhow::Result<CoresUsed> {
+        choose(Workload { engine, ..Workload::default() }.deployment(), allowed)
     }
 
     #[test]
@@ -104,7 +109,7 @@ mod tests {
     #[test]
     fn colocated_load_needs_no_core() {
         let settings = EngineSettings { placement: Placement::Colocated, ..EngineSettings::default() };
-        let used = choose(&settings, &[0, 1]).unwrap();
+        let used = cores_of(settings, &[0, 1]).unwrap();
         assert_eq!((used.shards, used.load), (vec![0], vec![]));
     }
 
@@ -114,7 +119,7 @@ mod tests {
         assert_eq!(chosen(1, cores, &[0, 1]), (vec![1], vec![0]));
         let cores = Cores { shards: vec![9], load: vec![] };
         let settings = EngineSettings { cores, ..EngineSettings::default() };
-        assert!(choose(&settings, &[0, 1]).unwrap_err().to_string().contains("core 9"));
+        assert!(cores_of(settings, &[0, 1]).unwrap_err().to_string().contains("core 9"));
     }
 
     #[test]

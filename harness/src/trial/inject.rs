@@ -4,9 +4,11 @@
 use crate::exit::UsageError;
 use crate::num;
 use crate::result::{Event, InjectedStall};
+use crate::system;
 use crate::system::System;
 use crate::time::timeline::Timeline;
-use crate::workload::{self, TimeSpan, Workload};
+use crate::workload::capabilities_of;
+use crate::workload::{TimeSpan, Workload};
 use std::collections::VecDeque;
 use std::str::FromStr;
 use std::time::Duration;
@@ -95,7 +97,7 @@ impl Stalls {
         now_ns: u64,
     ) -> anyhow::Result<Option<Event>> {
         let Some(next) = self.pending.pop_front() else { return Ok(None) };
-        target.stall(next.shard, next.length)?;
+        system::inside(target)?.stall(next.shard, next.length)?;
         self.until_ns = self.until_ns.max(now_ns.saturating_add(num::ns_of(next.length)));
         let at_s = timeline.seconds_of(now_ns);
         self.made.push(InjectedStall { shard: next.shard, at_s, length_s: next.length.as_secs_f64() });
@@ -143,16 +145,17 @@ pub fn parse(texts: &[String], workloads: &[&Workload]) -> anyhow::Result<Vec<In
 /// Why a workload has no place for an injection.
 fn misplaced(injection: Injection, workload: &Workload) -> Option<String> {
     let (length, window) = (TimeSpan(injection.length), workload.phases.measure);
-    if workload.target != workload::Target::Engine {
-        return Some(format!("only the embedded engine's shards can be stopped, not {}", workload.target));
+    let capabilities = capabilities_of(system::CAPABILITIES, workload.target.system());
+    if !capabilities.is_some_and(|capabilities| capabilities.can_be_stalled) {
+        return Some(format!("no shard of {} can be stopped", workload.target));
     }
-    if workload.engine.placement == workload::Placement::Colocated {
+    if workload.deployment().is_colocated() {
         return Some(
             "with `engine.placement: colocated` the load is on the shard, and would stop with it".to_owned(),
         );
     }
-    if injection.shard >= workload.engine.shards {
-        let count = workload.engine.shards;
+    if injection.shard >= workload.deployment().shards {
+        let count = workload.deployment().shards;
         return Some(format!(
             "there is no shard {}; `engine.shards` is {count}, counted from 0",
             injection.shard
@@ -206,10 +209,11 @@ mod tests {
             assert!(message.starts_with(&format!("--inject {text}: ")) && message.contains(why), "{message}");
         }
         assert!(refused(&["stall:shard0:1s@1s", "stall:shard0:1s@1500ms"], &workload).contains("overlaps"));
-        let engine = EngineSettings { placement: workload::Placement::Colocated, ..workload.engine.clone() };
+        let engine =
+            EngineSettings { placement: crate::workload::Placement::Colocated, ..workload.engine.clone() };
         let colocated = Workload { engine, ..workload.clone() };
         assert!(refused(&["stall:shard0:1s@1s"], &colocated).contains("would stop with it"));
-        let device = Workload { target: workload::Target::Device, ..workload };
-        assert!(refused(&["stall:shard0:1s@1s"], &device).contains("only the embedded engine's"));
+        let device = Workload { target: "device".parse().unwrap(), ..workload };
+        assert!(refused(&["stall:shard0:1s@1s"], &device).contains("no shard of device can be stopped"));
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold before the measured window opens (`require`): the warm-up lasts until it does, or the trial is given up.
 
-use crate::measure::events::SystemEvent;
+use crate::measure::events::{SystemEvent, SystemEventKind};
 use crate::num;
 use crate::workload::limits::WARMUP_TIMES_MAX;
 use crate::workload::{Phases, TimeSpan, Workload};
@@ -34,7 +34,7 @@ impl RetentionGate {
 
     /// Something happened in the target.
     pub(crate) fn note(&mut self, event: &SystemEvent) {
-        if event.kind == "retention" {
+        if event.kind == SystemEventKind::Retention {
             self.reached.extend(event.partition.clone());
         }
     }
@@ -85,13 +85,13 @@ mod tests {
             partition: Some(("t".to_owned(), partition)),
         };
         let s = |seconds| num::ns_of(Duration::from_secs(seconds));
-        gate.note(&event("retention", 0));
-        gate.note(&event("retention", 0));
-        gate.note(&event("roll", 1));
+        gate.note(&event(SystemEventKind::Retention, 0));
+        gate.note(&event(SystemEventKind::Retention, 0));
+        gate.note(&event(SystemEventKind::Roll, 1));
         assert_eq!(gate.look(s(19)), Look::Shut);
         let Look::Missed(why) = gate.look(s(20)) else { panic!("its time is up") };
         assert!(why.contains("in 20s") && why.contains("1 of 2 partitions"), "{why}");
-        gate.note(&event("retention", 1));
+        gate.note(&event(SystemEventKind::Retention, 1));
         assert_eq!(
             (gate.look(s(1)), gate.look(s(2)), gate.look(s(30))),
             (Look::Shut, Look::Open, Look::Open)

@@ -16,7 +16,7 @@ use crate::measure::series::{HostInterval, SeriesBuilder, give_way};
 use crate::measure::shards::ShardStats;
 use crate::num;
 use crate::result::{Event, SeriesRow};
-use crate::system::System;
+use crate::system::{Inside, System};
 use crate::time::clock::{Clock as _, TrialClock};
 use crate::time::timeline::Timeline;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
@@ -206,7 +206,10 @@ impl<'a> Watch<'a> {
     }
 
     fn edge(&mut self) -> Edge {
-        Edge { host: self.probe.sample(), shards: self.target.shard_stats() }
+        Edge {
+            host: self.probe.sample(),
+            shards: self.target.inside().map_or_else(Vec::new, Inside::shard_stats),
+        }
     }
 
     fn end_interval(&mut self, now_ns: u64) {
@@ -233,7 +236,7 @@ impl<'a> Watch<'a> {
             // A shard that stands still does not answer, and this thread has other things to watch.
             return;
         }
-        let events = self.target.drain_events();
+        let events = self.target.inside().map_or_else(Vec::new, Inside::drain_events);
         if let Some(Gate::Retention(gate)) = &mut self.gate {
             events.iter().for_each(|event| gate.note(event));
         }

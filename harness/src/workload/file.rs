@@ -2,6 +2,7 @@
 //! it stands.
 
 use super::Workload;
+use super::capabilities::{self, Capabilities};
 use super::decode::Fault;
 use super::keys::keys;
 use super::nearest::nearest;
@@ -47,27 +48,34 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 ///
 /// # Errors
 /// A [`UsageError`] for whatever is wrong with the name, the file or the overrides.
-pub fn load(name_or_path: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
-    Ok(load_study(name_or_path, overrides, Many::Refused)?.workload)
+#[cfg(test)]
+pub(crate) fn load(name_or_path: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
+    Ok(load_study(name_or_path, overrides, Many::Refused, crate::system::CAPABILITIES)?.workload)
 }
 
 /// The same with every combination of its sweep.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_study(name_or_path: &str, overrides: &[Override], many: Many) -> anyhow::Result<Study> {
+pub fn load_study(
+    name_or_path: &str,
+    overrides: &[Override],
+    many: Many,
+    systems: &[Capabilities],
+) -> anyhow::Result<Study> {
     if let Some((name, text)) = built_in(name_or_path) {
-        return parse_study(text, name, overrides, many);
+        return parse_study(text, name, overrides, many, systems);
     }
-    parse_study(&read(name_or_path)?, name_or_path, overrides, many)
+    parse_study(&read(name_or_path)?, name_or_path, overrides, many, systems)
 }
 
 /// Reads a workload from its text; `label` is the file's path or name, for messages and as the default of `name`.
 ///
 /// # Errors
 /// A [`UsageError`] that shows every mistake where it stands.
-pub fn parse(text: &str, label: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
-    Ok(parse_study(text, label, overrides, Many::Refused)?.workload)
+#[cfg(test)]
+pub(crate) fn parse(text: &str, label: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
+    Ok(parse_study(text, label, overrides, Many::Refused, crate::system::CAPABILITIES)?.workload)
 }
 
 /// The same with every combination of its sweep.
@@ -79,6 +87,7 @@ pub(crate) fn parse_study(
     label: &str,
     overrides: &[Override],
     many: Many,
+    systems: &[Capabilities],
 ) -> anyhow::Result<Study> {
     let source = Source { label, text, overrides };
     let mut root = Node::parse(text, Origin::File).map_err(|error| source.syntax(error, Origin::File))?;
@@ -93,12 +102,18 @@ pub(crate) fn parse_study(
     if root.find("name").is_none() {
         workload.name = name_of(label);
     }
-    if !workload.sweep.is_empty() {
+    let study = if workload.sweep.is_empty() {
+        let problems = validate::problems(&workload, systems);
+        if !problems.is_empty() {
+            return Err(source.problems(&root, &problems));
+        }
+        Study::alone(workload)
+    } else {
         source.refuse_swept_overrides(&workload)?;
-        return study::expand(&root, workload, many).map_err(|mistakes| source.mistakes(mistakes));
-    }
-    let problems = validate::problems(&workload);
-    if problems.is_empty() { Ok(Study::alone(workload)) } else { Err(source.problems(&root, &problems)) }
+        study::expand(&root, workload, many, systems).map_err(|mistakes| source.mistakes(mistakes))?
+    };
+    let unused = capabilities::unused_settings(&root, &study, systems);
+    if unused.is_empty() { Ok(study) } else { Err(source.problems(&root, &unused)) }
 }
 
 fn read(path: &str) -> anyhow::Result<String> {

@@ -1,6 +1,8 @@
 //! The workload file: schema, units, errors that point at the mistake.
 
+mod capabilities;
 mod decode;
+mod deployment;
 mod effects;
 mod estimate;
 mod file;
@@ -25,10 +27,14 @@ pub mod units;
 mod unsupported;
 mod validate;
 
+pub use capabilities::{Capabilities, capabilities_of};
+pub use deployment::Deployment;
 pub use estimate::Estimate;
 #[cfg(test)]
 pub(crate) use file::parse_study;
-pub use file::{BUILT_IN, load, load_study, parse};
+pub use file::{BUILT_IN, load_study};
+#[cfg(test)]
+pub(crate) use file::{load, parse};
 pub use keys::keys;
 pub use load::{Arrival, Load, LoadMode, Pass, PassKind};
 pub use message::{KeyDistribution, MessageSize, Payload, PayloadSource, SizeRange, Split, WeightedSize};

@@ -1,17 +1,13 @@
 //! What load on the shards' own threads cannot be: it keeps to what is there.
 
 use super::validate::Problems;
-use super::{Placement, Target, Workload};
+use super::{Placement, Workload};
 
 /// Refuses what colocated load cannot be.
 pub(super) fn check(workload: &Workload, problems: &mut Problems) {
     let engine = &workload.engine;
     if engine.placement != Placement::Colocated {
         return;
-    }
-    if workload.target != Target::Engine {
-        let message = format!("only the engine has shards to place load on, not {}", workload.target);
-        problems.refuse(&["engine.placement", "target"], message);
     }
     if !engine.cores.load.is_empty() {
         let message = "colocated load runs on the shards' own cores; leave `engine.cores.load` out";

@@ -87,7 +87,7 @@ impl Default for Workload {
             version: 1,
             name: "unnamed".into(),
             question: None,
-            target: Target::Engine,
+            target: Target::default(),
             topics: 1,
             partitions_per_topic: 1,
             producers_per_topic: 1,
@@ -146,19 +146,25 @@ impl Workload {
     }
 }
 
-/// What is measured: `engine`, `kafka://host:port[,…]` or `device`.
+/// The system that is measured: its name, such as `engine`, or its name and address, such as `kafka://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Target {
+pub struct Target(String);
+
+impl Target {
     /// The embedded engine.
-    Engine,
-    /// A cluster that speaks Kafka's protocol.
-    Kafka {
-        /// `host:port[,host:port…]`.
-        bootstrap: String,
-    },
-    /// The block device itself.
-    Device,
+    pub const ENGINE: &'static str = "engine";
+
+    /// The name of the system, without an address.
+    pub fn system(&self) -> &str {
+        self.0.split_once("://").map_or(self.0.as_str(), |(system, _)| system)
+    }
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self(Self::ENGINE.to_owned())
+    }
 }
 
 /// When a producer closes a batch: at the first of these bounds.
@@ -333,28 +339,26 @@ impl FromStr for Target {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        match text {
-            "engine" => Ok(Self::Engine),
-            "device" => Ok(Self::Device),
-            _ => match text.strip_prefix("kafka://") {
-                Some(bootstrap) if !bootstrap.is_empty() => {
-                    Ok(Self::Kafka { bootstrap: bootstrap.to_owned() })
-                }
-                _ => Err(UnitError::new(format!(
-                    "`{text}` is no target; use `engine`, `kafka://host:port[,host:port…]` or `device`"
-                ))),
-            },
+        let is_name = |name: &str| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        };
+        let is_valid = match text.split_once("://") {
+            Some((system, address)) => is_name(system) && !address.is_empty(),
+            None => is_name(text),
+        };
+        if is_valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(UnitError::new(format!(
+                "`{text}` names no system; use `engine`, or a name with an address such as `kafka://host:port`"
+            )))
         }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Engine => f.write_str("engine"),
-            Self::Kafka { bootstrap } => write!(f, "kafka://{bootstrap}"),
-            Self::Device => f.write_str("device"),
-        }
+        f.write_str(&self.0)
     }
 }
 

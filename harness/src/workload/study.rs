@@ -5,7 +5,7 @@ use super::keys::keys;
 use super::nearest::nearest;
 use super::tree::{Node, Place, Value as Written};
 use super::validate::{self, Problem};
-use super::{Rate, Workload};
+use super::{Capabilities, Rate, Workload};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
@@ -106,14 +106,19 @@ struct Axis<'n> {
 }
 
 /// What the sweep of the tree makes of `workload`, which was read from it.
-pub(super) fn expand(root: &Node, workload: Workload, many: Many) -> Result<Study, Vec<Mistake>> {
+pub(super) fn expand(
+    root: &Node,
+    workload: Workload,
+    many: Many,
+    systems: &[Capabilities],
+) -> Result<Study, Vec<Mistake>> {
     let axes = axes(root, &workload)?;
     let count = axes.iter().fold(1_u64, |count, axis| count.saturating_mul(axis.values.len() as u64));
     let wanted = if many == Many::Allowed { COMBINATIONS_MAX } else { COMBINATIONS_UNASKED_MAX };
     let mut bare = root.clone();
     bare.remove(&["sweep"]);
     let name = &workload.name;
-    let combinations = combinations(&bare, &axes, name, count.min(wanted))?;
+    let combinations = combinations(&bare, &axes, name, count.min(wanted), systems)?;
     check_rates(&combinations, &axes)?;
     check_repeats(&combinations, &axes)?;
     let study = Study { workload, combinations };
@@ -176,6 +181,7 @@ fn combinations(
     axes: &[Axis<'_>],
     name: &str,
     wanted: u64,
+    systems: &[Capabilities],
 ) -> Result<Vec<Combination>, Vec<Mistake>> {
     let (mut combinations, mut mistakes) = (Vec::new(), Mistakes::default());
     for number in 0..wanted {
@@ -190,7 +196,7 @@ fn combinations(
         match root.decode::<Workload>() {
             Ok(mut workload) => {
                 name.clone_into(&mut workload.name);
-                let problems = validate::problems(&workload);
+                let problems = validate::problems(&workload, systems);
                 mistakes.add(&settings, problems.into_iter().map(|problem| placed(&root, axes, problem)));
                 combinations.push(Combination { settings, workload });
             }

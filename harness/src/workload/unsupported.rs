@@ -1,17 +1,17 @@
 //! What the schema can say and this release cannot do yet, refused by name.
 
 use super::validate::Problems;
-use super::{Compression, KeyDistribution, PayloadSource, Split, Target, Workload};
+use super::{Compression, KeyDistribution, PayloadSource, Split, Workload};
 
 /// Refuses each key whose value is not supported yet.
 pub(super) fn check(workload: &Workload, problems: &mut Problems) {
     let mut refuse = |key: &'static str, what: &str| {
         problems.refuse(&[key], format!("{what} is not supported yet"));
     };
-    match &workload.target {
-        Target::Engine => {}
-        Target::Kafka { .. } => refuse("target", "a Kafka cluster as the target"),
-        Target::Device => refuse("target", "the device as the target of a workload"),
+    match workload.target.system() {
+        "kafka" => refuse("target", "a Kafka cluster as the target"),
+        "device" => refuse("target", "the device as the target of a workload"),
+        _ => {}
     }
     if workload.compression != Compression::None {
         refuse("compression", "compression");

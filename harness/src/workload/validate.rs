@@ -1,5 +1,6 @@
 //! What no type can say: bounds of numbers, and keys that contradict each other.
 
+use super::capabilities::{self, Capabilities};
 use super::units::{Bytes, Rate};
 use super::{
     KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload, payload_file,
@@ -33,9 +34,10 @@ pub(super) struct Problem {
 }
 
 /// Everything that is wrong with a workload; empty = it can run.
-pub(super) fn problems(workload: &Workload) -> Vec<Problem> {
+pub(super) fn problems(workload: &Workload, systems: &[Capabilities]) -> Vec<Problem> {
     let mut problems = Problems(Vec::new());
     unsupported::check(workload, &mut problems);
+    capabilities::check(workload, systems, &mut problems);
     check_identity(workload, &mut problems);
     check_counts(workload, &mut problems);
     check_messages(workload, &mut problems);
@@ -53,9 +55,15 @@ pub(super) fn problems(workload: &Workload) -> Vec<Problem> {
 }
 
 /// Collects problems.
+#[derive(Default)]
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// All of them.
+    pub(super) fn into_list(self) -> Vec<Problem> {
+        self.0
+    }
+
     /// Refuses what `keys` ask for; the first of them that was written is where the message points.
     pub(super) fn refuse(&mut self, keys: &[&str], message: impl Into<String>) {
         let keys = keys.iter().map(|&key| key.to_owned()).collect();

@@ -119,9 +119,8 @@ fn extras()
         ..SteadyState::default()
     });
     let target = prop_oneof![
-        Just(Target::Engine),
-        Just(Target::Device),
-        "[a-z]{1,5}:[0-9]{1,4}".prop_map(|bootstrap| Target::Kafka { bootstrap }),
+        Just("engine".parse().unwrap()),
+        "[a-z]{1,5}://[a-z]{1,5}:[0-9]{1,4}".prop_map(|target| target.parse().unwrap()),
     ];
     let keys = prop_oneof![
         Just(KeyDistribution::None),

@@ -5,12 +5,12 @@ use crate::workload::study::Many;
 use serde_json::json;
 
 fn study(yaml: &str) -> Study {
-    parse_study(yaml, "test.yaml", &[], Many::Refused).unwrap()
+    parse_study(yaml, "test.yaml", &[], Many::Refused, crate::system::CAPABILITIES).unwrap()
 }
 
 fn with_sets(yaml: &str, sets: &[&str]) -> anyhow::Result<Study> {
     let overrides: Vec<_> = sets.iter().map(|set| Override::set(set).unwrap()).collect();
-    parse_study(yaml, "test.yaml", &overrides, Many::Refused)
+    parse_study(yaml, "test.yaml", &overrides, Many::Refused, crate::system::CAPABILITIES)
 }
 
 #[test]
@@ -204,7 +204,8 @@ fn very_many_combinations_are_asked_about_and_far_too_many_refused() {
     let line = first_line(&yaml(101, 100));
     assert!(line.contains("10100 combinations would take about"), "{line}");
     assert!(line.contains("of disk at a time; if that is meant, say so with `--yes`"), "{line}");
-    let allowed = parse_study(&yaml(101, 100), "test.yaml", &[], Many::Allowed).unwrap();
+    let allowed =
+        parse_study(&yaml(101, 100), "test.yaml", &[], Many::Allowed, crate::system::CAPABILITIES).unwrap();
     assert_eq!(allowed.combinations.len(), 10_100);
     let line = first_line(&yaml(1000, 1000));
     assert!(
@@ -247,8 +248,11 @@ const STUDIES: [(&str, f64, u64); 5] = [
 fn every_study_says_what_it_asks_how_to_read_it_and_keeps_within_the_cost_it_states() {
     for (name, text) in BUILT_IN.into_iter().filter(|(name, _)| name.starts_with("studies/")) {
         let name = name.strip_prefix("studies/").unwrap();
-        let study = load_study(name, &[], Many::Refused).unwrap();
-        assert_eq!(study, load_study(&format!("studies/{name}"), &[], Many::Refused).unwrap());
+        let study = load_study(name, &[], Many::Refused, crate::system::CAPABILITIES).unwrap();
+        assert_eq!(
+            study,
+            load_study(&format!("studies/{name}"), &[], Many::Refused, crate::system::CAPABILITIES).unwrap()
+        );
         let (_, minutes, gib) =
             STUDIES.into_iter().find(|(study, ..)| *study == name).expect("its cost is known");
         let estimate = study.estimate();
