@@ -65,6 +65,26 @@ impl Points {
         (0..self.passes).any(|pass| self.run(combination, pass).is_cut_short())
     }
 
+    /// Combinations that are not given up.
+    fn combinations(&self) -> impl Iterator<Item = usize> {
+        (0..self.runs.len() / self.passes).filter(|combination| !self.is_given_up(*combination))
+    }
+
+    /// The runs of all combinations that are not given up.
+    fn live(&self) -> impl Iterator<Item = &PassRun> {
+        self.combinations().flat_map(move |it| (0..self.passes).map(move |pass| self.run(it, pass)))
+    }
+
+    /// Trials that are still to be made, of `trials` a run.
+    pub(crate) fn left(&self, trials: usize) -> usize {
+        self.live().map(|run| trials.saturating_sub(run.trials.len())).sum()
+    }
+
+    /// Trials that are late and have been made again less than `retries` times.
+    pub(crate) fn late(&self, retries: u32) -> usize {
+        self.live().map(|run| run.late(retries).len()).sum()
+    }
+
     /// Each combination's passes with what came of them.
     pub(crate) fn into_runs(self) -> impl Iterator<Item = (usize, usize, PassRun)> {
         let passes = self.passes;

@@ -1,6 +1,7 @@
 //! The trials of a study in their order: every combination once a block, block after block, pass after pass. What an
 //! earlier session has measured is not measured again.
 
+use super::agenda::{Agenda, Next, Sweep};
 use super::order::Order;
 use super::pass::{TrialRequest, has_ceiling};
 use super::points::Points;
@@ -33,17 +34,6 @@ pub(super) struct Session<'a> {
     places: Vec<Place>,
 }
 
-/// The trial that is to be made next.
-#[derive(Debug, Clone, Copy)]
-struct Next {
-    combination: usize,
-    pass: usize,
-    /// What a rate in percent is a share of, records/s.
-    reached: Option<f64>,
-    /// The trial whose place it takes.
-    replaces: Option<usize>,
-}
-
 impl<'a> Session<'a> {
     /// # Errors
     /// A combination names cores that are not ours, or its values cannot be made.
@@ -69,25 +59,12 @@ impl<'a> Session<'a> {
         if !self.look("what the device can do at best", &mut points.looks)? {
             return Ok(());
         }
-        for pass in 0..points.passes {
-            let reached = points.slowest();
-            if pass > 0 && reached.is_none() {
-                break;
+        let mut agenda = self.agenda();
+        while let Some(next) = agenda.next(points) {
+            if self.context.is_stopped() {
+                return Ok(());
             }
-            for block in 0..num::index(self.context.study.workload.trials) {
-                for combination in self.order.block(pass, block) {
-                    let is_done = points.run(combination, pass).trials.len() > block;
-                    if is_done || points.is_given_up(combination) {
-                        continue;
-                    }
-                    if self.context.is_stopped() {
-                        return Ok(());
-                    }
-                    let next = Next { combination, pass, reached, replaces: None };
-                    self.turn(next, points, staging.as_deref_mut())?;
-                }
-            }
-            self.repeat_late((pass, reached), points, staging.as_deref_mut())?;
+            self.make(next, points, staging.as_deref_mut())?;
         }
         if !self.context.is_stopped() && self.is_whole(points) {
             self.look("what the device can do at best, once more", &mut points.looks)?;
@@ -95,32 +72,14 @@ impl<'a> Session<'a> {
         self.keep_sessions(points, staging)
     }
 
-    /// Measures the trials of a pass again whose generator was late: once all the others are made, as what made it late may
-    /// be over by then, and in as many rounds as the workload allows.
-    fn repeat_late(
-        &self,
-        (pass, reached): (usize, Option<f64>),
-        points: &mut Points,
-        mut staging: Option<&mut Staging>,
-    ) -> anyhow::Result<()> {
-        for round in 0..self.context.study.workload.late_retries {
-            if self.late(points) == 0 {
-                break;
-            }
-            let block = num::index(self.context.study.workload.trials.saturating_add(round));
-            for combination in self.order.block(pass, block) {
-                for late in points.run(combination, pass).late(round + 1) {
-                    if self.context.is_stopped() {
-                        return Ok(());
-                    }
-                    if !points.is_given_up(combination) {
-                        let next = Next { combination, pass, reached, replaces: Some(late) };
-                        self.turn(next, points, staging.as_deref_mut())?;
-                    }
-                }
-            }
-        }
-        Ok(())
+    /// The order of the trials.
+    fn agenda(&self) -> impl Agenda {
+        Sweep::new(self.order, self.context.study.workload.trials, self.retries())
+    }
+
+    /// How often a late trial is made again: never where the data of the last trial is kept.
+    fn retries(&self) -> u32 {
+        if self.context.options.keep_data { 0 } else { self.context.study.workload.late_retries }
     }
 
     /// Whether every trial was made that is to be made, again where that was due, and none cut short. A run that failed has
@@ -134,26 +93,16 @@ impl<'a> Session<'a> {
 
     /// Trials that are still to be made.
     fn left(&self, points: &Points) -> usize {
-        let trials = num::index(self.context.study.workload.trials);
-        let combinations = 0..self.context.study.combinations.len();
-        combinations
-            .filter(|combination| !points.is_given_up(*combination))
-            .flat_map(|combination| (0..points.passes).map(move |pass| (combination, pass)))
-            .map(|(combination, pass)| trials.saturating_sub(points.run(combination, pass).trials.len()))
-            .sum()
+        points.left(num::index(self.context.study.workload.trials))
     }
 
-    /// Trials that are late and will be made again: none where the last trial's data is there to stay.
+    /// Late trials that will be made again.
     pub(crate) fn late(&self, points: &Points) -> usize {
-        let retries =
-            if self.context.options.keep_data { 0 } else { self.context.study.workload.late_retries };
-        let combinations = (0..self.context.study.combinations.len()).filter(|it| !points.is_given_up(*it));
-        let runs = combinations.flat_map(|it| (0..points.passes).map(move |pass| points.run(it, pass)));
-        runs.map(|run| run.late(retries).len()).sum()
+        points.late(self.retries())
     }
 
-    /// One trial of one combination.
-    fn turn(&self, next: Next, points: &mut Points, staging: Option<&mut Staging>) -> anyhow::Result<()> {
+    /// Makes one trial of one combination.
+    fn make(&self, next: Next, points: &mut Points, staging: Option<&mut Staging>) -> anyhow::Result<()> {
         let Next { combination, pass, reached, replaces } = next;
         let workload = self.workload(combination);
         let load = resolved(workload.passes()[pass], reached)?;
@@ -180,7 +129,7 @@ impl<'a> Session<'a> {
         match staging {
             // What was cut short is measured again, should the sweep be gone on with.
             Some(staging) if run.verdicts[index].status != VerdictStatus::Interrupted => {
-                self.keep(next, (index, points), staging)
+                self.keep(next, index, points, staging)
             }
             _ => Ok(()),
         }
@@ -190,7 +139,8 @@ impl<'a> Session<'a> {
     fn keep(
         &self,
         Next { combination, pass, replaces, .. }: Next,
-        (index, points): (usize, &Points),
+        index: usize,
+        points: &Points,
         staging: &mut Staging,
     ) -> anyhow::Result<()> {
         let run = points.run(combination, pass);

@@ -73,7 +73,10 @@ fn wrong_values() {
         ("batch: 5", "expected keys with values, found `5`"),
         ("require: retention_reached", "expected a list like `[…]`, found `retention_reached`"),
         ("durability: sync", "`sync` is not one of appended, written, synced; did you mean `synced`?"),
-        ("target: Kafka", "`Kafka` names no system; use `engine`, or a name with an address such as `kafka://host:port`"),
+        (
+            "target: Kafka",
+            "`Kafka` names no system; use `engine`, or a name with an address such as `kafka://host:port`",
+        ),
         ("slo: {min_achieved: 2}", "`2` is no fraction; write it between 0 and 1, or like `99%`"),
         ("load: {mode: open}", "`mode` open needs a `rate`, such as `200k/s` or `50%`"),
         ("message_size: {min: 1KiB}", "the key `max` is missing here"),
