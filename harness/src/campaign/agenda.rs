@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 /// The trial that comes next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Next {
-    /// Its combination.
+    /// Number of the combination.
     pub(crate) combination: usize,
-    /// Its pass.
+    /// Number of the pass.
     pub(crate) pass: usize,
     /// The records/s that a rate in percent is a share of: what the slowest combination reached at `max`.
     pub(crate) reached: Option<f64>,
@@ -45,7 +45,7 @@ enum Stage {
     },
 }
 
-/// Every combination once a block, block after block, then late trials again; pass after pass.
+/// The order of a sweep: in each pass every combination once a block, block after block, and then late trials again.
 ///
 /// Late trials come last in their pass, because the cause may be over then. Trials that an earlier session made are skipped,
 /// and so are combinations that are given up.

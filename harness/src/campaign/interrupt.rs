@@ -1,5 +1,5 @@
-//! Signals during a run: the first ends it early and keeps what was measured, the second removes the data and ends the
-//! process.
+//! Signals during a run. The first signal ends the run early and keeps the finished trials. The second removes the data and ends
+//! the process.
 
 use crate::exit::ExitStatus;
 use crate::trial::data_dir::DataDir;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// Watches for signals as long as it lives.
+/// Watches for signals until it is dropped.
 #[derive(Debug)]
 pub struct Interrupt {
     stop: Arc<AtomicBool>,
@@ -19,7 +19,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Starts watching. At a second signal `data_dir` is removed as far as possible, and the process ends.
+    /// Starts the watch. At a second signal the content of `data_dir` is removed, with errors ignored, and the process ends.
     ///
     /// # Errors
     /// The signals cannot be watched.
@@ -40,12 +40,12 @@ impl Interrupt {
         Ok(Self { stop, handle, thread: Some(thread.context("cannot start a thread")?) })
     }
 
-    /// Raised by the first signal.
+    /// The flag that the first signal sets.
     pub fn flag(&self) -> &Arc<AtomicBool> {
         &self.stop
     }
 
-    /// Whether it was.
+    /// Whether the flag is set.
     pub fn is_raised(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
@@ -55,7 +55,7 @@ impl Drop for Interrupt {
     fn drop(&mut self) {
         self.handle.close();
         if let Some(thread) = self.thread.take() {
-            // It holds nothing that a panic of its could have left half done.
+            // The thread holds nothing that its panic could have left incomplete.
             let _ = thread.join();
         }
     }

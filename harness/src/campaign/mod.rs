@@ -1,4 +1,4 @@
-//! Which trial comes next, and a whole run: combinations, passes and blocks in their order, resumed where it was interrupted.
+//! A whole run: combinations, passes and blocks in their order, and a sweep that continues after an interruption.
 
 mod agenda;
 pub mod interrupt;

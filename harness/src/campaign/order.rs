@@ -1,5 +1,5 @@
-//! In which order the combinations of a sweep are measured: in blocks that hold each of them once, shuffled, so that a
-//! machine that drifts drifts for all of them alike.
+//! The order of the combinations of a sweep. They are measured in blocks. A block holds each combination once, shuffled, so that
+//! a slow change of the machine affects all combinations alike.
 
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
@@ -13,13 +13,12 @@ pub struct Order {
 }
 
 impl Order {
-    /// Of so many combinations; the same seed gives the same order.
+    /// The order of so many combinations. The same seed gives the same order.
     pub const fn new(seed: u64, combinations: usize) -> Self {
         Self { seed, combinations }
     }
 
-    /// The combinations of one block, each once. It depends on no other block, so that a sweep that is continued goes on
-    /// in the order it was begun in.
+    /// The combinations of one block, each once. A block depends on no other block, so a resumed sweep keeps its order.
     pub fn block(self, pass: usize, block: usize) -> Vec<usize> {
         let mut rng = SmallRng::seed_from_u64(self.seed);
         let (pass, block) = (crate::num::count(pass), crate::num::count(block));

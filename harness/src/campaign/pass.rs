@@ -16,36 +16,36 @@ use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory
 use anyhow::Context as _;
 use std::time::{Duration, Instant};
 
-/// The calibration that tells the first ceiling what "like for like" is.
+/// The phases of the calibration: a short trial that shows the writes of the workload, for the first slice of the ceiling.
 const CALIBRATION: Phases = Phases {
     warmup: TimeSpan(Duration::from_millis(500)),
     measure: TimeSpan(Duration::from_millis(1500)),
     drain: TimeSpan(Duration::from_secs(2)),
 };
-/// How long the device gets to become idle between trials, and how little it must do for how long to be so.
+/// Longest wait for an idle device between two trials. The device is idle after [`IDLE_LOOKS`] looks in a row with at most
+/// [`IDLE_BYTES_MAX`] bytes each.
 const IDLE_WAIT_MAX: Duration = Duration::from_secs(10);
 const IDLE_LOOK: Duration = Duration::from_millis(100);
 const IDLE_BYTES_MAX: u64 = 1 << 20;
 const IDLE_LOOKS: u32 = 3;
 
-/// What came of a pass.
+/// The trials of one combination under one pass.
 #[derive(Debug, Default)]
 pub struct PassRun {
-    /// In the order they were made, or would have been if none was late.
+    /// The figures of each trial, by its number. A repeated trial keeps the number of the late one.
     pub trials: Vec<Trial>,
-    /// What happened over time in each; its point is not set yet.
+    /// The record over time of each trial. Its point is set later.
     pub records: Vec<TrialRecord>,
-    /// On each, SLOs left out.
+    /// The verdict on each trial, without SLOs.
     pub verdicts: Vec<Verdict>,
-    /// What was measured, as it described itself; `None` if no trial was made.
+    /// The system that was measured; `None` before the first trial.
     pub target: Option<SystemIdentity>,
-    /// What the next trial is expected to do; `None` before a calibration has told.
+    /// The expected writes of the next trial; `None` before the calibration. Inside, `None` if they are unknown.
     calibrated: Option<Option<Shape>>,
 }
 
 impl PassRun {
-    /// Takes in the next trial, or the one that takes the place of another, with the verdict on it and what it measured.
-    /// Returns its index.
+    /// Adds a trial, or replaces trial `replaces` with it. Returns its index.
     pub fn enter(&mut self, finished: FinishedTrial, replaces: Option<usize>) -> usize {
         let FinishedTrial { trial, mut record, verdict, target } = finished;
         let index = replaces.unwrap_or(self.trials.len());
@@ -61,7 +61,7 @@ impl PassRun {
         index
     }
 
-    /// The verdict over all trials, and what is to be said of those that were measured again.
+    /// The verdict over all trials, with a remark on trials that were measured again.
     pub fn verdict(&self) -> Verdict {
         let mut whole = Verdict::default();
         for verdict in &self.verdicts {
@@ -71,14 +71,14 @@ impl PassRun {
         whole
     }
 
-    /// Whether it ended before its last trial did.
+    /// Whether a trial failed, was interrupted, or missed a requirement. No trial follows then.
     pub fn is_cut_short(&self) -> bool {
         use VerdictStatus::{Errors, Interrupted, RequirementMissed};
         let cut = |verdict: &Verdict| matches!(verdict.status, Errors | Interrupted | RequirementMissed);
         self.verdicts.iter().any(cut)
     }
 
-    /// The trials whose generator was late, and was so fewer than `retries` times before.
+    /// Numbers of the trials whose generator was late, and which were repeated less than `retries` times.
     pub fn late(&self, retries: u32) -> Vec<usize> {
         let is_wanted = |(trial, verdict): (&Trial, &Verdict)| {
             num::count(trial.late_attempts.len()) < u64::from(retries) && verdict::is_late(verdict, trial)
@@ -87,7 +87,7 @@ impl PassRun {
         judged.filter(|(_, judged)| is_wanted(*judged)).map(|(index, _)| index).collect()
     }
 
-    /// Every attempt at one of its trials.
+    /// Number of attempts over all trials.
     pub fn attempts(&self) -> usize {
         self.trials.iter().map(|trial| 1 + trial.late_attempts.len()).sum()
     }
@@ -96,41 +96,40 @@ impl PassRun {
 /// A trial that has ended, with its figures and its verdict.
 #[derive(Debug)]
 pub struct FinishedTrial {
-    /// Its figures.
+    /// The figures of the trial.
     pub trial: Trial,
-    /// Its record over time.
+    /// The record over time.
     pub record: TrialRecord,
-    /// Its verdict.
+    /// The verdict, without SLOs.
     pub verdict: Verdict,
     /// The system that was measured.
     pub target: SystemIdentity,
 }
 
-/// One trial that is to be made.
+/// A request for one trial.
 #[derive(Debug, Clone, Copy)]
 pub struct TrialRequest<'a> {
-    /// Its load, the rate in records a second.
+    /// The load, with a rate in records a second.
     pub pass: &'a Pass,
-    /// What it is called while it is under way.
+    /// The title for the progress.
     pub title: &'a str,
-    /// Whether its data stays.
+    /// Whether the data is kept.
     pub keep: bool,
-    /// The trial whose place it takes.
+    /// The trial that it replaces.
     pub replaces: Option<usize>,
 }
 
-/// Whether ceilings are measured: an `appended` ack waits for no disk, so there is nothing to hold it against.
+/// Whether ceilings are measured. An `appended` ack does not wait for the disk, so the disk is no ceiling for it.
 pub fn has_ceiling(workload: &Workload) -> bool {
     workload.ceiling == workload::Ceiling::Auto && workload.durability != Durability::Appended
 }
 
 impl Bench<'_> {
-    /// Runs a trial of a pass, after a calibration if it is the first of this process. Returns its index; `None` if it was
-    /// interrupted before its window opened. One that was to take the place of another and has no whole window does not: the
-    /// other stands.
+    /// Runs a trial of a pass, after a calibration if it is the first trial of this process. Returns its index, or `None` if it
+    /// was interrupted before its window opened. A repeated trial without a whole window does not replace the late one.
     ///
     /// # Errors
-    /// The target cannot be opened, the ceiling not measured, or the data not removed.
+    /// The system cannot be opened, the ceiling cannot be measured, or the data cannot be removed.
     pub fn next_trial(&self, request: &TrialRequest<'_>, run: &mut PassRun) -> anyhow::Result<Option<usize>> {
         let TrialRequest { pass, title, keep, replaces } = *request;
         let expected = match run.calibrated {
@@ -165,7 +164,7 @@ impl Bench<'_> {
         Ok(Some(run.enter(finished, replaces)))
     }
 
-    /// What "like for like" is for the first trial.
+    /// Finds the shape of the writes for the first trial.
     fn calibrate(&self, load: Load, title: &str) -> anyhow::Result<Option<Shape>> {
         if !has_ceiling(self.workload) {
             return Ok(None);
@@ -176,7 +175,8 @@ impl Bench<'_> {
         Ok(Shape::of(self.workload, &calibration))
     }
 
-    /// Memory warmed, a slice, the trial, a slice, the data removed. `None` if it was interrupted before its window opened.
+    /// Warms memory, measures a slice, runs the trial, measures a slice, and removes the data. `None` if the trial was interrupted
+    /// before its window opened.
     fn bracketed_trial(
         &self,
         title: &str,
@@ -208,7 +208,7 @@ impl Bench<'_> {
         Ok(Some((run, trial)))
     }
 
-    /// One side of a bracket; `None` if it was interrupted.
+    /// Measures one slice; `None` if the run was interrupted.
     fn measure(&self, bracket: &mut Bracket) -> anyhow::Result<Option<()>> {
         match bracket.measure(self) {
             Ok(()) => Ok(Some(())),
@@ -217,10 +217,10 @@ impl Bench<'_> {
         }
     }
 
-    /// Removes a trial's data, and waits until the device has digested that.
+    /// Removes the data of a trial, and waits until the device is idle again.
     fn clear(&self) -> anyhow::Result<()> {
         if let Some(path) = self.extras.ack_log {
-            // First: a log must never speak of data that is gone.
+            // The ack log is emptied first: it must never list data that was removed.
             std::fs::write(path, "")
                 .with_context(|| format!("cannot empty the ack log {}", path.display()))?;
         }
@@ -246,7 +246,7 @@ impl Bench<'_> {
     }
 }
 
-/// As much as the run will use: the process's own memory and, through the page cache, what it writes.
+/// Bytes of memory that are warmed: the memory of the process, and for buffered writes also the page cache for the data.
 fn warm_bytes(workload: &Workload) -> u64 {
     let estimate = workload.estimate();
     match workload.warm_memory {

@@ -1,4 +1,4 @@
-//! What came of a study so far: the trials of every combination under every pass, and the device's best.
+//! The finished trials of a study, for every combination and pass, and the device's best.
 
 use super::pass::{FinishedTrial, PassRun};
 use crate::result::staging::{DeviceLooks, StagedTrial, Staging};
@@ -6,13 +6,13 @@ use crate::stats;
 use crate::workload::Study;
 use anyhow::{Context as _, bail};
 
-/// What came of every combination under every pass.
+/// The finished trials of every combination and pass.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
     pub(crate) passes: usize,
-    /// Those of one combination side by side.
+    /// The runs of combination 0 by pass, then those of combination 1, and so on.
     pub(crate) runs: Vec<PassRun>,
-    /// The device's best so far.
+    /// The measurements of the device's best.
     pub(crate) looks: DeviceLooks,
 }
 
@@ -23,7 +23,7 @@ impl Points {
         Self { passes, runs, looks: DeviceLooks::default() }
     }
 
-    /// Takes over what earlier sessions measured.
+    /// Takes over the trials of earlier sessions.
     pub(crate) fn take_over(&mut self, staging: &mut Staging) -> anyhow::Result<()> {
         self.looks = staging.sessions().looks.clone();
         for (staged, record) in staging.take_trials() {
@@ -42,15 +42,15 @@ impl Points {
         &self.runs[combination * self.passes + pass]
     }
 
-    /// What a combination reached in its first pass, in the median, records/s.
+    /// The median throughput of a combination in its first pass, records/s.
     pub(crate) fn reached(&self, combination: usize) -> Option<f64> {
         let trials = &self.run(combination, 0).trials;
         let rates: Vec<f64> = trials.iter().map(|trial| trial.produce.records_per_s).collect();
         stats::median(&rates)
     }
 
-    /// The least that a combination reached in its first pass, in the median, records/s. What went wrong in a later pass
-    /// does not change the rate that the others are measured at.
+    /// The median throughput of the slowest combination in the first pass, records/s. A failure in a later pass does not change
+    /// it, so the common rate of the others stays.
     pub(crate) fn slowest(&self) -> Option<f64> {
         let combinations = (0..self.runs.len() / self.passes).filter(|it| !self.run(*it, 0).is_cut_short());
         combinations.filter_map(|it| self.reached(it)).min_by(f64::total_cmp)
@@ -60,7 +60,7 @@ impl Points {
         &mut self.runs[combination * self.passes + pass]
     }
 
-    /// Whether a combination's trials end early: one of them failed, or was cut short.
+    /// Whether a combination is given up: one of its trials failed or was cut short.
     pub(crate) fn is_given_up(&self, combination: usize) -> bool {
         (0..self.passes).any(|pass| self.run(combination, pass).is_cut_short())
     }
@@ -85,7 +85,7 @@ impl Points {
         self.live().map(|run| run.late(retries).len()).sum()
     }
 
-    /// Each combination's passes with what came of them.
+    /// The runs, each with the numbers of its combination and pass.
     pub(crate) fn into_runs(self) -> impl Iterator<Item = (usize, usize, PassRun)> {
         let passes = self.passes;
         self.runs.into_iter().enumerate().map(move |(index, run)| (index / passes, index % passes, run))
@@ -95,7 +95,7 @@ impl Points {
         self.runs.iter().map(|run| run.trials.len()).sum()
     }
 
-    /// Every attempt at one of them.
+    /// Number of attempts over all trials.
     pub(crate) fn attempts(&self) -> usize {
         self.runs.iter().map(PassRun::attempts).sum()
     }

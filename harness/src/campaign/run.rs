@@ -1,5 +1,5 @@
-//! A whole run: the trials of its combinations and passes between two looks at the device's best, put together into one
-//! result.
+//! A whole run. It measures the device's best, then the trials of all combinations and passes, then the device's best again, and
+//! puts everything together into one result.
 
 use super::interrupt::Interrupt;
 use super::order::Order;
@@ -29,32 +29,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Where a sweep keeps what it measures until it is a result.
+/// The directory in which a sweep keeps its finished trials.
 #[derive(Debug)]
 pub enum Keeping {
-    /// In a directory of its own below this one.
+    /// A new directory below this one.
     Below(PathBuf),
-    /// Where an earlier session has kept it.
+    /// The directory of an earlier session.
     In(Box<Staging>),
 }
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Measured {
-    /// All of it.
+    /// Everything that was measured.
     pub recording: Recording,
-    /// Where a sweep is kept; `None` for anything else.
+    /// The directory of a sweep; `None` for other runs.
     pub staging: Option<Staging>,
-    /// Whether nothing is left to measure.
+    /// Whether all trials were made.
     pub is_whole: bool,
 }
 
 /// Runs a study; `None` if it was interrupted before anything was measured.
 ///
 /// # Errors
-/// The workload cannot be run here, or the target, the ceiling or the file system fails outside a trial. What fails inside
-/// one is in the result's verdict, and so is what fails once a run has measured something; what a sweep has measured until
-/// then is kept.
+/// The workload cannot be run here, or the system, the ceiling or the file system fails outside of a trial. A failure inside a
+/// trial is part of the verdict. So is a failure after the first trial of a run. A sweep keeps its finished trials.
 pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
     let data_dir = Arc::new(DataDir::open(options.data_dir.as_deref())?);
     if let Some(path) = &options.ack_log {
@@ -74,7 +73,7 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
     run_in(context, keeping)
 }
 
-/// Runs the study of `context`, which began just now.
+/// Runs the study of `context`.
 pub(crate) fn run_in(mut context: RunContext<'_>, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
     let RunContext { study, options, data_dir, progress, .. } = context;
     let now = manifest(study, options, Environment::collect(data_dir.path(), IoUring::collect()))?;
@@ -104,7 +103,7 @@ pub(crate) fn run_in(mut context: RunContext<'_>, keeping: Keeping) -> anyhow::R
     }
     let (measured, cores, (is_whole, late)) = outcome?;
     let failure = match measured {
-        // A sweep is gone on with from what was kept; of a run, this is the result.
+        // A sweep can be resumed from the kept trials. A run has this one result.
         Err(error) if staging.is_none() && points.trials() > 0 => Some(error),
         measured => measured.map(|()| None)?,
     };
@@ -118,7 +117,7 @@ pub(crate) fn run_in(mut context: RunContext<'_>, keeping: Keeping) -> anyhow::R
     Ok(Some(Measured { recording: record(study, points, about), staging, is_whole }))
 }
 
-/// What a study is, before anything is measured.
+/// The description of a study before its first trial.
 fn manifest(study: &Study, options: &Options, environment: Environment) -> anyhow::Result<Manifest> {
     let workload = &study.workload;
     Ok(Manifest {
@@ -149,11 +148,10 @@ fn payload_files(study: &Study) -> anyhow::Result<Vec<PayloadData>> {
     Ok(files)
 }
 
-/// Notes that a sweep is gone on with.
+/// Notes in the staging directory that a sweep is resumed.
 ///
 /// # Errors
-/// A [`UsageError`] if this is not the machine, or not the disk, that it was begun on, its payload file has changed, or
-/// other stalls are injected.
+/// A [`UsageError`] if the machine or the disk is another one, if the payload file has changed, or if other stalls are injected.
 fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     let place = |environment: &Environment| {
         let model = environment.cpu.model.as_deref().unwrap_or("an unknown processor");
@@ -191,20 +189,20 @@ fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     Ok(staging)
 }
 
-/// What is known of a run beside what it measured.
+/// Facts of a run beside its trials.
 struct About {
     begun: Manifest,
     resumed_at: Vec<String>,
     cores: CoresUsed,
     elapsed: Duration,
     is_whole: bool,
-    /// Trials that were to be measured again and were not.
+    /// Late trials that were not measured again.
     late: usize,
-    /// What ended it, outside a trial.
+    /// The failure outside of a trial that ended the run.
     failure: Option<anyhow::Error>,
 }
 
-/// Puts the points together.
+/// Puts all trials together into the recording of the run.
 fn record(study: &Study, mut points: Points, about: About) -> Recording {
     let looks = std::mem::take(&mut points.looks);
     let (mut done, mut records, mut target) = (Vec::new(), Vec::new(), None);
@@ -224,7 +222,7 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
     if let Some(failure) = failure {
         whole.lower(VerdictStatus::Errors, format!("ended early: {failure:#}"));
     } else if !is_whole {
-        // It may have been interrupted between two trials, so that none of them says so.
+        // The run may have been interrupted between two trials. Then no trial says so.
         let all = num::count(study.combinations.len() * study.passes()) * u64::from(study.workload.trials);
         let made = num::count(done.iter().map(|point| point.trials.len()).sum());
         let interrupted = if made == all && late > 0 {
@@ -289,7 +287,7 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
         summary: summarise(&run.trials),
         trials: run.trials,
     };
-    // An objective is for the load the workload asks for, not for the pass that only finds its rate.
+    // SLOs are judged for the load of the workload, not for the pass that only finds its rate.
     if kind == workload.load.mode.kind() && is_whole {
         verdict::judge_slo(&workload.slo, &point, &mut verdict);
     }
@@ -297,7 +295,7 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
     point
 }
 
-/// The verdict over all points: a reason that only some of a sweep's points have says which.
+/// The verdict over all points. A reason that only some points of a sweep have names those points.
 fn verdict_of(points: &[Point]) -> Verdict {
     let mut whole = Verdict::default();
     for point in points {

@@ -1,5 +1,4 @@
-//! The trials of a study in their order: every combination once a block, block after block, pass after pass. What an
-//! earlier session has measured is not measured again.
+//! Runs the trials of a study in the order of its agenda. Trials that an earlier session has finished are not repeated.
 
 use super::agenda::{Agenda, Next, Sweep};
 use super::order::Order;
@@ -21,7 +20,7 @@ use crate::workload::{Durability, LoadMode, Pass, PassKind, Rate, Study, Workloa
 use anyhow::Context as _;
 use std::time::Duration;
 
-/// Intervals of histograms that all trials of a sweep keep together, as long as that leaves each of them one.
+/// Intervals of histograms that all trials of a sweep keep together at most. Each trial keeps at least one.
 const KEPT_INTERVALS_MAX: usize = 6000;
 
 /// The trials of a study, and the order in which they are run.
@@ -35,19 +34,21 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
+    /// A session for the study of `context`. `made_before` is the number of attempts of earlier sessions.
+    ///
     /// # Errors
-    /// A combination names cores that are not ours, or its values cannot be made.
+    /// A combination names cores that this process may not use, or its values cannot be made.
     pub(super) fn new(context: &'a RunContext<'a>, order: Order, made_before: usize) -> anyhow::Result<Self> {
         Ok(Self { context, order, made_before, places: places(context.study)? })
     }
 
-    /// The cores of the combination that uses most.
+    /// The cores of the combination that uses the most cores.
     pub(crate) fn cores(&self) -> CoresUsed {
         let cores = self.places.iter().map(|place| &place.cores).rev();
         cores.max_by_key(|cores| cores.shards.len() + cores.load.len()).cloned().unwrap_or_default()
     }
 
-    /// Measures what is left to measure; what fails is left as it is.
+    /// Makes the trials that are left. A combination that fails has no more trials.
     pub(crate) fn measure(
         &self,
         points: &mut Points,
@@ -82,16 +83,16 @@ impl<'a> Session<'a> {
         if self.context.options.keep_data { 0 } else { self.context.study.workload.late_retries }
     }
 
-    /// Whether every trial was made that is to be made, again where that was due, and none cut short. A run that failed has
-    /// nothing more to measure; its combination is left out of what follows.
+    /// Whether all trials were made, late ones were repeated, and none was interrupted. A combination that failed has no trials
+    /// left.
     pub(crate) fn is_whole(&self, points: &Points) -> bool {
         let is_cut = |verdict: &Verdict| verdict.status == VerdictStatus::Interrupted;
-        // Without a stop, one that is late still had no whole window in its other attempts.
+        // After a normal end, a trial that is still late has used all its retries. After a stop it may have retries left.
         let is_late = self.context.is_stopped() && self.late(points) > 0;
         self.left(points) == 0 && !is_late && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
     }
 
-    /// Trials that are still to be made.
+    /// Number of trials that are left.
     fn left(&self, points: &Points) -> usize {
         points.left(num::index(self.context.study.workload.trials))
     }
@@ -127,7 +128,7 @@ impl<'a> Session<'a> {
             thin(&mut run.records[index], trials);
         }
         match staging {
-            // What was cut short is measured again, should the sweep be gone on with.
+            // An interrupted trial is not kept: a resumed sweep makes it again.
             Some(staging) if run.verdicts[index].status != VerdictStatus::Interrupted => {
                 self.keep(next, index, points, staging)
             }
@@ -158,7 +159,7 @@ impl<'a> Session<'a> {
         staging.keep_sessions(Sessions { resumed_at, elapsed_s, looks: points.looks.clone() })
     }
 
-    /// Says which trial begins; returns its title.
+    /// Prints which trial begins, and returns its title.
     fn announce(&self, next: Next, kind: PassKind, points: &Points) -> String {
         let Next { combination, pass, replaces, .. } = next;
         let trials = self.context.study.workload.trials;
@@ -174,7 +175,7 @@ impl<'a> Session<'a> {
         format!("{label}, {title}")
     }
 
-    /// At the pace of this session so far, or as estimated before it has one.
+    /// The expected time for the trials that are left: at the pace of this session, or by the estimate before its first trial.
     fn time_left(&self, left: usize, done: usize) -> Duration {
         let float = |count: usize| num::f64_of(num::count(count));
         let made = done.saturating_sub(self.made_before);
@@ -190,7 +191,7 @@ impl<'a> Session<'a> {
         &self.context.study.combinations[combination].workload
     }
 
-    /// Looks at the device's best, if anything is to be held against it; `false` if it was interrupted.
+    /// Measures the device's best, if a combination has a ceiling. Returns false if the run was interrupted.
     fn look(&self, title: &str, looks: &mut DeviceLooks) -> anyhow::Result<bool> {
         let workloads = || self.context.study.combinations.iter().map(|combination| &combination.workload);
         if !workloads().any(has_ceiling) {
@@ -206,7 +207,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Where each combination runs, all of them looked at before the first does.
+/// The cores of each combination. All are checked before the first trial.
 fn places(study: &Study) -> anyhow::Result<Vec<Place>> {
     let allowed = cores_allowed();
     let mut made: Option<&Workload> = None;
@@ -215,7 +216,7 @@ fn places(study: &Study) -> anyhow::Result<Vec<Place>> {
         let workload = &combination.workload;
         let named = || format!("with {}", combination.label());
         let place = || {
-            // Values that differ in nothing need not be made twice to know that they can be.
+            // Equal values are made only once for this check.
             if made.is_none_or(|made| {
                 made.payload != workload.payload || made.message_size != workload.message_size
             }) {
@@ -230,7 +231,7 @@ fn places(study: &Study) -> anyhow::Result<Vec<Place>> {
     Ok(places)
 }
 
-/// The pass with its rate in records a second: a share is one of what the slowest combination reached at `max`.
+/// The pass with its rate in records a second. A rate in percent is a share of `reached`.
 fn resolved(mut pass: Pass, reached: Option<f64>) -> anyhow::Result<Pass> {
     if let LoadMode::Open { rate: rate @ Rate::Share(_), arrival, profile } = pass.load.mode {
         let reached = reached.context("the pass at max, which the rate is a share of, came to nothing")?;
@@ -240,7 +241,7 @@ fn resolved(mut pass: Pass, reached: Option<f64>) -> anyhow::Result<Pass> {
     Ok(pass)
 }
 
-/// A sweep of very many trials keeps less of each over time.
+/// Merges intervals of a record, so that a sweep of many trials stays small.
 fn thin(record: &mut TrialRecord, trials: usize) {
     let most = (KEPT_INTERVALS_MAX / trials.max(1)).max(1);
     if record.latency.len() > most {

@@ -1,5 +1,4 @@
-//! Sweeps against the fake target: every combination once a block, one common rate, and nothing measured twice after an
-//! interruption.
+//! Sweeps of the fake system: every combination once a block, one common rate, and no trial twice after an interruption.
 
 use super::order::Order;
 use super::run::{Keeping, Measured, run_in};
@@ -31,7 +30,7 @@ load: {mode: open, rate: 2k/s}
 sweep: {batch.max_records: [10, 20], durability: [written, synced]}
 ";
 
-/// Two points of which enough records are sent to tell a p99.
+/// Two points with enough records for a p99.
 const LATE: &str = "
 name: late-sweep
 message_size: 100B
@@ -42,7 +41,7 @@ trials: 2
 load: {mode: open, rate: 10k/s}
 sweep: {batch.max_records: [1, 2]}
 ";
-/// Far more than a busy machine makes a generator late.
+/// A delay of the generator that is far longer than a busy machine causes.
 const HOLDS_UP: Duration = Duration::from_millis(200);
 const HELD_UP_NS: u64 = 150_000_000;
 
@@ -50,30 +49,30 @@ fn study(yaml: &str) -> Study {
     parse_study(yaml, "test.yaml", &[], Many::Refused, crate::system::CAPABILITIES).unwrap()
 }
 
-/// In memory: a disk that others keep busy would make each trial wait for it.
+/// A directory in memory, because each trial would wait for a busy disk.
 fn directory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
-/// A place where sweeps are run.
+/// The setup of the sweeps in these tests.
 struct Bench {
     dir: tempfile::TempDir,
     /// The combination of each trial, in the order they were made.
     opened: RefCell<Vec<(String, u32)>>,
-    /// Raised when the trial of this number has begun.
+    /// The run is stopped when the trial of this number has begun.
     stop_at: Option<usize>,
-    /// The target of the trial of this number cannot be opened.
+    /// The system of the trial of this number cannot be opened.
     closed_at: Option<usize>,
     /// Trials of this batch size fail.
     failing: Option<u32>,
-    /// So many trials are made before.
+    /// Number of trials before the first failure.
     failing_from: usize,
-    /// The generator is late in so many trials of this batch size.
+    /// A batch size, and the number of its trials in which the generator is late.
     late: Option<(u32, usize)>,
-    /// So many records come before the one that holds it up.
+    /// Number of records before the one that delays the generator.
     late_after: u64,
-    /// Retention deletes in so many trials, and in none after those.
+    /// Number of trials in which retention deletes. It deletes in none after them.
     retaining: usize,
     /// `--keep-data`.
     keeps_data: bool,
@@ -139,7 +138,7 @@ impl Bench {
         self.run(study, Keeping::Below(self.results()))
     }
 
-    /// Goes on with the only unfinished sweep.
+    /// Resumes the only unfinished sweep.
     fn resume(&self, study: &Study) -> Measured {
         let [(dir, _)] = &unfinished(&self.results()).unwrap()[..] else { panic!("one unfinished sweep") };
         let staging = Staging::open(dir).unwrap();
@@ -241,7 +240,7 @@ fn an_interrupted_sweep_keeps_what_it_has_and_is_gone_on_with_where_it_stopped()
     bench.stop_at = None;
     let second = bench.resume(&study);
     assert!(second.is_whole);
-    // The fourth trial was cut short before its window opened, or in it: it is made again, and no other.
+    // The fourth trial was cut short before or in its window. It alone is made again.
     let order = expected(&study, 42);
     assert_eq!(bench.opened()[..4], order[..4]);
     assert_eq!(bench.opened()[4..], order[3..]);
@@ -283,7 +282,7 @@ fn a_sweep_that_was_killed_has_lost_no_more_than_the_trial_under_way() {
     let (mut bench, study) = (Bench::new(), study(SWEEP));
     bench.stop_at = Some(3);
     drop(bench.begin(&study).unwrap());
-    // What a kill while a trial is being kept leaves behind: half of its files, and another one under a temporary name.
+    // A kill while a trial is kept leaves half of its files, and one file under a temporary name.
     let [(dir, _)] = &unfinished(&bench.results()).unwrap()[..] else { panic!("one") };
     std::fs::write(dir.join("trials/000002.hlog"), "half").unwrap();
     std::fs::write(dir.join("trials/.unfinished-x"), "half").unwrap();
@@ -347,7 +346,7 @@ fn a_trial_whose_generator_was_late_is_made_again_once_the_others_are() {
     );
     let said = |reason: &String| reason.contains("measured again, as the generator was late");
     assert!(result.points[1].verdict.reasons.iter().any(said), "{:?}", result.points[1].verdict);
-    // What happened over time is the later one's too.
+    // The record over time is that of the later attempt too.
     let record = measured.recording.trials.iter().find(|record| (record.point, record.trial) == (1, 0));
     let achieved: u64 = record.unwrap().series.iter().map(|row| row.achieved).sum();
     assert_eq!(achieved, retried.produce.records);
@@ -421,7 +420,7 @@ fn what_fails_at_the_common_rate_does_not_change_it() {
     let yaml =
         SWEEP.replace("rate: 2k/s", "rate: 25%, in_flight_bytes: 64KiB").replace("[10, 20]", "[1, 50]");
     let (mut bench, study) = (Bench::new(), study(&yaml));
-    // Those of one record a batch, which are the slowest, fail at the rate; the sweep is stopped in the third trial there.
+    // Trials with one record a batch are the slowest. They fail at the common rate. The sweep is stopped in the third of them.
     (bench.failing, bench.failing_from, bench.stop_at) = (Some(1), 8, Some(11));
     let measured = bench.begin(&study).unwrap();
     assert!(!measured.is_whole);
@@ -432,7 +431,7 @@ fn what_fails_at_the_common_rate_does_not_change_it() {
     let open = result.points.iter().filter(|point| point.pass == PassKind::Open);
     let (sound, failed): (Vec<_>, Vec<_>) = open.partition(is_large);
     assert!(failed.iter().all(|point| point.verdict.status == VerdictStatus::Errors));
-    // What fails at once has no rate to speak of.
+    // A trial that fails at once has no rate.
     assert!(sound.iter().all(|point| point.trials.len() == 2));
     let rates =
         sound.iter().flat_map(|point| &point.trials).map(|trial| trial.offered.unwrap().records_per_s);

@@ -1,5 +1,5 @@
-//! Consumers that start late: the backlog is built before the window opens, and the caches are put into the state that the
-//! workload declares.
+//! Consumers that start late. Producers build a backlog before the window opens. Then the caches are put into the state that
+//! the workload declares.
 
 use crate::load::shared::Shared;
 use crate::measure::finished::Built;
@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Holds the window shut until the backlog is there.
+/// The condition that the backlog is built. The window opens then.
 #[derive(Debug)]
 pub(crate) struct BacklogGate {
     backlog: Backlog,
@@ -27,13 +27,13 @@ impl BacklogGate {
         Self { backlog, io, shared }
     }
 
-    /// The backlog, once all of it is acked.
+    /// Returns the backlog once all its records are acked.
     pub(crate) fn built(&self, now_ns: u64) -> Option<Built> {
         let (records, encoded_bytes) = self.shared.acked_so_far();
         self.shared.is_built().then_some(Built { records, encoded_bytes, build_ns: now_ns })
     }
 
-    /// Whether every consumer has come to its end.
+    /// Whether every consumer has read the whole backlog.
     pub(crate) fn is_drained(&self) -> bool {
         self.shared.is_drained()
     }
@@ -41,20 +41,20 @@ impl BacklogGate {
     /// Puts the caches into the declared state.
     ///
     /// # Errors
-    /// A file cannot be read or synced, or the target does not answer.
+    /// A file cannot be read or synced, or the system does not answer.
     pub(crate) fn prepare(&self, target: &mut dyn System, data_dir: &Path) -> anyhow::Result<()> {
         match (self.backlog.cache, self.io) {
             (BacklogCache::Cold, _) => {
                 system::inside(target)?.drop_caches()?;
                 each_file(data_dir, &mut drop_from_page_cache)
             }
-            // What O_DIRECT reads comes from the device in any case.
+            // Reads with O_DIRECT come from the device in any case.
             (BacklogCache::Warm, Io::Direct) => Ok(()),
             (BacklogCache::Warm, Io::Buffered) => each_file(data_dir, &mut read_through),
         }
     }
 
-    /// How far it is, in words.
+    /// The progress of the backlog, as text.
     pub(crate) fn progress(&self) -> String {
         let built = quantity::bytes(self.shared.acked_so_far().1);
         format!("building the backlog: {built} of {}", self.backlog.build)
@@ -73,7 +73,7 @@ fn each_file(dir: &Path, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> anyho
     Ok(())
 }
 
-/// Only clean pages can be dropped, so the file is synced first.
+/// Drops the pages of a file from the page cache. Only clean pages can be dropped, so the file is synced first.
 fn drop_from_page_cache(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     file.sync_all()?;

@@ -14,7 +14,7 @@ pub struct Extras<'a> {
     pub ack_log: Option<&'a Path>,
     /// `--inject`.
     pub injections: &'a [Injection],
-    /// What must hold before the window opens.
+    /// Conditions that must hold before the window opens.
     pub requirements: &'a [Requirement],
     /// The backlog that is built before the window opens.
     pub backlog: Option<Backlog>,

@@ -1,5 +1,5 @@
-//! The device's own ceiling beside each trial: slices of raw io_uring that do what the trial before did, right before and
-//! right after, and the device's best around the whole run.
+//! The ceiling of the device beside each trial. Right before and right after a trial, a slice of raw io_uring does writes of the
+//! same size, depth and kind as the trial before. The device's best is measured before and after the whole run.
 
 use super::bench::Bench;
 use super::context::RunContext;
@@ -19,16 +19,17 @@ use std::time::Duration;
 /// Length of each slice.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// What "like for like" means for the next trial.
+/// The writes and reads that the slices of the next trial do: those that the trial before did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     write: CeilingSpec,
-    /// `None` where the trial before read nothing from the device.
+    /// The reads; `None` if the trial before read nothing from the device.
     read: Option<CeilingSpec>,
 }
 
 impl Shape {
-    /// What `run` wrote and read, as its shards tell it; `None` where they tell nothing, or nothing was written.
+    /// The shape of the writes and reads of `run`, from the counters of its shards. `None` if the system has no counters, or if
+    /// nothing was written.
     pub fn of(workload: &Workload, run: &TrialRun) -> Option<Self> {
         let writes = WriteFigures::of(&run.watched.shards);
         let block_bytes = CeilingSpec::block_of(writes.bytes_p50?);
@@ -38,7 +39,7 @@ impl Shape {
         let extent = match workload.log.preallocate {
             Preallocate::None => Extent::Extending,
             Preallocate::Fallocate => Extent::Fallocated,
-            // Those of segments that had to do without a freed file do not overwrite.
+            // A segment for which no freed file was ready is made in a new file, so its writes do not overwrite.
             Preallocate::Auto | Preallocate::Recycle if writes.overwrites < 0.5 => Extent::Fallocated,
             Preallocate::Auto | Preallocate::Recycle => Extent::Overwrite,
         };
@@ -64,7 +65,7 @@ impl Shape {
         })
     }
 
-    /// As results describe it.
+    /// The shape of the writes, as it stands in results.
     pub fn write_shape(&self) -> Option<WriteShape> {
         let Work::Write { extent, sync } = self.write.work else { return None };
         let extent = match extent {
@@ -91,7 +92,7 @@ pub struct Bracket {
 }
 
 impl Bracket {
-    /// For a trial that is expected to do as `shape` says; nothing is measured without one.
+    /// The slices of a trial that is expected to write and read as `shape` says. Without a shape nothing is measured.
     pub fn new(shape: Option<Shape>) -> Self {
         Self { shape, ..Self::default() }
     }
@@ -99,7 +100,7 @@ impl Bracket {
     /// Measures one side of the bracket.
     ///
     /// # Errors
-    /// What keeps a ceiling from being measured, an interrupt included.
+    /// The ceiling cannot be measured, or the run was interrupted.
     pub fn measure(&mut self, bench: &Bench<'_>) -> Result<(), DeviceError> {
         let Some(shape) = self.shape else { return Ok(()) };
         let mut ceiling = open(bench.context)?;
@@ -110,7 +111,7 @@ impl Bracket {
         Ok(())
     }
 
-    /// What the trial's record says of its ceiling; the device's best is known only when the run is over.
+    /// The figures of the ceiling for the record of the trial. The device's best is entered at the end of the run.
     pub fn figures(&self) -> CeilingFigures {
         CeilingFigures {
             write_bytes_per_s: stats::median(&self.write),
@@ -122,10 +123,10 @@ impl Bracket {
     }
 }
 
-/// Looks at the device's best once more; `with_dsync`, at a synced write too, unless that was done.
+/// Measures the device's best once more. With `with_dsync`, it also measures a synced write of 4 KiB, unless that was done.
 ///
 /// # Errors
-/// What keeps a ceiling from being measured, an interrupt included.
+/// The ceiling cannot be measured, or the run was interrupted.
 pub fn look(context: &RunContext<'_>, looks: &mut DeviceLooks, with_dsync: bool) -> Result<(), DeviceError> {
     let mut ceiling = open(context)?;
     let DeviceBest { write, read } = ceiling.device_best(SLICE)?;

@@ -1,4 +1,4 @@
-//! One trial: a fresh target, its load threads, and what came of them once the drain is over.
+//! Conducts one trial: opens a fresh system, runs the load threads, and collects their records after the drain.
 
 use super::backlog::BacklogGate;
 use super::bench::{Bench, Extras};
@@ -165,7 +165,7 @@ struct Begun {
 }
 
 impl Begun {
-    /// Waits for all of it.
+    /// Waits for all load, and returns the outcome of each thread or shard.
     fn end(self) -> Vec<LoadOutcome> {
         let outcomes = self.threads.into_iter().map(|thread| match thread.join() {
             Ok(outcome) => outcome,
@@ -186,7 +186,7 @@ fn timeline_of(phases: Phases, is_held: bool) -> Arc<Timeline> {
     })
 }
 
-/// A load thread on its core, woken as exactly as the kernel can.
+/// Starts a load thread on its core, with the shortest timer slack that the kernel offers.
 fn spawn(
     number: u32,
     core: Option<u32>,
@@ -197,10 +197,10 @@ fn spawn(
         if let Some(core) = core {
             let mut set = CpuSet::new();
             set.set(num::index(core));
-            // Its core was checked to be one we may use; if that has changed since, it runs wherever it may.
+            // The core was checked before. If it is not allowed any more, the thread runs on any allowed core.
             let _ = sched_setaffinity(None, &set);
         }
-        // The default of 50 µs would make every wake late by as much; a kernel that refuses stays late.
+        // The default slack of 50 µs would delay each wake-up by 50 µs. If the kernel refuses, the delay stays.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
         let shared = Arc::clone(&plan.shared);
         match LoadThread::new(plan, start, &std::thread::current()) {
@@ -238,12 +238,12 @@ mod tests {
     };
     use std::sync::atomic::AtomicBool;
 
-    /// Runs a short trial in real time against a target that acks at once.
+    /// Runs a short trial in real time against a system that acks at once.
     fn trial(mode: LoadMode, stop: bool) -> TrialRun {
         trial_of(mode, Case { stop, ..Case::default() })
     }
 
-    /// What is particular about a trial.
+    /// The settings in which trials differ.
     #[derive(Default)]
     struct Case {
         stop: bool,

@@ -1,4 +1,4 @@
-//! Which cores the shards and the load threads get.
+//! The cores of the shards and of the load threads.
 
 use crate::exit::UsageError;
 use crate::load::load_thread::Idle;
@@ -11,7 +11,7 @@ use crate::workload::{Deployment, LoadMode, Workload};
 pub struct Place {
     /// The cores of shards and load threads.
     pub cores: CoresUsed,
-    /// What load threads do while nothing is due.
+    /// The way in which load threads wait while nothing is due.
     pub(crate) idle: Idle,
 }
 
@@ -27,8 +27,9 @@ impl Place {
     }
 }
 
-/// The cores of a run: what the workload names, and for what it leaves open the first free ones; the load gets a core a
-/// shard as far as there are any, and shares the shards' where there are none. Colocated load has none of its own.
+/// Chooses the cores of shards and load threads. Cores that the workload names are taken as they are. For the rest the first
+/// free cores are taken: one a shard, then one a load thread. If no core is left, the load threads share the last shard's.
+/// Colocated load has no cores of its own.
 ///
 /// # Errors
 /// The workload names a core that this process may not use.
@@ -44,7 +45,7 @@ fn choose(settings: Deployment<'_>, allowed: &[u32]) -> anyhow::Result<CoresUsed
     let wanted = num::index(settings.shards);
     let shards = if settings.cores.shards.is_empty() {
         let free = allowed.iter().filter(|core| !settings.cores.load.contains(core));
-        // Too few for a core each: they share.
+        // If there are fewer cores than shards, shards share cores.
         free.chain(allowed.iter().cycle()).take(wanted).copied().collect()
     } else {
         settings.cores.shards.clone()
@@ -61,8 +62,8 @@ fn choose(settings: Deployment<'_>, allowed: &[u32]) -> anyhow::Result<CoresUsed
     Ok(CoresUsed { shards, load })
 }
 
-/// A load thread stays awake only on a core without a shard: under a closed load, where it waits for acks alone; else through
-/// short waits, if another core is left for everybody else.
+/// The way in which load threads wait. A thread stays awake only on a core without a shard. Under a closed load it polls for
+/// acks. Under other loads it spins through short waits, if another core is left for the rest of the machine.
 fn idle_of(cores: &CoresUsed, allowed: &[u32], mode: LoadMode) -> Idle {
     let shared = cores.load.iter().any(|core| cores.shards.contains(core));
     let used = cores.shards.len() + cores.load.len();

@@ -1,4 +1,4 @@
-//! The directory a run keeps its data in: empty when the run begins, and gone or empty again when it ends.
+//! The data directory of a run. It is empty when the run begins. It is empty or removed when the run ends.
 
 use crate::exit::UsageError;
 use anyhow::Context as _;
@@ -7,12 +7,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a fresh file system has in its root.
+/// The entry that a fresh file system has in its root.
 const NOT_DATA: &str = "lost+found";
-/// Every data directory of the engine has this.
+/// A file that every data directory of the engine has.
 const ENGINE_MARK: &str = "meta.properties";
 
-/// A directory whose content is this run's own. Dropping it removes what the run made, unless it is to be kept.
+/// A directory whose content belongs to this run. When the value is dropped, everything that the run made is removed, unless
+/// the data is kept.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -21,7 +22,8 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// `given`, which must be empty or not exist yet, or else a fresh directory in the working directory.
+    /// Takes the directory `given`, which must be empty or missing. Without `given`, makes a fresh directory in the working
+    /// directory.
     ///
     /// # Errors
     /// A [`UsageError`] if `given` is a file or holds anything; otherwise the file system's.
@@ -34,22 +36,22 @@ impl DataDir {
         Ok(Self { path, made, keep: AtomicBool::new(false) })
     }
 
-    /// Where it is, absolute.
+    /// The absolute path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The data stays when the run ends.
+    /// Keeps the data when the run ends.
     pub fn keep(&self) {
         self.keep.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it stays.
+    /// Whether the data is kept.
     pub fn is_kept(&self) -> bool {
         self.keep.load(Ordering::Relaxed)
     }
 
-    /// Removes everything in it: all of it was made since [`Self::open`] found it empty.
+    /// Removes everything in the directory. All entries were made by this run, because [`Self::open`] found it empty.
     ///
     /// # Errors
     /// The file system's.
@@ -67,7 +69,7 @@ impl DataDir {
         Ok(())
     }
 
-    /// Writes everything of its file system to the device.
+    /// Writes all data of the directory's file system to the device.
     ///
     /// # Errors
     /// The file system's.
@@ -76,7 +78,7 @@ impl DataDir {
         rustix::fs::syncfs(&directory).with_context(|| format!("cannot sync {}", self.path.display()))
     }
 
-    /// What [`Drop`] does; for the way out that does not unwind.
+    /// Does the work of [`Drop`], for an exit of the process without unwinding.
     pub fn remove(&self) {
         if self.is_kept() || self.clear().is_err() {
             return;
@@ -93,7 +95,7 @@ impl Drop for DataDir {
     }
 }
 
-/// What is in a directory, as paths.
+/// The paths of the entries of a directory.
 fn entries(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let context = || format!("cannot list {}", path.display());
     let mut entries = Vec::new();
@@ -106,7 +108,7 @@ fn entries(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-/// Makes sure that `path` is an empty directory; `true` if it was made.
+/// Makes sure that `path` is an empty directory. Returns true if the directory was made here.
 fn make(path: &Path) -> anyhow::Result<bool> {
     match fs::create_dir(path) {
         Ok(()) => return Ok(true),
@@ -139,7 +141,7 @@ fn make(path: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// A directory of a name that nobody else uses, in the working directory.
+/// Makes a directory with an unused name in the working directory.
 fn fresh() -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the working directory is gone")?;
     let process = std::process::id();

@@ -1,4 +1,4 @@
-//! What the load threads bring in when they end: one account of latencies, and both sides of the integrity check.
+//! The records of all load threads, put together at the end of a trial: latencies, and both sides of the integrity check.
 
 use crate::load::load_thread::LoadOutcome;
 use crate::measure::finished::Harvest;
@@ -8,7 +8,7 @@ use crate::num;
 use crate::result::latency::{Measure, new_histogram};
 use crate::time::timeline::Timeline;
 
-/// Puts the threads' parts together; `records` are the latencies they handed in on the way.
+/// Puts the records of the threads together. `records` are the latencies that the threads handed over during the trial.
 pub(crate) fn harvest(
     outcomes: Vec<LoadOutcome>,
     timeline: &Timeline,
@@ -53,8 +53,8 @@ pub(crate) fn harvest(
 }
 
 impl Harvest {
-    /// What was handed over and a group never saw enters `end_to_end` at the age of the oldest it can be: that of the last
-    /// record of the same producer that did arrive.
+    /// Enters records that a group never received into `end_to_end`. Their age is counted from the last record of the same
+    /// producer that did arrive, so it is the largest that it can be. Returns their number.
     fn record_unconsumed(&mut self, timeline: &Timeline, ended_ns: u64) -> u64 {
         let mut unconsumed = 0;
         for seen in &self.consumed {

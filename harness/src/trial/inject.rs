@@ -1,5 +1,5 @@
-//! Stalls on purpose (`--inject stall:shardN:D@T`): a shard stands still for a while, the load goes on. What an open load
-//! makes of that shows that nothing is omitted.
+//! Stalls on purpose (`--inject stall:shardN:D@T`): a shard stops for a while, and the load continues. The latencies of an open
+//! load then show whether the delayed records are counted.
 
 use crate::exit::UsageError;
 use crate::num;
@@ -13,20 +13,20 @@ use std::collections::VecDeque;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The most a shard may stand still: well before the engine's watchdog takes it for stuck, and fails what is in flight.
+/// The longest stall. The engine's watchdog takes a shard for stuck later than that, and then fails the requests in flight.
 pub const STALL_MAX: Duration = Duration::from_secs(8);
 
-/// The shortest stall: a shorter one is hard to tell from an ordinary hiccup.
+/// The shortest stall. A shorter one cannot be told from ordinary delays.
 pub const STALL_MIN: Duration = Duration::from_millis(10);
 
 /// One `--inject`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Injection {
-    /// Which shard.
+    /// The number of the shard.
     pub shard: u32,
-    /// When it stops, from the opening of the measured window.
+    /// The time at which the shard stops, counted from the start of the measured window.
     pub at: Duration,
-    /// For how long.
+    /// The length of the stall.
     pub length: Duration,
 }
 
@@ -49,7 +49,7 @@ impl FromStr for Injection {
 }
 
 impl std::fmt::Display for Injection {
-    /// As it is written on the command line.
+    /// Writes the stall in the form of the command line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "stall:shard{}:{}@{}", self.shard, TimeSpan(self.length), TimeSpan(self.at))
     }
@@ -61,12 +61,12 @@ impl Injection {
     }
 }
 
-/// The stalls of one trial, as it goes on.
+/// The stalls of one trial.
 #[derive(Debug, Default)]
 pub(crate) struct Stalls {
     pending: VecDeque<Injection>,
     until_ns: u64,
-    /// Those that were made, with the time they were.
+    /// Stalls that were made, with the time of each.
     made: Vec<InjectedStall>,
 }
 
@@ -75,21 +75,21 @@ impl Stalls {
         Self { pending: injections.iter().copied().collect(), ..Self::default() }
     }
 
-    /// When the next one is due on a trial's clock.
+    /// The time at which the next stall is due, ns on the trial's clock; the largest value if none is left.
     pub(crate) fn next_ns(&self, timeline: &Timeline) -> u64 {
         let start_ns = timeline.window_start_ns();
         self.pending.front().map_or(u64::MAX, |next| start_ns.saturating_add(num::ns_of(next.at)))
     }
 
-    /// Whether a shard stands still at `now_ns`, so that asking it anything would wait.
+    /// Whether a shard is stopped at `now_ns`. A request to it would wait.
     pub(crate) fn is_under_way(&self, now_ns: u64) -> bool {
         now_ns < self.until_ns
     }
 
-    /// Makes the next one, which is due.
+    /// Makes the next stall, which is due.
     ///
     /// # Errors
-    /// The target cannot.
+    /// The system cannot stop the shard.
     pub(crate) fn make_next(
         &mut self,
         target: &mut dyn System,
@@ -116,10 +116,10 @@ impl Stalls {
     }
 }
 
-/// Reads and checks what `--inject` was given.
+/// Reads and checks the values of `--inject`.
 ///
 /// # Errors
-/// A [`UsageError`] for the first that a workload has no place for.
+/// A [`UsageError`] for the first stall that a workload cannot have.
 pub fn parse(texts: &[String], workloads: &[&Workload]) -> anyhow::Result<Vec<Injection>> {
     let refuse = |text: &str, why: &str| UsageError::error(format!("--inject {text}: {why}"));
     let mut injections: Vec<Injection> = Vec::new();
@@ -142,7 +142,7 @@ pub fn parse(texts: &[String], workloads: &[&Workload]) -> anyhow::Result<Vec<In
     Ok(injections)
 }
 
-/// Why a workload has no place for an injection.
+/// The reason why a workload cannot have a stall; `None` if it can.
 fn misplaced(injection: Injection, workload: &Workload) -> Option<String> {
     let (length, window) = (TimeSpan(injection.length), workload.phases.measure);
     let capabilities = capabilities_of(system::CAPABILITIES, workload.target.system());

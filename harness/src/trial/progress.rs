@@ -1,4 +1,4 @@
-//! How a run goes, on standard error: a bar and a live line on a terminal, plain lines on a pipe, nothing when quiet.
+//! The progress of a run on standard error: a bar and a live line on a terminal, plain lines on a pipe, nothing with `--quiet`.
 
 use crate::quantity;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -6,12 +6,12 @@ use std::cell::{Cell, RefCell};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-/// Who is told how a run goes.
+/// Prints the progress of a run.
 #[derive(Debug)]
 pub struct Progress {
     began: Instant,
     expected: Cell<Duration>,
-    /// Which of a sweep's trials is under way: `12/54 `.
+    /// The number of the current trial of a sweep, such as `12/54 `.
     turn: RefCell<String>,
     out: Out,
 }
@@ -30,20 +30,20 @@ pub struct Live {
     pub phase: &'static str,
     /// Records acked a second.
     pub acked_per_s: f64,
-    /// Their values.
+    /// Bytes of their values a second.
     pub acked_bytes_per_s: f64,
     /// Records consumed a second; `None` without consumers.
     pub consumed_per_s: Option<f64>,
     /// Records acked and not yet consumed.
     pub backlog_records: Option<u64>,
-    /// Which latency `p99_ns` is of.
+    /// The kind of latency of `p99_ns`.
     pub latency: &'static str,
     /// The largest 99th percentile of the second's intervals.
     pub p99_ns: Option<u64>,
 }
 
 impl Progress {
-    /// For a run that is expected to take `expected`.
+    /// Begins the progress of a run that is expected to take `expected`.
     pub fn new(is_quiet: bool, expected: Duration) -> Self {
         let out = if is_quiet {
             Out::Quiet
@@ -55,17 +55,18 @@ impl Progress {
         Self { began: Instant::now(), expected: Cell::new(expected), turn: RefCell::default(), out }
     }
 
-    /// Says nothing.
+    /// A progress that prints nothing.
     pub fn silent() -> Self {
         Self::new(true, Duration::ZERO)
     }
 
-    /// How long it has been going on.
+    /// The time since the run began.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Trial `number` of `trials` begins, those of `combination`; `left` is how long it will be to the end of the last.
+    /// Notes that trial `number` of `trials` begins, which is one of `combination`. `left` is the expected time to the end of
+    /// the last trial.
     pub fn begin_trial(&self, number: usize, trials: usize, combination: &str, left: Duration) {
         self.expected.set(self.elapsed() + left);
         *self.turn.borrow_mut() = format!("{number}/{trials} ");
@@ -75,7 +76,7 @@ impl Progress {
         }
     }
 
-    /// What is being done now.
+    /// Prints the current step.
     pub fn step(&self, text: &str) {
         match &self.out {
             Out::Quiet => {}
@@ -88,7 +89,7 @@ impl Progress {
         }
     }
 
-    /// How the trial under way goes.
+    /// Prints the figures of the last second of the current trial.
     pub fn live(&self, live: &Live) {
         match &self.out {
             Out::Quiet => {}
@@ -100,7 +101,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         if let Out::Bar(bar) = &self.out {
             bar.finish_and_clear();

@@ -1,4 +1,5 @@
-//! What must hold before the measured window opens (`require`): the warm-up lasts until it does, or the trial is given up.
+//! The conditions that must hold before the measured window opens (`require`). The warm-up lasts until they hold, or the trial is
+//! given up.
 
 use crate::measure::events::{SystemEvent, SystemEventKind};
 use crate::num;
@@ -6,7 +7,7 @@ use crate::workload::limits::WARMUP_TIMES_MAX;
 use crate::workload::{Phases, TimeSpan, Workload};
 use std::collections::BTreeSet;
 
-/// `retention_reached`: retention has deleted a segment of every partition.
+/// The condition `retention_reached`: retention has deleted a segment of every partition.
 #[derive(Debug)]
 pub(crate) struct RetentionGate {
     partitions: usize,
@@ -14,25 +15,25 @@ pub(crate) struct RetentionGate {
     reached: BTreeSet<(String, u32)>,
 }
 
-/// What is to be done about the window.
+/// The state of the window.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Not yet.
+    /// The condition does not hold yet.
     Shut,
     /// The window may open.
     Open,
-    /// It has been waited for long enough: why, and what to do.
+    /// The condition did not hold in time. The text says why, and what to do.
     Missed(String),
 }
 
 impl RetentionGate {
-    /// For a trial of these phases.
+    /// The condition for a trial of these phases.
     pub(crate) fn new(workload: &Workload, phases: Phases) -> Self {
         let partitions = usize::try_from(workload.partitions()).unwrap_or(usize::MAX);
         Self { partitions, warmup: phases.warmup, reached: BTreeSet::new() }
     }
 
-    /// Something happened in the target.
+    /// Takes note of an event of the system.
     pub(crate) fn note(&mut self, event: &SystemEvent) {
         if event.kind == SystemEventKind::Retention {
             self.reached.extend(event.partition.clone());
@@ -62,7 +63,7 @@ impl RetentionGate {
         )
     }
 
-    /// How far it is, in words.
+    /// The progress of the condition, as text.
     pub(crate) fn progress(&self) -> String {
         format!("warm-up until retention deletes: {} of {} partitions", self.reached.len(), self.partitions)
     }

@@ -1,5 +1,6 @@
-//! Watches a trial from outside: takes in the load threads' intervals, samples the machine and the target at the edges of
-//! intervals and window, tells how it goes, and cuts the trial short when it is interrupted.
+//! Watches a trial while load threads run it. The watch takes the intervals of the load threads, and samples the machine and the
+//! system at the edges of each interval and of the window. It prints the progress, and ends the trial early when the run is
+//! interrupted.
 
 use super::backlog::BacklogGate;
 use super::bench::Bench;
@@ -26,15 +27,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// What an interrupted trial is given to collect its acks.
+/// The time that an interrupted trial has to collect its acks.
 const INTERRUPTED_DRAIN: Duration = Duration::from_secs(1);
 /// An interrupt is noticed within this.
 const LOOK: Duration = Duration::from_millis(50);
 const LIVE_EVERY_NS: u64 = 1_000_000_000;
-/// Threads that end are missed for this long at most; the kernel's workers for io_uring do after some seconds.
+/// Time between two lists of the threads. The CPU time of a thread that ends between two lists is missed. The kernel's io_uring
+/// workers end after some idle seconds.
 const THREADS_EVERY_NS: u64 = 1_000_000_000;
 
-/// The load threads, as far as a watcher needs them.
+/// The load threads, for the watch: handles to wake them, and the channel of their intervals.
 pub(crate) struct Crew {
     threads: Vec<Thread>,
     intervals: Receiver<Box<Interval>>,
@@ -46,7 +48,7 @@ impl Crew {
     }
 }
 
-/// What the window waits for.
+/// The condition that the window waits for.
 #[derive(Debug)]
 pub(crate) enum Gate {
     /// `require: [retention_reached]`.
@@ -61,7 +63,7 @@ struct Edge {
     shards: Vec<ShardStats>,
 }
 
-/// A trial that is to be watched.
+/// The parts of a trial that is watched.
 pub(crate) struct Watching<'a> {
     /// The system that is measured.
     pub(crate) target: &'a mut dyn System,
@@ -97,9 +99,9 @@ pub(crate) struct Watch<'a> {
     next_interval_ns: u64,
     next_live_ns: u64,
     rows_told: usize,
-    /// Their times are told from the window's start, which may not be known yet.
+    /// Events of the system. Their times are converted at the end, because the start of the window may not be known yet.
     happened: Vec<SystemEvent>,
-    /// What the watch did itself.
+    /// Events that the watch caused, such as stalls.
     events: Vec<Event>,
     rss_max_bytes: Option<u64>,
     data_max_bytes: Option<u64>,
@@ -171,7 +173,7 @@ impl<'a> Watch<'a> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        // The drain may have ended before anyone looked at the window's end.
+        // The drain may have ended before the watch looked at the end of the window.
         if self.opened.is_some() && self.closed.is_none() {
             self.closed = Some(self.edge());
         }
@@ -233,7 +235,7 @@ impl<'a> Watch<'a> {
         self.data_max_bytes = self.data_max_bytes.max(data_bytes);
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
         if self.stalls.is_under_way(now_ns) {
-            // A shard that stands still does not answer, and this thread has other things to watch.
+            // A stopped shard does not answer, and this thread must not wait for it.
             return;
         }
         let events = self.target.inside().map_or_else(Vec::new, Inside::drain_events);
@@ -243,7 +245,7 @@ impl<'a> Watch<'a> {
         self.happened.extend(events);
     }
 
-    /// Opens the window once what must hold does.
+    /// Opens the window once its condition holds.
     fn look_at_gate(&mut self, now_ns: u64) {
         let look = match &self.gate {
             Some(Gate::Retention(gate)) => gate.look(now_ns),
@@ -277,7 +279,7 @@ impl<'a> Watch<'a> {
         let now_ns = self.clock.now_ns();
         self.timeline.open(now_ns + 2 * self.timeline.interval_ns());
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
-        // Who sleeps until then does not know yet when that is.
+        // Threads that sleep until the window opens do not know its time yet.
         self.crew.threads.iter().for_each(Thread::unpark);
     }
 
@@ -327,7 +329,7 @@ impl<'a> Watch<'a> {
             _ => None,
         };
         if backlog.is_none() {
-            // While a backlog is consumed, producers may well rest.
+            // Producers may rest while a backlog is consumed, so a time without acks is no stall.
             self.events.extend(stalls(&series.rows));
         }
         self.events.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
