@@ -1,22 +1,22 @@
-//! Exit codes that mean something, and the error that carries one through `anyhow`.
+//! Exit codes with a fixed meaning, and the error type that carries one through `anyhow`.
 
 use std::fmt;
 
-/// How a verb ended; the numbers are part of the command line's contract (docs/methodology.md).
+/// The outcome of a verb. The numbers are part of the command line's contract (docs/methodology.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
-    /// Done, flagged or not.
+    /// The verb did its work. The result may carry flags.
     Ok = 0,
-    /// The world failed: disk, kernel, target.
+    /// The disk, the kernel or the target failed.
     Runtime = 1,
     /// The command line or the workload file is wrong.
     Usage = 2,
     /// An SLO or a requirement was missed.
     SloMissed = 3,
-    /// `--fail-on-regression` found one.
+    /// `--fail-on-regression` found a regression. Reserved: no verb has this flag yet.
     Regression = 4,
-    /// The measurement is invalid (or `--strict` met a flag).
+    /// The measurement is invalid.
     Invalid = 5,
     /// Records were lost, repeated, reordered or corrupted.
     Integrity = 6,
@@ -30,12 +30,12 @@ impl From<ExitStatus> for std::process::ExitCode {
     }
 }
 
-/// A mistake of the caller's: the command line or a workload file. Ends the process with [`ExitStatus::Usage`].
+/// A mistake of the user in the command line or in a workload file. Ends the process with [`ExitStatus::Usage`].
 #[derive(Debug)]
 pub struct UsageError(pub String);
 
 impl UsageError {
-    /// An `anyhow` error that exits with 2 and shows `message`.
+    /// Returns an `anyhow` error that shows `message` and exits with 2.
     pub fn error(message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self(message.into()))
     }
@@ -49,7 +49,7 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// The status an error ends the process with: [`ExitStatus::Usage`] for a [`UsageError`] anywhere in its chain,
+/// Returns the status with which an error ends the process: [`ExitStatus::Usage`] if its chain holds a [`UsageError`],
 /// otherwise [`ExitStatus::Runtime`].
 pub fn status_of(error: &anyhow::Error) -> ExitStatus {
     if error.chain().any(|cause| cause.is::<UsageError>()) { ExitStatus::Usage } else { ExitStatus::Runtime }

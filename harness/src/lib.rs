@@ -1,6 +1,6 @@
 //! vnotch: the instrument that measures commit logs. Workloads in; honest, charted results out.
 //!
-//! A library with a thin binary, so that tests and benches reach every room. `stats`, `result` and `report` know no
+//! A library with a thin binary, so that tests and benches can use every module. `stats`, `result` and `report` know no
 //! target; only `target` knows what is being measured.
 
 pub mod campaign;

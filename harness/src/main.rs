@@ -1,4 +1,4 @@
-//! The `vnotch` binary: it hands over to the library and turns the outcome into an exit code.
+//! The `vnotch` binary: calls the library and returns its exit code.
 
 fn main() -> std::process::ExitCode {
     vnotch::cli::main()

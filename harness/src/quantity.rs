@@ -1,22 +1,22 @@
-//! How measured quantities are printed: three significant digits and the unit, always.
+//! Text of measured quantities: three significant digits and always a unit.
 
-/// Bytes, in powers of 1024: `512 B`, `1.43 GiB`.
+/// Formats bytes, with units in powers of 1024: `512 B`, `1.43 GiB`.
 pub fn bytes(count: u64) -> String {
     binary(crate::num::f64_of(count))
 }
 
-/// A rate in bytes: `1.43 GiB/s`.
+/// Formats a rate in bytes: `1.43 GiB/s`.
 pub fn bytes_per_s(rate: f64) -> String {
     format!("{}/s", binary(rate))
 }
 
-/// A rate in operations or records: `22.9 k/s`.
+/// Formats a rate in operations or records: `22.9 k/s`.
 pub fn per_s(rate: f64) -> String {
     let (value, prefix) = scaled(rate, 1000.0, &["", " k", " M", " G"]);
     format!("{}{prefix}/s", digits(value))
 }
 
-/// A time given in nanoseconds: `45.2 µs`.
+/// Formats a time given in nanoseconds: `45.2 µs`.
 pub fn ns(time_ns: u64) -> String {
     let time_ns = crate::num::f64_of(time_ns);
     if rounds_up_to(time_ns, 1e9) {
@@ -26,7 +26,7 @@ pub fn ns(time_ns: u64) -> String {
     format!("{} {prefix}s", digits(value))
 }
 
-/// How long something takes, roughly: `45 s`, `3 min 20 s`, `2 h 5 min`, `12 days`.
+/// Formats a rough duration: `45 s`, `3 min 20 s`, `2 h 5 min`, `12 days`.
 pub fn duration(seconds: f64) -> String {
     let whole = crate::num::u64_of(seconds);
     match whole {
@@ -37,7 +37,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A share as a percentage: `93.1 %`.
+/// Formats a share (0 to 1) as a percentage: `93.1 %`.
 pub fn percent(share: f64) -> String {
     format!("{} %", digits(share * 100.0))
 }
@@ -47,7 +47,7 @@ fn binary(value: f64) -> String {
     format!("{} {unit}", digits(value))
 }
 
-/// Divides by `step` while the printed value would reach it, and says which of the units that makes.
+/// Divides `value` by `step` until the printed value is below `step`. Returns the quotient and its unit.
 fn scaled<'a>(mut value: f64, step: f64, units: &[&'a str]) -> (f64, &'a str) {
     let mut index = 0;
     while index + 1 < units.len() && rounds_up_to(value, step) {
@@ -57,12 +57,12 @@ fn scaled<'a>(mut value: f64, step: f64, units: &[&'a str]) -> (f64, &'a str) {
     (value, units[index])
 }
 
-/// Whether three digits of `value` print as `limit` or more, so that 999.9 becomes 1.00 of the next unit.
+/// Tells whether three digits of `value` print as `limit` or more. The next unit is used then: 999.9 becomes 1.00.
 fn rounds_up_to(value: f64, limit: f64) -> bool {
     value.abs() >= limit * 0.9995
 }
 
-/// Three significant digits; zeros stay before the point only.
+/// Formats a number with three significant digits. Digits before the point are never dropped; 0 has no decimals.
 fn digits(value: f64) -> String {
     let size = value.abs();
     let decimals = if size == 0.0 || size >= 99.95 {

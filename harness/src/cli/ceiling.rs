@@ -1,4 +1,4 @@
-//! `vnotch ceiling`: what this disk can do, whatever is built on it.
+//! `vnotch ceiling`: measures how fast the bare disk is, without a log on it.
 
 mod text;
 
@@ -28,27 +28,27 @@ const QUICK_SLICE: TimeSpan = TimeSpan(Duration::from_millis(100));
 /// Arguments of `vnotch ceiling`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Reads and writes 4 KiB to 1 MiB blocks sequentially through a bare io_uring, 1 to 32 at a time, into files in a hidden \
-directory inside DIR that is removed afterwards; they take 1 GiB at most, and never more than half of what is free. \
-About 30 s, or 5 s with --quick.
+Reads and writes blocks of 4 KiB to 1 MiB in sequence through a bare io_uring, 1 to 32 at a time. The files are in a \
+hidden directory inside DIR, which is removed afterwards. They take 1 GiB at most, and never more than half of the free \
+space. Takes about 30 s, or 5 s with --quick.
 
-Exit codes: 0 measured, 1 the disk or the kernel refused, 2 wrong usage, 130 interrupted.")]
+Exit codes: 0 measured; 1 the disk or the kernel returned an error; 2 wrong usage; 130 interrupted.")]
 pub struct Args {
-    /// The directory whose disk is measured
+    /// Directory on the disk to measure
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Fewer depths and shorter slices: a rough answer in a few seconds
+    /// Measure fewer depths, each for a shorter time: a rough answer in a few seconds
     #[arg(long)]
     quick: bool,
-    /// How long each cell of the table is measured [default: 400ms, with --quick 100ms]
+    /// Time for which each cell of the table is measured [default: 400ms, with --quick 100ms]
     #[arg(long, value_name = "TIME")]
     slice: Option<TimeSpan>,
-    /// Past the page cache (O_DIRECT), or through it
+    /// How files are read and written
     #[arg(long, value_enum, default_value_t = Io::Direct)]
     io: Io,
 }
 
-/// The JSON document.
+/// The JSON document that `--format json` prints.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     kind: &'static str,
@@ -64,17 +64,17 @@ struct Document<'a> {
 /// Runs the verb.
 ///
 /// # Errors
-/// [`UsageError`] for a directory that is none; otherwise what the disk or the kernel refused.
+/// A [`UsageError`] if `dir` is not a directory; otherwise the error of the disk or the kernel.
 pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     super::require_dir(&args.dir)?;
-    let dir = std::path::absolute(&args.dir).context("the working directory is gone")?;
+    let dir = std::path::absolute(&args.dir).context("the working directory no longer exists")?;
     let slice = args.slice.unwrap_or(if args.quick { QUICK_SLICE } else { SLICE });
     if slice.0.is_zero() {
         return Err(UsageError::error("--slice 0 measures nothing; write it like `--slice 500ms`"));
     }
     let depths = if args.quick { QUICK_DEPTHS.to_vec() } else { DEPTHS.to_vec() };
     let plan = Plan { block_bytes: BLOCK_BYTES.to_vec(), depths, io: args.io, slice: slice.0 };
-    // Before the disk is busy with us, so that the load it finds is others'.
+    // Collected before the measurement, so that the load it reports is that of other processes.
     let environment = Environment::collect(&dir, IoUring::collect());
     let survey = match measure(globals, &dir, &plan) {
         Ok(survey) => survey,
@@ -114,7 +114,7 @@ fn measure(globals: Globals, dir: &Path, plan: &Plan) -> Result<Survey, DeviceEr
     surveyed
 }
 
-/// A bar on a terminal, a line a step elsewhere, both on standard error.
+/// The progress on standard error: a bar on a terminal, otherwise one line per finished step.
 struct Progress {
     bar: ProgressBar,
     lines: bool,

@@ -1,4 +1,4 @@
-//! `vnotch check`, which is also `run --dry-run`: what a workload will do and cost, without doing it.
+//! `vnotch check`, which is also `run --dry-run`: prints what a workload will do and cost, without running it.
 
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals};
@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Combinations that are listed.
+/// Number of combinations that the text lists. It counts the others.
 const COMBINATIONS_SHOWN: usize = 20;
 
 /// Arguments of `vnotch check`.
@@ -28,10 +28,10 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     dry_run(globals, &args.workload)
 }
 
-/// Prints the plan of each workload; too little disk for one of them is an error after all are printed.
+/// Prints the plan of each workload. Too little disk for one of them is an error, but only after all plans are printed.
 ///
 /// # Errors
-/// A [`UsageError`] if a workload is wrong or the disk too small; otherwise what went wrong with the file system.
+/// A [`UsageError`] if a workload is wrong or the disk is too small; otherwise the error of the file system.
 pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStatus> {
     let studies = args.load()?;
     let plans = studies.iter().map(|s| Plan::new(s, args.data_dir())).collect::<anyhow::Result<Vec<_>>>()?;
@@ -45,10 +45,11 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
     Ok(ExitStatus::Ok)
 }
 
-/// Refuses a workload that the file system of its data directory has no room for, before anything is written.
+/// Refuses a workload that needs more disk than is free in its data directory's file system. Called before anything is
+/// written.
 ///
 /// # Errors
-/// A [`UsageError`] that says how much is missing and what takes less; otherwise what went wrong with the file system.
+/// A [`UsageError`] that says how much the workload needs and how to need less; otherwise the error of the file system.
 pub fn require_disk(study: &Study, data_dir: Option<&Path>) -> anyhow::Result<()> {
     let estimate = study.estimate();
     let takes_most = |combination: &&crate::workload::Combination| {
@@ -61,7 +62,7 @@ pub fn require_disk(study: &Study, data_dir: Option<&Path>) -> anyhow::Result<()
     Disk::of(data_dir)?.require(&name, &estimate)
 }
 
-/// What a sweep will cost, in one sentence.
+/// Returns the cost of a sweep as one sentence: its trials, its time and its disk.
 pub fn cost(study: &Study) -> String {
     let estimate = study.estimate();
     format!(
@@ -73,7 +74,7 @@ pub fn cost(study: &Study) -> String {
     )
 }
 
-/// `9 combinations × max, then open at 50% of that × 2 trials`.
+/// Describes the trials of a study: `9 combinations × max, then open at 50% of that × 2 trials`.
 fn trials_of(study: &Study) -> String {
     let trials = count(u64::from(study.workload.trials), "trial");
     let passes = passes_of(study).join(", then ");
@@ -89,14 +90,14 @@ fn passes_of(study: &Study) -> Vec<String> {
     passes.unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
-/// What a workload will do and cost.
+/// The plan and the cost of one workload, as text and JSON show them.
 #[derive(Debug, serde::Serialize)]
 struct Plan {
     name: String,
     question: Option<String>,
     hash: String,
     passes: Vec<String>,
-    /// What each combination overrides; empty without a sweep.
+    /// The settings that each combination overrides; empty without a sweep.
     combinations: Vec<BTreeMap<String, serde_json::Value>>,
     #[serde(skip)]
     trials: String,
@@ -107,11 +108,11 @@ struct Plan {
     resolved: serde_json::Value,
 }
 
-/// The file system that the data will be on.
+/// The file system that will hold the data.
 #[derive(Debug, serde::Serialize)]
 struct Disk {
     directory: PathBuf,
-    /// `None` where the file system does not count.
+    /// Free bytes; `None` if the file system does not count its blocks.
     free_bytes: Option<u64>,
 }
 
@@ -158,7 +159,7 @@ impl Plan {
         line(
             "",
             format!(
-                "(counted with {}: {})",
+                "(estimated with {}: {})",
                 quantity::bytes_per_s(f64_of(estimate.bytes_per_s)),
                 estimate.bytes_per_s_because
             ),
@@ -170,13 +171,14 @@ impl Plan {
         text
     }
 
-    /// How many segments there will be. More than the `limit` on open files is fine, and costs opening them again.
+    /// Describes the number of segments. More segments than the `limit` on open files work, but are opened again to be
+    /// read.
     fn files(&self, limit: Option<u64>) -> String {
         let segments = format!("at most {}", count(self.estimate.segments, "segment"));
         match limit.filter(|limit| self.estimate.segments > *limit) {
             Some(limit) => format!(
-                "{segments}; that works, but only {limit} files may be open (`ulimit -Hn`): others are opened again to \
-                 be read"
+                "{segments}; only {limit} files may be open at a time (`ulimit -Hn`), so segments are closed and \
+                 opened again"
             ),
             None => segments,
         }
@@ -206,7 +208,7 @@ impl Plan {
             let _ = writeln!(text, "    {key:width$}  {} ({})", written(value), written(default));
         }
         if !self.without_effect.is_empty() {
-            text.push_str("  cannot take effect\n");
+            text.push_str("  without effect in this run\n");
         }
         for note in &self.without_effect {
             let _ = writeln!(text, "    {note}");
@@ -216,14 +218,14 @@ impl Plan {
 }
 
 impl Disk {
-    /// The file system of `data_dir`, which need not exist yet, or of the working directory.
+    /// Returns the file system of `data_dir`, which need not exist yet. `None` means the working directory.
     fn of(data_dir: Option<&Path>) -> anyhow::Result<Self> {
         let directory = data_dir.unwrap_or(Path::new("."));
         let directory = std::path::absolute(directory)
-            .with_context(|| format!("cannot tell where {} is", directory.display()))?;
+            .with_context(|| format!("cannot find the absolute path of {}", directory.display()))?;
         let existing = directory.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
         let stat = rustix::fs::statvfs(existing)
-            .with_context(|| format!("cannot tell how much is free in {}", existing.display()))?;
+            .with_context(|| format!("cannot read the free space of {}", existing.display()))?;
         let free_bytes = (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize));
         Ok(Self { free_bytes, directory })
     }
@@ -237,8 +239,8 @@ impl Disk {
             return Ok(());
         }
         Err(UsageError::error(format!(
-            "{name} may need {} of disk, and {} has {} free ({}); a shorter `--duration`, a smaller `--rate` or \
-             `--set load.in_flight_bytes=…` takes less, another `--data-dir` may have more",
+            "{name} may need {} of disk, but {} has only {} free (estimated: {}); use a shorter \
+             `--duration`, a smaller `--rate`, a smaller `--set load.in_flight_bytes=…` or another `--data-dir`",
             quantity::bytes(estimate.disk_peak_bytes),
             self.directory.display(),
             self.free(),
@@ -247,7 +249,7 @@ impl Disk {
     }
 }
 
-/// A value as a workload file would have it.
+/// Formats a value as a workload file would write it.
 fn written(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
@@ -261,7 +263,7 @@ fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{plural}")
 }
 
-/// What changes nothing; in a sweep, what changes nothing in any combination.
+/// Returns the settings that have no effect; in a sweep, those that have none in any combination.
 fn without_effect(study: &Study) -> Vec<String> {
     let mut notes = study.combinations.first().map_or_else(Vec::new, |first| first.workload.without_effect());
     for combination in study.combinations.iter().skip(1) {

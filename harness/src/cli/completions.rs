@@ -18,7 +18,7 @@ pub struct Args {
 /// Arguments of `vnotch man`.
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
-    /// Write vnotch.1 and one page a verb into this directory instead of printing vnotch.1
+    /// Write vnotch.1 and one page per verb into this directory, instead of printing vnotch.1
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

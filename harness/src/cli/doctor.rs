@@ -1,4 +1,4 @@
-//! `vnotch doctor`: what is wrong with this machine, and how to mend it.
+//! `vnotch doctor`: reports problems of this machine, and how to fix each of them.
 
 use super::{Format, Globals};
 use crate::doctor::{self, Check, Diagnosis, Level, Needs};
@@ -13,20 +13,20 @@ use std::path::{Path, PathBuf};
 /// Arguments of `vnotch doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each line is ok, warn (a run works, but its figures suffer or say less) or fail (a run does not work), and says how to \
-mend what is not ok.
+Each check is ok, warn (a run works, but its figures are worse or mean less) or fail (a run does not work). Each warning \
+and failure comes with a way to fix it.
 
 Exit codes: 0 nothing prevents a run, 1 something does, 2 wrong usage.")]
 pub struct Args {
-    /// The directory that data would lie in
+    /// Directory that would hold the data
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// The way to the disk that a run would take: past the page cache (O_DIRECT), or through it
+    /// How a run would read and write its files
     #[arg(long, value_enum, default_value_t = Io::Direct)]
     io: Io,
 }
 
-/// The JSON document.
+/// The JSON document that `--format json` prints.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     kind: &'static str,
@@ -40,10 +40,10 @@ struct Document<'a> {
 /// Runs the verb.
 ///
 /// # Errors
-/// [`crate::exit::UsageError`] for a directory that is none.
+/// A [`crate::exit::UsageError`] if `dir` is not a directory.
 pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     super::require_dir(&args.dir)?;
-    let dir = std::path::absolute(&args.dir).context("the working directory is gone")?;
+    let dir = std::path::absolute(&args.dir).context("the working directory no longer exists")?;
     let needs = Needs { io: args.io, ..Needs::from(&EngineSettings::default()) };
     let diagnosis = doctor::examine(&dir, &needs);
     let verdict = diagnosis.worst();
@@ -59,7 +59,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     Ok(if verdict == Level::Fail { ExitStatus::Runtime } else { ExitStatus::Ok })
 }
 
-/// Colours, or none.
+/// The terminal's colour codes by level; all empty if colours are off.
 struct Paint {
     ok: &'static str,
     warn: &'static str,
@@ -80,7 +80,7 @@ impl Paint {
     }
 }
 
-/// A line a check and one more where something is to be mended; `quiet` leaves out what is as it should be.
+/// Formats one line per check, and one more for its remedy if it has one. `quiet` leaves out the checks that are ok.
 fn text(dir: &Path, diagnosis: &Diagnosis, quiet: bool, paint: &Paint) -> String {
     let mut out = String::new();
     if !quiet {
@@ -93,7 +93,7 @@ fn text(dir: &Path, diagnosis: &Diagnosis, quiet: bool, paint: &Paint) -> String
     if !quiet {
         let count = |level| diagnosis.checks.iter().filter(|check| check.level == level).count();
         let verdict = match (count(Level::Fail), count(Level::Warn)) {
-            (0, 0) => "Nothing to mend.".to_owned(),
+            (0, 0) => "No problems found.".to_owned(),
             (0, warnings) => format!("A run works here; warnings: {warnings}."),
             (failures, warnings) => {
                 format!("A run does not work here; failures: {failures}, warnings: {warnings}.")
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_says_only_what_is_to_be_mended() {
+    fn quiet_shows_only_the_problems() {
         let quiet = text(Path::new("/srv"), &diagnosis(), true, &Paint::NONE);
         assert!(!quiet.contains("kernel") && !quiet.contains("failures"), "{quiet}");
         assert!(quiet.contains("memlock") && quiet.contains("→ choose another directory"), "{quiet}");

@@ -1,4 +1,4 @@
-//! `vnotch list`: the results of a directory, one line each.
+//! `vnotch list`: lists the results in a directory, one line each.
 
 use super::results_dir::ResultsDir;
 use super::{Format, Globals};
@@ -11,16 +11,16 @@ use std::io::Write as _;
 /// Arguments of `vnotch list`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The newest comes first. Throughput is that under `max` or `closed` where the run had such a pass, p99 the response time \
-of its open load; of a sweep the best combination's. Results kept in `reference/` are listed too; what is no whole \
-result is said below the table.
+The newest result comes first. The throughput is that of the pass under `max` or `closed`; if there is none, that of the \
+open load. p99 is the response time under the open load. For a sweep, both are those of the best combination. Results in \
+`reference/` are listed too. Directories without a complete result are named below the table.
 
 Examples:
   vnotch list
   vnotch list -o /data/results
   vnotch list --format json | jq -r '.results[0].directory'
 
-Exit codes: 0 done, 2 there is no such directory.")]
+Exit codes: 0 done; 2 the directory does not exist.")]
 pub struct Args {
     #[command(flatten)]
     results: ResultsDir,
@@ -29,7 +29,7 @@ pub struct Args {
 /// Runs the verb.
 ///
 /// # Errors
-/// The directory is not there or cannot be read.
+/// The directory does not exist or cannot be read.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     let shelf = args.results.look()?;
     match globals.format {

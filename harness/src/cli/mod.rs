@@ -1,4 +1,5 @@
-//! The command line: one file a verb, dispatch only here. Prints errors and turns them into exit codes.
+//! The command line: one file per verb. This file parses arguments, calls the verb, prints errors and returns exit
+//! codes.
 
 pub mod ceiling;
 pub mod check;
@@ -21,21 +22,21 @@ use clap::{Parser, Subcommand, ValueEnum};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Measures commit logs: throughput, latency and durability, related to what the disk itself can do.
+/// Measures commit logs: throughput, latency and durability, compared with what the disk itself can do.
 #[derive(Debug, Parser)]
 #[command(name = "vnotch", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
-    /// What standard output carries: text for people, or one JSON document and nothing else
+    /// Format of standard output: text for people, or one JSON document and nothing else
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// No progress, no advice: only the result (errors still go to standard error)
+    /// Print only the result, without progress and advice (errors still go to standard error)
     #[arg(short, long, global = true)]
     pub quiet: bool,
     #[command(subcommand)]
     command: Verb,
 }
 
-/// What standard output carries.
+/// The format of standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Text for people.
@@ -44,7 +45,7 @@ pub enum Format {
     Json,
 }
 
-/// What every verb needs of the global options.
+/// The global options, which every verb gets.
 #[derive(Debug, Clone, Copy)]
 pub struct Globals {
     /// `--format`.
@@ -59,29 +60,29 @@ enum Verb {
     Run(run::Args),
     /// Validate a workload and say what it will do and cost, without running it
     Check(check::Args),
-    /// Say what this machine lacks for a trustworthy run, and how to mend it
+    /// Check this machine for problems that prevent or distort a run, and say how to fix them
     Doctor(doctor::Args),
-    /// Measure what this disk can do: write, read, synced, by block size and depth
+    /// Measure the bare disk: writes, reads and synced writes, by block size and queue depth
     Ceiling(ceiling::Args),
-    /// Draw the charts and the HTML report of a result again
+    /// Draw the charts and the HTML report of a result again, or of several runs on the same axes
     Report(report::Args),
-    /// Read a data directory end to end and say what is damaged or missing, without changing anything
+    /// Read a whole data directory and say what is damaged or missing, without changing anything
     Verify(verify::Args),
-    /// Cut a damaged data directory where its records can no longer be read, after saying what that takes away
+    /// Repair a damaged data directory: cut each log where its records can no longer be read
     Repair(repair::Args),
     /// List the results in a directory, one line each
     List(list::Args),
-    /// Show a result as the end of its run printed it
+    /// Print a result again, as its run printed it
     Show(show::Args),
-    /// Remove old results, after saying which
+    /// Remove old results (without --yes, only list them)
     Prune(prune::Args),
     /// Print a shell completion script
     Completions(completions::Args),
-    /// Print the manual page (troff), or write one a verb into a directory
+    /// Print the manual page (troff), or write one page per verb into a directory
     Man(completions::ManArgs),
 }
 
-/// Parses the command line, runs the verb, and says how it ended.
+/// Parses the command line, runs the verb, and returns its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let globals = Globals { format: cli.format, quiet: cli.quiet };
@@ -109,7 +110,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A directory named on the command line, which must be there.
+/// Refuses a path from the command line that is not an existing directory.
 fn require_dir(dir: &Path) -> anyhow::Result<()> {
     match std::fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
@@ -117,11 +118,11 @@ fn require_dir(dir: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(UsageError::error(format!("{} does not exist; name an existing directory", dir.display())))
         }
-        Err(error) => Err(error).with_context(|| format!("cannot look at {}", dir.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", dir.display())),
     }
 }
 
-/// `vnotch … | head` closes our standard output early; that is no failure.
+/// Tells whether standard output was closed early, as `vnotch … | head` does. This is not a failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)

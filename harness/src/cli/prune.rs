@@ -1,4 +1,4 @@
-//! `vnotch prune`: old results go, if that is what was meant.
+//! `vnotch prune`: removes old results if `--yes` is given; otherwise lists them.
 
 use super::results_dir::ResultsDir;
 use super::{Format, Globals};
@@ -14,27 +14,27 @@ use std::time::SystemTime;
 /// Arguments of `vnotch prune`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --yes nothing is removed: what would go is printed, with its size. With both --keep and --older-than, a result \
-goes only if both say so. Results in `reference/`, unfinished sweeps, and directories that are no results are never \
-removed.
+Without --yes nothing is removed: the results that would be removed are printed, with their sizes. With both --keep and \
+--older-than, a result is removed only if both options select it. Results in `reference/`, unfinished sweeps, and \
+directories without a result are never removed.
 
 Examples:
   vnotch prune --keep 10
   vnotch prune --older-than 30d --yes
   vnotch prune 20261124-035404-quickstart-1a2b3c4d --yes
 
-Exit codes: 0 done, or nothing to do; 1 a result cannot be removed; 2 wrong usage.")]
+Exit codes: 0 done, or nothing to remove; 1 a result cannot be removed; 2 wrong usage.")]
 pub struct Args {
-    /// Results to remove: a directory, or how its name begins
+    /// Results to remove: directories, or the beginnings of their names
     #[arg(value_name = "RESULT", conflicts_with_all = ["keep", "older_than"], value_hint = clap::ValueHint::DirPath)]
     names: Vec<String>,
     /// Keep the newest N results
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
-    /// Remove only results that began at least this long ago: 12h, 30d
+    /// Remove only results whose run started at least this long ago: 12h, 30d
     #[arg(long, value_name = "TIME")]
     older_than: Option<TimeSpan>,
-    /// Remove them, instead of saying what would be removed
+    /// Remove the results, instead of printing which would be removed
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -44,7 +44,8 @@ pub struct Args {
 /// Runs the verb.
 ///
 /// # Errors
-/// A [`UsageError`] before anything is removed; else the first that cannot be removed, those before it being gone.
+/// A [`UsageError`] before anything is removed; otherwise the first failed removal. Results before it are already
+/// removed.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     let shelf = args.results.look()?;
     let going = if args.names.is_empty() { by_age(args, &shelf)? } else { by_name(args, &shelf)? };
@@ -66,7 +67,7 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
             shelf
                 .others
                 .iter()
-                .for_each(|it| eprintln!("note: left alone: {}: {}", it.dir.display(), it.what));
+                .for_each(|it| eprintln!("note: not removed: {}: {}", it.dir.display(), it.what));
             eprintln!("note: {}", conclusion(sized.len(), bytes, args.yes));
         }
         return Ok(ExitStatus::Ok);
@@ -91,11 +92,12 @@ fn conclusion(count: usize, bytes: u64, is_removed: bool) -> String {
     }
 }
 
-/// What `--keep` and `--older-than` let go.
+/// Returns the results that `--keep` and `--older-than` select for removal. Results in `reference/` are never among
+/// them.
 fn by_age(args: &Args, shelf: &Shelf) -> anyhow::Result<Vec<PathBuf>> {
     if args.keep.is_none() && args.older_than.is_none() {
         return Err(UsageError::error(
-            "say which results may go: `--keep 10`, `--older-than 30d`, or their names (`vnotch list` shows them)",
+            "say which results to remove: `--keep 10`, `--older-than 30d`, or their names (`vnotch list` shows them)",
         ));
     }
     let before = match args.older_than {
@@ -103,10 +105,10 @@ fn by_age(args: &Args, shelf: &Shelf) -> anyhow::Result<Vec<PathBuf>> {
         Some(age) => Some(
             SystemTime::now()
                 .checked_sub(age.0)
-                .ok_or_else(|| UsageError::error("--older-than: that is before time began"))?,
+                .ok_or_else(|| UsageError::error("--older-than: this time is too long"))?,
         ),
     };
-    // The newest first.
+    // The newest result comes first.
     let results = shelf.results.iter().filter(|it| !it.is_reference).skip(args.keep.unwrap_or(0));
     Ok(results
         .filter(|it| before.is_none_or(|before| began_before(it, before)))
@@ -114,7 +116,7 @@ fn by_age(args: &Args, shelf: &Shelf) -> anyhow::Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// A result that does not say when it began is not old.
+/// Tells whether a result began at `time` or before. A result without a valid start time does not count as old.
 fn began_before(it: &Shelved, time: SystemTime) -> bool {
     let began = it.result.provenance.started_at.parse::<jiff::Timestamp>().ok();
     began.and_then(|began| SystemTime::try_from(began).ok()).is_some_and(|began| began <= time)
@@ -125,7 +127,7 @@ fn by_name(args: &Args, shelf: &Shelf) -> anyhow::Result<Vec<PathBuf>> {
     for name in &args.names {
         if name == "latest" {
             return Err(UsageError::error(
-                "`latest` is not removed by that name; write its own (`vnotch list`)",
+                "`latest` cannot be removed by that name; write the result's own name (`vnotch list` shows it)",
             ));
         }
         let dir = args.results.find(name)?;
@@ -133,7 +135,7 @@ fn by_name(args: &Args, shelf: &Shelf) -> anyhow::Result<Vec<PathBuf>> {
         match known {
             Some(it) if it.is_reference => {
                 return Err(UsageError::error(format!(
-                    "{} is kept in `{REFERENCE}/`, where nothing is removed",
+                    "{} is in `{REFERENCE}/`; results there are never removed",
                     dir.display()
                 )));
             }
@@ -154,7 +156,7 @@ fn not_here(args: &Args, shelf: &Shelf, dir: &Path) -> anyhow::Error {
     UsageError::error(match shelf.others.iter().find(|other| is_same(&other.dir, dir)) {
         Some(other) => format!("{} is not removed: {}", dir.display(), other.what),
         None => format!(
-            "{} is no result in {results}; `-o DIR` names another directory of results",
+            "{} is not a result in {results}; use `-o DIR` for another directory of results",
             dir.display()
         ),
     })

@@ -1,4 +1,4 @@
-//! `vnotch repair`: cuts a damaged data directory where its records can no longer be read, if that was asked for.
+//! `vnotch repair`: cuts a damaged data directory where its records can no longer be read, if `--yes` is given.
 
 mod text;
 
@@ -14,21 +14,21 @@ use vnotch_engine::repair::{self, CatalogRepair, DamageRecordsRepair, PartitionR
 /// Arguments of `vnotch repair`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A partition that an open finds damaged takes no appends until it is repaired. Without --yes nothing is changed: what would \
-be done is printed, with the file and byte of the damage, and the records and bytes that would be taken away.
+A partition that the engine finds damaged when it opens takes no appends until it is repaired. Without --yes nothing is \
+changed: the plan is printed, with the file and byte of the damage, and the records and bytes that would be moved away.
 
 A log is cut at the first place where its records cannot be read. New records continue at that offset, with a higher \
 leader epoch. Where the first segments are missing, or their first batch cannot be read, the log begins with the next \
-segment instead. A partition whose directory is gone is made again, empty. A catalog that is missing or damaged is made \
-again from the directories of the partitions: its topics get the default configuration, and topics that were being deleted \
-come back.
+segment instead. A partition whose directory is missing gets a new, empty one. A catalog that is missing or damaged is \
+written again from the directories of the partitions: its topics get the default configuration, and topics whose deletion \
+had begun exist again.
 
-What is taken away is moved and never deleted: to removed-by-repair/<n>/<topic>-<partition>/ in the data directory. Whole \
+Nothing is deleted: what is cut off is moved to removed-by-repair/<n>/<topic>-<partition>/ in the data directory. Whole \
 segments keep their names. The rest of a segment that was cut at byte p is <base offset>.log.from-<p>. Segments are in \
-Kafka's format, so that the batches behind the damage can still be read there. Delete the folder once it is not needed.
+Kafka's format, so that the batches after the damage can still be read there. Delete the folder when you no longer need it.
 
-A repair that ends early, as by a power loss, loses nothing: run it again. Not repaired are damaged indexes, which the \
-engine does without, and meta.properties, which has to be written by hand. `vnotch verify` finds those, too.
+A repair that is interrupted, for example by a power loss, loses nothing: run it again. Damaged indexes are not repaired, \
+because the engine works without them. meta.properties is not repaired either: write it by hand. `vnotch verify` reports both.
 
 Examples:
   vnotch repair /mnt/nvme/log
@@ -38,15 +38,15 @@ Examples:
 Exit codes: 0 nothing to repair, or repaired; 1 the disk failed, or the directory is in use; 2 not a data directory, one of \
 a newer version, or one that cannot be repaired; 6 there is damage, and --yes was not given.")]
 pub struct Args {
-    /// The data directory, as `vnotch run --data-dir` or an engine makes it
+    /// Data directory, as `vnotch run --data-dir` or an engine makes it
     #[arg(value_name = "DATA_DIR", value_hint = clap::ValueHint::DirPath)]
     data_dir: PathBuf,
-    /// Repair it, instead of saying what would be done
+    /// Make the changes, instead of printing them
     #[arg(short, long)]
     yes: bool,
 }
 
-/// A repair, planned or done: the JSON document.
+/// The JSON document that `--format json` prints: a repair, planned or done.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     kind: &'static str,
@@ -63,10 +63,10 @@ struct Document<'a> {
 /// Runs the verb.
 ///
 /// # Errors
-/// A [`UsageError`] for a directory that is not or cannot be repaired; otherwise the failure of the disk.
+/// A [`UsageError`] if the directory is no data directory or cannot be repaired; otherwise the disk's failure.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     super::require_dir(&args.data_dir)?;
-    let dir = std::path::absolute(&args.data_dir).context("the working directory is gone")?;
+    let dir = std::path::absolute(&args.data_dir).context("the working directory no longer exists")?;
     let plan = repair::plan(&dir).map_err(explain)?;
     let is_sound = plan.is_empty();
     let document = Document {
@@ -79,9 +79,9 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
         partitions: plan.partitions.clone(),
     };
     if document.repaired {
-        // The answer says whether the observer has ended the repair, which this one does not.
+        // `apply` returns whether the observer stopped the repair. This observer never does.
         let _ = repair::apply(plan, &mut |_| ControlFlow::Continue(()))
-            .context("the repair has not come to its end, and no record is lost by that; run it again")?;
+            .context("the repair did not finish; no record is lost, so run it again")?;
     }
     let output = match globals.format {
         Format::Text => text::render(&document, globals.quiet),

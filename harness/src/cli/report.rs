@@ -1,4 +1,5 @@
-//! `vnotch report`: a result's drawings again, from its measurements, or several runs on the same axes.
+//! `vnotch report`: draws the charts and pages of a result again from its measurements, or several runs on the same
+//! axes.
 
 use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
@@ -12,22 +13,22 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The measurements (result.json, series.csv, events.jsonl, latency.hlog) stay as they are; charts, report.html and \
-summary.md are replaced. Results of older versions get today's drawings.
+summary.md are replaced. Results of older versions are drawn as this version draws them.
 
-With --output, two or more runs are drawn on the same axes: the response time by percentile in one chart, throughput and \
-latency over time in a panel each, and a table with a row a run that names only what differs between them. Latencies \
-are compared under an open load only: under max and closed they are merely what is in flight ÷ throughput.
+With --output, two or more runs are drawn on the same axes: one chart of the response time by percentile, one panel per \
+run for throughput and latency over time, and a table with one row per run that names only the settings that differ. \
+Latencies are compared under an open load only: under max and closed, a latency is just records in flight ÷ throughput.
 
 Examples:
   vnotch report results/20261124-035404-quickstart-1a2b3c4d
   vnotch report results/*-written-* results/*-synced-* --output results/written-against-synced
 
-Exit codes: 0 done, 1 a result cannot be read or written, 2 wrong usage.")]
+Exit codes: 0 done; 1 a result cannot be read or written; 2 wrong usage.")]
 pub struct Args {
     /// Result directories, as `vnotch run` makes them
     #[arg(value_name = "DIR", required = true, value_hint = ValueHint::DirPath)]
     dirs: Vec<PathBuf>,
-    /// Draw all runs on the same axes into this directory
+    /// Draw all runs on the same axes, into this directory
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: Option<PathBuf>,
 }
@@ -64,7 +65,7 @@ fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
 fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<ExitStatus> {
     if output.join("result.json").exists() {
         return Err(UsageError::error(format!(
-            "{} is a result directory, whose own charts would be replaced; name another one for --output",
+            "{} is a result directory, and its own charts would be replaced; name another directory for --output",
             output.display()
         )));
     }

@@ -1,39 +1,39 @@
-//! Where results lie, and which of them a name means: shared by the verbs that look at results.
+//! The directory of results, and the result that a name means. Shared by the verbs that look at results.
 
 use crate::exit::UsageError;
 use crate::result::shelf::{Shelf, name_of};
 use std::path::{Path, PathBuf};
 
-/// Names shown when one is ambiguous.
+/// Number of names that the error about an ambiguous name lists.
 const SHOWN_MAX: usize = 5;
 
-/// `--results`.
+/// The option `--results`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ResultsDir {
-    /// The directory that holds the results, as `vnotch run --output` made them
+    /// Directory that holds the results (`vnotch run --output` made them there)
     #[arg(short = 'o', long = "results", value_name = "DIR", default_value = "results", value_hint = clap::ValueHint::DirPath)]
     results: PathBuf,
 }
 
 impl ResultsDir {
-    /// The directory.
+    /// Returns the directory of results.
     pub fn dir(&self) -> &Path {
         &self.results
     }
 
-    /// Looks through it.
+    /// Reads which results the directory holds.
     ///
     /// # Errors
-    /// A [`UsageError`] if it is not there; else it cannot be read.
+    /// A [`UsageError`] if the directory does not exist; otherwise it cannot be read.
     pub fn look(&self) -> anyhow::Result<Shelf> {
         super::require_dir(&self.results)?;
         Shelf::look(&self.results)
     }
 
-    /// The directory that `name` means: a directory's path, `latest`, or how the name of one result begins.
+    /// Returns the directory that `name` means: a directory's path, `latest`, or the beginning of one result's name.
     ///
     /// # Errors
-    /// A [`UsageError`] if it means none, or several.
+    /// A [`UsageError`] if no result matches, or several do.
     pub fn find(&self, name: &str) -> anyhow::Result<PathBuf> {
         if name.contains('/') || Path::new(name).is_dir() {
             return Ok(PathBuf::from(name));
@@ -50,7 +50,7 @@ impl ResultsDir {
             (_, Some(dir)) | ([dir], None) => Ok(dir.to_path_buf()),
             ([], None) => Err(self.unknown(name, &shelf)),
             (several, None) => Err(UsageError::error(format!(
-                "`{name}` is how {} results begin: {}; write more of the one that is meant",
+                "{} results begin with `{name}`: {}; write more of the name",
                 several.len(),
                 listed(several.iter().map(|dir| name_of(dir)))
             ))),
@@ -65,7 +65,7 @@ impl ResultsDir {
         let hint = match (unfinished, hints.is_empty()) {
             (Some(other), _) => format!("; {} is {}", name_of(&other.dir), other.what),
             (None, false) => format!("; did you mean {}?", listed(hints.into_iter())),
-            (None, true) => "; `vnotch list` shows what there is".to_owned(),
+            (None, true) => "; `vnotch list` shows all results".to_owned(),
         };
         let results = self.results.display();
         UsageError::error(format!("no result in {results} begins with `{name}`{hint}"))

@@ -1,4 +1,4 @@
-//! `run --resume`: which unfinished sweep is meant, and whether it is the one that the workload asks for.
+//! `run --resume`: finds the unfinished sweep, and checks that it is the sweep that the workload asks for.
 
 use crate::exit::UsageError;
 use crate::result::provenance::Build;
@@ -8,22 +8,22 @@ use crate::workload::{Study, differences};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Settings that are named when two sweeps differ in more than a few.
+/// Number of different settings that the error about two sweeps names. It counts the others.
 const DIFFERENCES_SHOWN: usize = 5;
 
-/// What there is to go on with.
+/// The outcome of the search for a sweep to resume.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// This.
+    /// An unfinished sweep, which can be continued.
     Unfinished(Box<Staging>),
-    /// Nothing: the sweep is finished, and this is its result.
+    /// The directory of the result: the sweep is already finished.
     Finished(PathBuf),
 }
 
-/// The unfinished sweep of `study`: the one in `dir`, or without that the newest below `results`.
+/// Finds the unfinished sweep of `study`: the one in `dir`, or, if `dir` is `None`, the newest below `results`.
 ///
 /// # Errors
-/// A [`UsageError`] if there is none, or if it is another one, or another build's.
+/// A [`UsageError`] if there is none, or if another workload or another build began it.
 pub(super) fn find(study: &Study, dir: Option<&Path>, results: &Path) -> anyhow::Result<Found> {
     let name = &study.workload.name;
     if !study.is_sweep() {
@@ -38,7 +38,7 @@ pub(super) fn find(study: &Study, dir: Option<&Path>, results: &Path) -> anyhow:
         },
     };
     require_same(study, &dir, &manifest)?;
-    // A process that died after it had written the result, but before it had removed this.
+    // A process wrote the result, but died before it removed this staging directory.
     let published = dir.to_str().and_then(|dir| dir.strip_suffix(staging::SUFFIX)).map(PathBuf::from);
     if let Some(result) = published.filter(|result| is_result_of(study, result)) {
         Staging::open(&dir)?.discard()?;
@@ -47,15 +47,19 @@ pub(super) fn find(study: &Study, dir: Option<&Path>, results: &Path) -> anyhow:
     Ok(Found::Unfinished(Box::new(Staging::open(&dir)?)))
 }
 
-/// A hint that `study` was begun before, if it was.
+/// Returns a hint if `study` was begun before and is unfinished.
 pub(super) fn unfinished_hint(study: &Study, results: &Path) -> Option<String> {
     let sha256 = study.is_sweep().then(|| study.workload.sha256())?;
     let unfinished = staging::unfinished(results).ok()?;
     let (dir, _) = unfinished.into_iter().find(|(_, manifest)| manifest.workload_sha256 == sha256)?;
-    Some(format!("{} is the same sweep, unfinished: `--resume` would have gone on with it", dir.display()))
+    Some(format!(
+        "{} is an unfinished run of the same sweep: `--resume` would have continued it",
+        dir.display()
+    ))
 }
 
-/// The newest unfinished sweep of the study, or else the newest that bears its name, for the message.
+/// Returns the newest unfinished sweep of the study. If there is neither one nor a result, returns one of the same name
+/// for the error message.
 fn newest(study: &Study, results: &Path) -> anyhow::Result<Option<(PathBuf, Manifest)>> {
     let mut unfinished = staging::unfinished(results)?;
     let sha256 = study.workload.sha256();
@@ -74,12 +78,12 @@ fn finished_in(study: &Study, dir: &Path) -> anyhow::Result<Found> {
     }
     match store::load_result(dir) {
         Ok(result) => Err(UsageError::error(format!(
-            "{} is the finished result of another workload, `{}`: there is nothing of `{}` to resume in it",
+            "{} is the finished result of another workload, `{}`: it holds nothing of `{}` to resume",
             dir.display(),
             result.name,
             study.workload.name
         ))),
-        Err(_) => Err(UsageError::error(format!("{} is no sweep that was begun", dir.display()))),
+        Err(_) => Err(UsageError::error(format!("{} does not hold an unfinished sweep", dir.display()))),
     }
 }
 
@@ -96,14 +100,14 @@ fn finished_below(study: &Study, results: &Path) -> anyhow::Result<Found> {
 fn newest_result(study: &Study, results: &Path) -> Option<PathBuf> {
     let mut dirs: Vec<PathBuf> =
         std::fs::read_dir(results).ok()?.filter_map(|it| Some(it.ok()?.path())).collect();
-    // Names begin with the time.
+    // Names begin with the time, so the newest comes last.
     dirs.sort_unstable();
     dirs.into_iter().rev().find(|dir| is_result_of(study, dir))
 }
 
-/// Whether a directory holds the whole result of this sweep.
+/// Tells whether a directory holds the complete result of this sweep.
 fn is_result_of(study: &Study, dir: &Path) -> bool {
-    // The hash is in the name; reading every result there is would take long.
+    // The name holds the hash, so that most results need not be read, which would take long.
     let hash = study.workload.sha256()[..8].to_owned();
     let is_named = dir.file_name().is_some_and(|name| name.to_string_lossy().contains(&hash));
     let is_whole = || {
@@ -120,7 +124,7 @@ fn require_same(study: &Study, dir: &Path, there: &Manifest) -> anyhow::Result<(
     let workload = &study.workload;
     if there.workload_sha256 != workload.sha256() {
         let mut message = format!(
-            "{} is a sweep of `{}` ({}), and what is to be resumed is `{}` ({}): they are not the same",
+            "{} is a sweep of `{}` ({}), but the workload to resume is `{}` ({}): they differ",
             dir.display(),
             there.name,
             &there.workload_sha256[..there.workload_sha256.len().min(12)],
@@ -140,8 +144,8 @@ fn require_same(study: &Study, dir: &Path, there: &Manifest) -> anyhow::Result<(
     let build = Build::current();
     if there.build != build {
         return Err(UsageError::error(format!(
-            "{} was begun by {}, and this is {}: figures of two builds are not one sweep. Go on with that one, or begin it \
-             anew without `--resume`",
+            "{} was begun by {}, but this is {}: one sweep must be measured by one build. Continue it with that build, or \
+             start again without `--resume`",
             dir.display(),
             described(&there.build),
             described(&build)

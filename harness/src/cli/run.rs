@@ -1,4 +1,4 @@
-//! `vnotch run`: workloads in, result directories out.
+//! `vnotch run`: runs workloads and writes one result directory for each.
 
 use super::resume::{self, Found};
 use super::workload_args::WorkloadArgs;
@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 /// Arguments of `vnotch run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each workload makes a directory below --output: result.json (every figure), series.csv, events.jsonl, latency.hlog, \
-charts, report.html and summary.md. Ctrl-C ends a run early and keeps what was measured, marked `interrupted`; a \
-second one aborts it.
+Each workload makes a directory below --output, with result.json (every figure), series.csv, events.jsonl, latency.hlog, \
+charts, report.html and summary.md. Ctrl-C ends a run early and keeps what was measured, marked `interrupted`. A second \
+Ctrl-C aborts it.
 
-A workload with a `sweep` is run for every combination of its values. The sweep is first estimated (time and disk), then \
-measured in blocks that hold every combination once, in a shuffled order. Until it is whole, its directory ends in \
-`.partial` and keeps every finished trial: whatever ended it, `--resume` goes on with it.
+A workload with a `sweep` is run for every combination of its values. Its time and disk are estimated first. Then it is \
+measured in blocks: each block holds every combination once, in shuffled order. Until the sweep is complete, its directory \
+ends in `.partial` and keeps every finished trial. If it ends early for any reason, `--resume` continues it.
 
 Examples:
   vnotch run quickstart
@@ -34,38 +34,38 @@ Examples:
   vnotch run my.yaml -r 50% -d 30s --data-dir /mnt/nvme/vnotch --tag disk=nvme
   vnotch run throughput --set 'sweep.batch.max_bytes=[4KiB, 64KiB]' --set 'sweep.durability=[written, synced]'
 
-Exit codes: 0 done, flagged or not; 1 the target or the machine failed; 2 wrong usage or workload; 3 an SLO was missed; \
+Exit codes: 0 done, with or without flags; 1 the target or the machine failed; 2 wrong usage or workload; 3 an SLO was missed; \
 5 the measurement is invalid; 6 records were lost, repeated, reordered or corrupted; 130 interrupted.")]
 pub struct Args {
     #[command(flatten)]
     workload: WorkloadArgs,
-    /// Where the result directory is made
+    /// Directory in which the result directory is made
     #[arg(short, long, value_name = "DIR", default_value = "results")]
     output: PathBuf,
     /// Leave the data of the last trial in the data directory
     #[arg(long)]
     keep_data: bool,
-    /// Write a line for each acked batch, straight after its ack: topic partition first_offset last_offset. It speaks of
+    /// Write one line per acked batch, right after its ack: topic partition first_offset last_offset. The file holds
     /// the trial under way, or the last one
     #[arg(long, value_name = "FILE")]
     ack_log: Option<PathBuf>,
-    /// Stop a shard on purpose, in each trial of the workload's own load: stall:shard0:1s@10s stops shard 0 for 1 s, 10 s into
-    /// the measured window, while the load goes on; repeatable
+    /// Stop a shard on purpose while the load continues, in each trial of the workload's own load: stall:shard0:1s@10s
+    /// stops shard 0 for 1 s, 10 s into the measured window; repeatable
     #[arg(long, value_name = "stall:shardN:D@T")]
     inject: Vec<String>,
-    /// Note something in the result: --tag disk=nvme; repeatable
+    /// Record a note in the result: --tag disk=nvme; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     tag: Vec<String>,
-    /// Say what would be done and what it would cost, and do nothing (as `vnotch check`)
+    /// Print what would be done and what it would cost, and do nothing (same as `vnotch check`)
     #[arg(long)]
     dry_run: bool,
-    /// Go on with an unfinished sweep of the same workload: the newest below --output, or the one in DIR
+    /// Continue an unfinished sweep of the same workload: the newest below --output, or the one in DIR
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "clap's way to tell a flag without a value from none")]
     resume: Option<Option<PathBuf>>,
 }
 
-/// The JSON document.
+/// The JSON document that `--format json` prints.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     kind: &'static str,
@@ -75,16 +75,16 @@ struct Document<'a> {
 /// One workload that was run.
 #[derive(Debug, Serialize)]
 struct Done {
-    /// Its result directory.
+    /// Result directory of the workload.
     directory: PathBuf,
-    /// `result.json` of it.
+    /// Content of its `result.json`.
     result: RunResult,
 }
 
 /// Runs the verb.
 ///
 /// # Errors
-/// A [`UsageError`] before anything is measured; otherwise what kept a run from being measured or written.
+/// A [`UsageError`] before anything is measured; otherwise the reason why a run was not measured or written.
 pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     if args.dry_run {
         inject::parse(&args.inject, &workloads_of(&args.workload.load()?))?;
@@ -96,13 +96,13 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     for warning in preflight(&studies, args.workload.data_dir())? {
         note(globals, &warning);
     }
-    let plans = plans(&studies, &args)?;
-    // All of them are looked at before the first is run.
-    for (study, plan) in studies.iter().zip(&plans) {
-        if !matches!(plan, Plan::Done(_)) {
+    let actions = actions(&studies, &args)?;
+    // All workloads are checked before the first is run, so that a mistake does not end a series of runs.
+    for (study, action) in studies.iter().zip(&actions) {
+        if !matches!(action, Action::Done(_)) {
             check::require_disk(study, args.workload.data_dir())?;
         }
-        introduce(globals, study, plan, &args);
+        introduce(globals, study, action, &args);
     }
     let options = Options {
         data_dir: args.workload.data_dir().map(Path::to_owned),
@@ -113,8 +113,8 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
         is_quiet: globals.quiet,
     };
     let mut done: Vec<Done> = Vec::new();
-    for ((study, plan), file) in studies.iter().zip(plans).zip(args.workload.files()) {
-        let outcome = run_one(study, &options, plan);
+    for ((study, action), file) in studies.iter().zip(actions).zip(args.workload.files()) {
+        let outcome = run_one(study, &options, action);
         if let Ok(Some(done)) = &outcome
             && globals.format == Format::Text
         {
@@ -141,43 +141,43 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     Ok(worst.exit_status())
 }
 
-/// What is done with a workload.
-enum Plan {
-    /// It is measured, and kept there.
+/// The action for one workload.
+enum Action {
+    /// Measure it. `keeping` holds finished trials; the result is written below `output`.
     Measure { keeping: Keeping, output: PathBuf },
-    /// Its sweep is finished; this is its result.
+    /// Do nothing: its sweep is finished, and this is the directory of its result.
     Done(PathBuf),
 }
 
-fn plans(studies: &[Study], args: &Args) -> anyhow::Result<Vec<Plan>> {
+fn actions(studies: &[Study], args: &Args) -> anyhow::Result<Vec<Action>> {
     if matches!(args.resume, Some(Some(_))) && studies.len() > 1 {
         return Err(UsageError::error(
-            "--resume=DIR goes on with one workload; name one file, or leave `=DIR` out",
+            "--resume=DIR continues one workload; name one file, or leave out `=DIR`",
         ));
     }
-    let plan = |study| match &args.resume {
+    let action = |study| match &args.resume {
         None => {
-            Ok(Plan::Measure { keeping: Keeping::Below(args.output.clone()), output: args.output.clone() })
+            Ok(Action::Measure { keeping: Keeping::Below(args.output.clone()), output: args.output.clone() })
         }
         Some(dir) => Ok(match resume::find(study, dir.as_deref(), &args.output)? {
-            Found::Finished(result) => Plan::Done(result),
+            Found::Finished(result) => Action::Done(result),
             Found::Unfinished(staging) => {
                 let output = staging.dir().parent().map_or_else(|| args.output.clone(), Path::to_owned);
-                Plan::Measure { keeping: Keeping::In(staging), output }
+                Action::Measure { keeping: Keeping::In(staging), output }
             }
         }),
     };
-    studies.iter().map(plan).collect()
+    studies.iter().map(action).collect()
 }
 
-/// What a sweep is going to be, before it begins.
-fn introduce(globals: Globals, study: &Study, plan: &Plan, args: &Args) {
-    match plan {
-        Plan::Done(result) => note(globals, &format!("{} is finished: nothing to do", result.display())),
-        Plan::Measure { keeping: Keeping::In(staging), .. } => {
-            note(globals, &format!("going on with {}", staging.dir().display()));
+/// Notes, before a workload runs, its cost if it is a sweep, or which unfinished sweep is continued.
+fn introduce(globals: Globals, study: &Study, action: &Action, args: &Args) {
+    match action {
+        Action::Done(result) => note(globals, &format!("{} is finished: nothing to do", result.display())),
+        Action::Measure { keeping: Keeping::In(staging), .. } => {
+            note(globals, &format!("continuing {}", staging.dir().display()));
         }
-        Plan::Measure { .. } => {
+        Action::Measure { .. } => {
             if study.is_sweep() {
                 note(globals, &check::cost(study));
             }
@@ -186,21 +186,23 @@ fn introduce(globals: Globals, study: &Study, plan: &Plan, args: &Args) {
     }
 }
 
-/// `None` if it was interrupted before anything was measured.
-fn run_one(study: &Study, options: &Options, plan: Plan) -> anyhow::Result<Option<Done>> {
-    let (keeping, output) = match plan {
-        Plan::Measure { keeping, output } => (keeping, output),
-        Plan::Done(directory) => {
+/// Runs one workload and writes its result. Returns `None` if it was interrupted before anything was measured.
+fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<Option<Done>> {
+    let (keeping, output) = match action {
+        Action::Measure { keeping, output } => (keeping, output),
+        Action::Done(directory) => {
             let result = store::load_result(&directory)?;
             return Ok(Some(Done { directory, result }));
         }
     };
-    // A result that cannot be written is better known of before minutes of measuring.
+    // The directory is made before minutes of measuring, so that a result that cannot be written fails at once.
     std::fs::create_dir_all(&output)
-        .with_context(|| format!("cannot make the directory for results, {}", output.display()))?;
+        .with_context(|| format!("cannot create the directory for results, {}", output.display()))?;
     let measured = match measure(study, options, keeping) {
         Err(error) if study.is_sweep() && !error.is::<UsageError>() => {
-            return Err(error.context("the sweep ended early; `--resume` goes on with what it has measured"));
+            return Err(
+                error.context("the sweep ended early; `--resume` continues it from its finished trials")
+            );
         }
         other => other?,
     };
@@ -220,7 +222,7 @@ fn run_one(study: &Study, options: &Options, plan: Plan) -> anyhow::Result<Optio
     Ok(Some(Done { directory, result: recording.result }))
 }
 
-/// Refuses what cannot work on this machine; says what will work, but worse than it could.
+/// Refuses a run that cannot work on this machine. Returns warnings about problems that only make its figures worse.
 fn preflight(studies: &[Study], data_dir: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let data_dir = data_dir.unwrap_or(Path::new("."));
     let mut warnings = Vec::new();
@@ -233,11 +235,11 @@ fn preflight(studies: &[Study], data_dir: Option<&Path>) -> anyhow::Result<Vec<S
             looked_at.push(&workload.engine);
         }
         if workload.durability == Durability::Appended {
-            warnings.push(format!("{}: `appended` acks survive nothing, not even a kill", workload.name));
+            warnings.push(format!("{}: an `appended` ack promises nothing: its records may be lost even if only the process is killed", workload.name));
         }
     }
     if cfg!(debug_assertions) {
-        warnings.push("this is a debug build, whose figures mean nothing; build with --release".to_owned());
+        warnings.push("this is a debug build, so its figures mean nothing; build with --release".to_owned());
     }
     warnings.sort();
     warnings.dedup();
@@ -250,7 +252,7 @@ fn note(globals: Globals, text: &str) {
     }
 }
 
-/// The workload of every combination.
+/// Returns the workload of every combination.
 fn workloads_of(studies: &[Study]) -> Vec<&Workload> {
     studies.iter().flat_map(|study| &study.combinations).map(|combination| &combination.workload).collect()
 }

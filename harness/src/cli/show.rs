@@ -1,4 +1,4 @@
-//! `vnotch show`: a result whole, as the end of its run printed it.
+//! `vnotch show`: prints a result again, as its run printed it.
 
 use super::results_dir::ResultsDir;
 use super::{Format, Globals};
@@ -15,9 +15,9 @@ Examples:
   vnotch show 20261124-0354
   vnotch show results/20261124-035404-quickstart-1a2b3c4d --format json
 
-Exit codes: 0 done, whatever the verdict; 1 the result cannot be read; 2 no result is meant, or several are.")]
+Exit codes: 0 done, with any verdict; 1 the result cannot be read; 2 no result matches RESULT, or several do.")]
 pub struct Args {
-    /// A result directory, how its name begins (as `vnotch list` shows it), or `latest`
+    /// A result directory, the beginning of its name (as `vnotch list` shows it), or `latest`
     #[arg(value_name = "RESULT", value_hint = clap::ValueHint::DirPath)]
     result: String,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub struct Args {
 /// Runs the verb.
 ///
 /// # Errors
-/// No result is meant, several are, or it cannot be read.
+/// No result matches, several do, or the result cannot be read.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     let dir = args.results.find(&args.result)?;
     let result = store::load_result(&dir)?;

@@ -1,4 +1,4 @@
-//! `vnotch verify`: what a data directory holds, and what is wrong with it.
+//! `vnotch verify`: reads a data directory, and reports what it holds and what is damaged.
 
 mod text;
 
@@ -15,26 +15,26 @@ use vnotch_engine::verify::{Progress, Report, VerifyError};
 /// Arguments of `vnotch verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Reads every segment, index and checkpoint, the catalog and meta.properties, and holds them against docs/format.md: each \
-batch's checksum, offset and epoch, each segment's place behind the one before, each index entry. Nothing is changed. \
-While it reads, no engine can open the directory, and one that is open elsewhere is refused.
+Reads every segment, index and checkpoint, the catalog and meta.properties, and checks them against docs/format.md: the \
+checksum, offset and epoch of each batch, that each segment begins where the one before ends, and each index entry. \
+Nothing is changed. While it reads, no engine can open the directory. A directory that an engine has open is refused.
 
-A defect is what cannot be right: something is damaged, missing, or not vnotch's. A note is what a process that was \
-killed, or a machine that lost power, has left and the next open puts in order (docs/durability.md).
+A defect is something that cannot be right: it is damaged, missing, or does not belong to vnotch. A note is something \
+that a killed process or a power loss has left behind; the next open puts it in order (docs/durability.md).
 
 Examples:
   vnotch run quickstart --data-dir /mnt/nvme/log --keep-data && vnotch verify /mnt/nvme/log
   vnotch verify /mnt/nvme/log --format json | jq '.defects[] | {kind, path, position}'
 
-Exit codes: 0 sound, notes or not; 1 the disk failed, or the directory is in use; 2 not a data directory, or one of a \
+Exit codes: 0 sound, with or without notes; 1 the disk failed, or the directory is in use; 2 not a data directory, or one of a \
 newer version; 6 defects.")]
 pub struct Args {
-    /// The data directory, as `vnotch run --data-dir` or an engine makes it
+    /// Data directory, as `vnotch run --data-dir` or an engine makes it
     #[arg(value_name = "DATA_DIR")]
     data_dir: PathBuf,
 }
 
-/// The JSON document.
+/// The JSON document that `--format json` prints.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     kind: &'static str,
@@ -46,10 +46,10 @@ struct Document<'a> {
 /// Runs the verb.
 ///
 /// # Errors
-/// A [`UsageError`] for what is no data directory; otherwise what kept it from being read.
+/// A [`UsageError`] if the path is no data directory; otherwise the reason why it cannot be read.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     super::require_dir(&args.data_dir)?;
-    let dir = std::path::absolute(&args.data_dir).context("the working directory is gone")?;
+    let dir = std::path::absolute(&args.data_dir).context("the working directory no longer exists")?;
     let mut bar = Bar::new(globals);
     let verified = vnotch_engine::verify::verify(&dir, &mut |progress| bar.show(progress));
     bar.bar.finish_and_clear();
@@ -72,7 +72,7 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     Ok(if is_sound { ExitStatus::Ok } else { ExitStatus::Integrity })
 }
 
-/// A bar on a terminal, for directories that take a while.
+/// A progress bar on a terminal, for directories that take long to read.
 struct Bar {
     bar: ProgressBar,
 }

@@ -1,4 +1,4 @@
-//! Which workloads, and what the command line changes in them: shared by `run` and `check`.
+//! The workloads to run, and the keys that the command line changes in them. Shared by `run` and `check`.
 
 use crate::system;
 use crate::workload::{self, Many, Override, Study};
@@ -15,7 +15,7 @@ pub struct WorkloadArgs {
     /// Override a key of the workload, such as log.segment_bytes=16MiB; the value is YAML; repeatable
     #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
     set: Vec<String>,
-    /// Offer records at a rate: 200k/s, or 50% of what the run reaches at max (load.mode=open, load.rate)
+    /// Offer records at this rate: 200k/s, or 50% of the rate that the run reaches at max (load.mode=open, load.rate)
     #[arg(short, long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
     /// Length of the measured window: 30s (phases.measure)
@@ -24,26 +24,26 @@ pub struct WorkloadArgs {
     /// Length of the warm-up: 5s (phases.warmup)
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     warmup: Option<String>,
-    /// How often each pass is measured
+    /// Number of times that each pass is measured (trials)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     trials: Option<String>,
-    /// Seed of everything random: payloads, sizes, keys (payload.seed)
+    /// Seed for everything random: payloads, sizes, keys (payload.seed)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     seed: Option<String>,
-    /// Where the target keeps its data; default: a fresh directory beside the working directory's files, removed
-    /// afterwards
+    /// Directory in which the target keeps its data [default: a new directory in the working directory, removed
+    /// afterwards]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A sweep of 10,000 combinations or more is meant
+    /// Allow a sweep of 10,000 combinations or more
     #[arg(long)]
     yes: bool,
 }
 
 impl WorkloadArgs {
-    /// Reads every workload, the flags laid over each; a flag of its own goes over `--set`.
+    /// Reads every workload and applies the flags to each. A flag with a name of its own wins over `--set`.
     ///
     /// # Errors
-    /// A [`crate::exit::UsageError`] for the first that is wrong.
+    /// A [`crate::exit::UsageError`] for the first workload that is wrong.
     pub fn load(&self) -> anyhow::Result<Vec<Study>> {
         let overrides = self.overrides()?;
         let many = if self.yes { Many::Allowed } else { Many::Refused };
@@ -53,12 +53,12 @@ impl WorkloadArgs {
             .collect()
     }
 
-    /// The workloads as they were named.
+    /// Returns the workloads as the command line named them.
     pub fn files(&self) -> &[String] {
         &self.files
     }
 
-    /// `--data-dir`, if given.
+    /// Returns the value of `--data-dir`, if it was given.
     pub fn data_dir(&self) -> Option<&Path> {
         self.data_dir.as_deref()
     }

@@ -1,4 +1,4 @@
-//! The judgements: facts in, findings out. Pure, so that each can be tested on machines nobody has.
+//! The checks: pure functions from facts to findings, so that they can be tested for machines that nobody here has.
 
 use super::{Check, Facts, Jitter, Level, Needs};
 use crate::device::{DeviceError, DirProbe, MEMLOCK_REMEDY};
@@ -7,25 +7,27 @@ use crate::result::environment::{Cpu, Environment, Load, Memlock, Memory, RingPr
 use crate::result::provenance::Build;
 use crate::workload::Io;
 
-/// What an executor of the engine insists on, whatever it registers later.
+/// Locked memory that each executor of the engine needs, in bytes, even if it registers no buffers later.
 const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
-/// Operations the engine's ring cannot do without.
+/// io_uring operations that the engine needs.
 const OPERATIONS_NEEDED: [&str; 6] = ["read", "write", "read_fixed", "write_fixed", "fsync", "fallocate"];
-/// Below it the engine's rings cannot be made (`IORING_SETUP_SINGLE_ISSUER`); from the second on this is tried regularly.
+/// The oldest kernel on which the engine's rings can be made; they need `IORING_SETUP_SINGLE_ISSUER`.
 const KERNEL_MIN: (u32, u32) = (6, 0);
+/// The oldest kernel on which vnotch is tested regularly.
 const KERNEL_TRIED: (u32, u32) = (6, 1);
-/// Before it, ext4 without a journal flushed the device only if an fdatasync found the inode's size or extents changed.
+/// The first kernel whose fdatasync always flushes the device on ext4 without a journal. Older ones flush only if the
+/// inode's size or extents have changed.
 const KERNEL_FLUSHES_BARE: (u32, u32) = (6, 5);
-/// A limit on open files that serves the built-in workloads without opening segments again and again.
+/// The smallest limit on open files with which the built-in workloads run without opening segments again and again.
 const DESCRIPTORS_MIN: u64 = 1024;
 const MEMORY_BYTES_MIN: u64 = 2 << 30;
-/// The built-in workloads need no more.
+/// Free space that is enough for the built-in workloads, in bytes.
 const FREE_BYTES_MIN: u64 = 4 << 30;
 const STEAL_SHARE_MAX: f64 = 0.01;
 const GAP_NS_MAX: u64 = 2_000_000;
 const LOST_SHARE_MAX: f64 = 0.02;
 
-/// Every check, what prevents a run first.
+/// Returns every check; those that can prevent a run come first.
 pub(super) fn all(facts: &Facts, needs: &Needs) -> Vec<Check> {
     let Facts { environment, descriptors_max, ring, dir, has_journal, interrupt_cores, jitter, build } =
         facts;
@@ -63,14 +65,17 @@ pub(super) fn kernel(uname: &str) -> Check {
         Some(release) if release < KERNEL_MIN => {
             check(NAME, Level::Fail, finding, "run Linux 6.1 or newer; the engine needs 6.0 at least")
         }
-        Some(release) if release < KERNEL_TRIED => {
-            check(NAME, Level::Warn, finding, "older than what vnotch is tried on: run Linux 6.1 or newer")
-        }
+        Some(release) if release < KERNEL_TRIED => check(
+            NAME,
+            Level::Warn,
+            finding,
+            "older than the kernels that vnotch is tested on: run Linux 6.1 or newer",
+        ),
         _ => ok(NAME, finding),
     }
 }
 
-/// The first two numbers of a kernel's release.
+/// Returns the first two numbers of a kernel's release.
 fn release(uname: &str) -> Option<(u32, u32)> {
     let numbers = uname.split(' ').nth(1)?.split(|c: char| !c.is_ascii_digit());
     let mut numbers = numbers.map_while(|number| number.parse().ok());
@@ -84,7 +89,7 @@ pub(super) fn io_uring(ring: &Result<RingProbe, DeviceError>, disabled_sysctl: O
         Err(error) => error,
     };
     let finding = match (error, disabled_sysctl) {
-        (DeviceError::RingMissing, _) => "this kernel has none".to_owned(),
+        (DeviceError::RingMissing, _) => "this kernel has no io_uring".to_owned(),
         (DeviceError::RingMemory, _) => "the limit on locked memory (memlock) is too small for it".to_owned(),
         (DeviceError::RingForbidden, Some(value @ 1..)) => {
             format!("switched off (kernel.io_uring_disabled = {value})")
@@ -92,10 +97,10 @@ pub(super) fn io_uring(ring: &Result<RingProbe, DeviceError>, disabled_sysctl: O
         (DeviceError::RingForbidden, _) => "not permitted".to_owned(),
         (error, _) => format!("{}", Chain(error)),
     };
-    check(NAME, Level::Fail, finding, error.remedy().unwrap_or("see what the kernel says of it: `dmesg`"))
+    check(NAME, Level::Fail, finding, error.remedy().unwrap_or("look for a message of the kernel: `dmesg`"))
 }
 
-/// Nothing where there is no ring to ask: that is one fault, not two.
+/// Checks the ring's operations. Returns `None` if there is no ring, because that is one fault, not two.
 pub(super) fn operations(ring: &Result<RingProbe, DeviceError>) -> Option<Check> {
     const NAME: &str = "io_uring operations";
     let probe = ring.as_ref().ok()?;
@@ -112,7 +117,7 @@ pub(super) fn memlock(memlock: Memlock, needs: &Needs) -> Check {
     const NAME: &str = "memlock";
     let arenas_bytes = needs.arena_bytes.saturating_mul(u64::from(needs.shards));
     let limit = match memlock.limit_bytes {
-        // The executor looks at the limit itself, even where the kernel would let the process exceed it.
+        // The executor checks the limit itself, even if the kernel would let the process exceed it.
         Some(limit) if limit < MEMLOCK_BYTES_MIN => {
             let finding = format!(
                 "{}, and a shard needs {} at least",
@@ -129,19 +134,19 @@ pub(super) fn memlock(memlock: Memlock, needs: &Needs) -> Check {
         return ok(NAME, format!("{limit}{exempt}"));
     }
     let finding = format!(
-        "{limit}, less than the arenas' {}: buffers are not registered, which costs some CPU",
+        "{limit}, less than the {} of the arenas: buffers are not registered, which costs some CPU",
         quantity::bytes(arenas_bytes)
     );
     check(NAME, Level::Warn, finding, MEMLOCK_REMEDY)
 }
 
-/// `limit` is the hard limit on open files, to which the engine raises the soft one; `None` if there is none.
+/// Checks the hard limit on open files, to which the engine raises the soft one. `None` means that there is no limit.
 pub(super) fn descriptors(limit: Option<u64>) -> Check {
     const NAME: &str = "open files";
     match limit {
         Some(limit) if limit < DESCRIPTORS_MIN => {
             let finding = format!(
-                "this process may have {limit} (hard limit), so segments are closed and opened again with more"
+                "this process may open {limit} files (hard limit); with more segments than that, they are closed and opened again"
             );
             let remedy = "raise it: `ulimit -Hn 65536`, or `* hard nofile 65536` in /etc/security/limits.conf \
                           (systemd: LimitNOFILE=65536; docker: --ulimit nofile=65536)";
@@ -152,13 +157,18 @@ pub(super) fn descriptors(limit: Option<u64>) -> Check {
     }
 }
 
-/// Whether the directory can be written to, directly if that is asked for, and how much fits.
+/// Checks whether the directory can be written to, whether O_DIRECT works there if `io` needs it, and how much is free.
 pub(super) fn directory(probe: &Result<DirProbe, DeviceError>, io: Io) -> Vec<Check> {
     let probe = match probe {
         Ok(probe) => probe,
         Err(error) => {
             let finding = format!("{}", Chain(error));
-            return vec![check("directory", Level::Fail, finding, "choose a directory you may write to")];
+            return vec![check(
+                "directory",
+                Level::Fail,
+                finding,
+                "choose a directory that you may write to",
+            )];
         }
     };
     let missing = match io {
@@ -189,18 +199,18 @@ pub(super) fn directory(probe: &Result<DirProbe, DeviceError>, io: Io) -> Vec<Ch
 fn free_space(free_bytes: Option<u64>) -> Check {
     const NAME: &str = "free space";
     match free_bytes {
-        None => ok(NAME, "the file system does not tell"),
+        None => ok(NAME, "unknown: the file system does not report it"),
         Some(free) if free < FREE_BYTES_MIN => check(
             NAME,
             Level::Warn,
             quantity::bytes(free),
-            "free some: the built-in workloads take up to 4 GiB",
+            "free some space: the built-in workloads take up to 4 GiB",
         ),
         Some(free) => ok(NAME, quantity::bytes(free)),
     }
 }
 
-/// `has_journal` is of ext4.
+/// Checks the kind of the file system. `has_journal` matters for ext4 only; `None` if it is unknown.
 pub(super) fn file_system(storage: &Storage, uname: &str, has_journal: Option<bool>) -> Check {
     const NAME: &str = "file system";
     let kind = storage.filesystem.as_deref().unwrap_or("unknown");
@@ -208,11 +218,14 @@ pub(super) fn file_system(storage: &Storage, uname: &str, has_journal: Option<bo
     let finding = format!("{kind} ({options})");
     // A FUSE file system is called fuse.NAME.
     match kind.split('.').next().unwrap_or_default() {
-        "tmpfs" | "ramfs" => {
-            check(NAME, Level::Warn, finding, "it is memory: durability means nothing there; choose a disk")
-        }
+        "tmpfs" | "ramfs" => check(
+            NAME,
+            Level::Warn,
+            finding,
+            "this file system is in memory, so durability means nothing; choose a disk",
+        ),
         "overlay" | "fuse" | "9p" | "virtiofs" | "nfs" | "nfs4" | "cifs" => {
-            let remedy = "a layer lies between the log and the disk; choose a volume on ext4 or XFS";
+            let remedy = "another layer is between the log and the disk; choose a volume on ext4 or XFS";
             check(NAME, Level::Warn, finding, remedy)
         }
         "ext4"
@@ -222,8 +235,8 @@ pub(super) fn file_system(storage: &Storage, uname: &str, has_journal: Option<bo
                 && release(uname).is_some_and(|it| it < KERNEL_FLUSHES_BARE) =>
         {
             let finding = format!("{finding}, without a journal");
-            let remedy = "before Linux 6.5 it does not flush the disk for what overwrites, so `synced` may not outlive a \
-                          power loss: run a newer kernel, or give it a journal (unmount it, tune2fs -O has_journal)";
+            let remedy = "before Linux 6.5 it does not flush the disk after an overwrite, so `synced` records may not survive a \
+                          power loss: run a newer kernel, or give it a journal (unmount it, then tune2fs -O has_journal)";
             check(NAME, Level::Warn, finding, remedy)
         }
         _ => ok(NAME, finding),
@@ -235,18 +248,18 @@ fn device(storage: &Storage) -> Option<Check> {
     let cache = device.write_cache.as_deref().unwrap_or("unknown");
     let fua = match device.fua {
         Some(true) => ", FUA",
-        Some(false) if cache == "write back" => ", no FUA: every synced write flushes it",
+        Some(false) if cache == "write back" => ", no FUA: every synced write flushes the cache",
         _ => "",
     };
     let scheduler = device.scheduler.as_deref().unwrap_or("unknown");
     let finding = format!("{}, scheduler {scheduler}, write cache {cache}{fua}", device.name);
-    // Virtual disks claim to spin whatever they are; they name no model.
+    // Virtual disks always claim to spin. They can be told from real ones because they name no model.
     if device.rotational == Some(true) && device.model.is_some() {
         return Some(check(
             "device",
             Level::Warn,
             finding,
-            "it spins: expect seeks, not the engine, in the figures",
+            "this disk spins: the figures will show its seeks rather than the engine",
         ));
     }
     Some(ok("device", finding))
@@ -258,19 +271,19 @@ pub(super) fn cores(cpu: &Cpu, needs: &Needs) -> Check {
         format!("{allowed} of {} usable, {}", cpu.cores_online, cpu.model.as_deref().unwrap_or("unknown"));
     let wanted = needs.shards as usize + 1;
     if allowed < wanted {
-        let remedy = "use a machine with a core for each shard and one for the load: they disturb each other";
+        let remedy = "use a machine with a core for each shard and one for the load: on a shared core they slow each other down";
         return check("cores", Level::Warn, finding, remedy);
     }
     ok("cores", finding)
 }
 
-/// Not a fault: it is where a spinning thread should not sit.
+/// Reports the cores that handle the disk's interrupts. This is no fault, but shards should run on other cores.
 fn interrupts(cores: &[u32], cpu: &Cpu) -> Option<Check> {
     if cores.is_empty() || cores.len() >= cpu.cores_allowed.len() {
         return None;
     }
     let list: Vec<_> = cores.iter().map(u32::to_string).collect();
-    let finding = format!("the disk's go to core {}; shards do best on the others", list.join(", "));
+    let finding = format!("those of the disk go to core {}; shards run best on other cores", list.join(", "));
     Some(ok("interrupts", finding))
 }
 
@@ -294,7 +307,7 @@ pub(super) fn memory(memory: &Memory, needs: &Needs) -> Check {
     let arenas_bytes = needs.arena_bytes.saturating_mul(u64::from(needs.shards));
     let finding = format!("{} available of {}", quantity::bytes(available), quantity::bytes(total));
     if available < MEMORY_BYTES_MIN.max(arenas_bytes.saturating_mul(2)) {
-        return check(NAME, Level::Warn, finding, "end what else is running, or lower engine.arena_bytes");
+        return check(NAME, Level::Warn, finding, "end other processes, or lower engine.arena_bytes");
     }
     ok(NAME, finding)
 }
@@ -303,7 +316,7 @@ pub(super) fn huge_pages(memory: &Memory) -> Option<Check> {
     const NAME: &str = "huge pages";
     let mode = memory.transparent_huge_pages.as_deref()?;
     if mode == "always" {
-        let remedy = "compacting memory for them stalls threads: \
+        let remedy = "the kernel stalls threads while it compacts memory for them: \
                       `echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled`";
         return Some(check(NAME, Level::Warn, "transparent: always", remedy));
     }
@@ -319,7 +332,7 @@ pub(super) fn load(environment: &Environment) -> Check {
             NAME,
             Level::Warn,
             finding,
-            "others are at work here: end them, or wait until they are done",
+            "other processes are busy here: end them, or wait until they are done",
         );
     }
     ok(NAME, finding)
@@ -344,7 +357,7 @@ pub(super) fn jitter_probe(jitter: &Jitter) -> Check {
     );
     if jitter.gap_ns_max > GAP_NS_MAX || jitter.lost_share > LOST_SHARE_MAX {
         let remedy =
-            "such gaps show up in p99 and beyond: end other work, pin it elsewhere, or use dedicated cores";
+            "such gaps show in p99 and above: end other work, pin it to other cores, or use dedicated cores";
         return check(NAME, Level::Warn, finding, remedy);
     }
     ok(NAME, finding)
@@ -355,10 +368,15 @@ pub(super) fn profile(build: &Build) -> Check {
         return ok("build", format!("{} release", build.version));
     }
     let finding = format!("{} {}", build.version, build.profile);
-    check("build", Level::Warn, finding, "its figures mean nothing: build with `cargo build --release`")
+    check(
+        "build",
+        Level::Warn,
+        finding,
+        "figures of this build mean nothing: build with `cargo build --release`",
+    )
 }
 
-/// An error with its causes, as `anyhow` prints one with `{:#}`.
+/// Displays an error with its causes, as `anyhow` does with `{:#}`.
 struct Chain<'a>(&'a DeviceError);
 
 impl std::fmt::Display for Chain<'_> {

@@ -1,4 +1,4 @@
-//! How often a thread that only wants to run is kept from it: by other processes, by the kernel, by the hypervisor.
+//! Measures how often other processes, the kernel or the hypervisor keep a thread from running that only wants to run.
 
 use crate::num;
 use schemars::JsonSchema;
@@ -9,18 +9,18 @@ const PROBE: Duration = Duration::from_millis(200);
 /// Gaps between two readings of the clock from this length on count as lost time; a reading takes some 30 ns.
 const GAP_NS_MIN: u64 = 20_000;
 
-/// Time lost while spinning.
+/// Time that a spinning thread lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Jitter {
-    /// The longest time the thread was kept from running, ns.
+    /// The longest time for which the thread was kept from running, ns.
     pub gap_ns_max: u64,
-    /// Gaps of 20 µs or longer.
+    /// Number of gaps of 20 µs or longer.
     pub gaps: u64,
-    /// Their share of the time, 0 to 1.
+    /// Share of the time that these gaps took, 0 to 1.
     pub lost_share: f64,
 }
 
-/// Spins for 200 ms on the calling thread and watches the clock.
+/// Spins for 200 ms on the calling thread and measures the gaps between readings of the clock.
 pub(super) fn probe() -> Jitter {
     let begun = Instant::now();
     let mut jitter = Jitter::default();

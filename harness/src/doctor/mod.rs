@@ -1,5 +1,5 @@
-//! What this machine lacks for a trustworthy run: `vnotch doctor` shows all of it, and `run` refuses early, in the same
-//! words, what cannot work.
+//! Checks of this machine. `vnotch doctor` shows all of them, each with a remedy. `run` uses some of them to refuse
+//! early, in the same words, a run that cannot work.
 
 mod checks;
 mod jitter;
@@ -18,37 +18,37 @@ use std::path::Path;
 
 pub use jitter::Jitter;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// As it should be.
+    /// Nothing to fix.
     Ok,
-    /// A run works, but its figures suffer or say less.
+    /// A run works, but its figures are worse or mean less.
     Warn,
     /// A run does not work.
     Fail,
 }
 
-/// One thing looked at.
+/// One check of the machine, with its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at.
+    /// Name of the check.
     pub name: &'static str,
-    /// How bad it is.
+    /// Severity of the finding.
     pub level: Level,
-    /// What was found.
+    /// The finding, as text for people.
     pub finding: String,
-    /// How to mend it; never missing where the level is not [`Level::Ok`].
+    /// How to fix it. Always present if the level is not [`Level::Ok`].
     pub remedy: Option<String>,
 }
 
-/// What a run is going to need.
+/// The needs of a run, against which the machine is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
-    /// Memory for records, bytes a shard.
+    /// Memory for records, bytes per shard.
     pub arena_bytes: u64,
-    /// Shards.
+    /// Number of shards.
     pub shards: u32,
     /// How segments are written.
     pub io: Io,
@@ -60,10 +60,10 @@ impl From<&EngineSettings> for Needs {
     }
 }
 
-/// What was found out, before it is judged.
+/// Facts about the machine, before the checks judge them.
 struct Facts {
     environment: Environment,
-    /// The hard limit on open files.
+    /// The hard limit on open files; `None` if there is no limit.
     descriptors_max: Option<u64>,
     ring: Result<RingProbe, DeviceError>,
     dir: Result<DirProbe, DeviceError>,
@@ -73,27 +73,27 @@ struct Facts {
     build: Build,
 }
 
-/// Everything the doctor has to say.
+/// The result of an examination.
 #[derive(Debug, Clone, Serialize)]
 pub struct Diagnosis {
-    /// Each thing looked at, in a fixed order.
+    /// All checks, in a fixed order.
     pub checks: Vec<Check>,
-    /// The machine.
+    /// Description of the machine.
     pub environment: Environment,
-    /// How this thread was interrupted while it tried to run.
+    /// Time that a spinning thread lost to interruptions.
     pub jitter: Jitter,
-    /// The build that says so.
+    /// The build of vnotch that examined the machine.
     pub build: Build,
 }
 
 impl Diagnosis {
-    /// The worst level of all.
+    /// Returns the worst level of all checks.
     pub fn worst(&self) -> Level {
         self.checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok)
     }
 }
 
-/// Looks at this machine and at `dir`, which must exist; takes about a quarter of a second.
+/// Examines this machine and `dir`, which must exist. Takes about a quarter of a second.
 pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
     let facts = Facts {
         environment: Environment::collect(dir, IoUring::collect()),
@@ -109,12 +109,13 @@ pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
     Diagnosis { checks, environment: facts.environment, jitter: facts.jitter, build: facts.build }
 }
 
-/// Refuses a run that cannot work on this machine with its data in `data_dir` (or, until that is made, where it would
-/// be made). Quick; makes and removes a small file. Returns what will work, but worse than it could.
+/// Refuses a run that cannot work on this machine with its data in `data_dir`. If that directory does not exist yet,
+/// its nearest existing parent is checked. This is quick; it makes and removes a small file. Returns the checks that
+/// warn: the run works, but worse than it could.
 ///
 /// # Errors
-/// io_uring or O_DIRECT is missing, memlock is too small for a shard's executor, or nothing can be written there: all
-/// that is wrong, each with how to mend it.
+/// io_uring or O_DIRECT is missing, memlock is too small for a shard's executor, or nothing can be written there. The
+/// error names every failed check, each with its remedy.
 pub fn preflight(data_dir: &Path, needs: &Needs) -> anyhow::Result<Vec<Check>> {
     let absolute = std::path::absolute(data_dir)?;
     let existing = absolute.ancestors().find(|dir| dir.is_dir()).unwrap_or(&absolute);
@@ -130,7 +131,7 @@ pub fn preflight(data_dir: &Path, needs: &Needs) -> anyhow::Result<Vec<Check>> {
     Ok(checks.into_iter().filter(|check| check.level == Level::Warn).collect())
 }
 
-/// A check as one line of a message.
+/// Formats a check as one line of a message.
 pub fn sentence(check: &Check) -> String {
     match &check.remedy {
         Some(remedy) => format!("{}: {}; {remedy}", check.name, check.finding),

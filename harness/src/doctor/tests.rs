@@ -1,4 +1,4 @@
-//! Machines nobody has: each fault is found, named, and comes with a remedy.
+//! Tests with made-up machines: each fault is found, named, and comes with a remedy.
 
 use super::checks::*;
 use super::*;

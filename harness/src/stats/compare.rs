@@ -1,9 +1,11 @@
-//! Whether one setting is better than others: the effect with its interval first, and only then a word for it.
+//! Comparison of settings: the effect with its interval comes first, and only then a word for the difference.
 //!
-//! Trials are paired by block (the n-th trial of each setting was made in the same block of the random order, so that
-//! drift hits all of them alike), and the logarithms of their ratios go through Student's t test. Because the best one
-//! is picked by looking, every pair of settings counts as a comparison in Holm's correction: whatever is picked, the
-//! chance of one false claim or more is at most 1 − [`CONFIDENCE`].
+//! Trials are paired by block: the n-th trials of all settings were made in the same block of the random order, so that
+//! drift changes all of them alike. Student's t test is applied to the logarithms of their ratios.
+//!
+//! The best setting is chosen after looking at the data. So every pair of settings counts as a comparison in Holm's
+//! correction. Then the chance of one false claim or more is at most 1 − [`CONFIDENCE`], no matter which setting is
+//! chosen.
 //!
 //! Holm, S. (1979): A simple sequentially rejective multiple test procedure. Scand. J. Statist. 6, 65–70.
 
@@ -12,26 +14,26 @@ use crate::num;
 use crate::result::Interval;
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
-/// A difference that an interval must clear before it is called one, as a share.
+/// Noise band, as a share: a difference is claimed only if its whole interval lies outside this band.
 pub const NOISE_BAND: f64 = 0.02;
 
-/// How one setting stands against another.
+/// The comparison of one setting with another.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comparison {
-    /// The one ÷ the other: geometric mean over the paired trials.
+    /// Ratio of the first setting to the other: geometric mean over the paired trials.
     pub ratio: f64,
-    /// Of the ratio, at the level that Holm's procedure leaves to this comparison; `None` below
+    /// Interval of the ratio, at the level that Holm's procedure leaves to this comparison. `None` below
     /// [`INTERVAL_TRIALS_MIN`] pairs.
     pub interval: Option<Interval>,
-    /// Trials that were paired.
+    /// Number of paired trials.
     pub pairs: usize,
-    /// Comparisons that the interval is corrected for; 0 without one.
+    /// Number of comparisons that the interval is corrected for; 0 if there is no interval.
     pub comparisons: usize,
-    /// What may be said of it.
+    /// The conclusion that these figures allow.
     pub standing: Standing,
 }
 
-/// What a comparison allows to say.
+/// The conclusion that a comparison allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// The whole interval lies above the noise band.
@@ -46,8 +48,10 @@ pub enum Standing {
     RangesApart,
 }
 
-/// How setting number `one` stands against each other one, in their order; `None` at its own place and where no trial
-/// can be paired. `trials[setting][block]` is positive where it counts; `band` is [`NOISE_BAND`] unless told.
+/// Compares setting number `one` with every setting, in their order. The entry is `None` for `one` itself, and where no
+/// trials can be paired.
+///
+/// `trials[setting][block]` must be positive to be counted. `band` is usually [`NOISE_BAND`].
 pub fn against_each(trials: &[Vec<f64>], one: usize, band: f64) -> Vec<Option<Comparison>> {
     let all: Vec<Pair> = pairs(trials).collect();
     let levels = holm(&all.iter().map(|pair| pair.p(band)).collect::<Vec<_>>());
@@ -67,19 +71,19 @@ pub fn against_each(trials: &[Vec<f64>], one: usize, band: f64) -> Vec<Option<Co
         .collect()
 }
 
-/// Two settings, `one` before `other`.
+/// A pair of settings; index `one` is smaller than `other`.
 struct Pair {
     one: usize,
     other: usize,
     log: LogRatios,
 }
 
-/// Logarithms of the paired ratios.
+/// Statistics of the logarithms of the paired ratios.
 #[derive(Clone, Copy)]
 struct LogRatios {
     pairs: usize,
     mean: f64,
-    /// Standard error of the mean; `None` where there are too few for one.
+    /// Standard error of the mean; `None` below [`INTERVAL_TRIALS_MIN`] pairs.
     se: Option<f64>,
 }
 
@@ -109,7 +113,7 @@ impl LogRatios {
         StudentsT::new(0.0, 1.0, num::f64_of(num::count(self.pairs)) - 1.0).ok()
     }
 
-    /// Of the ratio, at a two-sided level of significance.
+    /// Returns the interval of the ratio at a two-sided level of significance.
     fn interval(&self, level: f64) -> Option<Interval> {
         let half = self.student()?.inverse_cdf(1.0 - level / 2.0) * self.se?;
         let (low, high) = ((self.mean - half).exp(), (self.mean + half).exp());
@@ -118,7 +122,8 @@ impl LogRatios {
 }
 
 impl Pair {
-    /// The level at which an interval of this pair would just touch the noise band; 1 where there is none.
+    /// Returns the level at which the interval of this pair would just touch the noise band. Returns 1 if there is no
+    /// such level.
     fn p(&self, band: f64) -> f64 {
         let beyond = self.log.mean.abs() - band.ln_1p();
         match (self.log.se, self.log.student()) {
@@ -128,7 +133,7 @@ impl Pair {
     }
 }
 
-/// The level that each comparison is tested at. Those that hold are those whose p does not exceed it.
+/// Returns the level at which Holm's procedure tests each comparison. A comparison holds if its p is at most its level.
 fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));
@@ -136,7 +141,7 @@ fn holm(p: &[f64]) -> Vec<f64> {
     let mut left = p.len();
     for index in order {
         levels[index] = (1.0 - CONFIDENCE) / num::f64_of(num::count(left.max(1)));
-        // The first that does not hold ends it: the rest are held to its level.
+        // After the first comparison that does not hold, `left` no longer falls: the rest are tested at the same level.
         if p[index] <= levels[index] {
             left -= 1;
         }

@@ -1,4 +1,4 @@
-//! Statistics over trials: medians, ranges, intervals. A trial is one observation; what happened inside it is not.
+//! Statistics over trials: medians, ranges, intervals. One trial is one observation; values inside a trial are not.
 
 mod compare;
 mod summary;
@@ -10,12 +10,13 @@ use crate::num;
 use crate::result::{Figure, Interval};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
-/// Below this many trials the spread is shown as a range, without an interval.
+/// The least number of trials for an interval. With fewer, the spread is shown as a range only.
 pub const INTERVAL_TRIALS_MIN: usize = 6;
-/// Confidence of the intervals.
+/// Confidence level of the intervals.
 pub const CONFIDENCE: f64 = 0.95;
 
-/// The middle value, or the mean of the middle two; `None` of nothing. Values that are no numbers are left out.
+/// Returns the middle value, or the mean of the middle two; `None` if there is no value. Values that are not finite are
+/// left out.
 pub fn median(values: &[f64]) -> Option<f64> {
     let sorted = sorted(values);
     let middle = sorted.len() / 2;
@@ -23,11 +24,11 @@ pub fn median(values: &[f64]) -> Option<f64> {
     if sorted.len() % 2 == 1 {
         return Some(upper);
     }
-    // Halved first: the sum of two large values would overflow.
+    // Each value is halved first, because the sum of two large values would overflow.
     Some(sorted[middle - 1] / 2.0 + upper / 2.0)
 }
 
-/// Median, range and, from [`INTERVAL_TRIALS_MIN`] values on, interval; `None` of nothing.
+/// Returns median, range and, from [`INTERVAL_TRIALS_MIN`] values on, an interval; `None` if there is no value.
 pub fn figure(values: &[f64]) -> Option<Figure> {
     let sorted = sorted(values);
     Some(Figure {
@@ -39,8 +40,8 @@ pub fn figure(values: &[f64]) -> Option<Figure> {
     })
 }
 
-/// Student's t interval of the mean at [`CONFIDENCE`]: mean ± t(n − 1) · s / √n. `None` below [`INTERVAL_TRIALS_MIN`]
-/// values.
+/// Returns Student's t interval of the mean at [`CONFIDENCE`]: mean ± t(n − 1) · s / √n. `None` below
+/// [`INTERVAL_TRIALS_MIN`] values.
 pub fn interval(values: &[f64]) -> Option<Interval> {
     if values.len() < INTERVAL_TRIALS_MIN {
         return None;
@@ -57,7 +58,7 @@ pub fn interval(values: &[f64]) -> Option<Interval> {
     })
 }
 
-/// Which of `values` lies nearest to their median, the earliest of equals.
+/// Returns the index of the value nearest to the median; of equally near ones, the first.
 pub fn nearest_to_median(values: &[f64]) -> Option<usize> {
     let median = median(values)?;
     let distance = |value: f64| (value - median).abs();

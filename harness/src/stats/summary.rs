@@ -1,15 +1,15 @@
-//! Every figure of a point's trials, summarised under its dotted path in `result.json`.
+//! Summary of a point: every figure of its trials, under its dotted path in `result.json`.
 
 use super::figure;
 use crate::result::{Figure, Trial};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Paths that are no measurement: summing them up would say nothing.
+/// Paths that hold no measurement, so that a median of them would mean nothing.
 const NOT_A_FIGURE: [&str; 1] = ["window_start_s"];
 
-/// Median, range and interval of every number in `trials`, by dotted path. What is null in a trial counts for nothing
-/// there; lists (shards, slices) are left out, as their entries are not each other's repetition.
+/// Returns median, range and interval of every number in `trials`, by dotted path. A null does not count as a value.
+/// Lists (shards, slices) are left out, because their entries do not repeat the same measurement.
 pub fn summarise(trials: &[Trial]) -> BTreeMap<String, Figure> {
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for trial in trials {

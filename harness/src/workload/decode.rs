@@ -1,4 +1,5 @@
-//! Gives the tree to the schema: a serde deserializer whose errors say where, and what was probably meant.
+//! A serde deserializer that turns the tree into the schema's types. Its errors name the place of a mistake and what
+//! was probably meant.
 
 use super::nearest::nearest;
 use super::tree::{Key, Node, Place, Style, Value};
@@ -6,12 +7,13 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use std::fmt::{self, Display, Write as _};
 
-/// A mistake and where it stands.
+/// A mistake and the place where it was written.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) message: String,
     pub(super) place: Option<Place>,
-    /// The key that no section of this name has, for a hint that needs the whole schema.
+    /// An unknown key that resembles no other key of its section. The caller, which knows the whole schema, can look
+    /// for it in other sections.
     pub(super) unknown_key: Option<String>,
 }
 
@@ -20,13 +22,14 @@ impl Fault {
         Self { message: message.into(), place: None, unknown_key: None }
     }
 
-    /// Says where, unless something deeper already has.
+    /// Sets the place, unless a nested value has set it already.
     fn at(mut self, place: Place) -> Self {
         self.place.get_or_insert(place);
         self
     }
 
-    /// Like [`Self::at`]; but a message that begins with a key of this node in backticks points at that key.
+    /// Does the same as [`Self::at`], except that a message that begins with a key of this node in backticks points at
+    /// that key.
     fn within(self, node: &Node) -> Self {
         let named = self.message.strip_prefix('`').and_then(|rest| rest.split_once('`'));
         let key = named.and_then(|(name, _)| node.keys().find(|key| key.name == name));
@@ -76,12 +79,12 @@ impl de::Error for Fault {
 }
 
 impl Node {
-    /// Reads this node as the schema's type.
+    /// Decodes this node as a type of the schema.
     pub(super) fn decode<'de, T: de::Deserialize<'de>>(&'de self) -> Result<T, Fault> {
         T::deserialize(self)
     }
 
-    /// The text of a scalar.
+    /// Returns the text of a scalar.
     fn text(&self) -> Result<&str, Fault> {
         match &self.value {
             _ if self.is_null() => Err(Fault::new("a value is missing here").at(self.place)),
@@ -92,7 +95,7 @@ impl Node {
         }
     }
 
-    /// A whole number of type `T`; underscores between digits are allowed.
+    /// Parses a whole number of type `T`; underscores between digits are allowed.
     fn whole<T: std::str::FromStr>(&self) -> Result<T, Fault> {
         let text = self.text()?;
         let digits = text.strip_prefix('-').unwrap_or(text);
@@ -210,7 +213,7 @@ impl<'de> de::Deserializer<'de> for &'de Node {
     }
 }
 
-/// What YAML takes for a number or a boolean, where any type is welcome.
+/// Visits a bare scalar as YAML reads it: as a number, as a boolean, or else as text. Used where any type is accepted.
 fn visit_bare<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Fault> {
     let digits = text.replace('_', "");
     if let Ok(number) = digits.parse() {

@@ -1,9 +1,9 @@
-//! Settings that were written but cannot take effect in the run they are in.
+//! Settings that were written but have no effect in their run.
 
 use super::{Ceiling, Difference, Durability, LoadMode, Preallocate, Profile, Rate, Verify, Workload};
 use crate::num::f64_of;
 
-/// One sentence for each setting that differs from its default and changes nothing.
+/// Returns one sentence for each setting that differs from its default and has no effect.
 pub(super) fn without_effect(workload: &Workload, differences: &[Difference]) -> Vec<String> {
     let is_set = |key: &str| differences.iter().any(|difference| difference.key == key);
     let mut notes = Vec::new();
@@ -25,7 +25,8 @@ pub(super) fn without_effect(workload: &Workload, differences: &[Difference]) ->
     }
     if workload.durability == Durability::Appended && workload.ceiling == Ceiling::Auto {
         notes.push(
-            "`ceiling`: an `appended` ack waits for no disk, so no share of the ceiling is reported".into(),
+            "`ceiling`: an `appended` ack does not wait for the disk, so no share of the ceiling is reported"
+                .into(),
         );
     }
     if is_set("late_retries") && (workload.load.mode.rate().is_none() || workload.backlog.is_some()) {
@@ -34,7 +35,7 @@ pub(super) fn without_effect(workload: &Workload, differences: &[Difference]) ->
     batch(workload, &is_set, &mut notes);
     profile(workload, &mut notes);
     if workload.backlog.is_some() && is_set("phases.warmup") {
-        notes.push("`phases.warmup`: building the backlog takes its place".into());
+        notes.push("`phases.warmup`: the backlog is built instead of a warm-up".into());
     }
     segments(workload, &is_set, &mut notes);
     notes
@@ -44,10 +45,16 @@ fn batch(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<St
     let batch = &workload.batch;
     let records_bytes = f64::from(batch.max_records) * workload.mean_value_bytes();
     if is_set("batch.max_records") && records_bytes > 2.0 * f64_of(batch.max_bytes.0) {
-        notes.push(format!("`batch.max_records`: a batch is full at {} before", batch.max_bytes));
+        notes.push(format!(
+            "`batch.max_records`: a batch reaches `batch.max_bytes` ({}) first",
+            batch.max_bytes
+        ));
     }
     if is_set("batch.max_bytes") && 2.0 * records_bytes < f64_of(batch.max_bytes.0) {
-        notes.push(format!("`batch.max_bytes`: a batch is full at {} records before", batch.max_records));
+        notes.push(format!(
+            "`batch.max_bytes`: a batch reaches `batch.max_records` ({}) first",
+            batch.max_records
+        ));
     }
     if !batch.linger.0.is_zero() && matches!(workload.load.mode, LoadMode::Max) {
         notes.push("`batch.linger`: at `max` a batch fills at once".into());
@@ -57,13 +64,13 @@ fn batch(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<St
         if wanted > 2.0 * f64_of(workload.load.in_flight_bytes.0) {
             let bound = workload.load.in_flight_bytes;
             notes.push(format!(
-                "`load.in_flight`: `load.in_flight_bytes` ({bound}) stops the producers before"
+                "`load.in_flight`: `load.in_flight_bytes` ({bound}) stops the producers first"
             ));
         }
     }
 }
 
-/// A shape of which the window shows nothing, or not a whole period.
+/// Notes a profile whose first period is longer than the window, so that the window does not show its whole form.
 fn profile(workload: &Workload, notes: &mut Vec<String>) {
     let window = workload.phases.measure;
     let (key, period) = match workload.load.mode {
@@ -83,7 +90,9 @@ fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec
     {
         if let Some(age) = limit.0.filter(|age| age.0 >= offering) {
             let ends = super::TimeSpan(offering);
-            notes.push(format!("`{key}`: nothing reaches the age of {age}, as the load ends after {ends}"));
+            notes.push(format!(
+                "`{key}`: nothing reaches the age of {age}, because the load ends after {ends}"
+            ));
         }
     }
     let log = &workload.log;
@@ -111,7 +120,7 @@ fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec
 }
 
 impl Workload {
-    /// One sentence for each setting that was written but changes nothing in this run.
+    /// Returns one sentence for each setting that was written but has no effect in this run.
     pub fn without_effect(&self) -> Vec<String> {
         without_effect(self, &self.diff_from_defaults())
     }

@@ -1,4 +1,5 @@
-//! What a workload will cost: time, disk and memory. Upper bounds from the file alone; each says what it assumes.
+//! Estimates of what a workload will cost: time, disk and memory. They follow from the file alone, and each field says
+//! what it assumes.
 
 use super::limits::{self, WARMUP_TIMES_MAX};
 use super::{
@@ -9,72 +10,74 @@ use crate::num::{f64_of, u64_of};
 
 use std::time::Duration;
 
-/// What a run is expected to cost.
+/// The estimated cost of a run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Estimate {
-    /// Points in the result: one a pass, of every combination.
+    /// Number of points in the result: one per pass of every combination.
     pub points: u64,
-    /// Trials of each point.
+    /// Number of trials of each point.
     pub trials: u32,
-    /// Expected length of the whole run in seconds: drains that end at once, an idle device between trials.
+    /// Expected length of the whole run, in seconds. It assumes that drains end at once and that the device is idle
+    /// between trials.
     pub seconds: f64,
-    /// The longest it can take, in seconds.
+    /// The longest that the run can take, in seconds.
     pub seconds_max: f64,
-    /// The most disk that is taken at any time, in bytes: one trial's log, its preallocated segments, and the files
-    /// of the ceiling.
+    /// The most disk space that is taken at any time, in bytes: one trial's log, its preallocated segments, and the
+    /// files of the ceiling.
     pub disk_peak_bytes: u64,
-    /// The most segments that one trial's log has at any time: each is a file that may be open.
+    /// The most segments that one trial's log has at any time. Each is a file that may be open.
     pub segments: u64,
     /// Memory of the whole process, in bytes.
     pub memory_bytes: u64,
-    /// Encoded bytes per second that `disk_peak_bytes` counts with.
+    /// Encoded bytes per second with which `disk_peak_bytes` is computed.
     pub bytes_per_s: u64,
-    /// Why `bytes_per_s` is what it is, in one sentence.
+    /// The reason for `bytes_per_s`, in one sentence.
     pub bytes_per_s_because: String,
 }
 
-/// Encoding a record takes at most this beside its value: lengths, deltas, attributes, header count, and a key of 8 B.
+/// The most bytes that encoding adds to a record's value: lengths, deltas, attributes, header count, and a key of 8 B.
 const RECORD_OVERHEAD_BYTES_MAX: u64 = 36;
 
-/// Encoding a record takes about this beside its value.
+/// Bytes that encoding usually adds to a record's value.
 const RECORD_OVERHEAD_BYTES: f64 = 12.0;
 
-/// Beside real data a record carries its stamp in a header, which takes at most this.
+/// The most bytes of the header that carries the stamp of a record of real data.
 const STAMP_HEADER_BYTES_MAX: u64 = 34;
 
-/// What is kept of a line of a payload file in memory, beside the line.
+/// Bytes of memory for each line of a payload file, in addition to the line itself.
 const PAYLOAD_LINE_BYTES: u64 = 24;
 
-/// Header of a RecordBatch v2.
+/// Bytes of the header of a RecordBatch v2.
 const BATCH_HEADER_BYTES: u64 = 61;
 
-/// What a disk is assumed to take: more than a fast one does into fallocated space.
+/// Write rate that no disk is assumed to exceed. Fast ones reach less when they write into fallocated space.
 const DISK_BYTES_PER_S: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
 
-/// How fast a backlog is assumed to be built, and how many times longer it may take.
+/// Rate at which a backlog is assumed to be built. At worst, building takes `BUILD_SLOWEST` times as long.
 const BUILD_BYTES_PER_S: f64 = 1024.0 * 1024.0 * 1024.0;
 const BUILD_SLOWEST: u32 = 10;
 
-/// Offset index (8 B an entry) and time index (12 B an entry), for each `index_interval_bytes`.
+/// Bytes of the indexes for each `index_interval_bytes` of log: an entry of the offset index (8 B) and of the time
+/// index (12 B).
 const INDEX_ENTRY_BYTES: f64 = 20.0;
 
-/// Binary, stacks, histograms and queues.
+/// Memory of the binary, stacks, histograms and queues, in bytes.
 const PROCESS_BYTES: u64 = 96 << 20;
 
-/// The device's best before and after the whole run.
+/// Time to measure the device's best before and after the whole run.
 const CEILING_ONCE: Duration = Duration::from_secs(3);
 
-/// The calibration of a point's first ceiling.
+/// Time to calibrate a point's first ceiling.
 const CALIBRATION: Duration = Duration::from_secs(3);
 
-/// Two slices bracket each trial.
+/// Time for the two slices of the ceiling around each trial.
 const CEILING_PER_TRIAL: Duration = Duration::from_secs(1);
 
-/// Deleting a trial's data and waiting for the device: as a rule, and at most.
+/// Time to delete a trial's data and wait for the device: usually, and at most.
 const BETWEEN_TRIALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
 impl Workload {
-    /// What running this will cost, its sweep left out of account.
+    /// Estimates the cost of running this workload without its sweep.
     pub fn estimate(&self) -> Estimate {
         let (bytes_per_s, bytes_per_s_because) = self.highest_rate();
         let once = self.once();
@@ -93,13 +96,13 @@ impl Workload {
         }
     }
 
-    /// Mean encoded bytes of a record, its share of the batch header included.
+    /// Returns the mean encoded bytes of a record, including its share of the batch header.
     pub fn encoded_record_bytes(&self) -> f64 {
         let record = self.mean_record_bytes();
         record + f64_of(BATCH_HEADER_BYTES) / self.records_per_batch(record)
     }
 
-    /// The largest encoding of a batch that holds one record.
+    /// Returns the largest encoded size of a batch that holds one record.
     pub(super) fn largest_batch_of_one(&self) -> Bytes {
         let overhead = BATCH_HEADER_BYTES + RECORD_OVERHEAD_BYTES_MAX;
         let largest = match &self.payload.source {
@@ -111,7 +114,7 @@ impl Workload {
         Bytes(largest.saturating_add(overhead))
     }
 
-    /// Mean size of a record's value.
+    /// Returns the mean size of a record's value, in bytes.
     pub(super) fn mean_value_bytes(&self) -> f64 {
         match &self.payload.source {
             PayloadSource::Random { .. } => self.message_size.mean_bytes(),
@@ -121,7 +124,7 @@ impl Workload {
         }
     }
 
-    /// Mean encoded bytes of a record.
+    /// Returns the mean encoded bytes of a record, without the batch header.
     fn mean_record_bytes(&self) -> f64 {
         let stamp_bytes = match &self.payload.source {
             PayloadSource::Random { .. } => 0,
@@ -130,13 +133,13 @@ impl Workload {
         self.mean_value_bytes() + f64_of(stamp_bytes) + RECORD_OVERHEAD_BYTES
     }
 
-    /// Records that fill a batch.
+    /// Returns the number of records that fill a batch.
     fn records_per_batch(&self, record_bytes: f64) -> f64 {
         let room = f64_of(self.batch.max_bytes.0) - f64_of(BATCH_HEADER_BYTES);
         (room / record_bytes).floor().clamp(1.0, f64::from(self.batch.max_records.max(1)))
     }
 
-    /// What is done once, however many points there are.
+    /// Returns the time for work that is done once per run, no matter how many points there are.
     fn once(&self) -> Duration {
         match self.ceiling {
             Ceiling::Auto => CEILING_ONCE,
@@ -144,7 +147,7 @@ impl Workload {
         }
     }
 
-    /// All trials of all passes: with drains that end at once, and at most.
+    /// Returns the time for all trials of all passes: expected, with drains that end at once, and at most.
     fn points_seconds(&self) -> [Duration; 2] {
         let (calibration, per_trial) = match self.ceiling {
             Ceiling::Auto => (CALIBRATION, CEILING_PER_TRIAL),
@@ -163,7 +166,7 @@ impl Workload {
             let one =
                 trial.saturating_add(befores[i]).saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
             let passes = self.passes().into_iter().map(|pass| {
-                // At most each trial's generator is late as often as it may be.
+                // At most, the generator of each trial is late as often as `late_retries` allows.
                 let may_be_late = pass.kind == PassKind::Open && self.backlog.is_none();
                 let retries = if i == 1 && may_be_late { self.late_retries } else { 0 };
                 let trials = self.trials.saturating_mul(retries.saturating_add(1));
@@ -173,19 +176,19 @@ impl Workload {
         })
     }
 
-    /// Bytes that producers add while a backlog is consumed.
+    /// Returns the bytes that producers add while a backlog is consumed.
     fn produced_while_draining(&self, backlog: Backlog) -> f64 {
         let Rate::Absolute(rate) = backlog.drain_producer_rate else { return 0.0 };
         f64_of(rate) * self.encoded_record_bytes() * self.phases.measure.0.as_secs_f64()
     }
 
-    /// The longest that the warm-up can last.
+    /// Returns the longest time that the warm-up can last.
     fn warmup_max(&self) -> Duration {
         let times = if self.require.is_empty() { 1 } else { WARMUP_TIMES_MAX };
         self.phases.warmup.0.saturating_mul(times)
     }
 
-    /// The fastest that encoded bytes can be produced, and why.
+    /// Returns the highest possible rate of encoded bytes per second, and the reason for it.
     fn highest_rate(&self) -> (f64, String) {
         let disk = (DISK_BYTES_PER_S, "no disk is assumed to take more than 2 GiB/s".to_owned());
         let trip = self.shortest_round_trip();
@@ -200,14 +203,14 @@ impl Workload {
         );
         let offered = match self.load.mode {
             LoadMode::Open { rate: rate @ Rate::Absolute(records), profile, .. } => {
-                // Over warm-up and window, so that bytes a second × both is what is produced.
+                // The mean over warm-up and window, so that bytes per second times both gives the bytes produced.
                 let [warmup_s, window_s] =
                     [self.phases.warmup, self.phases.measure].map(|span| span.0.as_secs_f64());
                 let offered = profile.first() * warmup_s + profile.integral(window_s, window_s);
                 let mean = offered / (warmup_s + window_s).max(f64::MIN_POSITIVE);
                 let shape = match profile {
                     Profile::Constant => String::new(),
-                    _ => format!(", {mean:.2} times that in the mean of its {}", profile.name()),
+                    _ => format!(", {mean:.2} times that on average over its {}", profile.name()),
                 };
                 (f64_of(records) * mean * self.encoded_record_bytes(), format!("the load is {rate}{shape}"))
             }
@@ -216,7 +219,7 @@ impl Workload {
         [disk, acks, offered].into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default()
     }
 
-    /// The least time between handing a batch over and its ack, by the kind of device that is common today.
+    /// Returns the shortest time between handing over a batch and its ack, for the devices that are common today.
     const fn shortest_round_trip(&self) -> Duration {
         match self.durability {
             Durability::Appended => Duration::from_micros(5),
@@ -225,7 +228,7 @@ impl Workload {
         }
     }
 
-    /// The most that is ever unacked.
+    /// Returns the most bytes that are unacked at any time.
     fn in_flight_bytes(&self) -> f64 {
         let bound = f64_of(self.load.in_flight_bytes.0);
         match self.load.mode {
@@ -246,13 +249,13 @@ impl Workload {
         self.log_peak_bytes(bytes_per_s).saturating_add(ceiling)
     }
 
-    /// Every partition may have one that is not full.
+    /// Returns the most segments at any time: the full ones, and one per partition that is not full.
     fn segments(&self, bytes_per_s: f64) -> u64 {
         let full = self.log_peak_bytes(bytes_per_s).div_ceil(self.log.segment_bytes.0.max(1));
         full.saturating_add(self.partitions())
     }
 
-    /// The most disk that a trial's log takes at any time, in bytes.
+    /// Returns the most disk space that a trial's log takes at any time, in bytes.
     fn log_peak_bytes(&self, bytes_per_s: f64) -> u64 {
         let index_share = INDEX_ENTRY_BYTES / f64_of(self.log.index_interval_bytes.0.max(1));
         let produced = self.backlog.map_or_else(
@@ -260,12 +263,13 @@ impl Workload {
             |backlog| f64_of(backlog.build.0) + self.produced_while_draining(backlog),
         );
         let produced = u64_of(produced * (1.0 + index_share));
-        // Whole segments go, and only once they are sealed; appends wait where that takes long.
+        // Retention deletes whole segments, and only sealed ones. If deleting takes long, appends wait.
         let kept = self.log.retention_bytes.0.map(|retention| {
             let partition = retention.0.saturating_add(2 * self.log.segment_bytes.0);
             u64_of(f64_of(self.partitions().saturating_mul(partition)) * (1.0 + index_share))
         });
-        // Beside what is produced: the rest of the active segment, and a file held ready. What is kept counts both.
+        // Space in addition to the produced bytes: the rest of the active segment, and a file that is held ready.
+        // `kept` includes both.
         let ahead = match self.log.preallocate {
             Preallocate::None => 0,
             Preallocate::Auto | Preallocate::Fallocate => 1,
@@ -288,7 +292,7 @@ impl Workload {
 }
 
 impl Study {
-    /// What running all combinations will cost; the disk is that of the combination that takes most.
+    /// Estimates the cost of running all combinations. The disk is that of the combination that takes most.
     pub fn estimate(&self) -> Estimate {
         let each = self.combinations.iter().map(|combination| combination.workload.estimate());
         let once = self.workload.once().as_secs_f64();

@@ -1,5 +1,5 @@
-//! From a file's name to a workload: reads it, lays the overrides over it, checks it, and shows every mistake where
-//! it stands.
+//! Loads a workload by a file's path or by a built-in name: reads it, applies the overrides, checks it, and shows every
+//! mistake at its place.
 
 use super::Workload;
 use super::capabilities::{self, Capabilities};
@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
-/// The workloads of `workloads/`, by name, so that they run from anywhere.
+/// The workloads of `workloads/`, by name. They are built into the binary, so that they run in any directory.
 pub const BUILT_IN: [(&str, &str); 11] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
@@ -34,26 +34,26 @@ pub const BUILT_IN: [(&str, &str); 11] = [
     ("studies/catch-up", include_str!("../../../workloads/studies/catch-up.yaml")),
 ];
 
-/// A built-in workload by its name; a study also without the directory.
+/// Finds a built-in workload by its name. A study is found without its directory as well.
 fn built_in(name: &str) -> Option<(&'static str, &'static str)> {
     BUILT_IN
         .into_iter()
         .find(|(built_in, _)| *built_in == name || built_in.strip_prefix("studies/") == Some(name))
 }
 
-/// The largest file that is read as a workload.
+/// Size of the largest file that is read as a workload, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Reads a workload: a file's path, or the name of a built-in one.
+/// Reads a workload from a file's path, or a built-in one by its name.
 ///
 /// # Errors
-/// A [`UsageError`] for whatever is wrong with the name, the file or the overrides.
+/// A [`UsageError`] that says what is wrong with the name, the file or the overrides.
 #[cfg(test)]
 pub(crate) fn load(name_or_path: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
     Ok(load_study(name_or_path, overrides, Many::Refused, crate::system::CAPABILITIES)?.workload)
 }
 
-/// The same with every combination of its sweep.
+/// Does the same as [`load`], with every combination of the sweep.
 ///
 /// # Errors
 /// As [`load`].
@@ -69,16 +69,17 @@ pub fn load_study(
     parse_study(&read(name_or_path)?, name_or_path, overrides, many, systems)
 }
 
-/// Reads a workload from its text; `label` is the file's path or name, for messages and as the default of `name`.
+/// Reads a workload from its text. `label` is the file's path or name: messages show it, and it is the default of
+/// `name`.
 ///
 /// # Errors
-/// A [`UsageError`] that shows every mistake where it stands.
+/// A [`UsageError`] that shows every mistake at its place.
 #[cfg(test)]
 pub(crate) fn parse(text: &str, label: &str, overrides: &[Override]) -> anyhow::Result<Workload> {
     Ok(parse_study(text, label, overrides, Many::Refused, crate::system::CAPABILITIES)?.workload)
 }
 
-/// The same with every combination of its sweep.
+/// Does the same as [`parse`], with every combination of the sweep.
 ///
 /// # Errors
 /// As [`parse`].
@@ -124,7 +125,7 @@ fn read(path: &str) -> anyhow::Result<String> {
         .read_to_string(&mut text)
         .map_err(|error| UsageError::error(format!("cannot read the workload file {path}: {error}")))?;
     if length as u64 > FILE_BYTES_MAX {
-        return Err(UsageError::error(format!("{path} is larger than 1 MiB: that is no workload file")));
+        return Err(UsageError::error(format!("{path} is larger than 1 MiB, so it is not a workload file")));
     }
     Ok(text)
 }
@@ -143,7 +144,7 @@ fn cannot_open(path: &str, error: &std::io::Error) -> anyhow::Error {
     UsageError::error(message)
 }
 
-/// The file's stem, in the letters a name may have.
+/// Returns the file's stem, with `-` for each character that a name may not have.
 fn name_of(label: &str) -> String {
     let stem = Path::new(label).file_stem().and_then(|stem| stem.to_str()).unwrap_or(label);
     let name: String = stem
@@ -154,7 +155,7 @@ fn name_of(label: &str) -> String {
     if name.is_empty() { "unnamed".into() } else { name }
 }
 
-/// What a message needs to show a place.
+/// The text of a file, its label and the overrides: everything that a message needs to show a place.
 struct Source<'s> {
     label: &'s str,
     text: &'s str,
@@ -194,15 +195,15 @@ impl Source<'_> {
         UsageError::error(shown.join("\n"))
     }
 
-    /// A value from the command line that every combination replaces would be lost without a word.
+    /// Refuses an override of a swept key: every combination would replace the value silently.
     fn refuse_swept_overrides(&self, workload: &Workload) -> anyhow::Result<()> {
         for (given, swept) in
             self.overrides.iter().flat_map(|given| workload.sweep.keys().map(move |key| (given, key)))
         {
             if given.sets(swept) {
                 return Err(UsageError::error(format!(
-                    "{}: the workload sweeps `{swept}`; `--set 'sweep.{swept}=[…]'` says which values it takes, \
-                     `--set 'sweep={{}}'` drops the sweep",
+                    "{}: the workload sweeps `{swept}`; use `--set 'sweep.{swept}=[…]'` for other values, or \
+                     `--set 'sweep={{}}'` to drop the sweep",
                     given.label()
                 )));
             }
@@ -210,7 +211,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// An override must not paper over a file that holds something else.
+    /// Refuses a file that is not a map of keys, so that an override cannot turn it into a workload.
     fn require_keys(&self, root: &Node) -> anyhow::Result<()> {
         if root.is_map() {
             return Ok(());
@@ -220,7 +221,7 @@ impl Source<'_> {
         Err(UsageError::error(self.show(Some(root.place), &message)))
     }
 
-    /// OpenMessaging's files are told from ours by the keys that only they have.
+    /// Refuses a workload file of the OpenMessaging Benchmark. It is recognised by two keys that only that format has.
     fn refuse_foreign(&self, root: &Node) -> anyhow::Result<()> {
         const THEIRS: [&str; 6] = [
             "partitionsPerTopic",
@@ -241,14 +242,14 @@ impl Source<'_> {
         }
     }
 
-    /// Real data has sizes of its own.
+    /// Refuses `message_size` for real data: each record is a line of the file and has the line's size.
     fn refuse_size_of_real_data(&self, root: &Node) -> anyhow::Result<()> {
         let Some(node) = payload_file::needless_size(root) else { return Ok(()) };
-        let message = "`message_size` has no place beside `payload: {kind: file}`: a record is a line, as long as it is";
+        let message = "`message_size` cannot be used with `payload: {kind: file}`: each record is a line and has its size";
         Err(UsageError::error(self.show(Some(node.place), message)))
     }
 
-    /// `message` after the place it is about, with the line it stands in and a caret below.
+    /// Formats `message` after its place, with the line of the mistake and carets below it.
     fn show(&self, place: Option<Place>, message: &str) -> String {
         let Some(place) = place else { return format!("{}: {message}", self.label) };
         if let Origin::Override(index) = place.origin {
@@ -272,7 +273,7 @@ impl Source<'_> {
     }
 }
 
-/// Where in the schema a key stands that was written in the wrong section.
+/// Returns the dotted key that was probably meant, if a key was written in the wrong section.
 fn elsewhere(written: &str) -> Option<String> {
     let keys = keys();
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();

@@ -1,11 +1,11 @@
-//! Every key of the schema, read off the types themselves, so that no list of them can fall behind.
+//! Every key of the schema, read from the types themselves, so that no separate list can become outdated.
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::fmt;
 
-/// The dotted keys of a workload file, sections before what they hold. Of `message_size`, which has several forms,
-/// and of `sweep`, whose keys are these again, only the key itself.
+/// Returns the dotted keys of a workload file; a section comes before its keys. For `message_size`, which has several
+/// forms, and `sweep`, whose keys are these keys again, only the key itself is returned.
 pub fn keys() -> Vec<String> {
     let mut keys = Vec::new();
     collect(&mut Vec::new(), &mut keys);
@@ -15,7 +15,7 @@ pub fn keys() -> Vec<String> {
 fn collect(path: &mut Vec<&'static str>, keys: &mut Vec<String>) {
     let mut fields: &[&str] = &[];
     let probe = Probe { path, fields: &mut fields };
-    // It always fails: a probe holds no values. What it was asked for is the answer.
+    // Always an error, because a probe holds no values. The fields that it noted are the result.
     let _ = super::Workload::deserialize(probe);
     for field in fields {
         path.push(field);
@@ -25,7 +25,7 @@ fn collect(path: &mut Vec<&'static str>, keys: &mut Vec<String>) {
     }
 }
 
-/// Notes the fields of the struct at `path`, then stops.
+/// A deserializer that notes the fields of the struct at `path` and then stops.
 struct Probe<'p> {
     path: &'p [&'static str],
     fields: &'p mut &'static [&'static str],
@@ -61,7 +61,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 }
 
-/// A map of one key: the next of the path.
+/// A map with one key: the next one of the path.
 struct Step<'p> {
     key: Option<&'static str>,
     value: Probe<'p>,
@@ -80,7 +80,7 @@ impl<'de> MapAccess<'de> for Step<'_> {
     }
 }
 
-/// The probe has seen what it came for.
+/// The error with which a probe stops once it has noted the fields.
 #[derive(Debug)]
 struct Stop;
 

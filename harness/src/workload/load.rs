@@ -1,6 +1,6 @@
-//! How records are offered: as fast as acks allow, a number of batches in flight, or at a rate of its own.
+//! The load: records are offered as fast as acks allow, with a number of batches in flight, or at a rate.
 //!
-//! A message that begins with a key in backticks is shown at that key (`decode`).
+//! An error message that begins with a key in backticks is shown at that key (see `decode`).
 
 use super::profile::{Burst, Profile, Ramp, Sine, Step};
 use super::units::{Bytes, Rate};
@@ -11,50 +11,51 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "LoadKeys", into = "LoadKeys")]
 pub struct Load {
-    /// Encoded bytes handed over and not yet acked, all producers together; bounds every mode.
+    /// The most encoded bytes that are handed over and not yet acked, all producers together. This bounds every mode.
     pub in_flight_bytes: Bytes,
-    /// What paces the producers.
+    /// The pacing of the producers.
     pub mode: LoadMode,
 }
 
-/// What paces the producers.
+/// The pacing of the producers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LoadMode {
-    /// As fast as acks allow within `in_flight_bytes`.
+    /// Records are offered as fast as acks allow within `in_flight_bytes`.
     Max,
     /// Each producer keeps this many batches in flight.
     Closed {
-        /// Batches a producer.
+        /// Number of batches per producer.
         in_flight: u32,
     },
     /// Records become due at a rate, whether or not earlier ones were acked.
     Open {
-        /// All producers together.
+        /// Rate of all producers together.
         rate: Rate,
-        /// How due times are spaced.
+        /// Spacing of the due times.
         arrival: Arrival,
         /// How the rate changes over the measured window.
         profile: Profile,
     },
 }
 
-/// How the due times of an open load are spaced.
+/// The spacing of an open load's due times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrival {
-    /// Evenly.
+    /// Due times are evenly spaced.
     #[default]
     Constant,
-    /// As independent arrivals are.
+    /// Due times are spaced like independent arrivals.
     Poisson,
 }
 
-/// One point of a run: its load, and the name of it in results.
+/// One pass of a run: its load, and the name of the load in results.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pass {
-    /// Its name.
+    /// Name of the pass in results.
     pub kind: PassKind,
-    /// Its load; an open one may still carry a [`Rate::Share`], to be resolved by what the pass before it reached.
+    /// Load of the pass. An open load may still hold a [`Rate::Share`]; it is resolved with the rate that the pass
+    /// before reached.
     pub load: Load,
 }
 
@@ -64,14 +65,14 @@ pub struct Pass {
 pub enum PassKind {
     /// As fast as acks allow.
     Max,
-    /// A fixed number of batches in flight.
+    /// With a fixed number of batches in flight.
     Closed,
-    /// At a rate of its own.
+    /// At a given rate.
     Open,
 }
 
 impl Load {
-    /// The same bound on what is in flight, as fast as acks allow.
+    /// Returns the same bound on bytes in flight with [`LoadMode::Max`]: as fast as acks allow.
     #[must_use]
     pub const fn at_max(self) -> Self {
         Self { mode: LoadMode::Max, ..self }
@@ -104,7 +105,7 @@ impl fmt::Display for Pass {
 }
 
 impl LoadMode {
-    /// The kind of pass this mode makes.
+    /// Returns the kind of pass that this mode makes.
     pub const fn kind(self) -> PassKind {
         match self {
             Self::Max => PassKind::Max,
@@ -113,7 +114,7 @@ impl LoadMode {
         }
     }
 
-    /// The highest rate of an open load ÷ its `rate`; 1 for what has no rate.
+    /// Returns the highest rate of an open load ÷ its `rate`; 1 for a mode without a rate.
     pub fn peak(self) -> f64 {
         match self {
             Self::Open { profile, .. } => profile.peak(),
@@ -121,7 +122,7 @@ impl LoadMode {
         }
     }
 
-    /// The rate of an open load.
+    /// Returns the rate of an open load.
     pub const fn rate(self) -> Option<Rate> {
         match self {
             Self::Open { rate, .. } => Some(rate),
@@ -136,7 +137,8 @@ impl Default for Load {
     }
 }
 
-/// `load` as it stands in a file: flat, so that a key of another mode can be told from an unknown one.
+/// `load` as a file writes it. All modes share one flat struct, so that a key of another mode can be told from an
+/// unknown one.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct LoadKeys {
@@ -173,7 +175,7 @@ enum ProfileName {
 }
 
 impl LoadKeys {
-    /// The profile and its parameters; those of another one are refused.
+    /// Returns the profile with its parameters. Parameters of another profile are refused.
     fn profile(&self) -> Result<Profile, &'static str> {
         let name = self.profile.unwrap_or_default();
         let strays = [
@@ -241,7 +243,7 @@ impl TryFrom<LoadKeys> for Load {
             Mode::Max => LoadMode::Max,
             Mode::Closed => LoadMode::Closed { in_flight: keys.in_flight.unwrap_or(1) },
             Mode::Open => LoadMode::Open {
-                rate: keys.rate.ok_or("`mode` open needs a `rate`, such as `200k/s` or `50%`")?,
+                rate: keys.rate.ok_or("`mode`: `open` needs a `rate`, such as `200k/s` or `50%`")?,
                 arrival: keys.arrival.unwrap_or_default(),
                 profile,
             },

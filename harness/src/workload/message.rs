@@ -1,4 +1,4 @@
-//! What a record is: its size, its bytes and the partition it goes to.
+//! Records: their size, their bytes, and the partition that each one is sent to.
 
 use super::payload_file::PayloadFile;
 use super::units::{Bytes, Fraction, UnitError, written_as_text};
@@ -12,11 +12,11 @@ use std::str::FromStr;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum MessageSize {
-    /// Every record the same.
+    /// Every record has the same size.
     Fixed(Bytes),
-    /// Uniform between two sizes.
+    /// Sizes are uniform between two bounds.
     Range(SizeRange),
-    /// One of several, by weight.
+    /// Each size is one of several, chosen by weight.
     Weighted(Vec<WeightedSize>),
 }
 
@@ -36,12 +36,12 @@ pub struct SizeRange {
 pub struct WeightedSize {
     /// Size of the record's value.
     pub size: Bytes,
-    /// Its share, relative to the sum of all weights.
+    /// Share of this size, relative to the sum of all weights.
     pub weight: f64,
 }
 
 impl MessageSize {
-    /// The smallest size a record can have.
+    /// Returns the smallest size that a record can have.
     pub fn smallest(&self) -> Bytes {
         match self {
             Self::Fixed(size) => *size,
@@ -50,7 +50,7 @@ impl MessageSize {
         }
     }
 
-    /// The largest size a record can have.
+    /// Returns the largest size that a record can have.
     pub fn largest(&self) -> Bytes {
         match self {
             Self::Fixed(size) => *size,
@@ -59,7 +59,7 @@ impl MessageSize {
         }
     }
 
-    /// Mean size of a record's value in bytes.
+    /// Returns the mean size of a record's value, in bytes.
     pub fn mean_bytes(&self) -> f64 {
         let bytes = |size: Bytes| crate::num::f64_of(size.0);
         match self {
@@ -73,27 +73,27 @@ impl MessageSize {
     }
 }
 
-/// What the values hold.
+/// The content of the records' values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "PayloadKeys", into = "PayloadKeys")]
 pub struct Payload {
-    /// Seed of everything random in the run: payloads, sizes, keys.
+    /// Seed for everything random in the run: payloads, sizes, keys.
     pub seed: u64,
-    /// Where the bytes come from.
+    /// Source of the bytes.
     pub source: PayloadSource,
 }
 
-/// Where a record's bytes come from.
+/// The source of a record's bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PayloadSource {
-    /// Generated before the run.
+    /// Values are generated before the run.
     Random {
-        /// The part of each value that compresses away.
+        /// Part of each value that compression can remove, 0 to 1.
         compressibility: Fraction,
-        /// Number of different values generated.
+        /// Number of different values that are generated.
         pool: u32,
     },
-    /// Real data.
+    /// Values are the lines of a file.
     File(PayloadFile),
 }
 
@@ -101,7 +101,7 @@ pub enum PayloadSource {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// One record a line.
+    /// One record per line.
     #[default]
     Lines,
     /// Records of `message_size`.
@@ -114,7 +114,8 @@ impl Default for Payload {
     }
 }
 
-/// `payload` as it stands in a file: flat, so that a key of the other kind can be told from an unknown one.
+/// `payload` as a file writes it. Both kinds share one flat struct, so that a key of the other kind can be told from an
+/// unknown one.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct PayloadKeys {
@@ -158,7 +159,7 @@ impl TryFrom<PayloadKeys> for Payload {
             }
             PayloadKind::File if keys.pool.is_some() => return Err("`pool` belongs to `kind: random` only"),
             PayloadKind::File => {
-                let path = keys.path.ok_or("`kind` file needs a `path`")?;
+                let path = keys.path.ok_or("`kind`: `file` needs a `path`")?;
                 PayloadSource::File(PayloadFile::new(path, keys.split.unwrap_or_default()))
             }
         };
@@ -183,11 +184,11 @@ impl From<Payload> for PayloadKeys {
     }
 }
 
-/// Which partition a record goes to.
+/// The choice of a record's partition.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum KeyDistribution {
-    /// No key: a producer fills one partition's batch, then moves on (Kafka's sticky partitioner).
+    /// No key: a producer fills the batch of one partition, then changes to another (Kafka's sticky partitioner).
     None,
     /// No key: each record goes to the next partition.
     RoundRobin,
@@ -248,7 +249,7 @@ impl FromStr for KeyDistribution {
             _ => match text.strip_prefix("zipf:").and_then(|exponent| exponent.parse().ok()) {
                 Some(exponent) if exponent > 0.0 => Ok(Self::Zipf(exponent)),
                 _ => Err(UnitError::new(format!(
-                    "`{text}` is no key distribution; use none, round_robin, uniform or zipf:1.1"
+                    "`{text}` is not a key distribution; use none, round_robin, uniform or zipf:1.1"
                 ))),
             },
         }

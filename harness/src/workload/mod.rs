@@ -1,4 +1,4 @@
-//! The workload file: schema, units, errors that point at the mistake.
+//! The workload file: its schema, its units, and errors that point at the mistake.
 
 mod capabilities;
 mod decode;

@@ -1,6 +1,6 @@
-//! What was probably meant: the nearest of the names that would have been right.
+//! Suggestions for an unknown name: the nearest of the names that would have been right.
 
-/// The candidate that `written` most likely stands for, if one is near enough.
+/// Returns the candidate that `written` most likely stands for, if one is similar enough.
 pub(super) fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let written_plain = plain(written);
     candidates
@@ -11,14 +11,14 @@ pub(super) fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'
         .map(|(_, candidate)| candidate)
 }
 
-/// 1 for the same name, 0 for nothing in common. A name that was cut short is a near one too.
+/// Returns 1 for the same name and 0 if nothing is in common. A name that is only cut short counts as similar.
 fn likeness(written: &str, candidate: &str) -> f64 {
     let edited = strsim::normalized_damerau_levenshtein(written, candidate);
     let cut_short = written.len() >= 3 && (candidate.starts_with(written) || candidate.ends_with(written));
     if cut_short { edited.max(0.7) } else { edited }
 }
 
-/// Case and separators do not count: `segmentBytes` is `segment_bytes`.
+/// Removes case and separators, which do not count: `segmentBytes` is `segment_bytes`.
 fn plain(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }

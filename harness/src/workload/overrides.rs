@@ -1,20 +1,20 @@
-//! Keys given on the command line, which go over those of the file.
+//! Keys given on the command line. They replace those of the file.
 
 use super::tree::{Node, Origin, SyntaxError};
 use crate::exit::UsageError;
 
-/// One key of a workload set or removed from the command line.
+/// A change to one key of a workload from the command line: the key is set or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
-    /// As the user wrote it, for messages: `--set log.segment_bytes=1MiB`.
+    /// The option as the user wrote it, for messages: `--set log.segment_bytes=1MiB`.
     label: String,
     path: Vec<String>,
-    /// YAML; `None` removes the key.
+    /// The value as YAML; `None` removes the key.
     value: Option<String>,
 }
 
 impl Override {
-    /// Reads the argument of `--set`: `dotted.key=value`, where the value is YAML.
+    /// Parses the argument of `--set`: `dotted.key=value`, where the value is YAML.
     pub fn set(argument: &str) -> anyhow::Result<Self> {
         let wrong = || {
             UsageError::error(format!(
@@ -27,20 +27,20 @@ impl Override {
             return Err(wrong());
         }
         let path = match path.as_slice() {
-            // The keys of a sweep are dotted themselves.
+            // The keys of a sweep contain dots themselves.
             [sweep, key @ ..] if sweep == "sweep" && !key.is_empty() => vec![sweep.clone(), key.join(".")],
             _ => path,
         };
         Ok(Self { label: format!("--set {argument}"), path, value: Some(value.to_owned()) })
     }
 
-    /// A flag that stands for a key: `--trials 5` sets `trials`.
+    /// Returns the override of a flag that sets a key: `--trials 5` sets `trials`.
     pub fn flag(flag: &str, argument: &str, key: &str, value: &str) -> Self {
         let path = key.split('.').map(str::to_owned).collect();
         Self { label: format!("{flag} {argument}"), path, value: Some(value.to_owned()) }
     }
 
-    /// A flag that makes a key of the file void: `--rate` that of `load.in_flight`.
+    /// Returns the override of a flag that removes a key of the file: `--rate` removes `load.in_flight`.
     pub fn removal(flag: &str, key: &str) -> Self {
         Self { label: flag.to_owned(), path: key.split('.').map(str::to_owned).collect(), value: None }
     }
@@ -49,13 +49,13 @@ impl Override {
         &self.label
     }
 
-    /// Whether it gives `key`, or something in it, a value.
+    /// Tells whether the override sets `key`, a section around it, or a key inside it.
     pub(super) fn sets(&self, key: &str) -> bool {
         let mut wanted = key.split('.');
         self.value.is_some() && self.path.iter().all(|part| wanted.next().is_none_or(|wanted| wanted == part))
     }
 
-    /// Puts it onto the file's tree; `index` is its place among the overrides.
+    /// Applies the override to the file's tree. `index` is the position of this override among all of them.
     pub(super) fn apply(&self, root: &mut Node, index: usize) -> Result<(), SyntaxError> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         match &self.value {

@@ -1,4 +1,4 @@
-//! Real data as payload: a file cut into lines, of which a run holds a bounded part in memory.
+//! Real data as payload: a file cut into lines. A run holds a bounded part of the file in memory.
 
 use super::message::Split;
 use super::tree::{Node, Origin, Value};
@@ -14,47 +14,47 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-/// How much of a file is used, from its beginning; only whole lines.
+/// The most bytes of a file that are used, from its beginning. Only whole lines are used.
 pub(super) const FILE_BYTES_MAX: usize = 64 << 20;
 
-/// How many lines of it.
+/// The most lines of a file that are used.
 pub(super) const LINES_MAX: usize = 1_000_000;
 
-/// The key that names a file.
+/// The key that holds the file's path.
 const PATH: &str = "payload.path";
 
 /// A file of records, as a workload names it.
 #[derive(Debug, Clone)]
 pub struct PayloadFile {
-    /// Where it is; from the working directory, if relative.
+    /// Path of the file. A relative path begins at the working directory.
     pub path: PathBuf,
-    /// How it is cut into records.
+    /// How the file is cut into records.
     pub split: Split,
-    /// Read when somebody asks; the reason if it cannot be.
+    /// Sizes of the records, or the reason why they cannot be read. They are read when first needed.
     sizes: Arc<OnceLock<Result<LineSizes, String>>>,
 }
 
-/// What is known of the records of a file.
+/// Number and sizes of the records in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineSizes {
-    /// Records.
+    /// Number of records.
     pub records: u64,
-    /// Bytes of all of them.
+    /// Bytes of all records together.
     pub bytes: u64,
-    /// Bytes of the largest.
+    /// Bytes of the largest record.
     pub largest_bytes: u64,
-    /// Where that stands in the file, from 1.
+    /// Line of the largest record in the file, from 1.
     pub largest_line: u64,
 }
 
 /// The part of a file that a run uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lines {
-    /// The file from its beginning.
+    /// Bytes of the file from its beginning.
     pub bytes: Vec<u8>,
-    /// Where in it the records are: its lines without their ends, but for empty ones.
+    /// Ranges of the records in `bytes`: the lines without their line ends. Empty lines are left out.
     pub records: Vec<Range<usize>>,
-    /// Whether the file goes on beyond what is used.
+    /// Whether the file is longer than the part that is used.
     pub is_part: bool,
     largest_line: u64,
 }
@@ -66,12 +66,12 @@ impl PartialEq for PayloadFile {
 }
 
 impl PayloadFile {
-    /// The file at `path`, not looked at yet.
+    /// Returns the file at `path`, which is not read yet.
     pub fn new(path: PathBuf, split: Split) -> Self {
         Self { path, split, sizes: Arc::default() }
     }
 
-    /// Sizes of its records; read once.
+    /// Returns the sizes of the file's records. The file is read once.
     ///
     /// # Errors
     /// The file cannot be read or holds no record.
@@ -85,10 +85,10 @@ impl PayloadFile {
 }
 
 impl Lines {
-    /// Reads a file's first 64 MiB or million lines, whichever end first.
+    /// Reads a file's first 64 MiB or first million lines, whichever is less.
     ///
     /// # Errors
-    /// It is no file, cannot be read, or holds no line that is not empty.
+    /// The path is no regular file, the file cannot be read, or it has no line that is not empty.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let bytes = read(path).with_context(|| format!("cannot read the payload file {}", path.display()))?;
         let mut lines = Self { bytes, records: Vec::new(), is_part: false, largest_line: 0 };
@@ -99,14 +99,12 @@ impl Lines {
         }
         let shown = path.display();
         if lines.is_part {
-            bail!(
-                "the payload file {shown} begins with more than {FILE_BYTES_MAX} bytes that hold no whole line"
-            );
+            bail!("the payload file {shown} has no whole line with data in its first {FILE_BYTES_MAX} bytes");
         }
-        bail!("the payload file {shown} holds no record: it has no line that is not empty");
+        bail!("the payload file {shown} holds no record: it is empty or has only empty lines");
     }
 
-    /// Finds the records; returns where the last line that is used ends.
+    /// Finds the records. Returns the position at which the last used line ends.
     fn cut(&mut self) -> usize {
         let is_cut_short = self.bytes.len() > FILE_BYTES_MAX;
         self.bytes.truncate(FILE_BYTES_MAX);
@@ -115,7 +113,7 @@ impl Lines {
             let rest = &self.bytes[start..];
             let length = match rest.iter().position(|byte| *byte == b'\n') {
                 Some(length) => length,
-                // What the bound cuts through is no line.
+                // The line that the bound cuts through is not used.
                 None if is_cut_short => break,
                 None => rest.len(),
             };
@@ -144,7 +142,7 @@ impl Lines {
         }
     }
 
-    /// SHA-256 of the bytes that are used, hexadecimal.
+    /// Returns the SHA-256 of the bytes that are used, in hexadecimal.
     pub fn sha256(&self) -> String {
         Sha256::digest(&self.bytes).iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
@@ -154,17 +152,17 @@ impl Lines {
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    // Opening what is no file may wait for ever, or never end.
+    // Opening or reading something else, such as a pipe or a device, may never end.
     if !std::fs::metadata(path)?.is_file() {
-        bail!("it is no regular file");
+        bail!("it is not a regular file");
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(num::count(FILE_BYTES_MAX) + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Makes a relative path one from the working directory: what stands in a workload file is relative to that file's
-/// directory, what the command line says is not.
+/// Makes a relative path relative to the working directory. A path in a workload file is relative to that file's
+/// directory. A path from the command line is relative to the working directory already.
 pub(super) fn locate(root: &mut Node, label: &str) {
     let directory = Path::new(label).parent().unwrap_or(Path::new(""));
     let located = |node: &Node| match &node.value {
@@ -183,14 +181,14 @@ pub(super) fn locate(root: &mut Node, label: &str) {
     }
 }
 
-/// A size of records that are as long as they are, if one was written.
+/// Returns the `message_size` that was written, if the payload is a file. Its records have the sizes of their lines.
 pub(super) fn needless_size(root: &Node) -> Option<&Node> {
     let kind = root.find("payload.kind")?;
     let is_file = matches!(&kind.value, Value::Scalar { text, .. } if text == "file");
     is_file.then(|| root.find("message_size").or_else(|| swept(root, "message_size"))).flatten()
 }
 
-/// What a sweep says of a key.
+/// Returns the values that the sweep has for a key.
 fn swept<'r>(root: &'r Node, key: &str) -> Option<&'r Node> {
     let Value::Map(entries) = &root.find("sweep")?.value else { return None };
     entries.iter().find(|(swept, _)| swept.name == key).map(|(_, node)| node)
@@ -209,7 +207,7 @@ pub(super) fn check(workload: &Workload, problems: &mut Problems) {
     let needed = workload.largest_batch_of_one();
     if needed > workload.batch.max_bytes {
         let message = format!(
-            "line {} of {} has {} bytes and takes up to {} in a batch of its own, more than `batch.max_bytes` ({})",
+            "line {} of {} has {} bytes; a batch with only this line takes up to {} bytes, more than `batch.max_bytes` ({})",
             sizes.largest_line,
             file.path.display(),
             sizes.largest_bytes,
@@ -257,7 +255,7 @@ mod tests {
         assert_eq!((found.records.len(), found.is_part), (2, true));
         assert_eq!(found.bytes.len(), FILE_BYTES_MAX - 49);
         bytes.fill(b'x');
-        assert!(format!("{:#}", lines(&bytes).unwrap_err()).contains("no whole line"));
+        assert!(format!("{:#}", lines(&bytes).unwrap_err()).contains("has no whole line"));
     }
 
     #[test]
@@ -276,7 +274,7 @@ mod tests {
         }
         let directory = tempfile::tempdir().unwrap();
         let error = format!("{:#}", Lines::read(directory.path()).unwrap_err());
-        assert!(error.contains("no regular file"), "{error}");
+        assert!(error.contains("not a regular file"), "{error}");
         let missing = directory.path().join("missing");
         assert!(format!("{:#}", Lines::read(&missing).unwrap_err()).contains("missing"));
     }

@@ -1,9 +1,9 @@
-//! What load on the shards' own threads cannot be: it keeps to what is there.
+//! Checks of colocated load, which runs on the shards' own threads.
 
 use super::validate::Problems;
 use super::{Placement, Workload};
 
-/// Refuses what colocated load cannot be.
+/// Refuses settings that do not work with colocated load.
 pub(super) fn check(workload: &Workload, problems: &mut Problems) {
     let engine = &workload.engine;
     if engine.placement != Placement::Colocated {
@@ -21,7 +21,7 @@ pub(super) fn check(workload: &Workload, problems: &mut Problems) {
     for (key, count) in counts {
         if count < needed {
             let message = format!(
-                "each of the {needed} shards with partitions of a topic needs a colocated client of its own, and \
+                "each of the {needed} shards with partitions of a topic needs a colocated client of its own, but \
                  `{key}` is {count}"
             );
             problems.refuse(&[key, "engine.placement"], message);

@@ -1,22 +1,22 @@
-//! How the rate of an open load changes over the measured window. Pure arithmetic: multiples of `load.rate` over time.
+//! Profiles: the change of an open load's rate over the measured window. Pure arithmetic with multiples of `load.rate`.
 
 use super::units::{Fraction, TimeSpan};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
-/// A profile with its parameters. Before the window opens the rate is the one the window begins with.
+/// A profile with its parameters. Before the window opens, the rate is the one with which the window begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Profile {
-    /// `load.rate` throughout.
+    /// The rate is `load.rate` throughout.
     #[default]
     Constant,
-    /// From one multiple of the rate to another, in a straight line over the window.
+    /// The rate goes from one multiple of `load.rate` to another, in a straight line over the window.
     Ramp(Ramp),
-    /// The same in equal stairs of equal length.
+    /// The rate goes from one multiple to another in equal steps of equal length.
     Step(Step),
-    /// Up and down around the rate.
+    /// The rate goes up and down around `load.rate`.
     Sine(Sine),
-    /// The rate, and a multiple of it at the end of each period.
+    /// The rate is `load.rate`, and a multiple of that at the end of each period.
     Burst(Burst),
 }
 
@@ -24,9 +24,9 @@ pub enum Profile {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ramp {
-    /// Where the window opens.
+    /// Multiple when the window opens.
     pub from: f64,
-    /// Where it closes.
+    /// Multiple when the window closes.
     pub to: f64,
 }
 
@@ -34,11 +34,11 @@ pub struct Ramp {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Step {
-    /// The first stair, as a multiple of the rate.
+    /// Multiple of the rate on the first stair.
     pub from: f64,
-    /// The last stair, as a multiple of the rate.
+    /// Multiple of the rate on the last stair.
     pub to: f64,
-    /// How many stairs the window is divided into, at least 2.
+    /// Number of stairs in the window, at least 2.
     pub stairs: u32,
 }
 
@@ -46,7 +46,7 @@ pub struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sine {
-    /// How far it goes up and down, as a share of the rate.
+    /// Distance that the rate goes up and down, as a share of `load.rate`.
     pub amplitude: Fraction,
     /// Length of a period.
     pub period: TimeSpan,
@@ -56,11 +56,11 @@ pub struct Sine {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Burst {
-    /// Height of a burst, as a multiple of the rate.
+    /// Rate during a burst, as a multiple of `load.rate`.
     pub factor: f64,
-    /// From the end of a burst to the end of the next.
+    /// Time from the end of a burst to the end of the next.
     pub every: TimeSpan,
-    /// How long a burst lasts.
+    /// Length of a burst.
     pub length: TimeSpan,
 }
 
@@ -90,8 +90,9 @@ impl Default for Burst {
 }
 
 impl Profile {
-    /// The integral of the multiple from the window's opening to `t_s` in a window of `window_s`: records offered ÷
-    /// `load.rate`. Negative before the window; past its end the last value is held.
+    /// Returns the integral of the multiple from the window's opening to `t_s`, in a window of `window_s`. This is the
+    /// number of records offered ÷ `load.rate`. It is negative before the window. Past the window's end, a ramp and
+    /// stairs keep their last multiple.
     pub fn integral(self, t_s: f64, window_s: f64) -> f64 {
         if t_s < 0.0 {
             return t_s * self.first();
@@ -116,12 +117,12 @@ impl Profile {
         }
     }
 
-    /// The mean multiple over a window.
+    /// Returns the mean multiple over a window.
     pub fn mean(self, window_s: f64) -> f64 {
         if window_s > 0.0 { self.integral(window_s, window_s) / window_s } else { self.first() }
     }
 
-    /// The largest multiple.
+    /// Returns the largest multiple.
     pub fn peak(self) -> f64 {
         match self {
             Self::Constant => 1.0,
@@ -131,7 +132,7 @@ impl Profile {
         }
     }
 
-    /// The multiple up to the window's opening.
+    /// Returns the multiple until the window opens.
     pub fn first(self) -> f64 {
         match self {
             Self::Constant | Self::Sine(_) | Self::Burst(_) => 1.0,
@@ -139,7 +140,7 @@ impl Profile {
         }
     }
 
-    /// Its name in a workload file.
+    /// Returns the profile's name in a workload file.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Constant => "constant",
@@ -150,7 +151,7 @@ impl Profile {
         }
     }
 
-    /// What is wrong with its parameters: the key below `load`, and why.
+    /// Returns the first fault of the parameters: the key below `load`, and the message.
     pub(super) fn fault(self) -> Option<(&'static str, String)> {
         let multiple = |key: &'static str, value: f64| {
             let is_sound = value.is_finite() && (0.0..=1000.0).contains(&value);
@@ -189,7 +190,7 @@ impl Profile {
     }
 }
 
-/// Shapes are followed to the millisecond; what is shorter than this would be smeared.
+/// The shortest period or burst. The rate follows a profile to the millisecond, so a shorter one would be smeared.
 const PERIOD_MIN: std::time::Duration = std::time::Duration::from_millis(10);
 
 impl Step {
@@ -198,7 +199,7 @@ impl Step {
         let length_s = window_s / stairs;
         let rise = (self.to - self.from) / (stairs - 1.0);
         let whole = (t_s / length_s).floor().clamp(0.0, stairs - 1.0);
-        // 0 + 1 + … + (whole - 1) rises of the stairs that are over.
+        // The stairs that are over: 0 + 1 + … + (whole - 1) rises.
         let over = whole * self.from + rise * whole * (whole - 1.0) / 2.0;
         over * length_s + (self.from + rise * whole) * (t_s - whole * length_s)
     }

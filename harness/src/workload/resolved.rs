@@ -1,4 +1,5 @@
-//! A workload after every default and override: as results record it, and what sets it apart from the defaults.
+//! The resolved workload, with every default and override filled in: as results record it, and how it differs from the
+//! defaults.
 
 use super::{PayloadSource, Workload};
 use serde_json::Value;
@@ -8,28 +9,29 @@ use std::fmt::Write as _;
 /// A key that a workload sets to something other than its default.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Difference {
-    /// Dotted.
+    /// Dotted key.
     pub key: String,
-    /// What the workload has, null for nothing.
+    /// Value in the workload; null if it has none.
     pub value: Value,
-    /// What a workload that does not name the key has.
+    /// Value in a workload that does not set the key.
     pub default: Value,
 }
 
 impl Workload {
-    /// Every key with its value, in the forms a workload file takes; reading it again gives the same workload.
+    /// Returns every key with its value, in the forms that a workload file takes. Reading it again gives the same
+    /// workload.
     pub fn resolved(&self) -> Value {
         let resolved = serde_json::to_value(self);
         let mut resolved = resolved.expect("every key is a string and no number is infinite or NaN");
         if let (PayloadSource::File(_), Value::Object(keys)) = (&self.payload.source, &mut resolved) {
-            // Real data has sizes of its own.
+            // Records of real data have the sizes of their lines.
             keys.remove("message_size");
         }
         resolved
     }
 
-    /// SHA-256, hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys: two workloads with the same one ask
-    /// for the same run.
+    /// Returns the SHA-256, in hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys. Two workloads with
+    /// the same hash ask for the same run.
     pub fn sha256(&self) -> String {
         let mut resolved = self.resolved();
         resolved.sort_all_objects();
@@ -40,15 +42,15 @@ impl Workload {
         })
     }
 
-    /// The first 12 digits of [`Self::sha256`], which are enough to tell results apart by.
+    /// Returns the first 12 digits of [`Self::sha256`], which are enough to tell results apart.
     pub fn hash(&self) -> String {
         let mut hex = self.sha256();
         hex.truncate(12);
         hex
     }
 
-    /// The settings that differ from the defaults, in alphabetical order. What a run is called (`name`, `question`) is
-    /// no setting, and a key that only exists in one mode is compared with what that mode assumes.
+    /// Returns the settings that differ from the defaults, in alphabetical order. The labels `name` and `question` are
+    /// no settings. A key that exists in one mode only is compared with the default of that mode.
     pub fn diff_from_defaults(&self) -> Vec<Difference> {
         let mut differences = differences(&self.resolved(), &Self::default().resolved());
         let assumed =
@@ -60,7 +62,7 @@ impl Workload {
     }
 }
 
-/// Where two resolved workloads differ: `value` is the first one's, `default` the second one's.
+/// Returns the differences between two resolved workloads: `value` is the first one's, `default` the second one's.
 pub fn differences(first: &Value, second: &Value) -> Vec<Difference> {
     let mut differences = Vec::new();
     collect("", first, second, &mut differences);
@@ -72,7 +74,7 @@ const LABELS: [&str; 2] = ["name", "question"];
 const ASSUMED_IN_MODE: [(&str, &str); 3] =
     [("load.arrival", "constant"), ("load.profile", "constant"), ("payload.split", "lines")];
 
-/// Walks two trees side by side; a list is a value of its own.
+/// Walks two trees side by side. A list counts as one value.
 fn collect(path: &str, value: &Value, default: &Value, differences: &mut Vec<Difference>) {
     if value == default {
         return;

@@ -1,4 +1,4 @@
-//! Settings of the embedded engine and of the topics' logs, in Kafka's words where Kafka has one.
+//! Settings of the embedded engine and of the topics' logs, with Kafka's names where Kafka has the setting.
 
 use super::units::{Bytes, Limit, TimeSpan};
 use serde::{Deserialize, Serialize};
@@ -14,17 +14,17 @@ pub struct EngineSettings {
     pub io: Io,
     /// How a shard waits for completions.
     pub poll: Poll,
-    /// Where clients run.
+    /// Placement of producers and consumers.
     pub placement: Placement,
-    /// Which cores are used; an empty list leaves the choice to the harness.
+    /// Numbers of the cores to use. An empty list leaves the choice to the harness.
     pub cores: Cores,
-    /// Size of a shard's arena.
+    /// Size of each shard's arena.
     pub arena_bytes: Bytes,
     /// Largest single write.
     pub write_bytes_max: Bytes,
-    /// Writes a partition keeps in flight.
+    /// Number of writes that a partition keeps in flight.
     pub write_depth: u32,
-    /// Arena memory a shard's readers may pin; beyond it a fetch copies.
+    /// Arena memory that a shard's readers may pin. Beyond that, a fetch copies.
     pub fetch_pinned_bytes: Bytes,
 }
 
@@ -50,7 +50,7 @@ impl Default for EngineSettings {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Io {
-    /// `O_DIRECT`, past the page cache.
+    /// Past the page cache (`O_DIRECT`).
     Direct,
     /// Through the page cache.
     Buffered,
@@ -62,29 +62,29 @@ pub enum Io {
 pub enum Poll {
     /// Polls for a bounded time, then parks.
     Adaptive,
-    /// Polls for as long as anything is in flight.
+    /// Polls as long as anything is in flight.
     Busy,
     /// Parks at once.
     Park,
 }
 
-/// Where producers and consumers run.
+/// The placement of producers and consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
-    /// On load threads, through the shard's mailbox.
+    /// On load threads; requests go through the shard's mailbox.
     Remote,
     /// On the shard's own thread.
     Colocated,
 }
 
-/// Which cores are used, by number.
+/// Numbers of the cores to use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cores {
-    /// One a shard.
+    /// Cores of the shards, one per shard.
     pub shards: Vec<u32>,
-    /// One a load thread.
+    /// Cores of the load threads, one per thread.
     pub load: Vec<u32>,
 }
 
@@ -92,21 +92,21 @@ pub struct Cores {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// Size at which a segment is sealed and the next one begun.
+    /// Size at which a segment is sealed and the next one begins.
     pub segment_bytes: Bytes,
-    /// Age at which it is.
+    /// Age at which a segment is sealed and the next one begins.
     pub segment_ms: Limit<TimeSpan>,
     /// Size of a partition above which its oldest segments are deleted.
     pub retention_bytes: Limit<Bytes>,
-    /// Age above which they are.
+    /// Age above which segments are deleted.
     pub retention_ms: Limit<TimeSpan>,
     /// How a segment's space is provided.
     pub preallocate: Preallocate,
     /// Log bytes between two entries of the offset index.
     pub index_interval_bytes: Bytes,
-    /// Largest batch that is accepted.
+    /// Size of the largest batch that is accepted.
     pub max_message_bytes: Bytes,
-    /// How far a record's timestamp may be ahead of the engine's clock.
+    /// The most that a record's timestamp may be ahead of the engine's clock.
     pub message_timestamp_after_max_ms: Limit<TimeSpan>,
 }
 
@@ -129,12 +129,12 @@ impl Default for LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preallocate {
-    /// From segments that retention has freed as far as there are any, else as by `Fallocate`.
+    /// From segments that retention has freed. If there are none, as with `Fallocate`.
     Auto,
-    /// As it is written.
+    /// Space is allocated as data is written.
     None,
-    /// All of it when the segment is begun.
+    /// All space is allocated when the segment begins.
     Fallocate,
-    /// From segments that retention has freed, else from files that are written with zeros first.
+    /// From segments that retention has freed. If there are none, from files that are written with zeros first.
     Recycle,
 }

@@ -5,40 +5,40 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use std::fmt;
 
-/// What a run must hold, or it exits with 3; empty = nothing.
+/// Objectives that a run must meet, otherwise it exits with 3. Empty if there are none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Slo {
     /// Upper bounds on latencies, in the order of [`Histogram`] and [`Statistic`].
     pub latencies: Vec<LatencyBound>,
-    /// The least achieved share of the offered rate.
+    /// Least share of the offered rate that must be achieved.
     pub min_achieved: Option<Fraction>,
 }
 
 /// An upper bound on one figure of one histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LatencyBound {
-    /// Its key in the workload file, such as `response_p99`.
+    /// Key in the workload file, such as `response_p99`.
     pub key: &'static str,
-    /// The histogram.
+    /// Histogram that the bound is for.
     pub histogram: Histogram,
-    /// The figure taken from it.
+    /// Figure of the histogram that is compared with the limit.
     pub statistic: Statistic,
-    /// The bound.
+    /// Upper bound of the figure.
     pub limit: TimeSpan,
 }
 
 /// The histograms of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Histogram {
-    /// Due → the generator got to it.
+    /// From a record's due time until the generator handles it.
     PacingLag,
-    /// Ready → accepted by the target.
+    /// From ready until accepted by the target.
     Blocked,
-    /// Accepted → acked.
+    /// From accepted until acked.
     Service,
-    /// Intended → acked.
+    /// From the intended time until acked.
     Response,
-    /// Intended → in the consumer's hands.
+    /// From the intended time until a consumer holds the record.
     EndToEnd,
 }
 
@@ -56,14 +56,14 @@ pub enum Statistic {
 }
 
 impl Histogram {
-    /// Whether it is measured from an intended time, which only an open load has.
+    /// Tells whether the histogram is measured from an intended time, which only an open load has.
     pub const fn needs_open_load(self) -> bool {
         matches!(self, Self::PacingLag | Self::Response | Self::EndToEnd)
     }
 }
 
 impl Slo {
-    /// Whether nothing is asked for.
+    /// Tells whether there are no objectives.
     pub fn is_empty(&self) -> bool {
         self.latencies.is_empty() && self.min_achieved.is_none()
     }
@@ -71,7 +71,7 @@ impl Slo {
 
 const MIN_ACHIEVED: &str = "min_achieved";
 
-/// All keys of one histogram, then of the next.
+/// Makes all keys of one histogram, then of the next.
 macro_rules! latency_keys {
     ($(($prefix:literal, $histogram:ident)),+ $(,)?) => {
         [$(
@@ -94,7 +94,7 @@ const LATENCY_KEYS: [(&str, Histogram, Statistic); 35] = latency_keys![
     ("end_to_end", EndToEnd),
 ];
 
-/// Every key of `slo`, for the error that offers the nearest.
+/// Every key of `slo`, for the error that suggests the nearest one.
 static KEYS: [&str; 36] = {
     let mut keys = [MIN_ACHIEVED; 36];
     let mut i = 0;

@@ -1,6 +1,7 @@
-//! The schema of a workload file: every key, its type and its default. docs/workload.md says what each one means.
+//! The schema of a workload file: every key, its type and its default. docs/workload.md explains each key.
 //!
-//! Types only. What does not fit together is refused in `validate`, where a key was written is known to `source`.
+//! This module holds types only. `validate` refuses values that contradict each other; `tree` knows where each key was
+//! written.
 
 use super::load::{Load, Pass, PassKind};
 use super::message::{KeyDistribution, MessageSize, Payload};
@@ -12,18 +13,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// One workload, every default filled in: what a run does, from the load to what must hold.
+/// A workload with every default filled in: everything that a run does, from the load to the objectives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Workload {
-    /// Version of this schema; 1.
+    /// Version of this schema: 1.
     pub version: u32,
-    /// Names the result; the file's stem unless written.
+    /// Name of the result; the file's stem by default.
     pub name: String,
-    /// What the run is for; printed in the report.
+    /// Question that the run answers; the report prints it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// What is measured.
+    /// System that is measured.
     pub target: Target,
     /// Number of topics.
     pub topics: u32,
@@ -31,53 +32,53 @@ pub struct Workload {
     pub partitions_per_topic: u32,
     /// Producers of each topic.
     pub producers_per_topic: u32,
-    /// Consumer groups of each topic, each of which reads everything; 0 = produce only.
+    /// Number of consumer groups of each topic. Each group reads everything; 0 means that nothing is consumed.
     pub subscriptions_per_topic: u32,
-    /// Consumers of each group, among which the topic's partitions are divided.
+    /// Number of consumers in each group. They share the topic's partitions.
     pub consumers_per_subscription: u32,
     /// Pattern of the groups' ids.
     pub group: String,
     /// Size of a record's value.
     pub message_size: MessageSize,
-    /// What the values hold.
+    /// Content of the values.
     pub payload: Payload,
-    /// Which partition a record goes to.
+    /// Choice of a record's partition.
     pub key_distribution: KeyDistribution,
-    /// When a producer closes a batch.
+    /// Bounds at which a producer closes a batch.
     pub batch: Batch,
     /// Compression of batches.
     pub compression: Compression,
-    /// How records are offered.
+    /// Load: how records are offered.
     pub load: Load,
-    /// What an ack promises.
+    /// Promise of an ack.
     pub durability: Durability,
-    /// The embedded engine's settings.
+    /// Settings of the embedded engine.
     pub engine: EngineSettings,
-    /// The topics' log settings.
+    /// Settings of the topics' logs.
     pub log: LogSettings,
     /// Lengths of warm-up, measured window and drain.
     pub phases: Phases,
-    /// Consumers that start late.
+    /// Consumers that start late, on a backlog; `None` if they start with the producers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
-    /// A test that ends the warm-up.
+    /// A test that ends the warm-up; `None` if it ends after its time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steady_state: Option<SteadyState>,
-    /// How often each pass is measured.
+    /// Number of times that each pass is measured.
     pub trials: u32,
-    /// How often a trial of an open load is measured again if its generator was late.
+    /// Number of times that a trial of an open load is measured again if its generator was late.
     pub late_retries: u32,
-    /// Whether the device's ceiling is measured beside each trial.
+    /// Whether the ceiling of the device is measured around each trial.
     pub ceiling: Ceiling,
-    /// How much memory is touched before each trial.
+    /// Amount of memory that is touched before each trial.
     pub warm_memory: WarmMemory,
-    /// What the result must hold, or the run exits with 3.
+    /// Objectives that the result must meet, otherwise the run exits with 3.
     pub slo: Slo,
-    /// What must hold before the measured window opens.
+    /// Conditions that must hold before the measured window opens.
     pub require: Vec<Requirement>,
     /// How consumed records are checked.
     pub verify: Verify,
-    /// Values a setting is to take in turn, by dotted key: a point for every combination.
+    /// Values of a setting, by dotted key. Every combination of values makes a point.
     pub sweep: BTreeMap<String, Vec<serde_json::Value>>,
 }
 
@@ -119,8 +120,9 @@ impl Default for Workload {
 }
 
 impl Workload {
-    /// What is measured, in this order. A rate that is a share of the run's own maximum needs that maximum first, so
-    /// it makes two passes: [`PassKind::Max`], then [`PassKind::Open`]. Everything else is one pass.
+    /// Returns the passes in the order in which they are measured. A rate that is a share of the run's own maximum
+    /// needs that maximum first, so it makes two passes: [`PassKind::Max`], then [`PassKind::Open`]. Everything else is
+    /// one pass.
     pub fn passes(&self) -> Vec<Pass> {
         let own = Pass { kind: self.load.mode.kind(), load: self.load };
         match self.load.mode.rate() {
@@ -129,17 +131,17 @@ impl Workload {
         }
     }
 
-    /// Producers of all topics.
+    /// Returns the number of producers of all topics.
     pub fn producers(&self) -> u64 {
         u64::from(self.topics) * u64::from(self.producers_per_topic)
     }
 
-    /// Partitions of all topics.
+    /// Returns the number of partitions of all topics.
     pub fn partitions(&self) -> u64 {
         u64::from(self.topics) * u64::from(self.partitions_per_topic)
     }
 
-    /// Consumers of all topics and groups.
+    /// Returns the number of consumers of all topics and groups.
     pub fn consumers(&self) -> u64 {
         let groups = u64::from(self.topics) * u64::from(self.subscriptions_per_topic);
         groups * u64::from(self.consumers_per_subscription)
@@ -167,15 +169,15 @@ impl Default for Target {
     }
 }
 
-/// When a producer closes a batch: at the first of these bounds.
+/// The bounds of a batch. A producer closes it at the first one that is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Batch {
-    /// Encoded size of a batch.
+    /// Largest encoded size of a batch.
     pub max_bytes: Bytes,
-    /// Records in a batch.
+    /// The most records in a batch.
     pub max_records: u32,
-    /// How long a batch waits for more records.
+    /// The longest time that a batch waits for more records.
     pub linger: TimeSpan,
 }
 
@@ -197,15 +199,15 @@ pub enum Compression {
     Gzip,
 }
 
-/// What an ack promises (docs/durability.md).
+/// The promise of an ack (docs/durability.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// In the shard's memory.
+    /// The record is in the shard's memory.
     Appended,
-    /// The write has completed: survives a kill of the process.
+    /// The write has completed: the record survives a kill of the process.
     Written,
-    /// Covered by a completed sync: survives power loss.
+    /// A completed sync covers the record: it survives a power loss.
     Synced,
 }
 
@@ -213,9 +215,9 @@ pub enum Durability {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Phases {
-    /// Load that is offered but not counted.
+    /// Length of the warm-up: load is offered but not counted.
     pub warmup: TimeSpan,
-    /// The measured window.
+    /// Length of the measured window.
     pub measure: TimeSpan,
     /// The longest wait, after the window, for outstanding acks and for the consumers to catch up.
     pub drain: TimeSpan,
@@ -236,7 +238,7 @@ pub struct Backlog {
     /// Whether the backlog may still be in memory when they start.
     #[serde(default)]
     pub cache: BacklogCache,
-    /// Rate of producing while the backlog is consumed; 0 = producers rest.
+    /// Rate of the producers while the backlog is consumed; 0 means that they pause.
     #[serde(default = "resting")]
     pub drain_producer_rate: Rate,
 }
@@ -249,10 +251,10 @@ const fn resting() -> Rate {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BacklogCache {
-    /// Caches are dropped first.
+    /// Caches are dropped before the consumers start.
     #[default]
     Cold,
-    /// Every file is read once before where it goes through the page cache; what is in memory stays there.
+    /// Caches are kept. Files that go through the page cache are read once before the consumers start.
     Warm,
 }
 
@@ -260,13 +262,13 @@ pub enum BacklogCache {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SteadyState {
-    /// The figure.
+    /// Figure that the test looks at.
     pub metric: SteadyMetric,
-    /// The most it may rise or fall over the window.
+    /// The most that the figure may rise or fall over the test's window.
     pub slope: Fraction,
-    /// Over how long it is looked at.
+    /// Length of the test's window.
     pub window: TimeSpan,
-    /// When the test gives up; the result is then flagged `not_steady`.
+    /// Time after which the test gives up. The result is then flagged `not_steady`.
     pub timeout: TimeSpan,
 }
 
@@ -281,7 +283,7 @@ impl Default for SteadyState {
     }
 }
 
-/// The figure a steady-state test looks at.
+/// The figure that a steady-state test looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SteadyMetric {
@@ -291,17 +293,17 @@ pub enum SteadyMetric {
     ResponseP99,
 }
 
-/// Whether the device's own ceiling is measured beside each trial.
+/// Whether the ceiling of the device is measured around each trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ceiling {
-    /// Measured, in slices around each trial.
+    /// Measured in slices before and after each trial.
     Auto,
-    /// Not measured: the result relates to nothing.
+    /// Not measured, so the result cannot be compared with the device.
     Off,
 }
 
-/// How much memory is touched before each trial, so that the run does not measure page faults.
+/// The amount of memory that is touched before each trial, so that the run does not measure page faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum WarmMemory {
@@ -309,11 +311,11 @@ pub enum WarmMemory {
     Auto,
     /// None.
     Off,
-    /// This much.
+    /// A given amount.
     Size(Bytes),
 }
 
-/// What must hold before the measured window opens.
+/// A condition that must hold before the measured window opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
@@ -327,10 +329,10 @@ pub enum Verify {
     /// Not at all: integrity is reported as not checked.
     #[serde(rename = "none")]
     None,
-    /// Gaps, duplicates and reorders, by the sequence number each record carries.
+    /// Checks for gaps, duplicates and reorders, by the sequence number that each record carries.
     #[serde(rename = "sequence")]
     Sequence,
-    /// The same, and a CRC over each record's value.
+    /// Checks the same, and a CRC over each record's value.
     #[serde(rename = "sequence+crc")]
     SequenceCrc,
 }

@@ -1,5 +1,5 @@
-//! What a `sweep` makes of a workload: one workload for every combination of its values, each checked as a file of its
-//! own would be. A mistake is shown where it stands in the sweep.
+//! Expands a `sweep` into one workload for every combination of its values. Each workload is checked like a file of its
+//! own. A mistake is shown at its place in the sweep.
 
 use super::keys::keys;
 use super::nearest::nearest;
@@ -9,80 +9,81 @@ use super::{Capabilities, Rate, Workload};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
-/// More combinations than this are run only if the user says that it is meant (`--yes`).
+/// The most combinations that run without `--yes`.
 pub(super) const COMBINATIONS_UNASKED_MAX: u64 = 9_999;
 /// The most combinations of one sweep.
 pub(super) const COMBINATIONS_MAX: u64 = 100_000;
-/// Different mistakes shown; more of them say nothing new.
+/// Number of different mistakes that are shown. Showing more would not help.
 const MISTAKES_SHOWN: usize = 8;
 
-/// Keys that every point of a sweep shares, each with the reason.
+/// Keys that all points of a sweep share, each with the reason.
 const SHARED: [(&str, &str); 10] = [
     ("version", "a file has one schema"),
-    ("name", "it names the one result"),
-    ("question", "a sweep answers one"),
-    ("sweep", "a sweep does not nest; name several keys in one, and every combination is run"),
+    ("name", "the one result has one name"),
+    ("question", "a sweep answers one question"),
+    ("sweep", "sweeps cannot be nested; put several keys into one sweep, and every combination is run"),
     ("trials", "every combination is measured equally often"),
-    ("late_retries", "every combination has the same chances"),
-    ("ceiling", "all points are related to one device"),
-    ("steady_state", "every point warms up by one rule"),
-    ("require", "every point must hold the same"),
-    ("slo", "every point is held to the same objectives"),
+    ("late_retries", "the same retries apply to every combination"),
+    ("ceiling", "all points are compared with the same device"),
+    ("steady_state", "the same rule ends every point's warm-up"),
+    ("require", "the same conditions apply to every point"),
+    ("slo", "the same objectives apply to every point"),
 ];
 
-/// A workload, and the workloads its sweep makes of it: one, itself, if it has none.
+/// A workload and the workloads that its sweep expands to. Without a sweep, that is only the workload itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Study {
-    /// As written, its sweep included.
+    /// The workload as written, including its sweep.
     pub workload: Workload,
-    /// The first key of the sweep changes slowest.
+    /// All combinations. The first key of the sweep changes slowest.
     pub combinations: Vec<Combination>,
 }
 
 /// One combination of a sweep's values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Combination {
-    /// Each swept key with its value as it was written; empty without a sweep.
+    /// Each swept key with its value as written; empty without a sweep.
     pub settings: BTreeMap<String, Value>,
-    /// What is run: the workload with these settings, without a sweep.
+    /// The workload to run: it has these settings and no sweep.
     pub workload: Workload,
 }
 
-/// Whether a sweep may have 10,000 combinations or more.
+/// Permission for a sweep of 10,000 combinations or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Many {
-    /// It is refused, with what it would cost.
+    /// Such a sweep is refused, with what it would cost.
     Refused,
-    /// The user said yes.
+    /// The user allows it with `--yes`.
     Allowed,
 }
 
 impl Study {
-    /// A workload without a sweep.
+    /// Returns the study of a workload without a sweep.
     pub fn alone(workload: Workload) -> Self {
         let combination = Combination { settings: BTreeMap::new(), workload: workload.clone() };
         Self { workload, combinations: vec![combination] }
     }
 
-    /// Whether there is anything to compare.
+    /// Tells whether there is a sweep.
     pub fn is_sweep(&self) -> bool {
         !self.workload.sweep.is_empty()
     }
 
-    /// The passes that every combination makes: none of them mixes a share of the common maximum with anything else.
+    /// Returns the number of passes of every combination. It is the same for all, because a share of the maximum cannot
+    /// be mixed with another load.
     pub fn passes(&self) -> usize {
         self.combinations.first().map_or(0, |combination| combination.workload.passes().len())
     }
 }
 
 impl Combination {
-    /// `log.segment_bytes=16MiB, durability=synced`, in the order of the keys.
+    /// Returns the settings as text: `durability=synced, log.segment_bytes=16MiB`, in the order of the keys.
     pub fn label(&self) -> String {
         label(&self.settings)
     }
 }
 
-/// Settings of a point in one line: `durability=synced, log.segment_bytes=16MiB`.
+/// Formats the settings of a point in one line: `durability=synced, log.segment_bytes=16MiB`.
 pub fn label(settings: &BTreeMap<String, Value>) -> String {
     let one = |(key, value): (&String, &Value)| match value {
         Value::String(text) => format!("{key}={text}"),
@@ -91,21 +92,21 @@ pub fn label(settings: &BTreeMap<String, Value>) -> String {
     settings.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// A mistake in a sweep, and where it stands.
+/// A mistake in a sweep, and the place where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub(super) place: Option<Place>,
     pub(super) message: String,
 }
 
-/// A swept key, its values as nodes that know their place and as plain values.
+/// A swept key with its values, both as nodes that know their place and as plain values.
 struct Axis<'n> {
     key: &'n str,
     place: Place,
     values: Vec<(&'n Node, Value)>,
 }
 
-/// What the sweep of the tree makes of `workload`, which was read from it.
+/// Expands the sweep in the tree `root`, from which `workload` was read.
 pub(super) fn expand(
     root: &Node,
     workload: Workload,
@@ -131,7 +132,7 @@ pub(super) fn expand(
     Ok(study)
 }
 
-/// The swept keys in the order they were written.
+/// Returns the swept keys in the order in which they were written.
 fn axes<'n>(root: &'n Node, workload: &Workload) -> Result<Vec<Axis<'n>>, Vec<Mistake>> {
     let known = keys();
     let (mut axes, mut mistakes): (Vec<Axis<'n>>, Vec<Mistake>) = (Vec::new(), Vec::new());
@@ -144,9 +145,9 @@ fn axes<'n>(root: &'n Node, workload: &Workload) -> Result<Vec<Axis<'n>>, Vec<Mi
         let problem = if let Some(problem) = problem_of_key(&key.name, &known) {
             problem
         } else if let Some(other) = inside {
-            format!("`{}` and `{}` cannot both be swept: one holds the other", other.key, key.name)
+            format!("`{}` and `{}` cannot both be swept: one contains the other", other.key, key.name)
         } else if items.is_empty() {
-            format!("`{}` has no values to take", key.name)
+            format!("`{}` has no values", key.name)
         } else {
             let values = items.iter().zip(values).collect();
             axes.push(Axis { key: &key.name, place: key.place, values });
@@ -157,7 +158,7 @@ fn axes<'n>(root: &'n Node, workload: &Workload) -> Result<Vec<Axis<'n>>, Vec<Mi
     if mistakes.is_empty() { Ok(axes) } else { Err(mistakes) }
 }
 
-/// Whether `key` is `section` or in it.
+/// Tells whether `key` is `section` or is inside it.
 fn is_within(key: &str, section: &str) -> bool {
     key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
@@ -175,7 +176,7 @@ fn problem_of_key(key: &str, known: &[String]) -> Option<String> {
     })
 }
 
-/// The first `wanted` combinations.
+/// Returns the first `wanted` combinations.
 fn combinations(
     bare: &Node,
     axes: &[Axis<'_>],
@@ -210,7 +211,7 @@ fn combinations(
     if mistakes.is_empty() { Ok(combinations) } else { Err(mistakes) }
 }
 
-/// The value of each axis in combination `number`: the last axis changes fastest.
+/// Returns the value of each axis in combination `number`. The last axis changes fastest.
 fn chosen<'a, 'n>(axes: &'a [Axis<'n>], mut number: u64) -> Vec<&'a (&'n Node, Value)> {
     let mut chosen: Vec<_> = axes
         .iter()
@@ -226,7 +227,7 @@ fn chosen<'a, 'n>(axes: &'a [Axis<'n>], mut number: u64) -> Vec<&'a (&'n Node, V
     chosen
 }
 
-/// A problem of one combination at the swept value that makes it, or else where the file has the key.
+/// Gives a problem of one combination its place: the swept value that causes it, or else the key in the file.
 fn placed(root: &Node, axes: &[Axis<'_>], problem: Problem) -> Mistake {
     let swept = |key: &&String| axes.iter().any(|axis| is_within(key, axis.key));
     let keys = problem.keys.iter().filter(swept).chain(problem.keys.iter());
@@ -237,7 +238,7 @@ fn placed(root: &Node, axes: &[Axis<'_>], problem: Problem) -> Mistake {
 /// Mistakes of many combinations, each kept once.
 #[derive(Default)]
 struct Mistakes {
-    /// With the combination that was the first to have it, and how many have it.
+    /// Each mistake with the first combination that has it, and the number of combinations that have it.
     found: Vec<(Mistake, String, u64)>,
 }
 
@@ -253,19 +254,20 @@ impl Mistakes {
         }
     }
 
-    /// What all combinations have is said plainly; of the others it is said where they begin.
+    /// Returns the mistakes. One that only some combinations have names the first of them.
     fn found(self, all: u64) -> Vec<Mistake> {
-        let said = |(mistake, first, combinations): (Mistake, String, u64)| {
+        let described = |(mistake, first, combinations): (Mistake, String, u64)| {
             if combinations == all {
                 return mistake;
             }
             Mistake { message: format!("with {first}: {}", mistake.message), ..mistake }
         };
-        self.found.into_iter().map(said).collect()
+        self.found.into_iter().map(described).collect()
     }
 }
 
-/// A share is one of the slowest combination's maximum, so it is the same for all.
+/// Refuses different shares of the maximum. A share refers to the maximum of the slowest combination, so it is the same
+/// for all.
 fn check_rates(combinations: &[Combination], axes: &[Axis<'_>]) -> Result<(), Vec<Mistake>> {
     let shares = combinations.iter().map(|combination| match combination.workload.load.mode.rate() {
         Some(Rate::Share(percent)) => Some(percent),
@@ -277,12 +279,12 @@ fn check_rates(combinations: &[Combination], axes: &[Axis<'_>]) -> Result<(), Ve
         return Ok(());
     }
     let axis = axes.iter().find(|axis| is_within(axis.key, "load"));
-    let message = "a rate in percent is one for the whole sweep, a share of what the slowest combination reaches at \
-                   `max`; sweep rates in records a second, such as `50k/s`";
+    let message = "a rate in percent must be the same for the whole sweep, because it is a share of the slowest combination's rate at \
+                   `max`; sweep rates in records per second, such as `50k/s`";
     Err(vec![Mistake { place: axis.map(|axis| axis.place), message: message.into() }])
 }
 
-/// Two combinations that ask for the same would be one point measured twice.
+/// Refuses two combinations that ask for the same: they would be one point that is measured twice.
 fn check_repeats(combinations: &[Combination], axes: &[Axis<'_>]) -> Result<(), Vec<Mistake>> {
     let mut seen: HashMap<String, &Combination> = HashMap::with_capacity(combinations.len());
     for combination in combinations {
@@ -290,7 +292,7 @@ fn check_repeats(combinations: &[Combination], axes: &[Axis<'_>]) -> Result<(), 
             continue;
         };
         let differs = |axis: &&Axis<'_>| earlier.settings.get(axis.key) != combination.settings.get(axis.key);
-        // Values that are written alike differ in nothing: then it is any axis that has one twice.
+        // Values that are written alike do not differ. In that case, any axis that has a value twice is reported.
         let axis = axes.iter().find(differs).or_else(|| axes.iter().find(|axis| repeated(axis).is_some()));
         let Some(axis) = axis else { continue };
         let value = |of: &Combination| of.settings.get(axis.key).map(plain).unwrap_or_default();
@@ -305,21 +307,22 @@ fn check_repeats(combinations: &[Combination], axes: &[Axis<'_>]) -> Result<(), 
     Ok(())
 }
 
-/// The second of two values that are written alike.
+/// Returns the second of two values that are written alike.
 fn repeated<'a, 'n>(axis: &'a Axis<'n>) -> Option<&'a (&'n Node, Value)> {
     let earlier = |index: usize| axis.values[..index].iter().any(|(_, value)| *value == axis.values[index].1);
     (0..axis.values.len()).find(|index| earlier(*index)).map(|index| &axis.values[index])
 }
 
 fn twice(axis: &Axis<'_>, place: Option<Place>, value: &str) -> Mistake {
-    Mistake { place, message: format!("`{}`: `{value}` is there twice", axis.key) }
+    Mistake { place, message: format!("`{}`: `{value}` is listed twice", axis.key) }
 }
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// `study` holds the first of the `count` combinations, enough to tell what all of them would cost.
+/// Returns the message about too many combinations. `study` holds the first of the `count` combinations, enough to
+/// estimate the cost of all.
 fn too_many(study: &Study, count: u64, many: Many) -> String {
     let estimate = study.estimate();
     let share = crate::num::f64_of(count) / crate::num::f64_of(study.combinations.len() as u64);
@@ -330,8 +333,8 @@ fn too_many(study: &Study, count: u64, many: Many) -> String {
     );
     match many {
         Many::Refused if count <= COMBINATIONS_MAX => {
-            format!("{cost}; if that is meant, say so with `--yes`")
+            format!("{cost}; add `--yes` to run them all")
         }
-        _ => format!("{cost}; one sweep has {COMBINATIONS_MAX} at most"),
+        _ => format!("{cost}; a sweep may have at most {COMBINATIONS_MAX}"),
     }
 }

@@ -1,34 +1,34 @@
-//! A workload file as it was written: a tree of texts, each of which knows where it stands.
+//! A workload file as it was written: a tree of texts, each with its place in the file.
 //!
-//! Scalars stay text until the schema asks for a type, so `off` is no boolean and `1.10` stays a name. Overrides from
-//! the command line are grafted onto the tree and keep their own origin. Nothing here knows the schema.
+//! Scalars stay text until the schema asks for a type, so that `off` is no boolean and `1.10` stays a name. Overrides
+//! from the command line are put into the tree and keep their own origin. This module does not know the schema.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
 use std::fmt;
 
-/// Where something was written.
+/// The place where something was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) origin: Origin,
-    /// Counted from 1.
+    /// Line, counted from 1.
     pub(super) line: usize,
-    /// In characters, counted from 1.
+    /// Column in characters, counted from 1.
     pub(super) column: usize,
-    /// In characters.
+    /// Length in characters.
     pub(super) length: usize,
 }
 
-/// What a place is in.
+/// The text that a place is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
     /// The workload file.
     File,
-    /// The override of this index.
+    /// The override with this index.
     Override(usize),
 }
 
-/// A value and where it was written.
+/// A value and the place where it was written.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) place: Place,
@@ -42,23 +42,23 @@ pub(super) enum Value {
     Map(Vec<(Key, Node)>),
 }
 
-/// How a scalar was written, which decides what it means where any type is welcome.
+/// The form in which a scalar was written. It decides the type where any type is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// Something YAML takes for a number, a boolean or nothing at all.
+    /// Unquoted text that YAML takes for a number, a boolean or null.
     Bare,
-    /// A text.
+    /// Text.
     Text,
 }
 
-/// A key of a map and where it was written.
+/// A key of a map and the place where it was written.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) name: String,
     pub(super) place: Place,
 }
 
-/// Why a text is no YAML.
+/// The reason why a text is not valid YAML.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
     pub(super) message: String,
@@ -66,7 +66,7 @@ pub(super) struct SyntaxError {
 }
 
 impl Node {
-    /// Reads one YAML document.
+    /// Parses one YAML document.
     pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, SyntaxError> {
         let options = serde_saphyr::options! {
             with_snippet: false,
@@ -81,7 +81,7 @@ impl Node {
         }
     }
 
-    /// Whether nothing was written.
+    /// Tells whether no value was written.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, style: Style::Bare } if matches!(&**text, "" | "~" | "null"))
     }
@@ -90,7 +90,7 @@ impl Node {
         matches!(self.value, Value::Map(_))
     }
 
-    /// What this is, for a message.
+    /// Describes this node in a message.
     pub(super) fn found(&self) -> String {
         match &self.value {
             _ if self.is_null() => "nothing".into(),
@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// The node at a dotted path, if something was written there.
+    /// Returns the node at a dotted path, if something was written there.
     pub(super) fn find(&self, path: &str) -> Option<&Self> {
         path.split('.').try_fold(self, |node, name| match &node.value {
             Value::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, child)| child),
@@ -108,7 +108,7 @@ impl Node {
         })
     }
 
-    /// Puts `value` at `path`, making the maps on the way; what stood there goes.
+    /// Sets `value` at `path`. Missing maps are made on the way, and the value that was there before is dropped.
     pub(super) fn set(&mut self, path: &[&str], value: Self) {
         let [first, rest @ ..] = path else {
             *self = value;
@@ -128,7 +128,7 @@ impl Node {
         }
     }
 
-    /// Removes what stands at `path`, if anything does.
+    /// Removes the node at `path`, if there is one.
     pub(super) fn remove(&mut self, path: &[&str]) {
         if let (Value::Map(entries), [first, rest @ ..]) = (&mut self.value, path) {
             if rest.is_empty() {
@@ -139,14 +139,14 @@ impl Node {
         }
     }
 
-    /// The keys of this map; none if it is not one.
+    /// Returns the keys of this map; none if the node is not a map.
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         let entries = if let Value::Map(entries) = &self.value { entries.as_slice() } else { &[] };
         entries.iter().map(|(key, _)| key)
     }
 }
 
-/// The library's words for people, without its advice to programmers.
+/// Returns the YAML library's message for users, without its advice to programmers.
 fn syntax_message(error: &serde_saphyr::Error) -> String {
     match error.without_snippet() {
         serde_saphyr::Error::MultipleDocuments { .. } => {
@@ -156,7 +156,7 @@ fn syntax_message(error: &serde_saphyr::Error) -> String {
     }
 }
 
-/// What the YAML library hands over, before scalars get back the text they were written as.
+/// A value as the YAML library returns it. Bare scalars do not have their original text yet.
 enum Raw {
     Text(String),
     Bare,
@@ -228,7 +228,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-/// Turns what the library handed over into nodes of one text.
+/// Turns values of the YAML library into nodes of one text.
 #[derive(Clone, Copy)]
 struct Reader<'t> {
     text: &'t str,
@@ -254,7 +254,7 @@ impl Reader<'_> {
         Node { place: self.place(raw.referenced), value }
     }
 
-    /// The text of a scalar as it stands in the file; an alias has the text of its anchor.
+    /// Returns the text of a scalar as the file has it. An alias has the text of its anchor.
     fn written(self, location: Location) -> String {
         let span = location.span();
         let range = span.byte_offset().zip(span.byte_len()).and_then(|(start, length)| {

@@ -1,6 +1,6 @@
-//! Sizes, times, rates and fractions as people write them, each with its unit; parsing is exact and never guesses.
+//! Sizes, times, rates and fractions as people write them, each with its unit. Parsing is exact and never guesses.
 //!
-//! Every type prints the form it reads: the largest unit that holds the value exactly.
+//! Every type prints a form that it can read: with the largest unit in which the value is a whole number.
 
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Why a text is not a size, a time or a rate: one sentence that offers what was probably meant.
+/// The reason why a text is not a size, a time or a rate: one sentence that suggests what was probably meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnitError(String);
@@ -19,7 +19,7 @@ impl UnitError {
     }
 }
 
-/// Gives a type its `String` conversions from `FromStr` and `Display`, so that serde reads and writes that form.
+/// Implements a type's `String` conversions with its `FromStr` and `Display`, so that serde reads and writes that form.
 macro_rules! written_as_text {
     ($name:ty) => {
         impl TryFrom<String> for $name {
@@ -49,7 +49,7 @@ pub struct Bytes(pub u64);
 #[serde(try_from = "String", into = "String")]
 pub struct TimeSpan(pub Duration);
 
-/// How fast records are produced: `200k/s`, `1.5M/s`, `5000`, or `50%` of what the run itself reaches at `max`.
+/// A rate of records: `200k/s`, `1.5M/s`, `5000`, or `50%` of the rate that the run itself reaches at `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Rate {
@@ -64,7 +64,7 @@ pub enum Rate {
 #[serde(try_from = "NumberOrText", into = "f64")]
 pub struct Fraction(pub f64);
 
-/// A value or no limit at all, which is written `none` or, as Kafka does, `-1`.
+/// A value, or no limit at all. No limit is written `none` or, as Kafka does, `-1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(
     try_from = "String",
@@ -77,31 +77,32 @@ pub struct Fraction(pub f64);
 pub struct Limit<T>(pub Option<T>);
 
 impl Bytes {
-    /// `n` × 1024 bytes.
+    /// Returns `n` × 1024 bytes.
     pub const fn kib(n: u64) -> Self {
         Self(n << 10)
     }
 
-    /// `n` × 1024² bytes.
+    /// Returns `n` × 1024² bytes.
     pub const fn mib(n: u64) -> Self {
         Self(n << 20)
     }
 
-    /// `n` × 1024³ bytes.
+    /// Returns `n` × 1024³ bytes.
     pub const fn gib(n: u64) -> Self {
         Self(n << 30)
     }
 }
 
 impl TimeSpan {
-    /// `n` seconds.
+    /// Returns `n` seconds.
     pub const fn seconds(n: u64) -> Self {
         Self(Duration::from_secs(n))
     }
 }
 
 impl Rate {
-    /// Records per second, given what the run reached at `max`: at least 1, so that a slow target still gets load.
+    /// Returns records per second. A share is taken of `measured_max`, the rate that the run reached at `max`. It is at
+    /// least 1, so that a slow target still gets load.
     pub fn records_per_s(self, measured_max: f64) -> u64 {
         match self {
             Self::Absolute(rate) => rate,
@@ -111,7 +112,7 @@ impl Rate {
 }
 
 impl<T> Limit<T> {
-    /// No limit.
+    /// The value for no limit.
     pub const NONE: Self = Self(None);
 }
 
@@ -127,7 +128,7 @@ const BYTE_UNITS: [(&str, u64); 9] = [
     ("kB", 1_000),
 ];
 
-/// Nanoseconds in each; the first spelling of a unit is the one printed.
+/// Units of time in nanoseconds. If a unit has two spellings, the first one is printed.
 const TIME_UNITS: [(&str, u64); 8] = [
     ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
@@ -166,7 +167,7 @@ impl FromStr for Bytes {
     }
 }
 
-/// The units people mean when they write one that is ambiguous or unknown.
+/// Returns the error for an ambiguous or unknown unit, with the units that were probably meant.
 fn wrong_byte_unit(number: &str, unit: &str) -> UnitError {
     let (binary, decimal) = match unit.to_ascii_lowercase().as_str() {
         "k" | "kb" | "kib" => ("KiB", "kB"),
@@ -175,7 +176,7 @@ fn wrong_byte_unit(number: &str, unit: &str) -> UnitError {
         "t" | "tb" | "tib" => ("TiB", "TB"),
         _ => {
             return UnitError(format!(
-                "`{unit}` is no unit of size; use B, KiB, MiB, GiB (powers of 1024) or kB, MB, GB (powers of 1000)"
+                "`{unit}` is not a unit of size; use B, KiB, MiB, GiB (powers of 1024) or kB, MB, GB (powers of 1000)"
             ));
         }
     };
@@ -232,7 +233,9 @@ fn time_factor(text: &str, number: &str, unit: &str) -> Result<u64, UnitError> {
         return Err(UnitError(format!("`{text}` needs a unit: `{number}s`, `{number}ms`, `{number}m` …")));
     }
     factor_of(&TIME_UNITS, unit).ok_or_else(|| {
-        UnitError(format!("`{unit}` in `{text}` is no unit of time; use ns, us, ms, s, m (minutes), h or d"))
+        UnitError(format!(
+            "`{unit}` in `{text}` is not a unit of time; use ns, us, ms, s, m (minutes), h or d"
+        ))
     })
 }
 
@@ -255,7 +258,9 @@ impl FromStr for Rate {
         if let Some(number) = text.strip_suffix('%') {
             return match percent_of(number) {
                 Some(percent) => Ok(Self::Share(percent)),
-                None => Err(UnitError(format!("`{text}` is no share of the maximum; write it like `50%`"))),
+                None => {
+                    Err(UnitError(format!("`{text}` is not a share of the maximum; write it like `50%`")))
+                }
             };
         }
         let (number, unit) = split_number(text.strip_suffix("/s").unwrap_or(text));
@@ -270,7 +275,7 @@ impl FromStr for Rate {
             .map(Self::Absolute)
             .ok_or_else(|| {
                 UnitError(format!(
-                    "`{text}` is no rate; write records per second (`200k/s`, `1.5M/s`) or `50%`"
+                    "`{text}` is not a rate; write records per second (`200k/s`, `1.5M/s`) or `50%`"
                 ))
             })
     }
@@ -299,7 +304,9 @@ impl FromStr for Fraction {
         };
         match value {
             Some(value) if (0.0..=1.0).contains(&value) => Ok(Self(value)),
-            _ => Err(UnitError(format!("`{text}` is no fraction; write it between 0 and 1, or like `99%`"))),
+            _ => Err(UnitError(format!(
+                "`{text}` is not a fraction; write a number from 0 to 1, or a percentage like `99%`"
+            ))),
         }
     }
 }
@@ -355,7 +362,7 @@ written_as_text!(Bytes);
 written_as_text!(TimeSpan);
 written_as_text!(Rate);
 
-/// A scalar that may be written bare: the text of it, whichever way the format hands it over.
+/// A scalar that may be written bare: its text, even if the format returns it as a number.
 struct NumberOrText(String);
 
 impl<'de> Deserialize<'de> for NumberOrText {
@@ -400,7 +407,7 @@ fn factor_of(units: &[(&str, u64)], unit: &str) -> Option<u64> {
     units.iter().find(|(name, _)| *name == unit).map(|&(_, factor)| factor)
 }
 
-/// A decimal number times `factor`, if that is a whole number that fits.
+/// Returns a decimal number times `factor`, if the product is a whole number that fits.
 fn exactly(number: &str, factor: u64) -> Option<u64> {
     let number = number.replace('_', "");
     let (whole, decimals) = number.split_once('.').unwrap_or((&number, ""));
@@ -410,7 +417,8 @@ fn exactly(number: &str, factor: u64) -> Option<u64> {
     if product.is_multiple_of(denominator) { u64::try_from(product / denominator).ok() } else { None }
 }
 
-/// The first unit (largest first) that `value` is a multiple of; zero counts as a multiple of the smallest only.
+/// Returns the first unit (largest first) of which `value` is a multiple. Zero counts as a multiple of the smallest
+/// only.
 fn largest_exact<'u>(units: &[(&'u str, u64)], value: u64) -> (&'u str, u64) {
     let fits = |&&(_, factor): &&(&str, u64)| value.is_multiple_of(factor) && (value > 0 || factor == 1);
     units.iter().find(fits).copied().unwrap_or(("", 1))

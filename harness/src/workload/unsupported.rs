@@ -1,4 +1,4 @@
-//! What the schema can say and this release cannot do yet, refused by name.
+//! Checks for settings that the schema has and this release does not support yet. Each is refused by name.
 
 use super::validate::Problems;
 use super::{Compression, KeyDistribution, PayloadSource, Split, Workload};

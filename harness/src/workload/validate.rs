@@ -1,4 +1,4 @@
-//! What no type can say: bounds of numbers, and keys that contradict each other.
+//! Checks that types cannot express: bounds of numbers, and keys that contradict each other.
 
 use super::capabilities::{self, Capabilities};
 use super::units::{Bytes, Rate};
@@ -8,32 +8,33 @@ use super::{
 };
 use std::time::Duration;
 
-/// The most characters of a workload's name, which becomes part of a directory's.
+/// The most characters of a workload's name, which becomes part of a directory's name.
 pub(super) const NAME_CHARS_MAX: usize = 64;
 
-/// A random value begins with its stamp: producer, sequence, intended time, check (METHOD §2.7).
+/// Bytes of the stamp at the beginning of a random value: producer, sequence, intended time and check. Records are
+/// verified and latencies are measured with it, so no verified record can be smaller.
 pub(super) const STAMP_BYTES: u64 = 24;
 
-/// Blocks of an O_DIRECT write are aligned to this.
+/// Alignment of `O_DIRECT` writes, in bytes.
 const BLOCK_BYTES: u64 = 4096;
 
-/// The engine's bound on the writes of one partition.
+/// The engine's limit on the writes in flight of one partition.
 const WRITE_DEPTH_MAX: u32 = 128;
 
-/// More retries of late trials than this help nobody.
+/// The most retries of a late trial. More of them would not help.
 const LATE_RETRIES_MAX: u32 = 10;
 
-/// The shortest window that holds more than one interval of the time series.
+/// The shortest window. It holds more than one interval of the time series.
 const MEASURE_MIN: Duration = Duration::from_millis(200);
 
-/// Something a workload must not ask for, and the keys that ask for it, the likeliest culprit first.
+/// A fault of a workload, with the keys that cause it. The likeliest cause comes first.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) keys: Vec<String>,
     pub(super) message: String,
 }
 
-/// Everything that is wrong with a workload; empty = it can run.
+/// Returns everything that is wrong with a workload; empty if it can run.
 pub(super) fn problems(workload: &Workload, systems: &[Capabilities]) -> Vec<Problem> {
     let mut problems = Problems(Vec::new());
     unsupported::check(workload, &mut problems);
@@ -59,19 +60,19 @@ pub(super) fn problems(workload: &Workload, systems: &[Capabilities]) -> Vec<Pro
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// All of them.
+    /// All problems.
     pub(super) fn into_list(self) -> Vec<Problem> {
         self.0
     }
 
-    /// Refuses what `keys` ask for; the first of them that was written is where the message points.
+    /// Adds a problem with `keys`. The message points at the first of them that was written.
     pub(super) fn refuse(&mut self, keys: &[&str], message: impl Into<String>) {
         let keys = keys.iter().map(|&key| key.to_owned()).collect();
         self.0.push(Problem { keys, message: message.into() });
     }
 }
 
-/// Whether a character may be part of a workload's name.
+/// Tells whether a character may be part of a workload's name.
 pub(super) const fn may_be_in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
@@ -87,20 +88,22 @@ fn check_identity(workload: &Workload, problems: &mut Problems) {
         && name.len() <= NAME_CHARS_MAX;
     if !fits {
         let allowed = format!(
-            "begin with a letter or digit and hold only those, `-`, `_` and `.`, {NAME_CHARS_MAX} at most"
+            "begin with a letter or digit, have only those, `-`, `_` and `.`, and at most {NAME_CHARS_MAX} characters"
         );
-        problems.refuse(&["name"], format!("`{name}` names a directory, so it must {allowed}"));
+        problems
+            .refuse(&["name"], format!("`{name}` becomes part of a directory's name, so it must {allowed}"));
     }
     let group = &workload.group;
     let bare = group.replace("{system}", "s").replace("{topic}", "t").replace("{service}", "s");
     if bare.is_empty() || !bare.chars().all(may_be_in_name) {
         let message = format!(
-            "`{group}` may hold letters, digits, `-_.` and the places {{system}}, {{topic}}, {{service}}"
+            "`{group}` may hold letters, digits, `-_.` and the placeholders {{system}}, {{topic}}, {{service}}"
         );
         problems.refuse(&["group"], message);
     }
     if workload.subscriptions_per_topic > 1 && !group.contains("{service}") {
-        let message = "several groups a topic need `{service}` in `group`, or they would be one group";
+        let message =
+            "several groups per topic need `{service}` in `group`, otherwise they would be the same group";
         problems.refuse(&["group", "subscriptions_per_topic"], message);
     }
 }
@@ -117,8 +120,8 @@ fn check_counts(workload: &Workload, problems: &mut Problems) {
     ];
     if workload.late_retries > LATE_RETRIES_MAX {
         let message = format!(
-            "`late_retries` is {LATE_RETRIES_MAX} at most: a generator that is late as often is always late; a lower rate \
-             helps"
+            "`late_retries` is at most {LATE_RETRIES_MAX}: a generator that is late more often is always late; use a lower \
+             rate"
         );
         problems.refuse(&["late_retries"], message);
     }
@@ -137,7 +140,7 @@ fn check_counts(workload: &Workload, problems: &mut Problems) {
     }
     if (1..workload.consumers_per_subscription).contains(&workload.partitions_per_topic) {
         let message = format!(
-            "{} consumers cannot share {} partitions: a group has at most one consumer a partition",
+            "{} consumers cannot share {} partitions: a group has at most one consumer per partition",
             workload.consumers_per_subscription, workload.partitions_per_topic
         );
         problems.refuse(&["consumers_per_subscription", "partitions_per_topic"], message);
@@ -168,7 +171,7 @@ fn check_messages(workload: &Workload, problems: &mut Problems) {
         problems.refuse(&["message_size"], "`message_size` must be at least 1B");
     } else if stamped && smallest < STAMP_BYTES {
         let message = format!(
-            "a record that can be verified needs at least {STAMP_BYTES}B, for its producer, sequence and time; \
+            "a record needs at least {STAMP_BYTES}B to be verified, for its producer, sequence and time; \
              smaller ones need `verify: none`"
         );
         problems.refuse(&["message_size"], message);
@@ -189,7 +192,7 @@ fn check_sizes(workload: &Workload, problems: &mut Problems) {
     let is_generated = matches!(workload.payload.source, PayloadSource::Random { .. });
     if is_generated && largest > log.max_message_bytes {
         let message = format!(
-            "a record of {} takes up to {}B in a batch of its own, more than `log.max_message_bytes` ({})",
+            "a batch with only a record of {} takes up to {}B, more than `log.max_message_bytes` ({})",
             workload.message_size.largest(),
             largest.0,
             log.max_message_bytes
@@ -208,7 +211,7 @@ fn check_sizes(workload: &Workload, problems: &mut Problems) {
     }
     if log.segment_bytes < log.max_message_bytes {
         let message = format!(
-            "a segment ({}) must hold the largest batch (`log.max_message_bytes`, {})",
+            "`log.segment_bytes` ({}) must be at least the size of the largest batch (`log.max_message_bytes`, {})",
             log.segment_bytes, log.max_message_bytes
         );
         problems.refuse(&["log.segment_bytes", "log.max_message_bytes"], message);
@@ -217,11 +220,11 @@ fn check_sizes(workload: &Workload, problems: &mut Problems) {
         problems.refuse(&["phases.measure"], "the measured window must be at least 200ms");
     }
     if let WarmMemory::Size(Bytes(0)) = workload.warm_memory {
-        problems.refuse(&["warm_memory"], "no memory to warm is `warm_memory: off`");
+        problems.refuse(&["warm_memory"], "to warm no memory, write `warm_memory: off`");
     }
 }
 
-/// What the engine can be set to; its own checks are the same, but know no line to point at.
+/// Checks the ranges that the engine accepts. The engine checks the same, but it knows no line to point at.
 fn check_ranges(workload: &Workload, problems: &mut Problems) {
     let (engine, log) = (&workload.engine, &workload.log);
     let ranges = [
@@ -240,8 +243,8 @@ fn check_ranges(workload: &Workload, problems: &mut Problems) {
     let together_max = Bytes::kib(2044);
     if largest.0.saturating_add(interval.0) > together_max.0 {
         let message = format!(
-            "`log.max_message_bytes` ({largest}) and `log.index_interval_bytes` ({interval}) must be \
-             {together_max} at most, together"
+            "`log.max_message_bytes` ({largest}) and `log.index_interval_bytes` ({interval}) must \
+             together be at most {together_max}"
         );
         problems.refuse(&["log.max_message_bytes", "log.index_interval_bytes"], message);
     }
@@ -251,8 +254,8 @@ fn check_retention(workload: &Workload, problems: &mut Problems) {
     let log = &workload.log;
     if let Some(retention) = log.retention_bytes.0.filter(|retention| *retention < log.segment_bytes) {
         let message = format!(
-            "`log.retention_bytes` ({retention}) must hold a segment (`log.segment_bytes`, {}): whole segments are \
-             deleted",
+            "`log.retention_bytes` ({retention}) must be at least `log.segment_bytes` ({}), because retention deletes \
+             whole segments",
             log.segment_bytes
         );
         problems.refuse(&["log.retention_bytes", "log.segment_bytes"], message);
@@ -269,7 +272,7 @@ fn check_load(workload: &Workload, problems: &mut Problems) {
     let needed = workload.batch.max_bytes.max(workload.largest_batch_of_one());
     if load.in_flight_bytes < needed {
         let message = format!(
-            "`load.in_flight_bytes` ({}) must have room for a batch ({})",
+            "`load.in_flight_bytes` ({}) must be at least the size of a batch ({})",
             load.in_flight_bytes, needed
         );
         problems.refuse(&["load.in_flight_bytes", "batch.max_bytes", "message_size"], message);
@@ -316,7 +319,7 @@ fn check_engine(workload: &Workload, problems: &mut Problems) {
     }
     if engine.fetch_pinned_bytes.0 > engine.arena_bytes.0 / 2 {
         let message = format!(
-            "readers may pin half of the arena at most, not {} of {}: the rest is for appends",
+            "readers may pin at most half of the arena, not {} of {}: the rest is for appends",
             engine.fetch_pinned_bytes, engine.arena_bytes
         );
         problems.refuse(&["engine.fetch_pinned_bytes", "engine.arena_bytes"], message);
@@ -324,7 +327,7 @@ fn check_engine(workload: &Workload, problems: &mut Problems) {
     let cores = &engine.cores;
     if !cores.shards.is_empty() && cores.shards.len() as u64 != u64::from(engine.shards) {
         let message = format!(
-            "`engine.cores.shards` names {} cores for {} shards; it needs one a shard",
+            "`engine.cores.shards` names {} cores for {} shards; it needs one per shard",
             cores.shards.len(),
             engine.shards
         );
@@ -342,24 +345,24 @@ fn check_engine(workload: &Workload, problems: &mut Problems) {
 fn check_backlog(workload: &Workload, problems: &mut Problems) {
     let Some(backlog) = &workload.backlog else { return };
     if backlog.build.0 == 0 {
-        problems.refuse(&["backlog.build"], "a backlog of 0B is none");
+        problems.refuse(&["backlog.build"], "`backlog.build` must be at least 1B");
     }
     if workload.subscriptions_per_topic == 0 {
-        let message = "a backlog needs consumers to consume it, and `subscriptions_per_topic` is 0";
+        let message = "a backlog needs consumers, but `subscriptions_per_topic` is 0";
         problems.refuse(&["backlog", "subscriptions_per_topic"], message);
     }
     if workload.load.mode != LoadMode::Max {
-        let message = "a backlog is built as fast as acks allow, then producers go at \
-                       `backlog.drain_producer_rate`: `load.mode` must be `max`";
+        let message = "with a backlog, `load.mode` must be `max`: it is built as fast as acks allow, and \
+                       `backlog.drain_producer_rate` is the rate after that";
         problems.refuse(&["load.mode", "backlog"], message);
     }
     let key = "backlog.drain_producer_rate";
     match backlog.drain_producer_rate {
         Rate::Share(_) => {
-            problems.refuse(&[key], format!("`{key}` must be records a second, such as `20k/s`, or 0"));
+            problems.refuse(&[key], format!("`{key}` must be records per second, such as `20k/s`, or 0"));
         }
         Rate::Absolute(rate) if rate > 0 && rate.saturating_mul(1000) < workload.producers() => {
-            problems.refuse(&[key], format!("{rate}/s is too little for {} producers", workload.producers()));
+            problems.refuse(&[key], format!("{rate}/s is too low for {} producers", workload.producers()));
         }
         Rate::Absolute(_) => {}
     }
@@ -367,39 +370,39 @@ fn check_backlog(workload: &Workload, problems: &mut Problems) {
         && backlog.build.0 > retention.0.saturating_mul(workload.partitions())
     {
         let message = format!(
-            "retention would delete of a backlog of {} before it is consumed: {} partitions of `log.retention_bytes` \
-             ({retention}) are less",
+            "retention would delete part of a backlog of {} before it is consumed: {} partitions of `log.retention_bytes` \
+             ({retention}) hold less",
             backlog.build,
             workload.partitions()
         );
         problems.refuse(&["backlog.build", "log.retention_bytes"], message);
     }
     if !workload.require.is_empty() {
-        let message = "`require` waits in the warm-up, and a run with a backlog has none";
+        let message = "`require` waits during the warm-up, but a run with a backlog has no warm-up";
         problems.refuse(&["require", "backlog"], message);
     }
 }
 
-/// What must hold before the window opens can come to hold.
+/// Checks that the required conditions can be met.
 fn check_require(workload: &Workload, problems: &mut Problems) {
     let log = &workload.log;
     if workload.require.is_empty() {
         return;
     }
     if log.retention_bytes.0.is_none() && log.retention_ms.0.is_none() {
-        let message = "`retention_reached` needs a log that retention deletes from: set `log.retention_bytes` or \
+        let message = "`retention_reached` needs retention: set `log.retention_bytes` or \
                        `log.retention_ms`";
         problems.refuse(&["require"], message);
     }
     if workload.phases.warmup.0.is_zero() {
-        let message =
-            "`retention_reached` is waited for in the warm-up, at most 10 times `phases.warmup`, which is 0";
+        let message = "`retention_reached` must happen during the warm-up, which lasts at most 10 times `phases.warmup`, and that is 0";
         problems.refuse(&["phases.warmup", "require"], message);
     }
     if let LoadMode::Open { profile, .. } = workload.load.mode
         && profile.first() <= 0.0
     {
-        let message = "a profile that begins at 0 offers nothing in the warm-up, so retention never deletes";
+        let message =
+            "a profile that begins at 0 offers nothing during the warm-up, so retention never deletes";
         problems.refuse(&["load.profile", "require"], message);
     }
 }
@@ -417,7 +420,7 @@ fn check_slo(workload: &Workload, problems: &mut Problems) {
             problems.refuse(&[&path], message);
         }
         if bound.histogram == super::Histogram::EndToEnd && workload.subscriptions_per_topic == 0 {
-            let message = format!("`{}` needs consumers, and `subscriptions_per_topic` is 0", bound.key);
+            let message = format!("`{}` needs consumers, but `subscriptions_per_topic` is 0", bound.key);
             problems.refuse(&[&path, "subscriptions_per_topic"], message);
         }
         if bound.limit.0.is_zero() {

@@ -100,7 +100,7 @@ fn little_memlock_is_measured_unregistered_and_said() {
     let ended = end(command.args(["ceiling", "--quick", "--quiet", "--slice", "5ms"]).arg(dir.path()));
     let text = ended.success();
     assert!(
-        text.contains("buffers not all registered, for want of memlock (`ulimit -l unlimited`)"),
+        text.contains("buffers not all registered, because the memlock limit is too small (`ulimit -l unlimited` raises it)"),
         "{text}"
     );
 }

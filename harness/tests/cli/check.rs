@@ -57,16 +57,16 @@ fn a_wrong_value_is_exit_2_with_its_place_and_a_way_out() {
     let directory = disk();
     for (wrong, place, message) in [
         ("message_size: 16KB", "1:15", "`16KB` could mean two sizes: write `16KiB`"),
-        ("message_size: 10s", "1:15", "`s` is no unit of size; use B, KiB, MiB"),
+        ("message_size: 10s", "1:15", "`s` is not a unit of size; use B, KiB, MiB"),
         ("message_size: -1", "1:15", "a size cannot be negative: `-1`"),
         ("log: {segment_bytes: -1MiB}", "1:22", "a size cannot be negative: `-1MiB`"),
         ("phases: {measure: 10}", "1:19", "`10` needs a unit: `10s`"),
-        ("phases: {measure: 10MiB}", "1:19", "`MiB` in `10MiB` is no unit of time; use ns, us, ms, s"),
+        ("phases: {measure: 10MiB}", "1:19", "`MiB` in `10MiB` is not a unit of time; use ns, us, ms, s"),
         ("load: {mode: open, rate: -5}", "1:26", "a rate cannot be negative: `-5`"),
         ("partitions_per_topic: 0", "1:23", "`partitions_per_topic` must be at least 1"),
         ("trials: -1", "1:9", "`-1` is negative"),
         ("durabilty: synced", "1:1", "unknown key `durabilty`; did you mean `durability`?"),
-        ("log: {retention_bytes: 1MiB}", "1:24", "whole segments are deleted"),
+        ("log: {retention_bytes: 1MiB}", "1:24", "retention deletes whole segments"),
         (
             "sweep: {trials: [1, 2]}",
             "1:9",

@@ -89,7 +89,7 @@ fn io_uring_that_is_forbidden_or_missing_prevents_a_run() {
     let dir = disk();
     for (errno, words, remedy) in [
         (libc::EPERM, "not permitted", "allow the io_uring system calls in its seccomp profile"),
-        (libc::ENOSYS, "this kernel has none", "run Linux 6.1 or newer"),
+        (libc::ENOSYS, "this kernel has no io_uring", "run Linux 6.1 or newer"),
     ] {
         let ended = end_without_io_uring(doctor(dir.path()), errno);
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);

@@ -110,7 +110,7 @@ fn a_file_that_cannot_be_used_is_exit_2_before_anything_is_made() {
             Some(&long),
             &["line 3 of ../files/data/lines.txt", "70000 bytes", "`batch.max_bytes` (64KiB)"],
         ),
-        (&sized, Some(b"one\n"), &["real.yaml:1:15", "`message_size` has no place beside"]),
+        (&sized, Some(b"one\n"), &["real.yaml:1:15", "`message_size` cannot be used with"]),
     ];
     for (workload, lines, expected) in cases {
         for verb in ["run", "check"] {

@@ -124,7 +124,7 @@ fn what_cannot_be_resumed_is_exit_2() {
     fs::create_dir(bench.path("empty")).unwrap();
     let empty =
         end(bench.run(&mut vnotch()).arg(format!("--resume={}", bench.path("empty").display()))).refusal(2);
-    assert!(empty.contains("is no sweep that was begun"), "{empty}");
+    assert!(empty.contains("does not hold an unfinished sweep"), "{empty}");
     assert!(bench.results().is_empty());
 }
 

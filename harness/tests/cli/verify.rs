@@ -122,7 +122,7 @@ fn every_kind_of_damage_is_exit_6_with_its_place_and_what_to_do() {
         let advice = match kind {
             "foreign_file" => "move it elsewhere",
             "index_missing" => "does without these indexes",
-            _ => "can only come from a copy",
+            _ => "can only be restored from a copy",
         };
         assert!(
             !ended.stdout.contains("Sound.") && ended.stdout.contains(advice),

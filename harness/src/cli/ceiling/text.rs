@@ -1,4 +1,5 @@
-//! The ceiling for people: what was measured on, three tables, the synced 4 KiB write, and how far to trust it.
+//! The text output of `vnotch ceiling`: the disk and its settings, tables, the synced 4 KiB write, and how far to trust
+//! them.
 
 use super::Document;
 use crate::device::survey::{Cell, Dsync4kMedians, Figures, Kind, Plan, Step};
@@ -9,7 +10,7 @@ use crate::workload::Io;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 
-/// The whole output. `quiet` leaves out the advice.
+/// Returns the whole output. `quiet` leaves out the advice at its end.
 pub(super) fn render(document: &Document<'_>, plan: &Plan, quiet: bool) -> String {
     let mut out = header(document);
     let throughput = |figures: &Figures| quantity::bytes_per_s(figures.bytes_per_s);
@@ -30,14 +31,14 @@ pub(super) fn render(document: &Document<'_>, plan: &Plan, quiet: bool) -> Strin
     }
     if !quiet {
         out.push_str(
-            "\nEach cell is one short slice, and a shared or virtual disk varies by 2 to 3 times from second to second:\n\
-             read the table by its shape. `vnotch run` brackets every trial with slices of its own.\n",
+            "\nEach cell is one short measurement. A shared or virtual disk varies by a factor of 2 to 3 from second to second:\n\
+             compare rows and columns, not single cells. `vnotch run` measures the disk before and after every trial.\n",
         );
     }
     out
 }
 
-/// One finished step, for the progress line.
+/// Describes one finished step, for the progress line.
 pub(super) fn step(step: &Step<'_>) -> String {
     match step {
         Step::Cell(Cell { kind, block_bytes, depth, figures }) => format!(
@@ -61,8 +62,8 @@ fn header(document: &Document<'_>) -> String {
         cells.iter().filter(|cell| cell.figures.registration == Registration::Registered).count();
     let buffers = match registered {
         all if all == cells.len() => "registered",
-        0 => "not registered, for want of memlock (`ulimit -l unlimited`)",
-        _ => "not all registered, for want of memlock (`ulimit -l unlimited`)",
+        0 => "not registered, because the memlock limit is too small (`ulimit -l unlimited` raises it)",
+        _ => "not all registered, because the memlock limit is too small (`ulimit -l unlimited` raises it)",
     };
     format!(
         "{} · {}\nio {io} · buffers {buffers} · {slice} a cell · one file, sequential\n",
@@ -71,7 +72,7 @@ fn header(document: &Document<'_>) -> String {
     )
 }
 
-/// File system, mount options and device in one line.
+/// Describes file system, mount options and device in one line.
 pub(crate) fn storage(storage: &Storage) -> String {
     let unknown = || "unknown".to_owned();
     let mut line = format!(
@@ -133,7 +134,7 @@ fn dsync_4k(medians: &Dsync4kMedians) -> String {
     )
 }
 
-/// A dash where too few operations make a percentile.
+/// Formats a time; a dash if there were too few operations for the percentile.
 fn time(ns: Option<u64>) -> String {
     ns.map_or("–".to_owned(), quantity::ns)
 }

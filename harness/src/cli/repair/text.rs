@@ -1,4 +1,5 @@
-//! A repair for people: each partition with the place of its damage, the changes, and what is moved away.
+//! The text output of `vnotch repair`: the damage of each partition with its place, the changes, and what is moved
+//! away.
 
 use super::Document;
 use crate::quantity;
@@ -6,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use vnotch_engine::repair::{CatalogRepair, Change, PartitionRepair, Removed};
 
-/// The whole text; `quiet` leaves out the conclusion.
+/// Returns the whole text; `quiet` leaves out the conclusion.
 pub(super) fn render(document: &Document<'_>, quiet: bool) -> String {
     let mut out = String::new();
     if let Some(catalog) = &document.catalog {
@@ -16,7 +17,7 @@ pub(super) fn render(document: &Document<'_>, quiet: bool) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "{}: {}\n  {} it away; every partition is judged as if it was named there\n",
+            "{}: {}\n  {} it away; every partition is checked as if this file named it damaged\n",
             place(document.data_dir, &records.path),
             records.damage,
             verb(document, "move", "moved")
@@ -37,9 +38,9 @@ fn conclusion(document: &Document<'_>) -> &'static str {
         || document.partitions.iter().any(|partition| partition.removed.is_some());
     match (document.is_sound, document.repaired) {
         (true, _) => "Nothing to repair.\n",
-        (false, true) if !has_moved => "Repaired. Nothing was taken away.\n",
+        (false, true) if !has_moved => "Repaired. Nothing was moved away.\n",
         (false, true) => {
-            "Repaired. Nothing was deleted: what was taken away is in removed-by-repair; delete it once it is not needed.\n"
+            "Repaired. Nothing was deleted: what was cut off is in removed-by-repair; delete it when you no longer need it.\n"
         }
         (false, false) => "Nothing was changed: add --yes to repair it.\n",
     }
@@ -53,12 +54,12 @@ fn put_catalog(out: &mut String, document: &Document<'_>, catalog: &CatalogRepai
         .map(|(topic, partitions)| format!("{topic} ({})", counted(u64::from(*partitions), "partition")))
         .collect();
     let topics = if topics.is_empty() { "no topics".to_owned() } else { topics.join(", ") };
-    let moved = if catalog.damage.is_some() { ", after moving the damaged one away" } else { "" };
+    let moved = if catalog.damage.is_some() { ", after moving the damaged file away" } else { "" };
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
         "{}: {damage}\n  {} it again from the partitions{moved}: {topics}\n  all topics get the default configuration: \
-         alter those that had another one\n",
+         change those that had another one\n",
         place(document.data_dir, &catalog.path),
         verb(document, "write", "wrote")
     );
@@ -69,7 +70,7 @@ fn put_partition(out: &mut String, document: &Document<'_>, partition: &Partitio
     let damage = match partition.damage {
         Some(damage) if partition.changes.contains(&Change::CheckpointWritten) => {
             format!(
-                "{file} is none that a log has written: offset {} and what follows cannot be read",
+                "{file} was not written by a log: offset {} and all records after it cannot be read",
                 damage.offset
             )
         }
@@ -77,7 +78,7 @@ fn put_partition(out: &mut String, document: &Document<'_>, partition: &Partitio
             "{file} is damaged or missing from byte {} on: offset {} cannot be read",
             damage.position, damage.offset
         ),
-        None => format!("{file} is missing or no directory, and all its records are gone"),
+        None => format!("{file} is missing or is not a directory; all its records are lost"),
     };
     let _ = writeln!(out, "{}-{}: {damage}", partition.topic, partition.partition);
     for change in &partition.changes {
@@ -85,7 +86,7 @@ fn put_partition(out: &mut String, document: &Document<'_>, partition: &Partitio
     }
     let _ = match &partition.removed {
         Some(removed) => writeln!(out, "  {}\n", describe_removed(document, removed)),
-        None => writeln!(out, "  no records {}\n", verb(document, "be taken away", "were taken away")),
+        None => writeln!(out, "  no records {}\n", verb(document, "be moved away", "were moved away")),
     };
 }
 
@@ -104,7 +105,7 @@ fn describe(document: &Document<'_>, change: &Change) -> String {
         ),
         Change::CheckpointWritten => format!("{} a new checkpoint", verb(document, "write", "wrote")),
         Change::NoFileMoved { path } => format!(
-            "{} {} away, which is no file",
+            "{} {} away, which is not a file",
             verb(document, "move", "moved"),
             place(document.data_dir, path)
         ),
@@ -189,11 +190,11 @@ mod tests {
     fn a_plan_says_what_would_be_done() {
         insta::assert_snapshot!(render(&document(false), false), @r"
         catalog.json: the checksum does not hold
-          would write it again from the partitions, after moving the damaged one away: audit (1 partition), orders (3 partitions)
-          all topics get the default configuration: alter those that had another one
+          would write it again from the partitions, after moving the damaged file away: audit (1 partition), orders (3 partitions)
+          all topics get the default configuration: change those that had another one
 
         damaged.json: no checksum
-          would move it away; every partition is judged as if it was named there
+          would move it away; every partition is checked as if this file named it damaged
 
         orders-0: orders-0/00000000000000001000.log is damaged or missing from byte 4711 on: offset 1035 cannot be read
           would cut the log at offset 1035, byte 4711 of orders-0/00000000000000001000.log; new records continue there
@@ -201,11 +202,11 @@ mod tests {
 
         orders-1: orders-1/00000000000000000000.log is damaged or missing from byte 0 on: offset 0 cannot be read
           would raise the log's start from offset 0 to 900
-          no records would be taken away
+          no records would be moved away
 
-        orders-2: orders-2 is missing or no directory, and all its records are gone
+        orders-2: orders-2 is missing or is not a directory; all its records are lost
           would make an empty directory: its records begin at offset 0
-          no records would be taken away
+          no records would be moved away
 
         Nothing was changed: add --yes to repair it.
         ");
@@ -215,11 +216,11 @@ mod tests {
     fn a_repair_says_the_same_in_past_tense() {
         insta::assert_snapshot!(render(&document(true), false), @r"
         catalog.json: the checksum does not hold
-          wrote it again from the partitions, after moving the damaged one away: audit (1 partition), orders (3 partitions)
-          all topics get the default configuration: alter those that had another one
+          wrote it again from the partitions, after moving the damaged file away: audit (1 partition), orders (3 partitions)
+          all topics get the default configuration: change those that had another one
 
         damaged.json: no checksum
-          moved it away; every partition is judged as if it was named there
+          moved it away; every partition is checked as if this file named it damaged
 
         orders-0: orders-0/00000000000000001000.log is damaged or missing from byte 4711 on: offset 1035 cannot be read
           cut the log at offset 1035, byte 4711 of orders-0/00000000000000001000.log; new records continue there
@@ -227,13 +228,13 @@ mod tests {
 
         orders-1: orders-1/00000000000000000000.log is damaged or missing from byte 0 on: offset 0 cannot be read
           raised the log's start from offset 0 to 900
-          no records were taken away
+          no records were moved away
 
-        orders-2: orders-2 is missing or no directory, and all its records are gone
+        orders-2: orders-2 is missing or is not a directory; all its records are lost
           made an empty directory: its records begin at offset 0
-          no records were taken away
+          no records were moved away
 
-        Repaired. Nothing was deleted: what was taken away is in removed-by-repair; delete it once it is not needed.
+        Repaired. Nothing was deleted: what was cut off is in removed-by-repair; delete it when you no longer need it.
         ");
         assert!(!render(&document(true), true).contains("Repaired"));
     }

@@ -1,4 +1,4 @@
-//! What was verified, for people: a table of partitions, then each defect and note with its place.
+//! The text output of `vnotch verify`: a table of partitions, then each defect and note with its file and byte.
 
 use crate::quantity;
 use comfy_table::{CellAlignment, Table, presets};
@@ -6,15 +6,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 use vnotch_engine::verify::{DefectKind, PartitionReport, Report};
 
-/// Defects shown; `--format json` has all of them.
+/// Number of defects shown; `--format json` has all of them.
 const DEFECTS_MAX: usize = 100;
-/// Notes shown.
+/// Number of notes shown.
 const NOTES_MAX: usize = 20;
 
-/// A finding: where, and what about it.
+/// A finding: its file, the byte in the file, and the message.
 type Line<'a> = (&'a Path, u64, &'a str);
 
-/// All of it; `quiet` leaves out what is as it should be.
+/// Returns the whole text. `quiet` leaves out everything but the defects.
 pub(super) fn render(report: &Report, quiet: bool) -> String {
     let mut out = String::new();
     if !quiet {
@@ -82,12 +82,12 @@ fn list(out: &mut String, report: &Report, what: &str, lines: Vec<Line<'_>>, mos
 }
 
 fn verdict(report: &Report) -> String {
-    // The next open leaves the folder of a repair as it is.
+    // The folder of a repair has a note, but the next open does nothing with it.
     let notes = report.notes.iter().filter(|note| !note.path.ends_with("removed-by-repair")).count();
     match (report.defects.len(), notes) {
         (0, 0) => "Sound.".to_owned(),
         (0, notes) => {
-            let found = format!("Sound; {}: the next open puts that in order.", counted(notes, "note"));
+            let found = format!("Sound; {}: the next open puts this in order.", counted(notes, "note"));
             format!("{found}{}", unjudged(report))
         }
         (defects, _) => {
@@ -97,18 +97,18 @@ fn verdict(report: &Report) -> String {
     }
 }
 
-/// How much of the logs that were not closed cannot be judged.
+/// Returns a line on the bytes of logs that were not closed and cannot be judged; empty if there are none.
 fn unjudged(report: &Report) -> String {
     match report.partitions.iter().map(|partition| partition.unjudged_bytes).sum() {
         0 => String::new(),
         bytes => format!(
-            "\n{} behind the last batches cannot be judged: they were being written when the log ended, or are damaged.",
+            "\n{} after the last valid batches cannot be judged: they were being written when the process ended, or are damaged.",
             quantity::bytes(bytes)
         ),
     }
 }
 
-/// What can be done about the defects, a line or two for each kind that there is.
+/// Returns advice about the defects, a line or two for each kind that was found.
 fn advice(report: &Report) -> String {
     let is_index = |kind| matches!(kind, DefectKind::Index | DefectKind::IndexMissing);
     let is_foreign = |kind| matches!(kind, DefectKind::ForeignFile | DefectKind::PartitionUnknown);
@@ -116,18 +116,18 @@ fn advice(report: &Report) -> String {
     let mut advice = String::new();
     if has(&|kind| !is_index(kind) && !is_foreign(kind)) {
         advice.push_str(
-            "\nWhat is damaged or gone can only come from a copy of these files. A fetch that meets the damage fails and says so.\n\
-             `vnotch repair` shows what it takes to go on without: it cuts a log where its records can no longer be read.",
+            "\nDamaged or missing records can only be restored from a copy of these files. A fetch that reaches the damage fails.\n\
+             `vnotch repair` shows how to continue without them: it cuts a log where its records can no longer be read.",
         );
     }
     if has(&is_index) {
         advice.push_str(
-            "\nThe engine does without these indexes: delete their files while it is not running, and it goes through \
-             their\nsegments instead, once after each start. No record is lost by that.",
+            "\nThe engine works without these indexes: delete their files while it is not running. It then reads \
+             their\nsegments instead, once after each start. No record is lost.",
         );
     }
     if has(&is_foreign) {
-        advice.push_str("\nWhat does not belong to the log harms nothing; move it elsewhere.");
+        advice.push_str("\nFiles that do not belong to the log do no harm; move them elsewhere.");
     }
     advice
 }
@@ -190,8 +190,8 @@ mod tests {
                 the log was not closed
 
         Not sound: 1 defect. Nothing was changed.
-        What is damaged or gone can only come from a copy of these files. A fetch that meets the damage fails and says so.
-        `vnotch repair` shows what it takes to go on without: it cuts a log where its records can no longer be read.
+        Damaged or missing records can only be restored from a copy of these files. A fetch that reaches the damage fails.
+        `vnotch repair` shows how to continue without them: it cuts a log where its records can no longer be read.
         ");
     }
 
@@ -200,15 +200,15 @@ mod tests {
         let mut report = report();
         let says = |report: &Report, words: &str| render(report, false).contains(words);
         for (kind, words) in [
-            (DefectKind::IndexMissing, "The engine does without these indexes"),
-            (DefectKind::ForeignFile, "What does not belong to the log harms nothing"),
+            (DefectKind::IndexMissing, "The engine works without these indexes"),
+            (DefectKind::ForeignFile, "Files that do not belong to the log do no harm"),
         ] {
             report.defects[0].kind = kind;
             assert!(says(&report, words), "{kind:?}");
-            assert!(!says(&report, "can only come from a copy"), "{kind:?}");
+            assert!(!says(&report, "can only be restored from a copy"), "{kind:?}");
         }
         report.defects[0].kind = DefectKind::SegmentMissing;
-        assert!(says(&report, "can only come from a copy") && !says(&report, "indexes"));
+        assert!(says(&report, "can only be restored from a copy") && !says(&report, "indexes"));
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! What may be claimed of settings that are equal, and what must be found in those that are not.
+//! Tests of claims: equal settings are hardly ever claimed to differ, and real differences are found.
 
 use super::*;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
-/// Trials of settings whose true medians are `truth`: log-normal noise of `noise` a trial, and a drift of four times as
-/// much that every setting of a block shares.
+/// Returns trials of settings whose true medians are `truth`: log-normal noise of `noise` per trial, and a drift of
+/// four times as much that every setting of a block shares.
 fn made_up(truth: &[f64], trials: usize, noise: f64, random: &mut SmallRng) -> Vec<Vec<f64>> {
     let mut normal = || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
     let drift: Vec<f64> = (0..trials).map(|_| 4.0 * noise * normal()).collect();
@@ -14,7 +14,7 @@ fn made_up(truth: &[f64], trials: usize, noise: f64, random: &mut SmallRng) -> V
     truth.iter().map(|truth| drift.iter().map(|drift| noisy(*truth, *drift, normal())).collect()).collect()
 }
 
-/// Which has the highest median: what a sweep names.
+/// Returns the index of the highest median: the setting that a sweep names.
 fn best(trials: &[Vec<f64>]) -> usize {
     let medians: Vec<f64> = trials.iter().map(|it| crate::stats::median(it).unwrap()).collect();
     (0..medians.len()).max_by(|a, b| medians[*a].total_cmp(&medians[*b])).unwrap()
@@ -25,7 +25,7 @@ fn claims(trials: &[Vec<f64>], band: f64) -> usize {
     found.filter(|it| matches!(it.standing, Standing::Above | Standing::Below)).count()
 }
 
-/// Share of made-up sweeps in which anything was claimed.
+/// Returns the share of made-up sweeps in which any difference was claimed.
 fn claimed(truth: &[f64], trials: usize, band: f64, seed: u64) -> f64 {
     const SWEEPS: u32 = 1500;
     let mut random = SmallRng::seed_from_u64(seed);
@@ -35,7 +35,8 @@ fn claimed(truth: &[f64], trials: usize, band: f64, seed: u64) -> f64 {
 
 #[test]
 fn equal_settings_are_claimed_to_differ_in_one_sweep_of_twenty_at_most() {
-    // Without any band, and though the best is picked by looking; 1.7 % is three standard errors of 1500 sweeps.
+    // There is no noise band, and the best setting is picked after looking. 1.7 % is three standard errors of 1500
+    // sweeps.
     for (settings, trials) in [(2, 6), (2, 20), (6, 7), (12, 10)] {
         let share = claimed(&vec![1.0; settings], trials, 0.0, 7);
         assert!(share <= 0.05 + 0.017, "{settings} equal settings, {trials} trials: {share}");

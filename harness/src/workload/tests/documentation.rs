@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 const DOCUMENT: &str = include_str!("../../../../docs/workload.md");
 
-/// (key, default) of each row of the document's tables.
+/// Returns (key, default) of each row of the document's tables.
 fn documented() -> Vec<(String, String)> {
     DOCUMENT
         .lines()
@@ -17,7 +17,7 @@ fn documented() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The schema's keys as the document names them: the objectives by their pattern.
+/// Returns the schema's keys as the document names them: objectives by their pattern.
 fn schema() -> BTreeSet<String> {
     let pattern = "slo.<latency>_<percentile>";
     keys()

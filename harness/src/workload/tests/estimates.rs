@@ -1,4 +1,4 @@
-//! What a run will cost is an upper bound that follows from the file.
+//! Tests of the estimates: the cost of a run is an upper bound that follows from the file.
 
 use super::*;
 
@@ -49,7 +49,10 @@ fn the_quickstart_keeps_within_two_gib_and_forty_seconds() {
 fn settings_without_effect_are_said() {
     let notes = |yaml: &str| load(yaml).without_effect();
     assert!(notes("{}").is_empty());
-    assert_eq!(notes("batch: {max_records: 5000}"), ["`batch.max_records`: a batch is full at 64KiB before"]);
+    assert_eq!(
+        notes("batch: {max_records: 5000}"),
+        ["`batch.max_records`: a batch reaches `batch.max_bytes` (64KiB) first"]
+    );
     assert_eq!(
         notes("load: {mode: open, rate: 100}\nlog: {segment_bytes: 256MiB}"),
         ["`log.segment_bytes`: at this rate no partition reaches 256MiB, so no segment rolls"]
@@ -64,6 +67,6 @@ fn settings_without_effect_are_said() {
     );
     assert_eq!(
         notes("durability: appended"),
-        ["`ceiling`: an `appended` ack waits for no disk, so no share of the ceiling is reported"]
+        ["`ceiling`: an `appended` ack does not wait for the disk, so no share of the ceiling is reported"]
     );
 }

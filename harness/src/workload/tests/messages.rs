@@ -1,4 +1,4 @@
-//! Every mistake is shown where it stands, with what was probably meant.
+//! Tests of error messages: every mistake is shown at its place, with what was probably meant.
 
 use super::*;
 
@@ -77,8 +77,11 @@ fn wrong_values() {
             "target: Kafka",
             "`Kafka` names no system; use `engine`, or a name with an address such as `kafka://host:port`",
         ),
-        ("slo: {min_achieved: 2}", "`2` is no fraction; write it between 0 and 1, or like `99%`"),
-        ("load: {mode: open}", "`mode` open needs a `rate`, such as `200k/s` or `50%`"),
+        (
+            "slo: {min_achieved: 2}",
+            "`2` is not a fraction; write a number from 0 to 1, or a percentage like `99%`",
+        ),
+        ("load: {mode: open}", "`mode`: `open` needs a `rate`, such as `200k/s` or `50%`"),
         ("message_size: {min: 1KiB}", "the key `max` is missing here"),
         (
             "{}\n---\n{}",
@@ -121,38 +124,38 @@ fn contradictions_of_a_load() {
 #[test]
 fn contradictions_of_what_comes_before_the_window() {
     let cases = [
-        ("backlog: {build: 0}", "a backlog of 0B is none"),
+        ("backlog: {build: 0}", "`backlog.build` must be at least 1B"),
         (
             "backlog: {build: 1GiB}\nsubscriptions_per_topic: 0",
-            "a backlog needs consumers to consume it, and `subscriptions_per_topic` is 0",
+            "a backlog needs consumers, but `subscriptions_per_topic` is 0",
         ),
         (
             "backlog: {build: 1GiB}\nload: {mode: closed}",
-            "a backlog is built as fast as acks allow, then producers go at `backlog.drain_producer_rate`: `load.mode` must be `max`",
+            "with a backlog, `load.mode` must be `max`: it is built as fast as acks allow, and `backlog.drain_producer_rate` is the rate after that",
         ),
         (
             "backlog: {build: 1GiB, drain_producer_rate: 50%}",
-            "`backlog.drain_producer_rate` must be records a second, such as `20k/s`, or 0",
+            "`backlog.drain_producer_rate` must be records per second, such as `20k/s`, or 0",
         ),
         (
             "backlog: {build: 1GiB}\nlog: {retention_bytes: 256MiB}\npartitions_per_topic: 2",
-            "retention would delete of a backlog of 1GiB before it is consumed: 2 partitions of `log.retention_bytes` (256MiB) are less",
+            "retention would delete part of a backlog of 1GiB before it is consumed: 2 partitions of `log.retention_bytes` (256MiB) hold less",
         ),
         (
             "backlog: {build: 1MiB}\nlog: {retention_bytes: 256MiB}\nrequire: [retention_reached]",
-            "`require` waits in the warm-up, and a run with a backlog has none",
+            "`require` waits during the warm-up, but a run with a backlog has no warm-up",
         ),
         (
             "require: [retention_reached]",
-            "`retention_reached` needs a log that retention deletes from: set `log.retention_bytes` or `log.retention_ms`",
+            "`retention_reached` needs retention: set `log.retention_bytes` or `log.retention_ms`",
         ),
         (
             "require: [retention_reached]\nlog: {retention_ms: 1s}\nphases: {warmup: 0}",
-            "`retention_reached` is waited for in the warm-up, at most 10 times `phases.warmup`, which is 0",
+            "`retention_reached` must happen during the warm-up, which lasts at most 10 times `phases.warmup`, and that is 0",
         ),
         (
             "require: [retention_reached]\nlog: {retention_ms: 1s}\nload: {mode: open, rate: 1k, profile: ramp, ramp: {from: 0}}",
-            "a profile that begins at 0 offers nothing in the warm-up, so retention never deletes",
+            "a profile that begins at 0 offers nothing during the warm-up, so retention never deletes",
         ),
     ];
     assert_messages(&cases);
@@ -167,25 +170,28 @@ fn contradictions() {
         ("version: 2", "version 2 is not supported; this vnotch reads version 1"),
         (
             "partitions_per_topic: 2\nconsumers_per_subscription: 3",
-            "3 consumers cannot share 2 partitions: a group has at most one consumer a partition",
+            "3 consumers cannot share 2 partitions: a group has at most one consumer per partition",
         ),
         (
             "message_size: 10B",
-            "a record that can be verified needs at least 24B, for its producer, sequence and time; smaller ones need `verify: none`",
+            "a record needs at least 24B to be verified, for its producer, sequence and time; smaller ones need `verify: none`",
         ),
         ("message_size: []", "a list of sizes needs at least one entry"),
         ("message_size: {min: 2KiB, max: 1KiB}", "`min` (2KiB) is larger than `max` (1KiB)"),
         ("batch: {max_bytes: 2MiB}", "batches of 2MiB would be refused: `log.max_message_bytes` is 1MiB"),
         (
             "message_size: 1MiB",
-            "a record of 1MiB takes up to 1048673B in a batch of its own, more than `log.max_message_bytes` (1MiB)",
+            "a batch with only a record of 1MiB takes up to 1048673B, more than `log.max_message_bytes` (1MiB)",
         ),
         ("log: {segment_bytes: 3GiB}", "`log.segment_bytes` must be from 1MiB to 1GiB, not 3GiB"),
-        ("load: {in_flight_bytes: 1KiB}", "`load.in_flight_bytes` (1KiB) must have room for a batch (64KiB)"),
+        (
+            "load: {in_flight_bytes: 1KiB}",
+            "`load.in_flight_bytes` (1KiB) must be at least the size of a batch (64KiB)",
+        ),
         ("load: {mode: open, rate: 0}", "a rate of 0 offers nothing; the least is 1/s"),
         (
             "engine: {shards: 2, cores: {shards: [1]}}",
-            "`engine.cores.shards` names 1 cores for 2 shards; it needs one a shard",
+            "`engine.cores.shards` names 1 cores for 2 shards; it needs one per shard",
         ),
         ("engine: {cores: {load: [1, 1]}}", "core 1 is named twice"),
         (
@@ -194,7 +200,7 @@ fn contradictions() {
         ),
         (
             "partitions_per_topic: 3\nengine: {placement: colocated, shards: 2}",
-            "each of the 2 shards with partitions of a topic needs a colocated client of its own, and \
+            "each of the 2 shards with partitions of a topic needs a colocated client of its own, but \
              `producers_per_topic` is 1",
         ),
         (
@@ -214,11 +220,11 @@ fn contradictions() {
         ),
         (
             "subscriptions_per_topic: 2\ngroup: g",
-            "several groups a topic need `{service}` in `group`, or they would be one group",
+            "several groups per topic need `{service}` in `group`, otherwise they would be the same group",
         ),
         (
             "name: a/b",
-            "`a/b` names a directory, so it must begin with a letter or digit and hold only those, `-`, `_` and `.`, 64 at most",
+            "`a/b` becomes part of a directory's name, so it must begin with a letter or digit, have only those, `-`, `_` and `.`, and at most 64 characters",
         ),
     ];
     assert_messages(&cases);

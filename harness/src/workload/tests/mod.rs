@@ -1,4 +1,4 @@
-//! What the workload room promises: exact units, messages that point at the mistake, and a file that comes back.
+//! Tests of the workload module: exact units, messages that point at the mistake, and files that survive a round trip.
 
 mod documentation;
 mod estimates;

@@ -1,4 +1,4 @@
-//! Keys from the command line go over those of the file, and their mistakes name the flag.
+//! Tests of overrides: keys from the command line replace those of the file, and their mistakes name the flag.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A resolved workload, written down in JSON or YAML and read again, is the same workload.
+//! A resolved workload that is written in JSON or YAML and read again is the same workload.
 
 use super::super::tree::{Node, Origin};
 use super::*;
@@ -141,7 +141,7 @@ prop_compose! {
         verify in select(vec![Verify::None, Verify::Sequence, Verify::SequenceCrc]),
         swept in vec(any::<i32>(), 0..3),
     ) -> Workload {
-        // Real data has sizes of its own, so none is written for it.
+        // Records of real data have the sizes of their lines, so no size is written for them.
         let is_real = matches!(payload.source, PayloadSource::File(_));
         let message_size = if is_real { Workload::default().message_size } else { message_size };
         let [topics, partitions_per_topic, producers_per_topic, subscriptions_per_topic, consumers_per_subscription, trials] = counts;

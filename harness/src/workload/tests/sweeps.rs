@@ -1,4 +1,4 @@
-//! What a sweep makes of a workload, and every way to get one wrong.
+//! Tests of sweeps: the workloads that a sweep expands to, and every mistake that one can have.
 
 use super::*;
 use crate::workload::study::Many;
@@ -91,14 +91,17 @@ fn keys_that_cannot_be_swept_are_refused_with_the_reason() {
     let cases = [
         ("sweep: {trials: [1, 2]}", "`trials` cannot be swept: every combination is measured equally often"),
         ("sweep: {version: [1]}", "`version` cannot be swept: a file has one schema"),
-        ("sweep: {name: [a, b]}", "`name` cannot be swept: it names the one result"),
-        ("sweep: {question: [a, b]}", "`question` cannot be swept: a sweep answers one"),
-        ("sweep: {ceiling: [auto, off]}", "`ceiling` cannot be swept: all points are related to one device"),
+        ("sweep: {name: [a, b]}", "`name` cannot be swept: the one result has one name"),
+        ("sweep: {question: [a, b]}", "`question` cannot be swept: a sweep answers one question"),
+        (
+            "sweep: {ceiling: [auto, off]}",
+            "`ceiling` cannot be swept: all points are compared with the same device",
+        ),
         (
             "sweep: {slo.response_p99: [1ms]}",
-            "`slo.response_p99` cannot be swept: every point is held to the same objectives",
+            "`slo.response_p99` cannot be swept: the same objectives apply to every point",
         ),
-        ("sweep: {require: [[]]}", "`require` cannot be swept: every point must hold the same"),
+        ("sweep: {require: [[]]}", "`require` cannot be swept: the same conditions apply to every point"),
         (
             "sweep: {log.segment_byte: [1MiB]}",
             "unknown key `log.segment_byte` in `sweep`; did you mean `log.segment_bytes`?",
@@ -108,10 +111,10 @@ fn keys_that_cannot_be_swept_are_refused_with_the_reason() {
             "unknown key `segment_bytes` in `sweep`; did you mean `log.segment_bytes`?",
         ),
         ("sweep: {nonsense: [1]}", "unknown key `nonsense` in `sweep`; docs/workload.md lists every key"),
-        ("sweep: {durability: []}", "`durability` has no values to take"),
+        ("sweep: {durability: []}", "`durability` has no values"),
         (
             "sweep: {load: [{mode: max}], load.mode: [max]}",
-            "`load` and `load.mode` cannot both be swept: one holds the other",
+            "`load` and `load.mode` cannot both be swept: one contains the other",
         ),
     ];
     for (yaml, expected) in cases {
@@ -119,7 +122,7 @@ fn keys_that_cannot_be_swept_are_refused_with_the_reason() {
         assert_eq!(line.splitn(4, ':').nth(3).map(str::trim_start), Some(expected), "{yaml}: {line}");
         assert!(line.starts_with("test.yaml:1:"), "{line}");
     }
-    assert!(first_line("sweep: {sweep.x: [1]}").contains("a sweep does not nest"));
+    assert!(first_line("sweep: {sweep.x: [1]}").contains("sweeps cannot be nested"));
 }
 
 #[test]
@@ -149,7 +152,7 @@ fn a_combination_that_does_not_fit_together_is_named() {
     let message = refused("sweep: {log.segment_bytes: [16MiB, 64MiB], log.retention_bytes: [32MiB, 128MiB]}");
     assert!(
         message.starts_with(
-            "test.yaml:1:66: with log.retention_bytes=32MiB, log.segment_bytes=64MiB: `log.retention_bytes` (32MiB) must hold"
+            "test.yaml:1:66: with log.retention_bytes=32MiB, log.segment_bytes=64MiB: `log.retention_bytes` (32MiB) must be at least"
         ),
         "{message}"
     );
@@ -161,7 +164,7 @@ fn a_combination_that_does_not_fit_together_is_named() {
 #[test]
 fn values_that_are_the_same_are_refused() {
     for (yaml, expected) in [
-        ("sweep: {durability: [synced, synced]}", "test.yaml:1:30: `durability`: `synced` is there twice"),
+        ("sweep: {durability: [synced, synced]}", "test.yaml:1:30: `durability`: `synced` is listed twice"),
         (
             "sweep: {log.segment_bytes: [16MiB, 16384KiB]}",
             "test.yaml:1:36: `log.segment_bytes`: `16MiB` and `16384KiB` are the same",
@@ -175,12 +178,12 @@ fn values_that_are_the_same_are_refused() {
 fn a_share_of_the_maximum_is_one_for_the_whole_sweep() {
     let yaml = "load: {mode: open, rate: 1k/s}\nsweep: {load.rate: [25%, 50%]}";
     assert!(
-        first_line(yaml).contains("a rate in percent is one for the whole sweep"),
+        first_line(yaml).contains("a rate in percent must be the same for the whole sweep"),
         "{}",
         first_line(yaml)
     );
     let mixed = first_line("sweep: {load: [{mode: max}, {mode: open, rate: 50%}]}");
-    assert!(mixed.contains("a rate in percent is one"), "{mixed}");
+    assert!(mixed.contains("a rate in percent must be the same"), "{mixed}");
     assert_eq!(
         study("load: {mode: open, rate: 1k/s}\nsweep: {load.rate: [1k/s, 2k/s]}").combinations.len(),
         2
@@ -203,13 +206,13 @@ fn very_many_combinations_are_asked_about_and_far_too_many_refused() {
     assert_eq!(study(&yaml(99, 101)).combinations.len(), 9_999, "these are not asked about");
     let line = first_line(&yaml(101, 100));
     assert!(line.contains("10100 combinations would take about"), "{line}");
-    assert!(line.contains("of disk at a time; if that is meant, say so with `--yes`"), "{line}");
+    assert!(line.contains("of disk at a time; add `--yes` to run them all"), "{line}");
     let allowed =
         parse_study(&yaml(101, 100), "test.yaml", &[], Many::Allowed, crate::system::CAPABILITIES).unwrap();
     assert_eq!(allowed.combinations.len(), 10_100);
     let line = first_line(&yaml(1000, 1000));
     assert!(
-        line.contains("1000000 combinations") && line.ends_with("one sweep has 100000 at most"),
+        line.contains("1000000 combinations") && line.ends_with("a sweep may have at most 100000"),
         "{line}"
     );
 }
@@ -235,7 +238,7 @@ fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
     assert!(once > 0.0, "the device's best is looked at twice, not twice a combination: {once}");
 }
 
-/// Of each study: minutes and GiB that its header promises.
+/// For each study, the minutes and the GiB that its header promises.
 const STUDIES: [(&str, f64, u64); 5] = [
     ("durability-and-batch", 5.0, 2),
     ("partitions", 5.0, 16),

@@ -1,4 +1,4 @@
-//! Sizes, times, rates: what is read is exact, what is printed is read again, what is ambiguous is refused.
+//! Tests of sizes, times and rates: reading is exact, printed values can be read again, ambiguous ones are refused.
 
 use super::*;
 use proptest::prelude::*;
@@ -54,7 +54,7 @@ fn sizes() {
     assert_eq!(refusal("-1KiB"), "a size cannot be negative: `-1KiB`");
     assert_eq!(
         refusal("5 bytes"),
-        "`bytes` is no unit of size; use B, KiB, MiB, GiB (powers of 1024) or kB, MB, GB (powers of 1000)"
+        "`bytes` is not a unit of size; use B, KiB, MiB, GiB (powers of 1024) or kB, MB, GB (powers of 1000)"
     );
 }
 
@@ -69,7 +69,7 @@ fn times() {
     assert_eq!(read("0"), Some(Duration::ZERO));
     let refusal = |text: &str| text.parse::<TimeSpan>().expect_err("it is refused").to_string();
     assert_eq!(refusal("30"), "`30` needs a unit: `30s`, `30ms`, `30m` …");
-    assert_eq!(refusal("10M"), "`M` in `10M` is no unit of time; use ns, us, ms, s, m (minutes), h or d");
+    assert_eq!(refusal("10M"), "`M` in `10M` is not a unit of time; use ns, us, ms, s, m (minutes), h or d");
     assert_eq!(refusal("-5s"), "a time cannot be negative: `-5s`");
     assert_eq!(refusal("soon"), "`soon` is not a time; write it like `30s`, `250ms` or `1m30s`");
     assert_eq!(refusal("0.5ns"), "`0.5ns` is not a whole number of nanoseconds below 584 years");
