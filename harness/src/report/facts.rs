@@ -1,11 +1,10 @@
 //! What results say in words: shared by the first screen, the summary and the HTML report.
 
-use super::sweep::setting::{label, last_of};
-use crate::num;
-use crate::quantity;
+use super::setting::{label, last_of};
 use crate::result::environment::Storage;
 use crate::result::{Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult, Trial};
 use crate::workload::{MessageSize, PassKind, Workload};
+use crate::{num, quantity};
 
 /// What is not there to be told.
 pub(super) const NONE: &str = "–";

@@ -1,6 +1,6 @@
 //! `report.html`: one file that needs no other and no network, for a screen by day or night, and for paper.
 
-use super::charts::Chart;
+use super::chart::Chart;
 use super::facts::{self, FIGURES, STATISTICS};
 use super::sweep::table::FlagStyle;
 use super::sweep::{self, Sweep, words};

@@ -1,8 +1,8 @@
 //! Results side by side, one line each, for `vnotch list`.
 
 use super::facts::{self, NONE};
+use super::lines::lines;
 use super::sweep::{RESPONSE_P99, Sweep, throughput_of};
-use super::text::lines;
 use crate::num;
 use crate::quantity;
 use crate::result::shelf::{Shelved, name_of};

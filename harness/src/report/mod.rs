@@ -1,11 +1,14 @@
 //! What people look at, all of it drawn from a [`Recording`]: the first screen, charts, the HTML report, the summary.
 
 mod backlog;
+mod chart;
 mod charts;
 mod facts;
 mod html;
+mod lines;
 pub mod listing;
 mod overlay;
+mod setting;
 mod stall;
 mod summary;
 mod sweep;
@@ -32,7 +35,7 @@ pub fn draw_overlay(recordings: &[Recording]) -> anyhow::Result<Vec<Artifact>> {
     files(&charts, overlay::page::html(&overlay, &charts), overlay::page::markdown(&overlay, &charts))
 }
 
-fn files(charts: &[charts::Chart], page: String, summary: String) -> anyhow::Result<Vec<Artifact>> {
+fn files(charts: &[chart::Chart], page: String, summary: String) -> anyhow::Result<Vec<Artifact>> {
     let mut artifacts = Vec::new();
     for chart in charts {
         let file = |extension: &str, content: Vec<u8>| Artifact {

@@ -1,6 +1,6 @@
 //! `summary.md`: the result for a pull request or a notebook.
 
-use super::charts::Chart;
+use super::chart::Chart;
 use super::facts::{self, FIGURES, STATISTICS};
 use super::sweep::{Sweep, table, words};
 use super::{backlog, stall};

@@ -1,6 +1,7 @@
 //! The first screen: what a run came to, in at most 24 lines of a terminal.
 
 use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, load, settings};
+use super::lines::lines;
 use super::sweep::{Sweep, table, words};
 use super::{backlog, stall};
 use crate::result::verdict::AS_MEANT;
@@ -104,12 +105,6 @@ fn figures(result: &RunResult) -> Table {
         table.add_row(std::iter::once(name.to_owned()).chain(result.points.iter().map(of)));
     }
     table
-}
-
-/// A table without the space that pads its first column.
-pub(super) fn lines(table: &Table) -> String {
-    let text = table.trim_fmt();
-    text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// The latencies of a pass; rows that mean nothing under its load are left out.

@@ -91,12 +91,10 @@ impl Bench<'_> {
         );
         let watched = watch.until_done();
         let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
-        let outcomes = begun.end();
-        let mut harvest = harvest(outcomes, &timeline, watched.latency(), granularity.is_some(), groups);
+        let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some(), groups);
         let error = harvest.error.take().or_else(|| watched.error.clone());
-        let final_sync = (workload.deployment().is_page_cached() && error.is_none())
-            .then(|| self.timed_sync())
-            .transpose()?;
+        let is_page_cached = workload.deployment().is_page_cached();
+        let final_sync = (is_page_cached && error.is_none()).then(|| self.timed_sync()).transpose()?;
         let closed = target.close().err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,

@@ -1,17 +1,17 @@
 //! Loads a workload by a file's path or by a built-in name: reads it, applies the overrides, checks it, and shows every
 //! mistake at its place.
 
-use super::Workload;
-use super::capabilities::{self, Capabilities};
-use super::decode::Fault;
-use super::keys::keys;
-use super::nearest::nearest;
-use super::overrides::Override;
-use super::payload_file;
-use super::study::{self, Many, Mistake, Study};
-use super::tree::{Node, Origin, Place, SyntaxError};
-use super::validate::{self, Problem};
+use super::reading::decode::Fault;
+use super::reading::keys::keys;
+use super::reading::nearest::nearest;
+use super::reading::overrides::Override;
+use super::reading::tree::{Node, Origin, Place, SyntaxError};
 use crate::exit::UsageError;
+use crate::workload::Workload;
+use crate::workload::checks::capabilities::{self, Capabilities};
+use crate::workload::checks::payload;
+use crate::workload::checks::{problems::Problem, validate};
+use crate::workload::study::{self, Many, Mistake, Study};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
@@ -98,7 +98,7 @@ pub(crate) fn parse_study(
         given.apply(&mut root, index).map_err(|error| source.syntax(error, Origin::Override(index)))?;
     }
     source.refuse_size_of_real_data(&root)?;
-    payload_file::locate(&mut root, label);
+    payload::locate(&mut root, label);
     let mut workload: Workload = root.decode().map_err(|fault| source.fault(fault))?;
     if root.find("name").is_none() {
         workload.name = name_of(label);
@@ -113,7 +113,8 @@ pub(crate) fn parse_study(
         source.refuse_swept_overrides(&workload)?;
         study::expand(&root, workload, many, systems).map_err(|mistakes| source.mistakes(mistakes))?
     };
-    let unused = capabilities::unused_settings(&root, &study, systems);
+    let measured = study.combinations.iter().map(|combination| combination.workload.target.system());
+    let unused = capabilities::unused_settings(&root, measured, systems);
     if unused.is_empty() { Ok(study) } else { Err(source.problems(&root, &unused)) }
 }
 
@@ -244,7 +245,7 @@ impl Source<'_> {
 
     /// Refuses `message_size` for real data: each record is a line of the file and has the line's size.
     fn refuse_size_of_real_data(&self, root: &Node) -> anyhow::Result<()> {
-        let Some(node) = payload_file::needless_size(root) else { return Ok(()) };
+        let Some(node) = payload::needless_size(root) else { return Ok(()) };
         let message = "`message_size` cannot be used with `payload: {kind: file}`: each record is a line and has its size";
         Err(UsageError::error(self.show(Some(node.place), message)))
     }

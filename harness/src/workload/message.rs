@@ -1,6 +1,6 @@
 //! Records: their size, their bytes, and the partition that each one is sent to.
 
-use super::payload_file::PayloadFile;
+use super::payload_file::{PayloadFile, Split};
 use super::units::{Bytes, Fraction, UnitError, written_as_text};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -95,17 +95,6 @@ pub enum PayloadSource {
     },
     /// Values are the lines of a file.
     File(PayloadFile),
-}
-
-/// How a payload file is cut into records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Split {
-    /// One record per line.
-    #[default]
-    Lines,
-    /// Records of `message_size`.
-    Size,
 }
 
 impl Default for Payload {

@@ -1,20 +1,15 @@
 //! The workload file: its schema, its units, and errors that point at the mistake.
 
-mod capabilities;
-mod decode;
+mod checks;
 mod deployment;
-mod effects;
 mod estimate;
 mod file;
-mod keys;
 pub mod limits;
 mod load;
 mod message;
-mod nearest;
-mod overrides;
 mod payload_file;
-mod placement;
 pub mod profile;
+mod reading;
 mod resolved;
 mod settings;
 mod slo;
@@ -22,12 +17,9 @@ pub mod spec;
 mod study;
 #[cfg(test)]
 mod tests;
-mod tree;
 pub mod units;
-mod unsupported;
-mod validate;
 
-pub use capabilities::{Capabilities, capabilities_of};
+pub use checks::capabilities::{Capabilities, capabilities_of};
 pub use deployment::Deployment;
 pub use estimate::Estimate;
 #[cfg(test)]
@@ -35,12 +27,12 @@ pub(crate) use file::parse_study;
 pub use file::{BUILT_IN, load_study};
 #[cfg(test)]
 pub(crate) use file::{load, parse};
-pub use keys::keys;
 pub use load::{Arrival, Load, LoadMode, Pass, PassKind};
-pub use message::{KeyDistribution, MessageSize, Payload, PayloadSource, SizeRange, Split, WeightedSize};
-pub use overrides::Override;
-pub use payload_file::{Lines, PayloadFile};
+pub use message::{KeyDistribution, MessageSize, Payload, PayloadSource, SizeRange, WeightedSize};
+pub use payload_file::{Lines, PayloadFile, Split};
 pub use profile::Profile;
+pub use reading::keys::keys;
+pub use reading::overrides::Override;
 pub use resolved::{Difference, differences};
 pub use settings::{Cores, EngineSettings, Io, LogSettings, Placement, Poll, Preallocate};
 pub use slo::{Histogram, LatencyBound, Slo, Statistic};

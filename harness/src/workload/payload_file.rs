@@ -1,11 +1,8 @@
 //! Real data as payload: a file cut into lines. A run holds a bounded part of the file in memory.
 
-use super::message::Split;
-use super::tree::{Node, Origin, Value};
-use super::validate::Problems;
-use super::{PayloadSource, Workload};
 use crate::num;
 use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -20,8 +17,16 @@ pub(super) const FILE_BYTES_MAX: usize = 64 << 20;
 /// The most lines of a file that are used.
 pub(super) const LINES_MAX: usize = 1_000_000;
 
-/// The key that holds the file's path.
-const PATH: &str = "payload.path";
+/// How a payload file is cut into records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// One record per line.
+    #[default]
+    Lines,
+    /// Records of `message_size`.
+    Size,
+}
 
 /// A file of records, as a workload names it.
 #[derive(Debug, Clone)]
@@ -159,63 +164,6 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(num::count(FILE_BYTES_MAX) + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Makes a relative path relative to the working directory. A path in a workload file is relative to that file's
-/// directory. A path from the command line is relative to the working directory already.
-pub(super) fn locate(root: &mut Node, label: &str) {
-    let directory = Path::new(label).parent().unwrap_or(Path::new(""));
-    let located = |node: &Node| match &node.value {
-        Value::Scalar { text, style } if node.place.origin == Origin::File => {
-            let text = directory.join(text).to_string_lossy().into_owned();
-            Node { place: node.place, value: Value::Scalar { text, style: *style } }
-        }
-        _ => node.clone(),
-    };
-    if let Some(path) = root.find(PATH).map(located) {
-        root.set(&["payload", "path"], path);
-    }
-    if let Some(Node { place, value: Value::List(paths) }) = swept(root, PATH).cloned() {
-        let paths = paths.iter().map(located).collect();
-        root.set(&["sweep", PATH], Node { place, value: Value::List(paths) });
-    }
-}
-
-/// Returns the `message_size` that was written, if the payload is a file. Its records have the sizes of their lines.
-pub(super) fn needless_size(root: &Node) -> Option<&Node> {
-    let kind = root.find("payload.kind")?;
-    let is_file = matches!(&kind.value, Value::Scalar { text, .. } if text == "file");
-    is_file.then(|| root.find("message_size").or_else(|| swept(root, "message_size"))).flatten()
-}
-
-/// Returns the values that the sweep has for a key.
-fn swept<'r>(root: &'r Node, key: &str) -> Option<&'r Node> {
-    let Value::Map(entries) = &root.find("sweep")?.value else { return None };
-    entries.iter().find(|(swept, _)| swept.name == key).map(|(_, node)| node)
-}
-
-/// Refuses a payload file that cannot be used.
-pub(super) fn check(workload: &Workload, problems: &mut Problems) {
-    let PayloadSource::File(file) = &workload.payload.source else { return };
-    if file.split != Split::Lines {
-        return;
-    }
-    let sizes = match file.sizes() {
-        Ok(sizes) => sizes,
-        Err(reason) => return problems.refuse(&[PATH, "payload"], reason),
-    };
-    let needed = workload.largest_batch_of_one();
-    if needed > workload.batch.max_bytes {
-        let message = format!(
-            "line {} of {} has {} bytes; a batch with only this line takes up to {} bytes, more than `batch.max_bytes` ({})",
-            sizes.largest_line,
-            file.path.display(),
-            sizes.largest_bytes,
-            needed.0,
-            workload.batch.max_bytes
-        );
-        problems.refuse(&[PATH, "batch.max_bytes"], message);
-    }
 }
 
 #[cfg(test)]

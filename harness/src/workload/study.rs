@@ -1,10 +1,10 @@
 //! Expands a `sweep` into one workload for every combination of its values. Each workload is checked like a file of its
 //! own. A mistake is shown at its place in the sweep.
 
-use super::keys::keys;
-use super::nearest::nearest;
-use super::tree::{Node, Place, Value as Written};
-use super::validate::{self, Problem};
+use super::checks::{problems::Problem, validate};
+use super::reading::keys::keys;
+use super::reading::nearest::nearest;
+use super::reading::tree::{Node, Place, Value as Written};
 use super::{Capabilities, Rate, Workload};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};

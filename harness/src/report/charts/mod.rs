@@ -11,6 +11,7 @@ pub(super) mod overlay;
 mod sweep;
 mod throughput;
 
+use super::chart::Chart;
 use super::facts;
 use crate::result::{Point, Recording, RunResult, SeriesRow, Trial, TrialRecord};
 use crate::stats;
@@ -50,16 +51,6 @@ const SKY: RGBColor = RGBColor(86, 180, 233);
 const COLOURS: [RGBColor; 6] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// A picture, with what it shows in a few words.
-pub(super) struct Chart {
-    /// Its file's name without the extension.
-    pub(super) name: &'static str,
-    /// For those who do not see it.
-    pub(super) alt: &'static str,
-    /// The SVG document.
-    pub(super) svg: String,
-}
 
 /// Every chart that a recording has something for.
 pub(super) fn all(recording: &Recording) -> anyhow::Result<Vec<Chart>> {

@@ -1,7 +1,7 @@
 //! What is not the same in several results: settings, machine, build.
 
 use crate::report::facts::NONE;
-use crate::report::sweep::setting::{label, last_of};
+use crate::report::setting::{label, last_of};
 use crate::result::RunResult;
 use serde_json::Value;
 use std::collections::BTreeMap;

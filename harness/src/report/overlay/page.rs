@@ -3,7 +3,7 @@
 use super::{Overlay, Run};
 use crate::num;
 use crate::quantity;
-use crate::report::charts::Chart;
+use crate::report::chart::Chart;
 use crate::report::facts::{self, NONE};
 use crate::report::html::{self, escape, prose};
 use crate::report::sweep::{RESPONSE_P99, throughput_of};

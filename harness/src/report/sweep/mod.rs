@@ -3,13 +3,12 @@
 //! A combination has up to two points: `pass: max` or `closed`, whose throughput counts, and `pass: open`, whose latencies
 //! do. Where only open points were made, both are theirs.
 
-pub(super) mod setting;
 pub(super) mod table;
 pub(super) mod words;
 
+use super::setting::{self, Setting};
 use crate::result::{Kind, Point, RunResult, Trial, VerdictStatus};
 use crate::workload::PassKind;
-use setting::Setting;
 
 /// Rates further apart than this share are not one common rate.
 const SAME_RATE: f64 = 0.01;

@@ -61,9 +61,9 @@ pub(in crate::report) fn cells(sweep: &Sweep<'_>, style: FlagStyle) -> Cells {
 /// The table for a terminal, at most [`WIDTH`] columns wide, with its notes.
 pub(in crate::report) fn text(sweep: &Sweep<'_>) -> String {
     let cells = cells(sweep, FlagStyle::Letters);
-    let wide = crate::report::text::lines(&table(&cells, Header::OneLine));
+    let wide = crate::report::lines::lines(&table(&cells, Header::OneLine));
     let fits = wide.lines().all(|line| line.chars().count() <= usize::from(WIDTH));
-    let mut text = if fits { wide } else { crate::report::text::lines(&table(&cells, Header::Broken)) };
+    let mut text = if fits { wide } else { crate::report::lines::lines(&table(&cells, Header::Broken)) };
     for note in cells.notes {
         text.push_str("\n  ");
         text.push_str(&note);

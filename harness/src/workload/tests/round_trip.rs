@@ -1,7 +1,7 @@
 //! A resolved workload that is written in JSON or YAML and read again is the same workload.
 
-use super::super::tree::{Node, Origin};
 use super::*;
+use crate::workload::reading::tree::{Node, Origin};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

@@ -1,8 +1,8 @@
 //! The horizontal axis of a sweep's panels: where the values of a setting stand, and their names.
 
-use super::super::{AXIS, Area, INK, LEFT, PALE, RIGHT, WIDTH, fitted, text_centred, width_of};
 use crate::num;
-use crate::report::sweep::setting::Setting;
+use crate::report::charts::{AXIS, Area, INK, LEFT, PALE, RIGHT, WIDTH, fitted, text_centred, width_of};
+use crate::report::setting::Setting;
 
 /// Width of a panel's plot, pixels.
 pub(super) const PLOT: f64 = (WIDTH - LEFT - AXIS - RIGHT) as f64;

@@ -1,16 +1,15 @@
 //! Heat maps for two settings: throughput, and p99 response where there was an open load. Every cell has its value in
 //! print; the colour, one hue from light to dark, only repeats it.
 
-use super::super::{
+use super::REMARK;
+use crate::report::charts::{
     Area, Head, INK, LEFT, PALE, RIGHT, VERMILION, WIDTH, drawn, failed, fitted, text, text_centred, width_of,
 };
-use super::REMARK;
-use crate::num;
-use crate::quantity;
-use crate::report::sweep::setting::Setting;
+use crate::report::setting::Setting;
 use crate::report::sweep::table::{three_digits, throughput_unit};
 use crate::report::sweep::{Combination, Metric, RESPONSE_P99, Sweep, is_sound};
 use crate::result::{Figure, Recording};
+use crate::{num, quantity};
 use plotters::prelude::*;
 
 const HEAD: u32 = 52;

@@ -1,11 +1,11 @@
 //! Which settings the panels show: one on the axis, the combinations of the others as series, each with a colour and a
 //! mark of its own, so that they can be told apart without colours.
 
-use super::super::{Area, COLOURS, INK, TITLE_WIDTH, fitted, flow, text};
 use super::REMARK;
 use super::axis::{PLOT, XAxis};
 use crate::num;
-use crate::report::sweep::setting::Setting;
+use crate::report::charts::{Area, COLOURS, INK, TITLE_WIDTH, fitted, flow, text};
+use crate::report::setting::Setting;
 use crate::report::sweep::{Combination, Sweep, is_sound};
 use plotters::element::ComposedElement;
 use plotters::prelude::*;

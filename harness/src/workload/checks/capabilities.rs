@@ -1,9 +1,9 @@
 //! The capabilities of the systems that can be measured. A system fills them in, and validation asks them, so that no workload
 //! file is accepted that its system cannot run.
 
-use super::tree::Node;
-use super::validate::{Problem, Problems};
-use super::{BacklogCache, Requirement, Study, Workload};
+use super::problems::{Problem, Problems};
+use crate::workload::reading::tree::Node;
+use crate::workload::{BacklogCache, Requirement, Workload};
 use std::collections::BTreeSet;
 
 /// The capabilities of a system.
@@ -29,7 +29,7 @@ pub fn capabilities_of(known: &[Capabilities], system: &str) -> Option<Capabilit
 }
 
 /// Refuses what the system of the workload cannot do.
-pub(super) fn check(workload: &Workload, known: &[Capabilities], problems: &mut Problems) {
+pub(in crate::workload) fn check(workload: &Workload, known: &[Capabilities], problems: &mut Problems) {
     let system = workload.target.system();
     let Some(capabilities) = capabilities_of(known, system) else {
         // Those that are planned are refused by name.
@@ -61,13 +61,14 @@ pub(super) fn check(workload: &Workload, known: &[Capabilities], problems: &mut 
 /// Sections of a workload file that hold the settings of one system.
 const SECTIONS: [&str; 1] = ["engine"];
 
-/// Refuses settings that are written for a system which no point of the study measures.
-pub(super) fn unused_settings(root: &Node, study: &Study, known: &[Capabilities]) -> Vec<Problem> {
-    let systems = study.combinations.iter().map(|combination| combination.workload.target.system());
-    let used: BTreeSet<&str> = systems
-        .filter_map(|system| capabilities_of(known, system))
-        .filter_map(|system| system.settings)
-        .collect();
+/// Refuses settings that are written for a system which no point of the study measures. `measured` are the systems of its points.
+pub(in crate::workload) fn unused_settings<'a>(
+    root: &Node,
+    measured: impl Iterator<Item = &'a str>,
+    known: &[Capabilities],
+) -> Vec<Problem> {
+    let capabilities = measured.filter_map(|system| capabilities_of(known, system));
+    let used: BTreeSet<&str> = capabilities.filter_map(|system| system.settings).collect();
     let mut problems = Problems::default();
     for section in SECTIONS {
         if root.find(section).is_some() && !used.contains(section) {

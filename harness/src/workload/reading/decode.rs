@@ -9,16 +9,16 @@ use std::fmt::{self, Display, Write as _};
 
 /// A mistake and the place where it was written.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) message: String,
-    pub(super) place: Option<Place>,
+pub(in crate::workload) struct Fault {
+    pub(in crate::workload) message: String,
+    pub(in crate::workload) place: Option<Place>,
     /// An unknown key that resembles no other key of its section. The caller, which knows the whole schema, can look
     /// for it in other sections.
-    pub(super) unknown_key: Option<String>,
+    pub(in crate::workload) unknown_key: Option<String>,
 }
 
 impl Fault {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    pub(in crate::workload) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: None, unknown_key: None }
     }
 
@@ -80,7 +80,7 @@ impl de::Error for Fault {
 
 impl Node {
     /// Decodes this node as a type of the schema.
-    pub(super) fn decode<'de, T: de::Deserialize<'de>>(&'de self) -> Result<T, Fault> {
+    pub(in crate::workload) fn decode<'de, T: de::Deserialize<'de>>(&'de self) -> Result<T, Fault> {
         T::deserialize(self)
     }
 

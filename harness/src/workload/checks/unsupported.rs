@@ -1,10 +1,10 @@
 //! Checks for settings that the schema has and this release does not support yet. Each is refused by name.
 
-use super::validate::Problems;
-use super::{Compression, KeyDistribution, PayloadSource, Split, Workload};
+use super::problems::Problems;
+use crate::workload::{Compression, KeyDistribution, PayloadSource, Split, Workload};
 
 /// Refuses each key whose value is not supported yet.
-pub(super) fn check(workload: &Workload, problems: &mut Problems) {
+pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
     let mut refuse = |key: &'static str, what: &str| {
         problems.refuse(&[key], format!("{what} is not supported yet"));
     };

@@ -1,10 +1,10 @@
 //! Checks of colocated load, which runs on the shards' own threads.
 
-use super::validate::Problems;
-use super::{Placement, Workload};
+use super::problems::Problems;
+use crate::workload::{Placement, Workload};
 
 /// Refuses settings that do not work with colocated load.
-pub(super) fn check(workload: &Workload, problems: &mut Problems) {
+pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
     let engine = &workload.engine;
     if engine.placement != Placement::Colocated {
         return;

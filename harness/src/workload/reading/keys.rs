@@ -1,6 +1,7 @@
 //! Every key of the schema, read from the types themselves, so that no separate list can become outdated.
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use crate::workload::Workload;
+use serde::de::{self, Deserialize as _, Deserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::fmt;
 
@@ -16,7 +17,7 @@ fn collect(path: &mut Vec<&'static str>, keys: &mut Vec<String>) {
     let mut fields: &[&str] = &[];
     let probe = Probe { path, fields: &mut fields };
     // Always an error, because a probe holds no values. The fields that it noted are the result.
-    let _ = super::Workload::deserialize(probe);
+    let _ = Workload::deserialize(probe);
     for field in fields {
         path.push(field);
         keys.push(path.join("."));

@@ -1,19 +1,17 @@
 //! Checks that types cannot express: bounds of numbers, and keys that contradict each other.
 
 use super::capabilities::{self, Capabilities};
-use super::units::{Bytes, Rate};
-use super::{
-    KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload, payload_file,
-    placement, unsupported,
-};
+use super::payload;
+use super::problems::{Problem, Problems};
+use super::{placement, unsupported};
+use crate::num::count;
+use crate::workload::limits::STAMP_BYTES;
+use crate::workload::units::{Bytes, Rate};
+use crate::workload::{KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload};
 use std::time::Duration;
 
 /// The most characters of a workload's name, which becomes part of a directory's name.
-pub(super) const NAME_CHARS_MAX: usize = 64;
-
-/// Bytes of the stamp at the beginning of a random value: producer, sequence, intended time and check. Records are
-/// verified and latencies are measured with it, so no verified record can be smaller.
-pub(super) const STAMP_BYTES: u64 = 24;
+pub(in crate::workload) const NAME_CHARS_MAX: usize = 64;
 
 /// Alignment of `O_DIRECT` writes, in bytes.
 const BLOCK_BYTES: u64 = 4096;
@@ -27,15 +25,8 @@ const LATE_RETRIES_MAX: u32 = 10;
 /// The shortest window. It holds more than one interval of the time series.
 const MEASURE_MIN: Duration = Duration::from_millis(200);
 
-/// A fault of a workload, with the keys that cause it. The likeliest cause comes first.
-#[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) keys: Vec<String>,
-    pub(super) message: String,
-}
-
 /// Returns everything that is wrong with a workload; empty if it can run.
-pub(super) fn problems(workload: &Workload, systems: &[Capabilities]) -> Vec<Problem> {
+pub(in crate::workload) fn problems(workload: &Workload, systems: &[Capabilities]) -> Vec<Problem> {
     let mut problems = Problems(Vec::new());
     unsupported::check(workload, &mut problems);
     capabilities::check(workload, systems, &mut problems);
@@ -43,7 +34,7 @@ pub(super) fn problems(workload: &Workload, systems: &[Capabilities]) -> Vec<Pro
     check_counts(workload, &mut problems);
     check_messages(workload, &mut problems);
     check_sizes(workload, &mut problems);
-    payload_file::check(workload, &mut problems);
+    payload::check(workload, &mut problems);
     check_ranges(workload, &mut problems);
     check_retention(workload, &mut problems);
     check_load(workload, &mut problems);
@@ -55,25 +46,8 @@ pub(super) fn problems(workload: &Workload, systems: &[Capabilities]) -> Vec<Pro
     problems.0
 }
 
-/// Collects problems.
-#[derive(Default)]
-pub(super) struct Problems(Vec<Problem>);
-
-impl Problems {
-    /// All problems.
-    pub(super) fn into_list(self) -> Vec<Problem> {
-        self.0
-    }
-
-    /// Adds a problem with `keys`. The message points at the first of them that was written.
-    pub(super) fn refuse(&mut self, keys: &[&str], message: impl Into<String>) {
-        let keys = keys.iter().map(|&key| key.to_owned()).collect();
-        self.0.push(Problem { keys, message: message.into() });
-    }
-}
-
 /// Tells whether a character may be part of a workload's name.
-pub(super) const fn may_be_in_name(c: char) -> bool {
+pub(in crate::workload) const fn may_be_in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
@@ -169,7 +143,7 @@ fn check_messages(workload: &Workload, problems: &mut Problems) {
         matches!(workload.payload.source, PayloadSource::Random { .. }) && workload.verify != Verify::None;
     if smallest == 0 {
         problems.refuse(&["message_size"], "`message_size` must be at least 1B");
-    } else if stamped && smallest < STAMP_BYTES {
+    } else if stamped && smallest < count(STAMP_BYTES) {
         let message = format!(
             "a record needs at least {STAMP_BYTES}B to be verified, for its producer, sequence and time; \
              smaller ones need `verify: none`"
@@ -419,7 +393,7 @@ fn check_slo(workload: &Workload, problems: &mut Problems) {
             );
             problems.refuse(&[&path], message);
         }
-        if bound.histogram == super::Histogram::EndToEnd && workload.subscriptions_per_topic == 0 {
+        if bound.histogram == crate::workload::Histogram::EndToEnd && workload.subscriptions_per_topic == 0 {
             let message = format!("`{}` needs consumers, but `subscriptions_per_topic` is 0", bound.key);
             problems.refuse(&[&path, "subscriptions_per_topic"], message);
         }

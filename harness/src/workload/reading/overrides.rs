@@ -45,18 +45,18 @@ impl Override {
         Self { label: flag.to_owned(), path: key.split('.').map(str::to_owned).collect(), value: None }
     }
 
-    pub(super) fn label(&self) -> &str {
+    pub(in crate::workload) fn label(&self) -> &str {
         &self.label
     }
 
     /// Tells whether the override sets `key`, a section around it, or a key inside it.
-    pub(super) fn sets(&self, key: &str) -> bool {
+    pub(in crate::workload) fn sets(&self, key: &str) -> bool {
         let mut wanted = key.split('.');
         self.value.is_some() && self.path.iter().all(|part| wanted.next().is_none_or(|wanted| wanted == part))
     }
 
     /// Applies the override to the file's tree. `index` is the position of this override among all of them.
-    pub(super) fn apply(&self, root: &mut Node, index: usize) -> Result<(), SyntaxError> {
+    pub(in crate::workload) fn apply(&self, root: &mut Node, index: usize) -> Result<(), SyntaxError> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         match &self.value {
             Some(yaml) => root.set(&path, Node::parse(yaml, Origin::Override(index))?),

@@ -9,19 +9,19 @@ use std::fmt;
 
 /// The place where something was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) origin: Origin,
+pub(in crate::workload) struct Place {
+    pub(in crate::workload) origin: Origin,
     /// Line, counted from 1.
-    pub(super) line: usize,
+    pub(in crate::workload) line: usize,
     /// Column in characters, counted from 1.
-    pub(super) column: usize,
+    pub(in crate::workload) column: usize,
     /// Length in characters.
-    pub(super) length: usize,
+    pub(in crate::workload) length: usize,
 }
 
 /// The text that a place is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Origin {
+pub(in crate::workload) enum Origin {
     /// The workload file.
     File,
     /// The override with this index.
@@ -30,13 +30,13 @@ pub(super) enum Origin {
 
 /// A value and the place where it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) value: Value,
+pub(in crate::workload) struct Node {
+    pub(in crate::workload) place: Place,
+    pub(in crate::workload) value: Value,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(in crate::workload) enum Value {
     Scalar { text: String, style: Style },
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
@@ -44,7 +44,7 @@ pub(super) enum Value {
 
 /// The form in which a scalar was written. It decides the type where any type is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(in crate::workload) enum Style {
     /// Unquoted text that YAML takes for a number, a boolean or null.
     Bare,
     /// Text.
@@ -53,21 +53,21 @@ pub(super) enum Style {
 
 /// A key of a map and the place where it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) place: Place,
+pub(in crate::workload) struct Key {
+    pub(in crate::workload) name: String,
+    pub(in crate::workload) place: Place,
 }
 
 /// The reason why a text is not valid YAML.
 #[derive(Debug)]
-pub(super) struct SyntaxError {
-    pub(super) message: String,
-    pub(super) place: Option<Place>,
+pub(in crate::workload) struct SyntaxError {
+    pub(in crate::workload) message: String,
+    pub(in crate::workload) place: Option<Place>,
 }
 
 impl Node {
     /// Parses one YAML document.
-    pub(super) fn parse(text: &str, origin: Origin) -> Result<Self, SyntaxError> {
+    pub(in crate::workload) fn parse(text: &str, origin: Origin) -> Result<Self, SyntaxError> {
         let options = serde_saphyr::options! {
             with_snippet: false,
             non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::AsString,
@@ -82,16 +82,16 @@ impl Node {
     }
 
     /// Tells whether no value was written.
-    pub(super) fn is_null(&self) -> bool {
+    pub(in crate::workload) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, style: Style::Bare } if matches!(&**text, "" | "~" | "null"))
     }
 
-    pub(super) fn is_map(&self) -> bool {
+    pub(in crate::workload) fn is_map(&self) -> bool {
         matches!(self.value, Value::Map(_))
     }
 
     /// Describes this node in a message.
-    pub(super) fn found(&self) -> String {
+    pub(in crate::workload) fn found(&self) -> String {
         match &self.value {
             _ if self.is_null() => "nothing".into(),
             Value::Scalar { text, .. } => format!("`{text}`"),
@@ -101,7 +101,7 @@ impl Node {
     }
 
     /// Returns the node at a dotted path, if something was written there.
-    pub(super) fn find(&self, path: &str) -> Option<&Self> {
+    pub(in crate::workload) fn find(&self, path: &str) -> Option<&Self> {
         path.split('.').try_fold(self, |node, name| match &node.value {
             Value::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, child)| child),
             _ => None,
@@ -109,7 +109,7 @@ impl Node {
     }
 
     /// Sets `value` at `path`. Missing maps are made on the way, and the value that was there before is dropped.
-    pub(super) fn set(&mut self, path: &[&str], value: Self) {
+    pub(in crate::workload) fn set(&mut self, path: &[&str], value: Self) {
         let [first, rest @ ..] = path else {
             *self = value;
             return;
@@ -129,7 +129,7 @@ impl Node {
     }
 
     /// Removes the node at `path`, if there is one.
-    pub(super) fn remove(&mut self, path: &[&str]) {
+    pub(in crate::workload) fn remove(&mut self, path: &[&str]) {
         if let (Value::Map(entries), [first, rest @ ..]) = (&mut self.value, path) {
             if rest.is_empty() {
                 entries.retain(|(key, _)| key.name != *first);
@@ -140,7 +140,7 @@ impl Node {
     }
 
     /// Returns the keys of this map; none if the node is not a map.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+    pub(in crate::workload) fn keys(&self) -> impl Iterator<Item = &Key> {
         let entries = if let Value::Map(entries) = &self.value { entries.as_slice() } else { &[] };
         entries.iter().map(|(key, _)| key)
     }

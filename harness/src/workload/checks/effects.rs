@@ -1,10 +1,12 @@
 //! Settings that were written but have no effect in their run.
 
-use super::{Ceiling, Difference, Durability, LoadMode, Preallocate, Profile, Rate, Verify, Workload};
 use crate::num::f64_of;
+use crate::workload::{
+    Ceiling, Difference, Durability, LoadMode, Preallocate, Profile, Rate, Verify, Workload,
+};
 
 /// Returns one sentence for each setting that differs from its default and has no effect.
-pub(super) fn without_effect(workload: &Workload, differences: &[Difference]) -> Vec<String> {
+pub(in crate::workload) fn without_effect(workload: &Workload, differences: &[Difference]) -> Vec<String> {
     let is_set = |key: &str| differences.iter().any(|difference| difference.key == key);
     let mut notes = Vec::new();
     if workload.subscriptions_per_topic == 0 {
@@ -89,7 +91,7 @@ fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec
         [("log.segment_ms", workload.log.segment_ms), ("log.retention_ms", workload.log.retention_ms)]
     {
         if let Some(age) = limit.0.filter(|age| age.0 >= offering) {
-            let ends = super::TimeSpan(offering);
+            let ends = crate::workload::TimeSpan(offering);
             notes.push(format!(
                 "`{key}`: nothing reaches the age of {age}, because the load ends after {ends}"
             ));

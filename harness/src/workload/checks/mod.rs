@@ -1,0 +1,9 @@
+//! Checks of a workload that was read: bounds, contradictions, what its system cannot do, and keys without effect.
+
+pub(super) mod capabilities;
+pub(super) mod effects;
+pub(super) mod payload;
+pub(super) mod placement;
+pub(super) mod problems;
+pub(super) mod unsupported;
+pub(super) mod validate;
