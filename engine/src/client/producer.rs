@@ -28,7 +28,7 @@ pub enum TrySendError {
         partitions: u32,
     },
     /// The producer is a colocated one, and the partition belongs to another shard.
-    #[error("partition {partition} lives on shard {shard}; produce to it there, or with a remote producer")]
+    #[error("partition {partition} belongs to shard {shard}; produce to it there, or with a remote producer")]
     NotOwner {
         /// The requested partition, or the one that the key hashes to.
         partition: u32,

@@ -171,7 +171,7 @@ pub enum LocalError {
     #[error("no topic or partition {0}")]
     Unknown(String),
     /// The partition belongs to another shard.
-    #[error("{partition} lives on shard {shard}; run there, or use a remote handle")]
+    #[error("{partition} belongs to shard {shard}; run there, or use a remote handle")]
     NotOwner {
         /// The partition.
         partition: TopicPartition,
