@@ -5,7 +5,7 @@ use super::{Consumer, ConsumerConfig, Destination, OpenTopic, Producer, Producer
 use crate::clock::after;
 use crate::error::LocalError;
 use crate::num::{u32_of, usize_of};
-use crate::shard::{LocalLanes, Sleep, next_turn};
+use crate::shard::{LocalQueues, Sleep, next_turn};
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::future::Future;
 use std::rc::Rc;
@@ -27,18 +27,18 @@ pub type LocalConsumer = Consumer<Local>;
 /// to the whole shard.
 #[derive(Debug, Clone)]
 pub struct LocalShard {
-    lanes: Rc<LocalLanes>,
+    queues: Rc<LocalQueues>,
     topics: Arc<Topics>,
 }
 
 impl LocalShard {
-    pub(crate) const fn new(lanes: Rc<LocalLanes>, topics: Arc<Topics>) -> Self {
-        Self { lanes, topics }
+    pub(crate) const fn new(queues: Rc<LocalQueues>, topics: Arc<Topics>) -> Self {
+        Self { queues, topics }
     }
 
     /// Returns the shard's number.
     pub fn shard(&self) -> u32 {
-        self.lanes.mailbox.shard
+        self.queues.mailbox.shard
     }
 
     /// Returns the numbers of the partitions of a topic that this shard owns.
@@ -104,7 +104,7 @@ impl LocalShard {
 
     /// Returns a future that resolves at `until`, or at once if that has passed.
     pub fn sleep_until(&self, until: Instant) -> Sleep {
-        self.lanes.sleep_until(until)
+        self.queues.sleep_until(until)
     }
 
     /// Returns a future that lets the shard do its own work, and resolves in the shard's next turn.
@@ -121,7 +121,7 @@ impl LocalShard {
     }
 
     fn route(&self, shard: usize, slot: usize) -> Option<Route<Local>> {
-        self.is_own(shard).then(|| Route { port: Local { lanes: Rc::clone(&self.lanes) }, slot })
+        self.is_own(shard).then(|| Route { port: Local { queues: Rc::clone(&self.queues) }, slot })
     }
 }
 

@@ -2,7 +2,7 @@
 //! through plain queues.
 
 use super::LingerTimer;
-use crate::shard::{Append, FetchRequest, LocalLanes, Mailbox, Refusal};
+use crate::shard::{Append, FetchRequest, LocalQueues, Mailbox, Refusal};
 use futures_util::task::AtomicWaker;
 use std::fmt::Debug;
 use std::rc::Rc;
@@ -25,7 +25,7 @@ pub struct Remote {
 /// The way from the shard's own thread. Not Send.
 #[derive(Debug, Clone)]
 pub struct Local {
-    pub(crate) lanes: Rc<LocalLanes>,
+    pub(crate) queues: Rc<LocalQueues>,
 }
 
 /// The reason why a shard sends no answers.
@@ -95,11 +95,11 @@ impl Reach for Remote {
 
 impl Reach for Local {
     fn shard(&self) -> u32 {
-        self.lanes.mailbox.shard
+        self.queues.mailbox.shard
     }
 
     fn try_append(&self, append: Append, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Append>> {
-        self.lanes.try_append(append, waker)
+        self.queues.try_append(append, waker)
     }
 
     fn try_fetch(
@@ -107,17 +107,17 @@ impl Reach for Local {
         request: FetchRequest,
         _waker: &Arc<AtomicWaker>,
     ) -> Result<(), Refusal<FetchRequest>> {
-        self.lanes.try_fetch(request)
+        self.queues.try_fetch(request)
     }
 
     /// Does nothing: a colocated task ends with its shard.
     fn register(&self, _waker: &Arc<AtomicWaker>) {}
 
     fn unreachable(&self) -> Option<Unreachable> {
-        self.lanes.is_closed().then_some(Unreachable::Closed)
+        self.queues.is_closed().then_some(Unreachable::Closed)
     }
 
     fn wake_at(&self, due: Instant, waker: &Arc<AtomicWaker>) {
-        self.lanes.wake_at(due, waker);
+        self.queues.wake_at(due, waker);
     }
 }

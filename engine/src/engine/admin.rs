@@ -5,10 +5,9 @@ use super::Engine;
 use crate::catalog::{Catalog, Topic};
 use crate::client::OpenTopic;
 use crate::config::{TopicChanges, TopicConfig};
-use crate::disk::PatientDisk;
-use crate::disk::uring::UringDisk;
 use crate::error::{FetchError, OpenError, TopicError};
 use crate::log::Origin;
+use crate::shard::ShardDisk;
 use crate::types::{EpochEnd, ListedOffset, OffsetSpec};
 use std::sync::{MutexGuard, PoisonError};
 
@@ -166,7 +165,7 @@ impl Engine {
     fn with_catalog<R, W>(&self, work: W) -> Result<R, TopicError>
     where
         R: Send + 'static,
-        W: AsyncFnOnce(&PatientDisk<UringDisk>, &mut Catalog) -> Result<R, TopicError> + Send + 'static,
+        W: AsyncFnOnce(&ShardDisk, &mut Catalog) -> Result<R, TopicError> + Send + 'static,
     {
         let done = self.shards[0].call(move |shard| async move { shard.with_catalog(work).await });
         done.flatten().unwrap_or(Err(TopicError::ShardStuck { shard: 0 }))

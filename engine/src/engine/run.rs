@@ -63,7 +63,7 @@ impl Engine {
         let (report, running) = pair(Arc::clone(&handle.mailbox));
         let topics = Arc::clone(&self.topics);
         let task: Task = Box::new(move |shard| {
-            let local = LocalShard::new(std::rc::Rc::clone(&shard.lanes), topics);
+            let local = LocalShard::new(std::rc::Rc::clone(&shard.local_queues), topics);
             let future = async move {
                 let ran = AssertUnwindSafe(async move { work(local).await }).catch_unwind().await;
                 report.put(ran.map_err(|panic| RunError::Panicked(panic_text(&*panic))));

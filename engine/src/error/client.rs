@@ -35,8 +35,8 @@ pub enum AppendError {
     /// The disk, or a quota, is full. The batch is not in the log and never will be. Batches that were acked before
     /// are in it.
     #[error(
-        "no space for the log, which takes appends again by itself once there is some: free some on its file system \
-         (df tells how much there is) or keep less (retention_bytes, retention_ms): {0}"
+        "no space for the log; it takes appends again by itself once there is some: free some on its file system \
+         (`df` shows how much there is) or keep less (retention_bytes, retention_ms): {0}"
     )]
     NoSpace(DiskError),
     /// The next segment's file could not be opened for 10 s. The batch is not in the log. Batches that were acked

@@ -54,8 +54,8 @@ impl DiskError {
     fn hint(&self) -> String {
         match self.source.raw_os_error() {
             Some(libc::EMFILE) => {
-                let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-                let limit = limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string());
+                let soft_limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+                let limit = soft_limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string());
                 format!(" (this process may have {limit} files open: raise it with `ulimit -n`)")
             }
             Some(libc::ENFILE) => {

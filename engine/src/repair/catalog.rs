@@ -66,8 +66,8 @@ pub(super) fn missing(
 ) -> Vec<(PathBuf, String, u32)> {
     let found: BTreeSet<&Path> = partitions.iter().map(|walked| walked.dir.as_path()).collect();
     let topics = repair.iter().flat_map(|repair| &repair.topics);
-    let all = topics.flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
-    let all = all.map(|(topic, number)| (partition_dir(data_dir, topic, number), topic.clone(), number));
+    let numbers = topics.flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
+    let all = numbers.map(|(topic, number)| (partition_dir(data_dir, topic, number), topic.clone(), number));
     all.filter(|(dir, ..)| !found.contains(dir.as_path())).collect()
 }
 

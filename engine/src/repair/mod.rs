@@ -241,35 +241,34 @@ pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
     let stored = catalog::read(&catalog_path)?;
     let found = verify::walk(data_dir, stored.snapshot())?;
     let removed_dir = free_removed_dir(data_dir)?;
-    let mut steps = Steps { data_dir, removed_dir: &removed_dir, steps: Vec::new() };
+    let mut planned = Steps { data_dir, removed_dir: &removed_dir, steps: Vec::new() };
     let mut partitions = Vec::new();
     for walked in &found.partitions {
         if stored.snapshot().is_none() || walked.is_named {
-            partitions.extend(partition::plan(walked, &mut steps)?);
+            partitions.extend(partition::plan(walked, &mut planned)?);
         }
     }
     let rebuilt = stored.rebuild(&catalog_path, &found.partitions);
-    let missing =
-        found.missing.into_iter().chain(catalog::missing(data_dir, rebuilt.as_ref(), &found.partitions));
-    let missing: Vec<_> = missing.collect();
+    let mut missing = found.missing;
+    missing.extend(catalog::missing(data_dir, rebuilt.as_ref(), &found.partitions));
     let damage_records = match found.recorded {
         Recorded::Unreadable { reason } => {
             Some(DamageRecordsRepair { path: data_dir.join(DAMAGED_FILE), damage: reason })
         }
         Recorded::Known(_) => None,
     };
-    let has_steps = !steps.steps.is_empty() || !missing.is_empty();
+    let has_steps = !planned.steps.is_empty() || !missing.is_empty();
     if has_steps || rebuilt.is_some() || damage_records.is_some() {
-        remove_evidence(data_dir, &mut steps)?;
+        remove_evidence(data_dir, &mut planned)?;
     }
     for (dir, topic, number) in missing {
-        partitions.push(partition::make(&dir, topic, number, &mut steps));
+        partitions.push(partition::make(&dir, topic, number, &mut planned));
     }
     partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     if let Some(repair) = &rebuilt {
-        catalog::write(repair, &mut steps);
+        catalog::write(repair, &mut planned);
     }
-    let steps = steps.steps;
+    let steps = planned.steps;
     Ok(Plan { catalog: rebuilt, damage_records, partitions, removed_dir, steps, _lock: lock })
 }
 

@@ -6,6 +6,9 @@ use crate::disk::PatientDisk;
 use crate::disk::uring::UringDisk;
 use futures_util::lock::Mutex;
 
+/// The disk of a shard: operations wait for a free descriptor for a while if there is none.
+pub(crate) type ShardDisk = PatientDisk<UringDisk>;
+
 /// The catalog of the data directory. Shard 0 has it once the engine has opened it; other shards have none.
 #[derive(Default)]
 pub(crate) struct CatalogOwner(Mutex<Option<Catalog>>);
@@ -22,7 +25,7 @@ impl Shard {
     /// up on a stuck shard while the work is still running there.
     pub(crate) async fn with_catalog<R>(
         &self,
-        work: impl AsyncFnOnce(&PatientDisk<UringDisk>, &mut Catalog) -> R,
+        work: impl AsyncFnOnce(&ShardDisk, &mut Catalog) -> R,
     ) -> Option<R> {
         let mut catalog = self.catalog.0.lock().await;
         match catalog.as_mut() {

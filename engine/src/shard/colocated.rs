@@ -7,14 +7,14 @@
 //! first batches while the task makes the next ones. For that, a task inside its turn enters the shard again:
 //!
 //! ```text
-//! Shard::turn                                     the pump
-//!  └► Shard::run_colocated                        sets has_turn
-//!      └► Task::poll                              runs the caller's code
-//!          └► Producer::try_send
-//!              └► LocalLanes::try_append          queues the append
+//! Shard::turn                                         the pump
+//!  └► Shard::run_colocated                            sets has_turn, polls the tasks that were woken
+//!      └► Task::poll                                  runs the caller's code
+//!          └► Producer::try_send                      the caller's code sends a record, and a batch is full
+//!              └► LocalQueues::try_append             queues the batch
 //!                  └► Shard::take_from_running_task   clears has_turn, and sets it again at the end
-//!                      └► Shard::take_early       appends to logs, submits writes, wakes producers
-//!                          └► a caller's waker    its appends stay in the queue: has_turn is not set
+//!                      └► Shard::take_early           appends to logs, submits writes, wakes producers
+//!                          └► a caller's waker        may append too: as has_turn is not set, its batches stay queued
 //! ```
 
 use super::mailbox::Mailbox;
@@ -73,7 +73,7 @@ impl Task {
     fn cancel(&self) {
         let future = self.0.borrow_mut().take();
         if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
-            tracing::error!("a colocated task panicked as it was dropped");
+            tracing::error!("a colocated task panicked while it was dropped");
         }
     }
 }
@@ -136,7 +136,7 @@ impl Colocated {
 impl Shard {
     /// Polls the callers' tasks that were woken. Returns whether there were any.
     pub(super) fn run_colocated(&self, now: Instant) -> bool {
-        self.lanes.fire(now);
+        self.local_queues.fire(now);
         let is_woken = self.colocated.is_woken();
         if is_woken {
             let (begun, shards_ns) = (Instant::now(), self.colocated.shards_ns.get());
@@ -157,7 +157,7 @@ impl Shard {
 
     /// Takes some of the appends of the task that runs now, if enough of them wait. `waiting` is the number that wait.
     ///
-    /// [`LocalLanes`](super::LocalLanes) calls this within the task's own call of `try_send`. See the module.
+    /// [`LocalQueues`](super::LocalQueues) calls this within the task's own call of `try_send`. See the module.
     pub(super) fn take_from_running_task(self: &Rc<Self>, waiting: usize) {
         // Not outside a task's turn, and not within the shard's own work: a caller's waker, which that work wakes, may
         // append too.

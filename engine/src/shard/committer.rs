@@ -265,23 +265,23 @@ impl<F: DiskFile> Committer<F> {
     /// a group with a flush error end here, with that error.
     fn next_flush(&mut self) -> Option<Flushing> {
         let mut covered = Vec::new();
-        let mut domain = None;
+        let mut flushed_domain = None;
         let mut failed_syncs = u64::MAX;
         while let Some(group) = self.groups.front()
             && group.writes.is_empty()
-            && domain.is_none_or(|domain| domain == group.domain)
+            && flushed_domain.is_none_or(|domain| domain == group.domain)
         {
             let Some(group) = self.groups.pop_front() else { break };
             if let Some(error) = group.flush_error {
                 self.shared_writes -= group.written.len();
                 self.done.extend(group.written.into_iter().map(|(slot, write)| (slot, write.lost(&error))));
             } else {
-                domain = Some(group.domain);
+                flushed_domain = Some(group.domain);
                 failed_syncs = failed_syncs.min(group.failed_syncs);
                 covered.extend(group.written);
             }
         }
-        let domain = domain?;
+        let domain = flushed_domain?;
         self.stats.syncs += 1;
         Some(Flushing { domain, flush: flush(covered, failed_syncs).boxed_local() })
     }

@@ -116,6 +116,6 @@ impl Shard {
     /// are left to the heartbeat.
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let timer = self.timers.next_due().filter(|due| *due <= now + 2 * self.idle_look_every);
-        [timer, self.lanes.next_due()].into_iter().flatten().min()
+        [timer, self.local_queues.next_due()].into_iter().flatten().min()
     }
 }

@@ -78,7 +78,7 @@ impl Shard {
     fn take_own_fetches(self: &Rc<Self>, now: Instant) -> usize {
         let mut taken = 0;
         while taken < MESSAGES_AT_ONCE
-            && let Some(request) = self.lanes.pop_fetch()
+            && let Some(request) = self.local_queues.pop_fetch()
         {
             taken += 1;
             self.fetch(request, now);
@@ -87,7 +87,7 @@ impl Shard {
     }
 
     fn take_own_appends(&self) -> usize {
-        self.take_appends(|budget| &mut budget.local_bytes, || self.lanes.pop_append())
+        self.take_appends(|budget| &mut budget.local_bytes, || self.local_queues.pop_append())
     }
 
     /// Whether the shard may take some of `waiting` appends while a caller's task runs. Not if there are only a few,

@@ -4,7 +4,7 @@
 //! Memory is bounded as for other threads: an append counts against the mailbox's bytes until a log has taken it.
 
 use super::Shard;
-use super::mailbox::{APPEND_LANE, Append, FetchRequest, Mailbox, Refusal};
+use super::mailbox::{APPENDS_MAX, Append, FetchRequest, Mailbox, Refusal};
 use super::wake::wake_caller;
 use futures_util::task::AtomicWaker;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// The queues and timers of a shard's own tasks. They stay on the shard's thread.
-pub(crate) struct LocalLanes {
+pub(crate) struct LocalQueues {
     pub(crate) mailbox: Arc<Mailbox>,
     /// The shard that empties the queues; set once it runs.
     shard: OnceCell<Weak<Shard>>,
@@ -34,7 +34,7 @@ struct Timers {
     next: u64,
 }
 
-impl LocalLanes {
+impl LocalQueues {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
         Self {
             mailbox,
@@ -74,7 +74,7 @@ impl LocalLanes {
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        self.appends.borrow().len() < APPEND_LANE && self.mailbox.reserve_bytes(bytes)
+        self.appends.borrow().len() < APPENDS_MAX && self.mailbox.reserve_bytes(bytes)
     }
 
     pub(crate) fn try_fetch(&self, request: FetchRequest) -> Result<(), Refusal<FetchRequest>> {
@@ -134,20 +134,20 @@ impl LocalLanes {
 
     /// Returns a future that resolves at `until`.
     pub(crate) fn sleep_until(self: &Rc<Self>, until: Instant) -> Sleep {
-        Sleep { lanes: Rc::clone(self), until, timer: None }
+        Sleep { queues: Rc::clone(self), until, timer: None }
     }
 }
 
-impl std::fmt::Debug for LocalLanes {
+impl std::fmt::Debug for LocalQueues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LocalLanes(shard {})", self.mailbox.shard)
+        write!(f, "LocalQueues(shard {})", self.mailbox.shard)
     }
 }
 
 /// A sleep of a colocated task. Dropping it removes its timer.
 #[derive(Debug)]
 pub struct Sleep {
-    lanes: Rc<LocalLanes>,
+    queues: Rc<LocalQueues>,
     until: Instant,
     timer: Option<(u64, Arc<AtomicWaker>)>,
 }
@@ -161,7 +161,7 @@ impl Future for Sleep {
         }
         if self.timer.is_none() {
             let waker = Arc::default();
-            self.timer = Some((self.lanes.wake_at(self.until, &waker), waker));
+            self.timer = Some((self.queues.wake_at(self.until, &waker), waker));
         }
         if let Some((_, waker)) = &self.timer {
             waker.register(context.waker());
@@ -173,7 +173,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some((number, _)) = &self.timer {
-            self.lanes.timers.borrow_mut().due.remove(&(self.until, *number));
+            self.queues.timers.borrow_mut().due.remove(&(self.until, *number));
         }
     }
 }
@@ -199,19 +199,19 @@ mod tests {
 
     #[test]
     fn appends_beyond_the_mailboxs_bytes_wait_until_others_are_taken() {
-        let lanes = LocalLanes::new(Arc::new(Mailbox::new(0, 100)));
+        let queues = LocalQueues::new(Arc::new(Mailbox::new(0, 100)));
         let woken = Arc::new(Woken(false.into()));
         let waker = Arc::new(AtomicWaker::new());
         waker.register(&Waker::from(Arc::clone(&woken)));
-        assert!(lanes.try_append(append(60), &waker).is_ok());
-        assert!(matches!(lanes.try_append(append(60), &waker), Err(Refusal::Full(_))));
-        assert!(!lanes.mailbox.reserve_bytes(60), "other threads share the bound");
-        let taken = lanes.pop_append().expect("the first is in");
-        lanes.mailbox.release_bytes(taken.batch.len());
-        lanes.mailbox.wake_waiting_clients();
+        assert!(queues.try_append(append(60), &waker).is_ok());
+        assert!(matches!(queues.try_append(append(60), &waker), Err(Refusal::Full(_))));
+        assert!(!queues.mailbox.reserve_bytes(60), "other threads share the bound");
+        let taken = queues.pop_append().expect("the first is in");
+        queues.mailbox.release_bytes(taken.batch.len());
+        queues.mailbox.wake_waiting_clients();
         assert!(woken.0.load(std::sync::atomic::Ordering::SeqCst));
-        assert!(lanes.try_append(append(60), &waker).is_ok());
-        lanes.close();
-        assert!(matches!(lanes.try_append(append(1), &waker), Err(Refusal::Closed(_))));
+        assert!(queues.try_append(append(60), &waker).is_ok());
+        queues.close();
+        assert!(matches!(queues.try_append(append(1), &waker), Err(Refusal::Closed(_))));
     }
 }

@@ -23,10 +23,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 /// Most appends that wait, however small.
-pub(super) const APPEND_LANE: usize = 4096;
+pub(super) const APPENDS_MAX: usize = 4096;
 
 /// Most fetches and admin calls that wait.
-const CALL_LANE: usize = 4096;
+const CALLS_MAX: usize = 4096;
 
 /// Fewest registered clients for which dropped ones are looked for.
 const CLIENTS_SWEEP_MIN: usize = 64;
@@ -74,8 +74,8 @@ impl Mailbox {
     pub(crate) fn new(shard: u32, append_bytes_max: usize) -> Self {
         Self {
             shard,
-            appends: ArrayQueue::new(APPEND_LANE),
-            calls: ArrayQueue::new(CALL_LANE),
+            appends: ArrayQueue::new(APPENDS_MAX),
+            calls: ArrayQueue::new(CALLS_MAX),
             append_bytes: AtomicUsize::new(0),
             append_bytes_max,
             is_parked: AtomicBool::new(false),

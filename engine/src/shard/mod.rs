@@ -31,8 +31,9 @@ mod timers;
 mod waiting;
 mod wake;
 
+pub(crate) use catalog::ShardDisk;
 pub(crate) use heartbeat::idle_look_every;
-pub(crate) use local::LocalLanes;
+pub(crate) use local::LocalQueues;
 pub use local::Sleep;
 pub(crate) use mailbox::{
     AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task,
@@ -91,7 +92,7 @@ pub(crate) struct Shard {
     poll: PollMode,
     idle_look_every: Duration,
     mailbox: Arc<Mailbox>,
-    pub(crate) lanes: Rc<LocalLanes>,
+    pub(crate) local_queues: Rc<LocalQueues>,
     colocated: Colocated,
     /// Set by wakers: the pump has futures to poll.
     pump_flag: Arc<wake::Flag>,
@@ -160,9 +161,9 @@ impl Shard {
 
     /// Drops the callers' futures, and waits until the logs have taken the appends that these futures had sent.
     pub(crate) async fn end_colocated(&self) {
-        self.lanes.close();
+        self.local_queues.close();
         self.colocated.cancel();
-        while !self.lanes.is_empty() {
+        while !self.local_queues.is_empty() {
             next_turn().await;
         }
     }

@@ -53,23 +53,23 @@ impl Shard {
         list: Vec<PartitionToOpen>,
     ) -> Result<Vec<PartitionOpened>, OpenError> {
         let has_failed = Cell::new(false);
-        let opened = iter(list.into_iter().enumerate()).map(
+        let opening = iter(list.into_iter().enumerate()).map(
             |(index, PartitionToOpen { name, topic_id, dir, config, epochs, origin })| {
                 let (has_failed, context) = (&has_failed, self.context.clone());
                 async move {
                     if has_failed.get() {
                         return None;
                     }
-                    let log = Log::open(context, dir, config, epochs, origin).await;
-                    let log = log.and_then(|log| refuse_damaged_new_log(log, origin));
+                    let opened = Log::open(context, dir, config, epochs, origin).await;
+                    let log = opened.and_then(|log| refuse_damaged_new_log(log, origin));
                     has_failed.set(has_failed.get() || log.is_err());
                     Some(log.map(|log| (index, Partition::new(name, topic_id, log))))
                 }
             },
         );
-        let opened: Vec<Option<Result<_, OpenError>>> =
-            opened.buffer_unordered(self.partitions_at_once()).collect().await;
-        let mut opened = opened.into_iter().flatten().collect::<Result<Vec<_>, OpenError>>()?;
+        let results: Vec<Option<Result<_, OpenError>>> =
+            opening.buffer_unordered(self.partitions_at_once()).collect().await;
+        let mut opened = results.into_iter().flatten().collect::<Result<Vec<_>, OpenError>>()?;
         opened.sort_unstable_by_key(|(index, _)| *index);
         self.open_count.set(self.open_count.get() + opened.len());
         self.share_memory();

@@ -79,7 +79,7 @@ impl Shard {
             PollMode::Busy => false,
             PollMode::Park => true,
             PollMode::Adaptive => {
-                idle >= patience && self.lanes.next_due().is_none_or(|due| due > now + PARK_LEAST)
+                idle >= patience && self.local_queues.next_due().is_none_or(|due| due > now + PARK_LEAST)
             }
         }
     }
@@ -100,8 +100,8 @@ impl Shard {
         self.mailbox.has_messages()
             || self.mailbox.is_closed()
             || self.is_ending.get()
-            || !self.lanes.is_empty()
-            || self.lanes.next_due().is_some_and(|due| due <= now)
+            || !self.local_queues.is_empty()
+            || self.local_queues.next_due().is_some_and(|due| due <= now)
             || self.colocated.is_woken()
             || self.memory.has_returned()
             || self.pump_flag.is_raised()

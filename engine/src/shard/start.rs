@@ -7,7 +7,7 @@ use super::memory::Memory;
 use super::points::PointsWriter;
 use super::timers::Timers;
 use super::wake::Flag;
-use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
+use super::{Colocated, Committer, LocalQueues, Shard, TimeStats};
 use crate::buffer::Arena;
 use crate::clock::SystemClock;
 use crate::disk::uring::{Ring, UringDisk};
@@ -178,7 +178,7 @@ async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Se
 }
 
 async fn run_shard(shard: Rc<Shard>, report: &channel::Sender<Result<(), OpenError>>) {
-    shard.lanes.attach(&shard);
+    shard.local_queues.attach(&shard);
     let _ = report.send(Ok(()));
     let heartbeat = glommio::spawn_local(Rc::clone(&shard).beat()).detach();
     let pumped = AssertUnwindSafe(Rc::clone(&shard).pump()).catch_unwind().await;
@@ -194,7 +194,7 @@ async fn run_shard(shard: Rc<Shard>, report: &channel::Sender<Result<(), OpenErr
     heartbeat.cancel();
     let _ = heartbeat.await;
     if catch_unwind(AssertUnwindSafe(|| shard.abandon())).is_err() {
-        tracing::error!("shard {} panicked as it ended", shard.id);
+        tracing::error!("shard {} panicked while it ended", shard.id);
     }
 }
 
@@ -219,7 +219,7 @@ impl Shard {
             ring,
             poll: settings.poll,
             idle_look_every: settings.idle_look_every,
-            lanes: Rc::new(LocalLanes::new(Arc::clone(&mailbox))),
+            local_queues: Rc::new(LocalQueues::new(Arc::clone(&mailbox))),
             memory,
             timers: Timers::default(),
             colocated: Colocated::new(Arc::clone(&mailbox)),
@@ -248,7 +248,7 @@ impl Shard {
     /// Drops everything that holds references to the shard.
     fn abandon(&self) {
         self.mailbox.close();
-        self.lanes.close();
+        self.local_queues.close();
         self.colocated.cancel();
         drop(self.tasks.take());
         drop(self.new_tasks.take());

@@ -35,9 +35,9 @@ pub(super) struct Segment {
 impl Holes {
     /// Adds a sealed segment. `is_trusted` says that an open does not scan it.
     pub(super) fn add(&mut self, segment: Segment, is_trusted: bool) {
-        let damage = if is_trusted { segment.damage } else { segment.scan_stop };
+        let unreadable = if is_trusted { segment.damage } else { segment.scan_stop };
         // A segment of 0 bytes is damaged: none is sealed before it holds a record.
-        let damage = damage.or_else(|| (segment.end == 0).then_some((0, segment.base_offset)));
+        let damage = unreadable.or_else(|| (segment.end == 0).then_some((0, segment.base_offset)));
         let is_first = self.last.is_none() && self.cut.is_none();
         let Some(damage) = damage else {
             self.last = Some(segment);

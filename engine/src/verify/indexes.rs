@@ -56,16 +56,16 @@ impl IndexCheck {
         let most = segment_bytes / BATCH_HEADER_BYTES as u64 + 1;
         let path = segment::index_path(dir, base_offset);
         let bytes = read(&path, most * OFFSET_ENTRY_BYTES as u64, findings)?;
-        let decoded = bytes.map(|bytes| OffsetIndex::decode(base_offset, &bytes));
-        let entries = decoded_or_defect(decoded, &path, OFFSET_ENTRY_BYTES, findings)
+        let index = bytes.map(|bytes| OffsetIndex::decode(base_offset, &bytes));
+        let entries = decoded_or_defect(index, &path, OFFSET_ENTRY_BYTES, findings)
             .map(|index| index.entries().to_vec());
         let offsets = Entries { path, entry_bytes: OFFSET_ENTRY_BYTES as u64, entries, next: 0 };
-        let path = segment::time_index_path(dir, base_offset);
-        let bytes = read(&path, most * TIME_ENTRY_BYTES as u64, findings)?;
-        let decoded = bytes.map(|bytes| TimeIndex::decode(base_offset, &bytes));
-        let entries = decoded_or_defect(decoded, &path, TIME_ENTRY_BYTES, findings)
+        let time_path = segment::time_index_path(dir, base_offset);
+        let time_bytes = read(&time_path, most * TIME_ENTRY_BYTES as u64, findings)?;
+        let time_index = time_bytes.map(|bytes| TimeIndex::decode(base_offset, &bytes));
+        let entries = decoded_or_defect(time_index, &time_path, TIME_ENTRY_BYTES, findings)
             .map(|index| index.entries().to_vec());
-        let times = Entries { path, entry_bytes: TIME_ENTRY_BYTES as u64, entries, next: 0 };
+        let times = Entries { path: time_path, entry_bytes: TIME_ENTRY_BYTES as u64, entries, next: 0 };
         let interval = Interval {
             configured_bytes: interval_bytes,
             since_entry_bytes: 0,

@@ -197,10 +197,10 @@ fn walk_partitions(
         );
         findings.defect(DefectKind::PartitionMissing, path, 0, message);
     }
-    let missing = entries_by_dir
+    let without_directory = entries_by_dir
         .into_iter()
         .map(|(dir, partition_entry)| (dir, partition_entry.topic.to_owned(), partition_entry.partition));
-    let missing = missing.collect();
+    let missing = without_directory.collect();
     findings.total_bytes = found.iter().map(|(files, ..)| files.total_bytes()).sum();
     found.sort_by(|(.., a), (.., b)| (a.topic, a.partition).cmp(&(b.topic, b.partition)));
     let epoch_max = snapshot.map_or(EPOCH_UNKNOWN_MAX, |snapshot| snapshot.incarnation);
@@ -212,8 +212,9 @@ fn walk_partitions(
         let PartitionEntry { topic, partition, stored } = *partition_entry;
         let config = stored.map(|stored| &stored.config);
         let synced_after = stored.map_or(0, |stored| stored.synced_after);
-        let durable_to = stored.map_or(i64::MIN, |stored| points.durable_to(stored.id, partition, boot_id));
-        let durable_to = durable_to.max(recorded.durable_to(partition_entry));
+        let recovery_point =
+            stored.map_or(i64::MIN, |stored| points.durable_to(stored.id, partition, boot_id));
+        let durable_to = recovery_point.max(recorded.durable_to(partition_entry));
         let was_damaged = recorded.was_damaged(partition_entry);
         let context = PartitionContext {
             topic,

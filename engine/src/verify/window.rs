@@ -76,16 +76,17 @@ impl Window {
         read.map_err(|error| DiskError::new(DiskOp::Read, &self.path, from, error))
     }
 
-    /// Returns the batch at `position`, if it is whole and its checksum is right. `None` at the end of the file.
+    /// Returns the batch at `position`, or its fault if it is not whole or its checksum is wrong. `None` at the end of the
+    /// file.
     pub(crate) fn batch(
         &mut self,
         position: u64,
     ) -> Result<Option<Result<ValidBatch, BatchError>>, DiskError> {
-        let header = self.at(position, BATCH_HEADER_BYTES)?;
-        if header.is_empty() {
+        let header_bytes = self.at(position, BATCH_HEADER_BYTES)?;
+        if header_bytes.is_empty() {
             return Ok(None);
         }
-        let header = match BatchHeader::parse(header) {
+        let header = match BatchHeader::parse(header_bytes) {
             Ok(header) if header.total_bytes() > BATCH_BYTES_MAX => {
                 let batch_length = i32::try_from(header.batch_length).unwrap_or(i32::MAX);
                 return Ok(Some(Err(BatchError::BadLength { batch_length })));
@@ -162,8 +163,8 @@ impl Window {
         while let Some(data) = self.next_data(position)? {
             position = data.start.max(position);
             while position < data.end {
-                let wanted = data.end - position;
-                let wanted = usize_of(wanted.min((READ_BYTES + request.batch_bytes_max) as u64));
+                let rest = data.end - position;
+                let wanted = usize_of(rest.min((READ_BYTES + request.batch_bytes_max) as u64));
                 let bytes = self.at(position, wanted)?;
                 let starts = bytes.len().min(READ_BYTES);
                 match request.step(position, bytes, starts) {

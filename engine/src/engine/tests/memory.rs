@@ -28,11 +28,10 @@ fn hold_all(engine: &Engine) -> Held {
         shard.shed_memory();
         let arena = &shard.context.arena;
         let sizes = [CHUNK_BYTES_MAX, 1];
-        let chunks = sizes.iter().flat_map(|bytes| std::iter::from_fn(|| arena.allocate(*bytes)));
-        let chunks = chunks.collect();
+        let free_chunks = sizes.iter().flat_map(|bytes| std::iter::from_fn(|| arena.allocate(*bytes)));
+        let chunks: Vec<ChunkMut> = free_chunks.collect();
         // An arena of 16 MiB has one reserved block.
-        let reads = vec![arena.next_read_buffer(1).await];
-        Held { chunks, reads }
+        Held { chunks, reads: vec![arena.next_read_buffer(1).await] }
     });
     held.unwrap()
 }
