@@ -194,7 +194,8 @@ impl<P: Port> Consumer<P> {
     /// drops that fetch when the next one arrives. A partition whose fetch failed is fetched again.
     ///
     /// A position with a leader epoch is checked before the next fetch. If the log was cut below it since, the next
-    /// poll of that partition fails with [`FetchError::LogTruncated`]. The configured [`OffsetReset`] does not change that.
+    /// poll of that partition fails with [`FetchError::LogTruncated`]. The configured [`OffsetReset`] does not change
+    /// that.
     ///
     /// # Panics
     /// If there is no such assignment.

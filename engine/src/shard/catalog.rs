@@ -21,8 +21,8 @@ impl Shard {
 
     /// Runs `work` on the catalog. Returns `None` if this shard has no catalog.
     ///
-    /// Another request waits until `work` has ended. The engine sends one change after the other, but its caller may give
-    /// up on a stuck shard while the work is still running there.
+    /// Another request waits until `work` has ended. The engine sends one change after the other. But the caller of a
+    /// change may give up on a stuck shard while the work is still running there.
     pub(crate) async fn with_catalog<R>(
         &self,
         work: impl AsyncFnOnce(&ShardDisk, &mut Catalog) -> R,

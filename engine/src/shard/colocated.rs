@@ -47,9 +47,9 @@ pub(super) struct Colocated {
     /// Set while a task runs and the shard's own code does not: only then may an append enter the shard again.
     has_turn: Cell<bool>,
     /// Time that the shard's own work used within tasks' turns, ns. It only rises.
-    shards_ns: Cell<u64>,
-    /// A panic of the shard's own work within a task's turn. The task did not cause it, so the shard raises it again after
-    /// the turn.
+    own_work_ns: Cell<u64>,
+    /// A panic of the shard's own work within a task's turn. The task did not cause it, so the shard raises it again
+    /// after the turn.
     panic: Cell<Option<Box<dyn Any + Send>>>,
 }
 
@@ -89,7 +89,7 @@ impl Colocated {
             running: RefCell::default(),
             new: RefCell::default(),
             has_turn: Cell::new(false),
-            shards_ns: Cell::new(0),
+            own_work_ns: Cell::new(0),
             panic: Cell::new(None),
         }
     }
@@ -139,15 +139,15 @@ impl Shard {
         self.local_queues.fire(now);
         let is_woken = self.colocated.is_woken();
         if is_woken {
-            let (begun, shards_ns) = (Instant::now(), self.colocated.shards_ns.get());
+            let (begun, own_work_ns) = (Instant::now(), self.colocated.own_work_ns.get());
             self.colocated.has_turn.set(true);
             self.mailbox.pulse.enter(Phase::CallersTask);
             self.colocated.poll();
             self.mailbox.pulse.enter(Phase::Turn);
             self.colocated.has_turn.set(false);
-            let shards = Duration::from_nanos(self.colocated.shards_ns.get() - shards_ns);
-            let own = begun.elapsed().saturating_sub(shards);
-            self.count(own, |times: &mut TimeStats| &mut times.colocated_ns);
+            let own_work = Duration::from_nanos(self.colocated.own_work_ns.get() - own_work_ns);
+            let tasks_time = begun.elapsed().saturating_sub(own_work);
+            self.count(tasks_time, |times: &mut TimeStats| &mut times.colocated_ns);
             if let Some(panic) = self.colocated.panic.take() {
                 resume_unwind(panic);
             }
@@ -169,6 +169,6 @@ impl Shard {
             Ok(()) => self.colocated.has_turn.set(true),
             Err(panic) => self.colocated.panic.set(Some(panic)),
         }
-        self.colocated.shards_ns.set(self.colocated.shards_ns.get() + ns_of(begun.elapsed()));
+        self.colocated.own_work_ns.set(self.colocated.own_work_ns.get() + ns_of(begun.elapsed()));
     }
 }

@@ -91,7 +91,7 @@ pub struct Committer<F: DiskFile> {
     stats: WriteStats,
 }
 
-/// The flush that a write in flight ends with.
+/// Whether a job in flight could have shared a flush with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flush {
     Own,

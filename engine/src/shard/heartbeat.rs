@@ -54,7 +54,7 @@ impl Shard {
                 points_at = now;
             }
             let work = || {
-                // The pump, once woken, parks until the time that is due.
+                // Once woken, the pump looks at its timers, and parks again no longer than until that time.
                 if self.timers.next_due().is_some_and(|due| due <= now + self.idle_look_every) {
                     self.mailbox.wake();
                 }

@@ -79,8 +79,8 @@ impl Holes {
         }
     }
 
-    /// Adds a fault for which an open refuses the partition, even if its segments are whole. Nothing from offset `from` on
-    /// can be read.
+    /// Adds a fault for which an open refuses the partition, even if its segments are whole. Nothing from offset `from`
+    /// on can be read.
     pub(super) fn refuse(&mut self, from: i64) {
         self.first.get_or_insert(DamagedFrom { segment: from, position: 0, offset: from });
     }

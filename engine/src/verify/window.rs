@@ -76,8 +76,8 @@ impl Window {
         read.map_err(|error| DiskError::new(DiskOp::Read, &self.path, from, error))
     }
 
-    /// Returns the batch at `position`, or its fault if it is not whole or its checksum is wrong. `None` at the end of the
-    /// file.
+    /// Returns the batch at `position`, or its fault if it is not whole or its checksum is wrong. `None` at the end of
+    /// the file.
     pub(crate) fn batch(
         &mut self,
         position: u64,
