@@ -1,14 +1,14 @@
-//! The clock seam: what a log and a shard ask for the time, so that a simulation can answer.
+//! The clock of logs and shards. It is a trait, so that a simulation can set the time.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where time comes from.
+/// A source of time.
 pub trait Clock: Clone + 'static {
-    /// Monotonic time.
+    /// Returns the monotonic time.
     fn now(&self) -> Instant;
-    /// Wall-clock time, milliseconds since the Unix epoch.
+    /// Returns the wall-clock time, milliseconds since the Unix epoch.
     fn wall_ms(&self) -> i64;
 }
 
@@ -27,20 +27,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// The instant `wait` after `now`. Waits of more than 100 years count as 100 years, as an [`Instant`] has an end.
+/// Returns the instant `wait` after `now`. A wait of more than 100 years counts as 100 years, as an [`Instant`] cannot
+/// hold any time.
 pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
     const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     now + wait.min(LONGEST)
 }
 
-/// A number that differs between boots; 0 where the kernel does not tell, which only makes recovery more careful.
+/// Returns a number that differs between boots of the machine. It is 0 if the kernel has no such number; then recovery
+/// is only more careful.
 pub(crate) fn boot_id() -> u64 {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
     u64::from_str_radix(&digits, 16).unwrap_or_default()
 }
 
-/// A clock that stands still until it is told to move: a simulation's. Clones are the same clock.
+/// A clock for simulations: its time changes only by [`ManualClock::advance`]. Clones share the time.
 #[derive(Debug, Clone)]
 pub struct ManualClock {
     start: Instant,
@@ -49,12 +51,12 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock whose wall shows `start_ms`, milliseconds since the Unix epoch.
+    /// Makes a clock whose wall-clock time is `start_ms`, milliseconds since the Unix epoch.
     pub fn new(start_ms: i64) -> Self {
         Self { start: Instant::now(), elapsed: Rc::default(), start_ms }
     }
 
-    /// Moves both times on.
+    /// Moves both times forward.
     pub fn advance(&self, by: Duration) {
         self.elapsed.set(self.elapsed.get() + by);
     }

@@ -1,4 +1,4 @@
-//! Configuration of the engine and of a topic, with Kafka's key names and defaults that suit a benchmark.
+//! Configuration of the engine and of a topic. Keys have Kafka's names, and the defaults suit a benchmark.
 
 use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 use crate::types::{Commit, Durability, IoMode, PollMode, Preallocate};
@@ -6,33 +6,35 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How the engine runs; not stored, each open may choose anew (but for the number of shards).
+/// The settings with which an engine is opened. They are not stored: each open may use other ones, except for the
+/// number of shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// Where everything is kept; made if it does not exist.
+    /// The directory of all files. The open makes it if it does not exist.
     pub data_dir: PathBuf,
-    /// Number of shards, fixed when the data directory is made.
+    /// Number of shards. It is fixed when the data directory is made.
     pub shards: u32,
-    /// The core of each shard; empty = 0, 1, 2…
+    /// The core of each shard. Empty means cores 0, 1, 2…
     pub cores: Vec<usize>,
     /// Direct or buffered writes and reads.
     pub io: IoMode,
-    /// How a shard waits.
+    /// How a shard waits for work.
     pub poll: PollMode,
-    /// How synced writes that overwrite are made durable; others go with their own sync always.
+    /// How synced writes that overwrite written extents are made durable. Other synced writes always have their own
+    /// sync.
     pub commit: Commit,
-    /// Memory for records, bytes a shard.
+    /// Memory of each shard for records, bytes.
     pub arena_bytes: usize,
     /// Largest write, bytes.
     pub write_bytes_max: usize,
     /// Most writes of one partition in flight.
     pub write_depth: usize,
-    /// Most bytes of the arena that readers may pin, a shard. Half of the arena is the limit whatever this says: the
-    /// rest is for appends. Beyond it readers get copies.
+    /// Most bytes of a shard's arena that readers may pin. The limit is never more than half of the arena, as the rest
+    /// is for appends. Beyond the limit readers get copies.
     pub fetch_pinned_bytes: usize,
-    /// Most bytes of appends that may wait in a shard's mailbox.
+    /// Most bytes of appends that wait in a shard's mailbox.
     pub mailbox_bytes: usize,
-    /// A shard that has not moved for this long is declared stuck; at least [`STUCK_AFTER_MIN`].
+    /// Time after which a shard that does not move is declared stuck. At least [`STUCK_AFTER_MIN`].
     pub stuck_after: Duration,
 }
 
@@ -42,12 +44,12 @@ pub const SHARDS_MAX: u32 = 1024;
 /// Largest [`EngineConfig::arena_bytes`].
 const ARENA_BYTES_MAX: usize = 1 << 40;
 
-/// Shortest [`EngineConfig::stuck_after`]. A shard shows every 10 ms that it
-/// moves, every 50 ms while it has nothing to do, and a busy machine delays that.
+/// Shortest [`EngineConfig::stuck_after`]. A shard shows every 10 ms that it moves, or every 50 ms while it has nothing
+/// to do. A busy machine delays that.
 pub const STUCK_AFTER_MIN: Duration = Duration::from_millis(100);
 
 impl EngineConfig {
-    /// The defaults for `data_dir`: one shard on core 0, direct I/O, 256 MiB of arena.
+    /// Returns the defaults for `data_dir`: one shard on core 0, direct I/O, 256 MiB of arena.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -65,15 +67,15 @@ impl EngineConfig {
         }
     }
 
-    /// Bytes of the arena that readers may pin, a shard: as configured, and half of the arena at most.
+    /// Returns how many bytes of a shard's arena readers may pin: the configured number, and at most half of the arena.
     pub(crate) fn pinned_bytes_max(&self) -> usize {
         self.fetch_pinned_bytes.min(self.arena_bytes / 2)
     }
 
-    /// Says what cannot be.
+    /// Refuses settings that cannot work.
     ///
     /// # Errors
-    /// One sentence, naming the key.
+    /// One sentence that names the key.
     pub fn validate(&self) -> Result<(), String> {
         if !(1..=SHARDS_MAX).contains(&self.shards) {
             return Err(format!(
@@ -104,34 +106,37 @@ impl EngineConfig {
     }
 }
 
-/// Most partitions of a topic. Each is a directory with files of its own, and takes a few flushes to create.
+/// Most partitions of a topic. Each is a directory with its own files, and creating it takes a few flushes.
 pub const PARTITIONS_MAX: u32 = 1 << 16;
 
-/// Most partitions of all topics of a data directory. Every open opens all of them.
+/// Most partitions of a data directory, over all topics. Every open opens all of them.
 pub const DIRECTORY_PARTITIONS_MAX: u32 = 1 << 18;
 
-/// How a topic keeps its records; stored in the catalog.
+/// The settings of a topic. The catalog stores them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicConfig {
-    /// What an ack means, unless an append says otherwise.
+    /// The durability of a batch when it is acked, unless its producer asks for another.
     pub durability: Durability,
-    /// Bytes after which a segment is rolled.
+    /// Size at which a segment is rolled, bytes.
     pub segment_bytes: u64,
-    /// Age of a segment's first batch, ms, after which the next append rolls it; `None` = never.
+    /// Age of a segment's first batch at which the next append rolls the segment, ms. `None` means never.
     pub segment_ms: Option<u64>,
-    /// Size of a partition, bytes, that the deletion of its oldest segments keeps it at or above; `None` = no limit.
+    /// Size at or above which retention keeps a partition while it deletes the oldest segments, bytes. `None` means no
+    /// limit.
     pub retention_bytes: Option<u64>,
-    /// Age of a segment's largest timestamp, ms, above which it is deleted; `None` = never.
+    /// Age of a segment's largest timestamp above which retention deletes the segment, ms. `None` means never.
     pub retention_ms: Option<u64>,
-    /// What is done about a segment's extents.
+    /// How a segment's extents are prepared.
     pub preallocate: Preallocate,
     /// Bytes of batches between two entries of the offset index.
     pub index_interval_bytes: u32,
     /// Largest batch, bytes.
     pub max_message_bytes: usize,
-    /// How far the timestamp of a record may be ahead of the shard's clock, ms; `None` = any. Retention by age keeps a
-    /// segment, and all after it, until its largest timestamp is old: one from the future would stop the deletion.
+    /// How far the timestamp of a record may be ahead of the shard's clock, ms. `None` means any distance.
+    ///
+    /// Retention by age keeps a segment, and all after it, until its largest timestamp is old. One timestamp from the
+    /// future would stop the deletion.
     pub message_timestamp_after_max_ms: Option<u64>,
 }
 
@@ -151,7 +156,7 @@ impl Default for TopicConfig {
     }
 }
 
-/// Changes to a topic's configuration; what is `None` stays.
+/// Changes to a topic's settings. Settings that are `None` stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TopicChanges {
     /// [`TopicConfig::durability`].
@@ -175,7 +180,7 @@ pub struct TopicChanges {
 }
 
 impl TopicChanges {
-    /// `config` with these changes.
+    /// Returns `config` with these changes.
     #[must_use]
     pub fn applied_to(&self, config: &TopicConfig) -> TopicConfig {
         TopicConfig {
@@ -194,7 +199,7 @@ impl TopicChanges {
     }
 }
 
-/// No topic takes a larger batch, whatever its configuration is or was, bytes.
+/// Largest batch that any topic can ever take, bytes. [`TopicConfig::max_message_bytes`] cannot exceed it.
 pub const BATCH_BYTES_MAX: usize = CHUNK_BYTES_MAX - 2 * BLOCK_BYTES;
 
 impl TopicConfig {
@@ -204,15 +209,16 @@ impl TopicConfig {
         self.preallocate == Preallocate::Recycle || (self.preallocate == Preallocate::Auto && is_limited)
     }
 
-    /// Says what cannot be.
+    /// Refuses settings that cannot work.
     ///
     /// # Errors
-    /// One sentence, naming the key.
+    /// One sentence that names the key.
     pub fn validate(&self) -> Result<(), String> {
         if self.max_message_bytes < 128 {
             return Err(format!("max_message_bytes {} must be at least 128 B", self.max_message_bytes));
         }
-        // What lies between two index entries is read into one chunk, and a batch is appended with a block to spare.
+        // The bytes between two index entries are read into one chunk, and the chunk of an append has one more block
+        // than the batch.
         let interval_bytes = (self.index_interval_bytes as usize).max(BLOCK_BYTES);
         if self.max_message_bytes.saturating_add(interval_bytes) > CHUNK_BYTES_MAX - BLOCK_BYTES {
             return Err(format!(

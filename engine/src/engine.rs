@@ -1,4 +1,4 @@
-//! The handle everything starts from.
+//! The engine: the handle from which all other handles come.
 
 mod admin;
 mod descriptors;
@@ -15,7 +15,8 @@ pub use run::Running;
 
 use crate::catalog::{self, LockKind};
 use crate::client::{
-    Consumer, ConsumerConfig, LingerTimer, OpenTopic, Place, Producer, ProducerConfig, Remote, Route, Topics,
+    Consumer, ConsumerConfig, Destination, LingerTimer, OpenTopic, Producer, ProducerConfig, Remote, Route,
+    Topics,
 };
 use crate::clock::boot_id;
 use crate::config::EngineConfig;
@@ -33,32 +34,35 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use watchdog::watch;
 
-/// RLIMIT_MEMLOCK below which an executor cannot start, bytes a shard.
+/// Least RLIMIT_MEMLOCK with which an executor can start, bytes a shard.
 pub const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 
-/// An open data directory: shards, topics, clients. Closing is [`Engine::close`]; dropping closes without waiting for
-/// what was not acked, nor for a shard that is stuck.
+/// An open data directory: its shards, topics and clients.
+///
+/// [`Engine::close`] closes it. Dropping it closes it too, but waits neither for appends that were not acked nor for a
+/// shard that is stuck.
 pub struct Engine {
     config: EngineConfig,
     id: String,
     epoch: i32,
     shards: Vec<ShardHandle>,
     topics: Arc<Topics>,
-    /// What the open has found damaged.
+    /// The partitions that the open has found damaged.
     damaged: Vec<DamagedPartition>,
-    /// Held by whoever changes the catalog.
+    /// Held while topics are created, altered or deleted: one change at a time.
     admin: Mutex<()>,
     timer: LingerTimer,
     watchdog: Option<JoinHandle<()>>,
     is_ending: Arc<AtomicBool>,
-    /// Kept open for the lock on it; the last to go.
+    /// The locked file. It is the last field, so that the lock is released last.
     _lock: Arc<File>,
 }
 
 impl Engine {
-    /// Opens the data directory, making it if it does not exist; blocks until every partition is recovered. A damaged
-    /// partition does not keep the others from opening: see [`Engine::damaged`]. The limit on
-    /// open files (RLIMIT_NOFILE) of the process is raised as far as that is allowed.
+    /// Opens the data directory, and makes it if it does not exist. Blocks until every partition is recovered.
+    ///
+    /// A damaged partition does not keep the others from opening: see [`Engine::damaged`]. The open raises the
+    /// process's limit on open files (RLIMIT_NOFILE) to the highest value that is allowed.
     ///
     /// # Errors
     /// [`OpenError`]; nothing on disk was changed unless it says so.
@@ -95,24 +99,25 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The partitions that this open has found damaged. Of each, the records below the damage can be fetched; appends, and
-    /// fetches at or beyond the damage, fail. Nothing of them has been changed on disk.
+    /// Returns the partitions that this open has found damaged. Their records below the damage can be fetched. Appends
+    /// fail, and so do fetches at or beyond the damage. Their files are unchanged.
     pub fn damaged(&self) -> &[DamagedPartition] {
         &self.damaged
     }
 
-    /// Where a partition lives: neighbours side by side, topics beginning at different shards.
+    /// Returns the shard of a partition. Neighbouring partitions are on neighbouring shards, and topics begin at
+    /// different shards.
     fn shard_of(&self, topic: &str, partition: u32) -> usize {
         let first = (murmur2(topic.as_bytes()) & i32::MAX).unsigned_abs() % self.config.shards;
         crate::num::usize_of((u64::from(first) + u64::from(partition)) % u64::from(self.config.shards))
     }
 
-    /// How it was opened.
+    /// Returns the configuration with which the engine was opened.
     pub const fn config(&self) -> &EngineConfig {
         &self.config
     }
 
-    /// The data directory's id, 32 hex digits.
+    /// Returns the data directory's id, 32 hex digits.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -126,18 +131,20 @@ impl Engine {
         Route { port, slot }
     }
 
-    /// A producer of one topic.
+    /// Makes a producer of one topic.
     ///
     /// # Errors
     /// The topic is unknown, or [`ProducerConfig::validate`] refuses the configuration.
     pub fn producer(&self, topic: &str, config: ProducerConfig) -> Result<Producer, TopicError> {
         config.validate().map_err(TopicError::Config)?;
-        let places = self.topic(topic)?.places.into_iter().map(|place| Place::Here(self.route(place)));
+        let places =
+            self.topic(topic)?.places.into_iter().map(|place| Destination::Reachable(self.route(place)));
         Ok(Producer::new(config, places.collect()))
     }
 
-    /// A consumer of (topic, partition, first offset) each. Instead of an offset there may be a saved [`ConsumerPosition`].
-    /// The log checks it before the first fetch; see [`FetchError::LogTruncated`](crate::error::FetchError::LogTruncated).
+    /// Makes a consumer of a list of (topic, partition, first offset). Instead of an offset there may be a saved
+    /// [`ConsumerPosition`]. The log checks it before the first fetch; see
+    /// [`FetchError::LogTruncated`](crate::error::FetchError::LogTruncated).
     ///
     /// # Errors
     /// A topic or partition is unknown.
@@ -148,23 +155,23 @@ impl Engine {
     ) -> Result<Consumer, TopicError> {
         let assigned = assignment.into_iter().map(|(name, partition, position)| {
             let topic = self.topic(name)?;
-            let place = topic.places.get(partition as usize).copied();
-            let place = place.ok_or_else(|| TopicError::Unknown(format!("{name}-{partition}")))?;
+            let found = topic.places.get(partition as usize).copied();
+            let place = found.ok_or_else(|| TopicError::Unknown(format!("{name}-{partition}")))?;
             Ok((TopicPartition { topic: name.into(), partition }, self.route(place), position.into()))
         });
         Ok(Consumer::new(config, assigned.collect::<Result<Vec<_>, TopicError>>()?))
     }
 
-    /// Counters of every shard that answers.
+    /// Returns the counters of every shard that answers.
     pub fn stats(&self) -> Vec<ShardStats> {
         self.shards.iter().filter_map(|shard| shard.call(|shard| async move { shard.stats() })).collect()
     }
 
-    /// What happened in the logs since the last call, oldest first. A log keeps its newest 4096 events until then;
-    /// [`ShardStats::dropped_events`] counts the older ones.
+    /// Returns the events of all logs since the last call, oldest first. A log keeps its newest 4096 events between
+    /// calls. [`ShardStats::dropped_events`] counts the older ones.
     pub fn take_events(&self) -> Vec<ShardEvent> {
-        let taken = self.shards.iter();
-        let mut events: Vec<ShardEvent> = taken
+        let shards = self.shards.iter();
+        let mut events: Vec<ShardEvent> = shards
             .filter_map(|shard| shard.call(|shard| async move { shard.take_events() }))
             .flatten()
             .collect();
@@ -172,11 +179,11 @@ impl Engine {
         events
     }
 
-    /// Forgets what the shards keep of written records in memory, so that whoever reads next finds them cold. The kernel's
-    /// page cache, which buffered files are in, is not touched.
+    /// Drops the written records that the shards keep in memory, so that the next reads go to the files. The kernel's
+    /// page cache, which holds buffered files, is not changed.
     ///
     /// # Errors
-    /// A shard does not answer; the others have forgotten.
+    /// A shard does not answer. The others have dropped theirs.
     pub fn drop_caches(&self) -> Result<(), RunError> {
         let mut outcome = Ok(());
         for (number, shard) in self.shards.iter().enumerate() {
@@ -187,16 +194,16 @@ impl Engine {
         outcome
     }
 
-    /// Closes it: colocated tasks are ended, what was accepted is written, every log sealed. The next open has nothing to
-    /// recover.
+    /// Closes the engine: ends colocated tasks, writes all accepted records, and seals every log. The next open then
+    /// has nothing to recover.
     ///
     /// # Errors
-    /// A log failed, or a shard is stuck or has failed: [`CloseError`], the first if there are several. All others are closed
-    /// all the same.
+    /// A log failed, or a shard is stuck or has failed: [`CloseError`], the first one if there are several. All other
+    /// logs and shards are closed nevertheless.
     pub fn close(mut self) -> Result<(), CloseError> {
         let mut outcome = Ok(());
         for shard in &self.shards {
-            // One that is stuck does not answer, here or below.
+            // A stuck shard does not answer, here or below.
             let _ = shard.call(|shard| async move { shard.end_colocated().await });
         }
         let begun: Vec<_> = self
@@ -204,10 +211,10 @@ impl Engine {
             .iter()
             .map(|shard| shard.begin(|shard| async move { shard.close_partitions().await }))
             .collect();
-        for (number, closed) in begun.into_iter().enumerate() {
-            let closed = closed.and_then(|closed| closed.wait());
+        for (number, call) in begun.into_iter().enumerate() {
+            let answer = call.and_then(|call| call.wait());
             let stuck = CloseError::ShardStuck { shard: crate::num::u32_of(number) };
-            outcome = outcome.and(closed.map_or(Err(stuck), |closed| closed.map_err(CloseError::Disk)));
+            outcome = outcome.and(answer.map_or(Err(stuck), |closed| closed.map_err(CloseError::Disk)));
         }
         self.end();
         outcome

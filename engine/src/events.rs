@@ -1,28 +1,29 @@
-//! What happens inside, with its time, for charts and logs.
+//! Events in the logs, with their times, for charts.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Something that happened in one log.
+/// An event in one log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogEvent {
-    /// When.
+    /// Time of the event.
     pub at: Instant,
-    /// What.
+    /// Kind of the event.
     pub kind: EventKind,
 }
 
 /// Kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// A new segment took over.
+    /// A new segment became the active one.
     Roll,
     /// A segment was trimmed, synced and indexed.
     Seal,
     /// Retention deleted a segment.
     Retention,
-    /// A sync of its own completed: of a full segment before it is sealed, of a spare, or of a segment that was not synced as
-    /// it was written and now has to be. Synced writes and flushes that writes share are counted and no events: they are many.
+    /// A separate sync completed: of a full segment before it is sealed, of a spare file, or of a segment that was
+    /// written without syncs and now needs one. Synced writes and shared flushes are only counted, as there are too
+    /// many for events.
     Sync,
     /// A segment began in a file whose extents were not all written, because no recycled one was ready.
     NoSpare,
@@ -31,7 +32,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Its name in results: `roll`, `seal`, `retention`, `sync`, `no_spare`, `recovery`.
+    /// Returns the name in results: `roll`, `seal`, `retention`, `sync`, `no_spare`, `recovery`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Roll => "roll",
@@ -44,7 +45,7 @@ impl EventKind {
     }
 }
 
-/// The newest events of a sequence, up to a bound: an embedder that never takes them must not fill the memory.
+/// The newest events of a sequence, up to a bound: a user that never takes them must not fill the memory.
 #[derive(Debug)]
 pub(crate) struct Newest<T> {
     kept: VecDeque<T>,
@@ -53,12 +54,12 @@ pub(crate) struct Newest<T> {
 }
 
 impl<T> Newest<T> {
-    /// No events, and room for `kept_max`.
+    /// Makes an empty sequence that keeps at most `kept_max` events.
     pub(crate) const fn new(kept_max: usize) -> Self {
         Self { kept: VecDeque::new(), kept_max, dropped: 0 }
     }
 
-    /// Adds an event; the oldest one is dropped if there is no room.
+    /// Adds an event. The oldest one is dropped if there is no room.
     pub(crate) fn push(&mut self, event: T) {
         if self.kept.len() >= self.kept_max {
             self.kept.pop_front();
@@ -67,12 +68,12 @@ impl<T> Newest<T> {
         self.kept.push_back(event);
     }
 
-    /// Takes out the events that are kept, oldest first.
+    /// Removes and returns the events, oldest first.
     pub(crate) fn take(&mut self) -> Vec<T> {
         std::mem::take(&mut self.kept).into()
     }
 
-    /// How many events were dropped, over all.
+    /// Returns the number of events that were ever dropped.
     pub(crate) const fn dropped(&self) -> u64 {
         self.dropped
     }

@@ -1,8 +1,8 @@
-//! The bytes that docs/format.md promises, for the tests that hold the code to them.
+//! The bytes that docs/format.md specifies. Tests compare them with the bytes that the code writes.
 
 const FORMAT: &str = include_str!("../../docs/format.md");
 
-/// The bytes of the first `hex` block after `heading`; in it `;` begins a comment.
+/// Returns the bytes of the first `hex` block after `heading`. In the block `;` begins a comment.
 pub(crate) fn documented_bytes(heading: &str) -> Vec<u8> {
     let section = FORMAT.split_once(&format!("{heading}\n")).expect("docs/format.md has the heading").1;
     let block = section.split_once("```hex\n").expect("the section has a hex block").1;

@@ -1,7 +1,7 @@
-//! vnotch-engine: a thread-per-core commit log on glommio and io_uring, in Kafka's log model and file format.
+//! vnotch-engine: a thread-per-core commit log on glommio and io_uring, with Kafka's log model and file format.
 //!
 //! Imports run downward only: `engine` → `client` → `shard` → `catalog`/`log` → `segment` → `disk` → `buffer` →
-//! `record`/`index`. Nothing here knows that benchmarks exist.
+//! `record`/`index`. This crate does not know the benchmark harness.
 
 pub mod buffer;
 pub mod catalog;

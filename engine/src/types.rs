@@ -1,43 +1,46 @@
-//! The nouns every room shares. Offsets are `i64` as in Kafka: logical, from 0; positions are bytes.
+//! Types that all parts of the engine share. As in Kafka, an offset is an `i64` that counts records from 0; a position
+//! counts bytes.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What has to be true before an append is acked (docs/durability.md).
+/// The condition under which an append is acked (docs/durability.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// In the shard's memory. Survives nothing.
+    /// The batch is in the shard's memory. It survives nothing.
     Appended,
-    /// The write has completed: on the device with direct I/O, in the page cache with buffered. Survives kill -9.
+    /// The write has completed: on the device with direct I/O, in the page cache with buffered I/O. The batch survives
+    /// kill -9.
     Written,
-    /// Covered by its own RWF_DSYNC, or by an fdatasync submitted after the write completed. Survives power loss.
+    /// The write is covered by its own RWF_DSYNC, or by an fdatasync that was submitted after the write completed. The
+    /// batch survives a power loss.
     Synced,
 }
 
-/// Whether files are written past the page cache.
+/// The way in which files are written and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IoMode {
-    /// O_DIRECT.
+    /// Past the page cache, with O_DIRECT.
     Direct,
     /// Through the page cache.
     Buffered,
 }
 
-/// What is done about a segment's extents before it is written.
+/// How a segment's extents are prepared before the segment is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preallocate {
-    /// Where retention limits the log, a segment that it has freed becomes the next one, and as long as there is none, space
-    /// is reserved as by `Fallocate`; elsewhere `Fallocate`. Nothing is written twice.
+    /// If retention limits the log, a segment that retention has freed becomes the next one. Until there is one, space
+    /// is reserved as with `Fallocate`. Otherwise as `Fallocate`. Nothing is written twice.
     Auto,
-    /// Nothing: each write extends the file.
+    /// Not at all: each write extends the file.
     None,
     /// `fallocate` of `segment_bytes`, off the ack path.
     Fallocate,
-    /// A segment that retention has freed becomes the next one, or a new file that is written with zeros first; both off the
-    /// ack path. Appends overwrite extents that are written already.
+    /// A segment that retention has freed becomes the next one. If there is none, a new file is filled with zeros
+    /// first. Both happen off the ack path. Appends then overwrite extents that are written already.
     Recycle,
 }
 
@@ -53,40 +56,41 @@ pub enum PollMode {
     Park,
 }
 
-/// Which offset of a partition is asked for; Kafka's ListOffsets.
+/// The offset of a partition that is looked up; Kafka's ListOffsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetSpec {
-    /// The first one that the log holds.
+    /// The first offset that the log holds.
     Earliest,
-    /// The high watermark: the first one that consumers do not see yet.
+    /// The high watermark: the first offset that consumers do not see yet.
     Latest,
-    /// That of the first record whose timestamp is this or later, ms since the epoch. A negative timestamp means that a
-    /// record has none: it is never found. In a compressed batch the batch stands for its records, with its first offset
-    /// and its largest timestamp.
+    /// The offset of the first record whose timestamp is this or later, ms since the Unix epoch.
+    ///
+    /// A record with a negative timestamp has none: it is never found. The records of a compressed batch are not read:
+    /// the batch counts as one record, with its first offset and its largest timestamp.
     Timestamp(i64),
 }
 
-/// An offset that was asked for.
+/// The answer to an [`OffsetSpec`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListedOffset {
     /// The offset.
     pub offset: i64,
-    /// The record's timestamp, ms since the epoch, if it was asked for by time.
+    /// The record's timestamp, ms since the Unix epoch. `None` if the offset was not looked up by time.
     pub timestamp_ms: Option<i64>,
 }
 
-/// A place in a partition at which a consumer continues, in a form that can be saved and used after a restart.
+/// The position in a partition at which a consumer continues. It can be saved, and used after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConsumerPosition {
     /// The offset of the next record.
     pub offset: i64,
-    /// A leader epoch in which the log reached `offset`: that of the last batch that was read. With it the log can tell
-    /// whether it was cut below `offset` since. `None` means that nothing is checked.
+    /// A leader epoch in which the log reached `offset`: that of the last batch that was read. With it the log can find
+    /// out whether it was cut below `offset` since. With `None` nothing is checked.
     pub leader_epoch: Option<i32>,
 }
 
 impl From<i64> for ConsumerPosition {
-    /// The position at an offset that is not checked.
+    /// Returns the position at an offset, which is not checked.
     fn from(offset: i64) -> Self {
         Self { offset, leader_epoch: None }
     }
@@ -95,22 +99,22 @@ impl From<i64> for ConsumerPosition {
 /// The end of a leader epoch in a log; the answer of Kafka's OffsetForLeaderEpoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochEnd {
-    /// The largest leader epoch in the log that is not above the requested one. The requested one itself, if the log
-    /// holds none as small any more.
+    /// The largest leader epoch in the log that is not above the requested one. If the log no longer holds one that is
+    /// small enough, the requested one itself.
     pub leader_epoch: i32,
-    /// The first offset of the next larger epoch. The end of the log, if the requested epoch is the current one.
+    /// The first offset of the next larger epoch. If the requested epoch is the current one, the end of the log.
     pub end_offset: i64,
 }
 
-/// How synced writes that overwrite are made durable.
+/// How synced writes that overwrite written extents are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Commit {
-    /// By one flush of the device for many partitions where several wait, else each by its own.
+    /// By one flush of the device for many partitions if several have writes, and otherwise each by its own.
     Auto,
     /// Each by its own RWF_DSYNC.
     Each,
-    /// By one flush for all that wait, though it be one.
+    /// By one flush for all writes that wait, even if only one does.
     Shared,
 }
 
@@ -124,7 +128,7 @@ pub struct TopicPartition {
 }
 
 impl fmt::Display for TopicPartition {
-    /// Kafka's spelling, which is also the name of the partition's directory: `topic-0`.
+    /// Writes Kafka's form, which is also the name of the partition's directory: `topic-0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.topic, self.partition)
     }

@@ -1,11 +1,12 @@
-//! The consumer: assigned partitions, one fetch of each always under way, records borrowed from the shard's memory.
+//! The consumer: it has one fetch in flight for each assigned partition. The records that it returns are borrowed from
+//! the shard's memory.
 
 use super::Route;
 use super::port::{Port, Remote, Unreachable};
 use crate::buffer::SharedBytes;
 use crate::error::{Corruption, CorruptionKind, FetchError};
 use crate::record::{BatchError, BatchHeader, Record, RecordBatch, batches};
-use crate::shard::{FetchInbox, FetchReply, FetchRequest, Refusal};
+use crate::shard::{FetchInbox, FetchReply, FetchRequest, Refusal, Ticket};
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,16 +14,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// How a consumer fetches.
+/// The settings of a consumer's fetches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerConfig {
-    /// Most bytes one fetch returns; at least one batch, whatever its size.
+    /// Most bytes that one fetch returns. It returns at least one batch, however large.
     pub fetch_bytes_max: usize,
-    /// How long a shard keeps a fetch that finds nothing before it answers with nothing; [`Duration::MAX`] waits for ever.
+    /// How long a shard keeps a fetch that finds no records before it answers without any. With [`Duration::MAX`] it
+    /// waits for ever.
     pub max_wait: Duration,
-    /// Whether batches are checked as they arrive.
+    /// Whether the CRC of each batch is checked when it arrives.
     pub crc: CrcCheck,
-    /// What happens where the log does not hold the offset to be read next.
+    /// The reaction to a log that does not hold the offset that is read next.
     pub offset_reset: OffsetReset,
 }
 
@@ -37,40 +39,43 @@ impl Default for ConsumerConfig {
     }
 }
 
-/// The place where a consumer continues if the log no longer holds its position; Kafka's `auto.offset.reset`.
+/// The position at which a consumer continues if the log no longer holds its own; Kafka's `auto.offset.reset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetReset {
-    /// Nowhere: the fetch fails with [`FetchError::OffsetOutOfRange`].
+    /// No position: the fetch fails with [`FetchError::OffsetOutOfRange`].
     None,
-    /// At the first record there is. [`Fetched::skipped`] says how many offsets were left out, where retention had deleted
-    /// them. An offset beyond the log's end, which a power loss may leave, is set back: records are read again. A saved
-    /// position with a leader epoch is not: [`FetchError::LogTruncated`] is always reported.
+    /// The first record of the log. [`Fetched::skipped`] returns how many offsets were left out, because retention had
+    /// deleted them.
+    ///
+    /// An offset beyond the log's end, which a power loss may leave, is reset too: records are read again. A saved
+    /// position with a leader epoch is not reset: [`FetchError::LogTruncated`] is always reported.
     Earliest,
 }
 
 /// Whether a consumer checks the CRC of each batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrcCheck {
-    /// It does.
+    /// The consumer checks it.
     Verify,
-    /// It trusts memory and disk.
+    /// The consumer trusts memory and disk.
     Skip,
 }
 
-/// Whole batches of one partition. They stay valid as long as this lives, whatever becomes of their segment.
+/// Whole batches of one partition. They stay valid while this value exists, even if retention deletes their segment.
 #[derive(Debug)]
 pub struct Fetched {
     /// Index into the consumer's assignment.
     pub assignment: usize,
-    /// Offset of the first record of interest; the first batch may begin with earlier ones.
+    /// The offset from which records were requested. The first batch may begin with earlier ones.
     pub from_offset: i64,
     /// Offset after the last record.
     pub next_offset: i64,
-    /// The partition's high watermark when they were read.
+    /// The partition's high watermark when the batches were read.
     pub high_watermark: i64,
-    /// Encoded bytes.
+    /// Encoded size, bytes.
     pub bytes: usize,
-    /// Offsets between the fetch before and [`Fetched::from_offset`] that retention has deleted unread.
+    /// Number of offsets between the previous fetch and [`Fetched::from_offset`] that retention deleted before they
+    /// were read.
     pub skipped: u64,
     /// Leader epoch of the last batch.
     pub leader_epoch: i32,
@@ -78,12 +83,12 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// The batches, verbatim.
+    /// Returns the stored batches, unchanged.
     pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch<'_>, BatchError>> {
         self.pieces.iter().flat_map(|piece| batches(piece))
     }
 
-    /// The records from [`Fetched::from_offset`] on. A compressed batch gives one [`BatchError::Compressed`].
+    /// Returns the records from [`Fetched::from_offset`] on. A compressed batch gives one [`BatchError::Compressed`].
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, BatchError>> {
         let from_offset = self.from_offset;
         self.batches()
@@ -97,12 +102,12 @@ impl Fetched {
             .filter(move |record| record.as_ref().map_or(true, |record| record.offset >= from_offset))
     }
 
-    /// The position after the last record, to be saved once all records are processed.
+    /// Returns the position after the last record. Save it once all records are processed.
     pub const fn next_position(&self) -> ConsumerPosition {
         ConsumerPosition { offset: self.next_offset, leader_epoch: Some(self.leader_epoch) }
     }
 
-    /// The memory they are in.
+    /// Returns the memory that holds the batches.
     pub fn pieces(&self) -> &[SharedBytes] {
         &self.pieces
     }
@@ -110,17 +115,17 @@ impl Fetched {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FetchState {
-    /// To be asked for.
+    /// No fetch is in flight, and the next one has to be sent.
     Idle,
-    /// Asked, under this ticket.
-    Asked(u64),
-    /// Failed; nothing is asked until a seek.
+    /// The fetch with this ticket is in flight.
+    InFlight(Ticket),
+    /// A fetch failed. None is sent until a seek.
     Failed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PositionCheck {
-    /// The position was saved, and the log may have been cut since.
+    /// The position was saved, and the log may have been cut since. The next fetch checks it.
     Due,
     /// The log has checked the position, or the position has no epoch to be checked by.
     Done,
@@ -139,17 +144,18 @@ struct Assigned<P> {
     position: ConsumerPosition,
     /// Whether the log has to check the position before the next fetch.
     check: PositionCheck,
-    /// Offsets left out since the last fetch that brought something.
+    /// Number of offsets that were left out since the last fetch that returned records.
     skipped: u64,
     state: FetchState,
 }
 
-/// See the module. Wants `&mut`, so one thread at a time.
+/// A consumer of assigned partitions. Its methods take `&mut self`, so one thread uses it at a time.
 #[derive(Debug)]
 pub struct Consumer<P: Port = Remote> {
     config: ConsumerConfig,
     assigned: Vec<Assigned<P>>,
-    tickets: u64,
+    /// Number of fetches that were sent; the count in the next one's ticket.
+    fetch_count: u32,
     inbox: Arc<FetchInbox>,
 }
 
@@ -167,28 +173,29 @@ impl<P: Port> Consumer<P> {
             let check = PositionCheck::of(position);
             Assigned { name, route, position, check, skipped: 0, state: FetchState::Idle }
         });
-        Self { config, assigned: assigned.collect(), tickets: 0, inbox }
+        Self { config, assigned: assigned.collect(), fetch_count: 0, inbox }
     }
 
-    /// The partition an index of the assignment stands for.
+    /// Returns the partition at an index of the assignment.
     pub fn name(&self, assignment: usize) -> Option<&TopicPartition> {
         self.assigned.get(assignment).map(|assigned| &assigned.name)
     }
 
-    /// The offset at which the next fetch of a partition begins, with the leader epoch of the last batch that was returned.
-    /// To continue there after a restart, save it and give it to [`Engine::consumer`](crate::engine::Engine::consumer) or to
-    /// [`Consumer::seek`].
+    /// Returns the offset at which the next fetch of a partition begins, with the leader epoch of the last batch that
+    /// was returned. To continue there after a restart, save it and give it to
+    /// [`Engine::consumer`](crate::engine::Engine::consumer) or to [`Consumer::seek`].
     ///
     /// Before the first batch the epoch is the log's current one when a fetch found no record, and `None` before that.
     pub fn position(&self, assignment: usize) -> Option<ConsumerPosition> {
         self.assigned.get(assignment).map(|assigned| assigned.position)
     }
 
-    /// Goes on at an offset or at a saved position; a fetch under way is forgotten, here and by the next fetch at the shard.
-    /// A failed partition begins anew.
+    /// Continues at an offset or at a saved position. The consumer drops the answer of a fetch in flight, and the shard
+    /// drops that fetch when the next one arrives. A partition whose fetch failed is fetched again.
     ///
-    /// A position with a leader epoch is checked before the next fetch. If the log was cut below it since, the next poll of
-    /// that partition fails with [`FetchError::LogTruncated`], whatever the configured [`OffsetReset`].
+    /// A position with a leader epoch is checked before the next fetch. If the log was cut below it since, the next
+    /// poll of that partition fails with [`FetchError::LogTruncated`]. The configured [`OffsetReset`] does not change
+    /// that.
     ///
     /// # Panics
     /// If there is no such assignment.
@@ -199,31 +206,31 @@ impl<P: Port> Consumer<P> {
         assigned.state = FetchState::Idle;
     }
 
-    /// The next records of some partition; stays pending while there are none. After an error that partition is not
-    /// fetched until [`Consumer::seek`].
+    /// Returns the next records of some partition. Stays pending while there are none. After an error that partition is
+    /// not fetched until [`Consumer::seek`].
     pub fn poll_fetch(&mut self, context: &mut Context<'_>) -> Poll<Result<Fetched, FetchError>> {
-        self.ask_all();
+        self.send_fetches();
         if let Some(fetched) = self.take() {
             return Poll::Ready(fetched);
         }
         self.inbox.waker.register(context.waker());
-        self.ask_all();
+        self.send_fetches();
         self.fail_unreachable();
         self.take().map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn ask_all(&mut self) {
+    fn send_fetches(&mut self) {
         for index in 0..self.assigned.len() {
             if self.assigned[index].state == FetchState::Idle {
-                self.ask(index);
+                self.send_fetch(index);
             }
         }
     }
 
-    fn ask(&mut self, index: usize) {
-        // The index in the low half finds the partition, here and at the shard; the count in the high half tells asks apart.
-        let ticket = self.tickets << 32 | index as u64;
-        self.tickets = (self.tickets + 1) & u64::from(u32::MAX);
+    fn send_fetch(&mut self, index: usize) {
+        // The index finds the partition, here and at the shard. The count distinguishes its fetches.
+        let ticket = Ticket::new(self.fetch_count, index);
+        self.fetch_count = self.fetch_count.wrapping_add(1);
         let assigned = &mut self.assigned[index];
         let request = FetchRequest {
             slot: assigned.route.slot,
@@ -240,7 +247,7 @@ impl<P: Port> Consumer<P> {
             Err(Refusal::Stuck(_)) => Some(FetchError::ShardStuck { shard: assigned.route.port.shard() }),
             Err(Refusal::Closed(_)) => Some(FetchError::Closed),
         };
-        assigned.state = FetchState::Asked(ticket);
+        assigned.state = FetchState::InFlight(ticket);
         if let Some(error) = error {
             self.inbox.replies.push((ticket, Err(error)));
         }
@@ -249,21 +256,22 @@ impl<P: Port> Consumer<P> {
     fn take(&mut self) -> Option<Result<Fetched, FetchError>> {
         loop {
             let (ticket, reply) = self.inbox.replies.pop()?;
-            let index = crate::num::usize_of(ticket & u64::from(u32::MAX));
-            if self.assigned[index].state != FetchState::Asked(ticket) {
+            let index = ticket.index();
+            if self.assigned[index].state != FetchState::InFlight(ticket) {
                 continue;
             }
             match reply.and_then(|reply| self.accept(index, reply)) {
                 Ok(fetched) => {
-                    // Asked for before anybody looks at this one, so that the shard is never waited for.
-                    self.ask(index);
+                    // Sent before the caller sees these records, so that it does not wait for the shard at the next
+                    // poll.
+                    self.send_fetch(index);
                     if let Some(fetched) = fetched {
                         return Some(Ok(fetched));
                     }
                 }
                 Err(error) => {
-                    if self.resets(index, &error) {
-                        self.ask(index);
+                    if self.reset(index, &error) {
+                        self.send_fetch(index);
                         continue;
                     }
                     self.assigned[index].state = FetchState::Failed;
@@ -273,8 +281,9 @@ impl<P: Port> Consumer<P> {
         }
     }
 
-    /// Moves a partition whose position the log does not hold to the log's start, if it is configured so.
-    fn resets(&mut self, index: usize, error: &FetchError) -> bool {
+    /// Moves a partition to the log's start, if the log does not hold its position and the configuration says so.
+    /// Returns whether it did.
+    fn reset(&mut self, index: usize, error: &FetchError) -> bool {
         let FetchError::OffsetOutOfRange { log_start_offset, .. } = *error else { return false };
         let assigned = &mut self.assigned[index];
         if self.config.offset_reset == OffsetReset::None {
@@ -292,7 +301,8 @@ impl<P: Port> Consumer<P> {
         assigned.state = FetchState::Idle;
         assigned.check = PositionCheck::Done;
         if reply.batches.is_empty() {
-            // The log reaches this offset in its current epoch: that tells as much as a batch before it would.
+            // The log reaches this offset in its current epoch. So the check of a saved position may use this epoch, as
+            // if the batch before had it.
             assigned.position.leader_epoch.get_or_insert(reply.leader_epoch);
             return Ok(None);
         }
@@ -304,7 +314,7 @@ impl<P: Port> Consumer<P> {
             });
             let next = header.map_err(CorruptionKind::from).and_then(|header| {
                 leader_epoch = header.partition_leader_epoch;
-                follow(&header, expected)
+                offset_after(&header, expected)
             });
             expected = Some(next.map_err(|kind| FetchError::Corrupt(assigned.corruption(kind)))?);
         }
@@ -328,7 +338,7 @@ impl<P: Port> Consumer<P> {
             return;
         }
         for assigned in &self.assigned {
-            let FetchState::Asked(ticket) = assigned.state else { continue };
+            let FetchState::InFlight(ticket) = assigned.state else { continue };
             let port = &assigned.route.port;
             let error = match port.unreachable() {
                 Some(Unreachable::Stuck) => FetchError::ShardStuck { shard: port.shard() },
@@ -339,7 +349,7 @@ impl<P: Port> Consumer<P> {
         }
     }
 
-    /// The next records, for async code.
+    /// Returns the next records, for async code.
     ///
     /// # Errors
     /// As [`Consumer::poll_fetch`].
@@ -349,7 +359,7 @@ impl<P: Port> Consumer<P> {
 }
 
 impl Consumer {
-    /// The next records, for a plain thread.
+    /// Returns the next records, for a plain thread.
     ///
     /// # Errors
     /// As [`Consumer::poll_fetch`].
@@ -364,8 +374,8 @@ impl<P> Assigned<P> {
     }
 }
 
-/// The offset after a batch that has to follow one that ended at `expected`.
-fn follow(header: &BatchHeader, expected: Option<i64>) -> Result<i64, CorruptionKind> {
+/// Returns the offset after a batch. The batch has to begin at `expected`, where the batch before it ends.
+fn offset_after(header: &BatchHeader, expected: Option<i64>) -> Result<i64, CorruptionKind> {
     match expected {
         Some(expected) if header.base_offset != expected => {
             Err(CorruptionKind::OffsetGap { expected, found: header.base_offset })

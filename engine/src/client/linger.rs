@@ -1,5 +1,5 @@
-//! One timer for all lingering batches of an engine: wakes producers when their oldest batch is due. A producer has one
-//! entry at most.
+//! One timer for all lingering batches of an engine. It wakes a producer when the producer's oldest batch is due. A
+//! producer has at most one entry.
 
 use crate::shard::wake_caller;
 use crossbeam::channel::{self, RecvTimeoutError};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// Fewest entries among which those of producers that are gone are looked for.
+/// Fewest entries for which those of dropped producers are looked for.
 const SWEEP_MIN: usize = 64;
 
 struct Entry {
@@ -19,7 +19,7 @@ struct Entry {
     waker: Weak<AtomicWaker>,
 }
 
-/// See the module. Clones share the thread, which ends with the last of them.
+/// A handle to the timer's thread. The thread ends when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct LingerTimer {
     entries: channel::Sender<Entry>,
@@ -35,7 +35,7 @@ impl LingerTimer {
 
     /// Wakes `waker` at `due`.
     pub(crate) fn wake_at(&self, due: Instant, waker: &Arc<AtomicWaker>) {
-        // The thread lives as long as any sender does.
+        // The thread runs while any sender exists, so sending succeeds.
         let _ = self.entries.send(Entry { due, waker: Arc::downgrade(waker) });
     }
 }
@@ -61,7 +61,7 @@ fn run(arriving: &channel::Receiver<Entry>) {
             Ok(entry) => {
                 entries.push(Reverse(entry));
                 if entries.len() >= sweep_at {
-                    // Producers that are gone leave entries that may be due in a long time.
+                    // Entries of dropped producers may be due only after a long time.
                     entries.retain(|Reverse(entry)| entry.waker.strong_count() > 0);
                     sweep_at = SWEEP_MIN.max(2 * entries.len());
                 }

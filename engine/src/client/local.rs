@@ -1,11 +1,11 @@
-//! What a colocated task holds of its shard: handles without a hop, and its time.
+//! The handles of a colocated task: producers and consumers of its own shard, and sleeps.
 
 use super::port::Local;
-use super::{Consumer, ConsumerConfig, OpenTopic, Place, Producer, ProducerConfig, Route, Topics};
+use super::{Consumer, ConsumerConfig, Destination, OpenTopic, Producer, ProducerConfig, Route, Topics};
 use crate::clock::after;
 use crate::error::LocalError;
 use crate::num::{u32_of, usize_of};
-use crate::shard::{LocalLanes, Sleep, next_turn};
+use crate::shard::{LocalQueues, Sleep, next_turn};
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::future::Future;
 use std::rc::Rc;
@@ -18,28 +18,30 @@ pub type LocalProducer = Producer<Local>;
 /// A [`Consumer`] of one shard's partitions, on that shard's thread. Not Send.
 pub type LocalConsumer = Consumer<Local>;
 
-/// The shard a colocated task runs on ([`Engine::run_on`](crate::engine::Engine::run_on)). Not Send; clones are the same.
+/// The shard on which a colocated task runs ([`Engine::run_on`](crate::engine::Engine::run_on)). Not Send. Clones stand
+/// for the same shard.
 ///
-/// What its handles take and give goes no way at all: the shard finds it in the same turn. Everything else is as with
-/// remote handles: the same bound on what may wait, the same order of acks, the same errors. Memory that a task never
-/// gives back, and time that it never yields, are the whole shard's.
+/// Its handles bypass the mailbox: requests and replies are exchanged within the same turn of the shard. All else is as
+/// with remote handles: the same bound on waiting bytes, the same order of acks, the same errors. A task shares the
+/// shard's memory and its thread. Memory that the task never returns, and time for which it does not yield, are missing
+/// to the whole shard.
 #[derive(Debug, Clone)]
 pub struct LocalShard {
-    lanes: Rc<LocalLanes>,
+    queues: Rc<LocalQueues>,
     topics: Arc<Topics>,
 }
 
 impl LocalShard {
-    pub(crate) const fn new(lanes: Rc<LocalLanes>, topics: Arc<Topics>) -> Self {
-        Self { lanes, topics }
+    pub(crate) const fn new(queues: Rc<LocalQueues>, topics: Arc<Topics>) -> Self {
+        Self { queues, topics }
     }
 
-    /// Its number.
+    /// Returns the shard's number.
     pub fn shard(&self) -> u32 {
-        self.lanes.mailbox.shard
+        self.queues.mailbox.shard
     }
 
-    /// The partitions of a topic that live here.
+    /// Returns the numbers of the partitions of a topic that this shard owns.
     ///
     /// # Errors
     /// [`LocalError::Unknown`].
@@ -47,33 +49,34 @@ impl LocalShard {
         let places = self.topic(topic)?.places;
         Ok((0..)
             .zip(places)
-            .filter(|(_, (shard, _))| self.is_here(*shard))
+            .filter(|(_, (shard, _))| self.is_own(*shard))
             .map(|(number, _)| number)
             .collect())
     }
 
-    /// A producer of those partitions of a topic that live here. Its partitioner keeps to them, but for keys: those
-    /// hash over all partitions, as everywhere, and a record whose key belongs elsewhere is refused.
+    /// Makes a producer of the partitions of a topic that this shard owns. Its partitioner chooses only among them,
+    /// except for keys: a key hashes over all partitions of the topic, and a record whose key belongs to another shard
+    /// is refused.
     ///
     /// # Errors
-    /// [`LocalError`]; `NotOwner` if none of them lives here.
+    /// [`LocalError`]; `NotOwner` if this shard owns none of the partitions.
     pub fn producer(&self, topic: &str, config: ProducerConfig) -> Result<LocalProducer, LocalError> {
         config.validate().map_err(LocalError::Config)?;
         let places = self.topic(topic)?.places;
         if let Some((shard, _)) = places.first()
-            && !places.iter().any(|(shard, _)| self.is_here(*shard))
+            && !places.iter().any(|(shard, _)| self.is_own(*shard))
         {
-            return Err(LocalError::NotOwner { partition: named(topic, 0), shard: u32_of(*shard) });
+            return Err(LocalError::NotOwner { partition: topic_partition(topic, 0), shard: u32_of(*shard) });
         }
-        let place = |(shard, slot)| match self.route(shard, slot) {
-            Some(route) => Place::Here(route),
-            None => Place::Elsewhere(u32_of(shard)),
+        let destination = |(shard, slot)| match self.route(shard, slot) {
+            Some(route) => Destination::Reachable(route),
+            None => Destination::OtherShard(u32_of(shard)),
         };
-        Ok(Producer::new(config, places.into_iter().map(place).collect()))
+        Ok(Producer::new(config, places.into_iter().map(destination).collect()))
     }
 
-    /// A consumer of (topic, partition, first offset) each, all of which live here. Instead of an offset there may be a saved
-    /// [`ConsumerPosition`], as with [`Engine::consumer`](crate::engine::Engine::consumer).
+    /// Makes a consumer of a list of (topic, partition, first offset). This shard has to own all of them. Instead of an
+    /// offset there may be a saved [`ConsumerPosition`], as with [`Engine::consumer`](crate::engine::Engine::consumer).
     ///
     /// # Errors
     /// [`LocalError`].
@@ -84,7 +87,7 @@ impl LocalShard {
     ) -> Result<LocalConsumer, LocalError> {
         let assigned = assignment.into_iter().map(|(topic, partition, position)| {
             let place = self.topic(topic)?.places.get(usize_of(u64::from(partition))).copied();
-            let name = named(topic, partition);
+            let name = topic_partition(topic, partition);
             let (shard, slot) = place.ok_or_else(|| LocalError::Unknown(name.to_string()))?;
             match self.route(shard, slot) {
                 Some(route) => Ok((name, route, position.into())),
@@ -94,17 +97,17 @@ impl LocalShard {
         Ok(Consumer::new(config, assigned.collect::<Result<Vec<_>, LocalError>>()?))
     }
 
-    /// Comes back after `duration`, and the shard's turn under way.
+    /// Returns a future that resolves after `duration`, when the shard's current turn has ended.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         self.sleep_until(after(Instant::now(), duration))
     }
 
-    /// Comes back at `until`, or at once if that has passed.
+    /// Returns a future that resolves at `until`, or at once if that has passed.
     pub fn sleep_until(&self, until: Instant) -> Sleep {
-        self.lanes.sleep_until(until)
+        self.queues.sleep_until(until)
     }
 
-    /// Lets the shard have its turn, and comes back after it.
+    /// Returns a future that lets the shard do its own work, and resolves in the shard's next turn.
     pub fn yield_now(&self) -> impl Future<Output = ()> + use<> {
         next_turn()
     }
@@ -113,15 +116,15 @@ impl LocalShard {
         self.topics.get(name).ok_or_else(|| LocalError::Unknown(name.to_owned()))
     }
 
-    fn is_here(&self, shard: usize) -> bool {
+    fn is_own(&self, shard: usize) -> bool {
         u32_of(shard) == self.shard()
     }
 
     fn route(&self, shard: usize, slot: usize) -> Option<Route<Local>> {
-        self.is_here(shard).then(|| Route { port: Local { lanes: Rc::clone(&self.lanes) }, slot })
+        self.is_own(shard).then(|| Route { port: Local { queues: Rc::clone(&self.queues) }, slot })
     }
 }
 
-fn named(topic: &str, partition: u32) -> TopicPartition {
+fn topic_partition(topic: &str, partition: u32) -> TopicPartition {
     TopicPartition { topic: topic.into(), partition }
 }

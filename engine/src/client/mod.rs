@@ -1,5 +1,6 @@
-//! What callers hold: [`Producer`] and [`Consumer`], poll-based, and so usable from any executor. Those of an engine are
-//! Send, and their `wait_…` methods serve plain threads; those of a [`LocalShard`] stay on its thread.
+//! The handles of callers: [`Producer`] and [`Consumer`]. They are polled, so that any executor can drive them. Handles
+//! of an engine are Send, and their `wait_…` methods serve plain threads. Handles of a [`LocalShard`] stay on its
+//! thread.
 
 mod consumer;
 mod linger;
@@ -19,17 +20,18 @@ pub use producer::{Ack, Producer, TrySendError};
 pub use producer_config::{Partitioner, ProducerConfig};
 pub(crate) use topics::{OpenTopic, Topics};
 
-/// Where a partition is.
+/// The way to a partition: its shard's port, and its slot there.
 #[derive(Debug, Clone)]
 pub(crate) struct Route<P> {
     pub(crate) port: P,
     pub(crate) slot: usize,
 }
 
-/// Whether a partition is within a handle's reach.
+/// A partition of a topic, as a handle can or cannot reach it.
 #[derive(Debug, Clone)]
-pub(crate) enum Place<P> {
-    Here(Route<P>),
-    /// On that shard, and this handle stays on another.
-    Elsewhere(u32),
+pub(crate) enum Destination<P> {
+    /// The handle can reach it.
+    Reachable(Route<P>),
+    /// The partition belongs to this other shard, and the handle is bound to its own.
+    OtherShard(u32),
 }

@@ -1,57 +1,58 @@
-//! How a handle reaches a shard: from another thread through its mailbox, from the shard's own through plain queues.
+//! The ways by which a handle reaches a shard: from other threads through the mailbox, and from the shard's own thread
+//! through plain queues.
 
 use super::LingerTimer;
-use crate::shard::{Append, FetchRequest, LocalLanes, Mailbox, Refusal};
+use crate::shard::{Append, FetchRequest, LocalQueues, Mailbox, Refusal};
 use futures_util::task::AtomicWaker;
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// See the module. Callers choose it by how they get their handle, never by name.
+/// The way by which a handle reaches shards. Callers choose it by how they get their handle, and never name it.
 pub trait Port: Reach + Clone + Debug {}
 
 impl Port for Remote {}
 impl Port for Local {}
 
-/// From any thread.
+/// The way from any thread.
 #[derive(Debug, Clone)]
 pub struct Remote {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) timer: LingerTimer,
 }
 
-/// From the shard's own thread; not Send.
+/// The way from the shard's own thread. Not Send.
 #[derive(Debug, Clone)]
 pub struct Local {
-    pub(crate) lanes: Rc<LocalLanes>,
+    pub(crate) queues: Rc<LocalQueues>,
 }
 
-/// Why nothing comes back from a shard.
+/// The reason why a shard sends no answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreachable {
-    /// It does not move.
+    /// The shard is stuck.
     Stuck,
-    /// It has ended.
+    /// The shard has ended.
     Closed,
 }
 
-/// What handles need of it.
+/// The operations of a port that handles use.
 pub trait Reach {
-    /// Which shard.
+    /// Returns the shard's number.
     fn shard(&self) -> u32;
 
-    /// Hands over a batch; a full shard wakes `waker` once there is room.
+    /// Sends a batch. If the shard has no room, `waker` is woken once it has.
     fn try_append(&self, append: Append, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Append>>;
 
-    /// Asks for records; a full shard wakes `waker` once there is room.
+    /// Sends a fetch. If the shard has no room, `waker` is woken once it has.
     fn try_fetch(&self, request: FetchRequest, waker: &Arc<AtomicWaker>)
     -> Result<(), Refusal<FetchRequest>>;
 
-    /// `waker` is woken if the shard becomes unreachable.
+    /// Registers `waker` to be woken if the shard becomes unreachable.
     fn register(&self, waker: &Arc<AtomicWaker>);
 
-    /// Whether what it was given may never be answered.
+    /// Returns the reason why requests may never be answered; `None` if they will be.
     fn unreachable(&self) -> Option<Unreachable>;
 
     /// Wakes `waker` at `due`.
@@ -94,11 +95,11 @@ impl Reach for Remote {
 
 impl Reach for Local {
     fn shard(&self) -> u32 {
-        self.lanes.mailbox.shard
+        self.queues.mailbox.shard
     }
 
     fn try_append(&self, append: Append, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Append>> {
-        self.lanes.try_append(append, waker)
+        self.queues.try_append(append, waker)
     }
 
     fn try_fetch(
@@ -106,17 +107,17 @@ impl Reach for Local {
         request: FetchRequest,
         _waker: &Arc<AtomicWaker>,
     ) -> Result<(), Refusal<FetchRequest>> {
-        self.lanes.try_fetch(request)
+        self.queues.try_fetch(request)
     }
 
-    /// Who runs on the shard ends with it.
+    /// Does nothing: a colocated task ends with its shard.
     fn register(&self, _waker: &Arc<AtomicWaker>) {}
 
     fn unreachable(&self) -> Option<Unreachable> {
-        self.lanes.is_closed().then_some(Unreachable::Closed)
+        self.queues.is_closed().then_some(Unreachable::Closed)
     }
 
     fn wake_at(&self, due: Instant, waker: &Arc<AtomicWaker>) {
-        self.lanes.wake_at(due, waker);
+        self.queues.wake_at(due, waker);
     }
 }

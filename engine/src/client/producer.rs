@@ -1,11 +1,11 @@
-//! The producer: records into batches, batches to shards, acks back.
+//! The producer: it collects records in batches, sends the batches to shards, and receives acks.
 
 use super::port::{Port, Remote, Unreachable};
-use super::{Partitioner, Place, ProducerConfig};
+use super::{Destination, Partitioner, ProducerConfig};
 use crate::clock::after;
 use crate::error::AppendError;
 use crate::record::{BatchBuilder, RecordRef, RecordTooLarge, murmur2};
-use crate::shard::{AckInbox, AckMessage, Append, Refusal, Reply};
+use crate::shard::{AckInbox, AckMessage, Append, Refusal, Reply, Ticket};
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,43 +13,43 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// Why a record was not taken.
+/// The reason why a record was not taken.
 #[derive(Debug, Error)]
 pub enum TrySendError {
-    /// Too much in flight: try again after the next ack.
+    /// Too many bytes are in flight. Try again after the next ack.
     #[error("too many bytes in flight; try again after the next ack")]
     Full,
-    /// There is no such partition.
+    /// The topic has no partition of this number.
     #[error("partition {partition} does not exist, the topic has {partitions}")]
     UnknownPartition {
-        /// What was asked for.
+        /// The requested partition.
         partition: u32,
-        /// How many there are.
+        /// Number of partitions of the topic.
         partitions: u32,
     },
-    /// The partition lives on another shard than this producer, a colocated one.
-    #[error("partition {partition} lives on shard {shard}; produce to it there, or with a remote producer")]
+    /// The producer is a colocated one, and the partition belongs to another shard.
+    #[error("partition {partition} belongs to shard {shard}; produce to it there, or with a remote producer")]
     NotOwner {
-        /// What was asked for, or what the key hashes to.
+        /// The requested partition, or the one that the key hashes to.
         partition: u32,
-        /// Where it lives.
+        /// The shard that owns it.
         shard: u32,
     },
-    /// It does not fit the batch format.
+    /// The record does not fit the batch format.
     #[error(transparent)]
     TooLarge(#[from] RecordTooLarge),
 }
 
-/// The fate of one batch. Within a partition acks come in the order of offsets.
+/// The result of one batch. Within a partition acks come in the order of offsets.
 #[derive(Debug)]
 pub struct Ack {
-    /// Where it went.
+    /// The partition of the batch.
     pub partition: u32,
-    /// Records in it.
+    /// Number of records.
     pub count: u32,
-    /// Its encoded size.
+    /// Encoded size, bytes.
     pub bytes: usize,
-    /// Offset of its first record.
+    /// Offset of the first record, or the reason why the batch was not acked.
     pub result: Result<i64, AppendError>,
 }
 
@@ -62,50 +62,52 @@ struct OpenBatch {
 
 #[derive(Debug)]
 struct InFlight {
-    ticket: u64,
+    ticket: Ticket,
     partition: u32,
     count: u32,
     bytes: usize,
 }
 
-/// What is to go to one shard.
+/// Closed batches that wait until their shard has room, in order.
 #[derive(Debug)]
 struct Outbox<P> {
     port: P,
     batches: VecDeque<Append>,
 }
 
-/// See the module. Of one topic; wants `&mut`, so one thread at a time.
+/// A producer of one topic. Its methods take `&mut self`, so one thread uses it at a time.
 #[derive(Debug)]
 pub struct Producer<P: Port = Remote> {
     config: ProducerConfig,
-    places: Vec<Place<P>>,
-    /// Partitions it can reach.
+    destinations: Vec<Destination<P>>,
+    /// Numbers of the partitions that this producer can reach.
     reachable: Vec<u32>,
     open: Vec<OpenBatch>,
-    /// Partitions whose batch holds records.
+    /// Partitions whose open batch holds records.
     listed: Vec<u32>,
-    /// Closed batches that found no room at their shard, in order: a queue for each shard.
+    /// One queue for each reachable shard.
     outboxes: Vec<Outbox<P>>,
     in_flight: Slab<InFlight>,
     in_flight_bytes: usize,
-    /// Bytes in open batches.
+    /// Bytes of open batches.
     open_bytes: usize,
-    tickets: u64,
-    /// When the timer wakes this producer next, at most one time ahead. No open batch is due before.
+    /// Number of batches that were closed; the count in the next one's ticket.
+    closed_count: u32,
+    /// The time at which the timer wakes this producer next. No open batch is due before. A producer has one timer at
+    /// most.
     timer_at: Option<Instant>,
-    /// Index into `reachable`.
+    /// Index into `reachable` of the partition that the partitioner chooses next.
     next_reachable: usize,
     inbox: Arc<AckInbox>,
 }
 
 impl<P: Port> Producer<P> {
-    /// Of a topic whose partitions are in `places`; one of them at least is within reach.
-    pub(crate) fn new(config: ProducerConfig, places: Vec<Place<P>>) -> Self {
+    /// Makes a producer of a topic with these partitions. At least one has to be reachable.
+    pub(crate) fn new(config: ProducerConfig, destinations: Vec<Destination<P>>) -> Self {
         let mut ports: BTreeMap<u32, P> = BTreeMap::new();
         let mut reachable: Vec<u32> = Vec::new();
-        for (partition, place) in (0..).zip(&places) {
-            let Place::Here(route) = place else { continue };
+        for (partition, destination) in (0..).zip(&destinations) {
+            let Destination::Reachable(route) = destination else { continue };
             reachable.push(partition);
             ports.entry(route.port.shard()).or_insert_with(|| route.port.clone());
         }
@@ -115,33 +117,35 @@ impl<P: Port> Producer<P> {
         assert!(!reachable.is_empty(), "a producer reaches something");
         Self {
             outboxes,
-            open: places.iter().map(|_| OpenBatch::default()).collect(),
+            open: destinations.iter().map(|_| OpenBatch::default()).collect(),
             config,
-            places,
+            destinations,
             reachable,
             listed: Vec::new(),
             in_flight: Slab::new(),
             in_flight_bytes: 0,
             open_bytes: 0,
-            tickets: 0,
+            closed_count: 0,
             timer_at: None,
             next_reachable: 0,
             inbox,
         }
     }
 
-    /// How many partitions the topic has.
+    /// Returns the number of partitions of the topic.
     pub fn partitions(&self) -> u32 {
-        crate::num::u32_of(self.places.len())
+        crate::num::u32_of(self.destinations.len())
     }
 
-    /// Encoded bytes accepted and not acked.
+    /// Returns the encoded bytes of records that were taken and not acked.
     pub const fn unacked_bytes(&self) -> usize {
         self.in_flight_bytes + self.open_bytes
     }
 
-    /// Takes a record, for `partition` or wherever the partitioner puts it; the answer is the partition. It travels once
-    /// its batch is full, has lingered, or is flushed; or once open batches are what keeps other records from being taken.
+    /// Takes a record for `partition`, or for the one that the partitioner chooses. Returns the partition.
+    ///
+    /// The record's batch is sent once it is full, has lingered, or is flushed. Open batches are also sent if they use
+    /// the bytes that further records would need.
     ///
     /// # Errors
     /// [`TrySendError`]; the record was not taken.
@@ -152,7 +156,7 @@ impl<P: Port> Producer<P> {
             Some(partition) => return Err(TrySendError::UnknownPartition { partition, partitions }),
             None => self.choose(record),
         };
-        if let Place::Elsewhere(shard) = self.places[partition as usize] {
+        if let Destination::OtherShard(shard) = self.destinations[partition as usize] {
             return Err(TrySendError::NotOwner { partition, shard });
         }
         let index = partition as usize;
@@ -166,15 +170,15 @@ impl<P: Port> Producer<P> {
             self.close_batch(partition);
         }
         let open = &mut self.open[index];
-        let builder = open.builder.as_mut().expect("made above");
+        let builder = open.builder.as_mut().expect("the builder was created above");
         let before = if builder.is_empty() { 0 } else { builder.len_bytes() };
         let added = builder.encoded_bytes_with(record) - before;
         let unacked = self.in_flight_bytes + self.open_bytes;
         if unacked > 0 && unacked + added > self.config.in_flight_bytes_max {
-            // Acks make room, unless it is open batches that take it.
-            let is_held_up =
+            // Acks make room, unless open batches use most of the bytes.
+            let is_held_up_by_open_batches =
                 self.in_flight.is_empty() || self.open_bytes >= self.config.in_flight_bytes_max / 2;
-            if is_held_up {
+            if is_held_up_by_open_batches {
                 self.flush();
             }
             return Err(TrySendError::Full);
@@ -184,7 +188,7 @@ impl<P: Port> Producer<P> {
         let is_full =
             builder.count() >= self.config.batch_records_max || builder.len_bytes() >= self.config.batch_size;
         if before == 0 {
-            self.begin(partition);
+            self.begin_batch(partition);
         }
         if is_full {
             self.close_batch(partition);
@@ -198,20 +202,20 @@ impl<P: Port> Producer<P> {
             (Partitioner::KeyHash, Some(key)) => (murmur2(key) & i32::MAX).unsigned_abs() % partitions,
             (Partitioner::RoundRobin, _) => {
                 let chosen = self.reachable[self.next_reachable];
-                self.go_on();
+                self.choose_next();
                 chosen
             }
-            // Moved on when a batch closes.
+            // The next partition is chosen when a batch closes.
             _ => self.reachable[self.next_reachable],
         }
     }
 
-    fn go_on(&mut self) {
+    fn choose_next(&mut self) {
         self.next_reachable = (self.next_reachable + 1) % self.reachable.len();
     }
 
-    /// The first record of a batch has come.
-    fn begin(&mut self, partition: u32) {
+    /// Lists the partition for the first record of its batch, and sets the time until which the batch lingers.
+    fn begin_batch(&mut self, partition: u32) {
         let open = &mut self.open[partition as usize];
         if !std::mem::replace(&mut open.is_listed, true) {
             self.listed.push(partition);
@@ -223,7 +227,7 @@ impl<P: Port> Producer<P> {
         }
     }
 
-    /// Has the timer wake this producer at `due`, unless it does so before.
+    /// Sets the timer that wakes this producer at `due`, unless an earlier one is set.
     fn wake_at(&mut self, due: Instant) {
         if self.timer_at.is_none() {
             self.timer_at = Some(due);
@@ -231,9 +235,9 @@ impl<P: Port> Producer<P> {
         }
     }
 
-    /// Sends off a batch that has records.
+    /// Closes and sends the open batch of a partition, if it has records.
     fn close_batch(&mut self, partition: u32) {
-        let Place::Here(route) = &self.places[partition as usize] else { return };
+        let Destination::Reachable(route) = &self.destinations[partition as usize] else { return };
         let (slot, shard) = (route.slot, route.port.shard());
         let open = &mut self.open[partition as usize];
         open.due = None;
@@ -244,8 +248,8 @@ impl<P: Port> Producer<P> {
         let bytes = batch.bytes.len();
         self.in_flight_bytes += bytes;
         let entry = self.in_flight.vacant_entry();
-        let ticket = self.tickets << 32 | entry.key() as u64;
-        self.tickets = (self.tickets + 1) & u64::from(u32::MAX);
+        let ticket = Ticket::new(self.closed_count, entry.key());
+        self.closed_count = self.closed_count.wrapping_add(1);
         entry.insert(InFlight { ticket, partition, count: batch.count, bytes });
         let append = Append {
             slot,
@@ -254,15 +258,15 @@ impl<P: Port> Producer<P> {
             reply: Reply { inbox: Arc::clone(&self.inbox), ticket },
         };
         if self.config.partitioner != Partitioner::RoundRobin {
-            self.go_on();
+            self.choose_next();
         }
-        let outbox = self.outboxes.iter().position(|outbox| outbox.port.shard() == shard);
-        let outbox = outbox.expect("each shard within reach has one");
+        let position = self.outboxes.iter().position(|outbox| outbox.port.shard() == shard);
+        let outbox = position.expect("each reachable shard has an outbox");
         self.outboxes[outbox].batches.push_back(append);
         self.send_outbox(outbox);
     }
 
-    /// Hands closed batches to their shard, as many as there is room for, in order.
+    /// Sends closed batches to their shard, in order, while it has room.
     fn send_outbox(&mut self, index: usize) {
         let Outbox { port, batches } = &mut self.outboxes[index];
         while let Some(append) = batches.pop_front() {
@@ -287,7 +291,7 @@ impl<P: Port> Producer<P> {
         (0..self.outboxes.len()).for_each(|index| self.send_outbox(index));
     }
 
-    /// Sends off every open batch.
+    /// Sends every open batch.
     pub fn flush(&mut self) {
         for partition in std::mem::take(&mut self.listed) {
             self.open[partition as usize].is_listed = false;
@@ -309,7 +313,7 @@ impl<P: Port> Producer<P> {
         }
     }
 
-    /// Sends off what has lingered, and sets the timer for what has not.
+    /// Sends the batches that have lingered, and sets the timer for the next of the others.
     fn flush_lingered(&mut self, now: Instant) {
         self.timer_at = None;
         let mut next_due: Option<Instant> = None;
@@ -331,14 +335,14 @@ impl<P: Port> Producer<P> {
         }
     }
 
-    /// The next ack. With nothing in flight it stays pending.
+    /// Returns the next ack. Stays pending while nothing is in flight.
     pub fn poll_ack(&mut self, context: &mut Context<'_>) -> Poll<Ack> {
         self.flush_due();
         if let Some(ack) = self.take_ack() {
             return Poll::Ready(ack);
         }
         self.inbox.waker.register(context.waker());
-        // The timer may have passed before there was anybody to wake.
+        // The timer may have fired before a waker was registered.
         self.flush_due();
         self.send_outboxes();
         self.fail_unreachable();
@@ -348,8 +352,8 @@ impl<P: Port> Producer<P> {
     fn take_ack(&mut self) -> Option<Ack> {
         loop {
             let (ticket, result): AckMessage = self.inbox.acks.pop()?;
-            let key = crate::num::usize_of(ticket & u64::from(u32::MAX));
-            // One that was given up since is not reported twice.
+            let key = ticket.index();
+            // An ack of a batch that was reported as failed meanwhile is dropped.
             if self.in_flight.get(key).is_none_or(|in_flight| in_flight.ticket != ticket) {
                 continue;
             }
@@ -359,16 +363,18 @@ impl<P: Port> Producer<P> {
         }
     }
 
-    /// Gives up what is in the hands of shards that do not move, or have ended.
+    /// Fails the batches that are in flight at stuck or closed shards.
     fn fail_unreachable(&self) {
         if !self.inbox.acks.is_empty()
             || self.outboxes.iter().all(|outbox| outbox.port.unreachable().is_none())
         {
             return;
         }
-        let mut lost: Vec<(u64, AppendError)> = Vec::new();
+        let mut lost: Vec<(Ticket, AppendError)> = Vec::new();
         for (_, in_flight) in &self.in_flight {
-            let Place::Here(route) = &self.places[in_flight.partition as usize] else { continue };
+            let Destination::Reachable(route) = &self.destinations[in_flight.partition as usize] else {
+                continue;
+            };
             match route.port.unreachable() {
                 Some(Unreachable::Stuck) => {
                     lost.push((in_flight.ticket, AppendError::ShardStuck { shard: route.port.shard() }));
@@ -383,17 +389,18 @@ impl<P: Port> Producer<P> {
         }
     }
 
-    /// Batches sent and not acked.
+    /// Returns the number of batches that were sent and not acked.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// The next ack, for async code.
+    /// Returns the next ack, for async code.
     pub async fn ack(&mut self) -> Ack {
         std::future::poll_fn(|context| self.poll_ack(context)).await
     }
 
-    /// Sends everything taken so far and waits until all of it is acked, for async code; the acks, in the order they came.
+    /// Sends all open batches and waits until everything is acked, for async code. Returns the acks in the order they
+    /// came.
     pub async fn all_acks(&mut self) -> Vec<Ack> {
         self.flush();
         let mut acks = Vec::new();
@@ -405,7 +412,7 @@ impl<P: Port> Producer<P> {
 }
 
 impl Producer {
-    /// The next ack, for a plain thread; `None` if nothing is in flight, nor will be after a linger.
+    /// Returns the next ack, for a plain thread. `None` if nothing is in flight and no batch lingers.
     pub fn wait_ack(&mut self) -> Option<Ack> {
         self.flush_due();
         let lingers = self.config.linger.is_some() && self.open_bytes > 0;
@@ -413,7 +420,7 @@ impl Producer {
         expects_one.then(|| pollster::block_on(self.ack()))
     }
 
-    /// Sends everything taken so far and waits until all of it is acked; the acks, in the order they came.
+    /// Sends all open batches and waits until everything is acked. Returns the acks in the order they came.
     pub fn wait_all(&mut self) -> Vec<Ack> {
         pollster::block_on(self.all_acks())
     }

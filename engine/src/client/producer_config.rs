@@ -1,29 +1,30 @@
-//! How a producer batches, and how it chooses partitions.
+//! The settings of a producer: how it forms batches, and how it chooses partitions.
 
 use crate::config::BATCH_BYTES_MAX;
 use crate::types::Durability;
 use std::time::Duration;
 
-/// How a producer batches and how much it may have unacked.
+/// The settings of a producer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerConfig {
-    /// Encoded bytes after which a batch closes; a record larger than that gets a batch of its own. At most
-    /// [`BATCH_BYTES_MAX`].
+    /// Encoded bytes at which a batch closes. A larger record gets a batch of its own. At most [`BATCH_BYTES_MAX`].
     pub batch_size: usize,
-    /// Records after which a batch closes.
+    /// Number of records at which a batch closes.
     pub batch_records_max: u32,
-    /// How long an open batch waits for more records; zero: until the next poll; `None`: until it is full or flushed. It
-    /// does not wait when open batches are what keeps [`Producer::try_send`] from taking a record.
+    /// How long an open batch waits for more records. With zero it waits until the next poll, with `None` until it is
+    /// full or flushed. A batch does not wait if open batches use the bytes that [`Producer::try_send`] needs for a
+    /// record.
     ///
     /// [`Producer::try_send`]: super::Producer::try_send
     pub linger: Option<Duration>,
-    /// Encoded bytes accepted and not acked beyond which [`TrySendError::Full`] is the answer.
+    /// Most encoded bytes that are taken and not acked. A record that would exceed it is refused with
+    /// [`TrySendError::Full`].
     ///
     /// [`TrySendError::Full`]: super::TrySendError::Full
     pub in_flight_bytes_max: usize,
-    /// Chooses the partition of a record that names none.
+    /// Chooses the partition of a record for which none is named.
     pub partitioner: Partitioner,
-    /// The durability that an ack of this producer means; the topic's level if `None`.
+    /// The durability of a batch when it is acked; `None` for the topic's.
     pub durability: Option<Durability>,
 }
 
@@ -41,7 +42,7 @@ impl Default for ProducerConfig {
 }
 
 impl ProducerConfig {
-    /// Refuses what cannot work.
+    /// Refuses settings that cannot work.
     ///
     /// # Errors
     /// One sentence that names the key.
@@ -56,13 +57,13 @@ impl ProducerConfig {
     }
 }
 
-/// Chooses partitions.
+/// The rule that chooses a record's partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Partitioner {
-    /// Kafka's: murmur2 of the key; records without one as [`Partitioner::Sticky`].
+    /// Kafka's rule: murmur2 of the key. Records without a key as with [`Partitioner::Sticky`].
     KeyHash,
-    /// One after the other, record by record.
+    /// The next partition for each record.
     RoundRobin,
-    /// One until its batch closes, then the next.
+    /// One partition until its batch closes, then the next.
     Sticky,
 }

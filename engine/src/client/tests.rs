@@ -1,4 +1,5 @@
-//! Handles before a shard that a test plays: it takes what it is given, and answers when the test says so.
+//! Tests of the handles with a shard that the test itself plays: it stores what handles send, and answers when the test
+//! says so.
 
 use super::port::{Port, Reach, Unreachable};
 use super::*;
@@ -13,10 +14,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Far longer than anything here takes.
+/// Far longer than any test here takes.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Everything that handles have given to a played shard.
+/// All that handles have sent to a played shard.
 #[derive(Debug, Default)]
 struct Given {
     appends: VecDeque<Append>,
@@ -36,7 +37,7 @@ impl PlayedShard {
         Self { number, given: Rc::default() }
     }
 
-    /// Acks every batch that it holds; how many there were.
+    /// Acks every batch that the shard holds. Returns their number.
     fn ack_all(&self) -> usize {
         let appends = std::mem::take(&mut self.given.borrow_mut().appends);
         for Append { reply, .. } in &appends {
@@ -76,14 +77,14 @@ impl Reach for PlayedShard {
     }
 }
 
-/// `partitions` partitions, one after the other on each of `shards`.
+/// Routes to `partitions` partitions, dealt to `shards` in turn.
 fn routes(shards: &[PlayedShard], partitions: usize) -> impl Iterator<Item = Route<PlayedShard>> {
     shards.iter().cycle().take(partitions).enumerate().map(|(slot, port)| Route { port: port.clone(), slot })
 }
 
 fn producer(shard: &PlayedShard, partitions: usize, config: ProducerConfig) -> Producer<PlayedShard> {
     let shards = std::slice::from_ref(shard);
-    Producer::new(config, routes(shards, partitions).map(Place::Here).collect())
+    Producer::new(config, routes(shards, partitions).map(Destination::Reachable).collect())
 }
 
 fn poll_ack(producer: &mut Producer<PlayedShard>) -> Poll<Ack> {
@@ -165,7 +166,8 @@ fn a_producer_has_one_entry_in_the_timer_and_its_batches_go_when_they_are_due() 
         assert!(poll_ack(&mut producer_of_many).is_pending());
     }
     assert_eq!(shard.given.borrow().wakes.len(), 1);
-    // The timer is set for the first batch, which does not wait for it; the second has to go all the same.
+    // The timer is set for the first batch, which is flushed before. The second batch has to be sent all the same when
+    // it is due.
     let shard = PlayedShard::new(0);
     let mut producer = producer(&shard, 1, ProducerConfig { linger: Some(Duration::from_millis(5)), ..long });
     send(&mut producer).unwrap();
@@ -181,7 +183,7 @@ fn a_producer_has_one_entry_in_the_timer_and_its_batches_go_when_they_are_due() 
     }
 }
 
-/// The answer of a shard that finds nothing to read, in a log of leader epoch 9.
+/// The answer of a shard that finds no records, in a log of leader epoch 9.
 fn nothing() -> FetchReply {
     FetchReply { batches: Vec::new(), high_watermark: 40, leader_epoch: 9 }
 }
@@ -200,7 +202,7 @@ fn a_saved_position_is_checked_once_before_it_is_fetched_from() {
     };
     let check = next(&mut consumer);
     assert_eq!((check.offset, check.saved_epoch), (30, Some(4)));
-    // The answer to a check that a seek has overtaken says nothing of the new position.
+    // The answer to the check of an earlier position says nothing about the new one.
     consumer.seek(0, saved(20));
     check.answer(Ok(nothing()));
     let check = next(&mut consumer);
@@ -224,7 +226,8 @@ fn a_saved_position_is_checked_once_before_it_is_fetched_from() {
 #[test]
 fn a_handle_registers_once_at_each_shard() {
     let shards = [PlayedShard::new(3), PlayedShard::new(5)];
-    let producer = Producer::new(ProducerConfig::default(), routes(&shards, 1000).map(Place::Here).collect());
+    let producer =
+        Producer::new(ProducerConfig::default(), routes(&shards, 1000).map(Destination::Reachable).collect());
     assert_eq!(producer.partitions(), 1000);
     let partition = TopicPartition { topic: "t".into(), partition: 0 };
     let assigned = routes(&shards, 1000).map(|route| (partition.clone(), route, 0.into())).collect();

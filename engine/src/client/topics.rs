@@ -1,5 +1,5 @@
-//! Topics as the open engine knows them. Looked up from every thread, the shards' own among them, so the lock is never
-//! held while anything is waited for.
+//! The topics of an open engine. All threads look them up, also those of the shards. So no code waits for anything
+//! while it holds the lock.
 
 use crate::config::TopicConfig;
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[derive(Debug, Clone)]
 pub(crate) struct OpenTopic {
     pub(crate) config: TopicConfig,
-    /// (shard, slot) of each partition.
+    /// Shard and slot of each partition, by number.
     pub(crate) places: Vec<(usize, usize)>,
 }
 
-/// See the module.
+/// The open topics, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Topics(RwLock<BTreeMap<String, OpenTopic>>);
 

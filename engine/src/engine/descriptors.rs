@@ -1,32 +1,32 @@
-//! How many descriptors each shard may use: a share of RLIMIT_NOFILE.
+//! The number of descriptors that each shard may use: a share of RLIMIT_NOFILE.
 
 use crate::error::OpenError;
 use crate::log::FileLimits;
 use crate::num::usize_of;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept free for what the process opens beside the engine, after it.
+/// Descriptors that stay free for files that the process opens later, outside the engine.
 const RESERVED: u64 = 32;
 
-/// An executor, its rings and their eventfds.
+/// Descriptors of a shard's executor, its rings and their eventfds.
 const RESERVED_A_SHARD: u64 = 16;
 
-/// The least that a shard needs for files.
+/// Least number of descriptors that a shard needs for files.
 const FILES_A_SHARD_MIN: u64 = 24;
 
-/// Most files that a shard keeps open, also where the limit allows more. With more, memory for their indexes costs more
-/// than the time to open a file again.
+/// Most files that a shard keeps open, even where the limit allows more. With more files, the memory for their indexes
+/// costs more than the time to open a file again.
 const OPEN_FILES_MAX: u64 = 4096;
 
-/// Most descriptors of a shard that are open for one operation each.
+/// Most descriptors of a shard that are open for a single operation each.
 const BRIEF_MAX: u64 = 64;
 
-/// The descriptors that a process of `open` descriptors needs to open an engine of so many shards.
+/// Returns the number of descriptors with which a process can open an engine of `shards` shards, if it has `open` now.
 pub(super) fn needed(open: u64, shards: u32) -> u64 {
     open + RESERVED + u64::from(shards) * (RESERVED_A_SHARD + FILES_A_SHARD_MIN)
 }
 
-/// A shard's share where the process has `open` descriptors and may have `limit`.
+/// Returns a shard's share if the process has `open` descriptors and may have `limit`.
 pub(super) fn share(limit: u64, open: u64, shards: u32) -> Result<FileLimits, OpenError> {
     let needed = needed(open, shards);
     if limit < needed {
@@ -38,10 +38,10 @@ pub(super) fn share(limit: u64, open: u64, shards: u32) -> Result<FileLimits, Op
     Ok(FileLimits { open_files_max: usize_of(open_files_max), brief_max: usize_of(brief_max) })
 }
 
-/// Raises the soft limit of this process to the hard one. Returns a shard's share.
+/// Raises the process's soft limit to the hard one. Returns a shard's share.
 ///
 /// # Errors
-/// The limit does not allow for so many shards.
+/// The limit is too low for so many shards.
 pub(super) fn file_limits(shards: u32) -> Result<FileLimits, OpenError> {
     let found = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: found.maximum, maximum: found.maximum };
@@ -49,7 +49,7 @@ pub(super) fn file_limits(shards: u32) -> Result<FileLimits, OpenError> {
         Ok(()) => found.maximum,
         Err(_) => found.current,
     };
-    // Where the process cannot see its descriptors there are the three standard streams.
+    // Without access to /proc, three are assumed: the standard streams.
     let open = std::fs::read_dir("/proc/self/fd").map_or(3, |entries| entries.count() as u64);
     share(limit.unwrap_or(u64::MAX), open, shards)
 }

@@ -1,4 +1,4 @@
-//! Opening partitions: each shard gets one list of its own, and all shards work at the same time.
+//! Opening partitions. Each shard gets one list, and all shards work at the same time.
 
 use super::Engine;
 use crate::catalog::{Catalog, DamageRecord, DamageRecords, Topic, partition_dir};
@@ -16,9 +16,9 @@ use std::sync::Arc;
 pub struct DamagedPartition {
     /// The partition.
     pub partition: TopicPartition,
-    /// The first offset that cannot be fetched. Appends are refused.
+    /// The first offset that cannot be fetched.
     pub from_offset: i64,
-    /// What is wrong.
+    /// The fault that was found.
     pub cause: DamageError,
 }
 
@@ -35,15 +35,15 @@ impl Engine {
     /// Opens the catalog and all partitions of all topics.
     pub(super) fn open_topics(&mut self) -> Result<(), OpenError> {
         let (data_dir, shards) = (self.config.data_dir.clone(), self.config.shards);
-        let opened = self.shards[0].call(move |shard| async move {
+        let summary = self.shards[0].call(move |shard| async move {
             let catalog = Catalog::open(&shard.context.disk, &data_dir, shards).await?;
             let (id, epoch) = (catalog.meta().id.clone(), catalog.epoch());
             let (points, recorded) = (catalog.recovery_points().clone(), catalog.damage_records().clone());
-            let said = (id, epoch, catalog.topics().clone(), points, recorded);
-            shard.catalog.replace(Some(catalog));
-            Ok::<_, OpenError>(said)
+            let summary = (id, epoch, catalog.topics().clone(), points, recorded);
+            shard.own_catalog(catalog).await;
+            Ok::<_, OpenError>(summary)
         });
-        let (id, epoch, topics, points, recorded) = opened.unwrap_or_else(|| Err(does_not_answer(0)))?;
+        let (id, epoch, topics, points, recorded) = summary.unwrap_or_else(|| Err(does_not_answer(0)))?;
         (self.id, self.epoch) = (id, epoch);
         let topics: Vec<(String, Topic)> = topics.into_iter().collect();
         let boot_id = boot_id();
@@ -59,8 +59,8 @@ impl Engine {
         for ((_, topic), opened) in topics.iter().zip(&opened) {
             for DamagedPartition { partition, from_offset, cause } in &opened.damaged {
                 let known = durable_to(topic.id, partition.partition);
-                let of = (topic.id, partition);
-                damaged.add(DamageRecord::new(&self.config.data_dir, of, *from_offset, cause, known));
+                let name = (topic.id, partition);
+                damaged.add(DamageRecord::new(&self.config.data_dir, name, *from_offset, cause, known));
             }
         }
         self.record_damage(damaged)?;
@@ -71,25 +71,22 @@ impl Engine {
         }
         for (number, shard) in self.shards.iter().enumerate() {
             let data_dir = self.config.data_dir.clone();
-            let kept = shard.call(move |shard| async move { shard.keep_points(data_dir, epoch) });
-            kept.ok_or_else(|| does_not_answer(number))?;
+            let begun = shard.call(move |shard| async move { shard.keep_points(data_dir, epoch) });
+            begun.ok_or_else(|| does_not_answer(number))?;
         }
         Ok(())
     }
 
-    /// Makes durable which partitions are damaged, before anything is served and before new recovery points replace those that
-    /// may show the damage.
+    /// Records durably which partitions are damaged. This comes before anything is served: new recovery points may
+    /// replace those that show the damage.
     fn record_damage(&self, damaged: DamageRecords) -> Result<(), OpenError> {
         let recorded = self.shards[0].call(move |shard| async move {
-            let Some(mut catalog) = shard.catalog.take() else { return Err(does_not_answer(0)) };
-            let recorded = catalog.record_damage(&shard.context.disk, damaged).await;
-            shard.catalog.replace(Some(catalog));
-            recorded.map_err(OpenError::from)
+            shard.with_catalog(async |disk, catalog| catalog.record_damage(disk, damaged).await).await
         });
-        recorded.unwrap_or_else(|| Err(does_not_answer(0)))
+        recorded.flatten().ok_or_else(|| does_not_answer(0))?.map_err(OpenError::from)
     }
 
-    /// Opens all partitions of `topics`. If one cannot be opened, none of them is open afterwards.
+    /// Opens all partitions of `topics`. If one cannot be opened, none of them stays open.
     pub(super) fn open_partitions(
         &self,
         topics: &[(String, Topic)],
@@ -103,11 +100,11 @@ impl Engine {
         let answers: Vec<_> = begun.collect();
         let mut outcome = Ok(());
         let mut opened = Vec::new();
-        // Each answer is waited for, also after an error: no shard opens partitions while others give them up.
+        // Each answer is waited for, also after an error. So no shard still opens partitions when the others close
+        // theirs.
         for (number, answer) in answers.into_iter().enumerate() {
-            let answer = answer.and_then(|answer| answer.wait());
-            let answer = answer.unwrap_or_else(|| Err(does_not_answer(number)));
-            opened.push(match answer {
+            let partitions = answer.and_then(|answer| answer.wait());
+            opened.push(match partitions.unwrap_or_else(|| Err(does_not_answer(number))) {
                 Ok(partitions) => partitions,
                 Err(error) => {
                     outcome = outcome.and(Err(error));
@@ -127,7 +124,7 @@ impl Engine {
         }
     }
 
-    /// The partitions of `topics`, a list for each shard.
+    /// Returns the partitions of `topics`, a list for each shard.
     fn partitions_to_open(
         &self,
         topics: &[(String, Topic)],
@@ -151,7 +148,7 @@ impl Engine {
         lists
     }
 
-    /// Sorts what the shards have opened, each in the order of its list, by topic.
+    /// Sorts the opened partitions by topic. Each shard returns them in the order of its list.
     fn by_topic(&self, topics: &[(String, Topic)], opened: Vec<Vec<PartitionOpened>>) -> Vec<OpenedTopic> {
         let mut opened: Vec<_> = opened.into_iter().map(Vec::into_iter).collect();
         let sorted = topics.iter().map(|(name, topic)| {
@@ -172,7 +169,7 @@ impl Engine {
         sorted.collect()
     }
 
-    /// Ends partitions whose files are to go. A log that has failed goes all the same.
+    /// Ends partitions whose files will be removed. A failure of their logs is no error.
     pub(super) fn drop_partitions(&self, places: Vec<(usize, usize)>) -> Result<(), TopicError> {
         for (shard, slot) in places {
             let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));

@@ -16,20 +16,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 impl Engine {
-    /// Runs the future that `work` makes on a shard's own thread, with handles to that shard's partitions that need no
-    /// hop. It is begun at once; what it returns comes through the answer, which may be dropped.
+    /// Runs a future on a shard's own thread. `work` makes the future. It gets handles to that shard's partitions that
+    /// bypass the mailbox. The future starts at once. Its result comes through the returned [`Running`], which may be
+    /// dropped.
     ///
-    /// The shard polls it between its own work, so it must never block, and a long loop must
-    /// [yield](LocalShard::yield_now) often: every 100 µs is well, and a shard that has not moved for
-    /// [`stuck_after`](crate::config::EngineConfig::stuck_after) is declared stuck. It must not own this engine, nor wait
-    /// for what only its own shard can do (topics are created from other threads). What else it awaits may be woken from
-    /// any thread, but timers and I/O of other executors do not run here: for time it has [`LocalShard::sleep`].
+    /// The shard polls the future between its own work, so it must never block, and a long loop must
+    /// [yield](LocalShard::yield_now) often. Every 100 µs is good. A shard that has not moved for
+    /// [`stuck_after`](crate::config::EngineConfig::stuck_after) is declared stuck.
     ///
-    /// What it appends may be taken while it goes on: acks, and whoever waits for them, may come within its call of
-    /// [`try_send`](crate::client::Producer::try_send). So a lock that a waker of yours takes is not to be held there.
+    /// The future must not own this engine, nor wait for work that only its own shard can do: topics are created from
+    /// other threads. Other futures that it awaits may be woken from any thread. But timers and I/O of other executors
+    /// do not run here: to sleep, use [`LocalShard::sleep`].
     ///
-    /// Closing or dropping the engine drops it where it awaits, before any partition is closed, older ones first; batches
-    /// that it has sent are written still.
+    /// [`try_send`](crate::client::Producer::try_send) may process the append before it returns, and may call wakers
+    /// from within. Do not hold a lock across `try_send` that a waker also takes.
+    ///
+    /// Closing or dropping the engine drops the future where it awaits, before any partition is closed, older futures
+    /// first. The batches that it has sent are still written.
     ///
     /// ```no_run
     /// # use vnotch_engine::{client::ProducerConfig, config::EngineConfig, engine::Engine, record::RecordRef};
@@ -47,7 +50,7 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`RunError::NoSuchShard`], or the shard does not take it: `ShardStuck`, `Closed`.
+    /// [`RunError::NoSuchShard`], or the shard takes no work: `ShardStuck`, `Closed`.
     pub fn run_on<R, W, F>(&self, shard: u32, work: W) -> Result<Running<R>, RunError>
     where
         R: Send + 'static,
@@ -60,10 +63,10 @@ impl Engine {
         let (report, running) = pair(Arc::clone(&handle.mailbox));
         let topics = Arc::clone(&self.topics);
         let task: Task = Box::new(move |shard| {
-            let local = LocalShard::new(std::rc::Rc::clone(&shard.lanes), topics);
+            let local = LocalShard::new(std::rc::Rc::clone(&shard.local_queues), topics);
             let future = async move {
                 let ran = AssertUnwindSafe(async move { work(local).await }).catch_unwind().await;
-                report.put(ran.map_err(|panic| RunError::Panicked(said(&*panic))));
+                report.put(ran.map_err(|panic| RunError::Panicked(panic_text(&*panic))));
             };
             shard.begin_colocated(future.boxed_local());
             std::future::ready(()).boxed_local()
@@ -71,24 +74,27 @@ impl Engine {
         handle.send(task).map(|()| running)
     }
 
-    /// Lets a shard stand still for `length`, as a noisy neighbour or a slow system call would: its thread sleeps, and with
-    /// it everything it does. For tests and measurements of what a stall costs. Returns once the shard has been told; with
-    /// [`stuck_after`](crate::config::EngineConfig::stuck_after) or more, the watchdog fails what is in flight there.
+    /// Makes a shard stand still for `length`, for tests and for measurements of what a stall costs. The shard's thread
+    /// sleeps, as if a noisy neighbour or a slow system call stopped it.
+    ///
+    /// Returns once the shard has received the request. If `length` is
+    /// [`stuck_after`](crate::config::EngineConfig::stuck_after) or more, the watchdog fails all requests in flight
+    /// there.
     ///
     /// # Errors
-    /// As [`Engine::run_on`]; nothing stalls then.
+    /// As [`Engine::run_on`]; then nothing stalls.
     pub fn stall_shard(&self, shard: u32, length: Duration) -> Result<(), RunError> {
         self.run_on(shard, move |_| async move { std::thread::sleep(length) }).map(drop)
     }
 }
 
-/// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> String {
+/// Returns the text of a panic.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".into())
 }
 
-/// A colocated task, from outside: resolves to what it returned. Dropping it leaves the task running.
+/// A colocated task, as other threads see it. It resolves to the task's result. Dropping it leaves the task running.
 #[derive(Debug)]
 #[must_use = "a task's outcome, its panic among them, is seen here only"]
 pub struct Running<R> {
@@ -102,7 +108,7 @@ struct Outcome<R> {
     waker: Arc<AtomicWaker>,
 }
 
-/// The task's end; says `Closed` if it is dropped before it said anything.
+/// The task's side of its result. Dropped before a result is put in, it reports `Closed`.
 struct Report<R>(Arc<Outcome<R>>);
 
 fn pair<R>(mailbox: Arc<Mailbox>) -> (Report<R>, Running<R>) {
@@ -125,7 +131,7 @@ impl<R> Drop for Report<R> {
 }
 
 impl<R> Running<R> {
-    /// Waits for the task to end, on a plain thread; never from a task of the same shard.
+    /// Waits for the task to end, on a plain thread. Never call it from a task of the same shard.
     ///
     /// # Errors
     /// [`RunError::Panicked`], or `Closed` if the engine was closed first.
@@ -143,7 +149,7 @@ impl<R> Future for Running<R> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.outcome.waker.register(context.waker());
-        // Whether it ended first: what it said before then is there.
+        // Read before the result: a task puts its result in before its shard closes, so the result is then found.
         let is_closed = self.mailbox.is_closed();
         match self.take() {
             Some(value) => Poll::Ready(value),

@@ -1,4 +1,4 @@
-//! What an engine makes sure of before it starts.
+//! Checks of the machine and of the data directory before an engine starts.
 
 use super::MEMLOCK_BYTES_MIN;
 use crate::catalog::{self, LOCK_FILE, META_FILE, Meta};
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// What the machine has to give before anything is touched.
+/// Checks that the machine has io_uring and enough lockable memory. Changes nothing.
 pub(super) fn check_machine(config: &EngineConfig) -> Result<(), OpenError> {
     uring::probe().map_err(|source| OpenError::RingUnavailable { source })?;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
@@ -22,7 +22,7 @@ pub(super) fn check_machine(config: &EngineConfig) -> Result<(), OpenError> {
     }
 }
 
-/// Looks at the directory without changing anything; makes it if it is not there.
+/// Checks the data directory without changing anything in it. Makes it if it does not exist.
 pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
     let data_dir = &config.data_dir;
     let failed = |op, error| OpenError::Disk(DiskError::new(op, data_dir, 0, error));
@@ -47,8 +47,9 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
             if names.any(|name| !catalog::is_leftover(&name.to_string_lossy())) {
                 return Err(OpenError::ForeignDirectory { path: data_dir.clone() });
             }
-            // An open that was interrupted may have made it. The parent of a directory that others made may be closed to
-            // us, and its name is theirs to keep.
+            // An interrupted open may have made the directory without syncing its parent. A failure does not matter: if
+            // others made the directory, this user may be unable to open its parent, and the durability of its name is
+            // the others' concern.
             let _ = sync_dir(&parent_of(data_dir));
             return Ok(());
         }
@@ -60,7 +61,7 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
     Err(OpenError::ShardsDiffer { path: data_dir.clone(), found: meta.shards, asked: config.shards })
 }
 
-/// Makes the data directory, with the parents that are missing, and makes their names durable.
+/// Makes the data directory and its missing parents, and makes their names durable.
 fn make_dir(data_dir: &Path) -> Result<(), OpenError> {
     let parents = parents_of_missing(data_dir);
     std::fs::create_dir_all(data_dir)
@@ -71,7 +72,7 @@ fn make_dir(data_dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The directories that get a new entry if `dir` is made with all its parents, the innermost first.
+/// Returns the directories that get a new entry if `dir` is made with all its parents, the innermost first.
 pub(super) fn parents_of_missing(dir: &Path) -> Vec<PathBuf> {
     let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
     missing.map(parent_of).collect()
@@ -86,7 +87,7 @@ fn sync_dir(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Whether files here can be opened for direct I/O.
+/// Checks that files here can be opened for direct I/O.
 pub(super) fn check_direct(data_dir: &Path) -> Result<(), OpenError> {
     let opened = File::options().read(true).custom_flags(libc::O_DIRECT).open(data_dir.join(LOCK_FILE));
     match opened {

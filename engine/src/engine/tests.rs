@@ -1,12 +1,14 @@
-//! What only an engine's inside can bring about.
+//! Tests that need access to the inside of an engine.
 
 mod memory;
 
 use super::*;
+use crate::catalog::Catalog;
 use crate::client::{ConsumerConfig, ProducerConfig};
 use crate::config::TopicConfig;
 use crate::error::{AppendError, CloseError, FetchError};
 use crate::record::RecordRef;
+use crate::shard::next_turn;
 use crate::types::IoMode;
 use std::path::Path;
 use std::sync::mpsc;
@@ -61,7 +63,7 @@ fn calls_of_a_stuck_shard_fail_and_it_works_again_once_it_moves() {
     engine.close().unwrap();
 }
 
-/// glommio may sleep although tasks are runnable, some of a million times: whoever sees that a shard does not move wakes it.
+/// glommio may sleep although tasks are runnable, a few times in a million. The watchdog then wakes it.
 #[test]
 fn a_nudge_from_another_thread_moves_a_shard_that_sleeps() {
     let dir = tempfile::tempdir().unwrap();
@@ -72,17 +74,17 @@ fn a_nudge_from_another_thread_moves_a_shard_that_sleeps() {
     let (before, begun) = (mailbox.pulse.beats(), Instant::now());
     let mut nudges = 0_u64;
     while mailbox.pulse.beats() < before + 500 {
-        assert!(begun.elapsed() < PATIENCE, "nobody is moved by {nudges} nudges");
+        assert!(begun.elapsed() < PATIENCE, "the shard did not move, after {nudges} nudges");
         mailbox.nudge();
         nudges += 1;
         std::thread::sleep(Duration::from_micros(100));
     }
-    // By its timer alone it would have taken 5 s.
+    // Its timer alone would have taken 5 s.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     engine.close().unwrap();
 }
 
-/// An engine whose shard is soon taken for stuck.
+/// A configuration with which a shard is soon declared stuck.
 fn impatient(dir: &std::path::Path) -> EngineConfig {
     EngineConfig {
         io: IoMode::Buffered,
@@ -105,7 +107,7 @@ fn a_pump_that_waits_for_ever_is_noticed_though_its_executor_moves() {
     engine.create_topic("t", 1, TopicConfig::default()).unwrap();
     assert!(engine.shards[0].call(|shard| async move { shard.lose_wakes() }).is_some());
     let (report, acked) = mpsc::channel();
-    // Not joined if it hangs.
+    // A thread that is not joined if it hangs.
     let thread = std::thread::spawn(move || {
         report.send(append(&engine)).unwrap();
         engine.close()
@@ -128,7 +130,7 @@ fn a_shard_with_nothing_to_do_is_not_taken_for_stuck() {
         assert!(!mailbox.is_stuck());
         std::thread::sleep(Duration::from_millis(10));
     }
-    // It slept most of the time.
+    // The pump slept most of the time.
     assert!(mailbox.pulse.turns() - before < 1_000, "{} turns", mailbox.pulse.turns() - before);
     engine.close().unwrap();
 }
@@ -139,7 +141,7 @@ fn a_parked_pump_that_missed_a_message_is_woken() {
     let engine = Engine::open(impatient(dir.path())).unwrap();
     let mailbox = Arc::clone(&engine.shards[0].mailbox);
     for _ in 0..3 {
-        // As if the wake had been lost.
+        // Without a wake, as if it had been lost.
         let (report, done) = mpsc::channel();
         mailbox.put_without_wake(Box::new(move |_| {
             report.send(()).unwrap();
@@ -186,7 +188,7 @@ fn every_directory_that_gets_a_new_name_in_it_is_synced() {
     assert!(start::parents_of_missing(&there.join("a/b")).is_empty());
 }
 
-/// The new catalog is on disk, so the next open may delete what is acked from then on.
+/// The new catalog is on disk, so the next open may delete records that are acked from then on.
 #[test]
 fn a_deletion_that_could_not_be_made_durable_ends_the_acks_all_the_same() {
     for errno in [libc::EIO, libc::ENOSPC, libc::EDQUOT] {
@@ -216,4 +218,47 @@ fn a_deletion_that_could_not_be_made_durable_ends_the_acks_all_the_same() {
         engine.close().unwrap();
         assert_eq!(open().list_topics(), [""; 0], "no power was lost, so the deletion is found");
     }
+}
+
+/// The caller of the first request may have given up already.
+#[test]
+fn a_request_to_the_catalog_waits_while_another_one_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(impatient(dir.path())).unwrap();
+    let (begin, begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let first = engine.shards[0].begin(|shard| async move {
+        let work = async move |_: &_, catalog: &mut Catalog| {
+            begin.send(()).unwrap();
+            while released.try_recv().is_err() {
+                next_turn().await;
+            }
+            catalog.epoch()
+        };
+        shard.with_catalog(work).await
+    });
+    begun.recv_timeout(PATIENCE).unwrap();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| engine.create_topic("t", 1, TopicConfig::default()));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!second.is_finished());
+        release.send(()).unwrap();
+        second.join().unwrap().unwrap();
+    });
+    assert_eq!(first.unwrap().wait().unwrap(), Some(engine.epoch));
+    engine.close().unwrap();
+}
+
+#[test]
+fn changes_of_topics_from_several_threads_all_succeed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(impatient(dir.path())).unwrap();
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c"] {
+            let engine = &engine;
+            scope.spawn(move || engine.create_topic(name, 1, TopicConfig::default()).unwrap());
+        }
+    });
+    assert_eq!(engine.list_topics(), ["a", "b", "c"]);
+    engine.close().unwrap();
 }

@@ -1,7 +1,8 @@
 //! The watchdog: a thread that looks at every shard's signs of life.
 //!
-//! A shard that does not move for a while is nudged. One that does not move for `stuck_after` is declared stuck: its clients
-//! fail what they wait for, without the shard's help. It is well again as soon as it moves.
+//! It nudges a shard that has not moved for a while. If the shard does not move for `stuck_after`, it is declared
+//! stuck: its clients then fail the requests that they wait for, without the shard's help. Once the shard moves, it is
+//! no longer stuck.
 
 use crate::error::OpenError;
 use crate::shard::{Mailbox, ShardHandle, idle_look_every};
@@ -10,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often the watchdog looks.
+/// Longest time between two looks.
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
 
-/// Starts the watchdog's thread; it ends soon after `is_ending` is set.
+/// Starts the watchdog's thread. It ends soon after `is_ending` is set.
 pub(super) fn watch(
     shards: &[ShardHandle],
     stuck_after: Duration,
@@ -42,19 +43,20 @@ pub(super) fn watch(
     thread.map_err(|error| OpenError::Config(format!("cannot start the watchdog: {error}")))
 }
 
-/// A shard as the watchdog saw it last.
+/// The state of a shard at the watchdog's last look.
 #[derive(Debug)]
 struct Watched {
-    /// Heartbeats at the last look.
+    /// Number of heartbeats at the last look.
     beats: u64,
-    /// When they were last seen to rise.
+    /// The time of the last look that saw a higher number of heartbeats.
     moved_at: Instant,
 }
 
 impl Watched {
-    /// Looks at a shard that has beaten `beats` times by `now`; returns for how long it has stood still. For `paused` before
-    /// `now` this thread did not run although it was due: the whole process may have been stopped, or its machine, so that
-    /// time does not count.
+    /// Looks at a shard that has beaten `beats` times at `now`. Returns for how long it has stood still.
+    ///
+    /// `paused` is the time before `now` in which this thread was due but did not run. The whole process, or its
+    /// machine, may have been stopped, so that time does not count.
     fn look(&mut self, beats: u64, now: Instant, paused: Duration) -> Duration {
         if self.beats == beats {
             self.moved_at = (self.moved_at + paused).min(now);
@@ -67,10 +69,10 @@ impl Watched {
 
 fn act(mailbox: &Mailbox, still: Duration, stuck_after: Duration) {
     let is_stuck = still >= stuck_after;
-    // The heartbeat of a shard with nothing to do has missed a look.
+    // The heartbeat looks this often even at a shard with nothing to do, so it has missed a look.
     let is_late = !still.is_zero() && still >= 2 * idle_look_every(stuck_after);
     if is_late && !is_stuck {
-        // Not for ever: a shard that does not look does not take its nudges either.
+        // Only until the shard is declared stuck: if its thread does not run, it does not react to nudges.
         mailbox.nudge();
     }
     if !mailbox.set_stuck(is_stuck) {
@@ -109,7 +111,7 @@ mod tests {
         assert_eq!(watched.look(7, begun + LOOK, Duration::ZERO), LOOK);
         assert_eq!(watched.look(7, begun + LOOK * 2 + pause, pause), LOOK * 2);
         assert_eq!(watched.look(7, begun + LOOK * 3 + pause, Duration::ZERO), LOOK * 3);
-        // The first look after a beat that the pause followed at once.
+        // The first look after a beat. The pause began right after that beat.
         let moved = begun + LOOK * 4 + pause;
         assert_eq!(watched.look(8, moved, Duration::ZERO), Duration::ZERO);
         assert_eq!(watched.look(8, moved + LOOK + pause, pause), LOOK);

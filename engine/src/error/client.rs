@@ -5,10 +5,10 @@ use crate::record::BatchError;
 use crate::types::TopicPartition;
 use thiserror::Error;
 
-/// Why an append was not acked.
+/// The reason why an append was not acked.
 #[derive(Debug, Clone, Error)]
 pub enum AppendError {
-    /// The batch is larger than the topic takes.
+    /// The batch is larger than the topic allows.
     #[error("batch of {batch_bytes} bytes is above max_message_bytes {limit_bytes}")]
     TooLarge {
         /// Size of the batch.
@@ -16,10 +16,10 @@ pub enum AppendError {
         /// The topic's limit.
         limit_bytes: usize,
     },
-    /// The bytes are no batch, or its CRC does not hold.
+    /// The bytes are not a batch, or its CRC is wrong.
     #[error("not a valid batch: {0}")]
     Invalid(#[from] BatchError),
-    /// The batch has a timestamp further ahead of the shard's clock than the topic takes.
+    /// The batch has a timestamp further ahead of the shard's clock than the topic allows.
     #[error(
         "timestamp {timestamp_ms} is {ahead_ms} ms ahead of the clock, above message_timestamp_after_max_ms {limit_ms}: \
          correct the producer's clock, or raise the limit of the topic"
@@ -32,28 +32,30 @@ pub enum AppendError {
         /// The topic's limit, ms.
         limit_ms: u64,
     },
-    /// The disk, or a quota, is full. The batch is not in the log and never will be; what was acked before is.
+    /// The disk, or a quota, is full. The batch is not in the log and never will be. Batches that were acked before
+    /// are in it.
     #[error(
-        "no space for the log, which takes appends again by itself once there is some: free some on its file system \
-         (df tells how much there is) or keep less (retention_bytes, retention_ms): {0}"
+        "no space for the log; it takes appends again by itself once there is some: free some on its file system \
+         (`df` shows how much there is) or keep less (retention_bytes, retention_ms): {0}"
     )]
     NoSpace(DiskError),
-    /// The next segment's file could not be opened for 10 s. The batch is not in the log; what was acked before is.
+    /// The next segment's file could not be opened for 10 s. The batch is not in the log. Batches that were acked
+    /// before are in it.
     #[error("too many files are open; the log takes appends again by itself once it can open one: {0}")]
     TooManyOpenFiles(DiskError),
-    /// A write or sync failed before; the partition takes nothing until it is opened again.
+    /// A write or sync failed before. The partition takes no appends until it is opened again.
     #[error("storage failed, reopen the engine: {0}")]
     StorageFailed(DiskError),
-    /// The partition is damaged, and takes nothing until it is repaired. Records below the damage can be fetched.
+    /// The partition is damaged. It takes no appends until it is repaired. Records below the damage can be fetched.
     #[error("the partition is damaged, `vnotch repair DATA_DIR` shows what can be done: {0}")]
     Corrupt(Corruption),
-    /// There is no such partition.
+    /// No topic or partition has this name.
     #[error("no such topic or partition")]
     UnknownPartition,
     /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
     #[error("shard {shard} is stuck")]
     ShardStuck {
-        /// Which one.
+        /// Number of the shard.
         shard: u32,
     },
     /// The engine is closing.
@@ -79,21 +81,21 @@ impl From<DamageError> for FetchError {
     }
 }
 
-/// Why a fetch failed.
+/// The reason why a fetch failed.
 #[derive(Debug, Clone, Error)]
 pub enum FetchError {
-    /// The offset is outside what the log holds.
+    /// The log does not hold the offset.
     #[error("offset {offset} is out of range {log_start_offset}..{high_watermark}")]
     OffsetOutOfRange {
-        /// What was asked for.
+        /// The requested offset.
         offset: i64,
-        /// The first offset held.
+        /// The first offset that the log holds.
         log_start_offset: i64,
-        /// The first offset not visible yet.
+        /// The first offset that consumers do not see yet.
         high_watermark: i64,
     },
-    /// The log was cut below a saved position, and holds other records now. Nothing is skipped: the consumer fetches
-    /// again after a seek, to `cut_to` for instance.
+    /// The log was cut below a saved position, and holds other records there now. Nothing is skipped. The consumer
+    /// fetches again after a seek, to `cut_to` for instance.
     #[error(
         "the log was cut: it no longer holds the records from offset {cut_to} up to {position} that were read in leader \
          epoch {epoch}; seek to offset {cut_to} to read what it holds there now"
@@ -103,7 +105,7 @@ pub enum FetchError {
         position: i64,
         /// Leader epoch of the saved position.
         epoch: i32,
-        /// End of that epoch in the log: all records below this offset are those that were there before.
+        /// End of that epoch in the log. Below this offset the log holds the same records as before.
         cut_to: i64,
     },
     /// A saved position has a leader epoch that the log has not reached. The log may be an older copy.
@@ -120,16 +122,16 @@ pub enum FetchError {
     /// Reading failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// What was read cannot be right.
+    /// The bytes that were read cannot be what was written.
     #[error("corrupt: {0}")]
     Corrupt(Corruption),
-    /// There is no such partition.
+    /// No topic or partition has this name.
     #[error("no such topic or partition")]
     UnknownPartition,
     /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
     #[error("shard {shard} is stuck")]
     ShardStuck {
-        /// Which one.
+        /// Number of the shard.
         shard: u32,
     },
     /// The engine is closing.
@@ -137,43 +139,43 @@ pub enum FetchError {
     Closed,
 }
 
-/// Why a colocated task did not run, or not to its end.
+/// The reason why a colocated task did not run, or did not run to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RunError {
-    /// There is no such shard.
+    /// The engine has no shard of this number.
     #[error("there is no shard {shard}: the engine has {shards}, numbered from 0")]
     NoSuchShard {
-        /// What was asked for.
+        /// The requested shard.
         shard: u32,
-        /// How many there are.
+        /// Number of shards of the engine.
         shards: u32,
     },
     /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
     #[error("shard {shard} is stuck")]
     ShardStuck {
-        /// Which one.
+        /// Number of the shard.
         shard: u32,
     },
-    /// The engine is closed, or was before the task ended.
+    /// The engine was closed before the task ended.
     #[error("the engine is closed")]
     Closed,
-    /// The task panicked; the shard goes on without it.
+    /// The task panicked. The shard continues without it.
     #[error("the colocated task panicked: {0}")]
     Panicked(String),
 }
 
-/// Why a colocated handle could not be made.
+/// The reason why a colocated handle could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LocalError {
-    /// There is no such topic or partition.
+    /// No topic or partition has this name.
     #[error("no topic or partition {0}")]
     Unknown(String),
-    /// The partition lives on another shard.
-    #[error("{partition} lives on shard {shard}; run there, or use a remote handle")]
+    /// The partition belongs to another shard.
+    #[error("{partition} belongs to shard {shard}; run there, or use a remote handle")]
     NotOwner {
         /// The partition.
         partition: TopicPartition,
-        /// Where it lives.
+        /// The shard that owns it.
         shard: u32,
     },
     /// The handle's configuration cannot work.
@@ -182,7 +184,7 @@ pub enum LocalError {
 }
 
 impl AppendError {
-    /// The error of an append for which no segment can be made.
+    /// Makes the error of an append for which no segment can be created.
     pub(crate) fn no_segment(error: DiskError) -> Self {
         if error.is_too_many_open() { Self::TooManyOpenFiles(error) } else { Self::NoSpace(error) }
     }

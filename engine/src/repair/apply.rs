@@ -1,4 +1,4 @@
-//! The steps of a repair, and doing them. Each is durable when it has been done.
+//! The steps of a repair, and performing them. Each is durable when it has been performed.
 
 use super::{Plan, RepairError};
 use crate::error::{DiskError, DiskOp};
@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 /// One step of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// A directory is made, unless it is there.
+    /// A directory is made, unless it exists.
     MakeDirectory {
-        /// Path of the file or directory.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// Bytes of a file are copied into a new file. Zeros at their end take no space there.
+    /// Bytes of a file are copied into a new file. Zeros at their end use no disk space there.
     Copy {
-        /// The file that holds them.
+        /// The file that holds the bytes.
         from: PathBuf,
-        /// Their positions.
+        /// Positions of the bytes.
         bytes: Range<u64>,
         /// The new file.
         to: PathBuf,
@@ -30,37 +30,37 @@ pub enum Step {
     Move {
         /// Path of the file.
         from: PathBuf,
-        /// The new path, which nothing has yet.
+        /// The new path, at which nothing exists yet.
         to: PathBuf,
     },
-    /// A file is cut off.
+    /// A file is cut to a size.
     Truncate {
-        /// Path of the file or directory.
+        /// Path of the file.
         path: PathBuf,
-        /// The bytes that stay.
+        /// The new size, bytes.
         bytes: u64,
     },
-    /// Parts of a file are overwritten, each durably before the next. The file is made if it is missing.
+    /// Parts of a file are overwritten. Each is durable before the next is written. The file is made if it is missing.
     Overwrite {
-        /// Path of the file or directory.
+        /// Path of the file.
         path: PathBuf,
         /// Positions, and the bytes that are written there.
         parts: Vec<(u64, Vec<u8>)>,
     },
     /// A file is replaced as a whole.
     Replace {
-        /// Path of the file or directory.
+        /// Path of the file.
         path: PathBuf,
         /// The new bytes.
         bytes: Vec<u8>,
     },
 }
 
-/// Does the steps of `plan`. `observer` is called before each, and can end the repair there; then the answer is
+/// Performs the steps of `plan`. `observer` is called before each, and can end the repair there. The result is then
 /// [`ControlFlow::Break`].
 ///
 /// # Errors
-/// The disk failed. Files that have been moved away are still there, and the repair can be repeated.
+/// A disk operation failed. Files that were moved away still exist, and the repair can be repeated.
 pub fn apply(
     plan: Plan,
     observer: &mut dyn FnMut(&Step) -> ControlFlow<()>,
@@ -109,7 +109,7 @@ fn make_directory(path: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// Copies into a file of another name first, so that a copy that ended early does not look like a whole one.
+/// Copies into a file of another name first, so that an interrupted copy does not look like a whole one.
 fn copy(from: &Path, bytes: &Range<u64>, to: &Path) -> Result<(), DiskError> {
     let incomplete = with_suffix(to, ".incomplete");
     let mut source = open(from, File::options().read(true))?;

@@ -1,4 +1,4 @@
-//! A catalog that is lost or damaged, made again from the directories of the partitions.
+//! Making a missing or damaged catalog again, from the directories of the partitions.
 
 use super::{CatalogRepair, RepairError, Step, Steps};
 use crate::catalog::{self, Snapshot, Topic, partition_dir};
@@ -18,7 +18,7 @@ pub(super) enum Stored {
 /// Reads the catalog.
 ///
 /// # Errors
-/// Reading failed, or the catalog is whole and holds what this version does not accept.
+/// Reading failed, or the catalog is whole and holds settings that this version does not accept.
 pub(super) fn read(path: &Path) -> Result<Stored, RepairError> {
     let Some(bytes) = super::read(path)? else { return Ok(Stored::Missing) };
     let decoded = catalog::decode(path, &bytes);
@@ -38,7 +38,7 @@ impl Stored {
         }
     }
 
-    /// The catalog that the partitions' directories tell of; `None` if the one on disk can stay.
+    /// Makes the catalog from the partitions' directories. Returns `None` if the catalog on disk can stay.
     pub(super) fn rebuild(self, path: &Path, partitions: &[Walked]) -> Option<CatalogRepair> {
         let damage = match self {
             Self::Whole(_) => return None,
@@ -58,7 +58,7 @@ impl Stored {
     }
 }
 
-/// Partitions that a catalog made again names, and that have no directory.
+/// Returns the partitions that are in the new catalog but have no directory.
 pub(super) fn missing(
     data_dir: &Path,
     repair: Option<&CatalogRepair>,
@@ -66,8 +66,8 @@ pub(super) fn missing(
 ) -> Vec<(PathBuf, String, u32)> {
     let found: BTreeSet<&Path> = partitions.iter().map(|walked| walked.dir.as_path()).collect();
     let topics = repair.iter().flat_map(|repair| &repair.topics);
-    let all = topics.flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
-    let all = all.map(|(topic, number)| (partition_dir(data_dir, topic, number), topic.clone(), number));
+    let numbers = topics.flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
+    let all = numbers.map(|(topic, number)| (partition_dir(data_dir, topic, number), topic.clone(), number));
     all.filter(|(dir, ..)| !found.contains(dir.as_path())).collect()
 }
 
@@ -79,7 +79,7 @@ pub(super) fn write(repair: &CatalogRepair, steps: &mut Steps<'_>) {
         steps.move_into(repair.path.clone(), &to);
     }
     let topics = repair.topics.iter().map(|(name, partitions)| {
-        // Nothing says that what was appended up to now is durable.
+        // Nothing shows that records which were appended before the repair are durable.
         let synced_after = repair.incarnation;
         let topic = Topic { synced_after, ..Topic::new(*partitions, TopicConfig::default()) };
         (name.clone(), topic)

@@ -1,18 +1,21 @@
 //! Repair of a data directory that an open finds damaged, in two parts: a plan, which changes nothing, and [`apply`].
 //!
-//! A damaged partition is cut where its records can no longer be read. What that takes away is moved, and never deleted:
+//! A damaged partition is cut where its records can no longer be read. Files and parts of files that the cut removes
+//! are moved, and never deleted:
 //!
 //! ```text
 //! <data_dir>/removed-by-repair/<n>/catalog.json                              a damaged catalog
-//!                                  damaged.json, recovery-<shard>.a, .b      files that told of the damage
+//!                                  damaged.json, recovery-<shard>.a, .b      files that showed the damage
 //!                                  <topic>-<partition>/<base>.log, .index …  whole segments
 //!                                  <topic>-<partition>/<base>.log.from-<p>   the rest of a segment that was cut at byte p
 //! ```
 //!
-//! A plan is a list of steps. Each is durable before the next begins, and bytes are copied before they are cut off. Until the
-//! checkpoint of a partition is written, which is its last step but for the indexes, the same damage is found again. So a
-//! repair that ends at any step can be repeated, with a new `<n>`. The order is: partitions that are cut; recovery points
-//! and `damaged.json`, which show their damage; directories that are made; the catalog.
+//! A plan is a list of steps. Each is durable before the next begins, and bytes are copied before they are cut off. A
+//! partition's last step, except for moving indexes, writes its checkpoint. Before that, the same damage is found
+//! again. So a repair that ends at any step can be repeated, with a new `<n>`.
+//!
+//! The order is: partitions that are cut; recovery points and `damaged.json`, which show their damage; directories that
+//! are made; the catalog.
 
 mod apply;
 mod catalog;
@@ -32,16 +35,16 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// The steps that repair a data directory. No engine can open the directory while this lives.
+/// The steps that repair a data directory. No engine can open the directory while this value exists.
 #[derive(Debug)]
 pub struct Plan {
-    /// The catalog, if it has to be made again.
+    /// The repair of the catalog, if it has to be made again.
     pub catalog: Option<CatalogRepair>,
-    /// The record of damaged partitions, if it cannot be read and is moved away for that.
+    /// The repair of the record of damaged partitions, if it cannot be read and is therefore moved away.
     pub damage_records: Option<DamageRecordsRepair>,
-    /// The partitions that are changed, by topic and number.
+    /// The repairs of partitions, by topic and number.
     pub partitions: Vec<PartitionRepair>,
-    /// The directory that takes what is moved away. It is made if something is.
+    /// The directory to which files are moved. It is made if there are any.
     pub removed_dir: PathBuf,
     steps: Vec<Step>,
     _lock: File,
@@ -59,21 +62,21 @@ impl Plan {
     }
 }
 
-/// A catalog that is made again from the directories of the partitions. Topics get the default configuration.
+/// A catalog that is made again from the directories of the partitions. Its topics get the default configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CatalogRepair {
-    /// Path of the catalog.
+    /// File of the segment that is cut.
     pub path: PathBuf,
-    /// The reason why the one on disk cannot be read; `None` if there is none.
+    /// The reason why the catalog on disk cannot be read; `None` if there is none.
     pub damage: Option<String>,
     /// Number of partitions of each topic.
     pub topics: BTreeMap<String, u32>,
-    /// The incarnation that it gets: the greatest leader epoch that was found.
+    /// The incarnation in the new catalog: the largest leader epoch that was found.
     pub incarnation: i32,
 }
 
-/// A record of damaged partitions that is moved away, because it cannot be read. Every partition is judged as if it was
-/// named there.
+/// A record of damaged partitions that cannot be read and is moved away. Every partition is then judged as if the
+/// record named it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamageRecordsRepair {
     /// Path of the record.
@@ -91,7 +94,7 @@ pub struct PartitionRepair {
     pub partition: u32,
     /// The file or directory that is damaged or missing.
     pub path: PathBuf,
-    /// The first place at which records cannot be read; `None` where the whole directory is gone.
+    /// The first place at which records cannot be read; `None` if the whole directory is missing.
     pub damage: Option<DamagedFrom>,
     /// The changes, in their order.
     pub changes: Vec<Change>,
@@ -105,27 +108,27 @@ pub struct PartitionRepair {
 pub enum Change {
     /// An empty directory is made.
     DirectoryMade,
-    /// The log begins with another offset, because its first segments are missing or cannot be read.
+    /// The log begins at a later offset, because its first segments are missing or cannot be read.
     StartRaised {
-        /// The first offset before.
+        /// The first offset of the log before the repair.
         from: i64,
-        /// The first offset from now on.
+        /// The first offset of the log after the repair.
         to: i64,
     },
-    /// The log ends with another record. New records continue at its offset.
+    /// The log ends at an earlier offset. New records continue there.
     Cut {
-        /// File of the segment, which is cut there.
+        /// File of the segment that is cut.
         path: PathBuf,
-        /// Byte of the file.
+        /// Byte of the file at which it is cut.
         position: u64,
         /// The first offset that the log no longer holds.
         offset: i64,
     },
-    /// A checkpoint that an open refuses is written anew.
+    /// A new checkpoint replaces one that an open refuses.
     CheckpointWritten,
-    /// A directory, or a link that leads nowhere, with the name of a segment is moved away.
+    /// A directory, or a link to nothing, that has the name of a segment is moved away.
     NoFileMoved {
-        /// The path before.
+        /// The path before the move.
         path: PathBuf,
     },
 }
@@ -133,19 +136,19 @@ pub enum Change {
 /// Files and parts of files that are moved away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// The directory that takes them.
+    /// The directory to which they are moved.
     pub to: PathBuf,
     /// Number of whole segments.
     pub segments: usize,
     /// Bytes of segments and parts of segments.
     pub bytes: u64,
-    /// Records that can still be read there.
+    /// Number of records that can still be read there.
     pub records: u64,
     /// The offset of the first such record, and the offset after the last one.
     pub offsets: Option<(i64, i64)>,
 }
 
-/// Why a directory was not repaired.
+/// The reason why a directory was not repaired.
 #[derive(Debug, Error)]
 pub enum RepairError {
     /// The directory holds no vnotch data.
@@ -154,23 +157,23 @@ pub enum RepairError {
         /// The path.
         path: PathBuf,
     },
-    /// A newer version wrote it.
+    /// A newer version wrote the directory.
     #[error("{} has format version {found}, this version reads up to {supported}; use a newer vnotch", path.display())]
     NewerFormat {
         /// The path.
         path: PathBuf,
         /// The directory's format version.
         found: u32,
-        /// The newest one known here.
+        /// The newest format version that this version reads.
         supported: u32,
     },
-    /// A process has it open.
+    /// A process has the directory open.
     #[error("{} is in use by another process; stop it, then repair", path.display())]
     InUse {
         /// The path.
         path: PathBuf,
     },
-    /// `meta.properties` is missing or damaged, and nothing else says what it said.
+    /// `meta.properties` is missing or damaged, and no other file has its contents.
     #[error(
         "{}: {reason}; write it by hand, as three lines: `version=2`, `id=` and 32 hexadecimal digits of your choice, \
          `shards=` and the number of shards that the engine was opened with; then repair again; nothing was changed",
@@ -182,7 +185,7 @@ pub enum RepairError {
         /// The fault of the file.
         reason: String,
     },
-    /// The catalog is whole and holds what this version does not accept.
+    /// The catalog is whole, but holds settings that this version does not accept.
     #[error("{}: {reason}; nothing was changed", path.display())]
     Catalog {
         /// Path of the catalog.
@@ -190,7 +193,7 @@ pub enum RepairError {
         /// The part that is not accepted, and what to do.
         reason: String,
     },
-    /// A damaged partition is on another file system than the data directory, to which no file can be moved.
+    /// A damaged partition is on another file system than the data directory, so its files cannot be moved there.
     #[error(
         "{} is on another file system than its data directory, and damaged: move it into the data directory, then repair \
          again; nothing was changed",
@@ -200,7 +203,7 @@ pub enum RepairError {
         /// Path of the partition.
         path: PathBuf,
     },
-    /// The disk failed. What was moved away is there; the repair can be repeated.
+    /// A disk operation failed. The files that were moved away still exist, and the repair can be repeated.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -218,10 +221,11 @@ impl From<VerifyError> for RepairError {
     }
 }
 
-/// Reads `data_dir`, which no engine may have open, and says what has to be done to repair it. Changes nothing.
+/// Reads `data_dir`, which no engine may have open, and returns the steps that repair it. Changes nothing.
 ///
 /// # Errors
-/// [`RepairError`]: the directory is none of vnotch's, in use, of a newer format, or cannot be repaired; or reading failed.
+/// [`RepairError`]: the directory is no vnotch directory, is in use, has a newer format, or cannot be repaired; or
+/// reading failed.
 pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
     let meta = read(&data_dir.join(META_FILE))?;
     let catalog_path = data_dir.join(CATALOG_FILE);
@@ -237,41 +241,43 @@ pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
     let stored = catalog::read(&catalog_path)?;
     let found = verify::walk(data_dir, stored.snapshot())?;
     let removed_dir = free_removed_dir(data_dir)?;
-    let mut steps = Steps { data_dir, removed_dir: &removed_dir, steps: Vec::new() };
+    let mut planned = Steps { data_dir, removed_dir: &removed_dir, steps: Vec::new() };
     let mut partitions = Vec::new();
     for walked in &found.partitions {
         if stored.snapshot().is_none() || walked.is_named {
-            partitions.extend(partition::plan(walked, &mut steps)?);
+            partitions.extend(partition::plan(walked, &mut planned)?);
         }
     }
     let rebuilt = stored.rebuild(&catalog_path, &found.partitions);
-    let missing =
-        found.missing.into_iter().chain(catalog::missing(data_dir, rebuilt.as_ref(), &found.partitions));
-    let missing: Vec<_> = missing.collect();
+    let mut missing = found.missing;
+    missing.extend(catalog::missing(data_dir, rebuilt.as_ref(), &found.partitions));
     let damage_records = match found.recorded {
         Recorded::Unreadable { reason } => {
             Some(DamageRecordsRepair { path: data_dir.join(DAMAGED_FILE), damage: reason })
         }
         Recorded::Known(_) => None,
     };
-    let has_steps = !steps.steps.is_empty() || !missing.is_empty();
+    let has_steps = !planned.steps.is_empty() || !missing.is_empty();
     if has_steps || rebuilt.is_some() || damage_records.is_some() {
-        remove_evidence(data_dir, &mut steps)?;
+        remove_evidence(data_dir, &mut planned)?;
     }
     for (dir, topic, number) in missing {
-        partitions.push(partition::make(&dir, topic, number, &mut steps));
+        partitions.push(partition::make(&dir, topic, number, &mut planned));
     }
     partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     if let Some(repair) = &rebuilt {
-        catalog::write(repair, &mut steps);
+        catalog::write(repair, &mut planned);
     }
-    let steps = steps.steps;
+    let steps = planned.steps;
     Ok(Plan { catalog: rebuilt, damage_records, partitions, removed_dir, steps, _lock: lock })
 }
 
-/// Moves the recovery points and the record of damaged partitions away: they vouch for records that the repair takes away. The
-/// partitions that are cut come before, as these files may be all that shows their damage. The partitions that are made anew
-/// come behind, and so does a catalog that is made anew: these files would vouch for records that those never had.
+/// Moves away the recovery points and the record of damaged partitions: they say that records were durable which the
+/// repair removes.
+///
+/// The partitions that are cut come before, as these files may be all that shows their damage. Partitions and a catalog
+/// that are made new come after: these files would say that records of theirs were durable, although they never had
+/// any.
 fn remove_evidence(data_dir: &Path, steps: &mut Steps<'_>) -> Result<(), DiskError> {
     let failed = |error| DiskError::new(DiskOp::List, data_dir, 0, error);
     let mut names = Vec::new();
@@ -304,7 +310,7 @@ fn check_meta(data_dir: &Path, bytes: Option<&[u8]>) -> Result<(), RepairError> 
     }
 }
 
-/// The first directory for what is moved away that is not there yet.
+/// Returns the first numbered directory for moved files that does not exist yet.
 fn free_removed_dir(data_dir: &Path) -> Result<PathBuf, DiskError> {
     let parent = data_dir.join(REMOVED_DIR);
     for number in 1u64.. {
@@ -318,7 +324,7 @@ fn free_removed_dir(data_dir: &Path) -> Result<PathBuf, DiskError> {
     Ok(parent)
 }
 
-/// The whole of a small file; `None` if there is none.
+/// Returns the contents of a small file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -327,7 +333,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     }
 }
 
-/// The steps of a plan that is being made.
+/// The steps of a plan while it is being made.
 struct Steps<'a> {
     data_dir: &'a Path,
     removed_dir: &'a Path,
@@ -339,14 +345,14 @@ impl Steps<'_> {
         self.steps.push(step);
     }
 
-    /// Moves `from` into `to`, a directory below the one for what is moved away.
+    /// Adds a step that moves `from` into `to`, a directory below `removed_dir`.
     fn move_into(&mut self, from: PathBuf, to: &Path) {
         let Some(name) = from.file_name() else { return };
         let to = to.join(name);
         self.push(Step::Move { from, to });
     }
 
-    /// Makes `dir`, and the directories between it and the data directory, before anything is moved there.
+    /// Adds steps that make `dir`, and the directories between it and the data directory, unless the plan has them.
     fn make_removed_dir(&mut self, dir: &Path) {
         let below = dir.ancestors().take_while(|dir| *dir != self.data_dir);
         let mut wanted: Vec<PathBuf> = below.map(Path::to_path_buf).collect();

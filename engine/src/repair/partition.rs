@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// A boot that is none: what was in flight then is not known.
+/// A boot id that no boot has. Recovery then does not know which writes were in flight.
 const BOOT_UNKNOWN: u64 = 0;
 
-/// The changes of one partition, before they are steps.
+/// The changes of one partition, before they become steps.
 struct Work<'a> {
     walked: &'a Walked,
-    /// Directory that takes what is moved away.
+    /// Directory to which files are moved.
     to: PathBuf,
     /// Base offsets of the segments that are moved away.
     moved: BTreeSet<i64>,
@@ -36,7 +36,7 @@ struct Cut {
     epoch: i32,
 }
 
-/// Plans the repair of a partition; `None` if there is nothing to repair.
+/// Plans the repair of a partition. Returns `None` if there is nothing to repair.
 pub(super) fn plan(walked: &Walked, steps: &mut Steps<'_>) -> Result<Option<PartitionRepair>, RepairError> {
     let Some(damage) = walked.report.damage else { return Ok(None) };
     let report = &walked.report;
@@ -72,7 +72,7 @@ pub(super) fn plan(walked: &Walked, steps: &mut Steps<'_>) -> Result<Option<Part
     }))
 }
 
-/// Plans to make the directory of a partition. A file that has its name is moved away.
+/// Plans to make the directory of a partition. A file of that name is moved away.
 pub(super) fn make(dir: &Path, topic: String, partition: u32, steps: &mut Steps<'_>) -> PartitionRepair {
     let mut removed = None;
     if let Ok(metadata) = std::fs::symlink_metadata(dir) {
@@ -108,7 +108,7 @@ impl<'a> Work<'a> {
         Ok(Self { walked, to, moved, cut, removed })
     }
 
-    /// Counts what is moved away.
+    /// Counts the bytes and records that are moved away.
     fn count(&mut self) -> Result<(), DiskError> {
         let cut_offset = self.walked.holes.cut.map(|cut| cut.offset);
         if let Some(cut) = &self.cut {
@@ -125,7 +125,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Adds the steps: bytes are copied before they are cut off, and the segment nearest to the cut moves last.
+    /// Adds the steps. Bytes are copied before they are cut off, and the segment next to the cut moves last.
     fn put_steps(&self, steps: &mut Steps<'_>) {
         let dir = &self.walked.dir;
         if self.takes_away() {
@@ -140,7 +140,8 @@ impl<'a> Work<'a> {
             steps.move_into(segment::log_path(dir, base_offset), &self.to);
         }
         for base_offset in self.moved.iter().rev().copied() {
-            // An index without its segment is harmless, a segment without an index is not sealed.
+            // The segment moves before its indexes: an index without a segment is harmless, but a segment without an
+            // index is not sealed.
             steps.move_into(segment::log_path(dir, base_offset), &self.to);
             for path in index_paths(dir, base_offset) {
                 steps.move_into(path, &self.to);
@@ -156,25 +157,25 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether anything is moved away.
+    /// Whether any file or part of a file is moved away.
     fn takes_away(&self) -> bool {
         let has_tail = self.cut.as_ref().is_some_and(Cut::has_tail);
         let has_whole = !self.moved.is_empty() || !self.walked.no_files.is_empty();
         has_tail || has_whole || !self.stale_indexes().is_empty()
     }
 
-    /// The indexes of the segment that is cut, which speak of more than it keeps.
+    /// Returns the indexes of the segment that is cut. They have entries for batches that it no longer holds.
     fn stale_indexes(&self) -> Vec<PathBuf> {
         let cut = self.cut.as_ref().filter(|cut| cut.is_shortened());
         cut.map_or_else(Vec::new, |cut| index_paths(&self.walked.dir, cut.base_offset))
     }
 
-    /// The checkpoint that the next open begins with. The segment that is cut is scanned and sealed by that open.
+    /// Returns the checkpoint for the next open, which then scans and seals the segment that was cut.
     fn checkpoint(&self) -> Checkpoint {
-        let Walked { vouched, report, holes, .. } = self.walked;
+        let Walked { checkpoint, report, holes, .. } = self.walked;
         let end = holes.cut.map(|cut| if self.cut.is_some() { cut.segment } else { cut.offset });
-        let sealed_to = match vouched {
-            Some(vouched) => vouched.recovery_offset,
+        let sealed_to = match checkpoint {
+            Some(checkpoint) => checkpoint.recovery_offset,
             None => self.walked.recovery_offset.min(report.log_end_offset),
         };
         let mut log_start_offset = holes.raised_start.unwrap_or(report.log_start_offset);
@@ -185,17 +186,17 @@ impl<'a> Work<'a> {
         }
         recovery_offset = recovery_offset.max(log_start_offset);
         // A scan refuses batches of a lower epoch than the checkpoint's.
-        let epoch = match (vouched, &self.cut) {
-            (Some(vouched), Some(cut)) => vouched.epoch.min(cut.epoch),
-            (Some(vouched), None) => vouched.epoch,
+        let epoch = match (checkpoint, &self.cut) {
+            (Some(checkpoint), Some(cut)) => checkpoint.epoch.min(cut.epoch),
+            (Some(checkpoint), None) => checkpoint.epoch,
             (None, cut) => cut.as_ref().map_or(i32::MIN, |cut| cut.epoch),
         };
         Checkpoint {
-            sequence: vouched.map_or(0, |vouched| vouched.sequence) + 1,
+            sequence: checkpoint.map_or(0, |checkpoint| checkpoint.sequence) + 1,
             recovery_offset,
             log_start_offset,
-            in_flight_bytes_max: vouched.map_or(0, |vouched| vouched.in_flight_bytes_max),
-            boot_id: vouched.map_or(BOOT_UNKNOWN, |vouched| vouched.boot_id),
+            in_flight_bytes_max: checkpoint.map_or(0, |checkpoint| checkpoint.in_flight_bytes_max),
+            boot_id: checkpoint.map_or(BOOT_UNKNOWN, |checkpoint| checkpoint.boot_id),
             epoch,
         }
     }
@@ -213,12 +214,12 @@ impl Cut {
         Ok(Self { base_offset, position, file_bytes: window.file_bytes, data_end, epoch, path })
     }
 
-    /// Whether the file is longer than what it keeps.
+    /// Whether the file becomes shorter.
     const fn is_shortened(&self) -> bool {
         self.position < self.file_bytes
     }
 
-    /// Whether there is more behind the cut than zeros.
+    /// Whether any byte behind the cut is not zero.
     const fn has_tail(&self) -> bool {
         self.position < self.data_end
     }
@@ -243,7 +244,8 @@ fn add(
     Ok(())
 }
 
-/// Both slots of a checkpoint file, in the order in which they are written. The slot of the older checkpoint is first.
+/// Returns both slots of a checkpoint file in the order in which they are written: the slot of the older checkpoint is
+/// first.
 fn slots(first: Checkpoint) -> Vec<(u64, Vec<u8>)> {
     let second = Checkpoint { sequence: first.sequence + 1, ..first };
     let slot = |checkpoint: Checkpoint| {
@@ -254,7 +256,7 @@ fn slots(first: Checkpoint) -> Vec<(u64, Vec<u8>)> {
     vec![slot(first), slot(second)]
 }
 
-/// The index files of a segment that are there.
+/// Returns the index files of a segment that exist.
 fn index_paths(dir: &Path, base_offset: i64) -> Vec<PathBuf> {
     let paths = [segment::index_path(dir, base_offset), segment::time_index_path(dir, base_offset)];
     paths.into_iter().filter(|path| path.symlink_metadata().is_ok()).collect()

@@ -6,8 +6,8 @@ use futures_util::stream::{StreamExt as _, iter};
 use std::rc::Rc;
 
 impl Shard {
-    /// Closes all partitions, several at the same time, so that their flushes share the journal's commits. A partition that
-    /// fails keeps no other one from being closed.
+    /// Closes all partitions, several at the same time, so that their flushes share commits of the file system's
+    /// journal. The other partitions are closed even if one fails.
     ///
     /// # Errors
     /// The error of the first partition that failed, in the order of the slots.
@@ -19,7 +19,7 @@ impl Shard {
         }
         self.refuses_new.set(true);
         let slots = self.slots();
-        // No partition closes while another one's appends may still get memory from it.
+        // First for all partitions: no partition closes while another one's appends may still get memory from it.
         for slot in &slots {
             self.put_all_waiting(*slot).await;
         }
@@ -33,8 +33,8 @@ impl Shard {
         first.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Waits until the appends that wait at a partition are in its log. Ends early where only readers could give back the
-    /// memory that they need: nobody knows when they do.
+    /// Waits until the appends that wait at a partition are in its log. Gives up if only readers hold the memory that
+    /// they need: nobody knows when readers return it.
     async fn put_all_waiting(&self, slot: usize) {
         let Some(partition) = self.open_at(slot) else { return };
         while !partition.waiting.borrow().is_empty() && partition.log.failed().is_none() {
@@ -46,9 +46,10 @@ impl Shard {
         }
     }
 
-    /// Ends a partition: refuses the calls that wait, lets its writes finish, and seals it if `is_kept`. Its slot stays empty.
+    /// Ends a partition: refuses the waiting calls, lets its writes finish, and seals the log if `is_kept`. Its slot
+    /// stays empty.
     pub(crate) async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
-        // One that is being deleted goes without anybody's help.
+        // A partition that is being deleted is not found here: its deletion ends it.
         let Some(partition) = self.open_at(slot) else { return Ok(()) };
         partition.is_leaving.set(!is_kept);
         if is_kept {
@@ -60,18 +61,18 @@ impl Shard {
             next_turn().await;
         }
         self.deliver(&partition);
-        // From here on nobody else may move the log.
+        // From here on only this function drives the log.
         self.partitions.borrow_mut()[slot] = None;
         self.timers.remove(slot, &partition.timers);
         self.open_count.set(self.open_count.get() - 1);
         let closed = if is_kept { Rc::clone(&partition.log).close().await } else { Ok(()) };
         self.deliver(&partition);
         for reply in partition.log.abandon() {
-            self.answer(reply, Err(self.gone().0));
+            self.answer(reply, Err(self.not_open_errors().0));
         }
         for late in partition.late.take() {
-            self.mailbox.taken(late.batch.len());
-            self.answer(late.reply, Err(self.gone().0));
+            self.mailbox.release_bytes(late.batch.len());
+            self.answer(late.reply, Err(self.not_open_errors().0));
         }
         self.collect_events(&partition);
         self.dropped_events.set(self.dropped_events.get() + partition.log.dropped_events());
@@ -79,8 +80,8 @@ impl Shard {
         closed
     }
 
-    /// The errors of appends and fetches whose partition is not open on this shard.
-    pub(super) fn gone(&self) -> (AppendError, FetchError) {
+    /// Returns the errors for appends and fetches whose partition is not open on this shard.
+    pub(super) fn not_open_errors(&self) -> (AppendError, FetchError) {
         if self.is_closing.get() {
             (AppendError::Closed, FetchError::Closed)
         } else {
@@ -90,9 +91,9 @@ impl Shard {
 
     fn refuse(&self, partition: &Partition) {
         self.deliver(partition);
-        let (append, fetch) = self.gone();
-        for waiting in partition.refuse_fetches(&fetch) {
-            self.mailbox.taken(waiting.batch.len());
+        let (append, fetch) = self.not_open_errors();
+        for waiting in partition.refuse_fetches_and_take_appends(&fetch) {
+            self.mailbox.release_bytes(waiting.batch.len());
             self.answer(waiting.reply, Err(append.clone()));
         }
     }

@@ -1,9 +1,21 @@
-//! Callers' futures that run on the shard, polled by its pump between its own work.
+//! Callers' futures that run on the shard. Its pump polls them between its own work.
 //!
-//! They never harm the shard by panicking, and never hold up its end: closing drops them, in the order they were begun.
+//! A panic of such a future does not harm the shard. Nor do futures delay the shard's end: closing drops them, in the
+//! order in which they were begun.
 //!
-//! What one appends is taken while it goes on, a few batches at a time: the device writes the first while the task makes the
-//! next.
+//! The shard takes appends of a task already while the task runs, a few batches at a time. So the device writes the
+//! first batches while the task makes the next ones. For that, a task inside its turn enters the shard again:
+//!
+//! ```text
+//! Shard::turn                                         the pump
+//!  └► Shard::run_colocated                            sets has_turn, polls the tasks that were woken
+//!      └► Task::poll                                  runs the caller's code
+//!          └► Producer::try_send                      the caller's code sends a record, and a batch is full
+//!              └► LocalQueues::try_append             queues the batch
+//!                  └► Shard::take_from_running_task   clears has_turn, and sets it again at the end
+//!                      └► Shard::take_early           appends to logs, submits writes, wakes producers
+//!                          └► a caller's waker        may append too: as has_turn is not set, its batches stay queued
+//! ```
 
 use super::mailbox::Mailbox;
 use super::pulse::Phase;
@@ -21,25 +33,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// See the module.
+/// The callers' futures of one shard.
 pub(super) struct Colocated {
     flag: Arc<Flag>,
     waker: Waker,
-    /// By the order they were begun in.
+    /// The tasks that have not ended, by number. Numbers rise in the order in which tasks are begun.
     tasks: RefCell<BTreeMap<u64, Rc<Task>>>,
+    /// Number of tasks that were ever begun; the number of the next one.
     begun: Cell<u64>,
     running: RefCell<FuturesUnordered<LocalBoxFuture<'static, u64>>>,
-    /// Begun since they were polled last.
+    /// Tasks that were begun after the last poll. The next poll moves them to `running`.
     new: RefCell<Vec<LocalBoxFuture<'static, u64>>>,
-    /// A task has its turn, and nothing of the shard's own is under way.
+    /// Set while a task runs and the shard's own code does not: only then may an append enter the shard again.
     has_turn: Cell<bool>,
-    /// Time that the shard's own work took of the tasks' turns, ns.
-    shards_ns: Cell<u64>,
-    /// A panic of the shard's own work, which is not the task's.
+    /// Time that the shard's own work used within tasks' turns, ns. It only rises.
+    own_work_ns: Cell<u64>,
+    /// A panic of the shard's own work within a task's turn. The task did not cause it, so the shard raises it again
+    /// after the turn.
     panic: Cell<Option<Box<dyn Any + Send>>>,
 }
 
-/// A caller's future, until it has ended or was cancelled.
+/// A caller's future; `None` once it has ended or was cancelled.
 struct Task(RefCell<Option<LocalBoxFuture<'static, ()>>>);
 
 impl Task {
@@ -55,11 +69,11 @@ impl Task {
         Poll::Ready(())
     }
 
-    /// Drops the future, whatever that does.
+    /// Drops the future. A panic of its destructor is caught.
     fn cancel(&self) {
         let future = self.0.borrow_mut().take();
         if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
-            tracing::error!("a colocated task panicked as it was dropped");
+            tracing::error!("a colocated task panicked while it was dropped");
         }
     }
 }
@@ -75,12 +89,12 @@ impl Colocated {
             running: RefCell::default(),
             new: RefCell::default(),
             has_turn: Cell::new(false),
-            shards_ns: Cell::new(0),
+            own_work_ns: Cell::new(0),
             panic: Cell::new(None),
         }
     }
 
-    /// Takes a future up; it is polled for the first time in the pump's next turn.
+    /// Adds a future. The pump's next turn polls it for the first time.
     pub(super) fn begin(&self, future: LocalBoxFuture<'static, ()>) {
         let number = self.begun.get();
         self.begun.set(number + 1);
@@ -93,12 +107,12 @@ impl Colocated {
         self.waker.wake_by_ref();
     }
 
-    /// Whether some task wants to be polled.
+    /// Whether a task has been woken and has to be polled.
     pub(super) fn is_woken(&self) -> bool {
         self.flag.is_raised()
     }
 
-    /// Polls those who want to be.
+    /// Polls the tasks that were woken.
     fn poll(&self) {
         self.flag.lower();
         let context = &mut Context::from_waker(&self.waker);
@@ -109,7 +123,7 @@ impl Colocated {
         }
     }
 
-    /// Drops all of them, the oldest first.
+    /// Drops all tasks, the oldest first.
     pub(super) fn cancel(&self) {
         loop {
             let first = self.tasks.borrow_mut().pop_first();
@@ -120,20 +134,20 @@ impl Colocated {
 }
 
 impl Shard {
-    /// Gives callers' tasks that want it their turn; whether there were any.
+    /// Polls the callers' tasks that were woken. Returns whether there were any.
     pub(super) fn run_colocated(&self, now: Instant) -> bool {
-        self.lanes.fire(now);
+        self.local_queues.fire(now);
         let is_woken = self.colocated.is_woken();
         if is_woken {
-            let (begun, shards_ns) = (Instant::now(), self.colocated.shards_ns.get());
+            let (begun, own_work_ns) = (Instant::now(), self.colocated.own_work_ns.get());
             self.colocated.has_turn.set(true);
             self.mailbox.pulse.enter(Phase::CallersTask);
             self.colocated.poll();
             self.mailbox.pulse.enter(Phase::Turn);
             self.colocated.has_turn.set(false);
-            let shards = Duration::from_nanos(self.colocated.shards_ns.get() - shards_ns);
-            let own = begun.elapsed().saturating_sub(shards);
-            self.count(own, |times: &mut TimeStats| &mut times.colocated_ns);
+            let own_work = Duration::from_nanos(self.colocated.own_work_ns.get() - own_work_ns);
+            let tasks_time = begun.elapsed().saturating_sub(own_work);
+            self.count(tasks_time, |times: &mut TimeStats| &mut times.colocated_ns);
             if let Some(panic) = self.colocated.panic.take() {
                 resume_unwind(panic);
             }
@@ -141,9 +155,12 @@ impl Shard {
         is_woken
     }
 
-    /// A task has put something in, `waiting` appends so far: the shard may take them, and the task goes on.
-    pub(super) fn offered(self: &Rc<Self>, waiting: usize) {
-        // Neither outside a task's turn, nor in the midst of the shard's own work: a waker of the caller's may append too.
+    /// Takes some of the appends of the task that runs now, if enough of them wait. `waiting` is the number that wait.
+    ///
+    /// [`LocalQueues`](super::LocalQueues) calls this within the task's own call of `try_send`. See the module.
+    pub(super) fn take_from_running_task(self: &Rc<Self>, waiting: usize) {
+        // Not outside a task's turn, and not within the shard's own work: a caller's waker, which that work wakes, may
+        // append too.
         if !self.may_take_early(waiting) || !self.colocated.has_turn.replace(false) {
             return;
         }
@@ -152,6 +169,6 @@ impl Shard {
             Ok(()) => self.colocated.has_turn.set(true),
             Err(panic) => self.colocated.panic.set(Some(panic)),
         }
-        self.colocated.shards_ns.set(self.colocated.shards_ns.get() + ns_of(begun.elapsed()));
+        self.colocated.own_work_ns.set(self.colocated.own_work_ns.get() + ns_of(begun.elapsed()));
     }
 }

@@ -1,10 +1,12 @@
-//! The committer: the only place that decides how a shard's frozen bytes reach the disk, and how many writes are under
-//! way at once.
+//! The committer: the only code that decides how a shard's frozen bytes reach the disk, and how many writes are in
+//! flight.
 //!
-//! A synced write that overwrites goes one of two ways: with its own RWF_DSYNC, or plainly, in a group with those of other
-//! partitions and one flush that covers them all. A device flush costs about as much for many as for one, so the second is
-//! better where many wait. A group's writes begin as they come, also while the flush of the group before is under way; its own
-//! flush begins when all of them have completed. So no timer is needed:
+//! A synced write that overwrites written extents is made durable in one of two ways. Either it carries its own
+//! RWF_DSYNC, or it is a plain write in a group: the group has writes of several partitions, and one flush covers them
+//! all. A device flush costs about as much for many writes as for one, so groups are better where many writes wait.
+//!
+//! A group's writes begin as soon as they arrive, also while the flush of the previous group is in flight. The group's
+//! own flush begins when all its writes have completed. So no timer is needed:
 //!
 //! ```text
 //! group 1   [w][w][w ]
@@ -25,68 +27,71 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Most writes and syncs of a shard in flight, those of a shared flush apart; partitions beyond it wait in a queue, and what is
-/// appended to them meanwhile forms larger writes.
+/// Most writes and syncs of a shard in flight, without those that share a flush. Further partitions wait in a queue.
+/// Appends that reach them meanwhile form larger writes.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// Most jobs one partition starts before the next has its turn.
+/// Most jobs that one partition starts before the next partition may start some.
 const JOBS_AT_ONCE: usize = 8;
 
-/// Most writes that wait for shared flushes to begin.
+/// Most writes that wait until their shared flush begins.
 const SHARED_MAX: usize = 256;
 
-/// Partitions with a synced write waiting, or in flight with its own flush, from which on flushes are shared. Measured with
-/// 4 KiB on each of 64: 2.6 to 2.8 ms with a flush each, 0.7 ms with one; of few, a flush each overlaps with the others'
-/// writes.
+/// Number of partitions with a synced write, waiting or in flight, from which flushes are shared. Measured with 4 KiB
+/// on each of 64 partitions: 2.6 to 2.8 ms with a flush for each write, 0.7 ms with one for all. With few partitions,
+/// separate flushes are better: each overlaps with the writes of the others.
 const SHARED_FROM: usize = 3;
 
-/// A write larger than this takes the device longer than its flush, and goes with its own.
+/// Largest write that may share a flush, bytes. The transfer of a larger one takes longer than its flush, so it gets a
+/// flush of its own.
 const SHARED_BYTES_MAX: usize = 64 << 10;
 
 type Done = (usize, JobDone);
 
-/// The flush of a domain.
+/// The flush in flight for one flush domain.
 struct Flushing {
     domain: u64,
     flush: LocalBoxFuture<'static, (Vec<Done>, Result<(), DiskError>)>,
 }
 
-/// Writes that one flush is to cover, at most one of each partition.
+/// Writes that one flush will cover, at most one for each partition.
 struct Group<F: DiskFile> {
     domain: u64,
-    /// Syncs that had failed on the device when the first of them began.
+    /// Number of syncs of the device that had failed when the group's first write began.
     failed_syncs: u64,
-    /// A flush failed after some of them had begun: none can be made to last.
-    lost: Option<DiskError>,
+    /// The error of a flush that failed after some of these writes had begun. None of them can become durable.
+    flush_error: Option<DiskError>,
     slots: Vec<usize>,
-    /// Under way.
+    /// Writes in flight.
     writes: FuturesUnordered<LocalBoxFuture<'static, (usize, Unflushed<F>)>>,
     written: Vec<(usize, Unflushed<F>)>,
 }
 
-/// See the module.
+/// The writes, syncs and flushes of one shard.
 pub struct Committer<F: DiskFile> {
     commit: Commit,
     jobs: FuturesUnordered<LocalBoxFuture<'static, (Done, Flush)>>,
-    /// Synced writes that may share a flush and came in this turn, with their partitions' slots.
+    /// Synced writes of this turn that may share a flush, with the slots of their partitions. [`Committer::submit`]
+    /// starts them.
     waiting: Vec<(usize, Job<F>)>,
-    /// Oldest first; the last of a domain takes what comes.
+    /// The groups whose flush has not begun, oldest first. New writes join the last group of their domain.
     groups: VecDeque<Group<F>>,
-    /// The flush of the groups before those.
+    /// The flush in flight. It covers groups that are older than all in `groups`.
     flush: Option<Flushing>,
-    /// Writes of the groups, and of the flush.
+    /// Number of writes in `groups`, and of those that `flush` covers.
     shared_writes: usize,
-    /// Slots of the synced writes in flight that could have shared a flush.
-    each: Vec<usize>,
+    /// Slots of the synced writes in flight that have a flush of their own, although they could have shared one.
+    unshared_slots: Vec<usize>,
     done: VecDeque<Done>,
-    /// Slots that wait for room, first come first served.
+    /// Slots that wait until more jobs may start, first come first served.
     queue: SlotList,
-    /// Whether some that are under way were never polled: an operation begins when it is.
+    /// Whether some started operations have not been polled yet. An operation is submitted when it is polled for the
+    /// first time.
     has_new: bool,
     stats: WriteStats,
 }
 
-/// Whether a job in flight could have shared a flush.
+/// Whether a job in flight could have shared a flush with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flush {
     Own,
@@ -94,7 +99,7 @@ enum Flush {
 }
 
 impl<F: DiskFile> Committer<F> {
-    /// With nothing in flight.
+    /// Makes a committer with nothing in flight.
     pub fn new(commit: Commit) -> Self {
         Self {
             commit,
@@ -103,7 +108,7 @@ impl<F: DiskFile> Committer<F> {
             groups: VecDeque::new(),
             flush: None,
             shared_writes: 0,
-            each: Vec::new(),
+            unshared_slots: Vec::new(),
             done: VecDeque::new(),
             queue: SlotList::default(),
             has_new: false,
@@ -117,25 +122,26 @@ impl<F: DiskFile> Committer<F> {
         self.jobs.len() < IN_FLIGHT_MAX && self.waiting.len() + grouped < SHARED_MAX
     }
 
-    /// What was written so far.
+    /// Returns the counters of all writes since the start.
     pub const fn stats(&self) -> &WriteStats {
         &self.stats
     }
 
-    /// Counts the time since the last call towards the depth of what is in flight.
-    pub fn passed(&mut self, time: Duration) {
-        self.stats.passed(ns_of(time), self.jobs.len() + self.shared_writes);
+    /// Adds `time`, which has passed since the last call, to the statistics of busy time and queue depth.
+    pub fn account_for(&mut self, time: Duration) {
+        self.stats.account_for(ns_of(time), self.jobs.len() + self.shared_writes);
     }
 
-    /// Whether nothing is under way or waits to be.
+    /// Whether no job is in flight or waits to start.
     pub fn is_idle(&self) -> bool {
         self.jobs.is_empty() && self.waiting.is_empty() && self.shared_writes == 0 && self.done.is_empty()
     }
 
-    /// Starts jobs of the partition in `slot`, a few at most, while there is room; whether there may be more of them.
+    /// Starts a few jobs of the partition in `slot`, while another job may start. Returns whether the partition may
+    /// have more.
     ///
-    /// Where partitions wait for room, this one waits behind them: [`Committer::start_waiting`] starts its jobs. So a
-    /// partition that always has a write ready does not take the room of each that completes.
+    /// If partitions already wait to start jobs, this one waits behind them, and [`Committer::start_waiting`] starts
+    /// its jobs. So a partition that always has a write ready does not use up every job that may start.
     pub fn start_some(&mut self, slot: usize, mut next_job: impl FnMut() -> Option<Job<F>>) -> bool {
         for _ in 0..JOBS_AT_ONCE {
             if !self.queue.is_empty() || !self.has_room() {
@@ -148,7 +154,7 @@ impl<F: DiskFile> Committer<F> {
         true
     }
 
-    /// Starts jobs of the partitions that wait for room, one of each in turn, while there is some.
+    /// Starts jobs of the partitions that wait, one for each partition in turn, while another job may start.
     pub fn start_waiting(&mut self, mut next_job: impl FnMut(usize) -> Option<Job<F>>) {
         while self.has_room()
             && let Some(slot) = self.queue.pop_front()
@@ -160,7 +166,7 @@ impl<F: DiskFile> Committer<F> {
         }
     }
 
-    /// Takes a job of the partition in `slot`; it is under way after the next [`Committer::submit`].
+    /// Starts a job of the partition in `slot`. It is submitted by the next [`Committer::submit`].
     pub fn start(&mut self, slot: usize, job: Job<F>) {
         let may_share = self.commit != Commit::Each
             && job.write_bytes() <= SHARED_BYTES_MAX
@@ -175,7 +181,7 @@ impl<F: DiskFile> Committer<F> {
     fn start_alone(&mut self, slot: usize, job: Job<F>, flush: Flush) {
         self.count(&job, job.is_sync());
         if flush == Flush::Shareable {
-            self.each.push(slot);
+            self.unshared_slots.push(slot);
         }
         self.has_new = true;
         self.jobs.push(Box::pin(async move { ((slot, job.run().await), flush) }));
@@ -186,8 +192,8 @@ impl<F: DiskFile> Committer<F> {
         self.stats.overwrites += u64::from(job.is_overwriting());
     }
 
-    /// Decides about what waits, and begins what was not begun; for the owner, when every partition has handed over what it
-    /// has.
+    /// Decides how the waiting writes are flushed, and submits all operations that were not submitted yet. The owner
+    /// calls this when every partition has handed over its jobs.
     pub fn submit(&mut self, context: &mut Context<'_>) {
         self.decide();
         if std::mem::take(&mut self.has_new) {
@@ -210,40 +216,43 @@ impl<F: DiskFile> Committer<F> {
         }
     }
 
-    /// Whether enough partitions have a synced write waiting or in flight.
+    /// Whether enough partitions have a synced write waiting or in flight for a shared flush.
     fn is_crowded(&self, waiting: &[(usize, Job<F>)]) -> bool {
-        let mut met = Vec::with_capacity(SHARED_FROM);
-        for slot in self.each.iter().copied().chain(waiting.iter().map(|(slot, _)| *slot)) {
-            if !met.contains(&slot) {
-                met.push(slot);
+        let mut slots = Vec::with_capacity(SHARED_FROM);
+        for slot in self.unshared_slots.iter().copied().chain(waiting.iter().map(|(slot, _)| *slot)) {
+            if !slots.contains(&slot) {
+                slots.push(slot);
             }
-            if met.len() == SHARED_FROM {
+            if slots.len() == SHARED_FROM {
                 return true;
             }
         }
         false
     }
 
-    /// Starts a write of its domain's last group, or of a new one. A group that nothing but its own writes keeps from its flush
-    /// takes no more once one of them has completed: that one would wait for whoever comes.
+    /// Adds a write to its domain's last group, or to a new one, and starts it.
+    ///
+    /// A group stays open while an earlier group or a flush holds it back. If only its own writes do, it closes when
+    /// the first of them completes, so that no late write delays that one. A group also takes no second write of a
+    /// partition, and no write after a flush of its domain has failed.
     fn join(&mut self, slot: usize, job: Job<F>) {
         let Some(domain) = job.flush_domain() else {
-            unreachable!("only what may share a flush waits for one")
+            unreachable!("only a write that may share a flush waits for one")
         };
         self.count(&job, false);
         self.shared_writes += 1;
         self.has_new = true;
-        let waits_for_others = self.flush.is_some();
+        let is_flushing = self.flush.is_some();
         let last = self.groups.iter().rposition(|group| group.domain == domain);
-        let at = last.filter(|at| {
+        let open = last.filter(|at| {
             let group = &self.groups[*at];
-            let is_open = *at > 0 || waits_for_others || group.written.is_empty();
-            is_open && group.lost.is_none() && !group.slots.contains(&slot)
+            let is_open = *at > 0 || is_flushing || group.written.is_empty();
+            is_open && group.flush_error.is_none() && !group.slots.contains(&slot)
         });
-        let at = at.unwrap_or_else(|| {
+        let at = open.unwrap_or_else(|| {
             let (slots, writes, written) = (Vec::new(), FuturesUnordered::new(), Vec::new());
             let failed_syncs = job.failed_syncs();
-            self.groups.push_back(Group { domain, failed_syncs, lost: None, slots, writes, written });
+            self.groups.push_back(Group { domain, failed_syncs, flush_error: None, slots, writes, written });
             self.groups.len() - 1
         });
         let group = &mut self.groups[at];
@@ -251,32 +260,33 @@ impl<F: DiskFile> Committer<F> {
         group.writes.push(async move { (slot, job.write_unflushed().await) }.boxed_local());
     }
 
-    /// Begins the next flush, if none is under way and there is a group whose writes have all completed: with those after it
-    /// that have too. What is lost has ended then.
+    /// Begins the next flush, if none is in flight and all writes of the oldest group have completed. The flush also
+    /// covers the groups after it, as long as they have the same domain and all their writes have completed. Writes of
+    /// a group with a flush error end here, with that error.
     fn next_flush(&mut self) -> Option<Flushing> {
         let mut covered = Vec::new();
-        let mut domain = None;
+        let mut flushed_domain = None;
         let mut failed_syncs = u64::MAX;
         while let Some(group) = self.groups.front()
             && group.writes.is_empty()
-            && domain.is_none_or(|domain| domain == group.domain)
+            && flushed_domain.is_none_or(|domain| domain == group.domain)
         {
             let Some(group) = self.groups.pop_front() else { break };
-            if let Some(error) = group.lost {
+            if let Some(error) = group.flush_error {
                 self.shared_writes -= group.written.len();
                 self.done.extend(group.written.into_iter().map(|(slot, write)| (slot, write.lost(&error))));
             } else {
-                domain = Some(group.domain);
+                flushed_domain = Some(group.domain);
                 failed_syncs = failed_syncs.min(group.failed_syncs);
                 covered.extend(group.written);
             }
         }
-        let domain = domain?;
+        let domain = flushed_domain?;
         self.stats.syncs += 1;
         Some(Flushing { domain, flush: flush(covered, failed_syncs).boxed_local() })
     }
 
-    /// The next job that has ended.
+    /// Returns the next job that has ended, with its slot.
     pub fn poll_done(&mut self, context: &mut Context<'_>) -> Option<(usize, JobDone)> {
         if self.done.is_empty() {
             self.collect(context);
@@ -284,7 +294,7 @@ impl<F: DiskFile> Committer<F> {
         self.done.pop_front()
     }
 
-    /// Polls what is under way.
+    /// Polls all operations in flight.
     fn collect(&mut self, context: &mut Context<'_>) {
         for group in &mut self.groups {
             while let Poll::Ready(Some(write)) = group.writes.poll_next_unpin(context) {
@@ -300,18 +310,19 @@ impl<F: DiskFile> Committer<F> {
             let domain = flushing.domain;
             self.flush = None;
             if let Err(error) = flushed {
-                // What completed meanwhile was in the same cache, and the next flush would say nothing of it.
+                // The device's cache held the completed writes of these groups too. The failed flush may have lost
+                // them, and the next flush would not report that again.
                 let beside = self.groups.iter_mut().filter(|group| group.domain == domain);
-                beside.for_each(|group| group.lost = Some(error.clone()));
+                beside.for_each(|group| group.flush_error = Some(error.clone()));
             }
             self.shared_writes -= done.len();
             self.done.extend(done);
         }
         while let Poll::Ready(Some((done, flush))) = self.jobs.poll_next_unpin(context) {
             if flush == Flush::Shareable
-                && let Some(at) = self.each.iter().position(|slot| *slot == done.0)
+                && let Some(at) = self.unshared_slots.iter().position(|slot| *slot == done.0)
             {
-                self.each.swap_remove(at);
+                self.unshared_slots.swap_remove(at);
             }
             self.done.push_back(done);
         }

@@ -1,6 +1,6 @@
-//! The heartbeat of a shard: a task on its executor that looks at the pump and shows the watchdog that all is well.
+//! The heartbeat of a shard: a task on its executor that looks at the pump, and shows the watchdog that the pump moves.
 //!
-//! It is also a timer that always runs, so that the executor does not sleep for good.
+//! It is also a timer that always runs, so that the executor never sleeps without an end.
 
 use super::Shard;
 use super::pulse::Phase;
@@ -15,31 +15,31 @@ use std::time::{Duration, Instant};
 /// How often the heartbeat looks at a pump that has work.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Longest time between two looks at a pump that has nothing to do. A look takes some 90 us of CPU time.
+/// Longest time between two looks at a pump that has nothing to do. A look takes some 90 µs of CPU time.
 const IDLE_LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
 
 /// How often the recovery points are written, if there are new ones.
 const POINTS_EVERY: Duration = Duration::from_millis(250);
 
-/// How often a shard says in the log that its pump had to be woken.
+/// Shortest time between two warnings in the log that the pump had to be woken.
 const WARN_EVERY: Duration = Duration::from_secs(1);
 
-/// The time between two looks at a pump that has nothing to do. Twenty of them fit into `stuck_after`, as long as that is 200 ms
-/// or more.
+/// Returns the time between two looks at a pump that has nothing to do. Twenty looks fit into `stuck_after`, if that is
+/// at least 200 ms.
 pub(crate) fn idle_look_every(stuck_after: Duration) -> Duration {
     (stuck_after / 20).clamp(LOOK_EVERY, IDLE_LOOK_EVERY_MAX)
 }
 
-/// What the heartbeat saw of the pump at its last look.
+/// The state of the pump at the heartbeat's last look.
 struct Seen {
     turns: u64,
-    /// When a pump that waits was first seen to have work; `None` while all is well.
+    /// The time at which a waiting pump was first seen to have work; `None` while all is well.
     work_since: Option<Instant>,
     warned_at: Option<Instant>,
 }
 
 impl Shard {
-    /// Looks at the pump, time and again.
+    /// Looks at the pump again and again, until the pump ends.
     pub(super) async fn beat(self: Rc<Self>) {
         let mut seen = Seen { turns: 0, work_since: None, warned_at: None };
         let mut look_every = LOOK_EVERY;
@@ -54,9 +54,9 @@ impl Shard {
                 points_at = now;
             }
             let work = || {
-                // The pump then parks until the time that is due.
+                // Once woken, the pump looks at its timers, and parks again no longer than until that time.
                 if self.timers.next_due().is_some_and(|due| due <= now + self.idle_look_every) {
-                    self.mailbox.rouse();
+                    self.mailbox.wake();
                 }
                 if are_points_due {
                     self.write_points();
@@ -65,7 +65,7 @@ impl Shard {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 self.has_failed.set(true);
                 self.is_ending.set(true);
-                self.mailbox.rouse();
+                self.mailbox.wake();
                 return;
             }
         }
@@ -76,15 +76,16 @@ impl Shard {
         let mut timer = pin!(Timer::new(time));
         let mut is_woken = false;
         let woken = poll_fn(|context| {
-            self.mailbox.set_beating(Some(context.waker()));
+            self.mailbox.set_heartbeat_waker(Some(context.waker()));
             let is_due = timer.as_mut().poll(context).is_ready();
             if is_due || std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending }
         });
         woken.await;
     }
 
-    /// Beats if the pump has moved since the last look, or is parked with nothing to do. A pump that waits although it has
-    /// work is woken; the next look shows whether that helped. Returns whether the pump slept since the last look.
+    /// Beats if the pump has moved since the last look, or is parked with nothing to do. Otherwise, if the pump waits
+    /// although it has work, wakes it; the next look shows whether that helped. Returns whether the pump slept since
+    /// the last look.
     fn watch_pump(&self, seen: &mut Seen, now: Instant) -> bool {
         let pulse = &self.mailbox.pulse;
         let turns = pulse.turns();
@@ -95,7 +96,7 @@ impl Shard {
             pulse.beat();
             return is_idle && !has_moved;
         }
-        // A wake that is on its way arrives before the next look.
+        // A wake that was sent just now reaches the pump before the next look.
         if now - *seen.work_since.get_or_insert(now) < LOOK_EVERY {
             return false;
         }
@@ -111,9 +112,10 @@ impl Shard {
         false
     }
 
-    /// The time at which the pump has to be awake, of those that come before the heartbeat's look after the next one.
+    /// Returns the time at which the pump has to wake itself. Timers that are due after the heartbeat's next two looks
+    /// are left to the heartbeat.
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let timer = self.timers.next_due().filter(|due| *due <= now + 2 * self.idle_look_every);
-        [timer, self.lanes.next_due()].into_iter().flatten().min()
+        [timer, self.local_queues.next_due()].into_iter().flatten().min()
     }
 }

@@ -1,10 +1,10 @@
-//! The way into a shard for tasks that run on it: plain queues that the pump empties in the same turn, and its timers.
-//! Appends are offered to the shard while the task goes on.
+//! The way into a shard for tasks that run on it: queues that the pump empties in the same turn, and timers of the
+//! pump. The shard takes appends while their task still runs.
 //!
-//! Memory stays bounded as for everybody else: an append counts against the mailbox's bytes until a log has taken it.
+//! Memory is bounded as for other threads: an append counts against the mailbox's bytes until a log has taken it.
 
 use super::Shard;
-use super::mailbox::{APPEND_LANE, Append, FetchRequest, Mailbox, Refusal};
+use super::mailbox::{APPENDS_MAX, Append, FetchRequest, Mailbox, Refusal};
 use super::wake::wake_caller;
 use futures_util::task::AtomicWaker;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-/// See the module. Stays on its shard's thread.
-pub(crate) struct LocalLanes {
+/// The queues and timers of a shard's own tasks. They stay on the shard's thread.
+pub(crate) struct LocalQueues {
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Whose they are, once it runs.
+    /// The shard that empties the queues; set once it runs.
     shard: OnceCell<Weak<Shard>>,
     appends: RefCell<VecDeque<Append>>,
     fetches: RefCell<VecDeque<FetchRequest>>,
@@ -27,14 +27,14 @@ pub(crate) struct LocalLanes {
     is_closed: Cell<bool>,
 }
 
-/// Who is to be woken when; the number tells apart what is due at the same time.
+/// Wakers by the time at which they are woken. The number distinguishes those with the same time.
 #[derive(Default)]
 struct Timers {
     due: BTreeMap<(Instant, u64), Arc<AtomicWaker>>,
     next: u64,
 }
 
-impl LocalLanes {
+impl LocalQueues {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
         Self {
             mailbox,
@@ -46,7 +46,7 @@ impl LocalLanes {
         }
     }
 
-    /// Tells it whose it is.
+    /// Sets the shard that empties these queues.
     pub(super) fn attach(&self, shard: &Rc<Shard>) {
         let _ = self.shard.set(Rc::downgrade(shard));
     }
@@ -58,31 +58,32 @@ impl LocalLanes {
         let bytes = append.batch.len();
         if !self.has_room(bytes) {
             self.mailbox.wait_for_room(waker);
-            // Other threads' appends share the bound, and some may have been taken before the waker was left.
+            // Other threads' appends share the bound on bytes. Some of them may have been taken just before the waker
+            // was registered.
             if !self.has_room(bytes) {
                 return Err(Refusal::Full(append));
             }
         }
         self.appends.borrow_mut().push_back(append);
-        self.mailbox.rouse();
+        self.mailbox.wake();
         if let Some(shard) = self.shard.get().and_then(Weak::upgrade) {
             let waiting = self.appends.borrow().len();
-            shard.offered(waiting);
+            shard.take_from_running_task(waiting);
         }
         Ok(())
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        self.appends.borrow().len() < APPEND_LANE && self.mailbox.reserve(bytes)
+        self.appends.borrow().len() < APPENDS_MAX && self.mailbox.reserve_bytes(bytes)
     }
 
     pub(crate) fn try_fetch(&self, request: FetchRequest) -> Result<(), Refusal<FetchRequest>> {
         if self.is_closed.get() {
             return Err(Refusal::Closed(request));
         }
-        // A consumer has one fetch of each partition under way: as many as that.
+        // A consumer has at most one fetch in flight for each of its partitions, which bounds this queue.
         self.fetches.borrow_mut().push_back(request);
-        self.mailbox.rouse();
+        self.mailbox.wake();
         Ok(())
     }
 
@@ -90,7 +91,7 @@ impl LocalLanes {
         self.is_closed.get()
     }
 
-    /// Nothing goes in any more.
+    /// Refuses all further appends and fetches.
     pub(super) fn close(&self) {
         self.is_closed.set(true);
     }
@@ -107,7 +108,7 @@ impl LocalLanes {
         self.appends.borrow().is_empty() && self.fetches.borrow().is_empty()
     }
 
-    /// Wakes `waker` at `due`; the answer takes it back.
+    /// Wakes `waker` at `due`. Returns the timer's number, with which it can be removed.
     pub(crate) fn wake_at(&self, due: Instant, waker: &Arc<AtomicWaker>) -> u64 {
         let mut timers = self.timers.borrow_mut();
         timers.next += 1;
@@ -116,12 +117,12 @@ impl LocalLanes {
         number
     }
 
-    /// When the next timer is due.
+    /// Returns the time of the next timer.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.timers.borrow().due.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Wakes who is due.
+    /// Wakes the wakers whose time has come.
     pub(super) fn fire(&self, now: Instant) {
         while self.next_due().is_some_and(|due| due <= now) {
             let first = self.timers.borrow_mut().due.pop_first();
@@ -131,22 +132,22 @@ impl LocalLanes {
         }
     }
 
-    /// Comes back at `until`.
+    /// Returns a future that resolves at `until`.
     pub(crate) fn sleep_until(self: &Rc<Self>, until: Instant) -> Sleep {
-        Sleep { lanes: Rc::clone(self), until, timer: None }
+        Sleep { queues: Rc::clone(self), until, timer: None }
     }
 }
 
-impl std::fmt::Debug for LocalLanes {
+impl std::fmt::Debug for LocalQueues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LocalLanes(shard {})", self.mailbox.shard)
+        write!(f, "LocalQueues(shard {})", self.mailbox.shard)
     }
 }
 
-/// A sleep of a colocated task; dropping it takes its timer back.
+/// A sleep of a colocated task. Dropping it removes its timer.
 #[derive(Debug)]
 pub struct Sleep {
-    lanes: Rc<LocalLanes>,
+    queues: Rc<LocalQueues>,
     until: Instant,
     timer: Option<(u64, Arc<AtomicWaker>)>,
 }
@@ -160,7 +161,7 @@ impl Future for Sleep {
         }
         if self.timer.is_none() {
             let waker = Arc::default();
-            self.timer = Some((self.lanes.wake_at(self.until, &waker), waker));
+            self.timer = Some((self.queues.wake_at(self.until, &waker), waker));
         }
         if let Some((_, waker)) = &self.timer {
             waker.register(context.waker());
@@ -172,14 +173,14 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some((number, _)) = &self.timer {
-            self.lanes.timers.borrow_mut().due.remove(&(self.until, *number));
+            self.queues.timers.borrow_mut().due.remove(&(self.until, *number));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AckInbox, Reply};
+    use super::super::{AckInbox, Reply, Ticket};
     use super::*;
     use std::task::{Wake, Waker};
 
@@ -192,25 +193,25 @@ mod tests {
     }
 
     fn append(bytes: usize) -> Append {
-        let reply = Reply { inbox: Arc::new(AckInbox::new(0)), ticket: 0 };
+        let reply = Reply { inbox: Arc::new(AckInbox::new(0)), ticket: Ticket::new(0, 0) };
         Append { slot: 0, batch: vec![0; bytes], level: None, reply }
     }
 
     #[test]
     fn appends_beyond_the_mailboxs_bytes_wait_until_others_are_taken() {
-        let lanes = LocalLanes::new(Arc::new(Mailbox::new(0, 100)));
+        let queues = LocalQueues::new(Arc::new(Mailbox::new(0, 100)));
         let woken = Arc::new(Woken(false.into()));
         let waker = Arc::new(AtomicWaker::new());
         waker.register(&Waker::from(Arc::clone(&woken)));
-        assert!(lanes.try_append(append(60), &waker).is_ok());
-        assert!(matches!(lanes.try_append(append(60), &waker), Err(Refusal::Full(_))));
-        assert!(!lanes.mailbox.reserve(60), "other threads share the bound");
-        let taken = lanes.pop_append().expect("the first is in");
-        lanes.mailbox.taken(taken.batch.len());
-        lanes.mailbox.room_made();
+        assert!(queues.try_append(append(60), &waker).is_ok());
+        assert!(matches!(queues.try_append(append(60), &waker), Err(Refusal::Full(_))));
+        assert!(!queues.mailbox.reserve_bytes(60), "other threads share the bound");
+        let taken = queues.pop_append().expect("the first is in");
+        queues.mailbox.release_bytes(taken.batch.len());
+        queues.mailbox.wake_waiting_clients();
         assert!(woken.0.load(std::sync::atomic::Ordering::SeqCst));
-        assert!(lanes.try_append(append(60), &waker).is_ok());
-        lanes.close();
-        assert!(matches!(lanes.try_append(append(1), &waker), Err(Refusal::Closed(_))));
+        assert!(queues.try_append(append(60), &waker).is_ok());
+        queues.close();
+        assert!(matches!(queues.try_append(append(1), &waker), Err(Refusal::Closed(_))));
     }
 }

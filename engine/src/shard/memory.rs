@@ -1,8 +1,8 @@
-//! Memory of a shard: which logs can give some back when the arena is used up, and which appends wait for it.
+//! Memory of a shard: the logs that can give some back when the arena is used up, and the appends that wait for it.
 //!
-//! Memory serves the logs that use it. An append that finds none takes it from the log that was used longest ago. Only if
-//! no log has anything to give does it wait, behind those that wait already. It waits for no timer: every chunk that
-//! returns, on any thread, wakes the shard, and so does a completed write, after which its log has something to give.
+//! Memory serves the logs that use it. An append that finds none takes it from the log that was used longest ago. Only
+//! if no log can give any does the append wait, behind those that already wait. No timer is involved. Every chunk that
+//! returns, on any thread, wakes the shard. So does a completed write, as its log may then give memory back.
 
 use super::Shard;
 use super::mailbox::Mailbox;
@@ -12,20 +12,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
-/// Size of the buffer that a read from files asks the arena for, bytes.
+/// Size of the buffer that a read from files requests from the arena, bytes.
 const READ_BYTES: usize = 1 << 20;
 
-/// See the module.
+/// The lists of logs that may give memory back, and of slots that wait for memory.
 pub(super) struct Memory {
     returned: Arc<Returned>,
-    /// Slots of logs that may have something to give back, the least recently used first. A log that was asked leaves the
-    /// list until it is used again or one of its writes completes, so that no log is asked twice for nothing.
+    /// Slots of logs that may have memory to give back, the least recently used first. A log that was asked leaves the
+    /// list until it is used again or one of its writes completes. So no log is asked twice without need.
     holders: RefCell<SlotList>,
     /// Slots whose next append waits for memory, first come first served.
     starved: RefCell<SlotList>,
 }
 
-/// Set when memory has returned that somebody waits for; wakes the shard.
+/// A flag that says that memory has returned for which somebody waits. Raising it wakes the shard.
 struct Returned {
     is_raised: AtomicBool,
     mailbox: Arc<Mailbox>,
@@ -38,8 +38,8 @@ impl Wake for Returned {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_raised.store(true, Ordering::Release);
-        // After the store: the shard looks at it once it has said that it parks.
-        self.mailbox.rouse();
+        // After the store: the shard reads the flag after it has announced that it parks.
+        self.mailbox.wake();
     }
 }
 
@@ -52,35 +52,35 @@ impl Memory {
         }
     }
 
-    /// The waker for [`Arena::set_notifier`](crate::buffer::Arena::set_notifier).
+    /// Returns the waker for [`Arena::set_notifier`](crate::buffer::Arena::set_notifier).
     pub(super) fn notifier(&self) -> Waker {
         Waker::from(Arc::clone(&self.returned))
     }
 
-    /// Whether memory has returned that somebody waits for.
+    /// Whether memory has returned for which somebody waits.
     pub(super) fn has_returned(&self) -> bool {
         self.returned.is_raised.load(Ordering::Acquire)
     }
 
-    /// Whether some append waits for memory.
+    /// Whether an append waits for memory.
     pub(super) fn has_starved(&self) -> bool {
         !self.starved.borrow().is_empty()
     }
 
-    /// The log in a slot was appended to, or has read from its files.
+    /// Notes that the log in `slot` was appended to, or has read from its files. It becomes the most recently used one.
     pub(super) fn used(&self, slot: usize) {
         self.holders.borrow_mut().move_to_back(slot);
     }
 
-    /// A write of the log in a slot has completed: it may have something to give back now.
+    /// Notes that a write of the log in `slot` has completed, so that it may have memory to give back.
     pub(super) fn written(&self, slot: usize) {
         self.holders.borrow_mut().push_back(slot);
     }
 }
 
 impl Shard {
-    /// Takes memory from the logs that were used longest ago until the arena has `bytes`. If it does not have them even
-    /// then, the next chunk that returns wakes the shard.
+    /// Takes memory from the logs that were used longest ago until the arena has `bytes`. Returns whether it has. If
+    /// not, the next chunk that returns wakes the shard.
     pub(super) fn find_room(&self, bytes: usize) -> bool {
         let arena = &self.context.arena;
         loop {
@@ -96,8 +96,8 @@ impl Shard {
         arena.has_room(bytes)
     }
 
-    /// Makes room for a read from the files of the log in `slot`, which keeps what it has read ahead. Appends that wait come
-    /// first.
+    /// Takes memory from other logs for a read from the files of the log in `slot`. The log itself keeps what it has
+    /// read ahead. Does nothing while appends wait, as they come first.
     pub(super) fn find_read_room(&self, slot: usize) {
         self.memory.used(slot);
         if self.memory.has_starved() {
@@ -114,13 +114,14 @@ impl Shard {
         }
     }
 
-    /// The next append of a slot waits for memory, behind those that do already.
+    /// Puts a slot behind those whose next append already waits for memory.
     pub(super) fn starve(&self, slot: usize) {
         self.memory.starved.borrow_mut().push_back(slot);
         self.context.arena.set_waiting_appends(true);
     }
 
-    /// Gives memory to those that wait for it, if any may have come back; whether there was anything to do.
+    /// Gives memory to appends and reads that wait for it, if some may have returned. Returns whether there was
+    /// anything to do.
     pub(super) fn share_returned_memory(&self) -> bool {
         let has_returned = self.memory.returned.is_raised.swap(false, Ordering::Acquire);
         let mut has_served = false;
@@ -133,7 +134,8 @@ impl Shard {
         has_returned || has_served
     }
 
-    /// Puts in appends that wait for memory, one of each slot in turn, while there is some; whether there was.
+    /// Puts appends that wait for memory into their logs, one for each slot in turn, while there is memory. Returns
+    /// whether it served any.
     fn serve_starved(&self) -> bool {
         let mut has_served = false;
         loop {
@@ -150,7 +152,7 @@ impl Shard {
                 if let Some(append) = self.put_now(slot, &partition, append) {
                     partition.waiting.borrow_mut().push_front(append);
                 }
-                // Its jobs, and the appends behind this one.
+                // The pump then starts the log's jobs, and takes the appends behind this one.
                 self.list(slot);
                 has_served = true;
             }
@@ -161,12 +163,13 @@ impl Shard {
             self.context.arena.wake_reads();
         }
         if has_served {
-            self.mailbox.room_made();
+            self.mailbox.wake_waiting_clients();
         }
         has_served
     }
 
-    /// Whether the appends of a slot wait for memory that nothing on this shard gives back any more: only readers can.
+    /// Whether the appends of a slot wait for memory that only readers can return: nothing on this shard will give any
+    /// back.
     pub(super) fn is_out_of_memory(&self, slot: usize) -> bool {
         self.memory.starved.borrow().contains(slot)
             && self.memory.holders.borrow().is_empty()

@@ -6,9 +6,10 @@
 //! clients ◄── acks, fetches ◄──┘ completions
 //! ```
 //!
-//! The pump does all of it in turns on one thread: drain, append, submit, reap, answer. Nothing in here blocks but what
-//! `disk/uring` says it does.
+//! The pump does all of this in turns on one thread: it takes messages, appends, submits, reaps completions and
+//! answers. Nothing in this folder blocks, except the calls that `disk/uring` documents as blocking.
 
+mod catalog;
 mod close;
 mod colocated;
 mod committer;
@@ -25,12 +26,14 @@ mod pump;
 mod slots;
 mod start;
 mod stats;
+mod ticket;
 mod timers;
 mod waiting;
 mod wake;
 
+pub(crate) use catalog::ShardDisk;
 pub(crate) use heartbeat::idle_look_every;
-pub(crate) use local::LocalLanes;
+pub(crate) use local::LocalQueues;
 pub use local::Sleep;
 pub(crate) use mailbox::{
     AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task,
@@ -38,9 +41,9 @@ pub(crate) use mailbox::{
 pub(crate) use open::{PartitionOpened, PartitionToOpen};
 pub(crate) use start::{ShardHandle, ShardSettings};
 pub use stats::{ShardStats, WriteStats};
+pub(crate) use ticket::Ticket;
 pub(crate) use wake::wake_caller;
 
-use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::config::TopicConfig;
 use crate::disk::uring::{Ring, UringDisk, UringFile};
@@ -48,10 +51,12 @@ use crate::error::{AppendError, FetchError};
 use crate::events::{LogEvent, Newest};
 use crate::log::LogContext;
 use crate::types::{EpochEnd, ListedOffset, OffsetSpec, PollMode, TopicPartition};
+use catalog::CatalogOwner;
 use colocated::Colocated;
 pub use committer::Committer;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
+use intake::TurnBudget;
 use memory::Memory;
 use partition::{AppendOutcome, FetchOutcome, Partition};
 use points::PointsWriter;
@@ -65,60 +70,62 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use timers::Timers;
 
-/// What happened in a log of this shard.
+/// An event in a log of this shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardEvent {
-    /// Which shard.
+    /// Number of the shard.
     pub shard: u32,
     /// The partition.
     pub partition: TopicPartition,
-    /// What, and when.
+    /// The kind of event, and its time.
     pub event: LogEvent,
 }
 
-/// See the module. Lives on its executor's thread.
+/// The state of a shard. It stays on its executor's thread.
 pub(crate) struct Shard {
+    /// Number of the shard, from 0.
     pub(crate) id: u32,
     pub(crate) context: LogContext<UringDisk, SystemClock>,
-    /// On shard 0 only.
-    pub(crate) catalog: RefCell<Option<Catalog>>,
+    /// The data directory's catalog. Only shard 0 has one, and only once the engine has opened it.
+    pub(crate) catalog: CatalogOwner,
     ring: Ring,
     poll: PollMode,
     idle_look_every: Duration,
     mailbox: Arc<Mailbox>,
-    pub(crate) lanes: Rc<LocalLanes>,
+    pub(crate) local_queues: Rc<LocalQueues>,
     colocated: Colocated,
-    /// Of the pump.
-    flag: Arc<wake::Flag>,
-    /// Of the pump's turn.
-    left: Cell<intake::Left>,
-    /// By slot; slots are not used again.
+    /// Set by wakers: the pump has futures to poll.
+    pump_flag: Arc<wake::Flag>,
+    /// The messages and bytes that the pump may still take in this turn. Each turn begins with a new budget.
+    turn_budget: Cell<TurnBudget>,
+    /// The partitions by slot; `None` for one that has ended. A slot is never used again.
     partitions: RefCell<Vec<Option<Rc<Partition>>>>,
     /// Number of open partitions.
     open_count: Cell<usize>,
-    /// Slots with something to do, each once.
+    /// Slots of partitions that the pump has to look at, each once.
     listed: RefCell<VecDeque<usize>>,
     memory: Memory,
     timers: Timers,
     committer: RefCell<Committer<UringFile>>,
     tasks: RefCell<FuturesUnordered<LocalBoxFuture<'static, ()>>>,
-    /// Begun since the pump polled them last.
+    /// Futures that were started after the pump last polled its tasks. The pump moves them to `tasks`.
     new_tasks: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
-    /// Producers with acks they have not been woken for.
+    /// Inboxes of the producers that have acks and were not woken for them yet.
     acked: RefCell<Vec<Arc<AckInbox>>>,
-    /// Of the partitions that are gone, and what is about to be taken.
+    /// Events of partitions that have ended. `take_events` adds those of the open partitions and empties it.
     events: RefCell<Newest<ShardEvent>>,
-    /// Events that were dropped by the logs of partitions that are gone.
+    /// Number of events that the logs of ended partitions had dropped.
     dropped_events: Cell<u64>,
     times: Cell<TimeStats>,
     points: PointsWriter,
     is_registered: bool,
-    /// The engine closes; partitions are going one by one.
+    /// Set when the engine closes: the partitions end one after the other.
     is_closing: Cell<bool>,
-    /// Set while partitions are closed and no longer take what arrives: a busy caller must not keep the shard from closing.
+    /// Set while partitions are closed: new appends and fetches are refused. Otherwise a busy caller could keep the
+    /// shard from closing.
     refuses_new: Cell<bool>,
     is_ending: Cell<bool>,
-    /// Work of the shard's own has panicked.
+    /// Set when the shard's own work has panicked.
     has_failed: Cell<bool>,
 }
 
@@ -127,12 +134,12 @@ impl Shard {
         self.partitions.borrow().get(slot).cloned().flatten()
     }
 
-    /// The partition in a slot, for callers: not while it is being deleted.
+    /// Returns the partition in a slot, for callers. A partition that is being deleted is not returned.
     fn open_at(&self, slot: usize) -> Option<Rc<Partition>> {
         self.partition(slot).filter(|partition| !partition.is_leaving.get())
     }
 
-    /// Gives a partition another configuration.
+    /// Replaces the configuration of a partition.
     pub(crate) fn alter_partition(&self, slot: usize, config: TopicConfig) {
         if let Some(partition) = self.open_at(slot) {
             partition.log.alter(config);
@@ -140,52 +147,52 @@ impl Shard {
         }
     }
 
-    /// (log_start_offset, high_watermark, log_end_offset) of a partition.
+    /// Returns (log_start_offset, high_watermark, log_end_offset) of a partition.
     pub(crate) fn offsets(&self, slot: usize) -> Option<(i64, i64, i64)> {
         let partition = self.open_at(slot)?;
         let log = &partition.log;
         Some((log.log_start_offset(), log.high_watermark(), log.log_end_offset()))
     }
 
-    /// Runs a caller's future here until it ends or the engine closes.
+    /// Runs a caller's future on this shard until the future ends or the engine closes.
     pub(crate) fn begin_colocated(&self, future: LocalBoxFuture<'static, ()>) {
         self.colocated.begin(future);
     }
 
-    /// Ends callers' futures; what they have handed over goes on to its log.
+    /// Drops the callers' futures, and waits until the logs have taken the appends that these futures had sent.
     pub(crate) async fn end_colocated(&self) {
-        self.lanes.close();
+        self.local_queues.close();
         self.colocated.cancel();
-        while !self.lanes.is_empty() {
+        while !self.local_queues.is_empty() {
             next_turn().await;
         }
     }
 
-    /// An offset of a partition, by place or by time.
+    /// Looks up an offset of a partition: the first, the last, or that of a time.
     pub(crate) async fn list_offset(
         &self,
         slot: usize,
         spec: OffsetSpec,
     ) -> Result<Option<ListedOffset>, FetchError> {
-        let Some(partition) = self.open_at(slot) else { return Err(self.gone().1) };
-        // It counts as background work: nobody closes the log meanwhile.
+        let Some(partition) = self.open_at(slot) else { return Err(self.not_open_errors().1) };
+        // Counted as background work, so that nobody closes the log meanwhile.
         partition.tasks.set(partition.tasks.get() + 1);
         let listed = Rc::clone(&partition.log).list_offset(spec).await;
         partition.tasks.set(partition.tasks.get() - 1);
-        // What it has read stays in memory.
+        // The log keeps in memory what this search has read.
         self.memory.used(slot);
         self.list(slot);
         listed
     }
 
-    /// The end of a leader epoch in a partition.
+    /// Returns the end of a leader epoch in a partition.
     pub(crate) async fn offset_for_epoch(
         &self,
         slot: usize,
         epoch: i32,
     ) -> Result<Option<EpochEnd>, FetchError> {
-        let Some(partition) = self.open_at(slot) else { return Err(self.gone().1) };
-        // It counts as background work, as above.
+        let Some(partition) = self.open_at(slot) else { return Err(self.not_open_errors().1) };
+        // Counted as background work, so that nobody closes the log meanwhile.
         partition.tasks.set(partition.tasks.get() + 1);
         let end = partition.log.offset_for_epoch(epoch).await;
         partition.tasks.set(partition.tasks.get() - 1);
@@ -193,24 +200,24 @@ impl Shard {
         end
     }
 
-    /// From now on the pump waits for ever once it waits.
+    /// Makes the pump's next wait last for ever: its ring is no longer woken.
     #[cfg(test)]
     pub(crate) fn lose_wakes(&self) {
         self.ring.lose_wakes();
     }
 
-    /// Lets the shard's next sync of a directory fail with `errno`.
+    /// Makes the shard's next sync of a directory fail with `errno`.
     #[cfg(test)]
     pub(crate) fn fail_directory_sync(&self, errno: i32) {
         self.ring.faults().fail_directory_sync(errno);
     }
 
-    /// The pump ends after this turn.
+    /// Ends the pump after this turn.
     pub(crate) fn end(&self) {
         self.is_ending.set(true);
     }
 
-    /// Counters since the start.
+    /// Returns the counters since the shard's start.
     pub(crate) fn stats(&self) -> ShardStats {
         let usage = self.context.arena.usage();
         let times = self.times.get();
@@ -229,14 +236,14 @@ impl Shard {
         }
     }
 
-    /// Events that nobody took in time.
+    /// Returns the number of events that were dropped because nobody took them in time.
     fn dropped_events(&self) -> u64 {
         let partitions = self.partitions.borrow();
         let logs: u64 = partitions.iter().flatten().map(|partition| partition.log.dropped_events()).sum();
         logs + self.dropped_events.get() + self.events.borrow().dropped()
     }
 
-    /// What happened since the last call.
+    /// Returns the events since the last call.
     pub(crate) fn take_events(&self) -> Vec<ShardEvent> {
         let partitions: Vec<Rc<Partition>> = self.partitions.borrow().iter().flatten().cloned().collect();
         for partition in &partitions {
@@ -252,7 +259,7 @@ impl Shard {
         }
     }
 
-    /// Puts a partition on the list, once.
+    /// Puts a partition on the list of those that the pump has to look at, unless it is on it.
     fn list(&self, slot: usize) {
         if let Some(partition) = self.partition(slot)
             && !partition.is_listed.replace(true)
@@ -265,7 +272,7 @@ impl Shard {
         self.new_tasks.borrow_mut().push(task);
     }
 
-    /// Runs background work of a partition, which is looked at again afterwards.
+    /// Runs background work of a partition. The pump looks at the partition again when the work has ended.
     fn spawn_for(
         self: &Rc<Self>,
         slot: usize,
@@ -289,7 +296,7 @@ impl Shard {
     }
 }
 
-/// Comes back after the pump's next turn.
+/// Waits until the pump's next turn.
 pub(crate) fn next_turn() -> impl Future<Output = ()> {
     let mut has_passed = false;
     std::future::poll_fn(move |context: &mut Context<'_>| {

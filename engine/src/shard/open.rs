@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Smallest chunk bound a log gets, however many there are.
+/// Smallest bound on a log's chunks, however many logs there are, bytes.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
 
 /// Most partitions that a shard opens, or closes, at the same time.
@@ -34,8 +34,8 @@ pub(crate) struct PartitionOpened {
     pub(crate) damage: Option<Damaged>,
 }
 
-/// A new log that is damaged, because something was in its place, cannot be created.
-fn usable(log: Rc<ShardLog>, origin: Origin) -> Result<Rc<ShardLog>, OpenError> {
+/// Refuses a new log that is damaged. Its files existed before, so the partition cannot be created.
+fn refuse_damaged_new_log(log: Rc<ShardLog>, origin: Origin) -> Result<Rc<ShardLog>, OpenError> {
     match log.damage() {
         Some(damage) if origin == Origin::Created => Err(match damage.cause {
             DamageError::Unreadable(error) => error.into(),
@@ -46,37 +46,37 @@ fn usable(log: Rc<ShardLog>, origin: Origin) -> Result<Rc<ShardLog>, OpenError> 
 }
 
 impl Shard {
-    /// Opens partitions, several at the same time. The answer has their order. After an error no other one is
-    /// begun, and none gets a slot.
+    /// Opens partitions, several at the same time. Returns them in the order of `list`. After an error no further
+    /// partition is begun, and none gets a slot.
     pub(crate) async fn open_partitions(
         &self,
         list: Vec<PartitionToOpen>,
     ) -> Result<Vec<PartitionOpened>, OpenError> {
         let has_failed = Cell::new(false);
-        let opened = iter(list.into_iter().enumerate()).map(
+        let opening = iter(list.into_iter().enumerate()).map(
             |(index, PartitionToOpen { name, topic_id, dir, config, epochs, origin })| {
                 let (has_failed, context) = (&has_failed, self.context.clone());
                 async move {
                     if has_failed.get() {
                         return None;
                     }
-                    let log = Log::open(context, dir, config, epochs, origin).await;
-                    let log = log.and_then(|log| usable(log, origin));
+                    let opened = Log::open(context, dir, config, epochs, origin).await;
+                    let log = opened.and_then(|log| refuse_damaged_new_log(log, origin));
                     has_failed.set(has_failed.get() || log.is_err());
                     Some(log.map(|log| (index, Partition::new(name, topic_id, log))))
                 }
             },
         );
-        let opened: Vec<Option<Result<_, OpenError>>> =
-            opened.buffer_unordered(self.partitions_at_once()).collect().await;
-        let mut opened = opened.into_iter().flatten().collect::<Result<Vec<_>, OpenError>>()?;
+        let results: Vec<Option<Result<_, OpenError>>> =
+            opening.buffer_unordered(self.partitions_at_once()).collect().await;
+        let mut opened = results.into_iter().flatten().collect::<Result<Vec<_>, OpenError>>()?;
         opened.sort_unstable_by_key(|(index, _)| *index);
         self.open_count.set(self.open_count.get() + opened.len());
         self.share_memory();
         Ok(opened.into_iter().map(|(_, partition)| self.add(partition)).collect())
     }
 
-    /// How many partitions are opened, or closed, at the same time: each of them has one or two files open at a time.
+    /// Returns how many partitions are opened, or closed, at the same time. Each has one or two files open meanwhile.
     pub(super) fn partitions_at_once(&self) -> usize {
         let files = self.context.limits.files;
         ((files.open_files_max + files.brief_max) / 4).clamp(1, AT_ONCE_MAX)
@@ -94,7 +94,7 @@ impl Shard {
         PartitionOpened { slot, damage }
     }
 
-    /// Sets what each log may take of the arena, after their number has changed.
+    /// Sets each log's share of the arena. Called when the number of open logs has changed.
     pub(super) fn share_memory(&self) {
         let count = self.open_count.get().max(1);
         let arena_bytes = self.context.arena.usage().capacity_bytes;

@@ -1,4 +1,4 @@
-//! A partition as its shard sees it: the log, and who waits for it.
+//! A partition of a shard: its log, and the appends and fetches that wait for it.
 
 use super::mailbox::{Append, FetchReply, FetchRequest, Reply};
 use super::timers::TimersOfPartition;
@@ -14,50 +14,50 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// The log of a shard's partition; acks go to producers.
+/// The log of a shard's partition. Its acks are sent to producers.
 pub(crate) type ShardLog = Log<UringDisk, SystemClock, Reply>;
 
-/// See the module.
+/// A partition of a shard: its log, and the appends and fetches that wait for it.
 pub(crate) struct Partition {
     pub(super) name: TopicPartition,
     /// The topic's id in the catalog.
     pub(super) topic_id: u64,
     pub(super) log: Rc<ShardLog>,
-    /// Appends that the log could not take yet, in order.
+    /// Appends that the log cannot take yet, in order.
     pub(super) waiting: RefCell<VecDeque<Append>>,
-    /// Appends that came while the shard was closing. They are refused after those before them were answered.
+    /// Appends that arrived while the shard was closing. They are refused after all earlier appends have been answered.
     pub(super) late: RefCell<VecDeque<Append>>,
-    /// Fetches at the end of the log.
+    /// Fetches that wait at the end of the log.
     fetches: RefCell<WaitingFetches>,
-    /// Whether the shard has it on its list.
+    /// Whether the partition is on the shard's list.
     pub(super) is_listed: Cell<bool>,
-    /// Background tasks under way.
+    /// Number of background tasks that run.
     pub(super) tasks: Cell<usize>,
-    /// The times at which the shard looks at it again.
+    /// The times at which the shard looks at the partition again.
     pub(super) timers: TimersOfPartition,
-    /// It is being deleted: nobody finds it any more, but its writes under way do.
+    /// Set while the partition is being deleted: callers no longer find it, but completions of its writes still do.
     pub(super) is_leaving: Cell<bool>,
 }
 
-/// What became of a fetch.
+/// The result of a fetch from memory.
 pub(super) enum FetchOutcome {
-    /// Answered.
+    /// The fetch was answered.
     Done,
-    /// It waits for records, until then.
+    /// The fetch waits for records until this time.
     Waiting(Instant),
-    /// It has to read files, or may have to.
+    /// The fetch has to read files, or to check a saved position.
     FromDisk(FetchRequest),
 }
 
-/// What became of an append.
+/// The result of an append.
 pub(super) enum AppendOutcome {
-    /// The log has it.
+    /// The log has taken the batch.
     Taken,
-    /// Neither now; it comes back.
+    /// The log cannot take the batch now. The append is returned, to be tried again.
     NotNow(Append),
-    /// Neither, as the arena has no chunk for it; it comes back.
+    /// The log cannot take the batch, as the arena has no chunk for it. The append is returned, to be tried again.
     NoMemory(Append),
-    /// Never.
+    /// The log will never take the batch.
     Failed(Reply, AppendError),
 }
 
@@ -77,13 +77,13 @@ impl Partition {
         }
     }
 
-    /// Puts one append into the log; its emptied buffer goes back to the producer.
+    /// Puts one batch into the log. Its emptied buffer returns to the producer.
     pub(super) fn append(&self, append: Append) -> AppendOutcome {
         let Append { slot, batch, level, reply } = append;
-        let buffers = std::sync::Arc::clone(&reply.inbox);
+        let inbox = std::sync::Arc::clone(&reply.inbox);
         match self.log.append(&batch, level, reply) {
             Ok(()) => {
-                let _ = buffers.buffers.push(batch);
+                let _ = inbox.buffers.push(batch);
                 AppendOutcome::Taken
             }
             Err(Refused::NotNow(reply)) => AppendOutcome::NotNow(Append { slot, batch, level, reply }),
@@ -92,8 +92,8 @@ impl Partition {
         }
     }
 
-    /// Answers a fetch from memory, or lets it wait. An older one of the same reader that waits is forgotten: the consumer
-    /// has moved since.
+    /// Answers a fetch from memory, or lets it wait. An older waiting fetch of the same reader is dropped without an
+    /// answer: the consumer has moved since.
     pub(super) fn fetch(&self, request: FetchRequest, now: Instant) -> FetchOutcome {
         self.fetches.borrow_mut().replace_by(&request);
         if request.saved_epoch.is_some() {
@@ -121,8 +121,8 @@ impl Partition {
         }
     }
 
-    /// Answers a fetch out of files, or checks its saved position. While memory is short it waits here, and its consumer
-    /// with it.
+    /// Answers a fetch from files, or checks its saved position. While memory is short it waits here. Its consumer then
+    /// waits too.
     pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) {
         let batches = match request.saved_epoch {
             Some(epoch) => self.log.check_position(request.offset, epoch).await.map(|()| Vec::new()),
@@ -131,19 +131,20 @@ impl Partition {
         request.answer(batches.map(|batches| self.reply(batches)));
     }
 
-    /// Fetches that have something to read now, or that wait beyond the log's end.
+    /// Removes and returns the fetches that have something to read now, and those that wait at an offset beyond the
+    /// log's end.
     pub(super) fn take_ready_fetches(&self) -> Vec<FetchRequest> {
         let mut fetches = self.fetches.borrow_mut();
         if fetches.is_empty() {
             return Vec::new();
         }
         let (high_watermark, log_end_offset) = (self.log.high_watermark(), self.log.log_end_offset());
-        // A log that was cut off may end before the offset that a fetch waits at: the fetch fails then.
+        // A log that was cut may end below the offset at which a fetch waits. That fetch then fails.
         let is_ready = |offset: i64| offset < high_watermark || offset > log_end_offset;
         fetches.take_ready(is_ready)
     }
 
-    /// Answers fetches that have waited long enough. Returns the time up to which the next of the others waits.
+    /// Answers fetches that have waited long enough. Returns the earliest time up to which one of the others waits.
     pub(super) fn expire_fetches(&self, now: Instant) -> Option<Instant> {
         let expired = self.fetches.borrow_mut().take_expired(now);
         for request in expired {
@@ -160,8 +161,8 @@ impl Partition {
         FetchReply { batches, high_watermark: self.log.high_watermark(), leader_epoch: self.log.epoch() }
     }
 
-    /// Refuses every fetch that waits, and hands out the appends that do.
-    pub(super) fn refuse_fetches(&self, error: &FetchError) -> VecDeque<Append> {
+    /// Answers every waiting fetch with `error`. Removes and returns the appends that wait.
+    pub(super) fn refuse_fetches_and_take_appends(&self, error: &FetchError) -> VecDeque<Append> {
         for request in self.fetches.borrow_mut().take_all() {
             request.answer(Err(error.clone()));
         }

@@ -1,8 +1,8 @@
-//! Writing the shard's recovery points, every 250 ms while records are written. Off the ack path: the write waits for nobody
-//! and nobody waits for it.
+//! Writing the shard's recovery points, every 250 ms while records are written. Acks do not depend on them: the write
+//! waits for nothing, and nothing waits for it.
 //!
-//! With direct I/O a point becomes durable with the next flush of the device that some append asks for. Buffered files are
-//! synced by the write itself.
+//! With direct I/O a point becomes durable with the next flush of the device that an append requests. With buffered I/O
+//! the write itself syncs the file.
 
 use super::Shard;
 use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX};
@@ -15,16 +15,16 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// See the module.
+/// The state of the writes of a shard's recovery points.
 #[derive(Default)]
 pub(super) struct PointsWriter {
     /// The data directory and its incarnation; `None` until the engine has opened it.
-    place: RefCell<Option<(PathBuf, i32)>>,
-    /// The two files, written in turn; opened at the first write.
+    target: RefCell<Option<(PathBuf, i32)>>,
+    /// The two files, written in turn. Each is opened by its first write.
     files: RefCell<[Option<PointsFile>; 2]>,
-    /// Writes begun.
+    /// Number of writes begun.
     sequence: Cell<u64>,
-    /// Whether some log has written or synced since the last write.
+    /// Whether a log has written or synced since the last write of the points.
     has_news: Cell<bool>,
     is_writing: Cell<bool>,
 }
@@ -32,27 +32,27 @@ pub(super) struct PointsWriter {
 #[derive(Clone)]
 struct PointsFile {
     file: UringFile,
-    /// Bytes of the file that were written, durably.
+    /// Size of the part of the file that was written and is durable, bytes.
     bytes: usize,
 }
 
 impl PointsWriter {
-    /// A write or sync of some log has completed.
+    /// Notes that a write or sync of some log has completed.
     pub(super) fn note(&self) {
         self.has_news.set(true);
     }
 }
 
 impl Shard {
-    /// Begins to write recovery points into `data_dir` from now on.
+    /// Begins to write recovery points into `data_dir`.
     pub(crate) fn keep_points(&self, data_dir: PathBuf, incarnation: i32) {
-        self.points.place.replace(Some((data_dir, incarnation)));
+        self.points.target.replace(Some((data_dir, incarnation)));
     }
 
-    /// Writes the recovery points, if there is something new and the last write has ended.
+    /// Writes the recovery points, if a log has written since and the last write of the points has ended.
     pub(super) fn write_points(self: &Rc<Self>) {
         let is_due = self.points.has_news.get() && !self.points.is_writing.get() && !self.is_closing.get();
-        let Some((data_dir, incarnation)) = self.points.place.borrow().clone().filter(|_| is_due) else {
+        let Some((data_dir, incarnation)) = self.points.target.borrow().clone().filter(|_| is_due) else {
             return;
         };
         self.points.has_news.set(false);
@@ -67,18 +67,18 @@ impl Shard {
         let bytes = Points { sequence, boot_id, incarnation, points }.encode();
         let shard = Rc::clone(self);
         self.spawn(Box::pin(async move {
-            let turn = usize::from(sequence.is_multiple_of(2));
-            if let Err(error) = shard.write_points_to(&data_dir, turn, &bytes).await {
-                // The point before counts, which is only older.
+            let index = usize::from(sequence.is_multiple_of(2));
+            if let Err(error) = shard.write_points_to(&data_dir, index, &bytes).await {
+                // The previous point stays valid. It is only older.
                 tracing::debug!(shard = shard.id, %error, "recovery points were not written");
-                shard.points.files.borrow_mut()[turn] = None;
+                shard.points.files.borrow_mut()[index] = None;
             }
             shard.points.is_writing.set(false);
         }));
-        self.mailbox.rouse();
+        self.mailbox.wake();
     }
 
-    /// The points of all partitions that have records in segments that are not sealed.
+    /// Returns the points of all partitions that have records in segments that are not sealed.
     fn points_now(&self) -> Vec<Point> {
         let partitions = self.partitions.borrow();
         let points = partitions.iter().flatten().filter_map(|partition| {
@@ -92,12 +92,12 @@ impl Shard {
     async fn write_points_to(
         &self,
         data_dir: &std::path::Path,
-        turn: usize,
+        index: usize,
         bytes: &[u8],
     ) -> Result<(), DiskError> {
-        let path = data_dir.join(&points_files(self.id)[turn]);
+        let path = data_dir.join(&points_files(self.id)[index]);
         let io = self.context.limits.io;
-        let known = self.points.files.borrow()[turn].clone();
+        let known = self.points.files.borrow()[index].clone();
         let PointsFile { file, bytes: written } = match known {
             Some(known) => known,
             None => {
@@ -111,20 +111,21 @@ impl Shard {
             file.write(WriteData::Heap(bytes.to_vec().into()), 0, WriteSync::None).await?;
             file.sync().await?;
         } else {
-            // More partitions than a chunk can name, or no memory now: the point before counts.
+            // Without a chunk the previous point stays valid. Either more partitions have points than a chunk can hold,
+            // or the arena is used up.
             let chunk = if len <= CHUNK_BYTES_MAX { self.context.arena.allocate(len) } else { None };
             let Some(mut chunk) = chunk else { return Ok(()) };
             chunk.append(bytes);
             chunk.pad_to_block();
             file.write(WriteData::Slice(chunk.slice(0..len)), 0, WriteSync::None).await?;
             if len > written {
-                // From now on a write changes nothing but data.
+                // From now on a write to these blocks changes only data, and no metadata.
                 file.sync().await?;
-                // Otherwise the file is made anew.
+                // If a sync has failed, the next write creates the file again.
                 file.check_syncs(failed_syncs)?;
             }
         }
-        self.points.files.borrow_mut()[turn] = Some(PointsFile { file, bytes: written.max(len) });
+        self.points.files.borrow_mut()[index] = Some(PointsFile { file, bytes: written.max(len) });
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Signs of life of a shard: its own thread writes them, the watchdog reads them.
+//! Signs of life of a shard. Its own thread writes them, and the watchdog reads them.
 
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 pub(crate) enum Phase {
     /// The pump has not begun its first turn.
     Starting,
-    /// Work of the shard.
+    /// The pump does work of the shard.
     Turn,
-    /// A future that a caller runs on the shard.
+    /// The pump polls a future that a caller runs on the shard.
     CallersTask,
-    /// A wait for glommio's reactor, which ends at once if nothing is wrong.
+    /// The pump waits for glommio's reactor. The wait ends at once if nothing is wrong.
     ReactorTurn,
-    /// A wait for an operation to complete, or for a message.
+    /// The pump waits for an operation to complete, or for a message.
     Parked,
 }
 
 impl Phase {
-    /// All of them, in the order of their numbers.
+    /// All phases, in the order of their numbers.
     const ALL: [Self; 5] = [Self::Starting, Self::Turn, Self::CallersTask, Self::ReactorTurn, Self::Parked];
 }
 
@@ -35,39 +35,41 @@ impl std::fmt::Display for Phase {
     }
 }
 
-/// See the module. Relaxed throughout: the numbers are looked at one by one, and nothing else depends on them.
+/// The signs of life of one shard.
+///
+/// All accesses are relaxed: each number is read by itself, and nothing else depends on its order.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
-    /// Raised by the heartbeat while all is well.
+    /// Number of heartbeats. The heartbeat raises it while the pump moves, or sleeps with nothing to do.
     beats: AtomicU64,
-    /// Turns that the pump has begun.
+    /// Number of turns that the pump has begun.
     turns: AtomicU64,
-    /// A place in `Phase::ALL`.
+    /// The pump's phase, as its index in `Phase::ALL`.
     phase: AtomicU8,
-    /// Operations in flight at the beginning of the phase.
+    /// Number of operations in flight when the phase began.
     in_flight: AtomicUsize,
-    /// The kernel's number of the shard's thread; 0 before it runs.
+    /// The kernel's id of the shard's thread; 0 before it runs.
     thread: AtomicI32,
 }
 
 impl Pulse {
-    /// Notes which thread the shard runs on: the calling one.
+    /// Stores the id of the calling thread, on which the shard runs.
     pub(super) fn begin(&self) {
         self.thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
     }
 
-    /// Says that the shard moves, or sleeps with nothing to do; returns how often it was said.
+    /// Counts a heartbeat: the pump moves, or sleeps with nothing to do. Returns the number of heartbeats.
     pub(super) fn beat(&self) -> u64 {
         self.beats.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// How often the shard has said that all is well.
+    /// Returns the number of heartbeats.
     pub(crate) fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
     }
 
     pub(super) fn begin_turn(&self, in_flight: usize) {
-        // The pump alone writes it.
+        // Not an atomic addition, as only the pump writes it.
         self.turns.store(self.turns() + 1, Ordering::Relaxed);
         self.enter(Phase::Turn);
         self.in_flight.store(in_flight, Ordering::Relaxed);
@@ -94,8 +96,8 @@ impl Pulse {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Describes the shard's thread as the kernel sees it: where it waits, in which system call, its state and times. Parts
-    /// that may not be read are left out.
+    /// Describes the shard's thread as the kernel sees it: where it waits, in which system call, its state and its
+    /// times. Parts that this process may not read are left out.
     pub(crate) fn thread(&self) -> String {
         let thread = self.thread.load(Ordering::Relaxed);
         let read = |name: &str| {

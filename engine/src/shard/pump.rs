@@ -1,6 +1,6 @@
-//! The pump: a shard's turns, and how it waits between them.
+//! The pump: a shard's turns, and its waits between them.
 
-use super::intake::{Left, TAKES_A_TURN, TURN_MAX};
+use super::intake::{TAKES_A_TURN, TURN_MAX, TurnBudget};
 use super::pulse::Phase;
 use super::{Partition, Shard, TimeStats};
 use crate::num::ns_of;
@@ -11,21 +11,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Longest that a shard polls for a completion after it last had work.
+/// Longest time that a shard polls for a completion after it last had work.
 const POLL_IN_FLIGHT: Duration = Duration::from_millis(1);
 
-/// Longest that it polls for messages when nothing is in flight.
+/// Longest time that a shard polls for messages when nothing is in flight.
 const POLL_IDLE: Duration = Duration::from_micros(50);
 
-/// Waits shorter than this are polled through: to park and to be woken takes about as long.
+/// Shortest wait for which the pump parks. It polls through shorter ones: to park and to be woken takes about as long.
 const PARK_LEAST: Duration = Duration::from_micros(100);
 
-/// How often glommio's reactor gets a turn while the pump polls: without, timers starve. It takes some 15 µs, and serves
-/// nothing but the heartbeat, every 10 ms while there is work.
+/// How often glommio's reactor gets a turn while the pump polls. Without its turns, timers would never fire. A turn
+/// takes some 15 µs, and serves only the heartbeat, which fires every 10 ms while there is work.
 const REACTOR_EVERY: Duration = Duration::from_millis(1);
 
 impl Shard {
-    /// Turns until [`Shard::end`], or until its handle is gone.
+    /// Runs turns until [`Shard::end`], or until the shard's handle is gone.
     pub(super) async fn pump(self: Rc<Self>) {
         let waker = self.waker();
         let mut last_work = Instant::now();
@@ -34,12 +34,12 @@ impl Shard {
         while !self.is_ending.get() && !self.mailbox.is_closed() {
             let colocated_ns = self.times.get().colocated_ns;
             self.mailbox.pulse.begin_turn(self.ring.in_flight());
-            let worked = self.turn(&waker, now) | self.flag.lower();
+            let worked = self.turn(&waker, now) | self.pump_flag.lower();
             let begun = std::mem::replace(&mut now, Instant::now());
             let colocated = Duration::from_nanos(self.times.get().colocated_ns - colocated_ns);
             let own = (now - begun).saturating_sub(colocated);
             self.count(own, |times| if worked { &mut times.work_ns } else { &mut times.poll_ns });
-            self.committer.borrow_mut().passed(now - begun);
+            self.committer.borrow_mut().account_for(now - begun);
             if worked {
                 last_work = now;
             }
@@ -50,20 +50,21 @@ impl Shard {
             } else if !worked && self.may_park(now - last_work, now) && self.prepare_to_park() {
                 self.mailbox.pulse.begin_wait(Phase::Parked, self.ring.in_flight());
                 let _ = self.ring.park(self.wake_at(now)).await;
-                self.mailbox.unparked();
+                self.mailbox.end_park();
                 let begun = std::mem::replace(&mut now, Instant::now());
                 self.count(now - begun, |times| &mut times.parked_ns);
-                self.committer.borrow_mut().passed(now - begun);
+                self.committer.borrow_mut().account_for(now - begun);
                 (last_work, last_reactor) = (now, now);
             } else if !worked && self.ring.workers_in_flight() > 0 {
-                // The worker runs on this core. It may be ready to run, and this thread would go on polling until it parks.
+                // A kernel worker of the ring runs on this core. It may be ready to run, but this thread would keep the
+                // core until it parks.
                 std::thread::yield_now();
             }
         }
     }
 
     pub(super) fn waker(&self) -> Waker {
-        Waker::from(Arc::clone(&self.flag))
+        Waker::from(Arc::clone(&self.pump_flag))
     }
 
     pub(super) fn count(&self, spent: Duration, which: impl Fn(&mut TimeStats) -> &mut u64) {
@@ -78,17 +79,17 @@ impl Shard {
             PollMode::Busy => false,
             PollMode::Park => true,
             PollMode::Adaptive => {
-                idle >= patience && self.lanes.next_due().is_none_or(|due| due > now + PARK_LEAST)
+                idle >= patience && self.local_queues.next_due().is_none_or(|due| due > now + PARK_LEAST)
             }
         }
     }
 
-    /// Announces that the shard is going to park; `false` if there is something to do after all.
+    /// Announces that the shard is about to park. Returns `false` if there is work, so that it must not park.
     fn prepare_to_park(&self) -> bool {
         let may_park = self.mailbox.prepare_to_park();
-        // Looked at after the announcement: work that comes later wakes the shard.
+        // This check comes after the announcement: work that arrives later wakes the shard.
         if may_park && self.has_work(Instant::now()) {
-            self.mailbox.unparked();
+            self.mailbox.end_park();
             return false;
         }
         may_park
@@ -99,17 +100,17 @@ impl Shard {
         self.mailbox.has_messages()
             || self.mailbox.is_closed()
             || self.is_ending.get()
-            || !self.lanes.is_empty()
-            || self.lanes.next_due().is_some_and(|due| due <= now)
+            || !self.local_queues.is_empty()
+            || self.local_queues.next_due().is_some_and(|due| due <= now)
             || self.colocated.is_woken()
             || self.memory.has_returned()
-            || self.flag.is_raised()
+            || self.pump_flag.is_raised()
             || !self.listed.borrow().is_empty()
             || !self.new_tasks.borrow().is_empty()
             || self.ring.has_completions()
     }
 
-    /// One turn; whether there was anything to do.
+    /// Runs one turn. Returns whether there was anything to do.
     fn turn(self: &Rc<Self>, waker: &Waker, now: Instant) -> bool {
         let context = &mut Context::from_waker(waker);
         let mut worked = (self.ring.reap() > 0) | self.fire_timers(now);
@@ -117,9 +118,9 @@ impl Shard {
             worked = true;
             self.drive_listed(now);
         }
-        // First of all the device gets what waits for it: it has nothing to do while messages are copied.
+        // First the device gets the writes that wait: otherwise it would be idle while messages are copied.
         self.hand_over(context);
-        self.left.set(Left::of_turn(now));
+        self.turn_budget.set(TurnBudget::new(now));
         worked |= self.run_colocated(now);
         let begun = Instant::now();
         for _ in 0..TAKES_A_TURN {
@@ -134,7 +135,7 @@ impl Shard {
         worked
     }
 
-    /// Gives the device its writes and the clients their acks.
+    /// Submits the writes to the device, and wakes the producers that have acks.
     pub(super) fn hand_over(&self, context: &mut Context<'_>) {
         self.committer.borrow_mut().submit(context);
         self.ring.submit();
@@ -159,7 +160,7 @@ impl Shard {
         finished
     }
 
-    /// Looks once at each partition that is listed now, and starts jobs of those that wait for the committer.
+    /// Looks once at each partition that is listed now. Then starts jobs of the partitions that wait for the committer.
     pub(super) fn drive_listed(self: &Rc<Self>, now: Instant) -> bool {
         let count = self.listed.borrow().len();
         for _ in 0..count {
@@ -176,9 +177,11 @@ impl Shard {
         count > 0
     }
 
-    /// Moves a partition on: waiting appends, jobs, acks, background work.
+    /// Does everything that a partition can do now: takes waiting appends, starts jobs, delivers acks, starts
+    /// background work.
     pub(super) fn drive(self: &Rc<Self>, slot: usize, partition: &Rc<Partition>) {
-        // A log that was full takes nothing before those who were cut off have been told.
+        // Before anything is appended: a log that was full takes no appends until the producers of the appends that it
+        // dropped have their answers.
         self.deliver(partition);
         self.put_waiting(slot, partition);
         let may_have_more = self.committer.borrow_mut().start_some(slot, || partition.log.next_job());
@@ -208,14 +211,14 @@ impl Shard {
         self.set_log_timers(slot, partition);
     }
 
-    /// Drops what every log keeps of written batches, so that the next reads find them cold.
+    /// Drops the written part of every log's read tail, so that the next reads go to the files.
     pub(crate) fn shed_memory(&self) {
         for partition in self.partitions.borrow().iter().flatten() {
             partition.log.shed_memory();
         }
     }
 
-    /// Hands out acks that are due.
+    /// Sends the acks that are due to their producers.
     pub(super) fn deliver(&self, partition: &Partition) {
         let mut acks = Vec::new();
         partition.log.take_acks(&mut acks);
@@ -229,7 +232,7 @@ impl Shard {
         loop {
             let new = self.new_tasks.take();
             worked |= !new.is_empty();
-            // Tasks begin others through `new_tasks` and never touch `tasks`.
+            // Tasks start other tasks through `new_tasks` and never borrow `tasks`.
             let mut tasks = self.tasks.borrow_mut();
             tasks.extend(new);
             while let Poll::Ready(Some(())) = tasks.poll_next_unpin(context) {

@@ -1,9 +1,10 @@
-//! Slots in an order, each at most once: who waits for something, and whose log was used how long ago.
+//! An ordered list of slots, each at most once. The shard uses such lists for slots that wait for something, and for
+//! logs in the order of their last use.
 
 /// A list of slots. Every operation takes constant time.
 #[derive(Debug, Default)]
 pub(super) struct SlotList {
-    /// By slot; `None` for those that are not in the list.
+    /// The neighbours of each slot, by slot; `None` for a slot that is not in the list.
     links: Vec<Option<Link>>,
     first: Option<usize>,
     last: Option<usize>,
@@ -29,7 +30,7 @@ impl SlotList {
         self.links.get(slot).is_some_and(Option::is_some)
     }
 
-    /// Puts a slot at the end. One that is in the list keeps its place.
+    /// Puts a slot at the end. A slot that is in the list stays where it is.
     pub(super) fn push_back(&mut self, slot: usize) {
         if self.contains(slot) {
             return;
@@ -44,7 +45,7 @@ impl SlotList {
         }
     }
 
-    /// Puts a slot at the end. One that is in the list leaves its place.
+    /// Puts a slot at the end. A slot that is in the list moves there.
     pub(super) fn move_to_back(&mut self, slot: usize) {
         if self.last != Some(slot) {
             self.remove(slot);
@@ -52,14 +53,14 @@ impl SlotList {
         }
     }
 
-    /// Takes the first slot out.
+    /// Removes the first slot and returns it.
     pub(super) fn pop_front(&mut self) -> Option<usize> {
         let first = self.first?;
         self.remove(first);
         Some(first)
     }
 
-    /// Takes a slot out, if it is in the list.
+    /// Removes a slot, if it is in the list.
     pub(super) fn remove(&mut self, slot: usize) {
         let Some(link) = self.links.get_mut(slot).and_then(Option::take) else { return };
         match link.before {

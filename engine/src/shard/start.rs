@@ -1,12 +1,13 @@
-//! Starting a shard's executor, and talking to it from outside.
+//! Starting a shard's executor, and calling the shard from other threads.
 
-use super::intake::Left;
+use super::catalog::CatalogOwner;
+use super::intake::TurnBudget;
 use super::mailbox::{Call, Mailbox, Refusal, Task};
 use super::memory::Memory;
 use super::points::PointsWriter;
 use super::timers::Timers;
 use super::wake::Flag;
-use super::{Colocated, Committer, LocalLanes, Shard, TimeStats};
+use super::{Colocated, Committer, LocalQueues, Shard, TimeStats};
 use crate::buffer::Arena;
 use crate::clock::SystemClock;
 use crate::disk::uring::{Ring, UringDisk};
@@ -26,18 +27,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Time after which glommio would interrupt a task that runs on: never. The pump gives the reactor its turns. glommio starts
-/// this timer before it runs its tasks. If the thread does not run until the timer has fired, glommio runs none of them, takes
-/// that for having none to run, and sleeps.
+/// Time after which glommio asks a running task to yield: practically never, as the pump gives the reactor its turns
+/// itself.
+///
+/// A short time would be a hazard. glommio starts this timer before it runs its tasks. If the thread does not run until
+/// the timer has fired, glommio runs none of them, concludes that none is runnable, and sleeps.
 const PREEMPT_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// Registered memory of glommio's own reactor, which serves nothing but timers and the park: its least.
+/// Registered memory of glommio's own reactor, bytes: the least that it accepts. It serves only timers and the park.
 const REACTOR_MEMORY_BYTES: usize = 64 << 10;
 
-/// Most events that a shard holds at once.
+/// Most events that a shard holds.
 const EVENTS_MAX: usize = 1 << 18;
 
-/// What a shard is made of.
+/// The settings that a shard is started with.
 pub(crate) struct ShardSettings {
     pub(crate) id: u32,
     pub(crate) core: usize,
@@ -48,11 +51,11 @@ pub(crate) struct ShardSettings {
     pub(crate) limits: LogLimits,
     /// How often the heartbeat looks at a pump that has nothing to do.
     pub(crate) idle_look_every: Duration,
-    /// Held by the ring too.
+    /// The lock on the data directory. The ring holds it too, until the kernel has finished all operations.
     pub(crate) lock: Arc<File>,
 }
 
-/// A running shard, from outside.
+/// A running shard, as other threads use it.
 pub(crate) struct ShardHandle {
     pub(crate) mailbox: Arc<Mailbox>,
     executor: Option<ExecutorJoinHandle<()>>,
@@ -75,13 +78,13 @@ impl ShardHandle {
         let handle = Self { mailbox, executor: Some(executor) };
         let has_started = started.recv().unwrap_or_else(|_| Err(failed("its thread ended".into())));
         if has_started.is_err() {
-            // Nobody is there to be told of its end.
+            // The executor has ended, so no end must be sent to it when the handle is dropped.
             handle.mailbox.close();
         }
         has_started.map(|()| handle)
     }
 
-    /// Runs `work` on the shard and waits for what it returns; `None` if the shard is stuck or closed.
+    /// Runs `work` on the shard and waits for its result. Returns `None` if the shard is stuck or closed.
     pub(crate) fn call<R, W, F>(&self, work: W) -> Option<R>
     where
         R: Send + 'static,
@@ -91,7 +94,7 @@ impl ShardHandle {
         self.begin(work)?.wait()
     }
 
-    /// Begins `work` on the shard; `None` if the shard is stuck or closed.
+    /// Starts `work` on the shard, without waiting. Returns `None` if the shard is stuck or closed.
     pub(crate) fn begin<R, W, F>(&self, work: W) -> Option<Answer<R>>
     where
         R: Send + 'static,
@@ -105,12 +108,12 @@ impl ShardHandle {
         Some(Answer { result, mailbox: Arc::clone(&self.mailbox) })
     }
 
-    /// Has the shard begin `task`.
+    /// Sends `task` to the shard, which starts it.
     pub(crate) fn send(&self, task: Task) -> Result<(), RunError> {
         let mut call = Call::Run(task);
-        let nobody = Arc::default();
+        let unused_waker = Arc::default();
         loop {
-            match self.mailbox.try_call(call, &nobody) {
+            match self.mailbox.try_call(call, &unused_waker) {
                 Ok(()) => return Ok(()),
                 Err(Refusal::Full(back)) => call = back,
                 Err(Refusal::Stuck(_)) => return Err(RunError::ShardStuck { shard: self.mailbox.shard }),
@@ -120,7 +123,7 @@ impl ShardHandle {
         }
     }
 
-    /// Ends the executor; nothing in it is waited for. One that is stuck is left to itself: it ends once it moves again.
+    /// Ends the executor, without waiting for its work. A stuck shard is not waited for: it ends once it moves again.
     pub(crate) fn stop(&mut self) {
         let Some(executor) = self.executor.take() else { return };
         let has_ended = self.call(|shard| async move { shard.end() }).is_some();
@@ -131,14 +134,14 @@ impl ShardHandle {
     }
 }
 
-/// The answer to a call that a shard is working on.
+/// The pending answer to a call on a shard.
 pub(crate) struct Answer<R> {
     result: channel::Receiver<R>,
     mailbox: Arc<Mailbox>,
 }
 
 impl<R> Answer<R> {
-    /// Waits for the answer; `None` if the shard is stuck or closed.
+    /// Waits for the answer. Returns `None` if the shard is stuck or closed.
     pub(crate) fn wait(self) -> Option<R> {
         loop {
             match self.result.recv_timeout(Duration::from_millis(50)) {
@@ -175,23 +178,23 @@ async fn run(settings: ShardSettings, mailbox: Arc<Mailbox>, report: channel::Se
 }
 
 async fn run_shard(shard: Rc<Shard>, report: &channel::Sender<Result<(), OpenError>>) {
-    shard.lanes.attach(&shard);
+    shard.local_queues.attach(&shard);
     let _ = report.send(Ok(()));
-    let beating = glommio::spawn_local(Rc::clone(&shard).beat()).detach();
+    let heartbeat = glommio::spawn_local(Rc::clone(&shard).beat()).detach();
     let pumped = AssertUnwindSafe(Rc::clone(&shard).pump()).catch_unwind().await;
     if pumped.is_err() || shard.has_failed.get() {
-        // Its state may be wrong now: nothing more is written. A new engine recovers what is on disk.
+        // The shard's state may be wrong now, so nothing more is written. A new engine recovers what is on disk.
         tracing::error!(
             "the work of shard {} panicked: its partitions are lost until the engine is reopened",
             shard.id
         );
         shard.mailbox.fail();
     }
-    shard.mailbox.set_beating(None);
-    beating.cancel();
-    let _ = beating.await;
+    shard.mailbox.set_heartbeat_waker(None);
+    heartbeat.cancel();
+    let _ = heartbeat.await;
     if catch_unwind(AssertUnwindSafe(|| shard.abandon())).is_err() {
-        tracing::error!("shard {} panicked as it ended", shard.id);
+        tracing::error!("shard {} panicked while it ended", shard.id);
     }
 }
 
@@ -212,16 +215,16 @@ impl Shard {
         Ok(Self {
             id,
             context,
-            catalog: RefCell::new(None),
+            catalog: CatalogOwner::default(),
             ring,
             poll: settings.poll,
             idle_look_every: settings.idle_look_every,
-            lanes: Rc::new(LocalLanes::new(Arc::clone(&mailbox))),
+            local_queues: Rc::new(LocalQueues::new(Arc::clone(&mailbox))),
             memory,
             timers: Timers::default(),
             colocated: Colocated::new(Arc::clone(&mailbox)),
-            flag: Arc::new(Flag::new(Arc::clone(&mailbox))),
-            left: Cell::new(Left::of_turn(Instant::now())),
+            pump_flag: Arc::new(Flag::new(Arc::clone(&mailbox))),
+            turn_budget: Cell::new(TurnBudget::new(Instant::now())),
             mailbox,
             partitions: RefCell::default(),
             open_count: Cell::new(0),
@@ -242,10 +245,10 @@ impl Shard {
         })
     }
 
-    /// Lets go of everything that refers back to the shard.
+    /// Drops everything that holds references to the shard.
     fn abandon(&self) {
         self.mailbox.close();
-        self.lanes.close();
+        self.local_queues.close();
         self.colocated.cancel();
         drop(self.tasks.take());
         drop(self.new_tasks.take());

@@ -1,15 +1,15 @@
-//! What a shard counts.
+//! Counters of a shard.
 
 use std::collections::BTreeMap;
 
 /// One shard's counters since the engine was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShardStats {
-    /// Which shard.
+    /// Number of the shard.
     pub shard: u32,
-    /// Time spent working, ns; colocated tasks apart.
+    /// Time spent on the shard's own work, ns. The time of colocated tasks is not included.
     pub work_ns: u64,
-    /// Time that colocated tasks took of its thread, ns.
+    /// Time that colocated tasks used of the shard's thread, ns.
     pub colocated_ns: u64,
     /// Time spent polling for completions or messages, ns.
     pub poll_ns: u64,
@@ -23,28 +23,28 @@ pub struct ShardStats {
     pub is_arena_registered: bool,
     /// Bytes read from files.
     pub read_bytes: u64,
-    /// What was written.
+    /// Counters of the committer's writes.
     pub writes: WriteStats,
     /// Events that were dropped because nobody took them in time (`Engine::take_events`).
     pub dropped_events: u64,
 }
 
-/// What a shard's committer has written.
+/// Counters of the writes of a shard's committer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteStats {
-    /// Bytes of batches, with padding and rewritten tail blocks.
+    /// Bytes written: batches, padding, and tail blocks that were written again.
     pub bytes: u64,
-    /// Writes.
+    /// Number of writes.
     pub count: u64,
-    /// Writes by size, bytes.
+    /// Number of writes by size in bytes.
     pub sizes: BTreeMap<usize, u64>,
-    /// Time during which anything was in flight, ns.
+    /// Time during which any write or sync was in flight, ns.
     pub busy_ns: u64,
-    /// How many were in flight, added up over that time, ns.
+    /// Sum over that time of the number in flight, ns. Divided by `busy_ns` it is the mean queue depth.
     pub depth_ns: u64,
-    /// Syncs, and writes that are synced.
+    /// Number of syncs, and of writes with their own sync.
     pub syncs: u64,
-    /// Writes over extents that were written already: recycled segments.
+    /// Number of writes over extents that were written before, as in recycled segments.
     pub overwrites: u64,
 }
 
@@ -58,8 +58,8 @@ impl WriteStats {
         }
     }
 
-    /// For so long, so many were in flight.
-    pub(super) fn passed(&mut self, time_ns: u64, in_flight: usize) {
+    /// Adds `time_ns`, during which `in_flight` operations were in flight.
+    pub(super) fn account_for(&mut self, time_ns: u64, in_flight: usize) {
         if in_flight > 0 {
             self.busy_ns += time_ns;
             self.depth_ns += time_ns * in_flight as u64;
@@ -67,7 +67,7 @@ impl WriteStats {
     }
 }
 
-/// Where a shard's time goes.
+/// The time that a shard's thread spent, by kind of use, ns.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TimeStats {
     pub(super) work_ns: u64,

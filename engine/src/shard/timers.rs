@@ -1,7 +1,7 @@
-//! Times at which a partition needs the shard, although nothing has happened to it: one ordered set for all partitions.
+//! Times at which a partition needs the shard although nothing has happened to it: one ordered set for all partitions.
 //!
-//! A partition that waits for nothing takes no time, however many there are. The pump parks until the earliest entry, if that is
-//! near. Otherwise the heartbeat wakes it shortly before, so that most parks need no alarm.
+//! A partition that waits for nothing uses no CPU time, however many there are. The pump parks until the earliest
+//! entry, if that is near. Otherwise the heartbeat wakes it shortly before, so that most parks need no alarm.
 
 use super::{Partition, Shard};
 use std::cell::{Cell, RefCell};
@@ -11,11 +11,11 @@ use std::time::Instant;
 /// The kinds of work that a time is set for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TimerKind {
-    /// Fetches have waited long enough.
+    /// Fetches that have waited long enough are answered.
     Fetches,
     /// Work that found the disk full is tried again.
     Retry,
-    /// Records may have outlived their age.
+    /// Records may have exceeded the age at which retention deletes them.
     Retention,
 }
 
@@ -31,8 +31,8 @@ pub(super) struct TimersOfPartition([Cell<Option<Instant>>; KINDS]);
 pub(super) struct Timers(RefCell<BTreeSet<(Instant, usize, TimerKind)>>);
 
 impl Timers {
-    /// Sets a time for the partition in `slot`. An earlier one of the same kind stays instead: the work then says how long
-    /// it has to wait again.
+    /// Sets a time for the partition in `slot`. If an earlier time of the same kind is set, that one stays instead:
+    /// when it comes, the work sets the next time itself.
     pub(super) fn set(&self, slot: usize, known: &TimersOfPartition, kind: TimerKind, at: Instant) {
         let known = &known.0[kind as usize];
         if known.get().is_some_and(|known| known <= at) {
@@ -55,12 +55,12 @@ impl Timers {
         }
     }
 
-    /// The earliest time.
+    /// Returns the earliest time.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.0.borrow().first().map(|(at, ..)| *at)
     }
 
-    /// Takes out the earliest time that has come.
+    /// Removes and returns the earliest entry, if its time has come.
     fn pop(&self, now: Instant) -> Option<(usize, TimerKind)> {
         let mut due = self.0.borrow_mut();
         let (_, slot, kind) = due.first().filter(|(at, ..)| *at <= now).copied()?;
@@ -70,7 +70,7 @@ impl Timers {
 }
 
 impl Shard {
-    /// Does the work whose time has come; whether there was any.
+    /// Does the work whose time has come. Returns whether there was any.
     pub(super) fn fire_timers(&self, now: Instant) -> bool {
         let mut has_fired = false;
         while let Some((slot, kind)) = self.timers.pop(now) {
@@ -96,7 +96,7 @@ impl Shard {
         has_fired
     }
 
-    /// Sets the times at which a log needs another look.
+    /// Sets the times at which a log has to be looked at again.
     pub(super) fn set_log_timers(&self, slot: usize, partition: &Partition) {
         let log = &partition.log;
         for (kind, at) in [(TimerKind::Retry, log.retry_due()), (TimerKind::Retention, log.look_due())] {

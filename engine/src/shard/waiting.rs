@@ -1,22 +1,23 @@
-//! Fetches that wait at the end of a log. Each reader has one at most, so seeks in a loop take no memory.
+//! Fetches that wait at the end of a log. Each reader has at most one, so that a consumer that seeks in a loop uses no
+//! more memory.
 
 use super::mailbox::{FetchRequest, Reader};
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Fewest fetches among which those of consumers that are gone are looked for.
+/// Fewest waiting fetches for which fetches of dropped consumers are looked for.
 const SWEEP_MIN: usize = 64;
 
-/// The waiting fetches of one partition, and until when each waits.
+/// The waiting fetches of one partition, each with the time up to which it waits.
 #[derive(Debug, Default)]
 pub(super) struct WaitingFetches {
     fetches: HashMap<Reader, (Instant, FetchRequest)>,
-    /// Number of fetches from which those of consumers that are gone are looked for.
+    /// Number of fetches at which those of dropped consumers are looked for next.
     sweep_at: usize,
 }
 
 impl WaitingFetches {
-    /// Lets a fetch wait until `until`, in place of an older one of the same reader.
+    /// Lets a fetch wait until `until`. It replaces an older fetch of the same reader.
     pub(super) fn insert(&mut self, until: Instant, request: FetchRequest) {
         if self.fetches.len() >= self.sweep_at {
             self.fetches.retain(|_, (_, request)| request.is_wanted());
@@ -25,31 +26,31 @@ impl WaitingFetches {
         self.fetches.insert(request.reader(), (until, request));
     }
 
-    /// Forgets the fetch of the reader that now sends `newer`: the consumer has moved since.
+    /// Drops the waiting fetch of the reader that now sends `newer`: the consumer has moved since.
     pub(super) fn replace_by(&mut self, newer: &FetchRequest) {
         if !self.fetches.is_empty() {
             self.fetches.remove(&newer.reader());
         }
     }
 
-    /// Takes out the fetches whose offset `is_ready`.
+    /// Removes and returns the fetches for whose offset `is_ready` holds.
     pub(super) fn take_ready(&mut self, is_ready: impl Fn(i64) -> bool) -> Vec<FetchRequest> {
         let ready = self.fetches.extract_if(|_, (_, request)| is_ready(request.offset));
         ready.map(|(_, (_, request))| request).collect()
     }
 
-    /// Takes out the fetches that have waited long enough.
+    /// Removes and returns the fetches that have waited long enough.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<FetchRequest> {
         let expired = self.fetches.extract_if(|_, (until, _)| *until <= now);
         expired.map(|(_, (_, request))| request).collect()
     }
 
-    /// The time up to which the first of them waits.
+    /// Returns the earliest time up to which a fetch waits.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.fetches.values().map(|(until, _)| *until).min()
     }
 
-    /// Takes out every fetch.
+    /// Removes and returns every fetch.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = FetchRequest> + use<> {
         std::mem::take(&mut self.fetches).into_values().map(|(_, request)| request)
     }
@@ -62,14 +63,14 @@ impl WaitingFetches {
 
 #[cfg(test)]
 mod tests {
-    use super::super::FetchInbox;
+    use super::super::{FetchInbox, Ticket};
     use super::*;
     use std::sync::Arc;
     use std::time::Duration;
 
-    fn fetch(inbox: &Arc<FetchInbox>, assignment: u64, count: u64) -> FetchRequest {
-        let offset = i64::try_from(count).unwrap();
-        let ticket = count << 32 | assignment;
+    fn fetch(inbox: &Arc<FetchInbox>, assignment: usize, count: u32) -> FetchRequest {
+        let offset = i64::from(count);
+        let ticket = Ticket::new(count, assignment);
         let inbox = Arc::downgrade(inbox);
         FetchRequest {
             slot: 0,
@@ -109,6 +110,10 @@ mod tests {
         }
         assert!(waiting.fetches.len() <= SWEEP_MIN, "{}", waiting.fetches.len());
         let expired = waiting.take_expired(now);
-        assert_eq!(expired.iter().filter(|request| request.is_wanted()).count(), 1, "who is there is kept");
+        assert_eq!(
+            expired.iter().filter(|request| request.is_wanted()).count(),
+            1,
+            "the fetch of the live consumer is kept"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Wakes between the shard and everybody else: a flag for the futures that the pump polls, and the wakers of callers.
+//! Wakes between the shard and other code: a flag for the futures that the pump polls, and the wakers of callers.
 
 use super::Mailbox;
 use futures_util::task::AtomicWaker;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-/// Remembers that some future of the shard wants to be polled, and wakes the pump for it if it is parked. Any thread may
-/// raise it.
+/// A flag that says that some future of the shard has to be polled. Raising it wakes the pump if it is parked. Any
+/// thread may raise it.
 pub(super) struct Flag {
     is_raised: AtomicBool,
     mailbox: Arc<Mailbox>,
@@ -23,9 +23,10 @@ impl Flag {
         self.is_raised.load(Ordering::Acquire)
     }
 
-    /// Lowers it; returns whether it was raised. A future that raises it from now on is polled later.
+    /// Lowers the flag. Returns whether it was raised. A future that raises it from now on is polled later.
     pub(super) fn lower(&self) -> bool {
-        // It reads what the last to raise it wrote, also if several did: what they made ready is seen then.
+        // Acquire: the swap reads the value of the thread that raised the flag last, also if several did. So the pump
+        // sees what all of them made ready.
         self.is_raised.swap(false, Ordering::AcqRel)
     }
 }
@@ -36,16 +37,16 @@ impl Wake for Flag {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // The first to raise it wakes the pump. That is after the store, as with the mailbox's push: the pump looks at the
-        // flag once it has said that it parks.
+        // Only the first thread that raises the flag wakes the pump. The wake comes after the store: the pump reads the
+        // flag after it has announced that it parks.
         if !self.is_raised.swap(true, Ordering::AcqRel) {
-            self.mailbox.rouse();
+            self.mailbox.wake();
         }
     }
 }
 
-/// Wakes a caller. Its waker is the caller's own code: a panic there is the caller's fault, and must not end this thread,
-/// which works for others too.
+/// Wakes a caller. A panic of its waker is caught: the waker is the caller's own code, and this thread works for others
+/// too.
 pub(crate) fn wake_caller(waker: &AtomicWaker) {
     if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
         tracing::error!("a waker of a caller panicked");

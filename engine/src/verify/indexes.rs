@@ -1,4 +1,4 @@
-//! The two index files of a sealed segment, held against its batches as these go by.
+//! Checks the two index files of a sealed segment against the segment's batches while these are read.
 
 use super::report::{DefectKind, Findings, NoteKind};
 use crate::buffer::CHUNK_BYTES_MAX;
@@ -10,41 +10,42 @@ use crate::record::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::segment;
 use std::path::{Path, PathBuf};
 
-/// What can be told of a segment's indexes.
+/// The two indexes of a segment, and the progress of their check.
 pub(super) struct IndexCheck {
     base_offset: i64,
     offsets: Entries<OffsetEntry>,
     times: Entries<TimeEntry>,
     interval: Interval,
     largest_ms: i64,
-    /// Whether every batch so far could be read: what a damaged one said of time nobody knows.
+    /// Whether every batch could be read. The timestamps of a damaged batch are unknown, so times are not checked after
+    /// one.
     is_whole: bool,
 }
 
-/// The entries of one file, and how many of them have been passed.
+/// The entries of one index file, and how many of them have been checked.
 struct Entries<T> {
     path: PathBuf,
     entry_bytes: u64,
-    /// `None` if the file is missing or does not decode, which has been said.
+    /// The entries; `None` if the file is missing or does not decode, which has been reported.
     entries: Option<Vec<T>>,
     next: usize,
 }
 
-/// Which distances between entries have been seen: every batch further than `index_interval_bytes` from the last one
-/// with an entry gets one.
+/// The distances between index entries in a segment. Each batch that begins more than `index_interval_bytes` behind the
+/// last batch with an entry gets an entry.
 struct Interval {
     configured_bytes: Option<u32>,
     since_entry_bytes: u64,
     /// The largest distance at which a batch has no entry.
     longest_without: u64,
-    /// The smallest one at which a batch has one.
+    /// The smallest distance at which a batch has one.
     shortest_with: u64,
-    /// Batches that would have an entry with the configured interval and have none.
+    /// Whether some batch has no entry although the configured interval requires one.
     is_sparse: bool,
 }
 
 impl IndexCheck {
-    /// Reads both files; what is wrong with them as they are is put down.
+    /// Reads both files. Reports those that are missing or do not decode.
     pub(super) fn open(
         dir: &Path,
         base_offset: i64,
@@ -55,15 +56,16 @@ impl IndexCheck {
         let most = segment_bytes / BATCH_HEADER_BYTES as u64 + 1;
         let path = segment::index_path(dir, base_offset);
         let bytes = read(&path, most * OFFSET_ENTRY_BYTES as u64, findings)?;
-        let decoded = bytes.map(|bytes| OffsetIndex::decode(base_offset, &bytes));
-        let entries =
-            said(decoded, &path, OFFSET_ENTRY_BYTES, findings).map(|index| index.entries().to_vec());
+        let index = bytes.map(|bytes| OffsetIndex::decode(base_offset, &bytes));
+        let entries = decoded_or_defect(index, &path, OFFSET_ENTRY_BYTES, findings)
+            .map(|index| index.entries().to_vec());
         let offsets = Entries { path, entry_bytes: OFFSET_ENTRY_BYTES as u64, entries, next: 0 };
-        let path = segment::time_index_path(dir, base_offset);
-        let bytes = read(&path, most * TIME_ENTRY_BYTES as u64, findings)?;
-        let decoded = bytes.map(|bytes| TimeIndex::decode(base_offset, &bytes));
-        let entries = said(decoded, &path, TIME_ENTRY_BYTES, findings).map(|index| index.entries().to_vec());
-        let times = Entries { path, entry_bytes: TIME_ENTRY_BYTES as u64, entries, next: 0 };
+        let time_path = segment::time_index_path(dir, base_offset);
+        let time_bytes = read(&time_path, most * TIME_ENTRY_BYTES as u64, findings)?;
+        let time_index = time_bytes.map(|bytes| TimeIndex::decode(base_offset, &bytes));
+        let entries = decoded_or_defect(time_index, &time_path, TIME_ENTRY_BYTES, findings)
+            .map(|index| index.entries().to_vec());
+        let times = Entries { path: time_path, entry_bytes: TIME_ENTRY_BYTES as u64, entries, next: 0 };
         let interval = Interval {
             configured_bytes: interval_bytes,
             since_entry_bytes: 0,
@@ -74,7 +76,7 @@ impl IndexCheck {
         Ok(Self { base_offset, offsets, times, interval, largest_ms: -1, is_whole: true })
     }
 
-    /// The next batch of the segment lies at `position`.
+    /// Checks the entries up to the next batch of the segment, which begins at `position`.
     pub(super) fn batch(&mut self, header: &BatchHeader, position: u64, findings: &mut Findings<'_>) {
         let relative = u64::try_from(header.last_offset() - self.base_offset).unwrap_or(u64::MAX);
         let mut has_entry = false;
@@ -101,7 +103,7 @@ impl IndexCheck {
         }
     }
 
-    /// What lies in `from..to` is no batch that can be told.
+    /// Skips the entries of damaged bytes `from..to`, as no batch is known there.
     pub(super) fn damaged(&mut self, from: u64, to: u64, findings: &mut Findings<'_>) {
         self.is_whole = false;
         while let Some(entry) = self.offsets.peek().filter(|entry| u64::from(entry.position) < to) {
@@ -112,7 +114,7 @@ impl IndexCheck {
         }
     }
 
-    /// The segment has ended.
+    /// Checks what remains at the end of the segment.
     pub(super) fn end(mut self, findings: &mut Findings<'_>) {
         while let Some(entry) = self.offsets.peek() {
             self.wrong_offset(&entry, findings);
@@ -203,7 +205,7 @@ impl Interval {
     }
 }
 
-/// The bytes of an index file; `None`, and a defect, if it is missing or too large to be one.
+/// Returns the bytes of an index file. Returns `None`, after reporting a defect, if it is missing or too large.
 fn read(path: &Path, bytes_max: u64, findings: &mut Findings<'_>) -> Result<Option<Vec<u8>>, DiskError> {
     let failed = |error| DiskError::new(DiskOp::Read, path, 0, error);
     let bytes = match std::fs::metadata(path) {
@@ -224,8 +226,8 @@ fn read(path: &Path, bytes_max: u64, findings: &mut Findings<'_>) -> Result<Opti
     std::fs::read(path).map(Some).map_err(failed)
 }
 
-/// What decoding made of a file; an error is put down.
-fn said<T>(
+/// Returns the decoded index. Returns `None`, after reporting a defect, if it does not decode.
+fn decoded_or_defect<T>(
     decoded: Option<Result<T, IndexError>>,
     path: &Path,
     entry_bytes: usize,

@@ -1,8 +1,8 @@
-//! Reads a data directory end to end and says what cannot be right. Changes nothing, and needs no ring: plain files, read
-//! through the page cache, in a few MiB of memory however large they are (an index is read whole).
+//! Reads a whole data directory and reports what is damaged. Changes nothing and needs no ring: it reads plain files
+//! through the page cache. Its memory is a few MiB however large the files are, plus one index, which is read whole.
 //!
-//! What recovery would put in order at the next open (a torn tail, space set aside, a deletion cut short) is a note; what
-//! it could not, or would not notice, is a defect. docs/format.md says what has to hold.
+//! Faults that recovery repairs at the next open are notes: a torn tail, reserved space, an interrupted deletion.
+//! Faults that recovery cannot repair, or would not notice, are defects. docs/format.md says what has to hold.
 
 mod holes;
 mod indexes;
@@ -28,27 +28,27 @@ use crate::catalog::{
 use crate::clock::boot_id;
 use crate::error::{DiskError, DiskOp, OpenError};
 use names::{Entry, PartitionFiles};
-use partition::Frame;
+use partition::PartitionContext;
 use report::Findings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The greatest leader epoch that passes for one where the catalog cannot be read. No directory is opened as often.
+/// Largest leader epoch that is accepted if the catalog cannot be read. No directory is opened that often.
 const EPOCH_UNKNOWN_MAX: i32 = 1 << 30;
 
-/// A partition's place, and what is known of it.
-struct Place<'a> {
+/// A partition of the data directory, with its topic's entry in the catalog.
+struct PartitionEntry<'a> {
     topic: &'a str,
     partition: u32,
-    /// As the catalog has it, if it does.
+    /// The topic as the catalog has it; `None` if the catalog cannot be read or has no such topic.
     stored: Option<&'a Topic>,
 }
 
-/// Verifies `data_dir`, which no engine may have open; none can open it meanwhile. `progress` is called after every batch
-/// or so.
+/// Verifies `data_dir`. No engine may have the directory open, and none can open it meanwhile. `progress` is called
+/// about once a batch.
 ///
 /// # Errors
-/// [`VerifyError`]: it is no data directory, is in use, is of a newer format, or reading failed.
+/// [`VerifyError`]: it is no data directory, is in use, has a newer format, or reading failed.
 pub fn verify(data_dir: &Path, progress: &mut dyn FnMut(&Progress)) -> Result<Report, VerifyError> {
     let entries = names::list(data_dir)?;
     let has = |name: &str| entries.iter().any(|entry| entry.name == name && entry.is_file);
@@ -58,7 +58,7 @@ pub fn verify(data_dir: &Path, progress: &mut dyn FnMut(&Progress)) -> Result<Re
     let _lock = match catalog::lock(data_dir, LockKind::Shared) {
         Ok(lock) => Some(lock),
         Err(OpenError::InUse { path }) => return Err(VerifyError::InUse { path }),
-        // A copy of a directory may come without.
+        // A copy of a directory may have no lock file.
         Err(OpenError::Disk(error)) if error.is_not_found() => None,
         Err(OpenError::Disk(error)) => return Err(error.into()),
         Err(_) => None,
@@ -80,7 +80,7 @@ fn read_meta(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<Meta
     let path = data_dir.join(META_FILE);
     let Some(bytes) = read(&path)? else {
         let message =
-            "it is missing: the directory cannot be opened without; its number of shards is not known";
+            "it is missing: the directory cannot be opened without it, and its number of shards is not known";
         findings.defect(DefectKind::Meta, &path, 0, message);
         return Ok(None);
     };
@@ -97,13 +97,14 @@ fn read_meta(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<Meta
             Err(VerifyError::NewerFormat { path, found, supported })
         }
         Err(error) => {
-            findings.defect(DefectKind::Meta, &path, 0, what(error));
+            findings.defect(DefectKind::Meta, &path, 0, describe(error));
             Ok(None)
         }
     }
 }
 
-/// The catalog; `None`, and a defect, if it cannot be read. The first open writes it after `meta.properties`.
+/// Reads the catalog. Returns `None`, after reporting a defect, if it cannot be read. The first open of a directory
+/// writes `meta.properties` before the catalog.
 fn read_catalog(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<Snapshot>, VerifyError> {
     let path = data_dir.join(CATALOG_FILE);
     let Some(bytes) = read(&path)? else {
@@ -123,7 +124,7 @@ fn read_catalog(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<S
         Err(error) => {
             let message = format!(
                 "{}: the directory cannot be opened; partitions are taken from the names of directories",
-                what(error)
+                describe(error)
             );
             findings.defect(DefectKind::Catalog, &path, 0, message);
             Ok(None)
@@ -131,7 +132,7 @@ fn read_catalog(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<S
     }
 }
 
-/// The recovery points of all shards. A torn file says nothing.
+/// Reads the recovery points of all shards. A torn file has none.
 fn read_points(data_dir: &Path, entries: &[Entry]) -> Result<RecoveryPoints, DiskError> {
     let mut all = RecoveryPoints::default();
     let names = entries.iter().filter_map(|entry| entry.name.to_str());
@@ -147,10 +148,11 @@ fn has_directories(data_dir: &Path) -> Result<bool, DiskError> {
     Ok(names::list(data_dir)?.iter().any(is_ours))
 }
 
-/// The partitions of a data directory, walked.
+/// The partitions of a data directory after they were read.
 pub(crate) struct Partitions {
     pub(crate) partitions: Vec<Walked>,
-    /// Partitions that the catalog names and that have no directory: where it would be, the topic, and the number.
+    /// Partitions that are in the catalog but have no directory: the path that it would have, the topic, and the
+    /// number.
     pub(crate) missing: Vec<(PathBuf, String, u32)>,
     /// The record of partitions that an open has found damaged.
     pub(crate) recorded: Recorded,
@@ -164,37 +166,41 @@ pub(crate) fn walk(data_dir: &Path, snapshot: Option<&Snapshot>) -> Result<Parti
     walk_partitions(data_dir, snapshot, &mut Findings::new(&mut |_| {}))
 }
 
-/// Walks every partition that the catalog names, or that looks like one if it cannot be read.
+/// Reads every partition of the catalog. If the catalog cannot be read, reads every directory that looks like a
+/// partition.
 fn walk_partitions(
     data_dir: &Path,
     snapshot: Option<&Snapshot>,
     findings: &mut Findings<'_>,
 ) -> Result<Partitions, VerifyError> {
     let entries = names::list(data_dir)?;
-    let mut places: BTreeMap<PathBuf, Place<'_>> = BTreeMap::new();
+    let mut entries_by_dir: BTreeMap<PathBuf, PartitionEntry<'_>> = BTreeMap::new();
     for (topic, stored) in snapshot.iter().flat_map(|snapshot| &snapshot.topics) {
         for partition in 0..stored.partitions {
-            let place = Place { topic, partition, stored: Some(stored) };
-            places.insert(partition_dir(data_dir, topic, partition), place);
+            let partition_entry = PartitionEntry { topic, partition, stored: Some(stored) };
+            entries_by_dir.insert(partition_dir(data_dir, topic, partition), partition_entry);
         }
     }
     let mut found = Vec::new();
     for entry in &entries {
         let path = data_dir.join(&entry.name);
-        let place = if entry.is_dir { places.remove(&path) } else { None };
-        if let Some(place) = place.or_else(|| look_at(entry, &path, snapshot, findings)) {
-            found.push((PartitionFiles::of(&path, findings)?, path, place));
+        let partition_entry = if entry.is_dir { entries_by_dir.remove(&path) } else { None };
+        if let Some(partition_entry) = partition_entry.or_else(|| classify(entry, &path, snapshot, findings))
+        {
+            found.push((PartitionFiles::of(&path, findings)?, path, partition_entry));
         }
     }
-    for (path, place) in &places {
+    for (path, partition_entry) in &entries_by_dir {
         let message = format!(
             "the catalog names partition {} of topic {}: its directory and all its records are gone",
-            place.partition, place.topic
+            partition_entry.partition, partition_entry.topic
         );
         findings.defect(DefectKind::PartitionMissing, path, 0, message);
     }
-    let missing = places.into_iter().map(|(dir, place)| (dir, place.topic.to_owned(), place.partition));
-    let missing = missing.collect();
+    let without_directory = entries_by_dir
+        .into_iter()
+        .map(|(dir, partition_entry)| (dir, partition_entry.topic.to_owned(), partition_entry.partition));
+    let missing = without_directory.collect();
     findings.total_bytes = found.iter().map(|(files, ..)| files.total_bytes()).sum();
     found.sort_by(|(.., a), (.., b)| (a.topic, a.partition).cmp(&(b.topic, b.partition)));
     let epoch_max = snapshot.map_or(EPOCH_UNKNOWN_MAX, |snapshot| snapshot.incarnation);
@@ -202,14 +208,15 @@ fn walk_partitions(
     let points = read_points(data_dir, &entries)?;
     let recorded = Recorded::of(data_dir, findings)?;
     let mut partitions = Vec::new();
-    for (files, dir, place) in &found {
-        let Place { topic, partition, stored } = *place;
+    for (files, dir, partition_entry) in &found {
+        let PartitionEntry { topic, partition, stored } = *partition_entry;
         let config = stored.map(|stored| &stored.config);
         let synced_after = stored.map_or(0, |stored| stored.synced_after);
-        let durable_to = stored.map_or(i64::MIN, |stored| points.durable_to(stored.id, partition, boot_id));
-        let durable_to = durable_to.max(recorded.durable_to(place));
-        let was_damaged = recorded.was_damaged(place);
-        let frame = Frame {
+        let recovery_point =
+            stored.map_or(i64::MIN, |stored| points.durable_to(stored.id, partition, boot_id));
+        let durable_to = recovery_point.max(recorded.durable_to(partition_entry));
+        let was_damaged = recorded.was_damaged(partition_entry);
+        let context = PartitionContext {
             topic,
             partition,
             dir,
@@ -220,20 +227,21 @@ fn walk_partitions(
             was_damaged,
             boot_id,
         };
-        let walked = partition::walk(&frame, files, findings)?;
-        recorded.note_whole(data_dir, place, &walked, findings);
+        let walked = partition::walk(&context, files, findings)?;
+        recorded.note_whole(data_dir, partition_entry, &walked, findings);
         partitions.push(walked);
     }
     Ok(Partitions { partitions, missing, recorded })
 }
 
-/// An entry that is no partition of the catalog's; one all the same if the catalog cannot be read, or has lost it.
-fn look_at<'a>(
+/// Classifies an entry of the data directory that is no partition of the catalog, and reports what is wrong with it.
+/// Returns it as a partition if it looks like one, and the catalog cannot be read or does not have it.
+fn classify<'a>(
     entry: &'a Entry,
     path: &Path,
     snapshot: Option<&Snapshot>,
     findings: &mut Findings<'_>,
-) -> Option<Place<'a>> {
+) -> Option<PartitionEntry<'a>> {
     let name = entry.name.to_str().unwrap_or_default();
     let is_temporary = |file: &str| name.strip_suffix(TEMPORARY_SUFFIX) == Some(file);
     let is_named =
@@ -255,10 +263,10 @@ fn look_at<'a>(
     let Some((topic, partition)) =
         partition_of(name).filter(|_| entry.is_dir && looks_like_a_partition(path))
     else {
-        names::foreign(path, findings);
+        names::report_foreign(path, findings);
         return None;
     };
-    let Some(snapshot) = snapshot else { return Some(Place { topic, partition, stored: None }) };
+    let Some(snapshot) = snapshot else { return Some(PartitionEntry { topic, partition, stored: None }) };
     if snapshot.deleting.get(topic).is_some_and(|partitions| partition < *partitions) {
         let message = "its topic was being created or deleted; the next open removes it";
         findings.note(NoteKind::Leftover, path, 0, message);
@@ -266,7 +274,7 @@ fn look_at<'a>(
     }
     let message = "it looks like a partition, and the catalog names none such: no open reads it";
     findings.defect(DefectKind::PartitionUnknown, path, 0, message);
-    Some(Place { topic, partition, stored: None })
+    Some(PartitionEntry { topic, partition, stored: None })
 }
 
 fn looks_like_a_partition(path: &Path) -> bool {
@@ -277,7 +285,7 @@ fn looks_like_a_partition(path: &Path) -> bool {
     names::list(path).is_ok_and(|entries| entries.is_empty() || entries.iter().any(is_ours))
 }
 
-/// The whole of a small file; `None` if there is none.
+/// Returns the contents of a small file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -286,8 +294,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     }
 }
 
-/// What is wrong, without the place, which a defect has of its own.
-fn what(error: OpenError) -> String {
+/// Describes an error without its file, as a defect names the file itself.
+fn describe(error: OpenError) -> String {
     match error {
         OpenError::Corrupt(corruption) => corruption.kind.to_string(),
         OpenError::Catalog { reason, .. } => reason,

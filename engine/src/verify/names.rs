@@ -1,4 +1,4 @@
-//! What lies in a directory, by its name.
+//! The entries of a directory, classified by their names.
 
 use super::report::{DefectKind, Findings};
 use crate::error::{DiskError, DiskOp};
@@ -15,13 +15,13 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
 }
 
-/// The entries of `dir`, by name.
+/// Returns the entries of `dir`, by name.
 pub(super) fn list(dir: &Path) -> Result<Vec<Entry>, DiskError> {
     let failed = |error| DiskError::new(DiskOp::List, dir, 0, error);
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // Links are followed, as an open follows them. One that leads nowhere is neither file nor directory.
+        // Links are followed, as an open follows them. A link to nothing counts as neither file nor directory.
         let metadata = std::fs::metadata(entry.path()).or_else(|_| entry.metadata()).map_err(failed)?;
         let (is_dir, is_file) = (metadata.is_dir(), metadata.is_file());
         entries.push(Entry { name: entry.file_name(), is_dir, is_file, bytes: metadata.len() });
@@ -30,9 +30,9 @@ pub(super) fn list(dir: &Path) -> Result<Vec<Entry>, DiskError> {
     Ok(entries)
 }
 
-/// Puts down what has no business here.
-pub(super) fn foreign(path: &Path, findings: &mut Findings<'_>) {
-    let message = "nothing of vnotch's has this name here: somebody else put it there, or a file was renamed; it is not \
+/// Reports a file that does not belong here.
+pub(super) fn report_foreign(path: &Path, findings: &mut Findings<'_>) {
+    let message = "vnotch has no file of this name here: another program made it, or a file was renamed; it is not \
                    read, and deleting its topic would delete it";
     findings.defect(DefectKind::ForeignFile, path, 0, message);
 }
@@ -41,9 +41,9 @@ pub(super) fn foreign(path: &Path, findings: &mut Findings<'_>) {
 #[derive(Debug, Default)]
 pub(super) struct PartitionFiles {
     segments: BTreeMap<i64, SegmentFiles>,
-    /// Files that wait to become segments.
+    /// Files that were prepared for future segments.
     pub(super) waiting: Vec<String>,
-    /// Base offsets in names of segments that are no files: directories, or links that lead nowhere.
+    /// Base offsets of entries that have the name of a segment and are no files: directories, or links to nothing.
     pub(super) no_files: Vec<i64>,
 }
 
@@ -55,7 +55,7 @@ struct SegmentFiles {
 }
 
 impl PartitionFiles {
-    /// Looks at every name in `dir`; foreign ones are put down.
+    /// Reads the names in `dir`. Reports foreign ones.
     pub(super) fn of(dir: &Path, findings: &mut Findings<'_>) -> Result<Self, DiskError> {
         let mut files = Self::default();
         for entry in list(dir)? {
@@ -64,13 +64,13 @@ impl PartitionFiles {
             if !known {
                 let name = entry.name.to_str().filter(|_| !entry.is_file);
                 files.no_files.extend(name.and_then(segment::base_offset_of));
-                foreign(&dir.join(&entry.name), findings);
+                report_foreign(&dir.join(&entry.name), findings);
             }
         }
         Ok(files)
     }
 
-    /// Whether a name is one of ours.
+    /// Stores a file of a known name. Returns whether the name is known.
     fn take(&mut self, name: &str, bytes: u64) -> bool {
         if let Some(base_offset) = segment::base_offset_of(name) {
             self.segments.entry(base_offset).or_default().log_bytes = Some(bytes);
@@ -86,7 +86,7 @@ impl PartitionFiles {
         true
     }
 
-    /// Base offsets of all segments, in order.
+    /// Returns the base offsets of all segments, in order.
     pub(super) fn segments(&self) -> impl Iterator<Item = i64> {
         let with_log = self.segments.iter().filter(|(_, files)| files.log_bytes.is_some());
         with_log.map(|(base_offset, _)| *base_offset)
@@ -96,14 +96,14 @@ impl PartitionFiles {
         self.segments().next()
     }
 
-    /// The first segment that was not sealed, going by its indexes.
+    /// Returns the first segment without both indexes, which was not sealed.
     pub(super) fn first_without_index(&self) -> Option<i64> {
         self.segments().find(|base_offset| {
             self.segments.get(base_offset).is_some_and(|files| !files.has_index || !files.has_time_index)
         })
     }
 
-    /// Whether both indexes of a segment are there.
+    /// Whether a segment has both indexes.
     pub(super) fn is_indexed(&self, base_offset: i64) -> bool {
         let files = self.segments.get(&base_offset);
         files.is_some_and(|files| files.has_index && files.has_time_index)
@@ -113,12 +113,12 @@ impl PartitionFiles {
         self.segments.get(&base_offset).and_then(|files| files.log_bytes).unwrap_or(0)
     }
 
-    /// Bytes of all segments.
+    /// Returns the bytes of all segments.
     pub(super) fn total_bytes(&self) -> u64 {
         self.segments.values().filter_map(|files| files.log_bytes).sum()
     }
 
-    /// Indexes whose segment is not there.
+    /// Returns the indexes that have no segment.
     pub(super) fn orphans(&self, dir: &Path) -> Vec<PathBuf> {
         let without_log = self.segments.iter().filter(|(_, files)| files.log_bytes.is_none());
         let paths = without_log.flat_map(|(base_offset, files)| {

@@ -1,8 +1,8 @@
-//! The partitions that an open has found damaged, as the data directory records them.
+//! The data directory's record of partitions that an open has found damaged.
 
 use super::partition::Walked;
 use super::report::{DefectKind, Findings, NoteKind};
-use super::{Place, read, what};
+use super::{PartitionEntry, describe, read};
 use crate::catalog::{DAMAGED_FILE, DamageRecord, DamageRecords};
 use crate::error::DiskError;
 use std::path::Path;
@@ -20,14 +20,14 @@ pub(crate) enum Recorded {
 }
 
 impl Recorded {
-    /// Reads the record. One that cannot be read is a defect.
+    /// Reads the record. If it cannot be read, reports a defect.
     pub(super) fn of(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Self, DiskError> {
         let path = data_dir.join(DAMAGED_FILE);
         let Some(bytes) = read(&path)? else { return Ok(Self::Known(DamageRecords::default())) };
         match DamageRecords::decode(&path, &bytes) {
             Ok(records) => Ok(Self::Known(records)),
             Err(error) => {
-                let reason = what(error);
+                let reason = describe(error);
                 let message = format!(
                     "{reason}: which partitions an open has found damaged is not known, and the directory cannot be \
                      opened; `vnotch repair` reads all partitions and moves the file away"
@@ -39,16 +39,16 @@ impl Recorded {
     }
 
     /// Whether a partition has to be judged as one that was found damaged.
-    pub(super) fn was_damaged(&self, place: &Place<'_>) -> bool {
+    pub(super) fn was_damaged(&self, place: &PartitionEntry<'_>) -> bool {
         matches!(self, Self::Unreadable { .. }) || self.get(place).is_some()
     }
 
-    /// Every record of a partition below this offset had been there; `i64::MIN` if nothing is known.
-    pub(super) fn durable_to(&self, place: &Place<'_>) -> i64 {
+    /// Returns the offset below which every record of the partition had been durable; `i64::MIN` if nothing is known.
+    pub(super) fn durable_to(&self, place: &PartitionEntry<'_>) -> i64 {
         self.get(place).map_or(i64::MIN, DamageRecord::durable_to)
     }
 
-    fn get(&self, place: &Place<'_>) -> Option<&DamageRecord> {
+    fn get(&self, place: &PartitionEntry<'_>) -> Option<&DamageRecord> {
         let Self::Known(records) = self else { return None };
         match place.stored {
             Some(stored) => records.get(stored.id, place.partition),
@@ -60,7 +60,7 @@ impl Recorded {
     pub(super) fn note_whole(
         &self,
         data_dir: &Path,
-        place: &Place<'_>,
+        place: &PartitionEntry<'_>,
         walked: &Walked,
         findings: &mut Findings<'_>,
     ) {

@@ -1,53 +1,53 @@
-//! What verifying found, in kinds to match on and sentences to read.
+//! The results of verifying: kinds to match on, and sentences to read.
 
 use crate::error::DiskError;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// What a data directory holds, and what is wrong with it.
+/// The contents of a data directory, and what is wrong with them.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Where it is.
+    /// Path of the directory.
     pub data_dir: PathBuf,
     /// The directory's id, if `meta.properties` can be read.
     pub id: Option<String>,
-    /// Every partition there is, by topic and number.
+    /// Every partition, by topic and number.
     pub partitions: Vec<PartitionReport>,
-    /// What cannot be right.
+    /// Faults that recovery does not repair.
     pub defects: Vec<Defect>,
-    /// What an end without a close has left, and the next open puts in order. No record is harmed by it.
+    /// Left by an unclean shutdown; the next open repairs it. No record is lost by that repair.
     pub notes: Vec<Note>,
 }
 
 impl Report {
-    /// Whether nothing is wrong; notes are nothing wrong.
+    /// Whether there is no defect. Notes do not count.
     pub const fn is_sound(&self) -> bool {
         self.defects.is_empty()
     }
 }
 
-/// What one partition holds.
+/// The contents of one partition.
 #[derive(Debug, Clone, Serialize)]
 pub struct PartitionReport {
     /// Name of the topic.
     pub topic: String,
     /// Number of the partition.
     pub partition: u32,
-    /// Segments, those not sealed yet included.
+    /// Number of segments, with those that are not sealed.
     pub segments: usize,
-    /// Valid batches.
+    /// Number of valid batches.
     pub batches: u64,
-    /// Records of valid batches.
+    /// Number of records in valid batches.
     pub records: u64,
     /// Bytes of valid batches.
     pub bytes: u64,
-    /// The first offset that the partition holds, as its checkpoint says.
+    /// The first offset that the partition holds, according to its checkpoint.
     pub log_start_offset: i64,
     /// The offset after the last record that can be read.
     pub log_end_offset: i64,
-    /// Bytes behind the last valid batch of a log that was not closed. They were being written when it ended, or they are
-    /// damaged: nothing tells which.
+    /// Bytes behind the last valid batch of a log that was not closed. They were being written when the process or the
+    /// machine stopped, or they are damaged: nothing shows which.
     pub unjudged_bytes: u64,
     /// The first place in the log at which records cannot be read; `None` if there is none.
     pub damage: Option<DamagedFrom>,
@@ -64,75 +64,75 @@ pub struct DamagedFrom {
     pub offset: i64,
 }
 
-/// Something that cannot be right.
+/// A fault that recovery does not repair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Defect {
-    /// What it is.
+    /// The kind of fault.
     pub kind: DefectKind,
-    /// The file or directory; one that is missing is named as it would be.
+    /// The file or directory. For a missing one, the path that it should have.
     pub path: PathBuf,
-    /// The byte of the file, 0 where that means nothing.
+    /// Byte of the file, or 0 if the fault has none.
     pub position: u64,
-    /// What is wrong and what that means, in a sentence.
+    /// The fault and its effect, in a sentence.
     pub message: String,
 }
 
-/// What can be wrong.
+/// The kinds of defects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DefectKind {
-    /// Nothing of vnotch's has this name.
+    /// A file of a name that vnotch does not use.
     ForeignFile,
-    /// `meta.properties` is missing or does not say what it must.
+    /// `meta.properties` is missing, or its contents are wrong.
     Meta,
     /// `catalog.json` is missing or damaged.
     Catalog,
-    /// `damaged.json`, which names damaged partitions, cannot be read.
+    /// `damaged.json`, the record of damaged partitions, cannot be read.
     DamageRecords,
-    /// The catalog names a partition that has no directory.
+    /// A partition of the catalog has no directory.
     PartitionMissing,
-    /// A partition's directory that the catalog does not name.
+    /// A directory of a partition is not in the catalog.
     PartitionUnknown,
-    /// A partition's checkpoint is missing, damaged, or speaks of offsets that are not there.
+    /// A partition's checkpoint is missing, damaged, or names offsets that do not exist.
     Checkpoint,
-    /// Between two segments, or at an end of the log, offsets are missing.
+    /// Offsets are missing between two segments, or at an end of the log.
     SegmentMissing,
     /// A segment begins before its predecessor ends.
     SegmentOverlap,
-    /// Bytes of a segment are no batch, or not the batch that was written.
+    /// Bytes of a segment are no batch, or are not the batch that was written.
     Batch,
-    /// A batch begins at another offset than the one before it ends at.
+    /// A batch does not begin at the offset at which the batch before it ends.
     OffsetGap,
-    /// A batch has a leader epoch that it cannot have.
+    /// A batch has an impossible leader epoch.
     Epoch,
     /// A segment ends in the middle of a batch.
     Truncated,
     /// A sealed segment lacks an index.
     IndexMissing,
-    /// An index does not decode or an entry of it is not true.
+    /// An index does not decode, or an entry of it is wrong.
     Index,
 }
 
-/// Something that an end without a close has left.
+/// A trace of an unclean shutdown. The next open repairs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
-    /// What it is.
+    /// The kind of trace.
     pub kind: NoteKind,
     /// The file or directory.
     pub path: PathBuf,
-    /// The byte of the file, 0 where that means nothing.
+    /// Byte of the file, or 0 if the trace has none.
     pub position: u64,
-    /// What was found and what becomes of it, in a sentence.
+    /// The trace, and what happens with it, in a sentence.
     pub message: String,
 }
 
-/// What can be left.
+/// The kinds of notes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoteKind {
     /// A segment is not sealed: the log was not closed.
     NotClean,
-    /// Bytes behind the last batch of such a segment, which the next open cuts off.
+    /// Bytes behind the last batch of an unsealed segment. The next open cuts them off.
     Tail,
     /// A file or directory that the next open removes, uses or makes, or that `vnotch repair` has moved away.
     Leftover,
@@ -140,26 +140,26 @@ pub enum NoteKind {
     SparseIndex,
 }
 
-/// Why a directory could not be verified at all.
+/// The reason why a directory could not be verified at all.
 #[derive(Debug, Error)]
 pub enum VerifyError {
-    /// There is no vnotch data in it.
+    /// The directory holds no vnotch data.
     #[error("{} is not a vnotch data directory: it has neither meta.properties nor catalog.json", path.display())]
     NotADataDirectory {
         /// The path.
         path: PathBuf,
     },
-    /// A newer version wrote it.
+    /// A newer version wrote the directory.
     #[error("{} has format version {found}, this version reads up to {supported}; use a newer vnotch", path.display())]
     NewerFormat {
         /// The path.
         path: PathBuf,
-        /// Its format version.
+        /// The directory's format version.
         found: u32,
-        /// The newest one known here.
+        /// The newest format version that this version reads.
         supported: u32,
     },
-    /// A process has it open; what is being written cannot be judged.
+    /// A process has the directory open. Files that are being written cannot be verified.
     #[error("{} is in use by another process; stop it, then verify", path.display())]
     InUse {
         /// The path.
@@ -170,18 +170,18 @@ pub enum VerifyError {
     Disk(#[from] DiskError),
 }
 
-/// How far verifying has come.
+/// The progress of verifying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of segments read.
+    /// Bytes of segments that were read.
     pub done_bytes: u64,
     /// Bytes of all segments.
     pub total_bytes: u64,
-    /// Defects so far.
+    /// Number of defects that were found.
     pub defects: usize,
 }
 
-/// Where findings are put down.
+/// The defects and notes that were found, and the progress.
 pub(super) struct Findings<'a> {
     pub(super) defects: Vec<Defect>,
     pub(super) notes: Vec<Note>,
@@ -209,7 +209,7 @@ impl<'a> Findings<'a> {
         self.notes.push(Note { kind, path: path.to_path_buf(), position, message: message.into() });
     }
 
-    /// So many more bytes of segments are dealt with.
+    /// Counts `bytes` of segments as read, and reports the progress.
     pub(super) fn advance(&mut self, bytes: u64) {
         self.done_bytes += bytes;
         let Self { done_bytes, total_bytes, .. } = *self;

@@ -1,16 +1,17 @@
-//! One segment, batch by batch. A sealed one has to be whole; of one that is not, the place where trust ends is found.
+//! Reads one segment batch by batch. A sealed segment has to be whole. In an unsealed one, the end of its valid batches
+//! is found.
 
 use super::indexes::IndexCheck;
 use super::report::{DefectKind, Findings};
-use super::window::{Found, Window};
+use super::window::{ValidBatch, Window};
 use crate::error::DiskError;
 use crate::record::{self, BatchError, BatchHeader};
 use std::path::Path;
 
-/// Smallest leader epoch: the first open of a directory raises it to that.
+/// Smallest leader epoch: the first open of a directory raises it from 0 to 1.
 const EPOCH_MIN: i32 = 1;
 
-/// A value that follows from what came before, and what it would be if that had been wrong.
+/// A value that is expected because of earlier ones, and an alternative if an earlier one was wrong.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected<T> {
     pub(super) value: T,
@@ -22,7 +23,7 @@ impl<T: Copy + PartialEq> Expected<T> {
         Self { value, alternative: None }
     }
 
-    /// Whether `found` is what was expected, one way or the other; from now on it is that way.
+    /// Whether `found` is the expected value or its alternative. If so, it becomes the only expected value.
     pub(super) fn accepts(&mut self, found: T) -> bool {
         let is_expected = found == self.value || self.alternative == Some(found);
         if is_expected {
@@ -32,34 +33,35 @@ impl<T: Copy + PartialEq> Expected<T> {
     }
 }
 
-/// The state of one walk over a segment file: its inputs and its position.
-pub(super) struct Walk<'a, 'f> {
+/// The state of reading one segment file: the inputs, the position and the results.
+pub(super) struct SegmentWalk<'a, 'f> {
     pub(super) path: &'a Path,
     pub(super) window: Window,
     pub(super) position: u64,
     /// Offset of the next batch.
     pub(super) next: Expected<i64>,
-    /// Epoch of the segment, once a batch has shown it: a segment is written during one open of the directory.
+    /// Leader epoch of the segment, once a batch has shown it. All batches have the same one, as a segment is written
+    /// during one open of the directory.
     epoch: Option<Expected<i32>>,
-    /// Epoch of the segment before, and of the directory.
+    /// Bounds of the segment's leader epoch: the epoch of the segment before, and that of the directory.
     epochs: (i32, i32),
     pub(super) batches: u64,
     pub(super) records: u64,
     pub(super) bytes: u64,
-    /// Whether what follows the last valid batch is known to be nothing.
+    /// Whether the offset after the segment's last record is known. It is not if damage reaches to the end of the file.
     pub(super) is_end_known: bool,
     /// Byte and offset of the first record of a sealed segment that cannot be read.
     pub(super) damage: Option<(u64, i64)>,
     /// Byte and offset at which a scan of a sealed segment stops.
     pub(super) scan_stop: Option<(u64, i64)>,
-    /// The least epoch that a scan of a sealed segment accepts next.
+    /// Smallest leader epoch that a scan of a sealed segment accepts next.
     pub(super) scan_epoch: i32,
-    /// The greatest leader epoch of a batch.
+    /// Largest leader epoch of a batch.
     pub(super) epoch_found: i32,
     pub(super) findings: &'a mut Findings<'f>,
 }
 
-impl<'a, 'f> Walk<'a, 'f> {
+impl<'a, 'f> SegmentWalk<'a, 'f> {
     pub(super) fn begin(
         path: &'a Path,
         base_offset: i64,
@@ -85,19 +87,19 @@ impl<'a, 'f> Walk<'a, 'f> {
         })
     }
 
-    /// The epoch that the next segment must not be below.
+    /// Returns the smallest leader epoch that the next segment may have.
     pub(super) fn epoch(&self) -> i32 {
         self.epoch.map_or(self.epochs.0, |epoch| epoch.value)
     }
 
-    /// Reads a sealed segment to its end, over whatever is damaged.
-    pub(super) fn sealed(&mut self, indexes: &mut IndexCheck) -> Result<(), DiskError> {
+    /// Reads a sealed segment to its end, past all damage.
+    pub(super) fn walk_sealed(&mut self, indexes: &mut IndexCheck) -> Result<(), DiskError> {
         while let Some(batch) = self.window.batch(self.position)? {
             let at = self.position;
             match batch {
                 Ok(found) => self.accept_sealed(&found, indexes),
                 Err(error) => {
-                    self.step_over(&error)?;
+                    self.skip_damage(&error)?;
                     indexes.damaged(at, self.position, self.findings);
                 }
             }
@@ -106,7 +108,7 @@ impl<'a, 'f> Walk<'a, 'f> {
         Ok(())
     }
 
-    fn accept_sealed(&mut self, found: &Found, indexes: &mut IndexCheck) {
+    fn accept_sealed(&mut self, found: &ValidBatch, indexes: &mut IndexCheck) {
         let (header, at) = (found.header, self.position);
         if self.next.accepts(header.base_offset) {
             indexes.batch(&header, at, self.findings);
@@ -139,7 +141,8 @@ impl<'a, 'f> Walk<'a, 'f> {
         }
     }
 
-    /// Notes where the scan of an open would refuse a batch for its epoch. Its records can be read all the same.
+    /// Notes where the scan of an open would refuse a batch for its epoch. The batch's records can be read
+    /// nevertheless.
     fn check_scan_epoch(&mut self, header: &BatchHeader) {
         let epoch = header.partition_leader_epoch;
         if (self.scan_epoch..=self.epochs.1).contains(&epoch) {
@@ -149,8 +152,9 @@ impl<'a, 'f> Walk<'a, 'f> {
         }
     }
 
-    /// Takes valid batches up to the first that is not; `None` if all the file is valid.
-    pub(super) fn unsealed(&mut self) -> Result<Option<String>, DiskError> {
+    /// Reads valid batches up to the first invalid one. Returns the reason why that one is invalid; `None` if the whole
+    /// file is valid.
+    pub(super) fn walk_unsealed(&mut self) -> Result<Option<String>, DiskError> {
         while let Some(batch) = self.window.batch(self.position)? {
             let header = match &batch {
                 Ok(found) => found.header,
@@ -178,7 +182,7 @@ impl<'a, 'f> Walk<'a, 'f> {
         Ok(None)
     }
 
-    fn count(&mut self, found: &Found) {
+    fn count(&mut self, found: &ValidBatch) {
         if let Err(error) = found.records {
             let message = format!(
                 "{error}; the checksum holds, so the batch is as its producer made it, and consumers cannot read all of it"
@@ -222,8 +226,9 @@ impl<'a, 'f> Walk<'a, 'f> {
         self.findings.defect(DefectKind::Epoch, self.path, self.position, message);
     }
 
-    /// Puts down what is wrong at this position and goes on at the next batch that is whole, or ends.
-    fn step_over(&mut self, error: &BatchError) -> Result<(), DiskError> {
+    /// Reports the damage at this position. Continues at the next whole batch, or at the end of the file if there is
+    /// none.
+    fn skip_damage(&mut self, error: &BatchError) -> Result<(), DiskError> {
         let (at, expected) = (self.position, self.next.value);
         self.set_damage(at, expected);
         let (to, found) = match self.next_whole(at, expected)? {
@@ -250,7 +255,8 @@ impl<'a, 'f> Walk<'a, 'f> {
         Ok(())
     }
 
-    /// The next whole batch behind the damage at `at`: where its length says, or anywhere.
+    /// Returns the next whole batch behind the damage at `at`: at the position that the damaged batch's length names,
+    /// or at any later one.
     fn next_whole(&mut self, at: u64, expected: i64) -> Result<Option<(u64, BatchHeader)>, DiskError> {
         if let Ok(length) = record::peek_total_bytes(self.window.at(at, 12)?) {
             let next = at + length as u64;

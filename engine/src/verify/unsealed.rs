@@ -1,8 +1,9 @@
-//! The segments behind a partition's recovery offset: read first, then judged together by the rules of an open.
+//! The segments behind a partition's recovery offset. They are read first, and then judged together by the rules of an
+//! open.
 
-use super::partition::Chain;
+use super::partition::PartitionWalk;
 use super::report::{DamagedFrom, DefectKind, NoteKind};
-use super::segment::{Expected, Walk};
+use super::segment::{Expected, SegmentWalk};
 use crate::config::BATCH_BYTES_MAX;
 use crate::error::{CorruptionKind, DiskError};
 use crate::log::rules::{self, Damage, Examined, Losses, Verdict};
@@ -11,21 +12,21 @@ use crate::segment::{ScanEnd, SearchRequest};
 /// A segment that was read up to its last valid batch.
 struct Read {
     examined: Examined,
-    /// The reason why the valid batches end; `None` if the file does.
+    /// The reason why the valid batches end; `None` if they end with the file.
     stopped: Option<String>,
     file_bytes: u64,
-    /// Bytes behind the valid batches, up to the last that is not zero.
+    /// Bytes behind the valid batches, up to the last byte that is not zero.
     rest_bytes: u64,
     epoch: i32,
     batches: u64,
     records: u64,
 }
 
-impl Chain<'_, '_> {
-    /// Judges the segments that are not sealed, as an open does.
-    pub(super) fn unsealed(&mut self, bases: &[i64]) -> Result<(), DiskError> {
-        // The checkpoint was written before anything was appended here, and has the epoch of all that was.
-        self.epoch = self.epoch.max(self.vouched.map_or(i32::MIN, |vouched| vouched.epoch));
+impl PartitionWalk<'_, '_> {
+    /// Judges the unsealed segments as an open does.
+    pub(super) fn walk_unsealed(&mut self, bases: &[i64]) -> Result<(), DiskError> {
+        // The checkpoint was written before the first append to these segments, and has the epoch of the earlier ones.
+        self.epoch = self.epoch.max(self.checkpoint.map_or(i32::MIN, |checkpoint| checkpoint.epoch));
         let mut read = Vec::new();
         for base_offset in bases.iter().copied() {
             let segment = self.read_unsealed(base_offset)?;
@@ -33,30 +34,31 @@ impl Chain<'_, '_> {
             read.push(segment);
         }
         let first_base = bases.first().copied();
-        if let Some(first_base) = first_base.filter(|_| self.vouched.is_none()) {
+        if let Some(first_base) = first_base.filter(|_| self.checkpoint.is_none()) {
             self.begin_behind_lost(first_base);
         }
-        // Where neither is known, damage has been found already.
+        // If neither is known, damage has been reported already.
         let Some(start) = self.end.map(|end| end.value).or(first_base) else { return Ok(()) };
-        let durability = self.frame.config.map(|config| config.durability);
-        let (synced_after, boot_id) = (self.frame.synced_after, self.frame.boot_id);
-        let losses = if self.frame.was_damaged {
-            Losses::of_damaged(self.vouched.as_ref())
+        let durability = self.context.config.map(|config| config.durability);
+        let (synced_after, boot_id) = (self.context.synced_after, self.context.boot_id);
+        let losses = if self.context.was_damaged {
+            Losses::of_damaged(self.checkpoint.as_ref())
         } else {
-            Losses::of(self.vouched.as_ref(), durability, synced_after, boot_id)
+            Losses::of(self.checkpoint.as_ref(), durability, synced_after, boot_id)
         };
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
-        let mut verdict = rules::judge(start, &examined, losses, self.frame.durable_to);
+        let mut verdict = rules::judge(start, &examined, losses, self.context.durable_to);
         let mut first = 0;
         if let Verdict::Damage(Damage { kind: CorruptionKind::SegmentMissing { from, to }, .. }) = &verdict
             && self.holes.is_empty_below()
         {
-            // Nothing of the log lies before the hole, so that it can begin behind. There it is judged anew.
+            // No part of the log lies before the hole, so the log can begin behind it. The segments there are judged
+            // again.
             let (from, to) = (*from, *to);
             self.holes.raise_start(from, to);
             self.report_damage(&rules::missing(from, to));
             first = examined.partition_point(|segment| segment.base_offset < to);
-            verdict = rules::judge(to, &examined[first..], losses, self.frame.durable_to);
+            verdict = rules::judge(to, &examined[first..], losses, self.context.durable_to);
         }
         let (read, examined) = (&read[first..], &examined[first..]);
         let (kept, damage) = match verdict {
@@ -67,14 +69,15 @@ impl Chain<'_, '_> {
                 (kept.min(examined.len()), Some(damage))
             }
         };
-        self.put_down(read, kept, damage, losses);
+        self.report_segments(read, kept, damage, losses);
         Ok(())
     }
 
     fn read_unsealed(&mut self, base_offset: i64) -> Result<Read, DiskError> {
         let path = self.log_path(base_offset);
-        let mut walk = Walk::begin(&path, base_offset, (self.epoch, self.frame.epoch_max), self.findings)?;
-        let stopped = walk.unsealed()?;
+        let mut walk =
+            SegmentWalk::begin(&path, base_offset, (self.epoch, self.context.epoch_max), self.findings)?;
+        let stopped = walk.walk_unsealed()?;
         self.epoch_found = self.epoch_found.max(walk.epoch_found);
         let rest = walk.window.file_bytes - walk.position;
         walk.findings.advance(rest);
@@ -109,7 +112,7 @@ impl Chain<'_, '_> {
             from,
             offset_min: last.examined.next_offset.saturating_add(1),
             epoch_min: last.epoch,
-            epoch_max: self.frame.epoch_max,
+            epoch_max: self.context.epoch_max,
             batch_bytes_max: BATCH_BYTES_MAX,
         };
         let path = self.log_path(last.examined.base_offset);
@@ -118,8 +121,8 @@ impl Chain<'_, '_> {
         Ok(found.map(|offset| rules::damage_before(&last.examined, offset)))
     }
 
-    /// Reports what was read and judged.
-    fn put_down(&mut self, read: &[Read], kept: usize, damage: Option<Damage>, losses: Losses) {
+    /// Reports the segments and the result of judging them.
+    fn report_segments(&mut self, read: &[Read], kept: usize, damage: Option<Damage>, losses: Losses) {
         for segment in &read[..kept] {
             self.report.segments += 1;
             self.report.batches += segment.batches;
@@ -174,23 +177,23 @@ impl Chain<'_, '_> {
         let all_bytes = segment.file_bytes - at;
         let message = if segment.rest_bytes == 0 {
             format!(
-                "{all_bytes} bytes of zeros behind the last batch, set aside; the next open cuts them off"
+                "{all_bytes} bytes of zeros behind the last batch, reserved space; the next open cuts them off"
             )
         } else {
             let (rest_bytes, because) = match losses {
                 Losses::InFlight { reach_bytes } => (
                     segment.rest_bytes.min(reach_bytes),
-                    "were being written and not acked, are of an earlier life of the file, or are damaged",
+                    "were being written and not acked, are from an earlier use of the file, or are damaged",
                 ),
                 Losses::Any => (
                     segment.rest_bytes,
                     "were being written when the machine went down, which may have taken records that were acked as \
-                     `written`, are of an earlier life of the file, or are damaged",
+                     `written`, are from an earlier use of the file, or are damaged",
                 ),
             };
             self.report.unjudged_bytes += rest_bytes;
             format!(
-                "{stopped}: {rest_bytes} bytes behind the last batch {because}: that cannot be told. The next open cuts \
+                "{stopped}: {rest_bytes} bytes behind the last batch {because}: nothing shows which. The next open cuts \
                  the segment off at offset {}",
                 segment.examined.next_offset
             )

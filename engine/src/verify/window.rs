@@ -1,4 +1,4 @@
-//! A file seen through a window of a few MiB, and the batches in it.
+//! A file that is read through a window of a few MiB, and the batches in it.
 
 use crate::config::BATCH_BYTES_MAX;
 use crate::error::{DiskError, DiskOp};
@@ -15,24 +15,24 @@ use std::path::{Path, PathBuf};
 /// Bytes of one read, and of one step of a search.
 const READ_BYTES: usize = 1 << 20;
 
-/// A batch whose checksum holds.
-pub(crate) struct Found {
+/// A batch whose checksum is right.
+pub(crate) struct ValidBatch {
     pub(crate) header: BatchHeader,
     /// Whether its records decode.
     pub(super) records: Result<(), BatchError>,
 }
 
-/// Records of a part of a file.
+/// The number of records in a part of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     pub(crate) records: u64,
-    /// The offset of the first one, and the offset after the last one.
+    /// The offset of the first record, and the offset after the last one.
     pub(crate) offsets: Option<(i64, i64)>,
-    /// Byte at which the last one's batch ends.
+    /// Byte at which the last record's batch ends.
     pub(crate) end: u64,
 }
 
-/// See the module.
+/// A file, and the part of it that is in memory.
 pub(crate) struct Window {
     file: File,
     path: PathBuf,
@@ -50,7 +50,7 @@ impl Window {
         Ok(Self { file, path: path.to_path_buf(), bytes: Vec::new(), start: 0, file_bytes })
     }
 
-    /// `wanted` bytes from `position` on; fewer at the end of the file.
+    /// Returns `wanted` bytes from `position` on, or fewer at the end of the file.
     pub(super) fn at(&mut self, position: u64, wanted: usize) -> Result<&[u8], DiskError> {
         let position = position.min(self.file_bytes);
         let end = position.saturating_add(wanted as u64).min(self.file_bytes);
@@ -66,7 +66,7 @@ impl Window {
         Ok(&self.bytes[usize_of(position - self.start)..usize_of(end - self.start)])
     }
 
-    /// Reads on to `end`, and a step further so that the next batches cost nothing.
+    /// Reads up to `end`, and one step further, so that the next batches need no read.
     fn read_to(&mut self, end: u64) -> Result<(), DiskError> {
         let from = self.start + self.bytes.len() as u64;
         let to = end.max(from + READ_BYTES as u64).min(self.file_bytes);
@@ -76,13 +76,17 @@ impl Window {
         read.map_err(|error| DiskError::new(DiskOp::Read, &self.path, from, error))
     }
 
-    /// The batch at `position`, whole and with a checksum that holds; `None` at the end of the file.
-    pub(crate) fn batch(&mut self, position: u64) -> Result<Option<Result<Found, BatchError>>, DiskError> {
-        let header = self.at(position, BATCH_HEADER_BYTES)?;
-        if header.is_empty() {
+    /// Returns the batch at `position`, or its fault if it is not whole or its checksum is wrong. `None` at the end of
+    /// the file.
+    pub(crate) fn batch(
+        &mut self,
+        position: u64,
+    ) -> Result<Option<Result<ValidBatch, BatchError>>, DiskError> {
+        let header_bytes = self.at(position, BATCH_HEADER_BYTES)?;
+        if header_bytes.is_empty() {
             return Ok(None);
         }
-        let header = match BatchHeader::parse(header) {
+        let header = match BatchHeader::parse(header_bytes) {
             Ok(header) if header.total_bytes() > BATCH_BYTES_MAX => {
                 let batch_length = i32::try_from(header.batch_length).unwrap_or(i32::MAX);
                 return Ok(Some(Err(BatchError::BadLength { batch_length })));
@@ -92,11 +96,11 @@ impl Window {
         };
         let bytes = self.at(position, header.total_bytes())?;
         let batch = RecordBatch::parse(bytes).and_then(|batch| batch.verify_crc().map(|()| batch));
-        Ok(Some(batch.map(|batch| Found { header, records: check_records(&batch) })))
+        Ok(Some(batch.map(|batch| ValidBatch { header, records: check_records(&batch) })))
     }
 
-    /// The first whole batch of offset `offset_min` or above and of leader epoch `epoch_min` or above that begins at `from` or
-    /// later, anywhere.
+    /// Returns the first whole batch that begins at `from` or at any later byte, with its position. Its offset has to
+    /// be at least `offset_min`, and its leader epoch at least `epoch_min`.
     pub(super) fn find_batch(
         &mut self,
         from: u64,
@@ -111,7 +115,7 @@ impl Window {
                 return Ok(None);
             }
             for at in 0..starts {
-                // The magic byte decides nearly every position at once.
+                // The magic byte alone excludes nearly every position.
                 if bytes[at + 16] != 2 {
                     continue;
                 }
@@ -134,7 +138,7 @@ impl Window {
         while position < range.end {
             match self.batch(position)? {
                 None => break,
-                Some(Ok(Found { header, .. })) => {
+                Some(Ok(ValidBatch { header, .. })) => {
                     if header.base_offset >= offset_min {
                         counted.records += u64::from(header.record_count);
                         let first = counted.offsets.map_or(header.base_offset, |(first, _)| first);
@@ -152,15 +156,15 @@ impl Window {
         Ok(counted)
     }
 
-    /// Searches from `start` on; the base offset of the first batch that counts. Parts of the file that were never written are
-    /// left out.
+    /// Searches from `start` on for the first batch that matches `request`. Returns its base offset. Skips parts of the
+    /// file that were never written.
     pub(super) fn search(&mut self, start: u64, request: &SearchRequest) -> Result<Option<i64>, DiskError> {
         let mut position = start;
         while let Some(data) = self.next_data(position)? {
             position = data.start.max(position);
             while position < data.end {
-                let wanted = data.end - position;
-                let wanted = usize_of(wanted.min((READ_BYTES + request.batch_bytes_max) as u64));
+                let rest = data.end - position;
+                let wanted = usize_of(rest.min((READ_BYTES + request.batch_bytes_max) as u64));
                 let bytes = self.at(position, wanted)?;
                 let starts = bytes.len().min(READ_BYTES);
                 match request.step(position, bytes, starts) {
@@ -172,7 +176,7 @@ impl Window {
         Ok(None)
     }
 
-    /// Where the last byte ends, at or behind `position`, that is not zero; `position` if there is none.
+    /// Returns where the last byte ends that is not zero, at or behind `position`. Returns `position` if there is none.
     pub(crate) fn data_end(&mut self, position: u64) -> Result<u64, DiskError> {
         let (mut at, mut end) = (position, position);
         while let Some(data) = self.next_data(at)? {
@@ -188,8 +192,8 @@ impl Window {
         Ok(end)
     }
 
-    /// The next range of the file, at or behind `position`, that was written; all of the rest where the file system does not
-    /// tell.
+    /// Returns the next range of the file, at or behind `position`, that was written. If the file system does not keep
+    /// track of such ranges, returns all of the rest.
     fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, DiskError> {
         let failed = |error: Errno| DiskError::new(DiskOp::Read, &self.path, position, error.into());
         if position >= self.file_bytes {
@@ -206,7 +210,7 @@ impl Window {
     }
 }
 
-/// Whether the records decode. Compressed ones are taken as their checksum vouches for them.
+/// Checks that the records decode. Compressed records are not decoded: the batch's checksum covers them.
 fn check_records(batch: &RecordBatch<'_>) -> Result<(), BatchError> {
     match batch.records().find_map(Result::err) {
         None | Some(BatchError::Compressed(_)) => Ok(()),

@@ -1,4 +1,5 @@
-//! An engine whose memory somebody else holds: who waits for it is woken when it returns, and closing does not wait.
+//! Tests of an engine whose memory others hold: the appends and reads that wait for it are woken when it returns, and
+//! closing does not wait for it.
 
 use super::*;
 use crate::buffer::{CHUNK_BYTES_MAX, ChunkMut, ReadBuffer};
@@ -21,22 +22,21 @@ fn open(dir: &std::path::Path) -> Engine {
     engine
 }
 
-/// Takes all the memory there is.
+/// Takes all free memory of the shard.
 fn hold_all(engine: &Engine) -> Held {
     let held = engine.shards[0].call(|shard| async move {
         shard.shed_memory();
         let arena = &shard.context.arena;
         let sizes = [CHUNK_BYTES_MAX, 1];
-        let chunks = sizes.iter().flat_map(|bytes| std::iter::from_fn(|| arena.allocate(*bytes)));
-        let chunks = chunks.collect();
-        // 16 MiB have one reserved block.
-        let reads = vec![arena.next_read_buffer(1).await];
-        Held { chunks, reads }
+        let free_chunks = sizes.iter().flat_map(|bytes| std::iter::from_fn(|| arena.allocate(*bytes)));
+        let chunks: Vec<ChunkMut> = free_chunks.collect();
+        // An arena of 16 MiB has one reserved block.
+        Held { chunks, reads: vec![arena.next_read_buffer(1).await] }
     });
     held.unwrap()
 }
 
-/// The shard has taken in what was sent to it before.
+/// Waits until the shard has taken everything that was sent to it before.
 fn pass(engine: &Engine) {
     for _ in 0..3 {
         engine.shards[0].call(|_| async {}).unwrap();
@@ -54,7 +54,7 @@ fn send(producer: &mut Producer, partition: u32, number: u8) {
 fn within_patience<T: Send + 'static>(wait: impl FnOnce() -> T + Send + 'static) -> T {
     let (report, result) = mpsc::channel();
     std::thread::spawn(move || report.send(wait()));
-    result.recv_timeout(PATIENCE).expect("somebody waits for memory that is there")
+    result.recv_timeout(PATIENCE).expect("a call waits for memory although there is some")
 }
 
 fn poll_fetch(consumer: &mut Consumer) -> Poll<()> {
@@ -100,7 +100,7 @@ fn a_fetch_that_waits_for_memory_stays_at_the_shard_and_is_woken() {
     pass(&engine);
     assert!(poll_fetch(&mut consumer).is_pending());
     assert_eq!(engine.stats()[0].read_bytes, 0);
-    // The reserve alone is enough to read on.
+    // The reserve alone is enough to continue reading.
     drop(held.reads);
     let (consumer, records) = within_patience(move || {
         let mut records = 0;
@@ -145,7 +145,7 @@ fn closing_does_not_wait_for_readers_that_hold_all_the_memory() {
     let mut consumer = engine.consumer([("t", 0, 0)], ConsumerConfig::default()).unwrap();
     assert!(poll_fetch(&mut consumer).is_pending());
     pass(&engine);
-    // The reserve comes back while the engine closes: the read ends, and with it its partition can.
+    // The reserve returns while the engine closes. The read then ends, and so can its partition.
     drop(held.reads);
     within_patience(move || engine.close()).unwrap();
     let acks = producer.wait_all();

@@ -1,0 +1,112 @@
+//! Errors of disk operations.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A disk operation that failed.
+#[derive(Debug, Clone, Error)]
+#[error("{op} {} at {position}: {source}{}", path.display(), self.hint())]
+pub struct DiskError {
+    /// The operation.
+    pub op: DiskOp,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Byte of the file, or 0 if the operation has none.
+    pub position: u64,
+    /// The operating system's error.
+    #[source]
+    pub source: Arc<std::io::Error>,
+}
+
+impl DiskError {
+    /// Makes the error of `op` on `path`.
+    pub fn new(op: DiskOp, path: &Path, position: u64, source: std::io::Error) -> Self {
+        Self { op, path: path.to_path_buf(), position, source: Arc::new(source) }
+    }
+
+    /// Whether the disk is full.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether the error concerns only this file or directory, and not the disk as a whole: it is missing, of another
+    /// kind, not readable by this user, or its sectors are bad.
+    pub fn is_of_this_file(&self) -> bool {
+        use std::io::ErrorKind;
+        let is_bad_sector = matches!(self.source.raw_os_error(), Some(libc::EIO | libc::ELOOP));
+        let is_kind = matches!(
+            self.source.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::IsADirectory
+                | ErrorKind::NotADirectory
+        );
+        is_bad_sector || is_kind
+    }
+
+    /// Whether the process (EMFILE) or the machine (ENFILE) has no descriptor left.
+    pub fn is_too_many_open(&self) -> bool {
+        matches!(self.source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    }
+
+    /// Names the limit that was reached, and how to raise it. Empty for other errors.
+    fn hint(&self) -> String {
+        match self.source.raw_os_error() {
+            Some(libc::EMFILE) => {
+                let soft_limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+                let limit = soft_limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string());
+                format!(" (this process may have {limit} files open: raise it with `ulimit -n`)")
+            }
+            Some(libc::ENFILE) => {
+                " (of the whole machine: raise it with `sysctl fs.file-max`, `ulimit -n` is not the limit)"
+                    .to_owned()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Whether no file or directory has this name.
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::NotFound
+    }
+}
+
+/// The kind of a disk operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is the name of its system call's purpose")]
+pub enum DiskOp {
+    Open,
+    Create,
+    Write,
+    Read,
+    Sync,
+    Allocate,
+    Truncate,
+    Rename,
+    Remove,
+    CreateDir,
+    SyncDir,
+    List,
+    Lock,
+}
+
+impl std::fmt::Display for DiskOp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Create => "create",
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Sync => "sync",
+            Self::Allocate => "allocate",
+            Self::Truncate => "truncate",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+            Self::CreateDir => "create directory",
+            Self::SyncDir => "sync directory",
+            Self::List => "list",
+            Self::Lock => "lock",
+        })
+    }
+}
