@@ -1,6 +1,6 @@
 //! Configuration of the engine and of a topic. Keys have Kafka's names, and the defaults suit a benchmark.
 
-use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX};
+use crate::sizes::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 use crate::types::{Commit, Durability, IoMode, PollMode, Preallocate};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -19,6 +19,7 @@ pub mod record;
 pub mod repair;
 pub mod segment;
 pub mod shard;
+mod sizes;
 pub mod types;
 pub mod verify;
 

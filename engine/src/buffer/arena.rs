@@ -1,6 +1,6 @@
 //! Allocation: free blocks and free chunks by class. Owned by one shard; only drops come from elsewhere.
 
-use super::reads::{NextBuffer, ReadQueue};
+use super::reads::ReadQueue;
 use super::region::{Region, UNIT_BYTES, UNITS_PER_BLOCK};
 use super::{CHUNK_BYTES_MAX, CHUNK_CLASSES, ChunkMut, ReadBuffer, Slice};
 use crate::num::u32_of;
@@ -126,17 +126,6 @@ impl Arena {
 
     fn unreserved_read(&self, bytes: usize) -> Option<ReadBuffer> {
         if self.has_waiting_appends.get() { None } else { self.allocate(bytes).map(ReadBuffer::new) }
-    }
-
-    /// A chunk for a read of up to `bytes` that somebody waits for. It is a reserved block if nothing else is left. Reads
-    /// that find not even that wait in the order in which they came.
-    ///
-    /// What was read into a reserved block cannot be pinned: copy it, and drop the block soon.
-    ///
-    /// # Panics
-    /// If `bytes` is above [`CHUNK_BYTES_MAX`].
-    pub async fn next_read_buffer(&self, bytes: usize) -> ReadBuffer {
-        NextBuffer::new(self, bytes).await
     }
 
     /// The buffer for the read whose turn it is.

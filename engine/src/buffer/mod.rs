@@ -16,19 +16,15 @@
 mod arena;
 #[cfg(test)]
 mod interleavings;
+mod next_read;
 mod reads;
 mod references;
 mod region;
 mod sync;
 
+pub use crate::sizes::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 pub use arena::{Arena, ArenaUsage};
 pub use region::{ChunkMut, PinnedSlice, ReadBuffer, Slice};
-
-/// Alignment of chunks, and of every address, position and length of direct I/O, bytes.
-pub const BLOCK_BYTES: usize = 4096;
-
-/// Largest chunk, and so the bound on what is contiguous in memory, bytes.
-pub const CHUNK_BYTES_MAX: usize = 2 << 20;
 
 /// Chunk sizes, bytes, smallest first.
 pub const CHUNK_CLASSES: [usize; 5] = [16 << 10, 64 << 10, 256 << 10, 1 << 20, CHUNK_BYTES_MAX];

@@ -1,11 +1,8 @@
 //! Reads that wait for memory: a queue, so that each gets its buffer in the order in which they came.
 
-use super::{Arena, ReadBuffer};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 /// The reads that wait, first come first served.
 #[derive(Default)]
@@ -27,12 +24,12 @@ impl ReadQueue {
     }
 
     /// Whether the read with this ticket is the next one; `None` is a read that does not wait yet.
-    fn is_next(&self, ticket: Option<u64>) -> bool {
+    pub(super) fn is_next(&self, ticket: Option<u64>) -> bool {
         self.waiting.borrow().front().is_none_or(|(first, _)| Some(*first) == ticket)
     }
 
     /// Puts a read at the end, or replaces the waker of one that waits already.
-    fn wait(&self, ticket: &mut Option<u64>, waker: &Waker) {
+    pub(super) fn wait(&self, ticket: &mut Option<u64>, waker: &Waker) {
         let mut waiting = self.waiting.borrow_mut();
         match waiting.iter_mut().find(|(waits, _)| Some(*waits) == *ticket) {
             Some((_, old)) => old.clone_from(waker),
@@ -46,49 +43,8 @@ impl ReadQueue {
     }
 
     /// Takes a read out of the queue, and lets the one after it try.
-    fn leave(&self, ticket: u64) {
+    pub(super) fn leave(&self, ticket: u64) {
         self.waiting.borrow_mut().retain(|(waits, _)| *waits != ticket);
         self.wake_next();
-    }
-}
-
-/// The future of [`Arena::next_read_buffer`].
-pub(super) struct NextBuffer<'a> {
-    arena: &'a Arena,
-    bytes: usize,
-    /// Number of this read in the queue, once it waits.
-    ticket: Option<u64>,
-}
-
-impl<'a> NextBuffer<'a> {
-    pub(super) const fn new(arena: &'a Arena, bytes: usize) -> Self {
-        Self { arena, bytes, ticket: None }
-    }
-
-    fn try_take(&self) -> Option<ReadBuffer> {
-        if self.arena.reads.is_next(self.ticket) { self.arena.take_read_buffer(self.bytes) } else { None }
-    }
-}
-
-impl Future for NextBuffer<'_> {
-    type Output = ReadBuffer;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<ReadBuffer> {
-        if let Some(buffer) = self.try_take() {
-            return Poll::Ready(buffer);
-        }
-        let this = &mut *self;
-        this.arena.reads.wait(&mut this.ticket, context.waker());
-        // Memory may have come back before it was wanted.
-        this.arena.want();
-        this.try_take().map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl Drop for NextBuffer<'_> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            self.arena.reads.leave(ticket);
-        }
     }
 }

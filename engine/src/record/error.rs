@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::Compression;
+use super::compression::Compression;
 
 /// Why a slice of bytes is not a readable RecordBatch v2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

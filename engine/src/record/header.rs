@@ -21,7 +21,7 @@
 //!
 //! Source: Kafka's documentation, "Record Batch", and `DefaultRecordBatch.java`.
 
-use std::fmt;
+use super::compression::Compression;
 
 use super::BatchError;
 
@@ -43,57 +43,6 @@ const TIMESTAMP_TYPE_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
 const DELETE_HORIZON_BIT: i16 = 1 << 6;
-
-/// How the records of a batch are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
-    /// Not compressed.
-    #[default]
-    None,
-    /// gzip.
-    Gzip,
-    /// Snappy.
-    Snappy,
-    /// LZ4 frames.
-    Lz4,
-    /// Zstandard.
-    Zstd,
-}
-
-impl Compression {
-    const fn from_attributes(bits: i16) -> Result<Self, BatchError> {
-        Ok(match bits & 0b111 {
-            0 => Self::None,
-            1 => Self::Gzip,
-            2 => Self::Snappy,
-            3 => Self::Lz4,
-            4 => Self::Zstd,
-            _ => return Err(BatchError::BadCompression { code: bits.to_le_bytes()[0] & 0b111 }),
-        })
-    }
-
-    const fn bits(self) -> i16 {
-        match self {
-            Self::None => 0,
-            Self::Gzip => 1,
-            Self::Snappy => 2,
-            Self::Lz4 => 3,
-            Self::Zstd => 4,
-        }
-    }
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Snappy => "snappy",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        })
-    }
-}
 
 /// Who set the timestamps of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,7 +73,7 @@ impl Attributes {
     const fn from_bits(bits: i16) -> Result<Self, BatchError> {
         let compression = match Compression::from_attributes(bits) {
             Ok(compression) => compression,
-            Err(error) => return Err(error),
+            Err(code) => return Err(BatchError::BadCompression { code }),
         };
         let log_append = bits & TIMESTAMP_TYPE_BIT != 0;
         Ok(Self {

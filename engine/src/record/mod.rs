@@ -5,6 +5,7 @@
 //! Nothing here compresses or decompresses: compressed batches pass through verbatim.
 
 mod builder;
+mod compression;
 mod error;
 mod header;
 mod murmur2;
@@ -14,10 +15,10 @@ mod varint;
 pub use builder::{
     BATCH_BYTES_MAX, BatchBuilder, EncodedBatch, HeaderRef, ProducerFields, RecordRef, RecordTooLarge,
 };
+pub use compression::Compression;
 pub use error::{BatchError, RecordFault};
 pub use header::{
-    Attributes, BATCH_HEADER_BYTES, BatchHeader, Compression, TimestampType, peek_total_bytes, stamp,
-    verify_crc,
+    Attributes, BATCH_HEADER_BYTES, BatchHeader, TimestampType, peek_total_bytes, stamp, verify_crc,
 };
 pub use murmur2::murmur2;
 pub use reader::{Batches, Headers, Record, RecordBatch, Records, batches};

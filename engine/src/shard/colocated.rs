@@ -17,9 +17,9 @@
 //!                          └► a caller's waker        may append too: as has_turn is not set, its batches stay queued
 //! ```
 
-use super::mailbox::Mailbox;
+use super::clients::mailbox::Mailbox;
+use super::clients::wake::Flag;
 use super::pulse::Phase;
-use super::wake::Flag;
 use super::{Shard, TimeStats};
 use crate::num::ns_of;
 use futures_util::future::LocalBoxFuture;

@@ -1,7 +1,7 @@
 //! The messages that a shard takes: appends into their logs, fetches and calls. This file also bounds how many are
 //! taken at a time and in a turn.
 
-use super::mailbox::{Append, Call, FetchRequest};
+use super::clients::mailbox::{Append, Call, FetchRequest};
 use super::timers::TimerKind;
 use super::{AppendOutcome, FetchOutcome, Partition, Shard};
 use std::rc::Rc;

@@ -5,7 +5,7 @@
 //! returns, on any thread, wakes the shard. So does a completed write, as its log may then give memory back.
 
 use super::Shard;
-use super::mailbox::Mailbox;
+use super::clients::mailbox::Mailbox;
 use super::slots::SlotList;
 use std::cell::RefCell;
 use std::sync::Arc;

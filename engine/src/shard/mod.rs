@@ -9,40 +9,31 @@
 //! The pump does all of this in turns on one thread: it takes messages, appends, submits, reaps completions and
 //! answers. Nothing in this folder blocks, except the calls that `disk/uring` documents as blocking.
 
-mod catalog;
-mod close;
+mod clients;
 mod colocated;
 mod committer;
-mod heartbeat;
 mod intake;
-mod local;
-mod mailbox;
+mod lifecycle;
 mod memory;
-mod open;
 mod partition;
-mod points;
 mod pulse;
 mod pump;
 mod slots;
-mod start;
 mod stats;
-mod ticket;
 mod timers;
-mod waiting;
-mod wake;
 
-pub(crate) use catalog::ShardDisk;
-pub(crate) use heartbeat::idle_look_every;
-pub(crate) use local::LocalQueues;
-pub use local::Sleep;
-pub(crate) use mailbox::{
+pub(crate) use clients::callers::wake_caller;
+pub(crate) use clients::local::LocalQueues;
+pub use clients::local::Sleep;
+pub(crate) use clients::mailbox::{
     AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task,
 };
-pub(crate) use open::{PartitionOpened, PartitionToOpen};
-pub(crate) use start::{ShardHandle, ShardSettings};
+pub(crate) use clients::ticket::Ticket;
+pub(crate) use lifecycle::catalog::ShardDisk;
+pub(crate) use lifecycle::heartbeat::idle_look_every;
+pub(crate) use lifecycle::open::{PartitionOpened, PartitionToOpen};
+pub(crate) use lifecycle::start::{ShardHandle, ShardSettings};
 pub use stats::{ShardStats, WriteStats};
-pub(crate) use ticket::Ticket;
-pub(crate) use wake::wake_caller;
 
 use crate::clock::SystemClock;
 use crate::config::TopicConfig;
@@ -51,15 +42,15 @@ use crate::error::{AppendError, FetchError};
 use crate::events::{LogEvent, Newest};
 use crate::log::LogContext;
 use crate::types::{EpochEnd, ListedOffset, OffsetSpec, PollMode, TopicPartition};
-use catalog::CatalogOwner;
 use colocated::Colocated;
 pub use committer::Committer;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use intake::TurnBudget;
+use lifecycle::catalog::CatalogOwner;
+use lifecycle::points::PointsWriter;
 use memory::Memory;
 use partition::{AppendOutcome, FetchOutcome, Partition};
-use points::PointsWriter;
 use stats::TimeStats;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -95,7 +86,7 @@ pub(crate) struct Shard {
     pub(crate) local_queues: Rc<LocalQueues>,
     colocated: Colocated,
     /// Set by wakers: the pump has futures to poll.
-    pump_flag: Arc<wake::Flag>,
+    pump_flag: Arc<clients::wake::Flag>,
     /// The messages and bytes that the pump may still take in this turn. Each turn begins with a new budget.
     turn_budget: Cell<TurnBudget>,
     /// The partitions by slot; `None` for one that has ended. A slot is never used again.

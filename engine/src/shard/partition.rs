@@ -1,8 +1,8 @@
 //! A partition of a shard: its log, and the appends and fetches that wait for it.
 
-use super::mailbox::{Append, FetchReply, FetchRequest, Reply};
+use super::clients::mailbox::{Append, FetchReply, FetchRequest, Reply};
+use super::clients::waiting::WaitingFetches;
 use super::timers::TimersOfPartition;
-use super::waiting::WaitingFetches;
 use crate::buffer::SharedBytes;
 use crate::clock::{SystemClock, after};
 use crate::disk::uring::UringDisk;

@@ -41,6 +41,8 @@
 
 mod faults;
 mod history;
+mod limit;
+mod misbehave;
 mod space;
 mod world;
 
@@ -242,7 +244,7 @@ impl SimDisk {
 
     /// Takes back [`SimDisk::fill_up`] and [`SimDisk::limit`].
     pub fn make_room(&self) {
-        self.world.borrow_mut().space = space::Space::default();
+        self.world.borrow_mut().space = limit::Space::default();
     }
 
     /// Flips the lowest bit of the byte at `position` of a file, durably: damage.

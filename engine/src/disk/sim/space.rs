@@ -9,45 +9,6 @@ use std::io::{self, ErrorKind};
 /// Extents are taken in blocks.
 const BLOCK_BYTES: u64 = 4096;
 
-/// See the module. With neither limit there is no end to it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Space {
-    /// Operations that take space and succeed before every further one fails.
-    operations_left: Option<u64>,
-    /// Bytes that all files together may have.
-    capacity_bytes: Option<u64>,
-}
-
-impl Space {
-    pub(super) const fn fill_up(&mut self, operations_before: u64) {
-        self.operations_left = Some(operations_before);
-    }
-
-    pub(super) const fn limit(&mut self, capacity_bytes: u64) {
-        self.capacity_bytes = Some(capacity_bytes);
-    }
-
-    /// Whether it may ever refuse anything.
-    pub(super) const fn has_end(&self) -> bool {
-        self.operations_left.is_some() || self.capacity_bytes.is_some()
-    }
-
-    /// Whether there is no room for an operation that adds `added_bytes` to the `used_bytes` of all files. A disk that was
-    /// filled up refuses also what overwrites, as metadata and copy-on-write may make any write take space.
-    const fn refuses(&mut self, used_bytes: u64, added_bytes: u64) -> bool {
-        if let Some(left) = &mut self.operations_left {
-            match left.checked_sub(1) {
-                Some(fewer) => *left = fewer,
-                None => return true,
-            }
-        }
-        match self.capacity_bytes {
-            Some(capacity_bytes) => added_bytes > 0 && used_bytes + added_bytes > capacity_bytes,
-            None => false,
-        }
-    }
-}
-
 impl World {
     /// Fails an operation that finds the disk full.
     pub(super) fn take_space(&mut self, action: &Action) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::faults::Faults;
 use super::history::{Content, DirChange, Entries, FileChange, History};
-use super::space::Space;
+use super::limit::Space;
 use crate::buffer::ReadBuffer;
 use crate::disk::{DirEntry, OpenMode, SyncFailures, WriteData, WriteSync};
 use crate::error::DiskOp;

@@ -7,6 +7,8 @@ mod devices;
 mod domain;
 #[cfg(test)]
 mod faults;
+mod inner;
+mod keep;
 mod operation;
 mod probe;
 mod ring;
@@ -24,7 +26,7 @@ use crate::types::IoMode;
 use domain::{Domain, Domains};
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
-use operation::{Keep, Syncs};
+use keep::{Keep, Syncs};
 use rustix::fs::SeekFrom;
 use std::ffi::CString;
 use std::io;

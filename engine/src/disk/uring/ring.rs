@@ -4,13 +4,15 @@
 //! goes through a ring of its own beside the executor's. One eventfd wakes the shard: the ring signals it at each
 //! completion, and other threads write to it when they have put something into the mailbox.
 
-use super::operation::{Keep, Operation, Slot};
+use super::inner::{Inner, may_retry};
+use super::keep::{Keep, Slot};
+use super::operation::Operation;
 use super::probe::builder;
 use crate::buffer::Arena;
 use glommio::io::BufferedFile;
 use glommio::timer::Timer;
 use io_uring::squeue::{Entry, Flags};
-use io_uring::{IoUring, opcode, types};
+use io_uring::{opcode, types};
 use rustix::event::{EventfdFlags, eventfd};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -18,7 +20,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Instant;
 
 /// Entries of the submission queue; a full one is submitted early, so this bounds nothing but batching.
@@ -26,28 +27,6 @@ const RING_ENTRIES: u32 = 256;
 
 /// Largest buffer the kernel takes in one registration, bytes.
 const REGISTERED_BYTES_MAX: usize = 1 << 30;
-
-/// The ring and what it keeps of its operations; shared with them.
-pub(super) struct Inner {
-    ring: RefCell<IoUring>,
-    /// By the `user_data` of the operation.
-    pub(super) slots: RefCell<Slab<Slot>>,
-    /// Operations queued or in the kernel.
-    in_flight: Cell<usize>,
-    /// Those of them that the kernel gives to its workers.
-    workers_in_flight: Cell<usize>,
-    /// Set while the pump waits: nobody else submits then, so an operation is submitted as it starts.
-    submits_at_once: Cell<bool>,
-    /// Written by the kernel at each completion, and by [`RingWaker`].
-    event: Arc<OwnedFd>,
-    /// A duplicate of `event`, which glommio reads and owns; `None` after [`Ring::close`].
-    event_file: RefCell<Option<Rc<BufferedFile>>>,
-    /// Address and size in bytes of the registered arena.
-    registered: Cell<Option<(usize, usize)>>,
-    read_bytes: Cell<u64>,
-    #[cfg(test)]
-    faults: super::faults::Faults,
-}
 
 /// See the module. Clones share the ring; it stays on the thread that made it.
 #[derive(Clone)]
@@ -338,61 +317,9 @@ impl Ring {
     }
 }
 
-/// Whether an entry into the kernel failed for now only: a signal, or no memory.
-fn may_retry(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM))
-}
-
 /// An eventfd as glommio reads it: a descriptor of its own, closed by glommio.
 fn glommio_file(event: &OwnedFd) -> io::Result<BufferedFile> {
     let own = event.try_clone()?;
     // SAFETY: `own` is open and given away here; the file is its only owner from now on.
     Ok(unsafe { BufferedFile::from_raw_fd(own.into_raw_fd()) })
-}
-
-impl Inner {
-    fn complete(&self, key: usize, result: i32) -> Option<Waker> {
-        let mut slots = self.slots.borrow_mut();
-        let Slot::InFlight { keep, waker, is_orphan } = &mut slots[key] else {
-            unreachable!("an operation completes once")
-        };
-        let workers = &self.workers_in_flight;
-        workers.set(workers.get() - usize::from(keep.is_on_worker));
-        keep.note_failure(result);
-        if *is_orphan {
-            let opened = keep.opened(result);
-            let orphan = slots.remove(key);
-            // The file that it kept is closed through the ring if this was its last clone: that takes a slot.
-            drop(slots);
-            drop((orphan, opened));
-            return None;
-        }
-        let (keep, waker) = (std::mem::take(keep), waker.take());
-        slots[key] = Slot::Done { result, keep };
-        waker
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // The kernel may still be reading from or writing to what the slots own: wait for it before they go.
-        while self.in_flight.get() > 0 {
-            let ring = self.ring.get_mut();
-            if ring.submit_and_wait(1).is_err_and(|error| !may_retry(&error)) {
-                // Nothing can be waited for: leak rather than free memory that the kernel may touch.
-                std::mem::forget(std::mem::take(self.slots.get_mut()));
-                return;
-            }
-            let completed: Vec<(u64, i32)> =
-                ring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
-            self.in_flight.set(self.in_flight.get() - completed.len());
-            // All are orphans, as a future holds the ring.
-            for (key, result) in completed {
-                let key = usize::try_from(key).expect("user_data is a slot's key");
-                if let Some(Slot::InFlight { keep, .. }) = self.slots.get_mut().get(key) {
-                    drop(keep.opened(result));
-                }
-            }
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The ring on the real kernel.
 
 use super::faults::Fault;
-use super::operation::Keep;
+use super::keep::Keep;
 use super::*;
 use crate::buffer::{Arena, BLOCK_BYTES};
 use glommio::{LocalExecutorBuilder, Placement};

@@ -1,9 +1,9 @@
 //! The owner of the catalog: on shard 0, one request at a time reads or changes it.
 
-use super::Shard;
 use crate::catalog::Catalog;
 use crate::disk::PatientDisk;
 use crate::disk::uring::UringDisk;
+use crate::shard::Shard;
 use futures_util::lock::Mutex;
 
 /// The disk of a shard: operations wait for a free descriptor for a while if there is none.

@@ -1,7 +1,7 @@
 //! Producers on several threads that find no room in a mailbox.
 
-use super::super::Ticket;
 use super::*;
+use crate::shard::Ticket;
 use std::task::Wake;
 use std::thread::Thread;
 use std::time::Instant;

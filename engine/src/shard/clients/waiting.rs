@@ -10,7 +10,7 @@ const SWEEP_MIN: usize = 64;
 
 /// The waiting fetches of one partition, each with the time up to which it waits.
 #[derive(Debug, Default)]
-pub(super) struct WaitingFetches {
+pub(in crate::shard) struct WaitingFetches {
     fetches: HashMap<Reader, (Instant, FetchRequest)>,
     /// Number of fetches at which those of dropped consumers are looked for next.
     sweep_at: usize,
@@ -18,7 +18,7 @@ pub(super) struct WaitingFetches {
 
 impl WaitingFetches {
     /// Lets a fetch wait until `until`. It replaces an older fetch of the same reader.
-    pub(super) fn insert(&mut self, until: Instant, request: FetchRequest) {
+    pub(in crate::shard) fn insert(&mut self, until: Instant, request: FetchRequest) {
         if self.fetches.len() >= self.sweep_at {
             self.fetches.retain(|_, (_, request)| request.is_wanted());
             self.sweep_at = SWEEP_MIN.max(2 * self.fetches.len());
@@ -27,43 +27,43 @@ impl WaitingFetches {
     }
 
     /// Drops the waiting fetch of the reader that now sends `newer`: the consumer has moved since.
-    pub(super) fn replace_by(&mut self, newer: &FetchRequest) {
+    pub(in crate::shard) fn replace_by(&mut self, newer: &FetchRequest) {
         if !self.fetches.is_empty() {
             self.fetches.remove(&newer.reader());
         }
     }
 
     /// Removes and returns the fetches for whose offset `is_ready` holds.
-    pub(super) fn take_ready(&mut self, is_ready: impl Fn(i64) -> bool) -> Vec<FetchRequest> {
+    pub(in crate::shard) fn take_ready(&mut self, is_ready: impl Fn(i64) -> bool) -> Vec<FetchRequest> {
         let ready = self.fetches.extract_if(|_, (_, request)| is_ready(request.offset));
         ready.map(|(_, (_, request))| request).collect()
     }
 
     /// Removes and returns the fetches that have waited long enough.
-    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<FetchRequest> {
+    pub(in crate::shard) fn take_expired(&mut self, now: Instant) -> Vec<FetchRequest> {
         let expired = self.fetches.extract_if(|_, (until, _)| *until <= now);
         expired.map(|(_, (_, request))| request).collect()
     }
 
     /// Returns the earliest time up to which a fetch waits.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(in crate::shard) fn next_due(&self) -> Option<Instant> {
         self.fetches.values().map(|(until, _)| *until).min()
     }
 
     /// Removes and returns every fetch.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = FetchRequest> + use<> {
+    pub(in crate::shard) fn take_all(&mut self) -> impl Iterator<Item = FetchRequest> + use<> {
         std::mem::take(&mut self.fetches).into_values().map(|(_, request)| request)
     }
 
     /// Whether no fetch waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::shard) fn is_empty(&self) -> bool {
         self.fetches.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FetchInbox, Ticket};
+    use super::super::super::{FetchInbox, Ticket};
     use super::*;
     use std::sync::Arc;
     use std::time::Duration;

@@ -2,8 +2,8 @@
 //!
 //! It is also a timer that always runs, so that the executor never sleeps without an end.
 
-use super::Shard;
-use super::pulse::Phase;
+use crate::shard::Shard;
+use crate::shard::pulse::Phase;
 use glommio::timer::Timer;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,7 +40,7 @@ struct Seen {
 
 impl Shard {
     /// Looks at the pump again and again, until the pump ends.
-    pub(super) async fn beat(self: Rc<Self>) {
+    pub(in crate::shard) async fn beat(self: Rc<Self>) {
         let mut seen = Seen { turns: 0, work_since: None, warned_at: None };
         let mut look_every = LOOK_EVERY;
         let mut points_at = Instant::now();
@@ -114,7 +114,7 @@ impl Shard {
 
     /// Returns the time at which the pump has to wake itself. Timers that are due after the heartbeat's next two looks
     /// are left to the heartbeat.
-    pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
+    pub(in crate::shard) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let timer = self.timers.next_due().filter(|due| *due <= now + 2 * self.idle_look_every);
         [timer, self.local_queues.next_due()].into_iter().flatten().min()
     }

@@ -4,12 +4,12 @@
 //! With direct I/O a point becomes durable with the next flush of the device that an append requests. With buffered I/O
 //! the write itself syncs the file.
 
-use super::Shard;
 use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 use crate::catalog::{Point, Points, points_files};
 use crate::disk::uring::UringFile;
 use crate::disk::{Disk as _, DiskFile as _, OpenMode, WriteData, WriteSync};
 use crate::error::DiskError;
+use crate::shard::Shard;
 use crate::types::IoMode;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 /// The state of the writes of a shard's recovery points.
 #[derive(Default)]
-pub(super) struct PointsWriter {
+pub(in crate::shard) struct PointsWriter {
     /// The data directory and its incarnation; `None` until the engine has opened it.
     target: RefCell<Option<(PathBuf, i32)>>,
     /// The two files, written in turn. Each is opened by its first write.
@@ -38,7 +38,7 @@ struct PointsFile {
 
 impl PointsWriter {
     /// Notes that a write or sync of some log has completed.
-    pub(super) fn note(&self) {
+    pub(in crate::shard) fn note(&self) {
         self.has_news.set(true);
     }
 }
@@ -50,7 +50,7 @@ impl Shard {
     }
 
     /// Writes the recovery points, if a log has written since and the last write of the points has ended.
-    pub(super) fn write_points(self: &Rc<Self>) {
+    pub(in crate::shard) fn write_points(self: &Rc<Self>) {
         let is_due = self.points.has_news.get() && !self.points.is_writing.get() && !self.is_closing.get();
         let Some((data_dir, incarnation)) = self.points.target.borrow().clone().filter(|_| is_due) else {
             return;

@@ -1,19 +1,19 @@
 //! Starting a shard's executor, and calling the shard from other threads.
 
 use super::catalog::CatalogOwner;
-use super::intake::TurnBudget;
-use super::mailbox::{Call, Mailbox, Refusal, Task};
-use super::memory::Memory;
 use super::points::PointsWriter;
-use super::timers::Timers;
-use super::wake::Flag;
-use super::{Colocated, Committer, LocalQueues, Shard, TimeStats};
 use crate::buffer::Arena;
 use crate::clock::SystemClock;
 use crate::disk::uring::{Ring, UringDisk};
 use crate::error::{OpenError, RunError};
 use crate::events::Newest;
 use crate::log::{LogContext, LogLimits};
+use crate::shard::clients::mailbox::{Call, Mailbox, Refusal, Task};
+use crate::shard::clients::wake::Flag;
+use crate::shard::intake::TurnBudget;
+use crate::shard::memory::Memory;
+use crate::shard::timers::Timers;
+use crate::shard::{Colocated, Committer, LocalQueues, Shard, TimeStats};
 use crate::types::{Commit, PollMode};
 use crossbeam::channel;
 use futures_util::FutureExt as _;

@@ -1,7 +1,7 @@
 //! Closing partitions of a shard, several at the same time.
 
-use super::{Partition, Shard, next_turn};
 use crate::error::{AppendError, DiskError, FetchError};
+use crate::shard::{Partition, Shard, next_turn};
 use futures_util::stream::{StreamExt as _, iter};
 use std::rc::Rc;
 
@@ -81,7 +81,7 @@ impl Shard {
     }
 
     /// Returns the errors for appends and fetches whose partition is not open on this shard.
-    pub(super) fn not_open_errors(&self) -> (AppendError, FetchError) {
+    pub(in crate::shard) fn not_open_errors(&self) -> (AppendError, FetchError) {
         if self.is_closing.get() {
             (AppendError::Closed, FetchError::Closed)
         } else {

@@ -3,9 +3,9 @@
 //!
 //! Memory is bounded as for other threads: an append counts against the mailbox's bytes until a log has taken it.
 
-use super::Shard;
+use super::callers::wake_caller;
 use super::mailbox::{APPENDS_MAX, Append, FetchRequest, Mailbox, Refusal};
-use super::wake::wake_caller;
+use crate::shard::Shard;
 use futures_util::task::AtomicWaker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -35,7 +35,7 @@ struct Timers {
 }
 
 impl LocalQueues {
-    pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
+    pub(in crate::shard) fn new(mailbox: Arc<Mailbox>) -> Self {
         Self {
             mailbox,
             shard: OnceCell::new(),
@@ -47,7 +47,7 @@ impl LocalQueues {
     }
 
     /// Sets the shard that empties these queues.
-    pub(super) fn attach(&self, shard: &Rc<Shard>) {
+    pub(in crate::shard) fn attach(&self, shard: &Rc<Shard>) {
         let _ = self.shard.set(Rc::downgrade(shard));
     }
 
@@ -92,19 +92,19 @@ impl LocalQueues {
     }
 
     /// Refuses all further appends and fetches.
-    pub(super) fn close(&self) {
+    pub(in crate::shard) fn close(&self) {
         self.is_closed.set(true);
     }
 
-    pub(super) fn pop_append(&self) -> Option<Append> {
+    pub(in crate::shard) fn pop_append(&self) -> Option<Append> {
         self.appends.borrow_mut().pop_front()
     }
 
-    pub(super) fn pop_fetch(&self) -> Option<FetchRequest> {
+    pub(in crate::shard) fn pop_fetch(&self) -> Option<FetchRequest> {
         self.fetches.borrow_mut().pop_front()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::shard) fn is_empty(&self) -> bool {
         self.appends.borrow().is_empty() && self.fetches.borrow().is_empty()
     }
 
@@ -118,12 +118,12 @@ impl LocalQueues {
     }
 
     /// Returns the time of the next timer.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(in crate::shard) fn next_due(&self) -> Option<Instant> {
         self.timers.borrow().due.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// Wakes the wakers whose time has come.
-    pub(super) fn fire(&self, now: Instant) {
+    pub(in crate::shard) fn fire(&self, now: Instant) {
         while self.next_due().is_some_and(|due| due <= now) {
             let first = self.timers.borrow_mut().due.pop_first();
             if let Some((_, waker)) = first {
@@ -180,7 +180,7 @@ impl Drop for Sleep {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AckInbox, Reply, Ticket};
+    use super::super::super::{AckInbox, Reply, Ticket};
     use super::*;
     use std::task::{Wake, Waker};
 

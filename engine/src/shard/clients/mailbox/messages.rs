@@ -1,9 +1,9 @@
 //! The messages that go through a mailbox, and the inboxes that take the answers.
 
-use super::super::wake::wake_caller;
-use super::super::{Shard, Ticket};
 use crate::buffer::SharedBytes;
 use crate::error::{AppendError, FetchError};
+use crate::shard::clients::callers::wake_caller;
+use crate::shard::{Shard, Ticket};
 use crate::types::Durability;
 use crossbeam::queue::{ArrayQueue, SegQueue};
 use futures_util::future::LocalBoxFuture;

@@ -1,10 +1,10 @@
 //! Opening partitions of a shard, several at the same time.
 
-use super::partition::ShardLog;
-use super::{Partition, Shard};
 use crate::config::TopicConfig;
 use crate::error::{DamageError, OpenError};
 use crate::log::{Damaged, Epochs, Log, Origin};
+use crate::shard::partition::ShardLog;
+use crate::shard::{Partition, Shard};
 use crate::types::TopicPartition;
 use futures_util::stream::{StreamExt as _, iter};
 use std::cell::Cell;
@@ -77,7 +77,7 @@ impl Shard {
     }
 
     /// Returns how many partitions are opened, or closed, at the same time. Each has one or two files open meanwhile.
-    pub(super) fn partitions_at_once(&self) -> usize {
+    pub(in crate::shard) fn partitions_at_once(&self) -> usize {
         let files = self.context.limits.files;
         ((files.open_files_max + files.brief_max) / 4).clamp(1, AT_ONCE_MAX)
     }
@@ -95,7 +95,7 @@ impl Shard {
     }
 
     /// Sets each log's share of the arena. Called when the number of open logs has changed.
-    pub(super) fn share_memory(&self) {
+    pub(in crate::shard) fn share_memory(&self) {
         let count = self.open_count.get().max(1);
         let arena_bytes = self.context.arena.usage().capacity_bytes;
         let limits = &self.context.limits;

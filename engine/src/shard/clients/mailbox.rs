@@ -7,14 +7,14 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-pub(super) use messages::Reader;
+pub(in crate::shard) use messages::Reader;
 pub(crate) use messages::{
     AckInbox, AckMessage, Append, Call, FetchInbox, FetchReply, FetchRequest, Refusal, Reply, Task,
 };
 
-use super::pulse::Pulse;
-use super::wake::wake_caller;
+use super::callers::wake_caller;
 use crate::disk::uring::RingWaker;
+use crate::shard::pulse::Pulse;
 use crossbeam::queue::ArrayQueue;
 use futures_util::task::AtomicWaker;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
@@ -23,7 +23,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 /// Most appends that wait, however small.
-pub(super) const APPENDS_MAX: usize = 4096;
+pub(in crate::shard) const APPENDS_MAX: usize = 4096;
 
 /// Most fetches and admin calls that wait.
 const CALLS_MAX: usize = 4096;
@@ -136,7 +136,7 @@ impl Mailbox {
 
     /// Counts `bytes` of an append until [`Mailbox::release_bytes`], if there is room. An append that is larger than
     /// the bound gets in if no other one waits.
-    pub(super) fn reserve_bytes(&self, bytes: usize) -> bool {
+    pub(in crate::shard) fn reserve_bytes(&self, bytes: usize) -> bool {
         let before = self.append_bytes.fetch_add(bytes, Ordering::Relaxed);
         let has_room = before == 0 || before + bytes <= self.append_bytes_max;
         if !has_room {
@@ -177,7 +177,7 @@ impl Mailbox {
     }
 
     /// Registers `waker` to be woken once there is room.
-    pub(super) fn wait_for_room(&self, waker: &Arc<AtomicWaker>) {
+    pub(in crate::shard) fn wait_for_room(&self, waker: &Arc<AtomicWaker>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.iter().any(|other| Arc::ptr_eq(other, waker)) {
             waiting.push(Arc::clone(waker));
@@ -190,7 +190,7 @@ impl Mailbox {
     }
 
     /// Wakes the shard if it is parked.
-    pub(super) fn wake(&self) {
+    pub(in crate::shard) fn wake(&self) {
         // Pairs with the fence in `prepare_to_park`: either this thread sees the flag, or the shard sees the new
         // message.
         fence(Ordering::SeqCst);
@@ -239,7 +239,7 @@ impl Mailbox {
     }
 
     /// Declares that the shard's work has panicked, and wakes all clients. The shard stays so.
-    pub(super) fn fail(&self) {
+    pub(in crate::shard) fn fail(&self) {
         self.state.store(FAILED, Ordering::Release);
         self.wake_clients();
     }
@@ -284,31 +284,31 @@ impl Mailbox {
     }
 
     /// Whether the shard has messages to take.
-    pub(super) fn has_messages(&self) -> bool {
+    pub(in crate::shard) fn has_messages(&self) -> bool {
         !self.appends.is_empty() || !self.calls.is_empty()
     }
 
     /// Returns the number of appends that the shard has not taken.
-    pub(super) fn waiting_appends(&self) -> usize {
+    pub(in crate::shard) fn waiting_appends(&self) -> usize {
         self.appends.len()
     }
 
     /// Returns the next append. Its bytes count until [`Mailbox::release_bytes`].
-    pub(super) fn pop_append(&self) -> Option<Append> {
+    pub(in crate::shard) fn pop_append(&self) -> Option<Append> {
         self.appends.pop()
     }
 
-    pub(super) fn pop_call(&self) -> Option<Call> {
+    pub(in crate::shard) fn pop_call(&self) -> Option<Call> {
         self.calls.pop()
     }
 
     /// Counts `bytes` of an append no longer: a log has taken it, or it was refused.
-    pub(super) fn release_bytes(&self, bytes: usize) {
+    pub(in crate::shard) fn release_bytes(&self, bytes: usize) {
         self.append_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Wakes the clients that found no room. The shard calls it after it has taken messages.
-    pub(super) fn wake_waiting_clients(&self) {
+    pub(in crate::shard) fn wake_waiting_clients(&self) {
         fence(Ordering::SeqCst);
         if self.has_waiting.load(Ordering::Relaxed) && self.has_waiting.swap(false, Ordering::SeqCst) {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -319,7 +319,7 @@ impl Mailbox {
     }
 
     /// Announces that the shard is about to park. Returns `false` if a message has arrived, so that it must not park.
-    pub(super) fn prepare_to_park(&self) -> bool {
+    pub(in crate::shard) fn prepare_to_park(&self) -> bool {
         self.is_parked.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let may_park = !self.has_messages();
@@ -330,7 +330,7 @@ impl Mailbox {
     }
 
     /// Notes that the shard is awake.
-    pub(super) fn end_park(&self) {
+    pub(in crate::shard) fn end_park(&self) {
         self.is_parked.store(false, Ordering::Relaxed);
     }
 }

@@ -1,0 +1,7 @@
+//! Sizes that the configuration and several folders share.
+
+/// Alignment of chunks, and of every address, position and length of direct I/O, bytes.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// Largest chunk, and so the bound on what is contiguous in memory, bytes.
+pub const CHUNK_BYTES_MAX: usize = 2 << 20;
