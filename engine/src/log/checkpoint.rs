@@ -47,8 +47,8 @@ impl Checkpoint {
         bytes[16..24].copy_from_slice(&self.recovery_offset.to_be_bytes());
         bytes[24..32].copy_from_slice(&self.log_start_offset.to_be_bytes());
         bytes[32..40].copy_from_slice(&self.in_flight_bytes_max.to_be_bytes());
-        bytes[48..52].copy_from_slice(&self.epoch.to_be_bytes());
         bytes[40..48].copy_from_slice(&self.boot_id.to_be_bytes());
+        bytes[48..52].copy_from_slice(&self.epoch.to_be_bytes());
         let crc = crc_fast::crc32_iscsi(&bytes[..52]);
         bytes[52..56].copy_from_slice(&crc.to_be_bytes());
         bytes

@@ -183,7 +183,7 @@ impl<A> Progress<A> {
             self.written_to = end;
             self.flights.pop_front();
         }
-        self.settle();
+        self.advance();
     }
 
     /// A write has failed: nothing is written from it on until [`Progress::cut`].
@@ -275,7 +275,7 @@ impl<A> Progress<A> {
         assert_eq!(id, expected, "one sync at a time");
         self.synced_to = self.synced_to.max(to);
         self.file_synced(to);
-        self.settle();
+        self.advance();
     }
 
     /// Everything written is known to be durable: a seal has synced it.
@@ -283,17 +283,17 @@ impl<A> Progress<A> {
         if end <= self.written_to {
             self.synced_to = self.synced_to.max(end);
             self.file_synced(end);
-            self.settle();
+            self.advance();
         }
     }
 
-    fn settle(&mut self) {
+    fn advance(&mut self) {
         // A durable write makes only its own bytes durable, so it counts only where all before it are.
         if self.synced_to >= self.dsync_from {
             self.synced_to = self.synced_to.max(self.written_to);
         }
-        settle(&mut self.unwritten, self.written_to, &mut self.written_end);
-        settle(&mut self.unsynced, self.synced_to, &mut self.synced_end);
+        take_reached(&mut self.unwritten, self.written_to, &mut self.written_end);
+        take_reached(&mut self.unsynced, self.synced_to, &mut self.synced_end);
     }
 
     /// The next batch that has reached its level: its first offset and who waits for it.
@@ -329,7 +329,7 @@ impl<A> Progress<A> {
     }
 }
 
-fn settle(batches: &mut VecDeque<(u64, i64)>, to: u64, reached: &mut (u64, i64)) {
+fn take_reached(batches: &mut VecDeque<(u64, i64)>, to: u64, reached: &mut (u64, i64)) {
     while let Some(end) = batches.front().copied()
         && end.0 <= to
     {
