@@ -12,9 +12,9 @@
 //! The epoch of a segment is read from its first batch when it is needed for the first time, and kept. An open reads nothing
 //! for it. What [`Log::offset_for_epoch`] answers is what Kafka's OffsetForLeaderEpoch answers.
 
-use super::fetch::Reading;
-use super::state::Readers;
-use super::{Log, Sealed, State};
+use super::Log;
+use super::extent::AlignedRead;
+use super::state::{Readers, Sealed, State};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{CorruptionKind, FetchError};
@@ -132,7 +132,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             }
             opened => opened?,
         };
-        let reading = Reading::new(0, BATCH_HEADER_BYTES as u64);
+        let reading = AlignedRead::new(0, BATCH_HEADER_BYTES as u64);
         let buffer = self.context.arena.next_read_buffer(reading.read_bytes()).await;
         let bytes = reading.read(&*file, buffer).await?;
         self.epoch_of(base_offset, &bytes).map_err(|kind| self.corrupt(base_offset, 0, kind))

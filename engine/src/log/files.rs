@@ -8,21 +8,13 @@
 //! background work of the log ([`Log::reopen`]), and a part of a read, a seal or a roll.
 
 use super::read_cache::{Read, ReadFuture};
-use super::space::Work;
-use super::state::{Readers, State};
-use super::{IndexSource, Log};
-use crate::clock::Clock;
-use crate::disk::{Disk, DiskFile, OpenMode, Pauses, Reclaim};
-use crate::error::{DiskError, DiskOp};
+use crate::disk::{Disk, Pauses, Reclaim};
 use crate::index::{OFFSET_ENTRY_BYTES, OffsetIndex};
-use crate::segment;
 use futures_util::FutureExt as _;
 use futures_util::future::WeakShared;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::ops::Deref;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,9 +45,9 @@ impl Default for FileLimits {
 
 /// A place among the files that may be open.
 #[derive(Debug)]
-struct Place(Rc<Cell<usize>>);
+pub(super) struct OpenPermit(Rc<Cell<usize>>);
 
-impl Drop for Place {
+impl Drop for OpenPermit {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
@@ -100,7 +92,14 @@ impl Drop for Ticket<'_> {
 pub(super) struct OpenFile<F> {
     file: F,
     /// Given back after the file is closed.
-    place: Rc<Place>,
+    permit: Rc<OpenPermit>,
+}
+
+impl<F> OpenFile<F> {
+    /// A file that was opened at a place.
+    pub(super) const fn new(file: F, permit: Rc<OpenPermit>) -> Self {
+        Self { file, permit }
+    }
 }
 
 impl<F> Deref for OpenFile<F> {
@@ -109,6 +108,15 @@ impl<F> Deref for OpenFile<F> {
     fn deref(&self) -> &F {
         &self.file
     }
+}
+
+/// Where an offset index comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IndexSource {
+    /// From the batches themselves.
+    Batches,
+    /// From its file, which has no checksum and may be damaged.
+    File,
 }
 
 /// The offset index of a sealed segment, and where it comes from.
@@ -191,7 +199,7 @@ impl<F> Cached<F> {
         for _ in 0..self.by_use.len() {
             let key = *self.by_use.first_key_value()?.1;
             let entry = self.touch(key)?;
-            if Rc::strong_count(&entry.file.place) == 1 {
+            if Rc::strong_count(&entry.file.permit) == 1 {
                 return self.remove(key);
             }
         }
@@ -232,17 +240,17 @@ impl<F> OpenFiles<F> {
 
     /// A place for one more file. Where every place is in use, this waits for up to 10 s, behind those who came before: a
     /// log that makes segment after segment would else take each place before a read could. `None` where that was in vain.
-    async fn place<D: Disk>(&self, disk: &D) -> Option<Rc<Place>> {
+    pub(super) async fn permit<D: Disk>(&self, disk: &D) -> Option<Rc<OpenPermit>> {
         let ticket = self.queue.join();
         let mut pauses = Pauses::of_at_most(LOOK_EVERY_MAX);
         loop {
             if ticket.is_first() {
-                if let Some(place) = self.try_place() {
-                    return Some(place);
+                if let Some(permit) = self.try_permit() {
+                    return Some(permit);
                 }
             } else {
                 // The first may be a read ahead, which goes on only when somebody looks at it.
-                self.settle_reads();
+                self.poll_reads();
             }
             if !pauses.pause(disk).await {
                 return None;
@@ -251,24 +259,24 @@ impl<F> OpenFiles<F> {
     }
 
     /// A place for one more file, for which another one may have to be closed; `None` where all are in use.
-    fn try_place(&self) -> Option<Rc<Place>> {
+    fn try_permit(&self) -> Option<Rc<OpenPermit>> {
         while self.open.get() >= self.open_files_max {
             if !self.close_unused() {
                 return None;
             }
         }
         self.open.set(self.open.get() + 1);
-        Some(Rc::new(Place(Rc::clone(&self.open))))
+        Some(Rc::new(OpenPermit(Rc::clone(&self.open))))
     }
 
     fn close_unused(&self) -> bool {
         let unused = self.cached.borrow_mut().take_unused();
         // A read ahead that has ended holds its file until somebody looks at it.
-        unused.is_some() || self.settle_reads()
+        unused.is_some() || self.poll_reads()
     }
 
     /// Looks at the reads that nobody may wait for; whether that closed a file, or left one unused.
-    fn settle_reads(&self) -> bool {
+    fn poll_reads(&self) -> bool {
         let begun = std::mem::take(&mut self.reads.borrow_mut().begun);
         let listed = begun.len();
         let under_way: Vec<_> = begun
@@ -290,7 +298,7 @@ impl<F> OpenFiles<F> {
             reads.begun.len() > reads.listed_max
         };
         if is_full {
-            self.settle_reads();
+            self.poll_reads();
         }
     }
 
@@ -369,118 +377,5 @@ impl<F> Drop for LogFiles<F> {
         for key in keys {
             cached.remove(key);
         }
-    }
-}
-
-impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Opens a file that may stay open. Where every place is in use this waits, for up to 10 s ([`OpenFiles::place`]).
-    pub(super) async fn open_file(
-        &self,
-        path: &Path,
-        mode: OpenMode,
-    ) -> Result<OpenFile<D::File>, DiskError> {
-        let context = &self.context;
-        let Some(place) = context.files.place(&context.disk).await else {
-            let source = io::Error::from_raw_os_error(libc::EMFILE);
-            return Err(DiskError::new(DiskOp::Open, path, 0, source));
-        };
-        let file = context.disk.open(path, mode, context.limits.io).await?;
-        Ok(OpenFile { file, place })
-    }
-
-    /// The file of a segment that is not sealed, opened if need be. `readers` are the segment's.
-    pub(super) async fn unsealed_file(
-        &self,
-        base_offset: i64,
-        readers: &Readers,
-    ) -> Result<OpenFile<D::File>, DiskError> {
-        let open = self.state.borrow().files.get(FileName::Segment(base_offset));
-        if let Some(file) = open {
-            return Ok(file);
-        }
-        let path = segment::log_path(&self.dir, base_offset);
-        let file = self.open_file(&path, OpenMode::ReadWrite).await?;
-        let state = self.state.borrow();
-        // Another segment may have got the name since, after a cut.
-        if state.unsealed(base_offset).is_some_and(|segment| segment.readers.are_same(readers)) {
-            state.files.put(FileName::Segment(base_offset), file.clone());
-        }
-        Ok(file)
-    }
-
-    /// Opens the file that the next write or sync needs. Where that fails for want of descriptors it is tried again
-    /// later; any other failure latches the log.
-    pub async fn reopen(self: Rc<Self>) {
-        if self.reopening.replace(true) {
-            return;
-        }
-        let needed = self.state.borrow().file_to_open();
-        if let Some((base_offset, readers)) = needed {
-            match self.unsealed_file(base_offset, &readers).await {
-                Ok(_) => {
-                    self.state.borrow_mut().hold_file(base_offset);
-                }
-                Err(error) => self.work_failed(Work::Reopen, error),
-            }
-        }
-        self.reopening.set(false);
-    }
-}
-
-impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Writes what a lack of descriptors has kept from being written, for a log that is being closed.
-    pub(super) async fn write_held_up(&self) -> Result<(), DiskError> {
-        while self.state.borrow().has_unwritten() {
-            let needed = self.state.borrow().file_to_open();
-            if let Some((base_offset, readers)) = needed {
-                let _file = self.unsealed_file(base_offset, &readers).await?;
-                self.state.borrow_mut().hold_file(base_offset);
-            }
-            let Some(job) = self.next_job() else { break };
-            self.job_done(job.run().await);
-        }
-        let state = self.state.borrow();
-        let unwritten = state.has_unwritten().then(|| state.no_space()).flatten();
-        state.failed.clone().or(unwritten).map_or(Ok(()), Err)
-    }
-}
-
-impl<F: DiskFile, A> State<F, A> {
-    /// Has the segment hold its file, which then stays open until [`State::release_files`]; false if it is not open.
-    pub(super) fn hold_file(&mut self, base_offset: i64) -> bool {
-        let files = &self.files;
-        let mut segments = self.closing.iter_mut().map(|closing| &mut closing.active).chain(&mut self.active);
-        let Some(segment) = segments.find(|segment| segment.base_offset == base_offset) else { return true };
-        if segment.file.is_none() {
-            segment.file = files.get(FileName::Segment(base_offset));
-        }
-        segment.file.is_some()
-    }
-
-    /// Lets go of the files that no write or sync is planned for.
-    pub(super) fn release_files(&mut self) {
-        let is_idle =
-            !self.has_unwritten() && !self.progress.is_sync_under_way() && !self.progress.is_sync_due();
-        let written_to = self.progress.written_to();
-        if is_idle && let Some(active) = &mut self.active {
-            active.file = None;
-        }
-        for closing in self.closing.iter_mut().filter(|closing| closing.end() <= written_to) {
-            closing.active.file = None;
-        }
-    }
-
-    /// The segment whose file the next write or sync needs and that is not open.
-    pub(super) fn file_to_open(&self) -> Option<(i64, Readers)> {
-        let needed = if self.has_unwritten() {
-            self.unsealed(self.tail.next_write_segment())
-        } else if self.closing.is_empty() && self.progress.is_sync_due() {
-            self.active.as_ref()
-        } else {
-            None
-        };
-        let needed = needed.filter(|segment| segment.file.is_none());
-        let needed = needed.filter(|segment| !self.files.has(FileName::Segment(segment.base_offset)));
-        needed.map(|segment| (segment.base_offset, segment.readers.clone()))
     }
 }

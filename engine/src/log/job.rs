@@ -16,11 +16,11 @@ pub struct Job<F> {
     pub(super) kind: JobKind<F>,
 }
 
-/// What a write meets on the disk.
+/// The state of the extents that a write covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum Extents {
     /// Extents that were written before, within the file's size, and durably so.
-    Written,
+    AlreadyWritten,
     /// Extents that are reserved at best, or none.
     New,
 }
@@ -31,7 +31,7 @@ pub(super) enum JobKind<F> {
         data: WriteData,
         position: u64,
         sync: WriteSync,
-        target: Target,
+        extents: Extents,
     },
     /// The name of the file first, if that is not durable yet.
     Sync {
@@ -57,14 +57,14 @@ impl<F: DiskFile> Job<F> {
     /// Whether it is a write that overwrites extents which were durably written before, within the file's size: it changes
     /// no metadata, so that with direct I/O a flush of the device is all it takes to make it durable.
     pub const fn is_overwriting(&self) -> bool {
-        matches!(self.kind, JobKind::Write { target: Target::Written, .. })
+        matches!(self.kind, JobKind::Write { extents: Extents::AlreadyWritten, .. })
     }
 
     /// Whether it is a synced write that a flush of the device makes durable too, together with others of the same domain
     /// ([`DiskFile::flush_domain`]); see [`flush`].
     pub fn flush_domain(&self) -> Option<u64> {
         match &self.kind {
-            JobKind::Write { file, sync: WriteSync::Dsync, target: Target::Written, .. } => {
+            JobKind::Write { file, sync: WriteSync::Dsync, extents: Extents::AlreadyWritten, .. } => {
                 file.flush_domain()
             }
             _ => None,

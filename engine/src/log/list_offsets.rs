@@ -1,7 +1,8 @@
 //! From a time to an offset: the first record at or after it. Time indexes say where to begin; their files have no
 //! checksum, so what one leads to is looked at before it is believed.
 
-use super::{LargestTimestamp, Log};
+use super::Log;
+use super::state::LargestTimestamp;
 use crate::buffer::SharedBytes;
 use crate::clock::Clock;
 use crate::disk::Disk;

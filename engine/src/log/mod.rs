@@ -11,7 +11,9 @@
 //! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
 
 pub(crate) mod checkpoint;
+mod context;
 mod epochs;
+mod extent;
 mod fetch;
 mod files;
 mod job;
@@ -19,14 +21,20 @@ mod list_offsets;
 mod open;
 mod progress;
 mod read_cache;
+mod readable;
+mod reopen;
 mod retention;
 mod roll;
 pub(crate) mod rules;
+mod seal;
 mod space;
 mod spare;
+mod spare_file;
 mod state;
 mod tail;
+mod work;
 
+pub use context::{LogContext, LogLimits};
 pub use fetch::Fetched;
 pub use files::FileLimits;
 pub use job::{Job, JobDone, Unflushed, flush};
@@ -34,93 +42,25 @@ pub use open::{Epochs, Origin};
 pub use progress::FlightId;
 pub use state::Damaged;
 
-use crate::buffer::Arena;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::disk::{Disk, PatientDisk, SyncFailures};
+use crate::disk::{Disk, SyncFailures};
 use crate::error::{AppendError, DiskError};
 use crate::events::{EventKind, LogEvent};
 use crate::record::{self, BatchError, BatchHeader};
-use crate::types::{Durability, IoMode};
-use files::OpenFiles;
+use crate::types::Durability;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::lock::Mutex;
 use job::JobKind;
 use read_cache::ReadCache;
-use space::{Postponed, Work};
-use state::{Active, Closing, IndexSource, LargestTimestamp, Sealed, State};
+use state::State;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 use tail::Stamp;
-
-/// What all logs of a shard share.
-pub struct LogContext<D: Disk, C: Clock> {
-    /// Where files are.
-    pub disk: PatientDisk<D>,
-    /// Which of them are open.
-    files: Rc<OpenFiles<D::File>>,
-    /// Where time comes from.
-    pub clock: C,
-    /// Memory for records.
-    pub arena: Rc<Arena>,
-    /// Bounds.
-    pub limits: Rc<LogLimits>,
-}
-
-impl<D: Disk, C: Clock> LogContext<D, C> {
-    /// What the logs on `disk` share, with no file open.
-    pub fn new(disk: D, clock: C, arena: Rc<Arena>, limits: LogLimits) -> Self {
-        let FileLimits { open_files_max, brief_max } = limits.files;
-        let files = Rc::new(OpenFiles::new(open_files_max));
-        let disk = PatientDisk::new(disk, Rc::clone(&files) as _, brief_max);
-        Self { disk, files, clock, arena, limits: Rc::new(limits) }
-    }
-}
-
-impl<D: Disk, C: Clock> Clone for LogContext<D, C> {
-    fn clone(&self) -> Self {
-        Self {
-            disk: self.disk.clone(),
-            files: Rc::clone(&self.files),
-            clock: self.clock.clone(),
-            arena: Rc::clone(&self.arena),
-            limits: Rc::clone(&self.limits),
-        }
-    }
-}
-
-/// Bounds of every log of a shard; those that depend on the number of partitions are kept current by the shard.
-#[derive(Debug)]
-pub struct LogLimits {
-    /// Direct or buffered files.
-    pub io: IoMode,
-    /// Largest write, bytes.
-    pub write_bytes_max: usize,
-    /// Most writes of one log in flight.
-    pub write_depth: usize,
-    /// Identifies this boot of the machine; another one may have lost what was not synced.
-    pub boot_id: u64,
-    /// Most bytes readers may pin, over all logs of the arena.
-    pub fetch_pinned_bytes: usize,
-    /// Bytes of written batches a log keeps in memory for readers.
-    pub cache_bytes: Cell<usize>,
-    /// Largest chunk a log takes.
-    pub chunk_bytes_max: Cell<usize>,
-    /// Bounds on descriptors.
-    pub files: FileLimits,
-    /// Held by the log that writes zeros into its spare: one chunk at a time, whatever the number of logs.
-    pub filling: Mutex<()>,
-}
-
-impl LogLimits {
-    /// Bytes beyond a hole that can have been written when the process died.
-    fn in_flight_bytes_max(&self) -> u64 {
-        (self.write_bytes_max * (self.write_depth + 1) + crate::buffer::CHUNK_BYTES_MAX) as u64
-    }
-}
+use work::{Postponed, Work};
 
 /// One partition's log. `A` is what the owner wants back with each ack.
 pub struct Log<D: Disk, C: Clock, A> {
@@ -264,7 +204,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Err(Refused::Failed(ack, damage.cause.clone().into()));
         }
         if let Some(error) = state.no_space() {
-            let waits_its_turn = state.is_settling() && self.postponed.allows(Work::Cut);
+            let waits_its_turn = state.has_unanswered_appends() && self.postponed.allows(Work::Cut);
             return Err(if waits_its_turn {
                 Refused::NotNow(ack)
             } else {

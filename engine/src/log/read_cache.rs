@@ -69,7 +69,7 @@ impl ReadCache {
     }
 
     /// Looks after reads of a segment that nobody has waited for: those that are done let go of its file.
-    pub(super) fn settle(&self, segment: i64) {
+    pub(super) fn poll_reads(&self, segment: i64) {
         for extent in self.extents.iter().filter(|extent| extent.segment == segment) {
             let _ = extent.read.clone().now_or_never();
         }

@@ -5,12 +5,11 @@
 //!
 //! A segment whose size or age cannot be read postpones retention. Only a change that fails latches the log.
 
+use super::Log;
 use super::files::{FileName, OpenFile};
-use super::roll::remove_segment_files;
-use super::space::Work;
-use super::spare::SpareNumber;
-use super::state::State;
-use super::{LargestTimestamp, Log};
+use super::spare_file::SpareNumber;
+use super::state::{LargestTimestamp, State};
+use super::work::Work;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
@@ -205,7 +204,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let freed = self.take_oldest(count);
         let (disk, dir) = (&self.context.disk, &self.dir);
         let gone = freed.iter().filter(|(_, claimed)| claimed.is_none());
-        let gone = join_all(gone.map(|(base_offset, _)| remove_segment_files(disk, dir, *base_offset))).await;
+        let gone =
+            join_all(gone.map(|(base_offset, _)| segment::remove_files(disk, dir, *base_offset))).await;
         let recycled = freed.iter().find_map(|(base_offset, claimed)| Some((*base_offset, (*claimed)?)));
         let ended = match recycled {
             // Syncs the directory too.

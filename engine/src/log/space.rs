@@ -10,100 +10,17 @@
 //! it latches the log, whatever the reason.
 
 use super::files::FileName;
-use super::roll::segment_files_removed;
 use super::state::{Closing, State};
 use super::tail::Tail;
+use super::work::{Excess, Full, Stage, Work};
 use super::{FlightId, Log};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AppendError, DiskError, DiskOp};
 use crate::segment;
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-/// How long work that found the disk full waits before it tries again.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// What is known and owed while the disk is full.
-pub(super) struct Full<A> {
-    /// What said so.
-    pub(super) error: DiskError,
-    stage: Stage,
-    /// Appends that were cut off; they are told once nothing can bring them back.
-    refused: Vec<A>,
-}
-
-/// How far the log has come with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
-    /// A write found no space; those beside it are still on their way.
-    Draining,
-    /// The log in memory ends with the last whole batch written, its files do not yet.
-    Cutting(Excess),
-    /// The files do too; a new segment is all that is missing.
-    Waiting,
-}
-
-/// What files hold beyond the end of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Excess {
-    /// Base offset of the last segment, if its file goes on beyond its last batch.
-    torn: Option<i64>,
-    /// Base offsets of the segments behind it.
-    discarded: Vec<i64>,
-}
-
-/// Background work that a full disk, or a lack of descriptors, can hold up. Retention is also held up by a file that it cannot
-/// read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
-    Roll,
-    Seal,
-    Retain,
-    Cut,
-    Reopen,
-}
-
-/// Work that found no space or no descriptor, or could not read a file, and until when it waits.
-#[derive(Default)]
-pub(super) struct Postponed([Cell<Option<Instant>>; 5]);
-
-impl Postponed {
-    /// Whether nothing is known against doing it now.
-    pub(super) const fn allows(&self, work: Work) -> bool {
-        self.0[work as usize].get().is_none()
-    }
-
-    fn postpone(&self, work: Work, now: Instant) {
-        self.postpone_to(work, now + RETRY_AFTER);
-    }
-
-    pub(super) fn postpone_to(&self, work: Work, until: Instant) {
-        self.0[work as usize].set(Some(until));
-    }
-
-    /// Space may have come back.
-    pub(super) fn end_all(&self) {
-        self.0.iter().for_each(|until| until.set(None));
-    }
-
-    /// The time at which the next one ends.
-    fn next_end(&self) -> Option<Instant> {
-        self.0.iter().filter_map(Cell::get).min()
-    }
-
-    /// Ends those whose time is up; whether there were any.
-    fn end_due(&self, now: impl FnOnce() -> Instant) -> bool {
-        if self.0.iter().all(|until| until.get().is_none()) {
-            return false;
-        }
-        let now = now();
-        let due = self.0.iter().filter(|until| until.get().is_some_and(|until| until <= now));
-        due.map(|until| until.set(None)).count() > 0
-    }
-}
+use std::time::Instant;
 
 /// Whether an error says that the disk is full and nothing worse. Of a sync it says that bytes may be lost.
 fn is_only_full(error: &DiskError) -> bool {
@@ -194,7 +111,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         // From the last to the first, so that a crash in between leaves no gap that was not there before.
         for base_offset in excess.discarded.iter().rev().copied() {
-            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+            segment::remove_files_durably(&self.context.disk, &self.dir, base_offset).await?;
         }
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -248,7 +165,7 @@ impl<F: DiskFile, A> State<F, A> {
     }
 
     /// Whether appends before are not answered yet: those after them wait, so that answers come in order.
-    pub(super) fn is_settling(&self) -> bool {
+    pub(super) fn has_unanswered_appends(&self) -> bool {
         let is_written = self.progress.written_offset() == self.tail.next_offset();
         self.is_cut_under_way() || !is_written || !self.acks.is_empty()
     }

@@ -13,6 +13,7 @@
 
 use super::Log;
 use super::files::{FileName, OpenFile};
+use super::spare_file::{Spare, SpareFile, SpareNumber};
 use super::state::{Sealed, SealedBy, State};
 use crate::buffer::{BLOCK_BYTES, Slice};
 use crate::clock::Clock;
@@ -26,56 +27,6 @@ use futures_util::lock::Mutex;
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
-
-/// What may be left to fill at once. More than the end of a full segment, which is less than a batch; what is beyond is
-/// filled at twice the pace of appends, so that a log nobody appends to costs the disk nothing.
-const FILL_AT_ONCE_BYTES: u64 = 2 << 20;
-
-/// Which spare of a log, counted from its open.
-pub(super) type SpareNumber = u64;
-
-/// The stage of the next segment's file. The file itself is in the cache of open files, or closed.
-pub(super) enum Spare {
-    /// There is none.
-    None,
-    /// On its way to its first name, [`segment::FILLING`].
-    Coming(SpareNumber),
-    /// Being filled, as [`segment::FILLING`].
-    Filling(SpareFile),
-    /// Written to its end and synced, as [`segment::SPARE`].
-    Ready(SpareFile),
-}
-
-impl Spare {
-    fn number(&self) -> Option<SpareNumber> {
-        match self {
-            Self::None => None,
-            Self::Coming(number) => Some(*number),
-            Self::Filling(spare) | Self::Ready(spare) => Some(spare.number),
-        }
-    }
-}
-
-/// A file that waits to be a segment.
-#[derive(Clone, Copy)]
-pub(super) struct SpareFile {
-    number: SpareNumber,
-    /// What its size will be.
-    size_bytes: u64,
-    /// Its extents are written up to here, with zeros or in an earlier life.
-    written_to: u64,
-    /// The same, durably.
-    synced_to: u64,
-    /// Syncs that had failed on the device before the file was made, or taken to be filled.
-    failed_syncs: u64,
-}
-
-impl SpareFile {
-    /// Whether some of it should be filled now that `appended_bytes` are in the active segment.
-    const fn is_due(&self, appended_bytes: u64) -> bool {
-        self.size_bytes - self.written_to <= FILL_AT_ONCE_BYTES || self.written_to < 2 * appended_bytes
-    }
-}
 
 /// What goes on about the spare.
 #[derive(Default)]
@@ -141,7 +92,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         match &state.spare {
             Spare::None => self.may_make_spare(state),
             Spare::Filling(spare) => spare.is_due(appended_bytes),
-            Spare::Coming(_) | Spare::Ready(_) => false,
+            Spare::Preparing(_) | Spare::Ready(_) => false,
         }
     }
 
@@ -177,12 +128,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if !may_be {
             return None;
         }
-        state.read_cache.settle(freed.base_offset);
+        state.read_cache.poll_reads(freed.base_offset);
         if !freed.readers.are_none() {
             return None;
         }
         let number = self.spare_work.next_number();
-        state.spare = Spare::Coming(number);
+        state.spare = Spare::Preparing(number);
         Some(number)
     }
 
@@ -254,7 +205,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             }
             let number = held.unwrap_or_else(|| self.spare_work.next_number());
             if held.is_none() {
-                state.spare = Spare::Coming(number);
+                state.spare = Spare::Preparing(number);
             }
             (number, held.is_none())
         };
@@ -375,7 +326,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let (spare, name) = match &self.state.borrow().spare {
             Spare::Filling(spare) => (*spare, segment::FILLING),
             Spare::Ready(spare) => (*spare, segment::SPARE),
-            Spare::None | Spare::Coming(_) => return Ok(None),
+            Spare::None | Spare::Preparing(_) => return Ok(None),
         };
         let file = self.spare_file(name).await?;
         {

@@ -1,13 +1,13 @@
 //! What a log knows: its segments by their stage of life, what is in memory and in flight, and what it owes. No I/O.
 
 use super::checkpoint::Checkpoint;
-use super::files::{LogFiles, OpenFile};
-use super::job::{Job, JobKind, Target};
+use super::files::{IndexSource, LogFiles, OpenFile};
+use super::job::{Extents, Job, JobKind};
 use super::progress::{FlightSync, Progress};
 use super::read_cache::ReadCache;
-use super::space::Full;
-use super::spare::Spare;
+use super::spare_file::Spare;
 use super::tail::{PlannedWrite, Tail, TailFlush};
+use super::work::Full;
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::{AppendError, DamageError, DiskError};
@@ -89,15 +89,6 @@ pub(super) enum LargestTimestamp {
     Known(Option<i64>),
 }
 
-/// Where an offset index comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IndexSource {
-    /// From the batches themselves.
-    Batches,
-    /// From its file, which has no checksum and may be damaged.
-    File,
-}
-
 /// The segment that takes batches.
 pub(super) struct Active<F> {
     pub(super) base_offset: i64,
@@ -127,6 +118,13 @@ pub(super) struct Closing<F> {
     pub(super) active: Active<F>,
     pub(super) next_offset: i64,
     pub(super) size_bytes: u64,
+}
+
+impl<F> Closing<F> {
+    /// Stream position after its last batch.
+    pub(super) const fn end(&self) -> u64 {
+        self.active.stream_base + self.size_bytes
+    }
 }
 
 pub(super) struct State<F, A> {
@@ -239,9 +237,10 @@ impl<F: DiskFile, A> State<F, A> {
         let id = self.progress.submitted(end, flight, planned.is_padded, failed_syncs);
         let failed_syncs = self.progress.failed_syncs_before().unwrap_or(failed_syncs);
         let PlannedWrite { bytes, position, .. } = planned;
-        let target = if position + bytes.len() as u64 <= written_to { Target::Written } else { Target::New };
+        let is_written = position + bytes.len() as u64 <= written_to;
+        let extents = if is_written { Extents::AlreadyWritten } else { Extents::New };
         let data = WriteData::Slice(bytes);
-        Some(Job { id, failed_syncs, kind: JobKind::Write { file, data, position, sync, target } })
+        Some(Job { id, failed_syncs, kind: JobKind::Write { file, data, position, sync, extents } })
     }
 
     fn owner_of(&self, segment: i64) -> &Active<F> {

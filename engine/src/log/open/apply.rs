@@ -1,10 +1,9 @@
 //! Putting a log in order that was judged to be whole. Safe to be cut short at any step: the next open judges the same.
 
-use super::super::roll::segment_files_removed;
-use super::super::spare::Spare;
-use super::super::state::SealedBy;
-use super::super::{Log, Sealed, checkpoint};
-use super::judge::{Plan, Read};
+use super::super::spare_file::Spare;
+use super::super::state::{Sealed, SealedBy};
+use super::super::{Log, checkpoint};
+use super::judge::{RecoveryPlan, UnsealedSegment};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
@@ -13,7 +12,7 @@ use checkpoint::Checkpoint;
 use std::collections::{BTreeSet, VecDeque};
 
 /// A log in order.
-pub(super) struct Found {
+pub(super) struct OrderedLog {
     pub(super) checkpoint: Checkpoint,
     pub(super) sealed: VecDeque<Sealed>,
     pub(super) next_offset: i64,
@@ -25,7 +24,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     ///
     /// # Errors
     /// The disk failed, or another sync on the device did since the log was read.
-    pub(super) async fn apply(&self, plan: Plan) -> Result<Found, DiskError> {
+    pub(super) async fn apply(&self, plan: RecoveryPlan) -> Result<OrderedLog, DiskError> {
         let (disk, dir) = (&self.context.disk, &self.dir);
         if plan.names.iter().any(|entry| entry.name == segment::PREPARING) {
             disk.remove_file(&dir.join(segment::PREPARING)).await?;
@@ -38,7 +37,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         self.check_syncs(plan.failed_syncs)?;
         // From the last to the first, so that a crash in between leaves no gap that was not there before.
         for base_offset in plan.behind.iter().rev().copied() {
-            segment_files_removed(disk, dir, base_offset).await?;
+            segment::remove_files_durably(disk, dir, base_offset).await?;
         }
         self.remove_orphans(&plan).await?;
         // What was removed besides is removed again by the next open, if its name comes back.
@@ -49,7 +48,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         for mut read in plan.kept {
             let base_offset = read.examined.base_offset;
             if read.examined.valid_bytes == 0 {
-                segment_files_removed(disk, dir, base_offset).await?;
+                segment::remove_files_durably(disk, dir, base_offset).await?;
                 continue;
             }
             // Indexes say that a segment is whole, so they come last.
@@ -61,11 +60,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             disk.sync_dir(dir).await?;
         }
         self.check_syncs(plan.failed_syncs)?;
-        Ok(Found { checkpoint: plan.checkpoint, sealed, next_offset: plan.next_offset, spare })
+        Ok(OrderedLog { checkpoint: plan.checkpoint, sealed, next_offset: plan.next_offset, spare })
     }
 
     /// Finishes a deletion that was cut short.
-    async fn finish_deletion(&self, plan: &Plan) -> Result<(), DiskError> {
+    async fn finish_deletion(&self, plan: &RecoveryPlan) -> Result<(), DiskError> {
         if plan.retired.is_empty() {
             return Ok(());
         }
@@ -73,13 +72,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         checkpoint::sync(&self.context.disk, &self.dir).await?;
         self.check_syncs(plan.failed_syncs)?;
         for base_offset in plan.retired.iter().copied() {
-            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+            segment::remove_files_durably(&self.context.disk, &self.dir, base_offset).await?;
         }
         Ok(())
     }
 
     /// Cuts a segment behind its last batch and makes it durable.
-    async fn trim(&self, read: &Read) -> Result<(), DiskError> {
+    async fn trim(&self, read: &UnsealedSegment) -> Result<(), DiskError> {
         if read.is_sealed() {
             return Ok(());
         }
@@ -92,7 +91,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// Removes indexes whose segment is gone. A later segment of that name would seem to have been sealed.
-    async fn remove_orphans(&self, plan: &Plan) -> Result<(), DiskError> {
+    async fn remove_orphans(&self, plan: &RecoveryPlan) -> Result<(), DiskError> {
         let bases = |of: fn(&str) -> Option<i64>| plan.names.iter().filter_map(move |entry| of(&entry.name));
         let logs: BTreeSet<i64> = bases(segment::base_offset_of).collect();
         let orphans: BTreeSet<i64> =

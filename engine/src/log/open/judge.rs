@@ -1,9 +1,9 @@
 //! Reading a log's files and judging them. Changes nothing.
 
+use super::super::Log;
 use super::super::checkpoint::{self, Checkpoint, Stored};
 use super::super::rules::{self, Damage, Examined, Losses, Verdict};
-use super::super::state::{Damaged, SealedBy};
-use super::super::{Log, Sealed};
+use super::super::state::{Damaged, Sealed, SealedBy};
 use super::Origin;
 use crate::clock::Clock;
 use crate::config::BATCH_BYTES_MAX;
@@ -16,13 +16,13 @@ use std::collections::VecDeque;
 /// The result of judging a log.
 pub(super) enum Judged {
     /// No crash can have left it otherwise: it can be put in order.
-    Whole(Plan),
+    Whole(RecoveryPlan),
     /// Something is missing or wrong that no crash can have done.
-    Damaged(Served),
+    Damaged(ReadablePart),
 }
 
 /// What an open does to put a log in order.
-pub(super) struct Plan {
+pub(super) struct RecoveryPlan {
     /// Every name in the log's directory.
     pub(super) names: Vec<DirEntry>,
     /// The checkpoint that the log begins with.
@@ -32,7 +32,7 @@ pub(super) struct Plan {
     /// Segments that the checkpoint vouches for: base offset, and the offset after the last record.
     pub(super) trusted: Vec<(i64, i64)>,
     /// Segments that the log ends with, in order.
-    pub(super) kept: Vec<Read>,
+    pub(super) kept: Vec<UnsealedSegment>,
     /// Base offsets of the segments behind the log's end.
     pub(super) behind: Vec<i64>,
     /// The offset that the next record gets.
@@ -43,7 +43,7 @@ pub(super) struct Plan {
     pub(super) failed_syncs: u64,
 }
 
-impl Plan {
+impl RecoveryPlan {
     /// Whether the log is as a close leaves it: everything is sealed, and the checkpoint on disk says so.
     pub(super) fn is_in_order(&self) -> bool {
         self.retired.is_empty()
@@ -54,7 +54,7 @@ impl Plan {
 }
 
 /// An unsealed segment that was read.
-pub(super) struct Read {
+pub(super) struct UnsealedSegment {
     pub(super) examined: Examined,
     pub(super) file_bytes: u64,
     pub(super) indexes: Indexes,
@@ -63,13 +63,13 @@ pub(super) struct Read {
 }
 
 /// The part of a damaged log that can be read.
-pub(super) struct Served {
+pub(super) struct ReadablePart {
     pub(super) log_start_offset: i64,
     pub(super) sealed: VecDeque<Sealed>,
     pub(super) damage: Damaged,
 }
 
-impl Served {
+impl ReadablePart {
     /// A log with a file that cannot be read or changed serves nothing.
     pub(super) fn nothing(error: DiskError) -> Self {
         let damage = Damaged { from: 0, cause: DamageError::Unreadable(error) };
@@ -98,7 +98,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Err(error) => Err(error),
         };
         match judged {
-            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served::nothing(error))),
+            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(ReadablePart::nothing(error))),
             judged => judged,
         }
     }
@@ -137,7 +137,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         };
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
         let verdict = rules::judge(start, &examined, losses, durable_to);
-        let kept = match self.settle(verdict, &read).await? {
+        let kept = match self.resolve(verdict, &read).await? {
             Ok(kept) => kept,
             Err(damage) => {
                 return Ok(Judged::Damaged(self.served(&checkpoint, &below.trusted, &read, damage)));
@@ -147,7 +147,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         read.truncate(kept);
         let next_offset = read.last().map_or(start, |last| last.examined.next_offset);
         let Trusted { retired, trusted, .. } = below;
-        Ok(Judged::Whole(Plan {
+        Ok(Judged::Whole(RecoveryPlan {
             names,
             checkpoint,
             retired,
@@ -161,11 +161,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// A log whose checkpoint holds a number that no log can have written serves nothing.
-    fn no_checkpoint_of_ours(&self) -> Served {
+    fn no_checkpoint_of_ours(&self) -> ReadablePart {
         let kind = CorruptionKind::Metadata("the sequence number is none that a log has written".into());
         let path = checkpoint::checkpoint_path(&self.dir);
         let cause = DamageError::Corrupt(Corruption { path, position: 0, kind });
-        Served { log_start_offset: 0, sealed: VecDeque::new(), damage: Damaged { from: 0, cause } }
+        ReadablePart { log_start_offset: 0, sealed: VecDeque::new(), damage: Damaged { from: 0, cause } }
     }
 
     /// The checkpoint to begin with. Where none can be read, or the newest cannot, the log begins with its first segment.
@@ -188,7 +188,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         base_offset: i64,
         epoch_min: i32,
         names: &[DirEntry],
-    ) -> Result<Read, DiskError> {
+    ) -> Result<UnsealedSegment, DiskError> {
         let file = self.open_to_judge(base_offset).await?;
         let mut request = self.scan_request(base_offset, epoch_min);
         // The incarnation of this open has appended nothing.
@@ -202,7 +202,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             was_sealed: segment::has_indexes(base_offset, names.iter().map(|entry| entry.name.as_str())),
         };
         let (file_bytes, indexes, epoch) = (scanned.file_bytes, scanned.indexes, scanned.epoch);
-        Ok(Read { examined, file_bytes, indexes, epoch })
+        Ok(UnsealedSegment { examined, file_bytes, indexes, epoch })
     }
 
     /// A segment's file, past the page cache where the file system can: after a failed sync the cache may hold what the device
@@ -219,7 +219,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// How many segments are kept, once a search has answered what is still open; or the damage.
-    async fn settle(&self, verdict: Verdict, read: &[Read]) -> Result<Result<usize, Damage>, DiskError> {
+    async fn resolve(
+        &self,
+        verdict: Verdict,
+        read: &[UnsealedSegment],
+    ) -> Result<Result<usize, Damage>, DiskError> {
         let (kept, from) = match verdict {
             Verdict::End { kept } => return Ok(Ok(kept)),
             Verdict::Damage(damage) => return Ok(Err(damage)),
@@ -246,9 +250,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         &self,
         checkpoint: &Checkpoint,
         trusted: &[(i64, i64)],
-        read: &[Read],
+        read: &[UnsealedSegment],
         damage: Damage,
-    ) -> Served {
+    ) -> ReadablePart {
         let whole = read.iter().map(|read| &read.examined);
         let whole =
             whole.take_while(|segment| segment.base_offset <= damage.segment && segment.valid_bytes > 0);
@@ -261,7 +265,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             position: damage.position,
             kind: damage.kind,
         };
-        Served {
+        ReadablePart {
             log_start_offset: checkpoint.log_start_offset.min(damage.offset),
             sealed: sealed.collect(),
             damage: Damaged { from: damage.offset, cause: DamageError::Corrupt(corruption) },
@@ -288,7 +292,7 @@ fn trust(bases: &[i64], checkpoint: &Checkpoint) -> Trusted {
     Trusted { retired, trusted, damage }
 }
 
-impl Read {
+impl UnsealedSegment {
     /// Whether nothing is left to do about it: it was sealed, and is as it was then.
     pub(super) fn is_sealed(&self) -> bool {
         self.examined.was_sealed && self.examined.end == ScanEnd::Whole

@@ -4,13 +4,14 @@
 mod apply;
 mod judge;
 
-use super::files::LogFiles;
+use super::files::{IndexSource, LogFiles};
 use super::progress::Progress;
-use super::space::Postponed;
-use super::spare::{Spare, SpareWork};
-use super::state::{Damaged, EVENTS_MAX, Readers, SealedBy};
+use super::spare::SpareWork;
+use super::spare_file::Spare;
+use super::state::{Damaged, EVENTS_MAX, LargestTimestamp, Readers, Sealed, SealedBy, State};
 use super::tail::Tail;
-use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
+use super::work::Postponed;
+use super::{Log, LogContext, ReadCache, checkpoint};
 use crate::clock::Clock;
 use crate::config::{BATCH_BYTES_MAX, TopicConfig};
 use crate::disk::{Disk, SyncFailures};
@@ -75,7 +76,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Judged::Damaged(served) => log.serve_below(served),
             Judged::Whole(plan) => match log.put_in_order(plan).await {
                 // Other partitions do not depend on this one. The next open judges the same, wherever this one has ended.
-                Err(error) if error.is_of_this_file() => log.serve_below(judge::Served::nothing(error)),
+                Err(error) if error.is_of_this_file() => log.serve_below(judge::ReadablePart::nothing(error)),
                 ordered => ordered?,
             },
         }
@@ -84,7 +85,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// Does what `plan` says, and begins the log with it.
-    async fn put_in_order(&mut self, plan: judge::Plan) -> Result<(), DiskError> {
+    async fn put_in_order(&mut self, plan: judge::RecoveryPlan) -> Result<(), DiskError> {
         let is_in_order = plan.is_in_order();
         let found = self.apply(plan).await?;
         let state = self.state.get_mut();
@@ -164,7 +165,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// Makes a damaged log ready to serve what lies below the damage.
-    fn serve_below(&mut self, served: judge::Served) {
+    fn serve_below(&mut self, served: judge::ReadablePart) {
         let state = self.state.get_mut();
         state.spare = Spare::None;
         state.checkpoint.log_start_offset = served.log_start_offset;
