@@ -1,4 +1,4 @@
-//! What the logs of a shard share: the disk, the open files, the clock, memory, and bounds.
+//! The parts that the logs of a shard share: the disk, the open files, the clock, memory, and limits.
 
 use super::files::{FileLimits, OpenFiles};
 use crate::buffer::Arena;
@@ -9,22 +9,22 @@ use futures_util::lock::Mutex;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// What all logs of a shard share.
+/// The parts that all logs of a shard share.
 pub struct LogContext<D: Disk, C: Clock> {
-    /// Where files are.
+    /// The disk that holds the files.
     pub disk: PatientDisk<D>,
-    /// Which of them are open.
+    /// The files that are open now.
     pub(super) files: Rc<OpenFiles<D::File>>,
-    /// Where time comes from.
+    /// The source of the time.
     pub clock: C,
-    /// Memory for records.
+    /// The memory for records.
     pub arena: Rc<Arena>,
-    /// Bounds.
+    /// The limits of each log.
     pub limits: Rc<LogLimits>,
 }
 
 impl<D: Disk, C: Clock> LogContext<D, C> {
-    /// What the logs on `disk` share, with no file open.
+    /// A context for the logs on `disk`, with no file open.
     pub fn new(disk: D, clock: C, arena: Rc<Arena>, limits: LogLimits) -> Self {
         let FileLimits { open_files_max, brief_max } = limits.files;
         let files = Rc::new(OpenFiles::new(open_files_max));
@@ -45,31 +45,32 @@ impl<D: Disk, C: Clock> Clone for LogContext<D, C> {
     }
 }
 
-/// Bounds of every log of a shard; those that depend on the number of partitions are kept current by the shard.
+/// Limits of every log of a shard. The shard keeps those current that depend on the number of partitions.
 #[derive(Debug)]
 pub struct LogLimits {
-    /// Direct or buffered files.
+    /// Whether files are used with direct or buffered I/O.
     pub io: IoMode,
-    /// Largest write, bytes.
+    /// Size of the largest write, bytes.
     pub write_bytes_max: usize,
-    /// Most writes of one log in flight.
+    /// Largest number of writes of one log in flight.
     pub write_depth: usize,
-    /// Identifies this boot of the machine; another one may have lost what was not synced.
+    /// Identifies this boot of the machine. After another boot, bytes that were not synced may be lost.
     pub boot_id: u64,
-    /// Most bytes readers may pin, over all logs of the arena.
+    /// Bytes that readers may pin at most, over all logs of the arena.
     pub fetch_pinned_bytes: usize,
-    /// Bytes of written batches a log keeps in memory for readers.
+    /// Bytes of written batches that a log keeps in memory for readers.
     pub cache_bytes: Cell<usize>,
-    /// Largest chunk a log takes.
+    /// Size of the largest chunk that a log takes, bytes.
     pub chunk_bytes_max: Cell<usize>,
-    /// Bounds on descriptors.
+    /// Limits on descriptors.
     pub files: FileLimits,
-    /// Held by the log that writes zeros into its spare: one chunk at a time, whatever the number of logs.
+    /// Held by the log that writes zeros into its spare. So only one chunk is written at a time, for any number of
+    /// logs.
     pub filling: Mutex<()>,
 }
 
 impl LogLimits {
-    /// Bytes beyond a hole that can have been written when the process died.
+    /// Bytes behind a gap that can have been written when the process died.
     pub(super) fn in_flight_bytes_max(&self) -> u64 {
         (self.write_bytes_max * (self.write_depth + 1) + crate::buffer::CHUNK_BYTES_MAX) as u64
     }

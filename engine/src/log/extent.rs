@@ -6,10 +6,10 @@ use crate::error::DiskError;
 use crate::index::OffsetIndex;
 use crate::num::{align_down, u32_of, usize_of};
 
-/// Bytes of batches one read from disk aims at; with the alignment around them they fit a 1 MiB chunk.
+/// Bytes of batches that one read from disk should get. With the alignment around them they fit into a 1 MiB chunk.
 pub(super) const EXTENT_BYTES: u64 = (1 << 20) - 2 * BLOCK_BYTES as u64;
 
-/// A read of an extent, in whole blocks.
+/// A read of an extent in whole blocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AlignedRead {
     /// File position of the first block.
@@ -21,18 +21,18 @@ pub(super) struct AlignedRead {
 }
 
 impl AlignedRead {
-    /// The read of [start, end).
+    /// The read of the bytes [start, end).
     pub(super) fn new(start: u64, end: u64) -> Self {
         let aligned = align_down(start, BLOCK_BYTES as u64);
         Self { aligned, skip: usize_of(start - aligned), wanted: usize_of(end - aligned) }
     }
 
-    /// Bytes of the buffer that it needs.
+    /// Size of the buffer that the read needs, bytes.
     pub(super) const fn read_bytes(self) -> usize {
         self.wanted.next_multiple_of(BLOCK_BYTES)
     }
 
-    /// The extent's bytes; short where the file is, which whoever parses them meets as damage.
+    /// Reads the extent. Returns fewer bytes if the file is shorter; a caller that parses them then finds damage.
     pub(super) async fn read<F: DiskFile>(self, file: &F, buffer: ReadBuffer) -> Result<Slice, DiskError> {
         let (buffer, got) = file.read(buffer, self.aligned, self.read_bytes()).await?;
         let got = got.min(self.wanted);
@@ -40,7 +40,8 @@ impl AlignedRead {
     }
 }
 
-/// Where the extent that begins with the batch at `start` ends: at a batch, so that no batch lies across two.
+/// The end of the extent that begins with the batch at `start`. It is the start of a batch, so that no batch lies in
+/// two extents.
 pub(super) fn extent_end(offsets: &OffsetIndex, start: u64, segment_end: u64) -> u64 {
     if segment_end - start <= EXTENT_BYTES {
         return segment_end;

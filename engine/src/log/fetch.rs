@@ -1,5 +1,5 @@
-//! Reading: from the tail in memory, and from files in batch-aligned extents with read-ahead. Nothing is copied unless
-//! readers would pin too much.
+//! Fetches: from the tail in memory, and from files in extents that begin and end with a batch. Sequential readers get
+//! read-ahead. Bytes are copied only if readers would pin too much memory.
 
 use super::Log;
 use super::extent::{AlignedRead, EXTENT_BYTES, extent_end};
@@ -16,19 +16,20 @@ use crate::segment;
 use futures_util::FutureExt as _;
 use std::rc::Rc;
 
-/// Extents read ahead of a sequential reader: at least, and where a log has its share of memory for as many. With the one
-/// it waits for, eight reads of 1 MiB are in flight then, which is what a fast disk wants.
+/// Number of extents to read ahead for a sequential reader. The first number is the least, the second applies if the
+/// log's share of memory holds as many. With the extent that the reader waits for, eight reads of 1 MiB are then in
+/// flight. A fast disk needs that many.
 const READ_AHEAD: [usize; 2] = [2, 7];
 
-/// Extents kept beside those read ahead, for readers that follow each other.
+/// Number of extents kept in addition to those read ahead, for readers that follow each other.
 const KEPT_BEHIND: usize = 3;
 
-/// What a fetch found.
+/// The result of a fetch from memory.
 #[derive(Debug)]
 pub enum Fetched {
-    /// Whole batches in offset order; the first one holds the offset asked for.
+    /// Whole batches in offset order. The first one holds the offset that was asked for.
     Batches(Vec<SharedBytes>),
-    /// Consumers may not see a record at the offset yet: it lies between the high watermark and the log's end.
+    /// No record yet: the offset lies between the high watermark and the log's end, so consumers may not see it.
     Nothing,
     /// The records are in files: call [`Log::fetch_from_disk`].
     OnDisk,
@@ -47,17 +48,17 @@ struct StartedReads {
 /// The state of the arena after reads were started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Memory {
-    /// No read was refused a buffer.
+    /// Every read got a buffer.
     Enough,
-    /// A read got no buffer. The next segment's reads would get none either.
+    /// A read got no buffer. Reads of the next segment would get none either.
     UsedUp,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Reads from `offset` what is in memory, up to `bytes_max` (but at least one batch).
+    /// Reads from `offset` the batches in memory: up to `bytes_max`, but at least one batch.
     ///
     /// # Errors
-    /// The offset is out of range.
+    /// The offset is out of range, or the log is damaged there.
     pub fn fetch(&self, offset: i64, bytes_max: usize) -> Result<Fetched, FetchError> {
         let state = self.state.borrow();
         let visible = state.visible(self.config().durability);
@@ -72,15 +73,15 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             return Ok(Fetched::Nothing);
         }
         let mut pieces = Vec::new();
-        let (mut offset, mut room) = (offset, bytes_max.max(1));
+        let (mut offset, mut bytes_left) = (offset, bytes_max.max(1));
         while offset < visible
-            && room > 0
+            && bytes_left > 0
             && let Some(run) = state.tail.run_at(offset)
         {
             let first = pieces.is_empty();
             let bytes = run.bytes_from(run.first_batch);
-            let Some(taken) = take_batches(&bytes, offset, visible, room, first) else { break };
-            room = room.saturating_sub(taken.len);
+            let Some(taken) = take_batches(&bytes, offset, visible, bytes_left, first) else { break };
+            bytes_left = bytes_left.saturating_sub(taken.len);
             offset = taken.next_offset;
             let piece = bytes.part(taken.start..taken.start + taken.len);
             pieces.push(self.shared(&piece));
@@ -91,17 +92,17 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(if pieces.is_empty() { Fetched::OnDisk } else { Fetched::Batches(pieces) })
     }
 
-    /// Pins a slice for a reader, or copies it where readers pin too much already.
+    /// Pins a slice for a reader. Copies it instead if readers already pin too much.
     fn shared(&self, slice: &Slice) -> SharedBytes {
         let limit = self.context.limits.fetch_pinned_bytes;
         slice.try_pin(limit).map_or_else(|| SharedBytes::Heap(slice.to_vec().into()), SharedBytes::Arena)
     }
 
-    /// Reads from `offset` out of files, up to about `bytes_max`; reads ahead if this goes on where the last fetch ended.
-    /// While the arena is used up it waits for a buffer, of which some are reserved for reads.
+    /// Reads from `offset` out of files, up to about `bytes_max`. Reads ahead if the fetch continues where the last one
+    /// ended. If the arena has no free memory it waits for a buffer; some buffers are reserved for reads.
     ///
     /// # Errors
-    /// Reading failed, or what was read is no log.
+    /// Reading failed, or the bytes read are damaged.
     pub async fn fetch_from_disk(
         self: Rc<Self>,
         offset: i64,
@@ -109,7 +110,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     ) -> Result<Vec<SharedBytes>, FetchError> {
         let segment = self.readable(offset).await?;
         match self.fetch_in(&segment, offset, bytes_max).await {
-            // A damaged index shows in where it leads to.
+            // A damaged index may have led to a wrong position. The batches make a correct index.
             Err(FetchError::Corrupt(_)) if segment.index_source == IndexSource::File => {
                 let segment = self.reindexed(&segment).await?;
                 self.fetch_in(&segment, offset, bytes_max).await
@@ -130,16 +131,16 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             self.state.borrow().read_cache.is_sequential(segment.base_offset, position, offset);
         let ahead = if is_sequential { self.read_ahead() } else { 0 };
         let mut pieces = Vec::new();
-        let mut room = bytes_max.max(1);
+        let mut bytes_left = bytes_max.max(1);
         let visible = self.high_watermark();
-        while room > 0 && offset < visible && position < segment.end {
+        while bytes_left > 0 && offset < visible && position < segment.end {
             let (start, bytes) = self.extent(segment, position, ahead).await?;
             let bytes = bytes.part(usize_of(position - start).min(bytes.len())..bytes.len());
-            let Some(taken) = take_batches(&bytes, offset, visible, room, pieces.is_empty()) else {
+            let Some(taken) = take_batches(&bytes, offset, visible, bytes_left, pieces.is_empty()) else {
                 if !pieces.is_empty() {
                     break;
                 }
-                // The index is sparse: it may have led to an extent that ends just before the offset.
+                // The index is sparse, so it may have led to an extent that ends just before the offset.
                 lies_below(&bytes, offset)
                     .map_err(|kind| self.corrupt(segment.base_offset, position, kind))?;
                 position += bytes.len() as u64;
@@ -150,7 +151,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 return Err(self.corrupt(segment.base_offset, position, kind));
             }
             pieces.push(self.shared(&bytes.part(taken.start..taken.start + taken.len)));
-            room = room.saturating_sub(taken.len);
+            bytes_left = bytes_left.saturating_sub(taken.len);
             offset = taken.next_offset;
             position += (taken.start + taken.len) as u64;
             if taken.start + taken.len < bytes.len() {
@@ -168,7 +169,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(pieces)
     }
 
-    /// Extents to read ahead, by the log's share of memory.
+    /// Number of extents to read ahead, by the log's share of memory.
     fn read_ahead(&self) -> usize {
         let share = self.context.limits.cache_bytes.get() / usize_of(EXTENT_BYTES);
         share.clamp(READ_AHEAD[0], READ_AHEAD[1])
@@ -178,8 +179,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         FetchError::Corrupt(Corruption { path: segment::log_path(&self.dir, base_offset), position, kind })
     }
 
-    /// The bytes of the extent that holds the batch at `position`, and where it begins; starts reads of the `ahead`
-    /// extents after it, those of the next segments too if they are open. What is read ahead is what memory has room for.
+    /// Returns the start and the bytes of the extent that holds the batch at `position`. Starts reads of the `ahead`
+    /// extents after it, also in the next segments if they are open. Reads ahead begin only while memory is free.
     async fn extent(
         &self,
         segment: &Readable<D::File>,
@@ -191,7 +192,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let mut last = segment.base_offset;
         while left > 0 && memory == Memory::Enough {
             let Some(following) = self.state.borrow().readable_after(last) else { break };
-            // What is wrong there is met by whoever reads it.
+            // Damage in the next segment is an error only for a fetch that reads there.
             let Ok(started) = self.start_reads(&following, 0, left) else { break };
             left -= started.count;
             memory = started.memory;
@@ -203,14 +204,14 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// Reads the extent at `start` into the next buffer there is, and keeps it for nobody else: memory is short.
+    /// Reads the extent at `start` into the next free buffer. The cache does not keep it, because memory is short.
     async fn read_uncached(&self, segment: &Readable<D::File>, start: u64) -> Result<Slice, DiskError> {
         let reading = AlignedRead::new(start, extent_end(&segment.offsets, start, segment.end));
         let buffer = self.context.arena.next_read_buffer(reading.read_bytes()).await;
         reading.read(&*segment.file, buffer).await
     }
 
-    /// Starts the reads of up to `count_max` extents from `position` on, but for those that were.
+    /// Starts the reads of up to `count_max` extents from `position` on. Extents in the cache are not read again.
     fn start_reads(
         &self,
         segment: &Readable<D::File>,
@@ -241,7 +242,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(started)
     }
 
-    /// Starts reading [start, end) of a segment and puts it into the cache; `None` while the arena has no room.
+    /// Starts reading the bytes [start, end) of a segment and puts the read into the cache. `None` if the arena has no
+    /// buffer.
     fn start_read(&self, segment: &Readable<D::File>, start: u64, end: u64) -> Option<ReadFuture> {
         let reading = AlignedRead::new(start, end);
         let buffer = self.context.arena.allocate_read(reading.read_bytes())?;
@@ -252,7 +254,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             outcome
         };
         let read = read.boxed_local().shared();
-        // Polled once so that it is under way even if nobody waits for it yet.
+        // The first poll submits the read, even if nobody waits for it yet.
         let _ = read.clone().now_or_never();
         self.context.files.has_begun(&read);
         let extent = Extent { segment: segment.base_offset, start, end, read: read.clone() };
@@ -268,7 +270,7 @@ struct TakenBatches {
     next_offset: i64,
 }
 
-/// Checks that `bytes` are whole batches whose records all come before `offset`; what else they are if not.
+/// Checks that `bytes` are whole batches whose records all come before `offset`. The error says what is wrong.
 fn lies_below(bytes: &[u8], offset: i64) -> Result<(), CorruptionKind> {
     let mut at = 0;
     while at < bytes.len().max(1) {
@@ -286,9 +288,15 @@ fn lies_below(bytes: &[u8], offset: i64) -> Result<(), CorruptionKind> {
     Ok(())
 }
 
-/// The whole batches of `bytes` from the one that holds `offset`, below `visible` and within `room` (one at least if
-/// `first`).
-fn take_batches(bytes: &[u8], offset: i64, visible: i64, room: usize, first: bool) -> Option<TakenBatches> {
+/// Takes whole batches of `bytes`, from the one that holds `offset`, below `visible`, and of `bytes_max` at most. If
+/// `first`, at least one batch is taken, even a larger one.
+fn take_batches(
+    bytes: &[u8],
+    offset: i64,
+    visible: i64,
+    bytes_max: usize,
+    first: bool,
+) -> Option<TakenBatches> {
     let mut at = 0;
     let mut taken: Option<TakenBatches> = None;
     while at < bytes.len() {
@@ -299,11 +307,11 @@ fn take_batches(bytes: &[u8], offset: i64, visible: i64, room: usize, first: boo
         }
         if header.next_offset() > offset {
             match &mut taken {
-                None if total <= room || first => {
+                None if total <= bytes_max || first => {
                     let (base_offset, next_offset) = (header.base_offset, header.next_offset());
                     taken = Some(TakenBatches { base_offset, start: at, len: total, next_offset });
                 }
-                Some(taken) if taken.len + total <= room && taken.next_offset == header.base_offset => {
+                Some(taken) if taken.len + total <= bytes_max && taken.next_offset == header.base_offset => {
                     taken.len += total;
                     taken.next_offset = header.next_offset();
                 }

@@ -1,4 +1,4 @@
-//! The segment that holds an offset: found by its base offset, opened, and with its index.
+//! The search for the segment that holds an offset. A fetch needs its file open and its offset index in memory.
 
 use super::Log;
 use super::files::{CachedIndex, FileName, IndexSource, OpenFile};
@@ -11,34 +11,34 @@ use crate::segment;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// A segment as a reader sees it.
+/// A segment that can be read: its file is open and its index is in memory.
 pub(super) struct Readable<F> {
     pub(super) base_offset: i64,
     pub(super) file: OpenFile<F>,
     pub(super) offsets: Rc<OffsetIndex>,
     pub(super) index_source: IndexSource,
-    /// Batches end here.
+    /// File position at which the readable batches end.
     pub(super) end: u64,
-    /// The offset after the last record, where the segment takes no more.
+    /// The offset after the last record, if the segment takes no more.
     pub(super) next_offset: Option<i64>,
-    /// Keeps the file from being overwritten.
+    /// Keeps the file from being overwritten while somebody reads it.
     pub(super) readers: Readers,
 }
 
-/// The segment that holds an offset.
+/// The result of a search for the segment that holds an offset.
 enum Located<F> {
-    /// Its file is open and its index known.
+    /// A segment whose file is open and whose index is in memory.
     Readable(Readable<F>),
-    /// A sealed segment, by its base offset, that is not open.
+    /// A sealed segment that is not open: its base offset, and the offset after its last record.
     Sealed(i64, i64, Readers),
-    /// The same of a segment that is not sealed.
+    /// A segment that is not sealed and not open: its base offset.
     Unsealed(i64, Readers),
     /// The log does not hold the offset.
     Nothing,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// The segment that holds `offset`, opened and with its index.
+    /// The segment that holds `offset`, ready to be read. Opens it if need be.
     pub(super) async fn readable(&self, offset: i64) -> Result<Readable<D::File>, FetchError> {
         loop {
             let found = self.state.borrow().find(offset);
@@ -47,7 +47,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 Located::Sealed(base_offset, next_offset, readers) => {
                     return self.open_sealed((base_offset, next_offset), readers).await;
                 }
-                // What it holds is looked at again: it may have been sealed, or have got more batches.
+                // The search is repeated: the segment may have been sealed, or have got more batches.
                 Located::Unsealed(base_offset, readers) => {
                     self.unsealed_file(base_offset, &readers).await?;
                 }
@@ -59,7 +59,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// Opens a sealed segment for reading and loads its index, or rebuilds it by a scan.
+    /// Opens a sealed segment for reading and loads its index. If the index cannot be used, makes one by a scan.
     async fn open_sealed(
         &self,
         (base_offset, next_offset): (i64, i64),
@@ -68,7 +68,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         let disk = &self.context.disk;
         let path: PathBuf = segment::log_path(&self.dir, base_offset);
         let file = match self.open_file(&path, OpenMode::Read).await {
-            // Retention was quicker.
+            // Retention has deleted the segment meanwhile.
             Err(error) if error.is_not_found() && base_offset < self.log_start_offset() => {
                 let (log_start_offset, high_watermark) = (self.log_start_offset(), self.high_watermark());
                 return Err(FetchError::OffsetOutOfRange {
@@ -103,7 +103,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(readable)
     }
 
-    /// The segment with an index that is made of its batches, instead of the one from its file.
+    /// Replaces the index of a segment by one that is made from its batches.
     pub(super) async fn reindexed(
         &self,
         segment: &Readable<D::File>,
@@ -119,7 +119,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             readers: segment.readers.clone(),
         };
         let mut state = self.state.borrow_mut();
-        // Its extents were cut where the old index said.
+        // The ends of the cached extents come from the old index.
         state.read_cache.clear();
         if let Some(sealed) = state.sealed_at(segment.base_offset) {
             sealed.index_source = IndexSource::Batches;
@@ -128,7 +128,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(readable)
     }
 
-    /// An offset index made of a segment's batches, and how many bytes of valid batches there are.
+    /// Makes an offset index from a segment's batches. Returns it with the bytes of valid batches.
     async fn scanned_index(&self, base_offset: i64, file: &D::File) -> Result<(OffsetIndex, u64), DiskError> {
         let request = self.scan_request(base_offset, i32::MIN);
         let scanned = segment::scan(file, &self.context.arena, &request).await?;
@@ -137,7 +137,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 }
 
 impl<F: DiskFile, A> State<F, A> {
-    /// Keeps what was found out about a sealed segment, if it is still the log's.
+    /// Keeps the size, the file and the index of a sealed segment, if the log still has the segment.
     fn remember(&mut self, readable: &Readable<F>) {
         let base_offset = readable.base_offset;
         let sealed = self.sealed_at(base_offset);
@@ -147,7 +147,7 @@ impl<F: DiskFile, A> State<F, A> {
         self.files.put_indexed(FileName::Segment(base_offset), readable.file.clone(), index);
     }
 
-    /// The segment that holds `offset`.
+    /// Finds the segment that holds `offset`.
     fn find(&self, offset: i64) -> Located<F> {
         if let Some(found) = self.find_unsealed(offset) {
             return found;
@@ -161,7 +161,7 @@ impl<F: DiskFile, A> State<F, A> {
         self.readable_sealed(sealed).map_or_else(closed, Located::Readable)
     }
 
-    /// The sealed segment as a reader sees it, if its file is open and its index known.
+    /// The sealed segment, if its file is open and its index is in memory.
     fn readable_sealed(&self, sealed: &Sealed) -> Option<Readable<F>> {
         let end = sealed.size_bytes?;
         let (file, index) = self.files.get_indexed(FileName::Segment(sealed.base_offset))?;
@@ -171,7 +171,7 @@ impl<F: DiskFile, A> State<F, A> {
         Some(Readable { base_offset, file, offsets, index_source, end, next_offset, readers })
     }
 
-    /// The segment after the sealed one at `base_offset`, if its file is open and its index known.
+    /// The segment after the sealed one at `base_offset`, if its file is open and its index is in memory.
     pub(super) fn readable_after(&self, base_offset: i64) -> Option<Readable<F>> {
         let after = self.sealed.partition_point(|sealed| sealed.base_offset <= base_offset);
         match self.sealed.get(after) {
@@ -186,14 +186,14 @@ impl<F: DiskFile, A> State<F, A> {
         }
     }
 
-    /// The closing or active segment that holds `offset`; readable up to where memory takes over.
+    /// Finds the closing or active segment that holds `offset`. It can be read up to the first batch in memory.
     fn find_unsealed(&self, offset: i64) -> Option<Located<F>> {
         let closing = self.closing.iter().map(|closing| (&closing.active, closing.size_bytes));
         let active = self.active.iter().map(|active| (active, self.tail.segment_bytes()));
         let (segment, size_bytes) =
             closing.chain(active).filter(|(segment, _)| segment.base_offset <= offset).last()?;
-        // What memory holds may not be written yet; a reader comes back for it through memory, and who reads ahead out of the
-        // segment before this one comes here while memory begins in that.
+        // Batches in memory may not be written yet, so they are not read from the file. Readers get them from memory. A
+        // read ahead may come from an earlier segment while memory begins in that one; then it reads nothing here.
         let end = match self.tail.cached_from() {
             Some((base, ..)) if base < segment.base_offset => 0,
             Some((base, position, _)) if base == segment.base_offset => position,

@@ -1,4 +1,5 @@
-//! The use that a log makes of its open files: it opens them, opens closed ones again, and holds those with writes planned.
+//! Opening of a log's files. A log opens its files, opens closed ones again, and holds the files that it plans writes
+//! for.
 
 use super::Log;
 use super::files::{FileName, OpenFile};
@@ -13,7 +14,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Opens a file that may stay open. Where every place is in use this waits, for up to 10 s ([`OpenFiles::permit`]).
+    /// Opens a file that may stay open. If all permits are in use it waits for up to 10 s
+    /// ([`OpenFiles::permit`](super::files::OpenFiles::permit)).
     pub(super) async fn open_file(
         &self,
         path: &Path,
@@ -28,7 +30,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(OpenFile::new(file, permit))
     }
 
-    /// The file of a segment that is not sealed, opened if need be. `readers` are the segment's.
+    /// The file of a segment that is not sealed; opens it if it is closed. `readers` belong to the segment.
     pub(super) async fn unsealed_file(
         &self,
         base_offset: i64,
@@ -41,15 +43,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let path = segment::log_path(&self.dir, base_offset);
         let file = self.open_file(&path, OpenMode::ReadWrite).await?;
         let state = self.state.borrow();
-        // Another segment may have got the name since, after a cut.
+        // After a cut, another segment may have got the name meanwhile.
         if state.unsealed(base_offset).is_some_and(|segment| segment.readers.are_same(readers)) {
             state.files.put(FileName::Segment(base_offset), file.clone());
         }
         Ok(file)
     }
 
-    /// Opens the file that the next write or sync needs. Where that fails for want of descriptors it is tried again
-    /// later; any other failure latches the log.
+    /// Opens the file that the next write or sync needs. A lack of descriptors is tried again later; any other failure
+    /// latches the log.
     pub async fn reopen(self: Rc<Self>) {
         if self.reopening.replace(true) {
             return;
@@ -66,7 +68,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.reopening.set(false);
     }
 
-    /// Writes what a lack of descriptors has kept from being written, for a log that is being closed.
+    /// Writes the batches that a lack of descriptors has kept from being written. Used when the log is closed.
     pub(super) async fn write_held_up(&self) -> Result<(), DiskError> {
         while self.state.borrow().has_unwritten() {
             let needed = self.state.borrow().file_to_open();
@@ -84,7 +86,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 }
 
 impl<F: DiskFile, A> State<F, A> {
-    /// Has the segment hold its file, which then stays open until [`State::release_files`]; false if it is not open.
+    /// Makes the segment hold its file, which then stays open until [`State::release_files`]. Returns false if the file
+    /// is not open.
     pub(super) fn hold_file(&mut self, base_offset: i64) -> bool {
         let files = &self.files;
         let mut segments = self.closing.iter_mut().map(|closing| &mut closing.active).chain(&mut self.active);
@@ -95,7 +98,7 @@ impl<F: DiskFile, A> State<F, A> {
         segment.file.is_some()
     }
 
-    /// Lets go of the files that no write or sync is planned for.
+    /// Releases the files that no write or sync is planned for.
     pub(super) fn release_files(&mut self) {
         let is_idle =
             !self.has_unwritten() && !self.progress.is_sync_under_way() && !self.progress.is_sync_due();
@@ -108,7 +111,7 @@ impl<F: DiskFile, A> State<F, A> {
         }
     }
 
-    /// The segment whose file the next write or sync needs and that is not open.
+    /// The segment whose file the next write or sync needs, if that file is not open.
     pub(super) fn file_to_open(&self) -> Option<(i64, Readers)> {
         let needed = if self.has_unwritten() {
             self.unsealed(self.tail.next_write_segment())

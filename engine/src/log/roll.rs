@@ -1,5 +1,5 @@
-//! Background work of a log: the next segment's file, rolling to it, and sealing the one before. Off the ack path, but
-//! for the rename that gives a segment its name.
+//! Rolls: the file of the next segment, and the change to it. Also the choice of the background work that is due. No ack
+//! waits for any of this, except for the rename that gives a segment its name.
 
 use super::files::{FileName, OpenFile};
 use super::space::is_passing;
@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Which background work is due and not under way.
+    /// Returns the background work that is due and not under way.
     pub fn wants(&self) -> Wants {
         let state = self.state.borrow();
         if state.failed.is_some() || state.damaged.is_some() {
@@ -31,7 +31,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let half_full = |active: &Active<_>| state.tail.segment_bytes() * 2 > active.segment_bytes;
         let prepare = state.prepared.is_none()
             && state.active.as_ref().is_some_and(half_full)
-            && self.has_room()
+            && self.may_make_ahead()
             && !(self.fills_new_spares() || self.expects_spare(&state));
         let written_to = state.progress.written_to();
         let seal = state.closing.front().is_some_and(|closing| closing.end() <= written_to);
@@ -62,25 +62,27 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.context.clock.now().saturating_duration_since(first_append) >= Duration::from_millis(segment_ms)
     }
 
-    /// Whether another segment may begin. Where retention is behind, it waits: the log's files take `retention_bytes` and
-    /// two segments at most. So it does where a file is about to be its spare.
+    /// Whether another segment may begin. While retention is behind, the next segment waits, so that the log's files
+    /// take at most `retention_bytes` and two segments. It also waits while its spare is [`Spare::Preparing`].
     fn may_roll(&self, state: &State<D::File, A>) -> bool {
         let config = self.config();
         let is_held_up = [Work::Seal, Work::Retain].iter().any(|work| !self.postponed.allows(*work));
         let Some(retention_bytes) = config.retention_bytes.filter(|_| !is_held_up) else {
-            // Of a full disk appends are to hear, and the roll is what finds it.
+            // Roll even if the disk is full: only the roll's failure tells appends about it.
             return true;
         };
         let leaving_bytes = self.leaving_bytes.get();
         let newer_bytes: u64 = self.full_segments(state).skip(1).sum();
         let is_more = self.held_bytes(state) > retention_bytes.saturating_add(config.segment_bytes);
-        // Without that nothing would ever be deleted: the oldest segment may be larger than those that follow.
+        // Without this condition the log could wait for ever. Retention deletes the oldest segment only when the newer ones
+        // hold `retention_bytes`, and the oldest may be larger than all of them.
         let will_be_less = leaving_bytes > 0 || newer_bytes >= retention_bytes;
         let is_behind = is_more && will_be_less;
         !is_behind && !matches!(state.spare, Spare::Preparing(_))
     }
 
-    /// What the files of the full segments take at most, bytes, oldest first. Until it is sealed, one has room for more.
+    /// Upper bounds of the sizes of the full segments' files, bytes, oldest first. A file has its largest size until it
+    /// is sealed.
     fn full_segments<'a>(
         &self,
         state: &'a State<D::File, A>,
@@ -91,19 +93,20 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         sealed.chain(closing.map(|closing| align_up(closing.active.segment_bytes, BLOCK_BYTES as u64)))
     }
 
-    /// What the files of full segments take at most, bytes, with those that are to be removed.
+    /// Upper bound of the bytes that the files of full segments take. Files that retention has still to remove count
+    /// too.
     pub(super) fn held_bytes(&self, state: &State<D::File, A>) -> u64 {
         self.leaving_bytes.get() + self.full_segments(state).sum::<u64>()
     }
 
-    /// Whether appends wait for a segment, and not for memory.
+    /// Whether appends wait for a segment. If not, they wait for memory.
     pub fn wants_roll(&self) -> bool {
         let state = self.state.borrow();
         state.roll_wanted || state.full.is_some()
     }
 
-    /// Rolls if a roll is wanted, and prepares the next segment's file. Where there is no space for it, appends are refused
-    /// until there is; any other failure latches the log.
+    /// Begins the next segment if one is wanted, or makes its file ahead. If there is no space for the file, appends
+    /// are refused until there is. Any other failure latches the log.
     pub async fn roll(self: Rc<Self>) {
         if self.rolling.replace(true) {
             return;
@@ -118,8 +121,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let failed_syncs = self.failures.count();
         let Some((file, written_to)) = self.next_file().await? else { return Ok(()) };
         let base_offset = self.log_end_offset();
-        // Written acks survive a kill as the rename is done; the first sync of the segment makes its name durable, or its
-        // seal. In a synced topic every write is an ack's, so the name comes first.
+        // An ack for a written record survives a kill once the rename is done. The segment's first sync, or its seal,
+        // makes the name durable. In a synced topic the first write already needs the name, so the name is synced here.
         let config = self.config();
         let is_synced = config.durability == Durability::Synced;
         if is_synced {
@@ -160,9 +163,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(())
     }
 
-    /// Makes the name of the segment that begins now durable. Where that has to be tried again, the file is removed: a full
-    /// disk may end the log at a lower offset meanwhile, and then nothing else would remove a file of that name from the
-    /// middle of the log.
+    /// Makes the name of the new segment durable. If that has to be tried again, this removes the file. Otherwise a
+    /// full disk could end the log at a lower offset, and nothing would remove the file of that name from the middle of
+    /// the log.
     async fn sync_new_name(&self, base_offset: i64) -> Result<(), DiskError> {
         let synced = self.context.disk.sync_dir(&self.dir).await;
         if synced.as_ref().is_err_and(is_passing) {
@@ -171,11 +174,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         synced
     }
 
-    /// The file of the segment that begins now, under its name, and up to where its extents are written; `None` if no roll
-    /// is wanted, and the file was only prepared.
+    /// Gives the file of the next segment its name. Returns the file and the position below which its extents are
+    /// durably written. `None` if no roll is wanted or allowed, and the file was at most made ahead.
     async fn next_file(&self) -> Result<Option<(OpenFile<D::File>, u64)>, DiskError> {
         if self.state.borrow().roll_wanted {
-            // Retention may have taken a turn since the roll was called for.
+            // Retention may have run since the roll was called for.
             if !self.may_roll(&self.state.borrow()) {
                 return Ok(None);
             }
@@ -187,7 +190,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Ok(None);
         }
         let failed_syncs = self.failures.count();
-        // One that was made before a sync failed may have lost its extents: it is made again.
+        // A file that was made before a sync failed may have lost its extents, so it is made again.
         let file = if self.state.borrow().prepared == Some(failed_syncs) {
             self.prepared_file().await?
         } else {
@@ -213,12 +216,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(Some((file, 0)))
     }
 
-    /// Size of a segment's file until it is sealed.
+    /// Size of a segment's file until it is sealed, bytes.
     pub(super) fn segment_file_bytes(&self) -> u64 {
         align_up(self.config().segment_bytes, BLOCK_BYTES as u64)
     }
 
-    /// Makes the file of the segment after the active one, with its extents.
+    /// Makes the file of the next segment and reserves its extents.
     async fn prepare(&self) -> Result<OpenFile<D::File>, DiskError> {
         let path = self.dir.join(segment::PREPARING);
         let file = self.open_file(&path, OpenMode::Replace).await?;
@@ -237,14 +240,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// Puts down that something happened now.
+    /// Records an event with the present time.
     pub(super) fn note(&self, kind: EventKind) {
         self.state.borrow_mut().note(self.context.clock.now(), kind);
     }
 
-    /// Records durably what recovery has to know of the appends since this open: their epoch, the boot of the machine, and
-    /// how much may be in flight. Called before the first segment gets its name, so that no batch lies in one before. A log
-    /// that nobody appends to is opened and closed without a write.
+    /// Records durably what recovery needs to know about the appends of this open: their epoch, the boot of the
+    /// machine, and the bytes that may be in flight. It is called before the first segment gets its name, so that it
+    /// precedes every batch. A log without appends is opened and closed without a write.
     async fn record_open(&self) -> Result<(), DiskError> {
         if self.is_open_recorded.get() { Ok(()) } else { self.write_checkpoint(|_| {}).await }
     }

@@ -1,5 +1,5 @@
-//! Sealing: full segments get their final size and their indexes, and the checkpoint moves past them. A clean close seals the
-//! last segment too. Off the ack path.
+//! Sealing: a full segment gets its final size and its indexes, and the checkpoint moves past it. A clean close seals
+//! the last segment too. All of this is off the ack path.
 
 use super::files::{CachedIndex, FileName, IndexSource};
 use super::state::{Closing, LargestTimestamp, Readers, Sealed, SealedBy};
@@ -13,10 +13,10 @@ use crate::segment::{self, Indexes};
 use futures_util::future::join_all;
 use std::rc::Rc;
 
-/// Segments that are sealed at once, at most.
+/// Number of segments that are sealed at the same time, at most.
 const SEALED_AT_ONCE: usize = 8;
 
-/// A full segment while its files are seen to.
+/// A full segment that is being sealed.
 struct Sealing {
     base_offset: i64,
     next_offset: i64,
@@ -38,11 +38,11 @@ impl Sealing {
     }
 }
 
-/// What a segment's end failed at.
+/// The step of sealing a segment that has failed.
 enum SealError {
-    /// Its batches.
+    /// The log file could not be trimmed or synced.
     Log(DiskError),
-    /// Its indexes: the batches are durable.
+    /// The indexes could not be written. The batches are durable.
     Indexes(DiskError),
 }
 
@@ -55,9 +55,9 @@ impl From<SealError> for DiskError {
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Seals the full segments whose writes are complete, several at once: trims them, writes their indexes, makes
-    /// everything durable, and moves the checkpoint past them. A failure latches the log, but for one that only wants
-    /// space.
+    /// Seals the full segments whose writes are complete, several at the same time. It trims them, writes their
+    /// indexes, makes everything durable, and moves the checkpoint past them. A lack of space or of descriptors is
+    /// tried again later; any other failure latches the log.
     pub async fn seal(self: Rc<Self>) {
         if self.sealing.replace(true) {
             return;
@@ -74,8 +74,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.sealing.set(false);
     }
 
-    /// Seals the `count` oldest full segments. Their files are seen to side by side, and the directory and the checkpoint
-    /// once for all: one by one, with the disk busy, small segments came faster than they went.
+    /// Seals the `count` oldest full segments. Their files are trimmed and synced at the same time; the directory and
+    /// the checkpoint are written once for all. One by one, on a busy disk, sealing would be slower than appends that
+    /// fill small segments.
     async fn seal_oldest(&self, count: usize) -> Result<(), DiskError> {
         let failed_syncs = self.failed_syncs_before();
         let mut ends: Vec<Sealing> = {
@@ -88,7 +89,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.check_syncs(failed_syncs)?;
         let failed = ended.into_iter().nth(whole).and_then(Result::err);
         if let (Some(SealError::Indexes(_)), Some(end)) = (&failed, ends.get(whole)) {
-            // Whoever waits for the segment to be durable need not wait for the space that its indexes take.
+            // Appends that wait for the segment to be durable need not wait until there is space for its indexes.
             self.state.borrow_mut().synced_to_end_of(end.base_offset);
         }
         ends.truncate(whole);
@@ -102,8 +103,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         failed.map_or(Ok(()), |failed| Err(failed.into()))
     }
 
-    /// Trims a segment's file and makes it durable, and writes its indexes. `failed_syncs` had failed before the oldest change
-    /// of the log that is not durable.
+    /// Trims a segment's log file, makes it durable, and writes the indexes. `failed_syncs` is the number of syncs that
+    /// had failed on the device before the log's oldest change that is not durable.
     async fn end_files(&self, end: &mut Sealing, failed_syncs: u64) -> Result<(), SealError> {
         self.end_log_file(end, failed_syncs).await.map_err(SealError::Log)?;
         self.note(EventKind::Sync);
@@ -113,17 +114,17 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         written.map_err(SealError::Indexes)
     }
 
-    /// Trims a segment's log file and makes it durable. The file is not held any longer than that takes: others may wait
-    /// for its place.
+    /// Trims a segment's log file and makes it durable. It holds the file no longer, because others may wait for the
+    /// permit to open one.
     async fn end_log_file(&self, end: &Sealing, failed_syncs: u64) -> Result<(), DiskError> {
         let file = self.unsealed_file(end.base_offset, &end.readers).await?;
         file.truncate(end.size_bytes).await?;
         file.sync().await?;
-        // Before its indexes say that the segment is whole.
+        // This check comes before the indexes, because they state that the segment is whole.
         self.check_syncs(failed_syncs)
     }
 
-    /// Counts the oldest closing segment among the sealed ones.
+    /// Moves the oldest closing segment to the sealed ones.
     fn sealed(&self, end: Sealing) {
         let mut state = self.state.borrow_mut();
         let Closing { active, .. } = state.closing.pop_front().expect("only seal removes closing segments");
@@ -151,7 +152,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.note(self.context.clock.now(), EventKind::Seal);
     }
 
-    /// Records durably what `change` makes of the checkpoint.
+    /// Changes the checkpoint with `change` and writes it durably.
     pub(super) async fn write_checkpoint(
         &self,
         change: impl FnOnce(&mut checkpoint::Checkpoint),
@@ -160,9 +161,10 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let next = {
             let mut next = self.state.borrow().checkpoint;
             change(&mut next);
-            // Retention deletes sealed segments only, also such whose own checkpoint has failed.
+            // Retention may delete a sealed segment whose own checkpoint could not be written.
             next.recovery_offset = next.recovery_offset.max(next.log_start_offset);
-            // Another attempt goes to the same slot, as the other holds the last good one.
+            // If the write fails, the next attempt uses the same slot, because the other slot holds the last good
+            // checkpoint.
             next.sequence += 1;
             next.epoch = self.epoch;
             next.boot_id = self.context.limits.boot_id;
@@ -173,17 +175,17 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let failed_syncs = self.failures.count();
         checkpoint::write(&self.context.disk, &self.dir, &next).await?;
         self.check_syncs(failed_syncs)?;
-        // Nobody sees a start of the log that a crash would take back.
+        // Only now can readers see the new start of the log: a crash cannot take it back.
         self.state.borrow_mut().checkpoint = next;
         self.is_open_recorded.set(true);
         Ok(())
     }
 
     /// Ends the log cleanly: seals the last segment, so that the next open has nothing to scan. Call it once
-    /// [`Log::is_idle`] holds and no background work runs.
+    /// [`Log::is_idle`] is true and no background work runs.
     ///
     /// # Errors
-    /// The log has failed, or sealing does now. Acked records are as durable as they were.
+    /// The log has failed before, or sealing fails now. Acked records keep the durability that they have.
     pub async fn close(self: Rc<Self>) -> Result<(), DiskError> {
         let disk = &self.context.disk;
         let is_prepared = {
@@ -216,7 +218,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.remove_empty_segments().await
     }
 
-    /// A segment that took no batch leaves no file behind.
+    /// Removes the files of segments that took no batch.
     async fn remove_empty_segments(&self) -> Result<(), DiskError> {
         let empty: Vec<i64> = {
             let mut state = self.state.borrow_mut();

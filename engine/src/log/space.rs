@@ -1,13 +1,13 @@
-//! A full disk: appends are refused and what was not written is cut off, until there is space again.
+//! A full disk: the log refuses appends and cuts off what was not written, until there is space again.
 //!
 //! ```text
-//! a write finds no space ─► Draining ─► Cutting ─► Waiting ─► a segment could be made: appends go on
+//! a write finds no space ─► Draining ─► Cutting ─► Waiting ─► a segment could be made: appends are taken again
 //! a roll finds no space  ────────────────────────────┘
 //! ```
 //!
-//! Nothing that was acked as written or synced is touched, and nothing that was refused ever comes back: producers hear of
-//! it only once the files end where the log does. Fetches and retention go on meanwhile. A failed sync is another matter:
-//! it latches the log, whatever the reason.
+//! Records that were acked as written or synced stay. Refused records never come back: producers get the error only
+//! once the files end where the log ends. Fetches and retention continue meanwhile. A failed sync is different: it
+//! latches the log, even if the disk was full.
 
 use super::files::FileName;
 use super::state::{Closing, State};
@@ -22,34 +22,35 @@ use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Whether an error says that the disk is full and nothing worse. Of a sync it says that bytes may be lost.
+/// Whether an error says only that the disk is full. A sync with that error may have lost bytes, so it does not count.
 fn is_only_full(error: &DiskError) -> bool {
     error.is_no_space() && !matches!(error.op, DiskOp::Sync | DiskOp::SyncDir)
 }
 
-/// Whether the operation can be tried again later: there was no space, or no descriptor, for it.
+/// Whether the operation can be tried again later: it failed for lack of space or of a descriptor.
 pub(super) fn is_passing(error: &DiskError) -> bool {
     is_only_full(error) || error.is_too_many_open()
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// The time at which the owner calls [`Log::retry`], if background work has found the disk full.
+    /// The time at which the owner has to call [`Log::retry`]. `None` if no background work waits.
     pub fn retry_due(&self) -> Option<Instant> {
         self.postponed.next_end()
     }
 
-    /// Lets background work that found the disk full try again, where it has waited for 100 ms; whether there is any. To
-    /// be called at [`Log::retry_due`]: nothing else tells that somebody made room.
+    /// Lets background work try again that has waited long enough: 100 ms after it found the disk full. Returns whether
+    /// there is any. Call it at [`Log::retry_due`], because no event says that the disk has space again.
     pub fn retry(&self) -> bool {
         self.postponed.end_due(|| self.context.clock.now())
     }
 
-    /// What appends are refused with, while the disk is full.
+    /// The error that appends get while the disk is full.
     pub fn no_space(&self) -> Option<DiskError> {
         self.state.borrow().no_space()
     }
 
-    /// Background work has failed: for want of space or of a descriptor it is done again later, else the log is latched.
+    /// Takes the failure of background work. After a lack of space or of a descriptor the work is tried again later;
+    /// any other error latches the log.
     pub(super) fn work_failed(&self, work: Work, error: DiskError) {
         if is_passing(&error) {
             self.postponed.postpone(work, self.context.clock.now());
@@ -58,7 +59,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// No segment could be made. What was set aside for it is given back.
+    /// Takes the failure to make a segment. Removes the file that was made for it.
     pub(super) async fn roll_failed(&self, error: DiskError) {
         let is_passing = is_passing(&error);
         self.work_failed(Work::Roll, error.clone());
@@ -73,7 +74,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// A write has failed: for want of space the log is cut off before it, else it is latched.
+    /// Takes the failure of a write. After a lack of space the log is cut off before that write; any other error
+    /// latches it.
     pub(super) fn write_failed(&self, id: FlightId, error: DiskError) {
         let mut state = self.state.borrow_mut();
         if state.failed.is_none() && is_only_full(&error) {
@@ -85,8 +87,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// Cuts the log's files off behind the last whole batch written, and refuses the appends beyond. An error for want of
-    /// space is tried again later, any other latches the log.
+    /// Cuts the log's files off behind the last whole batch that was written, and refuses the appends beyond. After a
+    /// lack of space it is tried again later; any other error latches the log.
     pub async fn cut(self: Rc<Self>) {
         if self.cutting.replace(true) {
             return;
@@ -97,7 +99,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.cutting.set(false);
     }
 
-    /// What is left to cut off before the log may be closed.
+    /// Finishes a cut that is under way, so that the log can be closed.
     pub(super) async fn end_cut(&self) -> Result<(), DiskError> {
         let is_under_way = self.state.borrow().full.as_ref().is_some_and(|full| full.stage != Stage::Waiting);
         if is_under_way { self.cut_off().await } else { Ok(()) }
@@ -109,7 +111,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if let Some(base_offset) = excess.torn {
             self.cut_segment(base_offset).await?;
         }
-        // From the last to the first, so that a crash in between leaves no gap that was not there before.
+        // The order is from the last to the first, so that a crash in between leaves no new gap.
         for base_offset in excess.discarded.iter().rev().copied() {
             segment::remove_files_durably(&self.context.disk, &self.dir, base_offset).await?;
         }
@@ -121,12 +123,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             state.acks.extend(refused.map(|ack| (ack, Err(AppendError::no_segment(full.error.clone())))));
         }
         state.roll_wanted = true;
-        // What a segment without extents could be made of would be full at its first write.
+        // A segment could be made now, but without free extents, and its first write would find the disk full again.
         self.postponed.postpone(Work::Roll, self.context.clock.now());
         Ok(())
     }
 
-    /// Makes the last segment end with the log, durably; its indexes are made anew, as recovery would.
+    /// Makes the file of the last segment end where the log ends, durably. Its indexes are made again from its batches,
+    /// as recovery does.
     async fn cut_segment(&self, base_offset: i64) -> Result<(), DiskError> {
         let failed_syncs = self.failed_syncs_before();
         let (readers, size_bytes, next_offset) = {
@@ -141,7 +144,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let request = self.scan_request(base_offset, i32::MIN);
         let scanned = segment::scan(&*file, &self.context.arena, &request).await?;
         if (scanned.valid_bytes, scanned.next_offset) != (size_bytes, next_offset) {
-            let reason = "what was written reads differently";
+            let reason = "the bytes read are not those that were written";
             let source = io::Error::new(io::ErrorKind::InvalidData, reason);
             let path = segment::log_path(&self.dir, base_offset);
             return Err(DiskError::new(DiskOp::Read, &path, scanned.valid_bytes, source));
@@ -159,33 +162,34 @@ impl<F: DiskFile, A> State<F, A> {
         self.full.as_ref().is_some_and(|full| full.stage != Stage::Waiting)
     }
 
-    /// What appends are refused with, while the disk is full.
+    /// The error that appends get while the disk is full.
     pub(super) fn no_space(&self) -> Option<DiskError> {
         self.full.as_ref().map(|full| full.error.clone())
     }
 
-    /// Whether appends before are not answered yet: those after them wait, so that answers come in order.
+    /// Whether earlier appends are not answered yet. Later ones wait for them, so that answers come in order.
     pub(super) fn has_unanswered_appends(&self) -> bool {
         let is_written = self.progress.written_offset() == self.tail.next_offset();
         self.is_cut_under_way() || !is_written || !self.acks.is_empty()
     }
 
-    /// Whether the log may be cut off now, as far as its writes go.
+    /// Whether a cut is needed and no write or sync is in flight.
     pub(super) fn is_cut_due(&self) -> bool {
         self.is_cut_under_way() && self.progress.is_quiet()
     }
 
-    /// A new segment takes appends.
+    /// Ends the state of a full disk, because a new segment takes appends.
     pub(super) fn found_space(&mut self) {
         self.full.take_if(|full| full.stage == Stage::Waiting);
     }
 
-    /// Who was to be refused.
+    /// Takes the acks of the appends that were cut off and not answered yet.
     pub(super) fn take_refused(&mut self) -> Vec<A> {
         self.full.take().map(|full| full.refused).unwrap_or_default()
     }
 
-    /// Ends the log in memory with the last whole batch written; what its files hold beyond.
+    /// Ends the log in memory with the last whole batch that was written. Returns the parts of its files that lie
+    /// beyond.
     fn cut(&mut self) -> Excess {
         match &self.full {
             Some(Full { stage: Stage::Cutting(excess), .. }) => return excess.clone(),
@@ -215,7 +219,7 @@ impl<F: DiskFile, A> State<F, A> {
 }
 
 impl<F> Closing<F> {
-    /// Ends the segment at `next_offset` and stream position `end`; its base offset, if it went on beyond.
+    /// Ends the segment at `next_offset`, which is stream position `end`. Returns its base offset if it was longer.
     fn cut(&mut self, end: u64, next_offset: i64) -> Option<i64> {
         if self.next_offset <= next_offset {
             return None;

@@ -1,22 +1,22 @@
-//! The file that waits to become the next segment, where segments are recycled: its stage, and how much of it is filled.
+//! The file that waits to become the next segment, where segments are recycled: its stage, and the part that is filled.
 //! Data alone: `spare.rs` does the work.
 
-/// What may be left to fill at once. More than the end of a full segment, which is less than a batch; what is beyond is
-/// filled at twice the pace of appends, so that a log nobody appends to costs the disk nothing.
+/// Bytes left to fill that are filled at once. They are more than a full segment can leave unfilled, which is less than
+/// a batch. A longer rest is filled at twice the pace of appends, so that a log without appends costs the disk nothing.
 const FILL_AT_ONCE_BYTES: u64 = 2 << 20;
 
-/// Which spare of a log, counted from its open.
+/// The number of a spare, counted from the open of the log.
 pub(super) type SpareNumber = u64;
 
-/// The stage of the next segment's file. The file itself is in the cache of open files, or closed.
+/// The stage of the file that the next segment will use. The cache of open files may hold the file itself.
 pub(super) enum Spare {
-    /// There is none.
+    /// No spare exists.
     None,
-    /// On its way to its first name, [`segment::FILLING`].
+    /// The file does not have its first name, [`segment::FILLING`](crate::segment::FILLING), yet.
     Preparing(SpareNumber),
-    /// Being filled, as [`segment::FILLING`].
+    /// The file is being filled, under the name [`segment::FILLING`](crate::segment::FILLING).
     Filling(SpareFile),
-    /// Written to its end and synced, as [`segment::SPARE`].
+    /// The file is written to its end and synced, under the name [`segment::SPARE`](crate::segment::SPARE).
     Ready(SpareFile),
 }
 
@@ -30,22 +30,22 @@ impl Spare {
     }
 }
 
-/// A file that waits to be a segment.
+/// A file that waits to become a segment.
 #[derive(Clone, Copy)]
 pub(super) struct SpareFile {
     pub(super) number: SpareNumber,
-    /// What its size will be.
+    /// Size of the file once it is filled.
     pub(super) size_bytes: u64,
-    /// Its extents are written up to here, with zeros or in an earlier life.
+    /// File position below which the extents are written: with zeros, or when the file was an earlier segment.
     pub(super) written_to: u64,
-    /// The same, durably.
+    /// File position below which the extents are durably written.
     pub(super) synced_to: u64,
-    /// Syncs that had failed on the device before the file was made, or taken to be filled.
+    /// Number of syncs that had failed on the device before the file was made, or was taken from retention.
     pub(super) failed_syncs: u64,
 }
 
 impl SpareFile {
-    /// Whether some of it should be filled now that `appended_bytes` are in the active segment.
+    /// Whether the next part should be filled now. `appended_bytes` is the size of the active segment.
     pub(super) const fn is_due(&self, appended_bytes: u64) -> bool {
         self.size_bytes - self.written_to <= FILL_AT_ONCE_BYTES || self.written_to < 2 * appended_bytes
     }

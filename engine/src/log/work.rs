@@ -4,40 +4,40 @@ use crate::error::DiskError;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// How long work that found the disk full waits before it tries again.
+/// Time that work which found the disk full waits before it tries again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// What is known and owed while the disk is full.
+/// The state of a log while its disk is full.
 pub(super) struct Full<A> {
-    /// What said so.
+    /// The error that said so.
     pub(super) error: DiskError,
     pub(super) stage: Stage,
-    /// Appends that were cut off; they are told once nothing can bring them back.
+    /// Acks of appends that were cut off. They are answered once nothing can bring those appends back.
     pub(super) refused: Vec<A>,
 }
 
-/// How far the log has come with it.
+/// The steps of cutting the log off behind its last written batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// A write found no space; those beside it are still on their way.
+    /// A write found no space. Other writes are still in flight.
     Draining,
-    /// The log in memory ends with the last whole batch written, its files do not yet.
+    /// The log in memory ends with the last whole batch that was written. Its files do not yet.
     Cutting(Excess),
-    /// The files do too; a new segment is all that is missing.
+    /// The files end there too. The log waits until a new segment can be made.
     Waiting,
 }
 
-/// What files hold beyond the end of the log.
+/// The parts of files that lie beyond the end of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Excess {
-    /// Base offset of the last segment, if its file goes on beyond its last batch.
+    /// Base offset of the last segment, if its file is longer than its batches.
     pub(super) torn: Option<i64>,
-    /// Base offsets of the segments behind it.
+    /// Base offsets of the segments behind the end of the log.
     pub(super) discarded: Vec<i64>,
 }
 
-/// Background work that a full disk, or a lack of descriptors, can hold up. Retention is also held up by a file that it cannot
-/// read.
+/// Background work that a full disk, or a lack of descriptors, can hold up. A file that cannot be read holds up
+/// retention too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     Roll,
@@ -47,12 +47,12 @@ pub(super) enum Work {
     Reopen,
 }
 
-/// Work that found no space or no descriptor, or could not read a file, and until when it waits.
+/// The end of the wait of each kind of work that found no space or no descriptor, or could not read a file.
 #[derive(Default)]
 pub(super) struct Postponed([Cell<Option<Instant>>; 5]);
 
 impl Postponed {
-    /// Whether nothing is known against doing it now.
+    /// Whether the work need not wait.
     pub(super) const fn allows(&self, work: Work) -> bool {
         self.0[work as usize].get().is_none()
     }
@@ -65,17 +65,17 @@ impl Postponed {
         self.0[work as usize].set(Some(until));
     }
 
-    /// Space may have come back.
+    /// Ends all waits, because space may have come back.
     pub(super) fn end_all(&self) {
         self.0.iter().for_each(|until| until.set(None));
     }
 
-    /// The time at which the next one ends.
+    /// The time at which the next wait ends.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.0.iter().filter_map(Cell::get).min()
     }
 
-    /// Ends those whose time is up; whether there were any.
+    /// Ends the waits whose time has come. Returns whether there were any.
     pub(super) fn end_due(&self, now: impl FnOnce() -> Instant) -> bool {
         if self.0.iter().all(|until| until.get().is_none()) {
             return false;

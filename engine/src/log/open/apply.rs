@@ -1,4 +1,5 @@
-//! Putting a log in order that was judged to be whole. Safe to be cut short at any step: the next open judges the same.
+//! The changes that put a log in order that was judged to be whole. They may be interrupted at any step: the next open
+//! judges the log the same.
 
 use super::super::spare_file::Spare;
 use super::super::state::{Sealed, SealedBy};
@@ -11,7 +12,7 @@ use crate::segment;
 use checkpoint::Checkpoint;
 use std::collections::{BTreeSet, VecDeque};
 
-/// A log in order.
+/// The result: a log in order.
 pub(super) struct OrderedLog {
     pub(super) checkpoint: Checkpoint,
     pub(super) sealed: VecDeque<Sealed>,
@@ -20,10 +21,10 @@ pub(super) struct OrderedLog {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Does what `plan` says: trims and seals the segments that are kept, removes the rest, and makes all of that durable.
+    /// Carries out `plan`: trims and seals the segments that are kept, removes the rest, and makes all of that durable.
     ///
     /// # Errors
-    /// The disk failed, or another sync on the device did since the log was read.
+    /// The disk failed, or another sync on the device failed since the log was read.
     pub(super) async fn apply(&self, plan: RecoveryPlan) -> Result<OrderedLog, DiskError> {
         let (disk, dir) = (&self.context.disk, &self.dir);
         if plan.names.iter().any(|entry| entry.name == segment::PREPARING) {
@@ -35,12 +36,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             self.trim(read).await?;
         }
         self.check_syncs(plan.failed_syncs)?;
-        // From the last to the first, so that a crash in between leaves no gap that was not there before.
+        // The order is from the last to the first, so that a crash in between leaves no new gap.
         for base_offset in plan.behind.iter().rev().copied() {
             segment::remove_files_durably(disk, dir, base_offset).await?;
         }
         self.remove_orphans(&plan).await?;
-        // What was removed besides is removed again by the next open, if its name comes back.
+        // Other removals need no sync: if a name comes back, the next open removes it again.
         let has_kept = !plan.kept.is_empty();
         let trusted = plan.trusted.iter();
         let mut sealed: VecDeque<Sealed> =
@@ -51,7 +52,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 segment::remove_files_durably(disk, dir, base_offset).await?;
                 continue;
             }
-            // Indexes say that a segment is whole, so they come last.
+            // Indexes state that a segment is whole, so they are written last.
             segment::write_indexes(disk, dir, base_offset, &mut read.indexes).await?;
             let closed = Sealed::closed(base_offset, read.examined.next_offset, SealedBy::Recovery);
             sealed.push_back(Sealed { epoch: Some(read.epoch), ..closed });
@@ -63,12 +64,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(OrderedLog { checkpoint: plan.checkpoint, sealed, next_offset: plan.next_offset, spare })
     }
 
-    /// Finishes a deletion that was cut short.
+    /// Finishes a deletion that was interrupted.
     async fn finish_deletion(&self, plan: &RecoveryPlan) -> Result<(), DiskError> {
         if plan.retired.is_empty() {
             return Ok(());
         }
-        // A power loss that took the checkpoint and left the deletion would look like damage.
+        // If a power loss took the checkpoint and left the deletion, that would look like damage.
         checkpoint::sync(&self.context.disk, &self.dir).await?;
         self.check_syncs(plan.failed_syncs)?;
         for base_offset in plan.retired.iter().copied() {
@@ -77,7 +78,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(())
     }
 
-    /// Cuts a segment behind its last batch and makes it durable.
+    /// Cuts a segment's file behind its last batch and makes it durable.
     async fn trim(&self, read: &UnsealedSegment) -> Result<(), DiskError> {
         if read.is_sealed() {
             return Ok(());
@@ -90,7 +91,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         file.sync().await
     }
 
-    /// Removes indexes whose segment is gone. A later segment of that name would seem to have been sealed.
+    /// Removes indexes whose segment does not exist. With them, a later segment of that name would seem to be sealed.
     async fn remove_orphans(&self, plan: &RecoveryPlan) -> Result<(), DiskError> {
         let bases = |of: fn(&str) -> Option<i64>| plan.names.iter().filter_map(move |entry| of(&entry.name));
         let logs: BTreeSet<i64> = bases(segment::base_offset_of).collect();

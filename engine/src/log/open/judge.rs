@@ -1,4 +1,4 @@
-//! Reading a log's files and judging them. Changes nothing.
+//! The examination of a log's files, and the judgement whether the log is whole. Changes nothing.
 
 use super::super::Log;
 use super::super::checkpoint::{self, Checkpoint, Stored};
@@ -15,36 +15,37 @@ use std::collections::VecDeque;
 
 /// The result of judging a log.
 pub(super) enum Judged {
-    /// No crash can have left it otherwise: it can be put in order.
+    /// The log is whole: a crash can have left it so. It can be put in order.
     Whole(RecoveryPlan),
-    /// Something is missing or wrong that no crash can have done.
+    /// Something is missing or wrong, and no crash can have caused it.
     Damaged(ReadablePart),
 }
 
-/// What an open does to put a log in order.
+/// The changes with which an open puts a log in order.
 pub(super) struct RecoveryPlan {
     /// Every name in the log's directory.
     pub(super) names: Vec<DirEntry>,
     /// The checkpoint that the log begins with.
     pub(super) checkpoint: Checkpoint,
-    /// Segments below the log's start, whose deletion was cut short.
+    /// Base offsets of segments below the log's start. Their deletion was interrupted.
     pub(super) retired: Vec<i64>,
-    /// Segments that the checkpoint vouches for: base offset, and the offset after the last record.
+    /// Segments that the checkpoint vouches for: the base offset, and the offset after the last record.
     pub(super) trusted: Vec<(i64, i64)>,
-    /// Segments that the log ends with, in order.
+    /// Segments above the recovery offset that the log keeps, in order.
     pub(super) kept: Vec<UnsealedSegment>,
     /// Base offsets of the segments behind the log's end.
     pub(super) behind: Vec<i64>,
-    /// The offset that the next record gets.
+    /// The offset of the next record.
     pub(super) next_offset: i64,
     /// Whether a slot of the checkpoint's file is damaged.
     pub(super) has_faulty_checkpoint: bool,
-    /// Syncs that had failed on the device before the log was read. What was read may be lost if there are more.
+    /// Number of syncs that had failed on the device before the log was read. If another one fails, the bytes that were
+    /// read may be lost.
     pub(super) failed_syncs: u64,
 }
 
 impl RecoveryPlan {
-    /// Whether the log is as a close leaves it: everything is sealed, and the checkpoint on disk says so.
+    /// Whether the log is as a close leaves it: all segments are sealed, and the checkpoint on disk says so.
     pub(super) fn is_in_order(&self) -> bool {
         self.retired.is_empty()
             && self.kept.is_empty()
@@ -58,7 +59,7 @@ pub(super) struct UnsealedSegment {
     pub(super) examined: Examined,
     pub(super) file_bytes: u64,
     pub(super) indexes: Indexes,
-    /// Leader epoch of its last batch.
+    /// Leader epoch of the last batch.
     pub(super) epoch: i32,
 }
 
@@ -70,14 +71,14 @@ pub(super) struct ReadablePart {
 }
 
 impl ReadablePart {
-    /// A log with a file that cannot be read or changed serves nothing.
+    /// The part of a log with a file that cannot be read or changed: nothing.
     pub(super) fn nothing(error: DiskError) -> Self {
         let damage = Damaged { from: 0, cause: DamageError::Unreadable(error) };
         Self { log_start_offset: 0, sealed: VecDeque::new(), damage }
     }
 }
 
-/// The segments below the recovery point.
+/// The segments below the recovery offset.
 struct Trusted {
     retired: Vec<i64>,
     trusted: Vec<(i64, i64)>,
@@ -85,7 +86,8 @@ struct Trusted {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Reads what the checkpoint does not vouch for, and judges it by what is known of the log's `origin`.
+    /// Reads the segments that the checkpoint does not vouch for, and judges them. The log's `origin` says what is
+    /// known about it.
     ///
     /// # Errors
     /// The disk has no descriptors or no memory to read with. A file that cannot be read is damage.
@@ -160,15 +162,16 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }))
     }
 
-    /// A log whose checkpoint holds a number that no log can have written serves nothing.
+    /// The part of a log whose checkpoint has a sequence that no log can have written: nothing.
     fn no_checkpoint_of_ours(&self) -> ReadablePart {
-        let kind = CorruptionKind::Metadata("the sequence number is none that a log has written".into());
+        let kind = CorruptionKind::Metadata("the sequence number is larger than a log writes".into());
         let path = checkpoint::checkpoint_path(&self.dir);
         let cause = DamageError::Corrupt(Corruption { path, position: 0, kind });
         ReadablePart { log_start_offset: 0, sealed: VecDeque::new(), damage: Damaged { from: 0, cause } }
     }
 
-    /// The checkpoint to begin with. Where none can be read, or the newest cannot, the log begins with its first segment.
+    /// The checkpoint that the log begins with. If there is no valid one, or the newest one may be lost, the log begins
+    /// with its first segment.
     fn begin_with(&self, stored: &Stored, first: Option<i64>) -> Checkpoint {
         let unknown = self.state.borrow().checkpoint;
         let mut checkpoint = stored.newest.unwrap_or(Checkpoint {
@@ -182,7 +185,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         checkpoint
     }
 
-    /// Reads an unsealed segment up to its first byte that is no batch of this log.
+    /// Reads an unsealed segment up to the first byte that is no batch of this log.
     async fn read_unsealed(
         &self,
         base_offset: i64,
@@ -191,7 +194,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     ) -> Result<UnsealedSegment, DiskError> {
         let file = self.open_to_judge(base_offset).await?;
         let mut request = self.scan_request(base_offset, epoch_min);
-        // The incarnation of this open has appended nothing.
+        // No batch has the epoch of this open yet.
         request.epoch_max = self.epoch.saturating_sub(1);
         let scanned = segment::scan(&file, &self.context.arena, &request).await?;
         let examined = Examined {
@@ -205,8 +208,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(UnsealedSegment { examined, file_bytes, indexes, epoch })
     }
 
-    /// A segment's file, past the page cache where the file system can: after a failed sync the cache may hold what the device
-    /// does not.
+    /// Opens a segment's file with direct I/O if the file system can. After a failed sync, the page cache may hold
+    /// bytes that the device does not.
     async fn open_to_judge(&self, base_offset: i64) -> Result<D::File, DiskError> {
         let path = segment::log_path(&self.dir, base_offset);
         let disk = &self.context.disk;
@@ -218,7 +221,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// How many segments are kept, once a search has answered what is still open; or the damage.
+    /// Number of segments to keep, or the damage. If the verdict depends on it, searches for a batch far behind the
+    /// gap.
     async fn resolve(
         &self,
         verdict: Verdict,
@@ -273,7 +277,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 }
 
-/// The segments that a checkpoint vouches for. Each ends where the next one begins.
+/// Splits the segments that a checkpoint vouches for. Each ends where the next one begins.
 fn trust(bases: &[i64], checkpoint: &Checkpoint) -> Trusted {
     let (start, end) = (checkpoint.log_start_offset, checkpoint.recovery_offset);
     let below: Vec<i64> = bases.iter().copied().filter(|base| *base < end).collect();
@@ -293,7 +297,7 @@ fn trust(bases: &[i64], checkpoint: &Checkpoint) -> Trusted {
 }
 
 impl UnsealedSegment {
-    /// Whether nothing is left to do about it: it was sealed, and is as it was then.
+    /// Whether the segment was sealed, and is still as it was then.
     pub(super) fn is_sealed(&self) -> bool {
         self.examined.was_sealed && self.examined.end == ScanEnd::Whole
     }
