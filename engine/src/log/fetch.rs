@@ -37,9 +37,9 @@ pub enum Fetched {
 
 /// Reads of extents that follow each other, under way or done.
 struct StartedReads {
-    /// File position at which the first extent begins, and its read. `None` if no read was started.
+    /// File position at which the first extent begins, and its read. `None` if that read got no buffer.
     first: Option<(u64, ReadFuture)>,
-    /// Number of extents.
+    /// Number of extents whose reads are under way or done.
     count: usize,
     /// Whether another read can be started.
     memory: Memory,
@@ -263,8 +263,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 }
 
+/// Whole batches that follow each other in a buffer.
 struct TakenBatches {
     base_offset: i64,
+    /// Byte of the buffer at which the first batch begins.
     start: usize,
     len: usize,
     next_offset: i64,

@@ -7,8 +7,8 @@
 //! clone of its file.
 //!
 //! A log finds its files here by name, and opens a file again if the cache has closed it. Before a write, that is
-//! background work of the log ([`Log::reopen`](super::Log::reopen)). A read, a seal or a roll opens the file as one of its
-//! steps.
+//! background work of the log ([`Log::reopen`](super::Log::reopen)). A read, a seal or a roll opens the file as one of
+//! its steps.
 
 use super::read_cache::{Read, ReadFuture};
 use crate::disk::{Disk, Pauses, Reclaim};

@@ -193,8 +193,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().failed.clone()
     }
 
-    /// Appends one batch. Its offsets are assigned at once; `ack` comes back through [`Log::take_acks`] once the batch has
-    /// reached `level` (the topic's, if `None`).
+    /// Appends one batch. Its offsets are assigned at once. `ack` comes back through [`Log::take_acks`] once the batch
+    /// has reached `level`, or the topic's durability level if `level` is `None`.
     ///
     /// # Errors
     /// [`Refused`], with the ack.

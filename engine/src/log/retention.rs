@@ -70,7 +70,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// Plans the first check of the age of an active segment. It has no records before its first append, so no check is
+    /// Plans the first check of the age of an active segment, at its first append. Before that append no check is
     /// planned.
     pub(super) fn look_after_append(&self, now: Instant) {
         if let Some(retention_ms) = self.config().retention_ms
@@ -91,7 +91,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// The time from which the oldest segment is too old, by the wall clock, in ms since the epoch. It reads nothing,
-    /// so it may be too early. `None` if no such time is known; a closing segment is checked when it is sealed.
+    /// so the batches may give another time. `None` if no such time is known; a closing segment is checked when it is
+    /// sealed.
     fn oldest_expires_ms(&self, state: &State<D::File, A>) -> Option<i64> {
         let retention_ms = self.config().retention_ms?;
         let largest_ms = match state.sealed.front() {

@@ -1,5 +1,5 @@
-//! Rolls: the file of the next segment, and the change to it. Also the choice of the background work that is due. No ack
-//! waits for any of this, except for the rename that gives a segment its name.
+//! Rolls: the file of the next segment, and the change to it. Also the choice of the background work that is due. No
+//! ack waits for any of this, except for the rename that gives a segment its name.
 
 use super::files::{FileName, OpenFile};
 use super::space::is_passing;
@@ -74,8 +74,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let leaving_bytes = self.leaving_bytes.get();
         let newer_bytes: u64 = self.full_segments(state).skip(1).sum();
         let is_more = self.held_bytes(state) > retention_bytes.saturating_add(config.segment_bytes);
-        // Without this condition the log could wait for ever. Retention deletes the oldest segment only when the newer ones
-        // hold `retention_bytes`, and the oldest may be larger than all of them.
+        // Without this condition the log could wait for ever. Retention deletes the oldest segment only when the newer
+        // ones hold `retention_bytes`, and the oldest may be larger than all of them.
         let will_be_less = leaving_bytes > 0 || newer_bytes >= retention_bytes;
         let is_behind = is_more && will_be_less;
         !is_behind && !matches!(state.spare, Spare::Preparing(_))

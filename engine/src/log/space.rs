@@ -38,8 +38,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.postponed.next_end()
     }
 
-    /// Lets background work try again that has waited long enough: 100 ms after it found the disk full. Returns whether
-    /// there is any. Call it at [`Log::retry_due`], because no event says that the disk has space again.
+    /// Lets background work try again that has waited long enough: 100 ms after it found the disk full, or 1 s to 60 s
+    /// after retention could not read a file. Returns whether there is any. Call it at [`Log::retry_due`], because no
+    /// event says that the disk has space again.
     pub fn retry(&self) -> bool {
         self.postponed.end_due(|| self.context.clock.now())
     }
@@ -123,7 +124,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             state.acks.extend(refused.map(|ack| (ack, Err(AppendError::no_segment(full.error.clone())))));
         }
         state.roll_wanted = true;
-        // A segment could be made now, but without free extents, and its first write would find the disk full again.
+        // Making a segment may need no space, and then its first write would find the disk full again. So the roll
+        // waits.
         self.postponed.postpone(Work::Roll, self.context.clock.now());
         Ok(())
     }

@@ -38,6 +38,7 @@ pub(super) struct SpareWork {
     /// Held while a chunk is written, and while the file gets another name. So a roll never takes a file in the middle
     /// of either.
     moving: Mutex<()>,
+    /// Number of the newest spare.
     begun: Cell<SpareNumber>,
     /// Whether the log could not make a spare. It tries again after the next roll.
     is_refused: Cell<bool>,
@@ -121,9 +122,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.held_bytes(state) + files * segment_bytes <= retention_bytes.saturating_add(2 * segment_bytes)
     }
 
-    /// Takes a segment that retention has removed from the log as the next spare, if that is possible. Nobody may read it,
-    /// it must be as the log sealed it, and its file must not be too large. There must be no other spare, and the size of
-    /// the log must allow one.
+    /// Takes a segment that retention has removed from the log as the next spare, if that is possible. Nobody may read
+    /// it, it must be as the log sealed it, and its file must not be too large. There must be no other spare, and the
+    /// size of the log must allow one.
     pub(super) fn claim_freed(&self, state: &mut State<D::File, A>, freed: &Sealed) -> Option<SpareNumber> {
         let may_be = self.is_recycling()
             && matches!(state.spare, Spare::None)

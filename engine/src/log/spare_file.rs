@@ -1,8 +1,9 @@
 //! The file that waits to become the next segment, where segments are recycled: its stage, and the part that is filled.
 //! Data alone: `spare.rs` does the work.
 
-/// Bytes left to fill that are filled at once. They are more than a full segment can leave unfilled, which is less than
-/// a batch. A longer rest is filled at twice the pace of appends, so that a log without appends costs the disk nothing.
+/// If no more bytes than this are left to fill, they are filled at once. That holds for the file of a full segment:
+/// less than a batch is left. A longer rest is filled at twice the pace of appends, so that a log without appends costs
+/// the disk nothing.
 const FILL_AT_ONCE_BYTES: u64 = 2 << 20;
 
 /// The number of a spare, counted from the open of the log.

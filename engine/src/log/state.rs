@@ -43,7 +43,8 @@ pub(super) struct Sealed {
     /// The source to load its offset index from. It becomes the batches once the index file has proved to be damaged.
     pub(super) index_source: IndexSource,
     pub(super) largest_timestamp: LargestTimestamp,
-    /// Counts as its age if no record has a timestamp, ms since the epoch. The time of its last append, or of the open.
+    /// Time that counts for the segment's age if no record has a timestamp, ms since the epoch. It is the time of the
+    /// last append, or of the open.
     pub(super) changed_ms: i64,
     /// Leader epoch of all its batches; `None` until it is read for the first time.
     pub(super) epoch: Option<i32>,
@@ -159,7 +160,8 @@ pub(super) struct State<F, A> {
     /// Base offset of the segment of the last planned write. A write to a later segment waits until nothing is in
     /// flight.
     pub(super) writing_segment: i64,
-    /// The high watermark before the topic asked for more durability. The high watermark never falls below it.
+    /// The high watermark before the topic asked for more durability. Records below it stay visible, unless a full disk
+    /// cuts them off.
     pub(super) visible_floor: i64,
 }
 

@@ -5,8 +5,8 @@ use crate::disk::Disk;
 use crate::error::DiskError;
 use std::path::Path;
 
-/// Removes a segment's three files: the log file and both indexes. A file that does not exist is no error. The removal is
-/// durable only after a sync of the directory.
+/// Removes a segment's three files: the log file and both indexes. A file that does not exist is no error. The removal
+/// is durable only after a sync of the directory.
 ///
 /// # Errors
 /// A file exists and cannot be removed.
@@ -18,7 +18,7 @@ pub(crate) async fn remove_files<D: Disk>(disk: &D, dir: &Path, base_offset: i64
     remove_indexes(disk, dir, base_offset).await
 }
 
-/// Removes a segment's three files, those that exist, and syncs the directory, so that they do not come back after a crash.
+/// Removes a segment's three files, those that exist, and syncs the directory. So they do not come back after a crash.
 ///
 /// # Errors
 /// A file exists and cannot be removed, or the directory cannot be synced.
