@@ -1,4 +1,5 @@
-//! The checkpoint of a partition: how much of it needs no look at open. Pure bytes, and one small file.
+//! The checkpoint of a partition: the offset below which an open reads no segment. This file has its bytes, and reads
+//! and writes its small file.
 //!
 //! ```text
 //! two slots of 4 KiB, written in turn; the valid one with the higher sequence counts
@@ -17,28 +18,31 @@ const MAGIC: [u8; 4] = *b"vncp";
 const VERSION: u32 = 1;
 const ENCODED_BYTES: usize = 56;
 
-/// Largest sequence that an open accepts. No log writes as many checkpoints, and from here on it never gets to the end.
+/// Largest sequence that an open accepts. No log writes as many checkpoints. From here on, the sequence can rise with
+/// each checkpoint and never overflows.
 pub(crate) const SEQUENCE_MAX: u64 = u64::MAX / 2;
 
-/// What a checkpoint says.
+/// The contents of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
-    /// Raised by one at each write.
+    /// Number of the checkpoint, one higher at each write.
     pub(crate) sequence: u64,
-    /// Every segment that begins below is sealed: trimmed, synced, indexed.
+    /// Every segment that begins below this offset is sealed: trimmed, synced and indexed.
     pub(crate) recovery_offset: i64,
-    /// The first offset the log still holds.
+    /// The first offset that the log holds.
     pub(crate) log_start_offset: i64,
-    /// How far beyond a hole bytes can have been written when the process died.
+    /// Bytes behind a gap that can have been written when the process died.
     pub(crate) in_flight_bytes_max: u64,
-    /// Which boot of the machine wrote it: what was in the page cache or the device's cache then is gone in another.
+    /// Identifies the boot of the machine in which the checkpoint was written. After another boot, the contents of the
+    /// page cache and of the device's cache are lost.
     pub(crate) boot_id: u64,
-    /// Epoch of the open that wrote it: no batch below the recovery offset has a higher one, and none behind it a lower one.
+    /// Epoch of the open that wrote the checkpoint. No batch below the recovery offset has a higher epoch, and no batch
+    /// behind it a lower one.
     pub(crate) epoch: i32,
 }
 
 impl Checkpoint {
-    /// Its bytes in a slot.
+    /// The bytes of the checkpoint in a slot.
     pub(crate) fn encode(&self) -> [u8; ENCODED_BYTES] {
         let mut bytes = [0; ENCODED_BYTES];
         bytes[0..4].copy_from_slice(&MAGIC);
@@ -47,14 +51,14 @@ impl Checkpoint {
         bytes[16..24].copy_from_slice(&self.recovery_offset.to_be_bytes());
         bytes[24..32].copy_from_slice(&self.log_start_offset.to_be_bytes());
         bytes[32..40].copy_from_slice(&self.in_flight_bytes_max.to_be_bytes());
-        bytes[48..52].copy_from_slice(&self.epoch.to_be_bytes());
         bytes[40..48].copy_from_slice(&self.boot_id.to_be_bytes());
+        bytes[48..52].copy_from_slice(&self.epoch.to_be_bytes());
         let crc = crc_fast::crc32_iscsi(&bytes[..52]);
         bytes[52..56].copy_from_slice(&crc.to_be_bytes());
         bytes
     }
 
-    /// The checkpoint in a slot, if its bytes are one.
+    /// The checkpoint in a slot. `None` if the slot holds none.
     pub(super) fn decode(slot: &[u8]) -> Option<Self> {
         let bytes: &[u8; ENCODED_BYTES] = slot.first_chunk()?;
         let field4 = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
@@ -75,34 +79,34 @@ impl Checkpoint {
         })
     }
 
-    /// The newest valid checkpoint of a file's bytes.
+    /// The newest valid checkpoint in the bytes of a checkpoint file.
     pub(crate) fn newest(file: &[u8]) -> Option<Self> {
         let slots = file.chunks(crate::num::usize_of(SLOT_BYTES));
         slots.filter_map(Self::decode).max_by_key(|checkpoint| checkpoint.sequence)
     }
 }
 
-/// A slot that holds something else than what was written there.
+/// A slot whose bytes were not written by a log.
 pub(crate) struct SlotFault {
     /// Byte of the file at which the slot begins.
     pub(crate) position: u64,
-    /// What is wrong with it.
+    /// The kind of the fault.
     pub(crate) fault: &'static str,
 }
 
-/// Slots of a checkpoint file that are neither a checkpoint nor never written. A slot's bytes lie in one sector, so that
-/// no crash leaves half of one.
+/// Returns the slots of a checkpoint file that were written and hold no checkpoint of their own. A checkpoint lies in
+/// one sector, so that no crash leaves half of one.
 pub(crate) fn faults(file: &[u8]) -> Vec<SlotFault> {
     let slots = file.chunks(crate::num::usize_of(SLOT_BYTES)).zip(0u64..);
     let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     let faults = slots.filter(|(slot, _)| !is_zero(slot)).filter_map(|(slot, number)| {
         let fault = match Checkpoint::decode(slot) {
             _ if number > 1 => "the file is longer than its two slots",
-            None => "the slot is no valid checkpoint",
-            Some(checkpoint) if checkpoint.sequence % 2 != number => "the checkpoint is of the other slot",
-            Some(_) if !is_zero(&slot[ENCODED_BYTES..]) => {
-                "the checkpoint is followed by what was not written"
+            None => "the slot holds no valid checkpoint",
+            Some(checkpoint) if checkpoint.sequence % 2 != number => {
+                "the checkpoint belongs to the other slot"
             }
+            Some(_) if !is_zero(&slot[ENCODED_BYTES..]) => "bytes after the checkpoint are not zero",
             Some(_) => return None,
         };
         Some(SlotFault { position: number * SLOT_BYTES, fault })
@@ -115,15 +119,15 @@ pub(crate) fn checkpoint_path(dir: &Path) -> PathBuf {
     dir.join("checkpoint")
 }
 
-/// A checkpoint file, read.
+/// The contents of a checkpoint file.
 pub(super) struct Stored {
-    /// The newest valid checkpoint; `None` where there is none, and everything has to be scanned.
+    /// The newest valid checkpoint. `None` if there is none, and all segments have to be scanned.
     pub(super) newest: Option<Checkpoint>,
-    /// Whether a slot is damaged: a newer checkpoint may be lost.
+    /// Whether a slot is damaged, so that a newer checkpoint may be lost.
     pub(super) has_faults: bool,
 }
 
-/// Reads a partition's checkpoint file. A missing one is an empty one.
+/// Reads a partition's checkpoint file. A missing file counts as an empty one.
 pub(super) async fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Stored, DiskError> {
     let bytes = match disk.read_file(&checkpoint_path(dir)).await {
         Ok(bytes) => bytes,
@@ -133,12 +137,12 @@ pub(super) async fn read<D: Disk>(disk: &D, dir: &Path) -> Result<Stored, DiskEr
     Ok(Stored { newest: Checkpoint::newest(&bytes), has_faults: !faults(&bytes).is_empty() })
 }
 
-/// Makes durable what [`read`] has seen: a process that was killed may have left it in the page cache alone.
+/// Makes the bytes durable that [`read`] has read. A process that was killed may have left them only in the page cache.
 pub(super) async fn sync<D: Disk>(disk: &D, dir: &Path) -> Result<(), DiskError> {
     disk.open(&checkpoint_path(dir), OpenMode::ReadWrite, IoMode::Buffered).await?.sync().await
 }
 
-/// Writes `checkpoint` durably into the slot its sequence names, leaving the other alone.
+/// Writes `checkpoint` durably into the slot that its sequence selects. The other slot does not change.
 pub(super) async fn write<D: Disk>(disk: &D, dir: &Path, checkpoint: &Checkpoint) -> Result<(), DiskError> {
     let path = checkpoint_path(dir);
     let file = match disk.open(&path, OpenMode::ReadWrite, IoMode::Buffered).await {
@@ -152,7 +156,8 @@ pub(super) async fn write<D: Disk>(disk: &D, dir: &Path, checkpoint: &Checkpoint
     };
     let size = file.size().await?;
     if size < SLOTS_BYTES {
-        // The room of both slots is taken at once: retention records what it deletes also on a disk that is full.
+        // The file gets the size of both slots at once. So retention can record what it deletes even if the disk is
+        // full.
         let rest = vec![0; crate::num::usize_of(SLOTS_BYTES - size)];
         file.write(WriteData::Heap(rest.into()), size, WriteSync::None).await?;
     }
@@ -167,7 +172,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// What is written is read, and no single flipped bit goes unnoticed.
+        /// A decoded checkpoint is the one that was encoded, and every single flipped bit is noticed.
         #[test]
         fn round_trip_and_bit_flips(sequence: u64, recovery_offset: i64, epoch: i32, bit in 0usize..ENCODED_BYTES * 8) {
             let checkpoint = Checkpoint {

@@ -1,7 +1,7 @@
-//! The offsets at which leader epochs end, and whether a saved position is still in the log.
+//! The offsets at which leader epochs end. They show whether a saved position is still in the log.
 //!
-//! Each open raises the epoch, and appends go to new segments then. So all batches of a segment have one epoch, and epochs
-//! rise from segment to segment:
+//! Each open raises the epoch, and appends then go to new segments. So all batches of a segment have one epoch, and
+//! epochs rise from segment to segment:
 //!
 //! ```text
 //! segments   0        100      250      300      420  (log end at the open)
@@ -9,19 +9,19 @@
 //! end of     3: 250   4: 250   5: 300   6: 300   9: the log's end
 //! ```
 //!
-//! The epoch of a segment is read from its first batch when it is needed for the first time, and kept. An open reads nothing
-//! for it. What [`Log::offset_for_epoch`] answers is what Kafka's OffsetForLeaderEpoch answers.
+//! The epoch of a segment is read from its first batch when it is needed for the first time, and then kept in memory.
+//! An open reads nothing for it. [`Log::offset_for_epoch`] answers as Kafka's OffsetForLeaderEpoch does.
 
-use super::fetch::Reading;
-use super::state::Readers;
-use super::{Log, Sealed, State};
+use super::Log;
+use super::extent::AlignedRead;
+use super::state::{Readers, Sealed, State};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{CorruptionKind, FetchError};
 use crate::record::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::types::EpochEnd;
 
-/// The result of a look at the epochs that are known.
+/// The result of a search among the epochs in memory.
 enum LookUp {
     /// The end of the epoch.
     End(EpochEnd),
@@ -29,43 +29,44 @@ enum LookUp {
     Unread(Unread),
 }
 
-/// A sealed segment whose epoch nobody has read.
+/// A sealed segment whose epoch is not read yet.
 struct Unread {
     base_offset: i64,
     next_offset: i64,
-    /// Keeps the file from being overwritten.
+    /// Keeps the file from being overwritten while its epoch is read.
     readers: Readers,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// The leader epoch of batches that are appended.
+    /// The leader epoch of the batches that this open appends.
     pub const fn epoch(&self) -> i32 {
         self.epoch
     }
 
-    /// The largest epoch up to `epoch` that the log holds, and the offset at which it ends. `None` if `epoch` is negative or
-    /// above the current one.
+    /// The largest epoch up to `epoch` that the log holds, and the offset at which it ends. `None` if `epoch` is
+    /// negative or above the current one.
     ///
-    /// Retention may have deleted all epochs as small. Then the answer is `epoch` itself and the first offset of the next
-    /// larger epoch that is known.
+    /// Retention may have deleted all batches of this epoch and lower ones. Then the answer is `epoch` itself, with the
+    /// first offset of the next larger epoch in the log.
     ///
     /// # Errors
     /// Reading failed, or the log is damaged at the end of that epoch.
     pub async fn offset_for_epoch(&self, epoch: i32) -> Result<Option<EpochEnd>, FetchError> {
         let end = self.end_of_epoch(epoch).await?;
         match (end, self.damage()) {
-            // Records of that epoch may be behind the damage.
+            // The damaged part may hold records of that epoch.
             (Some(end), Some(damage)) if end.end_offset >= damage.from => Err(damage.cause.into()),
             _ => Ok(end),
         }
     }
 
-    /// Checks that the log still holds what a consumer has read that stands at `offset`, and has read its last batch in
-    /// `epoch`. An offset below the log's start passes: a fetch there says so.
+    /// Checks a consumer's position: whether the log still holds the records before it. The consumer stands at
+    /// `offset`, and read its last batch in `epoch`. An offset below the log's start passes, because a fetch there
+    /// fails with its own error.
     ///
     /// # Errors
-    /// [`FetchError::LogTruncated`] or [`FetchError::UnknownLeaderEpoch`]; or reading failed, or the log is damaged below
-    /// the offset.
+    /// [`FetchError::LogTruncated`] if the log was cut below the offset. [`FetchError::UnknownLeaderEpoch`] if the
+    /// epoch is none of this log. Or reading failed, or the log is damaged below the offset.
     pub async fn check_position(&self, offset: i64, epoch: i32) -> Result<(), FetchError> {
         let Some(end) = self.end_of_epoch(epoch).await? else {
             return Err(FetchError::UnknownLeaderEpoch { epoch, newest: self.epoch });
@@ -79,12 +80,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// The end of an epoch in the part of the log that can be read.
+    /// The end of an epoch, in the part of the log that can be read.
     async fn end_of_epoch(&self, epoch: i32) -> Result<Option<EpochEnd>, FetchError> {
         if !(0..=self.epoch).contains(&epoch) {
             return Ok(None);
         }
-        // Each round learns the epoch of a segment, or finds that retention has raised the log's start.
+        // Each round reads the epoch of a segment, or finds that retention has raised the log's start.
         loop {
             let unread = match self.look_up(epoch) {
                 LookUp::End(end) => return Ok(Some(end)),
@@ -99,13 +100,14 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// A binary search for the first segment whose epoch is above `epoch`. It ends at a segment whose epoch is not known.
+    /// Searches for the first segment whose epoch is above `epoch`: a binary search. It stops at a segment whose epoch
+    /// is not read yet.
     fn look_up(&self, epoch: i32) -> LookUp {
         let state = self.state.borrow();
         if epoch == self.epoch {
             return LookUp::End(EpochEnd { leader_epoch: epoch, end_offset: state.tail.next_offset() });
         }
-        // Segments from there on have the current epoch.
+        // Segments from `epoch_start` on have the current epoch.
         let older = state.sealed.partition_point(|sealed| sealed.base_offset < self.epoch_start);
         let (mut low, mut high) = (0, older);
         while low < high {
@@ -132,13 +134,14 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             }
             opened => opened?,
         };
-        let reading = Reading::new(0, BATCH_HEADER_BYTES as u64);
+        let reading = AlignedRead::new(0, BATCH_HEADER_BYTES as u64);
         let buffer = self.context.arena.next_read_buffer(reading.read_bytes()).await;
         let bytes = reading.read(&*file, buffer).await?;
         self.epoch_of(base_offset, &bytes).map_err(|kind| self.corrupt(base_offset, 0, kind))
     }
 
-    /// The epoch in the header of a segment's first batch. No checksum covers it, so it is checked for what it can be.
+    /// The epoch in the header of a segment's first batch. No checksum covers it, so its value is checked against the
+    /// possible ones.
     fn epoch_of(&self, base_offset: i64, bytes: &[u8]) -> Result<i32, CorruptionKind> {
         let header = BatchHeader::parse(bytes)?;
         if header.base_offset != base_offset {
@@ -153,7 +156,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
 }
 
 impl<F: DiskFile, A> State<F, A> {
-    /// Keeps the epoch that was read of a segment, if the segment is still the log's.
+    /// Keeps the epoch of a segment in memory, if the log still has the segment.
     fn learn_epoch(&mut self, segment: &Unread, epoch: i32) {
         let sealed = self.sealed_at(segment.base_offset);
         if let Some(sealed) = sealed.filter(|sealed| sealed.readers.are_same(&segment.readers)) {

@@ -1,74 +1,70 @@
-//! The files that the logs of a shard have open, and the offset indexes of sealed segments: a cache with a limit.
+//! A cache of the files that the logs of a shard have open, and of the offset indexes of sealed segments. The number of
+//! open files and the bytes of indexes have limits.
 //!
-//! A file takes one place among those that may be open, from before it is opened until its last clone is gone. The cache
-//! holds one clone of each. Where no place is left, the file that was used longest ago is closed, but for those in use:
-//! a log holds clones of the files that it has writes for, an operation under way holds one of its file.
+//! Each open file has a permit. It is taken before the file is opened, and returned when the last clone of the file is
+//! dropped. The cache holds one clone of each file. If no permit is left, the file that was used longest ago is closed,
+//! unless it is in use. A log holds clones of the files that it plans writes for, and an operation under way holds a
+//! clone of its file.
 //!
-//! A log finds its files here by name. One that is not here any more is opened again: before the next write that is
-//! background work of the log ([`Log::reopen`]), and a part of a read, a seal or a roll.
+//! A log finds its files here by name, and opens a file again if the cache has closed it. Before a write, that is
+//! background work of the log ([`Log::reopen`](super::Log::reopen)). A read, a seal or a roll opens the file as one of
+//! its steps.
 
 use super::read_cache::{Read, ReadFuture};
-use super::space::Work;
-use super::state::{Readers, State};
-use super::{IndexSource, Log};
-use crate::clock::Clock;
-use crate::disk::{Disk, DiskFile, OpenMode, Pauses, Reclaim};
-use crate::error::{DiskError, DiskOp};
+use crate::disk::{Disk, Pauses, Reclaim};
 use crate::index::{OFFSET_ENTRY_BYTES, OffsetIndex};
-use crate::segment;
 use futures_util::FutureExt as _;
 use futures_util::future::WeakShared;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::ops::Deref;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Most bytes of offset indexes that a shard keeps: those of 256 segments of 128 MiB.
+/// Bytes of offset indexes that a shard keeps at most: those of 256 segments of 128 MiB.
 const INDEX_BYTES_MAX: usize = 64 << 20;
 
-/// Reads that may be under way before the list of them is tidied up.
+/// Number of reads that are listed before the list is searched for reads that have ended.
 const READS_LISTED_MIN: usize = 64;
 
-/// Longest pause between two looks at the places. A look costs no system call, and each place may be wanted by several.
+/// Longest pause between two tries to get a permit. A try makes no system call, and several logs may wait for each
+/// permit.
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(8);
 
-/// How many descriptors the logs of a shard use.
+/// Limits on the descriptors that the logs of a shard use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileLimits {
-    /// Most files that stay open.
+    /// Number of files that stay open, at most.
     pub open_files_max: usize,
-    /// Most descriptors that are open for one operation each.
+    /// Number of descriptors that are open for one short operation each, at most.
     pub brief_max: usize,
 }
 
 impl Default for FileLimits {
-    /// No limit that a test would notice.
+    /// Limits that no test reaches.
     fn default() -> Self {
         Self { open_files_max: 4096, brief_max: 64 }
     }
 }
 
-/// A place among the files that may be open.
+/// A permit to have one file open. Holds the count of open files.
 #[derive(Debug)]
-struct Place(Rc<Cell<usize>>);
+pub(super) struct OpenPermit(Rc<Cell<usize>>);
 
-impl Drop for Place {
+impl Drop for OpenPermit {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
-/// Those who wait for a place, in the order in which they came.
+/// The operations that wait for a permit, in the order in which they asked.
 #[derive(Debug, Default)]
 struct Queue {
     waiting: RefCell<VecDeque<u64>>,
     tickets: Cell<u64>,
 }
 
-/// A place in a [`Queue`], which is left on drop.
+/// The position of one operation in a [`Queue`]. Dropping it leaves the queue.
 struct Ticket<'a> {
     queue: &'a Queue,
     number: u64,
@@ -95,12 +91,19 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// An open file and its place. Clones share both.
+/// An open file with its permit. Clones share both.
 #[derive(Debug, Clone)]
 pub(super) struct OpenFile<F> {
     file: F,
-    /// Given back after the file is closed.
-    place: Rc<Place>,
+    /// The permit, returned after the file is closed.
+    permit: Rc<OpenPermit>,
+}
+
+impl<F> OpenFile<F> {
+    /// A file that was opened with a permit.
+    pub(super) const fn new(file: F, permit: Rc<OpenPermit>) -> Self {
+        Self { file, permit }
+    }
 }
 
 impl<F> Deref for OpenFile<F> {
@@ -111,7 +114,16 @@ impl<F> Deref for OpenFile<F> {
     }
 }
 
-/// The offset index of a sealed segment, and where it comes from.
+/// The source of an offset index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IndexSource {
+    /// The batches of the segment.
+    Batches,
+    /// The index file, which has no checksum and may be damaged.
+    File,
+}
+
+/// The offset index of a sealed segment, and its source.
 #[derive(Debug, Clone)]
 pub(super) struct CachedIndex {
     pub(super) offsets: Rc<OffsetIndex>,
@@ -124,24 +136,24 @@ impl CachedIndex {
     }
 }
 
-/// A file of a log.
+/// The name of a file among the files of its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FileName {
-    /// The segment at a base offset.
+    /// The segment with this base offset.
     Segment(i64),
     /// The file that was made ahead of the next roll.
     Prepared,
-    /// The same, where segments are recycled.
+    /// The file that waits to become the next segment, where segments are recycled.
     Spare,
 }
 
-/// The number of a log, and one of its files.
+/// The number of a log, and the name of one of its files.
 type Key = (u64, FileName);
 
 struct Entry<F> {
     file: OpenFile<F>,
     index: Option<CachedIndex>,
-    /// Number of its last use.
+    /// Number of the entry's last use.
     used: u64,
 }
 
@@ -153,14 +165,14 @@ impl<F> Entry<F> {
 
 struct Cached<F> {
     entries: BTreeMap<Key, Entry<F>>,
-    /// The keys of all entries, by their last use.
+    /// The keys of all entries, ordered by the number of their last use.
     by_use: BTreeMap<u64, Key>,
     uses: u64,
     index_bytes: usize,
 }
 
 impl<F> Cached<F> {
-    /// The entry, which is used now.
+    /// Returns an entry and makes it the one that was used last.
     fn touch(&mut self, key: Key) -> Option<&mut Entry<F>> {
         let entry = self.entries.get_mut(&key)?;
         self.by_use.remove(&entry.used);
@@ -186,12 +198,12 @@ impl<F> Cached<F> {
         Some(entry)
     }
 
-    /// Takes out the file that was used longest ago, of those that nobody uses.
+    /// Removes the entry whose file was used longest ago, of those that nobody uses now.
     fn take_unused(&mut self) -> Option<Entry<F>> {
         for _ in 0..self.by_use.len() {
             let key = *self.by_use.first_key_value()?.1;
             let entry = self.touch(key)?;
-            if Rc::strong_count(&entry.file.place) == 1 {
+            if Rc::strong_count(&entry.file.permit) == 1 {
                 return self.remove(key);
             }
         }
@@ -199,17 +211,17 @@ impl<F> Cached<F> {
     }
 }
 
-/// Reads that were begun, whether or not somebody waits for them.
+/// Reads that have begun. Somebody may wait for them or not.
 struct Reads {
     begun: Vec<WeakShared<Read>>,
-    /// Their number from which on those that have ended are taken off the list.
+    /// Length of the list above which reads that have ended are removed from it.
     listed_max: usize,
 }
 
-/// See the module.
+/// The open files of a shard's logs; see the module.
 pub(crate) struct OpenFiles<F> {
     open_files_max: usize,
-    /// Files that are open, or being opened.
+    /// Number of files that are open or being opened.
     open: Rc<Cell<usize>>,
     queue: Queue,
     cached: RefCell<Cached<F>>,
@@ -230,19 +242,20 @@ impl<F> OpenFiles<F> {
         }
     }
 
-    /// A place for one more file. Where every place is in use, this waits for up to 10 s, behind those who came before: a
-    /// log that makes segment after segment would else take each place before a read could. `None` where that was in vain.
-    async fn place<D: Disk>(&self, disk: &D) -> Option<Rc<Place>> {
+    /// Returns a permit to open one more file. If all are in use it waits for up to 10 s, in the order of the calls.
+    /// Without that order, a log that makes segment after segment would take each permit before a read could. `None` if
+    /// no permit was free in that time.
+    pub(super) async fn permit<D: Disk>(&self, disk: &D) -> Option<Rc<OpenPermit>> {
         let ticket = self.queue.join();
         let mut pauses = Pauses::of_at_most(LOOK_EVERY_MAX);
         loop {
             if ticket.is_first() {
-                if let Some(place) = self.try_place() {
-                    return Some(place);
+                if let Some(permit) = self.try_permit() {
+                    return Some(permit);
                 }
             } else {
-                // The first may be a read ahead, which goes on only when somebody looks at it.
-                self.settle_reads();
+                // The first operation in the queue may be a read ahead, which makes progress only when it is polled.
+                self.poll_reads();
             }
             if !pauses.pause(disk).await {
                 return None;
@@ -250,25 +263,26 @@ impl<F> OpenFiles<F> {
         }
     }
 
-    /// A place for one more file, for which another one may have to be closed; `None` where all are in use.
-    fn try_place(&self) -> Option<Rc<Place>> {
+    /// Returns a permit to open one more file; may close another file for it. `None` if all files are in use.
+    fn try_permit(&self) -> Option<Rc<OpenPermit>> {
         while self.open.get() >= self.open_files_max {
             if !self.close_unused() {
                 return None;
             }
         }
         self.open.set(self.open.get() + 1);
-        Some(Rc::new(Place(Rc::clone(&self.open))))
+        Some(Rc::new(OpenPermit(Rc::clone(&self.open))))
     }
 
     fn close_unused(&self) -> bool {
         let unused = self.cached.borrow_mut().take_unused();
-        // A read ahead that has ended holds its file until somebody looks at it.
-        unused.is_some() || self.settle_reads()
+        // A read ahead that has ended holds its file until it is polled.
+        unused.is_some() || self.poll_reads()
     }
 
-    /// Looks at the reads that nobody may wait for; whether that closed a file, or left one unused.
-    fn settle_reads(&self) -> bool {
+    /// Polls the reads that nobody may be waiting for. Returns whether one of them has ended, so that its file is
+    /// closed or unused.
+    fn poll_reads(&self) -> bool {
         let begun = std::mem::take(&mut self.reads.borrow_mut().begun);
         let listed = begun.len();
         let under_way: Vec<_> = begun
@@ -282,7 +296,7 @@ impl<F> OpenFiles<F> {
         has_ended
     }
 
-    /// Notes a read that has begun, so that its file can be closed after it whether or not somebody waits for it.
+    /// Lists a read that has begun. So its file can be closed after the read, even if nobody waits for it.
     pub(super) fn has_begun(&self, read: &ReadFuture) {
         let is_full = {
             let mut reads = self.reads.borrow_mut();
@@ -290,7 +304,7 @@ impl<F> OpenFiles<F> {
             reads.begun.len() > reads.listed_max
         };
         if is_full {
-            self.settle_reads();
+            self.poll_reads();
         }
     }
 
@@ -305,7 +319,7 @@ impl<F> Reclaim for OpenFiles<F> {
     }
 }
 
-/// The files of one log; they are closed when it is dropped.
+/// The files of one log in the cache. They are closed when this is dropped.
 pub(super) struct LogFiles<F> {
     shared: Rc<OpenFiles<F>>,
     log: u64,
@@ -318,40 +332,40 @@ impl<F> LogFiles<F> {
         Self { shared: Rc::clone(shared), log }
     }
 
-    /// Keeps a file open, as long as there is a place for it.
+    /// Puts a file into the cache, which keeps it open while it has permits for it.
     pub(super) fn put(&self, name: FileName, file: OpenFile<F>) {
         self.shared.cached.borrow_mut().insert((self.log, name), file, None);
     }
 
-    /// The same with the index of the sealed segment that it is.
+    /// Puts the file of a sealed segment into the cache, with its index.
     pub(super) fn put_indexed(&self, name: FileName, file: OpenFile<F>, index: CachedIndex) {
         self.shared.cached.borrow_mut().insert((self.log, name), file, Some(index));
         self.shared.bound_indexes();
     }
 
-    /// Closes the file once nobody uses it.
+    /// Removes a file from the cache. It is closed once nobody uses it.
     pub(super) fn remove(&self, name: FileName) {
         self.take(name);
     }
 
-    /// The file, which is not kept any more.
+    /// Removes a file from the cache and returns it.
     pub(super) fn take(&self, name: FileName) -> Option<OpenFile<F>> {
         self.shared.cached.borrow_mut().remove((self.log, name)).map(|entry| entry.file)
     }
 
-    /// Whether the file is open.
+    /// Whether the cache holds the file.
     pub(super) fn has(&self, name: FileName) -> bool {
         self.shared.cached.borrow().entries.contains_key(&(self.log, name))
     }
 }
 
 impl<F: Clone> LogFiles<F> {
-    /// The file, if it is open.
+    /// The file, if the cache holds it.
     pub(super) fn get(&self, name: FileName) -> Option<OpenFile<F>> {
         self.shared.cached.borrow_mut().touch((self.log, name)).map(|entry| entry.file.clone())
     }
 
-    /// The file of a sealed segment with its index, if both are here.
+    /// The file of a sealed segment and its index, if the cache holds both.
     pub(super) fn get_indexed(&self, name: FileName) -> Option<(OpenFile<F>, CachedIndex)> {
         let mut cached = self.shared.cached.borrow_mut();
         let entry = cached.touch((self.log, name))?;
@@ -369,118 +383,5 @@ impl<F> Drop for LogFiles<F> {
         for key in keys {
             cached.remove(key);
         }
-    }
-}
-
-impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Opens a file that may stay open. Where every place is in use this waits, for up to 10 s ([`OpenFiles::place`]).
-    pub(super) async fn open_file(
-        &self,
-        path: &Path,
-        mode: OpenMode,
-    ) -> Result<OpenFile<D::File>, DiskError> {
-        let context = &self.context;
-        let Some(place) = context.files.place(&context.disk).await else {
-            let source = io::Error::from_raw_os_error(libc::EMFILE);
-            return Err(DiskError::new(DiskOp::Open, path, 0, source));
-        };
-        let file = context.disk.open(path, mode, context.limits.io).await?;
-        Ok(OpenFile { file, place })
-    }
-
-    /// The file of a segment that is not sealed, opened if need be. `readers` are the segment's.
-    pub(super) async fn unsealed_file(
-        &self,
-        base_offset: i64,
-        readers: &Readers,
-    ) -> Result<OpenFile<D::File>, DiskError> {
-        let open = self.state.borrow().files.get(FileName::Segment(base_offset));
-        if let Some(file) = open {
-            return Ok(file);
-        }
-        let path = segment::log_path(&self.dir, base_offset);
-        let file = self.open_file(&path, OpenMode::ReadWrite).await?;
-        let state = self.state.borrow();
-        // Another segment may have got the name since, after a cut.
-        if state.unsealed(base_offset).is_some_and(|segment| segment.readers.are_same(readers)) {
-            state.files.put(FileName::Segment(base_offset), file.clone());
-        }
-        Ok(file)
-    }
-
-    /// Opens the file that the next write or sync needs. Where that fails for want of descriptors it is tried again
-    /// later; any other failure latches the log.
-    pub async fn reopen(self: Rc<Self>) {
-        if self.reopening.replace(true) {
-            return;
-        }
-        let needed = self.state.borrow().file_to_open();
-        if let Some((base_offset, readers)) = needed {
-            match self.unsealed_file(base_offset, &readers).await {
-                Ok(_) => {
-                    self.state.borrow_mut().hold_file(base_offset);
-                }
-                Err(error) => self.work_failed(Work::Reopen, error),
-            }
-        }
-        self.reopening.set(false);
-    }
-}
-
-impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Writes what a lack of descriptors has kept from being written, for a log that is being closed.
-    pub(super) async fn write_held_up(&self) -> Result<(), DiskError> {
-        while self.state.borrow().has_unwritten() {
-            let needed = self.state.borrow().file_to_open();
-            if let Some((base_offset, readers)) = needed {
-                let _file = self.unsealed_file(base_offset, &readers).await?;
-                self.state.borrow_mut().hold_file(base_offset);
-            }
-            let Some(job) = self.next_job() else { break };
-            self.job_done(job.run().await);
-        }
-        let state = self.state.borrow();
-        let unwritten = state.has_unwritten().then(|| state.no_space()).flatten();
-        state.failed.clone().or(unwritten).map_or(Ok(()), Err)
-    }
-}
-
-impl<F: DiskFile, A> State<F, A> {
-    /// Has the segment hold its file, which then stays open until [`State::release_files`]; false if it is not open.
-    pub(super) fn hold_file(&mut self, base_offset: i64) -> bool {
-        let files = &self.files;
-        let mut segments = self.closing.iter_mut().map(|closing| &mut closing.active).chain(&mut self.active);
-        let Some(segment) = segments.find(|segment| segment.base_offset == base_offset) else { return true };
-        if segment.file.is_none() {
-            segment.file = files.get(FileName::Segment(base_offset));
-        }
-        segment.file.is_some()
-    }
-
-    /// Lets go of the files that no write or sync is planned for.
-    pub(super) fn release_files(&mut self) {
-        let is_idle =
-            !self.has_unwritten() && !self.progress.is_sync_under_way() && !self.progress.is_sync_due();
-        let written_to = self.progress.written_to();
-        if is_idle && let Some(active) = &mut self.active {
-            active.file = None;
-        }
-        for closing in self.closing.iter_mut().filter(|closing| closing.end() <= written_to) {
-            closing.active.file = None;
-        }
-    }
-
-    /// The segment whose file the next write or sync needs and that is not open.
-    pub(super) fn file_to_open(&self) -> Option<(i64, Readers)> {
-        let needed = if self.has_unwritten() {
-            self.unsealed(self.tail.next_write_segment())
-        } else if self.closing.is_empty() && self.progress.is_sync_due() {
-            self.active.as_ref()
-        } else {
-            None
-        };
-        let needed = needed.filter(|segment| segment.file.is_none());
-        let needed = needed.filter(|segment| !self.files.has(FileName::Segment(segment.base_offset)));
-        needed.map(|segment| (segment.base_offset, segment.readers.clone()))
     }
 }

@@ -1,4 +1,4 @@
-//! What a log wants done on its disk, as futures for its owner to run.
+//! Writes and syncs of a log, as futures that its owner runs.
 
 use super::FlightId;
 use super::files::OpenFile;
@@ -6,22 +6,22 @@ use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::DiskError;
 use futures_util::future::LocalBoxFuture;
 
-/// A write or sync to be run; its outcome goes back through [`Log::job_done`](super::Log::job_done).
+/// A write or sync to run. Its outcome goes to [`Log::job_done`](super::Log::job_done).
 pub struct Job<F> {
-    /// Which one.
+    /// Identifies the write or sync among those in flight.
     pub id: FlightId,
-    /// Syncs that had failed on the device before the log's oldest change that is not durable. If another one fails before the
-    /// job has ended, that change may be lost, and the job fails.
+    /// Number of syncs that had failed on the device before the log's oldest change that is not durable. If another
+    /// sync fails before the job ends, that change may be lost, and the job fails.
     pub(super) failed_syncs: u64,
     pub(super) kind: JobKind<F>,
 }
 
-/// What a write meets on the disk.
+/// The state of the extents that a write covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    /// Extents that were written before, within the file's size, and durably so.
-    Written,
-    /// Extents that are reserved at best, or none.
+pub(super) enum Extents {
+    /// Extents that were durably written before, within the file's size.
+    AlreadyWritten,
+    /// Extents that are not written yet, or not all of them. They may be reserved, or missing.
     New,
 }
 
@@ -31,9 +31,9 @@ pub(super) enum JobKind<F> {
         data: WriteData,
         position: u64,
         sync: WriteSync,
-        target: Target,
+        extents: Extents,
     },
-    /// The name of the file first, if that is not durable yet.
+    /// A sync of the file, after a sync of its name if the name is not durable yet.
     Sync {
         file: OpenFile<F>,
         name: Option<LocalBoxFuture<'static, Result<(), DiskError>>>,
@@ -41,7 +41,7 @@ pub(super) enum JobKind<F> {
 }
 
 impl<F: DiskFile> Job<F> {
-    /// Bytes it writes; 0 for a sync.
+    /// Bytes that the job writes; 0 for a sync.
     pub fn write_bytes(&self) -> usize {
         match &self.kind {
             JobKind::Write { data, .. } => data.len(),
@@ -49,29 +49,29 @@ impl<F: DiskFile> Job<F> {
         }
     }
 
-    /// Whether the device is asked to make something durable.
+    /// Whether the job makes something durable on the device.
     pub const fn is_sync(&self) -> bool {
         matches!(self.kind, JobKind::Sync { .. } | JobKind::Write { sync: WriteSync::Dsync, .. })
     }
 
-    /// Whether it is a write that overwrites extents which were durably written before, within the file's size: it changes
-    /// no metadata, so that with direct I/O a flush of the device is all it takes to make it durable.
+    /// Whether the job is a write that covers only extents which were durably written before, within the file's size.
+    /// It changes no metadata. So with direct I/O a flush of the device is enough to make it durable.
     pub const fn is_overwriting(&self) -> bool {
-        matches!(self.kind, JobKind::Write { target: Target::Written, .. })
+        matches!(self.kind, JobKind::Write { extents: Extents::AlreadyWritten, .. })
     }
 
-    /// Whether it is a synced write that a flush of the device makes durable too, together with others of the same domain
-    /// ([`DiskFile::flush_domain`]); see [`flush`].
+    /// The flush domain of a synced write that a flush of the device makes durable as well
+    /// ([`DiskFile::flush_domain`]). Writes of one domain can share a flush: see [`flush`]. `None` for every other job.
     pub fn flush_domain(&self) -> Option<u64> {
         match &self.kind {
-            JobKind::Write { file, sync: WriteSync::Dsync, target: Target::Written, .. } => {
+            JobKind::Write { file, sync: WriteSync::Dsync, extents: Extents::AlreadyWritten, .. } => {
                 file.flush_domain()
             }
             _ => None,
         }
     }
 
-    /// Does it.
+    /// Runs the job.
     pub async fn run(self) -> JobDone {
         let check = |file: &F, outcome: Result<(), DiskError>| {
             outcome.and_then(|()| file.check_syncs(self.failed_syncs))
@@ -96,10 +96,10 @@ impl<F: DiskFile> Job<F> {
         JobDone { id: self.id, is_write, outcome }
     }
 
-    /// Does a write without its sync.
+    /// Runs a synced write without its sync. [`flush`] makes it durable.
     ///
     /// # Panics
-    /// If it has no [`Job::flush_domain`].
+    /// If the job has no [`Job::flush_domain`].
     pub async fn write_unflushed(self) -> Unflushed<F> {
         let (id, is_shareable) = (self.id, self.flush_domain().is_some());
         let JobKind::Write { file, data, position, .. } = self.kind else { unreachable!("not a write") };
@@ -111,7 +111,7 @@ impl<F: DiskFile> Job<F> {
 }
 
 impl<F: DiskFile> Job<F> {
-    /// How many syncs have failed on the device of its file; 0 for a sync.
+    /// Number of syncs that have failed on the device of the write's file; 0 for a sync.
     pub fn failed_syncs(&self) -> u64 {
         match &self.kind {
             JobKind::Write { file, .. } => file.failed_syncs(),
@@ -120,7 +120,7 @@ impl<F: DiskFile> Job<F> {
     }
 }
 
-/// A synced write that has been done without its sync, or has failed: [`flush`] is to follow.
+/// A synced write that was run without its sync, or has failed. [`flush`] has to follow.
 pub struct Unflushed<F> {
     id: FlightId,
     file: OpenFile<F>,
@@ -128,16 +128,21 @@ pub struct Unflushed<F> {
 }
 
 impl<F> Unflushed<F> {
-    /// Its outcome, where the flush after it failed or could not be trusted.
+    /// The outcome of the write after a flush that failed, or that cannot be trusted.
     pub fn lost(self, error: &DiskError) -> JobDone {
         JobDone { id: self.id, is_write: true, outcome: self.outcome.and_then(|()| Err(error.clone())) }
     }
 }
 
-/// Makes writes last with one flush of the device, which covers all. A write that failed has failed alone; a flush that fails
-/// fails all that it was to cover, and is told beside them: what else was written before it ended may be lost too, and a flush
-/// after it succeeds all the same. They are to be of one flush domain ([`Job::flush_domain`]), on which `failed_syncs` syncs
-/// had failed when the first of them began: if any has failed since, what they wrote may be lost, and the flush fails too.
+/// Makes several writes durable with one flush of the device.
+///
+/// A write that failed has failed alone. A flush that fails, fails all the writes that it was for. Its error is
+/// returned next to them, because it may also have lost other writes that completed before it ended. A later flush can
+/// succeed even so.
+///
+/// All writes must have the same flush domain ([`Job::flush_domain`]). `failed_syncs` is the number of syncs that had
+/// failed on the device when the first of the writes began. If another one has failed since, the writes may be lost,
+/// and the flush fails too.
 pub async fn flush<F: DiskFile, K>(
     writes: Vec<(K, Unflushed<F>)>,
     failed_syncs: u64,

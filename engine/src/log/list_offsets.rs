@@ -1,7 +1,8 @@
-//! From a time to an offset: the first record at or after it. Time indexes say where to begin; their files have no
-//! checksum, so what one leads to is looked at before it is believed.
+//! The search for the first record at or after a time. Time indexes say where it begins. Their files have no checksum,
+//! so each entry is compared with its batch before it is used.
 
-use super::{LargestTimestamp, Log};
+use super::Log;
+use super::state::LargestTimestamp;
 use crate::buffer::SharedBytes;
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -12,10 +13,10 @@ use crate::segment;
 use crate::types::{ListedOffset, OffsetSpec};
 use std::rc::Rc;
 
-/// Bytes looked at in one step of a search.
+/// Bytes of batches that one step of a search reads.
 const STEP_BYTES: usize = 256 << 10;
 
-/// A segment as a search sees it.
+/// A segment that the search may have to read.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     base_offset: i64,
@@ -23,28 +24,28 @@ struct Candidate {
     times: Times,
 }
 
-/// What is known of a segment's times without reading.
+/// The times of a segment, as known without a read.
 #[derive(Debug, Clone, Copy)]
 enum Times {
-    /// In memory, from its batches: where to begin, or that nothing is there.
+    /// Read from the index in memory: the start of the search, or `None` if the segment has no such record.
     Begin(Option<Begin>),
-    /// In its file; the largest may be known.
+    /// In the segment's index file. The largest timestamp may be known.
     File(LargestTimestamp),
 }
 
-/// Where a search in a segment begins.
+/// The start of a search in a segment.
 #[derive(Debug, Clone, Copy)]
 struct Begin {
     offset: i64,
-    /// Whether the index says that the segment holds a record as late.
+    /// Whether the index says that the segment holds a record at or after the time.
     is_promised: bool,
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// The offset that `spec` speaks of; `None` if no record that consumers may see is as late.
+    /// Returns the offset that `spec` asks for. `None` if consumers may see no record at or after that time.
     ///
     /// # Errors
-    /// Reading failed, or what was read is damaged.
+    /// Reading failed, or the bytes read are damaged.
     pub async fn list_offset(self: Rc<Self>, spec: OffsetSpec) -> Result<Option<ListedOffset>, FetchError> {
         let known = |offset| Ok(Some(ListedOffset { offset, timestamp_ms: None }));
         match spec {
@@ -59,11 +60,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             let (log_start_offset, cuts) = (self.log_start_offset(), self.cuts.get());
             let found = self.search(timestamp_ms).await;
             if self.cuts.get() > cuts {
-                // Records that the search has counted on are gone, and others may have got their offsets.
+                // The search may have used records that a cut has removed, and other records may have got their
+                // offsets.
                 continue;
             }
             match found {
-                // Retention was quicker: what is left may have another answer.
+                // Retention deleted the segment during the search. The rest of the log may hold the answer.
                 Err(FetchError::OffsetOutOfRange { .. }) if self.log_start_offset() > log_start_offset => {}
                 found => return found,
             }
@@ -82,18 +84,18 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             let Some(begin) = begin else { continue };
             let mut found = self.scan_for(begin.offset.max(base_offset), end, timestamp_ms).await?;
             if found.is_none() && begin.is_promised && begin.offset > base_offset {
-                // The index promised something that is not there, so its beginning may be wrong as well.
+                // The index names a record that is not there, so its start may be wrong as well.
                 found = self.scan_for(base_offset, end, timestamp_ms).await?;
             }
             if found.is_some() {
                 return Ok(found);
             }
-            // An unsealed segment may have got more records, and been sealed, since the search began.
+            // An unsealed segment may have got more records and been sealed since the search began.
             if matches!(segment.times, Times::File(_)) {
                 self.found_nothing(segment.base_offset, timestamp_ms);
             }
         }
-        // Later records may be behind the damage.
+        // The damaged part may hold later records.
         match &self.state.borrow().damaged {
             Some(damage) => Err(damage.cause.clone().into()),
             None => Ok(None),
@@ -108,7 +110,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// All segments that may hold a record of this time or later, in order.
+    /// Returns all segments that may hold a record of this time or later, in order.
     fn candidates(&self, timestamp_ms: i64) -> Vec<Candidate> {
         let state = self.state.borrow();
         let sealed = state.sealed.iter().filter(|sealed| timestamp_ms < sealed.nothing_from_ms);
@@ -133,7 +135,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         sealed.chain(unsealed).collect()
     }
 
-    /// Where to begin in a sealed segment; `None` if it has nothing as late.
+    /// Returns the start of the search in a sealed segment. `None` if the segment holds no record at or after the time.
     async fn begin_in_file(
         self: &Rc<Self>,
         segment: &Candidate,
@@ -156,12 +158,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if !self.is_true(base_offset, &entry, segment.next_offset).await? {
             return Ok(from_start);
         }
-        // Also where that is the last entry: the file may have lost entries, and only the segment's end tells.
+        // This holds for the last entry too: the file may have lost entries, so only the segment's batches tell.
         let offset = base_offset + i64::from(entry.relative_offset);
         Ok(Some(Begin { offset, is_promised: below < entries.len() }))
     }
 
-    /// The time index of a sealed segment; `None` if its file is missing or cannot be right.
+    /// Reads the time index of a sealed segment. `None` if its file is missing or not valid.
     async fn time_index(&self, base_offset: i64) -> Result<Option<TimeIndex>, FetchError> {
         match self.context.disk.read_file(&segment::time_index_path(&self.dir, base_offset)).await {
             Ok(bytes) => Ok(TimeIndex::decode(base_offset, &bytes).ok()),
@@ -170,7 +172,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// Whether the batch that an entry names ends there and has that timestamp.
+    /// Whether a batch ends at the entry's offset and has the entry's timestamp.
     async fn is_true(
         self: &Rc<Self>,
         base_offset: i64,
@@ -191,7 +193,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }))
     }
 
-    /// The first record at or after a time in `offset..end`.
+    /// Finds the first record at or after a time in `offset..end`.
     async fn scan_for(
         self: &Rc<Self>,
         mut offset: i64,
@@ -218,7 +220,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(None)
     }
 
-    /// Batches from the one that holds `offset`, which is visible.
+    /// Reads batches from the one that holds `offset`. The offset must be visible.
     async fn batches_at(
         self: &Rc<Self>,
         offset: i64,
@@ -230,7 +232,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             super::Fetched::OnDisk => Rc::clone(self).fetch_from_disk(offset, bytes_max).await?,
         };
         if pieces.is_empty() {
-            // The offset is visible, so its batch has to be there.
+            // A visible offset has a batch, so this is damage.
             let missing = BatchError::TooShort { needed_bytes: BATCH_HEADER_BYTES, available_bytes: 0 };
             return Err(self.damaged(offset, missing));
         }
@@ -250,7 +252,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 }
 
-/// The first record of a batch from `offset_min` on that has a timestamp of `timestamp_ms` or later.
+/// Returns the first record of a batch from `offset_min` on that has a timestamp of `timestamp_ms` or later. For a
+/// compressed batch, returns its first offset from `offset_min` on, with the batch's largest timestamp.
 fn first_at(
     batch: &RecordBatch<'_>,
     timestamp_ms: i64,

@@ -1,17 +1,20 @@
-//! One partition: append with natural group commit, fetch, roll, retention, recovery.
+//! The log of one partition: appends with group commit, fetches, rolls, retention and recovery.
 //!
 //! A log spawns nothing. Its owner (a shard, or a test's executor) drives it:
 //!
 //! 1. [`Log::append`] puts batches into memory and assigns offsets.
-//! 2. [`Log::next_job`] hands out writes and syncs; each job is a future to run, its outcome goes to [`Log::job_done`].
-//! 3. [`Log::take_acks`] says which appends have reached their level.
-//! 4. [`Log::wants`] says which background work is due: [`Log::reopen`], [`Log::roll`], [`Log::seal`], [`Log::retain`],
-//!    [`Log::prepare_spare`] and [`Log::cut`] do it. [`Log::retry`], called from time to time, lets work go on that a full
-//!    disk, or a lack of descriptors, held up.
-//! 5. [`Log::fetch`] reads from memory at once, [`Log::fetch_from_disk`] from files.
+//! 2. [`Log::next_job`] returns writes and syncs. Each job is a future that the owner runs. Its outcome goes to
+//!    [`Log::job_done`].
+//! 3. [`Log::take_acks`] returns the acks of appends that have reached their durability level.
+//! 4. [`Log::wants`] says which background work is due. [`Log::reopen`], [`Log::roll`], [`Log::seal`], [`Log::retain`],
+//!    [`Log::prepare_spare`] and [`Log::cut`] do it. [`Log::retry`], called at [`Log::retry_due`], lets work continue
+//!    that a full disk or a lack of descriptors has held up.
+//! 5. [`Log::fetch`] reads from memory at once. [`Log::fetch_from_disk`] reads from files.
 
 pub(crate) mod checkpoint;
+mod context;
 mod epochs;
+mod extent;
 mod fetch;
 mod files;
 mod job;
@@ -19,14 +22,20 @@ mod list_offsets;
 mod open;
 mod progress;
 mod read_cache;
+mod readable;
+mod reopen;
 mod retention;
 mod roll;
 pub(crate) mod rules;
+mod seal;
 mod space;
 mod spare;
+mod spare_file;
 mod state;
 mod tail;
+mod work;
 
+pub use context::{LogContext, LogLimits};
 pub use fetch::Fetched;
 pub use files::FileLimits;
 pub use job::{Job, JobDone, Unflushed, flush};
@@ -34,151 +43,87 @@ pub use open::{Epochs, Origin};
 pub use progress::FlightId;
 pub use state::Damaged;
 
-use crate::buffer::Arena;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::disk::{Disk, PatientDisk, SyncFailures};
+use crate::disk::{Disk, SyncFailures};
 use crate::error::{AppendError, DiskError};
 use crate::events::{EventKind, LogEvent};
 use crate::record::{self, BatchError, BatchHeader};
-use crate::types::{Durability, IoMode};
-use files::OpenFiles;
+use crate::types::Durability;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::lock::Mutex;
 use job::JobKind;
 use read_cache::ReadCache;
-use space::{Postponed, Work};
-use state::{Active, Closing, IndexSource, LargestTimestamp, Sealed, State};
+use state::State;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 use tail::Stamp;
+use work::{Postponed, Work};
 
-/// What all logs of a shard share.
-pub struct LogContext<D: Disk, C: Clock> {
-    /// Where files are.
-    pub disk: PatientDisk<D>,
-    /// Which of them are open.
-    files: Rc<OpenFiles<D::File>>,
-    /// Where time comes from.
-    pub clock: C,
-    /// Memory for records.
-    pub arena: Rc<Arena>,
-    /// Bounds.
-    pub limits: Rc<LogLimits>,
-}
-
-impl<D: Disk, C: Clock> LogContext<D, C> {
-    /// What the logs on `disk` share, with no file open.
-    pub fn new(disk: D, clock: C, arena: Rc<Arena>, limits: LogLimits) -> Self {
-        let FileLimits { open_files_max, brief_max } = limits.files;
-        let files = Rc::new(OpenFiles::new(open_files_max));
-        let disk = PatientDisk::new(disk, Rc::clone(&files) as _, brief_max);
-        Self { disk, files, clock, arena, limits: Rc::new(limits) }
-    }
-}
-
-impl<D: Disk, C: Clock> Clone for LogContext<D, C> {
-    fn clone(&self) -> Self {
-        Self {
-            disk: self.disk.clone(),
-            files: Rc::clone(&self.files),
-            clock: self.clock.clone(),
-            arena: Rc::clone(&self.arena),
-            limits: Rc::clone(&self.limits),
-        }
-    }
-}
-
-/// Bounds of every log of a shard; those that depend on the number of partitions are kept current by the shard.
-#[derive(Debug)]
-pub struct LogLimits {
-    /// Direct or buffered files.
-    pub io: IoMode,
-    /// Largest write, bytes.
-    pub write_bytes_max: usize,
-    /// Most writes of one log in flight.
-    pub write_depth: usize,
-    /// Identifies this boot of the machine; another one may have lost what was not synced.
-    pub boot_id: u64,
-    /// Most bytes readers may pin, over all logs of the arena.
-    pub fetch_pinned_bytes: usize,
-    /// Bytes of written batches a log keeps in memory for readers.
-    pub cache_bytes: Cell<usize>,
-    /// Largest chunk a log takes.
-    pub chunk_bytes_max: Cell<usize>,
-    /// Bounds on descriptors.
-    pub files: FileLimits,
-    /// Held by the log that writes zeros into its spare: one chunk at a time, whatever the number of logs.
-    pub filling: Mutex<()>,
-}
-
-impl LogLimits {
-    /// Bytes beyond a hole that can have been written when the process died.
-    fn in_flight_bytes_max(&self) -> u64 {
-        (self.write_bytes_max * (self.write_depth + 1) + crate::buffer::CHUNK_BYTES_MAX) as u64
-    }
-}
-
-/// One partition's log. `A` is what the owner wants back with each ack.
+/// The log of one partition. `A` is the type of the value that the owner hands to [`Log::append`] and gets back with
+/// the ack.
 pub struct Log<D: Disk, C: Clock, A> {
     context: LogContext<D, C>,
     dir: PathBuf,
-    /// Of the device that the directory lies on.
+    /// Count of failed syncs on the device that holds the directory.
     failures: SyncFailures,
     config: RefCell<Rc<TopicConfig>>,
-    /// Leader epoch of batches that are appended.
+    /// Leader epoch of the batches that this open appends.
     epoch: i32,
-    /// Offset at which that epoch begins: the end of the log when it was opened.
+    /// Offset at which `epoch` begins: the end of the log when it was opened.
     epoch_start: i64,
-    /// Up to this epoch, batches may have been appended before the topic became a synced one.
+    /// The last epoch in which batches may have been appended before the topic became a synced one; 0 for none.
     synced_after: i32,
     state: RefCell<State<D::File, A>>,
+    /// Whether [`Log::roll`] is running. The flags below say the same of the other background work.
     rolling: Cell<bool>,
     reopening: Cell<bool>,
-    /// Whether a roll makes a new file.
+    /// Whether a roll is making a new file.
     is_preparing: Cell<bool>,
     sealing: Cell<bool>,
     retaining: Cell<bool>,
     cutting: Cell<bool>,
-    /// How often the log was cut off because the disk was full.
+    /// Number of times that the log was cut off because the disk was full.
     cuts: Cell<u64>,
     postponed: Postponed,
-    /// Whether segments may have outlived their retention since it was looked at.
+    /// Whether retention has to check the segments again: some may have outlived it.
     retention_due: Cell<bool>,
-    /// Bytes in the active segment from which on the oldest segment is too much.
+    /// Size of the active segment at which the log no longer needs its oldest segment to hold `retention_bytes`.
+    /// Retention is due then.
     retention_at: Cell<u64>,
-    /// When to look at the age of records again.
+    /// Time of the next check of the records' age; `None` if no check is planned.
     look_at: Cell<Option<Instant>>,
-    /// Looks of retention that have failed one after the other, because a file could not be read.
+    /// Number of checks by retention that have failed one after the other because a file could not be read.
     failed_looks: Cell<u32>,
-    /// Bytes of segments that are no longer the log's, and whose files are still to go.
+    /// Bytes of segments that retention has taken out of the log, and whose files are not removed yet.
     leaving_bytes: Cell<u64>,
     spare_work: spare::SpareWork,
-    /// Held while a checkpoint is written: never both slots at once.
+    /// Held while a checkpoint is written, so that both slots are never written at the same time.
     checkpointing: Mutex<()>,
     /// Whether a checkpoint was written since the log was opened.
     is_open_recorded: Cell<bool>,
 }
 
-/// Why a batch was not taken; the ack comes back.
+/// The reason why a batch was not taken. It carries the ack back.
 #[derive(Debug)]
 pub enum Refused<A> {
-    /// Not now: a roll is under way, or appends before this one are not answered yet. Try again after the next completion.
+    /// The log takes no batch now: a roll is under way, or appends before this one are not answered yet. Try again
+    /// after the next completion.
     NotNow(A),
-    /// The arena has no chunk for it. Try again when memory has come back: [`Log::shed_memory`] of this log or another gives
-    /// some, and so does the end of a read or write.
+    /// The arena has no chunk for the batch. Try again when memory has come back: from [`Log::shed_memory`] of this log
+    /// or another one, or from the end of a read or write.
     NoMemory(A),
-    /// Never.
+    /// The log cannot take this batch; trying again does not help.
     Failed(A, AppendError),
 }
 
-/// Background work that is due.
+/// The background work that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wants {
-    /// Call [`Log::reopen`]: the next write waits for a file that was closed.
+    /// Call [`Log::reopen`]: the next write or sync needs a file that was closed.
     pub reopen: bool,
     /// Call [`Log::roll`]: appends may be waiting for it.
     pub roll: bool,
@@ -193,7 +138,7 @@ pub struct Wants {
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// Offset of the first record held.
+    /// Offset of the first record that the log holds.
     pub fn log_start_offset(&self) -> i64 {
         self.state.borrow().checkpoint.log_start_offset
     }
@@ -203,13 +148,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().tail.next_offset()
     }
 
-    /// Offset after the last record consumers may see: that which has reached the topic's level.
+    /// Offset after the last record that consumers may see. Every record below it has reached the topic's durability
+    /// level.
     pub fn high_watermark(&self) -> i64 {
         self.state.borrow().visible(self.config().durability)
     }
 
-    /// The offsets up to which every record is written, and synced; `None` while all that was appended is in sealed segments,
-    /// and for a damaged log, which takes nothing.
+    /// The offsets below which every record is written, and synced. `None` while every record that was appended is in a
+    /// sealed segment, and for a damaged log, which takes no appends.
     pub fn recovery_point(&self) -> Option<(i64, i64)> {
         let state = self.state.borrow();
         if state.damaged.is_some() {
@@ -224,9 +170,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Rc::clone(&self.config.borrow())
     }
 
-    /// Goes on with another configuration, which the catalog has already: limits and retention at once, the size of
-    /// segments and the distance of index entries from the next segment on. What consumers have seen they go on seeing,
-    /// also where the topic asks for more now; that is being made durable.
+    /// Takes over another configuration, which the catalog has stored already. Limits and retention apply at once, the
+    /// segment size and the distance between index entries from the next segment on.
+    ///
+    /// Consumers keep seeing the records that they could see before. If the topic asks for more durability now, those
+    /// records are made durable.
     pub fn alter(&self, config: TopicConfig) {
         {
             let mut state = self.state.borrow_mut();
@@ -245,8 +193,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().failed.clone()
     }
 
-    /// Appends one batch. Its offsets are assigned at once; `ack` comes back through [`Log::take_acks`] once the batch has
-    /// reached `level` (the topic's, if `None`).
+    /// Appends one batch. Its offsets are assigned at once. `ack` comes back through [`Log::take_acks`] once the batch
+    /// has reached `level`, or the topic's durability level if `level` is `None`.
     ///
     /// # Errors
     /// [`Refused`], with the ack.
@@ -264,7 +212,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Err(Refused::Failed(ack, damage.cause.clone().into()));
         }
         if let Some(error) = state.no_space() {
-            let waits_its_turn = state.is_settling() && self.postponed.allows(Work::Cut);
+            let waits_its_turn = state.has_unanswered_appends() && self.postponed.allows(Work::Cut);
             return Err(if waits_its_turn {
                 Refused::NotNow(ack)
             } else {
@@ -349,7 +297,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(header)
     }
 
-    /// The next write or sync to submit, if there is one that may go now.
+    /// Returns the next write or sync to submit, if one may begin now.
     pub fn next_job(&self) -> Option<Job<D::File>> {
         let limits = &self.context.limits;
         let mut state = self.state.borrow_mut();
@@ -383,19 +331,22 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Some(Job { id, failed_syncs, kind: JobKind::Sync { file, name } })
     }
 
-    /// Syncs that had failed on the device before the oldest change of the log that is not durable; before now, if all of it is
-    /// durable. A sync of the log has to be followed by [`Log::check_syncs`] with this.
+    /// Number of syncs that had failed on the device before the log's oldest change that is not durable. If every
+    /// change is durable, the number of failed syncs until now. After a sync, call [`Log::check_syncs`] with this
+    /// number.
     fn failed_syncs_before(&self) -> u64 {
         let before = self.state.borrow().progress.failed_syncs_before();
         before.unwrap_or_else(|| self.failures.count())
     }
 
-    /// Fails if a sync on the device has failed since there were `failed_syncs`: what was changed since then may be lost.
+    /// Fails if a sync on the device has failed since the count was `failed_syncs`. Changes made since then may be
+    /// lost.
     fn check_syncs(&self, failed_syncs: u64) -> Result<(), DiskError> {
         self.failures.check(failed_syncs, &self.dir)
     }
 
-    /// Makes the active segment's name durable: no synced ack leaves a file that a power cut could take away.
+    /// Returns a future that makes the active segment's name durable. Without it, a power loss could take away the file
+    /// that holds synced records.
     fn sync_name(&self, is_named: Rc<Cell<bool>>) -> LocalBoxFuture<'static, Result<(), DiskError>> {
         let (disk, dir) = (self.context.disk.clone(), self.dir.clone());
         let sync = async move {
@@ -406,9 +357,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         sync.boxed_local()
     }
 
-    /// Takes the outcome of a job. A failed write or sync latches the log: nothing more is appended or written. So does a
-    /// failed sync of another file on the device, if the log had changes that were not durable. A write that found the disk
-    /// full does not: see [`Wants::cut`].
+    /// Takes the outcome of a job. A failed write or sync latches the log: nothing more is appended or written. A
+    /// failed sync of another file on the device latches it too, if the log had changes that were not durable. A write
+    /// that found the disk full does not latch it: see [`Wants::cut`].
     pub fn job_done(&self, done: JobDone) {
         if let (Err(error), true) = (&done.outcome, done.is_write) {
             self.write_failed(done.id, error.clone());
@@ -422,7 +373,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                 state.progress.sync_done(done.id);
                 state.note(self.context.clock.now(), EventKind::Sync);
             }
-            // The directory could not be opened, so nothing was tried that may have lost bytes.
+            // The directory could not be opened, so no sync was tried, and none can have lost bytes.
             Err(error) if error.is_too_many_open() => state.progress.sync_not_done(done.id),
             Err(error) => state.latch(error),
         }
@@ -430,21 +381,21 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.release_files();
     }
 
-    /// Moves acks that are due into `acks`: what was handed to [`Log::append`], with the batch's base offset.
+    /// Moves the due acks into `acks`: the value that was handed to [`Log::append`], with the batch's base offset.
     pub fn take_acks(&self, acks: &mut Vec<(A, Result<i64, AppendError>)>) {
         acks.extend(self.state.borrow_mut().acks.drain(..));
     }
 
-    /// Who still waits for an ack, of a log that is given up: its last sync may be under way, or a seal was what they waited
-    /// for.
+    /// Takes the acks that still wait, from a log that its owner gives up. They may wait for a sync that is under way,
+    /// or for a seal.
     pub fn abandon(&self) -> Vec<A> {
         let mut state = self.state.borrow_mut();
         let refused = state.take_refused();
         state.progress.abandon().chain(refused).collect()
     }
 
-    /// Whether no writes or syncs are in flight or wait to be submitted, or the log has failed. What the disk or a lack of
-    /// descriptors holds up does not count: [`Log::close`] tries that once more.
+    /// Whether no write is in flight or waits to be submitted, or the log has failed. Writes that a full disk or a lack
+    /// of descriptors holds up do not count: [`Log::close`] tries them once more.
     pub fn is_idle(&self) -> bool {
         let state = self.state.borrow();
         let is_uncut = state.is_cut_under_way() && !self.postponed.allows(Work::Cut);
@@ -458,10 +409,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                 && state.progress.written_offset() == state.tail.next_offset())
     }
 
-    /// Gives back what this log holds of the arena and can do without: written batches, what was read from files, and the
-    /// chunk for the next appends, if the log is written to its end. Called when the arena has run out.
+    /// Gives back the memory of the arena that this log can do without: written batches, extents that were read from
+    /// files, and the chunk for the next appends if the log is written to its end. Called when the arena has no free
+    /// memory.
     ///
-    /// What is in flight comes back with its completion; batches that are not written stay.
+    /// Memory in flight comes back when its read or write completes. Batches that are not written stay.
     pub fn shed_memory(&self) {
         let mut state = self.state.borrow_mut();
         let written_offset = state.progress.written_offset();
@@ -472,7 +424,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.read_cache.clear();
     }
 
-    /// Bytes of the arena that an append of `batch_bytes` takes; `None` if it takes none, or is not going to be appended now.
+    /// Bytes that an append of `batch_bytes` needs from the arena. `None` if it needs none, or cannot be appended now.
     pub fn memory_for(&self, batch_bytes: usize) -> Option<usize> {
         let state = self.state.borrow();
         let is_refused = state.failed.is_some()
@@ -481,12 +433,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if is_refused { None } else { state.tail.chunk_bytes_for(batch_bytes) }
     }
 
-    /// What happened since the last call: the newest 4096 events.
+    /// Takes the events since the last call, the newest 4096 at most.
     pub fn take_events(&self) -> Vec<LogEvent> {
         self.state.borrow_mut().events.take()
     }
 
-    /// How many events were dropped since the log was opened, because nobody took them in time.
+    /// Number of events that were dropped since the log was opened, because nobody took them in time.
     pub fn dropped_events(&self) -> u64 {
         self.state.borrow().events.dropped()
     }

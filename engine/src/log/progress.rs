@@ -1,80 +1,93 @@
-//! What is in flight, how far the log has come at each level, and who waits for it. Pure state, no I/O.
+//! The progress of a log's writes: those in flight, the position reached at each durability level, and the acks that
+//! wait. Pure state, no I/O.
 //!
-//! Writes complete in any order; a level advances over the contiguous completed prefix only, and acks leave in offset
-//! order within a level.
+//! Writes complete in any order. A level advances over the contiguous prefix of completed writes only, and within a
+//! level acks leave in offset order.
 
 use crate::types::Durability;
 use std::collections::VecDeque;
 
-/// Names a write or sync in flight.
+/// Identifies a write or sync in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FlightId(u64);
 
-/// What a completed write has made of its bytes.
+/// The durability of a write that has completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FlightSync {
-    /// Written, not durable.
+    /// The bytes are written, and not durable.
     Plain,
-    /// Durable with its completion.
+    /// The bytes are durable.
     Dsync,
 }
 
+/// A write in flight, or one that has completed behind a write in flight.
 #[derive(Debug)]
 struct Flight {
     id: FlightId,
-    /// Stream position after its last byte of batches.
+    /// Stream position after the last byte of batches in the write.
     end: u64,
     sync: FlightSync,
+    /// Whether its last block is padded.
     is_padded: bool,
     outcome: Outcome,
 }
 
-/// What has become of a write.
+/// The state of a write in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
+    /// The write is in flight.
     Pending,
+    /// The write has succeeded.
     Done,
+    /// The write has failed.
     Failed,
 }
 
-/// A batch that waits for its level.
+/// A batch that has not reached its level.
 #[derive(Debug)]
 struct Waiting<A> {
+    /// Stream position after the batch.
     end: u64,
     base_offset: i64,
     ack: A,
 }
 
-/// Positions here are *stream* positions: bytes over all segments, each segment beginning where the one before it ended,
-/// rounded up to a block.
+/// The progress of a log's writes; see the module. Positions are *stream* positions: bytes over all segments of this
+/// open. A segment begins where the one before it ended, rounded up to a block.
 #[derive(Debug)]
 pub(super) struct Progress<A> {
     next_id: u64,
+    /// Submitted writes, in the order of their positions.
     flights: VecDeque<Flight>,
-    /// (stream position, offset) after each batch that is not written yet / not synced yet.
+    /// Stream position and offset after each batch that is not written yet, and after each one that is not synced yet.
     unwritten: VecDeque<(u64, i64)>,
     unsynced: VecDeque<(u64, i64)>,
+    /// Stream position below which all bytes are written.
     written_to: u64,
+    /// Stream position below which all bytes are durable.
     synced_to: u64,
-    /// Stream position and offset after the last whole batch written / synced.
+    /// Stream position and offset after the last whole batch that is written, and after the last one that is synced.
     written_end: (u64, i64),
     synced_end: (u64, i64),
+    /// Batches that wait until they are written, in offset order.
     waiting_written: VecDeque<Waiting<A>>,
+    /// Batches that wait until they are synced, in offset order.
     waiting_synced: VecDeque<Waiting<A>>,
-    /// Target of the sync in flight.
+    /// The sync in flight, and the stream position up to which it makes bytes durable.
     sync_to: Option<(FlightId, u64)>,
-    /// From here on every completed write was a durable one.
+    /// Stream position from which on every completed write was durable with its completion.
     dsync_from: u64,
-    /// What is to be synced even if nobody waits for it.
+    /// Stream position up to which bytes have to be synced, even if no ack waits for that.
     wanted_synced: u64,
-    /// Stream position of the segment whose file is new: no sync has covered its making yet.
+    /// Stream position at which the segment with a new file begins. `None` once a sync has covered that file's creation
+    /// or rename.
     new_file_from: Option<u64>,
-    /// Syncs that had failed on the device before the oldest change that is not durable.
+    /// Number of syncs that had failed on the device before the oldest change that is not durable.
     failed_syncs: u64,
 }
 
 impl<A> Progress<A> {
-    /// Of a log all of whose records before `next_offset` are synced.
+    /// The progress of a log that has synced all records before `next_offset`.
     pub(super) const fn new(next_offset: i64) -> Self {
         Self {
             next_id: 0,
@@ -95,8 +108,8 @@ impl<A> Progress<A> {
         }
     }
 
-    /// A batch that ends at stream position `end` and offset `next_offset` was appended; `waits` is told once it has
-    /// reached its level.
+    /// Notes that a batch was appended. It ends at stream position `end`. `offsets` are its first offset and the one
+    /// after its last. `waits` is the level that its ack waits for, with the ack.
     pub(super) fn appended(&mut self, end: u64, offsets: (i64, i64), waits: Option<(Durability, A)>) {
         let (base_offset, next_offset) = offsets;
         self.unwritten.push_back((end, next_offset));
@@ -110,7 +123,8 @@ impl<A> Progress<A> {
         }
     }
 
-    /// A write up to stream position `end` is being submitted. By now `failed_syncs` syncs have failed on the device.
+    /// Notes that a write up to stream position `end` is submitted. `failed_syncs` is the number of syncs that have
+    /// failed on the device until now.
     pub(super) fn submitted(
         &mut self,
         end: u64,
@@ -124,8 +138,8 @@ impl<A> Progress<A> {
         id
     }
 
-    /// A segment begins at stream position `from`, in a file that was made, or got its name, after `failed_syncs` syncs had
-    /// failed on the device.
+    /// Notes that a segment begins at stream position `from`. Its file was made or renamed after `failed_syncs` syncs
+    /// had failed on the device.
     pub(super) fn file_begins(&mut self, from: u64, failed_syncs: u64) {
         self.begin_change(failed_syncs);
         self.new_file_from = Some(from);
@@ -137,18 +151,18 @@ impl<A> Progress<A> {
         }
     }
 
-    /// Whether every change so far is durable.
+    /// Whether every change of the log is durable.
     fn is_durable(&self) -> bool {
         self.flights.is_empty() && self.synced_to >= self.written_to && self.new_file_from.is_none()
     }
 
-    /// Syncs that had failed on the device before the oldest change that is not durable; `None` if there is no such change. If
-    /// another one has failed since, the change may be lost, whatever is synced.
+    /// Number of syncs that had failed on the device before the oldest change that is not durable. `None` if every
+    /// change is durable. If another sync has failed since, the change may be lost, and no later sync brings it back.
     pub(super) fn failed_syncs_before(&self) -> Option<u64> {
         (!self.is_durable()).then_some(self.failed_syncs)
     }
 
-    /// A sync has covered what was written before stream position `end`, and its file.
+    /// Notes that a sync has made durable the bytes before stream position `end`, and the file that holds them.
     fn file_synced(&mut self, end: u64) {
         self.new_file_from.take_if(|from| *from < end);
     }
@@ -158,20 +172,20 @@ impl<A> Progress<A> {
         FlightId(self.next_id)
     }
 
-    /// Writes in flight, or complete behind one that is.
+    /// Number of writes in flight. A completed write counts while one before it is in flight.
     pub(super) fn in_flight(&self) -> usize {
         self.flights.len()
     }
 
-    /// Whether a padded tail is in flight: its block must not be written again before it has completed.
+    /// Whether a padded tail is in flight. Its block must not be written again before that write has completed.
     pub(super) fn is_padded_in_flight(&self) -> bool {
         self.flights.back().is_some_and(|flight| flight.is_padded)
     }
 
-    /// A write has completed.
+    /// Notes that a write has completed.
     ///
     /// # Panics
-    /// If it is not in flight.
+    /// If the write is not in flight.
     pub(super) fn write_done(&mut self, id: FlightId) {
         self.ended(id, Outcome::Done);
         while let Some(front) = self.flights.front().filter(|front| front.outcome == Outcome::Done) {
@@ -183,13 +197,13 @@ impl<A> Progress<A> {
             self.written_to = end;
             self.flights.pop_front();
         }
-        self.settle();
+        self.advance();
     }
 
-    /// A write has failed: nothing is written from it on until [`Progress::cut`].
+    /// Notes that a write has failed. From its first byte on nothing counts as written until [`Progress::cut`].
     ///
     /// # Panics
-    /// If it is not in flight.
+    /// If the write is not in flight.
     pub(super) fn write_failed(&mut self, id: FlightId) {
         self.ended(id, Outcome::Failed);
     }
@@ -201,34 +215,35 @@ impl<A> Progress<A> {
         flight.outcome = outcome;
     }
 
-    /// Whether the disk is doing nothing for this log.
+    /// Whether the disk does no work for this log: no write or sync is pending.
     pub(super) fn is_quiet(&self) -> bool {
         self.sync_to.is_none() && self.flights.iter().all(|flight| flight.outcome != Outcome::Pending)
     }
 
-    /// Forgets everything beyond the last whole batch written; who waited for that, in offset order by level.
+    /// Drops everything beyond the last whole batch that was written. Returns the acks that waited for it, in offset
+    /// order by level.
     ///
     /// # Panics
     /// If writes are in flight, or acks are due.
     pub(super) fn cut(&mut self) -> Vec<A> {
-        assert!(self.is_quiet(), "what is being written cannot be cut off");
+        assert!(self.is_quiet(), "writes in flight cannot be cut off");
         let end = self.written_end.0;
         self.flights.clear();
         self.unwritten.clear();
         self.unsynced.truncate(self.unsynced.partition_point(|(batch_end, _)| *batch_end <= end));
         (self.written_to, self.synced_to) = (end, self.synced_to.min(end));
         (self.dsync_from, self.wanted_synced) = (self.dsync_from.min(end), self.wanted_synced.min(end));
-        // A file that begins there is removed.
+        // The file of a segment that begins there is removed.
         self.new_file_from.take_if(|from| *from >= end);
         let beyond = |queue: &mut VecDeque<Waiting<A>>| {
             queue.split_off(queue.partition_point(|waiting| waiting.end <= end))
         };
         let (written, synced) = (beyond(&mut self.waiting_written), beyond(&mut self.waiting_synced));
-        assert!(self.waiting_written.is_empty(), "what is written was acked");
+        assert!(self.waiting_written.is_empty(), "acks of written batches are taken before a cut");
         written.into_iter().chain(synced).map(|waiting| waiting.ack).collect()
     }
 
-    /// A sync that should be submitted now: something waits to be synced that is written, and no sync is in flight.
+    /// Begins a sync if one is due: a written batch waits to be synced, and no sync is in flight.
     pub(super) fn begin_sync(&mut self) -> Option<FlightId> {
         if !self.is_sync_due() {
             return None;
@@ -238,11 +253,12 @@ impl<A> Progress<A> {
         Some(id)
     }
 
-    /// Whether [`Progress::begin_sync`] begins one.
+    /// Whether [`Progress::begin_sync`] would begin a sync.
     pub(super) fn is_sync_due(&self) -> bool {
         let waiting = self.waiting_synced.front().map(|waiting| waiting.end);
         let is_due = |end: u64| end <= self.written_to && end > self.synced_to;
-        // What is wanted may still grow: a sync now, and another later, rather than none until it stands still.
+        // The wanted position may still move. So sync what is written now and the rest later, instead of waiting until
+        // it stops.
         let has_unsynced = self.wanted_synced > self.synced_to && self.written_to > self.synced_to;
         self.sync_to.is_none() && (waiting.is_some_and(is_due) || has_unsynced)
     }
@@ -252,51 +268,53 @@ impl<A> Progress<A> {
         self.sync_to.is_some()
     }
 
-    /// A sync that was begun was not submitted; it is due again.
+    /// Notes that a sync was begun but not submitted. It is due again.
     ///
     /// # Panics
-    /// If it is not in flight.
+    /// If the sync is not in flight.
     pub(super) fn sync_not_done(&mut self, id: FlightId) {
         let (expected, _) = self.sync_to.take().expect("a completion belongs to a sync in flight");
         assert_eq!(id, expected, "one sync at a time");
     }
 
-    /// Everything up to stream position `end` is to be synced, also if nobody waits for it.
+    /// Asks for a sync of everything up to stream position `end`, even if no ack waits for it.
     pub(super) fn want_synced(&mut self, end: u64) {
         self.wanted_synced = self.wanted_synced.max(end);
     }
 
-    /// A sync has completed; it covers what was written when it was submitted.
+    /// Notes that a sync has completed. It covers the bytes that were written when it was submitted.
     ///
     /// # Panics
-    /// If it is not in flight.
+    /// If the sync is not in flight.
     pub(super) fn sync_done(&mut self, id: FlightId) {
         let (expected, to) = self.sync_to.take().expect("a completion belongs to a sync in flight");
         assert_eq!(id, expected, "one sync at a time");
         self.synced_to = self.synced_to.max(to);
         self.file_synced(to);
-        self.settle();
+        self.advance();
     }
 
-    /// Everything written is known to be durable: a seal has synced it.
+    /// Notes that a seal has synced everything up to stream position `end`.
     pub(super) fn sealed(&mut self, end: u64) {
         if end <= self.written_to {
             self.synced_to = self.synced_to.max(end);
             self.file_synced(end);
-            self.settle();
+            self.advance();
         }
     }
 
-    fn settle(&mut self) {
-        // A durable write makes only its own bytes durable, so it counts only where all before it are.
+    /// Moves the offsets that are written and synced to the positions reached.
+    fn advance(&mut self) {
+        // A write with its own sync makes only its own bytes durable. So it counts only if all bytes before it are
+        // durable.
         if self.synced_to >= self.dsync_from {
             self.synced_to = self.synced_to.max(self.written_to);
         }
-        settle(&mut self.unwritten, self.written_to, &mut self.written_end);
-        settle(&mut self.unsynced, self.synced_to, &mut self.synced_end);
+        take_reached(&mut self.unwritten, self.written_to, &mut self.written_end);
+        take_reached(&mut self.unsynced, self.synced_to, &mut self.synced_end);
     }
 
-    /// The next batch that has reached its level: its first offset and who waits for it.
+    /// Takes the next ack whose batch has reached its level, with the batch's first offset.
     pub(super) fn pop_reached(&mut self) -> Option<(i64, A)> {
         let reached = |queue: &mut VecDeque<Waiting<A>>, to: u64| {
             queue.front().is_some_and(|front| front.end <= to).then(|| queue.pop_front()).flatten()
@@ -306,7 +324,7 @@ impl<A> Progress<A> {
         Some((waiting.base_offset, waiting.ack))
     }
 
-    /// Everybody who still waits, in offset order by level: the log has failed.
+    /// Takes the acks of all batches that still wait, in offset order by level, because the log has failed.
     pub(super) fn abandon(&mut self) -> impl Iterator<Item = A> + use<'_, A> {
         self.waiting_written.drain(..).chain(self.waiting_synced.drain(..)).map(|waiting| waiting.ack)
     }
@@ -315,7 +333,7 @@ impl<A> Progress<A> {
         self.written_end.1
     }
 
-    /// Stream position and offset after the last whole batch written.
+    /// Stream position and offset after the last whole batch that was written.
     pub(super) const fn written_end(&self) -> (u64, i64) {
         self.written_end
     }
@@ -329,7 +347,8 @@ impl<A> Progress<A> {
     }
 }
 
-fn settle(batches: &mut VecDeque<(u64, i64)>, to: u64, reached: &mut (u64, i64)) {
+/// Takes the batches that end at or below stream position `to`. `reached` becomes the end of the last one.
+fn take_reached(batches: &mut VecDeque<(u64, i64)>, to: u64, reached: &mut (u64, i64)) {
     while let Some(end) = batches.front().copied()
         && end.0 <= to
     {
@@ -344,8 +363,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// In whatever order writes complete, acks leave in offset order, each exactly once, and never before every
-        /// byte up to its end was written (and synced, where it asked for that).
+        /// Writes may complete in any order. Acks leave in offset order within a level, each exactly once. None leaves
+        /// before every byte up to the batch's end was written, and synced if it asked for that.
         #[test]
         fn acks_wait_for_the_contiguous_prefix(
             sizes in prop::collection::vec((1u64..9000, any::<bool>()), 1..40),
@@ -375,7 +394,7 @@ mod tests {
                 if let Some(sync) = progress.begin_sync() { progress.sync_done(sync); }
                 while let Some((offset, ack)) = progress.pop_reached() {
                     prop_assert_eq!(usize::try_from(offset).unwrap(), ack);
-                    prop_assert!(open.iter().all(|open| *open > ends[ack]), "acked beyond a hole");
+                    prop_assert!(open.iter().all(|open| *open > ends[ack]), "acked beyond a gap");
                     acked[usize::from(sizes[ack].1)].push(ack);
                 }
             }
@@ -385,7 +404,7 @@ mod tests {
         }
     }
 
-    /// A log's progress after one plain write that was submitted when `failed_syncs` syncs had failed.
+    /// The progress of a log after one plain write that was submitted when `failed_syncs` syncs had failed.
     fn written(failed_syncs: u64) -> Progress<()> {
         let mut progress = Progress::new(0);
         progress.appended(100, (0, 1), None);
@@ -415,7 +434,7 @@ mod tests {
         let mut progress = written(3);
         progress.file_begins(4096, 4);
         progress.sealed(100);
-        assert_eq!(progress.failed_syncs_before(), Some(3), "the seal was of the file before");
+        assert_eq!(progress.failed_syncs_before(), Some(3), "the seal covered the file before");
         progress.appended(4196, (1, 2), None);
         let write = progress.submitted(4196, FlightSync::Dsync, false, 4);
         progress.write_done(write);

@@ -1,16 +1,17 @@
-//! Retention: whole sealed segments go, the oldest first, by size or by age. Off the ack path.
+//! Retention: deletes whole sealed segments, the oldest first, by size or by age. It is off the ack path.
 //!
-//! The log's start is raised durably before the first file goes, so that a deletion that is cut short is finished at the
-//! next open and never shows as a gap. Readers keep what they hold: slices own their memory, open files their bytes.
+//! The log's start is raised durably before the first file is removed. So if a deletion is interrupted, the next open
+//! finishes it, and it never looks like a gap. Readers keep their data: a slice owns its memory, and an open file keeps
+//! its bytes.
 //!
-//! A segment whose size or age cannot be read postpones retention. Only a change that fails latches the log.
+//! If the size or age of a segment cannot be read, retention is tried again later. Only a failed change latches the
+//! log.
 
+use super::Log;
 use super::files::{FileName, OpenFile};
-use super::roll::remove_segment_files;
-use super::space::Work;
-use super::spare::SpareNumber;
-use super::state::State;
-use super::{LargestTimestamp, Log};
+use super::spare_file::SpareNumber;
+use super::state::{LargestTimestamp, State};
+use super::work::Work;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
@@ -21,33 +22,34 @@ use futures_util::future::join_all;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Segments that are deleted at once, at most.
+/// Number of segments that are deleted at the same time, at most.
 const DELETED_AT_ONCE: usize = 16;
 
-/// Longest time between two looks at the age of records: somebody may set the wall clock.
+/// Longest time between two checks of the records' age. It is limited because somebody may set the wall clock.
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(60);
 
-/// Time until the next look if a segment is too old and cannot be closed now, or if a file could not be read. In the second
-/// case it doubles with each failure, up to [`LOOK_EVERY_MAX`].
+/// Time until the next check if a segment is too old and cannot be closed now, or if a file could not be read. In the
+/// second case it doubles with each failure, up to [`LOOK_EVERY_MAX`].
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The step at which retention has failed.
 enum RetainError {
-    /// It could not read a segment or its index. Nothing has changed.
+    /// Retention could not read a segment or its index. Nothing has changed.
     Look(DiskError),
-    /// It could not write the checkpoint, remove or rename a file, or sync the directory.
+    /// Retention could not write the checkpoint, remove or rename a file, or sync the directory.
     Change(DiskError),
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// The time at which the owner calls [`Log::look_at_age`]. `None` if no record goes by age, or a look is under way.
+    /// The time at which the owner has to call [`Log::look_at_age`]. `None` if no record can expire by age, or
+    /// retention is running.
     pub const fn look_due(&self) -> Option<Instant> {
         self.look_at.get()
     }
 
-    /// Looks whether the oldest segment has outlived `retention_ms`, if the time for that has come. If so, a sealed segment
-    /// is to be deleted ([`Wants::retain`](super::Wants::retain)), and an active one is closed first, as no other append may
-    /// come. Nothing is read.
+    /// Checks whether the oldest segment has outlived `retention_ms`, if the time for that has come. If so, it asks for
+    /// the deletion of a sealed segment ([`Wants::retain`](super::Wants::retain)). An active segment is closed first,
+    /// because there may be no further append that closes it. Reads nothing from the disk.
     pub fn look_at_age(&self) {
         let now = self.context.clock.now();
         if self.look_at.get().is_none_or(|at| at > now) {
@@ -61,14 +63,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         } else if !state.sealed.is_empty() {
             self.retention_due.set(true);
         } else if state.failed.is_none() && state.damaged.is_none() && state.full.is_none() {
-            // Its seal asks for the deletion.
+            // The seal of this segment then asks for its deletion.
             state.close_active();
         } else {
             self.look_at.set(Some(now + LOOK_AGAIN_AFTER));
         }
     }
 
-    /// Plans the first look at the age of an active segment: nothing is known of it before.
+    /// Plans the first check of the age of an active segment, at its first append. Before that append no check is
+    /// planned.
     pub(super) fn look_after_append(&self, now: Instant) {
         if let Some(retention_ms) = self.config().retention_ms
             && self.look_at.get().is_none()
@@ -77,7 +80,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// Plans the next look for the time at which the oldest segment expires.
+    /// Plans the next check for the time at which the oldest segment expires.
     fn plan_look(&self, state: &State<D::File, A>) {
         let clock = &self.context.clock;
         let planned = self.oldest_expires_ms(state).map(|expires_ms| {
@@ -87,8 +90,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.look_at.set(planned);
     }
 
-    /// The wall clock's time from which the oldest segment is too old, as far as is known without reading it, ms since the
-    /// epoch. `None` if there is no such time: a segment on its way to being sealed is looked at then.
+    /// The time from which the oldest segment is too old, by the wall clock, in ms since the epoch. It reads nothing,
+    /// so the batches may give another time. `None` if no such time is known; a closing segment is checked when it is
+    /// sealed.
     fn oldest_expires_ms(&self, state: &State<D::File, A>) -> Option<i64> {
         let retention_ms = self.config().retention_ms?;
         let largest_ms = match state.sealed.front() {
@@ -107,14 +111,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Some(largest_ms.saturating_add_unsigned(retention_ms).saturating_add(1))
     }
 
-    /// What the wall clock showed at a time that has passed, ms since the epoch; now, if there is none.
+    /// The time that the wall clock showed at the instant `at`, ms since the epoch. If `at` is `None`, the present
+    /// time.
     pub(super) fn wall_ms_at(&self, at: Option<Instant>) -> i64 {
         let clock = &self.context.clock;
         let passed = at.map_or(Duration::ZERO, |at| clock.now().saturating_duration_since(at));
         clock.wall_ms().saturating_sub(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Asks for a look at what may go: segments have come, or the limits have changed.
+    /// Asks for a check by retention, because there are new segments or other limits.
     pub fn look_at_retention(&self) {
         let config = self.config();
         let has_limit = config.retention_bytes.is_some() || config.retention_ms.is_some();
@@ -127,7 +132,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.retention_at.set(u64::MAX);
     }
 
-    /// Works out, after segments have come or gone, at what size of the active one the oldest is too much.
+    /// Works out the size of the active segment at which the oldest segment can be deleted. Called after segments were
+    /// added or removed.
     pub(super) fn weigh(&self) {
         let state = self.state.borrow();
         let newer = state.sealed.iter().skip(1).map(|sealed| sealed.size_bytes.unwrap_or(0));
@@ -140,8 +146,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Deletes the segments that have outlived their retention. A change that fails latches the log, unless it only wants
-    /// space. A read that fails is tried again later.
+    /// Deletes the segments that have outlived their retention. A lack of space or of descriptors is tried again later,
+    /// and so is a read that fails. A change that fails for another reason latches the log.
     pub async fn retain(self: Rc<Self>) {
         if self.retaining.replace(true) {
             return;
@@ -165,7 +171,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         self.retaining.set(false);
     }
 
-    /// Postpones retention, because a file could not be read. Appends and fetches are not affected.
+    /// Postpones retention, because a file could not be read. Appends and fetches continue.
     fn look_failed(&self, error: &DiskError) {
         let failed_before = self.failed_looks.get();
         self.failed_looks.set(failed_before.saturating_add(1));
@@ -179,8 +185,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         self.postponed.postpone_to(Work::Retain, self.context.clock.now() + wait);
     }
 
-    /// Several at once, with one checkpoint and one sync of the directory for all: small segments come faster than a busy
-    /// disk lets them go one by one.
+    /// Deletes several segments at the same time, with one checkpoint and one sync of the directory for all. One by
+    /// one, on a busy disk, deletion would be slower than appends that fill small segments.
     async fn delete_expired(&self) -> Result<(), RetainError> {
         self.measure_sealed().await.map_err(RetainError::Look)?;
         loop {
@@ -200,15 +206,17 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(())
     }
 
-    /// Takes the `count` oldest segments out of the log and their files off the disk, but for one that may be recycled.
+    /// Takes the `count` oldest segments out of the log and removes their files. A file that can be recycled becomes
+    /// the spare.
     async fn delete_oldest(&self, count: usize) -> Result<(), DiskError> {
         let freed = self.take_oldest(count);
         let (disk, dir) = (&self.context.disk, &self.dir);
         let gone = freed.iter().filter(|(_, claimed)| claimed.is_none());
-        let gone = join_all(gone.map(|(base_offset, _)| remove_segment_files(disk, dir, *base_offset))).await;
+        let gone =
+            join_all(gone.map(|(base_offset, _)| segment::remove_files(disk, dir, *base_offset))).await;
         let recycled = freed.iter().find_map(|(base_offset, claimed)| Some((*base_offset, (*claimed)?)));
         let ended = match recycled {
-            // Syncs the directory too.
+            // This call syncs the directory too.
             Some((base_offset, number)) => self.recycle(base_offset, number).await,
             None => disk.sync_dir(dir).await,
         };
@@ -218,7 +226,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         gone.into_iter().collect()
     }
 
-    /// Takes the `count` oldest segments out of the log; says which of them are spares from now on.
+    /// Takes the `count` oldest segments out of the log. Returns their base offsets, with a number for each that
+    /// becomes the spare.
     fn take_oldest(&self, count: usize) -> Vec<(i64, Option<SpareNumber>)> {
         let mut state = self.state.borrow_mut();
         let mut freed = Vec::with_capacity(count);
@@ -236,7 +245,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         freed
     }
 
-    /// How many of the oldest segments may go now, at most [`DELETED_AT_ONCE`].
+    /// Number of the oldest segments that can be deleted now, at most [`DELETED_AT_ONCE`].
     async fn expired(&self) -> Result<usize, DiskError> {
         let mut count = 0;
         while count < DELETED_AT_ONCE && (self.is_too_much(count) || self.is_too_old(count).await?) {
@@ -245,7 +254,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(count)
     }
 
-    /// Learns the sizes of segments that were sealed before the log was opened.
+    /// Reads the sizes of segments that were sealed before the log was opened.
     async fn measure_sealed(&self) -> Result<(), DiskError> {
         if self.config().retention_bytes.is_none() {
             return Ok(());
@@ -258,7 +267,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         for base_offset in unmeasured {
             let size_bytes = match self.opened(base_offset).await {
                 Ok(file) => file.size().await?,
-                // Readers hear of the hole; retention passes over it.
+                // Readers get the error that the segment is missing. Retention counts it as empty.
                 Err(error) if error.is_not_found() => 0,
                 Err(error) => return Err(error),
             };
@@ -270,7 +279,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(())
     }
 
-    /// Whether without the sealed segment at `index`, and those before it, the log would still hold `retention_bytes`.
+    /// Whether the log would still hold `retention_bytes` without the sealed segment at `index` and those before it.
     fn is_too_much(&self, index: usize) -> bool {
         let Some(retention_bytes) = self.config().retention_bytes else { return false };
         let state = self.state.borrow();
@@ -294,7 +303,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         };
         let oldest_ms = self.context.clock.wall_ms().saturating_sub_unsigned(retention_ms);
         let is_old = |largest_ms: Option<i64>| largest_ms.unwrap_or(changed_ms) < oldest_ms;
-        // The index file has no checksum: it may spare a segment, but only its batches condemn it.
+        // The index file has no checksum. It can show that a segment is young enough, but only the batches can show
+        // that it is too old.
         let indexed_ms = match known {
             LargestTimestamp::Known(largest_ms) => return Ok(is_old(largest_ms)),
             LargestTimestamp::Indexed(largest_ms) => Some(largest_ms),
@@ -315,14 +325,14 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(is_old(largest_ms))
     }
 
-    /// Remembers what was found out about a sealed segment, so that it is not read again.
+    /// Keeps the largest timestamp of a sealed segment in memory, so that it is not read again.
     fn learn_timestamp(&self, base_offset: i64, largest: LargestTimestamp) {
         if let Some(sealed) = self.state.borrow_mut().sealed_at(base_offset) {
             sealed.largest_timestamp = largest;
         }
     }
 
-    /// The largest timestamp as the index file has it, ms since the epoch.
+    /// Reads the largest timestamp from the index file, ms since the epoch.
     async fn indexed_timestamp(&self, base_offset: i64) -> Result<Option<i64>, DiskError> {
         match self.context.disk.read_file(&segment::time_index_path(&self.dir, base_offset)).await {
             Ok(bytes) => {
@@ -334,7 +344,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// The file of a sealed segment, open for this look alone.
+    /// Opens the file of a sealed segment for one check.
     pub(super) async fn opened(&self, base_offset: i64) -> Result<OpenFile<D::File>, DiskError> {
         self.open_file(&segment::log_path(&self.dir, base_offset), OpenMode::Read).await
     }

@@ -1,10 +1,11 @@
-//! The rules of recovery: the end of a log, and damage. Pure; an open and `verify` judge by them alike.
+//! The rules of recovery: they decide where a log ends, and whether it is damaged. Pure; an open and `verify` use the
+//! same rules.
 //!
-//! All unsealed segments of a partition are examined first. They are judged together, and only then does an open change
+//! All unsealed segments of a partition are examined first, and judged together. Only then does an open change
 //! anything. Two facts about the writer decide:
 //!
 //! - No write to a segment begins before every write to the segment before it has completed.
-//! - Writes of one log in flight reach at most [`Losses::InFlight::reach_bytes`] behind the first that is missing.
+//! - Bytes of one log in flight lie at most [`Losses::InFlight::reach_bytes`] behind the first byte that is missing.
 
 use super::checkpoint::Checkpoint;
 use crate::config::BATCH_BYTES_MAX;
@@ -15,18 +16,18 @@ use crate::types::Durability;
 /// The writes that a crash can have taken from a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Losses {
-    /// Writes in flight alone: the process ended, or each completed write was durable.
+    /// Only writes in flight: the process ended, or each completed write was durable.
     InFlight {
-        /// Behind a gap, bytes that were in flight, or the rest of an old batch, lie no further than this.
+        /// Largest distance behind a gap at which bytes that were in flight can lie, or the rest of an old batch.
         reach_bytes: u64,
     },
-    /// Any write: the machine went down under a log that is not synced, or nothing is known of the crash.
+    /// Any write: the machine went down while the log was not a synced one, or nothing is known of the crash.
     Any,
 }
 
 impl Losses {
-    /// The losses that a partition's last checkpoint allows for. `synced_after` is the last epoch in which the topic was not
-    /// a synced one.
+    /// The losses that are possible by a partition's last checkpoint. `synced_after` is the last epoch in which the
+    /// topic was not a synced one.
     pub(crate) fn of(
         checkpoint: Option<&Checkpoint>,
         durability: Option<Durability>,
@@ -38,14 +39,14 @@ impl Losses {
         if is_synced || checkpoint.boot_id == boot_id { Self::in_flight(checkpoint) } else { Self::Any }
     }
 
-    /// The losses of a log that an earlier open has found damaged, and that was not written since: what was in flight before.
-    /// Whether the machine has been rebooted since then does not matter.
+    /// The losses of a log that an earlier open found damaged, and that was not written since. Only the writes in
+    /// flight before that open can be lost. A reboot since then does not matter.
     pub(crate) fn of_damaged(checkpoint: Option<&Checkpoint>) -> Self {
         checkpoint.map_or(Self::Any, Self::in_flight)
     }
 
     fn in_flight(checkpoint: &Checkpoint) -> Self {
-        // The rest of an old batch, whose head was overwritten, may lie behind all that was in flight.
+        // The rest of an old batch, whose head was overwritten, may lie behind all bytes that were in flight.
         let reach_bytes = checkpoint.in_flight_bytes_max.saturating_add(BATCH_BYTES_MAX as u64);
         Self::InFlight { reach_bytes }
     }
@@ -58,46 +59,47 @@ pub(crate) struct Examined {
     pub(crate) base_offset: i64,
     /// Offset after the last valid batch.
     pub(crate) next_offset: i64,
-    /// Bytes of valid batches from the file's beginning.
+    /// Bytes of valid batches from the start of the file.
     pub(crate) valid_bytes: u64,
     /// The reason why the valid batches end.
     pub(crate) end: ScanEnd,
-    /// Whether the segment was certainly sealed once: then it was whole and durable.
+    /// Whether the segment was certainly sealed at some time. Then it was whole and durable.
     pub(crate) was_sealed: bool,
 }
 
-/// What is to be made of the unsealed segments.
+/// The decision about the unsealed segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The log ends with the last of the first `kept` segments. What lies behind was never acked, or could be lost.
+    /// The log ends with the last of the first `kept` segments. Everything behind was never acked, or could be lost.
     End { kept: usize },
-    /// The same, unless a search finds a batch of the log behind `from` in the last of the kept segments.
+    /// The log ends there too, unless a search finds a batch of the log behind `from` in the last of the kept segments.
     EndUnlessFound { kept: usize, from: u64 },
-    /// Bytes are missing that no crash can have taken.
+    /// Bytes are missing that no crash can have lost.
     Damage(Damage),
 }
 
-/// Where a log is damaged.
+/// The damage of a log, and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damage {
     /// Base offset of the segment that is damaged or missing.
     pub(crate) segment: i64,
-    /// Byte of its file.
+    /// Byte of the segment's file at which the damage begins.
     pub(crate) position: u64,
     /// The first offset that cannot be read.
     pub(crate) offset: i64,
-    /// What is wrong there.
+    /// The kind of the damage.
     pub(crate) kind: CorruptionKind,
 }
 
-/// Judges unsealed segments, in the order of their base offsets. The log is known to be whole below `start`, and to have been
-/// durable below `durable_to`.
+/// Judges unsealed segments, in the order of their base offsets. The log is known to be whole below `start`, and to
+/// have been durable below `durable_to`.
 pub(crate) fn judge(start: i64, segments: &[Examined], losses: Losses, durable_to: i64) -> Verdict {
     let kept = chain_length(start, segments);
     let last = segments[..kept].last();
     let end = last.map_or(start, |last| last.next_offset);
     let behind = segments[kept..].iter().find(|segment| segment.valid_bytes > 0);
-    // A sealed segment that ends with a whole batch lacks nothing. The one behind it may have lost its name in a power loss.
+    // A sealed segment that ends with a whole batch lacks no bytes. The segment behind it may have lost its name in a
+    // power loss.
     let lacks_bytes = |last: &Examined| last.was_sealed && last.end != ScanEnd::Whole;
     let was_whole = matches!(losses, Losses::InFlight { .. }) || last.is_some_and(lacks_bytes);
     if let Some(found) = behind.filter(|_| was_whole) {
@@ -114,12 +116,12 @@ pub(crate) fn judge(start: i64, segments: &[Examined], losses: Losses, durable_t
     }
 }
 
-/// The damage that a batch of offset `found` shows, which a search has found behind the gap in `segment`.
+/// The damage in `segment`, where a search found a batch of offset `found` behind a gap.
 pub(crate) fn damage_before(segment: &Examined, found: i64) -> Damage {
     damage(segment.base_offset, Some(segment), found)
 }
 
-/// How many segments follow each other from `start` on.
+/// Number of segments that follow each other without a gap, from offset `start` on.
 fn chain_length(start: i64, segments: &[Examined]) -> usize {
     let mut next = start;
     let follows = |segment: &&Examined| {
@@ -153,7 +155,7 @@ mod tests {
 
     const KILLED: Losses = Losses::InFlight { reach_bytes: 100 };
 
-    /// A segment of one record a byte.
+    /// A segment in which each record takes one byte.
     fn segment(base_offset: i64, valid_bytes: u64, end: ScanEnd) -> Examined {
         let next_offset = base_offset + i64::try_from(valid_bytes).unwrap();
         Examined { base_offset, next_offset, valid_bytes, end, was_sealed: false }

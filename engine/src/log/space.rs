@@ -1,138 +1,57 @@
-//! A full disk: appends are refused and what was not written is cut off, until there is space again.
+//! A full disk: the log refuses appends and cuts off what was not written, until there is space again.
 //!
 //! ```text
-//! a write finds no space ─► Draining ─► Cutting ─► Waiting ─► a segment could be made: appends go on
+//! a write finds no space ─► Draining ─► Cutting ─► Waiting ─► a segment could be made: appends are taken again
 //! a roll finds no space  ────────────────────────────┘
 //! ```
 //!
-//! Nothing that was acked as written or synced is touched, and nothing that was refused ever comes back: producers hear of
-//! it only once the files end where the log does. Fetches and retention go on meanwhile. A failed sync is another matter:
-//! it latches the log, whatever the reason.
+//! Records that were acked as written or synced stay. Refused records never come back: producers get the error only
+//! once the files end where the log ends. Fetches and retention continue meanwhile. A failed sync is different: it
+//! latches the log, even if the disk was full.
 
 use super::files::FileName;
-use super::roll::segment_files_removed;
 use super::state::{Closing, State};
 use super::tail::Tail;
+use super::work::{Excess, Full, Stage, Work};
 use super::{FlightId, Log};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AppendError, DiskError, DiskOp};
 use crate::segment;
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long work that found the disk full waits before it tries again.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// What is known and owed while the disk is full.
-pub(super) struct Full<A> {
-    /// What said so.
-    pub(super) error: DiskError,
-    stage: Stage,
-    /// Appends that were cut off; they are told once nothing can bring them back.
-    refused: Vec<A>,
-}
-
-/// How far the log has come with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
-    /// A write found no space; those beside it are still on their way.
-    Draining,
-    /// The log in memory ends with the last whole batch written, its files do not yet.
-    Cutting(Excess),
-    /// The files do too; a new segment is all that is missing.
-    Waiting,
-}
-
-/// What files hold beyond the end of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Excess {
-    /// Base offset of the last segment, if its file goes on beyond its last batch.
-    torn: Option<i64>,
-    /// Base offsets of the segments behind it.
-    discarded: Vec<i64>,
-}
-
-/// Background work that a full disk, or a lack of descriptors, can hold up. Retention is also held up by a file that it cannot
-/// read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Work {
-    Roll,
-    Seal,
-    Retain,
-    Cut,
-    Reopen,
-}
-
-/// Work that found no space or no descriptor, or could not read a file, and until when it waits.
-#[derive(Default)]
-pub(super) struct Postponed([Cell<Option<Instant>>; 5]);
-
-impl Postponed {
-    /// Whether nothing is known against doing it now.
-    pub(super) const fn allows(&self, work: Work) -> bool {
-        self.0[work as usize].get().is_none()
-    }
-
-    fn postpone(&self, work: Work, now: Instant) {
-        self.postpone_to(work, now + RETRY_AFTER);
-    }
-
-    pub(super) fn postpone_to(&self, work: Work, until: Instant) {
-        self.0[work as usize].set(Some(until));
-    }
-
-    /// Space may have come back.
-    pub(super) fn end_all(&self) {
-        self.0.iter().for_each(|until| until.set(None));
-    }
-
-    /// The time at which the next one ends.
-    fn next_end(&self) -> Option<Instant> {
-        self.0.iter().filter_map(Cell::get).min()
-    }
-
-    /// Ends those whose time is up; whether there were any.
-    fn end_due(&self, now: impl FnOnce() -> Instant) -> bool {
-        if self.0.iter().all(|until| until.get().is_none()) {
-            return false;
-        }
-        let now = now();
-        let due = self.0.iter().filter(|until| until.get().is_some_and(|until| until <= now));
-        due.map(|until| until.set(None)).count() > 0
-    }
-}
-
-/// Whether an error says that the disk is full and nothing worse. Of a sync it says that bytes may be lost.
+/// Whether an error says only that the disk is full. A sync with that error may have lost bytes, so it does not count.
 fn is_only_full(error: &DiskError) -> bool {
     error.is_no_space() && !matches!(error.op, DiskOp::Sync | DiskOp::SyncDir)
 }
 
-/// Whether the operation can be tried again later: there was no space, or no descriptor, for it.
+/// Whether the operation can be tried again later: it failed for lack of space or of a descriptor.
 pub(super) fn is_passing(error: &DiskError) -> bool {
     is_only_full(error) || error.is_too_many_open()
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    /// The time at which the owner calls [`Log::retry`], if background work has found the disk full.
+    /// The time at which the owner has to call [`Log::retry`]. `None` if no background work waits.
     pub fn retry_due(&self) -> Option<Instant> {
         self.postponed.next_end()
     }
 
-    /// Lets background work that found the disk full try again, where it has waited for 100 ms; whether there is any. To
-    /// be called at [`Log::retry_due`]: nothing else tells that somebody made room.
+    /// Lets background work try again that has waited long enough: 100 ms after it found the disk full, or 1 s to 60 s
+    /// after retention could not read a file. Returns whether there is any. Call it at [`Log::retry_due`], because no
+    /// event says that the disk has space again.
     pub fn retry(&self) -> bool {
         self.postponed.end_due(|| self.context.clock.now())
     }
 
-    /// What appends are refused with, while the disk is full.
+    /// The error that appends get while the disk is full.
     pub fn no_space(&self) -> Option<DiskError> {
         self.state.borrow().no_space()
     }
 
-    /// Background work has failed: for want of space or of a descriptor it is done again later, else the log is latched.
+    /// Takes the failure of background work. After a lack of space or of a descriptor the work is tried again later;
+    /// any other error latches the log.
     pub(super) fn work_failed(&self, work: Work, error: DiskError) {
         if is_passing(&error) {
             self.postponed.postpone(work, self.context.clock.now());
@@ -141,7 +60,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// No segment could be made. What was set aside for it is given back.
+    /// Takes the failure to make a segment. Removes the file that was made for it.
     pub(super) async fn roll_failed(&self, error: DiskError) {
         let is_passing = is_passing(&error);
         self.work_failed(Work::Roll, error.clone());
@@ -156,7 +75,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// A write has failed: for want of space the log is cut off before it, else it is latched.
+    /// Takes the failure of a write. After a lack of space the log is cut off before that write; any other error
+    /// latches it.
     pub(super) fn write_failed(&self, id: FlightId, error: DiskError) {
         let mut state = self.state.borrow_mut();
         if state.failed.is_none() && is_only_full(&error) {
@@ -168,8 +88,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
-    /// Cuts the log's files off behind the last whole batch written, and refuses the appends beyond. An error for want of
-    /// space is tried again later, any other latches the log.
+    /// Cuts the log's files off behind the last whole batch that was written, and refuses the appends beyond. After a
+    /// lack of space it is tried again later; any other error latches the log.
     pub async fn cut(self: Rc<Self>) {
         if self.cutting.replace(true) {
             return;
@@ -180,7 +100,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.cutting.set(false);
     }
 
-    /// What is left to cut off before the log may be closed.
+    /// Finishes a cut that is under way, so that the log can be closed.
     pub(super) async fn end_cut(&self) -> Result<(), DiskError> {
         let is_under_way = self.state.borrow().full.as_ref().is_some_and(|full| full.stage != Stage::Waiting);
         if is_under_way { self.cut_off().await } else { Ok(()) }
@@ -192,9 +112,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if let Some(base_offset) = excess.torn {
             self.cut_segment(base_offset).await?;
         }
-        // From the last to the first, so that a crash in between leaves no gap that was not there before.
+        // The order is from the last to the first, so that a crash in between leaves no new gap.
         for base_offset in excess.discarded.iter().rev().copied() {
-            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+            segment::remove_files_durably(&self.context.disk, &self.dir, base_offset).await?;
         }
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -204,12 +124,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             state.acks.extend(refused.map(|ack| (ack, Err(AppendError::no_segment(full.error.clone())))));
         }
         state.roll_wanted = true;
-        // What a segment without extents could be made of would be full at its first write.
+        // Making a segment may need no space, and then its first write would find the disk full again. So the roll
+        // waits.
         self.postponed.postpone(Work::Roll, self.context.clock.now());
         Ok(())
     }
 
-    /// Makes the last segment end with the log, durably; its indexes are made anew, as recovery would.
+    /// Makes the file of the last segment end where the log ends, durably. Its indexes are made again from its batches,
+    /// as recovery does.
     async fn cut_segment(&self, base_offset: i64) -> Result<(), DiskError> {
         let failed_syncs = self.failed_syncs_before();
         let (readers, size_bytes, next_offset) = {
@@ -224,7 +146,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let request = self.scan_request(base_offset, i32::MIN);
         let scanned = segment::scan(&*file, &self.context.arena, &request).await?;
         if (scanned.valid_bytes, scanned.next_offset) != (size_bytes, next_offset) {
-            let reason = "what was written reads differently";
+            let reason = "the bytes read are not those that were written";
             let source = io::Error::new(io::ErrorKind::InvalidData, reason);
             let path = segment::log_path(&self.dir, base_offset);
             return Err(DiskError::new(DiskOp::Read, &path, scanned.valid_bytes, source));
@@ -242,33 +164,34 @@ impl<F: DiskFile, A> State<F, A> {
         self.full.as_ref().is_some_and(|full| full.stage != Stage::Waiting)
     }
 
-    /// What appends are refused with, while the disk is full.
+    /// The error that appends get while the disk is full.
     pub(super) fn no_space(&self) -> Option<DiskError> {
         self.full.as_ref().map(|full| full.error.clone())
     }
 
-    /// Whether appends before are not answered yet: those after them wait, so that answers come in order.
-    pub(super) fn is_settling(&self) -> bool {
+    /// Whether earlier appends are not answered yet. Later ones wait for them, so that answers come in order.
+    pub(super) fn has_unanswered_appends(&self) -> bool {
         let is_written = self.progress.written_offset() == self.tail.next_offset();
         self.is_cut_under_way() || !is_written || !self.acks.is_empty()
     }
 
-    /// Whether the log may be cut off now, as far as its writes go.
+    /// Whether a cut is needed and no write or sync is in flight.
     pub(super) fn is_cut_due(&self) -> bool {
         self.is_cut_under_way() && self.progress.is_quiet()
     }
 
-    /// A new segment takes appends.
+    /// Ends the state of a full disk, because a new segment takes appends.
     pub(super) fn found_space(&mut self) {
         self.full.take_if(|full| full.stage == Stage::Waiting);
     }
 
-    /// Who was to be refused.
+    /// Takes the acks of the appends that were cut off and not answered yet.
     pub(super) fn take_refused(&mut self) -> Vec<A> {
         self.full.take().map(|full| full.refused).unwrap_or_default()
     }
 
-    /// Ends the log in memory with the last whole batch written; what its files hold beyond.
+    /// Ends the log in memory with the last whole batch that was written. Returns the parts of its files that lie
+    /// beyond.
     fn cut(&mut self) -> Excess {
         match &self.full {
             Some(Full { stage: Stage::Cutting(excess), .. }) => return excess.clone(),
@@ -298,7 +221,7 @@ impl<F: DiskFile, A> State<F, A> {
 }
 
 impl<F> Closing<F> {
-    /// Ends the segment at `next_offset` and stream position `end`; its base offset, if it went on beyond.
+    /// Ends the segment at `next_offset`, which is stream position `end`. Returns its base offset if it was longer.
     fn cut(&mut self, end: u64, next_offset: i64) -> Option<i64> {
         if self.next_offset <= next_offset {
             return None;

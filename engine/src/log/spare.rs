@@ -1,18 +1,21 @@
-//! The file that the next segment will be, where segments are recycled: one that retention has freed, or a new one. Either
-//! is written with zeros up to its end before it is used, so that appends overwrite and change no metadata. Off the ack
-//! path: what goes wrong here costs a spare, not the log. New files are made only where the topic asks for it
-//! (`preallocate: recycle`), as it costs each first life of a file a second write.
+//! The spare of a log that recycles segments: the file that the next segment will use. It is a file that retention has
+//! freed, or a new one. Either is written to its end with zeros before it is used. So appends overwrite, and change no
+//! metadata.
+//!
+//! This work is off the ack path: a failure costs a spare, not the log. New files are filled only where the topic asks
+//! for it (`preallocate: recycle`), because each new file is then written twice.
 //!
 //! ```text
 //! <base>.log ── retention ──► next.filling ── zeros to the end, synced ──► next.spare ── roll ──► <new base>.log
 //!               directory synced before anything is overwritten
 //! ```
 //!
-//! A log has one spare at most. A roll that comes before it is ready takes what is written of it and reserves the rest; it
-//! waits for one that is on its way to its first name.
+//! A log has one spare at most. A roll that comes while the spare is being filled takes it, and reserves the rest of
+//! its extents. A roll waits for a spare that does not have its first name yet.
 
 use super::Log;
 use super::files::{FileName, OpenFile};
+use super::spare_file::{Spare, SpareFile, SpareNumber};
 use super::state::{Sealed, SealedBy, State};
 use crate::buffer::{BLOCK_BYTES, Slice};
 use crate::clock::Clock;
@@ -27,68 +30,20 @@ use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 
-/// What may be left to fill at once. More than the end of a full segment, which is less than a batch; what is beyond is
-/// filled at twice the pace of appends, so that a log nobody appends to costs the disk nothing.
-const FILL_AT_ONCE_BYTES: u64 = 2 << 20;
-
-/// Which spare of a log, counted from its open.
-pub(super) type SpareNumber = u64;
-
-/// The stage of the next segment's file. The file itself is in the cache of open files, or closed.
-pub(super) enum Spare {
-    /// There is none.
-    None,
-    /// On its way to its first name, [`segment::FILLING`].
-    Coming(SpareNumber),
-    /// Being filled, as [`segment::FILLING`].
-    Filling(SpareFile),
-    /// Written to its end and synced, as [`segment::SPARE`].
-    Ready(SpareFile),
-}
-
-impl Spare {
-    fn number(&self) -> Option<SpareNumber> {
-        match self {
-            Self::None => None,
-            Self::Coming(number) => Some(*number),
-            Self::Filling(spare) | Self::Ready(spare) => Some(spare.number),
-        }
-    }
-}
-
-/// A file that waits to be a segment.
-#[derive(Clone, Copy)]
-pub(super) struct SpareFile {
-    number: SpareNumber,
-    /// What its size will be.
-    size_bytes: u64,
-    /// Its extents are written up to here, with zeros or in an earlier life.
-    written_to: u64,
-    /// The same, durably.
-    synced_to: u64,
-    /// Syncs that had failed on the device before the file was made, or taken to be filled.
-    failed_syncs: u64,
-}
-
-impl SpareFile {
-    /// Whether some of it should be filled now that `appended_bytes` are in the active segment.
-    const fn is_due(&self, appended_bytes: u64) -> bool {
-        self.size_bytes - self.written_to <= FILL_AT_ONCE_BYTES || self.written_to < 2 * appended_bytes
-    }
-}
-
-/// What goes on about the spare.
+/// The state of the work on the spare.
 #[derive(Default)]
 pub(super) struct SpareWork {
-    /// Whether somebody fills it.
+    /// Whether [`Log::prepare_spare`] is running.
     is_filling: Cell<bool>,
-    /// Held while a chunk is written, and while the file gets another name: a roll never takes a file in between.
+    /// Held while a chunk is written, and while the file gets another name. So a roll never takes a file in the middle
+    /// of either.
     moving: Mutex<()>,
+    /// Number of the newest spare.
     begun: Cell<SpareNumber>,
-    /// Making one has failed; it is tried again after the next roll.
+    /// Whether the log could not make a spare. It tries again after the next roll.
     is_refused: Cell<bool>,
-    /// Whether the log stays within its retention and two segments with a new spare.
-    has_room: Cell<bool>,
+    /// Whether a new spare would keep the log's files within `retention_bytes` and two segments.
+    is_new_file_allowed: Cell<bool>,
 }
 
 impl SpareWork {
@@ -98,13 +53,13 @@ impl SpareWork {
     }
 }
 
-/// A step of filling.
+/// The next step of filling a spare.
 enum Fill {
-    /// Zeros at a position.
+    /// Write these zeros at this position.
     Write(u64, Slice),
-    /// All of it is written.
+    /// Sync the file: it is written to its end.
     Sync,
-    /// It is not due, or it has become a segment.
+    /// Do nothing: no part is due, or a roll has taken the spare.
     Nothing,
 }
 
@@ -113,7 +68,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.config().is_recycling()
     }
 
-    /// Whether new files are filled too, as long as retention has freed none.
+    /// Whether new files are filled too, while retention has freed none.
     pub(super) fn fills_new_spares(&self) -> bool {
         self.config().preallocate == Preallocate::Recycle
     }
@@ -126,9 +81,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.is_recycling() && (!matches!(state.spare, Spare::None) || will_free)
     }
 
-    /// Whether a file may be made ahead of its roll.
-    pub(super) fn has_room(&self) -> bool {
-        self.spare_work.has_room.get()
+    /// Whether the limits on the log's size let it make a file ahead of the next roll.
+    pub(super) fn may_make_ahead(&self) -> bool {
+        self.spare_work.is_new_file_allowed.get()
     }
 
     /// Whether [`Log::prepare_spare`] has something to do.
@@ -141,23 +96,24 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         match &state.spare {
             Spare::None => self.may_make_spare(state),
             Spare::Filling(spare) => spare.is_due(appended_bytes),
-            Spare::Coming(_) | Spare::Ready(_) => false,
+            Spare::Preparing(_) | Spare::Ready(_) => false,
         }
     }
 
-    /// Whether a new file is to be filled.
+    /// Whether a new file has to be made and filled.
     fn may_make_spare(&self, state: &State<D::File, A>) -> bool {
-        self.fills_new_spares() && state.active_bytes() > 0 && self.spare_work.has_room.get()
+        self.fills_new_spares() && state.active_bytes() > 0 && self.spare_work.is_new_file_allowed.get()
     }
 
-    /// Looks again whether there is room for a spare that is not made of a freed segment.
+    /// Works out again whether the log may make a new file for a spare.
     pub(super) fn weigh_spare(&self, state: &State<D::File, A>) {
-        self.spare_work.has_room.set(self.has_room_for_spare(state));
+        self.spare_work.is_new_file_allowed.set(self.fits_with_spare(state));
     }
 
-    /// With the active segment's file, one made ahead of the next roll, and a spare, the log holds at most `retention_bytes`
-    /// and two segments. Without an active segment, nor one on its way, the spare will be its file.
-    fn has_room_for_spare(&self, state: &State<D::File, A>) -> bool {
+    /// Whether the log's files take at most `retention_bytes` and two segments with a spare. The count includes the
+    /// active segment's file and a file made ahead of the next roll. If there is no active segment, and no roll makes
+    /// one, the spare will be its file.
+    fn fits_with_spare(&self, state: &State<D::File, A>) -> bool {
         let Some(retention_bytes) = self.config().retention_bytes else { return true };
         let is_made_ahead = state.prepared.is_some() || self.is_preparing.get();
         let has_active = state.active.is_some() || (self.rolling.get() && state.roll_wanted);
@@ -166,28 +122,29 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.held_bytes(state) + files * segment_bytes <= retention_bytes.saturating_add(2 * segment_bytes)
     }
 
-    /// Takes a segment that retention has taken out of the log as the next spare, if it may be one: nobody reads it, it is
-    /// as the log sealed it, there is none yet, and there is room.
+    /// Takes a segment that retention has removed from the log as the next spare, if that is possible. Nobody may read
+    /// it, it must be as the log sealed it, and its file must not be too large. There must be no other spare, and the
+    /// size of the log must allow one.
     pub(super) fn claim_freed(&self, state: &mut State<D::File, A>, freed: &Sealed) -> Option<SpareNumber> {
         let may_be = self.is_recycling()
             && matches!(state.spare, Spare::None)
             && freed.sealed_by == SealedBy::Log
             && freed.size_bytes.is_some_and(|size_bytes| size_bytes <= self.segment_file_bytes())
-            && self.has_room_for_spare(state);
+            && self.fits_with_spare(state);
         if !may_be {
             return None;
         }
-        state.read_cache.settle(freed.base_offset);
+        state.read_cache.poll_reads(freed.base_offset);
         if !freed.readers.are_none() {
             return None;
         }
         let number = self.spare_work.next_number();
-        state.spare = Spare::Coming(number);
+        state.spare = Spare::Preparing(number);
         Some(number)
     }
 
-    /// Makes a freed segment the spare that [`Log::claim_freed`] has taken it for. A segment whose file is missing leaves no
-    /// spare, and is no error.
+    /// Makes a spare of the freed segment that [`Log::claim_freed`] has taken. If the segment's file is missing, there
+    /// is no spare; that is no error.
     pub(super) async fn recycle(&self, base_offset: i64, number: SpareNumber) -> Result<(), DiskError> {
         let recycled = self.recycled(base_offset, number).await;
         self.state.borrow_mut().spare = match &recycled {
@@ -204,11 +161,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let path = self.dir.join(segment::FILLING);
         let is_there = match disk.rename(&segment::log_path(&self.dir, base_offset), &path).await {
             Ok(()) => true,
-            // Readers get the error of the hole. Retention has nothing to free here.
+            // Readers get the error that the segment is missing. Retention has nothing to free here.
             Err(error) if error.is_not_found() => false,
             Err(error) => return Err(error),
         };
-        // Before anything is overwritten: after a power loss the old name would show the new bytes.
+        // This comes before anything is overwritten. Otherwise the old name could show the new bytes after a power
+        // loss.
         disk.sync_dir(&self.dir).await?;
         self.check_syncs(failed_syncs)?;
         if !is_there {
@@ -222,7 +180,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(spare.ok())
     }
 
-    /// Opens the file of a freed segment, which is at `path`, to be filled.
+    /// Opens the file of a freed segment at `path`, so that it can be filled.
     async fn freed_spare(
         &self,
         path: &Path,
@@ -231,15 +189,15 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     ) -> Result<SpareFile, DiskError> {
         let file = self.open_file(path, OpenMode::ReadWrite).await?;
         let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
-        // It was synced when it was sealed.
+        // The seal synced the file.
         let synced_to = written_to;
         self.state.borrow().files.put(FileName::Spare, file);
-        // Segments may have become smaller meanwhile. A file that is too large now is not used at the next roll.
+        // The topic's segment size may be smaller now. The next roll does not use a file that is too large.
         let size_bytes = self.segment_file_bytes().max(written_to);
         Ok(SpareFile { number, size_bytes, written_to, synced_to, failed_syncs })
     }
 
-    /// Makes a spare, or fills one, as far as that is due. If it cannot be done, there is none until the next roll.
+    /// Makes a spare or fills one, if that is due. If it fails, there is no spare until the next roll.
     pub async fn prepare_spare(self: Rc<Self>) {
         if self.spare_work.is_filling.replace(true) {
             return;
@@ -247,14 +205,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let (number, is_new) = {
             let mut state = self.state.borrow_mut();
             let held = state.spare.number();
-            // A roll may have taken the one that was to be filled.
+            // A roll may have taken the spare that was due.
             if held.is_none() && !self.may_make_spare(&state) {
                 self.spare_work.is_filling.set(false);
                 return;
             }
             let number = held.unwrap_or_else(|| self.spare_work.next_number());
             if held.is_none() {
-                state.spare = Spare::Coming(number);
+                state.spare = Spare::Preparing(number);
             }
             (number, held.is_none())
         };
@@ -281,7 +239,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(())
     }
 
-    /// Writes zeros, one chunk at a time and one log of the shard at a time, until it is ready or no more is due.
+    /// Writes zeros until the spare is ready or no more is due. One log of the shard writes one chunk at a time.
     async fn fill_spare(&self, number: SpareNumber) -> Result<(), DiskError> {
         loop {
             let turn = self.context.limits.filling.lock().await;
@@ -316,7 +274,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Fill::Write(spare.written_to, zeros)
     }
 
-    /// Makes what was filled durable, then says so by its name; a roll may take it before.
+    /// Makes the filled file durable, then gives it the name of a ready spare. A roll may take it before.
     async fn finish_spare<G>(&self, number: SpareNumber, guards: G) -> Result<(), DiskError> {
         let file = self.spare_file(segment::FILLING).await?;
         drop(guards);
@@ -338,7 +296,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(())
     }
 
-    /// The spare's file, which has this name; to be asked for while [`SpareWork::moving`] is held.
+    /// The spare's file, which has the name `name`. Call it while [`SpareWork::moving`] is held.
     async fn spare_file(&self, name: &str) -> Result<OpenFile<D::File>, DiskError> {
         let open = self.state.borrow().files.get(FileName::Spare);
         if let Some(file) = open {
@@ -349,22 +307,22 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(file)
     }
 
-    /// Gives up a spare that could not be made.
+    /// Drops a spare that could not be made or filled.
     async fn drop_spare(&self, number: SpareNumber) {
         let _alone = self.spare_work.moving.lock().await;
         if self.state.borrow().spare.number() != Some(number) {
             return;
         }
         self.spare_work.is_refused.set(true);
-        // Where this fails too, the next open removes it.
+        // If this fails too, the next open removes the file.
         let _ = self.context.disk.remove_file(&self.dir.join(segment::FILLING)).await;
         let mut state = self.state.borrow_mut();
         state.files.remove(FileName::Spare);
         state.spare = Spare::None;
     }
 
-    /// The file of the segment that is to begin at `base_offset`, under its name, and how far its extents are durably
-    /// written; `None` if there is no spare.
+    /// Gives the spare the name of the segment that begins at `base_offset`. Returns its file, and the position below
+    /// which its extents are durably written. `None` if there is no spare that can be used.
     pub(super) async fn take_spare(
         &self,
         base_offset: i64,
@@ -375,7 +333,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let (spare, name) = match &self.state.borrow().spare {
             Spare::Filling(spare) => (*spare, segment::FILLING),
             Spare::Ready(spare) => (*spare, segment::SPARE),
-            Spare::None | Spare::Coming(_) => return Ok(None),
+            Spare::None | Spare::Preparing(_) => return Ok(None),
         };
         let file = self.spare_file(name).await?;
         {
@@ -384,7 +342,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             state.files.remove(FileName::Spare);
         }
         let path = self.dir.join(name);
-        // The topic's configuration may have changed since. What was not synced of the file may have been dropped.
+        // The topic's configuration may have changed since. After a failed sync, the device may have lost what was
+        // written to the file and not synced.
         let is_usable = self.is_recycling()
             && (spare.synced_to == spare.size_bytes || spare.failed_syncs == self.failures.count())
             && spare.size_bytes == self.segment_file_bytes()
@@ -397,7 +356,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(Some((file, spare.synced_to)))
     }
 
-    /// What an earlier process has left of spares: one that was ready and has the right size stays, the rest goes.
+    /// Takes over a spare of an earlier process, if it was ready and has the right size. Removes every other file of a
+    /// spare.
     pub(super) async fn adopt_spare(&self, names: &[DirEntry]) -> Result<Spare, DiskError> {
         let disk = &self.context.disk;
         let is_there = |name: &str| names.iter().any(|entry| entry.name == name);
@@ -428,7 +388,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                     }));
                 }
                 Err(error) if error.is_too_many_open() => return Err(error),
-                // A file of another size, or one that cannot be opened, is of no use.
+                // A file of another size, or one that cannot be opened, cannot be used.
                 _ => {}
             }
         }
@@ -436,7 +396,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(Spare::None)
     }
 
-    /// Removes a spare that is not ready, and makes that durable: nobody goes on with it. Call it while nothing else runs.
+    /// Removes a spare that is not ready, durably: the next open does not continue to fill it. Call it while no other
+    /// work runs.
     pub(super) async fn leave_spare(&self) -> Result<(), DiskError> {
         let is_unfinished = matches!(self.state.borrow().spare, Spare::Filling(_));
         if is_unfinished {

@@ -1,13 +1,14 @@
-//! What a log knows: its segments by their stage of life, what is in memory and in flight, and what it owes. No I/O.
+//! The state of a log: its segments (sealed, closing, active), its records in memory, its writes in flight, and the
+//! acks that it owes. No I/O.
 
 use super::checkpoint::Checkpoint;
-use super::files::{LogFiles, OpenFile};
-use super::job::{Job, JobKind, Target};
+use super::files::{IndexSource, LogFiles, OpenFile};
+use super::job::{Extents, Job, JobKind};
 use super::progress::{FlightSync, Progress};
 use super::read_cache::ReadCache;
-use super::space::Full;
-use super::spare::Spare;
+use super::spare_file::Spare;
 use super::tail::{PlannedWrite, Tail, TailFlush};
+use super::work::Full;
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::{DiskFile, WriteData, WriteSync};
 use crate::error::{AppendError, DamageError, DiskError};
@@ -27,108 +28,110 @@ use std::time::Instant;
 pub struct Damaged {
     /// The first offset that cannot be read.
     pub from: i64,
-    /// What is wrong.
+    /// The kind of the damage.
     pub cause: DamageError,
 }
 
-/// Most events that a log keeps until somebody takes them.
+/// Number of events that a log keeps at most until somebody takes them.
 pub(super) const EVENTS_MAX: usize = 4096;
 
-/// A segment that takes no more batches. Its file and its index are in the cache of open files, or nowhere in memory.
+/// A segment that takes no more batches. The cache of open files may hold its file and its index.
 pub(super) struct Sealed {
     pub(super) base_offset: i64,
     pub(super) next_offset: i64,
     pub(super) size_bytes: Option<u64>,
-    /// Where its index is to be loaded from: the batches, once its file has proved to be damaged.
+    /// The source to load its offset index from. It becomes the batches once the index file has proved to be damaged.
     pub(super) index_source: IndexSource,
     pub(super) largest_timestamp: LargestTimestamp,
-    /// The time that counts for its age if no record has a timestamp, ms since the epoch: that of its last append, or of
-    /// the open.
+    /// Time that counts for the segment's age if no record has a timestamp, ms since the epoch. It is the time of the
+    /// last append, or of the open.
     pub(super) changed_ms: i64,
-    /// Leader epoch of all its batches; `None` until somebody has read one.
+    /// Leader epoch of all its batches; `None` until it is read for the first time.
     pub(super) epoch: Option<i32>,
-    /// A search by time has found no record of this time or later here, ms since the epoch; `i64::MAX` before the first.
+    /// Time from which on a search by time has found no record here, ms since the epoch; `i64::MAX` before the first
+    /// search.
     pub(super) nothing_from_ms: i64,
     pub(super) sealed_by: SealedBy,
     pub(super) readers: Readers,
 }
 
-/// Who has trimmed a segment to its last batch.
+/// The part of the engine that has trimmed a segment to its last batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SealedBy {
-    /// A log, when it was full; or a checkpoint vouches for it.
+    /// A log, when the segment was full. Also for segments that the checkpoint vouches for.
     Log,
-    /// Recovery, at this open: it may have cut something off.
+    /// Recovery, at this open. It may have cut off bytes.
     Recovery,
 }
 
-/// Counts who may read a segment's file: whoever holds a clone. Taken together with the segment, never later.
+/// Counts the readers of a segment's file. Each reader holds a clone. It takes the clone together with the segment,
+/// never later.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Readers(Rc<()>);
 
 impl Readers {
-    /// Whether nobody but the segment itself holds it.
+    /// Whether only the segment itself holds it, so that nobody reads.
     pub(super) fn are_none(&self) -> bool {
         Rc::strong_count(&self.0) == 1
     }
 
-    /// Whether both are of one segment.
+    /// Whether both belong to one segment.
     pub(super) fn are_same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
 }
 
-/// What is known of the largest timestamp of a segment.
+/// The largest timestamp of a segment, and its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LargestTimestamp {
-    /// Nothing yet.
+    /// Not read yet.
     Unknown,
-    /// From its index file, ms since the epoch. The file has no checksum: nothing is deleted because of it.
+    /// Read from the index file, ms since the epoch. The file has no checksum, so it is no reason to delete.
     Indexed(i64),
-    /// Read from the batches, ms since the epoch; `None` if no record has one.
+    /// Read from the batches, ms since the epoch. `None` if no record has a timestamp.
     Known(Option<i64>),
-}
-
-/// Where an offset index comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IndexSource {
-    /// From the batches themselves.
-    Batches,
-    /// From its file, which has no checksum and may be damaged.
-    File,
 }
 
 /// The segment that takes batches.
 pub(super) struct Active<F> {
     pub(super) base_offset: i64,
-    /// Held while writes or syncs of it are planned; else the cache of open files has it, or has closed it.
+    /// The file, held while writes or syncs are planned for it. At other times the cache of open files holds it, or it
+    /// is closed.
     pub(super) file: Option<OpenFile<F>>,
-    /// Stream position of its first byte.
+    /// Stream position of the segment's first byte.
     pub(super) stream_base: u64,
-    /// The topic's when the segment began; a change counts from the next one.
+    /// The topic's `segment_bytes` when the segment began. A change applies to the next segment.
     pub(super) segment_bytes: u64,
-    /// Likewise.
+    /// The topic's `index_interval_bytes`, from the same time.
     pub(super) index_interval_bytes: u32,
     pub(super) indexes: Indexes,
-    /// Whether the directory has been synced since the file got its name.
+    /// Whether the directory was synced after the file got its name.
     pub(super) is_named: Rc<Cell<bool>>,
-    /// When it took its first batch.
+    /// Time of the first append; `None` before it.
     pub(super) first_append: Cell<Option<Instant>>,
-    /// When it took its last batch.
+    /// Time of the last append; `None` before the first.
     pub(super) last_append: Cell<Option<Instant>>,
-    /// Up to here the file's extents were written, durably, before it became this segment: writes overwrite, and change no
-    /// metadata.
+    /// File position below which the file's extents were durably written before it became this segment. A write below
+    /// it overwrites, and changes no metadata.
     pub(super) written_to: u64,
     pub(super) readers: Readers,
 }
 
-/// A full segment on its way to being sealed.
+/// A full segment that is not sealed yet.
 pub(super) struct Closing<F> {
     pub(super) active: Active<F>,
     pub(super) next_offset: i64,
     pub(super) size_bytes: u64,
 }
 
+impl<F> Closing<F> {
+    /// Stream position after the last batch.
+    pub(super) const fn end(&self) -> u64 {
+        self.active.stream_base + self.size_bytes
+    }
+}
+
+/// The state of a log; see the module.
 pub(super) struct State<F, A> {
     pub(super) tail: Tail,
     pub(super) progress: Progress<A>,
@@ -137,28 +140,33 @@ pub(super) struct State<F, A> {
     pub(super) sealed: VecDeque<Sealed>,
     pub(super) closing: VecDeque<Closing<F>>,
     pub(super) active: Option<Active<F>>,
-    /// Set if a file was made ahead of the roll that will need it: syncs that had failed on the device before.
+    /// Set if a file was made ahead of the next roll. Number of syncs that had failed on the device before it was made.
     pub(super) prepared: Option<u64>,
-    /// The same, where segments are recycled.
+    /// The file made ahead of the next roll, where segments are recycled.
     pub(super) spare: Spare,
+    /// Whether appends wait for the next segment.
     pub(super) roll_wanted: bool,
     pub(super) read_cache: ReadCache,
+    /// Acks that the owner has to take, with the offset or the error of each.
     pub(super) acks: VecDeque<(A, Result<i64, AppendError>)>,
+    /// The error that has latched the log.
     pub(super) failed: Option<DiskError>,
-    /// Set where the open has found the log damaged: nothing is appended, and no file changes.
+    /// Set if the open has found the log damaged. Then nothing is appended, and no file changes.
     pub(super) damaged: Option<Damaged>,
     /// Set while the disk is full.
     pub(super) full: Option<Full<A>>,
     pub(super) events: Newest<LogEvent>,
     pub(super) checkpoint: Checkpoint,
-    /// Segment of the last planned write; a later one waits until nothing is in flight.
+    /// Base offset of the segment of the last planned write. A write to a later segment waits until nothing is in
+    /// flight.
     pub(super) writing_segment: i64,
-    /// What consumers saw before the topic asked for more durability.
+    /// The high watermark before the topic asked for more durability. Records below it stay visible, unless a full disk
+    /// cuts them off.
     pub(super) visible_floor: i64,
 }
 
 impl<F: DiskFile, A> State<F, A> {
-    /// Puts down what happened.
+    /// Records an event.
     pub(super) fn note(&mut self, at: Instant, kind: EventKind) {
         self.events.push(LogEvent { at, kind });
     }
@@ -172,7 +180,8 @@ impl<F: DiskFile, A> State<F, A> {
         reached.max(self.visible_floor)
     }
 
-    /// Whether the active segment cannot take the batch: by size, or because its index could not name it.
+    /// Whether the active segment cannot take the batch: it would be too large, or its index could not hold the batch's
+    /// offset.
     pub(super) fn is_full_for(&self, batch_bytes: usize, header: &BatchHeader) -> bool {
         let Some(active) = &self.active else { return false };
         let size = self.tail.segment_bytes();
@@ -185,11 +194,11 @@ impl<F: DiskFile, A> State<F, A> {
     pub(super) fn index(&mut self, header: &BatchHeader, base_offset: i64, position: u64) {
         let stamped = BatchHeader { base_offset, ..*header };
         let position = u32::try_from(position).expect("a segment is at most 1 GiB");
-        let active = self.active.as_mut().expect("append made sure of an active segment");
+        let active = self.active.as_mut().expect("append has checked that there is an active segment");
         active.indexes.observe(&stamped, position, active.index_interval_bytes);
     }
 
-    /// Ends the active segment; what is left of it may be written at once.
+    /// Ends the active segment. The rest of its bytes may be written at once.
     pub(super) fn close_active(&mut self) {
         if let Some(active) = self.active.take() {
             let size_bytes = self.tail.segment_bytes();
@@ -204,7 +213,8 @@ impl<F: DiskFile, A> State<F, A> {
         align_up(end.unwrap_or_else(|| self.progress.written_to()), BLOCK_BYTES as u64)
     }
 
-    /// The next write of at most `bytes_max`, if one may go now. By now `failed_syncs` syncs have failed on the device.
+    /// Returns the next write of at most `bytes_max`, if one may begin now. `failed_syncs` is the number of syncs that
+    /// have failed on the device until now.
     pub(super) fn next_write(
         &mut self,
         bytes_max: usize,
@@ -216,7 +226,7 @@ impl<F: DiskFile, A> State<F, A> {
         }
         let in_flight = self.progress.in_flight();
         let flush = if in_flight == 0 { TailFlush::Allowed } else { TailFlush::Held };
-        // Recovery relies on it: bytes in a segment mean that the one before it is complete.
+        // Recovery relies on this order: bytes in a segment prove that the segment before it is complete.
         if in_flight > 0 && self.tail.next_write_segment() > self.writing_segment {
             return None;
         }
@@ -228,7 +238,8 @@ impl<F: DiskFile, A> State<F, A> {
         let written_to = owner.written_to;
         let end = stream_base + planned.content_end;
         let (sync, flight) = match level {
-            // A durable write in a file whose name may be lost is not durable: a sync of both follows it instead.
+            // A write with its own sync does not last if the file's name may be lost. So a separate sync of the file
+            // and its name follows the write.
             Durability::Synced if !is_named => {
                 self.progress.want_synced(end);
                 (WriteSync::None, FlightSync::Plain)
@@ -239,9 +250,10 @@ impl<F: DiskFile, A> State<F, A> {
         let id = self.progress.submitted(end, flight, planned.is_padded, failed_syncs);
         let failed_syncs = self.progress.failed_syncs_before().unwrap_or(failed_syncs);
         let PlannedWrite { bytes, position, .. } = planned;
-        let target = if position + bytes.len() as u64 <= written_to { Target::Written } else { Target::New };
+        let is_written = position + bytes.len() as u64 <= written_to;
+        let extents = if is_written { Extents::AlreadyWritten } else { Extents::New };
         let data = WriteData::Slice(bytes);
-        Some(Job { id, failed_syncs, kind: JobKind::Write { file, data, position, sync, target } })
+        Some(Job { id, failed_syncs, kind: JobKind::Write { file, data, position, sync, extents } })
     }
 
     fn owner_of(&self, segment: i64) -> &Active<F> {
@@ -260,13 +272,13 @@ impl<F: DiskFile, A> State<F, A> {
         self.sealed.get_mut(at)
     }
 
-    /// Whether batches are in memory alone, or on their way to the disk.
+    /// Whether some batches are not written yet. They may be in flight.
     pub(super) fn has_unwritten(&self) -> bool {
         self.progress.written_offset() != self.tail.next_offset()
     }
 
-    /// Ends the active segment if its index entries are further apart than `interval_bytes`: larger batches may follow, and
-    /// what lies between two entries has to fit a chunk.
+    /// Ends the active segment if its index entries are further apart than `interval_bytes`. Larger batches may follow,
+    /// and the bytes between two entries have to fit into a chunk.
     pub(super) fn index_within(&mut self, interval_bytes: u32) {
         let is_empty = self.tail.segment_bytes() == 0;
         match &mut self.active {
@@ -278,14 +290,14 @@ impl<F: DiskFile, A> State<F, A> {
         }
     }
 
-    /// All that was appended so far is to be synced, also if nobody waits for it.
+    /// Asks for a sync of all records that are appended now, even if no ack waits for it.
     pub(super) fn want_synced(&mut self) {
         let active = self.active.as_ref();
         let end = active.map_or(0, |active| active.stream_base + self.tail.segment_bytes());
         self.progress.want_synced(end);
     }
 
-    /// Bytes of batches in the active segment; 0 while there is none.
+    /// Bytes of batches in the active segment; 0 if there is no active segment.
     pub(super) fn active_bytes(&self) -> u64 {
         self.active.as_ref().map_or(0, |_| self.tail.segment_bytes())
     }
@@ -300,7 +312,7 @@ impl<F: DiskFile, A> State<F, A> {
         self.acks.extend(abandoned.map(|ack| (ack, Err(reason.clone()))));
     }
 
-    /// A closing segment, name and all, is known to be durable.
+    /// Notes that a closing segment is durable, with its name, and collects the acks that waited for it.
     pub(super) fn synced_to_end_of(&mut self, base_offset: i64) {
         if let Some(closing) = self.closing.iter().find(|closing| closing.active.base_offset == base_offset) {
             self.progress.sealed(closing.active.stream_base + closing.size_bytes);

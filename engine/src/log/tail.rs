@@ -1,5 +1,5 @@
-//! The end of a log in memory: runs of batches in arena chunks, which of them still have to be written, and which may
-//! be forgotten. Pure state: it plans writes and never does one.
+//! The end of a log in memory: runs of batches in arena chunks. The tail knows which runs still have to be written, and
+//! which may be evicted. Pure state: it plans writes and does no I/O.
 //!
 //! ```text
 //! file     |<-- block -->|<-- block -->|<-- block -->|
@@ -7,12 +7,12 @@
 //! run 2                   [bat│ch][batch][ba           begins with a copy of the tail block's bytes, in fresh blocks
 //! ```
 //!
-//! A run is contiguous in memory and in the file, and address ≡ position mod 4096. What a run holds never changes; a
-//! block that was written once half full is written again from the next run with the same first bytes, and never while
-//! the first write is in flight.
+//! A run is contiguous in memory and in the file, and address ≡ position mod 4096. The bytes of a run never change. A
+//! block that was written half full is written again from the next run, with the same first bytes. That write never
+//! begins while the first one is in flight.
 //!
-//! A log that is written to its end needs no chunk: [`Tail::release_chunk`] keeps the bytes of the half-full block on the
-//! heap, and the next append begins a run in a new chunk.
+//! A log that is written to its end needs no chunk. [`Tail::release_chunk`] keeps the bytes of the half-full block on
+//! the heap, and the next append begins a run in a new chunk.
 
 use crate::buffer::{Arena, BLOCK_BYTES, CHUNK_CLASSES, ChunkMut, Slice};
 use crate::num::{align_down, align_up, usize_of};
@@ -23,13 +23,14 @@ use std::time::{Duration, Instant};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Largest chunk a run is put into, bytes; batches that need more get what they need.
+/// Size of the largest chunk that a run usually gets, bytes. A larger batch gets the chunk that it needs.
 const RUN_CHUNK_BYTES_MAX: usize = 1 << 20;
 
-/// A chunk filled faster than this is followed by a larger one; ten times slower, by a smaller one.
+/// A chunk that is filled in less time than this is followed by a larger one. One that takes more than ten times as
+/// long is followed by a smaller one.
 const FAST_FILL: Duration = Duration::from_millis(50);
 
-/// Batches in memory, contiguous in one segment's file.
+/// Batches in memory that are contiguous in one segment's file.
 #[derive(Debug)]
 pub(super) struct Run {
     /// Base offset of the segment.
@@ -40,28 +41,29 @@ pub(super) struct Run {
     pub(super) first_batch: u64,
     /// File position after the last batch.
     end: u64,
-    /// Offset of the first batch that begins here, and the one after the last.
+    /// Offset of the first batch that begins here, and the offset after the last batch.
     pub(super) base_offset: i64,
     pub(super) next_offset: i64,
     /// The bytes from `position` to `end`.
     bytes: Slice,
-    /// What it takes of its chunk, bytes: padding, and for the last run of a chunk all that is left behind it.
+    /// Bytes that the run takes of its chunk. Padding counts, and for the last run of a chunk the unused rest behind
+    /// it.
     memory_bytes: usize,
 }
 
 impl Run {
-    /// Bytes of batches from `position` on.
+    /// Returns the bytes of batches from `position` on.
     pub(super) fn bytes_from(&self, position: u64) -> Slice {
         let from = usize_of(position - self.position);
         self.bytes.part(from..usize_of(self.end - self.position))
     }
 }
 
-/// The run being appended to.
+/// The run that takes appends.
 #[derive(Debug)]
 struct ActiveRun {
     chunk: ChunkMut,
-    /// Where in the chunk it begins.
+    /// Byte of the chunk at which the run begins.
     chunk_start: usize,
     position: u64,
     first_batch: u64,
@@ -71,7 +73,7 @@ struct ActiveRun {
 /// The bytes of the half-full last block, at most 4 KiB.
 #[derive(Debug)]
 enum Carry {
-    /// In the chunk of the run before; keeps that chunk in use.
+    /// A slice of the chunk of the run before. It keeps that chunk in use.
     Shared(Slice),
     /// A copy on the heap, so that the log holds no chunk.
     Owned(Box<[u8]>),
@@ -88,22 +90,22 @@ impl Deref for Carry {
     }
 }
 
-/// A write the tail wants done.
+/// A write that the tail has planned.
 #[derive(Debug)]
 pub(super) struct PlannedWrite {
-    /// Base offset of the segment it belongs to.
+    /// Base offset of the segment that is written to.
     pub(super) segment: i64,
-    /// Where in the file, a multiple of 4 KiB.
+    /// Position in the file, a multiple of 4 KiB.
     pub(super) position: u64,
     /// The bytes to write; their length is a multiple of 4 KiB.
     pub(super) bytes: Slice,
-    /// File position after the last byte of batches in it; padding lies beyond.
+    /// File position after the last byte of batches in the write. Padding lies beyond.
     pub(super) content_end: u64,
-    /// Whether its last block is padded, and so will be written again.
+    /// Whether the last block is padded, so that it will be written again.
     pub(super) is_padded: bool,
 }
 
-/// Frozen bytes of a closed run that no write was planned for yet.
+/// Frozen bytes of a closed run that have no planned write yet.
 #[derive(Debug)]
 struct Unplanned {
     segment: i64,
@@ -112,7 +114,7 @@ struct Unplanned {
     content_end: u64,
 }
 
-/// See the module.
+/// The tail of a log; see the module.
 #[derive(Debug)]
 pub(super) struct Tail {
     segment: i64,
@@ -120,21 +122,25 @@ pub(super) struct Tail {
     end: u64,
     next_offset: i64,
     active: Option<ActiveRun>,
-    /// The bytes of the half-full last block, where no active run holds them.
+    /// The bytes of the half-full last block, if no active run holds them.
     carry: Option<Carry>,
+    /// Runs that take no more batches, kept for readers.
     closed: VecDeque<Run>,
+    /// Bytes that the closed runs take of their chunks.
     closed_bytes: usize,
     unplanned: VecDeque<Unplanned>,
-    /// Up to where writes of the active run are planned; a multiple of 4 KiB.
+    /// File position up to which writes of the active run are planned, a multiple of 4 KiB.
     planned_to: u64,
-    /// Up to where planned writes hold all batches.
+    /// File position up to which planned writes hold all batches.
     planned_content: u64,
+    /// Index into [`CHUNK_CLASSES`] of the size that the next chunk gets.
     chunk_class: usize,
+    /// Time at which the newest chunk was taken.
     chunk_since: Option<Instant>,
 }
 
 impl Tail {
-    /// The tail of a log whose next record gets `next_offset`; it needs a segment before it takes batches.
+    /// The tail of a log whose next record gets `next_offset`. It needs a segment before it takes batches.
     pub(super) const fn new(next_offset: i64) -> Self {
         Self {
             segment: next_offset,
@@ -164,7 +170,7 @@ impl Tail {
         self.planned_content = 0;
     }
 
-    /// Ends the current segment: what is left of it is padded and may be written at once.
+    /// Ends the current segment. The rest of its bytes is padded and may be written at once.
     pub(super) fn close_segment(&mut self) {
         if let Some(mut active) = self.active.take() {
             active.chunk.pad_to_block();
@@ -184,21 +190,21 @@ impl Tail {
         self.next_offset
     }
 
-    /// Copies a batch in, stamped with its offset and the epoch. Returns false, and nothing has changed, if the arena
+    /// Copies a batch in and stamps it with its offset and the epoch. Returns false and changes nothing if the arena
     /// has no chunk for it.
     pub(super) fn append(&mut self, arena: &Arena, batch: &[u8], header: &BatchHeader, stamp: Stamp) -> bool {
-        if !self.ensure_room(arena, batch.len(), stamp) {
+        if !self.ensure_chunk(arena, batch.len(), stamp) {
             return false;
         }
         let base_offset = self.next_offset;
-        let active = self.active.as_mut().expect("ensure_room made one");
+        let active = self.active.as_mut().expect("ensure_chunk has begun a run");
         active.chunk.append_with(batch, |bytes| record::stamp(bytes, base_offset, stamp.epoch));
         self.end += batch.len() as u64;
         self.next_offset = base_offset + header.next_offset() - header.base_offset;
         true
     }
 
-    fn ensure_room(&mut self, arena: &Arena, batch_bytes: usize, stamp: Stamp) -> bool {
+    fn ensure_chunk(&mut self, arena: &Arena, batch_bytes: usize, stamp: Stamp) -> bool {
         let Some(needed_bytes) = self.chunk_bytes_for(batch_bytes) else { return true };
         let Some(chunk) = self.next_chunk(arena, needed_bytes, stamp) else { return false };
         if self.active.is_some() {
@@ -208,20 +214,22 @@ impl Tail {
         true
     }
 
-    /// Closes the active run at a chunk's end: its full blocks are to be written from it, the partial one from the next.
+    /// Closes the active run at the end of its chunk. Its full blocks are written from this run, the half-full block
+    /// from the next one.
     fn leave_chunk(&mut self) {
-        let active = self.active.take().expect("only an active run is left");
+        let active = self.active.take().expect("only a log with an active run leaves a chunk");
         let block_end = align_down(self.end, BLOCK);
         self.freeze_rest(&active, block_end);
         self.keep_carry(&active);
         self.close_run(&active, ChunkUse::Ends);
     }
 
-    /// Gives up the chunk of a log that is written to its end: its batches become evictable, and the bytes of its half-full
-    /// block move to the heap.
+    /// Releases the chunk of a log that is written to its end. Its batches become evictable, and the bytes of its
+    /// half-full block move to the heap.
     ///
     /// # Panics
-    /// If something is left to write. No write may be in flight either: the next run writes the half-full block again.
+    /// If bytes are left to write. No write may be in flight either, because the next run writes the half-full block
+    /// again.
     pub(super) fn release_chunk(&mut self) {
         assert!(
             self.unplanned.is_empty() && self.planned_content >= self.end,
@@ -234,11 +242,12 @@ impl Tail {
         if let Some(Carry::Shared(bytes)) = &self.carry {
             self.carry = Some(Carry::Owned(bytes.to_vec().into_boxed_slice()));
         }
-        // A log that lost its chunk is quiet: it begins again with a small one.
+        // A log whose chunk is released appends little, so it begins again with a small one.
         (self.chunk_class, self.chunk_since) = (0, None);
     }
 
-    /// Bytes of the chunk that an append of `batch_bytes` takes; `None` while the chunk in use has space for it.
+    /// Bytes of the new chunk that an append of `batch_bytes` needs. `None` if the chunk in use has space for the
+    /// batch.
     pub(super) fn chunk_bytes_for(&self, batch_bytes: usize) -> Option<usize> {
         let fits = self.active.as_ref().is_some_and(|active| fits(&active.chunk, batch_bytes));
         (!fits).then_some(batch_bytes + 2 * BLOCK_BYTES)
@@ -252,7 +261,7 @@ impl Tail {
         });
     }
 
-    /// Queues what of the active run no write is planned for, up to `content_end` and its block's end.
+    /// Queues the bytes of the active run that have no planned write yet, up to `content_end` and the end of its block.
     fn freeze_rest(&mut self, active: &ActiveRun, content_end: u64) {
         let to = align_up(content_end, BLOCK);
         if to <= self.planned_to || content_end <= self.planned_content {
@@ -281,7 +290,7 @@ impl Tail {
         }
     }
 
-    /// The active run as readers see it; `None` while no batch begins in it.
+    /// The active run as readers see it. `None` if no batch begins in it.
     fn run_of(&self, active: &ActiveRun) -> Option<Run> {
         if active.base_offset == self.next_offset {
             return None;
@@ -299,7 +308,8 @@ impl Tail {
         })
     }
 
-    /// A chunk of the size that the partition's rate asks for, or the smallest that will do.
+    /// Allocates a chunk of the size that fits the partition's rate of appends. If the arena has none, allocates the
+    /// smallest one that is large enough.
     fn next_chunk(&mut self, arena: &Arena, needed_bytes: usize, stamp: Stamp) -> Option<ChunkMut> {
         if let Some(since) = self.chunk_since {
             let filled_in = stamp.now.saturating_duration_since(since);
@@ -335,8 +345,8 @@ impl Tail {
         });
     }
 
-    /// The next write of at most `bytes_max`: full ones at any time, what is left of the tail only with
-    /// [`TailFlush::Allowed`], which is right while nothing is in flight.
+    /// Returns the next write, of at most `bytes_max`. Full writes may begin at any time. The rest of the tail is
+    /// written only with [`TailFlush::Allowed`], which the caller may pass while nothing is in flight.
     pub(super) fn next_write(&mut self, bytes_max: usize, flush: TailFlush) -> Option<PlannedWrite> {
         if let Some(write) = self.next_unplanned(bytes_max) {
             return Some(write);
@@ -363,9 +373,9 @@ impl Tail {
         self.next_unplanned(usize::MAX)
     }
 
-    /// Freezes everything up to the last batch in place, padded; appending goes on in fresh blocks.
+    /// Freezes all bytes up to the last batch, and pads the last block in place. Later appends use fresh blocks.
     fn flush_tail(&mut self) {
-        let mut active = self.active.take().expect("next_write saw one");
+        let mut active = self.active.take().expect("next_write has checked that there is one");
         self.keep_carry(&active);
         active.chunk.pad_to_block();
         self.freeze_rest(&active, self.end);
@@ -376,7 +386,7 @@ impl Tail {
         }
     }
 
-    /// The segment that the next write belongs to.
+    /// Base offset of the segment that the next write belongs to.
     pub(super) fn next_write_segment(&self) -> i64 {
         self.unplanned.front().map_or(self.segment, |unplanned| unplanned.segment)
     }
@@ -414,7 +424,7 @@ impl Tail {
         (offset < run.next_offset).then_some(RunRef::Closed(run))
     }
 
-    /// Where memory begins: (segment, position, offset) of the first batch held; `None` while none is.
+    /// The segment, position and offset of the first batch in memory. `None` if no batch is in memory.
     pub(super) fn cached_from(&self) -> Option<(i64, u64, i64)> {
         if let Some(run) = self.closed.front() {
             return Some((run.segment, run.first_batch, run.base_offset));
@@ -427,7 +437,7 @@ impl Tail {
         ))
     }
 
-    /// Forgets the oldest runs that end at or below `written_offset` until at most `keep_bytes` are held.
+    /// Evicts the oldest runs that end at or below `written_offset`, until at most `keep_bytes` are held.
     pub(super) fn evict(&mut self, keep_bytes: usize, written_offset: i64) {
         while self.closed_bytes > keep_bytes
             && let Some(run) = self.closed.front()
@@ -439,7 +449,7 @@ impl Tail {
     }
 }
 
-/// Whether a chunk has space for a batch. One block stays free, so that a tail can always be padded in place.
+/// Whether a chunk has space for a batch. One block stays free, so that the tail can always be padded in place.
 const fn fits(chunk: &ChunkMut, batch_bytes: usize) -> bool {
     chunk.remaining() >= batch_bytes + BLOCK_BYTES
 }
@@ -468,7 +478,7 @@ impl std::ops::Deref for RunRef<'_> {
     }
 }
 
-/// What an append is stamped with, and what sizes its chunk.
+/// The values that an append is stamped with, and those that decide the size of its chunk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stamp {
     pub(super) epoch: i32,

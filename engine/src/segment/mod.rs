@@ -8,11 +8,13 @@
 //!                                next.filling, next.spare           the same where segments are recycled: see log/spare.rs
 //! ```
 
+mod files;
 mod indexes;
 mod scan;
 mod search;
 mod window;
 
+pub(crate) use files::{remove_files, remove_files_durably};
 pub use indexes::{Indexes, load_indexes, remove_indexes, write_indexes};
 pub use scan::{ScanEnd, ScanRequest, Scanned, scan, search};
 pub use search::{SearchRequest, SearchStep};

@@ -1,10 +1,10 @@
-//! Putting a log in order that was judged to be whole. Safe to be cut short at any step: the next open judges the same.
+//! The changes that put a log in order that was judged to be whole. They may be interrupted at any step: the next open
+//! judges the log the same.
 
-use super::super::roll::segment_files_removed;
-use super::super::spare::Spare;
-use super::super::state::SealedBy;
-use super::super::{Log, Sealed, checkpoint};
-use super::judge::{Plan, Read};
+use super::super::spare_file::Spare;
+use super::super::state::{Sealed, SealedBy};
+use super::super::{Log, checkpoint};
+use super::judge::{RecoveryPlan, UnsealedSegment};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
@@ -12,8 +12,8 @@ use crate::segment;
 use checkpoint::Checkpoint;
 use std::collections::{BTreeSet, VecDeque};
 
-/// A log in order.
-pub(super) struct Found {
+/// The result: a log in order.
+pub(super) struct OrderedLog {
     pub(super) checkpoint: Checkpoint,
     pub(super) sealed: VecDeque<Sealed>,
     pub(super) next_offset: i64,
@@ -21,11 +21,11 @@ pub(super) struct Found {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Does what `plan` says: trims and seals the segments that are kept, removes the rest, and makes all of that durable.
+    /// Carries out `plan`: trims and seals the segments that are kept, removes the rest, and makes all of that durable.
     ///
     /// # Errors
-    /// The disk failed, or another sync on the device did since the log was read.
-    pub(super) async fn apply(&self, plan: Plan) -> Result<Found, DiskError> {
+    /// The disk failed, or another sync on the device failed since the log was read.
+    pub(super) async fn apply(&self, plan: RecoveryPlan) -> Result<OrderedLog, DiskError> {
         let (disk, dir) = (&self.context.disk, &self.dir);
         if plan.names.iter().any(|entry| entry.name == segment::PREPARING) {
             disk.remove_file(&dir.join(segment::PREPARING)).await?;
@@ -36,12 +36,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             self.trim(read).await?;
         }
         self.check_syncs(plan.failed_syncs)?;
-        // From the last to the first, so that a crash in between leaves no gap that was not there before.
+        // The order is from the last to the first, so that a crash in between leaves no new gap.
         for base_offset in plan.behind.iter().rev().copied() {
-            segment_files_removed(disk, dir, base_offset).await?;
+            segment::remove_files_durably(disk, dir, base_offset).await?;
         }
         self.remove_orphans(&plan).await?;
-        // What was removed besides is removed again by the next open, if its name comes back.
+        // Other removals need no sync: if a name comes back, the next open removes it again.
         let has_kept = !plan.kept.is_empty();
         let trusted = plan.trusted.iter();
         let mut sealed: VecDeque<Sealed> =
@@ -49,10 +49,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         for mut read in plan.kept {
             let base_offset = read.examined.base_offset;
             if read.examined.valid_bytes == 0 {
-                segment_files_removed(disk, dir, base_offset).await?;
+                segment::remove_files_durably(disk, dir, base_offset).await?;
                 continue;
             }
-            // Indexes say that a segment is whole, so they come last.
+            // Indexes state that a segment is whole, so they are written last.
             segment::write_indexes(disk, dir, base_offset, &mut read.indexes).await?;
             let closed = Sealed::closed(base_offset, read.examined.next_offset, SealedBy::Recovery);
             sealed.push_back(Sealed { epoch: Some(read.epoch), ..closed });
@@ -61,25 +61,25 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             disk.sync_dir(dir).await?;
         }
         self.check_syncs(plan.failed_syncs)?;
-        Ok(Found { checkpoint: plan.checkpoint, sealed, next_offset: plan.next_offset, spare })
+        Ok(OrderedLog { checkpoint: plan.checkpoint, sealed, next_offset: plan.next_offset, spare })
     }
 
-    /// Finishes a deletion that was cut short.
-    async fn finish_deletion(&self, plan: &Plan) -> Result<(), DiskError> {
+    /// Finishes a deletion that was interrupted.
+    async fn finish_deletion(&self, plan: &RecoveryPlan) -> Result<(), DiskError> {
         if plan.retired.is_empty() {
             return Ok(());
         }
-        // A power loss that took the checkpoint and left the deletion would look like damage.
+        // If a power loss took the checkpoint and left the deletion, that would look like damage.
         checkpoint::sync(&self.context.disk, &self.dir).await?;
         self.check_syncs(plan.failed_syncs)?;
         for base_offset in plan.retired.iter().copied() {
-            segment_files_removed(&self.context.disk, &self.dir, base_offset).await?;
+            segment::remove_files_durably(&self.context.disk, &self.dir, base_offset).await?;
         }
         Ok(())
     }
 
-    /// Cuts a segment behind its last batch and makes it durable.
-    async fn trim(&self, read: &Read) -> Result<(), DiskError> {
+    /// Cuts a segment's file behind its last batch and makes it durable.
+    async fn trim(&self, read: &UnsealedSegment) -> Result<(), DiskError> {
         if read.is_sealed() {
             return Ok(());
         }
@@ -91,8 +91,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         file.sync().await
     }
 
-    /// Removes indexes whose segment is gone. A later segment of that name would seem to have been sealed.
-    async fn remove_orphans(&self, plan: &Plan) -> Result<(), DiskError> {
+    /// Removes indexes whose segment does not exist. With them, a later segment of that name would seem to be sealed.
+    async fn remove_orphans(&self, plan: &RecoveryPlan) -> Result<(), DiskError> {
         let bases = |of: fn(&str) -> Option<i64>| plan.names.iter().filter_map(move |entry| of(&entry.name));
         let logs: BTreeSet<i64> = bases(segment::base_offset_of).collect();
         let orphans: BTreeSet<i64> =

@@ -1,9 +1,9 @@
-//! Reading a log's files and judging them. Changes nothing.
+//! The examination of a log's files, and the judgement whether the log is whole. Changes nothing.
 
+use super::super::Log;
 use super::super::checkpoint::{self, Checkpoint, Stored};
 use super::super::rules::{self, Damage, Examined, Losses, Verdict};
-use super::super::state::{Damaged, SealedBy};
-use super::super::{Log, Sealed};
+use super::super::state::{Damaged, Sealed, SealedBy};
 use super::Origin;
 use crate::clock::Clock;
 use crate::config::BATCH_BYTES_MAX;
@@ -15,36 +15,37 @@ use std::collections::VecDeque;
 
 /// The result of judging a log.
 pub(super) enum Judged {
-    /// No crash can have left it otherwise: it can be put in order.
-    Whole(Plan),
-    /// Something is missing or wrong that no crash can have done.
-    Damaged(Served),
+    /// The log is whole: a crash can have left it so. It can be put in order.
+    Whole(RecoveryPlan),
+    /// Something is missing or wrong, and no crash can have caused it.
+    Damaged(ReadablePart),
 }
 
-/// What an open does to put a log in order.
-pub(super) struct Plan {
+/// The changes with which an open puts a log in order.
+pub(super) struct RecoveryPlan {
     /// Every name in the log's directory.
     pub(super) names: Vec<DirEntry>,
     /// The checkpoint that the log begins with.
     pub(super) checkpoint: Checkpoint,
-    /// Segments below the log's start, whose deletion was cut short.
+    /// Base offsets of segments below the log's start. Their deletion was interrupted.
     pub(super) retired: Vec<i64>,
-    /// Segments that the checkpoint vouches for: base offset, and the offset after the last record.
+    /// Segments that the checkpoint vouches for: the base offset, and the offset after the last record.
     pub(super) trusted: Vec<(i64, i64)>,
-    /// Segments that the log ends with, in order.
-    pub(super) kept: Vec<Read>,
+    /// Segments above the recovery offset that the log keeps, in order.
+    pub(super) kept: Vec<UnsealedSegment>,
     /// Base offsets of the segments behind the log's end.
     pub(super) behind: Vec<i64>,
-    /// The offset that the next record gets.
+    /// The offset of the next record.
     pub(super) next_offset: i64,
     /// Whether a slot of the checkpoint's file is damaged.
     pub(super) has_faulty_checkpoint: bool,
-    /// Syncs that had failed on the device before the log was read. What was read may be lost if there are more.
+    /// Number of syncs that had failed on the device before the log was read. If another one fails, the bytes that were
+    /// read may be lost.
     pub(super) failed_syncs: u64,
 }
 
-impl Plan {
-    /// Whether the log is as a close leaves it: everything is sealed, and the checkpoint on disk says so.
+impl RecoveryPlan {
+    /// Whether the log is as a close leaves it: all segments are sealed, and the checkpoint on disk says so.
     pub(super) fn is_in_order(&self) -> bool {
         self.retired.is_empty()
             && self.kept.is_empty()
@@ -54,30 +55,30 @@ impl Plan {
 }
 
 /// An unsealed segment that was read.
-pub(super) struct Read {
+pub(super) struct UnsealedSegment {
     pub(super) examined: Examined,
     pub(super) file_bytes: u64,
     pub(super) indexes: Indexes,
-    /// Leader epoch of its last batch.
+    /// Leader epoch of the last batch.
     pub(super) epoch: i32,
 }
 
 /// The part of a damaged log that can be read.
-pub(super) struct Served {
+pub(super) struct ReadablePart {
     pub(super) log_start_offset: i64,
     pub(super) sealed: VecDeque<Sealed>,
     pub(super) damage: Damaged,
 }
 
-impl Served {
-    /// A log with a file that cannot be read or changed serves nothing.
+impl ReadablePart {
+    /// The part of a log with a file that cannot be read or changed: nothing.
     pub(super) fn nothing(error: DiskError) -> Self {
         let damage = Damaged { from: 0, cause: DamageError::Unreadable(error) };
         Self { log_start_offset: 0, sealed: VecDeque::new(), damage }
     }
 }
 
-/// The segments below the recovery point.
+/// The segments below the recovery offset.
 struct Trusted {
     retired: Vec<i64>,
     trusted: Vec<(i64, i64)>,
@@ -85,7 +86,8 @@ struct Trusted {
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Reads what the checkpoint does not vouch for, and judges it by what is known of the log's `origin`.
+    /// Reads the segments that the checkpoint does not vouch for, and judges them. The log's `origin` says what is
+    /// known about it.
     ///
     /// # Errors
     /// The disk has no descriptors or no memory to read with. A file that cannot be read is damage.
@@ -98,7 +100,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Err(error) => Err(error),
         };
         match judged {
-            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(Served::nothing(error))),
+            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(ReadablePart::nothing(error))),
             judged => judged,
         }
     }
@@ -137,7 +139,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         };
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
         let verdict = rules::judge(start, &examined, losses, durable_to);
-        let kept = match self.settle(verdict, &read).await? {
+        let kept = match self.resolve(verdict, &read).await? {
             Ok(kept) => kept,
             Err(damage) => {
                 return Ok(Judged::Damaged(self.served(&checkpoint, &below.trusted, &read, damage)));
@@ -147,7 +149,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         read.truncate(kept);
         let next_offset = read.last().map_or(start, |last| last.examined.next_offset);
         let Trusted { retired, trusted, .. } = below;
-        Ok(Judged::Whole(Plan {
+        Ok(Judged::Whole(RecoveryPlan {
             names,
             checkpoint,
             retired,
@@ -160,15 +162,16 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }))
     }
 
-    /// A log whose checkpoint holds a number that no log can have written serves nothing.
-    fn no_checkpoint_of_ours(&self) -> Served {
-        let kind = CorruptionKind::Metadata("the sequence number is none that a log has written".into());
+    /// The part of a log whose checkpoint has a sequence that no log can have written: nothing.
+    fn no_checkpoint_of_ours(&self) -> ReadablePart {
+        let kind = CorruptionKind::Metadata("the sequence number is larger than a log writes".into());
         let path = checkpoint::checkpoint_path(&self.dir);
         let cause = DamageError::Corrupt(Corruption { path, position: 0, kind });
-        Served { log_start_offset: 0, sealed: VecDeque::new(), damage: Damaged { from: 0, cause } }
+        ReadablePart { log_start_offset: 0, sealed: VecDeque::new(), damage: Damaged { from: 0, cause } }
     }
 
-    /// The checkpoint to begin with. Where none can be read, or the newest cannot, the log begins with its first segment.
+    /// The checkpoint that the log begins with. If there is no valid one, or the newest one may be lost, the log begins
+    /// with its first segment.
     fn begin_with(&self, stored: &Stored, first: Option<i64>) -> Checkpoint {
         let unknown = self.state.borrow().checkpoint;
         let mut checkpoint = stored.newest.unwrap_or(Checkpoint {
@@ -182,16 +185,16 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         checkpoint
     }
 
-    /// Reads an unsealed segment up to its first byte that is no batch of this log.
+    /// Reads an unsealed segment up to the first byte that is no batch of this log.
     async fn read_unsealed(
         &self,
         base_offset: i64,
         epoch_min: i32,
         names: &[DirEntry],
-    ) -> Result<Read, DiskError> {
+    ) -> Result<UnsealedSegment, DiskError> {
         let file = self.open_to_judge(base_offset).await?;
         let mut request = self.scan_request(base_offset, epoch_min);
-        // The incarnation of this open has appended nothing.
+        // No batch has the epoch of this open yet.
         request.epoch_max = self.epoch.saturating_sub(1);
         let scanned = segment::scan(&file, &self.context.arena, &request).await?;
         let examined = Examined {
@@ -202,11 +205,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             was_sealed: segment::has_indexes(base_offset, names.iter().map(|entry| entry.name.as_str())),
         };
         let (file_bytes, indexes, epoch) = (scanned.file_bytes, scanned.indexes, scanned.epoch);
-        Ok(Read { examined, file_bytes, indexes, epoch })
+        Ok(UnsealedSegment { examined, file_bytes, indexes, epoch })
     }
 
-    /// A segment's file, past the page cache where the file system can: after a failed sync the cache may hold what the device
-    /// does not.
+    /// Opens a segment's file with direct I/O if the file system can. After a failed sync, the page cache may hold
+    /// bytes that the device does not.
     async fn open_to_judge(&self, base_offset: i64) -> Result<D::File, DiskError> {
         let path = segment::log_path(&self.dir, base_offset);
         let disk = &self.context.disk;
@@ -218,8 +221,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// How many segments are kept, once a search has answered what is still open; or the damage.
-    async fn settle(&self, verdict: Verdict, read: &[Read]) -> Result<Result<usize, Damage>, DiskError> {
+    /// Number of segments to keep, or the damage. If the verdict depends on it, searches for a batch far behind the
+    /// gap.
+    async fn resolve(
+        &self,
+        verdict: Verdict,
+        read: &[UnsealedSegment],
+    ) -> Result<Result<usize, Damage>, DiskError> {
         let (kept, from) = match verdict {
             Verdict::End { kept } => return Ok(Ok(kept)),
             Verdict::Damage(damage) => return Ok(Err(damage)),
@@ -246,9 +254,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         &self,
         checkpoint: &Checkpoint,
         trusted: &[(i64, i64)],
-        read: &[Read],
+        read: &[UnsealedSegment],
         damage: Damage,
-    ) -> Served {
+    ) -> ReadablePart {
         let whole = read.iter().map(|read| &read.examined);
         let whole =
             whole.take_while(|segment| segment.base_offset <= damage.segment && segment.valid_bytes > 0);
@@ -261,7 +269,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             position: damage.position,
             kind: damage.kind,
         };
-        Served {
+        ReadablePart {
             log_start_offset: checkpoint.log_start_offset.min(damage.offset),
             sealed: sealed.collect(),
             damage: Damaged { from: damage.offset, cause: DamageError::Corrupt(corruption) },
@@ -269,7 +277,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 }
 
-/// The segments that a checkpoint vouches for. Each ends where the next one begins.
+/// Splits the segments that a checkpoint vouches for. Each ends where the next one begins.
 fn trust(bases: &[i64], checkpoint: &Checkpoint) -> Trusted {
     let (start, end) = (checkpoint.log_start_offset, checkpoint.recovery_offset);
     let below: Vec<i64> = bases.iter().copied().filter(|base| *base < end).collect();
@@ -288,8 +296,8 @@ fn trust(bases: &[i64], checkpoint: &Checkpoint) -> Trusted {
     Trusted { retired, trusted, damage }
 }
 
-impl Read {
-    /// Whether nothing is left to do about it: it was sealed, and is as it was then.
+impl UnsealedSegment {
+    /// Whether the segment was sealed, and is still as it was then.
     pub(super) fn is_sealed(&self) -> bool {
         self.examined.was_sealed && self.examined.end == ScanEnd::Whole
     }

@@ -1,16 +1,17 @@
-//! Opening a log. The files are read and judged first ([`judge`]); only a log that is whole is then changed ([`apply`]). A
-//! damaged one is left as it is: it serves what lies below the damage, and takes nothing.
+//! The open of a log. Its files are read and judged first ([`judge`]), and only a log that is whole is then changed
+//! ([`apply`]). A damaged log does not change. It serves the records below the damage, and takes no appends.
 
 mod apply;
 mod judge;
 
-use super::files::LogFiles;
+use super::files::{IndexSource, LogFiles};
 use super::progress::Progress;
-use super::space::Postponed;
-use super::spare::{Spare, SpareWork};
-use super::state::{Damaged, EVENTS_MAX, Readers, SealedBy};
+use super::spare::SpareWork;
+use super::spare_file::Spare;
+use super::state::{Damaged, EVENTS_MAX, LargestTimestamp, Readers, Sealed, SealedBy, State};
 use super::tail::Tail;
-use super::{IndexSource, LargestTimestamp, Log, LogContext, ReadCache, Sealed, State, checkpoint};
+use super::work::Postponed;
+use super::{Log, LogContext, ReadCache, checkpoint};
 use crate::clock::Clock;
 use crate::config::{BATCH_BYTES_MAX, TopicConfig};
 use crate::disk::{Disk, SyncFailures};
@@ -25,38 +26,39 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Index entries that a scan makes are no further apart: the batches may be larger than the topic takes now, and what
-/// lies between two entries has to fit a chunk.
+/// Largest distance between the index entries that a scan makes, bytes. The batches may be larger than the topic takes
+/// now, and the bytes between two entries have to fit into a chunk.
 const SCAN_INTERVAL_BYTES_MAX: u32 = 4096;
 
-/// Incarnations of the data directory that a log is opened with.
+/// The leader epochs that a log is opened with. Each open of the data directory has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epochs {
-    /// The new one, above that of any batch on disk.
+    /// The epoch of this open, above that of any batch on disk.
     pub current: i32,
-    /// The last one in which batches may have been appended before the topic became a synced one; 0 for none.
+    /// The last epoch in which batches may have been appended before the topic became a synced one; 0 for none.
     pub synced_after: i32,
 }
 
-/// Whether a partition's directory has to be there already.
+/// The origin of a partition. It says whether the partition's directory must exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The partition is being created: its directory is made where it is missing. The caller makes the directory's name
-    /// durable before anything refers to the partition.
+    /// The partition is being created, so a missing directory is made. The caller makes the directory's name durable
+    /// before anything refers to the partition.
     Created,
-    /// The partition was created before: a missing directory is damage, and so is a log that ends before `durable_to`.
+    /// The partition was created before. A missing directory is damage, and so is a log that ends before `durable_to`.
     Existing {
-        /// Every record below this offset is known to have been durable; `i64::MIN` if nothing is known.
+        /// Every record below this offset is known to have been durable. `i64::MIN` if nothing is known.
         durable_to: i64,
-        /// Whether an earlier open has found the log damaged. A reboot since then explains nothing that is missing.
+        /// Whether an earlier open has found the log damaged. Then a later reboot does not explain missing bytes.
         was_damaged: bool,
     },
 }
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
-    /// Opens the log in `dir`. Everything it accepted is sealed and durable when this returns. A log that is damaged opens
-    /// too, and nothing on disk has changed then: see [`Log::damage`]. So does a log with a file that cannot be read, or
-    /// cannot be changed to put the log in order.
+    /// Opens the log in `dir`. When this returns, all records that it has kept are sealed and durable.
+    ///
+    /// A damaged log opens too, and then nothing on disk has changed: see [`Log::damage`]. A log opens as damaged as
+    /// well if one of its files cannot be read, or cannot be changed to put the log in order.
     ///
     /// # Errors
     /// The disk has no space, no descriptors or no memory to put the log in order, or failed at more than one file.
@@ -74,8 +76,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         match log.judge(origin).await? {
             Judged::Damaged(served) => log.serve_below(served),
             Judged::Whole(plan) => match log.put_in_order(plan).await {
-                // Other partitions do not depend on this one. The next open judges the same, wherever this one has ended.
-                Err(error) if error.is_of_this_file() => log.serve_below(judge::Served::nothing(error)),
+                // Other partitions do not depend on this one. The next open judges the log the same, after any step of
+                // this one.
+                Err(error) if error.is_of_this_file() => log.serve_below(judge::ReadablePart::nothing(error)),
                 ordered => ordered?,
             },
         }
@@ -83,8 +86,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(Rc::new(log))
     }
 
-    /// Does what `plan` says, and begins the log with it.
-    async fn put_in_order(&mut self, plan: judge::Plan) -> Result<(), DiskError> {
+    /// Carries out `plan` and takes over its result.
+    async fn put_in_order(&mut self, plan: judge::RecoveryPlan) -> Result<(), DiskError> {
         let is_in_order = plan.is_in_order();
         let found = self.apply(plan).await?;
         let state = self.state.get_mut();
@@ -105,7 +108,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         Ok(())
     }
 
-    /// A log of which nothing is known yet.
+    /// A log whose files are not read yet.
     fn closed(context: LogContext<D, C>, dir: PathBuf, config: TopicConfig, epochs: Epochs) -> Self {
         let checkpoint = Checkpoint {
             sequence: 0,
@@ -138,7 +141,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             }),
             context,
             dir,
-            // Known once the directory is judged.
+            // Set once the directory is judged.
             failures: SyncFailures::default(),
             config: RefCell::new(Rc::new(config)),
             epoch: epochs.current,
@@ -163,8 +166,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// Makes a damaged log ready to serve what lies below the damage.
-    fn serve_below(&mut self, served: judge::Served) {
+    /// Makes a damaged log ready to serve the records below the damage.
+    fn serve_below(&mut self, served: judge::ReadablePart) {
         let state = self.state.get_mut();
         state.spare = Spare::None;
         state.checkpoint.log_start_offset = served.log_start_offset;
@@ -181,7 +184,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.state.borrow().damaged.clone()
     }
 
-    /// What a scan of this log's segment at `base_offset` expects.
+    /// The scan request for this log's segment at `base_offset`.
     pub(super) fn scan_request(&self, base_offset: i64, epoch_min: i32) -> ScanRequest {
         ScanRequest {
             base_offset,
@@ -194,7 +197,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 }
 
 impl Sealed {
-    /// A segment that nobody has read yet.
+    /// A sealed segment whose file is closed and not read yet.
     fn closed(base_offset: i64, next_offset: i64, sealed_by: SealedBy) -> Self {
         Self {
             base_offset,
