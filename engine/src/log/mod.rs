@@ -13,34 +13,27 @@
 
 pub(crate) mod checkpoint;
 mod context;
-mod epochs;
-mod extent;
-mod fetch;
 mod files;
 mod job;
-mod list_offsets;
 mod open;
 mod progress;
 mod read_cache;
-mod readable;
+mod reading;
 mod reopen;
-mod retention;
-mod roll;
 pub(crate) mod rules;
-mod seal;
+mod segments;
 mod space;
-mod spare;
 mod spare_file;
 mod state;
 mod tail;
 mod work;
 
 pub use context::{LogContext, LogLimits};
-pub use fetch::Fetched;
 pub use files::FileLimits;
 pub use job::{Job, JobDone, Unflushed, flush};
 pub use open::{Epochs, Origin};
 pub use progress::FlightId;
+pub use reading::fetch::Fetched;
 pub use state::Damaged;
 
 use crate::clock::Clock;
@@ -100,7 +93,7 @@ pub struct Log<D: Disk, C: Clock, A> {
     failed_looks: Cell<u32>,
     /// Bytes of segments that retention has taken out of the log, and whose files are not removed yet.
     leaving_bytes: Cell<u64>,
-    spare_work: spare::SpareWork,
+    spare_work: segments::spare::SpareWork,
     /// Held while a checkpoint is written, so that both slots are never written at the same time.
     checkpointing: Mutex<()>,
     /// Whether a checkpoint was written since the log was opened.

@@ -1,13 +1,13 @@
 //! The changes that put a log in order that was judged to be whole. They may be interrupted at any step: the next open
 //! judges the log the same.
 
-use super::super::spare_file::Spare;
-use super::super::state::{Sealed, SealedBy};
-use super::super::{Log, checkpoint};
 use super::judge::{RecoveryPlan, UnsealedSegment};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
+use crate::log::spare_file::Spare;
+use crate::log::state::{Sealed, SealedBy};
+use crate::log::{Log, checkpoint};
 use crate::segment;
 use checkpoint::Checkpoint;
 use std::collections::{BTreeSet, VecDeque};

@@ -6,7 +6,7 @@ mod judge;
 
 use super::files::{IndexSource, LogFiles};
 use super::progress::Progress;
-use super::spare::SpareWork;
+use super::segments::spare::SpareWork;
 use super::spare_file::Spare;
 use super::state::{Damaged, EVENTS_MAX, LargestTimestamp, Readers, Sealed, SealedBy, State};
 use super::tail::Tail;

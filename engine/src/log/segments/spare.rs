@@ -13,15 +13,15 @@
 //! A log has one spare at most. A roll that comes while the spare is being filled takes it, and reserves the rest of
 //! its extents. A roll waits for a spare that does not have its first name yet.
 
-use super::Log;
-use super::files::{FileName, OpenFile};
-use super::spare_file::{Spare, SpareFile, SpareNumber};
-use super::state::{Sealed, SealedBy, State};
 use crate::buffer::{BLOCK_BYTES, Slice};
 use crate::clock::Clock;
 use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
 use crate::error::DiskError;
 use crate::events::EventKind;
+use crate::log::Log;
+use crate::log::files::{FileName, OpenFile};
+use crate::log::spare_file::{Spare, SpareFile, SpareNumber};
+use crate::log::state::{Sealed, SealedBy, State};
 use crate::num::{align_down, usize_of};
 use crate::segment;
 use crate::types::Preallocate;
@@ -32,7 +32,7 @@ use std::rc::Rc;
 
 /// The state of the work on the spare.
 #[derive(Default)]
-pub(super) struct SpareWork {
+pub(in crate::log) struct SpareWork {
     /// Whether [`Log::prepare_spare`] is running.
     is_filling: Cell<bool>,
     /// Held while a chunk is written, and while the file gets another name. So a roll never takes a file in the middle
@@ -64,17 +64,17 @@ enum Fill {
 }
 
 impl<D: Disk, C: Clock, A> Log<D, C, A> {
-    pub(super) fn is_recycling(&self) -> bool {
+    pub(in crate::log) fn is_recycling(&self) -> bool {
         self.config().is_recycling()
     }
 
     /// Whether new files are filled too, while retention has freed none.
-    pub(super) fn fills_new_spares(&self) -> bool {
+    pub(in crate::log) fn fills_new_spares(&self) -> bool {
         self.config().preallocate == Preallocate::Recycle
     }
 
     /// Whether there is a spare, or retention will free a segment for one before the active segment is full.
-    pub(super) fn expects_spare(&self, state: &State<D::File, A>) -> bool {
+    pub(in crate::log) fn expects_spare(&self, state: &State<D::File, A>) -> bool {
         let segment_bytes = state.active.as_ref().map_or(0, |active| active.segment_bytes);
         let will_free =
             self.retention_due.get() || self.retaining.get() || self.retention_at.get() < segment_bytes;
@@ -82,12 +82,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Whether the limits on the log's size let it make a file ahead of the next roll.
-    pub(super) fn may_make_ahead(&self) -> bool {
+    pub(in crate::log) fn may_make_ahead(&self) -> bool {
         self.spare_work.is_new_file_allowed.get()
     }
 
     /// Whether [`Log::prepare_spare`] has something to do.
-    pub(super) fn wants_spare(&self, state: &State<D::File, A>) -> bool {
+    pub(in crate::log) fn wants_spare(&self, state: &State<D::File, A>) -> bool {
         let work = &self.spare_work;
         if !self.is_recycling() || state.full.is_some() || work.is_refused.get() || work.is_filling.get() {
             return false;
@@ -106,7 +106,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Works out again whether the log may make a new file for a spare.
-    pub(super) fn weigh_spare(&self, state: &State<D::File, A>) {
+    pub(in crate::log) fn weigh_spare(&self, state: &State<D::File, A>) {
         self.spare_work.is_new_file_allowed.set(self.fits_with_spare(state));
     }
 
@@ -125,7 +125,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     /// Takes a segment that retention has removed from the log as the next spare, if that is possible. Nobody may read
     /// it, it must be as the log sealed it, and its file must not be too large. There must be no other spare, and the
     /// size of the log must allow one.
-    pub(super) fn claim_freed(&self, state: &mut State<D::File, A>, freed: &Sealed) -> Option<SpareNumber> {
+    pub(in crate::log) fn claim_freed(
+        &self,
+        state: &mut State<D::File, A>,
+        freed: &Sealed,
+    ) -> Option<SpareNumber> {
         let may_be = self.is_recycling()
             && matches!(state.spare, Spare::None)
             && freed.sealed_by == SealedBy::Log
@@ -145,7 +149,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Makes a spare of the freed segment that [`Log::claim_freed`] has taken. If the segment's file is missing, there
     /// is no spare; that is no error.
-    pub(super) async fn recycle(&self, base_offset: i64, number: SpareNumber) -> Result<(), DiskError> {
+    pub(in crate::log) async fn recycle(
+        &self,
+        base_offset: i64,
+        number: SpareNumber,
+    ) -> Result<(), DiskError> {
         let recycled = self.recycled(base_offset, number).await;
         self.state.borrow_mut().spare = match &recycled {
             Ok(Some(spare)) => Spare::Filling(*spare),
@@ -323,7 +331,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Gives the spare the name of the segment that begins at `base_offset`. Returns its file, and the position below
     /// which its extents are durably written. `None` if there is no spare that can be used.
-    pub(super) async fn take_spare(
+    pub(in crate::log) async fn take_spare(
         &self,
         base_offset: i64,
     ) -> Result<Option<(OpenFile<D::File>, u64)>, DiskError> {
@@ -358,7 +366,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Takes over a spare of an earlier process, if it was ready and has the right size. Removes every other file of a
     /// spare.
-    pub(super) async fn adopt_spare(&self, names: &[DirEntry]) -> Result<Spare, DiskError> {
+    pub(in crate::log) async fn adopt_spare(&self, names: &[DirEntry]) -> Result<Spare, DiskError> {
         let disk = &self.context.disk;
         let is_there = |name: &str| names.iter().any(|entry| entry.name == name);
         if is_there(segment::FILLING) {
@@ -398,7 +406,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Removes a spare that is not ready, durably: the next open does not continue to fill it. Call it while no other
     /// work runs.
-    pub(super) async fn leave_spare(&self) -> Result<(), DiskError> {
+    pub(in crate::log) async fn leave_spare(&self) -> Result<(), DiskError> {
         let is_unfinished = matches!(self.state.borrow().spare, Spare::Filling(_));
         if is_unfinished {
             {

@@ -12,12 +12,12 @@
 //! The epoch of a segment is read from its first batch when it is needed for the first time, and then kept in memory.
 //! An open reads nothing for it. [`Log::offset_for_epoch`] answers as Kafka's OffsetForLeaderEpoch does.
 
-use super::Log;
 use super::extent::AlignedRead;
-use super::state::{Readers, Sealed, State};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{CorruptionKind, FetchError};
+use crate::log::Log;
+use crate::log::state::{Readers, Sealed, State};
 use crate::record::{BATCH_HEADER_BYTES, BatchHeader};
 use crate::types::EpochEnd;
 

@@ -1,13 +1,13 @@
 //! The search for the first record at or after a time. Time indexes say where it begins. Their files have no checksum,
 //! so each entry is compared with its batch before it is used.
 
-use super::Log;
-use super::state::LargestTimestamp;
 use crate::buffer::SharedBytes;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::error::{Corruption, CorruptionKind, FetchError};
 use crate::index::{TimeEntry, TimeIndex};
+use crate::log::Log;
+use crate::log::state::LargestTimestamp;
 use crate::record::{BATCH_HEADER_BYTES, BatchError, RecordBatch, batches};
 use crate::segment;
 use crate::types::{ListedOffset, OffsetSpec};
@@ -227,9 +227,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         bytes_max: usize,
     ) -> Result<Vec<SharedBytes>, FetchError> {
         let pieces = match self.fetch(offset, bytes_max)? {
-            super::Fetched::Batches(pieces) => pieces,
-            super::Fetched::Nothing => Vec::new(),
-            super::Fetched::OnDisk => Rc::clone(self).fetch_from_disk(offset, bytes_max).await?,
+            super::fetch::Fetched::Batches(pieces) => pieces,
+            super::fetch::Fetched::Nothing => Vec::new(),
+            super::fetch::Fetched::OnDisk => Rc::clone(self).fetch_from_disk(offset, bytes_max).await?,
         };
         if pieces.is_empty() {
             // A visible offset has a batch, so this is damage.

@@ -1,14 +1,14 @@
 //! Sealing: a full segment gets its final size and its indexes, and the checkpoint moves past it. A clean close seals
 //! the last segment too. All of this is off the ack path.
 
-use super::files::{CachedIndex, FileName, IndexSource};
-use super::state::{Closing, LargestTimestamp, Readers, Sealed, SealedBy};
-use super::work::Work;
-use super::{Log, checkpoint};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::DiskError;
 use crate::events::EventKind;
+use crate::log::files::{CachedIndex, FileName, IndexSource};
+use crate::log::state::{Closing, LargestTimestamp, Readers, Sealed, SealedBy};
+use crate::log::work::Work;
+use crate::log::{Log, checkpoint};
 use crate::segment::{self, Indexes};
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -153,7 +153,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Changes the checkpoint with `change` and writes it durably.
-    pub(super) async fn write_checkpoint(
+    pub(in crate::log) async fn write_checkpoint(
         &self,
         change: impl FnOnce(&mut checkpoint::Checkpoint),
     ) -> Result<(), DiskError> {

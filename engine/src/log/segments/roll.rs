@@ -1,17 +1,17 @@
 //! Rolls: the file of the next segment, and the change to it. Also the choice of the background work that is due. No
 //! ack waits for any of this, except for the rename that gives a segment its name.
 
-use super::files::{FileName, OpenFile};
-use super::space::is_passing;
-use super::spare_file::Spare;
-use super::state::{Active, Readers, State};
-use super::work::Work;
-use super::{Log, Wants};
 use crate::buffer::BLOCK_BYTES;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
 use crate::events::EventKind;
+use crate::log::files::{FileName, OpenFile};
+use crate::log::space::is_passing;
+use crate::log::spare_file::Spare;
+use crate::log::state::{Active, Readers, State};
+use crate::log::work::Work;
+use crate::log::{Log, Wants};
 use crate::num::align_up;
 use crate::segment::{self, Indexes};
 use crate::types::{Durability, Preallocate};
@@ -54,7 +54,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Whether the active segment's first batch is older than `segment_ms`.
-    pub(super) fn is_aged(&self, state: &State<D::File, A>) -> bool {
+    pub(in crate::log) fn is_aged(&self, state: &State<D::File, A>) -> bool {
         let first_append = state.active.as_ref().and_then(|active| active.first_append.get());
         let (Some(segment_ms), Some(first_append)) = (self.config().segment_ms, first_append) else {
             return false;
@@ -95,7 +95,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Upper bound of the bytes that the files of full segments take. Files that retention has still to remove count
     /// too.
-    pub(super) fn held_bytes(&self, state: &State<D::File, A>) -> u64 {
+    pub(in crate::log) fn held_bytes(&self, state: &State<D::File, A>) -> u64 {
         self.leaving_bytes.get() + self.full_segments(state).sum::<u64>()
     }
 
@@ -217,7 +217,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Size of a segment's file until it is sealed, bytes.
-    pub(super) fn segment_file_bytes(&self) -> u64 {
+    pub(in crate::log) fn segment_file_bytes(&self) -> u64 {
         align_up(self.config().segment_bytes, BLOCK_BYTES as u64)
     }
 
@@ -241,7 +241,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Records an event with the present time.
-    pub(super) fn note(&self, kind: EventKind) {
+    pub(in crate::log) fn note(&self, kind: EventKind) {
         self.state.borrow_mut().note(self.context.clock.now(), kind);
     }
 
@@ -252,7 +252,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if self.is_open_recorded.get() { Ok(()) } else { self.write_checkpoint(|_| {}).await }
     }
 
-    pub(super) fn fail(&self, error: DiskError) {
+    pub(in crate::log) fn fail(&self, error: DiskError) {
         let mut state = self.state.borrow_mut();
         state.latch(error);
         state.collect_acks();

@@ -7,11 +7,11 @@ use crate::index::OffsetIndex;
 use crate::num::{align_down, u32_of, usize_of};
 
 /// Bytes of batches that one read from disk should get. With the alignment around them they fit into a 1 MiB chunk.
-pub(super) const EXTENT_BYTES: u64 = (1 << 20) - 2 * BLOCK_BYTES as u64;
+pub(in crate::log) const EXTENT_BYTES: u64 = (1 << 20) - 2 * BLOCK_BYTES as u64;
 
 /// A read of an extent in whole blocks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AlignedRead {
+pub(in crate::log) struct AlignedRead {
     /// File position of the first block.
     aligned: u64,
     /// Bytes of the first block before the extent.
@@ -22,18 +22,22 @@ pub(super) struct AlignedRead {
 
 impl AlignedRead {
     /// The read of the bytes [start, end).
-    pub(super) fn new(start: u64, end: u64) -> Self {
+    pub(in crate::log) fn new(start: u64, end: u64) -> Self {
         let aligned = align_down(start, BLOCK_BYTES as u64);
         Self { aligned, skip: usize_of(start - aligned), wanted: usize_of(end - aligned) }
     }
 
     /// Size of the buffer that the read needs, bytes.
-    pub(super) const fn read_bytes(self) -> usize {
+    pub(in crate::log) const fn read_bytes(self) -> usize {
         self.wanted.next_multiple_of(BLOCK_BYTES)
     }
 
     /// Reads the extent. Returns fewer bytes if the file is shorter; a caller that parses them then finds damage.
-    pub(super) async fn read<F: DiskFile>(self, file: &F, buffer: ReadBuffer) -> Result<Slice, DiskError> {
+    pub(in crate::log) async fn read<F: DiskFile>(
+        self,
+        file: &F,
+        buffer: ReadBuffer,
+    ) -> Result<Slice, DiskError> {
         let (buffer, got) = file.read(buffer, self.aligned, self.read_bytes()).await?;
         let got = got.min(self.wanted);
         Ok(buffer.freeze(got).part(self.skip.min(got)..got))
@@ -42,7 +46,7 @@ impl AlignedRead {
 
 /// The end of the extent that begins with the batch at `start`. It is the start of a batch, so that no batch lies in
 /// two extents.
-pub(super) fn extent_end(offsets: &OffsetIndex, start: u64, segment_end: u64) -> u64 {
+pub(in crate::log) fn extent_end(offsets: &OffsetIndex, start: u64, segment_end: u64) -> u64 {
     if segment_end - start <= EXTENT_BYTES {
         return segment_end;
     }

@@ -1,15 +1,15 @@
 //! Fetches: from the tail in memory, and from files in extents that begin and end with a batch. Sequential readers get
 //! read-ahead. Bytes are copied only if readers would pin too much memory.
 
-use super::Log;
 use super::extent::{AlignedRead, EXTENT_BYTES, extent_end};
-use super::files::IndexSource;
-use super::read_cache::{End, Extent, ReadFuture};
 use super::readable::Readable;
 use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX, SharedBytes, Slice};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::error::{Corruption, CorruptionKind, DiskError, FetchError};
+use crate::log::Log;
+use crate::log::files::IndexSource;
+use crate::log::read_cache::{End, Extent, ReadFuture};
 use crate::num::{align_down, usize_of};
 use crate::record::{BatchError, BatchHeader};
 use crate::segment;
@@ -175,7 +175,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         share.clamp(READ_AHEAD[0], READ_AHEAD[1])
     }
 
-    pub(super) fn corrupt(&self, base_offset: i64, position: u64, kind: CorruptionKind) -> FetchError {
+    pub(in crate::log) fn corrupt(
+        &self,
+        base_offset: i64,
+        position: u64,
+        kind: CorruptionKind,
+    ) -> FetchError {
         FetchError::Corrupt(Corruption { path: segment::log_path(&self.dir, base_offset), position, kind })
     }
 

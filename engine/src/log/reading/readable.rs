@@ -1,28 +1,28 @@
 //! The search for the segment that holds an offset. A fetch needs its file open and its offset index in memory.
 
-use super::Log;
-use super::files::{CachedIndex, FileName, IndexSource, OpenFile};
-use super::state::{Readers, Sealed, State};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{CorruptionKind, DiskError, FetchError};
 use crate::index::OffsetIndex;
+use crate::log::Log;
+use crate::log::files::{CachedIndex, FileName, IndexSource, OpenFile};
+use crate::log::state::{Readers, Sealed, State};
 use crate::segment;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 /// A segment that can be read: its file is open and its index is in memory.
-pub(super) struct Readable<F> {
-    pub(super) base_offset: i64,
-    pub(super) file: OpenFile<F>,
-    pub(super) offsets: Rc<OffsetIndex>,
-    pub(super) index_source: IndexSource,
+pub(in crate::log) struct Readable<F> {
+    pub(in crate::log) base_offset: i64,
+    pub(in crate::log) file: OpenFile<F>,
+    pub(in crate::log) offsets: Rc<OffsetIndex>,
+    pub(in crate::log) index_source: IndexSource,
     /// File position at which the readable batches end.
-    pub(super) end: u64,
+    pub(in crate::log) end: u64,
     /// The offset after the last record, if the segment takes no more.
-    pub(super) next_offset: Option<i64>,
+    pub(in crate::log) next_offset: Option<i64>,
     /// Keeps the file from being overwritten while somebody reads it.
-    pub(super) readers: Readers,
+    pub(in crate::log) readers: Readers,
 }
 
 /// The result of a search for the segment that holds an offset.
@@ -39,7 +39,7 @@ enum Located<F> {
 
 impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// The segment that holds `offset`, ready to be read. Opens it if need be.
-    pub(super) async fn readable(&self, offset: i64) -> Result<Readable<D::File>, FetchError> {
+    pub(in crate::log) async fn readable(&self, offset: i64) -> Result<Readable<D::File>, FetchError> {
         loop {
             let found = self.state.borrow().find(offset);
             match found {
@@ -104,7 +104,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// Replaces the index of a segment by one that is made from its batches.
-    pub(super) async fn reindexed(
+    pub(in crate::log) async fn reindexed(
         &self,
         segment: &Readable<D::File>,
     ) -> Result<Readable<D::File>, FetchError> {
@@ -172,7 +172,7 @@ impl<F: DiskFile, A> State<F, A> {
     }
 
     /// The segment after the sealed one at `base_offset`, if its file is open and its index is in memory.
-    pub(super) fn readable_after(&self, base_offset: i64) -> Option<Readable<F>> {
+    pub(in crate::log) fn readable_after(&self, base_offset: i64) -> Option<Readable<F>> {
         let after = self.sealed.partition_point(|sealed| sealed.base_offset <= base_offset);
         match self.sealed.get(after) {
             Some(sealed) => self.readable_sealed(sealed),

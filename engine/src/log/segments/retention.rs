@@ -7,16 +7,16 @@
 //! If the size or age of a segment cannot be read, retention is tried again later. Only a failed change latches the
 //! log.
 
-use super::Log;
-use super::files::{FileName, OpenFile};
-use super::spare_file::SpareNumber;
-use super::state::{LargestTimestamp, State};
-use super::work::Work;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
 use crate::events::EventKind;
 use crate::index::TimeIndex;
+use crate::log::Log;
+use crate::log::files::{FileName, OpenFile};
+use crate::log::spare_file::SpareNumber;
+use crate::log::state::{LargestTimestamp, State};
+use crate::log::work::Work;
 use crate::segment;
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -72,7 +72,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Plans the first check of the age of an active segment, at its first append. Before that append no check is
     /// planned.
-    pub(super) fn look_after_append(&self, now: Instant) {
+    pub(in crate::log) fn look_after_append(&self, now: Instant) {
         if let Some(retention_ms) = self.config().retention_ms
             && self.look_at.get().is_none()
         {
@@ -113,7 +113,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// The time that the wall clock showed at the instant `at`, ms since the epoch. If `at` is `None`, the present
     /// time.
-    pub(super) fn wall_ms_at(&self, at: Option<Instant>) -> i64 {
+    pub(in crate::log) fn wall_ms_at(&self, at: Option<Instant>) -> i64 {
         let clock = &self.context.clock;
         let passed = at.map_or(Duration::ZERO, |at| clock.now().saturating_duration_since(at));
         clock.wall_ms().saturating_sub(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
@@ -134,7 +134,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Works out the size of the active segment at which the oldest segment can be deleted. Called after segments were
     /// added or removed.
-    pub(super) fn weigh(&self) {
+    pub(in crate::log) fn weigh(&self) {
         let state = self.state.borrow();
         let newer = state.sealed.iter().skip(1).map(|sealed| sealed.size_bytes.unwrap_or(0));
         let closing = state.closing.iter().map(|closing| closing.size_bytes);
@@ -345,7 +345,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// Opens the file of a sealed segment for one check.
-    pub(super) async fn opened(&self, base_offset: i64) -> Result<OpenFile<D::File>, DiskError> {
+    pub(in crate::log) async fn opened(&self, base_offset: i64) -> Result<OpenFile<D::File>, DiskError> {
         self.open_file(&segment::log_path(&self.dir, base_offset), OpenMode::Read).await
     }
 }
