@@ -178,7 +178,7 @@ mod tests {
     fn batches_in_a_segment_show_that_the_one_before_was_complete() {
         for end in [torn(), ScanEnd::Whole] {
             let segments = [segment(10, 19, end), segment(30, 5, torn())];
-            let Verdict::Damage(damage) = judge(10, &segments, KILLED, 0) else { panic!("a hole") };
+            let Verdict::Damage(damage) = judge(10, &segments, KILLED, 0) else { panic!("a gap") };
             assert_eq!((damage.segment, damage.position, damage.offset), (10, 19, 29));
             assert_eq!(judge(10, &segments, Losses::Any, 0), Verdict::End { kept: 1 });
         }
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_missing_first_segment_is_damage_where_those_behind_it_hold_batches() {
         let segments = [segment(30, 5, torn())];
-        let Verdict::Damage(damage) = judge(10, &segments, KILLED, 0) else { panic!("a hole") };
+        let Verdict::Damage(damage) = judge(10, &segments, KILLED, 0) else { panic!("a gap") };
         assert_eq!(damage.kind, CorruptionKind::SegmentMissing { from: 10, to: 30 });
         assert_eq!(judge(10, &[], KILLED, 0), Verdict::End { kept: 0 });
     }
