@@ -131,7 +131,11 @@ fn of_points(out: &mut String, result: &RunResult) {
         }
         out.push_str("</tr>\n");
     }
-    out.push_str("</table></div>\n<h2>Latency</h2>\n");
+    out.push_str(
+        "</table></div>\n<p class=\"pale\">of ceiling: share of the bare disk's rate with the same writes · of device: share of \
+         the disk's best rate · CPU: busy cores, of shards (work and polling), load threads and kernel.</p>\n\
+         <h2>Latency</h2>\n",
+    );
     for point in &result.points {
         let _ =
             write!(out, "<div class=\"wide\"><table>\n<tr><th>{}</th>", escape(&facts::latency_title(point)));
