@@ -118,7 +118,7 @@ fn by_interval(others: &[(String, Comparison)], next: &Comparison, good: Good) -
             )
         }
         (Some(close), Some(clear)) => {
-            format!("It cannot be distinguished from {close}, but it can from {clear} ({how}).")
+            format!("It cannot be distinguished from {close}, but it differs from {clear} ({how}).")
         }
     }
 }
