@@ -253,7 +253,7 @@ impl Disk {
 fn written(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Null => "nothing".into(),
+        serde_json::Value::Null => "unset".into(),
         other => other.to_string(),
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 Each check is ok, warn (a run works, but its figures are worse or mean less) or fail (a run does not work). Each warning \
 and failure comes with a way to fix it.
 
-Exit codes: 0 nothing prevents a run, 1 something does, 2 wrong usage.")]
+Exit codes: 0 a run works here; 1 a run does not work here; 2 wrong usage.")]
 pub struct Args {
     /// Directory that would hold the data
     #[arg(default_value = ".")]

@@ -32,9 +32,10 @@ Examples:
   vnotch run quickstart
   vnotch run throughput --trials 7 --set durability=synced
   vnotch run my.yaml -r 50% -d 30s --data-dir /mnt/nvme/vnotch --tag disk=nvme
-  vnotch run throughput --set 'sweep.batch.max_bytes=[4KiB, 64KiB]' --set 'sweep.durability=[written, synced]'
+  vnotch run throughput --set 'sweep.batch.max_bytes=[4KiB, 64KiB]' \\
+    --set 'sweep.durability=[written, synced]'
 
-Exit codes: 0 done, with or without flags; 1 the target or the machine failed; 2 wrong usage or workload; 3 an SLO was missed; \
+Exit codes: 0 done (the result may have flags, such as a noisy disk); 1 the target or the machine failed; 2 wrong usage or workload; 3 an SLO was missed; \
 5 the measurement is invalid; 6 records were lost, repeated, reordered or corrupted; 130 interrupted.")]
 pub struct Args {
     #[command(flatten)]
@@ -45,8 +46,8 @@ pub struct Args {
     /// Leave the data of the last trial in the data directory
     #[arg(long)]
     keep_data: bool,
-    /// Write one line per acked batch, right after its ack: topic partition first_offset last_offset. The file holds
-    /// the trial under way, or the last one
+    /// Write one line per acked batch, right after its ack: topic partition first_offset last_offset. The file is
+    /// emptied before each trial, so it holds the current or the last one
     #[arg(long, value_name = "FILE")]
     ack_log: Option<PathBuf>,
     /// Stop a shard on purpose while the load continues, in each trial of the workload's own load: stall:shard0:1s@10s

@@ -15,8 +15,8 @@ use vnotch_engine::verify::{Progress, Report, VerifyError};
 /// Arguments of `vnotch verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Reads every segment, index and checkpoint, the catalog and meta.properties, and checks them against docs/format.md: the \
-checksum, offset and epoch of each batch, that each segment begins where the one before ends, and each index entry. \
+Reads every segment, index and checkpoint, the catalog and meta.properties, and checks them against docs/format.md. It \
+checks the checksum, offset and epoch of each batch, each index entry, and that each segment continues the one before. \
 Nothing is changed. While it reads, no engine can open the directory. A directory that an engine has open is refused.
 
 A defect is something that cannot be right: it is damaged, missing, or does not belong to vnotch. A note is something \

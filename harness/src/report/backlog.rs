@@ -1,11 +1,11 @@
-//! What became of a backlog, in words.
+//! Sentences about a backlog: how it was built and how fast it was consumed.
 
 use crate::num;
 use crate::quantity;
 use crate::result::{BacklogFigures, Point, RunResult};
 use crate::workload::BacklogCache;
 
-/// A paragraph for each point whose consumers started with a backlog.
+/// Returns a paragraph for each point whose consumers started with a backlog.
 pub(super) fn paragraphs(result: &RunResult) -> Vec<String> {
     result.points.iter().filter_map(paragraph).collect()
 }
@@ -16,19 +16,17 @@ fn paragraph(point: &Point) -> Option<String> {
     let median = |path: &str| point.figure(path).map_or(0.0, |figure| figure.median);
     let bytes = quantity::bytes(num::u64_of(median("backlog.built_bytes")));
     let cache = match first.cache {
-        BacklogCache::Cold => "cold: nothing of it was in memory",
-        BacklogCache::Warm => "warm: as much of it was in memory as stays there",
+        BacklogCache::Cold => "cold: none of its bytes were in memory",
+        BacklogCache::Warm => "warm: the bytes that stay in memory were there",
     };
     let window_s = median_window_s(point);
     let how = if backlogs().all(|backlog| backlog.is_drained) {
         format!("consumed in {window_s:.2} s")
     } else {
-        format!(
-            "NOT consumed when the window of {window_s:.2} s was over; a longer `phases.measure` lets it be"
-        )
+        format!("NOT fully consumed when the window of {window_s:.2} s ended; use a longer `phases.measure`")
     };
     let read = point.figure("of_ceiling.read").map_or_else(String::new, |share| {
-        format!(", {} of what the bare disk reads", quantity::percent(share.median))
+        format!(", {} of the bare disk's read rate", quantity::percent(share.median))
     });
     Some(format!(
         "Backlog: {bytes} in {} records, built in {:.2} s, {cache}; {how}, at {}{read}.",

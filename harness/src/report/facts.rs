@@ -1,4 +1,4 @@
-//! What results say in words: shared by the first screen, the summary and the HTML report.
+//! Facts of a result as text, shared by the first screen, the summary and the HTML report.
 
 use super::setting::{label, last_of};
 use crate::result::environment::Storage;
@@ -6,12 +6,12 @@ use crate::result::{Figure, Granularity, IntegrityFigures, LatencyFigures, Point
 use crate::workload::{MessageSize, PassKind, Workload};
 use crate::{num, quantity};
 
-/// What is not there to be told.
+/// Shown for a value that does not exist.
 pub(super) const NONE: &str = "–";
 
 type Cell = (&'static str, fn(&Point) -> String);
 
-/// The rows of figures, each with what a point has to say.
+/// Rows of figures: the name, and the function that formats a point's figure.
 pub(super) const FIGURES: [Cell; 6] = [
     ("produced", produced),
     ("", produced_records),
@@ -31,12 +31,12 @@ pub(super) const STATISTICS: [(&str, &str); 6] = [
     ("max", "max"),
 ];
 
-/// Record size, partitions, DURABILITY, io, poll, cores, file system.
+/// Returns record size, partitions, durability in capitals, io, poll, cores and file system.
 pub(super) fn settings(result: &RunResult) -> String {
     settings_but(result, &[])
 }
 
-/// The same without some keys of the workload.
+/// Returns the same facts without some keys of the workload.
 pub(super) fn settings_but(result: &RunResult, without: &[&str]) -> String {
     let mut facts = Vec::new();
     let is_swept = |key: &str| {
@@ -64,32 +64,32 @@ pub(super) fn settings_but(result: &RunResult, without: &[&str]) -> String {
     facts.join(" · ")
 }
 
-/// DURABILITY, io and poll of all points; of a sweep over one of them, each that it took.
+/// Returns durability in capitals, io and poll of all points. If a sweep varies one of them, all its values are listed.
 fn of_points(result: &RunResult, without: &[&str]) -> Vec<String> {
     let each = |of: &dyn Fn(&Point) -> Option<String>| {
-        let mut told: Vec<String> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for name in result.points.iter().filter_map(of) {
-            if !told.contains(&name) {
-                told.push(name);
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
-        (!told.is_empty()).then(|| told.join(" and "))
+        (!names.is_empty()).then(|| names.join(" and "))
     };
     let durability = each(&|point| Some(name_of(&point.durability).to_uppercase()));
     let io = each(&|point| point.io.map(|io| name_of(&io))).map(|io| format!("io {io}"));
     let poll = each(&|point| point.poll.map(|poll| name_of(&poll))).map(|poll| format!("poll {poll}"));
-    let told = [("durability", durability), ("engine.io", io), ("engine.poll", poll)];
-    told.into_iter().filter(|(key, _)| !without.contains(key)).filter_map(|(_, fact)| fact).collect()
+    let facts = [("durability", durability), ("engine.io", io), ("engine.poll", poll)];
+    facts.into_iter().filter(|(key, _)| !without.contains(key)).filter_map(|(_, fact)| fact).collect()
 }
 
-/// What sets a point apart from the others: what it overrides, and its load.
+/// Returns what distinguishes a point from the others: the settings that it overrides, and its load.
 pub(super) fn point_name(point: &Point) -> String {
     let settings = point.settings.iter();
     let settings = settings.map(|(key, value)| format!("{} {}, ", last_of(key), label(key, value)));
     settings.chain([load(point)]).collect()
 }
 
-/// What the records are: of a size, or lines of real data.
+/// Describes the records: their size, or the file whose lines they are.
 fn records(result: &RunResult, workload: &Workload) -> String {
     match &result.provenance.payload_files[..] {
         [] => format!("{} records", size(&workload.message_size)),
@@ -113,7 +113,7 @@ fn size(size: &MessageSize) -> String {
     }
 }
 
-/// A name as workload files and results write it.
+/// Returns a name as workload files and results write it.
 pub(super) fn name_of(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
@@ -135,14 +135,14 @@ pub(super) fn filesystem(storage: &Storage) -> String {
     )
 }
 
-/// When it began: `2026-11-24 03:54`, UTC.
+/// Returns the start of the run, in UTC: `2026-11-24 03:54`.
 pub(super) fn started(result: &RunResult) -> String {
     let started = &result.provenance.started_at;
     let time = started.parse::<jiff::Timestamp>();
     time.map_or_else(|_| started.clone(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
-/// The load of a pass, in words.
+/// Describes the load of a pass.
 pub(super) fn load(point: &Point) -> String {
     match point.pass {
         PassKind::Max => "max".to_owned(),
@@ -155,13 +155,13 @@ pub(super) fn load(point: &Point) -> String {
 }
 
 fn produced(point: &Point) -> String {
-    told(point, "produce.bytes_per_s", quantity::bytes_per_s)
+    figure_text(point, "produce.bytes_per_s", quantity::bytes_per_s)
 }
 
 fn produced_records(point: &Point) -> String {
-    let records = told(point, "produce.records_per_s", quantity::per_s);
+    let records = figure_text(point, "produce.records_per_s", quantity::per_s);
     match point.figure("offered.achieved") {
-        Some(achieved) => format!("{records}, {} of what was offered", quantity::percent(achieved.median)),
+        Some(achieved) => format!("{records}, {} of the offered rate", quantity::percent(achieved.median)),
         None => records,
     }
 }
@@ -170,28 +170,28 @@ fn consumed(point: &Point) -> String {
     if point.trials.iter().all(|trial| trial.consume.is_none()) {
         return format!("{NONE} (no consumers)");
     }
-    told(point, "consume.bytes_per_s", quantity::bytes_per_s)
+    figure_text(point, "consume.bytes_per_s", quantity::bytes_per_s)
 }
 
 fn of_ceiling(point: &Point) -> String {
-    let share = told(point, "of_ceiling.write", quantity::percent);
+    let share = figure_text(point, "of_ceiling.write", quantity::percent);
     if share == NONE && point.figure("of_ceiling.read").is_some() {
-        return format!("{} of reads", told(point, "of_ceiling.read", quantity::percent));
+        return format!("{} of reads", figure_text(point, "of_ceiling.read", quantity::percent));
     }
     match (point.figure("writes.bytes_p50"), point.figure("writes.depth_mean")) {
         (Some(size), Some(depth)) if share != NONE => {
             let size = quantity::bytes(num::u64_of(size.median));
-            format!("{share}, {size} writes {:.1} deep", depth.median)
+            format!("{share}, {size} writes, {:.1} in flight", depth.median)
         }
         _ => share,
     }
 }
 
 fn of_device(point: &Point) -> String {
-    told(point, "of_device", quantity::percent)
+    figure_text(point, "of_device", quantity::percent)
 }
 
-/// Cores kept busy, by what for.
+/// Describes how many cores were busy, and with what.
 fn cpu(point: &Point) -> String {
     let cores = |path: &str| {
         let shares: Vec<f64> = point.trials.iter().filter_map(|trial| cores_of(trial, path)).collect();
@@ -217,8 +217,8 @@ fn cores_of(trial: &Trial, part: &str) -> Option<f64> {
     seconds.filter(|_| trial.window_s > 0.0).map(|seconds| seconds / trial.window_s)
 }
 
-/// The median, and the range of several trials.
-pub(super) fn told(point: &Point, path: &str, text: fn(f64) -> String) -> String {
+/// Returns the median and, if there are several trials, the range.
+pub(super) fn figure_text(point: &Point, path: &str, text: fn(f64) -> String) -> String {
     point.figure(path).map_or_else(|| NONE.to_owned(), |figure| with_range(figure, text))
 }
 
@@ -235,7 +235,8 @@ fn with_range(figure: &Figure, text: fn(f64) -> String) -> String {
     }
 }
 
-/// Rows of latencies that mean something under a point's load: title and a text for each of `statistics`.
+/// Returns the latencies that mean something under a point's load. Each row has a title and a text for each of
+/// `statistics`.
 pub(super) fn latency_rows(point: &Point, statistics: &[(&str, &str)]) -> Vec<(&'static str, Vec<String>)> {
     let rows = [
         ("response", "response"),
@@ -244,22 +245,23 @@ pub(super) fn latency_rows(point: &Point, statistics: &[(&str, &str)]) -> Vec<(&
         ("service", "service"),
         ("end-to-end", "end_to_end"),
     ];
-    let is_told = |name: &str| point.trials.iter().any(|trial| figures_of(trial, name).is_some());
-    let told = rows.into_iter().filter(|(_, name)| is_told(name));
-    told.map(|(title, name)| {
-        let at = |(_, statistic): &(&str, &str)| {
-            let figure = point.figure(&format!("latency_ns.{name}.{statistic}"));
-            figure.map_or_else(|| NONE.to_owned(), |figure| quantity::ns(num::u64_of(figure.median)))
-        };
-        (title, statistics.iter().map(at).collect())
-    })
-    .collect()
+    let is_measured = |name: &str| point.trials.iter().any(|trial| figures_of(trial, name).is_some());
+    let measured = rows.into_iter().filter(|(_, name)| is_measured(name));
+    measured
+        .map(|(title, name)| {
+            let at = |(_, statistic): &(&str, &str)| {
+                let figure = point.figure(&format!("latency_ns.{name}.{statistic}"));
+                figure.map_or_else(|| NONE.to_owned(), |figure| quantity::ns(num::u64_of(figure.median)))
+            };
+            (title, statistics.iter().map(at).collect())
+        })
+        .collect()
 }
 
-/// What the latencies of a point are of.
+/// Returns the title of a point's latencies. It says so if only the oldest record of each batch is counted.
 pub(super) fn latency_title(point: &Point) -> String {
     let oldest = point.trials.iter().any(|trial| trial.latency_granularity == Granularity::BatchOldest);
-    let of = if oldest { ", of each batch's oldest" } else { "" };
+    let of = if oldest { ", of the oldest record of each batch" } else { "" };
     format!("latency, {}{of}", load(point))
 }
 
@@ -267,7 +269,7 @@ fn figures_of<'a>(trial: &'a Trial, name: &str) -> Option<&'a LatencyFigures> {
     trial.latency_ns.named().into_iter().find(|(own, _)| *own == name).and_then(|(_, figures)| figures)
 }
 
-/// What the consumers found.
+/// Describes what the consumers found.
 pub(super) fn integrity(result: &RunResult) -> String {
     let trials = || result.points.iter().flat_map(|point| &point.trials).map(|trial| &trial.integrity);
     let sum = |of: fn(&IntegrityFigures) -> Option<u64>| trials().filter_map(of).sum::<u64>();

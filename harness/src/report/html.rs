@@ -34,7 +34,7 @@ summary { cursor: pointer; margin-top: 1rem; font-weight: 600; }
 @media print { body { max-width: none; padding: 0; } details { display: none; } }
 ";
 
-/// The whole page.
+/// Returns the whole page.
 pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
     let result = &recording.result;
     let mut out = format!("<h1>{}</h1>\n", escape(&result.name));
@@ -56,7 +56,7 @@ pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
     document(&format!("{}: {}", result.name, result.verdict), &out)
 }
 
-/// A page by itself of a title and a body of markup.
+/// Returns a complete page with a title and a body of markup.
 pub(super) fn document(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -66,14 +66,14 @@ pub(super) fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// The charts themselves.
+/// Writes the charts as figures.
 pub(super) fn figures(out: &mut String, charts: &[Chart]) {
     for chart in charts {
         let _ = writeln!(out, "<figure role=\"img\" aria-label=\"{}\">\n{}\n</figure>", chart.alt, chart.svg);
     }
 }
 
-/// A table of text; the columns of `numbers` are set to the right.
+/// Returns a table of text. The columns in `numbers` are aligned to the right.
 pub(super) fn table(header: &[impl AsRef<str>], rows: &[Vec<String>], numbers: Range<usize>) -> String {
     let class = |index| if numbers.contains(&index) { " class=\"number\"" } else { "" };
     let cell = |tag: &str, index, text: &str| format!("<{tag}{}>{}</{tag}>", class(index), escape(text));
@@ -104,9 +104,9 @@ fn verdict(out: &mut String, result: &RunResult) {
     out.push_str("</div>\n");
 }
 
-/// What may be said of a sweep, and its table.
+/// Writes the conclusions of a sweep and its table.
 fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
-    out.push_str("<h2>What it came to</h2>\n");
+    out.push_str("<h2>Results</h2>\n");
     for sentence in words::sentences(sweep) {
         let _ = writeln!(out, "<p class=\"said\">{}</p>", prose(&sentence));
     }
@@ -131,7 +131,11 @@ fn of_points(out: &mut String, result: &RunResult) {
         }
         out.push_str("</tr>\n");
     }
-    out.push_str("</table></div>\n<h2>Latency</h2>\n");
+    out.push_str(
+        "</table></div>\n<p class=\"pale\">of ceiling: share of the bare disk's rate with the same writes · of device: share of \
+         the disk's best rate · CPU: busy cores, of shards (work and polling), load threads and kernel.</p>\n\
+         <h2>Latency</h2>\n",
+    );
     for point in &result.points {
         let _ =
             write!(out, "<div class=\"wide\"><table>\n<tr><th>{}</th>", escape(&facts::latency_title(point)));
@@ -149,8 +153,8 @@ fn of_points(out: &mut String, result: &RunResult) {
         out.push_str("</table></div>\n");
     }
     out.push_str(
-        "<p class=\"pale\">response: due → ack · pacing: due → the generator got to it · blocked: ready → accepted · \
-         service: accepted → ack · end-to-end: due → in the consumer's hands. Medians of the trials.</p>\n",
+        "<p class=\"pale\">response: due → acked · pacing: due → handled by the generator · blocked: ready → accepted · \
+         service: accepted → acked · end-to-end: due → received by a consumer. Each value is the median of the trials.</p>\n",
     );
 }
 
@@ -161,7 +165,7 @@ fn provenance(out: &mut String, result: &RunResult) {
         result.provenance.tags.iter().map(|(key, value)| format!(" · {key}={value}")).collect::<String>();
     let _ = writeln!(
         out,
-        "<h2>Where it comes from</h2>\n<p>{}</p>\n<p>{}</p>",
+        "<h2>Build and machine</h2>\n<p>{}</p>\n<p>{}</p>",
         escape(&format!(
             "vnotch {} ({}{dirty}, {}) · started {} · took {:.0} s · seed {}{tags}",
             build.version,
@@ -179,7 +183,7 @@ fn provenance(out: &mut String, result: &RunResult) {
         ))
     );
     let details: [(&str, serde_json::Result<String>); 3] = [
-        ("The workload, every default filled in", serde_json::to_string_pretty(&result.workload)),
+        ("The workload with all defaults filled in", serde_json::to_string_pretty(&result.workload)),
         ("The machine", serde_json::to_string_pretty(&result.environment)),
         ("The build and the target", serde_json::to_string_pretty(&result.provenance)),
     ];
@@ -189,19 +193,20 @@ fn provenance(out: &mut String, result: &RunResult) {
     }
 }
 
-/// Text in which what stands between backticks is what somebody types.
+/// Returns escaped text, in which the parts between backticks are marked as code.
 pub(super) fn prose(text: &str) -> String {
     let parts = escape(text);
     let parts: Vec<&str> = parts.split('`').collect();
     if parts.len().is_multiple_of(2) {
         return parts.join("`");
     }
-    let told = parts.iter().enumerate();
-    told.map(|(index, part)| if index % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() })
+    let marked = parts.iter().enumerate();
+    marked
+        .map(|(index, part)| if index % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() })
         .collect()
 }
 
-/// Text that is no markup.
+/// Returns text that is escaped, so that it is not read as markup.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

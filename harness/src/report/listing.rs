@@ -1,4 +1,4 @@
-//! Results side by side, one line each, for `vnotch list`.
+//! The table of `vnotch list`: results side by side, one line each.
 
 use super::facts::{self, NONE};
 use super::lines::lines;
@@ -10,17 +10,18 @@ use crate::result::{Kind, RunResult};
 use crate::workload::PassKind;
 use comfy_table::{CellAlignment, Table, presets};
 
-/// The two figures by which a result is remembered: of a sweep, the best combination's.
+/// The two figures that stand for a result. For a sweep, they are those of the best combination.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Headline {
-    /// Produced, or consumed of a backlog, under `max` or `closed`, or under an open load if there was no other, bytes/s.
+    /// Bytes per second that were produced, or consumed if there was a backlog. They are those of the pass under `max`
+    /// or `closed`, or of the open load if there is no other pass.
     pub bytes_per_s: Option<f64>,
     /// p99 response of the open load, ns.
     pub p99_ns: Option<f64>,
 }
 
 impl Headline {
-    /// Of a result.
+    /// Returns the headline of a result.
     pub fn of(result: &RunResult) -> Self {
         if let Some(sweep) = Sweep::of(result) {
             let medians = |metric| sweep.combinations.iter().filter_map(move |it| it.sound_median(metric));
@@ -38,7 +39,7 @@ impl Headline {
     }
 }
 
-/// The table with a header; nothing of no results.
+/// Returns the table with a header; empty if there are no results.
 pub fn table(results: &[Shelved]) -> String {
     if results.is_empty() {
         return String::new();
@@ -57,15 +58,15 @@ fn row(it: &Shelved) -> [String; 7] {
     let result = &it.result;
     let headline = Headline::of(result);
     let (most, least) = if result.kind == Kind::Sweep { ("up to ", "from ") } else { ("", "") };
-    let told = |figure: Option<f64>, of: &dyn Fn(f64) -> String| figure.map_or_else(|| NONE.to_owned(), of);
+    let text = |figure: Option<f64>, of: &dyn Fn(f64) -> String| figure.map_or_else(|| NONE.to_owned(), of);
     let name = name_of(&it.dir);
     [
         facts::started(result),
         result.name.clone(),
         facts::name_of(&result.kind),
         result.verdict.to_string(),
-        told(headline.bytes_per_s, &|rate| format!("{most}{}", quantity::bytes_per_s(rate))),
-        told(headline.p99_ns, &|ns| format!("{least}{}", quantity::ns(num::u64_of(ns)))),
+        text(headline.bytes_per_s, &|rate| format!("{most}{}", quantity::bytes_per_s(rate))),
+        text(headline.p99_ns, &|ns| format!("{least}{}", quantity::ns(num::u64_of(ns)))),
         if it.is_reference { format!("reference/{name}") } else { name },
     ]
 }

@@ -1,4 +1,4 @@
-//! What people look at, all of it drawn from a [`Recording`]: the first screen, charts, the HTML report, the summary.
+//! Everything that people look at, drawn from a [`Recording`]: the first screen, charts, the HTML report, the summary.
 
 mod backlog;
 mod chart;
@@ -16,19 +16,19 @@ pub mod text;
 
 use crate::result::{Artifact, Recording};
 
-/// Every file of a result directory that is drawn from its measurements.
+/// Draws every file of a result directory that is made from its measurements.
 ///
 /// # Errors
-/// A chart cannot be drawn: the fonts do not load, or a picture cannot be made of one.
+/// A chart cannot be drawn: the fonts do not load, or the chart cannot be turned into a picture.
 pub fn draw(recording: &Recording) -> anyhow::Result<Vec<Artifact>> {
     let charts = charts::all(recording)?;
     files(&charts, html::page(recording, &charts), summary::markdown(recording, &charts))
 }
 
-/// Several runs on the same axes.
+/// Draws several runs on the same axes.
 ///
 /// # Errors
-/// There are fewer than two or too many, one is no run, or a chart cannot be drawn.
+/// There are fewer than two runs or too many, a result is not that of a run, or a chart cannot be drawn.
 pub fn draw_overlay(recordings: &[Recording]) -> anyhow::Result<Vec<Artifact>> {
     let overlay = overlay::Overlay::of(recordings)?;
     let charts = charts::overlay::draw(&overlay)?;

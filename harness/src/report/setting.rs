@@ -1,4 +1,4 @@
-//! A swept setting and its values: their names for people, and where on an axis they belong.
+//! A swept setting and its values: their names for people, and their positions on an axis.
 
 use crate::num;
 use crate::result::Point;
@@ -6,29 +6,29 @@ use crate::workload::{Bytes, Rate, TimeSpan};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Longer values (a list, a path) are cut.
+/// The most characters of a value's label. Longer values, such as a list or a path, are shortened.
 const LABEL_CHARS_MAX: usize = 27;
 
 /// A setting that takes several values.
 pub(in crate::report) struct Setting {
-    /// Its dotted key.
+    /// Dotted key of the setting.
     pub(in crate::report) key: String,
-    /// The key's last part, if no other setting has the same; else the key.
+    /// Last part of the key, if no other setting has the same one; otherwise the whole key.
     pub(in crate::report) name: String,
-    /// Ascending if they are all numbers (no limit above them all), else in the order of the sweep.
+    /// Values in ascending order if all are numbers; `no limit` comes last. Otherwise in the order of the sweep.
     pub(in crate::report) values: Vec<SettingValue>,
 }
 
-/// One of its values.
+/// One value of a setting.
 pub(in crate::report) struct SettingValue {
     json: Value,
-    /// As people read it: `16 MiB`.
+    /// Label for people: `16 MiB`.
     pub(in crate::report) label: String,
-    /// Bytes, seconds, records a second or a plain number; `None` of anything else.
+    /// Value in bytes, seconds, records per second or as a plain number; `None` for anything else.
     pub(in crate::report) number: Option<f64>,
 }
 
-/// The settings of the points, by key.
+/// Returns the settings of the points, by key.
 pub(super) fn all(points: &[Point]) -> Vec<Setting> {
     let mut values: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for (key, value) in points.iter().flat_map(|point| &point.settings) {
@@ -50,19 +50,19 @@ pub(super) fn all(points: &[Point]) -> Vec<Setting> {
     values.iter().map(setting).collect()
 }
 
-/// The last part of a dotted key.
+/// Returns the last part of a dotted key.
 pub(in crate::report) fn last_of(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
 impl Setting {
-    /// Which of its values a point has; one past the last if none.
+    /// Returns the index of the value that a point has; one past the last if it has none.
     pub(super) fn index_of(&self, point: &Point) -> usize {
         let value = point.settings.get(&self.key);
         self.values.iter().position(|it| Some(&it.json) == value).unwrap_or(self.values.len())
     }
 
-    /// The numbers of all values, if all have one.
+    /// Returns the numbers of all values, if all have one.
     pub(in crate::report) fn numbers(&self) -> Option<Vec<f64>> {
         self.values.iter().map(|value| value.number).collect()
     }
@@ -75,7 +75,7 @@ impl SettingValue {
     }
 }
 
-/// Whether a limit of this value is none.
+/// Tells whether this value of a limit means no limit.
 fn is_unlimited(json: &Value) -> bool {
     json.is_null() || ["none", "-1"].contains(&json.to_string().trim_matches('"'))
 }
@@ -105,7 +105,7 @@ fn number(json: &Value) -> Option<f64> {
     bytes.or_else(seconds).or_else(rate)
 }
 
-/// The value as the workload has it, a space before its unit.
+/// Formats a value as the workload has it, with a space before its unit.
 pub(in crate::report) fn label(key: &str, json: &Value) -> String {
     let text = match json {
         Value::String(text) => text.clone(),
@@ -128,7 +128,7 @@ pub(in crate::report) fn label(key: &str, json: &Value) -> String {
     shortened(&text)
 }
 
-/// Without its middle, if it is long: what tells values apart is mostly at the end.
+/// Shortens a long text in its middle, because values mostly differ at their ends.
 fn shortened(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     if chars.len() <= LABEL_CHARS_MAX {
@@ -138,7 +138,7 @@ fn shortened(text: &str) -> String {
     head.iter().chain(&['…']).chain(tail).collect()
 }
 
-/// Letters, a slash or a percent sign, and nothing behind them.
+/// Tells whether a text is only a unit: letters, a slash or a percent sign, and nothing else.
 fn is_unit(text: &str) -> bool {
     text.trim().chars().all(|c| c.is_ascii_alphabetic() || c == '/' || c == '%')
 }

@@ -1,4 +1,5 @@
-//! What a stall on purpose shows, in words: the proof that nothing is omitted, and what the wrong histogram would have said.
+//! Sentences about an injected stall: proof that no record is omitted, and what a histogram that omits records would
+//! have said.
 
 use crate::num;
 use crate::quantity;
@@ -6,10 +7,10 @@ use crate::result::{InjectedStall, Point, RunResult, StallFigures};
 use crate::stats;
 use std::fmt::Write as _;
 
-/// A `service` that shows less than this share of the late records hides the stall.
+/// If `service` shows less than this share of the late records, it hides the stall.
 const HIDES_MAX: f64 = 0.5;
 
-/// A paragraph for each point that was stalled.
+/// Returns a paragraph for each point that was stalled.
 pub(super) fn paragraphs(result: &RunResult) -> Vec<String> {
     result.points.iter().filter_map(paragraph).collect()
 }
@@ -21,7 +22,7 @@ fn paragraph(point: &Point) -> Option<String> {
         stats::median(&stalls.iter().filter_map(|stall| of(stall)).collect::<Vec<_>>())
     };
     let made: Vec<String> = first.injected.iter().map(made).collect();
-    let mut text = format!("A stall on purpose: {}, while the load went on. ", made.join("; "));
+    let mut text = format!("Injected stall: {}, while the load continued. ", made.join("; "));
     let service = median(|stall| stall.service_late_share);
     // Writing to a String cannot fail.
     match median(|stall| stall.late_share) {
@@ -39,16 +40,16 @@ fn paragraph(point: &Point) -> Option<String> {
                     let expected = quantity::percent(expected);
                     let _ = write!(
                         text,
-                        "; {expected} follow from the stall's length s and the load: what piles up in s is worked off \
-                         in s ÷ (1 − load) from its beginning. "
+                        "; {expected} were expected from the stall's length s and the load, because the records that pile \
+                         up during s are worked off s ÷ (1 − load) after it began. "
                     );
                 }
                 None => text.push_str(". "),
             }
         }
         None => text.push_str(
-            "Under `max` and `closed` no record is due at a time of its own: what the stall delayed was never begun, so no \
-             latency tells of it. An open load (`-r 50%`) does. ",
+            "Under `max` and `closed` records have no due time: those that the stall delayed were not even started, so no \
+             latency shows the stall. An open load (`-r 50%`) does. ",
         ),
     }
     text.push_str(&about_service(median(|stall| stall.late_share), service));
@@ -62,21 +63,22 @@ fn made(stall: &InjectedStall) -> String {
     )
 }
 
-/// Why `service` does not tell, or why it does here.
+/// Explains why `service` does not show the stall, or why it does in this run.
 fn about_service(late: Option<f64>, service: Option<f64>) -> String {
     let (Some(late), Some(service)) = (late, service) else { return String::new() };
-    let told = quantity::percent(service);
+    let share = quantity::percent(service);
     if service < late * HIDES_MAX {
         format!(
-            "By `service` only {told} were late: it begins when the target accepts a record, and a shard that stands \
-             still accepts no more than `load.in_flight_bytes` has room for. All else that became due waited outside, \
-             where only `response` counts. A benchmark that starts its clock at the actual send would have reported \
-             just that."
+            "By `service`, only {share} were late: it starts when the target accepts a record, and a stalled shard accepts \
+             only as many bytes as `load.in_flight_bytes` allows. All other due records waited outside the target, and \
+             only `response` counts that time. A benchmark that starts its clock at the actual send would have reported \
+             only the figure of `service`."
         )
     } else {
         format!(
-            "By `service` {told} were late as well, as `load.in_flight_bytes` had room for most of what became due \
-             meanwhile; with less of it they would have waited outside, where only `response` counts."
+            "By `service`, {share} were late as well, because `load.in_flight_bytes` had room for most of the records that \
+             became due during the stall. With a smaller value they would have waited outside the target, and only \
+             `response` counts that time."
         )
     }
 }
@@ -123,10 +125,10 @@ mod tests {
         {
             assert!(text.contains(expected), "{expected} in: {text}");
         }
-        assert!(text.contains("By `service` only 0.60 % were late"), "{text}");
+        assert!(text.contains("By `service`, only 0.60 % were late"), "{text}");
         let seen = paragraph(&point(PassKind::Open, Some(0.098), 0.09)).unwrap();
         assert!(seen.contains("9.00 % were late as well"), "{seen}");
         let closed = paragraph(&point(PassKind::Closed, None, 0.001)).unwrap();
-        assert!(closed.contains("no latency tells of it"), "{closed}");
+        assert!(closed.contains("no latency shows the stall"), "{closed}");
     }
 }

@@ -7,7 +7,7 @@ use super::{backlog, stall};
 use crate::result::{Recording, RunResult};
 use std::fmt::Write as _;
 
-/// The whole file.
+/// Returns the whole file.
 pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
     let result = &recording.result;
     let mut out = format!("# {}\n\n", result.name);
@@ -43,7 +43,7 @@ pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
     out
 }
 
-/// The table, and what may be said of it.
+/// Writes the table of a sweep and its conclusions.
 fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
     let cells = table::cells(sweep, table::FlagStyle::Words);
     let _ = writeln!(out, "\n| {} |", cells.header.join(" | "));
@@ -59,7 +59,7 @@ fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
     }
 }
 
-/// Throughput of all points side by side, then the latencies of each.
+/// Writes the throughput of all points side by side, then the latencies of each.
 fn of_points(out: &mut String, result: &RunResult) {
     let header = result.points.iter().map(facts::load).collect::<Vec<_>>();
     let _ = writeln!(out, "\n| | {} |\n|---|{}", header.join(" | "), "---|".repeat(header.len()));
@@ -77,7 +77,7 @@ fn of_points(out: &mut String, result: &RunResult) {
     }
 }
 
-/// Text that does not end a cell or begin markup.
+/// Returns text that is escaped, so that it neither ends a table cell nor begins markup.
 pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
 }

@@ -1,4 +1,4 @@
-//! The first screen: what a run came to, in at most 24 lines of a terminal.
+//! The first screen: the outcome of a run in at most 24 lines of a terminal.
 
 use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, load, settings};
 use super::lines::lines;
@@ -11,12 +11,13 @@ use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Reasons shown; the report has all of them.
+/// Number of reasons shown; the report has all of them.
 const REASONS_MAX: usize = 2;
-/// Columns beyond which a line of the terminal would wrap; longer sentences are cut at a word.
+/// The most columns of a line, so that a terminal does not wrap it. Longer sentences are cut at a word.
 const WIDTH: usize = 118;
 
-/// What was measured, how far to trust it, what came of it, and what to do next. `file` is what the run was started with.
+/// Returns what was measured, how far to trust it, the results, and what to do next. `file` is the workload that the
+/// command line named.
 pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -44,7 +45,7 @@ pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
     out
 }
 
-/// The table, and what may be said of it.
+/// Writes the table of a sweep and its conclusions.
 fn of_sweep(out: &mut String, result: &RunResult, sweep: &Sweep<'_>) {
     let _ = writeln!(out, "\n{}\n", table::text(sweep));
     for sentence in words::sentences(sweep) {
@@ -53,7 +54,7 @@ fn of_sweep(out: &mut String, result: &RunResult, sweep: &Sweep<'_>) {
     let _ = writeln!(out, "\nintegrity  {}", integrity(result));
 }
 
-/// Broken at spaces into lines of at most as many columns as the table of a sweep has.
+/// Breaks text at spaces into lines of at most as many columns as the table of a sweep has.
 fn wrapped(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -75,7 +76,7 @@ fn title(result: &RunResult) -> String {
     }
 }
 
-/// The reasons behind the verdict; what `max` is meant to bring about only if there is nothing else to say.
+/// Returns the reasons for the verdict. Reasons that `max` causes on purpose are shown only if there are no others.
 fn reasons(result: &RunResult) -> Vec<String> {
     let (meant, news): (Vec<String>, Vec<String>) =
         result.verdict.reasons.iter().cloned().partition(|reason| reason.ends_with(AS_MEANT));
@@ -96,7 +97,7 @@ fn cut(text: &str) -> String {
     format!("{}…", &short[..at])
 }
 
-/// One column a pass.
+/// Returns the table of figures, one column per pass.
 fn figures(result: &RunResult) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -107,7 +108,7 @@ fn figures(result: &RunResult) -> Table {
     table
 }
 
-/// The latencies of a pass; rows that mean nothing under its load are left out.
+/// Returns the latencies of a pass. Rows that mean nothing under its load are left out.
 fn latencies(point: &Point) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -127,8 +128,11 @@ fn next(result: &RunResult, file: &str) -> String {
     if !open {
         format!("vnotch run {file} -r 50%   (latencies at half of this rate)")
     } else if trials < crate::stats::INTERVAL_TRIALS_MIN {
-        format!("vnotch run {file} --trials {}   (intervals)", crate::stats::INTERVAL_TRIALS_MIN)
+        format!(
+            "vnotch run {file} --trials {}   (enough trials for intervals)",
+            crate::stats::INTERVAL_TRIALS_MIN
+        )
     } else {
-        format!("vnotch run {file} --set durability=written   (what another setting does)")
+        format!("vnotch run {file} --set durability=written   (to compare with another setting)")
     }
 }

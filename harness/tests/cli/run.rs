@@ -324,7 +324,7 @@ fn a_stall_on_purpose_shows_in_the_response_of_every_record_it_delayed() {
     let command = bench.run(&mut command).args(little);
     let command = command.args(["-d", "4s", "--inject", "stall:shard0:500ms@1s"]);
     let screen = end(command).measured();
-    assert!(screen.contains("A stall on purpose: shard 0 stood still for 0.50 s, 1.0"), "{screen}");
+    assert!(screen.contains("Injected stall: shard 0 stood still for 0.50 s, 1.0"), "{screen}");
     let [directory] = &bench.results()[..] else { panic!("one result") };
     let result = result_of(directory);
     assert!(result["points"][0]["trials"][0]["stall"].is_null(), "the pass at max is left in peace");

@@ -120,8 +120,8 @@ fn every_kind_of_damage_is_exit_6_with_its_place_and_what_to_do() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(6), ""), "{kind}");
         assert!(ended.stdout.contains(place.to_str().unwrap()), "{kind}: {}", ended.stdout);
         let advice = match kind {
-            "foreign_file" => "move it elsewhere",
-            "index_missing" => "does without these indexes",
+            "foreign_file" => "move them elsewhere",
+            "index_missing" => "works without these indexes",
             _ => "can only be restored from a copy",
         };
         assert!(

@@ -105,7 +105,7 @@ fn a_ceiling_far_above_is_named_and_a_long_run_is_drawn() {
     let mut recording = sample::recording(&[long]);
     recording.trials[0].latency.truncate(50);
     let text = drawn(&recording);
-    assert!(text("charts/throughput.svg").contains("the bare disk, like for like: "));
+    assert!(text("charts/throughput.svg").contains("the bare disk with the same writes: "));
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn runs_share_axes_and_only_what_differs_is_named() {
     let over_time = file("charts/latency-over-time.svg").unwrap();
     holds(&over_time, &["A: open at", "B: open at"]);
     for page in [file("report.html").unwrap(), file("summary.md").unwrap()] {
-        holds(&page, &["No latency of C is compared", "different loads (A 725 k/s, B 360 k/s)"]);
+        holds(&page, &["No latency of C is compared", "under different loads (A 725 k/s, B 360 k/s)"]);
         holds(&page, &["does not promise the same", "same build on the same machine", "drift"]);
     }
 }

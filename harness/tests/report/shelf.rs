@@ -218,6 +218,6 @@ fn a_result_goes_by_name_but_never_one_for_reference() {
         assert!(path.exists() && reference.exists());
     }
     let elsewhere = results.vnotch("prune", &["/", "--yes"]).refusal(2);
-    assert!(elsewhere.contains("is no result in"), "{elsewhere}");
+    assert!(elsewhere.contains("is not a result in"), "{elsewhere}");
     assert_eq!(results.vnotch("prune", &["latest", "--yes"]).code, Some(2));
 }

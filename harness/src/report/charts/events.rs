@@ -1,5 +1,5 @@
-//! What happened inside the target, on chart 3: a row below it for each kind of event, which names its colour; in the
-//! chart itself a mark for each event, and a band for one that lasted. Kinds with many events have a rate instead.
+//! Events inside the target, on chart 3. Each kind has a row below the chart, which names its colour. In the chart,
+//! each event has a mark, and one that lasted has a band. Kinds with many events show their rate instead.
 
 use super::{AXIS, Area, GREEN, GRID, INK, LEFT, PALE, PURPLE, RIGHT, SKY, failed, text};
 use crate::num;
@@ -10,12 +10,12 @@ use std::ops::Range;
 
 const ROW: u32 = 26;
 const BELOW: u32 = 8;
-/// Above this many events of a kind their marks would be a wall: their rate is drawn instead.
+/// The most events of a kind that are drawn as marks. More marks would hide the chart, so the rate is drawn instead.
 const MARKS_MAX: usize = 60;
-/// Bars of a rate.
+/// Number of bars that show a rate.
 const BARS: u32 = 100;
-/// Kinds of events in the order of their rows: name in `events.jsonl`, name for people, colour. The lines' colours are
-/// taken.
+/// Kinds of events in the order of their rows: name in `events.jsonl`, name for people, colour. The colours of the
+/// chart's lines are not used again.
 const KINDS: [(&str, &str, RGBColor); 7] = [
     ("stall", "stall", INK),
     ("roll", "roll", GREEN),
@@ -33,7 +33,8 @@ pub(super) struct Kind<'a> {
     events: Vec<&'a Event>,
 }
 
-/// The kinds of events that happened within `span`, s since the window opened; those this build does not know last.
+/// Returns the kinds of events within `span`, in seconds since the window opened. Kinds that this build does not know
+/// come last.
 pub(super) fn kinds<'a>(events: &'a [Event], span: &Range<f64>) -> Vec<Kind<'a>> {
     let mut kinds: Vec<Kind<'a>> =
         KINDS.iter().map(|(_, name, colour)| Kind { name, colour: *colour, events: Vec::new() }).collect();
@@ -50,7 +51,7 @@ pub(super) fn kinds<'a>(events: &'a [Event], span: &Range<f64>) -> Vec<Kind<'a>>
     kinds
 }
 
-/// Height of the rows, pixels.
+/// Returns the height of the rows, pixels.
 pub(super) fn height(kinds: &[Kind<'_>]) -> u32 {
     let rows = u32::try_from(kinds.len()).unwrap_or(0);
     if rows == 0 { 0 } else { ROW * rows + BELOW }
@@ -62,7 +63,7 @@ impl Kind<'_> {
     }
 }
 
-/// Bands and marks in a chart of such a span, from `low` to `high`.
+/// Draws bands and marks into a chart of this span, from `low` to `high`.
 pub(super) fn mark<'a, DB, Y>(
     chart: &mut ChartContext<'a, DB, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>,
     kinds: &[Kind<'_>],
@@ -88,7 +89,7 @@ where
     Ok(())
 }
 
-/// The rows, each with its name and colour.
+/// Draws the rows, each with its name and colour.
 pub(super) fn rows(area: &Area<'_>, kinds: &[Kind<'_>], span: &Range<f64>) -> anyhow::Result<()> {
     for (number, kind) in kinds.iter().enumerate() {
         let strip = Strip::at(area, number, span)?;
@@ -98,11 +99,11 @@ pub(super) fn rows(area: &Area<'_>, kinds: &[Kind<'_>], span: &Range<f64>) -> an
     Ok(())
 }
 
-/// One row's place.
+/// Position of one row, pixels.
 struct Strip<'a> {
     span: &'a Range<f64>,
     left: f64,
-    /// Pixels a second.
+    /// Pixels per second.
     scale: f64,
     top: i32,
     bottom: i32,
@@ -139,7 +140,7 @@ impl<'a> Strip<'a> {
         Ok(())
     }
 
-    /// A bar for each hundredth of the time, as high as the share of the busiest one.
+    /// Draws a bar for each hundredth of the time. The height is its share of the busiest bar.
     fn rate(&self, area: &Area<'_>, kind: &Kind<'_>) -> anyhow::Result<()> {
         let bar_s = (self.span.end - self.span.start) / f64::from(BARS);
         let start = |bar: u32| self.span.start + f64::from(bar) * bar_s;
@@ -181,9 +182,9 @@ mod tests {
             event("roll", 3.0, None),
             event("roll", 9.0, None),
         ];
-        let told: Vec<_> =
+        let named: Vec<_> =
             kinds(&events, &(0.0..5.0)).iter().map(|kind| (kind.name, kind.events.len())).collect();
-        assert_eq!(told, [("roll", 1), ("seal", 1), ("tea", 1)]);
+        assert_eq!(named, [("roll", 1), ("seal", 1), ("tea", 1)]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Names in rows as wide as the picture, each with room for a swatch before it.
+//! Layout of names in rows that fill the picture's width, each with space for a swatch before it.
 
 use super::{Area, COLOURS, INK, TITLE_WIDTH, fitted, text, width_of};
 use plotters::prelude::*;
@@ -7,20 +7,20 @@ use plotters::prelude::*;
 pub(super) const ROW: i32 = 20;
 /// Size of the names.
 pub(super) const FONT: i32 = 12;
-/// Room for a swatch.
+/// Width of the space for a swatch, pixels.
 pub(super) const SWATCH: i32 = 14;
 const LEFT: i32 = 16;
-/// From a name to the next swatch.
+/// Distance from a name to the next swatch, pixels.
 const BETWEEN: i32 = 22;
 
-/// A name and where its swatch begins.
+/// A name, and the position of its swatch.
 pub(super) struct Placed {
     pub(super) name: String,
     pub(super) x: i32,
     pub(super) y: i32,
 }
 
-/// The names one after another, those that are too long cut.
+/// Places names one after another. Names that are too long are cut.
 pub(super) fn flow(names: impl Iterator<Item = String>) -> Vec<Placed> {
     let end = i32::try_from(TITLE_WIDTH).unwrap_or(i32::MAX);
     let (mut x, mut y) = (LEFT, 0);
@@ -37,31 +37,31 @@ pub(super) fn flow(names: impl Iterator<Item = String>) -> Vec<Placed> {
     placed
 }
 
-/// Height of all rows, pixels.
+/// Returns the height of all rows, pixels.
 pub(super) fn height(placed: &[Placed]) -> i32 {
     placed.iter().map(|it| it.y + ROW).max().unwrap_or(0)
 }
 
-/// Names with the colour of each line.
+/// Names, each with the colour of its line.
 pub(super) struct Legend {
     placed: Vec<Placed>,
-    /// As many, or none where the names stand for no lines.
+    /// Colour of each name; empty if the names stand for no lines.
     colours: Vec<usize>,
 }
 
 impl Legend {
-    /// Each name with the number of its colour.
+    /// Returns a legend of names, each with the number of its colour.
     pub(super) fn of(names: impl Iterator<Item = (String, usize)>) -> Self {
         let (names, colours): (Vec<String>, Vec<usize>) = names.unzip();
         Self { placed: flow(names.into_iter()), colours }
     }
 
-    /// Names alone, of what is told apart by its title.
+    /// Returns a legend of names without colours, for panels that have titles.
     pub(super) fn of_titles(names: impl Iterator<Item = String>) -> Self {
         Self { placed: flow(names), colours: Vec::new() }
     }
 
-    /// Pixels.
+    /// Returns the height, pixels.
     pub(super) fn height(&self) -> u32 {
         u32::try_from(height(&self.placed)).unwrap_or(0)
     }

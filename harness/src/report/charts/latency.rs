@@ -1,4 +1,5 @@
-//! Chart 1: the latency at every percentile, on HDR's axis where each step is another nine. Every trial has its line.
+//! Chart 1: the latency at every percentile. On its axis, as on HdrHistogram's, each step adds another nine. Every
+//! trial has its own line.
 
 use super::flow::Legend;
 use super::{Area, COLOURS, Head, INK, PALE, axes, drawn, failed, font, note, text};
@@ -12,25 +13,25 @@ use plotters::prelude::*;
 use std::collections::BTreeSet;
 
 const HEIGHT: u32 = 420;
-/// A percentile is drawn while at least this many acks lie beyond it, as in the tables: half an ack of slack, since
-/// 1 − 0.99 is a hair below 0.01.
+/// A percentile is drawn if at least ten acks lie beyond it, as in the tables. Half an ack is allowed for rounding,
+/// because 1 − 0.99 is slightly less than 0.01.
 const ACKS_BEYOND_MIN: f64 = 9.5;
-/// Points a nine.
+/// Points per nine.
 const STEPS: u32 = 60;
 const NINES_MAX: u32 = 6;
 
-/// The line of one trial: (−log10 of the share beyond, ns).
+/// The line of one trial: pairs of −log10 of the share beyond, and ns.
 struct Line {
     colour: usize,
-    /// What stands at its end.
+    /// Letter at the end of the line.
     tag: Option<char>,
     curve: Vec<(f64, f64)>,
 }
 
-/// A point's lines and their name.
+/// The lines of one point, and their name.
 struct Series<'a> {
     name: String,
-    /// Which of [`COLOURS`].
+    /// Index into [`COLOURS`].
     colour: usize,
     tag: Option<char>,
     recording: &'a Recording,
@@ -39,7 +40,7 @@ struct Series<'a> {
 
 pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
     let points = &recording.result.points;
-    // Of a sweep only what may be compared.
+    // For a sweep, only the points whose latencies may be compared.
     let has_open = points.iter().any(|point| point.pass == PassKind::Open);
     let is_left_out =
         |point: &Point| recording.result.kind == Kind::Sweep && has_open && point.pass != PassKind::Open;
@@ -51,7 +52,8 @@ pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
     document(&Head::of(&recording.result), &series.collect::<Vec<_>>())
 }
 
-/// Runs on the same axes: those with an open load, the letter of each at the end of its longest line.
+/// Draws several runs on the same axes: those with an open load. The letter of each run is at the end of its longest
+/// line.
 pub(super) fn overlay(head: &Head, overlay: &Overlay<'_>) -> anyhow::Result<String> {
     let series = overlay.runs.iter().enumerate().filter_map(|(index, run)| {
         let (point, _) = run.open()?;
@@ -81,14 +83,14 @@ fn document(head: &Head, series: &[Series<'_>]) -> anyhow::Result<String> {
         }
         plot(&lower, &lines)?;
         if measures.contains(Measure::Service.name()) {
-            let why = "under max and closed nothing is due at a time, so service (accepted → ack) is drawn";
+            let why = "under max and closed, records have no due time, so service (accepted → ack) is drawn";
             text(&lower, why, (16, 8), (12, PALE));
         }
         Ok(())
     })
 }
 
-/// What the chart is about under a load.
+/// Returns the latency that is drawn for a load.
 pub(super) const fn headline(point: &Point) -> Measure {
     match point.pass {
         PassKind::Open => Measure::Response,
@@ -101,7 +103,7 @@ impl Series<'_> {
         &self.recording.result.points[self.point]
     }
 
-    /// One a trial; the longest bears the tag.
+    /// Returns one line per trial. The longest one has the tag.
     fn lines(&self) -> Vec<Line> {
         let records = self.recording.trials.iter().filter(|record| record.point == self.point);
         let line = |record: &TrialRecord| {
@@ -125,14 +127,17 @@ fn curve(record: &TrialRecord, measure: Measure, records_per_ack: f64) -> Vec<(f
     let mut parts = record.latency.iter().filter_map(|kept| kept.histogram(measure));
     let Some(mut total) = parts.next() else { return Vec::new() };
     for part in parts {
-        // All were made by the same recorder with the same bounds.
+        // All were made by the same recorder with the same bounds, so adding cannot fail.
         let _ = total.add(&part);
     }
     percentiles(&total, records_per_ack)
 }
 
-/// Records of one batch share one ack: a thousand of them in the tail are one observation. The log of histograms has records
-/// only, so acks are told by the mean batch; the tables' figures come from acks that were counted.
+/// Returns the percentiles that can be drawn.
+///
+/// Records of one batch share one ack: a thousand of them in the tail are one observation. The log of histograms counts
+/// records only, so the number of acks is estimated with the mean batch. The figures in the tables come from acks that
+/// were counted.
 fn percentiles(histogram: &Histogram<u64>, records_per_ack: f64) -> Vec<(f64, f64)> {
     let acks = num::f64_of(histogram.len()) / records_per_ack;
     (0..=NINES_MAX * STEPS)
@@ -155,7 +160,7 @@ fn plot(area: &Area<'_>, lines: &[Line]) -> anyhow::Result<()> {
     axes::pale(&mut mesh);
     mesh.max_light_lines(0)
         .x_labels(num::index_of_f64(right.ceil()) + 1)
-        .x_desc("percentile (each step another nine), as far as about ten acks lie beyond")
+        .x_desc("percentile (each step adds a nine; drawn while about ten acks lie beyond)")
         .x_label_formatter(&|nines| percentile_name(*nines))
         .y_label_formatter(&axes::ns_text);
     mesh.draw().map_err(failed)?;
@@ -181,7 +186,7 @@ fn plot(area: &Area<'_>, lines: &[Line]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `0 %`, `90 %`, `99 %`, `99.9 %`…; nothing between them.
+/// Returns `0 %`, `90 %`, `99 %`, `99.9 %`…, and no name between them.
 fn percentile_name(nines: f64) -> String {
     let whole = nines.round();
     if (nines - whole).abs() > 1e-6 {

@@ -1,6 +1,7 @@
-//! The charts: plotters draws the SVG, and the PNG is that same SVG as pixels, at twice the size.
+//! The charts. plotters draws each as SVG. The PNG is made from that SVG, at twice the size.
 //!
-//! Throughput begins at zero, nothing is smoothed, and the colours (Okabe and Ito's) survive colour blindness and print.
+//! Axes of throughput begin at zero and nothing is smoothed. The colours (Okabe and Ito's) can be told apart by
+//! colour-blind readers and in print.
 
 mod axes;
 mod events;
@@ -26,15 +27,15 @@ use std::sync::{Arc, Once};
 
 const WIDTH: u32 = 960;
 const TITLE_HEIGHT: u32 = 76;
-/// What is left of an axis and right of a chart.
+/// Width left of an axis, pixels; `RIGHT` is the width right of a chart.
 const LEFT: u32 = 16;
 const RIGHT: u32 = 24;
 const TITLE_WIDTH: u32 = WIDTH - LEFT - RIGHT;
 /// Width of a vertical axis with its labels.
 const AXIS: u32 = 76;
-/// As CSS has it: what browsers without the first one show is close enough to fit.
+/// Fonts as in CSS. Browsers without the first one show another, whose widths are close enough to fit.
 const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
-/// Sweeps of more points are drawn as a whole, not each of them over time.
+/// The most points of a sweep that are drawn over time, each for itself. Larger sweeps are drawn as a whole only.
 const POINTS_OVER_TIME_MAX: usize = 8;
 const PNG_SCALE: f32 = 2.0;
 
@@ -47,12 +48,12 @@ const GREEN: RGBColor = RGBColor(0, 158, 115);
 const VERMILION: RGBColor = RGBColor(213, 94, 0);
 const PURPLE: RGBColor = RGBColor(204, 121, 167);
 const SKY: RGBColor = RGBColor(86, 180, 233);
-/// For passes and kinds of events, in turn.
+/// Colours of passes and of kinds of events, used in turn.
 const COLOURS: [RGBColor; 6] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Every chart that a recording has something for.
+/// Draws every chart for which a recording has data.
 pub(super) fn all(recording: &Recording) -> anyhow::Result<Vec<Chart>> {
     load_fonts();
     let swept = super::sweep::Sweep::of(&recording.result);
@@ -62,7 +63,7 @@ pub(super) fn all(recording: &Recording) -> anyhow::Result<Vec<Chart>> {
     over_time(recording)
 }
 
-/// What one pass did over time, and its percentiles.
+/// Draws the charts over time of each point, and the percentiles.
 fn over_time(recording: &Recording) -> anyhow::Result<Vec<Chart>> {
     let charts = [
         ("throughput", "Throughput over time", throughput::draw(recording)?),
@@ -72,7 +73,7 @@ fn over_time(recording: &Recording) -> anyhow::Result<Vec<Chart>> {
     Ok(charts.into_iter().map(|(name, alt, svg)| Chart { name, alt, svg }).collect())
 }
 
-/// Chart 5; with few points, what each did over time as well.
+/// Draws chart 5. If there are few points, also draws each of them over time.
 fn of_sweep(recording: &Recording, swept: &super::sweep::Sweep<'_>) -> anyhow::Result<Vec<Chart>> {
     let mut charts = sweep::draw(recording, swept)?;
     if recording.result.points.len() <= POINTS_OVER_TIME_MAX {
@@ -84,12 +85,12 @@ fn of_sweep(recording: &Recording, swept: &super::sweep::Sweep<'_>) -> anyhow::R
 fn load_fonts() {
     static FONTS: Once = Once::new();
     FONTS.call_once(|| {
-        // Refuses only what is no font, and the tests draw with this one.
+        // This fails only for data that is no font; the tests use this font.
         let _ = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
     });
 }
 
-/// The picture as a PNG.
+/// Returns the picture as a PNG.
 pub(super) fn png(svg: &str) -> anyhow::Result<Vec<u8>> {
     let mut fonts = usvg::fontdb::Database::new();
     fonts.load_font_data(dejavu::sans::regular().to_vec());
@@ -105,7 +106,7 @@ pub(super) fn png(svg: &str) -> anyhow::Result<Vec<u8>> {
     pixels.encode_png().context("cannot encode a chart as PNG")
 }
 
-/// What stands above a picture.
+/// Texts above a picture.
 struct Head {
     name: String,
     settings: String,
@@ -122,10 +123,10 @@ impl Head {
     }
 }
 
-/// A document of one panel for each trial that is shown.
+/// A document with one panel for each trial that is shown.
 struct Panels<'p, 'a> {
     head: &'p Head,
-    /// Below the head, if there is anything to tell apart.
+    /// Legend below the head; `None` if there is nothing to tell apart.
     legend: Option<&'p Legend>,
     shown: &'p [Shown<'a>],
 }
@@ -151,7 +152,7 @@ impl Panels<'_, '_> {
     }
 }
 
-/// A document with its title; `body` draws what is below it.
+/// Draws a document with its title; `body` draws the part below it.
 fn drawn(
     head: &Head,
     title: &str,
@@ -167,7 +168,7 @@ fn drawn(
         let room = TITLE_WIDTH.saturating_sub(width_of(&title, 20));
         text(&top, &format!("{}{title}", fitted(&head.name, 20, room)), (16, 10), (20, INK));
         text(&top, &fitted(&head.settings, 12, TITLE_WIDTH), (16, 36), (12, PALE));
-        // A line of its own: with all its flags it would run out of the picture behind the settings.
+        // The verdict has its own line: with all its flags, it would not fit behind the settings.
         text(&top, &fitted(&head.verdict, 12, TITLE_WIDTH), (16, 54), (12, INK));
         body(&rest)?;
         root.present().map_err(failed)?;
@@ -175,13 +176,13 @@ fn drawn(
     Ok(svg)
 }
 
-/// The trial of a point that is drawn: the one whose throughput is nearest to the median.
+/// The trial that is drawn for a point: the one whose throughput is nearest to the median.
 struct Shown<'a> {
     point: &'a Point,
     trial: &'a Trial,
     record: &'a TrialRecord,
     number: usize,
-    /// Which of several runs it is of.
+    /// Letter of the run, if several runs are drawn.
     run: Option<char>,
 }
 
@@ -198,7 +199,7 @@ impl<'a> Shown<'a> {
         Some(Self { point, trial: &point.trials[number], record, number, run: None })
     }
 
-    /// `max, trial 2 of 3`.
+    /// Returns a title such as `max, trial 2 of 3`.
     fn title(&self) -> String {
         let run = self.run.map_or_else(String::new, |run| format!("{run}: "));
         let load = format!("{run}{}", facts::point_name(self.point));
@@ -208,7 +209,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// From the warm-up to the drain, s; never empty.
+    /// Returns the time from warm-up to drain, s; never empty.
     fn span(&self) -> Range<f64> {
         let rows = &self.record.series;
         let from = rows.first().map_or(0.0, |row| row.t_s).min(0.0);
@@ -217,7 +218,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// From the first of several spans to the last.
+/// Returns the span from the earliest start to the latest end.
 fn widest(spans: impl Iterator<Item = Range<f64>>) -> Range<f64> {
     let both = |a: Range<f64>, b: Range<f64>| a.start.min(b.start)..a.end.max(b.end);
     spans.reduce(both).unwrap_or(0.0..1.0)
@@ -227,13 +228,14 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("cannot draw a chart: {error}")
 }
 
-/// Text with its upper left corner at `at`. One that cannot be set is left out rather than the chart.
+/// Draws text with its upper left corner at `at`. If the text cannot be drawn, it is left out, so that the chart is not
+/// lost.
 fn text(area: &Area<'_>, text: &str, at: (i32, i32), (size, colour): (i32, RGBColor)) {
     let style = TextStyle::from((FONT, size).into_font()).color(&colour);
     let _ = area.draw_text(text, &style, at);
 }
 
-/// Text with the middle of its upper edge at `at`.
+/// Draws text with the middle of its upper edge at `at`.
 fn text_centred(area: &Area<'_>, it: &str, (x, y): (i32, i32), style: (i32, RGBColor)) {
     let half = i32::try_from(width_of(it, style.0) / 2).unwrap_or(0);
     text(area, it, (x - half, y), style);
@@ -243,12 +245,12 @@ fn note(area: &Area<'_>, what: &str) {
     text(area, what, (80, 40), (14, PALE));
 }
 
-/// Width of text, pixels; 0 for one that cannot be set.
+/// Returns the width of text, pixels; 0 if it cannot be drawn.
 fn width_of(text: &str, size: i32) -> u32 {
     font(size).font.box_size(text).map_or(0, |(width, _)| width)
 }
 
-/// As much of a text as `width` pixels hold, with an ellipsis for the rest.
+/// Returns as much of a text as fits into `width` pixels, with an ellipsis for the rest.
 fn fitted(text: &str, size: i32, width: u32) -> String {
     if width_of(text, size) <= width {
         return text.to_owned();
@@ -257,25 +259,25 @@ fn fitted(text: &str, size: i32, width: u32) -> String {
     ends.into_iter().find(|cut| width_of(cut, size) <= width).unwrap_or_default()
 }
 
-/// Which moment of its interval a value belongs to.
+/// The moment of its interval that a value belongs to.
 #[derive(Clone, Copy)]
 enum Moment {
-    /// A rate or a percentile is of the whole interval.
+    /// For rates and percentiles, which are values of the whole interval.
     Middle,
-    /// A level is what it was at the end.
+    /// For levels, which are values at the interval's end.
     End,
 }
 
-/// The values over time, one line for each stretch without a gap: where there was no value, none is drawn. A value by
-/// itself spans its interval, so that it can be seen.
+/// Returns the values over time as one line for each stretch without a gap. Nothing is drawn where there was no value.
+/// A single value is drawn over its whole interval, so that it can be seen.
 fn stretches(
     rows: &[SeriesRow],
     moment: Moment,
     value: impl Fn(&SeriesRow) -> Option<f64>,
 ) -> Vec<Vec<(f64, f64)>> {
-    let told = |row: &SeriesRow| Some((row.t_s, row.interval_s, value(row)?));
-    let told: Vec<_> = rows.iter().map(told).collect();
-    let runs = told.split(Option::is_none).map(|run| run.iter().flatten().copied().collect::<Vec<_>>());
+    let value_of = |row: &SeriesRow| Some((row.t_s, row.interval_s, value(row)?));
+    let values: Vec<_> = rows.iter().map(value_of).collect();
+    let runs = values.split(Option::is_none).map(|run| run.iter().flatten().copied().collect::<Vec<_>>());
     runs.filter(|run| !run.is_empty())
         .map(|run| match (run.as_slice(), moment) {
             (&[(t_s, interval_s, value)], _) => vec![(t_s, value), (t_s + interval_s, value)],
@@ -289,7 +291,7 @@ fn font(size: i32) -> TextStyle<'static> {
     TextStyle::from((FONT, size).into_font()).color(&INK)
 }
 
-/// A line of swatches with names, from the right end of the area's head to the left.
+/// Draws a line of swatches with names, aligned to the right end of the area's head.
 fn legend(area: &Area<'_>, entries: &[(&str, RGBColor)]) {
     let mut right = i32::try_from(area.dim_in_pixel().0).unwrap_or(0) - 24;
     for (name, colour) in entries.iter().rev() {
@@ -302,7 +304,7 @@ fn legend(area: &Area<'_>, entries: &[(&str, RGBColor)]) {
     }
 }
 
-/// Parts of the time axis that are not the measured window, shaded.
+/// Shades the parts of the time axis that are not in the measured window.
 fn shade_outside_window<'a, DB, Y>(
     chart: &mut ChartContext<'a, DB, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>,
     (span, window_s): (&Range<f64>, f64),
@@ -321,7 +323,7 @@ where
     Ok(())
 }
 
-/// A count for an axis: `12.3 k`.
+/// Formats a count for an axis: `12.3 k`.
 fn count_text(count: f64) -> String {
     if count < 100.0 {
         return number_text(count);
@@ -329,9 +331,9 @@ fn count_text(count: f64) -> String {
     crate::quantity::per_s(count).trim_end_matches("/s").trim().to_owned()
 }
 
-/// A number for an axis: with a decimal only if it has one.
+/// Formats a number for an axis, with a decimal only if it is needed.
 fn number_text(number: f64) -> String {
-    // Adding 0 makes -0 a 0.
+    // Adding 0 turns -0 into 0.
     if (number - number.round()).abs() < 1e-9 {
         format!("{:.0}", number.round() + 0.0)
     } else {

@@ -1,4 +1,4 @@
-//! Chart 3: median, p99 and maximum over time, with what happened inside the target.
+//! Chart 3: median, p99 and maximum over time, with the events inside the target.
 
 use super::events::{self, Kind};
 use super::latency::headline;
@@ -11,7 +11,7 @@ use crate::result::{Recording, SeriesRow};
 use plotters::prelude::*;
 use std::ops::Range;
 
-/// Height of a panel without the rows of its events.
+/// Height of a panel without the rows of its events, pixels.
 const PANEL_HEIGHT: u32 = 310;
 
 pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
@@ -20,7 +20,7 @@ pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
     draw_panels(&panels, |shown| Scale::of(std::iter::once(shown)))
 }
 
-/// Runs on the same axes.
+/// Draws several runs on the same axes.
 pub(super) fn overlay(panels: &Panels<'_, '_>) -> anyhow::Result<String> {
     draw_panels(panels, |_| Scale::of(panels.shown.iter()))
 }
@@ -30,16 +30,16 @@ fn draw_panels(panels: &Panels<'_, '_>, scale: impl Fn(&Shown<'_>) -> Scale) -> 
         panels.shown.iter().map(|shown| headline(shown.point).name().replace('_', " ")).collect();
     names.dedup();
     let title = format!("{} time over time", names.join(" and "));
-    // All are as high as the one with the most kinds of events.
+    // All panels are as high as the one with the most kinds of events.
     let rows = |shown: &Shown<'_>| events::height(&events::kinds(&shown.record.events, &scale(shown).span));
     let height = PANEL_HEIGHT + panels.shown.iter().map(rows).max().unwrap_or(0);
     panels.draw(&title, height, |area, shown| panel(area, shown, &scale(shown)))
 }
 
-/// What both axes span.
+/// The ranges of both axes.
 struct Scale {
     span: Range<f64>,
-    /// ns; `None` if there is no latency.
+    /// Range of the latency axis, ns; `None` if there is no latency.
     decades: Option<Range<f64>>,
 }
 
@@ -78,7 +78,7 @@ fn lines(area: &Area<'_>, shown: &Shown<'_>, scale: &Scale, kinds: &[Kind<'_>]) 
     shade_outside_window(&mut chart, (&scale.span, shown.trial.window_s), (low, high))?;
     events::mark(&mut chart, kinds, &scale.span, (low, high))?;
     let mut line = |colour: RGBColor, width: u32, ns: &dyn Fn(&SeriesRow) -> Option<u64>| {
-        // In a stall nothing has a latency: a line across it would claim that all was well.
+        // During a stall nothing has a latency. A line across it would claim that all was well.
         for points in stretches(rows, Moment::Middle, |row| Some(num::f64_of(ns(row)?.max(1)))) {
             chart.draw_series(LineSeries::new(points, colour.stroke_width(width))).map_err(failed)?;
         }

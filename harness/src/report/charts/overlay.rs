@@ -1,11 +1,11 @@
-//! Charts of several runs: percentiles on one pair of axes; what happened over time in a panel each, on equal axes.
+//! Charts of several runs: percentiles on one pair of axes; values over time in one panel per run, on equal axes.
 
 use super::flow::Legend;
 use super::{Chart, Head, Panels, Shown, latency, over_time, throughput};
 use crate::report::overlay::{Overlay, Run};
 use crate::result::Point;
 
-/// Every chart that the runs have something for.
+/// Draws every chart for which the runs have data.
 pub(in crate::report) fn draw(overlay: &Overlay<'_>) -> anyhow::Result<Vec<Chart>> {
     super::load_fonts();
     let head = Head { name: overlay.title(), settings: overlay.settings(), verdict: overlay.verdicts() };
@@ -27,7 +27,7 @@ pub(in crate::report) fn draw(overlay: &Overlay<'_>) -> anyhow::Result<Vec<Chart
     Ok(charts.into_iter().map(|(name, alt, svg)| Chart { name, alt, svg }).collect())
 }
 
-/// The trial of each run that is drawn, of the point that `of` picks.
+/// Returns the trial to draw for each run, of the point that `of` picks.
 fn shown<'a>(overlay: &Overlay<'a>, of: fn(&Run<'a>) -> Option<(usize, &'a Point)>) -> Vec<Shown<'a>> {
     let one = |run: &Run<'a>| {
         let (index, point) = of(run)?;

@@ -1,4 +1,4 @@
-//! Chart 2: what was offered, acked and consumed over time, inside the ceiling's band, with the backlog below.
+//! Chart 2: offered, acked and consumed rates over time, with the ceiling as a band and the backlog below.
 
 use super::{
     Area, BLUE, Head, INK, Moment, ORANGE, PALE, PURPLE, Panels, Shown, VERMILION, axes, count_text, failed,
@@ -12,9 +12,10 @@ use std::ops::Range;
 const TITLE: &str = "throughput over time";
 const PANEL_HEIGHT: u32 = 330;
 const BACKLOG_HEIGHT: u32 = 86;
-/// A ceiling this many times above everything else is named instead of drawn: it would flatten what matters.
+/// A ceiling that is more than 1 / this share above everything else is named instead of drawn. Drawing it would flatten
+/// the lines.
 const CEILING_SHARE_MIN: f64 = 0.15;
-/// With more intervals than this a wide line would run together to a block.
+/// With more intervals than this, wide lines would merge into a block.
 const WIDE_ROWS_MAX: usize = 400;
 
 pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
@@ -23,18 +24,18 @@ pub(super) fn draw(recording: &Recording) -> anyhow::Result<String> {
     panels.draw(TITLE, PANEL_HEIGHT, |area, shown| panel(area, shown, &Scale::of(std::iter::once(shown))))
 }
 
-/// Runs on the same axes.
+/// Draws several runs on the same axes.
 pub(super) fn overlay(panels: &Panels<'_, '_>) -> anyhow::Result<String> {
     let scale = Scale::of(panels.shown.iter());
     panels.draw(TITLE, PANEL_HEIGHT, |area, shown| panel(area, shown, &scale))
 }
 
-/// What both axes span.
+/// The ranges of both axes.
 struct Scale {
     span: Range<f64>,
-    /// Bytes a second; ceilings that are drawn are below it.
+    /// Top of the rate axis, bytes per second. Ceilings that are drawn are below it.
     top: f64,
-    /// Records; `None` if there is no backlog.
+    /// Top of the backlog axis, records; `None` if there is no backlog.
     backlog_top: Option<f64>,
 }
 
@@ -51,7 +52,7 @@ impl Scale {
         }
     }
 
-    /// Bytes a second of one unit of the axis, and its name.
+    /// Returns the unit of the axis: its bytes per second, and its name.
     fn unit(&self) -> (f64, &'static str) {
         if self.top >= 1e9 { (1_073_741_824.0, "GiB/s") } else { (1_048_576.0, "MiB/s") }
     }
@@ -64,32 +65,32 @@ fn panel(area: &Area<'_>, shown: &Shown<'_>, scale: &Scale) -> anyhow::Result<()
     backlog(&lower, shown, (&scale.span, backlog_top))
 }
 
-/// The like-for-like slices around the trial: least and greatest, bytes a second.
+/// Returns the least and the greatest of the like-for-like slices around the trial, bytes per second.
 fn band(shown: &Shown<'_>) -> Option<(f64, f64)> {
     let slices = &shown.trial.ceiling.write_slices_bytes_per_s;
     let low = slices.iter().copied().reduce(f64::min)?;
     Some((low, slices.iter().copied().fold(low, f64::max)))
 }
 
-/// Log bytes a record stands for: encoded, as the ceiling's are, where the target tells.
+/// Returns the log bytes per record. They are encoded bytes if the target reports them, because the ceiling's are, too.
 fn record_bytes(shown: &Shown<'_>) -> f64 {
     let flow = &shown.trial.produce;
     let bytes = flow.encoded_bytes.unwrap_or(flow.bytes);
     if flow.records == 0 { 0.0 } else { num::f64_of(bytes) / num::f64_of(flow.records) }
 }
 
-/// Bytes a second that `count` of a row's records stand for.
+/// Returns the bytes per second that `count` of a row's records stand for.
 fn rate(shown: &Shown<'_>, row: &SeriesRow, count: u64) -> f64 {
     if row.interval_s > 0.0 { num::f64_of(count) * record_bytes(shown) / row.interval_s } else { 0.0 }
 }
 
-/// The greatest rate offered or achieved, bytes a second.
+/// Returns the greatest rate that was offered or achieved, bytes per second.
 fn fastest(shown: &Shown<'_>) -> f64 {
     let of_row = |row: &SeriesRow| rate(shown, row, row.achieved.max(row.offered.unwrap_or(0)));
     shown.record.series.iter().map(of_row).fold(0.0, f64::max)
 }
 
-/// The ceiling, unless it would flatten what is below it.
+/// Returns the ceiling, unless it would flatten the lines below it.
 fn drawn_band(shown: &Shown<'_>, achieved: f64) -> Option<(f64, f64)> {
     band(shown).filter(|(low, _)| achieved >= low * CEILING_SHARE_MIN)
 }
@@ -112,7 +113,7 @@ fn rates(area: &Area<'_>, shown: &Shown<'_>, scale: &Scale) -> anyhow::Result<()
     mesh.draw().map_err(failed)?;
     shade_outside_window(&mut chart, (&span, shown.trial.window_s), (0.0, top / unit))?;
     if let Some((low, high)) = drawn_band {
-        // A band of no height would not be seen.
+        // A band without height could not be seen.
         let high = high.max(low + top * 0.004);
         let shade =
             Rectangle::new([(span.start, low / unit), (span.end, high / unit)], ORANGE.mix(0.3).filled());
@@ -125,7 +126,7 @@ fn rates(area: &Area<'_>, shown: &Shown<'_>, scale: &Scale) -> anyhow::Result<()
         anyhow::Ok(())
     };
     line(INK.mix(0.7), 1, &|row| row.offered)?;
-    // Wide and pale: what is consumed mostly lies upon it.
+    // Wide and pale, because the consumed line is mostly on top.
     let width = if rows.len() > WIDE_ROWS_MAX { 1 } else { 5 };
     line(BLUE.mix(0.55), width, &|row| Some(row.achieved))?;
     if shown.trial.consume.is_some() {
@@ -146,11 +147,11 @@ fn head(area: &Area<'_>, shown: &Shown<'_>, (band, is_drawn): (Option<(f64, f64)
         entries.push(("consumed", VERMILION));
     }
     if is_drawn {
-        entries.push(("the bare disk, like for like", ORANGE));
+        entries.push(("the bare disk with the same writes", ORANGE));
     }
     legend(area, &entries);
     if let Some((low, _)) = band.filter(|_| !is_drawn) {
-        let beyond = format!("the bare disk, like for like: {}", crate::quantity::bytes_per_s(low));
+        let beyond = format!("the bare disk with the same writes: {}", crate::quantity::bytes_per_s(low));
         text(area, &beyond, (108, 40), (12, PALE));
     }
 }
@@ -170,6 +171,6 @@ fn backlog(area: &Area<'_>, shown: &Shown<'_>, (span, top): (&Range<f64>, f64)) 
         chart.draw_series(level).map_err(failed)?;
     }
     let below = i32::try_from(BACKLOG_HEIGHT)? - 16;
-    text(area, "backlog: records acked and not yet consumed", (16, below), (10, PALE));
+    text(area, "backlog: records that are acked but not yet consumed", (16, below), (10, PALE));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is not the same in several results: settings, machine, build.
+//! Differences between several results: settings, machine and build.
 
 use crate::report::facts::NONE;
 use crate::report::setting::{label, last_of};
@@ -6,25 +6,25 @@ use crate::result::RunResult;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a run is called is no setting.
+/// Keys that name a run and are no settings.
 const NO_SETTINGS: [&str; 3] = ["name", "question", "version"];
 
-/// Something that a result says of its machine or build, with its name.
+/// A fact about the machine or the build of a result: its name, and the function that returns it.
 type Fact = (&'static str, fn(&RunResult) -> String);
 
-/// Something that differs.
+/// One difference between results.
 pub(in crate::report) struct Difference {
-    /// A workload's dotted key, or `machine`, `kernel`, `disk`, `build`.
+    /// Dotted key of the workload, or `machine`, `kernel`, `disk` or `build`.
     pub(in crate::report) key: String,
-    /// The key's last part, if no other has the same; else the key.
+    /// Last part of the key, if no other key has the same one; otherwise the whole key.
     pub(in crate::report) name: String,
-    /// One a run.
+    /// Value in each run.
     pub(in crate::report) values: Vec<String>,
-    /// Whether it is none of the workload's.
+    /// Whether the difference is one of the machine or the build, not of the workload.
     pub(in crate::report) is_of_machine: bool,
 }
 
-/// Everything that differs, the workload's keys first.
+/// Returns everything that differs; the workload's keys come first.
 pub(in crate::report) fn of(results: &[&RunResult]) -> Vec<Difference> {
     let mut settings: BTreeMap<String, Vec<Option<Value>>> = BTreeMap::new();
     for (index, result) in results.iter().enumerate() {
@@ -50,7 +50,7 @@ fn differ<T: PartialEq>(values: &[T]) -> bool {
     values.windows(2).any(|pair| pair[0] != pair[1])
 }
 
-/// Calls `leaf` for each key that holds no section.
+/// Calls `leaf` for each key whose value is not a section.
 fn collect(path: String, value: &Value, leaf: &mut impl FnMut(String, &Value)) {
     match value {
         Value::Object(section) => {
@@ -78,13 +78,13 @@ fn of_machines(results: &[&RunResult]) -> impl Iterator<Item = Difference> {
             format!("{} {revision}{dirty} {}", build.version, build.profile)
         }),
     ];
-    let told = facts.map(|(name, fact)| Difference {
+    let differences = facts.map(|(name, fact)| Difference {
         key: name.to_owned(),
         name: name.to_owned(),
         values: results.iter().map(|result| fact(result)).collect(),
         is_of_machine: true,
     });
-    told.into_iter().filter(|it| differ(&it.values))
+    differences.into_iter().filter(|it| differ(&it.values))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The page and the summary of several runs: what may be compared, a row a run, and the charts.
+//! The page and the summary of several runs: the limits of their comparison, one row per run, and the charts.
 
 use super::{Overlay, Run};
 use crate::num;
@@ -15,7 +15,7 @@ const HEADER: [&str; 8] =
 /// Columns of numbers.
 const NUMBERS: std::ops::Range<usize> = 4..8;
 
-/// `report.html`.
+/// Returns `report.html`.
 pub(in crate::report) fn html(overlay: &Overlay<'_>, charts: &[Chart]) -> String {
     let mut body = String::new();
     let _ = writeln!(body, "<h1>{}</h1>", escape(&overlay.title()));
@@ -36,7 +36,7 @@ pub(in crate::report) fn html(overlay: &Overlay<'_>, charts: &[Chart]) -> String
     html::document(&overlay.title(), &body)
 }
 
-/// `summary.md`.
+/// Returns `summary.md`.
 pub(in crate::report) fn markdown(overlay: &Overlay<'_>, charts: &[Chart]) -> String {
     let mut out = format!("# {}\n\n", overlay.title());
     for warning in overlay.warnings() {
@@ -54,7 +54,7 @@ pub(in crate::report) fn markdown(overlay: &Overlay<'_>, charts: &[Chart]) -> St
     out
 }
 
-/// Each key that differs, with its value in each run.
+/// Returns one row for each key that differs, with its value in each run.
 fn keys(overlay: &Overlay<'_>) -> Vec<Vec<String>> {
     let row =
         |it: &super::Difference| [it.key.clone()].into_iter().chain(it.values.iter().cloned()).collect();
@@ -88,7 +88,7 @@ fn row(overlay: &Overlay<'_>, index: usize, run: &Run<'_>) -> Vec<String> {
 }
 
 fn of(point: Option<&Point>, path: &str, text: fn(f64) -> String) -> String {
-    point.map_or_else(|| NONE.to_owned(), |point| facts::told(point, path, text))
+    point.map_or_else(|| NONE.to_owned(), |point| facts::figure_text(point, path, text))
 }
 
 fn ns(ns: f64) -> String {

@@ -1,7 +1,7 @@
-//! A sweep as people look at it: which settings were swept over which values, and what each combination came to.
+//! A sweep as people look at it: the swept settings with their values, and the results of each combination.
 //!
-//! A combination has up to two points: `pass: max` or `closed`, whose throughput counts, and `pass: open`, whose latencies
-//! do. Where only open points were made, both are theirs.
+//! A combination has up to two points: `pass: max` or `closed`, whose throughput counts, and `pass: open`, whose
+//! latencies count. If there are only open points, both are taken from them.
 
 pub(super) mod table;
 pub(super) mod words;
@@ -10,66 +10,67 @@ use super::setting::{self, Setting};
 use crate::result::{Kind, Point, RunResult, Trial, VerdictStatus};
 use crate::workload::PassKind;
 
-/// Rates further apart than this share are not one common rate.
+/// Rates that differ by more than this share are not one common rate.
 const SAME_RATE: f64 = 0.01;
 
-/// Everything a sweep has to show.
+/// The settings and the combinations of a sweep.
 pub(super) struct Sweep<'a> {
-    /// In alphabetical order of their keys, as combinations have them.
+    /// Settings in alphabetical order of their keys, as combinations have them.
     pub(super) settings: Vec<Setting>,
-    /// In the order of their values, the last setting's the quickest to change.
+    /// Combinations in the order of their values. The last setting changes fastest.
     pub(super) combinations: Vec<Combination<'a>>,
 }
 
-/// One value of every swept setting.
+/// One combination: one value of every swept setting.
 pub(super) struct Combination<'a> {
-    /// Which value of each setting.
+    /// Index of the value of each setting.
     pub(super) values: Vec<usize>,
-    /// Under `max` or `closed`.
+    /// Point under `max` or `closed`.
     loaded: Option<&'a Point>,
-    /// Under an open load.
+    /// Point under an open load.
     open: Option<&'a Point>,
 }
 
 /// A figure that is compared over the combinations.
 #[derive(Clone, Copy)]
 pub(super) struct Metric {
-    /// In the summary of a point.
+    /// Path in the summary of a point.
     pub(super) path: &'static str,
-    /// The same of one trial.
+    /// Value of one trial.
     of: fn(&Trial) -> Option<f64>,
-    /// Whose figure it is.
+    /// Pass that the figure is taken from.
     pass: Pass,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pass {
-    /// `max` or `closed`; an open one if there is no other.
+    /// `max` or `closed`; an open pass if there is no other.
     Loaded,
     Open,
 }
 
-/// What a point is measured by: consumed bytes where the consumers had a backlog to catch up on, else produced ones.
+/// Returns the throughput that counts for some points: consumed bytes if the consumers had a backlog, otherwise
+/// produced bytes.
 pub(super) fn throughput_of<'a>(points: impl IntoIterator<Item = &'a Point>) -> Metric {
     let has_backlog = |point: &Point| point.trials.iter().any(|trial| trial.backlog.is_some());
     if points.into_iter().any(has_backlog) { CATCH_UP } else { THROUGHPUT }
 }
 
-/// Consumed bytes, a second.
+/// Consumed bytes per second.
 const CATCH_UP: Metric = Metric {
     path: "consume.bytes_per_s",
     of: |trial| trial.consume.map(|consumed| consumed.bytes_per_s).filter(|rate| *rate > 0.0),
     pass: Pass::Loaded,
 };
 
-/// Produced bytes, a second.
+/// Produced bytes per second.
 const THROUGHPUT: Metric = Metric {
     path: "produce.bytes_per_s",
     of: |trial| Some(trial.produce.bytes_per_s).filter(|rate| *rate > 0.0),
     pass: Pass::Loaded,
 };
 
-/// Written to the device ÷ produced.
+/// Bytes written to the device ÷ bytes produced.
 pub(super) const WRITE_AMPLIFICATION: Metric = Metric {
     path: "resources.write_amplification",
     of: |trial| trial.resources.write_amplification,
@@ -84,7 +85,7 @@ pub(super) const RESPONSE_P99: Metric = Metric {
 };
 
 impl<'a> Sweep<'a> {
-    /// `None` of a result that is none.
+    /// Returns `None` if the result is not that of a sweep.
     pub(super) fn of(result: &'a RunResult) -> Option<Self> {
         if result.kind != Kind::Sweep {
             return None;
@@ -106,7 +107,7 @@ impl<'a> Sweep<'a> {
         Some(Self { settings, combinations })
     }
 
-    /// What a combination is called: `segment_bytes 16 MiB, durability synced`.
+    /// Returns the name of a combination: `segment_bytes 16 MiB, durability synced`.
     pub(super) fn name(&self, combination: &Combination<'_>) -> String {
         let named = self.settings.iter().zip(&combination.values);
         let name = |(setting, value): (&Setting, &usize)| {
@@ -115,22 +116,23 @@ impl<'a> Sweep<'a> {
         named.map(name).collect::<Vec<_>>().join(", ")
     }
 
-    /// What its throughput is.
+    /// Returns the throughput that counts for this sweep.
     pub(super) fn throughput(&self) -> Metric {
         throughput_of(self.combinations.iter().flat_map(Combination::points))
     }
 
-    /// Whether it is about how fast consumers catch up.
+    /// Tells whether the sweep measures how fast consumers catch up with a backlog.
     pub(super) fn is_catch_up(&self) -> bool {
         self.throughput().path == CATCH_UP.path
     }
 
-    /// Whether any combination ran under an open load.
+    /// Tells whether any combination ran under an open load.
     pub(super) fn has_open(&self) -> bool {
         self.combinations.iter().any(|it| it.open.is_some())
     }
 
-    /// Records a second that every open point was offered; `None` if they differ, or there is none.
+    /// Returns the records per second that every open point was offered. `None` if the rates differ, or if there is no
+    /// open point.
     pub(super) fn common_rate(&self) -> Option<f64> {
         let points = self.combinations.iter().filter_map(|it| it.open);
         let rates: Vec<f64> =
@@ -139,7 +141,7 @@ impl<'a> Sweep<'a> {
         (low.is_finite() && high <= low * (1.0 + SAME_RATE)).then_some(low)
     }
 
-    /// `at 350 k/s`, or that each has its own rate.
+    /// Returns `at 350 k/s`, or a text that each combination has its own rate.
     pub(super) fn rate_words(&self) -> String {
         self.common_rate().map_or_else(
             || "each at its own rate".to_owned(),
@@ -149,12 +151,12 @@ impl<'a> Sweep<'a> {
 }
 
 impl<'a> Combination<'a> {
-    /// The point whose throughput counts.
+    /// Returns the point whose throughput counts.
     pub(super) fn loaded_point(&self) -> Option<&'a Point> {
         self.loaded.or(self.open)
     }
 
-    /// The point that a metric is of.
+    /// Returns the point that a metric is taken from.
     pub(super) fn point(&self, metric: Metric) -> Option<&'a Point> {
         match metric.pass {
             Pass::Loaded => self.loaded_point(),
@@ -162,40 +164,40 @@ impl<'a> Combination<'a> {
         }
     }
 
-    /// Every point it has.
+    /// Returns every point of the combination.
     pub(super) fn points(&self) -> impl Iterator<Item = &'a Point> {
         self.loaded.into_iter().chain(self.open)
     }
 
-    /// A metric of each trial that has it.
+    /// Returns a metric of each trial that has it.
     pub(super) fn trials(&self, metric: Metric) -> Vec<f64> {
         self.blocks(metric).into_iter().filter(|value| value.is_finite()).collect()
     }
 
-    /// A metric by block; NaN where a trial lacks it.
+    /// Returns a metric by block; NaN for a trial without it.
     pub(super) fn blocks(&self, metric: Metric) -> Vec<f64> {
         let trials = self.point(metric).map_or(&[][..], |point| &point.trials);
         trials.iter().map(|trial| (metric.of)(trial).unwrap_or(f64::NAN)).collect()
     }
 
-    /// Whether any of its trials was measured again.
+    /// Tells whether any trial of the combination was measured again.
     pub(super) fn was_retried(&self) -> bool {
         self.points().flat_map(|point| &point.trials).any(|trial| !trial.late_attempts.is_empty())
     }
 
-    /// Whether it failed under any load: it is then no choice under another.
+    /// Tells whether the combination failed under any load. Then it is no choice under another load either.
     pub(super) fn has_failed(&self) -> bool {
         self.points().any(|point| point.verdict.status >= VerdictStatus::Errors)
     }
 
-    /// The median of a metric that every trial has, of a point that may be compared.
+    /// Returns the median of a metric that every trial has, if the point may be compared.
     pub(super) fn sound_median(&self, metric: Metric) -> Option<f64> {
         let point = self.point(metric).filter(|point| is_sound(point) && !self.has_failed())?;
         point.figure(metric.path).map(|figure| figure.median)
     }
 }
 
-/// Whether a point's figures may stand beside others': nothing failed, and the instrument kept up.
+/// Tells whether a point's figures may be compared with others: nothing failed, and the load generator kept up.
 pub(super) fn is_sound(point: &Point) -> bool {
     point.verdict.status <= VerdictStatus::SloMissed && !point.trials.is_empty()
 }

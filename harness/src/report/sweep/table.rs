@@ -1,4 +1,4 @@
-//! The table of a sweep: a row a combination, the same cells for the terminal, the summary and the page.
+//! The table of a sweep: one row per combination. The terminal, the summary and the page have the same cells.
 
 use super::{Combination, RESPONSE_P99, Sweep, WRITE_AMPLIFICATION, is_sound};
 use crate::num;
@@ -9,26 +9,26 @@ use crate::workload::PassKind;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::collections::BTreeSet;
 
-/// Columns of a terminal that it fits.
+/// Width of the terminals that the table fits into, in columns.
 pub(in crate::report) const WIDTH: u16 = 100;
-/// What is said of a combination with trials that took the place of late ones.
-const RETRIED: &str = "retried for a late generator";
+/// Flag of a combination with trials that replaced late ones.
+const RETRIED: &str = "retried because the generator was late";
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
-/// Header and rows; the first `settings` columns are what was set, the rest what it came to, the last one flags.
+/// Header and rows. The first `settings` columns are settings, the others are results, and the last one has the flags.
 pub(in crate::report) struct Cells {
     pub(in crate::report) settings: usize,
     pub(in crate::report) header: Vec<String>,
     pub(in crate::report) rows: Vec<Vec<String>>,
-    /// What a reader of the table needs to know.
+    /// Explanations that a reader of the table needs.
     pub(in crate::report) notes: Vec<String>,
 }
 
-/// How flags are told.
+/// The form in which flags are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::report) enum FlagStyle {
-    /// A letter each, explained in a note.
+    /// One letter each, explained in a note.
     Letters,
     /// In words.
     Words,
@@ -39,7 +39,7 @@ struct Column {
     cell: Box<dyn Fn(&Combination<'_>) -> String>,
 }
 
-/// Every row of a sweep.
+/// Returns all rows of a sweep.
 pub(in crate::report) fn cells(sweep: &Sweep<'_>, style: FlagStyle) -> Cells {
     let columns = columns(sweep, style);
     let named = sweep.settings.iter().map(|setting| setting.name.clone());
@@ -58,7 +58,7 @@ pub(in crate::report) fn cells(sweep: &Sweep<'_>, style: FlagStyle) -> Cells {
     }
 }
 
-/// The table for a terminal, at most [`WIDTH`] columns wide, with its notes.
+/// Returns the table for a terminal, at most [`WIDTH`] columns wide, with its notes.
 pub(in crate::report) fn text(sweep: &Sweep<'_>) -> String {
     let cells = cells(sweep, FlagStyle::Letters);
     let wide = crate::report::lines::lines(&table(&cells, Header::OneLine));
@@ -71,11 +71,11 @@ pub(in crate::report) fn text(sweep: &Sweep<'_>) -> String {
     text
 }
 
-/// How the names of columns stand.
+/// Layout of the column names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Header {
     OneLine,
-    /// A line a word, so that columns can be narrow; what is still too long wraps.
+    /// One word per line, so that columns can be narrow. Names that are still too long wrap.
     Broken,
 }
 
@@ -124,10 +124,10 @@ fn columns(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<Column> {
         peaks.map(|figure| figure.max).reduce(f64::max)
     };
     if sweep.combinations.iter().any(|it| disk(it).is_some()) {
-        let told = move |it: &Combination<'_>| {
+        let peak = move |it: &Combination<'_>| {
             disk(it).map_or_else(|| NONE.to_owned(), |bytes| quantity::bytes(num::u64_of(bytes)))
         };
-        columns.push(column("disk peak", told));
+        columns.push(column("disk peak", peak));
     }
     columns.push(column("flags", move |it| flags(it, style)));
     columns
@@ -137,14 +137,15 @@ fn column(title: &str, cell: impl Fn(&Combination<'_>) -> String + 'static) -> C
     Column { title: title.to_owned(), cell: Box::new(cell) }
 }
 
-/// One unit for the whole column, so that it can be read down: the larger one, unless that leaves the least too few digits.
+/// Returns one unit for the whole column, so that its values can be compared. It is GiB/s, unless the greatest value is
+/// below that or the least would have too few digits.
 pub(in crate::report) fn throughput_unit(sweep: &Sweep<'_>) -> (f64, &'static str) {
     let rates = sweep.combinations.iter().flat_map(|it| it.trials(sweep.throughput()));
     let (least, most) = rates.fold((f64::INFINITY, 0.0_f64), |(l, m), rate| (l.min(rate), m.max(rate)));
     if most >= GIB && least >= 0.1 * GIB { (GIB, "GiB/s") } else { (MIB, "MiB/s") }
 }
 
-/// Median and range: `1.43 [1.31–1.52]`.
+/// Formats median and range: `1.43 [1.31–1.52]`.
 fn ranged(combination: &Combination<'_>, path: &str, unit: f64) -> String {
     let figure = combination.loaded_point().and_then(|point| point.summary.get(path));
     let digits = |value: f64| three_digits(value / unit);
@@ -155,7 +156,7 @@ fn ranged(combination: &Combination<'_>, path: &str, unit: f64) -> String {
     }
 }
 
-/// A number with three significant digits.
+/// Formats a number with three significant digits.
 pub(in crate::report) fn three_digits(value: f64) -> String {
     let decimals = if value >= 99.95 {
         0
@@ -168,19 +169,20 @@ pub(in crate::report) fn three_digits(value: f64) -> String {
 }
 
 fn of_loaded(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> String) -> String {
-    told(combination.loaded_point(), path, text)
+    median_text(combination.loaded_point(), path, text)
 }
 
 fn of_open(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> String) -> String {
-    told(combination.point(RESPONSE_P99), path, text)
+    median_text(combination.point(RESPONSE_P99), path, text)
 }
 
-fn told(point: Option<&Point>, path: &str, text: impl Fn(f64) -> String) -> String {
+fn median_text(point: Option<&Point>, path: &str, text: impl Fn(f64) -> String) -> String {
     let figure = point.and_then(|point| point.figure(path));
     figure.map_or_else(|| NONE.to_owned(), |figure| text(figure.median))
 }
 
-/// What `max` is meant to bring about is no news.
+/// Returns the flags of a point. A target that is saturated under `max` is not among them, because `max` does that on
+/// purpose.
 fn raised(point: &Point) -> impl Iterator<Item = VerdictFlag> {
     let is_news = |flag: &VerdictFlag| point.pass == PassKind::Open || *flag != VerdictFlag::TargetSaturated;
     point.verdict.flags.iter().copied().filter(is_news)
@@ -189,7 +191,7 @@ fn raised(point: &Point) -> impl Iterator<Item = VerdictFlag> {
 fn flags(combination: &Combination<'_>, style: FlagStyle) -> String {
     let raised: BTreeSet<VerdictFlag> = combination.points().flat_map(raised).collect();
     let again = combination.was_retried();
-    let told = match style {
+    let shown = match style {
         FlagStyle::Letters => raised.into_iter().map(letter).chain(again.then_some('r')).collect::<String>(),
         FlagStyle::Words => {
             let words = raised.into_iter().map(VerdictFlag::words).chain(again.then_some(RETRIED));
@@ -199,8 +201,8 @@ fn flags(combination: &Combination<'_>, style: FlagStyle) -> String {
     let failed =
         combination.points().filter(|point| !is_sound(point)).map(|point| point.verdict.status).max();
     match failed {
-        Some(status) => format!("{} {told}", status.words()).trim_end().to_owned(),
-        None => told,
+        Some(status) => format!("{} {shown}", status.words()).trim_end().to_owned(),
+        None => shown,
     }
 }
 

@@ -1,4 +1,5 @@
-//! The plain sentences of a sweep: which setting is best, and whether the difference clears the noise.
+//! Conclusions of a sweep in plain sentences: which setting is best, and whether the difference is larger than the
+//! noise.
 
 use super::{Combination, Metric, RESPONSE_P99, Sweep, is_sound};
 use crate::num;
@@ -6,49 +7,49 @@ use crate::quantity;
 use crate::result::Figure;
 use crate::stats::{self, Comparison, NOISE_BAND, Standing};
 
-/// Combinations named in a row; more are counted.
+/// The most combinations that a sentence names. More of them are counted.
 const NAMED_MAX: usize = 3;
 
-/// Which end of a metric is the good one.
+/// The better end of a metric.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Good {
     High,
     Low,
 }
 
-/// On throughput and, where there was an open load, on its p99; then what is to be borne in mind.
+/// Returns sentences on throughput and, if there was an open load, on its p99; then on the limits of the comparison.
 pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut sentences = Vec::new();
     let has_loaded = sweep.combinations.iter().any(|it| it.loaded.is_some());
     if has_loaded {
         let what = if sweep.is_catch_up() { "the fastest to catch up" } else { "the highest throughput" };
-        told.extend(sentence(sweep, sweep.throughput(), Good::High, what, quantity::bytes_per_s));
+        sentences.extend(sentence(sweep, sweep.throughput(), Good::High, what, quantity::bytes_per_s));
     }
     if sweep.has_open() {
         let what = format!("the lowest p99 response {}", sweep.rate_words());
         let p99 = sentence(sweep, RESPONSE_P99, Good::Low, &what, |ns| quantity::ns(num::u64_of(ns)));
-        told.push(p99.unwrap_or_else(|| {
-            "No p99 response can be compared: it takes 1000 acks or more in every trial of a sound point; a longer \
-             window has more."
+        sentences.push(p99.unwrap_or_else(|| {
+            "No p99 response can be compared: that needs at least 1000 acks in every trial of a valid point; use a longer \
+             window."
                 .to_owned()
         }));
     }
     if sweep.settings.iter().any(|setting| setting.key == "durability") {
-        told.push(
-            "An ack does not promise the same at every durability: the faster one may promise less."
+        sentences.push(
+            "An ack does not promise the same at every durability: the faster setting may promise less."
                 .to_owned(),
         );
     }
     let has_pairs =
         |it: &Combination<'_>| it.points().any(|point| point.trials.len() >= stats::INTERVAL_TRIALS_MIN);
     if sweep.combinations.iter().any(|it| it.was_retried() && has_pairs(it)) {
-        told.push(
-            "Trials that were measured again, later, are paired with those of their first block all the same."
+        sentences.push(
+            "Trials that were measured again later are still paired with the other trials of their first block."
                 .to_owned(),
         );
     }
-    told.extend(left_out(sweep));
-    told
+    sentences.extend(left_out(sweep));
+    sentences
 }
 
 fn sentence(
@@ -98,7 +99,7 @@ fn interval(comparison: &Comparison) -> String {
     comparison.interval.map_or_else(String::new, |it| format!(" ({:.2} to {:.2})", it.low, it.high))
 }
 
-/// From six trials on.
+/// Returns the conclusion from intervals, which exist from six trials on.
 fn by_interval(others: &[(String, Comparison)], next: &Comparison, good: Good) -> String {
     let clear = if good == Good::High { Standing::Above } else { Standing::Below };
     let close = names(others, |standing| standing != clear);
@@ -110,17 +111,19 @@ fn by_interval(others: &[(String, Comparison)], next: &Comparison, good: Good) -
         NOISE_BAND * 100.0
     );
     match (close, names(others, |standing| standing == clear)) {
-        (None, _) => format!("The difference clears the noise ({how})."),
+        (None, _) => format!("The difference is larger than the noise ({how})."),
         (Some(close), None) => {
-            format!("The difference does not clear the noise: not told apart from {close} ({how}).")
+            format!(
+                "The difference is not larger than the noise: it cannot be distinguished from {close} ({how})."
+            )
         }
         (Some(close), Some(clear)) => {
-            format!("It is not told apart from {close}; it is from {clear} ({how}).")
+            format!("It cannot be distinguished from {close}, but it differs from {clear} ({how}).")
         }
     }
 }
 
-/// Below six trials.
+/// Returns the conclusion from ranges, for fewer than six trials.
 fn by_range(others: &[(String, Comparison)], next: &Comparison) -> String {
     let plural = if next.pairs == 1 { "trial is" } else { "trials are" };
     let few = format!(
@@ -131,13 +134,13 @@ fn by_range(others: &[(String, Comparison)], next: &Comparison) -> String {
     match names(others, |standing| standing != Standing::RangesApart) {
         None if next.pairs > 1 => format!("Its range overlaps no other, but {few}."),
         Some(close) if next.pairs > 1 => {
-            format!("That is no difference to rely on: its range overlaps that of {close}, and {few}.")
+            format!("This difference is not reliable: its range overlaps that of {close}, and {few}.")
         }
-        _ => format!("Whether that is a difference cannot be told: {few}."),
+        _ => format!("It is unknown whether this is a real difference: {few}."),
     }
 }
 
-/// The combinations of some standing, by name or, if they are many, by number; `None` if there is none.
+/// Names the combinations with some standing, or counts them if they are many; `None` if there are none.
 fn names(others: &[(String, Comparison)], is: impl Fn(Standing) -> bool) -> Option<String> {
     let names: Vec<&str> =
         others.iter().filter(|(_, found)| is(found.standing)).map(|(name, _)| name.as_str()).collect();
@@ -149,7 +152,7 @@ fn names(others: &[(String, Comparison)], is: impl Fn(Standing) -> bool) -> Opti
     }
 }
 
-/// What could not be compared.
+/// Returns a sentence on the combinations that could not be compared.
 fn left_out(sweep: &Sweep<'_>) -> Option<String> {
     let failed: Vec<String> = sweep
         .combinations
@@ -164,7 +167,7 @@ fn left_out(sweep: &Sweep<'_>) -> Option<String> {
     match failed.len() {
         0 => None,
         count if count > NAMED_MAX => {
-            Some(format!("Left out, since they failed or are invalid: {count} combinations."))
+            Some(format!("Left out, because they failed or are invalid: {count} combinations."))
         }
         _ => Some(format!("Left out: {}.", failed.join("; "))),
     }

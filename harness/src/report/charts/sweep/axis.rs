@@ -1,4 +1,4 @@
-//! The horizontal axis of a sweep's panels: where the values of a setting stand, and their names.
+//! The horizontal axis of a sweep's panels: the positions of a setting's values, and their names.
 
 use crate::num;
 use crate::report::charts::{AXIS, Area, INK, LEFT, PALE, RIGHT, WIDTH, fitted, text_centred, width_of};
@@ -6,25 +6,25 @@ use crate::report::setting::Setting;
 
 /// Width of a panel's plot, pixels.
 pub(super) const PLOT: f64 = (WIDTH - LEFT - AXIS - RIGHT) as f64;
-/// Height of the names, two rows if they need them, and the setting's own.
+/// Height of the names of the values, in two rows if needed, and of the setting's name, pixels.
 pub(super) const NAMES: u32 = 62;
 const FONT: i32 = 12;
-/// Between two names side by side.
+/// Distance between two names side by side, pixels.
 const GAP: u32 = 12;
-/// Values that span more than this many times are set out on a log axis.
+/// Values that span more than this factor are placed on a log axis.
 const LOG_SPAN_MIN: f64 = 3.9;
 
-/// Where the values stand, 0 to 1 along the axis, and their names.
+/// Positions of the values, 0 to 1 along the axis, and their names.
 pub(super) struct XAxis {
     pub(super) positions: Vec<f64>,
     labels: Vec<String>,
     title: String,
 }
 
-/// How values are set out.
+/// The spacing of values on the axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spacing {
-    /// Evenly: names, or numbers too close to each other to be told.
+    /// Even: for names, or for numbers whose names would touch each other.
     Even,
     Linear,
     Log,
@@ -44,13 +44,13 @@ impl XAxis {
         Self { positions, labels, title: format!("{}{scale}", setting.key) }
     }
 
-    /// Pixels between the two values that are nearest to each other, or of the whole axis.
+    /// Returns the pixels between the two nearest values, or the width of the whole axis if there is one value.
     pub(super) fn slot(&self) -> f64 {
         let gaps = self.positions.windows(2).map(|pair| pair[1] - pair[0]);
         gaps.fold(1.0_f64, f64::min) * PLOT
     }
 
-    /// Writes the names below a plot whose bottom is at `top`.
+    /// Draws the names below a plot whose bottom is at `top`.
     pub(super) fn draw(&self, area: &Area<'_>, top: i32) {
         let widest = self.labels.iter().map(|label| width_of(label, FONT)).max().unwrap_or(0);
         let is_tight = f64::from(widest + GAP) > self.slot();
@@ -65,13 +65,13 @@ impl XAxis {
     }
 }
 
-/// A position as a pixel of the panel.
+/// Returns a position as a pixel of the panel.
 pub(super) fn pixel(position: f64) -> i32 {
     let pixels = f64::from(LEFT + AXIS) + position * PLOT;
     i32::try_from(num::u64_of(pixels)).unwrap_or(i32::MAX)
 }
 
-/// The middle of the n-th of so many slots.
+/// Returns the middle of slot `index` of `of` slots.
 fn center(index: usize, of: usize) -> f64 {
     (num::f64_of(num::count(index)) + 0.5) / num::f64_of(num::count(of.max(1)))
 }
@@ -86,7 +86,7 @@ fn by_number(numbers: &[f64]) -> (Vec<f64>, Spacing) {
     (numbers.iter().map(|number| first + share(*number) * (last - first)).collect(), spacing)
 }
 
-/// Whether names side by side do not touch.
+/// Tells whether no two names side by side touch.
 fn have_room(positions: &[f64], labels: &[String]) -> bool {
     let half = |label: &String| f64::from(width_of(label, FONT)) / 2.0;
     positions.windows(2).zip(labels.windows(2)).all(|(positions, labels)| {

@@ -1,5 +1,5 @@
-//! Heat maps for two settings: throughput, and p99 response where there was an open load. Every cell has its value in
-//! print; the colour, one hue from light to dark, only repeats it.
+//! Heat maps for two settings: throughput, and p99 response if there was an open load. Every cell shows its value as
+//! text. The colour, one hue from light to dark, only repeats it.
 
 use super::REMARK;
 use crate::report::charts::{
@@ -17,9 +17,9 @@ const FOOT: u32 = 52;
 const CELL_HEIGHT: u32 = 46;
 const ROW_NAMES_MAX: u32 = 170;
 const FONT: i32 = 12;
-/// The colours span at least this share of the greatest value, so that noise does not look like a landscape.
+/// The colours span at least this share of the greatest value, so that noise does not look like a difference.
 const SPAN_MIN: f64 = 0.25;
-/// Values that span more than this many times are coloured by their logarithms.
+/// Values that span more than this factor are coloured by their logarithms.
 const LOG_SPAN_MIN: f64 = 8.0;
 
 const BLUES: [(u8, u8, u8); 3] = [(239, 246, 252), (107, 174, 214), (8, 48, 107)];
@@ -29,17 +29,17 @@ struct Map {
     title: String,
     metric: Metric,
     colours: [(u8, u8, u8); 3],
-    told: fn(f64, f64) -> String,
+    text: fn(f64, f64) -> String,
     divisor: f64,
 }
 
-/// Which setting goes where: the one with more values across.
+/// The settings of both axes: the one with more values is across.
 struct Axes<'a> {
     across: (usize, &'a Setting),
     down: (usize, &'a Setting),
 }
 
-/// `None` if there is nothing to map.
+/// Returns `None` if there are not two settings to map.
 pub(super) fn draw(recording: &Recording, sweep: &Sweep<'_>) -> anyhow::Result<Option<String>> {
     let [first, second] = &sweep.settings[..] else { return Ok(None) };
     let axes = if second.values.len() > first.values.len() {
@@ -65,14 +65,14 @@ pub(super) fn draw(recording: &Recording, sweep: &Sweep<'_>) -> anyhow::Result<O
 
 fn maps(sweep: &Sweep<'_>) -> Vec<Map> {
     let (divisor, unit) = throughput_unit(sweep);
-    let told = |value: f64, divisor: f64| three_digits(value / divisor);
+    let text = |value: f64, divisor: f64| three_digits(value / divisor);
     let what = if sweep.is_catch_up() { "consumed" } else { "throughput" };
-    let title = format!("{what}, {unit}: median of the trials, their range below; darker is more");
-    let mut maps = vec![Map { title, metric: sweep.throughput(), colours: BLUES, told, divisor }];
+    let title = format!("{what}, {unit}: median of the trials, with their range below it; darker is more");
+    let mut maps = vec![Map { title, metric: sweep.throughput(), colours: BLUES, text, divisor }];
     if sweep.has_open() {
         let title = format!("p99 response, open load {}; darker is slower", sweep.rate_words());
-        let told = |ns: f64, _| quantity::ns(num::u64_of(ns));
-        maps.push(Map { title, metric: RESPONSE_P99, colours: ORANGES, told, divisor: 1.0 });
+        let text = |ns: f64, _| quantity::ns(num::u64_of(ns));
+        maps.push(Map { title, metric: RESPONSE_P99, colours: ORANGES, text, divisor: 1.0 });
     }
     maps
 }
@@ -134,7 +134,7 @@ impl Map {
         let ink = if is_dark { WHITE } else { INK };
         let room = u32::try_from(width - 6)?;
         let range = self.range(figure).filter(|range| width_of(range, REMARK.0) <= room);
-        let median = (self.told)(figure.median, self.divisor);
+        let median = (self.text)(figure.median, self.divisor);
         let at = if range.is_some() { y + 5 } else { y + 14 };
         text_centred(area, &fitted(&median, 14, room), (middle, at), (14, ink));
         if let Some(range) = range {
@@ -144,12 +144,12 @@ impl Map {
     }
 
     fn range(&self, figure: &Figure) -> Option<String> {
-        let told = |value| (self.told)(value, self.divisor);
-        (figure.trials > 1).then(|| format!("{}–{}", told(figure.min), told(figure.max)))
+        let text = |value| (self.text)(value, self.divisor);
+        (figure.trials > 1).then(|| format!("{}–{}", text(figure.min), text(figure.max)))
     }
 }
 
-/// From the lightest to the darkest.
+/// The range of values from the lightest colour to the darkest.
 struct Scale {
     low: f64,
     high: f64,
@@ -165,7 +165,7 @@ impl Scale {
         Self { low: if is_log { low } else { low.min(high * (1.0 - SPAN_MIN)) }, high, is_log }
     }
 
-    /// The colour, and whether text upon it must be light.
+    /// Returns the colour, and whether text on it must be light.
     fn colour(&self, value: f64, [light, middle, dark]: [(u8, u8, u8); 3]) -> (RGBColor, bool) {
         let scaled = |value: f64| if self.is_log { value.ln() } else { value };
         let (low, high) = (scaled(self.low), scaled(self.high));

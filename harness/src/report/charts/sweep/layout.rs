@@ -1,5 +1,5 @@
-//! Which settings the panels show: one on the axis, the combinations of the others as series, each with a colour and a
-//! mark of its own, so that they can be told apart without colours.
+//! Layout of the panels: one setting is on the axis. Each combination of the others is a series with its own colour and
+//! mark, so that series can be told apart without colours.
 
 use super::REMARK;
 use super::axis::{PLOT, XAxis};
@@ -10,10 +10,10 @@ use crate::report::sweep::{Combination, Sweep, is_sound};
 use plotters::element::ComposedElement;
 use plotters::prelude::*;
 
-/// With more series than this nobody could tell them apart.
+/// The most series that are drawn. More of them could not be told apart.
 const SERIES_MAX: usize = 12;
 
-/// What is drawn where.
+/// The axis, the series and the remarks of the panels.
 pub(super) struct Layout<'a> {
     pub(super) axis: XAxis,
     /// Whether the values on the axis are numbers.
@@ -25,14 +25,14 @@ pub(super) struct Layout<'a> {
 /// One combination of the settings that are not on the axis.
 pub(super) struct Series<'a> {
     name: String,
-    /// By the value on the axis; `None` where it was not made.
+    /// Combinations by the value on the axis; `None` if one was not measured.
     pub(super) combinations: Vec<Option<&'a Combination<'a>>>,
 }
 
 impl<'a> Layout<'a> {
     pub(super) fn of(sweep: &'a Sweep<'a>) -> Self {
         let settings = &sweep.settings;
-        // The first of those with the most values.
+        // Of the settings with the most values, the first is on the axis.
         let x = (0..settings.len()).rev().max_by_key(|index| settings[*index].values.len()).unwrap_or(0);
         let setting = &settings[x];
         let mut others: Vec<Vec<usize>> =
@@ -57,7 +57,7 @@ impl<'a> Layout<'a> {
             remarks.push("hollow: failed or invalid".to_owned());
         }
         if count > SERIES_MAX {
-            remarks.push(format!("drawn are {SERIES_MAX} of {count} series, the table has them all"));
+            remarks.push(format!("{SERIES_MAX} of {count} series are drawn; the table has all"));
         }
         Self {
             axis: XAxis::of(setting),
@@ -67,29 +67,29 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Everything that is drawn.
+    /// Returns every combination that is drawn.
     pub(super) fn combinations(&self) -> impl Iterator<Item = &Combination<'a>> {
         self.series.iter().flat_map(|series| series.combinations.iter().flatten().copied())
     }
 
-    /// How far a series is moved aside, 0 to 1 along the axis, so that none hides another.
+    /// Returns how far a series is moved to the side, as a share of the axis, so that no series hides another.
     pub(super) fn aside(&self, series: usize) -> f64 {
         let count = num::f64_of(num::count(self.series.len()));
         let step = (self.axis.slot() * 0.72 / count).min(28.0);
         (num::f64_of(num::count(series)) - (count - 1.0) / 2.0) * step / PLOT
     }
 
-    /// Height of the legend, pixels.
+    /// Returns the height of the legend, pixels.
     pub(super) fn legend_height(&self) -> u32 {
         u32::try_from(flow::height(&self.entries()) + flow::ROW).unwrap_or(0)
     }
 
-    /// Names of the series, and remarks below them.
+    /// Draws the names of the series, and the remarks below them.
     pub(super) fn legend(&self, area: &Area<'_>) {
         let entries = self.entries();
         for (number, it) in entries.iter().enumerate() {
             let mark = Mark::of(number).element((it.x + 4, it.y + 6), COLOURS[number % COLOURS.len()], true);
-            // A swatch that cannot be drawn is left out rather than the chart.
+            // If a swatch cannot be drawn, it is left out, so that the chart is not lost.
             let _ = area.draw(&mark);
             text(area, &it.name, (it.x + flow::SWATCH, it.y), (flow::FONT, INK));
         }
@@ -97,10 +97,10 @@ impl<'a> Layout<'a> {
         text(area, &remarks, (16, flow::height(&entries)), REMARK);
     }
 
-    /// Each series with where it stands in the legend; none if there is but one.
+    /// Returns each series with its position in the legend; empty if there is only one.
     fn entries(&self) -> Vec<flow::Placed> {
-        let told = self.series.iter().filter(|_| self.series.len() > 1);
-        flow::flow(told.map(|series| series.name.clone()))
+        let named = self.series.iter().filter(|_| self.series.len() > 1);
+        flow::flow(named.map(|series| series.name.clone()))
     }
 }
 
@@ -117,7 +117,7 @@ fn name(settings: &[Setting], x: usize, values: &[usize]) -> String {
     named.collect::<Vec<_>>().join(", ")
 }
 
-/// Pixels, filled and outlined, at a place of a plot or of the picture.
+/// A filled and outlined shape in pixels, at a position in a plot or in the picture.
 type Element<C, DB> = ComposedElement<C, DB, Polygon<(i32, i32)>, PathElement<(i32, i32)>>;
 
 /// The shape of a series' marks.
@@ -130,7 +130,7 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    /// Of the n-th series: a colour that comes again comes with another shape.
+    /// Returns the mark of a series. If a colour is used again, it gets another shape.
     pub(super) const fn of(series: usize) -> Self {
         match (series + series / COLOURS.len()) % 4 {
             0 => Self::Circle,
@@ -140,7 +140,7 @@ impl Mark {
         }
     }
 
-    /// At a place of a plot, filled or hollow.
+    /// Returns the mark at a position in a plot, filled or hollow.
     pub(super) fn element<DB: DrawingBackend, C: Clone>(
         self,
         at: C,
@@ -153,7 +153,7 @@ impl Mark {
         EmptyElement::at(at) + Polygon::new(corners, fill) + PathElement::new(outline, colour.stroke_width(1))
     }
 
-    /// Pixels around its middle.
+    /// Returns the corners in pixels around the middle.
     fn corners(self) -> Vec<(i32, i32)> {
         match self {
             Self::Circle => vec![(-1, -4), (1, -4), (4, -1), (4, 1), (1, 4), (-1, 4), (-4, 1), (-4, -1)],

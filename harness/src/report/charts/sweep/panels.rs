@@ -1,5 +1,5 @@
 //! The panels: throughput, write amplification and p99 response against the setting with the most values. Dots are
-//! trials, bars their medians.
+//! trials; bars are their medians.
 
 use super::super::axes;
 use super::super::{
@@ -19,16 +19,16 @@ use plotters::prelude::*;
 
 const PANEL: u32 = 236;
 const BOTTOM: u32 = 8;
-/// Times that span more than this many times are drawn on a log axis.
+/// Times that span more than this factor are drawn on a log axis.
 const LOG_SPAN_MIN: f64 = 8.0;
 /// Half the width of a median's bar, pixels.
 const BAR: f64 = 9.0;
-/// Trials of one point are spread over this many pixels, so that equal ones are seen.
+/// Trials of one point are spread over this many pixels, so that equal ones can be seen.
 const SPREAD: f64 = 8.0;
 
 type Plot<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, Y>>;
 
-/// A panel: its title, metric, and how its values are told.
+/// A panel: its title, its metric and the unit of its values.
 struct Panel {
     title: String,
     metric: Metric,
@@ -57,7 +57,7 @@ pub(super) fn draw(recording: &Recording, sweep: &Sweep<'_>) -> anyhow::Result<S
 
 fn panels(sweep: &Sweep<'_>) -> Vec<Panel> {
     let (divisor, unit) = throughput_unit(sweep);
-    let title = if sweep.is_catch_up() { "consumed, catching up" } else { "throughput" }.to_owned();
+    let title = if sweep.is_catch_up() { "consumed while catching up" } else { "throughput" }.to_owned();
     let mut panels = vec![Panel { title, metric: sweep.throughput(), divisor, unit, is_time: false }];
     let has_any = |metric| sweep.combinations.iter().any(|it| !it.trials(metric).is_empty());
     if has_any(WRITE_AMPLIFICATION) {
@@ -101,10 +101,10 @@ fn mesh<Y>(chart: &mut Plot<'_, '_, Y>, panel: &Panel) -> anyhow::Result<()>
 where
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let told = |value: &f64| if panel.is_time { axes::ns_text(value) } else { number_text(*value) };
+    let text = |value: &f64| if panel.is_time { axes::ns_text(value) } else { number_text(*value) };
     let mut mesh = chart.configure_mesh();
     axes::quiet(&mut mesh);
-    mesh.x_labels(0).y_labels(7).y_desc(panel.unit).y_label_formatter(&told);
+    mesh.x_labels(0).y_labels(7).y_desc(panel.unit).y_label_formatter(&text);
     mesh.draw().map_err(failed)
 }
 
@@ -115,7 +115,7 @@ where
     for (number, series) in layout.series.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
         let medians = medians(layout, (number, series), panel);
-        // Names have no order, so that a line between them would say nothing.
+        // Names have no order, so a line between them would mean nothing.
         if layout.is_ordered {
             let is_gap = |median: &Option<Median>| !median.is_some_and(|(_, _, is_sound)| is_sound);
             for run in medians.split(is_gap).filter(|run| run.len() > 1) {
@@ -136,7 +136,7 @@ where
     Ok(())
 }
 
-/// Where a series stands at each value: its combinations with their positions on the axis.
+/// Returns the combinations of a series, each with its position on the axis.
 fn placed<'a>(
     layout: &'a Layout<'_>,
     (number, series): (usize, &'a Series<'_>),
@@ -172,7 +172,7 @@ fn dots(layout: &Layout<'_>, series: (usize, &Series<'_>), panel: &Panel) -> Vec
     dots
 }
 
-/// Marks what has nothing to show here, at the bottom of its place.
+/// Marks combinations that have no value for this metric, at the bottom of the panel.
 fn missing(area: &Area<'_>, layout: &Layout<'_>, panel: &Panel) {
     let mut some = false;
     for series in layout.series.iter().enumerate() {
@@ -187,6 +187,6 @@ fn missing(area: &Area<'_>, layout: &Layout<'_>, panel: &Panel) {
     }
     if some {
         let at = i32::try_from(LEFT + AXIS).unwrap_or(0) + 6;
-        text(area, "× failed, or too few acks to tell", (at, 30), REMARK);
+        text(area, "× failed, or too few acks for this figure", (at, 30), REMARK);
     }
 }
