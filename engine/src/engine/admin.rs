@@ -43,8 +43,10 @@ impl Engine {
     /// Creates a topic; durable when this returns.
     ///
     /// # Errors
-    /// [`TopicError`]. Nothing of the topic is left then, with one exception: after [`TopicError::Unconfirmed`] the
-    /// next open may find the topic, damaged, as its files are removed.
+    /// [`TopicError`]. Nothing of the topic is left then, with two exceptions. After [`TopicError::Unconfirmed`] the
+    /// next open may find the topic, damaged, as its files are removed. If a shard does not answer
+    /// ([`TopicError::ShardStuck`], or [`TopicError::Open`] with [`OpenError::Executor`]), files of the topic stay: the
+    /// next open removes them, or finds the topic if shard 0 has finished its creation after all.
     pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
         let _one_at_a_time = self.admin();
         let mut topic = Topic::new(partitions, config);
@@ -112,9 +114,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`TopicError`]. Nothing has changed then, with two exceptions. After [`TopicError::ShardStuck`] the change is
-    /// durable, and the shard that does not answer has it after the next open. After [`TopicError::Unconfirmed`] the
-    /// topic keeps its configuration until the engine is closed, and the next open may find either one; the call can be
-    /// repeated.
+    /// durable, and the shard that does not answer has it after the next open. If that is shard 0, which owns the
+    /// catalog, the change may also not be made. After [`TopicError::Unconfirmed`] the topic keeps its configuration
+    /// until the engine is closed, and the next open may find either one; the call can be repeated.
     pub fn alter_topic(&self, name: &str, changes: TopicChanges) -> Result<TopicConfig, TopicError> {
         let _one_at_a_time = self.admin();
         let own_name = name.to_owned();
@@ -142,7 +144,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`TopicError`]. After [`TopicError::Unconfirmed`] the topic is gone until the engine is closed, and the next
-    /// open may find it with all its records.
+    /// open may find it with all its records. After [`TopicError::ShardStuck`] for shard 0, which owns the catalog, the
+    /// next open may find the topic deleted or not.
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         let _one_at_a_time = self.admin();
         if !self.topics.read().contains_key(name) {

@@ -16,6 +16,7 @@ pub(super) struct IndexCheck {
     offsets: Entries<OffsetEntry>,
     times: Entries<TimeEntry>,
     interval: Interval,
+    /// Largest timestamp of the batches that were read, ms since the Unix epoch; -1 before the first.
     largest_ms: i64,
     /// Whether every batch could be read. The timestamps of a damaged batch are unknown, so times are not checked after
     /// one.
@@ -28,13 +29,16 @@ struct Entries<T> {
     entry_bytes: u64,
     /// The entries; `None` if the file is missing or does not decode, which has been reported.
     entries: Option<Vec<T>>,
+    /// Index of the first entry that was not checked yet.
     next: usize,
 }
 
 /// The distances between index entries in a segment. Each batch that begins more than `index_interval_bytes` behind the
 /// last batch with an entry gets an entry.
 struct Interval {
+    /// The topic's `index_interval_bytes`; `None` if the catalog cannot be read.
     configured_bytes: Option<u32>,
+    /// Bytes of batches since the beginning of the last batch with an entry.
     since_entry_bytes: u64,
     /// The largest distance at which a batch has no entry.
     longest_without: u64,
@@ -77,54 +81,55 @@ impl IndexCheck {
     }
 
     /// Checks the entries up to the next batch of the segment, which begins at `position`.
-    pub(super) fn batch(&mut self, header: &BatchHeader, position: u64, findings: &mut Findings<'_>) {
+    pub(super) fn check_batch(&mut self, header: &BatchHeader, position: u64, findings: &mut Findings<'_>) {
         let relative = u64::try_from(header.last_offset() - self.base_offset).unwrap_or(u64::MAX);
         let mut has_entry = false;
         while let Some(entry) = self.offsets.peek().filter(|entry| u64::from(entry.position) <= position) {
             has_entry = u64::from(entry.position) == position;
             if !has_entry || u64::from(entry.relative_offset) != relative {
-                self.wrong_offset(&entry, findings);
+                self.report_wrong_offset(&entry, findings);
             }
             self.offsets.next += 1;
         }
-        self.interval.passed(has_entry, header.total_bytes() as u64);
+        self.interval.add_batch(has_entry, header.total_bytes() as u64);
         let is_largest = header.max_timestamp_ms > self.largest_ms;
         self.largest_ms = self.largest_ms.max(header.max_timestamp_ms);
         while let Some(entry) =
             self.times.peek().filter(|entry| self.is_whole && u64::from(entry.relative_offset) <= relative)
         {
-            let is_true = is_largest
+            let is_right = is_largest
                 && u64::from(entry.relative_offset) == relative
                 && entry.timestamp_ms == header.max_timestamp_ms;
-            if !is_true {
-                self.wrong_time(&entry, findings);
+            if !is_right {
+                self.report_wrong_time(&entry, findings);
             }
             self.times.next += 1;
         }
     }
 
-    /// Skips the entries of damaged bytes `from..to`, as no batch is known there.
-    pub(super) fn damaged(&mut self, from: u64, to: u64, findings: &mut Findings<'_>) {
+    /// Skips the entries in damaged bytes `from..to`, as no batch is known there. Reports entries before `from` that
+    /// were not checked: no batch begins where they point.
+    pub(super) fn skip_damaged(&mut self, from: u64, to: u64, findings: &mut Findings<'_>) {
         self.is_whole = false;
         while let Some(entry) = self.offsets.peek().filter(|entry| u64::from(entry.position) < to) {
             if u64::from(entry.position) < from {
-                self.wrong_offset(&entry, findings);
+                self.report_wrong_offset(&entry, findings);
             }
             self.offsets.next += 1;
         }
     }
 
-    /// Checks what remains at the end of the segment.
-    pub(super) fn end(mut self, findings: &mut Findings<'_>) {
+    /// Checks the rest of the entries at the end of the segment, and the distances between them.
+    pub(super) fn finish(mut self, findings: &mut Findings<'_>) {
         while let Some(entry) = self.offsets.peek() {
-            self.wrong_offset(&entry, findings);
+            self.report_wrong_offset(&entry, findings);
             self.offsets.next += 1;
         }
         if !self.is_whole {
             return;
         }
         while let Some(entry) = self.times.peek() {
-            self.wrong_time(&entry, findings);
+            self.report_wrong_time(&entry, findings);
             self.times.next += 1;
         }
         self.check_interval(findings);
@@ -159,7 +164,7 @@ impl IndexCheck {
         }
     }
 
-    fn wrong_offset(&self, entry: &OffsetEntry, findings: &mut Findings<'_>) {
+    fn report_wrong_offset(&self, entry: &OffsetEntry, findings: &mut Findings<'_>) {
         let offset = self.base_offset + i64::from(entry.relative_offset);
         let message = format!(
             "entry {} says that the batch that ends with offset {offset} begins at byte {} of the segment, and none \
@@ -169,7 +174,7 @@ impl IndexCheck {
         findings.defect(DefectKind::Index, &self.offsets.path, self.offsets.position(), message);
     }
 
-    fn wrong_time(&self, entry: &TimeEntry, findings: &mut Findings<'_>) {
+    fn report_wrong_time(&self, entry: &TimeEntry, findings: &mut Findings<'_>) {
         let offset = self.base_offset + i64::from(entry.relative_offset);
         let message = format!(
             "entry {} says that the largest timestamp up to the batch that ends with offset {offset} is {}, first seen \
@@ -192,7 +197,8 @@ impl<T: Copy> Entries<T> {
 }
 
 impl Interval {
-    fn passed(&mut self, has_entry: bool, batch_bytes: u64) {
+    /// Counts a batch of `batch_bytes`, which has an index entry or not.
+    fn add_batch(&mut self, has_entry: bool, batch_bytes: u64) {
         let since = self.since_entry_bytes;
         if has_entry {
             self.shortest_with = self.shortest_with.min(since);

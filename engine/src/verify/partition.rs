@@ -228,7 +228,7 @@ impl PartitionWalk<'_, '_> {
         self.epoch_found = self.epoch_found.max(walk.epoch_found);
         let (epoch, end) = (walk.epoch(), walk.is_end_known.then_some(walk.next));
         count(&mut self.report, &walk);
-        indexes.end(self.findings);
+        indexes.finish(self.findings);
         (self.epoch, self.end) = (epoch, end);
         Ok(())
     }

@@ -100,7 +100,7 @@ impl<'a, 'f> SegmentWalk<'a, 'f> {
                 Ok(found) => self.accept_sealed(&found, indexes),
                 Err(error) => {
                     self.skip_damage(&error)?;
-                    indexes.damaged(at, self.position, self.findings);
+                    indexes.skip_damaged(at, self.position, self.findings);
                 }
             }
             self.findings.advance(self.position - at);
@@ -111,7 +111,7 @@ impl<'a, 'f> SegmentWalk<'a, 'f> {
     fn accept_sealed(&mut self, found: &ValidBatch, indexes: &mut IndexCheck) {
         let (header, at) = (found.header, self.position);
         if self.next.accepts(header.base_offset) {
-            indexes.batch(&header, at, self.findings);
+            indexes.check_batch(&header, at, self.findings);
             self.next.value = header.next_offset();
         } else {
             let expected = self.next.value;
@@ -122,7 +122,7 @@ impl<'a, 'f> SegmentWalk<'a, 'f> {
                 header.base_offset
             );
             self.findings.defect(DefectKind::OffsetGap, self.path, at, message);
-            indexes.damaged(at, at + header.total_bytes() as u64, self.findings);
+            indexes.skip_damaged(at, at + header.total_bytes() as u64, self.findings);
             let count = i64::from(header.last_offset_delta) + 1;
             let value = expected.saturating_add(count);
             self.next = Expected { value, alternative: Some(header.next_offset()) };
