@@ -3,7 +3,7 @@
 mod text;
 
 use super::{Format, Globals};
-use crate::device::survey::{self, Plan, Step, Survey};
+use crate::device::survey::{self, Grid, Step, Survey};
 use crate::device::{Ceiling, DeviceError};
 use crate::exit::{ExitStatus, UsageError};
 use crate::interrupt;
@@ -73,10 +73,10 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
         return Err(UsageError::error("--slice 0 measures nothing; write it like `--slice 500ms`"));
     }
     let depths = if args.quick { QUICK_DEPTHS.to_vec() } else { DEPTHS.to_vec() };
-    let plan = Plan { block_bytes: BLOCK_BYTES.to_vec(), depths, io: args.io, slice: slice.0 };
+    let grid = Grid { block_bytes: BLOCK_BYTES.to_vec(), depths, io: args.io, slice: slice.0 };
     // Collected before the measurement, so that the load it reports is that of other processes.
     let environment = Environment::collect(&dir, IoUring::collect());
-    let survey = match measure(globals, &dir, &plan) {
+    let survey = match measure(globals, &dir, &grid) {
         Ok(survey) => survey,
         Err(DeviceError::Interrupted) => {
             eprintln!("vnotch: interrupted; the scratch files are removed");
@@ -95,21 +95,21 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     };
     let output = match globals.format {
         Format::Json => serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n",
-        Format::Text => text::render(&document, &plan, globals.quiet),
+        Format::Text => text::render(&document, &grid, globals.quiet),
     };
     std::io::stdout().write_all(output.as_bytes())?;
     Ok(ExitStatus::Ok)
 }
 
-fn measure(globals: Globals, dir: &Path, plan: &Plan) -> Result<Survey, DeviceError> {
+fn measure(globals: Globals, dir: &Path, grid: &Grid) -> Result<Survey, DeviceError> {
     let stop = interrupt::flag().map_err(|source| DeviceError::File {
         action: "catch signals while measuring",
         path: dir.to_owned(),
         source,
     })?;
     let mut ceiling = Ceiling::open(dir, Ceiling::BYTES_MAX_DEFAULT)?.stopped_by(Arc::clone(&stop));
-    let progress = Progress::new(globals, plan);
-    let surveyed = survey::survey(&mut ceiling, plan, |step| progress.done(step));
+    let progress = Progress::new(globals, grid);
+    let surveyed = survey::survey(&mut ceiling, grid, |step| progress.done(step));
     progress.bar.finish_and_clear();
     surveyed
 }
@@ -121,9 +121,9 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(globals: Globals, plan: &Plan) -> Self {
+    fn new(globals: Globals, grid: &Grid) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let steps = u64::try_from(plan.steps()).expect("a few dozen steps");
+        let steps = u64::try_from(grid.steps()).expect("a few dozen steps");
         let target = if terminal && !globals.quiet {
             ProgressDrawTarget::stderr()
         } else {

@@ -1,4 +1,5 @@
-//! The memory a slice reads into and writes from: page-aligned, touched, filled with bytes that do not compress.
+//! The memory that a slice reads into and writes from. It is page-aligned, already touched, and filled with bytes that
+//! do not compress.
 
 use super::DeviceError;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -7,7 +8,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::io;
 use std::ptr::{self, NonNull};
 
-/// A huge page, and what a mapping is aligned to so that it can have some.
+/// Size of a huge page in bytes. A mapping is aligned to it, so that the kernel can use huge pages for it.
 const HUGE_PAGE: usize = 2 << 20;
 
 /// One private anonymous mapping, owned by one thread at a time.
@@ -15,18 +16,18 @@ const HUGE_PAGE: usize = 2 << 20;
 pub(super) struct Buffers {
     mapping: NonNull<u8>,
     mapped: usize,
-    /// The first huge page's boundary in the mapping.
+    /// The first boundary of a huge page in the mapping. The usable bytes begin here.
     start: NonNull<u8>,
     length: usize,
 }
 
 impl Buffers {
-    /// Maps `length` bytes (not 0) and fills them with random ones, so that neither the first touch of a page nor a
-    /// compressing device flatters or spoils the first operations. They are written again and again as they are: a
-    /// device that removes duplicates would look better than it is.
+    /// Maps `length` bytes (at least 1) and fills them with random bytes. So the first operations are neither slowed
+    /// down by the first touch of a page, nor sped up by a device that compresses. The same bytes are written again and
+    /// again: a device that removes duplicates would look better than it is.
     ///
-    /// On huge pages where the kernel has some, as an engine's own would be: a virtual disk was seen to read twice as fast
-    /// into those, and a ceiling must not be lower than what runs below it.
+    /// The memory lies on huge pages if the kernel has some, as an engine's memory would. A virtual disk was seen to
+    /// read twice as fast into huge pages, and a ceiling must not be lower than the systems that are compared with it.
     pub(super) fn new(length: usize) -> Result<Self, DeviceError> {
         assert!(length > 0, "a mapping has at least one byte");
         let mapped = length.next_multiple_of(HUGE_PAGE) + HUGE_PAGE;
@@ -36,8 +37,8 @@ impl Buffers {
         let mapping = mapping
             .map_err(io::Error::from)
             .map_err(|source| DeviceError::Ring { action: "map its buffers", source })?;
-        // SAFETY: advice about all of a mapping that was just made. It is no more than that: without huge pages it works
-        // too, so what the kernel says to it does not matter.
+        // SAFETY: the advice covers exactly the mapping that was just made, and changes none of its bytes. Its result is
+        // ignored, because the mapping also works without huge pages.
         let _ = unsafe { madvise(mapping, mapped, Advice::LinuxHugepage) };
         let mapping = NonNull::new(mapping.cast::<u8>()).expect("mmap never returns null without MAP_FIXED");
         let skipped = mapping.as_ptr().align_offset(HUGE_PAGE);
@@ -49,19 +50,19 @@ impl Buffers {
         Ok(buffers)
     }
 
-    /// Where the byte at `offset` lies.
+    /// Returns the address of the byte at `offset`.
     pub(super) fn at(&self, offset: usize) -> *mut u8 {
         assert!(offset < self.length, "an operation lies within the buffers");
-        // SAFETY: offset is less than the length of the one mapping that start lies in, with `length` bytes from there on.
+        // SAFETY: `start` lies in one mapping that has `length` bytes from there on, and `offset` is less than `length`.
         unsafe { self.start.as_ptr().add(offset) }
     }
 
-    /// Bytes mapped.
+    /// Returns the usable length in bytes.
     pub(super) fn len(&self) -> usize {
         self.length
     }
 
-    /// All of it, while no operation of a ring is in flight (those take raw addresses from [`Buffers::at`]).
+    /// Returns all usable bytes. No operation of a ring may be in flight, as those use raw addresses from [`Buffers::at`].
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: the mapping is `length` initialised (zeroed) bytes, lives as long as self, and is borrowed mutably
         // here. A ring that operates on it owns it (`Ring` never hands it out), so the kernel is not writing to it.

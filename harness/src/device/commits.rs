@@ -1,4 +1,4 @@
-//! One block on each of many files, made durable: the price of a group commit done raw, without a log around it.
+//! One block on each of many files, made durable. This is the cost of a group commit without a log around it.
 
 use super::ring::{Direction, Operation, Ring};
 use super::scratch::{self, Scratch, file_error};
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 const BLOCK_BYTES: u32 = super::BLOCK_ALIGN_BYTES;
 
-/// How a round is made durable.
+/// The way in which a round is made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
     /// Each write carries `RWF_DSYNC`.
     Each,
-    /// Plain writes, and once all have completed one fdatasync, of one of the files.
+    /// Plain writes, and one fdatasync of one of the files after all writes have completed.
     Shared,
 }
 
-/// Written files and a ring, ready for rounds. The files go with it.
+/// Written files and a ring, ready for rounds. The files are removed when this is dropped.
 pub struct Commits {
     ring: Ring,
     files: Vec<(PathBuf, File)>,
@@ -30,10 +30,10 @@ pub struct Commits {
 }
 
 impl Commits {
-    /// Makes `files` files of `file_bytes` in `dir`, written to their end and synced.
+    /// Creates `files` files of `file_bytes` each in `dir`, written to their end and synced.
     ///
     /// # Errors
-    /// [`DeviceError`].
+    /// The ring cannot be made, or a file operation fails.
     pub fn new(dir: &Path, files: u32, file_bytes: u64) -> Result<Self, DeviceError> {
         let scratch = Scratch::new(dir)?;
         let ring = Ring::new(&CeilingSpec {
@@ -58,10 +58,10 @@ impl Commits {
         Ok(Self { ring, files, blocks: file_bytes / u64::from(BLOCK_BYTES), round: 0, _scratch: scratch })
     }
 
-    /// Overwrites the next block of every file and makes that durable; how long it took.
+    /// Overwrites the next block of every file and makes those blocks durable. Returns the time that this took.
     ///
     /// # Errors
-    /// [`DeviceError`], of a short write too.
+    /// The ring fails, or a write or a sync fails. A short write is an error, too.
     pub fn round(&mut self, commit: Commit) -> Result<Duration, DeviceError> {
         let position = self.round % self.blocks * u64::from(BLOCK_BYTES);
         self.round += 1;

@@ -1,6 +1,7 @@
-//! The device itself: raw io_uring on a plain thread, the ceiling that every log is measured against.
+//! The device without a log: raw io_uring on a plain thread. Its speed is the ceiling that every system is compared
+//! with.
 //!
-//! It shares no code with the engine's ring, which it judges: a fault of one must not hide in the other.
+//! It shares no code with the engine's ring. A fault of one must not hide in the other.
 
 mod buffers;
 mod commits;

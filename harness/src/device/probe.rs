@@ -1,4 +1,5 @@
-//! What this kernel's io_uring and the file system of a directory can do: tried, not looked up.
+//! Tests of the abilities of this kernel's io_uring and of a directory's file system. Each ability is tried, not looked
+//! up in a version table.
 
 use super::buffers::Buffers;
 use super::scratch::{self, Scratch, file_error};
@@ -11,7 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 impl environment::IoUring {
-    /// Asks the kernel: makes and drops a ring or four.
+    /// Asks the kernel what its io_uring supports. Makes up to four rings and drops them.
     pub fn collect() -> Self {
         let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
         let probe = probe();
@@ -23,10 +24,10 @@ impl environment::IoUring {
     }
 }
 
-/// Makes a ring and asks it.
+/// Makes a ring and asks it which operations and features it supports.
 ///
 /// # Errors
-/// There is no io_uring, or it may not be used.
+/// There is no io_uring, or this process may not use it.
 pub fn probe() -> Result<RingProbe, DeviceError> {
     let ring = ring::make(2)?;
     let mut probe = Probe::new();
@@ -70,21 +71,21 @@ fn features(ring: &IoUring) -> Vec<String> {
     features.into_iter().filter(|(_, present)| *present).map(|(name, _)| name.to_owned()).collect()
 }
 
-/// What a directory's file system answered when it was tried.
+/// The answers of a directory's file system to the operations that were tried.
 #[derive(Debug)]
 pub struct DirProbe {
-    /// Bytes free for an ordinary user; `None` where the file system does not tell.
+    /// Bytes free for an ordinary user; `None` if the file system does not report it.
     pub free_bytes: Option<u64>,
-    /// Writing 4 KiB past the page cache.
+    /// Result of a 4 KiB write with `O_DIRECT`, which bypasses the page cache.
     pub direct: Result<(), DeviceError>,
-    /// Allocating space ahead.
+    /// Result of allocating space with `fallocate`.
     pub allocate: Result<(), DeviceError>,
 }
 
 /// Tries direct I/O and allocation on small files in `dir`, which are removed again.
 ///
 /// # Errors
-/// The directory is not there, or nothing can be made in it.
+/// The directory does not exist, or no files can be created in it.
 pub fn probe_dir(dir: &Path) -> Result<DirProbe, DeviceError> {
     let scratch = Scratch::new(dir)?;
     let free_bytes = scratch.free_bytes()?;
@@ -95,7 +96,7 @@ pub fn probe_dir(dir: &Path) -> Result<DirProbe, DeviceError> {
     })
 }
 
-/// Some file systems open with O_DIRECT and then refuse the write, so both are tried.
+/// Opens a file with O_DIRECT and writes to it. Some file systems allow the open and then refuse the write.
 fn try_direct(scratch: &Scratch) -> Result<(), DeviceError> {
     let path = scratch.file("direct");
     let file = scratch::open(&path, Io::Direct, scratch.parent())?;

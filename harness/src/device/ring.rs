@@ -1,4 +1,4 @@
-//! A bare io_uring with its own buffers. It knows operations and completions; nothing of files, laps or clocks.
+//! A bare io_uring with its own buffers. It knows operations and completions only. It knows no files, laps or clocks.
 
 use super::buffers::Buffers;
 use super::{CeilingSpec, DeviceError, Reap, Registration};
@@ -9,12 +9,13 @@ use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-/// How long the memory of rings just closed is waited for: some kernels count it against memlock, and a ring is taken
-/// apart some milliseconds after it was closed.
+/// Longest wait for the memory of rings that were just closed. Some kernels count that memory against memlock, and free
+/// it some milliseconds after the ring was closed.
 const MEMORY_WAIT_MAX: Duration = Duration::from_millis(300);
-const MEMORY_LOOK: Duration = Duration::from_millis(5);
+/// Time between two tries to make a ring in [`MEMORY_WAIT_MAX`].
+const MEMORY_RETRY: Duration = Duration::from_millis(5);
 
-/// What an operation does to the file.
+/// The kind of an operation on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Read,
@@ -22,22 +23,22 @@ pub(super) enum Direction {
     WriteDsync,
 }
 
-/// One operation, into or out of the buffer of its slot.
+/// One operation. It reads into the buffer of its slot, or writes from it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation {
-    /// Which buffer: 0 to depth − 1. No other operation in flight uses it.
+    /// Number of the slot and of its buffer, from 0 to depth − 1. No other operation in flight uses it.
     pub(super) slot: u32,
-    /// What to do.
+    /// Read or write.
     pub(super) direction: Direction,
-    /// The file; it stays open until the completion.
+    /// The file. It stays open until the operation has completed.
     pub(super) fd: RawFd,
-    /// Byte in the file.
+    /// The byte in the file at which the slot's block begins.
     pub(super) position: u64,
-    /// Bytes to skip of the slot's buffer and of the position: what a short completion has already done.
+    /// Bytes that an earlier, short completion has already moved. They are skipped in the buffer and in the file.
     pub(super) done: u32,
 }
 
-/// A ring, the buffers its operations use, and how many of them the kernel still holds.
+/// A ring, the buffers of its operations, and the number of operations that the kernel still holds.
 pub(super) struct Ring {
     ring: ManuallyDrop<IoUring>,
     buffers: ManuallyDrop<Buffers>,
@@ -47,7 +48,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// A ring for `spec.depth` operations of `spec.block_bytes`.
+    /// Makes a ring for `spec.depth` operations of `spec.block_bytes` each.
     pub(super) fn new(spec: &CeilingSpec) -> Result<Self, DeviceError> {
         let length = usize::try_from(spec.buffer_bytes())
             .map_err(|_| DeviceError::Spec { reason: "the buffers exceed the address space".to_owned() })?;
@@ -69,17 +70,17 @@ impl Ring {
         })
     }
 
-    /// Whether the buffers are registered.
+    /// Returns whether the buffers are registered with the ring.
     pub(super) fn registration(&self) -> Registration {
         self.registration
     }
 
-    /// Operations started and not yet completed.
+    /// Returns the number of operations that were started and have not completed.
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
     }
 
-    /// Queues an operation; the next [`Ring::enter`] starts it. The caller keeps at most `depth` of them in flight.
+    /// Queues an operation. The next [`Ring::enter`] starts it. The caller keeps at most `depth` operations in flight.
     pub(super) fn push(&mut self, operation: Operation) {
         assert!(operation.done < self.block_bytes, "an operation has bytes left to move");
         let offset = u64::from(operation.slot) * u64::from(self.block_bytes) + u64::from(operation.done);
@@ -96,13 +97,14 @@ impl Ring {
         self.in_flight += 1;
     }
 
-    /// Submits what is queued and lets completions arrive: at least one, when `reap` is [`Reap::Wait`].
+    /// Submits the queued operations and lets completions arrive. With [`Reap::Wait`] it waits for at least one.
     pub(super) fn enter(&mut self, reap: Reap) -> Result<(), DeviceError> {
         let entered = match reap {
             Reap::Wait => self.ring.submit_and_wait(1),
             Reap::Busy if self.ring.submission().is_empty() => {
-                // A synced write, or one into fallocated space, may be finished by a kernel worker on the core that took
-                // the interrupt. A poller that never yields there keeps it waiting for the scheduler's tick (4 ms).
+                // A synced write, or one into fallocated space, may be completed by a kernel worker on the core that
+                // took the interrupt. A poller on that core that never yields makes the worker wait for the scheduler's
+                // tick (4 ms).
                 std::thread::yield_now();
                 return Ok(());
             }
@@ -110,13 +112,14 @@ impl Ring {
         };
         match entered {
             Ok(_) => Ok(()),
-            // Interrupted, or short of memory or completion entries for now: completions free them, then it goes on.
-            Err(error) if is_passing(&error) => Ok(()),
+            // The call was interrupted, or the kernel has no memory or no completion entries at the moment. Completions
+            // free them, and the next call submits the rest.
+            Err(error) if is_temporary(&error) => Ok(()),
             Err(source) => Err(DeviceError::Ring { action: "submit operations", source }),
         }
     }
 
-    /// The next completion that has arrived: its slot, and bytes moved or the negated errno.
+    /// Returns the next completion that has arrived: its slot, and the bytes moved or the negated errno.
     pub(super) fn completion(&mut self) -> Option<(u32, i32)> {
         let completion = self.ring.completion().next()?;
         self.in_flight -= 1;
@@ -124,7 +127,7 @@ impl Ring {
         Some((slot, completion.result()))
     }
 
-    /// Waits until the kernel holds none of our buffers any more.
+    /// Waits until the kernel uses none of the buffers any more.
     pub(super) fn drain(&mut self) -> Result<(), DeviceError> {
         while self.in_flight > 0 {
             self.enter(Reap::Wait)?;
@@ -138,12 +141,13 @@ impl Drop for Ring {
     fn drop(&mut self) {
         let drained = self.drain();
         if self.registration == Registration::Registered {
-            // A closed ring is taken apart later; what it had locked would be missing to the next one.
+            // The kernel frees a closed ring later. Until then, the next ring would lack the memory that this one has
+            // locked.
             let _ = self.ring.submitter().unregister_buffers();
         }
-        // SAFETY: the ring is not used again; it is closed before the buffers it knows are unmapped.
+        // SAFETY: the ring is not used again. It is closed before its buffers are unmapped.
         unsafe { ManuallyDrop::drop(&mut self.ring) };
-        // When completions cannot be had the kernel may still read or write the buffers: they are leaked instead.
+        // If the ring cannot be drained, the kernel may still read or write the buffers. So they are leaked then.
         if drained.is_ok() {
             // SAFETY: nothing is in flight and the registration ended with the ring; the buffers are not used again.
             unsafe { ManuallyDrop::drop(&mut self.buffers) };
@@ -151,13 +155,13 @@ impl Drop for Ring {
     }
 }
 
-/// A plain ring (completions are announced by interrupting the thread, so that busy reaping sees them), or why there
-/// is none.
+/// Makes a plain ring, or returns the reason why it cannot be made. Such a ring announces completions by an interrupt
+/// of the thread, so that [`Reap::Busy`] sees them without a system call.
 pub(super) fn make(entries: u32) -> Result<IoUring, DeviceError> {
     let deadline = Instant::now() + MEMORY_WAIT_MAX;
     loop {
         match IoUring::new(entries).map_err(ring_error) {
-            Err(DeviceError::RingMemory) if Instant::now() < deadline => std::thread::sleep(MEMORY_LOOK),
+            Err(DeviceError::RingMemory) if Instant::now() < deadline => std::thread::sleep(MEMORY_RETRY),
             made => return made,
         }
     }
@@ -172,7 +176,7 @@ fn ring_error(source: io::Error) -> DeviceError {
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+fn is_temporary(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INTR | Errno::AGAIN | Errno::BUSY))
 }
 

@@ -1,4 +1,5 @@
-//! The files a ceiling is measured with: in a directory of their own, bounded in size, gone when the session is.
+//! The files that a ceiling is measured with. They lie in a directory of their own, take a bounded size, and are
+//! removed when the session ends.
 
 use super::DeviceError;
 use crate::workload::Io;
@@ -10,11 +11,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Scratch directories are called this, a process id, and a number.
+/// Prefix of a scratch directory's name. A process id and a number follow it.
 const PREFIX: &str = ".vnotch-ceiling-";
 
-/// A directory that is removed with everything in it when this is dropped. It is locked while it lives, so that the
-/// next session can tell one that a kill left behind from one in use.
+/// A directory that is removed with everything in it when this is dropped. It is locked while this lives. So the next
+/// session can tell a directory that a killed process left from one that is in use.
 #[derive(Debug)]
 pub(super) struct Scratch {
     parent: PathBuf,
@@ -23,7 +24,8 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the directory inside `parent`, which must exist; removes what killed processes left there.
+    /// Creates the directory inside `parent`, which must exist. First removes the directories that killed processes
+    /// left there.
     pub(super) fn new(parent: &Path) -> Result<Self, DeviceError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         remove_abandoned(parent);
@@ -35,7 +37,8 @@ impl Scratch {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(source) => return Err(file_error("create", &path, source)),
             }
-            // Another session may have taken the new, still unlocked directory for an abandoned one: then the next name.
+            // Another session may have removed the new directory before it was locked, as an abandoned one. Then the
+            // next name is tried.
             match lock(&path) {
                 Ok(Some(lock)) if path.exists() => {
                     return Ok(Self { parent: parent.to_owned(), path, _lock: lock });
@@ -47,24 +50,25 @@ impl Scratch {
         }
     }
 
-    /// Where the directory was made.
+    /// Returns the directory that holds this one.
     pub(super) fn parent(&self) -> &Path {
         &self.parent
     }
 
-    /// Bytes that an ordinary user may still write there; no limit for a file system that does not tell (ramfs).
+    /// Returns the bytes that an ordinary user may still write there. `u64::MAX` for a file system that reports no
+    /// sizes (ramfs).
     pub(super) fn free_bytes(&self) -> Result<u64, DeviceError> {
         let stat = rustix::fs::statvfs(&self.parent)
             .map_err(|errno| file_error("ask for the free space of", &self.parent, errno.into()))?;
         Ok(if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
     }
 
-    /// A path in the directory.
+    /// Returns the path of a file in the directory.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Makes creations and removals in the directory durable, so that their journalling is not left to a timed slice.
+    /// Makes creations and removals in the directory durable, so that no timed slice pays for their journalling.
     pub(super) fn sync(&self) -> Result<(), DeviceError> {
         File::open(&self.path)
             .and_then(|dir| dir.sync_all())
@@ -80,7 +84,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Opens (creating it) a scratch file for reading and writing.
+/// Opens a scratch file for reading and writing, and creates it if it does not exist.
 pub(super) fn open(path: &Path, io: Io, parent: &Path) -> Result<File, DeviceError> {
     let direct = match io {
         Io::Direct => OFlags::DIRECT,
@@ -110,8 +114,8 @@ pub(super) fn file_error(action: &'static str, path: &Path, source: io::Error) -
     DeviceError::File { action, path: path.to_owned(), source }
 }
 
-/// Removes scratch directories that nobody holds locked. What cannot be looked at or removed is left alone: it is
-/// somebody else's, and the session can do without.
+/// Removes scratch directories that no process has locked. Directories that cannot be opened or removed are left alone:
+/// they belong to another user, and the session does not need them gone.
 fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
@@ -124,7 +128,7 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-/// The lock of a scratch directory, `None` while another session holds it.
+/// Locks a scratch directory. Returns `None` if another session holds the lock.
 fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = rustix::fs::open(path, flags, Mode::empty())?;

@@ -1,5 +1,5 @@
-//! A session of slices over one directory: it keeps written files between slices and makes fresh ones where a slice
-//! needs them, all of it off the clock.
+//! A session of slices in one directory. It keeps written files between slices, and makes fresh files for the slices
+//! that need them. The time for that is not measured.
 
 use super::buffers::Buffers;
 use super::scratch::{self, Scratch, file_error};
@@ -14,17 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Files are filled in writes of this size.
+/// Size in bytes of the writes that fill files.
 const FILL_BYTES: u32 = 1 << 20;
 
-/// Measures slices in one directory. Its files (a hidden directory inside it) take at most the bytes given to
-/// [`Ceiling::open`] and are removed on drop; those of a killed process by the next session.
+/// Measures slices in one directory. The files lie in a hidden directory inside it and take at most the bytes given to
+/// [`Ceiling::open`]. They are removed on drop. If the process is killed, the next session removes them.
 #[derive(Debug)]
 pub struct Ceiling {
-    /// Before `scratch`: files are closed before their directory goes.
+    /// Declared before `scratch`, so that the files are closed before their directory is removed.
     written: Option<Written>,
     scratch: Scratch,
-    /// Bytes that one set of files may take; there are at most two sets.
+    /// Bytes that one set of files may take. There are at most two sets.
     set_bytes: u64,
     stop: Arc<AtomicBool>,
 }
@@ -36,50 +36,52 @@ struct Written {
     file_bytes: u64,
 }
 
-/// The device's best: 1 MiB, depth 8, direct, over written extents.
+/// The device's best rates: blocks of 1 MiB, depth 8, direct I/O, over written extents.
 #[derive(Debug)]
 pub struct DeviceBest {
-    /// Overwriting, not synced.
+    /// Overwriting without a sync.
     pub write: CeilingSlice,
     /// Reading.
     pub read: CeilingSlice,
 }
 
-/// One 4 KiB `RWF_DSYNC` write at a time.
+/// The cost of 4 KiB `RWF_DSYNC` writes, one at a time.
 #[derive(Debug)]
 pub struct Dsync4k {
-    /// Into fallocated space.
+    /// Writes into fallocated space.
     pub fallocated: CeilingSlice,
-    /// Over written extents.
+    /// Writes over written extents.
     pub overwriting: CeilingSlice,
 }
 
 impl Ceiling {
-    /// The disk space a session takes unless told otherwise.
+    /// The default limit on the disk space of a session, in bytes.
     pub const BYTES_MAX_DEFAULT: u64 = crate::workload::limits::CEILING_BYTES_MAX;
 
-    /// Begins a session in `dir`, which must exist. It takes at most `bytes_max` of disk, and never more than half of
-    /// what is free. A slice that does not fit into that is refused with [`DeviceError::NoSpace`].
+    /// Begins a session in `dir`, which must exist. It takes at most `bytes_max` of disk space, and never more than
+    /// half of the free space. A slice that needs more is refused with [`DeviceError::NoSpace`].
     pub fn open(dir: &Path, bytes_max: u64) -> Result<Self, DeviceError> {
         let scratch = Scratch::new(dir)?;
         let set_bytes = bytes_max.min(scratch.free_bytes()? / 2) / 2;
         Ok(Self { written: None, scratch, set_bytes, stop: Arc::default() })
     }
 
-    /// Raising the flag ends the slice in progress with [`DeviceError::Interrupted`], and every later one.
+    /// Sets the flag that stops the session. Once the flag is true, the slice in progress and every later one end with
+    /// [`DeviceError::Interrupted`].
     #[must_use]
     pub fn stopped_by(mut self, flag: Arc<AtomicBool>) -> Self {
         self.stop = flag;
         self
     }
 
-    /// Measures one slice on the calling thread, which it blocks for about `spec.slice` and the time the files need.
+    /// Measures one slice on the calling thread. It blocks the thread for about `spec.slice` and the time to prepare
+    /// files.
     pub fn measure(&mut self, spec: &CeilingSpec) -> Result<CeilingSlice, DeviceError> {
         spec.validate()?;
         self.slice(spec).map_err(|error| self.explain(error, spec))
     }
 
-    /// Measures [`DeviceBest`], two slices.
+    /// Measures the two slices of a [`DeviceBest`].
     pub fn device_best(&mut self, slice: Duration) -> Result<DeviceBest, DeviceError> {
         let overwriting = Work::Write { extent: Extent::Overwrite, sync: Sync::None };
         Ok(DeviceBest {
@@ -88,7 +90,7 @@ impl Ceiling {
         })
     }
 
-    /// Measures [`Dsync4k`], two slices.
+    /// Measures the two slices of a [`Dsync4k`].
     pub fn dsync_4k(&mut self, io: Io, reap: Reap, slice: Duration) -> Result<Dsync4k, DeviceError> {
         Ok(Dsync4k {
             fallocated: self.measure(&CeilingSpec::dsync_4k(Extent::Fallocated, io, reap, slice))?,
@@ -114,7 +116,7 @@ impl Ceiling {
         Ok(runner.finish())
     }
 
-    /// The length of each file, so that all of them fit and no block is in flight twice.
+    /// Returns the size of each file, so that all files fit the limit and no block is in flight twice.
     fn file_bytes(&self, spec: &CeilingSpec) -> Result<u64, DeviceError> {
         let files = u64::from(spec.files);
         let fill = u64::from(FILL_BYTES);
@@ -130,7 +132,7 @@ impl Ceiling {
         Ok(file_bytes)
     }
 
-    /// Works in fresh files until the slice's time is up; when they are used up, in the next fresh ones.
+    /// Works in fresh files until the slice's time is over. When every block is used, it makes the next fresh files.
     fn over_fresh(
         &self,
         runner: &mut Runner<'_>,
@@ -155,7 +157,7 @@ impl Ceiling {
         Ok(())
     }
 
-    /// The written files, opened as `spec` wants them; written first, unless an earlier slice has done it.
+    /// Opens the written files with the flags of `spec`. Writes them first, unless an earlier slice has done so.
     fn written_area(&mut self, spec: &CeilingSpec, file_bytes: u64) -> Result<Area, DeviceError> {
         let fits = |written: &Written| written.files == spec.files && written.file_bytes == file_bytes;
         if !self.written.as_ref().is_some_and(fits) {
@@ -184,7 +186,7 @@ impl Ceiling {
                 if self.stop.load(Ordering::Relaxed) {
                     return Err(DeviceError::Interrupted);
                 }
-                // Lengths are whole FILL_BYTES, or less than that altogether.
+                // A file's size is a multiple of FILL_BYTES, or less than FILL_BYTES.
                 file.write_all_at(bytes, position).map_err(|source| file_error("fill", path, source))?;
                 position += u64::from(FILL_BYTES).min(area.file_bytes);
             }
@@ -220,7 +222,7 @@ impl Ceiling {
         self.scratch.file(&format!("{kind}-{number}"))
     }
 
-    /// Says that the disk is full in words of its own, whatever noticed it.
+    /// Turns any error of a full disk into [`DeviceError::NoSpace`], which says how much space is needed.
     fn explain(&self, error: DeviceError, spec: &CeilingSpec) -> DeviceError {
         let (DeviceError::File { source, .. } | DeviceError::Io { source, .. }) = &error else {
             return error;
@@ -234,7 +236,7 @@ impl Ceiling {
     }
 
     fn no_space(&self, spec: &CeilingSpec) -> Result<DeviceError, DeviceError> {
-        // Two sets of at least a block a file and two buffers' worth, and as much again that is left free.
+        // Two sets, and as much again that stays free. A set holds a block for each file, and twice the buffers.
         let set = (2 * spec.buffer_bytes()).max(u64::from(spec.files) * u64::from(spec.block_bytes));
         Ok(DeviceError::NoSpace {
             dir: self.scratch.parent().to_owned(),
@@ -244,8 +246,8 @@ impl Ceiling {
     }
 }
 
-/// Works on written files: direct operations round and round, buffered ones once a lap, with the files dropped from
-/// the page cache before each, or it would measure memory.
+/// Works on written files. Direct operations repeat over the files until the time is over. Buffered ones use each block
+/// once in a lap, and the files are dropped from the page cache before each lap; otherwise memory would be measured.
 fn over_written(runner: &mut Runner<'_>, area: &Area, spec: &CeilingSpec) -> Result<(), DeviceError> {
     if spec.io == Io::Direct {
         return runner.lap(area, Passes::Endless);

@@ -1,4 +1,4 @@
-//! The timed loop: it keeps `depth` operations in flight over prepared files and counts what completes.
+//! The timed loop: it keeps `depth` operations in flight over prepared files and counts the completed ones.
 
 use super::ring::{Direction, Operation, Ring};
 use super::{CeilingSlice, CeilingSpec, DeviceError, Sync, Work};
@@ -13,27 +13,29 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// An hour: longer than the kernel lets an operation hang before it gives up on the device.
+/// Longest latency that the histogram holds, in ns: one hour. The kernel gives up on a device that does not answer
+/// earlier than that.
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
-/// The files a lap works on, all of the same length.
+/// The files that a lap works on, all of the same size.
 #[derive(Debug)]
 pub(super) struct Area {
-    /// Each file and what it is called.
+    /// Path and handle of each file.
     pub(super) files: Vec<(PathBuf, File)>,
-    /// Bytes of each that are to be read or written.
+    /// Number of bytes to read or write in each file.
     pub(super) file_bytes: u64,
 }
 
-/// How often a lap may touch a block.
+/// How often a lap may use a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passes {
-    /// Once: the lap ends when every block has been used, however early that is.
+    /// Once: the lap ends when every block has been used, even if there is time left.
     One,
-    /// Again from the start, until the time is up.
+    /// Again and again from the start, until the time is over.
     Endless,
 }
 
+/// An operation in flight, or the last one of an idle slot.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     started: Instant,
@@ -42,7 +44,7 @@ struct Slot {
     done: u32,
 }
 
-/// Measures one slice in one lap or several; what happens between laps is not on the clock.
+/// Measures one slice in one lap or in several. The time between laps is not measured.
 pub(super) struct Runner<'a> {
     spec: CeilingSpec,
     ring: Ring,
@@ -53,7 +55,7 @@ pub(super) struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Makes the ring and its buffers. Raising `stop` ends a lap with [`DeviceError::Interrupted`].
+    /// Makes the ring and its buffers. A lap ends with [`DeviceError::Interrupted`] once `stop` is true.
     pub(super) fn new(spec: &CeilingSpec, stop: &'a AtomicBool) -> Result<Self, DeviceError> {
         let ring = Ring::new(spec)?;
         let unused = Slot { started: Instant::now(), file: 0, position: 0, done: 0 };
@@ -72,18 +74,18 @@ impl<'a> Runner<'a> {
         Ok(Self { spec: *spec, ring, slots, idle: (0..spec.depth).rev().collect(), stop, total })
     }
 
-    /// What is left of the slice.
+    /// Returns how much of the slice's time is left.
     pub(super) fn remaining(&self) -> Duration {
         self.spec.slice.saturating_sub(self.total.elapsed)
     }
 
-    /// Works on `area` until the slice's time, or the area, is used up.
+    /// Works on `area` until the slice's time is over or every block of the pass has been used.
     pub(super) fn lap(&mut self, area: &Area, passes: Passes) -> Result<(), DeviceError> {
         let cpu_before_s = process_cpu_s();
         let begun = Instant::now();
         let outcome = self.run(area, passes, begun);
         if outcome.is_err() {
-            // The files close when the caller gives up; nothing may be in flight on them then.
+            // The caller closes the files after an error, so no operation on them may stay in flight.
             self.ring.drain()?;
         }
         self.total.elapsed += begun.elapsed();
@@ -91,7 +93,7 @@ impl<'a> Runner<'a> {
         outcome
     }
 
-    /// Syncs what the lap wrote through the page cache, and counts the time apart.
+    /// Syncs the writes that the lap made through the page cache. This time is counted separately.
     pub(super) fn sync(&mut self, area: &Area) -> Result<(), DeviceError> {
         let begun = Instant::now();
         for (path, file) in &area.files {
@@ -101,7 +103,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// The figures.
+    /// Returns the figures of the slice.
     pub(super) fn finish(mut self) -> CeilingSlice {
         if let Some(sync) = &mut self.total.synced_elapsed {
             *sync += self.total.elapsed;
@@ -131,7 +133,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Fills every idle slot with the next block.
+    /// Starts an operation on the next block for every idle slot.
     fn start(&mut self, area: &Area, blocks: &mut Blocks, now: Instant) {
         while let Some(slot) = self.idle.pop() {
             let Some((file, position)) = blocks.next() else {
@@ -154,7 +156,7 @@ impl<'a> Runner<'a> {
         self.ring.push(Operation { slot, direction, fd, position, done });
     }
 
-    /// Counts a completed operation; a short one is continued where it stopped, one that moved nothing has failed.
+    /// Counts a completed operation. A short one is continued where it stopped. One that moved no bytes has failed.
     fn complete(&mut self, area: &Area, slot: u32, result: i32, now: Instant) -> Result<(), DeviceError> {
         let block_bytes = self.spec.block_bytes;
         let state = &mut self.slots[index(slot)];
@@ -196,7 +198,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// The order of the blocks: the files in turn, each from its beginning to its end.
+/// The order in which blocks are used: one block of each file in turn, each file from its beginning to its end.
 #[derive(Debug)]
 struct Blocks {
     files: u64,
@@ -215,7 +217,7 @@ impl Blocks {
         Self { files, blocks_per_file, block_bytes, passes, next: 0 }
     }
 
-    /// File and position of the next block; `None` at the end of the only pass.
+    /// Returns the file and the position of the next block, or `None` at the end of a single pass.
     fn next(&mut self) -> Option<(usize, u64)> {
         if self.passes == Passes::One && self.next == self.files * self.blocks_per_file {
             return None;
@@ -227,7 +229,7 @@ impl Blocks {
     }
 }
 
-/// A slot as an index: at most [`super::DEPTH_MAX`].
+/// Converts the number of a slot into an index. There are at most [`super::DEPTH_MAX`] slots.
 fn index(slot: u32) -> usize {
     slot as usize
 }

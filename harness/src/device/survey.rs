@@ -1,11 +1,11 @@
-//! The whole picture of a disk: slices over a grid of kinds, block sizes and depths, as plain figures.
+//! A survey of a disk: slices over a grid of kinds, block sizes and depths, as plain figures.
 
 use super::{Ceiling, CeilingSlice, CeilingSpec, DeviceError, Extent, Reap, Registration, Sync, Work};
 use crate::workload::Io;
 use serde::Serialize;
 use std::time::Duration;
 
-/// A column of the survey.
+/// The kind of work in a column of the survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order of the columns.
+    /// All kinds, in the order of the columns.
     pub const ALL: [Self; 5] = [
         Self::WriteFallocated,
         Self::WriteOverwriting,
@@ -31,7 +31,7 @@ impl Kind {
         Self::SyncedOverwriting,
     ];
 
-    /// For people.
+    /// Returns the column's title, for people.
     pub const fn name(self) -> &'static str {
         match self {
             Self::WriteFallocated => "write fallocated",
@@ -53,75 +53,75 @@ impl Kind {
     }
 }
 
-/// What to survey.
+/// The block sizes and depths to survey, and the settings that all slices share.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// Block sizes, bytes.
+pub struct Grid {
+    /// Block sizes in bytes.
     pub block_bytes: Vec<u32>,
-    /// Depths.
+    /// Numbers of operations in flight.
     pub depths: Vec<u32>,
-    /// Direct or buffered.
+    /// Direct or buffered I/O.
     pub io: Io,
-    /// Length of each slice.
+    /// Duration of each slice.
     pub slice: Duration,
 }
 
-/// One cell of the grid.
+/// One cell of the grid, with its figures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cell {
-    /// Its column.
+    /// The cell's column.
     pub kind: Kind,
     /// Bytes of each operation.
     pub block_bytes: u32,
-    /// Operations in flight.
+    /// Number of operations in flight.
     pub depth: u32,
-    /// What it came to.
+    /// The measured figures.
     pub figures: Figures,
 }
 
 /// The figures of one slice.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
-    /// Bytes a second.
+    /// Bytes read or written a second.
     pub bytes_per_s: f64,
-    /// Bytes a second with the final sync; buffered writes only.
+    /// Bytes written a second, if the time of the syncs is included. For buffered writes only.
     pub bytes_per_s_with_sync: Option<f64>,
     /// Operations a second.
     pub ops_per_s: f64,
-    /// Median time from submission to completion, ns; `None` below 20 operations.
+    /// Median time from submission to completion, in ns. `None` if there were fewer than 20 operations.
     pub p50_ns: Option<u64>,
-    /// 99th percentile of it, ns; `None` below 1,000 operations.
+    /// 99th percentile of that time, in ns. `None` if there were fewer than 1,000 operations.
     pub p99_ns: Option<u64>,
-    /// The longest, ns.
+    /// Longest time from submission to completion, in ns.
     pub max_ns: u64,
-    /// CPU seconds of the process a second.
+    /// CPU seconds that the process used in each second.
     pub cpu: f64,
-    /// Whether the buffers were registered.
+    /// Whether the buffers were registered with the ring.
     pub registration: Registration,
 }
 
-/// One synced 4 KiB write at a time: the medians.
+/// Median times of 4 KiB `RWF_DSYNC` writes, one at a time.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Dsync4kMedians {
-    /// How completions were waited for.
+    /// The way in which the slices waited for completions.
     pub reap: Reap,
-    /// Into fallocated space, ns; `None` below 20 operations.
+    /// Median of writes into fallocated space, in ns. `None` if there were fewer than 20 operations.
     pub fallocated_p50_ns: Option<u64>,
-    /// Over written extents, ns; `None` below 20 operations.
+    /// Median of writes over written extents, in ns. `None` if there were fewer than 20 operations.
     pub overwriting_p50_ns: Option<u64>,
 }
 
-/// Everything a survey found.
+/// All results of a survey.
 #[derive(Debug, Clone, Serialize)]
 pub struct Survey {
-    /// The grid, by kind, then block size, then depth.
+    /// The cells of the grid, by kind, then by block size, then by depth.
     pub cells: Vec<Cell>,
-    /// Awaited (the bare loop) and busy.
+    /// The synced 4 KiB writes: first with a thread that sleeps until a completion, then with one that polls.
     pub dsync_4k: Vec<Dsync4kMedians>,
 }
 
-impl Plan {
-    /// The grid in the order it is measured.
+impl Grid {
+    /// Returns the cells of the grid in the order in which they are measured.
     fn cells(&self) -> Vec<(Kind, CeilingSpec)> {
         let mut cells = Vec::new();
         for kind in Kind::ALL {
@@ -138,7 +138,7 @@ impl Plan {
         cells
     }
 
-    /// How many steps [`survey`] reports: one a cell, and two for the synced 4 KiB write.
+    /// Returns the number of steps that [`survey`] reports: one for each cell, and two for the synced 4 KiB write.
     pub fn steps(&self) -> usize {
         self.cells().len() + 2
     }
@@ -160,17 +160,17 @@ impl From<&CeilingSlice> for Figures {
     }
 }
 
-/// Measures `plan`, and tells `progress` about each step once it is done.
+/// Measures `grid`, and calls `progress` after each step.
 ///
 /// # Errors
-/// The first slice that fails ends it.
+/// The first error of a slice. It ends the survey.
 pub fn survey(
     ceiling: &mut Ceiling,
-    plan: &Plan,
+    grid: &Grid,
     mut progress: impl FnMut(&Step<'_>),
 ) -> Result<Survey, DeviceError> {
     let mut cells = Vec::new();
-    for (kind, spec) in plan.cells() {
+    for (kind, spec) in grid.cells() {
         let figures = Figures::from(&ceiling.measure(&spec)?);
         let cell = Cell { kind, block_bytes: spec.block_bytes, depth: spec.depth, figures };
         progress(&Step::Cell(&cell));
@@ -178,7 +178,7 @@ pub fn survey(
     }
     let mut dsync_4k = Vec::new();
     for reap in [Reap::Wait, Reap::Busy] {
-        let measured = ceiling.dsync_4k(plan.io, reap, plan.slice)?;
+        let measured = ceiling.dsync_4k(grid.io, reap, grid.slice)?;
         let medians = Dsync4kMedians {
             reap,
             fallocated_p50_ns: measured.fallocated.latency_at(0.5),
@@ -190,11 +190,11 @@ pub fn survey(
     Ok(Survey { cells, dsync_4k })
 }
 
-/// A step of a survey that is done.
+/// A step of a survey that has just been measured.
 #[derive(Debug)]
 pub enum Step<'a> {
     /// A cell of the grid.
     Cell(&'a Cell),
-    /// The synced 4 KiB write.
+    /// The synced 4 KiB write with one way to wait for completions.
     Dsync4k(&'a Dsync4kMedians),
 }

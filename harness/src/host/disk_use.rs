@@ -1,16 +1,16 @@
-//! What a trial's data takes of the disk while it runs.
+//! The disk space that a trial's data takes while the trial runs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A walk looks at every file; more often than this it would be load of its own.
+/// Shortest time between two samples. A sample looks at every file, so that sampling more often would itself be load.
 const EVERY: Duration = Duration::from_secs(1);
-/// The unit of `st_blocks`, bytes, whatever the file system's block.
+/// Unit of `st_blocks` in bytes. It does not depend on the file system's block size.
 const BLOCK: u64 = 512;
 
-/// Samples a directory's allocated size, now and then.
+/// Samples the allocated size of a directory, at most once a second.
 #[derive(Debug)]
 pub struct DiskUse {
     path: PathBuf,
@@ -18,12 +18,12 @@ pub struct DiskUse {
 }
 
 impl DiskUse {
-    /// Of everything below `path`.
+    /// Samples the size of everything below `path`.
     pub fn of(path: &Path) -> Self {
         Self { path: path.to_owned(), last: None }
     }
 
-    /// Bytes allocated to the files, or `None` if it was asked less than a second ago.
+    /// Returns the bytes allocated to the files, or `None` if the last sample was less than a second ago.
     pub fn sample(&mut self) -> Option<u64> {
         if self.last.is_some_and(|last| last.elapsed() < EVERY) {
             return None;
@@ -33,16 +33,16 @@ impl DiskUse {
     }
 }
 
-/// What the file system has set aside for the files below `path`, preallocated space included. Files that vanish
-/// meanwhile count as nothing.
+/// Returns the bytes that the file system has allocated to the files below `path`, preallocated space included. A file
+/// that is removed in the meantime counts as 0.
 fn allocated_bytes(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else { return 0 };
-    let of = |entry: fs::DirEntry| match entry.metadata() {
+    let allocated = |entry: fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => allocated_bytes(&entry.path()),
         Ok(metadata) => metadata.blocks() * BLOCK,
         Err(_) => 0,
     };
-    entries.flatten().map(of).sum()
+    entries.flatten().map(allocated).sum()
 }
 
 #[cfg(test)]

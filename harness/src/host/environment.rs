@@ -1,6 +1,6 @@
-//! The machine a figure was measured on, as far as a reader needs it to judge the figure.
+//! Collects the facts about the machine that a reader needs to judge a figure measured on it.
 //!
-//! What cannot be found out is `None`, never a guess, and never a reason to fail.
+//! A fact that cannot be found out is `None`. It is never guessed, and never makes the collection fail.
 
 use super::procfs;
 use crate::result::environment::{Cpu, Environment, IoUring, Load, Memlock, Memory, Storage};
@@ -10,11 +10,11 @@ use std::fs;
 use std::path::Path;
 
 impl Memlock {
-    /// That of this process.
+    /// Reads the limit on locked memory of this process.
     pub fn collect() -> Self {
         let capabilities = rustix::thread::capabilities(None);
         let holds = capabilities.is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
-        // Only the first user namespace maps every id to itself, and only there does the capability count.
+        // The capability counts only in the first user namespace, which is the only one that maps every id to itself.
         let everyone = u32::MAX.to_string();
         let outermost = read("/proc/self/uid_map")
             .is_some_and(|map| map.split_ascii_whitespace().eq(["0", "0", everyone.as_str()]));
@@ -23,7 +23,7 @@ impl Memlock {
 }
 
 impl Environment {
-    /// Looks at this machine and the file system of `data_dir`, which should exist. Makes and drops a ring or four.
+    /// Collects facts about this machine and about the file system of `data_dir`, which should exist.
     pub fn collect(data_dir: &Path, io_uring: IoUring) -> Self {
         let ticks = read("/proc/stat").and_then(|text| procfs::cpu_ticks(&text));
         Self {
@@ -43,7 +43,7 @@ impl Environment {
 impl Cpu {
     fn collect() -> Self {
         let cpuinfo = read("/proc/cpuinfo").unwrap_or_default();
-        // Arm names no model here; its implementer and part numbers do as well.
+        // Arm gives no model name here. Its implementer and part numbers identify the model as well.
         let model = procfs::field(&cpuinfo, "model name").map(str::to_owned).or_else(|| {
             let implementer = procfs::field(&cpuinfo, "CPU implementer")?;
             Some(format!("implementer {implementer} part {}", procfs::field(&cpuinfo, "CPU part")?))
@@ -80,7 +80,7 @@ impl Memory {
     }
 }
 
-/// Cores this process may run on, ascending.
+/// Returns the cores that this process may run on, in ascending order.
 pub fn cores_allowed() -> Vec<u32> {
     let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
     let cores = 0..rustix::thread::CpuSet::MAX_CPU;
@@ -102,7 +102,7 @@ fn kernel() -> String {
     parts.map(|part| part.to_string_lossy()).join(" ")
 }
 
-/// A file of the kernel's, `None` if it cannot be read.
+/// Reads a file in /proc or /sys. Returns `None` if it cannot be read.
 pub(super) fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok()
 }

@@ -1,8 +1,9 @@
-//! Memory that the run will use is touched before it is timed (docs/methodology.md).
+//! Touches the memory that a run will use before the run is timed (docs/methodology.md).
 //!
-//! A virtual machine that hands free memory back to its host pays a fault to the host for the first touch of each
-//! page, several times the cost of a copy. Touching as much memory as the run will use, and freeing it again, fills the
-//! kernel's free lists with pages that the host has backed: the heap and the page cache are served from those.
+//! A virtual machine may hand free memory back to its host. Then the first touch of each page causes a fault in the
+//! host, which costs several times as much as a copy of the page. So as much memory as the run will use is touched and
+//! freed again. This fills the kernel's free lists with pages that the host has backed. The heap and the page cache get
+//! their pages from these lists.
 
 use super::environment::read;
 use super::procfs;
@@ -10,21 +11,21 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Touched and held one after the other, so that an interrupt is noticed in time.
+/// Bytes touched between two looks at the stop flag, so that an interrupt is noticed in time.
 const PIECE_BYTES: usize = 64 << 20;
 const PAGE_BYTES: usize = 4096;
 
-/// What warming came to.
+/// The result of [`warm_memory`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Warmed {
-    /// Bytes touched: what was asked for, or less if that is more than three quarters of what is available.
+    /// Number of bytes touched: as many as were asked for, but at most three quarters of the available memory.
     pub bytes: u64,
-    /// How long it took.
+    /// The time that it took.
     pub elapsed: Duration,
 }
 
-/// Touches and releases `bytes` of memory, all of it at once, so that as many pages are touched. Raising `stop` ends
-/// it early.
+/// Touches and releases `bytes` of memory. It holds all of them at once, so that it touches that many different pages.
+/// It ends early once `stop` is true.
 pub fn warm_memory(bytes: u64, stop: &AtomicBool) -> Warmed {
     let available = read("/proc/meminfo").and_then(|text| procfs::field_bytes(&text, "MemAvailable"));
     touch(available.map_or(bytes, |available| bytes.min(available / 4 * 3)), stop)
@@ -36,7 +37,7 @@ fn touch(bytes: u64, stop: &AtomicBool) -> Warmed {
     let mut touched = 0;
     while touched < bytes && !stop.load(Ordering::Relaxed) {
         let length = usize::try_from(bytes - touched).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        // Zeroed memory of this size comes untouched from the kernel: the first write to each page is what costs.
+        // The kernel gives out zeroed memory of this size untouched. The cost lies in the first write to each page.
         let mut piece = vec![0_u8; length];
         piece.iter_mut().step_by(PAGE_BYTES).for_each(|byte| *byte = 1);
         pieces.push(black_box(piece));

@@ -1,5 +1,5 @@
-//! This machine: its files in /proc and /sys, the storage below a directory, memory, and the use of CPU and disk. It only reads,
-//! but for [`memory`], which touches memory before a trial.
+//! This machine: its files in /proc and /sys, the storage below a directory, memory, and the use of CPU and disk. This
+//! folder only reads, except for [`memory`], which touches memory before a trial.
 
 pub mod disk_use;
 pub mod environment;

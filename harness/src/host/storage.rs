@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 impl Storage {
-    /// Of the directory, or of the nearest ancestor that exists.
+    /// Describes the storage of the directory, or of its nearest ancestor that exists.
     pub fn of(dir: &Path) -> Self {
         let Some(mount) = mount_of(dir) else { return Self::default() };
         Self {
@@ -22,15 +22,16 @@ impl Storage {
     }
 }
 
-/// Cores that have taken a tenth or more of the disk's interrupts since boot, ascending. Kernel workers finish synced
-/// writes there: a thread that spins on such a core without yielding delays them by up to a scheduler tick.
+/// Returns the cores that have taken a tenth or more of the disk's interrupts since boot, in ascending order. Kernel
+/// workers complete synced writes on these cores. A thread that spins there without yielding delays them by up to a
+/// scheduler tick.
 pub fn interrupt_cores(dir: &Path) -> Vec<u32> {
     let Some(disk) = disk_under(dir) else { return Vec::new() };
     let all = read("/proc/interrupts").map(|text| procfs::interrupts(&text)).unwrap_or_default();
     busiest(&disk.interrupts(&all))
 }
 
-/// Whether the ext4 file system of the directory has a journal; `None` where ext4 does not say.
+/// Returns whether the ext4 file system of the directory has a journal, or `None` if ext4 does not report it.
 pub fn has_journal(dir: &Path) -> Option<bool> {
     let device = fs::metadata(dir).ok()?.dev();
     let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
@@ -49,27 +50,27 @@ fn busiest(interrupts: &[&Interrupts]) -> Vec<u32> {
     per_core.into_iter().filter(|(_, count)| takes_part(*count)).map(|(core, _)| core).collect()
 }
 
-/// A disk's directory in /sys.
+/// A disk, known by its directory in /sys.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     sys: PathBuf,
 }
 
-/// The disk under a directory.
+/// Returns the disk under a directory.
 pub(super) fn disk_under(dir: &Path) -> Option<Disk> {
     disk_of(&mount_of(dir)?)
 }
 
 impl Disk {
-    /// Bytes transferred since it appeared.
+    /// Returns the bytes that the disk has transferred since it was attached.
     pub(super) fn bytes(&self) -> Option<DiskBytes> {
         procfs::disk_bytes(&self.read("stat")?)
     }
 
-    /// Which of `interrupts` are raised by this disk, or by the first of those it is made of.
+    /// Returns the `interrupts` that this disk raises. For a stacked disk, those of the first physical disk below it.
     pub(super) fn interrupts<'a>(&self, interrupts: &'a [Interrupts]) -> Vec<&'a Interrupts> {
         let physical = self.physical();
-        // Message-signalled interrupts are listed by the PCI function, some levels above the disk.
+        // Message-signalled interrupts are listed in the directory of the PCI function, some levels above the disk.
         let listed = physical.sys.ancestors().find_map(|dir| fs::read_dir(dir.join("msi_irqs")).ok());
         let numbers: Vec<u32> = listed
             .into_iter()
@@ -119,7 +120,7 @@ impl Disk {
         names
     }
 
-    /// The first real disk below stacked ones; at most eight levels are followed.
+    /// Returns the first physical disk below stacked ones. It follows at most eight levels.
     fn physical(&self) -> Self {
         let mut disk = self.clone();
         for _ in 0..8 {
@@ -135,20 +136,21 @@ impl Disk {
     }
 }
 
-/// The mount a directory lies on.
+/// Returns the mount that a directory lies on.
 pub(super) fn mount_of(dir: &Path) -> Option<Mount> {
     let absolute = std::path::absolute(dir).ok()?;
     let existing = absolute.ancestors().find_map(|dir| fs::canonicalize(dir).ok())?;
     innermost(procfs::mounts(&read("/proc/self/mountinfo")?), &existing)
 }
 
-/// The mount with the longest mount point above `path`; of equals the last, which hides the others.
+/// Returns the mount with the longest mount point above `path`. Of equal ones, the last hides the others.
 fn innermost(mounts: Vec<Mount>, path: &Path) -> Option<Mount> {
     let above = mounts.into_iter().filter(|mount| path.starts_with(&mount.mount_point));
     above.max_by_key(|mount| Path::new(&mount.mount_point).components().count())
 }
 
-/// The disk of a mount. Some file systems (btrfs) have a device number of no disk: then what is mounted is looked at.
+/// Returns the disk of a mount. Some file systems (btrfs) have a device number that no disk has. Then the disk is
+/// looked up by the mounted device.
 fn disk_of(mount: &Mount) -> Option<Disk> {
     whole_disk(&sys_block(&mount.device)).or_else(|| {
         let number = fs::metadata(&mount.source).ok().filter(|_| mount.source.starts_with("/dev/"))?.rdev();
@@ -161,7 +163,7 @@ fn sys_block(number: &str) -> PathBuf {
     Path::new("/sys/dev/block").join(number)
 }
 
-/// The disk that a directory of /sys stands for: itself, or the one it is a partition of.
+/// Returns the disk that a directory of /sys describes: the disk itself, or the disk of which it describes a partition.
 fn whole_disk(sys: &Path) -> Option<Disk> {
     let sys = fs::canonicalize(sys).ok()?;
     let is_partition = sys.join("partition").exists();

@@ -1,7 +1,7 @@
-//! What the machine spends while a target is driven: CPU by thread, memory, the disk's bytes and interrupts, stolen time.
+//! The machine's usage while a system is measured: CPU by thread, memory, the disk's bytes and interrupts, stolen time.
 //!
-//! A sample reads a few dozen small files of the kernel's (some 10 µs each, on a core that load may be waiting for): take
-//! one at the edges of what is measured, and a [`Glance`], which reads two, in between.
+//! A sample reads a few dozen small files of the kernel, at some 10 µs each, perhaps on a core that the load needs. So
+//! take a sample at the two ends of the measured time, and a [`Glance`], which reads two files, in between.
 
 use super::environment::read;
 use super::procfs::{self, CpuTicks, DiskBytes};
@@ -12,19 +12,21 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Threads of the engine's shards are called this and a number.
+/// Prefix of the names of the engine's shard threads. A number follows it.
 pub const SHARD_THREADS: &str = "shard-";
-/// Threads that generate load are called this and a number.
+/// Prefix of the names of the load threads. A number follows it.
 pub const LOAD_THREADS: &str = "load-";
-/// Threads that the kernel adds to a process for io_uring operations that would block; all of them under one name.
+/// Name under which the kernel's io_uring workers are counted. The kernel adds these threads to a process for
+/// operations that would block.
 pub const IO_WORKERS: &str = "iou-wrk";
 
-/// CPU time.
+/// CPU time in all, and its share in the kernel.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CpuTime {
-    /// All of it, seconds, exact to the scheduler's nanosecond.
+    /// All CPU time in seconds, exact to the scheduler's nanosecond.
     pub total_s: f64,
-    /// What of it was spent in the kernel, seconds, sampled by the clock tick (10 ms mostly): an estimate.
+    /// CPU time in the kernel, in seconds. An estimate, because the kernel samples it at each clock tick (mostly 10
+    /// ms).
     pub kernel_s: f64,
 }
 
@@ -47,7 +49,7 @@ impl std::ops::Sub for CpuTime {
     }
 }
 
-/// Counters of this process and of the disk under its data, at one moment; two of them make a [`HostUsage`].
+/// Counters of this process and of the disk under its data, at one moment. Two samples make a [`HostUsage`].
 #[derive(Debug, Clone)]
 pub struct HostSample {
     at: Instant,
@@ -58,27 +60,28 @@ pub struct HostSample {
     interrupts: BTreeMap<u32, u64>,
 }
 
-/// What was spent between two samples.
+/// The use of the machine between two samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostUsage {
-    /// The time between them.
+    /// The time between the two samples.
     pub elapsed: Duration,
     /// CPU time of the process.
     pub process: CpuTime,
-    /// CPU time by the name of the thread, threads that have ended since included as far as they were sampled.
+    /// CPU time by the name of the thread. Includes threads that have ended, up to the last time they were sampled.
     pub threads: BTreeMap<String, CpuTime>,
-    /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
+    /// Share of the machine's CPU time that the hypervisor gave to other guests, 0 to 1.
     pub steal_share: Option<f64>,
-    /// Cores that other processes and kernel threads kept busy.
+    /// Number of cores that other processes and kernel threads kept busy.
     pub others_cores: Option<f64>,
-    /// Bytes the disk transferred, for whoever; `None` for a file system without one.
+    /// Bytes that the disk transferred for all processes. `None` if the file system has no disk.
     pub disk: Option<DiskBytes>,
-    /// The disk's interrupts by the core that took them, cores without any left out.
+    /// The disk's interrupts by the core that took them. Cores without interrupts are left out.
     pub interrupts: BTreeMap<u32, u64>,
 }
 
 impl HostUsage {
-    /// CPU time of the threads whose names begin with `prefix` ([`SHARD_THREADS`], [`LOAD_THREADS`], [`IO_WORKERS`]).
+    /// Returns the CPU time of the threads whose names begin with `prefix`, such as [`SHARD_THREADS`], [`LOAD_THREADS`]
+    /// and [`IO_WORKERS`].
     pub fn threads_of(&self, prefix: &str) -> CpuTime {
         let mut sum = CpuTime::default();
         self.threads.iter().filter(|(name, _)| name.starts_with(prefix)).for_each(|(_, time)| sum += *time);
@@ -86,29 +89,29 @@ impl HostUsage {
     }
 }
 
-/// What is looked at in every interval of a series.
+/// The few counters that are read in every interval of a series.
 #[derive(Debug, Clone, Copy)]
 pub struct Glance {
     at: Instant,
     cpu_s: f64,
     disk: Option<DiskBytes>,
-    /// Resident memory, bytes.
+    /// Resident memory in bytes.
     pub rss_bytes: Option<u64>,
 }
 
-/// Takes samples. It remembers the threads it has seen, so that one probe takes all the samples of a trial.
+/// Takes samples. It remembers the threads that it has seen, so one probe must take all the samples of a trial.
 #[derive(Debug)]
 pub struct HostProbe {
     disk: Option<Disk>,
     ticks_per_s: u64,
-    /// By thread id: its name, and its CPU time when last looked at.
+    /// Name and CPU time of each thread at the last look, by thread id.
     seen: HashMap<String, (String, CpuTime)>,
-    /// By name, of all threads seen since the beginning.
+    /// CPU time by the thread's name, of all threads seen since the beginning.
     threads: BTreeMap<String, CpuTime>,
 }
 
 impl HostProbe {
-    /// Watches this process and the disk under `data_dir`.
+    /// Makes a probe of this process and of the disk under `data_dir`.
     pub fn new(data_dir: &Path) -> Self {
         Self {
             disk: storage::disk_under(data_dir),
@@ -118,7 +121,7 @@ impl HostProbe {
         }
     }
 
-    /// Looks at what changes from one interval to the next.
+    /// Reads the few counters of a [`Glance`].
     pub fn glance(&self) -> Glance {
         let pages = read("/proc/self/statm").and_then(|text| procfs::resident_pages(&text));
         let page_bytes = num::count(rustix::param::page_size());
@@ -130,7 +133,7 @@ impl HostProbe {
         }
     }
 
-    /// Looks at every counter once.
+    /// Reads every counter once.
     pub fn sample(&mut self) -> HostSample {
         self.update_threads();
         let process = read("/proc/self/stat").and_then(|text| procfs::task_ticks(&text));
@@ -147,8 +150,8 @@ impl HostProbe {
         }
     }
 
-    /// Adds what each thread has spent since it was last looked at. A thread that ended in between keeps what was seen, so
-    /// look now and then; one whose id has been used again counts from 0.
+    /// Adds the CPU time that each thread has used since the last look. For a thread that has ended, the time after the
+    /// last look is lost, so call this now and then. A thread with the id of an ended one counts from 0.
     pub fn update_threads(&mut self) {
         let mut alive = HashMap::with_capacity(self.seen.len());
         for (id, name, now) in self.tasks() {
@@ -162,11 +165,11 @@ impl HostProbe {
         self.seen = alive;
     }
 
-    /// Id, name and CPU time of every thread there is.
+    /// Returns id, name and CPU time of every thread of this process.
     fn tasks(&self) -> Vec<(String, String, CpuTime)> {
         let entries = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
         let task = |entry: fs::DirEntry| {
-            // A thread may end while it is being looked at: then it is left out.
+            // A thread that ends while it is being read is left out.
             let ticks = procfs::task_ticks(&fs::read_to_string(entry.path().join("stat")).ok()?)?;
             let exact = fs::read_to_string(entry.path().join("schedstat")).ok();
             let exact_s = exact.and_then(|text| run_time_s(&text));
@@ -196,13 +199,14 @@ impl HostProbe {
 }
 
 impl Glance {
-    /// CPU time of the process since `earlier` ÷ the time in between; `None` if there was none.
+    /// Returns the process's CPU time since `earlier`, divided by the time in between. `None` if no time has passed.
     pub fn cpu_since(&self, earlier: &Self) -> Option<f64> {
         let elapsed_s = self.at.saturating_duration_since(earlier.at).as_secs_f64();
         (elapsed_s > 0.0).then(|| (self.cpu_s - earlier.cpu_s) / elapsed_s)
     }
 
-    /// Bytes written to the disk since `earlier`, by whoever; `None` for a file system without a disk.
+    /// Returns the bytes that all processes have written to the disk since `earlier`. `None` if the file system has no
+    /// disk.
     pub fn written_since(&self, earlier: &Self) -> Option<u64> {
         self.disk.zip(earlier.disk).map(|(now, then)| now.written.saturating_sub(then.written))
     }
@@ -217,7 +221,7 @@ impl HostSample {
         (elapsed_s > 0.0).then(|| others_s / elapsed_s)
     }
 
-    /// What was spent since `earlier`, which the same probe took.
+    /// Returns the usage since `earlier`, a sample that the same probe took.
     pub fn since(&self, earlier: &Self) -> HostUsage {
         let threads = self.threads.iter().map(|(name, now)| {
             let before = earlier.threads.get(name).copied().unwrap_or_default();
@@ -242,13 +246,14 @@ impl HostSample {
     }
 }
 
-/// The first figure of a `schedstat` file: time spent on a CPU, in ns.
+/// Returns the first figure of a `schedstat` file, the time spent on a CPU, in seconds.
 fn run_time_s(schedstat: &str) -> Option<f64> {
     let ns: u64 = schedstat.split_ascii_whitespace().next()?.parse().ok()?;
     Some(num::f64_of(ns) * 1e-9)
 }
 
-/// CPU seconds of the whole process so far, threads that have ended and the kernel's io workers included.
+/// Returns the CPU seconds that the whole process has used. Includes threads that have ended and the kernel's I/O
+/// workers.
 pub fn process_cpu_s() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
@@ -264,7 +269,7 @@ mod tests {
         HostProbe::new(Path::new(env!("CARGO_MANIFEST_DIR")))
     }
 
-    /// Works until this thread has had 30 ms of a CPU.
+    /// Keeps a CPU busy until this thread has used 30 ms of CPU time.
     fn spin() {
         let cpu_ns = || {
             let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -298,7 +303,7 @@ mod tests {
         let during = during.since(&before);
         assert!(during.threads_of(LOAD_THREADS).total_s >= 0.029, "{during:?}");
         assert!(during.process.total_s >= during.threads_of(LOAD_THREADS).total_s);
-        // It spends a little more on its way out.
+        // The thread uses a little more CPU time before it ends.
         let (spent, kept) = (during.threads["load-7"].total_s, after.threads["load-7"].total_s);
         assert!(
             (spent..spent + 0.01).contains(&kept),
@@ -323,7 +328,7 @@ mod tests {
         assert!(second.written_since(&first) >= usage.disk.map(|disk| disk.written));
         assert!(second.cpu_since(&first).is_some_and(|cores| cores > 0.0));
         let status = read("/proc/self/status").unwrap();
-        let (glanced, told) = (second.rss_bytes.unwrap(), procfs::field_bytes(&status, "VmRSS").unwrap());
-        assert!(glanced.abs_diff(told) < 64 << 20, "{glanced} and {told} are the same memory");
+        let (glanced, status) = (second.rss_bytes.unwrap(), procfs::field_bytes(&status, "VmRSS").unwrap());
+        assert!(glanced.abs_diff(status) < 64 << 20, "{glanced} and {status} are the same memory");
     }
 }

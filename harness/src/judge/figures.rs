@@ -1,4 +1,4 @@
-//! From what came of a trial to the figures its record holds. What was not measured is `None`, never 0.
+//! Computes the figures in a trial's record from its measurements. A figure that was not measured is `None`, never 0.
 
 use super::integrity::judge;
 use super::stall_figures;
@@ -16,17 +16,17 @@ use crate::workload::{Durability, Placement, Verify, Workload};
 
 const NS_PER_S: f64 = 1e9;
 
-/// The record of a trial, its ceiling as far as it is known.
+/// Returns the record of a trial, with the ceiling figures that are known.
 pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) -> Trial {
     let window_s = num::f64_of(run.timeline.window_ns()) / NS_PER_S;
     let window = &run.watched.series.window;
-    let told = |bytes: u64| (bytes > 0).then_some(bytes);
+    let nonzero = |bytes: u64| (bytes > 0).then_some(bytes);
     let mut produce =
-        Flow::over(window_s, window.acked_records, window.acked_bytes, told(window.acked_encoded_bytes));
+        Flow::over(window_s, window.acked_records, window.acked_bytes, nonzero(window.acked_encoded_bytes));
     produce.bytes_per_s_synced =
         run.final_sync.map(|sync| num::f64_of(produce.bytes) / (window_s + sync.as_secs_f64()));
     let consume = (workload.subscriptions_per_topic > 0).then(|| {
-        let encoded = told(window.consumed_encoded_bytes);
+        let encoded = nonzero(window.consumed_encoded_bytes);
         Flow::over(window_s, window.consumed_records, window.consumed_bytes, encoded)
     });
     let writes = WriteFigures::of(&run.watched.shards);
@@ -75,7 +75,7 @@ fn backlog_figures(workload: &Workload, run: &TrialRun) -> Option<BacklogFigures
     })
 }
 
-/// Encoded bytes a second that reached the device; `None` for acks that do not wait for it.
+/// Returns the encoded bytes a second that reached the device. `None` for acks that do not wait for the device.
 pub fn written_bytes_per_s(workload: &Workload, trial: &Trial) -> Option<f64> {
     let encoded = trial.produce.encoded_bytes.filter(|_| trial.window_s > 0.0)?;
     (workload.durability != Durability::Appended).then(|| num::f64_of(encoded) / trial.window_s)
@@ -92,7 +92,7 @@ fn of_ceiling(workload: &Workload, run: &TrialRun, ceiling: &CeilingFigures, win
     let write = share(window.acked_encoded_bytes, ceiling.write_bytes_per_s);
     let read_bytes: u64 = run.watched.shards.iter().map(|shard| shard.read_bytes).sum();
     let read = share(read_bytes, ceiling.read_bytes_per_s);
-    // The share of the device's time: what it did not do took none of it.
+    // This is a share of the device's time. A kind of work that was not done took no time.
     let combined = (write.is_some() || read.is_some()).then(|| write.unwrap_or(0.0) + read.unwrap_or(0.0));
     OfCeiling { write, read, combined }
 }
@@ -175,7 +175,7 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
         syncs: (!shards.is_empty()).then(|| shards.iter().map(|shard| shard.syncs).sum()),
         steal_share: host.steal_share,
         others_cores: host.others_cores,
-        // Known to whoever warmed it.
+        // The caller sets it, because it knows how much memory was warmed.
         warmed_bytes: None,
         disk_interrupts: host.interrupts.clone(),
     }
@@ -194,7 +194,7 @@ fn integrity(workload: &Workload, run: &TrialRun) -> IntegrityFigures {
         corruptions: Some(found.corruptions),
         undrained: Some(found.undrained),
         lost_to_retention: Some(found.lost_to_retention),
-        // There are no rebalances yet: nothing was looked for.
+        // Redelivered records would come from rebalances, which do not exist yet. So they were not looked for.
         redelivered: None,
     }
 }

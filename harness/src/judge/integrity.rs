@@ -1,38 +1,41 @@
-//! Whether everything that was acked came out again: once, in order, unharmed.
+//! Checks that every acked record was consumed: once, in order, and unchanged.
 //!
-//! Records are numbered from 0 per producer and partition, so a consumer knows what must come next without asking
-//! anyone. What is judged at the end of a trial is what the producers say was acked against what the consumers saw.
+//! Each producer numbers its records in each partition from 0. So a consumer knows the next number without asking
+//! anyone. At the end of a trial, the records that producers report as acked are compared with the records that
+//! consumers saw.
 
 use crate::measure::ledger::{ConsumedPartition, ProducedPartition};
 use std::ops::Range;
 
-/// The verdict on a trial's records; all zero but `checked` is what it should be.
+/// The result of the check on a trial's records. All counts except `checked` should be 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Integrity {
-    /// Records consumed and checked, over all groups.
+    /// Number of records consumed and checked, of all groups together.
     pub checked: u64,
-    /// Acked records that a group which reached the end never saw.
+    /// Number of acked records that are missing in a group that read to the end of the log.
     pub gaps: u64,
-    /// Records seen again.
+    /// Number of records that a group saw again.
     pub duplicates: u64,
-    /// Records seen after a later one.
+    /// Number of records that a group saw after a later one of the same producer and partition.
     pub reorders: u64,
-    /// Records that are not what was sent.
+    /// Number of records whose bytes differ from those that were sent.
     pub corruptions: u64,
-    /// Acked records that a group had not come to when the drain ended: slow, not lost.
+    /// Number of acked records that a group had not read when the drain ended. They were read too slowly, but are not
+    /// lost.
     pub undrained: u64,
-    /// Records that retention deleted before a group came to them: slower than the log forgets, not lost by it.
+    /// Number of records that retention deleted before a group read them. The group was slow; the log did not lose
+    /// them.
     pub lost_to_retention: u64,
 }
 
 impl Integrity {
-    /// Whether records were lost, repeated, reordered or harmed.
+    /// Returns whether records were lost, repeated, reordered or corrupted.
     pub fn is_violated(&self) -> bool {
         self.gaps + self.duplicates + self.reorders + self.corruptions > 0
     }
 }
 
-/// Compares what was acked with what was seen.
+/// Compares the acked records with the consumed ones.
 pub fn judge(produced: &[ProducedPartition], consumed: &[ConsumedPartition]) -> Integrity {
     let mut integrity = Integrity::default();
     for seen in consumed {
@@ -47,27 +50,30 @@ pub fn judge(produced: &[ProducedPartition], consumed: &[ConsumedPartition]) -> 
             integrity.duplicates += track.duplicates();
             integrity.reorders += track.reorders();
             lost += track.lost();
-            integrity.gaps +=
-                track.missing().iter().map(|range| without(range, &sent.failed, sent.answered)).sum::<u64>();
-            let tail = without(&(track.expected()..sent.answered), &sent.failed, sent.answered);
-            // Whoever stands at the end of the log and lacks a record will never see it.
-            let fate = match seen.position >= end_offset {
+            integrity.gaps += track
+                .missing()
+                .iter()
+                .map(|range| count_outside(range, &sent.failed, sent.answered))
+                .sum::<u64>();
+            let tail = count_outside(&(track.expected()..sent.answered), &sent.failed, sent.answered);
+            // A consumer at the end of the log will not see a record that is still missing.
+            let count = match seen.position >= end_offset {
                 true if track.has_skipped() => &mut lost,
                 true => &mut integrity.gaps,
                 false => &mut integrity.undrained,
             };
-            *fate += tail;
+            *count += tail;
         }
-        // No more than the target owned up to: what is missing beyond that was not deleted.
-        let forgiven = lost.min(seen.skipped);
-        integrity.lost_to_retention += forgiven;
-        integrity.gaps += lost - forgiven;
+        // At most as many records as the system reported to be deleted. If more are missing, the others were lost.
+        let deleted = lost.min(seen.skipped);
+        integrity.lost_to_retention += deleted;
+        integrity.gaps += lost - deleted;
     }
     integrity
 }
 
-/// Length of what of `range` lies below `end` and in none of `holes`, which are ascending and apart.
-fn without(range: &Range<u64>, holes: &[Range<u64>], end: u64) -> u64 {
+/// Returns how many numbers of `range` are below `end` and in none of `holes`, which are ascending and do not overlap.
+fn count_outside(range: &Range<u64>, holes: &[Range<u64>], end: u64) -> u64 {
     let range = range.start..range.end.min(end);
     let held = |hole: &Range<u64>| range.end.min(hole.end).saturating_sub(range.start.max(hole.start));
     range.end.saturating_sub(range.start) - holes.iter().map(held).sum::<u64>()
@@ -117,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_slow_group_has_not_come_to_is_undrained_and_no_gap() {
+    fn records_that_a_slow_group_has_not_read_are_undrained_and_no_gap() {
         let integrity = trial(&[0, 1], 5, 2);
         assert_eq!((integrity.undrained, integrity.gaps), (3, 0));
         assert!(!integrity.is_violated());
     }
 
     #[test]
-    fn what_retention_took_is_no_gap_but_what_is_missing_later_is() {
+    fn records_deleted_by_retention_are_no_gap_but_later_missing_ones_are() {
         let mut track = SequenceTrack::default();
         [0, 1].iter().for_each(|s| track.observe(*s, 0));
         track.skipped();
@@ -137,19 +143,19 @@ mod tests {
             assert_eq!(
                 (integrity.lost_to_retention, integrity.gaps),
                 found,
-                "{skipped} were said to be deleted"
+                "{skipped} records are reported as deleted"
             );
         }
     }
 
     #[test]
-    fn what_is_missing_at_the_end_of_the_log_is_a_gap() {
+    fn a_record_missing_at_the_end_of_the_log_is_a_gap() {
         let integrity = trial(&[0, 1], 5, 5);
         assert_eq!((integrity.undrained, integrity.gaps), (0, 3));
     }
 
     #[test]
-    fn what_was_never_acked_may_be_missing() {
+    fn a_record_that_was_never_acked_may_be_missing() {
         let mut track = SequenceTrack::default();
         [0, 1, 4].iter().for_each(|s| track.observe(*s, 0));
         let sent = ProducedPartition {
@@ -164,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn two_groups_are_judged_each_for_itself() {
+    fn two_groups_are_judged_separately() {
         let whole = |position| {
             let mut track = SequenceTrack::default();
             (0..position).for_each(|s| track.observe(s, 0));

@@ -1,4 +1,4 @@
-//! From the record of a trial to claims: figures, verdicts, integrity.
+//! Turns the measurements of a trial into claims: figures, a check of the records' integrity, and a verdict.
 
 pub mod figures;
 pub mod integrity;

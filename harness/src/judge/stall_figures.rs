@@ -1,4 +1,5 @@
-//! What injected stalls did, and what they should have done (docs/methodology.md, "A stall on purpose").
+//! The late records that injected stalls caused, and the number that they should have caused (docs/methodology.md, "A
+//! stall on purpose").
 
 use crate::measure::finished::TrialRun;
 use crate::num;
@@ -6,10 +7,11 @@ use crate::result::latency::{LATENCY_NS_MAX, Measure};
 use crate::result::{InjectedStall, StallFigures, Trial};
 use crate::workload::{LoadMode, Profile, Workload};
 
-/// A record is late beyond the shortest stall ÷ this: far above an ordinary response, far below the stall.
+/// Divisor of the shortest stall's length. The result is the latency from which a record counts as late. It is far
+/// above an ordinary response time and far below the stall.
 const LATE_PARTS: f64 = 20.0;
 
-/// The figures of a trial's stalls; `None` if there were none. What is expected is not known yet.
+/// Returns the figures of a trial's stalls, or `None` if there were none. The expected share is not set yet.
 pub fn of(run: &TrialRun) -> Option<StallFigures> {
     let injected = run.watched.stalls.clone();
     let shortest_s = injected.iter().map(|stall| stall.length_s).min_by(f64::total_cmp)?;
@@ -28,7 +30,8 @@ pub fn of(run: &TrialRun) -> Option<StallFigures> {
     })
 }
 
-/// Enters what is to be expected where it is known what the pass before reached at `max`, records/s.
+/// Sets the expected share of late records, if it can be computed. It needs `max`, the records a second that the pass
+/// before reached under maximum load.
 pub fn expect(trials: &mut [Trial], max: Option<f64>, workload: &Workload) {
     let is_constant = matches!(workload.load.mode, LoadMode::Open { profile: Profile::Constant, .. });
     let Some(max) = max.filter(|max| is_constant && *max > 0.0) else { return };
@@ -40,9 +43,12 @@ pub fn expect(trials: &mut [Trial], max: Option<f64>, workload: &Workload) {
     }
 }
 
-/// At a load of `load` times what is possible, a stall of *s* leaves a backlog that is worked off after *s* ÷ (1 − load).
-/// A record due *x* after the stall's begin is late by *s* − *x* (1 − load): by more than `late_s` for
-/// (*s* − `late_s`) ÷ (1 − load). `None` where one stall begins before the last one's backlog is gone.
+/// Returns the share of the window in which due records are late, if `load` is the load divided by the highest possible
+/// load.
+///
+/// A stall of *s* leaves a backlog, which is worked off *s* ÷ (1 − load) after the stall began. A record that is due
+/// *x* after the stall began is late by *s* − *x* (1 − load). So records are late by more than `late_s` for (*s* −
+/// `late_s`) ÷ (1 − load). Returns `None` if a stall begins before the backlog of the one before is worked off.
 fn expected_late_share(stalls: &[InjectedStall], load: f64, window_s: f64, late_s: f64) -> Option<f64> {
     let rest = 1.0 - load;
     if rest <= 0.0 || window_s <= 0.0 {

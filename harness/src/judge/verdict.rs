@@ -1,4 +1,5 @@
-//! How far a trial and a point can be trusted (docs/methodology.md). Every limit is a constant here, with its reason.
+//! Judges how far a trial and a point can be trusted (docs/methodology.md). Every limit is a constant here, with its
+//! reason.
 
 use crate::measure::finished::TrialRun;
 use crate::num;
@@ -7,28 +8,33 @@ use crate::result::verdict::AS_MEANT;
 use crate::result::{Point, SeriesRow, Trial, Verdict, VerdictFlag, VerdictStatus};
 use crate::workload::{Histogram, PassKind, Placement, Slo, Statistic};
 
-/// An open load whose generator is later than this at p99 measures its generator, unless the response is so much longer
-/// ([`PACING_SHARE_MAX`]) that it hardly matters.
+/// Largest p99 pacing lag of an open load, in ns. With a larger one, the latencies measure the load generator. Only if
+/// the response time is much longer ([`PACING_SHARE_MAX`]) may the lag be larger.
 const PACING_LAG_NS_MAX: u64 = 1_000_000;
+/// Largest p99 pacing lag as a share of the p99 response time. A smaller share hardly changes the response time.
 const PACING_SHARE_MAX: f64 = 0.1;
-/// A load thread that is busier than this has nothing left to generate with.
+/// Largest share of its time that a load thread may be busy. A busier one may have no time left to generate load.
 const LOAD_BUSY_MAX: f64 = 0.95;
-/// An open load that achieves less has asked for more than there is.
+/// Smallest share of the offered records that must be acked. With a smaller one, the load asked for more than the
+/// system can do.
 const ACHIEVED_MIN: f64 = 0.99;
-/// Slices of one ceiling that differ by more than this factor make a ratio to them doubtful.
+/// Largest factor between two slices of one ceiling. With a larger one, a ratio to this ceiling is doubtful.
 const CEILING_SPREAD_MAX: f64 = 1.5;
-/// More stolen time than this shows in any p99.
+/// Largest share of stolen CPU time. A larger share shows in any p99.
 const STEAL_SHARE_MAX: f64 = 0.02;
-/// The kernel's own threads (journal, completions of direct I/O) keep less of a core busy than this: 0.23 were seen under small synced writes.
+/// Largest number of cores that others may keep busy. The kernel's own threads (journal, completions of direct I/O) use
+/// less: 0.23 were seen under small synced writes.
 const OTHERS_CORES_MAX: f64 = 0.5;
-/// The halves of a window that differ by more than this are not one steady state.
+/// Largest difference between the rates of the two halves of a window, as a share of the larger rate. If it is larger,
+/// the window is not one steady state.
 const DRIFT_MAX: f64 = 0.1;
-/// Fewer rows than this have no halves to compare.
+/// Smallest number of rows in a window whose halves are compared.
 const DRIFT_ROWS_MIN: usize = 20;
-/// A shorter window holds too few flushes, rolls and hiccups of the machine to stand for more than itself.
+/// Shortest window in seconds. A shorter one holds too few flushes, rolls and hiccups of the machine to be
+/// representative.
 const WINDOW_S_MIN: f64 = 5.0;
 
-/// The verdict on one trial.
+/// Returns the verdict on one trial.
 pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
     let mut verdict = Verdict::default();
     if trial.integrity.failed() {
@@ -37,7 +43,7 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
         verdict.lower(
             VerdictStatus::IntegrityFailed,
             format!(
-                "{} records missing, {} repeated, {} out of order, {} corrupt",
+                "{} acked records missing, {} repeated, {} out of order, {} corrupt",
                 count(found.gaps),
                 count(found.duplicates),
                 count(found.reorders),
@@ -49,7 +55,7 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
         verdict.lower(VerdictStatus::Errors, error.clone());
     }
     if run.watched.interrupted {
-        let measured = format!("interrupted after {:.1} s of the window", trial.window_s);
+        let measured = format!("interrupted {:.1} s after the measured window opened", trial.window_s);
         verdict.lower(VerdictStatus::Interrupted, measured);
     }
     if let Some(missed) = &run.watched.missed {
@@ -64,30 +70,35 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
     verdict
 }
 
-/// Whether nothing is wrong with a trial but that its generator was late, which another attempt may mend.
+/// Returns whether the only fault of a trial is that its load generator was late. Another attempt may then succeed.
 pub fn is_late(verdict: &Verdict, trial: &Trial) -> bool {
     verdict.status == VerdictStatus::Invalid && trial.backlog.is_none() && lateness(trial).is_some()
 }
 
-/// What a reader of a point's figures should know of the attempts that are not in them.
+/// Adds a reason that tells the reader of a point about the late attempts that are not in its figures.
 pub fn remark_retries(trials: &[Trial], verdict: &mut Verdict) {
     let attempts = trials.iter().flat_map(|trial| &trial.late_attempts);
     let Some(latest) = attempts.filter_map(|attempt| attempt.pacing_lag_p99).max() else { return };
     let count = trials.iter().filter(|trial| !trial.late_attempts.is_empty()).count();
     let latest = quantity::ns(latest);
     let again = if count == 1 { "1 trial was".to_owned() } else { format!("{count} trials were") };
-    verdict
-        .reason(format!("{again} measured again, as the generator was late (pacing lag p99 up to {latest})"));
+    verdict.reason(format!(
+        "{again} measured again, as the generator was late (pacing lag p99 up to {latest}): the figures leave out the \
+         late attempts"
+    ));
 }
 
 fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdict) {
     let busy = load_busy(run, trial);
-    let is_late = lateness(trial);
+    let late_p99_ns = lateness(trial);
     match pass {
         PassKind::Open => {
             let achieved = trial.offered.map_or(1.0, |offered| offered.achieved);
-            if let Some(p99_ns) = is_late {
-                let late = format!("the generator was late: pacing lag p99 {}", quantity::ns(p99_ns));
+            if let Some(p99_ns) = late_p99_ns {
+                let late = format!(
+                    "the generator was late: pacing lag p99 {} (time from when a record was due until it was sent)",
+                    quantity::ns(p99_ns)
+                );
                 verdict.flag(VerdictFlag::GeneratorLimited, late.clone());
                 verdict.lower(VerdictStatus::Invalid, late);
             } else if achieved < ACHIEVED_MIN && busy > LOAD_BUSY_MAX {
@@ -99,7 +110,8 @@ fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdi
                 verdict.flag(
                     VerdictFlag::TargetSaturated,
                     format!(
-                        "only {percent} of the offered rate was acked in time: latencies measure the queue"
+                        "only {percent} of the offered records were acked in time, so latencies include the wait in a \
+                         growing queue"
                     ),
                 );
             }
@@ -115,13 +127,17 @@ fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdi
 }
 
 fn saturated(busy: f64) -> String {
-    format!("the load threads were busy {} of the time", quantity::percent(busy))
+    format!(
+        "the load threads were busy {} of the time: they, not the system, may limit the rate",
+        quantity::percent(busy)
+    )
 }
 
-/// Share of the window that the load threads had something to do.
+/// Returns the share of the window in which the load threads had something to do.
 fn load_busy(run: &TrialRun, trial: &Trial) -> f64 {
     if run.placement == Placement::Colocated {
-        // It shares its thread: what it took of the busiest shard's counts, and not that it waited for a turn.
+        // Colocated load shares the shard's thread. The time that it used on the busiest shard counts, but not its wait
+        // for a turn.
         let most_ns = run.watched.shards.iter().map(|shard| shard.colocated_ns).max().unwrap_or(0);
         return if trial.window_s > 0.0 { num::f64_of(most_ns) * 1e-9 / trial.window_s } else { 0.0 };
     }
@@ -130,12 +146,12 @@ fn load_busy(run: &TrialRun, trial: &Trial) -> f64 {
     if trial.window_s > 0.0 { 1.0 - idle_s / (trial.window_s * threads) } else { 0.0 }
 }
 
-/// The generator's p99 lateness, if it is too much to be left out of account.
+/// Returns the generator's p99 pacing lag in ns, if it is too large to be neglected.
 fn lateness(trial: &Trial) -> Option<u64> {
     let p99_ns = trial.latency_ns.pacing_lag.as_ref()?.p99?;
     let response_ns = trial.latency_ns.response.as_ref().and_then(|figures| figures.p99).unwrap_or(0);
-    let bearable = num::u64_of(num::f64_of(response_ns) * PACING_SHARE_MAX).max(PACING_LAG_NS_MAX);
-    (p99_ns > bearable).then_some(p99_ns)
+    let limit_ns = num::u64_of(num::f64_of(response_ns) * PACING_SHARE_MAX).max(PACING_LAG_NS_MAX);
+    (p99_ns > limit_ns).then_some(p99_ns)
 }
 
 fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
@@ -144,15 +160,18 @@ fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
     let most = slices.iter().copied().fold(0.0, f64::max);
     if slices.len() > 1 && most > least * CEILING_SPREAD_MAX {
         let (least, most) = (quantity::bytes_per_s(least), quantity::bytes_per_s(most));
-        let spread = format!("the bare disk did {least} to {most} around one trial");
+        let spread = format!(
+            "the speed of the disk without the system varied from {least} to {most} before and after one trial"
+        );
         verdict.flag(VerdictFlag::NoisyDisk, spread);
     }
     if let Some(steal) = trial.resources.steal_share.filter(|steal| *steal > STEAL_SHARE_MAX) {
-        let stolen = format!("the hypervisor gave {} of the CPU time to others", quantity::percent(steal));
+        let stolen =
+            format!("the hypervisor gave {} of the CPU time to other guests", quantity::percent(steal));
         verdict.flag(VerdictFlag::NoisyCpu, stolen);
     }
     if let Some(others) = trial.resources.others_cores.filter(|others| *others > OTHERS_CORES_MAX) {
-        let taken = format!("other processes kept {others:.1} cores busy");
+        let taken = format!("other processes and kernel threads kept {others:.1} cores busy");
         verdict.flag(VerdictFlag::NoisyCpu, taken);
     }
 }
@@ -170,22 +189,29 @@ fn judge_window(pass: PassKind, rows: &[SeriesRow], trial: &Trial, verdict: &mut
         if (second - first).abs() > DRIFT_MAX * first.max(second) {
             let (first, second) = (quantity::per_s(first), quantity::per_s(second));
             let what = if trial.backlog.is_some() { "consumed" } else { "acked" };
-            let drift = format!("records {what}: {first} in the window's first half, {second} in its second");
+            let drift = format!(
+                "the rate was not steady: records were {what} at {first} in the window's first half and at {second} in \
+                 its second"
+            );
             verdict.flag(VerdictFlag::NotSteady, drift);
         }
     }
     let headline = trial.latency_ns.response.as_ref().or(trial.latency_ns.service.as_ref());
     let is_drained = trial.backlog.as_ref().is_some_and(|backlog| backlog.is_drained);
     if is_drained {
-        // The window is as long as that took, and no shorter than what there was to do.
+        // The window ended when the backlog was consumed, so it is as long as the work.
     } else if trial.window_s < WINDOW_S_MIN {
-        verdict.flag(VerdictFlag::Short, format!("the window is only {:.1} s long", trial.window_s));
+        let short = format!(
+            "the window is only {:.1} s long: under {WINDOW_S_MIN:.0} s, its figures may not be representative",
+            trial.window_s
+        );
+        verdict.flag(VerdictFlag::Short, short);
     } else if headline.is_some_and(|figures| figures.count > 0 && figures.p99.is_none()) {
-        verdict.flag(VerdictFlag::Short, "fewer than ten acks lie beyond p99");
+        verdict.flag(VerdictFlag::Short, "too few acks to tell p99: fewer than ten took longer");
     }
 }
 
-/// Holds a point's medians against the objectives of its workload.
+/// Compares a point's medians with the objectives (SLO) of its workload.
 pub fn judge_slo(slo: &Slo, point: &Point, verdict: &mut Verdict) {
     for bound in &slo.latencies {
         let path =
@@ -196,14 +222,14 @@ pub fn judge_slo(slo: &Slo, point: &Point, verdict: &mut Verdict) {
                 let (found, limit) = (quantity::ns(found_ns), quantity::ns(limit_ns));
                 verdict.lower(
                     VerdictStatus::SloMissed,
-                    format!("{}: {found}, and the SLO is {limit}", bound.key),
+                    format!("{} is {found}, but the SLO allows at most {limit}", bound.key),
                 );
             }
             Some(_) => {}
-            // What cannot be told must not pass for held.
+            // A value that is not known must not pass as an objective that was met.
             None => verdict.lower(
                 VerdictStatus::Invalid,
-                format!("{} cannot be told: too few acks lie beyond it in some trial", bound.key),
+                format!("{} is not known: in some trial, fewer than ten acks took longer", bound.key),
             ),
         }
     }
@@ -211,7 +237,9 @@ pub fn judge_slo(slo: &Slo, point: &Point, verdict: &mut Verdict) {
         let achieved = point.figure("offered.achieved").map_or(0.0, |figure| figure.median);
         if achieved < least.0 {
             let (achieved, least) = (quantity::percent(achieved), quantity::percent(least.0));
-            let missed = format!("min_achieved: {achieved}, and the SLO is {least}");
+            let missed = format!(
+                "min_achieved is {achieved} of the offered records, but the SLO requires at least {least}"
+            );
             verdict.lower(VerdictStatus::SloMissed, missed);
         }
     }

@@ -138,7 +138,7 @@ impl Producer {
             self.plan.pacing = Pacing::Open { schedule, granularity: Granularity::Record };
             self.building = Building::No;
         } else if let Pacing::Open { schedule, .. } = &mut self.plan.pacing {
-            schedule.anchor(window_start_ns);
+            schedule.set_window_start(window_start_ns);
         }
     }
 

@@ -152,7 +152,7 @@ impl SeriesBuilder {
             self.close_up_to(index, interval);
         }
         self.keep_stretch(self.timeline.window_intervals().max(self.stretch_start + 1));
-        self.offered.anchor(self.timeline.window_start_ns());
+        self.offered.set_window_start(self.timeline.window_start_ns());
         // What was due after the last row, if the load threads ended before the window did.
         let from_ns = self.offered.until_ns().max(self.timeline.window_start_ns());
         let rest = self.offered.between(from_ns, self.timeline.window_end_ns());
@@ -202,7 +202,7 @@ impl SeriesBuilder {
         let latency = interval.latency.of(headline);
         let at = |quantile| (!latency.is_empty()).then(|| latency.value_at_quantile(quantile));
         let host = self.host.get(&index).copied().unwrap_or_default();
-        self.offered.anchor(self.timeline.window_start_ns());
+        self.offered.set_window_start(self.timeline.window_start_ns());
         let offered = self.is_open_load().then(|| self.offered.between(start_ns, end_ns));
         if index >= 0 {
             self.series.offered = self.series.offered.zip(offered).map(|(sum, own)| sum + own);

@@ -1,4 +1,4 @@
-//! The embedded engine, in this process: no protocol, no copy but the one into a batch.
+//! The embedded engine as a system: it runs in this process, without a protocol. Records are copied once, into a batch.
 
 use super::Inside;
 use super::{
@@ -28,20 +28,20 @@ use vnotch_engine::events::EventKind;
 use vnotch_engine::record::{HeaderRef, Record, RecordRef};
 use vnotch_engine::types::{Durability, IoMode, PollMode, Preallocate};
 
-/// How long a shard keeps a fetch that finds nothing; it answers at once when something arrives.
+/// Longest time that a shard keeps a fetch that finds no records. It answers as soon as a record arrives.
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 
-/// An open engine.
+/// An open engine, and the settings of the topics that it creates.
 pub struct EngineSystem {
     engine: Engine,
     topic: TopicConfig,
 }
 
 impl EngineSystem {
-    /// Opens it in `data_dir` with the workload's settings.
+    /// Opens an engine in `data_dir` with the workload's settings.
     ///
     /// # Errors
-    /// The settings, the machine or the directory do not do.
+    /// The settings are invalid, the machine does not support them, or the directory cannot be used.
     pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<Self> {
         let topic = topic_config(workload)?;
         let engine = Engine::open(engine_config(workload, cores, data_dir)?)?;
@@ -165,13 +165,13 @@ impl Inside for EngineSystem {
     }
 
     fn drain_events(&self) -> Vec<SystemEvent> {
-        let named = |event: vnotch_engine::shard::ShardEvent| SystemEvent {
+        let event_of = |event: vnotch_engine::shard::ShardEvent| SystemEvent {
             at: event.event.at,
             kind: kind_of(event.event.kind),
             shard: event.shard,
             partition: Some((event.partition.topic.to_string(), event.partition.partition)),
         };
-        self.engine.take_events().into_iter().map(named).collect()
+        self.engine.take_events().into_iter().map(event_of).collect()
     }
 
     fn stall(&self, shard: u32, length: Duration) -> anyhow::Result<()> {
@@ -217,7 +217,7 @@ fn producer_config(spec: &ProducerSpec) -> anyhow::Result<ProducerConfig> {
     Ok(ProducerConfig {
         batch_size: usize::try_from(spec.batch_bytes_max)?,
         batch_records_max: spec.batch_records_max,
-        // Whoever drives it closes batches when it is time.
+        // The load closes batches itself when their linger time is over.
         linger: None,
         in_flight_bytes_max: usize::try_from(spec.in_flight_bytes_max)?,
         partitioner: Partitioner::RoundRobin,
@@ -238,7 +238,7 @@ fn assignment(spec: &ConsumerSpec) -> impl Iterator<Item = (&str, u32, i64)> {
     spec.assignment.iter().map(|(topic, partition)| (topic.as_str(), *partition, 0))
 }
 
-/// A shard's own thread.
+/// A shard's own thread, seen as a [`LocalSystem`].
 struct EngineShard(LocalShard);
 
 impl LocalSystem for EngineShard {
@@ -263,7 +263,7 @@ struct EngineProducer<P: Port>(Producer<P>);
 
 impl<P: Port> SystemProducer for EngineProducer<P> {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
-        // Allocates nothing for a record without headers.
+        // The empty list of a record without headers allocates nothing.
         let headers: Vec<HeaderRef<'_>> =
             record.headers.iter().map(|(key, value)| HeaderRef { key, value: Some(value) }).collect();
         let record = RecordRef {

@@ -1,5 +1,5 @@
-//! A target in memory whose time is the test's own: it acks, stalls, refuses, loses, repeats, swaps, harms and fails as
-//! told, and wakes its clients when the test moves the clock.
+//! A system in memory, for tests, with a clock that the test moves. It acks, stalls, refuses records and fails as the
+//! test says. It can also lose, repeat, swap and corrupt records. It wakes its clients when the test moves the clock.
 
 use super::Inside;
 use super::{
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Time that moves when the test says so.
+/// A clock that moves only when the test says so.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FakeClock(Arc<AtomicU64>);
 
@@ -27,7 +27,7 @@ impl Clock for FakeClock {
     }
 }
 
-/// What goes wrong with the record at an offset, on its way to the consumers.
+/// The fault applied to one record when consumers read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     Lose,
@@ -36,22 +36,23 @@ pub(crate) enum Fault {
     Corrupt,
 }
 
-/// How the fake behaves.
+/// Behaviour of a [`FakeSystem`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Behaviour {
-    /// From a batch's arrival to its ack.
+    /// Time from a batch's arrival to its ack, in nanoseconds.
     pub(crate) ack_ns: u64,
-    /// Nothing that would be acked in here is acked before its end.
+    /// A batch whose ack would fall into this time, in nanoseconds, is acked at its end instead.
     pub(crate) stall: Range<u64>,
-    /// Consumers see nothing from this offset on.
+    /// Consumers do not see records from this offset on.
     pub(crate) hidden_from: Option<u64>,
-    /// What happens to records of partition 0, by offset.
+    /// The faults of records of partition 0, by offset.
     pub(crate) faults: BTreeMap<u64, Fault>,
     /// The batch that holds this offset of partition 0 fails.
     pub(crate) fail_at: Option<u64>,
-    /// Retention is said to delete from a partition, once, when it holds this many records.
+    /// A partition that holds this many records reports a retention event, once. Nothing is deleted.
     pub(crate) retains_at: Option<usize>,
-    /// The record after so many others keeps the thread that sends it for so long: whatever is due meanwhile is late.
+    /// After this many sent records, the next one blocks the sending thread for this time. Records that are due in the
+    /// meantime are late.
     pub(crate) holds_up: Option<(u64, Duration)>,
 }
 
@@ -69,14 +70,14 @@ struct State {
     behaviour: Behaviour,
     logs: BTreeMap<(String, u32), Vec<Stored>>,
     timers: Vec<(u64, Waker)>,
-    /// Consumers with nothing to read, each to be woken by the next batch of any partition.
+    /// Wakers of clients that have nothing to read. The next batch of any partition wakes them all.
     waiting: Vec<Waker>,
     batches: Vec<u64>,
     sent: u64,
     retained: BTreeSet<(String, u32)>,
 }
 
-/// The target.
+/// The fake system. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FakeSystem {
     pub(crate) clock: FakeClock,
@@ -85,28 +86,28 @@ pub(crate) struct FakeSystem {
 
 impl FakeSystem {
     pub(crate) fn new(behaviour: Behaviour) -> Self {
-        let target = Self::default();
-        target.state().behaviour = behaviour;
-        target
+        let system = Self::default();
+        system.state().behaviour = behaviour;
+        system
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    /// Records that were sent before, refused ones included.
+    /// Counts a record, refused ones included. Returns the number of records that were sent before it.
     fn count_sent(&self) -> u64 {
         let mut state = self.state();
         state.sent += 1;
         state.sent - 1
     }
 
-    /// When something inside will happen next.
+    /// Returns the time of the next event inside the system, in nanoseconds.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         self.state().timers.iter().map(|(ns, _)| *ns).min()
     }
 
-    /// Moves the clock, and wakes whoever waited for a time up to then.
+    /// Moves the clock to `ns`, and wakes the clients that waited for a time up to `ns`.
     pub(crate) fn advance_to(&self, ns: u64) {
         self.clock.0.fetch_max(ns, Ordering::SeqCst);
         let mut state = self.state();
@@ -117,12 +118,12 @@ impl FakeSystem {
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    /// Records in each batch, in order of arrival.
+    /// Returns the number of records in each batch, in order of arrival.
     pub(crate) fn batches(&self) -> Vec<u64> {
         self.state().batches.clone()
     }
 
-    /// Records in the log of a partition.
+    /// Returns the number of records in the log of a partition.
     pub(crate) fn len(&self, topic: &str, partition: u32) -> u64 {
         self.state().logs[&(topic.to_owned(), partition)].len() as u64
     }
@@ -142,7 +143,7 @@ impl System for FakeSystem {
 
     fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer + Send>> {
         Ok(Box::new(FakeProducer {
-            target: self.clone(),
+            system: self.clone(),
             spec: spec.clone(),
             open: BTreeMap::new(),
             in_flight_bytes: 0,
@@ -153,7 +154,7 @@ impl System for FakeSystem {
 
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
         let positions = vec![0; spec.assignment.len()];
-        Ok(Box::new(FakeConsumer { target: self.clone(), spec: spec.clone(), positions, swapped: None }))
+        Ok(Box::new(FakeConsumer { system: self.clone(), spec: spec.clone(), positions, swapped: None }))
     }
 
     fn inside(&self) -> Option<&dyn Inside> {
@@ -204,7 +205,7 @@ impl Inside for FakeSystem {
 
 #[derive(Debug)]
 struct FakeProducer {
-    target: FakeSystem,
+    system: FakeSystem,
     spec: ProducerSpec,
     open: BTreeMap<u32, Vec<Stored>>,
     in_flight_bytes: u64,
@@ -219,8 +220,8 @@ fn size(stored: &Stored) -> u64 {
 impl FakeProducer {
     fn close_batch(&mut self, partition: u32) {
         let Some(mut records) = self.open.remove(&partition) else { return };
-        let now_ns = self.target.clock.now_ns();
-        let mut state = self.target.state();
+        let now_ns = self.system.clock.now_ns();
+        let mut state = self.system.state();
         let mut ack_ns = now_ns + state.behaviour.ack_ns;
         if state.behaviour.stall.contains(&ack_ns) {
             ack_ns = state.behaviour.stall.end;
@@ -253,8 +254,8 @@ impl FakeProducer {
 
 impl SystemProducer for FakeProducer {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
-        let sent = self.target.count_sent();
-        let held_up = self.target.state().behaviour.holds_up.take_if(|(after, _)| *after <= sent);
+        let sent = self.system.count_sent();
+        let held_up = self.system.state().behaviour.holds_up.take_if(|(after, _)| *after <= sent);
         std::thread::sleep(held_up.map_or(Duration::ZERO, |(_, length)| length));
         let stored = Stored {
             offset: 0,
@@ -286,13 +287,13 @@ impl SystemProducer for FakeProducer {
 
     fn poll_ack(&mut self, context: &mut Context<'_>) -> Poll<Ack> {
         match self.acks.front() {
-            Some((ack_ns, ..)) if *ack_ns <= self.target.clock.now_ns() => {
+            Some((ack_ns, ..)) if *ack_ns <= self.system.clock.now_ns() => {
                 let (_, bytes, ack) = self.acks.pop_front().unwrap();
                 self.in_flight_bytes -= bytes;
                 Poll::Ready(ack)
             }
             Some((ack_ns, ..)) => {
-                self.target.state().timers.push((*ack_ns, context.waker().clone()));
+                self.system.state().timers.push((*ack_ns, context.waker().clone()));
                 Poll::Pending
             }
             None => {
@@ -305,10 +306,10 @@ impl SystemProducer for FakeProducer {
 
 #[derive(Debug)]
 struct FakeConsumer {
-    target: FakeSystem,
+    system: FakeSystem,
     spec: ConsumerSpec,
     positions: Vec<u64>,
-    /// A record that is to come after the one that follows it.
+    /// A record held back by [`Fault::SwapWithNext`]: it is returned after the record that follows it.
     swapped: Option<Stored>,
 }
 
@@ -318,9 +319,9 @@ impl SystemConsumer for FakeConsumer {
         context: &mut Context<'_>,
         sink: &mut dyn FetchSink,
     ) -> Poll<anyhow::Result<()>> {
-        let now_ns = self.target.clock.now_ns();
+        let now_ns = self.system.clock.now_ns();
         for (assignment, topic_partition) in self.spec.assignment.iter().enumerate() {
-            let state = self.target.state();
+            let state = self.system.state();
             let hidden_from = state.behaviour.hidden_from.unwrap_or(u64::MAX);
             let log = &state.logs[topic_partition];
             let end = (log.partition_point(|s| s.visible_ns <= now_ns) as u64).min(hidden_from);
@@ -346,7 +347,7 @@ impl SystemConsumer for FakeConsumer {
             }
             return Poll::Ready(Ok(()));
         }
-        let mut state = self.target.state();
+        let mut state = self.system.state();
         let next_ns = self.spec.assignment.iter().filter_map(|topic_partition| {
             let log = &state.logs[topic_partition];
             log.get(log.partition_point(|s| s.visible_ns <= now_ns)).map(|s| s.visible_ns)

@@ -1,7 +1,8 @@
-//! What is measured: one trait, and one file a kind of target.
+//! The systems that can be measured: the trait [`System`], and one file for each kind of system.
 //!
-//! Clients are polled, so that one load thread drives any number of them; a client with nothing to say keeps the waker
-//! and wakes it once it has. Nothing here measures: times are taken by whoever drives.
+//! Producers and consumers are polled, so that one load thread drives any number of them. A client that has nothing to
+//! return keeps the waker, and wakes it as soon as it has something. Nothing in this folder measures: the load that
+//! calls it takes the times.
 
 pub mod engine;
 #[cfg(test)]
@@ -21,10 +22,10 @@ use std::time::{Duration, Instant};
 /// The systems that can be measured, with their capabilities.
 pub const CAPABILITIES: &[Capabilities] = &[engine::CAPABILITIES];
 
-/// Opens what the workload measures, with its data in `data_dir`, which is empty.
+/// Opens the system that the workload measures. It keeps its data in `data_dir`, which must be empty.
 ///
 /// # Errors
-/// The target cannot be opened there.
+/// The system cannot be opened there.
 pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<Box<dyn System>> {
     match workload.target.system() {
         Target::ENGINE => Ok(Box::new(engine::EngineSystem::open(workload, cores, data_dir)?)),
@@ -33,25 +34,25 @@ pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::
     }
 }
 
-/// A system that can be driven: the embedded engine, or a cluster behind a protocol. It is opened with the workload's
-/// durability, log and engine settings, so that only names and counts are left to say here.
+/// A system that load can be put on: the embedded engine, or a cluster behind a protocol. It is opened with the
+/// workload's durability, log and engine settings, so that the methods need only names and counts.
 pub trait System: Send {
-    /// What it is and how it is configured, for the result.
+    /// Returns the system's kind, version and configuration, for the result.
     fn describe(&self) -> Description;
 
-    /// Makes a topic with empty partitions.
+    /// Creates a topic with empty partitions.
     ///
     /// # Errors
     /// The topic exists, its settings are refused, or the storage fails.
     fn create_topic(&mut self, name: &str, partitions: u32) -> anyhow::Result<()>;
 
-    /// A producer of one topic; it may be moved to the thread that drives it.
+    /// Returns a producer for one topic. It may be moved to the thread that drives it.
     ///
     /// # Errors
     /// The topic is unknown or the settings are refused.
     fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer + Send>>;
 
-    /// A consumer of assigned partitions; it may be moved to the thread that drives it.
+    /// Returns a consumer of the assigned partitions. It may be moved to the thread that drives it.
     ///
     /// # Errors
     /// A partition is unknown or the settings are refused.
@@ -60,7 +61,7 @@ pub trait System: Send {
     /// What only a system in this process offers; `None` for any other.
     fn inside(&self) -> Option<&dyn Inside>;
 
-    /// Closes the system, with everything acked as durable as its level says.
+    /// Closes the system. Everything acked is then as durable as the topic's durability level promises.
     ///
     /// # Errors
     /// The storage fails on the last writes.
@@ -109,41 +110,43 @@ pub trait Inside {
     fn drop_caches(&self) -> anyhow::Result<()>;
 }
 
-/// A shard's own thread, as load on it sees it. Its clients stay there, and reach the shard's partitions alone.
+/// A shard's own thread, for load that runs on it. Clients made here stay on that thread, and reach only the partitions
+/// of that shard.
 pub trait LocalSystem {
-    /// A producer of one topic.
+    /// Returns a producer for one topic.
     ///
     /// # Errors
-    /// The topic is unknown, none of it is here, or the settings are refused.
+    /// The topic is unknown, this shard has none of its partitions, or the settings are refused.
     fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer>>;
 
-    /// A consumer of assigned partitions, all of them here.
+    /// Returns a consumer of the assigned partitions, which must all be on this shard.
     ///
     /// # Errors
-    /// A partition is unknown or elsewhere, or the settings are refused.
+    /// A partition is unknown or on another shard, or the settings are refused.
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer>>;
 
-    /// Comes back at `until`; the shard works in the meantime.
+    /// Waits until `until`. The shard works in the meantime.
     fn sleep_until(&self, until: Instant) -> LocalBoxFuture<'static, ()>;
 
-    /// Comes back after the shard's next turn.
+    /// Waits until the shard has done its next turn.
     fn yield_now(&self) -> LocalBoxFuture<'static, ()>;
 }
 
 /// Work for a shard's own thread.
 pub type LocalWork = Box<dyn FnOnce(Rc<dyn LocalSystem>) -> LocalBoxFuture<'static, ()> + Send>;
 
-/// Waits until a shard's work has ended; an error if it was cut short.
+/// Waits until the work on a shard's thread has ended. Returns an error if that work was stopped before its end.
 pub type Joined = Box<dyn FnOnce() -> anyhow::Result<()>>;
 
-/// What a target is, for the result's provenance.
+/// Identity and configuration of a system, for the result's provenance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// `engine`, `kafka`…
+    /// Kind of system: `engine`, `kafka`…
     pub kind: &'static str,
-    /// Its own version.
+    /// The system's own version.
     pub version: String,
-    /// Facts that shape what a figure means, as (name, value): io_uring features in use, a broker's configuration.
+    /// Facts that are needed to understand a figure, as (name, value): io_uring features in use, a broker's
+    /// configuration.
     pub facts: Vec<(String, String)>,
 }
 
@@ -157,115 +160,119 @@ impl From<Description> for SystemIdentity {
     }
 }
 
-/// How a producer batches and how much it may have unacked.
+/// Settings of a producer: its topic, when it closes a batch, and how many bytes it may have unacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerSpec {
-    /// The topic it produces to.
+    /// The topic that the producer sends to.
     pub topic: String,
-    /// Encoded bytes after which a batch closes.
+    /// Encoded size in bytes at which a batch closes.
     pub batch_bytes_max: u64,
-    /// Records after which a batch closes.
+    /// Number of records at which a batch closes.
     pub batch_records_max: u32,
-    /// Encoded bytes accepted and not yet acked beyond which [`SystemProducer::try_send`] answers [`SendError::Full`].
+    /// Encoded bytes that may be accepted and not yet acked. Beyond that, [`SystemProducer::try_send`] returns
+    /// [`SendError::Full`].
     pub in_flight_bytes_max: u64,
 }
 
-/// What a consumer reads.
+/// Settings of a consumer: the partitions that it reads, and the size of its fetches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSpec {
-    /// Topic and partition, each from its first offset; [`FetchedInfo::assignment`] is an index into this.
+    /// Topic and partition of each log to read, each from its first offset. [`FetchedInfo::assignment`] is an index
+    /// into this list.
     pub assignment: Vec<(String, u32)>,
-    /// Most bytes one fetch returns.
+    /// Largest number of bytes that one fetch returns.
     pub fetch_bytes_max: u64,
 }
 
-/// A record handed over; the target copies what it keeps.
+/// A record passed to [`SystemProducer::try_send`]. The system copies the bytes that it keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct OutRecord<'a> {
-    /// Milliseconds since the Unix epoch.
+    /// The record's timestamp, in milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
-    /// The key, if it has one.
+    /// The key, if the record has one.
     pub key: Option<&'a [u8]>,
     /// The value.
     pub value: &'a [u8],
-    /// Name and value of each header.
+    /// Name and value of each record header.
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
-/// Sends records of one topic. Within a partition acks come in the order of the offsets.
+/// A producer: sends records to one topic. Within a partition, acks arrive in the order of the offsets.
 pub trait SystemProducer {
-    /// Hands a record over for `partition`, without waiting. It may sit in an open batch until that is full or flushed.
+    /// Adds a record to the open batch of `partition`, without waiting. The batch is sent when it is full or flushed.
     ///
     /// # Errors
-    /// [`SendError::Full`] is back-pressure: try again after the next ack. Anything else ends the run.
+    /// [`SendError::Full`] is back-pressure: try again after the next ack. Any other error ends the run.
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError>;
 
-    /// Closes the open batches: what was handed over travels now.
+    /// Closes the open batches and sends them.
     fn flush(&mut self);
 
-    /// The next ack; `Pending` keeps the waker. Never ends: a producer with nothing in flight stays pending.
+    /// Returns the next ack. If there is none yet, keeps the waker and returns `Pending`. The acks have no end: a
+    /// producer with nothing in flight stays pending.
     fn poll_ack(&mut self, context: &mut Context<'_>) -> Poll<Ack>;
 }
 
-/// Why a record was not taken.
+/// The reason why a record was not accepted.
 #[derive(Debug)]
 pub enum SendError {
-    /// Too much in flight.
+    /// Too many bytes are in flight.
     Full,
-    /// The target failed.
+    /// The system failed.
     Failed(anyhow::Error),
 }
 
-/// The fate of one batch.
+/// The outcome of one batch.
 #[derive(Debug)]
 pub struct Ack {
-    /// The partition it went to.
+    /// The partition that the batch was sent to.
     pub partition: u32,
-    /// Offset of its first record; meaningless where `result` is an error.
+    /// Offset of the batch's first record. It has no meaning if `result` is an error.
     pub base_offset: u64,
-    /// How many records.
+    /// Number of records in the batch.
     pub count: u32,
-    /// Its encoded size; 0 if the target does not tell.
+    /// Encoded size of the batch in bytes; 0 if the system does not report it.
     pub encoded_bytes: u64,
-    /// Whether the records have reached the topic's durability level.
+    /// `Ok` if the records have reached the topic's durability level; otherwise the reason why the batch failed.
     pub result: anyhow::Result<()>,
 }
 
-/// Reads assigned partitions in offset order.
+/// A consumer: reads its assigned partitions, each in offset order.
 pub trait SystemConsumer {
-    /// Shows the next fetched records of one partition to `sink`: once [`FetchSink::begin`], then every record in
-    /// offset order. `Pending` keeps the waker; the sink was not called then.
+    /// Passes the next fetched records of one partition to `sink`. Calls [`FetchSink::begin`] once, then
+    /// [`FetchSink::record`] for every record in offset order. If nothing has been fetched yet, keeps the waker and
+    /// returns `Pending` without a call of the sink.
     fn poll_fetch(&mut self, context: &mut Context<'_>, sink: &mut dyn FetchSink)
     -> Poll<anyhow::Result<()>>;
 }
 
-/// Where fetched records go. Records are borrowed from the target's own memory.
+/// Receiver of fetched records. The records are borrowed from the system's own memory.
 pub trait FetchSink {
-    /// A fetch has arrived; called before its records are looked at, so that a clock can be read once for all of them.
+    /// Called once for each fetch, before its records are read, so that the clock is read once for all of them.
     fn begin(&mut self, info: &FetchedInfo);
-    /// One record of it.
+    /// Called for each record of the fetch.
     fn record(&mut self, record: &InRecord<'_>);
 }
 
-/// What a fetch is, before its records.
+/// Description of a fetch, passed to the sink before its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchedInfo {
     /// Index into [`ConsumerSpec::assignment`].
     pub assignment: usize,
-    /// Encoded bytes; 0 if the target does not tell.
+    /// Encoded size of the fetched records in bytes; 0 if the system does not report it.
     pub bytes: u64,
-    /// The partition's high watermark at the time.
+    /// The partition's high watermark at the time of the fetch.
     pub high_watermark: u64,
-    /// Records between the fetch before and this one that retention has deleted unread.
+    /// Number of records between the previous fetch and this one that retention deleted before they were read.
     pub skipped: u64,
 }
 
-/// A record in the consumer's hands.
+/// A record that a consumer has fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InRecord<'a> {
-    /// Its offset.
+    /// The record's offset.
     pub offset: u64,
-    /// The key, if it has one.
+    /// The key, if the record has one.
     pub key: Option<&'a [u8]>,
     /// The value.
     pub value: &'a [u8],
@@ -273,5 +280,5 @@ pub struct InRecord<'a> {
     pub stamp_header: Option<&'a [u8]>,
 }
 
-/// Name of the record header that carries the stamp where the payload is real data.
+/// Name of the record header that carries the stamp if the values are real data.
 pub const STAMP_HEADER: &str = "vnotch";

@@ -1,11 +1,11 @@
-//! The run's clock: nanoseconds since the trial began, monotonic. A trait, so that tests drive the same code through
-//! time of their own making.
+//! The clock of a trial: monotonic nanoseconds since the trial began. It is a trait, so that a test can run the same
+//! code with a clock that the test moves.
 
 use std::time::Instant;
 
-/// Where a load thread reads the time.
+/// The clock that a load thread reads.
 pub trait Clock {
-    /// Nanoseconds since the trial began.
+    /// Returns the nanoseconds since the trial began.
     fn now_ns(&self) -> u64;
 }
 
@@ -16,12 +16,12 @@ pub struct TrialClock {
 }
 
 impl TrialClock {
-    /// A clock that reads 0 now.
+    /// Starts a clock that reads 0 now.
     pub fn start() -> Self {
         Self { origin: Instant::now() }
     }
 
-    /// `at` on this clock; 0 for what was before it.
+    /// Returns the reading of this clock at the instant `at`; 0 if `at` was before the clock started.
     pub fn ns_at(&self, at: Instant) -> u64 {
         crate::num::ns_of(at.saturating_duration_since(self.origin))
     }

@@ -1,4 +1,4 @@
-//! Time in a trial: the clock, the timeline of its phases, and the schedules by which records are due.
+//! Time in a trial: the clock, the timeline of its phases, and the schedules that say when records are due.
 
 pub mod clock;
 pub mod schedule;

@@ -1,7 +1,7 @@
-//! When records are due.
+//! Schedules: the times at which records are due.
 //!
-//! A schedule never looks at the clock: what is late stays due at its own time, is sent as soon as it can be, and is
-//! measured from when it was intended. Nothing is skipped, so a stall shows in every record it delayed.
+//! A schedule never reads the clock. A record that is late keeps its due time, is sent as soon as possible, and is
+//! measured from its due time. No record is skipped, so a stall shows in every record that it delayed.
 
 mod even;
 mod shaped;
@@ -9,17 +9,17 @@ mod shaped;
 pub use even::Even;
 pub use shaped::{Shape, Shaped, Spacing};
 
-/// The due times of one producer.
+/// The due times of one producer's records.
 #[derive(Debug, Clone)]
 pub enum Schedule {
-    /// At a constant rate, evenly.
+    /// A constant rate, evenly spaced.
     Even(Even),
-    /// At a rate that changes, or at random.
+    /// A rate that changes, or random arrivals.
     Shaped(Box<Shaped>),
 }
 
 impl Schedule {
-    /// When the next record is due, ns.
+    /// Returns the time at which the next record is due, in ns.
     pub fn due_ns(&self) -> u64 {
         match self {
             Self::Even(even) => even.due_ns(),
@@ -27,7 +27,7 @@ impl Schedule {
         }
     }
 
-    /// The next record is on its way.
+    /// Moves on to the record after the next one. Called when the next one is sent.
     pub fn advance(&mut self) {
         match self {
             Self::Even(even) => even.advance(),
@@ -37,46 +37,46 @@ impl Schedule {
 }
 
 impl Schedule {
-    /// The window opens at `window_start_ns`; nothing due before depends on it.
-    pub fn anchor(&mut self, window_start_ns: u64) {
+    /// Sets the start of the window. Call it before any record is asked for that is due after that start.
+    pub fn set_window_start(&mut self, window_start_ns: u64) {
         if let Self::Shaped(shaped) = self {
-            shaped.anchor(window_start_ns);
+            shaped.set_window_start(window_start_ns);
         }
     }
 }
 
-/// Counts what is due, all producers together, as time goes on.
+/// Counts the records that are due, of all producers together.
 #[derive(Debug, Default)]
 pub struct Offered {
     schedules: Vec<Schedule>,
-    /// Due before `until_ns`.
+    /// Number of records due before `until_ns`.
     counted: u64,
     until_ns: u64,
 }
 
 impl Offered {
-    /// Of a trial's producers; none unless the load is open.
+    /// Makes a counter of the records in these schedules of a trial. There are no schedules unless the load is open.
     pub fn new(schedules: Vec<Schedule>) -> Self {
         Self { schedules, ..Self::default() }
     }
 
-    /// The window opens at `window_start_ns`.
-    pub fn anchor(&mut self, window_start_ns: u64) {
-        self.schedules.iter_mut().for_each(|schedule| schedule.anchor(window_start_ns));
+    /// Sets the start of the window in all schedules.
+    pub fn set_window_start(&mut self, window_start_ns: u64) {
+        self.schedules.iter_mut().for_each(|schedule| schedule.set_window_start(window_start_ns));
     }
 
-    /// Whether anything is ever due.
+    /// Returns whether the load is open: records are due at their own times.
     pub fn is_open_load(&self) -> bool {
         !self.schedules.is_empty()
     }
 
-    /// Up to where it has counted.
+    /// Returns the time up to which it has counted, in ns.
     pub fn until_ns(&self) -> u64 {
         self.until_ns
     }
 
-    /// How many are due in `[start_ns, end_ns)`. Stretches are asked for in order: what lies before the end of the last one
-    /// is left out.
+    /// Returns the number of records that are due in `[start_ns, end_ns)`. Periods must be asked for in order. Any part
+    /// before the end of the last period is not counted again.
     pub fn between(&mut self, start_ns: u64, end_ns: u64) -> u64 {
         let before = self.count_until(start_ns);
         self.count_until(end_ns) - before
@@ -93,7 +93,7 @@ impl Offered {
 }
 
 impl Schedule {
-    /// Passes over what is due before `until_ns`; how many that is.
+    /// Skips the records that are due before `until_ns`, and returns their number.
     fn skip_until(&mut self, until_ns: u64) -> u64 {
         match self {
             Self::Even(even) => even.skip_until(until_ns),

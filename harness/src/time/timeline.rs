@@ -1,12 +1,13 @@
-//! When a trial's phases begin and end, on the trial's clock. Fixed before the first record is sent, but where the window
-//! waits for something to hold: then it opens once, ahead of the present. An end moves only forward in the trial's life:
-//! an interrupt, or a backlog that is consumed, cuts the window there.
+//! The start and the end of each phase of a trial, on the trial's clock. They are fixed before the first record is
+//! sent, except if the window is held back until a condition is met. Then the window opens once, at a time that lies
+//! ahead. An end can only move to an earlier time: an interrupt ends the window, and so does a backlog that has been
+//! consumed.
 
 use crate::num;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The phases of a trial, ns since it began: warm-up from 0, the window, the drain.
+/// The phases of a trial, in ns since it began: the warm-up from 0, then the window, then the drain.
 #[derive(Debug)]
 pub struct Timeline {
     window_start_ns: AtomicU64,
@@ -17,21 +18,22 @@ pub struct Timeline {
     interval_ns: u64,
 }
 
-/// A window that is held opens here as long as nobody says otherwise: in 146 years.
+/// Start of a window that is held back, until [`Timeline::open`] sets it: 146 years after the trial began.
 const HELD_NS: u64 = u64::MAX / 4;
 
-/// Intervals further before the window than this belong to a time when nobody knew when it would open.
+/// Intervals with a smaller number than this were counted while the start of the window was not known.
 const HELD_INTERVALS: i64 = -1_000_000_000;
 
 impl Timeline {
-    /// Phases of these lengths one after the other, watched at `interval`.
+    /// Makes a timeline whose phases have these lengths and follow each other. `interval` is the length of an interval
+    /// of the series.
     pub fn new(warmup: Duration, measure: Duration, drain: Duration, interval: Duration) -> Self {
         let timeline = Self::held(measure, drain, interval);
         timeline.open(num::ns_of(warmup));
         timeline
     }
 
-    /// The same with a warm-up that lasts until [`Self::open`].
+    /// Makes a timeline whose warm-up lasts until [`Self::open`] is called.
     pub fn held(measure: Duration, drain: Duration, interval: Duration) -> Self {
         let timeline = Self {
             window_start_ns: AtomicU64::new(0),
@@ -45,69 +47,70 @@ impl Timeline {
         timeline
     }
 
-    /// Lets the window open at `window_start_ns`, at least two intervals from now: what is under way ends before.
+    /// Sets the start of the window to `window_start_ns`. It must be at least two intervals after now, so that the
+    /// intervals in progress end before it.
     pub fn open(&self, window_start_ns: u64) {
         let window_end_ns = window_start_ns.saturating_add(self.measure_ns);
-        // Who sees the start sees the ends that belong to it.
+        // Stored in this order, so that a thread that sees the start also sees the ends that belong to it.
         self.drain_end_ns.store(window_end_ns.saturating_add(self.drain_ns), Ordering::Release);
         self.window_end_ns.store(window_end_ns, Ordering::Release);
         self.window_start_ns.store(window_start_ns, Ordering::Release);
     }
 
-    /// Whether it is not known yet when the window opens.
+    /// Returns whether the start of the window is not known yet.
     pub fn is_held(&self) -> bool {
         self.window_start_ns() == HELD_NS
     }
 
-    /// Whether interval `index` is of the time when that was not known.
+    /// Returns whether interval `index` was counted while the start of the window was not known.
     pub fn was_held(index: i64) -> bool {
         index < HELD_INTERVALS
     }
 
-    /// Where the measured window opens.
+    /// Returns the time at which the window opens, in ns.
     pub fn window_start_ns(&self) -> u64 {
         self.window_start_ns.load(Ordering::Acquire)
     }
 
-    /// Where it closes; nothing is intended from then on.
+    /// Returns the time at which the window closes, in ns. No record is intended from then on.
     pub fn window_end_ns(&self) -> u64 {
         self.window_end_ns.load(Ordering::Relaxed)
     }
 
-    /// When the drain is given up.
+    /// Returns the time at which the drain ends even if records are still missing, in ns.
     pub fn drain_end_ns(&self) -> u64 {
         self.drain_end_ns.load(Ordering::Relaxed)
     }
 
-    /// Length of the series' intervals.
+    /// Returns the length of the series' intervals, in ns.
     pub fn interval_ns(&self) -> u64 {
         self.interval_ns
     }
 
-    /// Length of the window, ns.
+    /// Returns the length of the window, in ns.
     pub fn window_ns(&self) -> u64 {
         let window_start_ns = self.window_start_ns();
         self.window_end_ns().saturating_sub(window_start_ns)
     }
 
-    /// Whether `ns` is inside the window.
+    /// Returns whether the time `ns` is inside the window.
     pub fn in_window(&self, ns: u64) -> bool {
         let window_start_ns = self.window_start_ns();
         (window_start_ns..self.window_end_ns()).contains(&ns)
     }
 
-    /// How many intervals the window has; the last one may be shorter than the others.
+    /// Returns the number of intervals in the window. The last one may be shorter than the others.
     pub fn window_intervals(&self) -> i64 {
         i64_of(self.window_ns().div_ceil(self.interval_ns))
     }
 
-    /// The interval `ns` is in, counted from the window's start: negative in the warm-up, from
-    /// [`Self::window_intervals`] on in the drain. None lies across an edge of the window.
+    /// Returns the number of the interval that contains `ns`, counted from the window's start. It is negative in the
+    /// warm-up, and [`Self::window_intervals`] or more in the drain. No interval reaches across an edge of the window.
     pub fn interval_of(&self, ns: u64) -> i64 {
         let window_start_ns = self.window_start_ns();
         let window_end_ns = self.window_end_ns();
         if ns < window_start_ns {
-            // The last warm-up interval ends where the window starts, and is number -1.
+            // The last warm-up interval has number -1 and ends where the window starts.
             -1 - i64_of((window_start_ns - ns - 1) / self.interval_ns)
         } else if ns < window_end_ns {
             i64_of((ns - window_start_ns) / self.interval_ns)
@@ -116,12 +119,12 @@ impl Timeline {
         }
     }
 
-    /// When the interval after the one that holds `ns` begins.
+    /// Returns the start of the interval after the one that contains `ns`.
     pub fn next_interval_ns(&self, ns: u64) -> u64 {
         let window_start_ns = self.window_start_ns();
         let window_end_ns = self.window_end_ns();
         if ns < window_start_ns {
-            // Counted backwards from the window's start, as the numbers are.
+            // Counted backwards from the window's start, as the interval numbers are.
             ns + (window_start_ns - ns - 1) % self.interval_ns + 1
         } else if ns < window_end_ns {
             let left = self.interval_ns - (ns - window_start_ns) % self.interval_ns;
@@ -131,7 +134,7 @@ impl Timeline {
         }
     }
 
-    /// Where interval `index` begins and ends; past the window, of the drain's intervals.
+    /// Returns the start and the end of interval `index`, in ns. Indices past the window mean intervals of the drain.
     pub fn bounds_of(&self, index: i64) -> (u64, u64) {
         let (start_ns, end_ns) = (self.window_start_ns(), self.window_end_ns());
         let after = |base: u64, count: i64| {
@@ -149,19 +152,19 @@ impl Timeline {
         }
     }
 
-    /// `ns` as seconds since the window opened, negative before.
+    /// Converts `ns` to seconds since the window opened. They are negative before that.
     pub fn seconds_of(&self, ns: u64) -> f64 {
         let window_start_ns = self.window_start_ns();
         let magnitude = num::f64_of(ns.abs_diff(window_start_ns)) * 1e-9;
         if ns < window_start_ns { -magnitude } else { magnitude }
     }
 
-    /// Ends the window now: what it was for is done.
+    /// Ends the window now, because its purpose is fulfilled. The drain keeps its full length.
     pub fn end(&self, now_ns: u64) {
         self.cut(now_ns, Duration::from_nanos(self.drain_ns));
     }
 
-    /// Ends the window now (it is empty if it had not opened) and gives the drain `drain` at most.
+    /// Ends the window now and gives the drain at most `drain`. A window that has not opened yet becomes empty.
     pub fn cut(&self, now_ns: u64, drain: Duration) {
         if self.is_held() {
             self.open(now_ns);
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_cuts_the_window_where_it_strikes() {
+    fn an_interrupt_ends_the_window_at_once() {
         let timeline = timeline(100, 10);
         timeline.cut(600, Duration::from_nanos(50));
         assert_eq!((timeline.window_ns(), timeline.drain_end_ns()), (500, 650));
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_window_opens_when_told_and_can_be_cut_before() {
+    fn a_held_window_starts_when_opened_and_can_be_cut_before() {
         let ns = Duration::from_nanos;
         let held = Timeline::held(ns(4000), ns(1000), ns(10));
         assert!(held.is_held() && !held.in_window(1 << 60));

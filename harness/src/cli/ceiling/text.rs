@@ -2,7 +2,7 @@
 //! them.
 
 use super::Document;
-use crate::device::survey::{Cell, Dsync4kMedians, Figures, Kind, Plan, Step};
+use crate::device::survey::{Cell, Dsync4kMedians, Figures, Grid, Kind, Step};
 use crate::device::{Reap, Registration};
 use crate::quantity;
 use crate::result::environment::Storage;
@@ -11,19 +11,19 @@ use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 
 /// Returns the whole output. `quiet` leaves out the advice at its end.
-pub(super) fn render(document: &Document<'_>, plan: &Plan, quiet: bool) -> String {
+pub(super) fn render(document: &Document<'_>, grid: &Grid, quiet: bool) -> String {
     let mut out = header(document);
     let throughput = |figures: &Figures| quantity::bytes_per_s(figures.bytes_per_s);
     let operations = |figures: &Figures| quantity::per_s(figures.ops_per_s);
     let latency = |figures: &Figures| format!("{} / {}", time(figures.p50_ns), time(figures.p99_ns));
-    section(&mut out, "Throughput", &table(document, plan, throughput));
+    section(&mut out, "Throughput", &table(document, grid, throughput));
     if document.io == Io::Buffered {
         let with_sync =
             |figures: &Figures| figures.bytes_per_s_with_sync.map_or("–".to_owned(), quantity::bytes_per_s);
-        section(&mut out, "Throughput with the final sync", &table(document, plan, with_sync));
+        section(&mut out, "Throughput with the final sync", &table(document, grid, with_sync));
     }
-    section(&mut out, "Operations", &table(document, plan, operations));
-    section(&mut out, "Latency, p50 / p99", &table(document, plan, latency));
+    section(&mut out, "Operations", &table(document, grid, operations));
+    section(&mut out, "Latency, p50 / p99", &table(document, grid, latency));
     out.push_str("\nOne synced 4 KiB write at a time (RWF_DSYNC), p50\n");
     for medians in &document.survey.dsync_4k {
         // Writing to a String cannot fail.
@@ -95,12 +95,12 @@ fn section(out: &mut String, title: &str, table: &Table) {
     let _ = writeln!(out, "\n{title}\n{}", table.trim_fmt());
 }
 
-fn table(document: &Document<'_>, plan: &Plan, text: impl Fn(&Figures) -> String) -> Table {
+fn table(document: &Document<'_>, grid: &Grid, text: impl Fn(&Figures) -> String) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["block", "depth"].into_iter().chain(Kind::ALL.map(Kind::name)));
-    for &block_bytes in &plan.block_bytes {
-        for &depth in &plan.depths {
+    for &block_bytes in &grid.block_bytes {
+        for &depth in &grid.depths {
             let figures = |kind| {
                 let is_it =
                     |cell: &&Cell| (cell.kind, cell.block_bytes, cell.depth) == (kind, block_bytes, depth);

@@ -1,4 +1,4 @@
-//! Excerpts of real files, and anything at all: a parser answers or declines, it does not panic.
+//! The parsers on excerpts of real files, and on random text: a parser returns a value or `None`, and never panics.
 
 use super::*;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn stolen_time_is_a_share_of_all_time() {
     assert_eq!(earlier, CpuTicks { total: 100, steal: 10, busy: 20 });
     assert!((later.steal_share_since(earlier) - 0.3).abs() < 1e-9);
     assert!(later.steal_share_since(later).abs() < 1e-9, "no time, nothing stolen");
-    // 10 ticks were spent, at 100 a second, 0.06 s of them by ourselves.
+    // 10 ticks were used, at 100 a second. This process used 0.06 s of them.
     assert!((later.others_s_since(earlier, 0.06, 100) - 0.04).abs() < 1e-9);
     assert!(later.others_s_since(earlier, 9.0, 100).abs() < 1e-9, "never negative");
     assert_eq!(cpu_ticks("cpu  1 2 3\n"), None);

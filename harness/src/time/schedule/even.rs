@@ -1,21 +1,23 @@
-//! Due times at a constant rate, in whole numbers.
+//! Due times at a constant rate, computed in integers.
 
-/// Due times at a constant rate: an unbounded, evenly spaced sequence, exact to the nanosecond however long it runs.
+/// An endless sequence of evenly spaced due times. They stay exact to the nanosecond, however long the sequence runs.
 #[derive(Debug, Clone)]
 pub struct Even {
     due_ns: u64,
     step_ns: u64,
-    /// What the whole nanoseconds leave out: `step_rest / rate_milli` of one each step, summed in `rest`.
+    /// Remainder of the period in units of 1 / `rate_milli` ns. Each step adds it to `rest`.
     step_rest: u64,
+    /// Sum of the remainders, less than `rate_milli`. When it reaches that, `due_ns` moves on by one more nanosecond.
     rest: u64,
     rate_milli: u64,
 }
 
+/// Nanoseconds in a second, times 1,000: divided by `rate_milli`, it gives the period in ns.
 const NS_MILLI: u64 = 1_000_000_000_000;
 
 impl Even {
-    /// `rate_milli` thousandths of a record a second from `start_ns` on, shifted by `part / parts` of a period, so that the
-    /// producers which share a rate take turns instead of coming all at once.
+    /// Makes a schedule of `rate_milli` thousandths of a record a second from `start_ns` on. It is shifted by `part /
+    /// parts` of a period, so that the producers that share a rate send one after the other instead of all at once.
     ///
     /// # Panics
     /// If the rate or `parts` is 0.
@@ -27,12 +29,12 @@ impl Even {
         Self { due_ns, step_ns: period, step_rest: NS_MILLI % rate_milli, rest: 0, rate_milli }
     }
 
-    /// When the next record is due, ns.
+    /// Returns the time at which the next record is due, in ns.
     pub fn due_ns(&self) -> u64 {
         self.due_ns
     }
 
-    /// The next record is on its way.
+    /// Moves on to the record after the next one. Called when the next one is sent.
     pub fn advance(&mut self) {
         self.due_ns += self.step_ns;
         self.rest += self.step_rest;
@@ -42,7 +44,7 @@ impl Even {
         }
     }
 
-    /// Passes over what is due before `until_ns`; how many that is.
+    /// Skips the records that are due before `until_ns`, and returns their number.
     pub fn skip_until(&mut self, until_ns: u64) -> u64 {
         let count = self.count_until(until_ns);
         let step = u128::from(self.step_rest) * u128::from(count) + u128::from(self.rest);
@@ -53,10 +55,11 @@ impl Even {
         count
     }
 
-    /// How many records are due in `[now, until_ns)` from the next one on.
+    /// Returns the number of records that are due before `until_ns`, from the next one on.
     fn count_until(&self, until_ns: u64) -> u64 {
         let Some(span) = until_ns.checked_sub(self.due_ns).filter(|span| *span > 0) else { return 0 };
-        // The k-th from here is due floor((rest + k × NS_MILLI) / rate) ns later: count the k below `span`.
+        // Record k from here on is due floor((rest + k × NS_MILLI) / rate) ns after the next one. This counts the k for
+        // which that is less than `span`.
         let reach = u128::from(span) * u128::from(self.rate_milli) - u128::from(self.rest);
         u64::try_from(reach.div_ceil(u128::from(NS_MILLI))).unwrap_or(u64::MAX)
     }

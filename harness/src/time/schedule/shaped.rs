@@ -1,92 +1,94 @@
 //! Due times of a load whose rate changes or whose arrivals are random.
 //!
-//! Record k is due where the integral of the rate reaches its place: k + its producer's share of one for even arrivals,
-//! the sum of k + 1 exponential gaps of mean 1 for Poisson ones. So the number due up to any time is the integral itself
-//! (or Poisson with that mean), and the producers that share a rate merge into one such sequence.
+//! Each record k has a mark, and is due when the integral of the rate reaches that mark. For even arrivals the mark is
+//! k plus the producer's share of one record. For Poisson arrivals it is the sum of k + 1 exponential gaps of mean 1.
+//! So the number of records due up to any time is the integral itself, or Poisson with that mean. The producers that
+//! share a rate together make one such sequence.
 
 use crate::num;
 use crate::workload::Profile;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// The integral is exact at the edges of slices this long; within one the rate is its mean.
+/// Length of a slice in ns. The integral is exact at the edges of slices. Within a slice, the rate is taken to be its
+/// mean.
 const SLICE_NS: u64 = 1_000_000;
 
-/// Sums of less than 2⁵³ ÷ 10⁶ records are this exact.
+/// Error bound of the sums, in records. It holds for sums of less than 2⁵³ ÷ 10⁶ records.
 const ROUNDING: f64 = 1e-6;
 
-/// What the due times of one producer follow from.
+/// The parameters that determine the due times of one producer.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// Records a second of this producer where the profile is 1.
+    /// Records a second of this producer at the times at which the profile is 1.
     pub rate_per_s: f64,
-    /// How the rate changes.
+    /// The change of the rate over the window.
     pub profile: Profile,
-    /// Where the window opens, ns; before, the rate is the profile's first.
+    /// Start of the window in ns. Before it, the rate is the profile's first.
     pub window_start_ns: u64,
-    /// Length of the window, ns.
+    /// Length of the window in ns.
     pub window_ns: u64,
-    /// How due times are spaced.
+    /// The spacing of the due times.
     pub spacing: Spacing,
 }
 
-/// How due times are spaced.
+/// The spacing of due times.
 #[derive(Debug, Clone, Copy)]
 pub enum Spacing {
-    /// Evenly; this producer begins at this share of one record.
+    /// Evenly. The value is this producer's share of one record, the mark of its first record.
     Even(f64),
-    /// As independent arrivals are, from this seed.
+    /// Like independent arrivals, from this seed.
     Poisson(u64),
 }
 
-/// A walk over the due times of a [`Shape`].
+/// The sequence of the due times of a [`Shape`].
 #[derive(Debug, Clone)]
 pub struct Shaped {
     shape: Shape,
-    /// Gaps of Poisson arrivals; `None` for even ones.
+    /// Generator of the gaps between Poisson arrivals; `None` for even ones.
     gaps: Option<SmallRng>,
-    /// The integral at which the next record is due, records.
-    place: f64,
+    /// The mark of the next record: the integral of the rate, in records, at which it is due.
+    mark: f64,
     slice: Slice,
     due_ns: u64,
 }
 
-/// A stretch of constant rate.
+/// A period in which the rate is taken to be constant.
 #[derive(Debug, Clone, Copy)]
 struct Slice {
     start_ns: u64,
     end_ns: u64,
-    /// The integral at both ends.
+    /// The integral of the rate at `start_ns` and at `end_ns`, in records.
     start: f64,
     end: f64,
 }
 
 impl Shaped {
-    /// Due times from 0 on.
+    /// Makes the sequence of due times from 0 on.
     pub fn new(shape: Shape) -> Self {
-        let (gaps, place) = match shape.spacing {
+        let (gaps, mark) = match shape.spacing {
             Spacing::Even(share) => (None, share),
             Spacing::Poisson(seed) => (Some(SmallRng::seed_from_u64(seed)), 0.0),
         };
-        let mut shaped = Self { slice: shape.slice_from(0), shape, gaps, place, due_ns: 0 };
-        shaped.place += shaped.gap().unwrap_or(0.0);
+        let mut shaped = Self { slice: shape.slice_from(0), shape, gaps, mark, due_ns: 0 };
+        shaped.mark += shaped.gap().unwrap_or(0.0);
         shaped.seek();
         shaped
     }
 
-    /// When the next record is due, ns; never, once the window is over.
+    /// Returns the time at which the next record is due, in ns. After the end of the window it is `u64::MAX`: never.
     pub fn due_ns(&self) -> u64 {
         self.due_ns
     }
 
-    /// The next record is on its way.
+    /// Moves on to the record after the next one. Called when the next one is sent.
     pub fn advance(&mut self) {
-        self.place += self.gap().unwrap_or(1.0);
+        self.mark += self.gap().unwrap_or(1.0);
         self.seek();
     }
 
-    /// The window opens at `window_start_ns`, which nothing that was due before can depend on: it lies ahead.
-    pub fn anchor(&mut self, window_start_ns: u64) {
+    /// Sets the start of the window. Call it before the window starts, so that no due time that was read changes.
+    pub fn set_window_start(&mut self, window_start_ns: u64) {
         if self.shape.window_start_ns != window_start_ns {
             self.shape.window_start_ns = window_start_ns;
             self.slice = self.shape.slice_from(0);
@@ -94,17 +96,18 @@ impl Shaped {
         }
     }
 
-    /// An exponential gap of mean 1 for Poisson arrivals.
+    /// Returns an exponential gap of mean 1 for Poisson arrivals, and `None` for even ones.
     fn gap(&mut self) -> Option<f64> {
         let uniform: f64 = self.gaps.as_mut()?.random();
         Some(-(1.0 - uniform).ln())
     }
 
-    /// Finds the time of `place`, from the slice it is in or a later one.
+    /// Sets `due_ns` to the time of `mark`. Looks for it in the current slice and in later ones.
     fn seek(&mut self) {
         let end_ns = self.shape.window_start_ns.saturating_add(self.shape.window_ns);
-        // What is due right at an edge is due after it, however the sums were rounded.
-        while self.place + ROUNDING >= self.slice.end {
+        // A record due exactly on a boundary belongs to the next slice; ROUNDING absorbs the float error of the prefix
+        // sums.
+        while self.mark + ROUNDING >= self.slice.end {
             if self.slice.end_ns >= end_ns {
                 self.due_ns = u64::MAX;
                 return;
@@ -112,7 +115,7 @@ impl Shaped {
             self.slice = self.shape.slice_from(self.slice.end_ns);
         }
         let Slice { start_ns, end_ns, start, end } = self.slice;
-        let share = ((self.place - start) / (end - start)).max(0.0);
+        let share = ((self.mark - start) / (end - start)).max(0.0);
         let after_ns = num::u64_of(share * num::f64_of(end_ns - start_ns));
         self.due_ns = start_ns + after_ns.min(end_ns - start_ns - 1);
     }
@@ -131,7 +134,7 @@ impl Shape {
         Slice { start_ns, end_ns, start: self.integral(start_ns), end: self.integral(end_ns) }
     }
 
-    /// Records due in [0, `ns`) in the mean.
+    /// Returns the mean number of records due in [0, `ns`).
     fn integral(&self, ns: u64) -> f64 {
         let seconds = |ns: u64| num::f64_of(ns) * 1e-9;
         let before_s = seconds(ns.min(self.window_start_ns));
@@ -155,7 +158,7 @@ mod tests {
         Shape { rate_per_s, profile, window_start_ns: WARMUP_NS, window_ns: WINDOW_NS, spacing }
     }
 
-    /// Every due time, to the end of the window.
+    /// Returns every due time up to the end of the window.
     fn dues(shape: Shape) -> Vec<u64> {
         let mut walk = Shaped::new(shape);
         let mut dues = Vec::new();
@@ -166,7 +169,7 @@ mod tests {
         dues
     }
 
-    /// The due times of producers that share a rate, in order.
+    /// Returns the due times of all the producers that share a rate, in order.
     fn merged(rate_per_s: f64, profile: Profile, spacing: impl Fn(u32) -> Spacing) -> Vec<u64> {
         let own = rate_per_s / f64::from(PRODUCERS);
         let mut all: Vec<u64> =
@@ -194,7 +197,7 @@ mod tests {
             let one = dues(shape(rate, profile, Spacing::Poisson(seed)));
             prop_assert!(one.is_sorted());
             let expected = shape(rate, profile, Spacing::Poisson(0)).integral(WARMUP_NS + WINDOW_NS);
-            // Six standard deviations: one in five hundred million goes beyond.
+            // A bound of six standard deviations. It is exceeded once in five hundred million times.
             let bound = 6.0 * expected.sqrt() + 6.0;
             prop_assert!((one.len() as f64 - expected).abs() <= bound, "{} due, {expected} expected", one.len());
         }
@@ -213,7 +216,7 @@ mod tests {
                 found.push(walk.due_ns());
                 walk.advance();
             }
-            walk.anchor(opens_ns);
+            walk.set_window_start(opens_ns);
             while walk.due_ns() < u64::MAX {
                 found.push(walk.due_ns());
                 walk.advance();
