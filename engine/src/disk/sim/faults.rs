@@ -1,7 +1,8 @@
-//! Faults that wait for an operation of their kind, and the outcome of an operation that one has met.
+//! Faults that wait for an operation of their kind, and the outcome of an operation that a fault has hit.
 
+use super::action::{Action, Outcome};
 use super::history::{Dropped, FileChange};
-use super::world::{Action, Node, Outcome, World};
+use super::world::{Node, World};
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::WriteSync;
 use crate::error::DiskOp;
@@ -11,14 +12,14 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-/// A fault that meets one operation.
+/// A fault that hits one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// The kind of operation. A file's size counts as [`DiskOp::Open`], a flush as [`DiskOp::Sync`].
     pub op: DiskOp,
-    /// Operations of that kind that complete before it, unharmed.
+    /// Operations of that kind that complete without the fault before it hits one.
     pub operations_before: u64,
-    /// The way in which it misbehaves.
+    /// The way in which the operation misbehaves.
     pub effect: Effect,
 }
 
@@ -30,12 +31,13 @@ pub enum Effect {
     /// A sync fails, and the unsynced writes of its file are dropped: a retry succeeds and makes nothing durable. Buffered
     /// reads show them until [`SimDisk::evict`](super::SimDisk::evict).
     FailsAndDropsFile(ErrorKind),
-    /// The same, and of each other file on the device any write that is not durable may be dropped too. A buffered one is then
-    /// one that the kernel had written to the device already.
+    /// As [`Effect::FailsAndDropsFile`], and each write to another file on the device may be dropped too, if it is not
+    /// durable. A buffered write that is dropped stands for one that the kernel had already written to the device's
+    /// cache.
     FailsAndDropsDevice(ErrorKind),
-    /// A write succeeds and is not there.
+    /// A write succeeds, and its bytes are not written.
     IsLost,
-    /// A write succeeds and lies elsewhere: at another block of the file, or in another file of the device.
+    /// A write succeeds, and its bytes go elsewhere: to another block of the file, or to another file on the device.
     IsMisdirected,
 }
 
@@ -62,15 +64,18 @@ impl Effect {
 /// The faults of a disk.
 #[derive(Default)]
 pub(super) struct Faults {
-    /// At most one of each kind of operation.
+    /// The faults that wait, at most one for each kind of operation.
     waiting: Vec<Fault>,
-    /// Operations that each kind has met. The disks after a kill or a power loss share the counts.
+    /// How many operations each kind of fault has hit. The disks after a kill or a power loss share the counts.
     counts: Rc<RefCell<BTreeMap<String, u64>>>,
 }
 
 impl Faults {
     pub(super) fn inject(&mut self, fault: Fault) {
-        assert!(fault.effect.fits(fault.op), "{fault:?} cannot be");
+        assert!(
+            fault.effect.fits(fault.op),
+            "{fault:?}: operations of this kind cannot misbehave in this way"
+        );
         self.waiting.retain(|other| other.op != fault.op);
         self.waiting.push(fault);
     }
@@ -79,12 +84,12 @@ impl Faults {
         self.waiting.clear();
     }
 
-    /// The faults of a disk that comes out of this one's.
+    /// Returns the faults of a disk that is made from this one: none, with the same counts.
     pub(super) fn successor(&self) -> Self {
         Self { waiting: Vec::new(), counts: Rc::clone(&self.counts) }
     }
 
-    /// The effect of the fault that meets the operation which completes now, if one does.
+    /// Returns the effect of the fault that hits the operation which completes now; `None` if no fault does.
     pub(super) fn next(&mut self, op: DiskOp) -> Option<Effect> {
         let at = self.waiting.iter().position(|fault| fault.op == op)?;
         let fault = &mut self.waiting[at];
@@ -93,12 +98,12 @@ impl Faults {
             return None;
         }
         let effect = self.waiting.swap_remove(at).effect;
-        self.met(&effect.name(op));
+        self.count(&effect.name(op));
         Some(effect)
     }
 
-    /// Counts a fault.
-    pub(super) fn met(&self, name: &str) {
+    /// Counts a fault that has hit an operation.
+    pub(super) fn count(&self, name: &str) {
         let mut counts = self.counts.borrow_mut();
         match counts.get_mut(name) {
             Some(count) => *count += 1,
@@ -114,11 +119,11 @@ impl Faults {
 }
 
 impl World {
-    /// The outcome of an operation that a fault has met.
-    pub(super) fn meet(&mut self, effect: Effect, action: Action) -> io::Result<Outcome> {
+    /// Runs an operation that a fault has hit, and returns its outcome.
+    pub(super) fn run_with_fault(&mut self, effect: Effect, action: Action) -> io::Result<Outcome> {
         match effect {
             Effect::Fails(kind) => {
-                self.do_in_part(&action);
+                self.apply_in_part(&action);
                 return Err(kind.into());
             }
             Effect::FailsAndDropsFile(kind) => {
@@ -141,7 +146,7 @@ impl World {
         Ok(Outcome::default())
     }
 
-    /// The node of which an operation makes something durable.
+    /// Returns the node that an operation syncs; `None` if the operation is no sync.
     pub(super) fn synced_by(&self, action: &Action) -> Option<usize> {
         match action {
             Action::Sync { node, .. } | Action::Flush { node, .. } => Some(*node),
@@ -151,7 +156,7 @@ impl World {
         }
     }
 
-    /// Counts an operation that was to make something of the node durable and has failed.
+    /// Counts an operation that has failed, if it was a sync of the node `synced`.
     pub(super) fn note_failed_sync(
         &mut self,
         op: DiskOp,
@@ -159,7 +164,7 @@ impl World {
         result: &io::Result<Outcome>,
     ) {
         let (Some(node), Err(error)) = (synced, result) else { return };
-        // A write that finds no space, and a directory that cannot be opened, have not got as far as the sync.
+        // A write that finds no space, and a directory that cannot be opened, have failed before their sync.
         let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
         let is_refused = is_full && op == DiskOp::Write || error.raw_os_error() == Some(libc::EMFILE);
         if !is_refused {
@@ -167,7 +172,7 @@ impl World {
         }
     }
 
-    fn do_in_part(&mut self, action: &Action) {
+    fn apply_in_part(&mut self, action: &Action) {
         let (node, change) = match action {
             Action::Write { node, data, position, .. } => {
                 (*node, FileChange::Write(*position, data[..].into()))
@@ -184,7 +189,7 @@ impl World {
     fn drop_writes(&mut self, action: &Action, drops_device: bool) {
         let (Action::Sync { node, mark } | Action::Flush { node, mark }) = *action else { return };
         let mut rng = self.rng.clone();
-        for (number, file) in self.files_beside(node) {
+        for (number, file) in self.files_on_device_of(node) {
             if number == node {
                 file.drop_writes(mark, Dropped::All, &mut rng);
             } else if drops_device {
@@ -209,7 +214,7 @@ impl World {
         let change = FileChange::Extend(position + data.len() as u64);
         self.extend(node, change, sync)?;
         let others =
-            self.files_beside(node).filter(|(number, file)| *number != node && file.live().len() > 0);
+            self.files_on_device_of(node).filter(|(number, file)| *number != node && file.live().len() > 0);
         let others: Vec<usize> = others.map(|(number, _)| number).collect();
         let target = match others.len() {
             count @ 1.. if self.rng.random() => others[self.rng.random_range(0..count)],
@@ -221,7 +226,7 @@ impl World {
         self.write(target, &data, at, (sync, io))
     }
 
-    /// Lets all clean pages go.
+    /// Drops all clean pages of the page cache.
     pub(super) fn evict(&mut self) {
         for node in &mut self.nodes {
             if let Node::File(file) = node {

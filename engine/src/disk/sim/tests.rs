@@ -1,4 +1,4 @@
-//! What the simulated disk promises, and what it refuses.
+//! Tests of the promises of the simulated disk, and of the calls that it refuses.
 
 use super::*;
 use crate::buffer::{Arena, Slice};
@@ -109,7 +109,7 @@ fn a_sync_covers_only_what_completed_before_it_was_submitted() {
     assert!(lost);
 }
 
-/// Two direct files with a durable name each; the first block of the first one is durably written.
+/// Returns two direct files with durable names. The first block of the first file is durably written.
 fn two_files(disk: &SimDisk, arena: &Arena) -> [SimFile; 2] {
     let file = create(disk, IoMode::Direct);
     let other = disk.run_until(disk.open(Path::new("/other"), OpenMode::CreateNew, IoMode::Direct)).unwrap();
@@ -121,7 +121,7 @@ fn two_files(disk: &SimDisk, arena: &Arena) -> [SimFile; 2] {
     [file, other]
 }
 
-/// What a block of the first file may hold after a crash, over many seeds.
+/// Returns the values that the byte at `position` of the first file can have after a crash, found with many seeds.
 fn after_crashes(position: usize, work: impl Fn(&SimDisk, &Arena, &[SimFile; 2])) -> BTreeSet<Option<u8>> {
     let found = (0..100).map(|seed| {
         let (disk, arena) = (SimDisk::new(seed), arena());
