@@ -103,7 +103,7 @@ pub trait DiskFile: Clone + 'static {
     /// file's own sync makes its writes durable.
     fn flush_domain(&self) -> Option<u64>;
 
-    /// Flushes the cache of the file's domain. Changes other than those of [`DiskFile::flush_domain`] do not become
+    /// Flushes the cache of the file's domain. Only the writes that [`DiskFile::flush_domain`] describes become
     /// durable. `failed_syncs` is the value of [`DiskFile::failed_syncs`] from when the first of the writes began. The
     /// flush also fails if the value has changed since: the writes may be lost.
     ///

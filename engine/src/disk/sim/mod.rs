@@ -2,17 +2,19 @@
 //!
 //! The disk is seeded and runs on one thread. The same seed and the same calls give the same run.
 //!
-//! - An operation is submitted when its future is first polled. Each [`SimDisk::step`] completes one outstanding operation,
-//!   picked at random. An operation whose future was dropped is completed too.
-//! - Calls that break the contract panic. A real disk would refuse them or, worse, accept them. They are: direct I/O with a
-//!   position, length or address that is no multiple of 4 KiB; heap memory in direct files; two writes to the same bytes
-//!   in flight at once; a file cut while it is being written; memory changed while it is being written.
-//! - Only synced changes are sure to survive [`SimDisk::crash`]. It loses, keeps or tears each unsynced write. It loses or
-//!   keeps each unsynced size, truncation, directory entry, rename and removal, independently of the others.
+//! - An operation is submitted when its future is polled first. Each [`SimDisk::step`] completes one outstanding
+//!   operation, picked at random. An operation whose future was dropped is completed too.
+//! - Calls that break the contract panic. A real disk would refuse or, worse, accept them. They are: direct I/O with a
+//!   position, length or address that is no multiple of 4 KiB; heap memory in direct files; two writes to the same
+//!   bytes in flight at once; a file cut while it is being written; memory changed while it is being written.
+//! - Only synced changes are sure to survive [`SimDisk::crash`], which loses, keeps or tears each unsynced write. A
+//!   crash loses or keeps each unsynced size, truncation, directory entry, rename and removal, independently of the
+//!   others.
 //! - A file's sync does not make its name durable. But it flushes the device's cache. So it also makes completed direct
-//!   writes of other files durable, if these changed nothing but data. Such a write lies wholly within the durable size,
-//!   and over bytes that were durably written before.
-//! - [`SimDisk::kill`] keeps everything that has completed. An outstanding operation may have happened, or not, or in part.
+//!   writes of other files durable, if these changed nothing but data. Such a write lies wholly within the durable
+//!   size, and over bytes that were durably written before.
+//! - [`SimDisk::kill`] keeps everything that has completed. An outstanding operation may have happened or not, or in
+//!   part.
 //!
 //! ```
 //! use std::path::Path;
@@ -96,8 +98,7 @@ pub struct SimFile {
     _descriptor: Rc<Descriptor>,
 }
 
-/// A token of one open file. It holds a clone of `World::descriptors`, whose reference count is the number of open
-/// files.
+/// A token of one open file. It holds a clone of `World::descriptors`, whose clones count the open files.
 struct Descriptor {
     _open: Rc<()>,
 }

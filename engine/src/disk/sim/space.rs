@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 /// Size of a block, bytes. Files get extents in whole blocks.
 const BLOCK_BYTES: u64 = 4096;
 
-/// The limits of the disk's space. Without limits, space never ends.
+/// The limits of the disk's space. Without a limit, no operation is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Space {
     /// How many more operations that take space succeed. Every further one fails. `None`: there is no such limit.

@@ -161,12 +161,12 @@ fn a_sync_of_another_file_covers_nothing_else() {
         disk.run_until(other.sync()).unwrap();
     });
     assert!(reserved.contains(&Some(0)), "its extent was reserved and never written");
-    let unsettled = after_crashes(4096, |disk, arena, [file, other]| {
+    let unsynced = after_crashes(4096, |disk, arena, [file, other]| {
         overwrite(disk, arena, file, 4096);
         overwrite(disk, arena, file, 4096);
         disk.run_until(other.sync()).unwrap();
     });
-    assert!(unsettled.contains(&Some(0)), "its extent was written, but not durably");
+    assert!(unsynced.contains(&Some(0)), "its extent was written, but not durably");
     let grown = after_crashes(8192, |disk, arena, [file, other]| {
         overwrite(disk, arena, file, 8192);
         disk.run_until(other.sync()).unwrap();
@@ -260,7 +260,7 @@ fn a_full_disk_refuses_what_takes_space_and_nothing_else() {
 }
 
 #[test]
-fn what_is_not_there_or_there_already_is_an_error() {
+fn a_name_that_is_missing_or_exists_already_is_an_error() {
     let disk = SimDisk::new(0);
     let file = Path::new(PATH);
     let open = |mode| disk.run_until(disk.open(file, mode, IoMode::Buffered)).map(drop);

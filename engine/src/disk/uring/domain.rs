@@ -26,15 +26,15 @@ const UNFIT_FLAGS: u32 = 0x4000 | 0x0800 | 0x1000_0000;
 pub(super) struct Domain {
     /// The number of the device.
     pub(super) device: u64,
-    /// ext4 without a journal, from Linux 6.5 on: the device's root directory, or another mounted directory of the device
-    /// if the root is not mounted. `None` elsewhere.
+    /// ext4 without a journal, from Linux 6.5 on: the device's root directory, or another mounted directory of the
+    /// device if the root is not mounted. `None` elsewhere.
     ///
-    /// fdatasync on this directory only flushes the device. On a data file it would first write the inode's block (100 µs)
-    /// whenever one of 16 neighbouring inodes has a changed time. The root's block does not change, as nobody changes the
-    /// first inodes of a device.
+    /// fdatasync on this directory only flushes the device. On a data file it would first write the inode's block (100
+    /// µs) whenever one of 16 neighbouring inodes has a changed time. The root's block does not change, as nobody
+    /// changes the first inodes of a device.
     ///
-    /// With a journal, fdatasync on a data file only flushes the device. On a directory it then flushes nothing, unless a
-    /// transaction happens to be open.
+    /// With a journal, fdatasync on a data file only flushes the device. On a directory it then flushes nothing, unless
+    /// a transaction happens to be open.
     pub(super) flush_through: Option<Rc<OwnedFd>>,
 }
 

@@ -227,7 +227,7 @@ impl UringFile {
     }
 
     /// Runs an operation that needs no memory: a sync or a change of size, which the kernel gives to a worker.
-    async fn simple(&self, op: DiskOp, entry: Entry) -> Result<i32, DiskError> {
+    async fn run_without_memory(&self, op: DiskOp, entry: Entry) -> Result<i32, DiskError> {
         let syncs = if matches!(op, DiskOp::Sync | DiskOp::SyncDir) { Syncs::File } else { Syncs::Nothing };
         let keep = Keep { file: Some(self.clone()), is_on_worker: true, syncs, ..Keep::default() };
         // SAFETY: the entry points to nothing; its descriptor stays open through `keep`.
@@ -237,7 +237,7 @@ impl UringFile {
 
     /// Syncs `fd`, which this file keeps open.
     async fn fsync(&self, fd: types::Fd, flags: types::FsyncFlags, op: DiskOp) -> Result<(), DiskError> {
-        self.simple(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop)
+        self.run_without_memory(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop)
     }
 
     /// Counts a sync of the file that has failed.
@@ -376,12 +376,12 @@ impl DiskFile for UringFile {
 
     async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
         let entry = opcode::Fallocate::new(self.fd(), len_bytes).build();
-        self.simple(DiskOp::Allocate, entry).await.map(drop)
+        self.run_without_memory(DiskOp::Allocate, entry).await.map(drop)
     }
 
     async fn truncate(&self, len_bytes: u64) -> Result<(), DiskError> {
         let entry = opcode::Ftruncate::new(self.fd(), len_bytes).build();
-        match self.simple(DiskOp::Truncate, entry).await {
+        match self.run_without_memory(DiskOp::Truncate, entry).await {
             Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => {
                 rustix::fs::ftruncate(&*self.inner.fd, len_bytes)
                     .map_err(|error| self.error(DiskOp::Truncate, len_bytes, error.into()))

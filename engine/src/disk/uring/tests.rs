@@ -41,7 +41,7 @@ fn event_count(fd: RawFd) -> u64 {
 }
 
 #[test]
-fn reactor_turns_use_nothing_up() {
+fn reactor_turns_leave_the_eventfd_at_zero() {
     let (before, after) = on_executor(|ring| async move {
         let before = event_count(ring.event_fd());
         for _ in 0..10_000 {
@@ -270,7 +270,7 @@ fn a_write_that_the_kernel_cuts_short_or_interrupts_is_finished() {
 }
 
 #[test]
-fn a_write_that_fails_says_where() {
+fn the_error_of_a_write_has_its_position() {
     let failing = Fault::Fails { errno: libc::EIO };
     let (outcome, left) = write_with(IoMode::Direct, vec![Fault::Short { len_bytes: 4096 }, failing]);
     let error = outcome.unwrap_err();
@@ -322,7 +322,7 @@ fn a_read_that_the_kernel_cuts_short_or_interrupts_ends_at_the_end_of_the_file_o
 }
 
 #[test]
-fn a_read_that_fails_says_where() {
+fn the_error_of_a_read_has_its_position() {
     let failing = Fault::Fails { errno: libc::EIO };
     let (outcome, left) = read_with(IoMode::Buffered, true, vec![Fault::Short { len_bytes: 5000 }, failing]);
     let error = outcome.unwrap_err();
