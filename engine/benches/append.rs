@@ -1,7 +1,7 @@
 //! The append path of a log on the simulated disk: 64 KiB batches of 1 KiB records, each acked as written.
 //!
-//! What the disk in memory costs (a copy of every byte, and fresh memory for it) is in the figure, so compare it with
-//! itself only.
+//! The figure includes the cost of the disk in memory: a copy of every byte, and new memory for it. So compare it only
+//! with other results of this benchmark.
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -24,7 +24,7 @@ const BATCH_BYTES: usize = 64 << 10;
 const BATCHES: usize = 256;
 const ARENA_BYTES: usize = 64 << 20;
 
-/// A log and what its owner needs to drive it.
+/// A log, with the state that its owner needs to drive it.
 struct Owner {
     disk: SimDisk,
     log: Rc<Log<SimDisk, ManualClock, usize>>,
@@ -51,13 +51,13 @@ impl Owner {
             Log::open(context, PathBuf::from("/bench-0"), TopicConfig::default(), epochs, Origin::Created);
         let log = disk.run_until(open).expect("an empty disk has no damaged log");
         let owner = Self { disk, log, jobs: FuturesUnordered::new() };
-        // The first segment is made by the first roll, which is not what is measured.
+        // The first roll makes the first segment. It is not measured.
         let _ = owner.log.append(&batch(), None, 0);
         owner.disk.run_until(Rc::clone(&owner.log).roll());
         owner
     }
 
-    /// Appends [`BATCHES`] times `batch`, and goes on until all are acked.
+    /// Appends `batch` [`BATCHES`] times. Returns once all of them are acked.
     fn append_all(&mut self, batch: &[u8]) {
         let context = &mut Context::from_waker(Waker::noop());
         let (mut appended, mut acks) = (0, Vec::with_capacity(BATCHES));
@@ -79,7 +79,7 @@ impl Owner {
     }
 }
 
-/// A batch of as many records of 1 KiB as fit 64 KiB.
+/// Returns a batch of as many records of 1 KiB as fit 64 KiB.
 fn batch() -> Vec<u8> {
     let mut builder = BatchBuilder::with_capacity(BATCH_BYTES);
     let record = RecordRef { value: Some(&[0x5A; 1024]), ..RecordRef::default() };

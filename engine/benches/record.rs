@@ -1,4 +1,4 @@
-//! Batches of 64 KiB: what encoding, decoding and checking cost a record.
+//! The cost of encoding, decoding and checking batches of 64 KiB, for each record.
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use std::hint::black_box;
@@ -9,7 +9,7 @@ use vnotch_engine::record::{BatchBuilder, EncodedBatch, RecordBatch, RecordRef, 
 const BATCH_BYTES: usize = 64 * 1024;
 const VALUE_BYTES: [usize; 2] = [100, 1024];
 
-/// Fills a batch as a producer does: asks before each record whether it still fits.
+/// Fills a batch as a producer does: checks before each record whether it still fits.
 fn fill(builder: &mut BatchBuilder, value: &[u8], spare: Vec<u8>) -> EncodedBatch {
     let mut timestamp_ms = 1_700_000_000_000;
     loop {

@@ -1,6 +1,6 @@
-//! Decoding of record batches, as they come from files and from other writers.
+//! Decodes record batches, as they come from files and from other writers.
 //!
-//! Input: one byte that says what is repaired ([`Repair::from_bits`]), then batches.
+//! Input: one byte that selects the repair ([`Repair::from_bits`]), then batches.
 
 use crate::fixture;
 use crate::repair::{self, Repair};
@@ -54,7 +54,7 @@ fn check_batch(batch: &RecordBatch<'_>) {
     }
 }
 
-/// A stamp sets offset and epoch, and nothing that the checksum covers.
+/// Asserts that a stamp sets offset and epoch, and changes nothing that the checksum covers.
 fn check_stamp(batch: &RecordBatch<'_>) {
     let mut stamped = batch.bytes().to_vec();
     stamp(&mut stamped, 77, 5);
@@ -68,7 +68,7 @@ fn check_stamp(batch: &RecordBatch<'_>) {
     }
 }
 
-/// Records that are encoded again decode to the same.
+/// Asserts that records that are encoded again decode to the same records.
 fn check_encoding(base_offset: i64, records: &[Record<'_>]) {
     let mut builder = BatchBuilder::new();
     for record in records {
@@ -103,7 +103,7 @@ fn check_encoding(base_offset: i64, records: &[Record<'_>]) {
     assert!(again.map(|record| parts(&record)).eq(records.iter().map(parts)), "the records are the same");
 }
 
-/// The documented batch, one without records' values, two in a row, and one that no repair touches.
+/// Returns the documented batch, one whose records have no values, two in a row, and one that no repair changes.
 pub fn seeds() -> Vec<Vec<u8>> {
     let documented = fixture::documented_bytes("## RecordBatch v2");
     let pair = [fixture::batch(1000, 2, 5, 1), fixture::batch(1002, 1, 300, 1)].concat();

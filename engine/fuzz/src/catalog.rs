@@ -1,7 +1,7 @@
-//! Opening the catalog of a data directory.
+//! Opens the catalog of a data directory.
 //!
-//! Input: one byte, even: the rest is the JSON of `catalog.json`, whose checksum is put before it; odd: the rest is the
-//! whole file.
+//! Input: one byte, then the file. If the byte is even, the rest is the JSON of `catalog.json`, and the check puts the
+//! checksum before it. If the byte is odd, the rest is the whole file.
 
 use crate::{repair, simulated};
 use std::path::Path;
@@ -13,7 +13,7 @@ const META: &[u8] = b"version=1\nid=0123456789abcdef0123456789abcdef\nshards=1\n
 /// Opens the catalog twice.
 ///
 /// # Panics
-/// The second open does not find what the first has left.
+/// The second open finds another catalog than the first one has written.
 pub fn check(input: &[u8]) {
     let Some((flags, bytes)) = input.split_first() else { return };
     let file = if flags & 1 == 0 { repair::catalog(bytes) } else { bytes.to_vec() };
@@ -26,7 +26,7 @@ pub fn check(input: &[u8]) {
     assert!(again.epoch() > opened.epoch(), "the epoch rises");
 }
 
-/// An empty catalog, one with a topic and a deletion, and the same as a whole file.
+/// Returns an empty catalog, one with a topic and a deletion, and the second one as a whole file.
 pub fn seeds() -> Vec<Vec<u8>> {
     let empty = "{\"incarnation\": 1, \"topics\": {}, \"deleting\": {}}\n";
     let config = TopicConfig::default();

@@ -1,7 +1,7 @@
-//! The checkpoint file of a partition whose segments are right.
+//! The checkpoint file of a partition whose segments are valid.
 //!
 //! Input: one byte (bit 0: leave the checksums alone; bit 1: the second slot comes first), then the first 56 bytes of
-//! one slot, then what the other slot holds.
+//! one slot, then the bytes of the other slot.
 
 use crate::fixture::{self, Checkpoint};
 use crate::offset_index::SEGMENTS;
@@ -15,7 +15,7 @@ const SLOT_BYTES: usize = 56;
 /// Opens a log with this checkpoint, reads it, and opens it again.
 ///
 /// # Panics
-/// The log opens and then does not hold what it says, or it opens differently the second time.
+/// The log opens and does not hold the records that it reports, or it opens differently the second time.
 pub fn check(input: &[u8]) {
     let Some((flags, slots)) = input.split_first() else { return };
     let (one, other) = slots.split_at(slots.len().min(SLOT_BYTES));
@@ -45,7 +45,7 @@ pub fn check(input: &[u8]) {
     assert_eq!(simulated::read_all(&disk, &again).ok(), read.ok(), "the batches stay as they were");
 }
 
-/// Checkpoints of an open log, of a closed one, of one whose first segment has been deleted, and none.
+/// Returns checkpoints of an open log, of a closed one, and of one whose first segment was deleted, and an empty input.
 pub fn seeds() -> Vec<Vec<u8>> {
     let [first, second] = &*SEGMENTS;
     let open = Checkpoint {

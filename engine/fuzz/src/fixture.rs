@@ -1,4 +1,4 @@
-//! Bytes that are right: batches, segments with their indexes, checkpoints, and the examples of docs/format.md.
+//! Valid bytes: batches, segments with their indexes, checkpoints, and the examples of docs/format.md.
 
 use crate::repair::crc_of;
 use vnotch_engine::num::u32_of;
@@ -13,7 +13,7 @@ pub const FIRST_TIMESTAMP_MS: i64 = 1_700_000_000_000;
 /// Bytes of batches between two index entries of a [`Segment`].
 const INDEX_INTERVAL_BYTES: u32 = 1024;
 
-/// The bytes of the first `hex` block after a heading of docs/format.md.
+/// Returns the bytes of the first `hex` block after a heading of docs/format.md.
 pub fn documented_bytes(heading: &str) -> Vec<u8> {
     let section = FORMAT.split_once(&format!("{heading}\n")).expect("docs/format.md has the heading").1;
     let block = section.split_once("```hex\n").expect("the section has a hex block").1;
@@ -22,7 +22,7 @@ pub fn documented_bytes(heading: &str) -> Vec<u8> {
     bytes.map(|byte| u8::from_str_radix(byte, 16).expect("two hex digits")).collect()
 }
 
-/// A batch of `count` records with values of `value_bytes`, as a log of this leader epoch keeps it.
+/// Returns a batch of `count` records with values of `value_bytes`, as a log of this leader epoch keeps it.
 pub fn batch(base_offset: i64, count: i64, value_bytes: usize, leader_epoch: i32) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
     let value = vec![b'v'; value_bytes];
@@ -41,7 +41,8 @@ pub fn batch(base_offset: i64, count: i64, value_bytes: usize, leader_epoch: i32
     bytes
 }
 
-/// A batch of one record that claims the offsets up to `base_offset + last_offset_delta`, as compaction may leave it.
+/// Returns a batch of one record that claims the offsets up to `base_offset + last_offset_delta`, as compaction may
+/// leave one.
 pub fn sparse_batch(base_offset: i64, last_offset_delta: i32) -> Vec<u8> {
     let mut bytes = batch(base_offset, 1, 10, 1);
     bytes[23..27].copy_from_slice(&last_offset_delta.to_be_bytes());
@@ -53,11 +54,11 @@ pub fn sparse_batch(base_offset: i64, last_offset_delta: i32) -> Vec<u8> {
 /// A sealed segment.
 #[derive(Debug, Clone)]
 pub struct Segment {
-    /// Offset of its first record.
+    /// Offset of the first record.
     pub base_offset: i64,
-    /// Offset after its last record.
+    /// Offset after the last record.
     pub next_offset: i64,
-    /// The bytes of its batches.
+    /// The bytes of the batches.
     pub log: Vec<u8>,
     /// The bytes of the offset index.
     pub offset_index: Vec<u8>,
@@ -65,7 +66,7 @@ pub struct Segment {
     pub time_index: Vec<u8>,
 }
 
-/// A sealed segment of `batches` batches, each with 3 records of about 200 bytes.
+/// Returns a sealed segment of `batches` batches, each with 3 records of about 200 bytes.
 pub fn segment(base_offset: i64, batches: i64, leader_epoch: i32) -> Segment {
     let mut log = Vec::new();
     let mut indexes = Indexes::new(base_offset);
@@ -85,22 +86,22 @@ pub fn segment(base_offset: i64, batches: i64, leader_epoch: i32) -> Segment {
 /// The fields of a checkpoint, as docs/format.md lists them.
 #[derive(Debug, Clone, Copy)]
 pub struct Checkpoint {
-    /// Raised by one at each write; its parity decides the slot.
+    /// Number of the write, raised by one at each write. Its parity decides the slot.
     pub sequence: u64,
-    /// Every segment that begins below is sealed.
+    /// Every segment that begins below this offset is sealed.
     pub recovery_offset: i64,
     /// The first offset of the log.
     pub log_start_offset: i64,
-    /// How far behind a gap bytes can have been written.
+    /// How many bytes behind a gap can have been written.
     pub in_flight_bytes: u64,
-    /// The boot of the machine that wrote it.
+    /// The boot of the machine in which the checkpoint was written.
     pub boot_id: u64,
     /// Leader epoch of the last batch below the recovery offset.
     pub epoch: i32,
 }
 
 impl Checkpoint {
-    /// The bytes of a slot, without the zeros that follow them.
+    /// Returns the bytes of a slot, without the zeros behind them.
     pub fn slot(&self) -> Vec<u8> {
         let mut bytes = b"vncp\0\0\0\x01".to_vec();
         bytes.extend_from_slice(&self.sequence.to_be_bytes());
@@ -114,7 +115,7 @@ impl Checkpoint {
     }
 }
 
-/// A checkpoint file of two slots, each padded or cut to 4096 bytes.
+/// Returns a checkpoint file of two slots, each padded or cut to 4096 bytes.
 pub fn checkpoint_file(slots: [&[u8]; 2]) -> Vec<u8> {
     let mut file = vec![0; 8192];
     for (slot, bytes) in file.chunks_mut(4096).zip(slots) {

@@ -3,8 +3,8 @@
 //!
 //! libFuzzer drives the checks (`fuzz_targets/`, `scripts/fuzz`). The tests run them over the seeds alone.
 //!
-//! Most mutations break a checksum, and then nothing behind the checksum is reached. The checks therefore repair
-//! checksums first ([`repair`]); a bit of the input turns that off where a wrong checksum is a case of its own.
+//! Most mutations break a checksum. Then no code behind the check runs. The checks therefore repair checksums first
+//! ([`repair`]); a bit of the input turns that off where a wrong checksum is a case of its own.
 
 pub mod batch;
 pub mod catalog;
@@ -21,9 +21,9 @@ pub mod time_index;
 pub struct Target {
     /// The name of its binary and of its folder in the corpus.
     pub name: &'static str,
-    /// Panics when an input breaks a promise.
+    /// The check, which panics when an input breaks a promise.
     pub check: fn(&[u8]),
-    /// Inputs that fuzzing starts from.
+    /// Returns the inputs that fuzzing starts from.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 

@@ -1,4 +1,4 @@
-//! The offset index file of a sealed segment: any bytes may slow a reader down, and none may mislead it.
+//! The offset index file of a sealed segment. Wrong bytes may slow a reader down, but never give it wrong records.
 //!
 //! Input: the bytes of the index of the first of two segments.
 
@@ -19,7 +19,7 @@ pub(crate) static SEGMENTS: LazyLock<[Segment; 2]> = LazyLock::new(|| {
     [first, second]
 });
 
-/// A disk with both segments and a checkpoint that says that they are sealed. The first segment gets these indexes.
+/// Returns a disk with both segments, and a checkpoint by which they are sealed. The first segment gets these indexes.
 pub(crate) fn disk_with_indexes(offset_index: &[u8], time_index: &[u8]) -> SimDisk {
     let dir = simulated::dir();
     let [first, second] = &*SEGMENTS;
@@ -47,7 +47,7 @@ pub(crate) fn disk_with_indexes(offset_index: &[u8], time_index: &[u8]) -> SimDi
 /// Opens a log with this index and reads from every batch.
 ///
 /// # Panics
-/// Decoding and encoding do not agree, or a fetch brings anything but the batch that was asked for.
+/// Decoding and encoding do not agree, or a fetch returns anything but the requested batch.
 pub fn check(input: &[u8]) {
     if let Ok(index) = OffsetIndex::decode(0, input) {
         assert_eq!(index.encode(), input, "what decodes is encoded as it was");
@@ -68,7 +68,7 @@ pub fn check(input: &[u8]) {
     assert_eq!(Rc::strong_count(&log), 1, "nothing is left running");
 }
 
-/// The documented index, the right one, and the right one with a cut entry.
+/// Returns the documented index, the right one, and the right one with a cut entry.
 pub fn seeds() -> Vec<Vec<u8>> {
     let right = SEGMENTS[0].offset_index.clone();
     vec![fixture::documented_bytes("### Offset index (`.index`)"), right[..right.len() - 3].to_vec(), right]

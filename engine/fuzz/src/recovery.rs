@@ -1,12 +1,11 @@
-//! Opening a log whose files hold arbitrary bytes, without a checkpoint that vouches for any of them.
+//! Opens a log whose files hold arbitrary bytes. No checkpoint says that any of these bytes are valid.
 //!
-//! Input: one byte of flags, then segments. Bits of the flags: 0 and 1 say what is repaired ([`Repair::from_bits`]);
-//! 2 the topic is a synced one; 3 a checkpoint of this boot exists, so that damage differs from a torn end; 4 every
-//! segment is followed by zeros, as space that is set aside; 5 the last segment's index files hold its own bytes; 6 a
-//! spare file exists.
+//! Input: one byte of flags, then segments. Bits of the flags: 0 and 1 select the repair ([`Repair::from_bits`]); 2 the
+//! topic is a synced one; 3 a checkpoint of this boot exists, so that damage differs from a torn end; 4 zeros follow
+//! every segment, as reserved space does; 5 the last segment's index files hold its own bytes; 6 a spare file exists.
 //!
-//! A segment: one byte that is added to the base offset that continues the segment before, two bytes for its length, and
-//! its bytes. What is left at the end is one more segment.
+//! A segment: one byte, two bytes for its length, and its bytes. The first byte is added to the base offset that would
+//! continue the segment before. The bytes that are left at the end are one more segment.
 
 use crate::fixture::{self, Checkpoint};
 use crate::repair::{self, Repair};
@@ -48,7 +47,7 @@ pub fn check(input: &[u8]) {
     assert!(same, "the batches stay as they were");
 }
 
-/// Any answer will do: the timestamps of arbitrary batches need not increase.
+/// Asks for offsets by timestamp. Any answer is right, as the timestamps of arbitrary batches need not increase.
 fn ask_for_times(disk: &SimDisk, log: &std::rc::Rc<simulated::SimLog>) {
     for timestamp_ms in [0, fixture::FIRST_TIMESTAMP_MS + 4, i64::MAX] {
         let spec = OffsetSpec::Timestamp(timestamp_ms);
@@ -108,14 +107,14 @@ fn described(flags: u8, mut rest: &[u8]) -> Described {
     Described { files, config }
 }
 
-/// Part of an input: one segment.
+/// Returns the part of an input that describes one segment.
 fn part(shift: u8, bytes: &[u8]) -> Vec<u8> {
     let len = u16::try_from(bytes.len()).expect("a seed's segment is small");
     [&[shift], &len.to_be_bytes()[..], bytes].concat()
 }
 
-/// Logs that are whole, torn, with a gap, with damage in the middle, recycled, with rising epochs, and with offsets too
-/// far apart for an index.
+/// Returns logs that are whole, torn, with a gap, with damage in the middle, recycled, with rising epochs, and with
+/// offsets too far apart for an index.
 pub fn seeds() -> Vec<Vec<u8>> {
     let first = fixture::segment(0, 4, 2);
     let second = fixture::segment(first.next_offset, 3, 3);

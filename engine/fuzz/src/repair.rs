@@ -1,8 +1,9 @@
-//! Repairs checksums, so that a mutation reaches the code behind them. Lengths and offsets are repaired on demand.
+//! Repairs checksums, so that a mutation reaches the code behind them. Lengths and offsets are repaired only if the
+//! input asks for it.
 
 use vnotch_engine::record::{BATCH_HEADER_BYTES, BatchHeader};
 
-/// CRC-32C, the checksum of every format of the engine.
+/// Returns the CRC-32C of `bytes`, the checksum of every format of the engine.
 pub fn crc_of(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
@@ -10,16 +11,17 @@ pub fn crc_of(bytes: &[u8]) -> u32 {
 /// The way in which batches are repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repair {
-    /// Not at all.
+    /// Nothing is repaired.
     Nothing,
-    /// Checksums.
+    /// Checksums are repaired.
     Checksums,
-    /// Checksums, a length that leads past the end, and base offsets that do not continue the batch before.
+    /// Checksums are repaired, and so are lengths beyond the end, and base offsets that do not continue the batch
+    /// before.
     Everything,
 }
 
 impl Repair {
-    /// The repair that two bits of an input ask for; most inputs ask for the whole.
+    /// Returns the repair that two bits of an input select. Most inputs select all repairs.
     pub const fn from_bits(bits: u8) -> Self {
         match bits & 3 {
             0 => Self::Nothing,
@@ -68,7 +70,7 @@ pub fn checkpoint(file: &mut [u8]) {
     }
 }
 
-/// The bytes of a `catalog.json` that holds `json` under its right checksum.
+/// Returns the bytes of a `catalog.json` that holds `json` under the right checksum.
 pub fn catalog(json: &[u8]) -> Vec<u8> {
     // One newline at the end is not part of what the checksum covers.
     let covered = json.strip_suffix(b"\n").unwrap_or(json);

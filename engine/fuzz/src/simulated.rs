@@ -1,4 +1,4 @@
-//! A log on a simulated disk whose files hold what an input says.
+//! A log on a simulated disk, whose files hold the bytes of an input.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -19,13 +19,14 @@ pub type SimLog = Log<SimDisk, ManualClock, ()>;
 /// The boot that logs are opened in.
 pub const BOOT_ID: u64 = 1;
 
-/// The leader epoch that logs are opened with. Batches of the fixtures have lower ones.
+/// The leader epoch that logs are opened with. Batches of the fixtures have lower epochs.
 pub const EPOCH: i32 = 9;
 
 const ARENA_BYTES: usize = 16 << 20;
 const FETCH_BYTES_MAX: usize = 1 << 20;
 
-/// Fetches in a row that may bring nothing. Memory is never short here, so a second one without progress is a hang.
+/// Largest number of fetches in a row that may return nothing. Memory is never short here, so more would mean that the
+/// log hangs.
 const EMPTY_FETCHES_MAX: usize = 3;
 
 thread_local! {
@@ -33,12 +34,12 @@ thread_local! {
     static ARENA: Rc<Arena> = Rc::new(Arena::new(ARENA_BYTES).expect("16 MiB can be mapped"));
 }
 
-/// The directory of the log.
+/// Returns the directory of the log.
 pub fn dir() -> PathBuf {
     PathBuf::from("/t-0")
 }
 
-/// A disk with one directory and files in it.
+/// Returns a disk with one directory and files in it.
 pub fn disk_with<'a>(dir: &Path, files: impl IntoIterator<Item = (PathBuf, &'a [u8])>) -> SimDisk {
     let disk = SimDisk::new(1);
     disk.run_until(async {
@@ -84,7 +85,7 @@ pub fn open(disk: &SimDisk, config: TopicConfig, epoch: i32) -> Result<Rc<SimLog
 /// Reads from one offset of a log that has nothing in memory.
 ///
 /// # Errors
-/// What the log reports.
+/// The errors that the log reports.
 ///
 /// # Panics
 /// The log returns nothing several times in a row.
@@ -102,14 +103,14 @@ pub fn fetch(disk: &SimDisk, log: &Rc<SimLog>, offset: i64) -> Result<Vec<Shared
     panic!("a fetch of offset {offset} below the high watermark brings nothing, again and again");
 }
 
-/// Everything that a log holds: the bytes of its batches in offset order. Each batch is checked: it parses, it follows
-/// the batch before, and its checksum holds.
+/// Returns the bytes of all batches of a log, in offset order. Each batch is checked: it parses, it follows the batch
+/// before, and its checksum holds.
 ///
 /// # Errors
-/// What the log reports.
+/// The errors that the log reports.
 ///
 /// # Panics
-/// The log returns batches that do not hold the offset asked for, or have a gap between them.
+/// The log returns batches that do not hold the requested offset, or have a gap between them.
 pub fn read_all(disk: &SimDisk, log: &Rc<SimLog>) -> Result<Vec<u8>, FetchError> {
     let (mut offset, end) = (log.log_start_offset(), log.high_watermark());
     let mut read = Vec::new();
@@ -138,7 +139,7 @@ pub fn read_all(disk: &SimDisk, log: &Rc<SimLog>) -> Result<Vec<u8>, FetchError>
 /// Asserts that every batch of `bytes` is whole and has the right checksum.
 ///
 /// # Panics
-/// One is not.
+/// A batch is cut short or has a wrong checksum.
 pub fn assert_sound(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         verify_crc(bytes).expect("what recovery accepted has a valid checksum");

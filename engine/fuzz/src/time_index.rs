@@ -1,5 +1,5 @@
-//! The time index file of a sealed segment. Bytes that decode may hide records of the segment, as in Kafka; they never
-//! bring a record that is too early.
+//! The time index file of a sealed segment. Bytes that decode may hide records of the segment, as in Kafka. They never
+//! make a search return a record that is too early.
 //!
 //! Input: the bytes of the index of the first of two segments.
 
@@ -14,7 +14,7 @@ use vnotch_engine::types::OffsetSpec;
 /// Opens a log with this index and asks for offsets by time.
 ///
 /// # Panics
-/// Decoding and encoding do not agree, or an answer has an earlier timestamp or a lower offset than was asked for.
+/// Decoding and encoding do not agree, or an answer has an earlier timestamp or a lower offset than the requested one.
 pub fn check(input: &[u8]) {
     if let Ok(index) = TimeIndex::decode(0, input) {
         assert_eq!(index.encode(), input, "what decodes is encoded as it was");
@@ -37,7 +37,7 @@ pub fn check(input: &[u8]) {
     }
 }
 
-/// The documented index, the right one, and the right one with a cut entry.
+/// Returns the documented index, the right one, and the right one with a cut entry.
 pub fn seeds() -> Vec<Vec<u8>> {
     let right = SEGMENTS[0].time_index.clone();
     vec![fixture::documented_bytes("### Time index (`.timeindex`)"), right[..right.len() - 3].to_vec(), right]

@@ -1,4 +1,5 @@
-//! Allocation: free blocks and free chunks by class. Owned by one shard; only drops come from elsewhere.
+//! Allocation from free blocks, and from the free chunks of each class. One shard owns the arena; other threads only
+//! drop references.
 
 use super::reads::ReadQueue;
 use super::region::{Region, UNIT_BYTES, UNITS_PER_BLOCK};
@@ -10,47 +11,48 @@ use std::task::Waker;
 
 const CLASSES: usize = CHUNK_CLASSES.len();
 
-/// What [`Arena::zeros`] gives, bytes.
+/// Size of the slice that [`Arena::zeros`] returns, bytes.
 const ZEROS_BYTES: usize = 256 << 10;
 
-/// One block of so many is reserved for reads.
+/// One block out of this many is reserved for reads.
 const RESERVED_SHARE: usize = 8;
 
-/// Most blocks that are reserved for reads: each is a read of up to 2 MiB in flight while nothing else is free.
+/// Largest number of blocks that are reserved for reads. Each allows one read of up to 2 MiB in flight while nothing
+/// else is free.
 const RESERVED_BLOCKS_MAX: usize = 4;
 
-/// A shard's memory for records: bounded, aligned, shared by reference count.
+/// A shard's memory for records. It is bounded, aligned, and shared by reference count.
 pub struct Arena {
     region: Arc<Region>,
     free: RefCell<FreeLists>,
     zeros: OnceCell<Slice>,
     /// Reads that wait for a buffer.
     pub(super) reads: ReadQueue,
-    /// Whether appends wait for memory: reads leave to them what comes back.
+    /// Whether appends wait for memory. While they do, reads leave returning memory to the appends.
     has_waiting_appends: Cell<bool>,
 }
 
-/// How much of an arena is in use.
+/// The usage of an arena's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArenaUsage {
-    /// Bytes in all.
+    /// Size of the arena, bytes.
     pub capacity_bytes: usize,
     /// Bytes of all chunks in use: those of clients, logs and caches together.
     pub used_bytes: usize,
-    /// Bytes of the 2 MiB blocks that readers pin chunks of.
+    /// Bytes of the 2 MiB blocks in which readers pin slices.
     pub pinned_bytes: usize,
 }
 
 struct FreeLists {
     /// First units of blocks that hold no chunk.
     blocks: Vec<u32>,
-    /// First units of the blocks reserved for reads that no read uses.
+    /// First units of the blocks that are reserved for reads and not in use.
     reserve: Vec<u32>,
     /// Number of blocks that are not reserved; the reserved ones come after them.
     block_count: usize,
     /// First units of free chunks, by class, in blocks of that class.
     chunks: [Vec<u32>; CLASSES],
-    /// Chunks in use, by block; a block without any goes back to `blocks`.
+    /// Count of the chunks in use, for each block. A block without any goes back to `blocks`.
     in_use: Vec<u32>,
     used_bytes: usize,
 }
@@ -84,7 +86,8 @@ impl Arena {
         })
     }
 
-    /// A chunk of at least `bytes`, of the smallest class that holds them and has one; `None` while the arena is used up.
+    /// Returns a chunk of at least `bytes`, of the smallest class that is large enough and has a free chunk. Returns
+    /// `None` while the arena is used up.
     ///
     /// # Panics
     /// If `bytes` is above [`CHUNK_BYTES_MAX`].
@@ -103,7 +106,7 @@ impl Arena {
         ChunkMut::new(&self.region, unit, class)
     }
 
-    /// Whether [`Arena::allocate`] would find `bytes` now.
+    /// Whether [`Arena::allocate`] would return a chunk of `bytes` now.
     ///
     /// # Panics
     /// If `bytes` is above [`CHUNK_BYTES_MAX`].
@@ -116,7 +119,8 @@ impl Arena {
         free.class_for(class).is_some()
     }
 
-    /// A chunk for a read of up to `bytes` that can also be left out; `None` while memory is short.
+    /// Returns a chunk for a read of up to `bytes` that the caller can do without. Returns `None` while memory is
+    /// short.
     ///
     /// # Panics
     /// If `bytes` is above [`CHUNK_BYTES_MAX`].
@@ -128,7 +132,7 @@ impl Arena {
         if self.has_waiting_appends.get() { None } else { self.allocate(bytes).map(ReadBuffer::new) }
     }
 
-    /// The buffer for the read whose turn it is.
+    /// Returns the buffer for the read that is next in the queue. Returns `None` while there is no memory.
     pub(super) fn take_read_buffer(&self, bytes: usize) -> Option<ReadBuffer> {
         self.unreserved_read(bytes).or_else(|| {
             let mut free = self.free.borrow_mut();
@@ -138,32 +142,32 @@ impl Arena {
         })
     }
 
-    /// Sets the waker that is woken, from any thread, when memory returns after [`Arena::want`]. Its owner then calls
-    /// [`Arena::wake_reads`] and tries again what else waits for memory.
+    /// Sets the waker that is woken, from any thread, when memory returns after [`Arena::want`]. The waker's owner then
+    /// calls [`Arena::wake_reads`], and repeats its other operations that wait for memory.
     pub fn set_notifier(&self, notifier: Waker) {
         self.region.references().set_notifier(notifier);
     }
 
-    /// Has the next chunk that returns wake the notifier. Memory may have returned before this call, so the caller has to
-    /// look again after it, and only then may wait.
+    /// Makes the next chunk that returns wake the notifier. Memory may have returned before this call. So the caller
+    /// has to try again after it, and only then may wait.
     pub fn want(&self) {
         self.region.references().want();
     }
 
-    /// Lets the read that has waited longest try again; each one that succeeds lets the next one try.
+    /// Wakes the read that has waited longest, which then tries again. Each read that succeeds wakes the next one.
     pub fn wake_reads(&self) {
         self.reads.wake_next();
     }
 
-    /// Says whether appends wait for memory. While they do, reads use the reserved blocks only.
+    /// Sets whether appends wait for memory. While they do, reads use only the reserved blocks.
     pub fn set_waiting_appends(&self, has_waiting: bool) {
         self.has_waiting_appends.set(has_waiting);
     }
 
-    /// Zeros to write into files, 256 KiB, the same for everybody; kept once they were asked for.
+    /// Returns 256 KiB of zeros, to write into files. The first call makes the slice, and every call shares it.
     ///
     /// # Panics
-    /// If nothing is left and the kernel refuses another 2 MiB.
+    /// If the arena is used up and the kernel refuses another 2 MiB.
     pub fn zeros(&self) -> Slice {
         let zeros = self.zeros.get_or_init(|| {
             let mut chunk = self.allocate(ZEROS_BYTES).unwrap_or_else(|| {
@@ -176,7 +180,7 @@ impl Arena {
         zeros.clone()
     }
 
-    /// How much is in use now.
+    /// Returns the current usage.
     pub fn usage(&self) -> ArenaUsage {
         let mut free = self.free.borrow_mut();
         self.reclaim(&mut free);
@@ -187,14 +191,14 @@ impl Arena {
         }
     }
 
-    /// Whether `bytes` lie in this arena: what shows that a consumer's records are borrowed, not copied.
+    /// Whether `bytes` lie in this arena. This shows that a consumer's records are borrowed, and not copied.
     pub fn contains(&self, bytes: &[u8]) -> bool {
         let base = self.region.base().addr();
         let start = bytes.as_ptr().addr();
         start >= base && start + bytes.len() <= base + self.region.bytes()
     }
 
-    /// The whole mapping, to register with a ring: (address, bytes).
+    /// Returns the address and the size of the whole mapping, to register it with a ring.
     pub fn mapping(&self) -> (*const u8, usize) {
         (self.region.base(), self.region.bytes())
     }
@@ -206,14 +210,15 @@ impl Arena {
     }
 }
 
-/// The smallest class that holds `bytes`.
+/// Returns the smallest class whose chunks hold `bytes`.
 fn class_of(bytes: usize) -> usize {
     let class = CHUNK_CLASSES.iter().position(|class_bytes| bytes <= *class_bytes);
     class.expect("callers bound what they ask for by CHUNK_BYTES_MAX")
 }
 
 impl FreeLists {
-    /// The class that a chunk of `class` is taken from: its own, or a larger one where that and the blocks are used up.
+    /// Returns the class to take a chunk of at least `class` from: that class, or a larger one if its chunks and the
+    /// blocks are used up.
     fn class_for(&self, class: usize) -> Option<usize> {
         if !self.blocks.is_empty() {
             return Some(class);
@@ -221,7 +226,7 @@ impl FreeLists {
         (class..CLASSES).find(|class| !self.chunks[*class].is_empty())
     }
 
-    /// A free chunk of `class` at least, and its class.
+    /// Takes a free chunk of at least `class`. Returns its first unit and its class.
     fn take(&mut self, class: usize) -> Option<(u32, usize)> {
         let class = if self.chunks[class].is_empty() { self.class_for(class)? } else { class };
         if self.chunks[class].is_empty() {
@@ -292,7 +297,7 @@ mod tests {
         std::thread::spawn(move || assert_eq!(&*slice, b"hello")).join().unwrap();
     }
 
-    /// An arena with one reserved block, and everything else of it as 2 MiB chunks.
+    /// Returns an arena with one reserved block, and 2 MiB chunks that use up all its other blocks.
     fn used_up() -> (Arena, Vec<ChunkMut>) {
         let arena = Arena::new(RESERVED_SHARE * CHUNK_BYTES_MAX).unwrap();
         let held: Vec<_> = std::iter::from_fn(|| arena.allocate(CHUNK_BYTES_MAX)).collect();
@@ -366,7 +371,7 @@ mod tests {
         assert!(arena.allocate_read(CHUNK_BYTES_MAX).is_some());
     }
 
-    /// Counts how often it is woken.
+    /// A waker that counts its wakes.
     #[derive(Default)]
     struct Counter(std::sync::atomic::AtomicUsize);
 
@@ -377,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_wanted_wakes_the_notifier_once_from_whatever_thread_it_returns() {
+    fn memory_that_is_wanted_wakes_the_notifier_once_on_any_thread() {
         let (arena, mut held) = used_up();
         let counter = Arc::new(Counter::default());
         let woken = || counter.0.load(std::sync::atomic::Ordering::SeqCst);
@@ -406,11 +411,12 @@ mod tests {
             loop {
                 let before = wakes();
                 arena.want();
-                // The chunk is looked for once, as by somebody who then sleeps: only a wake ends the wait.
+                // The chunk is looked for once, as if the thread then slept: only a wake ends the wait.
                 if arena.has_room(CHUNK_BYTES_MAX) {
                     break;
                 }
-                // It may be the wake of the round before, which found its chunk without it. Then the next look follows.
+                // This may be the wake of the round before, which found its chunk without a wake. Then the loop looks
+                // again.
                 while wakes() == before {
                     assert!(begun.elapsed().as_secs() < 60, "the wake of round {round} is lost");
                     std::thread::yield_now();

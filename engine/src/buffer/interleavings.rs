@@ -1,6 +1,7 @@
-//! [`References`] in every order in which threads can meet, and with every value that the memory model lets them see.
+//! Tests [`References`] in every order in which threads can interleave, and with every value that the memory model
+//! allows them to see.
 
-// It is compiled twice on purpose: here with the primitives below.
+// The file is compiled twice on purpose: here with the primitives in the module `sync` below.
 #[allow(clippy::duplicate_mod, reason = "loom's atomics take the place of the real ones here")]
 #[path = "references.rs"]
 mod references;
@@ -14,8 +15,8 @@ use std::task::{Wake, Waker};
 mod sync {
     pub(super) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 
-    /// Stands for the queue, with a flag for each unit. It promises one thing alone: what is done before a push happens before
-    /// what is done after the pop of that unit. A pop may miss a push that another thread has just done.
+    /// A stand-in for the queue, with a flag for each unit. It promises only this: everything before a push happens
+    /// before everything after the pop of that unit. A pop may miss a push that another thread has just done.
     pub(super) struct ReturnQueue(Vec<AtomicBool>);
 
     impl ReturnQueue {
@@ -36,7 +37,7 @@ mod sync {
     }
 }
 
-/// Stands for the bytes of a chunk. Loom reports a read and a write of it that do not happen one before the other.
+/// A stand-in for the bytes of a chunk. Loom reports a read and a write of them if neither happens before the other.
 struct Bytes(UnsafeCell<()>);
 
 // SAFETY: the pointer to the contents is never followed.
@@ -53,7 +54,7 @@ impl Bytes {
 }
 
 #[test]
-fn all_reads_of_a_chunk_happen_before_it_is_written_in_its_next_life() {
+fn all_reads_of_a_chunk_happen_before_it_is_written_again() {
     loom::model(|| {
         let references = Arc::new(References::new(1));
         let bytes = Arc::new(Bytes(UnsafeCell::new(())));
@@ -78,7 +79,7 @@ fn all_reads_of_a_chunk_happen_before_it_is_written_in_its_next_life() {
     });
 }
 
-/// Remembers that it was woken.
+/// A waker that records that it was woken.
 #[derive(Default)]
 struct Woken(std::sync::atomic::AtomicBool);
 

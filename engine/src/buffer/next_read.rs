@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 impl Arena {
-    /// A chunk for a read of up to `bytes` that somebody waits for. It is a reserved block if nothing else is left. Reads
-    /// that find not even that wait in the order in which they came.
+    /// Waits for a chunk for a read of up to `bytes`. The chunk is a reserved block if nothing else is left. If no
+    /// reserved block is left either, reads wait in the order in which they came.
     ///
-    /// What was read into a reserved block cannot be pinned: copy it, and drop the block soon.
+    /// Bytes in a reserved block cannot be pinned: copy them, and drop the block soon.
     ///
     /// # Panics
     /// If `bytes` is above [`CHUNK_BYTES_MAX`].
@@ -45,7 +45,7 @@ impl Future for NextBuffer<'_> {
         }
         let this = &mut *self;
         this.arena.reads.wait(&mut this.ticket, context.waker());
-        // Memory may have come back before it was wanted.
+        // Memory that returned before `want` wakes nobody. So try once more.
         this.arena.want();
         this.try_take().map_or(Poll::Pending, Poll::Ready)
     }

@@ -1,4 +1,4 @@
-//! The mapping and what points into it. All unsafe of the arena is here.
+//! The memory mapping, and the handles that point into it. All unsafe code of the arena is in this file.
 
 use super::references::References;
 use super::{BLOCK_BYTES, CHUNK_BYTES_MAX, CHUNK_CLASSES};
@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// Granularity of the chunk table: the smallest class.
+/// Size of a unit, bytes: the smallest class of chunks. The chunk table has an entry for each unit.
 pub(super) const UNIT_BYTES: usize = CHUNK_CLASSES[0];
 
 pub(super) const UNITS_PER_BLOCK: usize = CHUNK_BYTES_MAX / UNIT_BYTES;
@@ -22,22 +22,22 @@ pub(super) struct Region {
     references: References,
     /// First unit of the blocks that are reserved for reads; readers never pin these.
     reserved_from: u32,
-    /// Pinned slices of each block. A pin counts as its whole block: pins of small chunks in many blocks would otherwise
-    /// keep all of them from ever holding a large chunk.
+    /// Count of the pinned slices of each block. A pin counts as its whole block. Otherwise pins of small chunks in
+    /// many blocks could keep all these blocks from holding a large chunk.
     pins: Box<[AtomicU32]>,
-    /// Bytes of blocks that have a pinned slice.
+    /// Bytes of the blocks that have a pinned slice.
     pinned_bytes: AtomicUsize,
 }
 
-// SAFETY: the mapping lives as long as the region; who may read or write which bytes is settled by `ChunkMut` (one
-// writer, above its `len`) and `Slice` (readers, below it), and the counters are atomic.
+// SAFETY: the mapping lives as long as the region. A `ChunkMut` is the only writer of its chunk, above its `len`. A
+// `Slice` reads below it. The counters are atomic.
 unsafe impl Send for Region {}
 // SAFETY: as above; shared access only reads immutable bytes and touches atomics.
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Maps `bytes`, a multiple of [`CHUNK_BYTES_MAX`], aligned to it, on huge pages where the kernel has some. The last
-    /// `reserved_bytes` are for reads alone.
+    /// Maps `bytes`, a multiple of [`CHUNK_BYTES_MAX`]. The mapping is aligned to that size, and uses huge pages where
+    /// the kernel has some. The last `reserved_bytes` are for reads alone.
     pub(super) fn map(bytes: usize, reserved_bytes: usize) -> std::io::Result<Self> {
         assert_eq!(bytes % CHUNK_BYTES_MAX, 0, "the arena is whole blocks");
         let spare = CHUNK_BYTES_MAX;
@@ -60,7 +60,7 @@ impl Region {
             if spare > skip {
                 rustix::mm::munmap(base.add(bytes).cast(), spare - skip)?;
             }
-            // Advice only: without huge pages it works as well, a little slower.
+            // This is only advice: without huge pages the arena works too, a little slower.
             let _ = rustix::mm::madvise(base.cast(), bytes, Advice::LinuxHugepage);
             base
         };
@@ -87,7 +87,7 @@ impl Region {
         self.base.as_ptr()
     }
 
-    /// The reference counts of the chunks, and those that have returned.
+    /// Returns the reference counts of the chunks, with the queue of the chunks that have returned.
     pub(super) const fn references(&self) -> &References {
         &self.references
     }
@@ -97,7 +97,7 @@ impl Region {
         unit >= self.reserved_from
     }
 
-    /// Pinned slices of the block that a unit lies in.
+    /// Returns the count of pinned slices of the block that a unit lies in.
     fn pins(&self, unit: u32) -> &AtomicU32 {
         &self.pins[unit as usize / UNITS_PER_BLOCK]
     }
@@ -116,7 +116,7 @@ impl Drop for Region {
     }
 }
 
-/// The only writer of a chunk: it appends; what is below [`ChunkMut::len`] never changes again.
+/// The only writer of a chunk. It only appends: bytes below [`ChunkMut::len`] never change again.
 pub struct ChunkMut {
     region: Arc<Region>,
     unit: u32,
@@ -131,7 +131,7 @@ impl ChunkMut {
         Self { region: Arc::clone(region), unit, len: 0, capacity: CHUNK_CLASSES[usize::from(class)] }
     }
 
-    /// Bytes written.
+    /// Returns the number of bytes written.
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -141,17 +141,17 @@ impl ChunkMut {
         self.len == 0
     }
 
-    /// Bytes that still fit.
+    /// Returns the number of bytes that still fit.
     pub const fn remaining(&self) -> usize {
         self.capacity - self.len
     }
 
-    /// Bytes in all.
+    /// Returns the size of the chunk, bytes.
     pub const fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Appends `bytes`, letting `finish` change the copy before it becomes immutable.
+    /// Appends a copy of `bytes`. `finish` may change the copy before it becomes immutable.
     ///
     /// # Panics
     /// If they do not fit.
@@ -182,7 +182,7 @@ impl ChunkMut {
         self.append(&ZEROS[..pad]);
     }
 
-    /// A shared view of bytes already written.
+    /// Returns a shared view of bytes that are already written.
     ///
     /// # Panics
     /// If `range` reaches beyond [`ChunkMut::len`].
@@ -210,7 +210,7 @@ impl fmt::Debug for ChunkMut {
     }
 }
 
-/// Immutable bytes of a chunk, shared by count. A slice keeps its chunk, and its region, alive.
+/// Immutable bytes of a chunk, shared by reference count. A slice keeps its chunk and its region alive.
 pub struct Slice {
     region: Arc<Region>,
     unit: u32,
@@ -219,7 +219,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// A part of this slice.
+    /// Returns a part of this slice.
     ///
     /// # Panics
     /// If `range` is not inside it.
@@ -231,8 +231,8 @@ impl Slice {
         part
     }
 
-    /// Counts the block of this slice against what readers may pin. Returns `None` if that would take the pinned blocks
-    /// beyond `limit_bytes`, or if the block is reserved for reads.
+    /// Pins the slice for a reader: its block counts as pinned. Returns `None` if all pinned blocks together would
+    /// exceed `limit_bytes`, or if the block is reserved for reads.
     pub fn try_pin(&self, limit_bytes: usize) -> Option<PinnedSlice> {
         let region = &self.region;
         let is_pinned = region.pins(self.unit).load(Ordering::Relaxed) > 0;
@@ -278,7 +278,7 @@ impl fmt::Debug for Slice {
     }
 }
 
-/// A slice in a reader's hands: its block counts as pinned until the last one of the block is dropped.
+/// A slice that a reader holds. Its block counts as pinned until the last pinned slice of the block is dropped.
 #[derive(Debug)]
 pub struct PinnedSlice(Slice);
 
@@ -315,7 +315,7 @@ impl Deref for PinnedSlice {
     }
 }
 
-/// A whole chunk for one read from disk to fill; immutable once frozen.
+/// A whole chunk that one read from the disk fills. It is immutable once frozen.
 pub struct ReadBuffer {
     chunk: ChunkMut,
 }
@@ -325,17 +325,18 @@ impl ReadBuffer {
         Self { chunk }
     }
 
-    /// Bytes it can take.
+    /// Returns the number of bytes that fit.
     pub const fn capacity(&self) -> usize {
         self.chunk.capacity
     }
 
-    /// Where the kernel may write, for `capacity` bytes, while it owns this buffer.
+    /// Returns the address at which the kernel may write `capacity` bytes while it owns this buffer.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.chunk.region.unit_ptr(self.chunk.unit)
     }
 
-    /// Copies `bytes` to `at`: what a simulated disk does in place of the kernel.
+    /// Copies `bytes` to byte `at` of the buffer. A simulated disk fills buffers with this; for a real disk, the kernel
+    /// does it.
     ///
     /// # Panics
     /// If they do not fit.
@@ -347,7 +348,8 @@ impl ReadBuffer {
         }
     }
 
-    /// The first `len_bytes`, from now on immutable. Bytes no read filled are whatever was there before.
+    /// Returns the first `len_bytes`, which are immutable from now on. Bytes that no read has filled keep their earlier
+    /// content.
     ///
     /// # Panics
     /// If the buffer is smaller.

@@ -1,5 +1,4 @@
-//! The primitives that [`References`](super::references::References) is made of. Its tests under loom put loom's in their
-//! place.
+//! The primitives that [`References`](super::references::References) uses. Its loom tests replace them by loom's.
 
 pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 

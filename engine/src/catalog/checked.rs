@@ -1,11 +1,12 @@
-//! Small files of metadata: a line with the CRC-32C of the rest, 8 hexadecimal digits; then one value as JSON.
+//! The format of small metadata files. The first line holds the CRC-32C of the rest, 8 hexadecimal digits. Then comes
+//! one value as JSON.
 
 use crate::error::{Corruption, CorruptionKind, OpenError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
-/// The text of a file that holds `value`.
+/// Returns the text of a file that holds `value`.
 pub(crate) fn encode<T: Serialize>(value: &T) -> String {
     let json =
         serde_json::to_string_pretty(value).expect("keys are strings and no number is infinite or NaN");
@@ -15,7 +16,7 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> String {
 /// Reads the value in the file `path` from its bytes.
 ///
 /// # Errors
-/// [`OpenError::Corrupt`]: the checksum does not hold, or the JSON is no such value.
+/// [`OpenError::Corrupt`]: the checksum is wrong, or the JSON is no value of type `T`.
 pub(crate) fn decode<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, OpenError> {
     let corrupt = |what: String| metadata_corrupt(path, what);
     let text = std::str::from_utf8(bytes).map_err(|error| corrupt(error.to_string()))?;
@@ -31,7 +32,7 @@ fn crc_of(text: &str) -> u32 {
     crc_fast::crc32_iscsi(text.as_bytes())
 }
 
-/// The error of a file of metadata that is not as it was written.
+/// Returns the error for a metadata file whose content is not the one that was written.
 pub(super) fn metadata_corrupt(path: &Path, what: String) -> OpenError {
     OpenError::Corrupt(Corruption {
         path: path.to_path_buf(),

@@ -1,9 +1,9 @@
-//! The partitions that an open has found damaged: the file `damaged.json` of the data directory.
+//! The record of the partitions that an open has found damaged: the file `damaged.json` of the data directory.
 //!
-//! An open writes it before the engine serves anything. Later opens, `verify` and a repair judge a partition that is named
-//! there as strictly as the open that found the damage: neither a reboot of the machine nor newer recovery points explain the
-//! damage away. A partition is named until an open finds that its log is whole again, or a repair has cut it. Where no
-//! partition is damaged there is no such file.
+//! An open writes the file before the engine serves requests. Later opens, `verify` and a repair judge a partition in
+//! the file as strictly as the open that found the damage. Without the file, the missing records could pass for an
+//! unsynced end of the log after a reboot of the machine, or with newer recovery points. A partition stays in the file
+//! until an open finds its log whole again, or a repair has cut the log. If no partition is damaged, there is no file.
 
 use super::checked::{decode, encode};
 use crate::disk::{Disk, replace_file};
@@ -27,17 +27,17 @@ pub struct DamageRecord {
     pub(crate) partition: u32,
     /// The first offset that cannot be read.
     pub(crate) from_offset: i64,
-    /// The offset that the log reached before it was damaged, at least; `None` if nothing is known.
+    /// An offset that the log had at least reached before it was damaged; `None` if nothing is known.
     pub(crate) reached_offset: Option<i64>,
     /// The damaged or missing file, relative to the data directory.
     pub(crate) file: String,
-    /// Byte of the file.
+    /// Position of the damage in the file, bytes.
     pub(crate) position: u64,
     /// The fault, in words.
     pub(crate) cause: String,
 }
 
-/// Every partition that is damaged, by topic id and number.
+/// Every partition that is damaged. The key is the topic's id and the partition's number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Contents", into = "Contents")]
 pub struct DamageRecords(BTreeMap<(u64, u32), DamageRecord>);
@@ -62,8 +62,8 @@ impl From<DamageRecords> for Contents {
 }
 
 impl DamageRecord {
-    /// The record of a partition that an open has found damaged from offset `from_offset` on. Every record below
-    /// `durable_to` had been durable; `i64::MIN` if nothing is known.
+    /// Returns the record of a partition that an open has found damaged from offset `from_offset` on. Every record
+    /// below `durable_to` had been durable; `i64::MIN` if nothing is known.
     pub fn new(
         data_dir: &Path,
         (topic_id, partition): (u64, &TopicPartition),
@@ -90,13 +90,14 @@ impl DamageRecord {
         }
     }
 
-    /// The offset below which every record has to be there, for the log to be whole; `i64::MIN` if nothing is known.
+    /// Returns the offset below which every record has to be there if the log is whole; `i64::MIN` if nothing is known.
     pub(crate) fn durable_to(&self) -> i64 {
         self.reached_offset.unwrap_or(i64::MIN)
     }
 }
 
-/// The offset up to which records were seen, or known of, behind the damage.
+/// Returns the offset up to which the log had reached, as records or segments behind the damage show; `None` if there
+/// are none.
 const fn seen_to(kind: &CorruptionKind) -> Option<i64> {
     match kind {
         CorruptionKind::DamagedBeforeValid { found, .. } | CorruptionKind::EndsEarly { found, .. } => {
@@ -111,7 +112,7 @@ impl DamageRecords {
     /// Reads the file `path` from its bytes.
     ///
     /// # Errors
-    /// [`OpenError::Corrupt`]: the file is not as it was written.
+    /// [`OpenError::Corrupt`]: the file's content is not the one that was written.
     pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Self, OpenError> {
         decode(path, bytes)
     }
@@ -126,26 +127,27 @@ impl DamageRecords {
         self.0.insert((record.topic_id, record.partition), record);
     }
 
-    /// The record of a partition.
+    /// Returns the record of a partition.
     pub(crate) fn get(&self, topic_id: u64, partition: u32) -> Option<&DamageRecord> {
         self.0.get(&(topic_id, partition))
     }
 
-    /// The record of a partition, by the name of its topic. For use without a catalog: topics of one name share it.
+    /// Returns the record of a partition, found by the name of its topic. This is for use without a catalog, which
+    /// alone tells topics of one name apart.
     pub(crate) fn get_by_name(&self, topic: &str, partition: u32) -> Option<&DamageRecord> {
         self.0.values().find(|record| (&*record.topic, record.partition) == (topic, partition))
     }
 
-    /// The records without those of a topic.
+    /// Returns the records without those of a topic.
     pub(super) fn without(&self, topic: &str) -> Self {
         let others = self.0.iter().filter(|(_, record)| record.topic != topic);
         Self(others.map(|(key, record)| (*key, record.clone())).collect())
     }
 
-    /// Reads the file in `data_dir`; no records if there is none.
+    /// Reads the file in `data_dir`. Returns no records if there is no file.
     ///
     /// # Errors
-    /// The disk failed, or the file is not as it was written.
+    /// The disk failed, or the file's content is not the one that was written.
     pub(super) async fn read<D: Disk>(disk: &D, data_dir: &Path) -> Result<Self, OpenError> {
         let path = data_dir.join(DAMAGED_FILE);
         match disk.read_file(&path).await {
@@ -155,8 +157,8 @@ impl DamageRecords {
         }
     }
 
-    /// Replaces the file in `data_dir`, all or nothing; durable when this returns. The file is removed where no partition is
-    /// damaged.
+    /// Replaces the file in `data_dir`, all or nothing. The change is durable when this returns. If no partition is
+    /// damaged, the file is removed.
     ///
     /// # Errors
     /// The disk failed.
@@ -218,7 +220,7 @@ mod tests {
         assert_eq!(records.get(2, 3).map(|record| &*record.topic), Some("u"));
         assert_eq!(records.get_by_name("t", 3).map(|record| record.topic_id), Some(7));
         assert!(records.get(2, 4).is_none() && records.without("u").get(2, 3).is_none());
-        // The last byte is a line's end, which does not matter.
+        // The last byte is the end of a line, which does not matter.
         for bit in 0..(bytes.len() - 1) * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -1,13 +1,14 @@
-//! Directories that look like a partition's and belong to no topic of the catalog. No file of them is read or changed.
+//! Directories that are named like a partition's and belong to no topic of the catalog. Their files are never read or
+//! changed.
 
 use super::{Catalog, is_of_topic};
 use crate::disk::Disk;
 use crate::error::TopicError;
 
 impl Catalog {
-    /// Refuses a new topic where a directory of one of its partitions holds files. What is left of an earlier topic of that
-    /// name has been removed before, so these files belong to no topic of the catalog. The new topic would begin with their
-    /// records, or they would be deleted if its creation failed.
+    /// Refuses a new topic if a directory of one of its partitions holds files. The files of an earlier topic of that
+    /// name were removed before, so these files belong to no topic of the catalog. The new topic would begin with their
+    /// records, or a failed creation would delete them.
     ///
     /// # Errors
     /// [`TopicError::ForeignFiles`], or a directory could not be listed.

@@ -1,4 +1,4 @@
-//! Who may have a data directory open: one engine, or readers that change nothing.
+//! The lock of a data directory. It allows one engine, or any number of readers that change nothing.
 
 use super::LOCK_FILE;
 use crate::error::{DiskError, DiskOp, OpenError};
@@ -7,22 +7,23 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long to wait for another process to let go: after a kill, its last writes may still be on their way.
+/// Longest wait for another process to release its lock. After a kill, its last writes may still be in flight, and keep
+/// the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the directory is locked for.
+/// The purpose of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LockKind {
-    /// To change it: nobody else. The lock file is made if need be.
+    /// Allows changes of the directory, and no other lock. The lock file is created if it is missing.
     Exclusive,
-    /// To read it: nobody who changes it. The lock file must be there.
+    /// Allows reads of the directory, and other shared locks. The lock file must exist.
     Shared,
 }
 
-/// Locks `data_dir` as long as the file is open.
+/// Locks `data_dir`. The lock lasts as long as the returned file is open.
 ///
 /// # Errors
-/// Somebody else holds it, or the file cannot be opened or locked.
+/// Another process holds a lock that excludes this one, or the lock file cannot be opened or locked.
 pub(crate) fn lock(data_dir: &Path, kind: LockKind) -> Result<File, OpenError> {
     let path = data_dir.join(LOCK_FILE);
     let (opened, operation) = match kind {

@@ -1,4 +1,5 @@
-//! What a data directory is and which topics it holds: `meta.properties`, and one snapshot that is replaced as a whole.
+//! The catalog of a data directory: its identity in `meta.properties`, and its topics in one snapshot that is replaced
+//! as a whole.
 //!
 //! ```text
 //! <data_dir>/meta.properties   version=1, id=<32 hex digits>, shards=<n>
@@ -7,8 +8,9 @@
 //!            .lock             locked while an engine is open, and by its rings until their last write is done
 //! ```
 //!
-//! A change is durable before it is answered. Deleting a topic is a mark first, so that an open finds what is left of it;
-//! creating one begins with the same mark, so that there is no topic whose files are not all there.
+//! A change is durable before the caller gets an answer. Deleting a topic begins with a durable mark, so that an open
+//! finds the files that are left and removes them. Creating a topic begins with the same mark, so that the catalog
+//! never holds a topic whose files are incomplete.
 
 mod checked;
 mod damaged;
@@ -35,7 +37,7 @@ use std::path::{Path, PathBuf};
 /// The newest format this version reads and writes.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// What says what a directory is.
+/// Name of the file that identifies a data directory.
 pub const META_FILE: &str = "meta.properties";
 
 pub(crate) const CATALOG_FILE: &str = "catalog.json";
@@ -43,7 +45,7 @@ pub(crate) const CATALOG_FILE: &str = "catalog.json";
 /// Name of the lock file.
 pub const LOCK_FILE: &str = ".lock";
 
-/// Directory that takes what a repair moves away.
+/// Name of the directory that a repair moves files to.
 pub(crate) const REMOVED_DIR: &str = "removed-by-repair";
 
 const TOPIC_NAME_CHARS_MAX: usize = 200;
@@ -51,69 +53,71 @@ const TOPIC_NAME_CHARS_MAX: usize = 200;
 /// The contents of the file `meta.properties`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// Random, 32 hex digits.
+    /// Id of the directory: random, 32 hex digits.
     pub id: String,
-    /// Number of shards the directory was made for.
+    /// Number of shards that the directory was made for.
     pub shards: u32,
     /// The format that the directory was last written in.
     pub version: u32,
 }
 
-/// A topic as the catalog knows it.
+/// A topic in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topic {
-    /// How many partitions.
+    /// Number of partitions.
     pub partitions: u32,
-    /// How it keeps its records.
+    /// Configuration of the topic.
     pub config: TopicConfig,
-    /// The incarnation in which `synced` was last asked of a topic that had not been: what was appended until then is
-    /// durable only once the next open has sealed it. 0 if that never happened.
+    /// The incarnation in which the topic's durability was last raised to `synced`. Records appended before are durable
+    /// only once the next open has sealed them. 0 if the durability was never raised to `synced`.
     #[serde(default)]
     pub synced_after: i32,
-    /// Tells the topic from others that had its name before; 0 until the catalog has given it one.
+    /// Distinguishes the topic from earlier ones of the same name. 0 until the catalog has assigned an id.
     #[serde(default)]
     pub id: u64,
 }
 
 impl Topic {
-    /// A new one.
+    /// Returns a new topic.
     pub const fn new(partitions: u32, config: TopicConfig) -> Self {
         Self { partitions, config, synced_after: 0, id: 0 }
     }
 }
 
-/// All that the catalog knows.
+/// The contents of `catalog.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
-    /// How often the directory was opened; the leader epoch of batches appended since.
+    /// Number of opens of the directory. It is the leader epoch of the batches that are appended in the current open.
     pub(crate) incarnation: i32,
+    /// Every topic. The key is its name.
     pub(crate) topics: BTreeMap<String, Topic>,
     /// The largest id that a topic has or had.
     #[serde(default)]
     pub(crate) last_topic_id: u64,
-    /// Topics whose files have to go, and how many partitions they had, or were to get.
+    /// Topics whose files have to be removed. The value is the number of partitions that a deleted topic had, or that
+    /// an unfinished one was created with.
     pub(crate) deleting: BTreeMap<String, u32>,
 }
 
-/// See the module.
+/// The catalog of an open data directory; see the module.
 #[derive(Debug)]
 pub struct Catalog {
     data_dir: PathBuf,
     meta: Meta,
     snapshot: Snapshot,
-    /// Topics that nobody uses any more, whose files could not be removed.
+    /// Topics whose logs are closed, and whose files could not be removed yet.
     left_over: BTreeSet<String>,
-    /// How far the partitions had come when they were open last.
+    /// The recovery points of the partitions, from when they were last open.
     points: RecoveryPoints,
-    /// Syncs that had failed on the device when a topic was announced last.
+    /// Count of failed syncs on the device, from when a topic was last announced.
     announced_after: u64,
-    /// The partitions that are damaged, as the disk has it.
+    /// The damaged partitions, as recorded on the disk.
     damaged: DamageRecords,
 }
 
 impl Snapshot {
     /// Gives an id to every topic that has none.
-    fn name_topics(&mut self) {
+    fn assign_ids(&mut self) {
         for topic in self.topics.values_mut().filter(|topic| topic.id == 0) {
             self.last_topic_id += 1;
             topic.id = self.last_topic_id;
@@ -129,7 +133,7 @@ impl Meta {
     /// Reads `meta.properties` of `data_dir` from its bytes.
     ///
     /// # Errors
-    /// It is of a newer version, or does not say what it must.
+    /// The file has a newer version, or a value is missing or wrong.
     pub fn decode(data_dir: &Path, bytes: &[u8]) -> Result<Self, OpenError> {
         let text = String::from_utf8_lossy(bytes);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -151,12 +155,13 @@ impl Meta {
 }
 
 impl Catalog {
-    /// Opens the catalog of `data_dir`, a directory, making it if there is none; raises the incarnation and finishes
-    /// deletions that were interrupted. Files that cannot be removed stay, and the next open tries again.
+    /// Opens the catalog of `data_dir`, an existing directory. Makes a catalog if the directory has none. Raises the
+    /// incarnation, and finishes deletions that were interrupted. Files that cannot be removed stay, and the next open
+    /// tries again.
     ///
     /// # Errors
-    /// [`OpenError`]: the directory is somebody else's, of a newer format, for another number of shards, or damaged; or
-    /// the catalog is missing, or holds what could not be created.
+    /// [`OpenError`]: the directory holds foreign files, has a newer format or another number of shards, or is damaged.
+    /// Or the catalog is missing, or holds a topic that could not be created.
     pub async fn open<D: Disk>(disk: &D, data_dir: &Path, shards: u32) -> Result<Self, OpenError> {
         let names = disk.list(data_dir).await?;
         let has = |name: &str| names.iter().any(|entry| entry.name == name);
@@ -188,7 +193,7 @@ impl Catalog {
             disk.remove_file(&data_dir.join(half_written)).await?;
         }
         if meta.version < FORMAT_VERSION {
-            // Before anything else is written: an older version would not understand it.
+            // This is written before anything else, which an older version would not understand.
             replace_file(disk, &data_dir.join(META_FILE), meta.encode().into_bytes()).await?;
         }
         let points = read_points(disk, data_dir, shards).await?;
@@ -196,47 +201,48 @@ impl Catalog {
         let data_dir = data_dir.to_path_buf();
         let mut catalog = Self { data_dir, meta, snapshot, left_over, points, announced_after: 0, damaged };
         let mut next = Snapshot { incarnation: catalog.snapshot.incarnation + 1, ..catalog.snapshot.clone() };
-        next.name_topics();
+        next.assign_ids();
         catalog.write(disk, next).await?;
         let deleting: Vec<String> = catalog.snapshot.deleting.keys().cloned().collect();
         for name in deleting {
             if let Err(error) = catalog.remove_files(disk, &name).await {
-                // The topics that are there do not depend on it, and the next open tries again.
+                // The other topics do not depend on this, and the next open tries again.
                 tracing::warn!(topic = name, %error, "the files of a deleted topic cannot be removed");
             }
         }
         Ok(catalog)
     }
 
-    /// The contents of the data directory's `meta.properties`.
+    /// Returns the contents of the data directory's `meta.properties`.
     pub const fn meta(&self) -> &Meta {
         &self.meta
     }
 
-    /// The leader epoch of batches appended from this open on.
+    /// Returns the leader epoch of the batches that are appended in this open.
     pub const fn epoch(&self) -> i32 {
         self.snapshot.incarnation
     }
 
-    /// The id that the next topic gets.
+    /// Returns the id that the next topic gets.
     pub const fn next_topic_id(&self) -> u64 {
         self.snapshot.last_topic_id + 1
     }
 
-    /// How far the partitions had come when they were open last.
+    /// Returns the recovery points of the partitions, from when they were last open.
     pub(crate) const fn recovery_points(&self) -> &RecoveryPoints {
         &self.points
     }
 
-    /// The partitions that are damaged, as the disk has it.
+    /// Returns the damaged partitions, as recorded on the disk.
     pub const fn damage_records(&self) -> &DamageRecords {
         &self.damaged
     }
 
-    /// Replaces the record of damaged partitions; durable when this returns. Nothing is written if it has not changed.
+    /// Replaces the record of damaged partitions. It is durable when this returns. Nothing is written if it has not
+    /// changed.
     ///
     /// # Errors
-    /// The disk failed. The old record or the new one is there.
+    /// The disk failed. The file then holds the old record or the new one.
     pub async fn record_damage<D: Disk>(
         &mut self,
         disk: &D,
@@ -249,15 +255,16 @@ impl Catalog {
         Ok(())
     }
 
-    /// Every topic, by name.
+    /// Returns every topic. The key is its name.
     pub const fn topics(&self) -> &BTreeMap<String, Topic> {
         &self.snapshot.topics
     }
 
-    /// Says durably that a topic is being made: until [`Catalog::create`], an open removes what files there are of it.
+    /// Records durably that a topic is being created. Until [`Catalog::create`], an open removes the topic's files.
     ///
     /// # Errors
-    /// Its name or configuration cannot be, it exists, a directory of it holds files that are no topic's, or the disk failed.
+    /// The name, the number of partitions or the configuration is not allowed. Or the topic exists, a directory of one
+    /// of its partitions holds files that belong to no topic, or the disk failed.
     pub async fn announce<D: Disk>(&mut self, disk: &D, name: &str, topic: &Topic) -> Result<(), TopicError> {
         check_topic(name, topic)?;
         let partitions: u64 = self.snapshot.topics.values().map(|topic| u64::from(topic.partitions)).sum();
@@ -281,12 +288,13 @@ impl Catalog {
         Ok(self.write(disk, next).await?)
     }
 
-    /// Adds the topic that was announced, whose directories are there; durable when this returns, and so are their names.
+    /// Adds the announced topic, whose directories exist. The topic and the directories' names are durable when this
+    /// returns.
     ///
     /// # Errors
-    /// The disk failed; the topic is not there, unless the error is [`TopicError::Unconfirmed`].
+    /// The disk failed. The topic is not added, unless the error is [`TopicError::Unconfirmed`].
     pub async fn create<D: Disk>(&mut self, disk: &D, name: &str, topic: Topic) -> Result<(), TopicError> {
-        // The names of the partitions' directories, before the catalog says that they are there.
+        // The names of the partitions' directories have to be durable before the catalog names the topic.
         disk.sync_dir(&self.data_dir).await?;
         disk.sync_failures(&self.data_dir)?.check(self.announced_after, &self.data_dir)?;
         let mut next = self.snapshot.clone();
@@ -296,12 +304,12 @@ impl Catalog {
         self.write(disk, next).await.map_err(TopicError::of_catalog_write)
     }
 
-    /// Changes a topic's configuration; durable when this returns. The answer is the topic as it is now.
+    /// Changes a topic's configuration. The change is durable when this returns. Returns the changed topic.
     ///
     /// # Errors
-    /// It is unknown, its configuration cannot be, or the disk failed. This catalog keeps the topic as it was. So does the
-    /// one on disk, unless the error is [`TopicError::Unconfirmed`]; then the next change that succeeds, of any topic, writes
-    /// it as it was.
+    /// The topic is unknown, the configuration is not allowed, or the disk failed. This catalog keeps the old
+    /// configuration. So does the one on disk, unless the error is [`TopicError::Unconfirmed`]. Then the next
+    /// successful change of any topic writes the old configuration again.
     pub async fn alter<D: Disk>(
         &mut self,
         disk: &D,
@@ -323,11 +331,12 @@ impl Catalog {
         Ok(altered)
     }
 
-    /// Takes a topic out; durable when this returns. Its files are still there: [`Catalog::remove_files`].
+    /// Removes a topic from the catalog. The removal is durable when this returns. The topic's files still exist:
+    /// [`Catalog::remove_files`] removes them.
     ///
     /// # Errors
-    /// It is unknown, or the disk failed. This catalog keeps the topic. So does the one on disk, unless the error is
-    /// [`TopicError::Unconfirmed`].
+    /// The topic is unknown, or the disk failed. This catalog keeps the topic. So does the one on disk, unless the
+    /// error is [`TopicError::Unconfirmed`].
     pub async fn delete<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), TopicError> {
         let mut next = self.snapshot.clone();
         let topic = next.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
@@ -335,18 +344,19 @@ impl Catalog {
         self.write(disk, next).await.map_err(TopicError::of_catalog_write)
     }
 
-    /// Removes the files of a topic that was deleted or never finished, whose logs must be closed.
+    /// Removes the files of a topic that was deleted, or whose creation did not finish. Its logs must be closed.
     ///
     /// # Errors
-    /// The disk failed. What can be removed is removed all the same; the rest is tried again by the next open, and before
-    /// a topic of that name is created.
+    /// The disk failed. The files that can be removed are removed all the same. The others are tried again by the next
+    /// open, and before a topic of that name is created.
     pub async fn remove_files<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), DiskError> {
         let Some(partitions) = self.snapshot.deleting.get(name).copied() else { return Ok(()) };
         self.left_over.insert(name.to_owned());
         let failures = disk.sync_failures(&self.data_dir)?;
         let failed_syncs = failures.count();
         let mut outcome = Ok(());
-        // The directories that exist: a creation that was interrupted may have been meant to make far more.
+        // Only directories that exist are looked at: an interrupted creation may have made few of a large number of
+        // partitions.
         for entry in disk.list(&self.data_dir).await? {
             if entry.is_dir && is_of_topic(&entry.name, name, partitions) {
                 let removed = remove_partition(disk, &self.data_dir.join(&entry.name)).await;
@@ -364,7 +374,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Replaces the catalog on disk by `next`. Where that fails, the next write begins with the snapshot from before.
+    /// Replaces the catalog on disk by `next`. If that fails, the next change starts from the old snapshot.
     async fn write<D: Disk>(&mut self, disk: &D, next: Snapshot) -> Result<(), DiskError> {
         replace_file(disk, &self.data_dir.join(CATALOG_FILE), encode(&next).into_bytes()).await?;
         self.snapshot = next;
@@ -372,7 +382,7 @@ impl Catalog {
     }
 }
 
-/// Reads the recovery points of every shard. A file that is missing, torn or cannot be read says nothing.
+/// Reads the recovery points of every shard. A file that is missing, torn or unreadable is left out.
 async fn read_points<D: Disk>(disk: &D, data_dir: &Path, shards: u32) -> Result<RecoveryPoints, DiskError> {
     let mut all = RecoveryPoints::default();
     for name in (0..shards).flat_map(points_files) {
@@ -385,12 +395,12 @@ async fn read_points<D: Disk>(disk: &D, data_dir: &Path, shards: u32) -> Result<
     Ok(all)
 }
 
-/// The directory of a partition.
+/// Returns the path of a partition's directory.
 pub fn partition_dir(data_dir: &Path, topic: &str, partition: u32) -> PathBuf {
     data_dir.join(format!("{topic}-{partition}"))
 }
 
-/// Topic and number in the name of a partition's directory.
+/// Returns the topic and the number in the name of a partition's directory; `None` for any other name.
 pub(crate) fn partition_of(name: &str) -> Option<(&str, u32)> {
     let (topic, number) = name.rsplit_once('-')?;
     let partition: u32 = number.parse().ok()?;
@@ -398,7 +408,7 @@ pub(crate) fn partition_of(name: &str) -> Option<(&str, u32)> {
     is_canonical.then_some((topic, partition))
 }
 
-/// Whether a directory of this name belongs to a topic of so many partitions.
+/// Whether a directory named `dir_name` belongs to a topic named `topic` of `partitions` partitions.
 fn is_of_topic(dir_name: &str, topic: &str, partitions: u32) -> bool {
     partition_of(dir_name).is_some_and(|(name, partition)| name == topic && partition < partitions)
 }
@@ -407,7 +417,7 @@ fn is_partition(entry: &DirEntry) -> bool {
     entry.is_dir && partition_of(&entry.name).is_some()
 }
 
-/// Removes a partition's directory with its files. A file that cannot be removed does not keep the others.
+/// Removes a partition's directory with its files. If a file cannot be removed, the others are removed all the same.
 async fn remove_partition<D: Disk>(disk: &D, dir: &Path) -> Result<(), DiskError> {
     let mut outcome = Ok(());
     for entry in disk.list(dir).await? {
@@ -418,13 +428,13 @@ async fn remove_partition<D: Disk>(disk: &D, dir: &Path) -> Result<(), DiskError
     disk.remove_dir(dir).await
 }
 
-/// Whether a directory without `meta.properties` may hold this and still count as empty: what an open that was
-/// interrupted leaves, what a new file system has, and what a repair has moved away.
+/// Whether a directory without `meta.properties` may hold an entry of this name and still count as empty. An
+/// interrupted open leaves such entries, a new file system has one, and a repair makes one for the files that it moves.
 pub fn is_leftover(name: &str) -> bool {
     [LOCK_FILE, "lost+found", "meta.properties.tmp", REMOVED_DIR].contains(&name)
 }
 
-/// Refuses a topic that cannot be.
+/// Refuses a topic whose name, number of partitions or configuration is not allowed.
 fn check_topic(name: &str, topic: &Topic) -> Result<(), TopicError> {
     if !is_topic_name(name) {
         return Err(TopicError::BadName(name.to_owned()));
@@ -438,7 +448,8 @@ fn check_topic(name: &str, topic: &Topic) -> Result<(), TopicError> {
     topic.config.validate().map_err(TopicError::Config)
 }
 
-/// Refuses a stored snapshot that holds what could not be created: another version wrote it, or somebody edited it.
+/// Refuses a stored snapshot with a topic that could not be created: another version wrote it, or somebody edited it.
+/// Also refuses a snapshot whose incarnations are used up.
 ///
 /// # Errors
 /// [`OpenError::Catalog`].

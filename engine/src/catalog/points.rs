@@ -1,14 +1,14 @@
-//! Recovery points: up to which offset each partition was written and synced, a moment ago. A record that is missing below
-//! its partition's point is damage, and not the end of the log.
+//! Recovery points: the offsets up to which each partition was written and synced a moment ago. If a record below its
+//! partition's point is missing, that is damage, and not the end of the log.
 //!
 //! ```text
-//! recovery-<shard>.a, recovery-<shard>.b    written in turn while records are appended; a torn one does not count
+//! recovery-<shard>.a, recovery-<shard>.b    written alternately while records are appended; a torn file does not count
 //!  0  magic "vnrp" | 4 version u32 | 8 sequence u64 | 16 boot_id u64 | 24 incarnation i32 | 28 count u32
 //! 32  crc32c of bytes 0..32 and of all entries u32
 //! 36  entries: topic id u64 | partition u32 | written offset i64 | synced offset i64      (28 bytes each, big endian)
 //! ```
 //!
-//! Nobody waits for them: a lost one only leaves more bytes that nothing vouches for.
+//! No operation waits until recovery points are written. If one is lost, fewer records are known to have been there.
 
 use crate::num::u32_of;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ const HEADER_BYTES: usize = 36;
 const CRC_AT: usize = 32;
 const ENTRY_BYTES: usize = 28;
 
-/// How far one partition had come.
+/// The recovery point of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Point {
     /// The topic's id in the catalog.
@@ -32,21 +32,21 @@ pub(crate) struct Point {
     pub(crate) synced_offset: i64,
 }
 
-/// The points of a shard's partitions, as one file holds them.
+/// The contents of one file: the points of a shard's partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Points {
-    /// Raised by one at each write.
+    /// Number of the write, raised by one at each write.
     pub(crate) sequence: u64,
-    /// The boot of the machine in which they were written.
+    /// The boot of the machine in which the points were written.
     pub(crate) boot_id: u64,
-    /// The incarnation of the data directory in which they were written.
+    /// The incarnation of the data directory in which the points were written.
     pub(crate) incarnation: i32,
-    /// Partitions with records that are not in sealed segments.
+    /// The points of the partitions that have records outside of sealed segments.
     pub(crate) points: Vec<Point>,
 }
 
 impl Points {
-    /// The file's bytes.
+    /// Returns the bytes of the file.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.points.len() * ENTRY_BYTES);
         bytes.extend_from_slice(&MAGIC);
@@ -67,7 +67,8 @@ impl Points {
         bytes
     }
 
-    /// The points in a file; `None` if its bytes are none. What lies behind them does not matter.
+    /// Reads the points from the bytes of a file. Returns `None` if the bytes are not valid. Bytes behind the points do
+    /// not matter.
     pub(crate) fn decode(file: &[u8]) -> Option<Self> {
         let header = file.first_chunk::<HEADER_BYTES>()?;
         let count = usize::try_from(u32_at(header, 28)?).ok()?;
@@ -94,7 +95,7 @@ impl Points {
     }
 }
 
-/// Checksum of all bytes but the checksum's own.
+/// Returns the checksum of all bytes except the checksum's own.
 fn crc_of(bytes: &[u8]) -> u32 {
     let (header, entries) = bytes.split_at(HEADER_BYTES);
     crc_fast::crc32_iscsi(&[&header[..CRC_AT], entries].concat())
@@ -108,19 +109,21 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// The newest point of every partition, from all files.
+/// The newest point of every partition, from all files. The key is the topic's id and the partition's number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RecoveryPoints(BTreeMap<(u64, u32), Newest>);
 
+/// The newest point of a partition, and the boot of the machine in which it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Newest {
+    /// Incarnation and sequence of the point's file: a larger pair is newer.
     order: (i32, u64),
     boot_id: u64,
     point: Point,
 }
 
 impl RecoveryPoints {
-    /// Takes the points of another file in.
+    /// Adds the points of another file.
     pub(crate) fn add(&mut self, points: &Points) {
         let (order, boot_id) = ((points.incarnation, points.sequence), points.boot_id);
         for point in points.points.iter().copied() {
@@ -132,8 +135,8 @@ impl RecoveryPoints {
         }
     }
 
-    /// Every record of a partition below this offset has to be there, whatever happened since: what was written, if the
-    /// machine has run on since then, else what was synced. `i64::MIN` if nothing is known.
+    /// Returns the offset below which every record of a partition has to be there. It is the written offset if the
+    /// machine still runs in the boot of the point, and otherwise the synced offset. `i64::MIN` if nothing is known.
     pub(crate) fn durable_to(&self, topic_id: u64, partition: u32, boot_id: u64) -> i64 {
         let newest = self.0.get(&(topic_id, partition));
         newest.map_or(i64::MIN, |newest| {
@@ -143,9 +146,9 @@ impl RecoveryPoints {
     }
 }
 
-/// Names of the two files of a shard.
+/// Returns the names of the two files of a shard.
 pub(crate) fn points_files(shard: u32) -> [String; 2] {
-    ["a", "b"].map(|turn| format!("recovery-{shard}.{turn}"))
+    ["a", "b"].map(|suffix| format!("recovery-{shard}.{suffix}"))
 }
 
 /// Whether a file of the data directory holds recovery points.
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_from_others() {
+    fn names_of_the_files_are_recognised() {
         assert_eq!(points_files(12), ["recovery-12.a", "recovery-12.b"]);
         assert!(is_points_file("recovery-12.a") && is_points_file("recovery-0.b"));
         for foreign in ["recovery-012.a", "recovery-.a", "recovery-1.c", "recovery-1", "t-0"] {

@@ -1,8 +1,8 @@
-//! Counting the syncs that fail on a device.
+//! Counts the syncs that fail on a device.
 //!
-//! A sync that fails may drop what any file of the device has in the device's cache. The next sync of such a file succeeds
-//! all the same, and makes nothing durable. So whoever relies on a sync compares the count after it with the count before the
-//! first change that the sync covers.
+//! A sync that fails may drop data of any file of the device from the device's cache. The next sync of such a file
+//! succeeds all the same, and does not make that data durable. So code that relies on a sync compares two counts: the
+//! one after the sync, and the one before the first change that the sync covers.
 
 use crate::error::{DiskError, DiskOp};
 use std::path::Path;
@@ -14,18 +14,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct SyncFailures(Arc<AtomicU64>);
 
 impl SyncFailures {
-    /// Syncs that have failed on the device since the disk was opened.
+    /// Returns the number of failed syncs. Counting began at some time before: only the difference between two calls
+    /// has a meaning.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Counts one more.
+    /// Counts one more failed sync.
     pub(super) fn note(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }
 
-    /// Fails if the count is no longer `failed_syncs`: what was changed since then may be lost, whatever was synced after it.
-    /// `path` is named in the error.
+    /// Fails if the count is no longer `failed_syncs`. Changes from in between may be lost, even if a later sync of
+    /// them has succeeded. The error names `path`.
     ///
     /// # Errors
     /// A sync on the device has failed in between.

@@ -1,7 +1,8 @@
-//! The seam to storage: what a log needs of files and directories, and nothing more.
+//! The interface to storage: the operations on files and directories that a log needs, and no others.
 //!
-//! Operations own their buffers: the memory stays untouched until the operation has completed, even if its future was
-//! dropped before. Completions come in any order; only a sync orders anything.
+//! An operation owns its buffer: the memory stays untouched until the operation has completed, even if its future was
+//! dropped before. Operations complete in any order. Only a sync gives an order: it covers the writes that completed
+//! before it was submitted.
 
 mod failures;
 mod patient;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Duration;
 
-/// A file system. Cheap to clone; stays on one thread.
+/// A file system. It is cheap to clone, and stays on one thread.
 pub trait Disk: Clone + 'static {
     /// The type of an open file on this file system.
     type File: DiskFile;
@@ -34,31 +35,32 @@ pub trait Disk: Clone + 'static {
         io: IoMode,
     ) -> impl Future<Output = Result<Self::File, DiskError>>;
 
-    /// Renames a file or directory within one directory or across; durable only after [`Disk::sync_dir`].
+    /// Renames a file or directory, within its directory or into another one. The rename is durable only after
+    /// [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// Removes a file; durable only after [`Disk::sync_dir`].
+    /// Removes a file. The removal is durable only after [`Disk::sync_dir`].
     fn remove_file(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>>;
 
     /// Removes an empty directory.
     fn remove_dir(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// Makes a directory; one that is there already is no error.
+    /// Makes a directory. It is no error if the directory exists already.
     fn create_dir(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>>;
 
     /// Makes the directory's entries durable.
     fn sync_dir(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// Names in a directory, sorted.
+    /// Returns the entries of a directory, sorted by name.
     fn list(&self, path: &Path) -> impl Future<Output = Result<Vec<DirEntry>, DiskError>>;
 
-    /// The whole of a small file (metadata, indexes), through the page cache.
+    /// Returns the whole content of a small file (metadata, indexes), read through the page cache.
     fn read_file(&self, path: &Path) -> impl Future<Output = Result<Vec<u8>, DiskError>>;
 
-    /// The count of failed syncs of the device that a file or directory lies on.
+    /// Returns the count of failed syncs of the device that a file or directory lies on.
     ///
     /// # Errors
-    /// There is no such file, or it cannot be looked at.
+    /// There is no such file or directory, or it cannot be examined.
     fn sync_failures(&self, path: &Path) -> Result<SyncFailures, DiskError>;
 
     /// Waits for about `time`.
@@ -67,8 +69,8 @@ pub trait Disk: Clone + 'static {
 
 /// An open file. Clones share it.
 pub trait DiskFile: Clone + 'static {
-    /// Writes all of `data` at `position`; short writes are completed or fail. With direct I/O address, position and
-    /// length are multiples of 4 KiB.
+    /// Writes all of `data` at `position`. A short write is continued until all bytes are written, or fails. With
+    /// direct I/O, address, position and length are multiples of 4 KiB.
     fn write(
         &self,
         data: WriteData,
@@ -76,7 +78,8 @@ pub trait DiskFile: Clone + 'static {
         sync: WriteSync,
     ) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// Fills `buffer` with up to `len_bytes` from `position`; fewer come back only at the end of the file.
+    /// Reads up to `len_bytes` from `position` into `buffer`. Returns the buffer and the number of bytes read, which is
+    /// less than `len_bytes` only at the end of the file.
     fn read(
         &self,
         buffer: ReadBuffer,
@@ -84,70 +87,72 @@ pub trait DiskFile: Clone + 'static {
         len_bytes: usize,
     ) -> impl Future<Output = Result<(ReadBuffer, usize), DiskError>>;
 
-    /// Makes completed writes, and the file's size, durable. They may be lost all the same where another sync on the device has
-    /// failed since the first of them began: see [`DiskFile::check_syncs`].
+    /// Makes completed writes, and the file's size, durable. They may be lost all the same if another sync on the
+    /// device has failed since the first of these writes began: see [`DiskFile::check_syncs`].
     fn sync(&self) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// Reserves extents for the first `len_bytes`; the file's size becomes that.
+    /// Reserves extents for the first `len_bytes` of the file. The file's size becomes `len_bytes` if it was smaller.
     fn allocate(&self, len_bytes: u64) -> impl Future<Output = Result<(), DiskError>>;
 
     /// Cuts the file to `len_bytes`.
     fn truncate(&self, len_bytes: u64) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// Files that have the same share a device's cache: a flush of one makes completed writes to all of them durable, where
-    /// these changed nothing but data (they lay within the file's durable size, over what was durably written before).
-    /// `None`: only its own sync does.
+    /// Returns the number of the file's flush domain. The files of one domain share a device's cache: a flush of one of
+    /// them makes completed writes to all of them durable. This holds only for writes that changed nothing but data:
+    /// they lie within the file's durable size, and over bytes that were durably written before. `None`: only the
+    /// file's own sync makes its writes durable.
     fn flush_domain(&self) -> Option<u64>;
 
-    /// Flushes the cache of the file's domain. Of what else was changed it makes nothing durable. It fails too if
-    /// [`DiskFile::failed_syncs`] is no longer `failed_syncs`, its value when the first of the writes began: what they wrote
-    /// may be lost.
+    /// Flushes the cache of the file's domain. Only the writes that [`DiskFile::flush_domain`] describes become
+    /// durable. `failed_syncs` is the value of [`DiskFile::failed_syncs`] from when the first of the writes began. The
+    /// flush also fails if the value has changed since: the writes may be lost.
     ///
     /// # Panics
     /// The file has no [`DiskFile::flush_domain`].
     fn flush(&self, failed_syncs: u64) -> impl Future<Output = Result<(), DiskError>>;
 
-    /// How many syncs of files on the same device have failed since the disk was opened: see [`SyncFailures`].
+    /// Returns the count of failed syncs on the file's device: see [`SyncFailures`].
     fn failed_syncs(&self) -> u64;
 
-    /// Fails if [`DiskFile::failed_syncs`] is no longer `failed_syncs`: what was written since then may be lost, also if the
-    /// sync after it has succeeded.
+    /// Fails if [`DiskFile::failed_syncs`] is no longer `failed_syncs`. Bytes that were written in between may be lost,
+    /// even if the sync after them has succeeded.
     ///
     /// # Errors
     /// A sync on the device has failed in between.
     fn check_syncs(&self, failed_syncs: u64) -> Result<(), DiskError>;
 
-    /// The next range of bytes, at or behind `position`, that can hold anything but zeros: space that was reserved and never
-    /// written is left out where the file system tells. `None` if nothing but such space is left.
+    /// Returns the next range of bytes, at or behind `position`, that can hold anything but zeros. Space that was
+    /// reserved and never written is left out, if the file system reports it. Returns `None` if only such space is
+    /// left.
     fn next_data(&self, position: u64) -> impl Future<Output = Result<Option<Range<u64>>, DiskError>>;
 
-    /// The file's size, bytes.
+    /// Returns the file's size, bytes.
     fn size(&self) -> impl Future<Output = Result<u64, DiskError>>;
 }
 
-/// How a file is opened.
+/// The way in which a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
-    /// It must exist; read only.
+    /// Opens an existing file for reading.
     Read,
-    /// It must exist; read and write.
+    /// Opens an existing file for reading and writing.
     ReadWrite,
-    /// It must not exist; read and write.
+    /// Creates a file that must not exist yet, for reading and writing.
     CreateNew,
-    /// Made anew, whatever was there; read and write.
+    /// Creates a file or empties the existing one, for reading and writing.
     Replace,
 }
 
 /// Whether a write is durable when it completes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteSync {
-    /// Not before a later sync.
+    /// The write is durable only after a later sync.
     None,
-    /// With its completion (RWF_DSYNC).
+    /// The write is durable when it completes (RWF_DSYNC).
     Dsync,
 }
 
-/// What a write owns while it is in flight.
+/// The bytes of a write, which owns them while it is in flight.
 #[derive(Debug, Clone)]
 pub enum WriteData {
     /// Records, in the arena.
@@ -167,23 +172,24 @@ impl std::ops::Deref for WriteData {
     }
 }
 
-/// A name in a directory.
+/// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirEntry {
     /// The last part of the path; names that are not UTF-8 are shown with replacement characters.
     pub name: String,
-    /// Whether it is a directory.
+    /// Whether the entry is a directory.
     pub is_dir: bool,
 }
 
-/// What the name of a file ends in that is on its way to replacing another.
+/// Suffix of a temporary file, which is written first and then renamed over another file.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Replaces `path` with `bytes`, all or nothing: a temporary file, synced, renamed over it, the directory synced.
+/// Replaces the file `path` with one that holds `bytes`, all or nothing. Writes a temporary file, syncs it, renames it
+/// over `path`, and syncs the directory.
 ///
 /// # Errors
-/// Any step failed, or another sync on the device did meanwhile. The old file is still there unless that was at the last step,
-/// the directory's sync. The temporary file does not keep the space it took.
+/// A step failed, or another sync on the device failed in the meantime. The old file is still there, unless the last
+/// step failed, the directory's sync. The temporary file is removed, so that it takes no space.
 pub async fn replace_file<D: Disk>(disk: &D, path: &Path, bytes: Vec<u8>) -> Result<(), DiskError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(TEMPORARY_SUFFIX);
@@ -206,7 +212,7 @@ pub async fn replace_file<D: Disk>(disk: &D, path: &Path, bytes: Vec<u8>) -> Res
     failures.check(failed_syncs, parent)
 }
 
-/// Gives other tasks of the thread a turn, in the middle of a long computation.
+/// Lets other tasks of the thread run once, in the middle of a long computation.
 pub(crate) fn yield_now() -> impl Future<Output = ()> {
     let mut has_yielded = false;
     std::future::poll_fn(move |context| {

@@ -1,7 +1,7 @@
-//! A disk that waits where the process, or the machine, has no descriptor left.
+//! A disk that waits while the process, or the machine, has no file descriptor left.
 //!
-//! An operation that finds none asks for unused files to be closed and tries again, for up to 10 s. Then it fails with
-//! an error that names the limit. Descriptors that live for one operation only are bounded here too.
+//! An operation that gets no descriptor has unused files closed and tries again, for up to 10 s. Then it fails with an
+//! error that names the limit. Descriptors that are open for one operation only are bounded here too.
 
 use super::{DirEntry, Disk, OpenMode, SyncFailures};
 use crate::error::DiskError;
@@ -13,15 +13,15 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-/// Longest that an operation waits for a descriptor.
+/// Longest time that an operation waits for a descriptor.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Pauses between two attempts: the first one, and the longest.
+/// Pauses between two attempts: the first pause, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 
-/// Owner of open files that can close those nobody uses.
+/// An owner of open files that can close the unused ones.
 pub trait Reclaim {
-    /// Closes one unused file; false if there is none.
+    /// Closes one unused file. Returns false if there is none.
     fn reclaim(&self) -> bool;
 }
 
@@ -38,12 +38,13 @@ impl Pauses {
         Self::of_at_most(PAUSES[1])
     }
 
-    /// Pauses that grow from 1 ms to `longest`.
+    /// Returns pauses that grow from 1 ms to `longest`.
     pub(crate) const fn of_at_most(longest: Duration) -> Self {
         Self { next: PAUSES[0], longest, waited: Duration::ZERO }
     }
 
-    /// Waits a little longer than the last time. Returns false, at once, where the operation has waited for 10 s.
+    /// Waits twice as long as the last time, and `longest` at most. Returns false, without a wait, once the operation
+    /// has waited for 10 s in all.
     pub(crate) async fn pause<D: Disk>(&mut self, disk: &D) -> bool {
         if self.waited >= WAIT_MAX {
             return false;
@@ -55,14 +56,14 @@ impl Pauses {
     }
 }
 
-/// A number of permits that tasks of one thread take and give back.
+/// A fixed number of permits that tasks of one thread take and give back.
 #[derive(Debug)]
 struct Permits {
     free: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
 }
 
-/// A permit; it is given back when it is dropped.
+/// A permit. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Permit<'a>(&'a Permits);
 
@@ -89,7 +90,7 @@ impl Permits {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.0.free.set(self.0.free.get() + 1);
-        // All are woken, as the task that would be next may not exist any more.
+        // All waiting tasks are woken, as the task that would be next may not exist any more.
         self.0.waiting.take().into_iter().for_each(Waker::wake);
     }
 }
@@ -102,7 +103,7 @@ struct Shared {
     metadata: Permits,
 }
 
-/// See the module. Clones share the permits.
+/// A disk that retries while no descriptor is left; see the module. Clones share the permits.
 #[derive(Clone)]
 pub struct PatientDisk<D> {
     disk: D,
@@ -110,18 +111,18 @@ pub struct PatientDisk<D> {
 }
 
 impl<D: Disk> PatientDisk<D> {
-    /// Wraps `disk`. Up to `brief_max` descriptors are open for one operation each; `files` owns all others.
+    /// Wraps `disk`. At most `brief_max` descriptors are open for the time of one operation; `files` owns all others.
     pub fn new(disk: D, files: Rc<dyn Reclaim>, brief_max: usize) -> Self {
         let permits = || Permits::new((brief_max / 2).max(1));
         Self { disk, shared: Rc::new(Shared { files, directories: permits(), metadata: permits() }) }
     }
 
-    /// The permit to have a file of metadata open, for as long as it takes to write it.
+    /// Waits for a permit to have a metadata file open. The caller keeps the permit while it writes the file.
     pub(crate) async fn metadata_permit(&self) -> Permit<'_> {
         self.shared.metadata.take().await
     }
 
-    /// Runs an operation that opens something, again while no descriptor is left.
+    /// Runs an operation that opens something. Repeats it while no descriptor is left, until [`WAIT_MAX`] has passed.
     async fn retry<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, DiskError>
     where
         F: Future<Output = Result<T, DiskError>>,

@@ -1,8 +1,8 @@
-//! From offsets to positions in the segment file.
+//! The offset index: from offsets to positions in the segment file.
 //!
 //! ```text
 //! .index   ┌──────────────────────┬──────────────┐
-//!          │ relative offset      │ position     │  of a batch's last offset − base offset, and of its first byte;
+//!          │ relative offset      │ position     │  a batch's last offset − base offset, and its first byte's position;
 //!          │ i32 BE, ≥ 0          │ i32 BE, ≥ 0  │  both strictly increasing; 8 bytes an entry, nothing else
 //!          └──────────────────────┴──────────────┘
 //! ```
@@ -12,7 +12,7 @@ use super::{INDEX_FIELD_MAX, IndexError, entries_of, relative_offset};
 /// Size of an entry in the file.
 pub const OFFSET_ENTRY_BYTES: usize = 8;
 
-/// One entry: a batch of the segment.
+/// An entry, which stands for one batch of the segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OffsetEntry {
     /// Last offset of the batch, less the segment's base offset.
@@ -30,28 +30,28 @@ pub struct OffsetIndex {
 }
 
 impl OffsetIndex {
-    /// The index of an empty segment that begins at `base_offset`.
+    /// Returns the index of an empty segment that begins at `base_offset`.
     pub const fn new(base_offset: i64) -> Self {
         Self { base_offset, entries: Vec::new(), bytes_since_entry: 0 }
     }
 
-    /// Base offset of the segment.
+    /// Returns the base offset of the segment.
     pub const fn base_offset(&self) -> i64 {
         self.base_offset
     }
 
-    /// All entries, in order.
+    /// Returns all entries, in order.
     pub fn entries(&self) -> &[OffsetEntry] {
         &self.entries
     }
 
-    /// Tells the index of the next batch of the segment. It gets an entry if more than `index_interval_bytes` of batches
-    /// lie between it and the last one that did; the first batch never does, since a lookup begins there anyway.
-    /// Returns whether it got one.
+    /// Adds the next batch of the segment. The batch gets an entry if more than `index_interval_bytes` of batches lie
+    /// before it, counted from the last batch with an entry on. The first batch never gets an entry, since a lookup
+    /// begins there anyway. Returns whether the batch got an entry.
     ///
     /// # Panics
-    /// If the offset or position cannot be in this segment or is not above the last entry's: batches come in order, and
-    /// the log rolls in time (see [`relative_offset`]).
+    /// If the offset or the position cannot be in this segment, or is not above the last entry's. Batches come in
+    /// order, and the log rolls before an offset is too far (see [`relative_offset`]).
     pub fn maybe_append(
         &mut self,
         last_offset: i64,
@@ -81,20 +81,21 @@ impl OffsetIndex {
         self.entries.push(entry);
     }
 
-    /// Position from which to scan for `offset`: that of the last indexed batch that ends at or below it, or 0.
+    /// Returns the position from which to scan for `offset`: that of the last batch with an entry that ends at or below
+    /// `offset`, or 0.
     pub fn lookup(&self, offset: i64) -> u32 {
         let Ok(relative) = u64::try_from(offset.saturating_sub(self.base_offset)) else { return 0 };
         let above = self.entries.partition_point(|entry| u64::from(entry.relative_offset) <= relative);
         self.position_before(above)
     }
 
-    /// The largest indexed position that is not above `limit`, or 0: a batch begins there.
+    /// Returns the largest position in an entry that is not above `limit`, or 0. A batch begins there.
     pub fn last_position_up_to(&self, limit: u32) -> u32 {
         let above = self.entries.partition_point(|entry| entry.position <= limit);
         self.position_before(above)
     }
 
-    /// The smallest indexed position above `position`, if any: a batch begins there.
+    /// Returns the smallest position in an entry that is above `position`, if there is one. A batch begins there.
     pub fn first_position_after(&self, position: u32) -> Option<u32> {
         let above = self.entries.partition_point(|entry| entry.position <= position);
         self.entries.get(above).map(|entry| entry.position)
@@ -104,7 +105,7 @@ impl OffsetIndex {
         entry.checked_sub(1).map_or(0, |last| self.entries[last].position)
     }
 
-    /// The file's bytes.
+    /// Returns the bytes of the file.
     pub fn encode(&self) -> Vec<u8> {
         let mut file = Vec::with_capacity(self.entries.len() * OFFSET_ENTRY_BYTES);
         for entry in &self.entries {
@@ -114,11 +115,11 @@ impl OffsetIndex {
         file
     }
 
-    /// The index of a sealed segment from its file's bytes. That its positions lie inside the segment is the caller's to
-    /// check, who knows the segment's size.
+    /// Reads the index of a sealed segment from its file's bytes. The caller knows the segment's size, and has to check
+    /// that the positions lie inside the segment.
     ///
     /// # Errors
-    /// [`IndexError`] for bytes that [`OffsetIndex::encode`] cannot have written: the index is to be rebuilt.
+    /// [`IndexError`] for bytes that [`OffsetIndex::encode`] cannot have written. Then the index has to be rebuilt.
     pub fn decode(base_offset: i64, file: &[u8]) -> Result<Self, IndexError> {
         let mut entries: Vec<OffsetEntry> = Vec::with_capacity(file.len() / OFFSET_ENTRY_BYTES);
         for (index, [a, b, c, d, e, f, g, h]) in entries_of::<OFFSET_ENTRY_BYTES>(file)?.iter().enumerate() {
@@ -148,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// A batch of the naive model: the whole segment as a list.
+    /// A batch of the naive model, which keeps the whole segment as a list.
     #[derive(Debug, Clone, Copy)]
     struct Batch {
         base_offset: i64,
@@ -157,7 +158,7 @@ mod tests {
         bytes: u32,
     }
 
-    /// A segment of up to 60 batches, and the offset it begins at.
+    /// Segments of up to 60 batches, each with the offset at which it begins.
     fn segment() -> impl Strategy<Value = (i64, Vec<Batch>)> {
         let base_offset = prop_oneof![Just(0), 1_i64..1000, Just(i64::MAX / 2)];
         (base_offset, prop::collection::vec((1_i64..50, 61_u32..9000), 0..60)).prop_map(
@@ -200,7 +201,8 @@ mod tests {
                     let from = index.lookup(offset);
                     prop_assert!(from <= batch.position, "a scan finds the batch");
                     prop_assert!(batches.iter().any(|b| b.position == from), "a scan begins at a batch");
-                    // What is scanned in vain: an interval, the batch that overran it, and the indexed batch itself.
+                    // Bytes that are scanned needlessly: an interval, the batch that exceeded it, and the batch of the
+                    // entry itself.
                     prop_assert!(batch.position - from <= interval_bytes + 2 * 9000);
                 }
             }

@@ -1,8 +1,8 @@
-//! From timestamps to offsets.
+//! The time index: from timestamps to offsets.
 //!
 //! ```text
 //! .timeindex ┌───────────────────┬─────────────────┐
-//!            │ timestamp, ms     │ relative offset │  the largest timestamp so far, and the last offset of the first
+//!            │ timestamp, ms     │ relative offset │  the largest timestamp up to here, and the last offset of the first
 //!            │ i64 BE, ≥ 0       │ i32 BE, ≥ 0     │  batch that has it; timestamps strictly increase, offsets never
 //!            └───────────────────┴─────────────────┘  decrease; 12 bytes an entry, nothing else
 //! ```
@@ -12,10 +12,10 @@ use super::{INDEX_FIELD_MAX, IndexError, entries_of, relative_offset};
 /// Size of an entry in the file.
 pub const TIME_ENTRY_BYTES: usize = 12;
 
-/// One entry: no batch before the one that ends at this offset has a timestamp as large.
+/// An entry. No batch before the one that ends at this offset has a timestamp as large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeEntry {
-    /// Largest timestamp of the segment up to and with this batch.
+    /// Largest timestamp of the segment, up to this batch and with it.
     pub timestamp_ms: i64,
     /// Last offset of the batch, less the segment's base offset.
     pub relative_offset: u32,
@@ -32,30 +32,30 @@ pub struct TimeIndex {
 }
 
 impl TimeIndex {
-    /// The index of an empty segment that begins at `base_offset`.
+    /// Returns the index of an empty segment that begins at `base_offset`.
     pub const fn new(base_offset: i64) -> Self {
         Self { base_offset, entries: Vec::new(), largest: None }
     }
 
-    /// Base offset of the segment.
+    /// Returns the base offset of the segment.
     pub const fn base_offset(&self) -> i64 {
         self.base_offset
     }
 
-    /// All entries, in order.
+    /// Returns all entries, in order.
     pub fn entries(&self) -> &[TimeEntry] {
         &self.entries
     }
 
-    /// Largest timestamp of the segment, if it has any that is not negative.
+    /// Returns the largest timestamp of the segment; `None` if all are negative, or there is none.
     pub fn max_timestamp_ms(&self) -> Option<i64> {
         self.largest.map(|largest| largest.timestamp_ms)
     }
 
-    /// Tells the index of the next batch of the segment. It gets no entry before [`TimeIndex::index_largest`].
+    /// Adds the next batch of the segment. This makes no entry: [`TimeIndex::index_largest`] makes them.
     ///
     /// # Panics
-    /// If the offset cannot be in this segment: the log rolls in time (see [`relative_offset`]).
+    /// If the offset cannot be in this segment. The log rolls before that happens (see [`relative_offset`]).
     pub fn observe(&mut self, batch_max_timestamp_ms: i64, batch_last_offset: i64) {
         if batch_max_timestamp_ms <= self.max_timestamp_ms().unwrap_or(-1) {
             return;
@@ -67,8 +67,9 @@ impl TimeIndex {
         self.largest = Some(TimeEntry { timestamp_ms: batch_max_timestamp_ms, relative_offset });
     }
 
-    /// Makes an entry of the largest timestamp so far, unless it has one. To be called whenever the offset index took an
-    /// entry, after the batch was observed, and when the segment is sealed. Returns whether an entry was made.
+    /// Makes an entry for the largest timestamp observed, unless it has one. The caller does this after it has observed
+    /// a batch for which the offset index made an entry, and when it seals the segment. Returns whether an entry was
+    /// made.
     ///
     /// # Panics
     /// If batches were observed out of order.
@@ -83,8 +84,8 @@ impl TimeIndex {
         true
     }
 
-    /// Offset from which to scan for the first record with a timestamp of `timestamp_ms` or later: the batch that holds
-    /// this offset, or one after it, has that record, if any of the segment does.
+    /// Returns the offset from which to scan for the first record with a timestamp of `timestamp_ms` or later. If the
+    /// segment has such a record, it is in the batch that holds this offset, or in a later one.
     pub fn lookup(&self, timestamp_ms: i64) -> i64 {
         let above = self.entries.partition_point(|entry| entry.timestamp_ms <= timestamp_ms);
         match above.checked_sub(1) {
@@ -93,7 +94,7 @@ impl TimeIndex {
         }
     }
 
-    /// The file's bytes.
+    /// Returns the bytes of the file.
     pub fn encode(&self) -> Vec<u8> {
         let mut file = Vec::with_capacity(self.entries.len() * TIME_ENTRY_BYTES);
         for entry in &self.entries {
@@ -103,10 +104,10 @@ impl TimeIndex {
         file
     }
 
-    /// The index of a sealed segment from its file's bytes; its last entry is the segment's largest timestamp.
+    /// Reads the index of a sealed segment from its file's bytes. The last entry holds the segment's largest timestamp.
     ///
     /// # Errors
-    /// [`IndexError`] for bytes that no writer produces: the index is to be rebuilt.
+    /// [`IndexError`] for bytes that no writer produces. Then the index has to be rebuilt.
     pub fn decode(base_offset: i64, file: &[u8]) -> Result<Self, IndexError> {
         let mut entries: Vec<TimeEntry> = Vec::with_capacity(file.len() / TIME_ENTRY_BYTES);
         for (index, [a, b, c, d, e, f, g, h, offset @ ..]) in
@@ -139,11 +140,11 @@ mod tests {
 
     use super::*;
 
-    /// A batch of the naive model: timestamps of its records, and its offsets follow from their count.
+    /// A batch of the naive model: the timestamps of its records. Its offsets follow from their count.
     type Batch = Vec<i64>;
 
-    /// Batches whose timestamps mostly rise, with equal ones, late ones and negative ones among them, and whether the
-    /// offset index took an entry at each.
+    /// Batches whose timestamps mostly rise, with equal, late and negative ones among them. The bool says whether the
+    /// offset index made an entry for the batch.
     fn segment() -> impl Strategy<Value = Vec<(Batch, bool)>> {
         let timestamps = prop::collection::vec(-5_i64..20, 1..5);
         prop::collection::vec((timestamps, any::<bool>()), 0..40).prop_map(|batches| {

@@ -1,5 +1,5 @@
-//! Builds batches in the caller's thread: records go straight into one buffer behind a reserved header, and the CRC is
-//! computed here, not on the shard. Writes no compressed batches.
+//! Builds batches in the caller's thread. Records go straight into one buffer, behind the space for the header. The CRC
+//! is computed here, not on the shard. Batches are not compressed.
 //!
 //! ```text
 //! record: length varint │ attributes i8 = 0 │ timestamp delta varlong │ offset delta varint
@@ -13,23 +13,23 @@ use super::header::{BATCH_HEADER_BYTES, write_header};
 use super::varint::{put_varint, varint_bytes, varlong_bytes, zigzag32, zigzag64};
 use super::{Attributes, BatchHeader};
 
-/// The largest batch built, header included. The format's `batch_length` would allow 12 bytes more; up to here every
-/// length inside a batch surely fits its i32 too.
+/// Size of the largest batch that is built, header included, bytes. The format's `batch_length` would allow 12 bytes
+/// more. Up to this size, every length inside a batch surely fits its i32 too.
 pub const BATCH_BYTES_MAX: usize = 0x7FFF_FFFF;
 
 /// One header of a record, borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderRef<'a> {
-    /// Its name; names may repeat.
+    /// Name of the header. Names may repeat.
     pub key: &'a str,
-    /// Its value, or null.
+    /// Value of the header, or null.
     pub value: Option<&'a [u8]>,
 }
 
-/// One record to append, borrowed from wherever the caller has it.
+/// One record to append, borrowed from the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordRef<'a> {
-    /// Milliseconds since the epoch.
+    /// Timestamp, in milliseconds since 1970.
     pub timestamp_ms: i64,
     /// The key, or null.
     pub key: Option<&'a [u8]>,
@@ -39,7 +39,7 @@ pub struct RecordRef<'a> {
     pub headers: &'a [HeaderRef<'a>],
 }
 
-/// The fields an idempotent producer sets; without one, all are −1.
+/// The fields that an idempotent producer sets. Without such a producer, all are −1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProducerFields {
     /// Producer id.
@@ -56,29 +56,30 @@ impl Default for ProducerFields {
     }
 }
 
-/// The record would make the batch larger than the format can say ([`BATCH_BYTES_MAX`]).
+/// The error for a record that would make the batch larger than the format allows ([`BATCH_BYTES_MAX`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a batch of {batch_bytes} bytes does not fit the format, which ends at {BATCH_BYTES_MAX} bytes")]
 pub struct RecordTooLarge {
-    /// What the batch would have had.
+    /// Size that the batch would have had, bytes.
     pub batch_bytes: usize,
 }
 
-/// A finished batch: base offset 0, leader epoch −1, CRC true.
+/// A finished batch, with base offset 0, leader epoch −1, and the right CRC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedBatch {
-    /// The batch, and nothing else. Hand the buffer back to [`BatchBuilder::finish_with`] when it is done with.
+    /// The bytes of the batch, and nothing else. Pass the buffer to [`BatchBuilder::finish_with`] when you no longer
+    /// need it, so that it is reused.
     pub bytes: Vec<u8>,
-    /// Records in it; at least 1.
+    /// Number of records in the batch; at least 1.
     pub count: u32,
-    /// Largest timestamp in it.
+    /// Largest timestamp in the batch.
     pub max_timestamp_ms: i64,
 }
 
 /// Builds one batch after another. Allocates only when a batch outgrows the buffer, or when there is none.
 #[derive(Debug)]
 pub struct BatchBuilder {
-    /// At least a header's bytes; the header is written by finish.
+    /// The bytes of the batch. They always begin with the space for the header, which `finish` writes.
     buffer: Vec<u8>,
     count: u32,
     base_timestamp_ms: i64,
@@ -93,12 +94,12 @@ impl Default for BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// An empty builder whose buffer grows as records come.
+    /// Returns an empty builder, whose buffer grows with the records.
     pub fn new() -> Self {
         Self::with_capacity(BATCH_HEADER_BYTES)
     }
 
-    /// An empty builder with room for a batch of `batch_bytes` before it allocates.
+    /// Returns an empty builder with a buffer for a batch of `batch_bytes`. It allocates again only for a larger batch.
     pub fn with_capacity(batch_bytes: usize) -> Self {
         let mut builder = Self {
             buffer: Vec::with_capacity(batch_bytes + Prefix::BYTES),
@@ -111,42 +112,42 @@ impl BatchBuilder {
         builder
     }
 
-    /// Throws away what was pushed; keeps the buffer and the producer fields.
+    /// Drops the records that were pushed. Keeps the buffer and the producer fields.
     pub fn reset(&mut self) {
         self.buffer.clear();
         self.buffer.resize(BATCH_HEADER_BYTES, 0);
         self.count = 0;
     }
 
-    /// Sets the fields of an idempotent producer, for this batch and those after it until set again.
+    /// Sets the fields of an idempotent producer, for this batch and the ones after it, until they are set again.
     pub fn set_producer(&mut self, producer: ProducerFields) {
         self.producer = producer;
     }
 
-    /// Records pushed since the last finish.
+    /// Returns the number of records pushed since the last finish.
     pub const fn count(&self) -> u32 {
         self.count
     }
 
-    /// Whether nothing was pushed since the last finish.
+    /// Whether no record was pushed since the last finish.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Bytes of the batch as it stands, header included.
+    /// Returns the current size of the batch, header included, bytes.
     pub const fn len_bytes(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Largest timestamp pushed, if any record was.
+    /// Returns the largest timestamp that was pushed; `None` if no record was.
     pub const fn max_timestamp_ms(&self) -> Option<i64> {
         if self.count == 0 { None } else { Some(self.max_timestamp_ms) }
     }
 
-    /// Bytes the batch would have with `record` pushed.
+    /// Returns the size in bytes that the batch would have with `record` pushed.
     pub fn encoded_bytes_with(&self, record: &RecordRef<'_>) -> usize {
         let body_bytes = self.body_bytes(record);
-        // A body beyond i32 is refused by push; five bytes is then as good as any length.
+        // `push` refuses a body whose length does not fit an i32. So any number will do for it here.
         let length_bytes = i32::try_from(body_bytes).map_or(5, varint_bytes);
         self.buffer.len() + length_bytes + body_bytes
     }
@@ -159,7 +160,7 @@ impl BatchBuilder {
     /// Appends a record.
     ///
     /// # Errors
-    /// [`RecordTooLarge`] if the batch would not fit the format; the batch is then as it was.
+    /// [`RecordTooLarge`] if the batch would not fit the format. The batch is then unchanged.
     pub fn push(&mut self, record: &RecordRef<'_>) -> Result<(), RecordTooLarge> {
         let body_bytes = self.body_bytes(record);
         let batch_bytes = self.buffer.len() + 5 + body_bytes;
@@ -171,7 +172,8 @@ impl BatchBuilder {
             self.max_timestamp_ms = record.timestamp_ms;
         }
         self.max_timestamp_ms = self.max_timestamp_ms.max(record.timestamp_ms);
-        // One check for the whole record, the prefix's slack included.
+        // One check of the capacity for the whole record. A prefix is copied with all its bytes, also unused ones, so
+        // they count too.
         self.buffer.reserve(5 + body_bytes + Prefix::BYTES);
 
         let mut prefix = Prefix::new();
@@ -195,7 +197,7 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// The batch of what was pushed; the builder is empty again, without a buffer.
+    /// Returns the batch of the records that were pushed. The builder is empty afterwards, and has no buffer.
     ///
     /// # Panics
     /// If nothing was pushed: a batch without records is never sent.
@@ -203,7 +205,8 @@ impl BatchBuilder {
         self.finish_with(Vec::new())
     }
 
-    /// Like [`BatchBuilder::finish`], and goes on in `next_buffer`, whose contents are dropped and whose room is used.
+    /// Like [`BatchBuilder::finish`], but builds the next batch in `next_buffer`. Its content is dropped, and its
+    /// capacity is used.
     ///
     /// # Panics
     /// If nothing was pushed.
@@ -235,7 +238,7 @@ impl BatchBuilder {
         write_header(&mut self.buffer, &header);
     }
 
-    /// Bytes of the record after its length.
+    /// Returns the size of the record behind its length field, bytes.
     #[inline]
     fn body_bytes(&self, record: &RecordRef<'_>) -> usize {
         let headers_bytes: usize = record
@@ -251,7 +254,8 @@ impl BatchBuilder {
             + headers_bytes
     }
 
-    /// Wraps between the ends of i64, as Kafka's does; the reader wraps back.
+    /// Returns the record's timestamp relative to the first record's. The difference may wrap around, as in Kafka; the
+    /// reader wraps it back.
     fn timestamp_delta(&self, record: &RecordRef<'_>) -> i64 {
         if self.count == 0 { 0 } else { record.timestamp_ms.wrapping_sub(self.base_timestamp_ms) }
     }
@@ -261,19 +265,20 @@ impl BatchBuilder {
     }
 }
 
-/// Bytes of a nullable byte string with its length.
+/// Returns the size of a nullable byte string with its length, bytes.
 #[inline]
 fn nullable_bytes(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| length_bytes(bytes.len()) + bytes.len())
 }
 
-/// Bytes of a length as varint; one that is beyond i32 makes the record too large whatever it takes.
+/// Returns the size of a length as a varint, bytes. A length that does not fit an i32 makes the record too large in any
+/// case.
 #[inline]
 fn length_bytes(length: usize) -> usize {
     i32::try_from(length).map_or(5, varint_bytes)
 }
 
-/// A length inside a record whose whole size was checked.
+/// Converts a length inside a record whose whole size was checked.
 #[inline]
 fn len_i32(length: usize) -> i32 {
     i32::try_from(length).expect("push refuses records of more than i32::MAX bytes")
@@ -293,10 +298,12 @@ fn put_headers(buffer: &mut Vec<u8>, headers: &[HeaderRef<'_>]) {
     }
 }
 
-/// The small fields in front of a key or value, gathered so that they reach the buffer in one fixed-size copy.
+/// The small fields in front of a key or a value. They are collected here, so that they reach the buffer in one copy of
+/// fixed size.
 ///
-/// At most 31 bytes: length 5, attributes 1, timestamp delta 10, offset delta 5, and the null key's 1 with the value's
-/// length 5, or the key's length 5. So a cursor masked to 31 never wraps, and the mask spares the bounds check.
+/// They take at most 31 bytes: length 5, attributes 1, timestamp delta 10, offset delta 5, and the null key's 1 with
+/// the value's length 5, or the key's length 5. So an index masked to 31 never wraps around, and the mask makes the
+/// bounds check needless.
 struct Prefix {
     bytes: [u8; Self::BYTES],
     len: usize,
@@ -336,7 +343,7 @@ impl Prefix {
         self.byte(rest.to_le_bytes()[0]);
     }
 
-    /// Copies all 32 bytes, which needs no call, and takes back what is too many.
+    /// Copies all 32 bytes, which the compiler does without a call, and then removes the unused ones.
     #[inline]
     fn append_to(&self, buffer: &mut Vec<u8>) {
         let end = buffer.len() + self.len;

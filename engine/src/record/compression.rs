@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How the records of a batch are compressed.
+/// The codec that the records of a batch are compressed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
     /// Not compressed.

@@ -1,10 +1,10 @@
-//! What can be wrong with the bytes of a batch. Kinds to match on; positions are the caller's to add.
+//! The errors in the bytes of a batch, as kinds to match on. The caller adds positions.
 
 use thiserror::Error;
 
 use super::compression::Compression;
 
-/// Why a slice of bytes is not a readable RecordBatch v2.
+/// The reason why a slice of bytes is not a readable RecordBatch v2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BatchError {
     /// The slice ends before the header or the batch does.
@@ -22,19 +22,19 @@ pub enum BatchError {
         magic: u8,
     },
     /// `batch_length` is negative, or smaller than the rest of the header.
-    #[error("batch length {batch_length} cannot be")]
+    #[error("batch length {batch_length} is not possible")]
     BadLength {
         /// The field as found.
         batch_length: i32,
     },
     /// The base offset is negative, or the last offset does not fit 63 bits.
-    #[error("base offset {base_offset} cannot be")]
+    #[error("base offset {base_offset} is not possible")]
     BadOffset {
         /// The field as found.
         base_offset: i64,
     },
     /// The record count is negative, more than the offsets the batch spans, or more than its bytes can hold.
-    #[error("record count {record_count} cannot be with last offset delta {last_offset_delta}")]
+    #[error("record count {record_count} is not possible with last offset delta {last_offset_delta}")]
     BadCount {
         /// The field as found.
         record_count: i32,
@@ -50,34 +50,35 @@ pub enum BatchError {
     /// The CRC32C over attributes and records is not the stored one.
     #[error("CRC mismatch: stored {stored:#010x}, computed {computed:#010x}")]
     BadCrc {
-        /// From the header.
+        /// The CRC in the header.
         stored: u32,
-        /// Of the bytes.
+        /// The CRC of the bytes.
         computed: u32,
     },
-    /// Records of a compressed batch were asked for; the batch passes through verbatim, its records are not decoded.
+    /// The records of a compressed batch were requested. Such a batch passes through unchanged; its records are not
+    /// decoded.
     #[error("reading records of a {0} batch is not supported yet")]
     Compressed(Compression),
-    /// A record does not decode. With a CRC that holds, its writer was wrong.
+    /// A record does not decode. If the CRC holds, the writer of the batch made the mistake.
     #[error("record {index} of the batch: {fault}")]
     BadRecord {
-        /// Place of the record in its batch, from 0.
+        /// Number of the record in its batch, from 0.
         index: u32,
-        /// What about it does not decode.
+        /// The part of the record that does not decode.
         fault: RecordFault,
     },
     /// Bytes are left after the last record.
     #[error("{bytes} bytes are left after the last record of the batch")]
     TrailingBytes {
-        /// How many.
+        /// Number of these bytes.
         bytes: usize,
     },
 }
 
-/// Which part of a record does not decode.
+/// The part of a record that does not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecordFault {
-    /// Its length is no varint, negative, or beyond the end of the batch.
+    /// The record's length is no varint, negative, or beyond the end of the batch.
     #[error("bad length")]
     Length,
     /// The attributes byte is missing.

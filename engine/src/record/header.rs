@@ -1,4 +1,4 @@
-//! The 61-byte header of a RecordBatch v2 and what is checked about it. Never looks at the records themselves.
+//! The 61-byte header of a RecordBatch v2, and its checks. The records themselves are not decoded here.
 //!
 //! ```text
 //!  byte  0        8         12       16     17     21           23                 27
@@ -21,22 +21,22 @@
 //!
 //! Source: Kafka's documentation, "Record Batch", and `DefaultRecordBatch.java`.
 
+use super::BatchError;
 use super::compression::Compression;
 
-use super::BatchError;
-
-/// Size of the header: where the first record begins.
+/// Size of the header, bytes. The first record begins behind it.
 pub const BATCH_HEADER_BYTES: usize = 61;
 
 const MAGIC: u8 = 2;
-/// Base offset and batch length, which `batch_length` does not count.
+/// Size of the base offset and the batch length, bytes, which `batch_length` does not count.
 const PREAMBLE_BYTES: usize = 12;
 /// `batch_length` of a batch without records.
 const BATCH_LENGTH_MIN: u32 = 49;
 const CRC_AT: usize = 17;
 /// First byte the CRC covers.
 const CRC_COVERS_FROM: usize = 21;
-/// Length, attributes, two deltas, key length, value length, header count: one byte each.
+/// Size of the smallest record, bytes. Length, attributes, two deltas, key length, value length and header count take
+/// one byte each.
 const RECORD_BYTES_MIN: u32 = 7;
 
 const TIMESTAMP_TYPE_BIT: i16 = 1 << 3;
@@ -44,28 +44,28 @@ const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
 const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
-/// Who set the timestamps of a batch.
+/// The source of a batch's timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimestampType {
-    /// The producer, a timestamp each record.
+    /// The producer: each record has a timestamp of its own.
     #[default]
     Create,
     /// The log: every record has the batch's max timestamp.
     LogAppend,
 }
 
-/// The attributes of a batch; bits that Kafka does not define are left out.
+/// The attributes of a batch. Bits that Kafka does not define are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attributes {
     /// Codec of the records.
     pub compression: Compression,
-    /// Whose timestamps these are.
+    /// The source of the timestamps.
     pub timestamp_type: TimestampType,
-    /// Part of a transaction.
+    /// Whether the batch is part of a transaction.
     pub transactional: bool,
-    /// A control batch (transaction markers), not to be handed to consumers.
+    /// Whether this is a control batch (transaction markers), which consumers never see.
     pub control: bool,
-    /// `base_timestamp_ms` is the time from which tombstones may be compacted away.
+    /// Whether `base_timestamp_ms` is the time from which on tombstones may be compacted away.
     pub delete_horizon: bool,
 }
 
@@ -103,7 +103,7 @@ impl Attributes {
     }
 }
 
-/// A checked header. Every combination that [`BatchHeader::parse`] lets through makes its methods total.
+/// A checked header. For every header that [`BatchHeader::parse`] accepts, no method panics or overflows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
     /// Offset of the first record; 0 or more. Outside the CRC.
@@ -118,7 +118,7 @@ pub struct BatchHeader {
     pub attributes: Attributes,
     /// Last offset − base offset. More than `record_count` − 1 in a compacted batch.
     pub last_offset_delta: u32,
-    /// Timestamp that the records' deltas count from: the first record's.
+    /// Timestamp to which the records' timestamp deltas are relative: the first record's.
     pub base_timestamp_ms: i64,
     /// Largest timestamp of the batch.
     pub max_timestamp_ms: i64,
@@ -152,7 +152,7 @@ impl BatchHeader {
         let attributes = Attributes::from_bits(i16::from_be_bytes(field(header, 21)))?;
         let base_offset = i64::from_be_bytes(field(header, 0));
         let last_offset_delta = i32::from_be_bytes(field(header, 23));
-        // One past the last offset must be an offset too, for it becomes the log end.
+        // The number behind the last offset must be a valid offset too, as it becomes the log end offset.
         if base_offset < 0 || base_offset.checked_add(i64::from(last_offset_delta) + 1).is_none() {
             return Err(BatchError::BadOffset { base_offset });
         }
@@ -175,17 +175,17 @@ impl BatchHeader {
         })
     }
 
-    /// Bytes of the whole batch, header included.
+    /// Returns the size of the whole batch, header included, bytes.
     pub const fn total_bytes(&self) -> usize {
         PREAMBLE_BYTES + self.batch_length as usize
     }
 
-    /// Offset of the last record.
+    /// Returns the offset of the last record.
     pub const fn last_offset(&self) -> i64 {
         self.base_offset + self.last_offset_delta as i64
     }
 
-    /// Offset after the last one: where the next batch of a log begins.
+    /// Returns the offset after the last one, at which the next batch of a log begins.
     pub const fn next_offset(&self) -> i64 {
         self.last_offset() + 1
     }
@@ -195,12 +195,12 @@ impl BatchHeader {
         self.record_count as u64 == self.last_offset_delta as u64 + 1
     }
 
-    /// How the records are compressed.
+    /// Returns the codec of the records.
     pub const fn compression(&self) -> Compression {
         self.attributes.compression
     }
 
-    /// Whose timestamps the batch has.
+    /// Returns the source of the batch's timestamps.
     pub const fn timestamp_type(&self) -> TimestampType {
         self.attributes.timestamp_type
     }
@@ -215,7 +215,7 @@ impl BatchHeader {
         self.attributes.control
     }
 
-    /// The header as bytes, with `self.crc` as it is.
+    /// Returns the header as bytes. The CRC in it is `self.crc`, which is not computed again.
     pub(super) fn to_bytes(self) -> [u8; BATCH_HEADER_BYTES] {
         let mut bytes = [0; BATCH_HEADER_BYTES];
         bytes[0..8].copy_from_slice(&self.base_offset.to_be_bytes());
@@ -235,7 +235,8 @@ impl BatchHeader {
     }
 }
 
-/// `N` bytes of the header from `at`; a constant range inside the array, so the check folds away.
+/// Returns `N` bytes of the header from `at` on. The range is constant and inside the array, so the compiler removes
+/// the check.
 fn field<const N: usize>(header: &[u8; BATCH_HEADER_BYTES], at: usize) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(&header[at..at + N]);
@@ -249,7 +250,7 @@ fn check_batch_length(batch_length: i32) -> Result<u32, BatchError> {
     }
 }
 
-/// (record count, last offset delta) if they can be true of a batch of this length.
+/// Returns the record count and the last offset delta, if a batch of this length can have them.
 fn check_counts(
     record_count: i32,
     last_offset_delta: i32,
@@ -270,10 +271,10 @@ fn check_counts(
     Ok((count, delta))
 }
 
-/// Bytes of the batch that begins at `bytes`, from its first 12; nothing else is looked at.
+/// Returns the size in bytes of the batch that `bytes` begins with. Only its first 12 bytes are needed.
 ///
 /// # Errors
-/// [`BatchError::TooShort`] under 12 bytes, [`BatchError::BadLength`] if the field cannot be.
+/// [`BatchError::TooShort`] under 12 bytes, [`BatchError::BadLength`] if no batch can have this length.
 pub fn peek_total_bytes(bytes: &[u8]) -> Result<usize, BatchError> {
     let Some(preamble) = bytes.first_chunk::<PREAMBLE_BYTES>() else {
         return Err(BatchError::TooShort { needed_bytes: PREAMBLE_BYTES, available_bytes: bytes.len() });
@@ -282,8 +283,8 @@ pub fn peek_total_bytes(bytes: &[u8]) -> Result<usize, BatchError> {
     Ok(PREAMBLE_BYTES + check_batch_length(i32::from_be_bytes([a, b, c, d]))? as usize)
 }
 
-/// Puts base offset and leader epoch into the batch at the front of `batch`, in place. Both are outside the CRC, which
-/// stays true.
+/// Writes base offset and leader epoch into the batch at the front of `batch`, in place. The CRC covers neither of
+/// them, so it stays right.
 ///
 /// # Panics
 /// If `batch` is shorter than a header: callers parse before they stamp.
@@ -293,7 +294,7 @@ pub fn stamp(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
     batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
 }
 
-/// Checks the CRC32C of the batch at the front of `bytes`; what follows the batch is ignored.
+/// Checks the CRC32C of the batch at the front of `bytes`. Bytes behind the batch are ignored.
 ///
 /// # Errors
 /// [`BatchError::TooShort`] if the batch is not whole, [`BatchError::BadLength`], [`BatchError::BadCrc`].
@@ -307,15 +308,15 @@ pub fn verify_crc(bytes: &[u8]) -> Result<(), BatchError> {
     if stored == computed { Ok(()) } else { Err(BatchError::BadCrc { stored, computed }) }
 }
 
-/// CRC32C of a whole batch, from `attributes` to its end.
+/// Returns the CRC32C of a whole batch, from `attributes` to its end.
 fn crc_of(batch: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(&batch[CRC_COVERS_FROM..])
 }
 
-/// Writes `header` over the first 61 bytes of `batch`, then the CRC of the whole.
+/// Writes `header` over the first 61 bytes of `batch`, and then the CRC of the batch.
 ///
 /// # Panics
-/// If `batch` is shorter than a header, or longer or shorter than `header` says.
+/// If `batch` is shorter than a header, or its length is not the one that `header` gives.
 pub(super) fn write_header(batch: &mut [u8], header: &BatchHeader) {
     assert_eq!(batch.len(), header.total_bytes(), "a batch is as long as its header says");
     batch[..BATCH_HEADER_BYTES].copy_from_slice(&header.to_bytes());

@@ -1,8 +1,8 @@
-//! RecordBatch v2: pure bytes in, pure bytes out. No I/O, no async.
+//! RecordBatch v2: encodes and decodes bytes. No I/O, no async.
 //!
-//! The format is Kafka's, byte for byte; `docs/format.md` is normative here. [`BatchBuilder`] writes batches, [`batches`]
-//! and [`RecordBatch`] borrow them from a slice, and [`stamp`] puts in the two fields that only the log knows.
-//! Nothing here compresses or decompresses: compressed batches pass through verbatim.
+//! The format is Kafka's, byte for byte; `docs/format.md` is normative here. [`BatchBuilder`] writes batches.
+//! [`batches`] and [`RecordBatch`] read them in place and borrow from a slice. [`stamp`] sets the two fields that only
+//! the log knows. This code does not compress or decompress: compressed batches pass through unchanged.
 
 mod builder;
 mod compression;

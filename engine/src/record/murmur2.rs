@@ -1,6 +1,8 @@
-//! Kafka's variant of MurmurHash2, which places keyed records: every client must agree on it.
+//! Kafka's variant of MurmurHash2, which selects the partition of a record with a key. Every client must compute the
+//! same hash.
 
-/// The hash of `key`, bit for bit that of Kafka's `Utils.murmur2` (32 bits, seed 0x9747b28c, little-endian words).
+/// Returns the hash of `key`. It equals that of Kafka's `Utils.murmur2` (32 bits, seed 0x9747b28c, little-endian
+/// words).
 ///
 /// Kafka's default partitioner takes `(hash & 0x7fff_ffff) % partitions`.
 pub fn murmur2(key: &[u8]) -> i32 {
@@ -8,7 +10,7 @@ pub fn murmur2(key: &[u8]) -> i32 {
     const M: u32 = 0x5bd1_e995;
     const R: u32 = 24;
 
-    // The algorithm mixes in the length modulo 2^32; keys never come near it.
+    // The algorithm mixes in the length modulo 2^32. No key is that long.
     let [a, b, c, d, ..] = key.len().to_le_bytes();
     let mut hash = SEED ^ u32::from_le_bytes([a, b, c, d]);
     let (words, tail) = key.as_chunks::<4>();

@@ -1,14 +1,14 @@
-//! Reads batches and their records where they lie: everything handed out borrows from the caller's slice. Never copies,
-//! never decompresses, never panics whatever the bytes.
+//! Reads batches and their records in place: every result borrows from the caller's slice. Never copies, never
+//! decompresses, and does not panic for any bytes.
 
 use super::BATCH_HEADER_BYTES;
 use super::varint::{take_varint, take_varlong};
 use super::{BatchError, BatchHeader, Compression, HeaderRef, RecordFault, TimestampType, verify_crc};
 
-/// The batches that lie one after another in `bytes`.
+/// Returns an iterator over the batches that lie one after another in `bytes`.
 ///
-/// Ends cleanly before a batch that is cut short, as the last one of a fetch may be; [`Batches::rest`] is then what is
-/// left. CRCs are not checked: see [`RecordBatch::verify_crc`].
+/// The iterator ends without an error before a batch that is cut short, as the last one of a fetch may be.
+/// [`Batches::rest`] then returns the bytes that are left. CRCs are not checked: see [`RecordBatch::verify_crc`].
 pub const fn batches(bytes: &[u8]) -> Batches<'_> {
     Batches { rest: bytes, failed: false }
 }
@@ -21,7 +21,8 @@ pub struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// What has not been read: empty, a partial batch, or, after an error, what could not be read.
+    /// Returns the bytes that have not been read: none, a partial batch, or, after an error, the bytes that could not
+    /// be read.
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -48,7 +49,7 @@ impl<'a> Iterator for Batches<'a> {
     }
 }
 
-/// One whole batch in the caller's memory.
+/// A whole batch in the caller's memory.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordBatch<'a> {
     header: BatchHeader,
@@ -56,7 +57,7 @@ pub struct RecordBatch<'a> {
 }
 
 impl<'a> RecordBatch<'a> {
-    /// The batch at the front of `bytes`; what follows it is ignored.
+    /// Reads the batch at the front of `bytes`. Bytes behind the batch are ignored.
     ///
     /// # Errors
     /// Those of [`BatchHeader::parse`], and [`BatchError::TooShort`] if the batch is not whole.
@@ -69,12 +70,12 @@ impl<'a> RecordBatch<'a> {
         }
     }
 
-    /// Its header.
+    /// Returns the header of the batch.
     pub const fn header(&self) -> &BatchHeader {
         &self.header
     }
 
-    /// The whole batch, header included, verbatim.
+    /// Returns the bytes of the whole batch, header included.
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
@@ -87,7 +88,8 @@ impl<'a> RecordBatch<'a> {
         verify_crc(self.bytes)
     }
 
-    /// The records, in order. A compressed batch gives one [`BatchError::Compressed`].
+    /// Returns an iterator over the records, in order. For a compressed batch, it returns one
+    /// [`BatchError::Compressed`].
     pub fn records(&self) -> Records<'a> {
         Records {
             header: self.header,
@@ -102,15 +104,15 @@ impl<'a> RecordBatch<'a> {
 /// One record, borrowed from its batch.
 #[derive(Debug, Clone)]
 pub struct Record<'a> {
-    /// Its offset in the partition.
+    /// Offset of the record in its partition.
     pub offset: i64,
-    /// Milliseconds since the epoch; the log's if the batch says so, else the producer's.
+    /// Timestamp of the record, in milliseconds since 1970. The batch says whether the log or the producer set it.
     pub timestamp_ms: i64,
     /// The key, or null.
     pub key: Option<&'a [u8]>,
     /// The value, or null.
     pub value: Option<&'a [u8]>,
-    /// Headers, decoded as they are iterated.
+    /// The headers, which are decoded while they are iterated.
     pub headers: Headers<'a>,
 }
 
@@ -138,7 +140,7 @@ impl<'a> Iterator for Records<'a> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        // One more than the records left: the error that ends them.
+        // One more than the records that are left, for an error at the end.
         (0, Some((self.header.record_count - self.index) as usize + 1))
     }
 }
@@ -189,7 +191,8 @@ impl<'a> Records<'a> {
     }
 }
 
-/// A byte string with its length, −1 for null; the outer `None` says that it does not decode.
+/// Takes a byte string with its length off the front of `bytes`. A length of −1 means null. The outer `None` means that
+/// it does not decode.
 #[inline]
 fn take_nullable<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     match take_varint(bytes)? {
@@ -207,12 +210,12 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Of what follows a record's value. Only the count is looked at.
+    /// Returns the headers in `bytes`, which follow the record's value. Only their count is decoded here.
     #[inline]
     fn parse(mut bytes: &'a [u8], record_index: u32) -> Result<Self, RecordFault> {
         let count = take_varint(&mut bytes)
             .and_then(|count| u32::try_from(count).ok())
-            // Two bytes is the least a header takes.
+            // A header takes two bytes at least.
             .filter(|count| *count as usize <= bytes.len() / 2)
             .ok_or(RecordFault::HeaderCount)?;
         if count == 0 && !bytes.is_empty() {
@@ -221,7 +224,7 @@ impl<'a> Headers<'a> {
         Ok(Self { rest: bytes, left: count, record_index })
     }
 
-    /// How many the record says are still to come.
+    /// Returns the number of headers that are left, if the record's count is right.
     pub const fn count_left(&self) -> u32 {
         self.left
     }

@@ -27,24 +27,24 @@ const fn unzigzag64(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
 }
 
-/// Bytes that `value` takes as a varint: 1 to 5.
+/// Returns the bytes that `value` takes as a varint: 1 to 5.
 pub(crate) const fn varint_bytes(value: i32) -> usize {
     groups(zigzag32(value) as u64)
 }
 
-/// Bytes that `value` takes as a varlong: 1 to 10.
+/// Returns the bytes that `value` takes as a varlong: 1 to 10.
 pub(crate) const fn varlong_bytes(value: i64) -> usize {
     groups(zigzag64(value))
 }
 
-/// Groups of seven bits that `value` needs, at least one. `(bits × 9 + 64) / 64` is `ceil(bits / 7)` for 1 to 64 bits,
-/// without a division or a branch.
+/// Returns the number of groups of seven bits that `value` needs, at least one. `(bits × 9 + 64) / 64` is `ceil(bits /
+/// 7)` for 1 to 64 bits, without a division or a branch.
 const fn groups(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros();
     ((bits * 9 + 64) >> 6) as usize
 }
 
-/// Takes a varint off the front of `bytes`. `None` when it is cut short or does not fit 32 bits; `bytes` is then
+/// Takes a varint off the front of `bytes`. Returns `None` if it is cut short or does not fit 32 bits; `bytes` is then
 /// unspecified. Needless leading-zero groups are accepted, as Kafka accepts them.
 #[inline]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<i32> {
@@ -57,7 +57,7 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<i32> {
     i32::try_from(unzigzag64(take_groups::<5>(bytes)?)).ok()
 }
 
-/// Takes a varlong off the front of `bytes`. `None` when it is cut short or does not fit 64 bits; `bytes` is then
+/// Takes a varlong off the front of `bytes`. Returns `None` if it is cut short or does not fit 64 bits; `bytes` is then
 /// unspecified.
 #[inline]
 pub(crate) fn take_varlong(bytes: &mut &[u8]) -> Option<i64> {
@@ -69,7 +69,8 @@ pub(crate) fn take_varlong(bytes: &mut &[u8]) -> Option<i64> {
     Some(unzigzag64(take_groups::<10>(bytes)?))
 }
 
-/// At most `MAX` groups as one number; `None` if there are more, they are cut short, or the tenth overflows 64 bits.
+/// Takes at most `MAX` groups off the front of `bytes`, as one number. Returns `None` if there are more, if they are
+/// cut short, or if the tenth overflows 64 bits.
 #[inline]
 fn take_groups<const MAX: usize>(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;

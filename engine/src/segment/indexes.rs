@@ -1,4 +1,5 @@
-//! A segment's two indexes, in memory and on disk. On disk they are a help, never the truth: rebuilt when in doubt.
+//! A segment's two indexes, in memory and on disk. The files on disk only save work: in doubt, an index is rebuilt from
+//! its segment.
 
 use super::{index_path, time_index_path};
 use crate::disk::{Disk, DiskFile, OpenMode, WriteData, WriteSync};
@@ -11,22 +12,22 @@ use std::path::Path;
 /// The offset index and the time index of one segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Indexes {
-    /// Where batches begin.
+    /// The positions at which batches begin.
     pub offsets: OffsetIndex,
-    /// When records were made.
+    /// The timestamps of records.
     pub times: TimeIndex,
 }
 
 impl Indexes {
-    /// Of an empty segment.
+    /// Returns the indexes of an empty segment.
     pub const fn new(base_offset: i64) -> Self {
         Self { offsets: OffsetIndex::new(base_offset), times: TimeIndex::new(base_offset) }
     }
 
-    /// Tells both of the segment's next batch, which begins at `position`.
+    /// Adds the segment's next batch to both indexes. The batch begins at `position`.
     ///
     /// # Panics
-    /// If batches come out of order or the segment should have been rolled.
+    /// If batches come out of order, or the log should have rolled before this batch.
     pub fn observe(&mut self, header: &BatchHeader, position: u32, index_interval_bytes: u32) {
         let bytes = crate::num::u32_of(header.total_bytes());
         self.times.observe(header.max_timestamp_ms, header.last_offset());
@@ -39,7 +40,7 @@ impl Indexes {
 /// Writes both index files of a segment that is being sealed, and makes their bytes durable.
 ///
 /// # Errors
-/// Any step failed; the segment itself is untouched.
+/// A step failed. The segment itself is not changed.
 pub async fn write_indexes<D: Disk>(
     disk: &D,
     dir: &Path,
@@ -61,10 +62,10 @@ pub async fn write_indexes<D: Disk>(
     Ok(())
 }
 
-/// Removes both index files of a segment, those that exist; durable only after a sync of the directory.
+/// Removes both index files of a segment, if they exist. The removal is durable only after a sync of the directory.
 ///
 /// # Errors
-/// A file is there and cannot be removed.
+/// A file exists and cannot be removed.
 pub async fn remove_indexes<D: Disk>(disk: &D, dir: &Path, base_offset: i64) -> Result<(), DiskError> {
     for path in [index_path(dir, base_offset), time_index_path(dir, base_offset)] {
         match disk.remove_file(&path).await {
@@ -75,11 +76,11 @@ pub async fn remove_indexes<D: Disk>(disk: &D, dir: &Path, base_offset: i64) -> 
     Ok(())
 }
 
-/// The offset index of a sealed segment of `size_bytes`; `None` if the file is missing or cannot be right, and the
-/// segment has to be scanned.
+/// Reads the offset index of a sealed segment of `size_bytes`. Returns `None` if the file is missing or cannot be
+/// right. Then the segment has to be scanned.
 ///
 /// # Errors
-/// Reading failed for another reason than the file not being there.
+/// The file exists and cannot be read.
 pub async fn load_indexes<D: Disk>(
     disk: &D,
     dir: &Path,

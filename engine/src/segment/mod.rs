@@ -1,11 +1,11 @@
-//! Segment files: their names, their indexes on disk, and reading a whole one batch by batch. Spawns nothing.
+//! Segment files: their names, their indexes on disk, and a scan of a whole segment, batch by batch. Spawns no tasks.
 //!
 //! ```text
 //! <data_dir>/<topic>-<partition>/<20-digit base offset>.log         batches back to back, nothing else once sealed
 //!                                <20-digit base offset>.index       offset index, written at seal
 //!                                <20-digit base offset>.timeindex   time index, written at seal
 //!                                next.preparing                     the file that becomes the next segment
-//!                                next.filling, next.spare           the same where segments are recycled: see log/spare.rs
+//!                                next.filling, next.spare           the same if files are recycled: see log/spare.rs
 //! ```
 
 mod files;
@@ -27,25 +27,26 @@ pub const PREPARING: &str = "next.preparing";
 /// Name of a file that is being filled with zeros, to become [`SPARE`].
 pub const FILLING: &str = "next.filling";
 
-/// Name of a file that waits to become a segment and is written to its end, with zeros or what it held in earlier lives.
+/// Name of a file that waits to become a segment and is written to its end: with zeros, or with the batches of the
+/// segments that it was before.
 pub const SPARE: &str = "next.spare";
 
-/// Path of a segment's log file.
+/// Returns the path of a segment's log file.
 pub fn log_path(dir: &Path, base_offset: i64) -> PathBuf {
     dir.join(format!("{base_offset:020}.log"))
 }
 
-/// Path of a segment's offset index.
+/// Returns the path of a segment's offset index.
 pub fn index_path(dir: &Path, base_offset: i64) -> PathBuf {
     dir.join(format!("{base_offset:020}.index"))
 }
 
-/// Path of a segment's time index.
+/// Returns the path of a segment's time index.
 pub fn time_index_path(dir: &Path, base_offset: i64) -> PathBuf {
     dir.join(format!("{base_offset:020}.timeindex"))
 }
 
-/// The base offset in the name of a log file; `None` for any other name.
+/// Returns the base offset in the name of a log file; `None` for any other name.
 pub fn base_offset_of(name: &str) -> Option<i64> {
     let digits = name.strip_suffix(".log")?;
     if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -54,13 +55,14 @@ pub fn base_offset_of(name: &str) -> Option<i64> {
     digits.parse().ok()
 }
 
-/// The base offset in the name of an index file of either kind; `None` for any other name.
+/// Returns the base offset in the name of an index file of either kind; `None` for any other name.
 pub fn index_base_offset_of(name: &str) -> Option<i64> {
     let stem = name.strip_suffix(".index").or_else(|| name.strip_suffix(".timeindex"))?;
     base_offset_of(&format!("{stem}.log"))
 }
 
-/// Whether both index files of a segment are among `names`. They are written once the segment is whole and durable.
+/// Whether both index files of a segment are among `names`. The index files are written once the segment is whole and
+/// durable.
 pub fn has_indexes<'a>(base_offset: i64, names: impl Iterator<Item = &'a str>) -> bool {
     names.filter(|name| index_base_offset_of(name) == Some(base_offset)).count() == 2
 }

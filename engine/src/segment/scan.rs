@@ -1,4 +1,5 @@
-//! Reading a segment from its first byte: every batch checked, indexes rebuilt, and the place where trust ends.
+//! Scans a segment from its first byte: checks every batch, rebuilds the indexes, and finds the end of the valid
+//! batches.
 
 use super::window::{READ_BYTES_MAX, Window};
 use super::{Indexes, SearchRequest, SearchStep};
@@ -8,44 +9,44 @@ use crate::error::{CorruptionKind, DiskError};
 use crate::index::{INDEX_FIELD_MAX, relative_offset};
 use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader};
 
-/// What to scan and what to expect.
+/// The segment to scan, and the bounds that its batches must keep.
 #[derive(Debug, Clone, Copy)]
 pub struct ScanRequest {
     /// Base offset of the segment.
     pub base_offset: i64,
-    /// Leader epoch below which no batch may lie (that of the batch before).
+    /// Smallest leader epoch that a batch may have: that of the batch before the segment.
     pub epoch_min: i32,
-    /// Leader epoch above which no batch may lie (the incarnation before this open).
+    /// Largest leader epoch that a batch may have: the incarnation before this open.
     pub epoch_max: i32,
-    /// Largest batch that can have been written, bytes.
+    /// Size of the largest batch that can have been written, bytes.
     pub batch_bytes_max: usize,
     /// Bytes of batches between two index entries.
     pub index_interval_bytes: u32,
 }
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Debug)]
 pub struct Scanned {
-    /// Bytes of whole, valid batches from the beginning.
+    /// Bytes of the whole and valid batches from the segment's beginning on.
     pub valid_bytes: u64,
     /// The offset after the last valid batch.
     pub next_offset: i64,
     /// Epoch of the last valid batch, or the request's minimum.
     pub epoch: i32,
-    /// Rebuilt indexes.
+    /// The rebuilt indexes.
     pub indexes: Indexes,
-    /// Why it stopped.
+    /// The reason why the scan stopped.
     pub end: ScanEnd,
     /// Size of the file, bytes.
     pub file_bytes: u64,
 }
 
-/// Why a scan stopped.
+/// The reason why a scan stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScanEnd {
     /// The last valid batch ends with the file.
     Whole,
-    /// What follows is no batch of this log; zeros, mostly.
+    /// The bytes behind the last valid batch are no batch of this log. Mostly they are zeros.
     Invalid(CorruptionKind),
 }
 
@@ -95,12 +96,13 @@ pub async fn scan<F: DiskFile>(file: &F, arena: &Arena, request: &ScanRequest) -
     }
 }
 
-/// A batch is accepted only if its CRC holds, it begins where the one before it ended, its epoch is possible, and an index
-/// entry can name its last offset and its position. Returns its header and its position.
+/// Checks the batch at the front of `bytes`. Its CRC has to hold, its base offset has to follow the batch before, and
+/// its epoch has to be possible. An index entry has to be able to hold its last offset and its position. Returns its
+/// header and its position.
 fn check_batch(
     bytes: &[u8],
     request: &ScanRequest,
-    so_far: &Scanned,
+    scanned: &Scanned,
 ) -> Result<(BatchHeader, u32), CorruptionKind> {
     let header = BatchHeader::parse(bytes)?;
     if header.total_bytes() > request.batch_bytes_max {
@@ -108,29 +110,29 @@ fn check_batch(
         return Err(BatchError::BadLength { batch_length }.into());
     }
     record::verify_crc(bytes)?;
-    if header.base_offset != so_far.next_offset {
-        return Err(CorruptionKind::OffsetGap { expected: so_far.next_offset, found: header.base_offset });
+    if header.base_offset != scanned.next_offset {
+        return Err(CorruptionKind::OffsetGap { expected: scanned.next_offset, found: header.base_offset });
     }
     let epoch = header.partition_leader_epoch;
-    if epoch < so_far.epoch || epoch > request.epoch_max {
+    if epoch < scanned.epoch || epoch > request.epoch_max {
         return Err(CorruptionKind::Metadata(format!(
             "leader epoch {epoch} is outside {}..={}",
-            so_far.epoch, request.epoch_max
+            scanned.epoch, request.epoch_max
         )));
     }
     let last_offset = header.last_offset();
-    let position = u32::try_from(so_far.valid_bytes).ok().filter(|position| *position <= INDEX_FIELD_MAX);
+    let position = u32::try_from(scanned.valid_bytes).ok().filter(|position| *position <= INDEX_FIELD_MAX);
     let (Some(position), Some(_)) = (position, relative_offset(request.base_offset, last_offset)) else {
         return Err(CorruptionKind::Metadata(format!(
             "a batch at byte {} that ends with offset {last_offset} is too far from the segment's start, offset {}",
-            so_far.valid_bytes, request.base_offset
+            scanned.valid_bytes, request.base_offset
         )));
     };
     Ok((header, position))
 }
 
-/// Searches a segment's file from `start` on; the position and base offset of the first batch that counts. Parts of the file
-/// that were never written are not read.
+/// Searches a segment's file from `start` on. Returns the position and the base offset of the first batch that counts.
+/// Parts of the file that were never written are not read.
 ///
 /// # Errors
 /// A read failed.
@@ -157,7 +159,7 @@ pub async fn search<F: DiskFile>(
                 SearchStep::Continue(bytes) => {
                     window.advance(bytes);
                     if bytes < starts {
-                        // Much was checksummed.
+                        // The step has checksummed many bytes, which takes long.
                         yield_now().await;
                     }
                 }
@@ -177,8 +179,8 @@ mod tests {
     use crate::types::IoMode;
     use std::path::Path;
 
-    /// A batch of one record that claims the offsets from `base_offset` to `base_offset + last_offset_delta`, as
-    /// compaction may leave it.
+    /// Returns a batch of one record that claims the offsets from `base_offset` to `base_offset + last_offset_delta`,
+    /// as compaction may leave one.
     fn sparse_batch(base_offset: i64, last_offset_delta: i32) -> Vec<u8> {
         let mut builder = BatchBuilder::new();
         builder.push(&RecordRef { timestamp_ms: base_offset, key: None, value: None, headers: &[] }).unwrap();

@@ -1,31 +1,32 @@
-//! A search for batches behind a gap in a segment. Pure: the caller reads the file and hands in its bytes.
+//! A search for batches behind a gap in a segment. No I/O: the caller reads the file and passes its bytes.
 //!
-//! Behind the end of a log a file holds zeros, or, if it was recycled, the batches of its earlier life. A record's value may
-//! hold anything, also bytes that are valid batches. So the search walks: where it finds a batch it goes on behind that batch,
-//! and never looks into it.
+//! Behind the end of a log, its file holds zeros. A recycled file holds the batches of an earlier segment there. A
+//! record's value may hold any bytes, even valid batches. So the search never looks into a batch: where it finds one,
+//! it continues behind it.
 //!
 //! ```text
 //! file   [batch][batch][gap…   ][rest of an old batch][old batch][old batch][zeros
 //!                       search ──►  byte by byte      ──► batch by batch
 //! ```
 //!
-//! In the rest of an old batch, whose head was overwritten, the search may step on bytes of a value. A batch is at most
-//! [`BATCH_BYTES_MAX`](crate::config::BATCH_BYTES_MAX) long; findings count only from [`SearchRequest::from`] on, which the
-//! caller places beyond that rest.
+//! In the rest of an old batch, whose head was overwritten, the search may take bytes of a value for a batch. A batch
+//! is at most [`BATCH_BYTES_MAX`](crate::config::BATCH_BYTES_MAX) long. So a batch counts only if it begins at
+//! [`SearchRequest::from`] or later, a position that the caller places beyond that rest.
 
 use crate::record::{self, BATCH_HEADER_BYTES, BatchHeader};
 
-/// Byte of a batch that holds the magic number, and the number.
+/// Position of the magic number in a batch, and the number.
 const MAGIC_AT: usize = 16;
 const MAGIC: u8 = 2;
 
-/// Bytes that one step checksums at most, but for its last batch. A step never takes long, whatever the file holds.
+/// Largest number of bytes that one step checksums, not counting its last batch. So a step never takes long, even if
+/// the file is full of candidates.
 const CHECKSUM_BYTES_A_STEP: usize = 16 << 20;
 
 /// The batches that are searched for.
 #[derive(Debug, Clone, Copy)]
 pub struct SearchRequest {
-    /// File position from which on a finding counts.
+    /// File position from which on a batch counts.
     pub from: u64,
     /// The least base offset of a batch that counts.
     pub offset_min: i64,
@@ -40,15 +41,15 @@ pub struct SearchRequest {
 /// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SearchStep {
-    /// The next step begins this many bytes further on.
+    /// No batch was found. The next step begins this many bytes behind the first byte of this one.
     Continue(usize),
-    /// A batch that counts: how far behind the first byte it begins, and its base offset.
+    /// A batch that counts was found: how many bytes behind the first byte it begins, and its base offset.
     Found(usize, i64),
 }
 
 impl SearchRequest {
     /// Looks for a batch that begins in the first `starts` bytes of `bytes`, which lie at file position `position`.
-    /// `bytes` has to reach [`SearchRequest::batch_bytes_max`] further than `starts`, or to the file's end.
+    /// `bytes` has to reach [`SearchRequest::batch_bytes_max`] beyond `starts`, or to the file's end.
     pub fn step(&self, position: u64, bytes: &[u8], starts: usize) -> SearchStep {
         let mut at = 0;
         let mut checksummed_bytes = 0;
@@ -86,7 +87,7 @@ impl SearchRequest {
     }
 }
 
-/// The first position from `at` on, below `starts`, whose bytes can be a batch's header.
+/// Returns the first position from `at` on, below `starts`, whose bytes can be a batch's header.
 fn next_candidate(bytes: &[u8], at: usize, starts: usize) -> Option<usize> {
     let last = starts.min((bytes.len() + 1).saturating_sub(BATCH_HEADER_BYTES));
     let magics = bytes.get(at + MAGIC_AT..last + MAGIC_AT)?;

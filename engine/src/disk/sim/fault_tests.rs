@@ -200,7 +200,7 @@ fn a_failed_sync_drops_what_other_files_have_in_the_devices_cache_only_if_it_is_
 }
 
 #[test]
-fn every_operation_that_is_to_make_something_durable_counts_where_it_fails() {
+fn every_kind_of_sync_that_fails_is_counted() {
     let (disk, arena) = (SimDisk::new(0), Arena::new(2 << 20).unwrap());
     let file = written_file(&disk, &arena, "f");
     let failures = disk.sync_failures(&path("f")).unwrap();
@@ -271,7 +271,7 @@ fn a_flush_covers_its_own_device_alone_and_each_loses_its_power_alone() {
 }
 
 #[test]
-#[should_panic(expected = "cannot be")]
+#[should_panic(expected = "cannot misbehave")]
 fn only_writes_can_be_lost() {
     inject(&SimDisk::new(0), DiskOp::Read, 0, Effect::IsLost);
 }

@@ -1,4 +1,4 @@
-//! Faults that wait for an operation of their kind.
+//! Faults that wait for an operation of their kind, and the outcome of an operation that a fault has hit.
 
 use crate::error::DiskOp;
 use std::cell::RefCell;
@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-/// A fault that meets one operation.
+/// A fault that hits one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// The kind of operation. A file's size counts as [`DiskOp::Open`], a flush as [`DiskOp::Sync`].
     pub op: DiskOp,
-    /// Operations of that kind that complete before it, unharmed.
+    /// Operations of that kind that complete without the fault before it hits one.
     pub operations_before: u64,
-    /// The way in which it misbehaves.
+    /// The way in which the operation misbehaves.
     pub effect: Effect,
 }
 
@@ -25,12 +25,13 @@ pub enum Effect {
     /// A sync fails, and the unsynced writes of its file are dropped: a retry succeeds and makes nothing durable. Buffered
     /// reads show them until [`SimDisk::evict`](super::SimDisk::evict).
     FailsAndDropsFile(ErrorKind),
-    /// The same, and of each other file on the device any write that is not durable may be dropped too. A buffered one is then
-    /// one that the kernel had written to the device already.
+    /// As [`Effect::FailsAndDropsFile`], and each write to another file on the device may be dropped too, if it is not
+    /// durable. A buffered write that is dropped stands for one that the kernel had already written to the device's
+    /// cache.
     FailsAndDropsDevice(ErrorKind),
-    /// A write succeeds and is not there.
+    /// A write succeeds, and its bytes are not written.
     IsLost,
-    /// A write succeeds and lies elsewhere: at another block of the file, or in another file of the device.
+    /// A write succeeds, and its bytes go elsewhere: to another block of the file, or to another file on the device.
     IsMisdirected,
 }
 
@@ -57,15 +58,18 @@ impl Effect {
 /// The faults of a disk.
 #[derive(Default)]
 pub(super) struct Faults {
-    /// At most one of each kind of operation.
+    /// The faults that wait, at most one for each kind of operation.
     waiting: Vec<Fault>,
-    /// Operations that each kind has met. The disks after a kill or a power loss share the counts.
+    /// How many operations each kind of fault has hit. The disks after a kill or a power loss share the counts.
     counts: Rc<RefCell<BTreeMap<String, u64>>>,
 }
 
 impl Faults {
     pub(super) fn inject(&mut self, fault: Fault) {
-        assert!(fault.effect.fits(fault.op), "{fault:?} cannot be");
+        assert!(
+            fault.effect.fits(fault.op),
+            "{fault:?}: operations of this kind cannot misbehave in this way"
+        );
         self.waiting.retain(|other| other.op != fault.op);
         self.waiting.push(fault);
     }
@@ -74,12 +78,12 @@ impl Faults {
         self.waiting.clear();
     }
 
-    /// The faults of a disk that comes out of this one's.
+    /// Returns the faults of a disk that is made from this one: none, with the same counts.
     pub(super) fn successor(&self) -> Self {
         Self { waiting: Vec::new(), counts: Rc::clone(&self.counts) }
     }
 
-    /// The effect of the fault that meets the operation which completes now, if one does.
+    /// Returns the effect of the fault that hits the operation which completes now; `None` if no fault does.
     pub(super) fn next(&mut self, op: DiskOp) -> Option<Effect> {
         let at = self.waiting.iter().position(|fault| fault.op == op)?;
         let fault = &mut self.waiting[at];
@@ -88,12 +92,12 @@ impl Faults {
             return None;
         }
         let effect = self.waiting.swap_remove(at).effect;
-        self.met(&effect.name(op));
+        self.count(&effect.name(op));
         Some(effect)
     }
 
-    /// Counts a fault.
-    pub(super) fn met(&self, name: &str) {
+    /// Counts a fault that has hit an operation.
+    pub(super) fn count(&self, name: &str) {
         let mut counts = self.counts.borrow_mut();
         match counts.get_mut(name) {
             Some(count) => *count += 1,

@@ -1,4 +1,5 @@
-//! What a disk remembers: how things are now, how they surely are after a power loss, and what lies between.
+//! The history of a file or directory: its live state, its durable state, which is sure to survive a power loss, and
+//! the changes between the two.
 
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
@@ -7,62 +8,65 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Sizes of the pieces that a torn write is kept or lost in: a device's sector and a page.
+/// Sizes of the pieces of a torn write, each of which is kept or lost, in bytes: a device's sector, and a page.
 const TEAR_BYTES: [usize; 2] = [512, 4096];
 
-/// Something that changes one step at a time.
+/// A state that changes in steps: the content of a file, or the entries of a directory.
 pub(super) trait State: Clone + Default {
-    /// A step.
+    /// One change of the state.
     type Change: Clone;
 
-    /// Takes it.
+    /// Applies a change to this state.
     fn apply(&mut self, change: &Self::Change);
 
-    /// What is left of it where nobody knows whether it happened: nothing, all, or parts.
+    /// Returns the changes that are left of `change` if it is uncertain whether it happened: none, the whole change, or
+    /// parts.
     fn survivors(change: &Self::Change, rng: &mut SmallRng) -> Vec<Self::Change>;
 
-    /// Whether the change leaves all metadata of this state as it is.
-    fn is_data_alone(&self, change: &Self::Change) -> bool;
+    /// Whether the change leaves all metadata of this state unchanged.
+    fn is_data_only(&self, change: &Self::Change) -> bool;
 }
 
-/// A state with its unsynced past.
+/// A state, and those of its changes that are not durable yet.
 #[derive(Clone)]
 pub(super) struct History<S: State> {
+    /// The state that the running system shows.
     live: S,
+    /// The state that is sure to survive a power loss.
     durable: S,
     /// Changes that are in `live` and not in `durable`, in order of completion.
-    changes: VecDeque<Unsettled<S::Change>>,
-    /// Whether `live` shows data that the device does not have: a failed sync dropped it.
+    changes: VecDeque<PendingChange<S::Change>>,
+    /// Whether `live` shows data that the device does not have, because a failed sync dropped it.
     is_stale: bool,
 }
 
-/// A change on its way into the durable state.
+/// A change that is part of the live state, and not yet of the durable one.
 #[derive(Clone)]
-struct Unsettled<C> {
+struct PendingChange<C> {
     change: C,
-    /// When it completed, counted over the whole disk.
+    /// Position of the change among all completed changes of the disk, from 1.
     number: u64,
-    lasts: Lasts,
+    sync_needed: SyncNeeded,
 }
 
-/// Which of a file's unsynced writes a failed sync drops.
+/// The unsynced writes of a file that a failed sync drops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dropped {
     /// All of them.
     All,
-    /// Each of them, or not, at random: the kernel may have written it to the device's cache.
+    /// A random part of them: the writes that the kernel had written to the device's cache already.
     Some,
 }
 
-/// What it takes to make a change last.
+/// The sync that makes a change durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lasts {
+enum SyncNeeded {
     /// A sync of the file or directory itself.
-    WithItsOwn,
-    /// Any sync of the disk: it only sits in the device's cache.
-    WithAny,
-    /// Nothing more; it waits only for the changes before it.
-    Already,
+    Own,
+    /// Any sync on the device: the change is complete in the device's cache.
+    Any,
+    /// None: the change survives a power loss. It waits only for the changes before it to become durable.
+    None,
 }
 
 impl<S: State> Default for History<S> {
@@ -72,39 +76,41 @@ impl<S: State> Default for History<S> {
 }
 
 impl<S: State> History<S> {
-    /// Of something that has been as it is for long.
+    /// Returns the history of a state that is durable as a whole.
     fn all_durable(state: S) -> Self {
         Self { live: state.clone(), durable: state, changes: VecDeque::new(), is_stale: false }
     }
 
-    /// How it is now.
+    /// Returns the state that the running system shows.
     pub(super) const fn live(&self) -> &S {
         &self.live
     }
 
-    /// A change that completed as number `number` of the disk, and lasts only once something makes it durable.
+    /// Adds a change that completed as number `number` of the disk. Only a sync of this file or directory makes it
+    /// durable.
     pub(super) fn change(&mut self, change: S::Change, number: u64) {
         self.live.apply(&change);
-        self.changes.push_back(Unsettled { change, number, lasts: Lasts::WithItsOwn });
+        self.changes.push_back(PendingChange { change, number, sync_needed: SyncNeeded::Own });
     }
 
-    /// The same of a change that is on the device, and in no cache of the system's.
+    /// Adds a change that went past the page cache to the device. If it changed nothing but data, any sync on the
+    /// device makes it durable.
     pub(super) fn change_on_device(&mut self, change: S::Change, number: u64) {
-        // What is not durable of the metadata now may still come undone, and the change with it.
-        let is_alone = self.live.is_data_alone(&change) && self.durable.is_data_alone(&change);
-        let lasts = if is_alone { Lasts::WithAny } else { Lasts::WithItsOwn };
+        // Metadata that is not durable now may still be lost, and the change with it. So the durable state counts too.
+        let is_data_only = self.live.is_data_only(&change) && self.durable.is_data_only(&change);
+        let sync_needed = if is_data_only { SyncNeeded::Any } else { SyncNeeded::Own };
         self.live.apply(&change);
-        self.changes.push_back(Unsettled { change, number, lasts });
+        self.changes.push_back(PendingChange { change, number, sync_needed });
     }
 
-    /// A change that lasts.
+    /// Adds a change that is durable, once the changes before it are.
     pub(super) fn change_durably(&mut self, change: S::Change, number: u64) {
         self.live.apply(&change);
-        self.changes.push_back(Unsettled { change, number, lasts: Lasts::Already });
-        self.settle();
+        self.changes.push_back(PendingChange { change, number, sync_needed: SyncNeeded::None });
+        self.apply_durable_prefix();
     }
 
-    /// A change that was under way when the process died.
+    /// Adds what is left of a change that was in flight when the process died: nothing, the whole change, or parts.
     pub(super) fn change_in_part(&mut self, change: &S::Change, number: u64, rng: &mut SmallRng) {
         for part in S::survivors(change, rng) {
             self.change(part, number);
@@ -113,34 +119,37 @@ impl<S: State> History<S> {
 
     /// Makes all changes up to number `mark` durable.
     pub(super) fn sync_to(&mut self, mark: u64) {
-        for unsettled in self.changes.iter_mut().filter(|unsettled| unsettled.number <= mark) {
-            unsettled.lasts = Lasts::Already;
+        for pending in self.changes.iter_mut().filter(|pending| pending.number <= mark) {
+            pending.sync_needed = SyncNeeded::None;
         }
-        self.settle();
+        self.apply_durable_prefix();
     }
 
-    /// Something else of the disk was synced: what was in the device's cache by `mark` is durable.
+    /// Another file on the device was synced. Makes those changes up to number `mark` durable that only wait in the
+    /// device's cache.
     pub(super) fn flush_to(&mut self, mark: u64) {
-        for unsettled in &mut self.changes {
-            if unsettled.number <= mark && unsettled.lasts == Lasts::WithAny {
-                unsettled.lasts = Lasts::Already;
+        for pending in &mut self.changes {
+            if pending.number <= mark && pending.sync_needed == SyncNeeded::Any {
+                pending.sync_needed = SyncNeeded::None;
             }
         }
-        self.settle();
+        self.apply_durable_prefix();
     }
 
-    fn settle(&mut self) {
-        while let Some(Unsettled { change, lasts: Lasts::Already, .. }) = self.changes.front() {
+    /// Moves the changes before the first one that needs a sync into the durable state.
+    fn apply_durable_prefix(&mut self) {
+        while let Some(PendingChange { change, sync_needed: SyncNeeded::None, .. }) = self.changes.front() {
             self.durable.apply(change);
             self.changes.pop_front();
         }
     }
 
-    /// What is found after a power loss: each change that is not durable is kept, lost, or kept in part.
+    /// Returns the history that is found after a power loss. Each change that still needs a sync is kept, lost, or kept
+    /// in part.
     pub(super) fn after_power_loss(&self, rng: &mut SmallRng) -> Self {
         let mut state = self.durable.clone();
-        for Unsettled { change, lasts, .. } in &self.changes {
-            if *lasts == Lasts::Already {
+        for PendingChange { change, sync_needed, .. } in &self.changes {
+            if *sync_needed == SyncNeeded::None {
                 state.apply(change);
                 continue;
             }
@@ -153,21 +162,21 @@ impl<S: State> History<S> {
 }
 
 impl History<Content> {
-    /// Drops the data of unsynced writes up to number `mark`: no later sync makes it durable, and reads through the page
-    /// cache show it until [`History::evict`]. The size that a write gave the file is metadata, and stays.
+    /// Drops the data of unsynced writes up to number `mark`. No later sync makes the data durable. Reads through the
+    /// page cache show it until [`History::evict`]. The size that a write gave the file is metadata, and stays.
     pub(super) fn drop_writes(&mut self, mark: u64, dropped: Dropped, rng: &mut SmallRng) {
-        for unsettled in &mut self.changes {
-            let FileChange::Write(position, bytes) = &unsettled.change else { continue };
-            let is_unsynced = unsettled.number <= mark && unsettled.lasts != Lasts::Already;
+        for pending in &mut self.changes {
+            let FileChange::Write(position, bytes) = &pending.change else { continue };
+            let is_unsynced = pending.number <= mark && pending.sync_needed != SyncNeeded::None;
             if is_unsynced && (dropped == Dropped::All || rng.random()) {
-                unsettled.change = FileChange::Extend(position + bytes.len() as u64);
-                unsettled.lasts = Lasts::WithItsOwn;
+                pending.change = FileChange::Extend(position + bytes.len() as u64);
+                pending.sync_needed = SyncNeeded::Own;
                 self.is_stale = true;
             }
         }
     }
 
-    /// Reads from the device, past the page cache.
+    /// Returns bytes as a read from the device shows them, past the page cache.
     pub(super) fn read_direct(&self, position: u64, len_bytes: usize) -> Vec<u8> {
         if self.is_stale {
             self.on_device().read(position, len_bytes)
@@ -176,40 +185,43 @@ impl History<Content> {
         }
     }
 
-    /// Clean pages leave the page cache: reads show again only what the device has, or will have.
+    /// Drops the clean pages of the page cache. Reads then show only data that the device has, or still gets.
     pub(super) fn evict(&mut self) {
         if std::mem::take(&mut self.is_stale) {
             self.live = self.on_device();
         }
     }
 
+    /// Returns the content without the writes that a failed sync has dropped.
     fn on_device(&self) -> Content {
         let mut content = self.durable.clone();
-        for unsettled in &self.changes {
-            content.apply(&unsettled.change);
+        for pending in &self.changes {
+            content.apply(&pending.change);
         }
         content
     }
 }
 
-/// A file's bytes; what was never written reads as zeros and takes no memory at the end.
+/// A file's bytes. Bytes that were never written read as zeros; at the end of the file they take no memory.
 #[derive(Clone, Default)]
 pub(super) struct Content {
-    /// Shared until one of its holders changes: a restart then costs no copy of each file.
+    /// The bytes up to the last one that was written. They are shared until one of their owners changes them, so that a
+    /// restart does not copy every file.
     bytes: Rc<Vec<u8>>,
+    /// The file's size, bytes.
     len: u64,
-    /// What was written of it: ranges in order, apart from each other.
+    /// The ranges that were written: in order, with a gap between any two.
     written: Vec<Range<u64>>,
 }
 
-/// The changes that a file can go through.
+/// A change of a file.
 #[derive(Clone)]
 pub(super) enum FileChange {
-    /// Bytes at a position; the file grows if need be.
+    /// Writes bytes at a position. The file grows if it was shorter.
     Write(u64, Rc<[u8]>),
-    /// The size becomes this at least.
+    /// Raises the size to this value, if it was lower.
     Extend(u64),
-    /// The size becomes this.
+    /// Sets the size to this value.
     Resize(u64),
 }
 
@@ -218,7 +230,7 @@ impl Content {
         self.len
     }
 
-    /// Up to `len_bytes` from `position`; fewer at the end of the file.
+    /// Returns up to `len_bytes` from `position`; fewer at the end of the file.
     pub(super) fn read(&self, position: u64, len_bytes: usize) -> Vec<u8> {
         let from = position.min(self.len);
         let to = (position + len_bytes as u64).min(self.len);
@@ -231,7 +243,7 @@ impl Content {
 }
 
 impl Content {
-    /// The next range at or behind `position` that was written, within the file.
+    /// Returns the next range at or behind `position` that was written, within the file.
     pub(super) fn next_written(&self, position: u64) -> Option<Range<u64>> {
         let ranges = self.written.iter().map(|range| range.start.max(position)..range.end.min(self.len));
         ranges.into_iter().find(|range| range.start < range.end)
@@ -253,8 +265,9 @@ impl Content {
 impl State for Content {
     type Change = FileChange;
 
-    /// A write over what was written before, within the file: neither its size nor its extents change.
-    fn is_data_alone(&self, change: &FileChange) -> bool {
+    /// True for a write within the file over bytes that were written before: neither the file's size nor its extents
+    /// change.
+    fn is_data_only(&self, change: &FileChange) -> bool {
         let FileChange::Write(position, bytes) = change else { return false };
         let end = position + bytes.len() as u64;
         end <= self.len && self.written.iter().any(|range| range.start <= *position && end <= range.end)
@@ -294,7 +307,7 @@ impl State for Content {
             return if rng.random() { vec![change.clone()] } else { Vec::new() };
         };
         let mut left = Vec::new();
-        // The size is metadata and has a fate of its own.
+        // The size is metadata, which survives or not independently of the data.
         if rng.random() {
             left.push(FileChange::Extend(position + bytes.len() as u64));
         }
@@ -314,25 +327,25 @@ impl State for Content {
     }
 }
 
-/// A directory's names and the nodes they lead to.
+/// A directory's names, each with the index of its node.
 #[derive(Clone, Default)]
 pub(super) struct Entries(pub(super) BTreeMap<OsString, usize>);
 
-/// What can be done to a directory. A rename is one change: it never happens by half.
+/// A change of a directory. A rename is one change: it never happens in part.
 #[derive(Clone)]
 pub(super) enum DirChange {
-    /// A new name for a node, in place of what had it before.
+    /// Gives a name to a node. A node that had the name before loses it.
     Link(OsString, usize),
-    /// The name goes.
+    /// Removes a name.
     Unlink(OsString),
-    /// The first name goes, the second now leads to the node.
+    /// Removes the first name, and gives the second one to the node.
     Rename(OsString, OsString, usize),
 }
 
 impl State for Entries {
     type Change = DirChange;
 
-    fn is_data_alone(&self, _change: &DirChange) -> bool {
+    fn is_data_only(&self, _change: &DirChange) -> bool {
         false
     }
 

@@ -1,11 +1,11 @@
 //! The limits of the space of the simulated disk.
 
-/// The limits of the space. Without a limit the disk never gets full.
+/// The limits of the disk's space. Without a limit, no operation is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Space {
-    /// Operations that take space and succeed before every further one fails.
+    /// How many more operations that take space succeed. Every further one fails. `None`: there is no such limit.
     operations_left: Option<u64>,
-    /// Bytes that all files together may have.
+    /// Bytes that all files together may have. `None`: there is no such limit.
     capacity_bytes: Option<u64>,
 }
 
@@ -18,13 +18,13 @@ impl Space {
         self.capacity_bytes = Some(capacity_bytes);
     }
 
-    /// Whether it may ever refuse anything.
-    pub(super) const fn has_end(&self) -> bool {
+    /// Whether there is a limit.
+    pub(super) const fn is_limited(&self) -> bool {
         self.operations_left.is_some() || self.capacity_bytes.is_some()
     }
 
-    /// Whether there is no room for an operation that adds `added_bytes` to the `used_bytes` of all files. A disk that was
-    /// filled up refuses also what overwrites, as metadata and copy-on-write may make any write take space.
+    /// Whether there is no room for an operation that adds `added_bytes` to the `used_bytes` of all files. A disk that
+    /// was filled up refuses overwrites too, as metadata and copy-on-write may make any write take space.
     pub(super) const fn refuses(&mut self, used_bytes: u64, added_bytes: u64) -> bool {
         if let Some(left) = &mut self.operations_left {
             match left.checked_sub(1) {

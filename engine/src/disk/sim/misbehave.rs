@@ -1,8 +1,9 @@
 //! The outcome of an operation that a fault has met.
 
+use super::action::{Action, Outcome};
 use super::faults::Effect;
 use super::history::{Dropped, FileChange};
-use super::world::{Action, Node, Outcome, World};
+use super::world::{Node, World};
 use crate::buffer::BLOCK_BYTES;
 use crate::disk::WriteSync;
 use crate::error::DiskOp;
@@ -10,11 +11,11 @@ use rand::RngExt as _;
 use std::io::{self, ErrorKind};
 
 impl World {
-    /// The outcome of an operation that a fault has met.
-    pub(super) fn meet(&mut self, effect: Effect, action: Action) -> io::Result<Outcome> {
+    /// Runs an operation that a fault has hit, and returns its outcome.
+    pub(super) fn run_with_fault(&mut self, effect: Effect, action: Action) -> io::Result<Outcome> {
         match effect {
             Effect::Fails(kind) => {
-                self.do_in_part(&action);
+                self.apply_in_part(&action);
                 return Err(kind.into());
             }
             Effect::FailsAndDropsFile(kind) => {
@@ -37,7 +38,7 @@ impl World {
         Ok(Outcome::default())
     }
 
-    /// The node of which an operation makes something durable.
+    /// Returns the node that an operation syncs; `None` if the operation is no sync.
     pub(super) fn synced_by(&self, action: &Action) -> Option<usize> {
         match action {
             Action::Sync { node, .. } | Action::Flush { node, .. } => Some(*node),
@@ -47,7 +48,7 @@ impl World {
         }
     }
 
-    /// Counts an operation that was to make something of the node durable and has failed.
+    /// Counts an operation that has failed, if it was a sync of the node `synced`.
     pub(super) fn note_failed_sync(
         &mut self,
         op: DiskOp,
@@ -55,7 +56,7 @@ impl World {
         result: &io::Result<Outcome>,
     ) {
         let (Some(node), Err(error)) = (synced, result) else { return };
-        // A write that finds no space, and a directory that cannot be opened, have not got as far as the sync.
+        // A write that finds no space, and a directory that cannot be opened, have failed before their sync.
         let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
         let is_refused = is_full && op == DiskOp::Write || error.raw_os_error() == Some(libc::EMFILE);
         if !is_refused {
@@ -63,7 +64,7 @@ impl World {
         }
     }
 
-    fn do_in_part(&mut self, action: &Action) {
+    fn apply_in_part(&mut self, action: &Action) {
         let (node, change) = match action {
             Action::Write { node, data, position, .. } => {
                 (*node, FileChange::Write(*position, data[..].into()))
@@ -80,7 +81,7 @@ impl World {
     fn drop_writes(&mut self, action: &Action, drops_device: bool) {
         let (Action::Sync { node, mark } | Action::Flush { node, mark }) = *action else { return };
         let mut rng = self.rng.clone();
-        for (number, file) in self.files_beside(node) {
+        for (number, file) in self.files_on_device_of(node) {
             if number == node {
                 file.drop_writes(mark, Dropped::All, &mut rng);
             } else if drops_device {
@@ -105,7 +106,7 @@ impl World {
         let change = FileChange::Extend(position + data.len() as u64);
         self.extend(node, change, sync)?;
         let others =
-            self.files_beside(node).filter(|(number, file)| *number != node && file.live().len() > 0);
+            self.files_on_device_of(node).filter(|(number, file)| *number != node && file.live().len() > 0);
         let others: Vec<usize> = others.map(|(number, _)| number).collect();
         let target = match others.len() {
             count @ 1.. if self.rng.random() => others[self.rng.random_range(0..count)],
@@ -117,7 +118,7 @@ impl World {
         self.write(target, &data, at, (sync, io))
     }
 
-    /// Lets all clean pages go.
+    /// Drops all clean pages of the page cache.
     pub(super) fn evict(&mut self) {
         for node in &mut self.nodes {
             if let Node::File(file) = node {

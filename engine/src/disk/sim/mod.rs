@@ -1,17 +1,20 @@
 //! A simulated disk: a file system in memory that is as strict and as unreliable as the contract of [`Disk`] allows.
 //!
-//! It is seeded and runs on one thread, so the same seed and the same calls give the same run.
+//! The disk is seeded and runs on one thread. The same seed and the same calls give the same run.
 //!
-//! - An operation is submitted when its future is polled first and has its turn in a [`SimDisk::step`], which picks one
-//!   of those outstanding at random. One whose future was dropped has its turn too.
-//! - Calls that a real disk would refuse or, worse, take, end in a panic: direct I/O with a position, length or address
-//!   that is no multiple of 4 KiB, heap memory in direct files, two writes to the same bytes in flight at once, a file
-//!   cut while it is being written, memory changed while it is being written.
-//! - Nothing lasts that was not synced: [`SimDisk::crash`] loses, keeps or tears each unsynced write, and loses or keeps
-//!   each unsynced size, truncation, directory entry, rename and removal, independently. A file's sync does not make its
-//!   name durable. It flushes the device's cache, though, and so makes durable what had completed of other files' direct
-//!   writes, if they lie wholly within the durable size and over what was durably written before: nothing but data.
-//! - [`SimDisk::kill`] keeps everything that has completed; what is outstanding may have happened, or not, or in part.
+//! - An operation is submitted when its future is polled first. Each [`SimDisk::step`] completes one outstanding
+//!   operation, picked at random. An operation whose future was dropped is completed too.
+//! - Calls that break the contract panic. A real disk would refuse or, worse, accept them. They are: direct I/O with a
+//!   position, length or address that is no multiple of 4 KiB; heap memory in direct files; two writes to the same
+//!   bytes in flight at once; a file cut while it is being written; memory changed while it is being written.
+//! - Only synced changes are sure to survive [`SimDisk::crash`], which loses, keeps or tears each unsynced write. A
+//!   crash loses or keeps each unsynced size, truncation, directory entry, rename and removal, independently of the
+//!   others.
+//! - A file's sync does not make its name durable. But it flushes the device's cache. So it also makes completed direct
+//!   writes of other files durable, if these changed nothing but data. Such a write lies wholly within the durable
+//!   size, and over bytes that were durably written before.
+//! - [`SimDisk::kill`] keeps everything that has completed. An outstanding operation may have happened or not, or in
+//!   part.
 //!
 //! ```
 //! use std::path::Path;
@@ -26,24 +29,27 @@
 //!
 //! # Faults
 //!
-//! Operations of each kind can be made to fail or to misbehave ([`SimDisk::inject`]), bytes to rot ([`SimDisk::damage`]), the
-//! disk to be full ([`SimDisk::fill_up`]) or small ([`SimDisk::limit`]). Each fault limits what a log can still promise:
+//! Operations of each kind can fail or misbehave ([`SimDisk::inject`]). Bytes can be damaged ([`SimDisk::damage`]). The
+//! disk can be full ([`SimDisk::fill_up`]) or small ([`SimDisk::limit`]). Each fault limits the promises that a log can
+//! still keep:
 //!
-//! | fault | what still holds |
+//! | fault | promises that still hold |
 //! |---|---|
 //! | an operation fails, or the disk is full | Every promise. The log retries, refuses or latches, and acked data stays. |
-//! | a sync fails and drops writes | What is acked as synced stays, before and after. What was only written may be gone or be refused as damage; the log latches with its next write or sync. |
+//! | a sync fails and drops writes | Records acked as synced stay, from before the fault and from after it. Records that were only written may be gone, or be refused as damage. The log latches with its next write or sync. |
 //! | a byte is damaged | Batches before the damage stay. The damage is an error, or the log ends there. |
-//! | a write is lost or misdirected | Nothing but this: what is served is what was appended, at its offset, or the checksum of the batch fails. |
+//! | a write is lost or misdirected | Only this one: a record that is served was appended, and at its offset; or the checksum of its batch fails. |
 //!
-//! Two devices ([`SimDisk::mount_second`]) have a cache each: a flush of one covers nothing of the other, and one can lose
-//! its power alone ([`SimDisk::crash_device`]). Latencies are not simulated.
+//! A disk can have two devices ([`SimDisk::mount_second`]), each with a cache of its own. A flush of one covers nothing
+//! on the other, and one can lose its power alone ([`SimDisk::crash_device`]). Latencies are not simulated.
 
+mod action;
 mod faults;
 mod history;
 mod limit;
 mod misbehave;
 mod space;
+mod tree;
 mod world;
 
 #[cfg(test)]
@@ -56,6 +62,7 @@ use crate::buffer::{BLOCK_BYTES, ReadBuffer};
 use crate::error::{DiskError, DiskOp};
 use crate::num::usize_of;
 use crate::types::IoMode;
+use action::{Action, Outcome};
 use history::FileChange;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -69,11 +76,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
-use world::{Action, Outcome, World};
+use world::World;
 
 pub use faults::{Effect, Fault};
 
-/// See the module. Clones are the same disk.
+/// A simulated disk; see the module. Clones are handles of the same disk.
 #[derive(Clone)]
 pub struct SimDisk {
     world: Rc<RefCell<World>>,
@@ -87,19 +94,19 @@ pub struct SimFile {
     path: PathBuf,
     io: IoMode,
     is_writable: bool,
-    /// Of the file's device.
+    /// The failed syncs of the file's device.
     failures: SyncFailures,
-    /// Counts the open files, not their clones.
+    /// Shared by the clones of this open file, so that they count as one.
     _descriptor: Rc<Descriptor>,
 }
 
-/// One of the disk's open files.
+/// A token of one open file. It holds a clone of `World::descriptors`, whose clones count the open files.
 struct Descriptor {
     _open: Rc<()>,
 }
 
 impl SimDisk {
-    /// An empty disk; `seed` decides everything that is random about it.
+    /// Returns an empty disk. `seed` decides everything that is random about it.
     pub fn new(seed: u64) -> Self {
         Self::of(World::new(seed))
     }
@@ -120,12 +127,12 @@ impl SimDisk {
         true
     }
 
-    /// Operations that have not completed.
+    /// Returns the number of operations that have not completed.
     pub fn outstanding(&self) -> usize {
         self.world.borrow().outstanding()
     }
 
-    /// Runs `future`, stepping whenever it waits.
+    /// Runs `future` to its end, and takes a step whenever it waits.
     ///
     /// # Panics
     /// If it waits and nothing is outstanding: it would wait for ever.
@@ -143,35 +150,37 @@ impl SimDisk {
         }
     }
 
-    /// The disk as it is found after kill -9: all that has completed is there, each outstanding operation may have
-    /// happened, a write also in part. This disk is left alone, and so are its handles, which do not reach the new one.
+    /// Returns the disk that the next process finds after kill -9. Everything that has completed is there. Each
+    /// outstanding operation may have happened, a write also in part. This disk and its handles stay as they were; the
+    /// handles do not reach the new disk.
     #[must_use]
     pub fn kill(&self, seed: u64) -> Self {
         Self::of(self.world.borrow().after_kill(seed))
     }
 
-    /// The disk as it is found after a power loss: what was synced is there, each other change is kept, lost or, for a
-    /// write, torn into sectors of 512 B or pages of 4 KiB. This disk is left alone, as by [`SimDisk::kill`].
+    /// Returns the disk that is found after a power loss. Synced changes are there. Each other change is kept or lost,
+    /// or, for a write, torn into sectors of 512 B or pages of 4 KiB. This disk stays as it was, as with
+    /// [`SimDisk::kill`].
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
         Self::of(self.world.borrow().after_power_loss(seed))
     }
 
-    /// The disk after the process was killed and only `device` lost its power. The other device is as after
-    /// [`SimDisk::kill`].
+    /// Returns the disk that is found after the process was killed and only `device` lost its power. The other device
+    /// is as after [`SimDisk::kill`].
     #[must_use]
     pub fn crash_device(&self, device: usize, seed: u64) -> Self {
         Self::of(self.world.borrow().after_power_loss_of(&[device], seed))
     }
 
-    /// Puts the files that are made below `path` from now on onto a second device, number 1. Directories that exist stay
-    /// where they are.
+    /// Puts the files that are made below `path` from now on onto a second device, number 1. Directories that exist
+    /// already stay on their device.
     pub fn mount_second(&self, path: &Path) {
         self.world.borrow_mut().second_device = Some(path.into());
     }
 
-    /// Lets a fault wait for its operation. It replaces one of the same kind of operation that still waits, and does not
-    /// outlive [`SimDisk::kill`] and [`SimDisk::crash`].
+    /// Adds a fault, which waits for its operation. It replaces a waiting fault of the same kind of operation. The
+    /// disks that [`SimDisk::kill`] and [`SimDisk::crash`] return have no waiting faults.
     ///
     /// # Panics
     /// The operation cannot have that effect.
@@ -179,7 +188,8 @@ impl SimDisk {
         self.world.borrow_mut().faults.inject(fault);
     }
 
-    /// Lets the write that completes after `writes_before` others fail with `kind`; an unknown part of it is written.
+    /// Makes the write that completes after `writes_before` others fail with `kind`. An unknown part of its bytes is
+    /// written.
     pub fn fail_write(&self, writes_before: u64, kind: io::ErrorKind) {
         self.inject(Fault {
             op: DiskOp::Write,
@@ -188,66 +198,67 @@ impl SimDisk {
         });
     }
 
-    /// Lets the next sync of a file fail with `kind`; what it was to cover stays in the caches.
+    /// Makes the next sync of a file fail with `kind`. The writes that it would have covered stay in the caches.
     pub fn fail_sync(&self, kind: io::ErrorKind) {
         self.inject(Fault { op: DiskOp::Sync, operations_before: 0, effect: Effect::Fails(kind) });
     }
 
-    /// Takes back the faults that wait for their operations.
+    /// Removes the faults that still wait for their operations.
     pub fn clear_faults(&self) {
         self.world.borrow_mut().faults.clear();
     }
 
-    /// How often each kind of fault has met an operation, on this disk and on those it came from.
+    /// Returns how often each kind of fault has hit an operation. The faults of the disks that this disk was made from
+    /// by a kill or a crash count too.
     pub fn fault_counts(&self) -> BTreeMap<String, u64> {
         self.world.borrow().faults.counts()
     }
 
-    /// Drops the clean pages of the page cache: reads no longer show what a failed sync has dropped.
+    /// Drops the clean pages of the page cache. Reads then no longer show data that a failed sync has dropped.
     pub fn evict(&self) {
         self.world.borrow_mut().evict();
     }
 
-    /// Fills the disk up once `operations_before` more operations that can take space have succeeded: from then on each of
-    /// them fails (creating, writing, allocating, truncating, renaming), until [`SimDisk::make_room`]. An unknown part of
-    /// what a write or allocation was to do is done.
+    /// Fills the disk once `operations_before` more operations that can take space have succeeded. From then on each
+    /// such operation fails (creating, writing, allocating, truncating, renaming), until [`SimDisk::make_room`]. A
+    /// write or an allocation that fails does an unknown part of its work.
     pub fn fill_up(&self, operations_before: u64) {
         self.world.borrow_mut().space.fill_up(operations_before);
     }
 
-    /// Gives the disk room for `capacity_bytes` of files; what is removed makes room, what lies in extents a file has
-    /// already takes none.
+    /// Limits the disk to `capacity_bytes` of files. A removed file makes room. A write into extents that its file
+    /// already has takes no room.
     pub fn limit(&self, capacity_bytes: u64) {
         self.world.borrow_mut().space.limit(capacity_bytes);
     }
 
-    /// Bytes of all files that have a name, extents that are set aside included.
+    /// Returns the bytes of all files that have a name, reserved extents included.
     pub fn used_bytes(&self) -> u64 {
         self.world.borrow().used_bytes()
     }
 
     /// Whether [`SimDisk::fill_up`] or [`SimDisk::limit`] is in force.
     pub fn is_limited(&self) -> bool {
-        self.world.borrow().space.has_end()
+        self.world.borrow().space.is_limited()
     }
 
-    /// Lets no more than `descriptors_max` files be open at once. Opening one more fails with EMFILE, and so does whatever
-    /// needs a descriptor for a moment.
+    /// Limits the number of files that are open at once to `descriptors_max`. Opening one more fails with EMFILE, and
+    /// so does any other operation that needs a descriptor for a moment.
     pub fn limit_descriptors(&self, descriptors_max: usize) {
         self.world.borrow_mut().descriptors_max = Some(descriptors_max);
     }
 
-    /// Files that are open.
+    /// Returns the number of open files.
     pub fn descriptors(&self) -> usize {
         Rc::strong_count(&self.world.borrow().descriptors) - 1
     }
 
-    /// Takes back [`SimDisk::fill_up`] and [`SimDisk::limit`].
+    /// Ends the effect of [`SimDisk::fill_up`] and [`SimDisk::limit`].
     pub fn make_room(&self) {
         self.world.borrow_mut().space = limit::Space::default();
     }
 
-    /// Flips the lowest bit of the byte at `position` of a file, durably: damage.
+    /// Damages a file: flips the lowest bit of the byte at `position`, durably.
     ///
     /// # Errors
     /// There is no such file, or no such byte.
@@ -257,7 +268,7 @@ impl SimDisk {
         let file = world.file(node)?;
         let byte = *file.live().read(position, 1).first().ok_or(io::ErrorKind::UnexpectedEof)?;
         file.change_durably(FileChange::Write(position, Rc::from([byte ^ 1])), number);
-        world.faults.met("a byte is damaged");
+        world.faults.count("a byte is damaged");
         Ok(())
     }
 
@@ -279,12 +290,12 @@ impl SimDisk {
         (action, buffer): (Action, Option<ReadBuffer>),
     ) -> Result<Outcome, DiskError> {
         let key = self.world.borrow_mut().submit(op, action, buffer);
-        let turn = Turn { world: Rc::clone(&self.world), key, is_taken: false };
-        turn.await.map_err(|error| DiskError::new(op, path, position, error))
+        let completion = Completion { world: Rc::clone(&self.world), key, is_taken: false };
+        completion.await.map_err(|error| DiskError::new(op, path, position, error))
     }
 }
 
-/// Remembers that a future wants to be polled again.
+/// A waker that records that its future wants to be polled again.
 #[derive(Default)]
 struct Woken(AtomicBool);
 
@@ -294,14 +305,14 @@ impl Wake for Woken {
     }
 }
 
-/// Waits for an operation's turn.
-struct Turn {
+/// The future of an operation, which waits until it has completed. Its output is the operation's result.
+struct Completion {
     world: Rc<RefCell<World>>,
     key: usize,
     is_taken: bool,
 }
 
-impl Future for Turn {
+impl Future for Completion {
     type Output = io::Result<Outcome>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -316,7 +327,7 @@ impl Future for Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Completion {
     fn drop(&mut self) {
         if !self.is_taken {
             self.world.borrow_mut().abandon(self.key);
@@ -356,7 +367,7 @@ impl Disk for SimDisk {
     }
 
     async fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        // Only names that have changed by now are covered.
+        // Only changes of names that have completed before this call are covered.
         let mark = self.world.borrow().mark();
         self.run(DiskOp::SyncDir, path, 0, Action::SyncDir { path: path.into(), mark }).await.map(drop)
     }
@@ -375,7 +386,7 @@ impl Disk for SimDisk {
         Ok(world.sync_failures(node))
     }
 
-    /// One turn of the disk, however long it is.
+    /// Waits for one operation of the disk, however long `_time` is.
     async fn pause(&self, _time: Duration) {
         let root = Path::new("/");
         let _ = self.run(DiskOp::List, root, 0, Action::List(root.into())).await;
@@ -424,7 +435,7 @@ impl DiskFile for SimFile {
     }
 
     async fn sync(&self) -> Result<(), DiskError> {
-        // Only what has completed by now is covered.
+        // Only writes that have completed before this call are covered.
         let mark = self.disk.world.borrow().mark();
         self.run(DiskOp::Sync, 0, Action::Sync { node: self.node, mark }).await.map(drop)
     }

@@ -1,16 +1,17 @@
-//! How much the simulated disk holds: what takes space, and when there is none.
+//! The space of the simulated disk: which operations take space, and when they find none.
 
+use super::action::Action;
 use super::history::FileChange;
-use super::world::{Action, Node, World};
+use super::world::{Node, World};
 use crate::disk::OpenMode;
 use rand::RngExt as _;
 use std::io::{self, ErrorKind};
 
-/// Extents are taken in blocks.
+/// Size of a block, bytes. Files get extents in whole blocks.
 const BLOCK_BYTES: u64 = 4096;
 
 impl World {
-    /// Fails an operation that finds the disk full.
+    /// Fails if the operation takes space and the disk is full. A write or an allocation is then done in part.
     pub(super) fn take_space(&mut self, action: &Action) -> io::Result<()> {
         if !takes_space(action) {
             return Ok(());
@@ -29,7 +30,7 @@ impl World {
         if !self.space.refuses(self.used_bytes(), added_bytes) {
             return Ok(());
         }
-        self.faults.met("no space");
+        self.faults.count("no space");
         let number = self.next_number();
         if let Some((node, change)) = change
             && let Node::File(file) = &mut self.nodes[node]
@@ -40,7 +41,7 @@ impl World {
         Err(error(self.rng.random()).into())
     }
 
-    /// Bytes of all files that have a name.
+    /// Returns the bytes of all files that have a name, in whole blocks.
     pub(super) fn used_bytes(&self) -> u64 {
         let dirs = self.nodes.iter().filter_map(|node| match node {
             Node::Dir(dir) => Some(dir.live()),
@@ -73,7 +74,7 @@ const fn takes_space(action: &Action) -> bool {
     }
 }
 
-/// Bytes that a change adds to the extents of a file of `len_bytes`.
+/// Returns the bytes that a change adds to the extents of a file of `len_bytes`.
 fn added_bytes(change: &FileChange, len_bytes: u64) -> u64 {
     let end = match change {
         FileChange::Write(position, bytes) => position + bytes.len() as u64,
@@ -82,12 +83,12 @@ fn added_bytes(change: &FileChange, len_bytes: u64) -> u64 {
     extent_bytes(end).saturating_sub(extent_bytes(len_bytes))
 }
 
-/// Bytes of the extents of a file of `len_bytes`.
+/// Returns the bytes of the extents of a file of `len_bytes`.
 const fn extent_bytes(len_bytes: u64) -> u64 {
     len_bytes.next_multiple_of(BLOCK_BYTES)
 }
 
-/// What a full disk says: it may be the disk, or somebody's share of it.
+/// Returns the error of a full disk: the disk itself is full, or the user's quota is used up.
 const fn error(is_quota: bool) -> ErrorKind {
     if is_quota { ErrorKind::QuotaExceeded } else { ErrorKind::StorageFull }
 }

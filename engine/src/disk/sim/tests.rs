@@ -1,4 +1,4 @@
-//! What the simulated disk promises, and what it refuses.
+//! Tests of the promises of the simulated disk, and of the calls that it refuses.
 
 use super::*;
 use crate::buffer::{Arena, Slice};
@@ -109,7 +109,7 @@ fn a_sync_covers_only_what_completed_before_it_was_submitted() {
     assert!(lost);
 }
 
-/// Two direct files with a durable name each; the first block of the first one is durably written.
+/// Returns two direct files with durable names. The first block of the first file is durably written.
 fn two_files(disk: &SimDisk, arena: &Arena) -> [SimFile; 2] {
     let file = create(disk, IoMode::Direct);
     let other = disk.run_until(disk.open(Path::new("/other"), OpenMode::CreateNew, IoMode::Direct)).unwrap();
@@ -121,7 +121,7 @@ fn two_files(disk: &SimDisk, arena: &Arena) -> [SimFile; 2] {
     [file, other]
 }
 
-/// What a block of the first file may hold after a crash, over many seeds.
+/// Returns the values that the byte at `position` of the first file can have after a crash, found with many seeds.
 fn after_crashes(position: usize, work: impl Fn(&SimDisk, &Arena, &[SimFile; 2])) -> BTreeSet<Option<u8>> {
     let found = (0..100).map(|seed| {
         let (disk, arena) = (SimDisk::new(seed), arena());
@@ -161,12 +161,12 @@ fn a_sync_of_another_file_covers_nothing_else() {
         disk.run_until(other.sync()).unwrap();
     });
     assert!(reserved.contains(&Some(0)), "its extent was reserved and never written");
-    let unsettled = after_crashes(4096, |disk, arena, [file, other]| {
+    let unsynced = after_crashes(4096, |disk, arena, [file, other]| {
         overwrite(disk, arena, file, 4096);
         overwrite(disk, arena, file, 4096);
         disk.run_until(other.sync()).unwrap();
     });
-    assert!(unsettled.contains(&Some(0)), "its extent was written, but not durably");
+    assert!(unsynced.contains(&Some(0)), "its extent was written, but not durably");
     let grown = after_crashes(8192, |disk, arena, [file, other]| {
         overwrite(disk, arena, file, 8192);
         disk.run_until(other.sync()).unwrap();
@@ -260,7 +260,7 @@ fn a_full_disk_refuses_what_takes_space_and_nothing_else() {
 }
 
 #[test]
-fn what_is_not_there_or_there_already_is_an_error() {
+fn a_name_that_is_missing_or_exists_already_is_an_error() {
     let disk = SimDisk::new(0);
     let file = Path::new(PATH);
     let open = |mode| disk.run_until(disk.open(file, mode, IoMode::Buffered)).map(drop);

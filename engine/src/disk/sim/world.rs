@@ -1,10 +1,11 @@
-//! The file system behind the handles: nodes, and operations that wait for their turn.
+//! The file system behind the handles: nodes, and outstanding operations with their effect on the nodes.
 
+use super::action::{Action, Outcome, checksum_of, written_range};
 use super::faults::Faults;
-use super::history::{Content, DirChange, Entries, FileChange, History};
+use super::history::{Content, Entries, FileChange, History};
 use super::limit::Space;
 use crate::buffer::ReadBuffer;
-use crate::disk::{DirEntry, OpenMode, SyncFailures, WriteData, WriteSync};
+use crate::disk::{SyncFailures, WriteSync};
 use crate::error::DiskOp;
 use crate::types::IoMode;
 use rand::rngs::SmallRng;
@@ -12,14 +13,14 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use slab::Slab;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Waker;
 
-const ROOT: usize = 0;
+/// Index of the root directory's node.
+pub(super) const ROOT: usize = 0;
 
 /// A file or a directory. Nodes are never reused, so that handles to removed files keep working.
 #[derive(Clone)]
@@ -28,102 +29,42 @@ pub(super) enum Node {
     Dir(History<Entries>),
 }
 
-/// What an operation does when its turn comes.
-#[derive(Clone)]
-pub(super) enum Action {
-    Open(PathBuf, OpenMode),
-    Rename(PathBuf, PathBuf),
-    RemoveFile(PathBuf),
-    RemoveDir(PathBuf),
-    CreateDir(PathBuf),
-    /// Covers what had changed by `mark`.
-    SyncDir {
-        path: PathBuf,
-        mark: u64,
-    },
-    List(PathBuf),
-    ReadFile(PathBuf),
-    Write {
-        node: usize,
-        data: WriteData,
-        position: u64,
-        sync: WriteSync,
-        io: IoMode,
-    },
-    Read {
-        node: usize,
-        position: u64,
-        len_bytes: usize,
-        io: IoMode,
-    },
-    /// Covers what had completed by `mark`.
-    Sync {
-        node: usize,
-        mark: u64,
-    },
-    /// The same of the cache of the node's device alone.
-    Flush {
-        node: usize,
-        mark: u64,
-    },
-    Change {
-        node: usize,
-        change: FileChange,
-    },
-    Size(usize),
-    NextData {
-        node: usize,
-        position: u64,
-    },
-}
-
-/// What an operation brings back; which part is meant depends on the action.
-#[derive(Default)]
-pub(super) struct Outcome {
-    pub(super) node: usize,
-    pub(super) len: u64,
-    pub(super) bytes: Vec<u8>,
-    pub(super) entries: Vec<DirEntry>,
-    pub(super) buffer: Option<ReadBuffer>,
-    pub(super) range: Option<Range<u64>>,
-}
-
-/// An operation from its submission until its outcome was taken.
+/// An operation, from its submission until its outcome is taken.
 struct Operation {
     op: DiskOp,
     action: Action,
     buffer: Option<ReadBuffer>,
-    /// Of what is being written: nobody may change it in the meantime.
+    /// Checksum of the bytes of a write, which nobody may change while it is outstanding.
     checksum: Option<u32>,
     result: Option<io::Result<Outcome>>,
     waker: Option<Waker>,
     is_abandoned: bool,
 }
 
-/// See the module.
+/// The state of a simulated disk; see the module.
 pub(super) struct World {
     pub(super) rng: SmallRng,
     pub(super) nodes: Vec<Node>,
-    /// The device of each node.
-    devices: Vec<usize>,
-    /// Syncs that have failed, by device.
+    /// The number of each node's device.
+    pub(super) devices: Vec<usize>,
+    /// Counts of failed syncs. The key is the number of the device.
     failures: BTreeMap<usize, SyncFailures>,
     /// Files below this path lie on device 1, all others on device 0.
     pub(super) second_device: Option<PathBuf>,
     operations: Slab<Operation>,
-    /// Operations whose turn has not come, in no order.
+    /// Keys of the operations that have not completed, in no order.
     outstanding: Vec<usize>,
     pub(super) faults: Faults,
     pub(super) space: Space,
-    /// Open files hold a clone each.
+    /// Every open file holds a clone, so the reference count is the number of open files plus one.
     pub(super) descriptors: Rc<()>,
     pub(super) descriptors_max: Option<usize>,
-    /// Changes completed so far.
+    /// The number of completed changes, which is also the number of the last one.
     completed: u64,
 }
 
 impl World {
-    /// An empty root directory.
+    /// Returns a disk with an empty root directory.
     pub(super) fn new(seed: u64) -> Self {
         Self::with_nodes(vec![Node::Dir(History::default())], vec![0], seed)
     }
@@ -146,7 +87,7 @@ impl World {
         }
     }
 
-    /// What a sync that is submitted now covers.
+    /// Returns the number of the last change that a sync covers if it is submitted now.
     pub(super) const fn mark(&self) -> u64 {
         self.completed
     }
@@ -160,10 +101,10 @@ impl World {
         self.outstanding.len()
     }
 
-    /// Takes an operation in; the key is for [`World::take`].
+    /// Submits an operation. Returns its key, for [`World::take`].
     ///
     /// # Panics
-    /// If it would write what a write in flight writes, or cut a file that is being written.
+    /// If the operation writes bytes that another write in flight writes, or cuts a file that is being written.
     pub(super) fn submit(&mut self, op: DiskOp, action: Action, buffer: Option<ReadBuffer>) -> usize {
         self.refuse_races(&action);
         let checksum = checksum_of(&action);
@@ -190,7 +131,7 @@ impl World {
         }
     }
 
-    /// The outcome of an operation whose turn has come; else `waker` is woken when it does.
+    /// Returns the outcome of an operation that has completed. Otherwise `waker` is woken when it completes.
     pub(super) fn take(&mut self, key: usize, waker: &Waker) -> Option<io::Result<Outcome>> {
         let operation = &mut self.operations[key];
         if operation.result.is_none() {
@@ -200,7 +141,7 @@ impl World {
         self.operations.remove(key).result
     }
 
-    /// Nobody will take the outcome; the operation has its turn all the same.
+    /// Marks an operation as one whose outcome nobody takes. It is completed all the same.
     pub(super) fn abandon(&mut self, key: usize) {
         let operation = &mut self.operations[key];
         operation.is_abandoned = true;
@@ -209,7 +150,7 @@ impl World {
         }
     }
 
-    /// Gives a random operation its turn; the waker is to be woken.
+    /// Completes a random operation. Returns the waker of its future, which the caller wakes.
     pub(super) fn complete_one(&mut self) -> Option<Waker> {
         let chosen = self.rng.random_range(0..self.outstanding.len());
         let key = self.outstanding.swap_remove(chosen);
@@ -231,7 +172,7 @@ impl World {
         waker
     }
 
-    /// The disk as the next process finds it after this one was killed.
+    /// Returns the disk that the next process finds after this one was killed.
     pub(super) fn after_kill(&self, seed: u64) -> Self {
         let mut world = Self::with_nodes(self.nodes.clone(), self.devices.clone(), seed);
         world.completed = self.completed;
@@ -241,19 +182,20 @@ impl World {
             self.outstanding.iter().map(|key| self.operations[*key].action.clone()).collect();
         left.shuffle(&mut world.rng);
         for action in left {
-            world.apply_perhaps(action);
+            world.maybe_apply(action);
         }
         world
     }
 
-    /// The disk as it is found after the machine lost its power.
+    /// Returns the disk that is found after the machine lost its power.
     pub(super) fn after_power_loss(&self, seed: u64) -> Self {
         self.after_power_loss_of(&[0, 1], seed)
     }
 
-    /// The same, where only some devices lose what their caches hold.
+    /// Returns the disk that is found after a power loss in which only `devices` lost the content of their caches.
     pub(super) fn after_power_loss_of(&self, devices: &[usize], seed: u64) -> Self {
-        // What was on its way when the power went is as uncertain as after a kill, and then not synced either.
+        // An operation that was outstanding at the power loss may have happened or not, as after a kill. If it has, it
+        // is not synced.
         let mut world = self.after_kill(seed);
         let of_nodes = world.devices.clone();
         for (node, device) in world.nodes.iter_mut().zip(of_nodes) {
@@ -268,7 +210,8 @@ impl World {
         world
     }
 
-    fn apply_perhaps(&mut self, action: Action) {
+    /// Applies an operation that was outstanding when the process died: in part, as a whole, or not at all.
+    fn maybe_apply(&mut self, action: Action) {
         match action {
             Action::Write { node, data, position, .. } => {
                 let change = FileChange::Write(position, data[..].into());
@@ -290,7 +233,7 @@ impl World {
         }
     }
 
-    /// Does what the operation asks for, unless the disk is full or a fault meets it.
+    /// Applies an operation, unless no descriptor or no space is left for it, or a fault hits it.
     fn apply_or_fail(
         &mut self,
         op: DiskOp,
@@ -300,7 +243,7 @@ impl World {
         self.take_descriptor(&action)?;
         self.take_space(&action)?;
         match self.faults.next(op) {
-            Some(effect) => self.meet(effect, action),
+            Some(effect) => self.run_with_fault(effect, action),
             None => self.apply(action, buffer),
         }
     }
@@ -363,7 +306,7 @@ impl World {
         Ok(outcome)
     }
 
-    /// Fails an operation that needs a descriptor where none is left.
+    /// Fails if the operation needs a descriptor and none is left.
     fn take_descriptor(&self, action: &Action) -> io::Result<()> {
         let opens = matches!(
             action,
@@ -394,21 +337,22 @@ impl World {
         Ok(())
     }
 
-    fn change(&mut self, node: usize, change: FileChange) -> io::Result<()> {
+    pub(super) fn change(&mut self, node: usize, change: FileChange) -> io::Result<()> {
         let number = self.next_number();
         self.file(node)?.change(change, number);
         Ok(())
     }
 
-    /// The cache of the node's device is flushed: of every file on it, what changed no metadata.
+    /// Flushes the cache of the node's device. This makes the writes to every file of the device durable that changed
+    /// nothing but data.
     fn flush_to(&mut self, node: usize, mark: u64) {
-        for (_, file) in self.files_beside(node) {
+        for (_, file) in self.files_on_device_of(node) {
             file.flush_to(mark);
         }
     }
 
-    /// The files on the device of `node`, with their nodes.
-    pub(super) fn files_beside(
+    /// Returns the files on the device of `node`, each with its node.
+    pub(super) fn files_on_device_of(
         &mut self,
         node: usize,
     ) -> impl Iterator<Item = (usize, &mut History<Content>)> + use<'_> {
@@ -420,83 +364,14 @@ impl World {
         })
     }
 
-    /// The failed syncs of the node's device.
+    /// Returns the count of failed syncs of the node's device.
     pub(super) fn sync_failures(&mut self, node: usize) -> SyncFailures {
         self.failures.entry(self.devices[node]).or_default().clone()
     }
 
-    /// The device that the node lies on.
+    /// Returns the number of the node's device.
     pub(super) fn device(&self, node: usize) -> usize {
         self.devices[node]
-    }
-
-    fn open(&mut self, path: &Path, mode: OpenMode) -> io::Result<usize> {
-        match (self.lookup(path), mode) {
-            (Ok(_), OpenMode::CreateNew) => Err(ErrorKind::AlreadyExists.into()),
-            (Ok(node), OpenMode::Replace) => {
-                self.change(node, FileChange::Resize(0))?;
-                Ok(node)
-            }
-            (Ok(node), _) => self.file(node).map(|_| node),
-            (Err(_), OpenMode::CreateNew | OpenMode::Replace) => {
-                self.link(path, Node::File(History::default()))
-            }
-            (Err(error), _) => Err(error),
-        }
-    }
-
-    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let node = self.lookup(from)?;
-        let ((dir, from), (to_dir, to)) = (self.parent(from)?, self.parent(to)?);
-        if dir != to_dir {
-            let reason = "the simulated disk renames within one directory only; across is not supported yet";
-            return Err(io::Error::new(ErrorKind::Unsupported, reason));
-        }
-        let number = self.next_number();
-        self.dir(dir)?.change(DirChange::Rename(from, to, node), number);
-        Ok(())
-    }
-
-    fn link(&mut self, path: &Path, node: Node) -> io::Result<usize> {
-        let (dir, name) = self.parent(path)?;
-        let new = self.nodes.len();
-        let number = self.next_number();
-        self.dir(dir)?.change(DirChange::Link(name, new), number);
-        let is_on_second = self.second_device.as_ref().is_some_and(|prefix| path.starts_with(prefix));
-        self.nodes.push(node);
-        self.devices.push(usize::from(is_on_second));
-        Ok(new)
-    }
-
-    fn unlink(&mut self, path: &Path) -> io::Result<()> {
-        let (dir, name) = self.parent(path)?;
-        let number = self.next_number();
-        self.dir(dir)?.change(DirChange::Unlink(name), number);
-        Ok(())
-    }
-
-    fn list(&mut self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let node = self.lookup(path)?;
-        let entries = self.dir(node)?.live().clone();
-        let named = |(name, node): (&OsString, &usize)| DirEntry {
-            name: name.to_string_lossy().into_owned(),
-            is_dir: matches!(self.nodes[*node], Node::Dir(_)),
-        };
-        Ok(entries.0.iter().map(named).collect())
-    }
-
-    /// The node a path leads to, from the root on; a leading slash changes nothing.
-    pub(super) fn lookup(&self, path: &Path) -> io::Result<usize> {
-        names(path)?.into_iter().try_fold(ROOT, |node, name| match &self.nodes[node] {
-            Node::Dir(dir) => dir.live().0.get(name).copied().ok_or_else(|| ErrorKind::NotFound.into()),
-            Node::File(_) => Err(ErrorKind::NotADirectory.into()),
-        })
-    }
-
-    fn parent(&self, path: &Path) -> io::Result<(usize, OsString)> {
-        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-        let dir = self.lookup(path.parent().unwrap_or(Path::new("")))?;
-        Ok((dir, name.to_owned()))
     }
 
     pub(super) fn file(&mut self, node: usize) -> io::Result<&mut History<Content>> {
@@ -506,34 +381,10 @@ impl World {
         }
     }
 
-    fn dir(&mut self, node: usize) -> io::Result<&mut History<Entries>> {
+    pub(super) fn dir(&mut self, node: usize) -> io::Result<&mut History<Entries>> {
         match &mut self.nodes[node] {
             Node::Dir(dir) => Ok(dir),
             Node::File(_) => Err(ErrorKind::NotADirectory.into()),
         }
-    }
-}
-
-fn names(path: &Path) -> io::Result<Vec<&OsStr>> {
-    let names = path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(Ok(name)),
-        Component::RootDir | Component::CurDir => None,
-        Component::ParentDir | Component::Prefix(_) => Some(Err(ErrorKind::InvalidInput.into())),
-    });
-    names.collect()
-}
-
-fn written_range(action: &Action) -> Option<(usize, Range<u64>)> {
-    match action {
-        Action::Write { node, data, position, .. } => Some((*node, *position..*position + data.len() as u64)),
-        _ => None,
-    }
-}
-
-/// Of what an operation writes; nothing in release builds, where it would only cost time.
-fn checksum_of(action: &Action) -> Option<u32> {
-    match action {
-        Action::Write { data, .. } if cfg!(debug_assertions) => Some(crc_fast::crc32_iscsi(data)),
-        _ => None,
     }
 }

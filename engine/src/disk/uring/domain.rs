@@ -1,8 +1,9 @@
-//! Which files one device flush covers. Known of ext4 alone, where a direct overwrite of written extents goes to its place
-//! on the device and an fdatasync of any regular file, even one with nothing to write, flushes the device.
+//! Flush domains: sets of files whose writes one flush of their device covers. Only files on ext4 have one. On ext4, a
+//! direct overwrite of written extents goes to its place on the device. An fdatasync of any regular file flushes the
+//! device, even if that file has nothing to write.
 //!
-//! It is not so where overwriting writes elsewhere (btrfs, a reflinked file of XFS), nor where direct I/O falls back to the
-//! page cache: ext4 with journalled data, or with encryption.
+//! A flush of the device does not cover a write where overwriting writes to another place (btrfs, a reflinked file of
+//! XFS). Nor does it where direct I/O falls back to the page cache: ext4 with journalled data, or with encryption.
 
 use super::devices::device_of;
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, ioctl_getflags, openat};
@@ -14,35 +15,38 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// statfs says so of ext2, ext3 and ext4, which are one driver.
+/// The type that statfs reports for ext2, ext3 and ext4, which share one driver.
 const EXT4_MAGIC: u64 = 0xEF53;
 
 /// Attributes of a file (`chattr`) that send direct I/O through the page cache: journalled data, encrypted, inline data.
 const UNFIT_FLAGS: u32 = 0x4000 | 0x0800 | 0x1000_0000;
 
-/// The files of one device that a flush of it covers.
+/// The flush domain of a device: the files that one flush of the device covers.
 #[derive(Debug, Clone)]
 pub(super) struct Domain {
     /// The number of the device.
     pub(super) device: u64,
-    /// The directory that the device is mounted on, if ext4 has no journal and flushes through a directory too: through it
-    /// the device is best flushed then. Through a file that is written it first writes the block that the file's inode lies
-    /// in, and waits for that (100 µs), whenever a time in one of the 16 inodes there has changed; nobody changes the first
-    /// inodes of a device.
+    /// ext4 without a journal, from Linux 6.5 on: the device's root directory, or another mounted directory of the
+    /// device if the root is not mounted. `None` elsewhere.
     ///
-    /// With a journal a file's fdatasync is nothing but the flush, and a directory's is none at all unless a transaction
-    /// happens to be open.
-    pub(super) quiet: Option<Rc<OwnedFd>>,
+    /// fdatasync on this directory only flushes the device. On a data file it would first write the inode's block (100
+    /// µs) whenever one of 16 neighbouring inodes has a changed time. The root's block does not change, as nobody
+    /// changes the first inodes of a device.
+    ///
+    /// With a journal, fdatasync on a data file only flushes the device. On a directory it then flushes nothing, unless
+    /// a transaction happens to be open.
+    pub(super) flush_through: Option<Rc<OwnedFd>>,
 }
 
-/// What is known of the file systems met so far, by device; `None` where a flush is not known to cover other files.
+/// The domains of the devices whose files were opened. The value is `None` where a flush is not known to cover other
+/// files.
 #[derive(Debug, Default)]
 pub(super) struct Domains {
     known: RefCell<BTreeMap<u64, Option<Domain>>>,
 }
 
 impl Domains {
-    /// The domain of a file open for direct I/O.
+    /// Returns the domain of a file that is open for direct I/O; `None` if it has none.
     pub(super) fn of(&self, file: &OwnedFd) -> Option<Domain> {
         let device = device_of(file)?;
         let domain = self.known.borrow_mut().entry(device).or_insert_with(|| domain(file, device)).clone()?;
@@ -55,12 +59,13 @@ fn domain(file: &OwnedFd, device: u64) -> Option<Domain> {
     let is_ext4 = fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|id| id == EXT4_MAGIC));
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mounts = mounts_of(&table, device);
-    let quiet = || flushes_through_directories(device).then(|| quiet(&mounts, device)).flatten();
-    (is_ext4 && are_fit(&mounts)).then(|| Domain { device, quiet: quiet() })
+    let flush_through =
+        || flushes_through_directories(device).then(|| open_mounted_dir(&mounts, device)).flatten();
+    (is_ext4 && are_fit(&mounts)).then(|| Domain { device, flush_through: flush_through() })
 }
 
-/// Whether fdatasync of a directory with nothing to write flushes the device: where ext4 says that it has no journal, since
-/// Linux 6.5 (before, of no file with nothing but data to write).
+/// Whether fdatasync of a directory with nothing to write flushes the device. It does on ext4 without a journal, from
+/// Linux 6.5 on. Before 6.5, without a journal, no fdatasync flushes the device if only data has changed.
 fn flushes_through_directories(device: u64) -> bool {
     let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
     let link = std::fs::read_link(format!("/sys/dev/block/{number}")).ok();
@@ -76,11 +81,11 @@ fn is_since(least: (u32, u32), release: &str) -> bool {
     numbers.next().zip(numbers.next()).is_some_and(|found: (u32, u32)| found >= least)
 }
 
-/// A mount of the device, as the mount table tells it.
+/// A mount of the device: the fields of one line of the mount table.
 struct Mount<'a> {
-    /// Which directory of the file system is mounted.
+    /// The directory of the file system that is mounted.
     root: &'a str,
-    /// Where, with blanks and the like as octal escapes.
+    /// The directory that it is mounted on, with blanks and the like as octal escapes.
     point: &'a str,
     /// The rest of the line.
     rest: &'a str,
@@ -96,7 +101,7 @@ fn mounts_of(table: &str, device: u64) -> Vec<Mount<'_>> {
     table.lines().filter_map(of_line).collect()
 }
 
-/// Whether the device is mounted without journalling data.
+/// Whether the device is mounted, and only as ext4 without journalled data.
 fn are_fit(mounts: &[Mount<'_>]) -> bool {
     !mounts.is_empty()
         && mounts.iter().all(|mount| {
@@ -105,19 +110,19 @@ fn are_fit(mounts: &[Mount<'_>]) -> bool {
         })
 }
 
-/// The mounted directory, the file system's own root if that is mounted somewhere.
-fn quiet(mounts: &[Mount<'_>], device: u64) -> Option<Rc<OwnedFd>> {
+/// Opens a mounted directory of the device: the file system's root if that is mounted, else another one.
+fn open_mounted_dir(mounts: &[Mount<'_>], device: u64) -> Option<Rc<OwnedFd>> {
     let by_root = |is_root: bool| mounts.iter().filter(move |mount| (mount.root == "/") == is_root);
     let open = |mount: &Mount<'_>| {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat(CWD, unescaped(mount.point), flags, Mode::empty()).ok()
     };
-    // Something else may be mounted over it.
+    // Another device may be mounted over the same directory.
     let is_it = |file: &OwnedFd| device_of(file) == Some(device);
     by_root(true).chain(by_root(false)).filter_map(open).find(is_it).map(Rc::new)
 }
 
-/// A path of the mount table as it is: `\040` there is a blank.
+/// Returns a path of the mount table without its escapes: `\040` stands for a blank.
 fn unescaped(field: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
@@ -168,7 +173,7 @@ mod tests {
         let file: OwnedFd = std::fs::File::open(dir.path()).unwrap().into();
         let device = device_of(&file).unwrap();
         let point = dir.path().to_str().unwrap();
-        // The first is of no device at all, the second of another, the third is no directory.
+        // The first path does not exist, the second is on another device, the third is no directory.
         let [none, other, name] = ["/nowhere", "/proc", "/proc/self/mountinfo"].map(|point| ("/", point));
         let table = [none, other, name, ("/sub", point)]
             .map(|(root, point)| {
@@ -179,9 +184,9 @@ mod tests {
                 )
             })
             .concat();
-        let found = quiet(&mounts_of(&table, device), device).unwrap();
+        let found = open_mounted_dir(&mounts_of(&table, device), device).unwrap();
         assert_eq!(fstat(&*found).unwrap().st_ino, fstat(&file).unwrap().st_ino);
         let end = table.len() - table.lines().last().unwrap().len() - 1;
-        assert!(quiet(&mounts_of(&table[..end], device), device).is_none());
+        assert!(open_mounted_dir(&mounts_of(&table[..end], device), device).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Faults for unit tests: reads and writes end early or fail, as the kernel may let them at any time, and a directory's sync
+//! Faults for unit tests. Reads and writes end early or fail, which the kernel may do at any time. A directory's sync
 //! fails.
 
 use std::cell::{Cell, RefCell};
@@ -7,18 +7,18 @@ use std::collections::VecDeque;
 /// A change to one read or write.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
-    /// The kernel does a part only.
+    /// The kernel transfers only a part of the bytes.
     Short { len_bytes: u32 },
-    /// The kernel does all, and the result says that it was less.
+    /// The kernel transfers all bytes, and the result reports fewer.
     SaysLess { len_bytes: i32 },
-    /// The kernel does nothing, and the result is an error.
+    /// The kernel transfers nothing, and the result is an error.
     Fails { errno: i32 },
 }
 
-/// The faults of a ring's next operations. A ring without any works as always.
+/// The faults of a ring's next operations. A ring without faults works as usual.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// Of the next reads and writes, in order.
+    /// Faults of the next reads and writes, in order.
     transfers: RefCell<VecDeque<Fault>>,
     /// The error of the next sync of a directory.
     directory_sync: Cell<Option<i32>>,
@@ -29,7 +29,7 @@ impl Faults {
         self.transfers.borrow_mut().extend(faults);
     }
 
-    /// How many are left.
+    /// Returns how many faults of reads and writes are left.
     pub(super) fn len(&self) -> usize {
         self.transfers.borrow().len()
     }
@@ -39,12 +39,12 @@ impl Faults {
         self.directory_sync.set(Some(errno));
     }
 
-    /// The outcome of a sync of a directory that begins now, unless the kernel decides it.
+    /// Returns the error of a directory sync that begins now. `Ok`: it has no fault, and goes to the kernel.
     pub(super) fn next_directory_sync(&self) -> std::io::Result<()> {
         self.directory_sync.take().map_or(Ok(()), |errno| Err(std::io::Error::from_raw_os_error(errno)))
     }
 
-    /// The length to ask for instead of `len_bytes`, and the result to report instead of the kernel's.
+    /// Returns the length to ask for instead of `len_bytes`, and the result to report instead of the kernel's.
     pub(super) fn next(&self, len_bytes: u32) -> (u32, Option<i32>) {
         match self.transfers.borrow_mut().pop_front() {
             None => (len_bytes, None),

@@ -11,16 +11,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-/// The ring and what it keeps of its operations; shared with them.
+/// The ring and the table of its operations. Each operation holds a reference to it.
 pub(super) struct Inner {
     pub(super) ring: RefCell<IoUring>,
-    /// By the `user_data` of the operation.
+    /// The operations. The key is the operation's `user_data`.
     pub(super) slots: RefCell<Slab<Slot>>,
-    /// Operations queued or in the kernel.
+    /// Count of the operations that are queued or in the kernel.
     pub(super) in_flight: Cell<usize>,
-    /// Those of them that the kernel gives to its workers.
+    /// Count of the operations in flight that kernel worker threads run.
     pub(super) workers_in_flight: Cell<usize>,
-    /// Set while the pump waits: nobody else submits then, so an operation is submitted as it starts.
+    /// Set while the pump waits. Nobody else submits then, so each operation is submitted when it starts.
     pub(super) submits_at_once: Cell<bool>,
     /// Written by the kernel at each completion, and by [`RingWaker`].
     pub(super) event: Arc<OwnedFd>,
@@ -45,7 +45,8 @@ impl Inner {
         if *is_orphan {
             let opened = keep.opened(result);
             let orphan = slots.remove(key);
-            // The file that it kept is closed through the ring if this was its last clone: that takes a slot.
+            // If this drops the last clone of the operation's file, the file is closed through the ring. That takes a
+            // slot, so `slots` must not be borrowed any more.
             drop(slots);
             drop((orphan, opened));
             return None;
@@ -58,18 +59,18 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The kernel may still be reading from or writing to what the slots own: wait for it before they go.
+        // The kernel may still read or write memory that the slots own. So wait for it before they are dropped.
         while self.in_flight.get() > 0 {
             let ring = self.ring.get_mut();
             if ring.submit_and_wait(1).is_err_and(|error| !may_retry(&error)) {
-                // Nothing can be waited for: leak rather than free memory that the kernel may touch.
+                // No completion can be waited for: leak the memory rather than free what the kernel may touch.
                 std::mem::forget(std::mem::take(self.slots.get_mut()));
                 return;
             }
             let completed: Vec<(u64, i32)> =
                 ring.completion().map(|entry| (entry.user_data(), entry.result())).collect();
             self.in_flight.set(self.in_flight.get() - completed.len());
-            // All are orphans, as a future holds the ring.
+            // All operations are orphans, as a future keeps the ring alive.
             for (key, result) in completed {
                 let key = usize::try_from(key).expect("user_data is a slot's key");
                 if let Some(Slot::InFlight { keep, .. }) = self.slots.get_mut().get(key) {
@@ -80,7 +81,7 @@ impl Drop for Inner {
     }
 }
 
-/// Whether an entry into the kernel failed for now only: a signal, or no memory.
+/// Whether entering the kernel failed for a reason that passes: a signal, or no memory.
 pub(super) fn may_retry(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM))
 }

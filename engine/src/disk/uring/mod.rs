@@ -1,7 +1,7 @@
-//! The real disk: every operation goes through the shard's raw ring, but for a few that have no opcode.
+//! The real disk. Every operation goes through the shard's raw ring, except a few that have no opcode.
 //!
-//! Blocking calls are left where they are rare and short: listing a directory and reading small metadata files (at open
-//! and at the first read of a cold segment), asking a file's size, and truncating on kernels before 6.9.
+//! Some rare and short calls block the thread. They list a directory or read a small metadata file (at an open, and at
+//! the first read of a cold segment). They ask for a file's size, and truncate on kernels before 6.9.
 
 mod devices;
 mod domain;
@@ -47,7 +47,7 @@ pub struct UringDisk {
     domains: Rc<Domains>,
 }
 
-/// An open file of a [`UringDisk`]; closed with its last clone, and not before its last operation has completed.
+/// An open file of a [`UringDisk`]. Dropping its last clone closes it, but not before its last operation has completed.
 #[derive(Clone)]
 pub struct UringFile {
     inner: Rc<FileInner>,
@@ -60,13 +60,13 @@ struct FileInner {
     io: IoMode,
     ring: Ring,
     domain: Option<Domain>,
-    /// Of the file's device.
+    /// The failed syncs of the file's device.
     failures: SyncFailures,
 }
 
 impl Drop for FileInner {
     fn drop(&mut self) {
-        // SAFETY: taken once, by the drop; nobody uses `fd` afterwards.
+        // SAFETY: `fd` is taken once, by the drop; nobody uses it afterwards.
         let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
         self.ring.close_file(fd);
     }
@@ -79,12 +79,12 @@ impl std::fmt::Debug for UringFile {
 }
 
 impl UringDisk {
-    /// A disk on `ring`.
+    /// Returns a disk whose operations go through `ring`.
     pub fn new(ring: Ring) -> Self {
         Self { ring, domains: Rc::default() }
     }
 
-    /// Runs an operation on paths alone.
+    /// Runs an operation whose entry points to its paths and to nothing else.
     async fn path_op(
         &self,
         op: DiskOp,
@@ -94,7 +94,7 @@ impl UringDisk {
         self.path_op_keeping(op, paths, entry, Keep::default()).await
     }
 
-    /// Runs an operation on paths that owns what is in `keep` too.
+    /// Runs an operation on paths that also owns the contents of `keep`.
     async fn path_op_keeping(
         &self,
         op: DiskOp,
@@ -114,7 +114,7 @@ impl UringDisk {
         checked(result).map_err(|error| DiskError::new(op, path, 0, error))
     }
 
-    /// Opens `path`; new files get the usual permissions. If the future is dropped, the ring closes the descriptor.
+    /// Opens `path`. A new file gets the permissions 0644. If the future is dropped, the ring closes the descriptor.
     async fn open_at(&self, op: DiskOp, path: &Path, flags: i32) -> Result<OwnedFd, DiskError> {
         let entry = |p: &[*const libc::c_char]| {
             opcode::OpenAt::new(AT_CWD, p[0]).flags(flags | libc::O_CLOEXEC).mode(0o644).build()
@@ -140,7 +140,7 @@ impl Disk for UringDisk {
         let fd = self.open_at(op, path, flags | direct).await?;
         let is_written = io == IoMode::Direct && mode != OpenMode::Read;
         let domain = is_written.then(|| self.domains.of(&fd)).flatten();
-        let failures = devices::sync_failures_beside(&fd);
+        let failures = devices::sync_failures_of_file(&fd);
         let (fd, ring) = (ManuallyDrop::new(fd), self.ring.clone());
         let inner = FileInner { fd, path: path.to_path_buf(), io, ring, domain, failures };
         Ok(UringFile { inner: Rc::new(inner) })
@@ -175,7 +175,7 @@ impl Disk for UringDisk {
         #[cfg(test)]
         self.ring.faults().next_directory_sync().map_err(failed)?;
         let fd = self.open_at(DiskOp::SyncDir, path, libc::O_RDONLY | libc::O_DIRECTORY).await?;
-        let failures = devices::sync_failures_beside(&fd);
+        let failures = devices::sync_failures_of_file(&fd);
         let (fd, path, ring) = (ManuallyDrop::new(fd), path.to_path_buf(), self.ring.clone());
         let file = UringFile {
             inner: Rc::new(FileInner { fd, path, io: IoMode::Buffered, ring, domain: None, failures }),
@@ -189,7 +189,7 @@ impl Disk for UringDisk {
             for entry in std::fs::read_dir(path)? {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                // Links are followed, as opening them does.
+                // Links are followed, as an open follows them.
                 let is_dir = std::fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir());
                 entries.push(DirEntry { name, is_dir });
             }
@@ -206,7 +206,7 @@ impl Disk for UringDisk {
     fn sync_failures(&self, path: &Path) -> Result<SyncFailures, DiskError> {
         let stat = rustix::fs::stat(path);
         let stat = stat.map_err(|error| DiskError::new(DiskOp::Open, path, 0, error.into()))?;
-        Ok(devices::sync_failures_of(stat.st_dev))
+        Ok(devices::sync_failures_of_device(stat.st_dev))
     }
 
     async fn pause(&self, time: Duration) {
@@ -214,7 +214,7 @@ impl Disk for UringDisk {
         let entry = opcode::Timeout::new(&raw const *time).build();
         // SAFETY: the entry points to the heap memory of `time`, which moves into the slot.
         let operation = unsafe { self.ring.start(entry, Keep { time: Some(time), ..Keep::default() }) };
-        // The result says how it ended: by time, or because the ring is torn down.
+        // The result only says why the pause ended: its time is over, or the ring is torn down.
         let _ = operation.await;
     }
 }
@@ -229,7 +229,7 @@ impl UringFile {
     }
 
     /// Runs an operation that needs no memory: a sync or a change of size, which the kernel gives to a worker.
-    async fn simple(&self, op: DiskOp, entry: Entry) -> Result<i32, DiskError> {
+    async fn run_without_memory(&self, op: DiskOp, entry: Entry) -> Result<i32, DiskError> {
         let syncs = if matches!(op, DiskOp::Sync | DiskOp::SyncDir) { Syncs::File } else { Syncs::Nothing };
         let keep = Keep { file: Some(self.clone()), is_on_worker: true, syncs, ..Keep::default() };
         // SAFETY: the entry points to nothing; its descriptor stays open through `keep`.
@@ -239,7 +239,7 @@ impl UringFile {
 
     /// Syncs `fd`, which this file keeps open.
     async fn fsync(&self, fd: types::Fd, flags: types::FsyncFlags, op: DiskOp) -> Result<(), DiskError> {
-        self.simple(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop)
+        self.run_without_memory(op, opcode::Fsync::new(fd).flags(flags).build()).await.map(drop)
     }
 
     /// Counts a sync of the file that has failed.
@@ -253,7 +253,7 @@ impl UringFile {
         Ok(u64::try_from(stat.st_size).unwrap_or_default())
     }
 
-    /// One write of `data` from `done` on; what it wrote, and the data back.
+    /// Submits one write of `data`, from its byte `done` on. Returns the number of bytes written, and the data.
     async fn write_once(
         &self,
         data: WriteData,
@@ -323,7 +323,7 @@ impl DiskFile for UringFile {
             data = kept.expect("a write hands its data back");
             match outcome {
                 Ok(0) => return Err(self.error(DiskOp::Write, position, io::ErrorKind::WriteZero.into())),
-                // A short write is completed; with direct I/O it ends at a block, as the kernel guarantees.
+                // A short write is continued. With direct I/O it ends at the end of a block, as the kernel guarantees.
                 Ok(bytes) => done += bytes,
                 Err(error) if is_transient(&error) => {}
                 Err(error) => return Err(self.error(DiskOp::Write, position + done as u64, error)),
@@ -347,8 +347,8 @@ impl DiskFile for UringFile {
                 Ok(0) => break,
                 Ok(bytes) => {
                     done += bytes;
-                    // Direct I/O continues at a block only. A read that ends within one has met the end of the file, or the
-                    // kernel has cut it short: then the block is read again.
+                    // Direct I/O continues only at the start of a block. A read that ends inside a block has reached
+                    // the end of the file, or the kernel has cut it short. In the second case the block is read again.
                     let in_block = done % crate::buffer::BLOCK_BYTES;
                     if self.inner.io == IoMode::Direct && in_block > 0 {
                         if position + done as u64 >= self.stat_size()? {
@@ -371,19 +371,19 @@ impl DiskFile for UringFile {
 
     async fn flush(&self, failed_syncs: u64) -> Result<(), DiskError> {
         let domain = self.inner.domain.as_ref().expect("it has a flush domain");
-        let fd = domain.quiet.as_ref().map_or(self.fd(), |quiet| types::Fd(quiet.as_raw_fd()));
+        let fd = domain.flush_through.as_ref().map_or(self.fd(), |dir| types::Fd(dir.as_raw_fd()));
         self.fsync(fd, types::FsyncFlags::DATASYNC, DiskOp::Sync).await?;
         self.check_syncs(failed_syncs)
     }
 
     async fn allocate(&self, len_bytes: u64) -> Result<(), DiskError> {
         let entry = opcode::Fallocate::new(self.fd(), len_bytes).build();
-        self.simple(DiskOp::Allocate, entry).await.map(drop)
+        self.run_without_memory(DiskOp::Allocate, entry).await.map(drop)
     }
 
     async fn truncate(&self, len_bytes: u64) -> Result<(), DiskError> {
         let entry = opcode::Ftruncate::new(self.fd(), len_bytes).build();
-        match self.simple(DiskOp::Truncate, entry).await {
+        match self.run_without_memory(DiskOp::Truncate, entry).await {
             Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => {
                 rustix::fs::ftruncate(&*self.inner.fd, len_bytes)
                     .map_err(|error| self.error(DiskOp::Truncate, len_bytes, error.into()))
@@ -410,7 +410,7 @@ impl DiskFile for UringFile {
         let start = match rustix::fs::seek(fd, SeekFrom::Data(position)) {
             Ok(start) => start,
             Err(rustix::io::Errno::NXIO) => return Ok(None),
-            // The file system does not tell: all of it may be data.
+            // The file system does not report holes: all bytes may be data.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => {
                 let size = self.size().await?;
                 return Ok((position < size).then_some(position..size));

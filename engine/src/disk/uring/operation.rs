@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// An operation under way; resolves to its result and to what it kept. Dropping it cancels nothing.
+/// The future of an operation. Its output is the operation's result and its [`Keep`]. Dropping the future does not
+/// cancel the operation.
 pub(super) struct Operation {
     inner: Rc<Inner>,
     key: Option<usize>,
@@ -46,7 +47,8 @@ impl Drop for Operation {
             return;
         }
         let done = slots.remove(key);
-        // The file that it kept is closed through the ring if this was its last clone: that takes a slot.
+        // If this drops the last clone of the operation's file, the file is closed through the ring. That takes a slot,
+        // so `slots` must not be borrowed any more.
         drop(slots);
         if let Slot::Done { result, keep } = done {
             drop(keep.opened(result));

@@ -1,9 +1,9 @@
-//! The ring's settings, and whether the running kernel has all that the ring needs.
+//! The settings of the ring, and a check that the running kernel has everything that the ring needs.
 
 use io_uring::{IoUring, opcode};
 use std::io;
 
-/// Operations without which there is no engine.
+/// Operations that the engine cannot work without.
 const NEEDED: [u8; 10] = [
     opcode::WriteFixed::CODE,
     opcode::ReadFixed::CODE,
@@ -17,24 +17,24 @@ const NEEDED: [u8; 10] = [
     opcode::Close::CODE,
 ];
 
-/// Settings of a ring that one thread uses. A completion that is finished by a worker of the kernel's waits until this thread
-/// enters the kernel, and the ring says so: otherwise each would interrupt the thread, which polls in user space, with an
-/// IPI; for 64 small writes on a virtual machine that is 16 µs each.
+/// Returns the settings of a ring that one thread uses. A completion that the kernel finishes on another core waits
+/// until this thread enters the kernel, and a flag of the ring says so. Otherwise each completion would interrupt the
+/// thread, which polls in user space, with an IPI. For 64 small writes on a virtual machine, that costs 16 µs each.
 pub(super) fn builder() -> io_uring::Builder {
     let mut builder = IoUring::builder();
     builder.setup_single_issuer().setup_coop_taskrun().setup_taskrun_flag();
     builder
 }
 
-/// Whether the running kernel lets us have a ring with every operation we need.
+/// Checks that the running kernel allows a ring, and has every operation that the engine needs.
 ///
 /// # Errors
-/// Why not.
+/// The kernel forbids io_uring, or is too old.
 pub fn probe() -> io::Result<()> {
     let too_old =
         || io::Error::new(io::ErrorKind::Unsupported, "the kernel is too old: run Linux 6.1 or newer");
     let ring = builder().build(8).map_err(|error| match error.kind() {
-        // A flag that it does not know.
+        // The kernel does not know one of the flags.
         io::ErrorKind::InvalidInput => too_old(),
         _ => error,
     })?;

@@ -1,8 +1,8 @@
 //! A raw io_uring ring driven inside a glommio executor: submission, completion, parking.
 //!
-//! glommio has no registered writes, no RWF_DSYNC and no way to hand its buffers to other threads, so the shard's I/O
-//! goes through a ring of its own beside the executor's. One eventfd wakes the shard: the ring signals it at each
-//! completion, and other threads write to it when they have put something into the mailbox.
+//! glommio has no registered writes, no RWF_DSYNC and no way to hand its buffers to other threads. So the shard's I/O
+//! goes through a ring of its own beside the executor's. One eventfd wakes the shard. The ring signals it at each
+//! completion, and other threads write to it when they have put a message into the mailbox.
 
 use super::inner::{Inner, may_retry};
 use super::keep::{Keep, Slot};
@@ -22,13 +22,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Entries of the submission queue; a full one is submitted early, so this bounds nothing but batching.
+/// Entries of the submission queue. A full queue is submitted early, so this bounds only how many operations are
+/// submitted together.
 const RING_ENTRIES: u32 = 256;
 
-/// Largest buffer the kernel takes in one registration, bytes.
+/// Largest buffer that the kernel registers as one, bytes.
 const REGISTERED_BYTES_MAX: usize = 1 << 30;
 
-/// See the module. Clones share the ring; it stays on the thread that made it.
+/// A shard's io_uring ring; see the module. Clones share the ring, which stays on the thread that made it.
 #[derive(Clone)]
 pub struct Ring {
     inner: Rc<Inner>,
@@ -43,7 +44,7 @@ pub struct RingWaker {
 impl RingWaker {
     /// Makes the shard's next, or current, park return.
     pub fn wake(&self) {
-        // A full counter is as good as a wake, and nothing else can fail on an eventfd.
+        // The write fails only if the counter is full. Then the eventfd is readable, and the shard wakes anyway.
         let _ = rustix::io::write(&*self.event, &1u64.to_ne_bytes());
     }
 }
@@ -74,8 +75,8 @@ impl Ring {
         })
     }
 
-    /// Registers the arena, so that the kernel need not pin its pages at each operation. Without room under
-    /// RLIMIT_MEMLOCK it works unregistered; the answer says which.
+    /// Registers the arena, so that the kernel need not pin its pages at each operation. Returns false if the kernel
+    /// refuses, as it does where RLIMIT_MEMLOCK is too low. The arena then works unregistered.
     pub fn register_arena(&self, arena: &Arena) -> bool {
         let (base, bytes) = arena.mapping();
         let pieces: Vec<libc::iovec> = (0..bytes)
@@ -92,7 +93,8 @@ impl Ring {
         registered.is_ok()
     }
 
-    /// Has the ring hold `lock`: a file lock on it lasts until the ring's last write is done, also after a kill.
+    /// Registers the file `lock` with the ring. A file lock on it then lasts until the ring's last write is done, even
+    /// if the process is killed.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -100,8 +102,8 @@ impl Ring {
         self.inner.ring.borrow().submitter().register_files(&[lock.as_raw_fd()])
     }
 
-    /// Index of the registered buffer that `address` lies in; `None` for memory that is not registered, such as another
-    /// arena.
+    /// Returns the index of the registered buffer that `address` lies in. Returns `None` for memory that is not
+    /// registered, such as another arena.
     pub(super) fn buffer_index(&self, address: usize) -> Option<u16> {
         let (base, bytes) = self.inner.registered.get()?;
         let position = address.checked_sub(base).filter(|position| *position < bytes)?;
@@ -113,7 +115,8 @@ impl Ring {
         RingWaker { event: Arc::clone(&self.inner.event) }
     }
 
-    /// From now on the shard hears of nothing: neither of completions nor of wakes.
+    /// Replaces the eventfd that the shard waits for by one that nobody writes. The shard then learns neither of
+    /// completions nor of wakes.
     #[cfg(test)]
     pub(crate) fn lose_wakes(&self) {
         let silent = eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd");
@@ -131,28 +134,28 @@ impl Ring {
         self.inner.event.as_raw_fd()
     }
 
-    /// Bytes read from files since the start.
+    /// Returns the bytes that were read from files since the ring was made.
     pub fn read_bytes(&self) -> u64 {
         self.inner.read_bytes.get()
     }
 
-    /// Counts what a read brought.
+    /// Counts the bytes of a completed read.
     pub(super) fn count_read(&self, bytes: usize) {
         self.inner.read_bytes.set(self.inner.read_bytes.get() + bytes as u64);
     }
 
-    /// Operations submitted or about to be, and not completed.
+    /// Returns the number of operations that are queued or submitted, and have not completed.
     pub fn in_flight(&self) -> usize {
         self.inner.in_flight.get()
     }
 
-    /// Operations in flight that worker threads of the kernel's run, such as syncs. The workers of a pinned thread run on the
-    /// same core: a thread that polls for such a completion has to give them that core.
+    /// Returns the number of operations in flight that kernel worker threads run, such as syncs. The workers of a
+    /// pinned thread run on the same core. So a thread that polls for such a completion has to let them have the core.
     pub fn workers_in_flight(&self) -> usize {
         self.inner.workers_in_flight.get()
     }
 
-    /// Queues an operation; it is submitted with the next [`Ring::submit`].
+    /// Queues an operation. The next [`Ring::submit`] submits it.
     ///
     /// # Safety
     /// Everything `entry` points to is owned by `keep` and stays in place until the completion.
@@ -174,8 +177,8 @@ impl Ring {
         Operation::new(Rc::clone(&self.inner), key)
     }
 
-    /// Closes a file on a worker of the kernel's: the last close of a removed file frees its blocks, which may wait for the
-    /// file system's journal.
+    /// Closes a file on a kernel worker thread. The last close of a removed file frees its blocks, which may wait for
+    /// the file system's journal.
     pub(super) fn close_file(&self, file: OwnedFd) {
         let entry = opcode::Close::new(types::Fd(file.into_raw_fd())).build().flags(Flags::ASYNC);
         let keep = Keep { is_on_worker: true, ..Keep::default() };
@@ -185,14 +188,15 @@ impl Ring {
 
     fn try_push(&self, entry: &Entry) -> bool {
         let mut ring = self.inner.ring.borrow_mut();
-        // SAFETY: `start`'s contract: what the entry points to is kept in its slot until the completion was reaped.
+        // SAFETY: by the contract of `start`, everything that the entry points to stays in its slot until the
+        // completion was reaped.
         unsafe { ring.submission().push(entry).is_ok() }
     }
 
     /// Hands queued operations to the kernel. Some may stay queued if memory is short; the next call tries again.
     ///
     /// # Panics
-    /// If the kernel rejects the ring itself: nothing could be written any more.
+    /// If the kernel rejects the ring itself. Nothing could be written any more.
     pub fn submit(&self) {
         while self.has_unsubmitted() && self.enter() > 0 {}
     }
@@ -202,7 +206,7 @@ impl Ring {
         !self.inner.ring.borrow_mut().submission().is_empty()
     }
 
-    /// Enters the kernel once; returns how many operations it took. It takes no more after one that it refuses.
+    /// Enters the kernel once. Returns how many operations the kernel took: it takes none behind one that it refuses.
     fn enter(&self) -> usize {
         match self.inner.ring.borrow().submit() {
             Ok(taken) => taken,
@@ -211,13 +215,13 @@ impl Ring {
         }
     }
 
-    /// Takes completions and wakes who waits for them; returns how many there were.
+    /// Takes all completions and wakes the futures that wait for them. Returns how many completions there were.
     ///
     /// # Panics
-    /// As [`Ring::submit`] does.
+    /// In the same case as [`Ring::submit`].
     pub fn reap(&self) -> usize {
         let mut reaped = 0;
-        if self.has_held_back() {
+        if self.has_undelivered() {
             self.enter();
         }
         loop {
@@ -233,8 +237,8 @@ impl Ring {
         reaped
     }
 
-    /// Whether the kernel has completions that it hands over only to who enters it.
-    fn has_held_back(&self) -> bool {
+    /// Whether the kernel has completions that it delivers only when this thread enters it.
+    fn has_undelivered(&self) -> bool {
         let mut ring = self.inner.ring.borrow_mut();
         let queue = ring.submission();
         queue.taskrun() || queue.cq_overflow()
@@ -242,11 +246,11 @@ impl Ring {
 
     /// Whether there are completions to reap.
     pub fn has_completions(&self) -> bool {
-        self.has_held_back() || !self.inner.ring.borrow_mut().completion().is_empty()
+        self.has_undelivered() || !self.inner.ring.borrow_mut().completion().is_empty()
     }
 
-    /// Waits for every operation in flight. An operation owns its file and a file its ring, so a ring that is given up
-    /// with operations under way is drained first.
+    /// Waits for every operation in flight. An operation owns its file, the file owns the ring, and the ring owns the
+    /// operation. Because of this cycle, a ring that is abandoned with operations in flight has to be drained first.
     pub fn drain(&self) {
         while self.in_flight() > 0 {
             let waited = self.inner.ring.borrow().submit_and_wait(1);
@@ -257,8 +261,8 @@ impl Ring {
         }
     }
 
-    /// Sleeps until an operation completes, a [`RingWaker`] is used, or `until` comes. Completions and wakes since the last
-    /// park or reactor turn count too.
+    /// Sleeps until an operation completes, a [`RingWaker`] wakes the shard, or the time `until` is reached.
+    /// Completions and wakes since the last park or reactor turn count too.
     ///
     /// # Errors
     /// glommio could not read the eventfd.
@@ -268,7 +272,8 @@ impl Ring {
             // The caller has to try again soon.
             self.waker().wake();
         }
-        // One wake source: a read given up for a timer might still take another's wake.
+        // The timer wakes through the eventfd too. If it cancelled the read of the eventfd instead, that read might
+        // still consume a wake.
         let alarm = until.map(|until| {
             let waker = self.waker();
             glommio::spawn_local(async move {
@@ -277,19 +282,19 @@ impl Ring {
             })
         });
         let outcome = self.take_event().await;
-        // Dropping a task of glommio's cancels it.
+        // Dropping a glommio task cancels it.
         drop(alarm);
         outcome
     }
 
-    /// Gives glommio's reactor a turn, so that its timers fire while the shard polls. It takes the wakes that came before,
-    /// so the caller looks at everything again before it parks.
+    /// Runs glommio's reactor once, so that its timers fire while the shard polls. This consumes earlier wakes, so the
+    /// caller has to look for work again before it parks.
     ///
     /// # Errors
     /// glommio could not read the eventfd.
     pub async fn reactor_turn(&self) -> io::Result<()> {
         self.submit();
-        // Written first, so that the read always finds something.
+        // The eventfd is written first, so that the read does not wait.
         self.waker().wake();
         self.take_event().await
     }
@@ -304,8 +309,8 @@ impl Ring {
         outcome.map(drop).map_err(io::Error::from)
     }
 
-    /// Drains the ring and closes glommio's descriptor, which nobody closes otherwise: glommio only queues the close of a
-    /// dropped file, and an executor that ends does not submit its queue.
+    /// Drains the ring and closes glommio's descriptor of the eventfd. Nobody else would close it: glommio only queues
+    /// the close of a dropped file, and an executor that ends does not submit its queue.
     pub async fn close(&self) {
         self.drain();
         let file = self.inner.event_file.take().and_then(Rc::into_inner);
@@ -317,7 +322,7 @@ impl Ring {
     }
 }
 
-/// An eventfd as glommio reads it: a descriptor of its own, closed by glommio.
+/// Duplicates an eventfd for glommio, which reads the duplicate and closes it.
 fn glommio_file(event: &OwnedFd) -> io::Result<BufferedFile> {
     let own = event.try_clone()?;
     // SAFETY: `own` is open and given away here; the file is its only owner from now on.

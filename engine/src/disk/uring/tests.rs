@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs `work` on an executor of its own; fails if it does not end.
+/// Runs `work` on an executor of its own. Fails if it does not end in time.
 fn on_executor<R, F>(work: impl FnOnce(Ring) -> F + Send + 'static) -> R
 where
     R: Send + 'static,
@@ -41,7 +41,7 @@ fn event_count(fd: RawFd) -> u64 {
 }
 
 #[test]
-fn reactor_turns_use_nothing_up() {
+fn reactor_turns_leave_the_eventfd_at_zero() {
     let (before, after) = on_executor(|ring| async move {
         let before = event_count(ring.event_fd());
         for _ in 0..10_000 {
@@ -107,7 +107,8 @@ fn the_pump_can_see_that_a_worker_of_the_kernels_has_its_operation() {
 #[test]
 fn operations_behind_a_refused_one_are_submitted_too() {
     let results = on_executor(|ring| async move {
-        // The kernel ends a submission at an entry that it refuses: a buffer to select means nothing here.
+        // The kernel ends a submission at an entry that it refuses. It refuses this one: selecting a buffer has no
+        // meaning for it.
         let operations = [Flags::empty(), Flags::BUFFER_SELECT, Flags::empty(), Flags::empty()]
             .map(|flags| nop(&ring, flags));
         ring.submit();
@@ -127,7 +128,7 @@ fn operations_behind_a_refused_one_are_submitted_too() {
 
 extern "C" fn ignore(_signal: libc::c_int) {}
 
-/// Has signals interrupt system calls of this process's threads, as a debugger or a stop does.
+/// Makes signals interrupt the system calls of this process's threads, as a debugger or a stop does.
 fn interrupt_on(signal: libc::c_int) {
     // SAFETY: the structure is plain data, for which zero is a value; the handler does nothing, so it may run anywhere.
     let outcome = unsafe {
@@ -207,7 +208,7 @@ fn a_sync_that_fails_is_counted_as_its_completion_is_taken_whether_or_not_somebo
     });
 }
 
-/// Runs operations of `ring` to their end.
+/// Runs `work` to its end. Drains the ring whenever `work` waits.
 async fn finish<R>(ring: &Ring, work: impl Future<Output = R>) -> R {
     let mut work = Box::pin(work);
     loop {
@@ -233,7 +234,8 @@ fn data_dir() -> tempfile::TempDir {
 const INTERRUPTED: Fault = Fault::Fails { errno: libc::EINTR };
 const AGAIN: Fault = Fault::Fails { errno: libc::EAGAIN };
 
-/// Writes blocks in place of a file's first ones, with `faults`; returns what the file holds then, and the faults left.
+/// Overwrites the first blocks of a file, with `faults`. Returns the file's content afterwards, and the number of
+/// faults left.
 fn write_with(io: IoMode, faults: Vec<Fault>) -> (Result<Vec<u8>, DiskError>, usize) {
     on_executor(move |ring| async move {
         let dir = data_dir();
@@ -268,7 +270,7 @@ fn a_write_that_the_kernel_cuts_short_or_interrupts_is_finished() {
 }
 
 #[test]
-fn a_write_that_fails_says_where() {
+fn the_error_of_a_write_has_its_position() {
     let failing = Fault::Fails { errno: libc::EIO };
     let (outcome, left) = write_with(IoMode::Direct, vec![Fault::Short { len_bytes: 4096 }, failing]);
     let error = outcome.unwrap_err();
@@ -278,7 +280,8 @@ fn a_write_that_fails_says_where() {
     assert_eq!(outcome.unwrap_err().source.kind(), io::ErrorKind::WriteZero);
 }
 
-/// Reads four blocks' worth of a file that ends before, with `faults`; returns what came, and the faults left.
+/// Reads four blocks of a file that ends before them, with `faults`. Returns the bytes read, and the number of faults
+/// left.
 fn read_with(io: IoMode, is_registered: bool, faults: Vec<Fault>) -> (Result<Vec<u8>, DiskError>, usize) {
     on_executor(move |ring| async move {
         let dir = data_dir();
@@ -304,7 +307,7 @@ fn a_read_that_the_kernel_cuts_short_or_interrupts_ends_at_the_end_of_the_file_o
     for (io, faults) in [
         (IoMode::Direct, vec![]),
         (IoMode::Direct, vec![short(4096), INTERRUPTED, AGAIN, short(4096)]),
-        // Less than a block, and there is more in the file.
+        // The read returns less than a block, and the file has more.
         (IoMode::Direct, vec![says(512), INTERRUPTED, says(4096 + 512)]),
         (IoMode::Buffered, vec![short(100), INTERRUPTED, short(3996), AGAIN, short(1), short(4096)]),
         (IoMode::Buffered, vec![says(100), says(4096)]),
@@ -319,7 +322,7 @@ fn a_read_that_the_kernel_cuts_short_or_interrupts_ends_at_the_end_of_the_file_o
 }
 
 #[test]
-fn a_read_that_fails_says_where() {
+fn the_error_of_a_read_has_its_position() {
     let failing = Fault::Fails { errno: libc::EIO };
     let (outcome, left) = read_with(IoMode::Buffered, true, vec![Fault::Short { len_bytes: 5000 }, failing]);
     let error = outcome.unwrap_err();
@@ -350,7 +353,7 @@ fn memory_outside_the_registered_arena_is_read_into_and_written_from() {
     });
 }
 
-/// Descriptors of this process that are open on `path`.
+/// Returns the number of descriptors of this process that are open on `path`.
 fn descriptors_of(path: &Path) -> usize {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
     let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
@@ -383,7 +386,7 @@ fn an_open_that_nobody_waits_for_any_more_leaves_no_descriptor() {
             complete_all(&ring);
             assert_eq!((descriptors_of(&path), descriptors_of(path.parent().unwrap())), (0, 0));
         }
-        // A ring that goes with the open under way.
+        // The ring is dropped while the open is in flight.
         let other = UringDisk::new(Ring::new().unwrap());
         let mut opened = Box::pin(other.open(&path, OpenMode::Replace, IoMode::Buffered));
         assert!(futures_util::poll!(opened.as_mut()).is_pending());

@@ -1,4 +1,4 @@
-//! What the builder says of itself, and that it reuses what it has.
+//! Tests of the builder: the sizes that it reports, and the reuse of its buffer.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What was cut short, flipped or made up is said to be so, by kind, and never panics.
+//! Tests of bytes that were cut short, flipped or made up. They give the right kind of error, and never a panic.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::super::{
 };
 use super::{Owned, encode, few_small_records, records};
 
-/// Reads everything there is to read; only that it ends and does not panic matters.
+/// Reads everything that can be read. It only matters that this ends and does not panic.
 fn read_all(bytes: &[u8]) {
     let _ = (peek_total_bytes(bytes), verify_crc(bytes));
     for batch in batches(bytes).flatten() {
@@ -18,7 +18,7 @@ fn read_all(bytes: &[u8]) {
     }
 }
 
-/// The first thing wrong with the records of a batch, whatever its CRC says.
+/// Returns the first error in the records of a batch, whose CRC may be wrong.
 fn first_error(batch: &[u8]) -> Option<BatchError> {
     RecordBatch::parse(batch).unwrap().records().find_map(|record| match record {
         Ok(record) => record.headers.flat_map(Result::err).next(),
@@ -81,7 +81,7 @@ proptest! {
     #[test]
     fn garbage_never_panics(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         read_all(&bytes);
-        // Garbage that gets past the magic byte and the length.
+        // Garbage with a right magic byte and a possible length.
         if bytes.len() >= BATCH_HEADER_BYTES {
             bytes[16] = 2;
             let batch_length = i32::try_from(bytes.len() - 12).unwrap();
@@ -108,7 +108,7 @@ proptest! {
     }
 }
 
-/// Two records, the second with a header; none larger than a byte's varint.
+/// Returns two records, the second with a header. Every length in them fits a varint of one byte.
 fn two_records() -> Vec<u8> {
     let record = |headers| Owned { timestamp_ms: 0, key: None, value: Some(b"v".to_vec()), headers };
     encode(&[record(Vec::new()), record(vec![("h".into(), Some(b"w".to_vec()))])]).bytes
@@ -182,7 +182,7 @@ fn record_faults_say_what_is_wrong() {
 }
 
 #[test]
-fn bytes_after_the_last_record_are_said() {
+fn bytes_after_the_last_record_are_an_error() {
     let mut bytes = two_records();
     bytes[57..61].copy_from_slice(&1_i32.to_be_bytes());
     let mut records = RecordBatch::parse(&bytes).unwrap().records();

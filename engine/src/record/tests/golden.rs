@@ -1,4 +1,4 @@
-//! The bytes of docs/format.md are the bytes written and read.
+//! Tests that the bytes of docs/format.md are the bytes written and read.
 
 use super::super::{BatchBuilder, ProducerFields, RecordBatch, stamp, verify_crc};
 use super::Owned;

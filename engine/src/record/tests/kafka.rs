@@ -1,4 +1,4 @@
-//! Against the kafka-protocol crate, in both directions.
+//! Tests against the kafka-protocol crate, in both directions.
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
@@ -16,7 +16,7 @@ const CODECS: [(kafka::Compression, Compression); 5] = [
     (kafka::Compression::Zstd, Compression::Zstd),
 ];
 
-/// Records that both can say: that crate adds deltas without wrapping, and keeps headers in a map.
+/// Records that both crates can encode. The other crate adds deltas without wrapping, and keeps headers in a map.
 fn common_records() -> impl Strategy<Value = Vec<Owned>> {
     records().prop_map(|mut records| {
         for record in &mut records {
@@ -72,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_we_write_it_reads(records in common_records(), base_offset in 0_i64..1 << 60) {
+    fn the_other_crate_reads_what_this_one_writes(records in common_records(), base_offset in 0_i64..1 << 60) {
         let mut batch = encode(&records).bytes;
         stamp(&mut batch, base_offset, 9);
         let read = kafka::RecordBatchDecoder::decode(&mut Bytes::from(batch)).unwrap();
@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn what_it_writes_we_read(records in common_records(), base_offset in 0_i64..1 << 60) {
+    fn this_crate_reads_what_the_other_one_writes(records in common_records(), base_offset in 0_i64..1 << 60) {
         let bytes = encode_kafka(&records, base_offset, kafka::Compression::None);
         let batch = RecordBatch::parse(&bytes).unwrap();
         batch.verify_crc().unwrap();

@@ -1,4 +1,4 @@
-//! What the format promises, property by property. `golden` ties it to docs/format.md, `kafka` to another implementation.
+//! Tests of the format's properties. `golden` compares with docs/format.md, `kafka` with another implementation.
 
 mod builder;
 mod corruption;
@@ -20,7 +20,7 @@ struct Owned {
 }
 
 impl Owned {
-    /// Lends `self` as a [`RecordRef`], whose headers need a place to live.
+    /// Calls `use_it` with `self` as a [`RecordRef`]. The headers of the reference lie in a local vector.
     fn lend<T>(&self, use_it: impl FnOnce(&RecordRef<'_>) -> T) -> T {
         let headers: Vec<_> =
             self.headers.iter().map(|(key, value)| HeaderRef { key, value: value.as_deref() }).collect();
@@ -46,7 +46,7 @@ impl Owned {
     }
 }
 
-/// Byte strings of all length classes of their varint: empty, one byte's, two bytes'.
+/// Empty and small byte strings, and ones whose length is near a limit: its varint takes one, two or three bytes.
 fn blob() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => prop::collection::vec(any::<u8>(), 0..8),
@@ -55,7 +55,7 @@ fn blob() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Timestamps near now, and the ends of the range, whose deltas wrap.
+/// Timestamps near now, and at the ends of the range, where deltas wrap around.
 fn timestamp() -> impl Strategy<Value = i64> {
     prop_oneof![8 => 1_700_000_000_000_i64..1_700_000_100_000, 1 => any::<i64>(), 1 => Just(i64::MIN), 1 => Just(i64::MAX)]
 }

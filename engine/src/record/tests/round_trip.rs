@@ -1,4 +1,4 @@
-//! What is written is read again, where it lies.
+//! Tests that batches are read as they were written, in place.
 
 use proptest::prelude::*;
 
