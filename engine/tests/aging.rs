@@ -1,4 +1,4 @@
-//! Records go by age although nobody appends, and a fetch is answered in time although nothing happens.
+//! Records are deleted by age although nobody appends, and a fetch is answered in time although nothing happens.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
@@ -60,7 +60,7 @@ fn an_idle_topic_loses_its_records_by_age() {
     engine.close().unwrap();
 }
 
-/// Counts how often a reader was woken: by the answer to its fetch, also where that is empty.
+/// Counts the wakes of a reader. The answer to its fetch wakes it, even an empty one.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -76,7 +76,7 @@ fn a_fetch_is_answered_once_it_has_waited_as_long_as_it_says() {
     let engine =
         Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(dir.path()) }).unwrap();
     engine.create_topic("t", 1, TopicConfig::default()).unwrap();
-    // Longer waits before and behind the shorter ones, on the same partition.
+    // On one partition, longer waits stand before and behind the shorter ones.
     let begun = Instant::now();
     let waits =
         [Duration::MAX, Duration::from_millis(300), Duration::from_secs(3600), Duration::from_millis(600)];

@@ -1,4 +1,4 @@
-//! Arguments at the ends of their ranges. Each is accepted and works, or is refused with a sentence that names its key.
+//! Arguments at the ends of their ranges. Each is accepted and works, or is refused with an error that names its key.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -13,7 +13,7 @@ use vnotch_engine::error::{DamageError, FetchError, LocalError, OpenError, RunEr
 use vnotch_engine::record::RecordRef;
 use vnotch_engine::types::Preallocate;
 
-/// Far longer than anything here takes.
+/// Time limit, far longer than any call here takes.
 const LONG: Duration = Duration::from_secs(30);
 
 fn data_dir() -> tempfile::TempDir {
@@ -46,14 +46,14 @@ fn produce(engine: &Engine, topic: &str, count: usize, bytes: usize) {
     producer.wait_all().into_iter().for_each(|ack| assert!(ack.result.is_ok(), "{ack:?}"));
 }
 
-/// The outcome of `work`, which runs on a thread of its own and must end in time.
+/// Runs `work` on its own thread and returns its outcome. Panics if it does not end in time.
 fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let (report, outcome) = mpsc::channel();
     std::thread::spawn(move || report.send(work()));
     outcome.recv_timeout(LONG).expect("it ends in time")
 }
 
-/// Starts the fetches of a consumer without waiting for what they bring.
+/// Starts the fetches of a consumer, without a wait for their answers.
 fn ask(consumer: &mut Consumer) {
     let polled = consumer.poll_fetch(&mut Context::from_waker(Waker::noop()));
     assert!(polled.is_pending(), "{polled:?}");
@@ -228,7 +228,7 @@ fn a_topic_of_too_many_partitions_is_refused_at_once() {
     assert_eq!(open(dir.path()).list_topics(), ["t"]);
 }
 
-/// Replaces `from` by `to` in `catalog.json`, with a checksum that holds.
+/// Replaces `from` by `to` in `catalog.json`, and corrects the checksum.
 fn edit_catalog(dir: &Path, from: &str, to: &str) {
     let path = dir.join("catalog.json");
     let text = std::fs::read_to_string(&path).unwrap();

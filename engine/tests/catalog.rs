@@ -1,4 +1,4 @@
-//! The topics of a data directory whose files are not as an engine leaves them.
+//! The topics of a data directory whose files differ from those that an engine leaves.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -57,7 +57,7 @@ fn a_file_of_a_deleted_topic_that_cannot_be_removed_leaves_the_other_topics_alon
     }
     let obstacle = dir.path().join("u-1/directory");
     std::fs::create_dir(&obstacle).unwrap();
-    assert!(matches!(engine.delete_topic("u"), Err(TopicError::Disk(_))), "it is said");
+    assert!(matches!(engine.delete_topic("u"), Err(TopicError::Disk(_))), "the error is returned");
     assert_eq!(engine.list_topics(), ["t"], "and it is deleted all the same");
     engine.close().unwrap();
     for _ in 0..2 {
@@ -99,7 +99,7 @@ fn a_creation_of_a_billion_partitions_that_was_interrupted_is_undone_by_the_next
 
 #[test]
 fn a_partition_that_cannot_be_put_in_order_leaves_the_others_alone() {
-    // Recycled or not, the names of files that are made ahead are removed by the open.
+    // The open removes the names of files that were made ahead, in topics with and without recycling.
     for (name, retention_bytes) in [
         ("next.preparing", None),
         ("next.filling", None),
@@ -128,7 +128,7 @@ fn a_partition_that_cannot_be_put_in_order_leaves_the_others_alone() {
     }
 }
 
-/// Names and contents of the files in a directory.
+/// Returns names and contents of the files in a directory.
 fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
@@ -144,7 +144,7 @@ fn a_topic_is_not_created_over_files_of_no_topic() {
     assert!(producer.wait_all().iter().all(|ack| ack.result.is_ok()));
     drop(producer);
     engine.close().unwrap();
-    // Somebody puts a partition back that belongs to an older catalog.
+    // A user restores a partition that belongs to an older catalog.
     let foreign = dir.path().join("x-1");
     std::fs::rename(dir.path().join("t-0"), &foreign).unwrap();
     std::fs::create_dir(dir.path().join("x-0")).unwrap();
@@ -162,7 +162,7 @@ fn a_topic_is_not_created_over_files_of_no_topic() {
         engine.close().unwrap();
         assert!(image(&foreign) == before);
     }
-    // An empty directory is in nobody's way, nor is one beyond the topic's partitions.
+    // An empty directory does not matter, and neither does a directory with a number above the topic's partitions.
     let engine = open(dir.path()).unwrap();
     engine.create_topic("x", 1, TopicConfig::default()).unwrap();
     engine.delete_topic("x").unwrap();

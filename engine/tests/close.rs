@@ -1,4 +1,4 @@
-//! Closing engines of many partitions: all of them at the same time, whatever one of them does.
+//! Closing engines with many partitions. All partitions are closed at the same time, even if one of them fails.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -35,7 +35,7 @@ fn create(engine: &Engine) {
     engine.create_topic("t", PARTITIONS, config).unwrap();
 }
 
-/// Appends records of 1 KiB to each partition, without any wait for their writes.
+/// Appends records of 1 KiB to each partition, without a wait for their writes.
 fn produce(engine: &Engine, rounds: usize) {
     let mut producer =
         engine.producer("t", ProducerConfig { linger: None, ..ProducerConfig::default() }).unwrap();
@@ -83,7 +83,7 @@ fn a_partition_that_cannot_be_closed_is_named_and_the_others_are_sealed() {
     let engine = open(dir.path());
     create(&engine);
     produce(&engine, 1);
-    // Its indexes have no place any more.
+    // Without its directory, the partition cannot write its indexes.
     let gone = dir.path().join("t-100");
     assert!(gone.is_dir());
     std::fs::remove_dir_all(&gone).unwrap();
@@ -100,7 +100,8 @@ fn a_partition_that_cannot_be_closed_is_named_and_the_others_are_sealed() {
     engine.close().unwrap();
 }
 
-/// Produces to a partition until it is refused; returns how many records were acked. No ack comes after a refusal.
+/// Produces to a partition until a record is refused. Checks that no ack comes after a refusal. Returns the number of acked
+/// records.
 fn produce_until_closed(mut producer: Producer, partition: u32) -> i64 {
     let record = RecordRef { value: Some(&[b'x'; 1024]), ..RecordRef::default() };
     let (mut acked, mut is_refused) = (0, false);

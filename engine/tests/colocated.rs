@@ -1,4 +1,4 @@
-//! Tasks on the shards' own threads: what their handles do, and that no task harms its shard.
+//! Tasks on the shards' own threads: their handles work, and no task harms its shard.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -26,7 +26,7 @@ fn config(path: &Path, shards: u32) -> EngineConfig {
     EngineConfig { arena_bytes: 32 << 20, shards, cores, ..EngineConfig::new(path) }
 }
 
-/// The partition of a topic of two that lives on each shard.
+/// Returns for each shard the partition that it owns, of a topic with two partitions.
 fn owned(engine: &Engine, topic: &str) -> [u32; 2] {
     let partitions = engine.describe_topic(topic).unwrap().partitions;
     let of = |shard| (0..).zip(&partitions).find(|(_, partition)| partition.shard == shard).unwrap().0;
@@ -38,7 +38,7 @@ fn send(producer: &mut LocalProducer, number: u64) -> Result<u32, TrySendError> 
     producer.try_send(None, &RecordRef { value: Some(&value), ..RecordRef::default() })
 }
 
-/// Sends numbers `0..count` and waits for every ack, which come in the order of their offsets.
+/// Sends numbers `0..count` and waits for every ack. Checks that acks come in the order of their offsets.
 async fn produce(local: &LocalShard, count: u64, config: ProducerConfig) {
     let mut producer = local.producer("t", config).unwrap();
     let mut acked = 0;
@@ -57,7 +57,7 @@ async fn produce(local: &LocalShard, count: u64, config: ProducerConfig) {
     assert_eq!(acked.unsigned_abs(), count);
 }
 
-/// Reads numbers `0..count` of one partition, each once and in order.
+/// Reads numbers `0..count` of one partition, and checks that each is there once and in order.
 async fn consume(local: &LocalShard, partition: u32, count: u64) {
     let mut consumer = local.consumer([("t", partition, 0)], ConsumerConfig::default()).unwrap();
     let mut expected = 0u64;
@@ -100,7 +100,7 @@ fn a_shards_own_tasks_produce_to_and_fetch_from_its_partitions_in_order() {
 }
 
 #[test]
-fn what_is_not_there_or_lives_elsewhere_is_refused_by_name() {
+fn unknown_partitions_and_those_of_other_shards_are_refused_by_name() {
     let dir = data_dir();
     let engine = Engine::open(config(dir.path(), 2)).unwrap();
     engine.create_topic("t", 2, TopicConfig::default()).unwrap();
@@ -156,7 +156,7 @@ fn a_full_shard_holds_its_own_producers_back() {
             TopicConfig { segment_bytes: 1 << 20, max_message_bytes: 1 << 19, ..Default::default() },
         )
         .unwrap();
-    // Several batches fill the room; everything beyond waits with its producer, and goes as the log takes what is there.
+    // A few batches fill the mailbox. The others wait in their producer until the log has taken those.
     let config = ProducerConfig { batch_size: 30 << 10, linger: None, ..ProducerConfig::default() };
     let task = engine.run_on(0, |local| async move { produce(&local, 500_000, config).await });
     task.unwrap().wait().unwrap();
@@ -183,13 +183,13 @@ fn a_panic_ends_its_task_alone() {
     engine.close().unwrap();
 }
 
-/// Notes its number when it is dropped.
+/// Adds its number to the list when it is dropped.
 struct Noted(u32, Arc<Mutex<Vec<u32>>>);
 
 impl Drop for Noted {
     fn drop(&mut self) {
         self.1.lock().unwrap().push(self.0);
-        assert_ne!(self.0, 2, "one of them panics as it goes");
+        assert_ne!(self.0, 2, "number 2 panics when it is dropped");
     }
 }
 
@@ -200,7 +200,7 @@ fn closing_drops_tasks_that_never_end_in_their_order_and_writes_what_they_sent()
     engine.create_topic("t", 1, TopicConfig::default()).unwrap();
     let dropped = Arc::new(Mutex::new(Vec::new()));
     let noted = |number| Noted(number, Arc::clone(&dropped));
-    let (held, told) = std::sync::mpsc::channel();
+    let (has_sent, sent) = std::sync::mpsc::channel();
     let mut running = Vec::new();
     let waits = noted(0);
     running.push(engine.run_on(0, move |_| async move {
@@ -235,11 +235,11 @@ fn closing_drops_tasks_that_never_end_in_their_order_and_writes_what_they_sent()
         for number in 0..1000 {
             send(&mut producer, number).unwrap();
         }
-        // All of it is with the shard now, whatever becomes of this task.
-        held.send(()).unwrap();
+        // The shard has all records now. It writes them even if this task is dropped.
+        has_sent.send(()).unwrap();
         std::future::pending::<()>().await;
     }));
-    told.recv_timeout(Duration::from_secs(60)).unwrap();
+    sent.recv_timeout(Duration::from_secs(60)).unwrap();
     engine.close().unwrap();
     assert_eq!(*dropped.lock().unwrap(), [0, 1, 2, 3, 4]);
     for task in running {
@@ -266,7 +266,7 @@ fn sleeps_end_in_their_order_and_not_early_however_the_shard_waits() {
                 assert!(begun.elapsed() >= Duration::from_millis(ms));
                 ended.borrow_mut().push(ms);
             };
-            // One that is given up takes its timer with it.
+            // A sleep that is dropped removes its timer.
             let given_up = local.sleep(Duration::from_millis(1));
             futures_util::pin_mut!(given_up);
             assert!(futures_util::poll!(given_up).is_pending());
@@ -278,7 +278,7 @@ fn sleeps_end_in_their_order_and_not_early_however_the_shard_waits() {
     }
 }
 
-/// One of two who answer each other across cores: sends to its own shard without a hop, and reads the other's partition
+/// Runs one of two tasks that answer each other across cores. It sends to its own shard directly, and reads the other's partition
 /// through that shard's mailbox.
 async fn play(local: LocalShard, mut other: vnotch_engine::client::Consumer, begins: bool, rounds: u64) {
     let mut producer = local.producer("t", ProducerConfig::default()).unwrap();
@@ -316,26 +316,27 @@ fn tasks_on_two_shards_pass_records_to_and_fro_without_hanging() {
     }
 }
 
-/// A batch is a record, and is acked once its log has it.
+/// Returns a configuration in which each record is a batch, and is acked once its log has it in memory.
 fn acked_at_once() -> ProducerConfig {
     let durability = Some(Durability::Appended);
     ProducerConfig { batch_records_max: 1, durability, ..ProducerConfig::default() }
 }
 
 #[test]
-fn what_a_task_appends_is_taken_while_it_goes_on() {
+fn what_a_task_appends_is_taken_while_the_task_still_runs() {
     let dir = data_dir();
     let engine = Engine::open(config(dir.path(), 1)).unwrap();
     engine.create_topic("t", 1, TopicConfig::default()).unwrap();
     let task = engine.run_on(0, |local| async move {
         let mut producer = local.producer("t", acked_at_once()).unwrap();
-        // The first segment is there once something was appended.
+        // The first append creates the first segment.
         send(&mut producer, 0).unwrap();
         assert_eq!(producer.ack().await.result.unwrap(), 0);
         for number in 1..=1000 {
             send(&mut producer, number).unwrap();
         }
-        // No turn of the shard's came between, and not all of it is taken: its other work is not to wait for long.
+        // The shard had no turn of its own meanwhile. It has taken only some of the records, because its other work must not
+        // wait for long.
         let mut acked = 0;
         let mut expect = |ack: Ack| {
             acked += 1;
@@ -354,7 +355,7 @@ fn what_a_task_appends_is_taken_while_it_goes_on() {
 }
 
 #[test]
-fn what_a_task_appends_is_on_its_way_to_the_disk_while_it_goes_on() {
+fn what_a_task_appends_is_written_while_the_task_still_runs() {
     let dir = data_dir();
     let engine = Engine::open(config(dir.path(), 1)).unwrap();
     let topic =
@@ -370,7 +371,7 @@ fn what_a_task_appends_is_on_its_way_to_the_disk_while_it_goes_on() {
         for number in 1..=8 {
             send(&mut producer, number).unwrap();
         }
-        // The shard's thread is here all the time.
+        // This loop keeps the shard's thread busy all the time.
         let is_there = || std::fs::read(&log).unwrap().windows(8).any(|bytes| bytes == 1u64.to_be_bytes());
         while !is_there() {
             assert!(begun.elapsed() < Duration::from_secs(10), "nothing was written");
@@ -398,7 +399,7 @@ fn answers_come_in_the_order_of_the_batches_refusals_too() {
 }
 
 #[test]
-fn an_engine_goes_without_a_shard_that_is_stuck_which_ends_once_it_moves() {
+fn dropping_an_engine_does_not_wait_for_a_stuck_shard_which_ends_once_it_moves() {
     let dir = data_dir();
     let stuck_after = Duration::from_millis(200);
     let engine = Engine::open(EngineConfig { stuck_after, ..config(dir.path(), 1) }).unwrap();
@@ -411,15 +412,15 @@ fn an_engine_goes_without_a_shard_that_is_stuck_which_ends_once_it_moves() {
     std::thread::sleep(Duration::from_secs(1));
     let begun = Instant::now();
     let (report, dropped) = std::sync::mpsc::channel();
-    // Not joined if it hangs.
+    // This thread is not joined, as it may hang.
     std::thread::spawn(move || {
         drop(engine);
         report.send(())
     });
-    dropped.recv_timeout(Duration::from_secs(30)).expect("the engine goes");
+    dropped.recv_timeout(Duration::from_secs(30)).expect("the drop returns");
     assert!(begun.elapsed() < Duration::from_millis(1500), "it waited for the shard");
     drop(task);
-    // Its directory is free once the shard's ring is gone.
+    // The directory can be opened again once the shard's ring is closed.
     while let Err(error) = Engine::open(config(dir.path(), 1)) {
         assert!(begun.elapsed() < Duration::from_secs(30), "{error}");
         std::thread::sleep(Duration::from_millis(50));

@@ -1,4 +1,4 @@
-//! Topics deleted in the midst of work.
+//! Topics that are deleted while records are appended to them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -11,7 +11,7 @@ use vnotch_engine::error::AppendError;
 use vnotch_engine::record::RecordRef;
 use vnotch_engine::types::Durability;
 
-/// Far longer than it takes.
+/// Time limit, far longer than any step takes.
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]
@@ -21,12 +21,12 @@ fn a_topic_goes_while_it_is_written_and_every_batch_gets_its_answer() {
     let config = EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(dir.path()) };
     let engine = Arc::new(Engine::open(config).unwrap());
     for round in 0..20 {
-        // With a write of their own, or a sync that follows it.
+        // In a `synced` topic each write is synced itself, in a `written` topic a sync follows it.
         let durability = if round % 2 == 0 { Durability::Synced } else { Durability::Written };
         engine.create_topic("t", 4, TopicConfig { durability, ..TopicConfig::default() }).unwrap();
         let producer = engine.producer("t", always_synced()).unwrap();
         let (report, answered) = mpsc::channel();
-        // Not joined if it hangs, nor the other.
+        // These two threads are not joined, as they may hang.
         let (first, has_acked) = mpsc::channel();
         std::thread::spawn(move || report.send(produce(producer, &first)));
         has_acked.recv_timeout(LONG).expect("a batch is acked");
@@ -40,13 +40,14 @@ fn a_topic_goes_while_it_is_written_and_every_batch_gets_its_answer() {
     }
 }
 
-/// A batch is a record, and is synced whatever the topic says.
+/// Returns a configuration in which each record is a batch, and is synced in a topic of any level.
 fn always_synced() -> ProducerConfig {
     let durability = Some(Durability::Synced);
     ProducerConfig { batch_records_max: 1, durability, ..ProducerConfig::default() }
 }
 
-/// Goes on until the topic is not there; how many batches were acked, and refused: all of them.
+/// Sends batches until the topic is deleted, and checks that each got an answer. Returns the numbers of acked and of refused
+/// batches.
 fn produce(mut producer: Producer, first: &mpsc::Sender<()>) -> [usize; 2] {
     let value = vec![7; 10_000];
     let record = RecordRef { value: Some(&value), ..RecordRef::default() };
@@ -65,7 +66,7 @@ fn produce(mut producer: Producer, first: &mpsc::Sender<()>) -> [usize; 2] {
         let ack = producer.wait_ack().unwrap();
         let is_gone = ack.result.is_err();
         count(ack);
-        // Nobody listens any more after the first.
+        // The test waits only for the first message, so a later send may fail.
         let _ = first.send(());
         if is_gone {
             producer.wait_all().into_iter().for_each(&mut count);

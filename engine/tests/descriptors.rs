@@ -1,4 +1,4 @@
-//! Open files of the process. Alone in its binary: other tests open files at the same time.
+//! Open files of the process. The test is alone in its binary, because other tests open files at the same time.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
@@ -8,7 +8,7 @@ use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::record::RecordRef;
 
-/// Targets of all descriptors of this process, in order.
+/// Returns the targets of all descriptors of this process, sorted.
 fn open_files() -> Vec<String> {
     let mut files: Vec<String> = std::fs::read_dir("/proc/self/fd")
         .unwrap()
@@ -43,7 +43,7 @@ fn cycle(dir: &std::path::Path, is_closed: bool) {
     }
 }
 
-/// Files that are open now and were not before.
+/// Returns the files that are open now and were not open before.
 fn opened_since(before: &[String]) -> Vec<String> {
     let mut before = before.to_vec();
     let is_new = |file: &String| match before.iter().position(|other| other == file) {
@@ -56,8 +56,8 @@ fn opened_since(before: &[String]) -> Vec<String> {
     open_files().into_iter().filter(is_new).collect()
 }
 
-/// glommio 0.9 never closes the eventfd of an executor: its tasks do not release what they share with it. So one for each
-/// shard is left, and nothing else may be.
+/// glommio 0.9 never closes the eventfd of an executor, because its tasks do not release what they share with it. So one
+/// eventfd for each shard may be left, and nothing else.
 #[test]
 fn opening_and_closing_leaves_nothing_open_but_an_eventfd_of_each_executor() {
     const CYCLES: usize = 20;
@@ -67,7 +67,7 @@ fn opening_and_closing_leaves_nothing_open_but_an_eventfd_of_each_executor() {
         cycle(dir.path(), number % 2 == 0);
     }
     let expected = vec!["anon_inode:[eventfd]".to_owned(); CYCLES * SHARDS];
-    // Helper threads of the executors end a little after them.
+    // Helper threads of the executors end a little later than the executors.
     let begun = Instant::now();
     while opened_since(&before) != expected && begun.elapsed() < Duration::from_secs(10) {
         std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! An engine in a process that may have few files open. Each test runs again in a process of its own, with its limit.
+//! An engine in a process with a low limit of open files. Each test runs again in its own process, which sets the limit.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -14,19 +14,19 @@ use vnotch_engine::error::OpenError;
 use vnotch_engine::record::RecordRef;
 use vnotch_engine::types::Durability;
 
-/// Tells a test that it runs in the process whose descriptors are limited.
+/// Environment variable that is set in the process with the limit.
 const LIMITED: &str = "VNOTCH_FEW_DESCRIPTORS";
 
-/// The limit of that process.
+/// Hard limit of open files in that process.
 const LIMIT: u64 = 128;
 
-/// Longest that a test may take.
+/// Time after which a test is aborted.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Runs the test of this name again, alone, in a process of its own. True in that second run, where the limit is set.
+/// Runs the test of this name again, alone, in its own process. Returns true in that second run, in which the limit is set.
 fn is_limited(test: &str) -> bool {
     if std::env::var_os(LIMITED).is_some() {
-        // The soft limit is lower still: the engine raises it.
+        // The soft limit is lower. The engine raises it.
         setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT / 2), maximum: Some(LIMIT) }).unwrap();
         std::thread::spawn(|| {
             std::thread::sleep(PATIENCE);
@@ -36,9 +36,9 @@ fn is_limited(test: &str) -> bool {
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
     let output = command.args(["--exact", test, "--nocapture"]).env(LIMITED, "1").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 passed"), "{test} is not the test's name: {said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("1 passed"), "{test} is not the test's name: {stdout}");
     false
 }
 
@@ -63,7 +63,7 @@ fn open_descriptors() -> u64 {
     std::fs::read_dir("/proc/self/fd").unwrap().count() as u64
 }
 
-/// Appends `count` records of `bytes` to each of so many partitions and waits for their acks.
+/// Appends `count` records of `bytes` bytes to each of the first `partitions` partitions, and waits for their acks.
 fn produce(engine: &Engine, partitions: u32, count: usize, bytes: usize) {
     let config = ProducerConfig { linger: None, ..ProducerConfig::default() };
     let mut producer = engine.producer("t", config).unwrap();
@@ -81,7 +81,7 @@ fn produce(engine: &Engine, partitions: u32, count: usize, bytes: usize) {
     }
 }
 
-/// Reads so many records of each partition.
+/// Reads `count` records of each partition.
 fn consume(engine: &Engine, partitions: u32, count: i64) {
     let assignment = (0..partitions).map(|partition| ("t", partition, 0));
     let mut consumer = engine.consumer(assignment, ConsumerConfig::default()).unwrap();
@@ -175,7 +175,8 @@ fn descriptors_that_others_take_are_waited_for() {
     engine.create_topic("t", 1, small_segments()).unwrap();
     produce(&engine, 1, 1, 1_000);
     let mut others: Vec<File> = Vec::new();
-    // Files of the open and of the first roll are closed a little later, and the recovery points are opened.
+    // Files of the open and of the first roll are closed a little later, and the files of the recovery points are opened. So
+    // take descriptors again and again.
     for _ in 0..20 {
         others.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
         std::thread::sleep(Duration::from_millis(50));
@@ -183,7 +184,7 @@ fn descriptors_that_others_take_are_waited_for() {
     assert!(!others.is_empty());
     std::thread::scope(|scope| {
         let producing = scope.spawn(|| produce(&engine, 1, 200, 60_000));
-        // Long enough for a roll to find nothing: the first one comes after 1 MiB.
+        // Within this time a roll finds no descriptor: the first roll comes after 1 MiB.
         std::thread::sleep(Duration::from_millis(500));
         assert!(!producing.is_finished(), "a segment was made without a descriptor");
         drop(others);

@@ -1,4 +1,4 @@
-//! A real disk that fills up: a small file system of this test's own, in a namespace of its own.
+//! A real file system that becomes full. It is a small one that each test mounts in its own namespace.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -15,13 +15,13 @@ use vnotch_engine::error::{AppendError, TopicError};
 use vnotch_engine::record::{BatchBuilder, RecordRef};
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
-/// Tells a test that it runs on the small file system mounted there.
+/// Environment variable with the path of the small file system. It is set in the process that uses it.
 const MOUNTED: &str = "VNOTCH_FULL_DISK";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the test of this name again, alone, with 32 MiB of tmpfs that nobody else sees and that goes with it. `Some` in
-/// that second run: where the file system is.
+/// Runs the test of this name again, alone, with a tmpfs of 32 MiB. Only that process sees the tmpfs, and it is removed when the
+/// process ends. Returns the path of the tmpfs in that second run, else `None`.
 fn on_small_disk(test: &str) -> Option<PathBuf> {
     if let Some(mounted) = std::env::var_os(MOUNTED) {
         return Some(mounted.into());
@@ -30,7 +30,8 @@ fn on_small_disk(test: &str) -> Option<PathBuf> {
     let mount = ["-rm", "mount", "-t", "tmpfs", "-o", "size=32m", "none"];
     let is_possible = Command::new("unshare").args(mount).arg(dir.path()).output();
     if !is_possible.is_ok_and(|output| output.status.success()) {
-        // Past the test harness, which would swallow it: a test that did not run must not look like one that passed.
+        // Written directly to standard error, because the test harness would hide it. A test that did not run must not look
+        // like a test that passed.
         let _ =
             writeln!(std::io::stderr(), "SKIPPED {test}: `unshare -rm mount -t tmpfs` is not possible here");
         return None;
@@ -39,9 +40,9 @@ fn on_small_disk(test: &str) -> Option<PathBuf> {
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", script, "sh"]).arg(dir.path()).arg(std::env::current_exe().unwrap());
     let output = command.args(["--exact", test, "--nocapture"]).env(MOUNTED, dir.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 passed"), "{test} is not the test's name: {said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("1 passed"), "{test} is not the test's name: {stdout}");
     None
 }
 
@@ -50,7 +51,7 @@ fn open(dir: &Path, io: IoMode) -> Engine {
     Engine::open(EngineConfig { arena_bytes: 16 << 20, io, ..EngineConfig::new(&data_dir) }).unwrap()
 }
 
-/// Somebody else takes all that is left; what they took.
+/// Fills the rest of the file system, as another process might. Returns the file that takes the space.
 fn take_the_rest(dir: &Path) -> PathBuf {
     let path = dir.join("others");
     let mut file = File::create(&path).unwrap();
@@ -59,7 +60,8 @@ fn take_the_rest(dir: &Path) -> PathBuf {
     path
 }
 
-/// Sends record after record, numbered from `next` on, and notes which were acked; until one is refused, or one is acked.
+/// Sends records, numbered from `next` on, and adds those that were acked to `acked`. Ends once a record is refused, or with
+/// `refused` false once one is acked.
 fn send_until(engine: &Engine, next: &mut u64, acked: &mut Vec<(i64, u64)>, refused: bool) {
     let config = ProducerConfig { linger: None, batch_records_max: 1, ..ProducerConfig::default() };
     let mut producer = engine.producer("t", config).unwrap();
@@ -70,7 +72,7 @@ fn send_until(engine: &Engine, next: &mut u64, acked: &mut Vec<(i64, u64)>, refu
             "still none that is {}",
             if refused { "refused" } else { "acked" }
         );
-        // Each of its own size, by which its ack is known.
+        // Each record has another size, by which its ack is recognised.
         let mut sent = BTreeMap::new();
         for extra in 0..16 {
             let mut value = vec![7; 20_000 + extra];
@@ -106,7 +108,7 @@ fn send_until(engine: &Engine, next: &mut u64, acked: &mut Vec<(i64, u64)>, refu
     }
 }
 
-/// Reads all there is: the acked records that retention has not deleted, each at its offset, and nothing else.
+/// Reads the whole log, and checks that it holds exactly the acked records that retention has not deleted, each at its offset.
 fn read_all(engine: &Engine, acked: &[(i64, u64)]) {
     let from = engine.describe_topic("t").unwrap().partitions[0].log_start_offset;
     let mut consumer = engine.consumer([("t", 0, from)], ConsumerConfig::default()).unwrap();
@@ -164,10 +166,10 @@ fn retention_makes_room_on_a_disk_that_is_full() {
         let engine = open(&dir, IoMode::Direct);
         engine.create_topic("t", 1, topic(Durability::Written, preallocate)).unwrap();
         let acked = send_until_retention_makes_room(&engine);
-        // Nobody deletes while it is read.
+        // Retention must not delete while the log is read.
         retain(&engine, None);
         let described = engine.describe_topic("t").unwrap().partitions[0];
-        // The last segment goes by age too, though nobody appends.
+        // Retention by age may have deleted the last segment too, though nobody appends.
         assert!(0 < described.log_start_offset && described.log_start_offset <= described.log_end_offset);
         assert_eq!(described.log_end_offset, i64::try_from(acked.len()).unwrap());
         read_all(&engine, &acked);
@@ -184,11 +186,11 @@ fn retain(engine: &Engine, retention_ms: Option<u64>) {
     engine.alter_topic("t", changes).unwrap();
 }
 
-/// Sends record after record until the disk is full, has retention delete what is old by then, and goes on until one is acked
-/// again: the acked ones.
+/// Sends records until the disk is full, lets retention delete the old ones, and continues until a record is acked again.
+/// Returns the acked records.
 fn send_until_retention_makes_room(engine: &Engine) -> Vec<(i64, u64)> {
     let (mut number, mut acked) = (0_u64, Vec::new());
-    // Records without a time never grow old, so these get one: now.
+    // Retention deletes records by their timestamp, so each gets the current time.
     let config = ProducerConfig { linger: None, batch_records_max: 1, ..ProducerConfig::default() };
     let mut producer = engine.producer("t", config).unwrap();
     let begun = Instant::now();
@@ -230,7 +232,7 @@ fn a_topic_that_finds_no_space_is_not_there_at_all() {
     let config = topic(Durability::Written, Preallocate::Fallocate);
     let before = names();
     let others = take_the_rest(&dir);
-    // From no room at all on, until there is enough.
+    // Begin with no room at all, and add a block at a time until there is enough.
     let mut refusals = 0;
     loop {
         let file = File::options().write(true).open(&others).unwrap();

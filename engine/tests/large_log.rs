@@ -1,9 +1,9 @@
-//! What a large log costs: memory while its segments grow in number, reading all of it, and the open after a kill. It
-//! measures, writes as many bytes as it is told to, and runs only if it is asked for:
+//! Measurements of a large log: memory by its number of segments, a read of all records, and the open after a kill. The tests
+//! run only if the variable asks for them, and write as many bytes as it says:
 //!
 //! `VNOTCH_LARGE_GIB=20 cargo test --release -p vnotch-engine --test large_log -- --nocapture --test-threads 1`
 //!
-//! After `ulimit -n 256` it shows that so many files are enough.
+//! After `ulimit -n 256` they show that 256 open files are enough.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it reports, and a test may fail by panic")]
 
@@ -22,13 +22,13 @@ const GIB: u64 = 1 << 30;
 /// Bytes of a record's value. 64 records and their headers fill less than 4 MiB.
 const VALUE_BYTES: u64 = 60_000;
 
-/// Names the directory in which a child process appends until it is killed.
+/// Environment variable with the directory in which a child process appends until it is killed.
 const LOAD_DIR: &str = "VNOTCH_LARGE_LOAD";
 
-/// Most that the resident memory may grow between the first GiB and the last, MiB.
+/// Largest allowed growth of the resident memory between the first GiB and the last, MiB.
 const GROWTH_MIB: u64 = 32;
 
-/// How many GiB the log is to have; `None` unless somebody asks for the measurement.
+/// Returns the size of the log, GiB, from the environment. `None` means that the measurement is not wanted.
 fn asked_gib() -> Option<u64> {
     std::env::var("VNOTCH_LARGE_GIB").ok().map(|text| text.parse().unwrap())
 }
@@ -47,21 +47,21 @@ fn resident_mib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// MiB that this process has read from its disks.
+/// Returns the MiB that this process has read from its disks.
 fn read_mib() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap();
     let line = io.lines().find_map(|line| line.strip_prefix("read_bytes: ")).unwrap();
     line.parse::<u64>().unwrap() >> 20
 }
 
-/// Appends records of the partition until it holds at least `gib` GiB, beginning with record number `from`; calls `at_gib`
-/// after each GiB. Returns the number of the next record.
+/// Appends records until the partition holds at least `gib` GiB. The first record has the number `from`. Calls `at_gib` after
+/// each GiB. Returns the number of the next record.
 fn append(engine: &Engine, from: u64, gib: u64, mut at_gib: impl FnMut(u64)) -> u64 {
     let config = ProducerConfig { linger: None, ..ProducerConfig::default() };
     let mut producer = engine.producer("t", config).unwrap();
     let mut value = vec![b'x'; usize::try_from(VALUE_BYTES).unwrap()];
     let mut number = from;
-    let mut told = number * VALUE_BYTES / GIB;
+    let mut reported_gib = number * VALUE_BYTES / GIB;
     while number * VALUE_BYTES < gib * GIB {
         value[..8].copy_from_slice(&number.to_be_bytes());
         let record = RecordRef { timestamp_ms: 1, value: Some(&value), ..RecordRef::default() };
@@ -69,9 +69,9 @@ fn append(engine: &Engine, from: u64, gib: u64, mut at_gib: impl FnMut(u64)) -> 
             producer.wait_ack().unwrap().result.unwrap();
         }
         number += 1;
-        if number * VALUE_BYTES / GIB > told {
-            told = number * VALUE_BYTES / GIB;
-            at_gib(told);
+        if number * VALUE_BYTES / GIB > reported_gib {
+            reported_gib = number * VALUE_BYTES / GIB;
+            at_gib(reported_gib);
         }
     }
     assert!(producer.wait_all().into_iter().all(|ack| ack.result.is_ok()));
@@ -122,7 +122,7 @@ fn memory_does_not_grow_with_the_number_of_segments() {
     assert!(last_mib <= first_mib + GROWTH_MIB, "resident memory grew");
 }
 
-/// Appends in a process of its own and kills it once it has written `gib` GiB; it goes on appending until then.
+/// Appends in a child process, and kills it once it has written `gib` GiB. The child appends until the kill.
 fn kill_under_load(dir: &Path, gib: u64) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["a_large_log_opens_soon_after_a_kill", "--exact", "--nocapture"])
@@ -154,7 +154,7 @@ fn a_large_log_opens_soon_after_a_kill() {
     };
     engine.create_topic("t", 1, config).unwrap();
     engine.close().unwrap();
-    // Two more than retention keeps: the active segment is a recycled file by then.
+    // More than retention keeps, so that the active segment is a recycled file when the kill comes.
     kill_under_load(dir.path(), gib + 4);
     rustix::fs::sync();
     let dropped = std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok();

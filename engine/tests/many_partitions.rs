@@ -1,4 +1,4 @@
-//! Many partitions in one engine: opened together, each with its own state.
+//! Many partitions in one engine. They are opened together, and each has its own state.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
@@ -28,7 +28,7 @@ fn topic() -> TopicConfig {
     TopicConfig { segment_bytes: 1 << 20, max_message_bytes: 64 << 10, ..TopicConfig::default() }
 }
 
-/// Appends as many records to each partition as its number says, modulo 5.
+/// Appends records to each partition: its number modulo 5.
 fn fill(engine: &Engine, name: &str) {
     let mut producer =
         engine.producer(name, ProducerConfig { linger: None, ..ProducerConfig::default() }).unwrap();
@@ -53,7 +53,7 @@ fn has_all(engine: &Engine, times: i64) {
     }
 }
 
-/// Every file below a directory with its bytes, but for the catalog, which counts the opens.
+/// Returns every file below a directory with its bytes, except for the catalog, which counts the opens.
 fn files(dir: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -68,7 +68,7 @@ fn files(dir: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn partitions_that_are_opened_together_each_have_what_was_theirs() {
+fn partitions_that_are_opened_together_have_their_own_records() {
     let dir = data_dir();
     let engine = open(dir.path());
     for name in ["v", "t", "u"] {
@@ -89,7 +89,7 @@ fn partitions_that_are_opened_together_each_have_what_was_theirs() {
     for name in ["t", "v"] {
         fill(&engine, name);
     }
-    // Without a close: every partition that was appended to is recovered.
+    // Without a close, every partition with records is recovered.
     drop(engine);
     has_all(&open(dir.path()), 2);
 }
@@ -118,7 +118,7 @@ fn a_damaged_partition_among_many_is_the_one_that_is_reported() {
 fn a_topic_of_which_one_partition_cannot_be_made_is_not_there_at_all() {
     let dir = data_dir();
     let engine = open(dir.path());
-    // Its directory cannot be made: there is a file of that name.
+    // The directory of partition 60 cannot be created, because a file has its name.
     std::fs::write(dir.path().join("t-60"), b"").unwrap();
     assert!(engine.create_topic("t", PARTITIONS, topic()).is_err());
     std::fs::remove_file(dir.path().join("t-60")).unwrap();

@@ -1,4 +1,4 @@
-//! Memory that is too small for everybody at once: it serves the partitions and readers that use it.
+//! An arena that is too small for all partitions and readers at once. Its memory goes to those that use it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -10,7 +10,7 @@ use vnotch_engine::engine::Engine;
 use vnotch_engine::record::RecordRef;
 use vnotch_engine::types::{Durability, Preallocate};
 
-/// Set to run the test with 4,096 partitions and 100 rounds, which takes 10 GiB of disk and minutes.
+/// Environment variable. If it is set, the test has 4,096 partitions and 100 rounds, and takes 10 GiB of disk and minutes.
 const FULL_SIZE: &str = "VNOTCH_MEMORY_FULL";
 
 const VALUE_BYTES: usize = 60 << 10;
@@ -21,7 +21,7 @@ fn data_dir() -> tempfile::TempDir {
 }
 
 fn open(path: &std::path::Path, arena_bytes: usize) -> Engine {
-    // At full size a busy disk holds a shard up for long.
+    // At full size a busy disk can delay a shard for long.
     let stuck_after = Duration::from_secs(120);
     Engine::open(EngineConfig { arena_bytes, stuck_after, ..EngineConfig::new(path) }).unwrap()
 }
@@ -52,7 +52,7 @@ fn round(producer: &mut Producer, partitions: u32, number: u32) {
     assert_eq!(acked, partitions);
 }
 
-/// Takes the record with this number from each partition.
+/// Reads the record with this number from each partition.
 fn consume(consumer: &mut Consumer, partitions: u32, number: u32) {
     for _ in 0..partitions {
         let fetched = consumer.wait_fetch().unwrap();
@@ -64,8 +64,8 @@ fn consume(consumer: &mut Consumer, partitions: u32, number: u32) {
     }
 }
 
-/// Many more partitions than the arena has chunks: each writes and is read in turn. No append waits for a timer, as no timer
-/// of a shard looks at appends.
+/// The test has many more partitions than the arena has chunks. Each in turn is written and read. No append waits for a timer,
+/// because a shard has no timer for appends.
 #[test]
 fn partitions_that_take_turns_need_no_more_memory_than_there_is() {
     let is_full_size = std::env::var_os(FULL_SIZE).is_some();
@@ -99,7 +99,7 @@ fn partitions_that_take_turns_need_no_more_memory_than_there_is() {
     engine.close().unwrap();
 }
 
-/// Fetches until `next_offset` is `end`, and keeps everything.
+/// Fetches until `next_offset` is `end`, and keeps all that was fetched.
 fn hold(consumer: &mut Consumer, end: i64) -> Vec<Fetched> {
     let mut held: Vec<Fetched> = Vec::new();
     while held.last().is_none_or(|fetched| fetched.next_offset < end) {
@@ -125,7 +125,7 @@ fn a_consumer_that_keeps_all_it_reads_gets_copies_and_holds_nobody_up() {
     assert!(pieces().any(|piece| matches!(piece, SharedBytes::Heap(_))));
     let stats = &engine.stats()[0];
     assert!(stats.arena_pinned_bytes <= 8 << 20, "{stats:?}");
-    // Nothing was read again and again.
+    // No bytes were read several times.
     let bytes = u64::from(rounds) * VALUE_BYTES as u64;
     assert!(stats.read_bytes < 3 * bytes, "{} bytes read of {bytes}", stats.read_bytes);
     // Appends and other readers are served as well.
@@ -153,7 +153,7 @@ fn unsealed_segments_of_many_partitions_are_recovered_in_a_small_arena() {
     let rounds = 80;
     (0..rounds).for_each(|number| round(&mut producer, partitions, number));
     drop((producer, engine));
-    // The scans of all partitions together ask for more memory than there is.
+    // Together, the scans of all partitions need more memory than the arena has.
     let engine = open(dir.path(), 16 << 20);
     assert!(engine.damaged().is_empty(), "{:?}", engine.damaged());
     let described = engine.describe_topic("t").unwrap();

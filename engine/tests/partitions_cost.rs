@@ -1,5 +1,5 @@
-//! What partitions cost: the time to create, open and recover them, and what they take while nobody uses them. It measures,
-//! so it needs a quiet machine and a release build, and runs only if it is asked for:
+//! Measurements of many partitions: the time to create, open and recover them, and what they cost while nobody uses them. The
+//! test needs a quiet machine and a release build. It runs only if the variable asks for it:
 //!
 //! `VNOTCH_PARTITIONS=2000 cargo test --release -p vnotch-engine --test partitions_cost -- --nocapture`
 
@@ -13,9 +13,9 @@ use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::record::RecordRef;
 
-const TEST: &str = "partitions_cost_what_was_asked_of_them";
+const TEST: &str = "the_costs_of_partitions_are_measured";
 
-/// Names the directory in which a child process fills partitions until it is killed.
+/// Environment variable with the directory in which a child process fills partitions until it is killed.
 const LOAD_DIR: &str = "VNOTCH_PARTITIONS_LOAD";
 
 fn open(path: &Path) -> Engine {
@@ -23,7 +23,7 @@ fn open(path: &Path) -> Engine {
     Engine::open(config).unwrap()
 }
 
-/// Sends a record to each partition, over and over; once, if `rounds` is 1.
+/// Sends a record to each partition, `rounds` times.
 fn load(engine: &Engine, partitions: u32, rounds: usize) {
     let mut producer =
         engine.producer("t", ProducerConfig { linger: None, ..ProducerConfig::default() }).unwrap();
@@ -31,7 +31,7 @@ fn load(engine: &Engine, partitions: u32, rounds: usize) {
     let timestamp_ms = i64::try_from(since_epoch.as_millis()).unwrap();
     for _ in 0..rounds {
         for partition in 0..partitions {
-            // Retention finds nothing to delete.
+            // With the current time as timestamp, retention finds nothing to delete.
             let record = RecordRef { timestamp_ms, value: Some(&[b'x'; 500]), ..RecordRef::default() };
             while producer.try_send(Some(partition), &record).is_err() {
                 producer.wait_ack().unwrap().result.unwrap();
@@ -42,7 +42,7 @@ fn load(engine: &Engine, partitions: u32, rounds: usize) {
     }
 }
 
-/// CPU time of this process so far.
+/// Returns the CPU time that this process has used.
 fn cpu() -> Duration {
     let usage = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = usage.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -56,8 +56,8 @@ fn resident_mib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// Prints what the engine takes while nobody uses it. The first 2 s are apart: the steps before may have work left, such as
-/// files to close.
+/// Prints the CPU time that the engine uses while nobody uses it. The first 2 s are measured separately, because earlier steps
+/// may have left work, such as files to close.
 fn rest() {
     let percent = |time: Duration| {
         let (begun, before) = (Instant::now(), cpu());
@@ -68,7 +68,7 @@ fn rest() {
     println!("idle: {:.2} % of a core, {} MiB resident", percent(Duration::from_secs(10)), resident_mib());
 }
 
-/// Runs the load in a process of its own and kills it once each partition has got records.
+/// Runs the load in a child process, and kills it once each partition has records.
 fn kill_under_load(dir: &Path) {
     use std::io::{BufRead as _, BufReader};
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -84,7 +84,7 @@ fn kill_under_load(dir: &Path) {
 }
 
 #[test]
-fn partitions_cost_what_was_asked_of_them() {
+fn the_costs_of_partitions_are_measured() {
     let Some(partitions) = std::env::var("VNOTCH_PARTITIONS").ok().and_then(|text| text.parse().ok()) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Positions that consumers have saved, after the log was cut: on real files, through the public handles.
+//! Saved positions of consumers after the log was cut, on real files and through the public handles.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -24,7 +24,7 @@ fn open(path: &Path) -> Engine {
     Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(path) }).unwrap()
 }
 
-/// An engine with topic `t`, in which a power loss can take what was acked.
+/// Returns an engine with topic `t`. A power loss can take its acked records.
 fn created(path: &Path) -> Engine {
     let engine = open(path);
     let config = TopicConfig {
@@ -37,7 +37,7 @@ fn created(path: &Path) -> Engine {
     engine
 }
 
-/// Appends `count` records of 1,000 bytes, each in a batch of its own and beginning with `mark`.
+/// Appends `count` records of 1,000 bytes. Each is a batch, and its bytes are `mark`.
 fn append(engine: &Engine, count: usize, mark: u8) {
     let config = ProducerConfig { batch_records_max: 1, ..ProducerConfig::default() };
     let mut producer = engine.producer("t", config).unwrap();
@@ -57,7 +57,7 @@ fn consumer(engine: &Engine, from: impl Into<ConsumerPosition>) -> Consumer {
     engine.consumer([("t", 0, from)], ConsumerConfig::default()).unwrap()
 }
 
-/// The position of a consumer that has read up to `end`.
+/// Returns the position of a consumer that has read up to `end`.
 fn read_to(engine: &Engine, end: i64) -> ConsumerPosition {
     let config = ConsumerConfig { fetch_bytes_max: 1, ..ConsumerConfig::default() };
     let mut consumer = engine.consumer([("t", 0, 0)], config).unwrap();
@@ -70,14 +70,14 @@ fn read_to(engine: &Engine, end: i64) -> ConsumerPosition {
     }
 }
 
-/// The first byte of the first record from `position` on, and its offset.
+/// Returns the offset and the first byte of the first record from `position` on.
 fn first_from(engine: &Engine, position: impl Into<ConsumerPosition>) -> (i64, u8) {
     let fetched = consumer(engine, position).wait_fetch().unwrap();
     let record = fetched.records().next().unwrap().unwrap();
     (record.offset, record.value.unwrap()[0])
 }
 
-/// The last segment of partition 0 that holds batches, and the positions at which batches begin and the last one ends.
+/// Returns the last segment of partition 0, the positions at which its batches begin, and the end of the last one.
 fn last_segment(dir: &Path) -> (PathBuf, Vec<u64>) {
     let names = fs::read_dir(dir.join("t-0")).unwrap().map(|entry| entry.unwrap().path());
     let mut logs: Vec<PathBuf> =
@@ -92,8 +92,8 @@ fn last_segment(dir: &Path) -> (PathBuf, Vec<u64>) {
     (log, ends)
 }
 
-/// Takes the last `count` batches off a log whose engine was dropped, as a power loss does. What was noted of the log's end
-/// is lost as well.
+/// Removes the last `count` batches of a log whose engine was dropped, as a power loss does. The recovery points are lost as
+/// well.
 fn lose(dir: &Path, count: usize) {
     let (log, ends) = last_segment(dir);
     let file = fs::File::options().write(true).open(log).unwrap();
@@ -121,7 +121,7 @@ fn a_position_above_the_cut_is_reported_once_and_the_consumer_reads_on_where_it_
     lose(dir.path(), 30);
     let engine = open(dir.path());
     assert_truncated(consumer(&engine, lost).wait_fetch(), lost, 70);
-    // New records take the offsets of the lost ones, and more.
+    // New records get the offsets of the lost ones, and more.
     append(&engine, 100, b'b');
     let mut consumer = consumer(&engine, lost);
     assert_truncated(consumer.wait_fetch(), lost, 70);
@@ -141,7 +141,7 @@ fn a_position_above_the_cut_is_reported_once_and_the_consumer_reads_on_where_it_
     let ends = engine.offsets_for_epochs([("t", 0, 0), ("t", 0, 1), ("t", 0, 2), ("t", 0, 3)]).unwrap();
     let end = |leader_epoch, end_offset| Some(EpochEnd { leader_epoch, end_offset });
     assert_eq!(ends, [end(0, 0), end(1, 70), end(2, 170), None]);
-    // What was reported stays so, also when all is sealed.
+    // The position is still reported when all segments are sealed.
     engine.close().unwrap();
     let engine = open(dir.path());
     assert_truncated(self::consumer(&engine, lost).wait_fetch(), lost, 70);
@@ -269,7 +269,7 @@ fn a_damaged_partition_says_so_where_a_saved_position_lies_behind_the_damage() {
     let error = consumer(&engine, above).wait_fetch().map(drop).unwrap_err();
     assert!(matches!(error, FetchError::Corrupt(_)), "{error}");
     let error = engine.offsets_for_epochs([("t", 0, 1)]).unwrap_err();
-    assert!(matches!(error, FetchError::Corrupt(_)), "nobody knows where the epoch ended: {error}");
+    assert!(matches!(error, FetchError::Corrupt(_)), "the end of the epoch is unknown: {error}");
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn positions_in_epochs_that_retention_has_deleted_are_out_of_range() {
     engine.close().unwrap();
     let engine = open(dir.path());
     let start = engine.describe_topic("t").unwrap().partitions[0].log_start_offset;
-    assert!(start > 100, "the first epoch is gone");
+    assert!(start > 100, "the first epoch is deleted");
     let ends = engine.offsets_for_epochs([("t", 0, 1), ("t", 0, 2)]).unwrap();
     let end = |leader_epoch, end_offset| Some(EpochEnd { leader_epoch, end_offset });
     assert_eq!(ends, [end(1, start), end(2, 6_100)]);

@@ -1,4 +1,4 @@
-//! On a real disk: synced writes of many partitions that come together are made durable by one flush.
+//! On a real disk, one flush makes synced writes of many partitions durable, if they come together.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
@@ -15,7 +15,7 @@ use vnotch_engine::types::{Durability, Preallocate};
 const PARTITIONS: u32 = 48;
 const ROUNDS: u64 = 50;
 
-/// statfs says so of ext2, ext3 and ext4.
+/// The type that statfs reports for ext2, ext3 and ext4.
 const EXT4_MAGIC: u64 = 0xEF53;
 
 fn open(path: &Path) -> Engine {
@@ -32,7 +32,7 @@ fn open(path: &Path) -> Engine {
     engine
 }
 
-/// A record to each partition, all at once, and their acks.
+/// Sends a record to each partition, all at once, and waits for the acks.
 async fn round(producer: &mut LocalProducer, value_bytes: usize) {
     let value = vec![7; value_bytes];
     let record = RecordRef { value: Some(&value), ..RecordRef::default() };
@@ -42,7 +42,7 @@ async fn round(producer: &mut LocalProducer, value_bytes: usize) {
     assert!(producer.all_acks().await.iter().all(|ack| ack.result.is_ok()));
 }
 
-/// Flushes that the disk below `path` has done, as far as it counts them.
+/// Returns the number of flushes of the disk below `path`; `None` if the kernel does not count them.
 fn device_flushes(path: &Path) -> Option<u64> {
     let device = rustix::fs::stat(path).unwrap().st_dev;
     let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
@@ -53,7 +53,7 @@ fn device_flushes(path: &Path) -> Option<u64> {
     (caches.trim() == "write back").then(|| stat.split_whitespace().nth(15)?.parse().ok()).flatten()
 }
 
-/// Rounds of a task on the shard, and what was written for them.
+/// Runs `count` rounds in a task on the shard. Returns the shard's write statistics before and after them.
 fn rounds(engine: &Engine, count: u64, value_bytes: usize) -> [WriteStats; 2] {
     let before = engine.stats()[0].writes.clone();
     let task = engine.run_on(0, move |local| async move {
@@ -72,18 +72,18 @@ fn what_comes_together_shares_a_flush() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let magic = rustix::fs::statfs(dir.path()).unwrap().f_type;
     if u64::try_from(magic) != Ok(EXT4_MAGIC) {
-        println!("not ext4, where alone flushes are shared: nothing to see");
+        println!("not ext4: flushes are not shared here, so there is nothing to test");
         return;
     }
     let engine = open(dir.path());
-    // Until retention frees segments, and every write of a round overwrites.
+    // Run rounds until retention has freed segments and every write of a round overwrites.
     let begun = Instant::now();
     let overwrites = |[before, after]: &[WriteStats; 2]| after.overwrites - before.overwrites;
     rounds(&engine, 60, 60 << 10);
     while overwrites(&rounds(&engine, 1, 4000)) < u64::from(PARTITIONS) {
         assert!(begun.elapsed() < Duration::from_secs(60), "segments are not recycled");
     }
-    // A partition whose segment is full at a round's time waits for its next: those rounds say nothing.
+    // If a segment is full during a round, its partition waits for the next segment. Such rounds are repeated.
     let has_rolled = || {
         engine.take_events().iter().any(|event| matches!(event.event.kind, EventKind::Roll | EventKind::Seal))
     };
@@ -101,7 +101,7 @@ fn what_comes_together_shares_a_flush() {
     // On a busy machine a round may take two of the shard's turns.
     let flushes = after.syncs - before.syncs;
     assert!((ROUNDS..ROUNDS + ROUNDS / 5).contains(&flushes), "{flushes} flushes in {ROUNDS} rounds");
-    // They are not only asked for: the kernel has passed each on to the disk.
+    // The kernel has really sent each flush to the disk.
     if let (Some(before), Some(after)) = (done_before, device_flushes(dir.path())) {
         assert!(after - before >= ROUNDS, "the disk was flushed {} times in {ROUNDS} rounds", after - before);
     }

@@ -1,7 +1,8 @@
-//! Directories that earlier versions wrote: golden files, which are never changed.
+//! Data directories that earlier versions wrote. They are golden files, which are never changed.
 //!
-//! `golden/version-1`: topic `closed` with 100 records in a sealed segment and 20 in one that is not; topic `killed`, a synced
-//! one, with 50 records that are not sealed. Record n of a topic has the value "record n" and the timestamp 1,000 + n.
+//! `golden/version-1` has two topics. Topic `closed` has 100 records in a sealed segment and 20 in an unsealed one. Topic `killed`
+//! is synced, and has 50 records in an unsealed segment. Record n of a topic has the value "record n" and the timestamp
+//! 1,000 + n.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 

@@ -1,4 +1,4 @@
-//! Shards that stand still, and what must not be taken for one.
+//! Stuck shards, and cases that must not be taken for a stuck shard.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
@@ -36,7 +36,7 @@ fn send(producer: &mut Producer) {
     producer.try_send(None, &RecordRef { value: Some(b"x"), ..RecordRef::default() }).unwrap();
 }
 
-/// Names the data directory of the process that the test pauses.
+/// Environment variable with the data directory of the process that the test pauses.
 const PAUSED_DIR: &str = "VNOTCH_TEST_PAUSED_DIR";
 
 #[test]
@@ -67,7 +67,7 @@ fn a_pause_of_the_whole_process_is_no_stuck_shard() {
     assert!(child.wait().unwrap().success(), "{}", rest.join("\n"));
 }
 
-/// For the engine that is paused: longer than a busy machine keeps a thread waiting.
+/// `stuck_after` of the engine that is paused. It is longer than a busy machine lets a thread wait.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 fn append_until_stdin_ends(dir: &Path) {
@@ -111,9 +111,9 @@ fn closing_an_engine_with_a_stuck_shard_is_an_error_and_seals_the_others() {
     });
     begun.recv_timeout(PATIENCE).unwrap();
     let (report, closed) = mpsc::channel();
-    // Not joined if it hangs.
+    // This thread is not joined, as it may hang.
     std::thread::spawn(move || report.send(engine.close()));
-    let closed = closed.recv_timeout(PATIENCE).expect("it comes back");
+    let closed = closed.recv_timeout(PATIENCE).expect("the close returns");
     assert!(matches!(closed, Err(CloseError::ShardStuck { shard: 0 })), "{closed:?}");
     release.send(()).unwrap();
     drop(task);
@@ -156,7 +156,7 @@ fn wakers_that_panic_harm_nobody_else() {
         engine.consumer([("t", 0, 0)], ConsumerConfig { max_wait, ..Default::default() }).unwrap();
     assert!(consumer.poll_fetch(context).is_pending());
 
-    // Woken by the timer of batches that linger, then for the ack, as the consumer is for its record.
+    // The timer of lingering batches wakes the first time, then the ack does. A record wakes the consumer.
     let mut lingering = producer(Some(Duration::from_millis(20)));
     send(&mut lingering);
     assert!(lingering.poll_ack(context).is_pending());
@@ -167,7 +167,7 @@ fn wakers_that_panic_harm_nobody_else() {
     send(&mut other);
     assert!(other.wait_ack().unwrap().result.is_ok());
 
-    // Woken because the shard is stuck.
+    // The stuck shard wakes the producer.
     let mut unlucky = producer(None);
     let (release, released) = mpsc::channel::<()>();
     let task = engine.run_on(0, move |_| async move {

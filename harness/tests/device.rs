@@ -1,4 +1,4 @@
-//! The ceiling on a real disk: every kind of slice does what it says and leaves nothing behind.
+//! The ceiling on a real disk. Every kind of slice does the operations that it promises, and leaves no file behind.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -13,7 +13,7 @@ use vnotch::workload::Io;
 const SLICE: Duration = Duration::from_millis(50);
 const BYTES_MAX: u64 = 64 << 20;
 
-/// A directory on the file system that holds the build, which supports O_DIRECT where this is developed and tested.
+/// Returns a directory on the file system that holds the build. The tests assume that it supports O_DIRECT.
 fn disk() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }

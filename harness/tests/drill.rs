@@ -1,9 +1,9 @@
-//! The kill -9 drill: whatever a killed run's ack log says was acked is in the log afterwards, in order, once; our own
-//! reader says so, the `kafka-protocol` crate says so of the files, and `verify` finds no damage in what was left.
+//! The kill -9 drill: all records that a killed run's ack log has are in the log afterwards, in order and once. Our own reader
+//! checks this, and the `kafka-protocol` crate checks the files. `verify` finds no damage in the directory.
 //!
-//! `VNOTCH_DRILLS` kills that often at each level of durability (default 3). Segments are small, so that the log rolls many
-//! times a second and some kills fall into a roll. `VNOTCH_DRILL_KILLS` kills that often, in all, a log whose segments
-//! retention frees and the next ones overwrite (default 6).
+//! `VNOTCH_DRILLS` is the number of kills at each level of durability (default 3). Segments are small, so that the log rolls
+//! many times a second and some kills fall into a roll. `VNOTCH_DRILL_KILLS` is the number of kills of a log that recycles its
+//! segments (default 6).
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 #[path = "support/mod.rs"]
@@ -36,7 +36,7 @@ ceiling: off
 warm_memory: off
 ";
 
-/// Acked offsets, exclusive, by topic and partition; the log's lines must follow each other.
+/// End of the acked offsets, exclusive, by topic and partition.
 type Acked = BTreeMap<(String, u32), u64>;
 
 #[test]
@@ -52,8 +52,8 @@ fn what_was_acked_outlives_kill_9() {
             acked_records += acked.values().sum::<u64>();
             let report = vnotch_engine::verify::verify(&data, &mut |_| {}).unwrap();
             assert!(report.is_sound(), "what a kill leaves is no damage: {:#?}", report.defects);
-            assert_eq!(said_by_our_reader(&data, &acked), 0, "nothing is deleted without retention");
-            rolls += said_by_kafka(&data, &acked);
+            assert_eq!(check_with_own_reader(&data, &acked), 0, "nothing is deleted without retention");
+            rolls += check_with_kafka_decoder(&data, &acked);
             println!("{durability} {drill}: {acked:?}, {unfinished} segments were being prepared");
         }
     }
@@ -74,8 +74,8 @@ fn what_was_acked_and_not_deleted_outlives_kill_9_where_segments_are_recycled() 
         let (ready, filling) = (data_files(&data, ".spare"), data_files(&data, ".filling"));
         let report = vnotch_engine::verify::verify(&data, &mut |_| {}).unwrap();
         assert!(report.is_sound(), "what a kill leaves is no damage: {:#?}", report.defects);
-        let start = said_by_our_reader(&data, &acked);
-        let segments = said_by_kafka(&data, &acked);
+        let start = check_with_own_reader(&data, &acked);
+        let segments = check_with_kafka_decoder(&data, &acked);
         println!(
             "{durability} {kill}: {acked:?}, {start} deleted; {segments} segments, {ready} spares ready, {filling} being filled"
         );
@@ -85,11 +85,11 @@ fn what_was_acked_and_not_deleted_outlives_kill_9_where_segments_are_recycled() 
     assert!(deleted > 4_000 * kills && kept > 0, "the drill kills runs that recycle");
 }
 
-/// Whether every partition has begun a segment in a file that was another's before.
+/// Whether every partition has begun a segment in the file of an earlier segment.
 fn have_recycled(data: &Path) -> bool {
     let dirs = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     let mut dirs = dirs.peekable();
-    // The first ones are new files of zeros.
+    // The first segments of a partition are new files of zeros.
     dirs.peek().is_some()
         && dirs.all(|dir| {
             let bases = fs::read_dir(dir).unwrap().filter_map(|entry| {
@@ -119,13 +119,13 @@ fn killed_run(dir: &Path, settings: &[&str], drill: u64, is_ready: fn(&Path) -> 
         );
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Spread over a few rolls, never in step with anything.
+    // The delays are spread over a few rolls, and have no fixed relation to them.
     std::thread::sleep(Duration::from_micros(20_000 + drill * 37_137 % 400_000));
     child.kill().unwrap();
     child.wait().unwrap();
     let mut acked = Acked::new();
     let text = fs::read_to_string(&acks).unwrap();
-    // A line that the kill cut short was acked, but nobody can say what it says.
+    // The batch of a line that the kill cut short was acked, but the line cannot be read.
     for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
         let fields: Vec<&str> = line.split(' ').collect();
         let [topic, partition, first, last] = fields[..] else { panic!("{line}") };
@@ -136,9 +136,9 @@ fn killed_run(dir: &Path, settings: &[&str], drill: u64, is_ready: fn(&Path) -> 
     acked
 }
 
-/// Reopens the directory and consumes everything. One producer and no retries: a record's sequence is its offset. The answer
-/// is how many records were deleted.
-fn said_by_our_reader(data: &Path, acked: &Acked) -> u64 {
+/// Reopens the directory, consumes everything, and checks it. With one producer and no retries, a record's sequence is its
+/// offset. Returns the number of deleted records.
+fn check_with_own_reader(data: &Path, acked: &Acked) -> u64 {
     let mut deleted = 0;
     let engine = Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(data) }).unwrap();
     for ((topic, partition), acked_end) in acked {
@@ -146,7 +146,7 @@ fn said_by_our_reader(data: &Path, acked: &Acked) -> u64 {
         let end = described.high_watermark as u64;
         assert!(end >= *acked_end, "{topic}-{partition}: {acked_end} were acked, {end} are there");
         let assignment = [(topic.as_str(), *partition, described.log_start_offset)];
-        // Retention that was due at the kill goes on after the open.
+        // Retention that was due at the kill continues after the open.
         let config = ConsumerConfig { offset_reset: OffsetReset::Earliest, ..ConsumerConfig::default() };
         let mut consumer = engine.consumer(assignment, config).unwrap();
         let mut next = described.log_start_offset as u64;
@@ -167,8 +167,8 @@ fn said_by_our_reader(data: &Path, acked: &Acked) -> u64 {
     deleted
 }
 
-/// Reads the segment files with somebody else's decoder; the answer is how many there are.
-fn said_by_kafka(data: &Path, acked: &Acked) -> u64 {
+/// Reads the segment files with the decoder of the `kafka-protocol` crate, and checks them. Returns their number.
+fn check_with_kafka_decoder(data: &Path, acked: &Acked) -> u64 {
     let mut segments = 0;
     for ((topic, partition), acked_end) in acked {
         let dir = data.join(format!("{topic}-{partition}"));
@@ -183,7 +183,7 @@ fn said_by_kafka(data: &Path, acked: &Acked) -> u64 {
             assert_eq!(named, next, "a segment begins where the one before ends");
             let bytes = fs::read(log).unwrap();
             let mut at = 0;
-            // The last segment may have space that was set aside for what never came.
+            // The last segment may end with reserved space that was never written.
             while at + 12 <= bytes.len() && bytes[at + 8..at + 12] != [0; 4] {
                 let length = i32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap());
                 let end = at + 12 + length as usize;

@@ -1,4 +1,4 @@
-//! A catalog that is lost or damaged.
+//! Repairs of a lost or damaged catalog.
 
 use crate::data::{batch_starts, check, closed, copy, files, flip, open};
 use crate::rig::{
@@ -70,7 +70,7 @@ fn a_directory_without_partitions_needs_no_catalog() {
     open(dir.path()).close().unwrap();
     fs::remove_file(dir.path().join("catalog.json")).unwrap();
     assert!(plan(dir.path()).is_empty());
-    // The folder of a repair is no partition, and a directory that holds nothing else counts as empty.
+    // The directory `removed-by-repair` is no partition. A data directory that holds nothing else counts as empty.
     fs::create_dir_all(dir.path().join("removed-by-repair/1/t-0")).unwrap();
     assert!(plan(dir.path()).is_empty());
     assert!(check(dir.path()).notes.iter().all(|note| note.kind == NoteKind::Leftover));

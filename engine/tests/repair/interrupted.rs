@@ -1,4 +1,4 @@
-//! Repairs that end before their last step. Repeated, they end in the same state, and no byte is lost on the way.
+//! Repairs that end before their last step. When they are repeated, they reach the same state, and no byte is lost.
 
 use crate::data::{
     batch_starts, closed, copy, files, flip, new_dir, open, produce, produce_until_recovery_points, topic,
@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::repair::{self, Step};
 
-/// The place at which a repair ends early.
+/// The point in a step at which a repair ends early.
 #[derive(Debug, Clone, Copy)]
 enum Ending {
     Before,
-    /// In the middle of the step, if it has one.
+    /// In the middle of the step. Some steps have no middle: they are done at once.
     Within,
 }
 
-/// Repairs `dir` up to a step; false if it has no such step.
+/// Repairs `dir` up to step `number`. Returns false if the repair has fewer steps.
 fn stopped_at(dir: &Path, number: usize, ending: Ending) -> bool {
     let mut at = 0;
     let ended = repair::apply(plan(dir), &mut |step| {
@@ -38,7 +38,7 @@ fn stopped_at(dir: &Path, number: usize, ending: Ending) -> bool {
     ended.unwrap().is_break()
 }
 
-/// Leaves what a process leaves that is killed in the middle of a step. A directory is made or moved at once.
+/// Leaves the files that a kill in the middle of a step leaves. A directory is created or moved at once, so it has no middle.
 fn do_half(step: &Step) {
     let with_suffix = |path: &Path, suffix: &str| format!("{}{suffix}", path.display());
     match step {
@@ -56,7 +56,7 @@ fn do_half(step: &Step) {
     }
 }
 
-/// The files of the partitions after an open, without the checkpoints, whose sequence numbers differ.
+/// Returns the files of the partitions after an open, without the checkpoints, whose sequence numbers differ.
 fn opened(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let engine = open(dir);
     assert!(engine.damaged().is_empty(), "{:?}", engine.damaged());
@@ -68,7 +68,7 @@ fn opened(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files.into_iter().map(|(path, bytes)| (path.strip_prefix(dir).unwrap().to_path_buf(), bytes)).collect()
 }
 
-/// Ends the repair of `damaged` before each of its steps, and repeats it.
+/// Ends the repair of `damaged` before and within each of its steps, and repeats it.
 fn check_every_step(damaged: &Path) {
     let before = if damaged.join("t-0").is_dir() { segments(damaged) } else { BTreeMap::new() };
     let whole = copy(damaged);
@@ -154,7 +154,7 @@ fn a_repair_of_recorded_damage_can_be_repeated_from_every_step_after_a_reboot() 
     assert_eq!(open(dir.path()).damaged().len(), 1);
     reboot(dir.path());
     check_every_step(dir.path());
-    // Without a catalog the record is found by the topic's name.
+    // Without a catalog, the damage record is found by the topic's name.
     fs::remove_file(dir.path().join("catalog.json")).unwrap();
     check_every_step(dir.path());
 }
@@ -173,7 +173,7 @@ fn a_repair_of_damage_that_only_recovery_points_showed_can_be_repeated_from_ever
     check_every_step(dir.path());
     reboot(dir.path());
     check_every_step(dir.path());
-    // A directory that is gone, with a record.
+    // The partition's directory is missing, and has a damage record.
     fs::remove_dir_all(dir.path().join("t-0")).unwrap();
     check_every_step(dir.path());
 }

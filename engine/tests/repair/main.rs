@@ -1,4 +1,4 @@
-//! Repairing a data directory: each kind of damage, what is kept, and where the rest is found again.
+//! Repairs of a data directory: each kind of damage, the records that are kept, and the files that are moved away.
 
 #![allow(
     clippy::unwrap_used,

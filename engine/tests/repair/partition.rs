@@ -1,4 +1,4 @@
-//! Partitions that are damaged, each in another way.
+//! Repairs of partitions with each kind of damage.
 
 use crate::data::{
     batch_starts, check, closed, copy, files, flip, only_defect, open, produce,
@@ -18,7 +18,7 @@ use vnotch_engine::repair::Change;
 use vnotch_engine::types::Durability;
 use vnotch_engine::verify::{DamagedFrom, DefectKind};
 
-/// Damages a copy of `whole`, repairs it, and checks that it holds `offsets` then and that no byte was lost.
+/// Damages a copy of `whole` and repairs it. Checks that it then holds `offsets`, and that no byte was lost.
 #[track_caller]
 fn repaired(whole: &TempDir, offsets: Range<i64>, damage: impl FnOnce(&Path)) -> TempDir {
     let dir = copy(whole.path());
@@ -56,7 +56,7 @@ fn a_sound_directory_has_nothing_to_repair() {
     let before = image(dir.path());
     assert!(plan(dir.path()).is_empty());
     assert!(image(dir.path()) == before);
-    // One that was not closed is put in order by the next open.
+    // A log that was not closed needs no repair: the next open recovers it.
     let engine = open(dir.path());
     produce(&engine, 0, 10, 100);
     drop(engine);
@@ -68,7 +68,7 @@ fn a_bad_batch_in_a_sealed_segment_is_where_the_log_is_cut() {
     let whole = closed();
     let path = log(whole.path(), 1);
     let (base, starts) = (base_offset(&path), batch_starts(&path));
-    // A bit of the records, of the offset, and of the length.
+    // Flip a bit of the records, of the offset, and of the length.
     for byte in [61 + 5, 7, 10] {
         let cut = base + 5 * 7;
         let dir = repaired(&whole, 0..cut, |dir| flip(&log(dir, 1), (starts[5] + byte) * 8));
@@ -94,7 +94,7 @@ fn the_plan_says_what_is_taken_away_and_where_it_goes() {
     assert_eq!(partition.changes, [cut]);
     let removed = partition.removed.as_ref().unwrap();
     assert_eq!(removed.to, dir.path().join("removed-by-repair/1/t-0"));
-    // The damaged batch of seven records cannot be read there either.
+    // The damaged batch of seven records cannot be read there either, so it is not counted.
     let records = u64::try_from(3_500 - base - 42).unwrap();
     assert_eq!((removed.records, removed.offsets), (records, Some((base + 42, 3_500))));
     let logs = files(dir.path(), ".log");
@@ -175,7 +175,7 @@ fn a_segment_with_a_wrong_epoch_before_the_damage_is_cut_where_a_scan_would_end(
     let path = log(whole.path(), 1);
     let (base, starts) = (base_offset(&path), batch_starts(&path));
     repaired(&whole, 0..base + 21, |dir| {
-        // The epoch of the third batch is outside of what the next open accepts.
+        // The epoch of the third batch is outside the range that the next open accepts.
         flip(&log(dir, 1), (starts[3] + 12) * 8);
         flip(&log(dir, 1), (starts[5] + 66) * 8);
     });
@@ -241,7 +241,7 @@ fn an_unsealed_segment_that_is_gone_cuts_the_log_or_raises_its_start() {
     });
 }
 
-/// The first offset that an open of a copy of `dir` misses, and the first one that it knows nothing of.
+/// Returns the range of offsets that an open of a copy of `dir` reports as missing, end exclusive.
 fn missed_by_an_open(dir: &Path) -> (i64, i64) {
     let engine = open(copy(dir).path());
     let [damaged] = engine.damaged() else { panic!("{:?}", engine.damaged()) };
@@ -256,7 +256,7 @@ fn missed_by_an_open(dir: &Path) -> (i64, i64) {
 
 #[test]
 fn a_last_segment_that_is_gone_is_missed_where_only_a_recovery_point_shows_it() {
-    // The segment alone, and behind others that are sealed.
+    // First the segment is the only one, then it is behind sealed ones.
     for count in [7, 2_500] {
         let whole = dropped(topic(), 0);
         let engine = open(whole.path());
@@ -287,7 +287,7 @@ fn what_has_a_segments_name_and_is_no_file_is_moved_away() {
         fs::create_dir(log).unwrap();
     });
     assert!(dir.path().join(format!("removed-by-repair/1/t-0/{middle:020}.log")).is_dir());
-    // Behind the end of the log nothing else is wrong.
+    // Here the entry is behind the end of the log, and nothing else is wrong.
     for is_link in [false, true] {
         repaired(&whole, 0..3_500, |dir| {
             let log = dir.join("t-0/00000000000000003500.log");

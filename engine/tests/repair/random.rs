@@ -1,4 +1,4 @@
-//! Random damage: up to three kinds together.
+//! Repairs of random damage, up to three kinds together.
 
 use crate::data::{check, closed, copy, files, flip, open, topic};
 use crate::rig::{assert_no_byte_is_lost, dropped, plan, read, segments, start_of_batch_in, unseal};
@@ -13,7 +13,7 @@ use vnotch_engine::verify::DefectKind;
 
 static CLOSED: LazyLock<TempDir> = LazyLock::new(closed);
 
-/// A log of which nothing is sealed.
+/// A directory with a log that has no sealed segment.
 static UNSEALED: LazyLock<TempDir> = LazyLock::new(|| {
     let dir = dropped(topic(), 5_000);
     unseal(dir.path());
@@ -26,7 +26,7 @@ enum Damage {
         log: prop::sample::Index,
         bit: prop::sample::Index,
     },
-    /// A bit of a batch's header, some of which no checksum covers.
+    /// Flips a bit of a batch's header. No checksum covers some of its fields.
     FlipHeader {
         log: prop::sample::Index,
         batch: prop::sample::Index,
@@ -108,7 +108,7 @@ fn harm(whole: &Path, dir: &Path, damage: &Damage) {
     }
 }
 
-/// Whether a defect is one that a repair leaves: no record is kept from readers by it.
+/// Whether a repair leaves this kind of defect, because readers can still read all records.
 fn is_left(kind: DefectKind) -> bool {
     matches!(kind, DefectKind::Epoch | DefectKind::Index | DefectKind::IndexMissing | DefectKind::Checkpoint)
 }
@@ -142,7 +142,7 @@ proptest! {
         read(&engine, 0, log.log_start_offset..log.log_end_offset);
         engine.close().unwrap();
         if is_closed {
-            // An open cuts off what lies behind the end of a log that was not closed.
+            // This does not hold for a log that was not closed: an open cuts off bytes behind its end.
             assert_no_byte_is_lost(dir.path(), &before);
         }
         let report = check(dir.path());

@@ -1,4 +1,4 @@
-//! Damage that an open has found is remembered: neither a reboot nor newer recovery points explain it away.
+//! Damage that an open has found is recorded. Neither a reboot nor newer recovery points make it count as a normal end.
 
 use crate::data::{
     check, copy, files, flip, new_dir, only_defect, open, produce, produce_until_recovery_points, topic,
@@ -19,7 +19,7 @@ fn records(dir: &Path) -> PathBuf {
     dir.join("damaged.json")
 }
 
-/// The damage of partition 0 as an open finds it: the first offset, the file and the byte.
+/// Returns the damage of partition 0 that an open has found: the first offset, the file and the byte.
 #[track_caller]
 fn damage(engine: &Engine) -> (i64, PathBuf, u64) {
     let [damaged] = engine.damaged() else { panic!("{:?}", engine.damaged()) };
@@ -29,7 +29,7 @@ fn damage(engine: &Engine) -> (i64, PathBuf, u64) {
     }
 }
 
-/// Opens `dir`, checks that partition 0 is damaged there and that nothing of it changes, and that `verify` says the same.
+/// Opens `dir`. Checks that partition 0 is damaged there, that its files do not change, and that `verify` agrees.
 #[track_caller]
 fn assert_damaged(dir: &Path, from_offset: i64, log: &Path, position: u64) {
     let before = image(&dir.join("t-0"));
@@ -41,7 +41,7 @@ fn assert_damaged(dir: &Path, from_offset: i64, log: &Path, position: u64) {
     assert_eq!((&*path, byte), (log, position), "verify names the place");
 }
 
-/// A log of two segments that are not sealed. A batch of the first one is damaged.
+/// Returns a log of two unsealed segments. A batch of the first one is damaged.
 fn unsealed_and_flipped() -> (TempDir, PathBuf, i64, u64) {
     let dir = dropped(topic(), 1_500);
     unseal(dir.path());
@@ -51,7 +51,7 @@ fn unsealed_and_flipped() -> (TempDir, PathBuf, i64, u64) {
     (dir, log, 35, position)
 }
 
-/// A log of one segment, of which batch 90 is damaged, close to the end. Only recovery points show that more had been there.
+/// Returns a log of one segment. Batch 90, close to the end, is damaged. Only recovery points show that the log was longer.
 fn shown_by_points() -> (TempDir, PathBuf, i64, u64) {
     let dir = new_dir();
     let engine = open(dir.path());
@@ -72,7 +72,7 @@ fn damage_that_only_recovery_points_show_is_found_again_once_they_are_replaced()
         assert_damaged(dir.path(), from, &log, position);
         let engine = open(dir.path());
         produce_until_recovery_points(&engine, dir.path(), 1);
-        // The points are those of the other partition now.
+        // The recovery points are now those of the other partition.
         drop(engine);
     }
     let before = segments(dir.path());
@@ -129,7 +129,7 @@ fn a_log_that_is_restored_in_part_stays_damaged() {
     let (dir, log, from, position) = shown_by_points();
     assert_damaged(dir.path(), from, &log, position);
     reboot(dir.path());
-    // The damaged batch is there again, and a later one is not.
+    // The damaged batch is whole again, and a later one is damaged.
     flip(&log, (position + 100) * 8);
     let later = start_of_batch(&log, 95);
     flip(&log, (later + 100) * 8);

@@ -1,4 +1,4 @@
-//! Directories that are not repaired.
+//! Directories that `repair` refuses.
 
 use crate::data::{closed, copy, files, flip, new_dir, open};
 use crate::rig::{image, plan};

@@ -1,4 +1,4 @@
-//! Repairing a copy of a data directory, and checks of the result.
+//! Helpers that damage and repair a data directory, and check the result.
 
 use crate::data::{check, files, new_dir, open, produce};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use vnotch_engine::engine::Engine;
 use vnotch_engine::record::RecordRef;
 use vnotch_engine::repair::{self, Plan};
 
-/// A directory whose engine was dropped: the last segment of partition 0 is not sealed.
+/// Returns a directory whose engine was dropped, so that the last segment of partition 0 is not sealed.
 pub(crate) fn dropped(config: TopicConfig, count: i64) -> TempDir {
     let dir = new_dir();
     let engine = open(dir.path());
@@ -30,8 +30,8 @@ pub(crate) fn unseal(dir: &Path) {
     change_checkpoint(dir, |slot| slot[16..24].fill(0));
 }
 
-/// Leaves partition 0 as if the machine had been rebooted since it was written: its checkpoint names another boot, and no
-/// recovery point is there.
+/// Changes partition 0 as if the machine had been rebooted since the last write. Its checkpoint names another boot, and there
+/// are no recovery points.
 pub(crate) fn reboot(dir: &Path) {
     change_checkpoint(dir, |slot| slot[40..48].fill(7));
     remove_points(dir);
@@ -67,7 +67,7 @@ pub(crate) fn apply(dir: &Path) {
     assert!(repair::apply(plan, &mut |_| ControlFlow::Continue(())).unwrap().is_continue());
 }
 
-/// Position of a batch in a segment that may have zeros behind its last one.
+/// Returns the position of a batch in a segment that may have zeros behind its last batch.
 pub(crate) fn start_of_batch(log: &Path, number: usize) -> u64 {
     start_of_batch_in(&fs::read(log).unwrap(), number)
 }
@@ -77,21 +77,21 @@ pub(crate) fn start_of_batch_in(bytes: &[u8], number: usize) -> u64 {
     batches.map(|batch| batch.unwrap().bytes().len() as u64).sum()
 }
 
-/// Names and contents of all files.
+/// Returns names and contents of all files.
 pub(crate) fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             all.extend(image(&path));
         } else {
-            // A link that leads nowhere holds nothing.
+            // A link to nothing has no content.
             all.insert(path.clone(), fs::read(path).unwrap_or_default());
         }
     }
     all
 }
 
-/// The segments of partition 0 by their names.
+/// Returns the segments of partition 0 by their names.
 pub(crate) fn segments(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let logs = files(dir, ".log").into_iter().filter(|path| path.is_file());
     logs.map(|path| (name(&path), fs::read(path).unwrap())).collect()
@@ -105,7 +105,7 @@ pub(crate) fn base_offset(log: &Path) -> i64 {
     log.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
 
-/// Checks that every byte of `before`, the segments of partition 0, is in place or has been moved away.
+/// Checks that every byte of `before`, the segments of partition 0, is still in its file or was moved away by a repair.
 #[track_caller]
 pub(crate) fn assert_no_byte_is_lost(dir: &Path, before: &BTreeMap<String, Vec<u8>>) {
     let now = if dir.join("t-0").is_dir() { segments(dir) } else { BTreeMap::new() };
@@ -114,7 +114,7 @@ pub(crate) fn assert_no_byte_is_lost(dir: &Path, before: &BTreeMap<String, Vec<u
     for (log, bytes) in before {
         let in_place = now.get(log);
         let is_whole = |found: &Vec<u8>| found == bytes;
-        // Space that was set aside behind the last batch.
+        // The rest is space that was reserved behind the last batch.
         let is_trimmed = |found: &Vec<u8>| {
             bytes.strip_prefix(&**found).is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
         };
@@ -131,7 +131,7 @@ pub(crate) fn assert_no_byte_is_lost(dir: &Path, before: &BTreeMap<String, Vec<u
     }
 }
 
-/// Reads partition `partition` from `offsets.start` to `offsets.end`.
+/// Reads partition `partition` from `offsets.start` up to `offsets.end`.
 #[track_caller]
 pub(crate) fn read(engine: &Engine, partition: u32, offsets: Range<i64>) {
     let mut consumer = engine.consumer([("t", partition, offsets.start)], ConsumerConfig::default()).unwrap();
@@ -149,8 +149,8 @@ pub(crate) fn append(engine: &Engine, partition: u32) -> i64 {
     producer.wait_ack().unwrap().result.unwrap()
 }
 
-/// Checks a repaired directory whose partition 0 should hold `offsets`: it opens, its records are those of `before`, it takes
-/// appends with a new epoch, and nothing is wrong with it afterwards.
+/// Checks a repaired directory whose partition 0 should hold `offsets`. It opens, and its records are those of `before`. It takes
+/// appends with a new epoch, and `verify` finds no defect afterwards.
 #[track_caller]
 pub(crate) fn assert_repaired(dir: &Path, before: &BTreeMap<String, Vec<u8>>, offsets: Range<i64>) {
     assert!(plan(dir).is_empty(), "a second repair finds nothing");
@@ -168,7 +168,7 @@ pub(crate) fn assert_repaired(dir: &Path, before: &BTreeMap<String, Vec<u8>>, of
     let mut after = segments(dir);
     let (_, last) = after.pop_last().unwrap();
     for (log, bytes) in &after {
-        assert!(before[log].starts_with(bytes), "{log} holds what it held");
+        assert!(before[log].starts_with(bytes), "{log} has its old bytes");
     }
     let batches = |bytes: &[u8]| {
         let batches = vnotch_engine::record::batches(bytes);

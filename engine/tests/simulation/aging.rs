@@ -1,4 +1,4 @@
-//! Records that go by age while nobody appends: the segment that takes appends is closed and deleted too.
+//! Retention by age while nobody appends: the active segment is sealed and deleted too.
 
 use crate::model::batch;
 use crate::rig::{Fate, Restart, Rig, Settings};
@@ -6,16 +6,16 @@ use std::time::Duration;
 use vnotch_engine::record::{BatchBuilder, RecordRef};
 use vnotch_engine::types::Durability;
 
-/// The model's records are from the time 1 s, as is the clock's beginning.
+/// Settings that retain records for 60 s. The model's records have the timestamp 1 s, at which the clock also begins.
 fn retained_for_a_minute(durability: Durability) -> Settings {
     Settings { durability, retention_ms: Some(60_000), ..Settings::default() }
 }
 
-/// Lets time pass as a shard does: the log is looked at when it asked for that.
+/// Lets time pass second by second. As on a shard, the log checks ages only at the times that it asked for.
 fn pass(rig: &mut Rig, seconds: u64) {
     for _ in 0..seconds {
         rig.advance(Duration::from_secs(1));
-        rig.settle();
+        rig.run_to_idle();
     }
 }
 
@@ -30,7 +30,7 @@ fn the_last_segment_goes_by_age_without_an_append() {
         for number in 0..3 {
             rig.append(batch(number, 7, 2_000), None);
         }
-        rig.settle();
+        rig.run_to_idle();
         let end = rig.log.log_end_offset();
         pass(&mut rig, 55);
         assert_eq!(rig.log.log_start_offset(), 0, "nothing is old yet");
@@ -38,7 +38,7 @@ fn the_last_segment_goes_by_age_without_an_append() {
         assert!(is_empty(&rig) && rig.log.log_end_offset() == end, "{durability:?}");
         assert_eq!(rig.log.look_due(), None, "an empty log needs no look");
         rig.append(batch(4, 7, 2_000), None);
-        rig.settle();
+        rig.run_to_idle();
         rig.read_from(end);
         rig.restart(&Restart::simple(Fate::PowerLoss, 1));
         assert_eq!(rig.log.log_start_offset(), end);
@@ -51,7 +51,7 @@ fn all_segments_go_by_age_and_offsets_go_on_after_the_end() {
     for number in 0..12 {
         rig.append(batch(number, 7, 250_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     pass(&mut rig, 62);
     assert!(is_empty(&rig));
     let end = rig.log.log_end_offset();
@@ -67,12 +67,12 @@ fn an_end_at_every_step_of_such_a_deletion_loses_nothing_that_was_to_stay() {
     for number in 0..6 {
         rig.append(batch(number, 7, 250_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.advance(Duration::from_secs(61));
     rig.append(batch(9, 7, 1_000), None);
     rig.end_at_every_step();
     pass(&mut rig, 3);
-    assert!(is_empty(&rig), "also the append that came last is from the time 1 s");
+    assert!(is_empty(&rig), "the last append has the timestamp 1 s too");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn records_without_a_timestamp_go_a_while_after_the_last_append_or_the_open() {
         builder.finish().bytes
     };
     rig.append(untimed(), None);
-    rig.settle();
+    rig.run_to_idle();
     pass(&mut rig, 40);
     rig.append(untimed(), None);
     pass(&mut rig, 50);
@@ -93,7 +93,7 @@ fn records_without_a_timestamp_go_a_while_after_the_last_append_or_the_open() {
     pass(&mut rig, 15);
     assert!(is_empty(&rig));
     rig.append(untimed(), None);
-    rig.settle();
+    rig.run_to_idle();
     rig.close();
     rig.restart(&Restart::simple(Fate::Kill, 1));
     pass(&mut rig, 55);
@@ -102,18 +102,18 @@ fn records_without_a_timestamp_go_a_while_after_the_last_append_or_the_open() {
     assert!(is_empty(&rig));
 }
 
-/// An index file is read once after an open, and not at every look.
+/// An index file is read once after an open, and not at every check of ages.
 #[test]
 fn a_segment_that_is_not_old_yet_is_read_once() {
     let mut rig = Rig::new(retained_for_a_minute(Durability::Written), 5);
     for number in 0..6 {
         rig.append(batch(number, 7, 250_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.close();
     rig.restart(&Restart::simple(Fate::Kill, 1));
-    rig.settle();
-    let due = rig.log.look_due().expect("the first segment goes by age");
+    rig.run_to_idle();
+    let due = rig.log.look_due().expect("the first segment is deleted by age");
     rig.log.look_at_age();
     assert!(!rig.log.wants().retain, "nothing is due");
     rig.advance(Duration::from_secs(30));

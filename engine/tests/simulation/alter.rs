@@ -1,4 +1,5 @@
-//! A topic's configuration altered while its log is open: in the catalog whole or not at all, and in force.
+//! A topic's configuration is altered while its log is open. The change is in the catalog completely or not at all, and the
+//! log applies it.
 
 use crate::model::batch;
 use crate::rig::{Fate, Restart, Rig, Settings, dir};
@@ -15,7 +16,7 @@ use vnotch_engine::types::Durability;
 
 const DATA: &str = "/data";
 
-/// A catalog with one topic.
+/// Returns a catalog with one topic.
 fn catalog(disk: &SimDisk, config: &TopicConfig) -> Catalog {
     disk.run_until(disk.create_dir(Path::new(DATA))).unwrap();
     disk.run_until(disk.sync_dir(Path::new("/"))).unwrap();
@@ -24,7 +25,7 @@ fn catalog(disk: &SimDisk, config: &TopicConfig) -> Catalog {
     catalog
 }
 
-/// The catalog as the next open finds it.
+/// Returns the catalog that the next open finds.
 fn reopen(disk: &SimDisk) -> Catalog {
     disk.run_until(Catalog::open(disk, Path::new(DATA), 1)).unwrap()
 }
@@ -70,7 +71,7 @@ fn an_end_at_every_step_leaves_the_old_configuration_or_the_new_one() {
     );
 }
 
-/// The new catalog has its name by then, and a name that was not synced may outlast a power loss or not.
+/// The new catalog file is already renamed when the sync fails. A name that was not synced may survive a power loss or not.
 #[test]
 fn an_alteration_whose_directory_sync_fails_is_not_in_force_and_may_be_found_by_the_next_open() {
     let old = TopicConfig::default();
@@ -96,7 +97,7 @@ fn an_alteration_whose_directory_sync_fails_is_not_in_force_and_may_be_found_by_
             seen_new += u32::from(is_new);
             seen_old += u32::from(!is_new);
         }
-        // The next change of anything writes what is in force.
+        // The next change to the catalog writes the configuration in use.
         disk.run_until(catalog.announce(&disk, "u", &Topic::new(1, old.clone()))).unwrap();
         assert!([Fate::Kill, Fate::PowerLoss].map(reopened).iter().all(|topic| topic.config == old));
     }
@@ -138,14 +139,14 @@ fn batches_larger_than_the_topic_takes_now_outlive_a_kill_and_an_index_that_is_m
     for number in 0..6 {
         rig.append(batch(number, 2, 1_900_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     let small =
         Settings { max_message_bytes: 10_000, index_interval_bytes: 1_900_000, cache_bytes: 0, ..settings };
     rig.alter(small, true);
     for number in 0..300 {
         rig.append(batch(number, 2, 9_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.restart(&Restart::simple(Fate::Kill, 3));
     assert_eq!(rig.log.log_end_offset(), 612);
     for name in rig.disk.run_until(rig.disk.list(&dir())).unwrap() {
@@ -170,12 +171,12 @@ fn larger_batches_behind_an_index_with_few_entries_are_read_from_files() {
     for number in 0..150 {
         rig.append(batch(number, 2, 9_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.alter(Settings { max_message_bytes: 2_000_000, index_interval_bytes: 4096, ..settings }, true);
     for number in 0..4 {
         rig.append(batch(number, 2, 1_900_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.read_from(0);
     rig.close();
     rig.restart(&Restart::simple(Fate::PowerLoss, 4));
@@ -196,7 +197,7 @@ fn a_topic_that_becomes_a_synced_one_makes_durable_what_it_has_and_opens_after_e
             rig.append(batch(number as u64, 3, 150_000), level);
         }
         rig.end_at_every_step();
-        // Nobody waits any more, and all of it is synced.
+        // Every append was answered, and everything is synced.
         assert_eq!(rig.log.high_watermark(), 72);
         rig.model.all_durable();
         rig.restart(&Restart::simple(Fate::PowerLoss, 99));
@@ -204,8 +205,8 @@ fn a_topic_that_becomes_a_synced_one_makes_durable_what_it_has_and_opens_after_e
     }
 }
 
-/// A roll that a full disk has held up makes the segment without an append, and in a topic that is not a synced one it does
-/// not sync the segment's name.
+/// A roll that was delayed by a full disk makes the segment without an append. In a topic that is not synced, it does not sync
+/// the segment's name.
 #[test]
 fn a_topic_that_becomes_a_synced_one_over_an_empty_segment_makes_its_name_durable_too() {
     let mut empty = 0;
@@ -213,12 +214,12 @@ fn a_topic_that_becomes_a_synced_one_over_an_empty_segment_makes_its_name_durabl
         let mut rig = Rig::new(Settings::default(), seed);
         rig.disk.fail_write(seed % 4, ErrorKind::StorageFull);
         rig.append(batch(0, 1, 10_000), None);
-        rig.settle();
+        rig.run_to_idle();
         rig.make_room();
         empty += u32::from(rig.log.log_end_offset() == 0 && bases(&rig) == [0]);
         rig.alter(Settings { durability: Durability::Synced, ..rig.settings.clone() }, true);
         rig.append(batch(1, 1, 10_000), None);
-        rig.settle();
+        rig.run_to_idle();
         let end = rig.log.log_end_offset();
         rig.restart(&Restart::simple(Fate::PowerLoss, seed));
         assert_eq!(rig.log.log_end_offset(), end, "a synced ack is durable");
@@ -234,7 +235,7 @@ fn what_a_topic_wrote_before_it_became_a_synced_one_may_be_lost_to_a_power_cut_a
         for number in 0..24 {
             rig.append(batch(number, 3, 150_000), Some(Durability::Written));
         }
-        // The catalog has it, the log has not heard of it.
+        // The catalog has the change. The log does not have it yet.
         rig.alter(Settings { durability: Durability::Synced, ..rig.settings.clone() }, false);
         let mut seed = 0;
         while rig.disk.outstanding() > 0 {
@@ -258,25 +259,25 @@ fn new_limits_of_retention_count_at_once_and_segments_change_size_with_the_next(
     for number in 0..60 {
         rig.append(batch(number, 1, 200_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!(rig.log.log_start_offset(), 0);
     let retention_bytes = Some(2 << 20);
     rig.alter(Settings { segment_bytes: 1 << 20, retention_bytes, ..settings }, true);
-    rig.settle();
+    rig.run_to_idle();
     let start = rig.log.log_start_offset();
     assert!(start >= 30, "nothing was appended, and still the oldest are gone: {start}");
     let before = bases(&rig);
     for number in 0..20 {
         rig.append(batch(number, 1, 200_000), None);
-        rig.settle();
+        rig.run_to_idle();
     }
     let after = bases(&rig);
     let first_new = after.iter().position(|base| !before.contains(base)).unwrap();
-    // Five of 200 kB fit 1 MiB, ten fit 2 MiB.
+    // Five batches of 200 kB fit 1 MiB, ten fit 2 MiB.
     assert!(after[first_new..].windows(2).all(|pair| pair[1] - pair[0] == 5), "{before:?} {after:?}");
 }
 
-/// First offsets of the log's segments.
+/// Returns the base offsets of the log's segments.
 fn bases(rig: &Rig) -> Vec<i64> {
     let names = rig.disk.run_until(rig.disk.list(&dir())).unwrap();
     names.iter().filter_map(|entry| vnotch_engine::segment::base_offset_of(&entry.name)).collect()

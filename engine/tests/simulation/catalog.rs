@@ -1,5 +1,5 @@
 //! A catalog while topics are created and deleted. After each failure and each end of the process, a topic is there with
-//! all its files, or it is not there and none of them is.
+//! all its files, or neither the topic nor any of its files is there.
 
 use crate::faults::failure;
 use crate::restart::{Fate, INJECTED};
@@ -21,7 +21,7 @@ const DATA: &str = "/data";
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// The file in each partition that stands for those of its log.
+/// Name of the file in each partition that stands for the files of its log.
 const MARKER: &str = "marker";
 
 /// Something that happens to a catalog, or to the process around it.
@@ -32,7 +32,7 @@ pub(crate) enum Change {
     Restart { fate: Fate, seed: u64, fault: Option<Fault> },
 }
 
-/// A change, the fault that meets it, and the number of steps after which the process ends within it.
+/// A change, a fault that is injected into it, and the number of steps after which the process ends during it.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     change: Change,
@@ -53,20 +53,20 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     (change, fault(), ends).prop_map(|(change, fault, ends)| Step { change, fault, ends })
 }
 
-/// A topic as it was made: its generation tells it from others of its name.
+/// A topic that was created. Its generation distinguishes it from other topics of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Made {
     generation: u64,
     partitions: u32,
-    /// Whether its files have to be there: not after an attempt to take them away.
+    /// Whether its files have to be there. False after an attempt to remove them.
     has_files: bool,
 }
 
-/// The catalog, and for each name what the next open may find.
+/// A catalog, and for each name the topics that the next open may find.
 struct Rig {
     disk: SimDisk,
     catalog: Catalog,
-    /// More than one where a change has failed or was interrupted.
+    /// Topics that each name may have. More than one after a change that failed or was interrupted.
     possible: BTreeMap<&'static str, Vec<Option<Made>>>,
     generation: u64,
 }
@@ -77,7 +77,7 @@ async fn open(disk: &SimDisk) -> Result<Catalog, OpenError> {
     Catalog::open(disk, Path::new(DATA), 1).await
 }
 
-/// Makes a topic as an engine does, with one file in each partition.
+/// Creates a topic as an engine does, with one file in each partition.
 async fn create(catalog: &mut Catalog, disk: &SimDisk, name: &str, topic: Topic) -> Result<(), TopicError> {
     catalog.announce(disk, name, &topic).await?;
     let generation = topic.config.segment_ms.unwrap_or(0);
@@ -94,7 +94,7 @@ async fn create(catalog: &mut Catalog, disk: &SimDisk, name: &str, topic: Topic)
     catalog.create(disk, name, topic).await
 }
 
-/// Deletes a topic as an engine does; an error means that the catalog may still have it.
+/// Deletes a topic as an engine does. After an error the catalog may still have the topic.
 async fn delete(catalog: &mut Catalog, disk: &SimDisk, name: &str) -> Result<(), TopicError> {
     catalog.delete(disk, name).await?;
     // The next open, or the next topic of that name, tries again.
@@ -102,7 +102,7 @@ async fn delete(catalog: &mut Catalog, disk: &SimDisk, name: &str) -> Result<(),
     Ok(())
 }
 
-/// Gives a future so many steps of the disk.
+/// Polls a future for at most `steps` steps of the disk. Returns its output if it ended within them.
 fn run_for<T>(disk: &SimDisk, steps: Option<usize>, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let context = &mut Context::from_waker(Waker::noop());
@@ -123,7 +123,7 @@ impl Rig {
         Self { disk, catalog, possible, generation: 0 }
     }
 
-    fn happen(&mut self, step: &Step) {
+    fn apply(&mut self, step: &Step) {
         let steps = step.ends.map(|(steps, ..)| steps);
         if let Some(fault) = step.fault {
             self.disk.inject(fault);
@@ -199,7 +199,7 @@ impl Rig {
         self.check();
     }
 
-    /// Each name has one of its possible topics, with all its files, or none, and no file.
+    /// Checks that each name has one of its possible topics with all its files, or no topic and no file.
     fn check(&mut self) {
         let disk = self.disk.clone();
         let dirs = disk.run_until(disk.list(Path::new(DATA))).unwrap();
@@ -207,7 +207,7 @@ impl Rig {
             let found = self.catalog.topics().get(*name);
             let generation = found.map(|topic| topic.config.segment_ms.unwrap_or(0));
             let is_found = |made: &&Option<Made>| made.map(|made| made.generation) == generation;
-            // The one without files comes last, if there are two of a generation.
+            // If there are two of one generation, the one without files comes last.
             let made = *possible.iter().rfind(is_found).unwrap_or_else(|| {
                 panic!("topic {name} is {found:?} and not one of {possible:?}");
             });
@@ -220,7 +220,7 @@ impl Rig {
                 }
             } else {
                 let left = dirs.iter().find(|dir| dir.name.starts_with(&format!("{name}-")));
-                assert!(left.is_none(), "topic {name} is gone, and {left:?} is not");
+                assert!(left.is_none(), "topic {name} is deleted, but {left:?} is there");
             }
             *possible = vec![made];
         }
@@ -237,11 +237,11 @@ fn is_injected(error: &TopicError) -> bool {
     disk_error.source.kind() == INJECTED
 }
 
-/// Topics come and go.
+/// Runs a history in which topics are created and deleted.
 pub(crate) fn history(seed: u64, steps: &[Step]) {
     let mut rig = Rig::new(seed);
     for step in steps {
-        rig.happen(step);
+        rig.apply(step);
     }
     rig.restart(Fate::PowerLoss, seed, None);
     tally::add_faults(&rig.disk);
@@ -289,7 +289,7 @@ fn a_power_loss_at_every_step_of_a_deletion_leaves_all_of_the_topic_or_nothing()
     }
 }
 
-/// Records of partition 0 of the topics with these ids.
+/// Returns damage records for partition 0 of the topics with these ids.
 fn records(topic_ids: &[u64]) -> DamageRecords {
     let kind = CorruptionKind::EndsEarly { expected: 10, found: 20 };
     let cause = DamageError::Corrupt(Corruption { path: "/data/a-0/0.log".into(), position: 5, kind });
@@ -301,7 +301,7 @@ fn records(topic_ids: &[u64]) -> DamageRecords {
     records
 }
 
-/// The process ends at any step of a change of the record of damage: the old record is there or the new one.
+/// The process ends at any step while the damage records are replaced. The old records are there or the new ones.
 #[test]
 fn a_record_of_damage_is_replaced_as_a_whole_and_durable_once_it_is_answered() {
     for fate in [Fate::Kill, Fate::PowerLoss] {

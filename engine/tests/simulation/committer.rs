@@ -1,4 +1,4 @@
-//! Several logs of one disk and the shard's committer: what one flush for many covers, and what it must not.
+//! Several logs of one disk and the shard's committer: the writes that a shared flush covers, and those that it must not.
 
 use crate::fleet::dir_of;
 use crate::model::{Model, batch};
@@ -29,7 +29,7 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-/// Logs of one shard, without the shard.
+/// The logs of one shard with their committer, driven without the shard.
 pub(crate) struct Fleet {
     pub(crate) settings: Settings,
     pub(crate) disk: SimDisk,
@@ -40,7 +40,7 @@ pub(crate) struct Fleet {
     pub(crate) commit: Commit,
     committer: Committer<SimFile>,
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
-    /// Jobs started so far, by log.
+    /// Number of jobs that were started, by log.
     started: Vec<usize>,
 }
 
@@ -60,7 +60,7 @@ impl Fleet {
         limit_descriptors(&settings, &disk);
         let context = context(&settings, &disk, &clock, u64::from(epoch.unsigned_abs()));
         let open = |number| {
-            // Files are shared; memory is not, so that each log's cache is as large as its settings say.
+            // The logs share files. They do not share memory, so that each log's cache is as large as its settings say.
             let arena = Rc::new(Arena::new(ARENA_BYTES).unwrap());
             let mut context = context.clone();
             context.arena = arena;
@@ -78,16 +78,16 @@ impl Fleet {
         let model = &mut self.models[log];
         let ticket = Ticket { number: model.batches().len(), level: Durability::Synced };
         // A roll may have to come first.
-        let mut in_vain = 0;
+        let mut idle_turns = 0;
         while self.logs[log].append(&bytes, None, Ticket { ..ticket }).is_err() {
-            assert!(self.logs[log].failed().is_none() && in_vain < 3, "the log takes nothing");
+            assert!(self.logs[log].failed().is_none() && idle_turns < 3, "the log takes nothing");
             self.turn();
-            in_vain = if self.disk.step() { 0 } else { in_vain + 1 };
+            idle_turns = if self.disk.step() { 0 } else { idle_turns + 1 };
         }
         self.models[log].appended(bytes, self.epoch);
     }
 
-    /// What a shard does between two looks at its ring.
+    /// Does what a shard does between two polls of its ring.
     pub(crate) fn turn(&mut self) {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
@@ -136,7 +136,7 @@ impl Fleet {
         }
     }
 
-    /// Starts what the committer has room for; whether there was anything.
+    /// Starts the jobs that the committer has room for. Returns whether there were any.
     fn start_jobs(&mut self) -> bool {
         let before: usize = self.started.iter().sum();
         for (number, log) in self.logs.iter().enumerate() {
@@ -156,22 +156,22 @@ impl Fleet {
         has_stepped
     }
 
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn run_to_idle(&mut self) {
         while self.step() {}
         assert!(self.logs.iter().all(|log| log.is_idle()), "nothing is outstanding, and yet a log waits");
     }
 
-    /// Appends until every log writes over what was written before.
+    /// Appends until every log overwrites extents that were written before.
     pub(crate) fn fill_first_segments(&mut self) {
         for number in 0..6 {
             for log in 0..self.logs.len() {
                 self.append(log, batch(number, 3, 250_000));
             }
-            self.settle();
+            self.run_to_idle();
         }
     }
 
-    /// One batch of 4 KiB or so on each log.
+    /// Appends one batch of about 4 KiB to each log.
     pub(crate) fn round(&mut self, seed: u64) {
         for log in 0..self.logs.len() {
             self.append(log, batch(seed + log as u64, 3, 4_000 + log * 100));
@@ -182,17 +182,17 @@ impl Fleet {
         self.committer.stats().clone()
     }
 
-    /// Whether all logs are, after the power was lost now, as they have promised.
-    fn survives_power_loss(&self, seed: u64) {
+    /// Checks that all logs would keep their promises after a power loss at this moment.
+    fn check_after_power_loss(&self, seed: u64) {
         self.reopened(self.disk.crash(seed));
     }
 
-    /// Every log holds what its model does.
-    pub(crate) fn reads_all(&self) {
-        self.logs.iter().zip(&self.models).for_each(|(log, model)| self.reads(log, model));
+    /// Checks that every log holds the batches of its model.
+    pub(crate) fn check_all(&self) {
+        self.logs.iter().zip(&self.models).for_each(|(log, model)| self.check_log(log, model));
     }
 
-    fn reads(&self, log: &Rc<SimLog>, model: &Model) {
+    fn check_log(&self, log: &Rc<SimLog>, model: &Model) {
         let (mut offset, end) = (log.log_start_offset(), log.high_watermark());
         while offset < end {
             let pieces = match log.fetch(offset, 700_000).unwrap() {
@@ -207,13 +207,13 @@ impl Fleet {
     }
 }
 
-/// Flushes that a round of one small batch on each log takes.
+/// Returns the number of flushes for a round of one small batch on each log.
 fn flushes_of_a_round(count: usize, settings: Settings, commit: Commit) -> u64 {
     let mut fleet = Fleet::new(settings, count, commit);
     fleet.fill_first_segments();
     let before = fleet.stats();
     fleet.round(100);
-    fleet.settle();
+    fleet.run_to_idle();
     let after = fleet.stats();
     assert_eq!(after.count - before.count, count as u64, "one write each");
     after.syncs - before.syncs
@@ -242,11 +242,11 @@ fn what_arrives_during_a_shared_flush_forms_the_next() {
     let before = fleet.stats().syncs;
     fleet.round(200);
     fleet.step();
-    // The logs have writes in flight; these wait in them until the flush is through, and go together again.
+    // The logs have writes in flight. These batches wait in the logs until the flush has ended, and share the next flush.
     for number in 1..4 {
         fleet.round(200 + 10 * number);
     }
-    fleet.settle();
+    fleet.run_to_idle();
     assert_eq!(fleet.stats().syncs - before, 2);
 }
 
@@ -261,7 +261,7 @@ fn a_power_loss_at_every_step_loses_nothing_acked() {
         while fleet.step() {
             for _ in 0..2 {
                 seed += 1;
-                fleet.survives_power_loss(seed);
+                fleet.check_after_power_loss(seed);
             }
             steps += 1;
         }
@@ -271,14 +271,14 @@ fn a_power_loss_at_every_step_loses_nothing_acked() {
     assert_eq!((after.count - before.count, after.syncs - before.syncs), (20, 4), "all of them shared");
 }
 
-/// Writes of the next group begin while the flush of the one before is under way, which does not cover them.
+/// Writes of the next group begin while the flush of the group before is in flight. That flush does not cover them.
 #[test]
 fn a_power_loss_while_groups_overlap_loses_nothing_acked() {
     let mut fleet = Fleet::new(settings(), 9, Commit::Auto);
     fleet.fill_first_segments();
     let before = fleet.stats();
     for round in 0..12_u64 {
-        // A third of the logs at a time: the others are still on their way, or being flushed.
+        // A third of the logs at a time. The others are still being written or flushed.
         let logs = (round as usize % 3..9).step_by(3);
         logs.for_each(|log| fleet.append(log, batch(600 + 10 * round + log as u64, 3, 4_000)));
         let in_flight = fleet.disk.outstanding();
@@ -289,13 +289,13 @@ fn a_power_loss_while_groups_overlap_loses_nothing_acked() {
         while fleet.stats().syncs == flushes {
             assert!(fleet.step(), "nothing is under way, and no flush has begun");
             seed += 1;
-            fleet.survives_power_loss(seed);
+            fleet.check_after_power_loss(seed);
         }
     }
-    fleet.settle();
+    fleet.run_to_idle();
     let after = fleet.stats();
     assert_eq!((after.count - before.count, after.syncs - before.syncs), (36, 12), "all of them shared");
-    fleet.survives_power_loss(99);
+    fleet.check_after_power_loss(99);
 }
 
 #[test]
@@ -305,13 +305,13 @@ fn a_write_that_fails_latches_its_own_log_alone() {
     let ends: Vec<i64> = fleet.logs.iter().map(|log| log.high_watermark()).collect();
     fleet.disk.fail_write(3, ErrorKind::Other);
     fleet.round(400);
-    fleet.settle();
+    fleet.run_to_idle();
     let failed = fleet.logs.iter().filter(|log| log.failed().is_some()).count();
     assert_eq!(failed, 1);
     for (log, end) in fleet.logs.iter().zip(ends) {
         assert_eq!(log.high_watermark() > end, log.failed().is_none());
     }
-    fleet.survives_power_loss(400);
+    fleet.check_after_power_loss(400);
 }
 
 #[test]
@@ -321,12 +321,12 @@ fn a_flush_that_fails_latches_every_log_it_was_to_cover() {
     let ends: Vec<i64> = fleet.logs.iter().map(|log| log.high_watermark()).collect();
     fleet.disk.fail_sync(ErrorKind::Other);
     fleet.round(500);
-    fleet.settle();
+    fleet.run_to_idle();
     for (log, end) in fleet.logs.iter().zip(ends) {
         assert!(log.failed().is_some());
         assert_eq!(log.high_watermark(), end, "nothing of it was acked");
     }
-    fleet.survives_power_loss(500);
+    fleet.check_after_power_loss(500);
 }
 
 #[test]
@@ -343,17 +343,17 @@ fn a_flush_that_fails_latches_also_the_logs_whose_writes_went_on_meanwhile() {
     while fleet.stats().syncs == flushes {
         assert!(fleet.step(), "no flush has begun");
     }
-    // These are written while it is under way; what it leaves behind in the device's cache nobody knows.
+    // These are written while the flush is in flight. If it fails, it may have dropped them from the device's cache.
     round(&mut fleet, 4..8);
     fleet.disk.fail_sync(ErrorKind::Other);
-    fleet.settle();
+    fleet.run_to_idle();
     for (log, end) in fleet.logs.iter().zip(&ends).take(8) {
         assert!(log.failed().is_some());
         assert_eq!(log.high_watermark(), *end, "nothing of it was acked");
     }
-    // What begins after that is another matter.
+    // A write that begins after the failure is not affected.
     round(&mut fleet, 8..9);
-    fleet.settle();
+    fleet.run_to_idle();
     assert!(fleet.logs[8].failed().is_none() && fleet.logs[8].high_watermark() > ends[8]);
 }
 
@@ -367,39 +367,39 @@ fn a_failed_sync_of_any_file_on_the_device_latches_the_logs_whose_flush_was_stil
     let another = fleet.disk.run_until(open).unwrap();
     (0..4).for_each(|log| fleet.append(log, batch(700 + log as u64, 3, 4_000)));
     fleet.turn();
-    // The device may have dropped what the four have in its cache, and their own flush succeeds all the same.
+    // The device may have dropped from its cache what the four logs wrote. Their own flush succeeds nevertheless.
     fleet.disk.fail_sync(ErrorKind::Other);
     fleet.disk.run_until(another.sync()).unwrap_err();
-    fleet.settle();
+    fleet.run_to_idle();
     for (log, end) in fleet.logs.iter().zip(&ends).take(4) {
         assert!(log.failed().is_some());
         assert_eq!(log.high_watermark(), *end, "nothing of it was acked");
     }
     (4..8).for_each(|log| fleet.append(log, batch(700 + log as u64, 3, 4_000)));
-    fleet.settle();
+    fleet.run_to_idle();
     assert!(fleet.logs[4..8].iter().zip(&ends[4..]).all(|(log, end)| log.high_watermark() > *end));
 }
 
 #[test]
-fn who_has_been_written_does_not_wait_for_whoever_comes() {
+fn logs_that_are_written_do_not_wait_for_logs_that_come_later() {
     let mut fleet = Fleet::new(settings(), 9, Commit::Auto);
     fleet.fill_first_segments();
     let before = fleet.stats();
     for log in 0..3 {
         fleet.append(log, batch(800 + log as u64, 3, 4_000));
     }
-    // One more log comes after each completion, so that writes are under way all the time.
+    // After each completion another log appends, so that writes are in flight all the time.
     for log in 3..9 {
         fleet.step();
         fleet.append(log, batch(800 + log as u64, 3, 4_000));
         fleet.turn();
     }
-    fleet.settle();
+    fleet.run_to_idle();
     assert!(fleet.logs.iter().all(|log| log.high_watermark() == log.log_end_offset()));
     assert!(fleet.stats().syncs - before.syncs >= 2, "one flush waited for all of them");
 }
 
-/// The quiet log's number; those before it are busy, and want twice the room there is.
+/// The number of the quiet log. The logs before it are busy, and together want twice the committer's room.
 const QUIET: usize = 16;
 
 /// Appends to the busy logs until each has more to write than may be in flight.
@@ -412,7 +412,7 @@ fn keep_busy(fleet: &mut Fleet) {
     fleet.turn();
 }
 
-/// The busy logs fill all the room there is, and have the next write ready whenever one completes.
+/// The busy logs use all the room of the committer, and have the next write ready whenever one completes.
 #[test]
 fn a_quiet_log_has_its_turn_beside_logs_that_always_have_a_write_ready() {
     let hot = Settings {
@@ -427,7 +427,7 @@ fn a_quiet_log_has_its_turn_beside_logs_that_always_have_a_write_ready() {
     for log in 0..=QUIET {
         fleet.append(log, batch(900 + log as u64, 3, 1_000));
     }
-    fleet.settle();
+    fleet.run_to_idle();
     let mut waits = 0;
     for round in 0..12 {
         keep_busy(&mut fleet);
@@ -447,6 +447,6 @@ fn a_quiet_log_has_its_turn_beside_logs_that_always_have_a_write_ready() {
         assert!(most < Some(3), "{most:?} writes of another log began before");
     }
     assert!(waits > 0, "there was room all the time");
-    fleet.settle();
+    fleet.run_to_idle();
     assert!(fleet.logs.iter().all(|log| log.high_watermark() == log.log_end_offset()));
 }

@@ -1,5 +1,5 @@
-//! Which writes come first: the names of partitions before the catalog names them, and an open's checkpoint before the
-//! first segment of that open.
+//! The order of writes. The names of partitions come before the catalog that names them. An open's checkpoint comes before
+//! the first segment of that open.
 
 use crate::model::batch;
 use crate::rig::{Fate, Restart, Rig, Settings, dir};
@@ -41,22 +41,22 @@ fn a_topic_that_the_catalog_names_has_all_its_directories_wherever_the_power_was
     assert!(seen > 0, "in some, the catalog is there before the creation ends");
 }
 
-/// Epochs in the two slots of a checkpoint, the newest first.
+/// Returns the epoch in the newest of the two slots of a checkpoint.
 fn newest_epoch(checkpoint: &[u8]) -> Option<i32> {
     let slots = checkpoint.chunks(4096).filter(|slot| slot.starts_with(b"vncp"));
     let newest = slots.max_by_key(|slot| slot[8..16].to_vec())?;
     Some(i32::from_be_bytes(newest[48..52].try_into().unwrap()))
 }
 
-/// A batch may be as far behind a gap as the *new* bound on writes in flight allows. If an older checkpoint with a smaller
-/// bound, or of an older boot, were the newest one, recovery would judge by that.
+/// A batch may be as far behind a gap as the *new* bound on writes in flight allows. If the newest checkpoint was an older one,
+/// with a smaller bound or of an older boot, recovery would use its bound.
 #[test]
 fn no_segment_of_an_open_is_there_before_the_checkpoint_of_that_open() {
     for durability in [Durability::Written, Durability::Synced] {
         let mut rig = Rig::new(Settings { durability, ..Settings::default() }, 1);
         for _ in 0..2 {
             rig.append(batch(1, 7, 2_000), None);
-            rig.settle();
+            rig.run_to_idle();
             rig.close();
             rig.restart(&Restart::simple(Fate::Kill, 1));
         }
@@ -98,7 +98,7 @@ fn a_log_that_nobody_appends_to_is_opened_and_closed_without_a_change_on_disk() 
         for number in 0..batches {
             rig.append(batch(number, 7, 300_000), None);
         }
-        rig.settle();
+        rig.run_to_idle();
         rig.close();
         let before = files(&rig);
         assert_eq!(before.is_empty(), batches == 0);

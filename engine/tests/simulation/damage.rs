@@ -1,5 +1,5 @@
-//! Damage in the unsealed part of a log: found before anything is changed, and never mistaken for the end of the log; and
-//! bytes that are no damage, whatever they look like.
+//! Damage in the unsealed part of a log. It is found before anything is changed, and never taken for the end of the log. Also
+//! bytes that look like damage and are none.
 
 use crate::model::batch;
 use crate::rig::{Fate, Rig, Settings, context, dir};
@@ -21,14 +21,14 @@ use vnotch_engine::types::{Durability, IoMode};
 
 type TestLog = Log<SimDisk, ManualClock, ()>;
 
-/// Names and contents of the log's files.
+/// Returns names and contents of the log's files.
 fn image(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
     let names = disk.run_until(disk.list(&dir())).unwrap();
     let read = |name: &str| disk.run_until(disk.read_file(&dir().join(name))).unwrap();
     names.into_iter().map(|entry| (entry.name.clone(), read(&entry.name))).collect()
 }
 
-/// Base offsets of the log's segments that hold batches of their own and are not sealed, and the bytes of those.
+/// Returns the segments that hold batches of their own and are not sealed: the base offset and the bytes of these batches.
 fn unsealed(disk: &SimDisk) -> Vec<(i64, u64)> {
     let files = image(disk);
     let logs = files.iter().filter_map(|(name, bytes)| Some((segment::base_offset_of(name)?, bytes)));
@@ -68,7 +68,7 @@ fn open_in_boot(
     disk.run_until(TestLog::open(context, dir(), topic, epochs, origin)).unwrap()
 }
 
-/// What a damaged log says of itself: where the damage begins, in which file, at which byte.
+/// Returns the damage that a log reports: the first damaged offset, the file, and the byte.
 fn damage_of(log: &TestLog) -> Option<(i64, PathBuf, u64)> {
     let damage = log.damage()?;
     match damage.cause {
@@ -77,7 +77,7 @@ fn damage_of(log: &TestLog) -> Option<(i64, PathBuf, u64)> {
     }
 }
 
-/// Reads what the log serves from its start on, and says where that ends.
+/// Reads all that the log serves from its start. Returns the offset at which the read ends, and the error there, if any.
 fn read(disk: &SimDisk, log: &Rc<TestLog>) -> (i64, Option<FetchError>) {
     let mut at = log.log_start_offset();
     loop {
@@ -98,7 +98,7 @@ fn read(disk: &SimDisk, log: &Rc<TestLog>) -> (i64, Option<FetchError>) {
     }
 }
 
-/// A disk that was found after a kill, with two unsealed segments that hold batches.
+/// Returns a disk after a kill that has left two unsealed segments with batches.
 fn killed_while_a_segment_closes(settings: &Settings) -> SimDisk {
     for seed in 0..200 {
         let mut rig = Rig::new(settings.clone(), seed);
@@ -147,7 +147,7 @@ fn a_flipped_bit_in_the_first_of_two_unsealed_segments_is_reported_and_nothing_i
     }
 }
 
-/// Damage that was found before a reboot is damage after it, and no good segment behind it is removed.
+/// Damage that was found before a reboot is still damage after it. No good segment behind it is removed.
 #[test]
 fn a_reboot_does_not_explain_damage_that_was_found_before_it() {
     for durability in [Durability::Written, Durability::Appended] {
@@ -172,7 +172,7 @@ fn a_reboot_does_not_explain_damage_that_was_found_before_it() {
     }
 }
 
-/// A batch as the log would stamp it.
+/// Returns a batch with the offset and the epoch that the log would stamp into it.
 fn stamped(value: &[u8], base_offset: i64, epoch: i32) -> Vec<u8> {
     let mut builder = BatchBuilder::with_capacity(value.len() + 100);
     builder.push(&RecordRef { timestamp_ms: 1, value: Some(value), ..RecordRef::default() }).unwrap();
@@ -181,7 +181,7 @@ fn stamped(value: &[u8], base_offset: i64, epoch: i32) -> Vec<u8> {
     bytes
 }
 
-/// Batches of one record each, from `base_offset` on, with at least `len` bytes in all; and where each begins.
+/// Returns batches of one record each from `base_offset` on, with at least `len` bytes in all, and the position of each.
 fn batches(
     len: usize,
     base_offset: i64,
@@ -197,7 +197,7 @@ fn batches(
     (bytes, starts)
 }
 
-/// A log that was opened in epoch 2, with one unsealed segment of these bytes.
+/// Returns a disk with a log that was opened in epoch 2 and has one unsealed segment with these bytes.
 fn with_segment(settings: &Settings, bytes: &[u8]) -> SimDisk {
     let disk = SimDisk::new(1);
     let clock = ManualClock::new(1_000);
@@ -236,7 +236,7 @@ fn large_segments() -> Settings {
     Settings { write_bytes_max: 16 << 10, write_depth: 2, segment_bytes: 16 << 20, ..Settings::default() }
 }
 
-/// A value full of batches that the log could have stamped itself: of the offsets that come next, in the current epoch.
+/// Returns a value full of batches that the log itself could have stamped, with the next offsets and the current epoch.
 fn embedding(next_offset: i64) -> Vec<u8> {
     let mut value = b"a copy of another log: ".to_vec();
     for offset in next_offset..next_offset + 100 {
@@ -245,7 +245,8 @@ fn embedding(next_offset: i64) -> Vec<u8> {
     value
 }
 
-/// A recycled file: batches of epoch 2 over an earlier life whose values embed batches of epoch 2.
+/// Returns the bytes of a recycled file and the positions of its new batches. New batches of epoch 2 lie over old batches of
+/// epoch 1 with values from `old_value`.
 fn recycled(new_bytes: usize, old_value: &dyn Fn(i64) -> Vec<u8>) -> (Vec<u8>, Vec<usize>) {
     let (old, _) = batches(SEGMENT_BYTES, 0, 1, old_value);
     let (new, starts) =
@@ -271,7 +272,7 @@ fn batches_inside_the_values_of_an_earlier_life_are_not_batches_of_the_log() {
 proptest! {
     #![proptest_config(crate::config(32))]
 
-    /// Wherever a bit flips, further from the end than what can have been in flight: it is found, at its batch.
+    /// A bit flips further from the end than bytes that can have been in flight. It is found, and the right batch is named.
     #[test]
     fn a_flipped_bit_before_the_last_batches_is_damage(place in 0.0..1.0_f64, bit in 0_u8..8, is_recycled: bool) {
         let settings = large_segments();
@@ -284,7 +285,7 @@ proptest! {
         };
         let position = ((new_bytes - reach - 8_192) as f64 * place) as usize;
         let number = starts.partition_point(|start| *start <= position) - 1;
-        // Bytes that no checksum covers and that change nothing are left alone: there are none but in the value's own bytes.
+        // Every bit of a batch matters: the checksum covers it, or the open checks its field.
         bytes[position] ^= 1 << bit;
         let log = open(&with_segment(&settings, &bytes), &settings, 3);
         let (from, _, at) = damage_of(&log).expect("it is found");

@@ -1,4 +1,4 @@
-//! Few descriptors: logs that use more files than may be open, and a process that has none left.
+//! Few descriptors: logs that use more files than may be open, and a process that has no descriptor left.
 
 use crate::committer::Fleet;
 use crate::model::batch;
@@ -8,12 +8,12 @@ use vnotch_engine::error::FetchError;
 use vnotch_engine::log::FileLimits;
 use vnotch_engine::types::{Commit, Durability, Preallocate};
 
-/// The least that one log works with. Several logs can share it.
+/// The lowest limits with which one log works. Several logs can share them.
 pub(crate) const FEW: FileLimits = FileLimits { open_files_max: 4, brief_max: 2 };
 
 const LEVELS: [Durability; 3] = [Durability::Appended, Durability::Written, Durability::Synced];
 
-/// Topics of every level and preallocation, with few files.
+/// Returns settings of every level and preallocation, with few files.
 fn every_kind() -> impl Iterator<Item = Settings> {
     let kinds = [Preallocate::None, Preallocate::Fallocate, Preallocate::Recycle];
     LEVELS.into_iter().flat_map(move |durability| {
@@ -30,7 +30,7 @@ fn a_log_of_more_segments_than_files_may_be_open_is_written_and_read() {
             rig.steps(3);
             rig.fetch((rig.log.high_watermark() - 1).max(0) / 2, 400_000);
         }
-        rig.settle();
+        rig.run_to_idle();
         rig.log.shed_memory();
         rig.read_from(0);
         rig.restart(&Restart::simple(Fate::Kill, 1));
@@ -47,14 +47,14 @@ fn a_retained_log_recycles_its_segments_with_few_files() {
             rig.append(batch(number, 3, 100_000), None);
             rig.steps(4);
         }
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.log.log_start_offset() > 0 && rig.log.failed().is_none());
         rig.read_from(rig.log.log_start_offset());
         rig.restart(&Restart::simple(Fate::PowerLoss, 2));
     }
 }
 
-/// Each new segment of a busy log takes the place of a file that has just been written. A read gets its turn all the same.
+/// Each new segment of a busy log needs the descriptor of a file that has just been written. A read gets a descriptor too.
 #[test]
 fn a_read_gets_a_file_beside_a_log_that_uses_all_of_them() {
     for seed in 0..60 {
@@ -69,17 +69,17 @@ fn a_read_gets_a_file_beside_a_log_that_uses_all_of_them() {
         };
         let mut rig = Rig::new(settings, seed);
         fill(&mut rig, 12);
-        rig.settle();
+        rig.run_to_idle();
         fill(&mut rig, 14);
         rig.steps(60 + seed as usize);
         rig.fetch(0, 1);
-        // A segment takes 64 writes. Where the place goes to whoever looks first, this takes up to four times as long.
+        // A segment takes 64 writes. Without a queue for free descriptors, the read would take up to four times as long.
         for _ in 0..500 / 50 {
             fill(&mut rig, 1);
             rig.steps(50);
         }
         assert!(!rig.is_reading(), "the read of seed {seed} waits");
-        rig.settle();
+        rig.run_to_idle();
     }
 }
 
@@ -96,8 +96,8 @@ fn many_idle_logs_share_a_few_files() {
         let mut fleet = Fleet::new(settings, 40, Commit::Auto);
         for number in 0..4 {
             fleet.round(100 * number);
-            fleet.settle();
-            fleet.reads_all();
+            fleet.run_to_idle();
+            fleet.check_all();
         }
     }
 }
@@ -111,7 +111,7 @@ fn what_finds_no_descriptor_waits_for_one() {
         rig.steps(50);
         assert_eq!((rig.log.log_end_offset(), rig.refusals), (0, 0), "no segment can be made");
         rig.disk.limit_descriptors(usize::MAX);
-        rig.settle();
+        rig.run_to_idle();
         assert_eq!((rig.log.high_watermark(), rig.refusals), (3, 0));
     }
 }
@@ -121,12 +121,12 @@ fn appends_that_wait_too_long_for_a_descriptor_are_refused_until_there_is_one() 
     for settings in every_kind() {
         let mut rig = Rig::new(Settings { files: FileLimits::default(), ..settings }, 4);
         rig.append(batch(1, 3, 1_000), Some(Durability::Synced));
-        rig.settle();
+        rig.run_to_idle();
         rig.disk.limit_descriptors(0);
         for number in 0..20 {
             rig.append(batch(number, 3, 200_000), Some(Durability::Written));
         }
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.refusals > 0 && rig.log.failed().is_none(), "{:?}", rig.log.failed());
         let error = rig.log.no_space().unwrap();
         assert!(error.is_too_many_open() && error.to_string().contains("`ulimit -n`"), "{error}");
@@ -135,7 +135,7 @@ fn appends_that_wait_too_long_for_a_descriptor_are_refused_until_there_is_one() 
         assert!(rig.log.no_space().is_none() && rig.log.failed().is_none());
         let end = rig.log.log_end_offset();
         rig.append(batch(2, 3, 1_000), Some(Durability::Synced));
-        rig.settle();
+        rig.run_to_idle();
         assert_eq!(rig.log.high_watermark(), end + 3);
         rig.read_from(0);
         rig.restart(&Restart::simple(Fate::PowerLoss, 4));
@@ -147,11 +147,11 @@ fn a_closed_log_writes_what_waited_for_a_descriptor() {
     let others = Settings { files: FEW, ..Settings::default() };
     let mut fleet = Fleet::new(others, 6, Commit::Auto);
     fleet.round(1);
-    fleet.settle();
-    // The first log's file was closed for those of the others.
+    fleet.run_to_idle();
+    // The first log's file was closed to make room for the files of the others.
     fleet.disk.limit_descriptors(0);
     fleet.append(0, batch(2, 3, 1_000));
-    fleet.settle();
+    fleet.run_to_idle();
     let log = Rc::clone(&fleet.logs[0]);
     assert!(log.failed().is_none() && log.high_watermark() == 3, "the second batch cannot be written");
     fleet.disk.limit_descriptors(usize::MAX);
@@ -163,13 +163,13 @@ fn a_closed_log_writes_what_waited_for_a_descriptor() {
 fn a_sync_that_cannot_open_the_directory_is_tried_again() {
     let mut rig = Rig::new(Settings::default(), 5);
     rig.append(batch(1, 3, 1_000), None);
-    rig.settle();
+    rig.run_to_idle();
     rig.disk.limit_descriptors(0);
     rig.append(batch(2, 3, 1_000), Some(Durability::Synced));
     rig.steps(1_000);
     assert!(rig.log.failed().is_none(), "{:?}", rig.log.failed());
     rig.disk.limit_descriptors(usize::MAX);
-    rig.settle();
+    rig.run_to_idle();
     rig.restart(&Restart::simple(Fate::PowerLoss, 5));
     assert_eq!(rig.log.log_end_offset(), 6);
 }
@@ -180,9 +180,9 @@ fn a_read_that_finds_no_descriptor_fails_with_the_limits_name_and_works_later() 
     for number in 0..20 {
         rig.append(batch(number, 3, 100_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.close();
-    // Nothing has been read from it yet.
+    // Nothing has been read from the log yet, so that it has no file open.
     let rig = rig.restarted(&Restart::simple(Fate::Kill, 6));
     rig.disk.limit_descriptors(0);
     let read = rig.disk.run_until(Rc::clone(&rig.log).fetch_from_disk(0, 1));

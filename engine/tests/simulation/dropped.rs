@@ -1,5 +1,5 @@
-//! A sync of some other file fails and drops what the device has in its cache. A log's own sync after that succeeds with
-//! nothing, so the log must not rely on it.
+//! A sync of another file fails and drops everything in the device's cache. A log's own sync after that succeeds without
+//! writing anything, so the log must not rely on it.
 
 use crate::committer::{Fleet, settings as fleet_settings};
 use crate::faults::Misbehaviour;
@@ -17,11 +17,11 @@ use vnotch_engine::types::{Commit, Durability, IoMode, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
 
-/// The fault of a sync that drops what the device has in its cache, of all files.
+/// A sync fails and drops what the device has in its cache, of all files.
 const DROPS_CACHE: Fault =
     Fault { op: DiskOp::Sync, operations_before: 0, effect: Effect::FailsAndDropsDevice(INJECTED) };
 
-/// Fails the sync of a file that is none of a log's. A sync of a log that is under way may meet the fault instead.
+/// Makes the sync of a file fail that belongs to no log. If a sync of a log is in flight, that one may fail instead.
 fn fail_sync_of_another(disk: &SimDisk) {
     disk.inject(DROPS_CACHE);
     let open = disk.open(Path::new("/another"), OpenMode::Replace, IoMode::Buffered);
@@ -41,10 +41,10 @@ fn a_synced_ack_does_not_rely_on_a_sync_that_came_after_one_that_dropped_its_rec
     for seed in 0..20 {
         let mut rig = Rig::new(Settings::default(), seed);
         rig.append(batch(1, 3, 5_000), None);
-        rig.settle();
+        rig.run_to_idle();
         rig.lose_cache();
         rig.append(batch(2, 3, 5_000), Some(Durability::Synced));
-        rig.settle();
+        rig.run_to_idle();
         let has_latched = rig.log.failed().is_some();
         rig.restart(&Restart::simple(Fate::PowerLoss, seed));
         assert!(has_latched);
@@ -56,7 +56,7 @@ fn a_log_whose_records_may_have_been_dropped_is_not_closed_as_if_they_were_durab
     for seed in 0..20 {
         let mut rig = Rig::new(Settings::default(), seed);
         rig.append(batch(1, 3, 5_000), None);
-        rig.settle();
+        rig.run_to_idle();
         rig.lose_cache();
         rig.close();
         rig.restart(&Restart::simple(Fate::PowerLoss, seed));
@@ -70,10 +70,10 @@ fn a_segment_whose_records_may_have_been_dropped_is_not_sealed() {
         for number in 0..3 {
             rig.append(batch(number, 3, 300_000), None);
         }
-        rig.settle();
+        rig.run_to_idle();
         rig.lose_cache();
         rig.append(batch(3, 3, 300_000), None);
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.log.failed().is_some());
         rig.restart(&Restart::simple(Fate::PowerLoss, seed));
     }
@@ -84,17 +84,18 @@ fn a_log_whose_records_are_durable_goes_on_after_a_failed_sync_of_another_file()
     for durability in [Durability::Written, Durability::Synced] {
         let mut rig = Rig::new(Settings { durability, ..Settings::default() }, 1);
         rig.append(batch(1, 3, 5_000), Some(Durability::Synced));
-        rig.settle();
+        rig.run_to_idle();
         rig.lose_cache();
         rig.append(batch(2, 3, 5_000), Some(Durability::Synced));
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.log.failed().is_none(), "nothing of it was in the device's cache");
         rig.restart(&Restart::simple(Fate::PowerLoss, 1));
         assert_eq!(rig.log.log_end_offset(), 6);
     }
 }
 
-/// Batches of all levels, and a failed sync of another file after so many steps of the disk.
+/// Appends batches of all levels, and makes a sync of another file fail after `fails_at` steps of the disk. Checks that nothing
+/// synced is lost.
 fn loses_nothing_synced(settings: Settings, fails_at: usize) {
     let mut rig = Rig::new(settings, fails_at as u64);
     let mut steps = 0;
@@ -154,22 +155,22 @@ fn nothing_synced_of_many_logs_is_lost_wherever_a_sync_of_another_file_fails() {
     }
 }
 
-/// Runs `future`, and fails a sync of another file after so many steps, if it has not ended by then.
+/// Runs `future`. If it has not ended after `steps` steps of the disk, makes a sync of another file fail then.
 fn with_failure_after<T>(disk: &SimDisk, steps: usize, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let context = &mut Context::from_waker(Waker::noop());
     for _ in 0..steps {
         match future.as_mut().poll(context) {
             Poll::Ready(output) => return output,
-            Poll::Pending => assert!(disk.step(), "it waits for nothing"),
+            Poll::Pending => assert!(disk.step(), "the future waits for nothing"),
         }
     }
     fail_sync_of_another(disk);
     disk.run_until(future)
 }
 
-/// Replaces a file while a sync of another one fails after so many steps. Returns whether that has succeeded, and what the file
-/// holds after a power loss.
+/// Replaces a file while a sync of another one fails after `fails_at` steps. Returns whether the replacement has succeeded, and
+/// the file's content after a power loss.
 fn replaced(fails_at: usize, seed: u64) -> (bool, Vec<u8>) {
     let (disk, path) = (SimDisk::new(seed), Path::new("/file"));
     disk.run_until(replace_file(&disk, path, b"old".to_vec())).unwrap();
@@ -179,7 +180,7 @@ fn replaced(fails_at: usize, seed: u64) -> (bool, Vec<u8>) {
 }
 
 #[test]
-fn a_file_that_is_replaced_is_the_new_one_for_good_or_whoever_replaces_it_hears_of_it() {
+fn a_file_that_is_replaced_has_the_new_content_durably_or_the_caller_gets_an_error() {
     let mut failed = 0;
     for fails_at in 1..10 {
         for seed in 0..20 {
@@ -191,13 +192,13 @@ fn a_file_that_is_replaced_is_the_new_one_for_good_or_whoever_replaces_it_hears_
     assert!(failed > 40, "{failed} have failed");
 }
 
-/// Opens a log whose records nobody has synced while a sync of another file fails after so many steps. Returns whether it opens.
-/// What it holds then is durable.
+/// Opens a log with records that were never synced, while a sync of another file fails after `fails_at` steps. Returns whether
+/// the log opens. Checks that its records are durable then.
 fn recovers(fails_at: usize, io: IoMode) -> bool {
     let seed = fails_at as u64;
     let mut rig = Rig::new(Settings { io, ..Settings::default() }, seed);
     (0..3).for_each(|number| rig.append(batch(number, 3, 100_000), None));
-    rig.settle();
+    rig.run_to_idle();
     let disk = rig.disk.kill(seed);
     let opening = open(
         context(&rig.settings, &disk, &rig.clock, rig.boot_id),
@@ -229,7 +230,7 @@ fn a_spare_whose_zeros_may_have_been_dropped_is_not_overwritten_as_if_they_were_
         let models = vec![Model::default(); 3];
         let mut fleet = Fleet::with(fleet_settings(), SimDisk::new(seed), models, (1, Commit::Shared));
         fleet.round(10 * seed);
-        // The records are durable soon, and the zeros of the spares still on their way.
+        // The records become durable soon. The zeros of the spares are still being written then.
         while fleet.logs.iter().any(|log| log.high_watermark() < log.log_end_offset()) {
             assert!(fleet.step());
         }
@@ -237,13 +238,13 @@ fn a_spare_whose_zeros_may_have_been_dropped_is_not_overwritten_as_if_they_were_
             fleet.step();
         }
         fail_sync_of_another(&fleet.disk);
-        fleet.settle();
+        fleet.run_to_idle();
         for number in 0..4 {
             (0..3).for_each(|log| fleet.append(log, batch(number, 3, 300_000)));
-            fleet.settle();
+            fleet.run_to_idle();
         }
         fleet.round(10 * seed + 5);
-        fleet.settle();
+        fleet.run_to_idle();
         assert!(fleet.logs.iter().all(|log| log.failed().is_none()), "nothing of the logs was dropped");
         fleet.reopened(fleet.disk.crash(seed));
     }

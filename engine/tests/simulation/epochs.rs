@@ -1,4 +1,4 @@
-//! Saved positions and ends of epochs, against the model: whatever a crash has cut off, the log knows it by the epoch.
+//! Saved positions and ends of epochs, compared with the model. The log knows by the epoch what a crash has cut off.
 
 use crate::model::batch;
 use crate::rig::{Fate, Restart, Rig, Settings};
@@ -11,7 +11,7 @@ use vnotch_engine::error::FetchError;
 use vnotch_engine::record::BatchHeader;
 use vnotch_engine::types::{Durability, EpochEnd, Preallocate};
 
-/// Most positions that are kept and checked.
+/// Largest number of positions that are kept and checked.
 const SAVED_MAX: usize = 60;
 
 /// One thing that happens between checks.
@@ -19,7 +19,7 @@ const SAVED_MAX: usize = 60;
 enum Event {
     Append { batches: usize, bytes: usize },
     Steps(usize),
-    Settle,
+    RunToIdle,
     Close,
     Restart(Restart),
 }
@@ -32,7 +32,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         5 => (1_usize..6, 200_usize..200_000).prop_map(|(batches, bytes)| Event::Append { batches, bytes }),
         4 => (1_usize..40).prop_map(Event::Steps),
-        1 => Just(Event::Settle),
+        1 => Just(Event::RunToIdle),
         1 => Just(Event::Close),
         3 => restart.prop_map(Event::Restart),
     ]
@@ -42,7 +42,7 @@ fn event() -> impl Strategy<Value = Event> {
 struct Saved {
     offset: i64,
     epoch: i32,
-    /// The batch that the consumer has read last, as it was.
+    /// The bytes of the batch that the consumer has read last.
     last: Option<Rc<[u8]>>,
 }
 
@@ -57,7 +57,7 @@ struct Outcomes {
 /// A log and the positions that its consumers have saved.
 struct Watched {
     rig: Rig,
-    /// The end of the log when it was opened.
+    /// The end of the log when it was opened. The current epoch begins here.
     epoch_start: i64,
     saved: VecDeque<Saved>,
     number: u64,
@@ -74,17 +74,17 @@ impl Watched {
         Self { rig: Rig::new(settings, seed), epoch_start: 0, saved, number: 0, outcomes }
     }
 
-    fn happen(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         match event {
             Event::Append { batches, bytes } => {
                 for _ in 0..*batches {
                     self.number += 1;
-                    // Of one record to three, so that cuts are at all distances from positions.
+                    // Batches have one to three records, so that cuts are at all distances from positions.
                     self.rig.append(batch(self.number, 1 + self.number as usize % 3, *bytes), None);
                 }
             }
             Event::Steps(count) => self.rig.steps(*count),
-            Event::Settle => self.rig.settle(),
+            Event::RunToIdle => self.rig.run_to_idle(),
             Event::Close => {
                 self.rig.close();
                 self.save();
@@ -100,8 +100,8 @@ impl Watched {
         self.epoch_start = self.rig.log.log_end_offset();
     }
 
-    /// Saves two positions of consumers that have read all they may: of one by its last batch, and of one that found nothing
-    /// more to read.
+    /// Saves positions of two consumers that have read everything visible. The first has the epoch of its last batch. The second
+    /// has found nothing more to read, so it has the log's current epoch.
     fn save(&mut self) {
         let offset = self.rig.log.high_watermark();
         let last = self.rig.model.batch_before(offset);
@@ -114,7 +114,7 @@ impl Watched {
         }
     }
 
-    /// The end of `epoch` in a log that holds the model's batches from its start on.
+    /// Returns the end of `epoch` in a log that holds the model's batches from its start on.
     fn expected_end(&self, epoch: i32) -> EpochEnd {
         let (model, start) = (&self.rig.model, self.rig.log.log_start_offset());
         if epoch == self.rig.epoch {
@@ -145,10 +145,13 @@ impl Watched {
             let checked = disk.run_until(log.check_position(*offset, *epoch));
             let is_there = self.rig.model.batch_before(*offset) == *last;
             match checked {
-                // Nothing tells what was deleted.
+                // The log has no trace of deleted batches.
                 Ok(()) if *offset <= start && *offset > 0 => self.outcomes.deleted += 1,
                 Ok(()) => {
-                    assert!(is_there, "offset {offset} of epoch {epoch} was cut off, and nobody hears of it");
+                    assert!(
+                        is_there,
+                        "offset {offset} of epoch {epoch} was cut off, and the check does not report it"
+                    );
                     self.outcomes.kept += 1;
                 }
                 Err(FetchError::LogTruncated { position, epoch: found, cut_to }) => {
@@ -166,7 +169,7 @@ impl Watched {
 proptest! {
     #![proptest_config(crate::config(128))]
 
-    /// With every level, kills and power losses at any moment, opens that are cut short, and retention.
+    /// The histories have every level, kills and power losses at any moment, opens that are interrupted, and retention.
     #[test]
     fn a_saved_position_is_reported_if_and_only_if_the_log_was_cut_below_it(
         durability in crate::level(),
@@ -179,13 +182,13 @@ proptest! {
         let settings = Settings { durability, preallocate, retention_bytes, cache_bytes, ..Settings::default() };
         let mut watched = Watched::new(settings, seed);
         for event in &events {
-            watched.happen(event);
-            // Also while writes are under way and segments are not sealed.
-            if matches!(event, Event::Restart(_) | Event::Settle) {
+            watched.apply(event);
+            // Some of these checks happen while writes are in flight and segments are not sealed.
+            if matches!(event, Event::Restart(_) | Event::RunToIdle) {
                 watched.check();
             }
         }
-        watched.rig.settle();
+        watched.rig.run_to_idle();
         watched.check();
     }
 }
@@ -201,9 +204,9 @@ fn positions_are_cut_off_kept_and_deleted_in_histories_with_crashes() {
             Settings { durability, retention_bytes, preallocate: Preallocate::Auto, ..Settings::default() };
         let mut watched = Watched::new(settings, seed as u64);
         for round in 0..12 {
-            watched.happen(&Event::Append { batches: 6, bytes: 150_000 });
-            watched.happen(&if round % 3 == 0 { Event::Close } else { Event::Steps(3 * round) });
-            watched.happen(&Event::Restart(Restart::simple(Fate::PowerLoss, (seed + round) as u64)));
+            watched.apply(&Event::Append { batches: 6, bytes: 150_000 });
+            watched.apply(&if round % 3 == 0 { Event::Close } else { Event::Steps(3 * round) });
+            watched.apply(&Event::Restart(Restart::simple(Fate::PowerLoss, (seed + round) as u64)));
             watched.check();
         }
         outcomes.kept += watched.outcomes.kept;
@@ -218,20 +221,20 @@ fn positions_are_cut_off_kept_and_deleted_in_histories_with_crashes() {
 fn the_epochs_of_deleted_segments_end_where_the_log_begins() {
     let settings = Settings { retention_bytes: Some(2 << 20), ..Settings::default() };
     let mut watched = Watched::new(settings, 3);
-    watched.happen(&Event::Append { batches: 3, bytes: 200_000 });
-    watched.happen(&Event::Close);
+    watched.apply(&Event::Append { batches: 3, bytes: 200_000 });
+    watched.apply(&Event::Close);
     let old = watched.rig.log.log_end_offset();
     assert_eq!(watched.rig.epoch, 2);
-    watched.happen(&Event::Append { batches: 30, bytes: 200_000 });
-    watched.happen(&Event::Settle);
+    watched.apply(&Event::Append { batches: 30, bytes: 200_000 });
+    watched.apply(&Event::RunToIdle);
     let start = watched.rig.log.log_start_offset();
-    assert!(start > old, "the segments of the first epoch are gone");
+    assert!(start > old, "the segments of the first epoch are deleted");
     let (log, disk) = (&watched.rig.log, &watched.rig.disk);
     let end = disk.run_until(log.offset_for_epoch(1)).unwrap().unwrap();
     assert_eq!(end, EpochEnd { leader_epoch: 1, end_offset: old }, "this open knows where it began");
     disk.run_until(log.check_position(old, 1)).unwrap();
     assert!(matches!(log.fetch(old, 1), Err(FetchError::OffsetOutOfRange { .. })), "the fetch says it");
-    watched.happen(&Event::Close);
+    watched.apply(&Event::Close);
     watched.check();
     let (log, disk) = (&watched.rig.log, &watched.rig.disk);
     let start = log.log_start_offset();
@@ -247,14 +250,14 @@ fn the_epochs_of_deleted_segments_end_where_the_log_begins() {
 
 #[test]
 fn retention_in_the_middle_of_a_look_up_changes_nothing_that_matters() {
-    // By the seed, the file is opened before it is removed, or is gone by then.
+    // The seed decides whether the file is opened before it is removed, or is already gone.
     for seed in 0..100 {
         let settings = Settings { retention_ms: Some(10_000), cache_bytes: 0, ..Settings::default() };
         let mut watched = Watched::new(settings, seed);
-        watched.happen(&Event::Append { batches: 3, bytes: 90_000 });
-        watched.happen(&Event::Close);
-        watched.happen(&Event::Append { batches: 1, bytes: 1_000 });
-        watched.happen(&Event::Settle);
+        watched.apply(&Event::Append { batches: 3, bytes: 90_000 });
+        watched.apply(&Event::Close);
+        watched.apply(&Event::Append { batches: 1, bytes: 1_000 });
+        watched.apply(&Event::RunToIdle);
         let rig = &mut watched.rig;
         let log = Rc::clone(&rig.log);
         rig.advance(Duration::from_secs(60));
@@ -263,8 +266,8 @@ fn retention_in_the_middle_of_a_look_up_changes_nothing_that_matters() {
         rig.steps(seed as usize % 20);
         let context = &mut Context::from_waker(Waker::noop());
         let early = checked.as_mut().poll(context);
-        rig.settle();
-        assert!(rig.log.log_start_offset() > 3, "the segment that is looked at is gone");
+        rig.run_to_idle();
+        assert!(rig.log.log_start_offset() > 3, "the segment of the look-up is deleted");
         let outcome = match early {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => rig.disk.run_until(checked),

@@ -1,4 +1,4 @@
-//! The ways in which a disk misbehaves in a history, and the promises that they leave.
+//! The ways in which a disk misbehaves in a history, and the promises that still hold then.
 
 use crate::model::batch;
 use crate::restart::{INJECTED, Trust};
@@ -11,21 +11,21 @@ use vnotch_engine::disk::sim::{Effect, Fault};
 use vnotch_engine::error::DiskOp;
 use vnotch_engine::segment;
 
-/// Bytes at the beginning of a batch that hold its base offset: no checksum covers them, so rot there may be served.
+/// Bytes at the beginning of a batch that hold its base offset: no checksum covers them, so a flipped bit there may be served.
 const OFFSET_BYTES: u64 = 8;
 
 /// A fault of the disk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Misbehaviour {
     Fault(Fault),
-    /// A bit flips in the file of a segment; both numbers are counted round.
+    /// A bit flips in the file of a segment. `file` counts modulo the number of segments, `position` modulo the file's length.
     Rot {
         file: usize,
         position: u64,
     },
 }
 
-/// An operation that fails and leaves every promise in place.
+/// A fault after which every promise still holds: an operation fails.
 pub(crate) fn failure() -> impl Strategy<Value = Fault> {
     let ops = vec![
         DiskOp::Open,
@@ -78,7 +78,7 @@ impl Rig {
     }
 
     fn rot(&mut self, file: usize, position: u64) {
-        // Looked at from the side: the disk's own operations keep their order.
+        // Read from a copy, so that the disk's own operations keep their order.
         let beside = self.disk.kill(0);
         let names = beside.run_until(beside.list(&dir())).unwrap();
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
@@ -94,7 +94,7 @@ impl Rig {
             position = position.max(begins + OFFSET_BYTES);
         }
         self.trust.worsen(Trust::Below(found.map_or(self.model.next_offset(), |(offset, _)| offset)));
-        // The file may be gone since.
+        // The file may have been removed meanwhile.
         let _ = self.disk.damage(&path, position);
     }
 }
@@ -107,7 +107,7 @@ fn a_read_that_failed_works_when_it_is_repeated() {
         for number in 0..9 {
             rig.append(batch(number, 3, 300_000), None);
         }
-        rig.settle();
+        rig.run_to_idle();
         rig.restart(&Restart::simple(Fate::Kill, operations_before));
         rig.log.shed_memory();
         rig.disk.inject(Fault { op: DiskOp::Read, operations_before, effect: Effect::Fails(INJECTED) });

@@ -18,10 +18,10 @@ use vnotch_engine::types::{Commit, Durability};
 /// The directory of the second device.
 const SECOND: &str = "/second";
 
-/// Attempts to hand a batch to a log that is busy.
+/// Number of attempts to append a batch to a log that is busy.
 const OFFERS: usize = 30;
 
-/// The directory of the log with this number: every other one is on the second device, if the disk has one.
+/// Returns the directory of the log with this number. Odd numbers are on the second device, if the disk has one.
 pub(crate) fn dir_of(disk: &SimDisk, number: usize) -> PathBuf {
     let root = disk.run_until(disk.list(Path::new("/"))).unwrap();
     let has_second = root.iter().any(|entry| Path::new("/").join(&entry.name) == Path::new(SECOND));
@@ -30,7 +30,7 @@ pub(crate) fn dir_of(disk: &SimDisk, number: usize) -> PathBuf {
 }
 
 impl Fleet {
-    /// Logs on two devices in turn.
+    /// Returns a fleet whose logs are on two devices in turn.
     fn on_two_devices(settings: Settings, count: usize, commit: Commit, seed: u64) -> Self {
         let disk = SimDisk::new(seed);
         disk.mount_second(Path::new(SECOND));
@@ -39,7 +39,7 @@ impl Fleet {
         Self::with(settings, disk, vec![Model::default(); count], (1, commit))
     }
 
-    /// Hands a batch to a log, which may not take it: it has failed, or is busy for longer than a few steps.
+    /// Appends a batch to a log. The log may not take it, because it has failed or is busy for longer than a few steps.
     pub(crate) fn offer(&mut self, log: usize, bytes: Vec<u8>) {
         for _ in 0..OFFERS {
             let number = self.models[log].batches().len();
@@ -61,7 +61,8 @@ impl Fleet {
         }
     }
 
-    /// The logs as `disk` has them, which comes out of this one; all that was acked as synced is there.
+    /// Opens the logs on `disk`, which is what an end has left of this fleet's disk. Checks that everything acked as synced is
+    /// there.
     pub(crate) fn reopened(&self, disk: SimDisk) -> Self {
         disk.evict();
         let models = self.models.clone();
@@ -83,7 +84,7 @@ impl Fleet {
         after
     }
 
-    fn happen(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         match event {
             Event::Offer { log, seed, bytes } => {
                 self.offer(log % self.logs.len(), batch(*seed, 3, *bytes));
@@ -93,7 +94,7 @@ impl Fleet {
                     self.step();
                 }
             }
-            Event::Settle => while self.step() {},
+            Event::RunToIdle => while self.step() {},
             Event::Probe { device, seed } => {
                 self.reopened(
                     device.map_or_else(
@@ -117,8 +118,8 @@ pub(crate) enum Event {
         bytes: usize,
     },
     Steps(usize),
-    Settle,
-    /// The end of a copy: of the power of both devices, or of one.
+    RunToIdle,
+    /// Ends a copy by a power loss of both devices, or of one, and checks it.
     Probe {
         device: Option<usize>,
         seed: u64,
@@ -149,7 +150,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
         60 => (any::<usize>(), any::<u64>(), bytes)
             .prop_map(|(log, seed, bytes)| Event::Offer { log, seed, bytes }),
         30 => (1_usize..12).prop_map(Event::Steps),
-        1 => Just(Event::Settle),
+        1 => Just(Event::RunToIdle),
         4 => (device, any::<u64>()).prop_map(|(device, seed)| Event::Probe { device, seed }),
         1 => failure.prop_map(Event::Fault),
         1 => sync.prop_map(Event::Fault),
@@ -158,37 +159,37 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// How a fleet commits, and how many logs it has.
-pub(crate) fn shape() -> impl Strategy<Value = (usize, Commit)> {
+/// A strategy for the number of a fleet's logs and the way in which it commits.
+pub(crate) fn size_and_commit() -> impl Strategy<Value = (usize, Commit)> {
     (3_usize..7, prop::sample::select(vec![Commit::Auto, Commit::Shared, Commit::Each]))
 }
 
-/// Several logs whose segments roll and are recycled while others share flushes.
+/// Runs a history of several logs. Their segments roll and are recycled while other logs share flushes.
 pub(crate) fn history(seed: u64, (count, commit): (usize, Commit), events: &[Event]) {
     let mut fleet = Fleet::on_two_devices(settings(), count, commit, seed);
     for (number, event) in (0..).zip(events) {
         if fleet.logs.iter().all(|log| log.failed().is_some()) {
-            fleet.happen(&Event::Restart { fate: Fate::Kill, seed: number });
+            fleet.apply(&Event::Restart { fate: Fate::Kill, seed: number });
         }
-        fleet.happen(event);
+        fleet.apply(event);
     }
-    fleet.happen(&Event::Restart { fate: Fate::PowerLoss, seed });
+    fleet.apply(&Event::Restart { fate: Fate::PowerLoss, seed });
     tally::add_faults(&fleet.disk);
 }
 
 proptest! {
     #![proptest_config(crate::config(48))]
 
-    /// Nothing acked as synced is lost, whichever device loses its power.
+    /// Nothing acked as synced is lost when either device or both lose their power.
     #[test]
     fn many_logs_on_two_devices_keep_their_promises(
-        seed: u64, shape in shape(), events in prop::collection::vec(event(), 1..120),
+        seed: u64, size_and_commit in size_and_commit(), events in prop::collection::vec(event(), 1..120),
     ) {
-        history(seed, shape, &events);
+        history(seed, size_and_commit, &events);
     }
 }
 
-/// Each device has flushes of its own, and one device's flush makes nothing durable on the other.
+/// Each device has its own flushes. A flush of one device makes nothing durable on the other.
 #[test]
 fn a_power_loss_of_one_device_at_every_step_loses_nothing_acked() {
     let mut fleet = Fleet::on_two_devices(settings(), 6, Commit::Shared, 1);
@@ -213,17 +214,17 @@ fn a_power_loss_of_one_device_at_every_step_loses_nothing_acked() {
 }
 
 impl Fleet {
-    /// Whether the log's next file holds some zeros and is not full of them yet.
+    /// Whether the log's next file is partly filled with zeros.
     fn has_half_filled_spare(&self, log: usize) -> bool {
-        // Looked at from the side: the disk's own operations keep their order.
+        // Read from a copy, so that the disk's own operations keep their order.
         let disk = self.disk.kill(0);
         let path = dir_of(&disk, log).join(segment::FILLING);
         disk.run_until(disk.read_file(&path)).is_ok_and(|bytes| !bytes.is_empty())
     }
 }
 
-/// The zeros of a spare that is taken half filled are not durable, so a flush of the device does not cover what is written
-/// over them.
+/// If a roll takes a spare that is half filled, its zeros are not durable. So a flush of the device does not cover writes over
+/// them.
 #[test]
 fn a_power_loss_after_a_roll_onto_a_half_filled_spare_loses_nothing_acked() {
     let settings = Settings { segment_bytes: 3 << 20, retention_bytes: Some(9 << 20), ..settings() };

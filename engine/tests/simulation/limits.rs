@@ -1,4 +1,4 @@
-//! Limits: of a topic's configuration, of offsets at a log's end, of what a data directory holds.
+//! Limits of a topic's configuration, of offsets at a log's end, and of the partitions in a data directory.
 
 use crate::model::{batch, timed_batch};
 use crate::rig::{Fate, Rig, Settings, Ticket};
@@ -19,7 +19,7 @@ const DATA: &str = "/data";
 fn a_fetch_between_the_high_watermark_and_the_logs_end_waits_and_one_beyond_fails() {
     let mut rig = Rig::new(Settings::default(), 1);
     rig.append(batch(1, 1, 1000), None);
-    rig.settle();
+    rig.run_to_idle();
     rig.append(batch(2, 3, 1000), Some(Durability::Appended));
     assert_eq!([rig.log.high_watermark(), rig.log.log_end_offset()], [1, 4], "appended and not written");
     for offset in 1..=4 {
@@ -29,7 +29,7 @@ fn a_fetch_between_the_high_watermark_and_the_logs_end_waits_and_one_beyond_fail
         let fetched = rig.log.fetch(offset, 1000);
         assert!(matches!(fetched, Err(FetchError::OffsetOutOfRange { .. })), "offset {offset}: {fetched:?}");
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.read_from(1);
 }
 
@@ -40,12 +40,12 @@ fn a_retention_of_any_size_is_as_good_as_none_and_files_are_made_ahead() {
         let mut rig = Rig::new(settings, 1);
         for number in 0..30 {
             rig.append(batch(number, 7, 250_000), None);
-            rig.settle();
+            rig.run_to_idle();
         }
         assert_eq!(rig.log.log_start_offset(), 0);
         // Three of the four batches that fit a segment are in the active one.
         rig.append(batch(30, 7, 250_000), None);
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.file("next.preparing").is_some(), "the next segment's file is there before its roll");
     }
 }
@@ -55,7 +55,7 @@ fn a_batch_from_further_in_the_future_than_the_topic_takes_is_refused() {
     let mut rig =
         Rig::new(Settings { message_timestamp_after_max_ms: Some(5_000), ..Settings::default() }, 1);
     rig.append(timed_batch(&[1], 1000), None);
-    rig.settle();
+    rig.run_to_idle();
     let now_ms = rig.wall_ms();
     let ticket = || Ticket { number: 0, level: Durability::Written };
     for (times, ahead_ms) in
@@ -72,11 +72,11 @@ fn a_batch_from_further_in_the_future_than_the_topic_takes_is_refused() {
     rig.append(timed_batch(&[now_ms + 5_000, -1, i64::MIN], 1000), None);
     rig.alter(Settings { message_timestamp_after_max_ms: None, ..Settings::default() }, true);
     rig.append(timed_batch(&[i64::MAX], 1000), None);
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!(rig.log.high_watermark(), 5);
 }
 
-/// Makes the data directory of a simulated disk.
+/// Creates the data directory of a simulated disk.
 fn data_dir(disk: &SimDisk) -> &'static Path {
     let data = Path::new(DATA);
     disk.run_until(disk.create_dir(data)).unwrap();
@@ -103,7 +103,7 @@ fn a_directory_holds_a_bounded_number_of_partitions() {
     assert_eq!(again.topics().len(), 4, "what was accepted is opened");
 }
 
-/// Creates a topic of two partitions and deletes it again, each with a file.
+/// Creates a topic of two partitions, each with a file, and deletes the topic again.
 async fn create_and_delete(disk: &SimDisk, data: &Path, has_created: &std::cell::Cell<bool>) {
     let mut catalog = Catalog::open(disk, data, 1).await.unwrap();
     let topic = Topic::new(2, TopicConfig::default());
@@ -142,14 +142,14 @@ fn an_end_at_every_step_of_a_creation_and_a_deletion_leaves_a_whole_topic_or_not
                     assert_eq!(dirs, ["t-0", "t-1"]);
                     seen_whole += 1;
                 } else {
-                    assert!(dirs.is_empty(), "{dirs:?} are left of no topic");
+                    assert!(dirs.is_empty(), "{dirs:?} are left without a topic");
                     seen_nothing += usize::from(has_created.get());
                 }
             }
             if polled.is_ready() {
                 break;
             }
-            assert!(disk.step(), "it waits for nothing");
+            assert!(disk.step(), "the catalog waits for nothing");
         }
     }
     assert!(seen_whole > 0 && seen_nothing > 0, "{seen_whole}, {seen_nothing}");

@@ -1,11 +1,11 @@
-//! Long random histories, one after the other: a few in each test run, and as many as fit the time for
-//! `scripts/simulate`.
+//! Long random histories, one after the other. A test run has a few of them; `scripts/simulate` runs as many as fit the
+//! given time.
 //!
-//! A seed decides everything about its history, so a seed that fails is all that is needed to see it again.
+//! A seed decides everything about its history, so the seed of a failed history is enough to repeat it.
 
 use crate::faults::{Misbehaviour, breach, failure};
 use crate::rig::{Fate, Restart, Rig, Settings};
-use crate::{Event, KINDS, alter, append, catalog, fleet, happen, level, restart, tally};
+use crate::{Event, KINDS, alter, append, apply, catalog, fleet, level, restart, tally};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -18,16 +18,16 @@ use vnotch_engine::types::IoMode;
 /// Histories of a normal test run: about 20 s of one core.
 const HISTORIES: u64 = 60;
 
-/// Operations of one history, at least.
+/// Least number of operations in one history.
 const OPERATIONS_MIN: usize = 200;
 
-/// A history that takes longer hangs.
+/// A history that takes longer than this counts as a hang.
 const HANGS_AFTER: Duration = Duration::from_secs(300);
 
 /// Time between two reports.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 
-/// How long to simulate, and from which seed on.
+/// Options of a run, from environment variables. `scripts/simulate` sets them.
 struct Options {
     time: Option<Duration>,
     seed: u64,
@@ -43,7 +43,7 @@ impl Options {
         };
         let time = number("VNOTCH_SIMULATE_FOR").map(Duration::from_secs);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        // A normal test run has the same histories each time. A long one looks for others.
+        // A normal test run has the same histories each time. A long run begins with another seed each time.
         let first = if time.is_some() { now.as_secs() << 20 } else { 1 };
         Self {
             time,
@@ -54,7 +54,7 @@ impl Options {
     }
 }
 
-/// The state of a run that its threads share.
+/// State of a run, shared by its threads.
 struct Shared {
     begun: Instant,
     next_seed: AtomicU64,
@@ -64,11 +64,11 @@ struct Shared {
     jobs: Vec<Job>,
 }
 
-/// The history that a thread is in.
+/// The history that a thread runs now.
 #[derive(Default)]
 struct Job {
     seed: AtomicU64,
-    /// Milliseconds since the run began.
+    /// Start of the history, ms since the run began; 0 before the first history.
     since_ms: AtomicU64,
 }
 
@@ -116,7 +116,7 @@ fn long_histories_keep_their_promises() {
     assert!(!shared.has_failed.load(Ordering::Relaxed), "a history failed");
 }
 
-/// Runs the history of a seed, and says how to repeat it if it fails.
+/// Runs the history of a seed. If it fails, prints how to repeat it.
 fn run_as(job: &Job, shared: &Shared, seed: u64) {
     let since_ms = shared.begun.elapsed().as_millis() as u64;
     job.seed.store(seed, Ordering::Relaxed);
@@ -128,7 +128,7 @@ fn run_as(job: &Job, shared: &Shared, seed: u64) {
         }
         Err(_) => {
             shared.has_failed.store(true, Ordering::Relaxed);
-            eprintln!("seed {seed} fails; see it again with: scripts/simulate --replay {seed}");
+            eprintln!("seed {seed} fails; repeat it with: scripts/simulate --replay {seed}");
         }
     }
 }
@@ -140,7 +140,7 @@ impl Shared {
             let since_ms = job.since_ms.load(Ordering::Relaxed);
             if since_ms > 0 && now_ms.saturating_sub(since_ms) > HANGS_AFTER.as_millis() as u64 {
                 let seed = job.seed.load(Ordering::Relaxed);
-                eprintln!("seed {seed} hangs; see it again with: scripts/simulate --replay {seed}");
+                eprintln!("seed {seed} hangs; repeat it with: scripts/simulate --replay {seed}");
                 self.report();
                 std::process::exit(1);
             }
@@ -157,7 +157,7 @@ impl Shared {
     }
 }
 
-/// A value of a strategy that the seed alone decides.
+/// Returns a value of a strategy. The seed alone decides which.
 fn generated<S: Strategy>(strategy: &S, seed: u64) -> S::Value {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -166,7 +166,7 @@ fn generated<S: Strategy>(strategy: &S, seed: u64) -> S::Value {
     strategy.new_tree(&mut runner).unwrap().current()
 }
 
-/// Runs the history of a seed; returns its operations.
+/// Runs the history of a seed. Returns the number of its operations.
 fn run(seed: u64) -> usize {
     match seed % 8 {
         0..=2 => log_history(seed, &event().boxed()),
@@ -174,8 +174,9 @@ fn run(seed: u64) -> usize {
             log_history(seed, &prop_oneof![30 => event(), 1 => breach().prop_map(Event::Misbehave)].boxed())
         }
         6 => {
-            let (shape, events) = generated(&(fleet::shape(), operations(fleet::event())), seed);
-            fleet::history(seed, shape, &events);
+            let (size_and_commit, events) =
+                generated(&(fleet::size_and_commit(), operations(fleet::event())), seed);
+            fleet::history(seed, size_and_commit, &events);
             events.len()
         }
         _ => {
@@ -224,7 +225,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         14 => append(),
         14 => (1_usize..30).prop_map(Event::Steps),
-        2 => Just(Event::Settle),
+        2 => Just(Event::RunToIdle),
         8 => (any::<u8>(), 1_usize..600_000).prop_map(|(at, bytes_max)| Event::Fetch { at, bytes_max }),
         1 => Just(Event::Release),
         1 => Just(Event::Shed),
@@ -239,7 +240,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// One log, with all that can happen to it.
+/// Runs a history of one log with random events. Returns the number of events.
 fn log_history(seed: u64, event: &BoxedStrategy<Event>) -> usize {
     let (settings, events) = generated(&(settings(), operations(event.clone())), seed);
     let mut rig = Rig::new(settings, seed);
@@ -248,14 +249,14 @@ fn log_history(seed: u64, event: &BoxedStrategy<Event>) -> usize {
             let fate = [Fate::Kill, Fate::PowerLoss][(seed ^ number) as usize % 2];
             rig.restart(&Restart::simple(fate, seed ^ number));
         }
-        happen(&mut rig, number * 100, event);
+        apply(&mut rig, number * 100, event);
         if rig.trust.is_broken() && number % 16 == 0 {
             rig.restart(&Restart::simple(Fate::PowerLoss, number));
             rig.begin_again(seed ^ number);
         }
     }
     rig.disk.clear_faults();
-    rig.settle();
+    rig.run_to_idle();
     rig.make_room();
     rig.restart(&Restart::simple(Fate::PowerLoss, seed));
     tally::add_faults(&rig.disk);

@@ -1,7 +1,7 @@
-//! A log on the simulated disk against a plain model: whatever happens in between, it keeps its promises.
+//! Random events on a log on the simulated disk. A plain model says what the log has promised, and the tests check it.
 //!
-//! `PROPTEST_CASES=10000 cargo test -p vnotch-engine --test simulation --release` looks for longer. What fails is printed
-//! as the smallest case found, and kept in `tests/proptest-regressions` to be tried first.
+//! `PROPTEST_CASES=10000 cargo test -p vnotch-engine --test simulation --release` searches for longer. A failing case is
+//! reduced to the smallest one found, and printed. It is kept in `tests/proptest-regressions` and tried first next time.
 
 #![allow(
     clippy::unwrap_used,
@@ -54,8 +54,8 @@ enum Event {
         level: Option<Durability>,
     },
     Steps(usize),
-    Settle,
-    /// From this share (of 256) of what is visible.
+    RunToIdle,
+    /// Fetches from an offset between the log's start (`at` = 0) and the high watermark (`at` = 255).
     Fetch {
         at: u8,
         bytes_max: usize,
@@ -66,12 +66,12 @@ enum Event {
         after: u64,
         kind: ErrorKind,
     },
-    /// The disk misbehaves.
+    /// Makes the disk misbehave.
     Misbehave(Misbehaviour),
     FillUp {
         after: u64,
     },
-    /// For as much as there is, and so many bytes more.
+    /// Limits the disk to the bytes that are in use and `bytes` more.
     Limit {
         bytes: u64,
     },
@@ -82,7 +82,7 @@ enum Event {
         preallocate: Preallocate,
         segment_bytes: u64,
         index_interval_bytes: u32,
-        /// The log does not live to hear of it.
+        /// The process ends after the change is in the catalog and before the log gets it.
         ends: Option<Restart>,
     },
     Close,
@@ -139,7 +139,7 @@ fn append() -> impl Strategy<Value = Event> {
         2 => 200_usize..5_000,
         3 => 5_000_usize..200_000,
         1 => 200_000_usize..600_000,
-        // Ends at a block, as most batches do not.
+        // These end at a block. Most batches do not.
         2 => (1_usize..64).prop_map(|blocks| blocks * 4096),
     ];
     let level = prop_oneof![2 => Just(None), 3 => level().prop_map(Some)];
@@ -188,7 +188,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         12 => append(),
         10 => (1_usize..30).prop_map(Event::Steps),
-        2 => Just(Event::Settle),
+        2 => Just(Event::RunToIdle),
         8 => (any::<u8>(), 1_usize..2_000_000).prop_map(|(at, bytes_max)| Event::Fetch { at, bytes_max }),
         1 => Just(Event::Release),
         1 => Just(Event::Shed),
@@ -205,7 +205,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn happen(rig: &mut Rig, seed: u64, event: &Event) {
+fn apply(rig: &mut Rig, seed: u64, event: &Event) {
     match event {
         Event::Append { batches, count, bytes, level } => {
             for number in 0..*batches as u64 {
@@ -213,7 +213,7 @@ fn happen(rig: &mut Rig, seed: u64, event: &Event) {
             }
         }
         Event::Steps(count) => rig.steps(*count),
-        Event::Settle => rig.settle(),
+        Event::RunToIdle => rig.run_to_idle(),
         Event::Fetch { at, bytes_max } => {
             let start = rig.log.log_start_offset();
             rig.fetch(start + (rig.log.high_watermark() - start) * i64::from(*at) / 255, *bytes_max);
@@ -250,9 +250,9 @@ fn happen(rig: &mut Rig, seed: u64, event: &Event) {
 fn keeps_its_promises(settings: Settings, seed: u64, events: &[Event], last: &Restart) {
     let mut rig = Rig::new(settings, seed);
     for (number, event) in events.iter().enumerate() {
-        happen(&mut rig, number as u64 * 100, event);
+        apply(&mut rig, number as u64 * 100, event);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.make_room();
     rig.restart(last);
     if rig.trust.is_broken() {
@@ -262,7 +262,7 @@ fn keeps_its_promises(settings: Settings, seed: u64, events: &[Event], last: &Re
     for number in 0..4 {
         rig.append(batch(seed ^ number, 3, 150_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!(rig.log.high_watermark(), end + 12);
     rig.read_from(rig.log.log_start_offset());
     rig.close();
@@ -270,7 +270,7 @@ fn keeps_its_promises(settings: Settings, seed: u64, events: &[Event], last: &Re
     assert_eq!(rig.log.log_end_offset(), end + 12);
 }
 
-/// A number of cases that keeps the whole file within a minute, unless the environment says otherwise.
+/// A configuration with `cases` cases, unless `PROPTEST_CASES` is set. The numbers keep the whole folder within a minute.
 pub(crate) fn config(cases: u32) -> ProptestConfig {
     let config = ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases, ..config } }
@@ -279,8 +279,9 @@ pub(crate) fn config(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(config(384))]
 
-    /// After a kill everything acked as written or synced is there, after a power loss everything acked as synced; never a
-    /// gap, never other bytes, nothing above the high watermark; and what was opened again takes and serves more.
+    /// After a kill everything acked as written or synced is there. After a power loss everything acked as synced is there.
+    /// There is never a gap, other bytes, or a record above the high watermark. A log that was opened again takes and serves
+    /// more records.
     #[test]
     fn a_log_keeps_its_promises(
         settings in settings(), seed: u64, events in prop::collection::vec(event(), 1..50), last in restart(),
@@ -292,7 +293,7 @@ proptest! {
 proptest! {
     #![proptest_config(config(160))]
 
-    /// The same with retention, which frees segments all the time, and recycles them.
+    /// As [`a_log_keeps_its_promises`], with retention that frees segments all the time, so that they are recycled.
     #[test]
     fn a_log_that_recycles_keeps_its_promises(
         settings in settings(), retention_bytes in 3_u64 << 20..6 << 20, seed: u64,

@@ -1,4 +1,4 @@
-//! Many logs on one arena that is too small for all of them at once: memory serves the logs that use it.
+//! Many logs on one arena that is too small for all of them at once. Its memory goes to the logs that use it.
 
 use crate::model::{Model, batch};
 use crate::rig::{Settings, SimLog, Ticket, context, open_in};
@@ -17,7 +17,7 @@ fn settings() -> Settings {
     Settings { durability: Durability::Synced, write_bytes_max: 1 << 20, ..Settings::default() }
 }
 
-/// Logs that share an arena. Time stands still: nothing here can wait for a timer.
+/// Logs that share an arena. The clock does not advance, so nothing here can wait for a timer.
 struct Crowd {
     disk: SimDisk,
     arena: Rc<Arena>,
@@ -25,7 +25,7 @@ struct Crowd {
     models: Vec<Model>,
     /// Logs that may hold memory, least recently appended first.
     holders: VecDeque<usize>,
-    /// Logs that were asked to give memory back.
+    /// Number of times that a log was asked to give memory back.
     sheds: usize,
 }
 
@@ -46,16 +46,15 @@ impl Crowd {
         Self { disk, arena, logs, models, holders: VecDeque::new(), sheds: 0 }
     }
 
-    /// Appends one batch; other logs give memory back where there is none.
+    /// Appends one batch. If there is no memory, other logs give theirs back.
     fn append(&mut self, log: usize, bytes: Vec<u8>) {
         loop {
             let ticket = Ticket { number: self.models[log].batches().len(), level: Durability::Synced };
             match self.logs[log].append(&bytes, None, ticket) {
                 Ok(()) => break,
-                Err(Refused::NotNow(_)) => self.settle(log),
+                Err(Refused::NotNow(_)) => self.write_all(log),
                 Err(Refused::NoMemory(_)) => {
-                    let oldest =
-                        self.holders.pop_front().expect("memory that nobody holds is there to be used");
+                    let oldest = self.holders.pop_front().expect("memory that no log holds can be used");
                     self.logs[oldest].shed_memory();
                     self.sheds += 1;
                 }
@@ -68,7 +67,7 @@ impl Crowd {
     }
 
     /// Writes and syncs a log to its end, and does its background work.
-    fn settle(&mut self, number: usize) {
+    fn write_all(&mut self, number: usize) {
         let log = &self.logs[number];
         loop {
             while let Some(job) = log.next_job() {
@@ -115,11 +114,11 @@ fn logs_that_take_turns_need_no_more_memory_than_there_is() {
     for round in 0..4 {
         for log in 0..crowd.logs.len() {
             crowd.append(log, batch(round * 1_000 + log as u64, 3, BATCH_BYTES));
-            crowd.settle(log);
+            crowd.write_all(log);
             assert!(!crowd.read_last(log).is_empty());
         }
     }
-    // One log gives enough for the next.
+    // The memory of one log is enough for the next.
     assert!(crowd.sheds <= 4 * crowd.logs.len(), "{} logs gave memory back", crowd.sheds);
     for (log, model) in crowd.logs.iter().zip(&crowd.models) {
         assert_eq!(log.log_end_offset(), model.next_offset());
@@ -131,7 +130,7 @@ fn a_log_that_gave_its_memory_back_goes_on_in_the_middle_of_a_block() {
     let mut crowd = Crowd::new(1, 16 << 20);
     for number in 0..40 {
         crowd.append(0, batch(number, 2, 1_000 + 37 * number as usize));
-        crowd.settle(0);
+        crowd.write_all(0);
         crowd.logs[0].shed_memory();
         assert_eq!(crowd.arena.usage().used_bytes, 0, "an idle log holds memory");
         crowd.read_last(0);
@@ -159,7 +158,7 @@ fn batches_that_are_not_written_stay_whatever_is_given_back() {
     let job = crowd.logs[0].next_job().unwrap();
     crowd.logs[0].shed_memory();
     crowd.logs[0].job_done(crowd.disk.run_until(job.run()));
-    crowd.settle(0);
+    crowd.write_all(0);
     assert_eq!(crowd.logs[0].high_watermark(), crowd.models[0].next_offset());
     crowd.read_last(0);
 }

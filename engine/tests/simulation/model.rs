@@ -1,4 +1,4 @@
-//! What the log was given and what it has promised about it.
+//! The model of a log: the batches that it has taken, and what it has promised about each.
 
 use std::rc::Rc;
 use vnotch_engine::buffer::SharedBytes;
@@ -10,38 +10,38 @@ use vnotch_engine::types::Durability;
 pub(crate) struct Batch {
     pub(crate) base_offset: i64,
     pub(crate) next_offset: i64,
-    /// As it must be read back: stamped.
+    /// The bytes that a read must return, with offset and epoch stamped.
     bytes: Rc<[u8]>,
     is_acked: bool,
-    /// What its loss would break.
+    /// The level of durability that the log has promised for it. The loss of the batch would break this promise.
     promised: Option<Durability>,
 }
 
 impl Batch {
-    /// Its bytes as they are read: stamped.
+    /// The bytes that a read must return, with offset and epoch stamped.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether it was promised to survive what `level` survives.
+    /// Whether the log has promised that the batch survives what `level` survives.
     pub(crate) fn is_promised(&self, level: Durability) -> bool {
         self.promised >= Some(level)
     }
 }
 
-/// What a consumer makes of bytes that may be damaged.
+/// The result of a consumer's check of bytes that may be damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Served {
-    /// They are what was appended; the offset after them.
+    /// The bytes are those that were appended; holds the offset after them.
     Whole(i64),
     /// A batch's checksum does not hold: the consumer sees an error.
     BadChecksum,
 }
 
 /// Bytes at the beginning of a batch that hold its base offset and its length.
-const PLACE_BYTES: usize = 12;
+const OFFSET_AND_LENGTH_BYTES: usize = 12;
 
-/// The byte of a batch at which its leader epoch ends, which neither a checksum nor a consumer looks at.
+/// Position in a batch at which its leader epoch ends. Neither the checksum nor a consumer checks the epoch.
 const EPOCH_END: usize = 16;
 
 /// All batches of a log, in order.
@@ -50,9 +50,10 @@ pub(crate) struct Model {
     batches: Vec<Batch>,
     /// The batch acked last, by level.
     last_acked: [Option<usize>; 3],
-    /// Cut off for want of space, and nobody was told yet: the process may die before it is sure.
+    /// Batches that were cut off because the disk is full, and whose producers have no answer yet. They may come back: the
+    /// process may die before the files are cut.
     cut: Vec<Batch>,
-    /// Where the log was when a segment's file was seen to be deleted: it never begins before that again.
+    /// The log's start when a segment's file was last deleted. The log never begins before it again.
     pub(crate) deleted_to: i64,
 }
 
@@ -61,7 +62,7 @@ impl Model {
         self.batches.last().map_or(0, |batch| batch.next_offset)
     }
 
-    /// Whether a batch begins at `offset`, or would.
+    /// Whether a batch begins at `offset`, or the next batch will.
     pub(crate) fn begins_batch(&self, offset: i64) -> bool {
         offset == self.next_offset() || self.batches.iter().any(|batch| batch.base_offset == offset)
     }
@@ -70,7 +71,7 @@ impl Model {
         &self.batches
     }
 
-    /// The batch that ends at `offset`, as it is read; `None` if there is none.
+    /// Returns the bytes of the batch that ends at `offset`, as a read returns them; `None` if there is none.
     pub(crate) fn batch_before(&self, offset: i64) -> Option<Rc<[u8]>> {
         let at = self.batches.binary_search_by_key(&offset, |batch| batch.next_offset).ok()?;
         Some(Rc::clone(&self.batches[at].bytes))
@@ -88,9 +89,9 @@ impl Model {
         !bytes.is_empty() && rest.is_empty()
     }
 
-    /// The log has taken `bytes`; returns the batch's number.
+    /// Adds the batch `bytes`, which the log has taken. Returns the batch's number.
     pub(crate) fn appended(&mut self, mut bytes: Vec<u8>, epoch: i32) -> usize {
-        assert!(!self.owes_refusals(), "appends go on before those cut off are refused");
+        assert!(!self.owes_refusals(), "the log takes appends before it has refused those that it cut off");
         self.cut.clear();
         let base_offset = self.next_offset();
         stamp(&mut bytes, base_offset, epoch);
@@ -105,7 +106,7 @@ impl Model {
         self.batches.len() - 1
     }
 
-    /// The log has acked a batch: once, with its offset, and in order within the level.
+    /// Notes that the log has acked a batch. Checks that it does so once, with the batch's offset, and in order within a level.
     pub(crate) fn acked(&mut self, number: usize, base_offset: i64, level: Durability) {
         let last = self.last_acked[level as usize].replace(number);
         assert!(last < Some(number), "acks of {level:?} leave in order: {last:?} before {number}");
@@ -116,14 +117,14 @@ impl Model {
         batch.promised = batch.promised.max(Some(level));
     }
 
-    /// Everything so far has been made durable.
+    /// Notes that all batches are durable.
     pub(crate) fn all_durable(&mut self) {
         for batch in &mut self.batches {
             batch.promised = Some(Durability::Synced);
         }
     }
 
-    /// The disk is full and the log ends at `end` now.
+    /// Notes that the disk is full and that the log was cut to end at `end`.
     pub(crate) fn cut(&mut self, end: i64) {
         let kept = self.batches.partition_point(|batch| batch.next_offset <= end);
         self.cut = self.batches.split_off(kept);
@@ -135,18 +136,18 @@ impl Model {
         }
     }
 
-    /// A batch was refused for want of space: it and all others that were cut off are gone for good.
+    /// Notes that a batch was refused because the disk is full. It and all others that were cut off can no longer come back.
     pub(crate) fn refused(&mut self, number: usize) {
         assert!(number >= self.batches.len(), "batch {number} is refused, and yet in the log");
         self.cut.clear();
     }
 
-    /// Whether somebody was not told that a batch is cut off, who waits for it.
+    /// Whether a producer still waits for the answer to a batch that was cut off.
     pub(crate) fn owes_refusals(&self) -> bool {
         self.cut.iter().any(|batch| !batch.is_acked)
     }
 
-    /// Every batch before `offset` now promises `level` at least, because a consumer has read it.
+    /// Notes that consumers may have read every batch before `offset`: each now promises `level` at least.
     pub(crate) fn shown(&mut self, offset: i64, level: Durability) {
         for batch in self.batches.iter_mut().rev().skip_while(|batch| batch.next_offset > offset) {
             if batch.promised >= Some(level) {
@@ -156,12 +157,13 @@ impl Model {
         }
     }
 
-    /// A log that was opened again ends at `end`; `level` is what had to survive.
+    /// Checks a log that was opened again and ends at `end`: every batch promised as `level` or more had to survive. Drops the
+    /// batches that are lost.
     pub(crate) fn reopened(&mut self, end: i64, level: Durability) {
         self.reopened_below(end, level, i64::MAX);
     }
 
-    /// The same, where only what was promised up to the offset `trusted_to` had to survive.
+    /// Like [`Model::reopened`], but only batches that end at `trusted_to` or before had to survive.
     pub(crate) fn reopened_below(&mut self, end: i64, level: Durability, trusted_to: i64) {
         self.batches.append(&mut self.cut);
         let kept = self.batches.partition_point(|batch| batch.next_offset <= end);
@@ -177,8 +179,8 @@ impl Model {
         self.all_durable();
     }
 
-    /// Checks that `pieces` are the batches from the one that holds `offset` on, and end at `visible` or before; returns
-    /// the offset after them.
+    /// Checks that `pieces` are batches in order. The first one holds `offset`, and the last one ends at `visible` or before.
+    /// Returns the offset after them.
     pub(crate) fn check(&self, offset: i64, pieces: &[SharedBytes], visible: i64) -> i64 {
         let mut number = self.batches.partition_point(|batch| batch.next_offset <= offset);
         let mut next_offset = offset;
@@ -200,8 +202,8 @@ impl Model {
 }
 
 impl Model {
-    /// [`Model::check`] of bytes that may be damaged: a batch whose checksum holds is the one that was appended at its
-    /// offset.
+    /// Does the check of [`Model::check`] on bytes that may be damaged. A batch whose checksum holds must be the one that was
+    /// appended at its offset.
     pub(crate) fn check_damaged(&self, offset: i64, pieces: &[SharedBytes], visible: i64) -> Served {
         let mut next_offset = offset;
         for piece in pieces {
@@ -214,7 +216,7 @@ impl Model {
                 }
                 let number = self.batches.partition_point(|batch| batch.next_offset <= header.base_offset);
                 let batch = self.batches.get(number).expect("no batch is served that was not appended");
-                let is_same = rest[..PLACE_BYTES] == batch.bytes[..PLACE_BYTES]
+                let is_same = rest[..OFFSET_AND_LENGTH_BYTES] == batch.bytes[..OFFSET_AND_LENGTH_BYTES]
                     && rest[EPOCH_END..total_bytes] == batch.bytes[EPOCH_END..];
                 assert!(is_same, "asked for {offset}, got other bytes than those of {}", batch.base_offset);
                 assert!(next_offset >= batch.base_offset, "{next_offset} is skipped");
@@ -226,7 +228,8 @@ impl Model {
         Served::Whole(next_offset)
     }
 
-    /// The batch whose bytes are at `position` of the segment at `segment_base`: its base offset, and where it begins.
+    /// Returns the base offset and the position of the batch that covers `position` in the segment with base offset
+    /// `segment_base`.
     pub(crate) fn batch_at(&self, segment_base: i64, position: u64) -> Option<(i64, u64)> {
         let mut at = 0;
         let first = self.batches.partition_point(|batch| batch.base_offset < segment_base);
@@ -241,7 +244,7 @@ impl Model {
     }
 }
 
-/// A batch of `count` records and `total_bytes` bytes, or a little fewer, with contents that `seed` decides.
+/// Returns a batch of `count` records and `total_bytes` bytes, or a little fewer. `seed` decides its contents.
 pub(crate) fn batch(seed: u64, count: usize, total_bytes: usize) -> Vec<u8> {
     use rand::{Rng as _, SeedableRng as _};
     let mut contents = vec![0; total_bytes];
@@ -265,7 +268,7 @@ pub(crate) fn batch(seed: u64, count: usize, total_bytes: usize) -> Vec<u8> {
     }
 }
 
-/// A batch of records with these timestamps, of `total_bytes` bytes or a little fewer.
+/// Returns a batch of records with these timestamps, of `total_bytes` bytes or a little fewer.
 pub(crate) fn timed_batch(timestamps: &[i64], total_bytes: usize) -> Vec<u8> {
     let value = vec![b't'; (total_bytes - 100) / timestamps.len() - 20];
     let mut builder = BatchBuilder::new();

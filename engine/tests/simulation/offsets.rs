@@ -1,4 +1,4 @@
-//! Offsets by time, against a plain list of records.
+//! Searches for offsets by time, compared with a plain list of records.
 
 use crate::model::timed_batch;
 use crate::rig::{Fate, IndexDamage, Restart, Rig, Settings};
@@ -8,17 +8,17 @@ use std::time::Duration;
 use vnotch_engine::error::FetchError;
 use vnotch_engine::types::{Durability, IoMode, ListedOffset, OffsetSpec};
 
-/// What happens between questions.
+/// One event between checks.
 #[derive(Debug, Clone)]
 enum Event {
-    /// Batches whose records have these timestamps.
+    /// Appends batches whose records have these timestamps.
     Append(Vec<Vec<i64>>),
     Steps(usize),
-    Settle,
+    RunToIdle,
     Restart(Restart),
 }
 
-/// Times that mostly rise, with equal, late and missing ones among them.
+/// Timestamps for batches. They mostly rise; some are equal, late or missing.
 fn batches() -> impl Strategy<Value = Vec<Vec<i64>>> {
     prop::collection::vec(prop::collection::vec(-3_i64..30, 1..6), 1..8)
 }
@@ -36,12 +36,12 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => batches().prop_map(Event::Append),
         2 => (1_usize..40).prop_map(Event::Steps),
-        2 => Just(Event::Settle),
+        2 => Just(Event::RunToIdle),
         1 => restart,
     ]
 }
 
-/// A log and every record it was given.
+/// A log, and the timestamps of every record that it was given.
 struct Timed {
     rig: Rig,
     /// Timestamps by offset.
@@ -49,7 +49,7 @@ struct Timed {
 }
 
 impl Timed {
-    fn happen(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         match event {
             Event::Append(batches) => {
                 for jitters in batches {
@@ -57,14 +57,14 @@ impl Timed {
                     let missing = |jitter: i64| if jitter < 0 { -1 } else { 1_000 + rising + jitter };
                     let times: Vec<i64> = jitters.iter().map(|jitter| missing(*jitter)).collect();
                     self.rig.append(timed_batch(&times, 90_000), None);
-                    self.rig.settle();
+                    self.rig.run_to_idle();
                     self.times.extend(times);
                 }
             }
             Event::Steps(count) => self.rig.steps(*count),
-            Event::Settle => self.rig.settle(),
+            Event::RunToIdle => self.rig.run_to_idle(),
             Event::Restart(restart) => {
-                self.rig.settle();
+                self.rig.run_to_idle();
                 if restart.fate == Fate::PowerLoss {
                     self.rig.close();
                 }
@@ -73,7 +73,7 @@ impl Timed {
         }
     }
 
-    /// Asks for every time there is, and those beside it.
+    /// Searches for the time of each record, and for the times just before and after it.
     fn check(&self) {
         let start = usize::try_from(self.rig.log.log_start_offset()).unwrap();
         let visible = usize::try_from(self.rig.log.high_watermark()).unwrap();
@@ -99,8 +99,8 @@ impl Timed {
 proptest! {
     #![proptest_config(crate::config(128))]
 
-    /// In memory and in files, across segments, behind what retention deleted, after every restart, and with an index
-    /// damaged or gone.
+    /// The searches are in memory and in files, across segments, and behind records that retention deleted. They also come after
+    /// restarts, and while an index is damaged or missing.
     #[test]
     fn the_first_record_at_or_after_a_time_is_found(
         durability in prop::sample::select(vec![Durability::Written, Durability::Synced]),
@@ -116,9 +116,9 @@ proptest! {
         };
         let mut timed = Timed { rig: Rig::new(settings, seed), times: Vec::new() };
         for event in &events {
-            timed.happen(event);
+            timed.apply(event);
         }
-        timed.rig.settle();
+        timed.rig.run_to_idle();
         timed.check();
         timed.rig.close();
         timed.rig.restart(&Restart::simple(Fate::PowerLoss, seed));
@@ -140,15 +140,15 @@ fn retention_in_the_middle_of_a_search_changes_the_answer_and_nothing_else() {
     }
     // The segment with the latest record stays.
     rig.append(timed_batch(&[70_000], 90_000), None);
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!(rig.log.log_start_offset(), 0);
     let mut search = Box::pin(Rc::clone(&rig.log).list_offset(OffsetSpec::Timestamp(2_000)));
     let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
-    // It is under way when all sealed segments go.
+    // The search is in progress when all sealed segments are deleted.
     assert!(search.as_mut().poll(context).is_pending());
     rig.advance(Duration::from_secs(60));
     rig.log.look_at_retention();
-    rig.settle();
+    rig.run_to_idle();
     let start = rig.log.log_start_offset();
     assert!(start > 0);
     let found = rig.disk.run_until(search).unwrap().unwrap();
@@ -165,7 +165,7 @@ fn at_time(
     Rc::clone(&rig.log).list_offset(OffsetSpec::Timestamp(timestamp_ms))
 }
 
-/// Polls a search once; it has to wait for a read then.
+/// Polls a search once, and checks that it then waits for a read.
 fn begin<F: Future>(search: F) -> std::pin::Pin<Box<F>> {
     let mut search = Box::pin(search);
     let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
@@ -173,13 +173,12 @@ fn begin<F: Future>(search: F) -> std::pin::Pin<Box<F>> {
     search
 }
 
-/// The record is in the active segment and not visible yet when a search begins. The segment is sealed before that search
-/// ends.
+/// A search begins while the record is in the active segment and not yet visible. The segment is sealed before the search ends.
 #[test]
 fn a_search_that_began_before_a_record_was_visible_hides_it_from_no_later_search() {
     let mut rig = Rig::new(Settings { cache_bytes: 0, ..Settings::default() }, 6);
     rig.append(timed_batch(&[1_000], 90_000), None);
-    rig.settle();
+    rig.run_to_idle();
     rig.append(timed_batch(&[5_000], 90_000), None);
     rig.log.shed_memory();
     assert_eq!((rig.log.high_watermark(), rig.log.log_end_offset()), (1, 2), "appended, and not visible");
@@ -187,13 +186,13 @@ fn a_search_that_began_before_a_record_was_visible_hides_it_from_no_later_search
     for _ in 0..20 {
         rig.append(timed_batch(&[1_000], 90_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.disk.run_until(search).unwrap();
     let expected = ListedOffset { offset: 1, timestamp_ms: Some(5_000) };
     assert_eq!(rig.disk.run_until(at_time(&rig, 5_000)).unwrap(), Some(expected));
 }
 
-/// In a topic that shows what is appended, a full disk takes records back. A search that counts on them begins again.
+/// In an `appended` topic, a full disk removes records that were visible. A search that relies on them begins again.
 #[test]
 fn a_search_that_meets_a_cut_of_the_log_answers_by_what_is_left() {
     for refused in [1, 2] {
@@ -206,10 +205,10 @@ fn a_search_that_meets_a_cut_of_the_log_answers_by_what_is_left() {
                 rig.append(timed_batch(&[1_000], 90_000), None);
             }
             rig.close();
-            // Nothing is known of the times of sealed segments then.
+            // After this open, nothing is known about the times of sealed segments.
             rig.restart(&Restart::simple(Fate::Kill, 7));
             rig.append(timed_batch(&[1_000], 90_000), None);
-            rig.settle();
+            rig.run_to_idle();
             let end = rig.log.log_end_offset();
             rig.disk.fill_up(0);
             for number in 0..refused {
@@ -217,13 +216,13 @@ fn a_search_that_meets_a_cut_of_the_log_answers_by_what_is_left() {
             }
             assert_eq!(rig.log.high_watermark(), end + refused);
             let search = begin(at_time(&rig, 50_000));
-            rig.settle();
+            rig.run_to_idle();
             assert_eq!(rig.log.log_end_offset(), end, "the log was cut off");
             let mut expected = None;
             if is_appended_again {
                 rig.make_room();
                 rig.append(timed_batch(&[1_000, 1_000, 60_000], 90_000), None);
-                rig.settle();
+                rig.run_to_idle();
                 expected = Some(ListedOffset { offset: end + 2, timestamp_ms: Some(60_000) });
             }
             assert_eq!(rig.disk.run_until(search).unwrap(), expected);

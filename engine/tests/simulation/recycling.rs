@@ -1,4 +1,4 @@
-//! Recycled segments: files that hold an older life's bytes beyond the end of the log, and change their names.
+//! Recycled segments: files that still hold older bytes beyond the end of the log, and that are renamed.
 
 use crate::model::batch;
 use crate::rig::{Fate, Restart, Rig, Settings, dir};
@@ -13,7 +13,7 @@ use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
 
-/// What the indexes and the checkpoint may take.
+/// Largest size of all indexes and the checkpoint together, bytes.
 const SMALL_FILES: u64 = 64 << 10;
 
 fn recycling(durability: Durability) -> Settings {
@@ -25,11 +25,11 @@ fn recycling(durability: Durability) -> Settings {
     }
 }
 
-/// One batch at a time, each with all that follows from it.
-fn calmly(rig: &mut Rig, batches: std::ops::Range<u64>) {
+/// Appends one batch at a time, and waits until all work for it is done.
+fn append_one_by_one(rig: &mut Rig, batches: std::ops::Range<u64>) {
     for number in batches {
         rig.append(batch(number, 7, 250_000), None);
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.file_bytes() <= 4 * SEGMENT + SMALL_FILES, "retention and two segments");
     }
 }
@@ -42,10 +42,10 @@ fn count(rig: &Rig, kind: EventKind) -> usize {
 fn all_writes_overwrite_once_the_first_segment_is_full() {
     for durability in [Durability::Written, Durability::Synced] {
         let mut rig = Rig::new(recycling(durability), 1);
-        calmly(&mut rig, 0..4);
+        append_one_by_one(&mut rig, 0..4);
         assert_eq!(rig.writes[1], 0, "nothing was there to be written over");
         let first = rig.writes[0];
-        calmly(&mut rig, 4..100);
+        append_one_by_one(&mut rig, 4..100);
         assert_eq!(rig.writes[0] - first, rig.writes[1]);
         assert_eq!((count(&rig, EventKind::NoSpare), count(&rig, EventKind::Roll)), (1, 25));
         rig.read_from(rig.log.log_start_offset());
@@ -53,10 +53,10 @@ fn all_writes_overwrite_once_the_first_segment_is_full() {
 }
 
 #[test]
-fn each_full_segment_is_synced_once_and_told_before_it_is_sealed() {
+fn each_full_segment_is_synced_once_with_an_event_before_it_is_sealed() {
     let settings = Settings { preallocate: Preallocate::Fallocate, ..recycling(Durability::Written) };
     let mut rig = Rig::new(settings, 9);
-    calmly(&mut rig, 0..40);
+    append_one_by_one(&mut rig, 0..40);
     let (syncs, seals) = (count(&rig, EventKind::Sync), count(&rig, EventKind::Seal));
     assert!(seals > 3 && syncs == seals, "{syncs} syncs, {seals} seals");
 }
@@ -67,16 +67,16 @@ fn where_only_freed_segments_are_recycled_nothing_is_written_twice() {
         let mut rig = Rig::new(Settings { preallocate: Preallocate::Auto, ..recycling(durability) }, 9);
         for number in 0..8 {
             rig.append(batch(number, 7, 250_000), None);
-            rig.settle();
+            rig.run_to_idle();
             assert!(rig.file(segment::SPARE).or_else(|| rig.file(segment::FILLING)).is_none());
         }
-        calmly(&mut rig, 8..20);
+        append_one_by_one(&mut rig, 8..20);
         let before = rig.writes;
-        calmly(&mut rig, 20..60);
+        append_one_by_one(&mut rig, 20..60);
         let [all, overwriting] = [0, 1].map(|kind| rig.writes[kind] - before[kind]);
-        assert_eq!(all, overwriting, "from the first deletion on");
-        assert!(rig.file(segment::PREPARING).is_none(), "nothing else is held ready");
-        assert_eq!(count(&rig, EventKind::NoSpare), 0, "nobody was promised one");
+        assert_eq!(all, overwriting, "every write overwrites after the first deletion");
+        assert!(rig.file(segment::PREPARING).is_none(), "no other file is made ahead");
+        assert_eq!(count(&rig, EventKind::NoSpare), 0, "`auto` promises no spare");
         rig.read_from(rig.log.log_start_offset());
     }
 }
@@ -84,14 +84,14 @@ fn where_only_freed_segments_are_recycled_nothing_is_written_twice() {
 #[test]
 fn a_freed_segment_is_the_next_ones_file_and_a_new_one_is_zeros() {
     let mut rig = Rig::new(recycling(Durability::Written), 2);
-    calmly(&mut rig, 0..4);
+    append_one_by_one(&mut rig, 0..4);
     let new = rig.file(segment::SPARE).unwrap();
     assert!(new.len() as u64 == SEGMENT && new.iter().all(|byte| *byte == 0));
-    calmly(&mut rig, 4..20);
+    append_one_by_one(&mut rig, 4..20);
     let start = rig.log.log_start_offset();
     let spare = rig.file(segment::SPARE).unwrap();
     assert_eq!(spare.len() as u64, SEGMENT);
-    // What it holds is what the segment before the log's start held, up to its last block, and zeros.
+    // The spare holds the bytes of the segment before the log's start, up to its last block, and then zeros.
     let held = rig.model.batches().iter().rev().find(|batch| batch.next_offset == start).unwrap();
     assert!(spare.windows(8).any(|bytes| bytes == held.base_offset.to_be_bytes()));
     assert!(spare[SEGMENT as usize - 4096..].iter().all(|byte| *byte == 0));
@@ -105,19 +105,19 @@ fn a_roll_that_finds_no_spare_ready_does_not_wait_for_one() {
         ..recycling(Durability::Written)
     };
     let mut rig = Rig::new(settings, 3);
-    // Filling, one chunk at a time, does not keep up.
+    // The filling writes one chunk at a time, and is slower than the appends.
     for number in 0..100 {
         rig.append(batch(number, 7, 500_000), None);
         rig.steps(6);
     }
-    rig.settle();
+    rig.run_to_idle();
     let (missing, rolls) = (count(&rig, EventKind::NoSpare), count(&rig, EventKind::Roll));
     assert!(missing > 1, "{missing} of {rolls}");
     assert!(rig.writes[1] > 0, "what was filled is used");
     rig.read_from(rig.log.log_start_offset());
 }
 
-/// Ends copies of `rig` in every way before each of its steps; returns how many there were.
+/// Ends copies of `rig` in every way before each of its steps. Returns the number of steps.
 fn end_at_every_step(rig: &mut Rig, seed: &mut u64) -> usize {
     let mut steps = 0;
     while rig.disk.outstanding() > 0 {
@@ -126,10 +126,10 @@ fn end_at_every_step(rig: &mut Rig, seed: &mut u64) -> usize {
             let mut again = rig.restarted(&Restart::simple(fate, *seed));
             again.read_from(again.log.log_start_offset());
             if (*seed).is_multiple_of(16) {
-                // What comes after it is held to the same, over the same stale bytes.
+                // Records that are appended after the open must survive too, over the same stale bytes.
                 let end = again.log.log_end_offset();
                 again.append(batch(*seed, 3, 100_000), Some(Durability::Synced));
-                again.settle();
+                again.run_to_idle();
                 again.restart(&Restart::simple(Fate::PowerLoss, *seed));
                 assert_eq!(again.log.log_end_offset(), end + 3);
             }
@@ -147,16 +147,16 @@ fn an_end_at_every_step_shows_nothing_stale_and_loses_nothing_acked() {
     for (preallocate, durability) in kinds.into_iter().flat_map(|kind| levels.map(|level| (kind, level))) {
         let mut rig = Rig::new(Settings { preallocate, ..recycling(durability) }, 4);
         let (mut seed, mut steps) = (0, 0);
-        calmly(&mut rig, 0..12);
+        append_one_by_one(&mut rig, 0..12);
         for number in 12..28 {
             let level = [None, Some(Durability::Synced)][number as usize % 2];
             rig.append(batch(number, 7, 230_000 + number as usize * 777), level);
             steps += end_at_every_step(&mut rig, &mut seed);
         }
-        // Where new files are filled too, there are more of them.
+        // With `recycle`, new files are filled too, so there are more overwrites.
         let least = if preallocate == Preallocate::Recycle { 50 } else { 40 };
         assert!(steps > 100 && rig.writes[1] > least, "{steps} steps, {:?} writes", rig.writes);
-        rig.settle();
+        rig.run_to_idle();
     }
 }
 
@@ -164,12 +164,12 @@ fn an_end_at_every_step_shows_nothing_stale_and_loses_nothing_acked() {
 fn a_crash_while_appends_do_not_stop_shows_nothing_stale() {
     for seed in 0..2 {
         let mut rig = Rig::new(recycling(Durability::Synced), seed);
-        calmly(&mut rig, 0..12);
+        append_one_by_one(&mut rig, 0..12);
         for number in 0..12 {
             rig.append(batch(number, 3, 20_000 + number as usize * 31_007), None);
         }
         end_at_every_step(&mut rig, &mut (seed * 10_000));
-        rig.settle();
+        rig.run_to_idle();
         rig.read_from(rig.log.log_start_offset());
     }
 }
@@ -179,25 +179,25 @@ fn a_segment_that_is_being_read_is_not_recycled() {
     for is_read in [false, true] {
         let settings = Settings { cache_bytes: 0, ..recycling(Durability::Written) };
         let mut rig = Rig::new(settings, 5);
-        calmly(&mut rig, 0..10);
+        append_one_by_one(&mut rig, 0..10);
         rig.log.shed_memory();
         let start = rig.log.log_start_offset();
         let mut read = Box::pin(Rc::clone(&rig.log).fetch_from_disk(start, 400_000));
         if is_read {
-            // It has begun, and nobody looks after it while retention deletes the segment.
+            // The read has begun, and is not polled while retention deletes the segment.
             let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
             assert!(read.as_mut().poll(context).is_pending());
         }
         let mut number = 10;
         while rig.log.log_start_offset() == start {
-            calmly(&mut rig, number..number + 1);
+            append_one_by_one(&mut rig, number..number + 1);
             number += 1;
         }
-        // Under either name: a new file is filled at the pace of the appends.
+        // Either name is possible, because a new file is filled at the pace of the appends.
         let spare = rig.file(segment::SPARE).or_else(|| rig.file(segment::FILLING)).unwrap();
         assert_eq!(spare.iter().any(|byte| *byte != 0), !is_read, "recycled although it was being read");
         if is_read {
-            calmly(&mut rig, number..number + 10);
+            append_one_by_one(&mut rig, number..number + 10);
             let pieces = rig.disk.run_until(read).unwrap();
             assert!(!pieces.is_empty());
             rig.model.check(start, &pieces, rig.log.high_watermark());
@@ -206,16 +206,16 @@ fn a_segment_that_is_being_read_is_not_recycled() {
 }
 
 #[test]
-fn a_spare_that_was_ready_is_kept_and_any_other_goes() {
+fn a_spare_that_was_ready_is_kept_and_any_other_is_removed() {
     let mut rig = Rig::new(recycling(Durability::Written), 6);
-    calmly(&mut rig, 0..10);
+    append_one_by_one(&mut rig, 0..10);
     rig.close();
     assert!(rig.file(segment::SPARE).is_some(), "a clean end leaves it");
     for fate in [Fate::Kill, Fate::PowerLoss] {
         let mut again = rig.restarted(&Restart::simple(fate, 1));
         let before = again.writes;
         again.append(batch(1, 1, 50_000), None);
-        again.settle();
+        again.run_to_idle();
         assert!(again.writes[1] > before[1], "the first segment after the open overwrites it");
         assert_eq!(count(&again, EventKind::NoSpare), 0);
     }
@@ -229,12 +229,12 @@ fn a_spare_that_was_ready_is_kept_and_any_other_goes() {
     ] {
         rig.settings = settings;
         let again = rig.restarted(&Restart::simple(Fate::Kill, 2));
-        assert!(again.file(segment::SPARE).is_none(), "of no use any more");
+        assert!(again.file(segment::SPARE).is_none(), "it can no longer be used");
     }
     rig.settings = recycling(Durability::Written);
     write_file(&rig.disk, segment::FILLING, &vec![1; SEGMENT as usize]);
     let again = rig.restarted(&Restart::simple(Fate::Kill, 3));
-    assert!(again.file(segment::FILLING).is_none(), "nobody knows how far it was filled");
+    assert!(again.file(segment::FILLING).is_none(), "it is unknown how far it was filled");
 }
 
 fn write_file(disk: &SimDisk, name: &str, bytes: &[u8]) {
@@ -247,15 +247,15 @@ fn write_file(disk: &SimDisk, name: &str, bytes: &[u8]) {
     });
 }
 
-/// A power loss may give the file of a segment that was never named back as a spare: it holds batches of the very offsets
-/// that come next, of an older epoch.
+/// After a power loss, a spare may be the file of a segment whose name was never synced. It then holds batches with exactly the
+/// next offsets, of an older epoch.
 #[test]
 fn batches_of_an_older_epoch_are_stale_whatever_their_offsets() {
     for durability in [Durability::Written, Durability::Synced] {
         let settings =
             Settings { segment_bytes: 6 << 20, retention_bytes: Some(12 << 20), ..recycling(durability) };
         let mut rig = Rig::new(settings, 7);
-        calmly_small(&mut rig);
+        append_small_batches(&mut rig);
         rig.close();
         let next_offset = rig.log.log_end_offset();
         let mut stale = Vec::new();
@@ -267,11 +267,11 @@ fn batches_of_an_older_epoch_are_stale_whatever_their_offsets() {
         stale.resize(6 << 20, 0);
         write_file(&rig.disk, segment::SPARE, &stale);
         let mut rig = rig.restarted(&Restart::simple(Fate::Kill, 1));
-        // Once with nothing of its own before the stale ones, once with two batches.
+        // First no batch of the log need be written before the stale ones, then two batches are.
         for own in 0..2 {
             rig.append(batch(9, 1, 250_000), Some(Durability::Appended));
             if own == 1 {
-                rig.settle();
+                rig.run_to_idle();
             } else {
                 while has_spare(&rig) {
                     rig.steps(1);
@@ -288,17 +288,17 @@ fn batches_of_an_older_epoch_are_stale_whatever_their_offsets() {
     }
 }
 
-/// Whether there is a spare. Looked at from the side, so that the log's own operations are left to [`Rig::steps`].
+/// Whether there is a spare. Reads a copy of the disk, so that the log's own operations are left to [`Rig::steps`].
 fn has_spare(rig: &Rig) -> bool {
     let disk = rig.disk.kill(0);
     disk.run_until(disk.read_file(&dir().join(segment::SPARE))).is_ok()
 }
 
-fn calmly_small(rig: &mut Rig) {
+fn append_small_batches(rig: &mut Rig) {
     for number in 0..4 {
         rig.append(batch(number, 2, 10_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_spare_that_cannot_be_written_costs_the_log_nothing_but_the_spare() {
         let mut rig = Rig::new(recycling(Durability::Written), 8);
         rig.append(batch(1, 1, 10_000), None);
         rig.disk.fail_write(write, std::io::ErrorKind::Other);
-        rig.settle();
+        rig.run_to_idle();
         if rig.log.failed().is_some() || rig.file(segment::SPARE).is_some() {
             continue;
         }
@@ -316,7 +316,7 @@ fn a_spare_that_cannot_be_written_costs_the_log_nothing_but_the_spare() {
         assert!(rig.file(segment::FILLING).is_none(), "it is given back");
         for number in 0..20 {
             rig.append(batch(number, 7, 250_000), None);
-            rig.settle();
+            rig.run_to_idle();
         }
         assert!(rig.log.failed().is_none());
         assert!(rig.writes[1] > 0, "the next one was made");
@@ -332,21 +332,21 @@ fn a_freed_segment_that_has_become_larger_than_the_topics_segments_is_no_spare()
     let small = Settings { segment_bytes: 1 << 20, ..large.clone() };
     for steps in 0..60 {
         let mut rig = Rig::new(large.clone(), steps);
-        // The last of them is what is too much.
+        // The last batches make retention free a segment.
         for number in 0..39 {
             rig.append(batch(number, 1, 250_000), None);
             if number < 37 {
-                rig.settle();
+                rig.run_to_idle();
             }
         }
-        // Somewhere on its way from the log to its next name.
+        // After these steps the freed segment has reached some stage between the log and its next name.
         rig.steps(steps as usize);
         rig.alter(small.clone(), true);
-        rig.settle();
+        rig.run_to_idle();
         for number in 40..50 {
             rig.append(batch(number, 1, 250_000), None);
         }
-        rig.settle();
+        rig.run_to_idle();
         rig.read_from(rig.log.log_start_offset());
     }
 }

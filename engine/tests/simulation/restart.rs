@@ -1,4 +1,4 @@
-//! The end of a log and its new beginning: what is lost on the way, what opening finds, and whether it keeps the promises.
+//! Ends a log by a kill or a power loss, opens it again, and checks that it has kept its promises.
 
 use crate::model::Model;
 use crate::rig::{Rig, SimLog, context, dir, open};
@@ -15,7 +15,7 @@ use vnotch_engine::log::Epochs;
 use vnotch_engine::segment;
 use vnotch_engine::types::Durability;
 
-/// The error that injected faults end with; nothing else on the simulated disk does.
+/// The kind of the error that injected faults return. Nothing else on the simulated disk returns it.
 pub(crate) const INJECTED: std::io::ErrorKind = std::io::ErrorKind::Other;
 
 /// The way in which a log ends.
@@ -33,7 +33,7 @@ impl Fate {
         }
     }
 
-    /// The level that survives it.
+    /// The lowest level of durability that survives this end.
     const fn survives(self) -> Durability {
         match self {
             Self::Kill => Durability::Written,
@@ -42,22 +42,22 @@ impl Fate {
     }
 }
 
-/// Damage to one of a log's index files, before it is opened again.
+/// Damage to one of a log's index files, done before the log is opened again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum IndexDamage {
     Removed { file: usize },
     Flipped { file: usize, position: u64 },
 }
 
-/// An end, and a new beginning that may be interrupted itself.
+/// An end of a log, and the next open, which may be interrupted.
 #[derive(Debug, Clone)]
 pub(crate) struct Restart {
     pub(crate) fate: Fate,
     pub(crate) seed: u64,
     pub(crate) damage: Option<IndexDamage>,
-    /// Each attempt to open gets so many steps.
+    /// Attempts to open that end early: the way in which each ends, and the steps of the disk that it gets.
     pub(crate) interruptions: Vec<(Fate, usize)>,
-    /// Meets the first attempt that nothing interrupts.
+    /// A fault that is injected into one further attempt to open.
     pub(crate) fault: Option<Fault>,
 }
 
@@ -70,18 +70,18 @@ impl Restart {
 /// The promises that the faults of a log's disk have left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// All of them: the disk kept its contract, errors included.
+    /// All promises hold: the disk kept its contract, errors included.
     Whole,
     /// Only the promises of synced acks hold: a failed sync has dropped writes.
     Synced,
     /// Only the promises below this offset hold: bytes from there on are damaged.
     Below(i64),
-    /// None, but that no other bytes are served: writes were lost or misdirected.
+    /// Writes were lost or misdirected. Only one promise holds: a read returns no other bytes than those appended.
     Nothing,
 }
 
 impl Trust {
-    /// Whether damage may be met.
+    /// Whether a read or an open may find damage.
     pub(crate) const fn is_broken(self) -> bool {
         !matches!(self, Self::Whole)
     }
@@ -91,12 +91,12 @@ impl Trust {
         !matches!(self, Self::Nothing)
     }
 
-    /// The worse of two.
+    /// Sets this to the promises that both faults leave.
     pub(crate) fn worsen(&mut self, other: Self) {
         *self = match (*self, other) {
             (Self::Nothing, _) | (_, Self::Nothing) => Self::Nothing,
             (Self::Below(offset), Self::Below(other)) => Self::Below(offset.min(other)),
-            // Dropped writes may be anywhere above the last synced one, so both leave nothing that can be named.
+            // Dropped writes may be anywhere above the last synced one. Together with damage, no promise is left for sure.
             (Self::Below(_), Self::Synced) | (Self::Synced, Self::Below(_)) => Self::Nothing,
             (Self::Whole, other) => other,
             (trust, Self::Whole) => trust,
@@ -105,18 +105,19 @@ impl Trust {
     }
 }
 
-/// The error is one that was injected.
+/// Whether the error was injected.
 pub(crate) fn is_injected(error: &DiskError) -> bool {
     error.source.kind() == INJECTED
 }
 
 impl Rig {
-    /// The log after its end and a new beginning, with its promises checked; this one is left alone.
+    /// Returns the log after its end and a new open, with its promises checked. `self` does not change.
     pub(crate) fn restarted(&self, restart: &Restart) -> Self {
-        self.reopened(restart).unwrap_or_else(|error| panic!("a log that nobody damaged opens: {error}"))
+        self.reopened(restart).unwrap_or_else(|error| panic!("an undamaged log does not open: {error}"))
     }
 
-    /// Lets this log run out step by step. Before each step, copies of it end in every way, open again and are read.
+    /// Runs this log step by step until nothing is outstanding. Before each step, copies of the log end in every way, open again and
+    /// are read.
     pub(crate) fn end_at_every_step(&mut self) {
         let mut seed = 0;
         while self.disk.outstanding() > 0 {
@@ -127,16 +128,16 @@ impl Rig {
             }
             self.steps(1);
         }
-        self.settle();
+        self.run_to_idle();
     }
 
-    /// The same, or the error with which a damaged log is refused.
+    /// Like [`Rig::restarted`], but returns the error with which a damaged log is refused.
     fn reopened(&self, restart: &Restart) -> Result<Self, OpenError> {
         self.check_held();
         let mut worst = restart.fate;
         let (mut epoch, mut boot_id) = (self.epoch + 1, self.boot_id + u64::from(worst == Fate::PowerLoss));
         let mut disk = worst.of(&self.disk, restart.seed);
-        // A page that a failed sync left clean is gone by the time the log is opened again.
+        // A failed sync may leave a page clean in the cache. It is gone before the log is opened again.
         disk.evict();
         if !self.trust.is_broken() {
             self.check_old_names(&disk);
@@ -146,7 +147,7 @@ impl Rig {
             let context = context(&self.settings, &disk, &self.clock, boot_id);
             let epochs = Epochs { current: epoch, synced_after: self.synced_after };
             let outcome = open_for(&disk, steps, open(context, &self.settings, epochs));
-            self.permit(outcome.map_or(Ok(()), |opened| opened.map(drop)))?;
+            self.check_open_error(outcome.map_or(Ok(()), |opened| opened.map(drop)))?;
             disk = fate.of(&disk, restart.seed);
             worst = worst.max(fate);
             epoch += 1;
@@ -163,7 +164,7 @@ impl Rig {
             epoch += 1;
             match opened {
                 Err(OpenError::Disk(error)) if is_injected(&error) => tally::count("open: the disk failed"),
-                opened => self.permit(opened)?,
+                opened => self.check_open_error(opened)?,
             }
         }
         let epochs = (epoch, self.synced_after, boot_id);
@@ -174,7 +175,7 @@ impl Rig {
             Err(error) => {
                 let changed = if after == before { "nothing changed" } else { "files changed" };
                 tally::count(&format!("open: refused as damaged, {changed}"));
-                return Err(self.permit(Err(error)).expect_err("it is an error"));
+                return Err(self.check_open_error(Err(error)).expect_err("it is an error"));
             }
         };
         before.count_changes(&after, rig.log.log_start_offset(), rig.log.log_end_offset());
@@ -183,10 +184,10 @@ impl Rig {
         Ok(rig)
     }
 
-    /// Panics at an error that the faults so far do not explain.
-    fn permit(&self, opened: Result<(), OpenError>) -> Result<(), OpenError> {
+    /// Panics at an error that the injected faults do not explain.
+    fn check_open_error(&self, opened: Result<(), OpenError>) -> Result<(), OpenError> {
         match opened {
-            Err(error) if !self.trust.is_broken() => panic!("a log that nobody damaged opens: {error}"),
+            Err(error) if !self.trust.is_broken() => panic!("an undamaged log does not open: {error}"),
             opened => opened,
         }
     }
@@ -217,7 +218,7 @@ impl Rig {
         assert!(rig.model.begins_batch(start), "whole segments are deleted");
     }
 
-    /// A segment's name leads to that segment's own bytes and nothing else, also where the segment was to go.
+    /// Checks that a segment's name leads to the segment's own bytes and no others, even if the segment was being deleted.
     fn check_old_names(&self, disk: &SimDisk) {
         for entry in disk.run_until(disk.list(&dir())).unwrap_or_default() {
             let base_offset = segment::base_offset_of(&entry.name);
@@ -230,8 +231,8 @@ impl Rig {
         }
     }
 
-    /// [`Rig::restarted`], all read, and this one given up for it. A log that is refused as damaged is followed by a new one
-    /// on an empty disk.
+    /// Replaces this log by the one that [`Rig::restarted`] returns, and reads all records. If the open refuses the log as damaged,
+    /// a new log on an empty disk replaces it.
     pub(crate) fn restart(&mut self, restart: &Restart) {
         match self.reopened(restart) {
             Ok(rig) => {
@@ -242,7 +243,7 @@ impl Rig {
         }
     }
 
-    /// Gives the log and its disk up for new ones.
+    /// Replaces the log and its disk by new ones.
     pub(crate) fn begin_again(&mut self, seed: u64) {
         tally::add_faults(&self.disk);
         *self = Self::new(self.settings.clone(), seed);
@@ -255,7 +256,7 @@ struct Directory(BTreeMap<String, Vec<u8>>);
 
 impl Directory {
     fn of(disk: &SimDisk) -> Self {
-        // Looked at from the side: the disk's own operations keep their order.
+        // Read from a copy, so that the disk's own operations keep their order.
         let disk = disk.kill(0);
         let names = disk.run_until(disk.list(&dir())).unwrap_or_default();
         let files = names.into_iter().map(|entry| {
@@ -265,7 +266,7 @@ impl Directory {
         Self(files.collect())
     }
 
-    /// Counts what opening has made of the files: `after` are those that are left.
+    /// Counts what an open has done with the files; `after` holds the files that are left.
     fn count_changes(&self, after: &Self, start: i64, end: i64) {
         let mut is_clean = true;
         let mut changed = |name: &str| {
@@ -313,7 +314,7 @@ fn damage_index(disk: &SimDisk, damage: Option<IndexDamage>) {
     }
 }
 
-/// Flips a bit of the byte at `position`, counted round.
+/// Flips a bit of the byte at `position` modulo the length of the file.
 pub(crate) fn flip(disk: &SimDisk, path: &Path, position: u64) {
     let len = disk.run_until(disk.read_file(path)).unwrap().len() as u64;
     if len > 0 {
@@ -321,7 +322,7 @@ pub(crate) fn flip(disk: &SimDisk, path: &Path, position: u64) {
     }
 }
 
-/// Gives an attempt to open so many steps; its outcome, if that was enough.
+/// Gives an attempt to open `steps` steps of the disk. Returns its outcome if it ended within them.
 fn open_for(
     disk: &SimDisk,
     steps: usize,

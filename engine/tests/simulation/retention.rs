@@ -1,4 +1,4 @@
-//! Retention: what goes, what stays, and that an end in the middle of a deletion shows nowhere.
+//! Retention: the segments that it deletes and keeps, and ends of the process in the middle of a deletion.
 
 use crate::KINDS;
 use crate::model::batch;
@@ -14,7 +14,7 @@ use vnotch_engine::types::{Durability, Preallocate};
 
 const SEGMENT: u64 = 1 << 20;
 
-/// What the indexes and the checkpoint may take.
+/// Largest size of all indexes and the checkpoint together, bytes.
 const SMALL_FILES: u64 = 64 << 10;
 
 fn by_size(durability: Durability, preallocate: Preallocate) -> Settings {
@@ -32,7 +32,7 @@ fn the_oldest_segments_go_by_size_and_what_is_left_is_as_much_as_was_asked_for()
     for preallocate in KINDS {
         let mut rig = Rig::new(by_size(Durability::Written, preallocate), 1);
         fill(&mut rig, 60);
-        rig.settle();
+        rig.run_to_idle();
         let start = rig.log.log_start_offset();
         assert!(start > 0 && start < rig.log.high_watermark());
         assert!(rig.file_bytes() <= 4 * SEGMENT + SMALL_FILES, "retention and two segments");
@@ -55,14 +55,14 @@ fn within_bound(rig: &Rig) {
     }
 }
 
-/// However fast appends come, and however slow retention is beside them.
+/// The bound holds for fast appends and slow retention too.
 #[test]
 fn files_take_retention_and_two_segments_at_most_all_the_time() {
     for (seed, preallocate) in KINDS.into_iter().cycle().take(40).enumerate() {
         let durability = [Durability::Written, Durability::Synced][seed / 4 % 2];
         let settings = by_size(durability, preallocate);
         let mut rig = Rig::new(settings, seed as u64);
-        // Batches that fill a segment to its last byte, and such that leave little or much of it.
+        // Some batches fill a segment to its last byte, others leave little or much free space.
         let bytes = [SEGMENT as usize / 4, 250_000, 90_000, 350_000, 600_000][seed / 8];
         for number in 0..120 {
             rig.append(batch(number, 7, bytes), None);
@@ -75,7 +75,7 @@ fn files_take_retention_and_two_segments_at_most_all_the_time() {
             rig.steps(1);
             within_bound(&rig);
         }
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.log.log_start_offset() > 0 && rig.model.batches().len() == 120);
         rig.read_from(rig.log.log_start_offset());
     }
@@ -100,7 +100,7 @@ fn appends_go_on_after_retention_or_segments_were_made_smaller() {
                 rig.append(batch(number, 7, 250_000), None);
                 rig.steps(2);
             }
-            rig.settle();
+            rig.run_to_idle();
             assert_eq!(rig.model.batches().len(), 100, "{preallocate:?}");
             let bound_bytes = retention_bytes + 2 * segment_bytes + SMALL_FILES;
             assert!(rig.disk.used_bytes() <= bound_bytes, "{preallocate:?}");
@@ -111,20 +111,20 @@ fn appends_go_on_after_retention_or_segments_were_made_smaller() {
 
 #[test]
 fn records_go_by_age_also_those_from_before_the_log_was_opened() {
-    // The model's records are from the time 1 s, as is the clock's beginning.
+    // The model's records have the timestamp 1 s, at which the clock also begins.
     let settings = Settings { retention_ms: Some(60_000), ..Settings::default() };
     let mut rig = Rig::new(settings, 2);
     fill(&mut rig, 10);
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!(rig.log.log_start_offset(), 0, "nothing is old yet");
     rig.close();
     rig.restart(&Restart::simple(Fate::Kill, 1));
     rig.advance(Duration::from_secs(70));
     rig.log.look_at_retention();
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!(rig.log.log_start_offset(), rig.log.log_end_offset(), "all of it was sealed, and is old");
     fill(&mut rig, 3);
-    rig.settle();
+    rig.run_to_idle();
     rig.read_from(rig.log.log_start_offset());
     rig.restart(&Restart::simple(Fate::PowerLoss, 1));
 }
@@ -134,7 +134,7 @@ fn a_segment_rolls_by_age() {
     let mut rig = Rig::new(Settings { segment_ms: Some(10_000), ..Settings::default() }, 3);
     for _ in 0..4 {
         rig.append(batch(1, 1, 2_000), None);
-        rig.settle();
+        rig.run_to_idle();
         rig.advance(Duration::from_secs(11));
     }
     let names = rig.disk.run_until(rig.disk.list(&crate::rig::dir())).unwrap();
@@ -152,8 +152,8 @@ fn an_end_at_every_step_of_a_deletion_loses_nothing_that_was_to_stay() {
     }
 }
 
-/// The checkpoint that a seal writes fails, so the recovery offset lags behind the segments that are sealed. Retention
-/// may delete such a segment all the same.
+/// The write of a seal's checkpoint fails, so the recovery offset is lower than the end of the sealed segments. Retention may
+/// delete such a segment nevertheless.
 #[test]
 fn an_end_in_the_deletion_of_a_segment_that_no_checkpoint_has_as_sealed_is_no_damage() {
     for operations_before in 2..4 {
@@ -181,11 +181,11 @@ fn a_deletion_that_a_kill_cut_short_may_be_cut_short_again_by_a_power_loss() {
         }
         rig.steps(1);
     }
-    rig.settle();
+    rig.run_to_idle();
     assert!(rig.log.log_start_offset() > 0, "something was deleted");
 }
 
-/// Removes the file of the sealed segment at place `index`, behind the log's back; returns its base offset.
+/// Removes the file of the segment with this index, without the log. Returns the segment's base offset.
 fn lose_segment(rig: &Rig, index: usize) -> i64 {
     let names = rig.disk.run_until(rig.disk.list(&crate::rig::dir())).unwrap();
     let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
@@ -194,14 +194,14 @@ fn lose_segment(rig: &Rig, index: usize) -> i64 {
     bases[index]
 }
 
-/// No open notices that the file of a sealed segment is missing. Retention meets it with its size known, and unknown.
+/// An open does not notice that the file of a sealed segment is missing. Retention finds it, with the size known or unknown.
 #[test]
 fn retention_passes_over_a_segment_whose_file_is_missing() {
     for preallocate in KINDS {
         for is_opened_again in [false, true] {
             let mut rig = Rig::new(by_size(Durability::Written, preallocate), 6);
             fill(&mut rig, 9);
-            rig.settle();
+            rig.run_to_idle();
             assert_eq!(rig.log.log_start_offset(), 0);
             if is_opened_again {
                 rig.close();
@@ -210,7 +210,7 @@ fn retention_passes_over_a_segment_whose_file_is_missing() {
             let lost = lose_segment(&rig, 1);
             for number in 0..30 {
                 rig.append(batch(number, 7, 250_000), None);
-                rig.settle();
+                rig.run_to_idle();
             }
             assert!(rig.log.failed().is_none(), "{preallocate:?}: {:?}", rig.log.failed());
             assert!(rig.log.log_start_offset() > lost);
@@ -224,7 +224,7 @@ fn by_age() -> Settings {
     Settings { retention_ms: Some(60_000), preallocate: Preallocate::Fallocate, ..Settings::default() }
 }
 
-/// A log that was opened a moment ago, so that neither sizes nor ages of its segments are known.
+/// Returns a log that was just opened, so that neither sizes nor ages of its segments are known.
 fn opened(settings: &Settings) -> Rig {
     let mut rig = Rig::new(settings.clone(), 7);
     fill(&mut rig, 10);
@@ -233,12 +233,12 @@ fn opened(settings: &Settings) -> Rig {
     rig
 }
 
-/// Lets all records become too old while an operation fails.
+/// Lets all records become too old, and makes an operation fail when retention runs.
 fn expire_with(rig: &mut Rig, op: DiskOp, operations_before: u64) {
     rig.disk.inject(Fault { op, operations_before, effect: Effect::Fails(INJECTED) });
     rig.advance(Duration::from_secs(70));
     rig.log.look_at_retention();
-    rig.settle();
+    rig.run_to_idle();
     rig.disk.clear_faults();
 }
 
@@ -254,7 +254,7 @@ fn a_segment_that_retention_cannot_read_is_read_again_later() {
                 met += usize::from(rig.log.retry_due().is_some());
                 rig.advance(Duration::from_secs(1));
                 fill(&mut rig, 20);
-                rig.settle();
+                rig.run_to_idle();
                 assert!(rig.log.log_start_offset() > 0 && rig.log.failed().is_none());
                 assert_eq!((rig.log.high_watermark(), rig.refusals), (210, 0));
                 rig.read_from(rig.log.log_start_offset());
@@ -278,12 +278,12 @@ fn a_segment_that_cannot_be_read_for_long_is_read_ever_more_rarely() {
         );
         rig.disk.inject(Fault { op: DiskOp::Read, operations_before: 0, effect: Effect::Fails(INJECTED) });
         rig.advance(wait);
-        rig.settle();
+        rig.run_to_idle();
     }
     rig.disk.clear_faults();
     assert_eq!(rig.log.log_start_offset(), 0);
     rig.advance(Duration::from_secs(60));
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!(rig.log.log_start_offset(), rig.log.log_end_offset());
 }
 

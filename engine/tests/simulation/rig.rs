@@ -1,14 +1,15 @@
-//! The owner of a simulated log: it drives the log as a shard does, and holds it to its promises.
+//! The owner of a simulated log. It drives the log as a shard does, and checks its promises.
 
-use crate::model::{Model, Served};
+mod reads;
+mod settings;
+
+use crate::model::Model;
+use crate::restart::Trust;
 pub(crate) use crate::restart::{Fate, IndexDamage, Restart, flip};
-use crate::restart::{Trust, is_injected};
-use crate::tally;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use std::cell::Cell;
+pub(crate) use settings::{Settings, context, dir, limit_descriptors, open, open_in};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,18 +17,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use vnotch_engine::buffer::{Arena, SharedBytes};
 use vnotch_engine::clock::{Clock as _, ManualClock};
-use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
-use vnotch_engine::error::{AppendError, DamageError, FetchError, OpenError};
+use vnotch_engine::error::{AppendError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
-use vnotch_engine::log::{Epochs, Fetched, FileLimits, JobDone, Log, LogContext, LogLimits, Origin, Refused};
-use vnotch_engine::types::{Durability, IoMode, Preallocate};
+use vnotch_engine::log::{Epochs, JobDone, Log, Refused};
+use vnotch_engine::types::Durability;
 
 pub(crate) const ARENA_BYTES: usize = 24 << 20;
-
-/// Fetched pieces kept until later.
-const HELD_MAX: usize = 6;
 
 pub(crate) type SimLog = Log<SimDisk, ManualClock, Ticket>;
 
@@ -50,180 +47,56 @@ impl Wake for Woken {
     }
 }
 
-/// What an ack is known by.
+/// The tag of an append, by which its ack is found.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) number: usize,
     pub(crate) level: Durability,
 }
 
-/// How a log is run.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) durability: Durability,
-    pub(crate) preallocate: Preallocate,
-    pub(crate) io: IoMode,
-    pub(crate) segment_bytes: u64,
-    pub(crate) index_interval_bytes: u32,
-    pub(crate) write_bytes_max: usize,
-    pub(crate) write_depth: usize,
-    pub(crate) cache_bytes: usize,
-    pub(crate) fetch_pinned_bytes: usize,
-    pub(crate) max_message_bytes: usize,
-    pub(crate) segment_ms: Option<u64>,
-    pub(crate) retention_bytes: Option<u64>,
-    pub(crate) retention_ms: Option<u64>,
-    pub(crate) message_timestamp_after_max_ms: Option<u64>,
-    pub(crate) files: FileLimits,
-}
-
-impl Settings {
-    fn topic(&self) -> TopicConfig {
-        let config = TopicConfig {
-            durability: self.durability,
-            segment_bytes: self.segment_bytes,
-            preallocate: self.preallocate,
-            index_interval_bytes: self.index_interval_bytes,
-            max_message_bytes: self.max_message_bytes,
-            segment_ms: self.segment_ms,
-            retention_bytes: self.retention_bytes,
-            retention_ms: self.retention_ms,
-            message_timestamp_after_max_ms: self.message_timestamp_after_max_ms,
-        };
-        config.validate().unwrap();
-        config
-    }
-
-    pub(crate) const fn has_retention(&self) -> bool {
-        self.retention_bytes.is_some() || self.retention_ms.is_some()
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            durability: Durability::Written,
-            preallocate: Preallocate::Auto,
-            io: IoMode::Direct,
-            segment_bytes: 1 << 20,
-            index_interval_bytes: 4096,
-            write_bytes_max: 64 << 10,
-            write_depth: 4,
-            cache_bytes: 1 << 20,
-            fetch_pinned_bytes: 16 << 20,
-            max_message_bytes: 600_000,
-            segment_ms: None,
-            retention_bytes: None,
-            retention_ms: None,
-            message_timestamp_after_max_ms: Some(60 * 60 * 1000),
-            files: FileLimits::default(),
-        }
-    }
-}
-
-/// See the module.
+/// A log on a simulated disk, with its model and all operations in flight.
 pub(crate) struct Rig {
     pub(crate) settings: Settings,
     pub(crate) disk: SimDisk,
     pub(crate) log: Rc<SimLog>,
     pub(crate) model: Model,
-    /// The promises that still hold.
+    /// The promises that hold after the faults of the disk.
     pub(crate) trust: Trust,
     pub(crate) clock: ManualClock,
     pub(crate) arena: Rc<Arena>,
     pub(crate) epoch: i32,
-    /// The epoch in which the topic last became a synced one, as the catalog keeps it.
+    /// The epoch in which the topic last became synced, as the catalog keeps it.
     pub(crate) synced_after: i32,
-    /// The least durability of the topic since the log was opened: what consumers were shown has that.
+    /// The lowest durability of the topic since the log was opened. Records that consumers could read have at least this level.
     shown_level: Durability,
     pub(crate) boot_id: u64,
-    /// What the log could not take yet.
+    /// Batches that the log has not taken yet, with their levels.
     waiting: VecDeque<(Vec<u8>, Option<Durability>)>,
     jobs: FuturesUnordered<LocalBoxFuture<'static, JobDone>>,
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     reads: FuturesUnordered<LocalBoxFuture<'static, ReadOutcome>>,
-    /// Where the log has begun and what was before is not known to be deleted yet.
+    /// Starts of the log whose deletions have not been reported by an event yet, oldest first.
     starts: VecDeque<i64>,
-    /// Events so far.
+    /// All events of the log.
     pub(crate) events: Vec<EventKind>,
-    /// Writes so far, and those over extents that were written already.
+    /// Number of all writes, and of writes over extents that were written before.
     pub(crate) writes: [usize; 2],
-    /// What consumers hold, and what it was when they got it.
+    /// Pieces that consumers hold, each with a copy of its bytes from the time of the fetch.
     pub(crate) held: VecDeque<(SharedBytes, Vec<u8>)>,
-    /// Batches that were refused.
+    /// Number of batches that were refused.
     pub(crate) refusals: usize,
-    /// Batches that the log has taken and not answered for.
+    /// Number of batches that the log has taken and not answered yet.
     unanswered: usize,
 }
 
-pub(crate) fn dir() -> PathBuf {
-    PathBuf::from("/t-0")
-}
-
-pub(crate) fn context(
-    settings: &Settings,
-    disk: &SimDisk,
-    clock: &ManualClock,
-    boot_id: u64,
-) -> LogContext<SimDisk, ManualClock> {
-    let limits = LogLimits {
-        io: settings.io,
-        write_bytes_max: settings.write_bytes_max,
-        write_depth: settings.write_depth,
-        boot_id,
-        fetch_pinned_bytes: settings.fetch_pinned_bytes,
-        cache_bytes: Cell::new(settings.cache_bytes),
-        chunk_bytes_max: Cell::new(1 << 20),
-        files: settings.files,
-        filling: futures_util::lock::Mutex::new(()),
-    };
-    let arena = Rc::new(Arena::new(ARENA_BYTES).unwrap());
-    LogContext::new(disk.clone(), clock.clone(), arena, limits)
-}
-
-/// Lets the disk open no more files than a log with these settings may.
-pub(crate) fn limit_descriptors(settings: &Settings, disk: &SimDisk) {
-    if settings.files != FileLimits::default() {
-        disk.limit_descriptors(settings.files.open_files_max + settings.files.brief_max);
-    }
-}
-
-pub(crate) async fn open(
-    context: LogContext<SimDisk, ManualClock>,
-    settings: &Settings,
-    epochs: Epochs,
-) -> Result<Rc<SimLog>, OpenError> {
-    open_in(dir(), context, settings, epochs).await
-}
-
-pub(crate) async fn open_in(
-    dir: PathBuf,
-    context: LogContext<SimDisk, ManualClock>,
-    settings: &Settings,
-    epochs: Epochs,
-) -> Result<Rc<SimLog>, OpenError> {
-    let (disk, parent) = (context.disk.clone(), dir.parent().map(Path::to_path_buf));
-    let log = SimLog::open(context, dir, settings.topic(), epochs, Origin::Created).await?;
-    // As the catalog does when it creates the topic.
-    if let Some(parent) = parent {
-        disk.sync_dir(&parent).await?;
-    }
-    // A damaged log opens too; to the rig it is one that is refused.
-    match log.damage().map(|damage| damage.cause) {
-        None => Ok(log),
-        Some(DamageError::Corrupt(corruption)) => Err(OpenError::Corrupt(corruption)),
-        Some(DamageError::Unreadable(error)) => Err(OpenError::Disk(error)),
-    }
-}
-
 impl Rig {
-    /// A new log on an empty disk.
+    /// Returns a new log on an empty disk.
     pub(crate) fn new(settings: Settings, seed: u64) -> Self {
         let opened = Self::with(settings, SimDisk::new(seed), Model::default(), (1, 0, 1));
         opened.unwrap_or_else(|error| panic!("a log on an empty disk opens: {error}"))
     }
 
-    /// The log as `disk` has it.
+    /// Opens the log that `disk` holds.
     pub(crate) fn with(
         settings: Settings,
         disk: SimDisk,
@@ -260,7 +133,7 @@ impl Rig {
         })
     }
 
-    /// Hands a batch to the log; it takes it when it can.
+    /// Queues a batch for the log, which takes it as soon as it can.
     pub(crate) fn append(&mut self, batch: Vec<u8>, level: Option<Durability>) {
         self.waiting.push_back((batch, level));
         self.turn();
@@ -269,7 +142,7 @@ impl Rig {
     /// Completes up to `count` operations of the disk, with a turn after each.
     pub(crate) fn steps(&mut self, count: usize) {
         for _ in 0..count {
-            // Somebody who looked at the disk may have completed what was outstanding.
+            // A direct use of the disk may have completed all operations.
             if self.disk.outstanding() == 0 {
                 self.turn();
             }
@@ -281,68 +154,68 @@ impl Rig {
         }
     }
 
-    /// Gives the topic other settings; the catalog has them. The log may not live to hear of it.
-    pub(crate) fn alter(&mut self, settings: Settings, is_heard: bool) {
+    /// Changes the topic's settings in the catalog, and in the log if `is_applied`. It is not if the process ends in between.
+    pub(crate) fn alter(&mut self, settings: Settings, is_applied: bool) {
         let was_synced = self.settings.durability == Durability::Synced;
         if settings.durability == Durability::Synced && !was_synced {
             self.synced_after = self.epoch;
         }
         self.shown_level = self.shown_level.min(settings.durability);
         self.settings = settings;
-        if is_heard {
+        if is_applied {
             let visible = self.log.high_watermark();
             self.log.alter(self.settings.topic());
-            assert!(self.log.high_watermark() >= visible, "what consumers saw they go on seeing");
+            assert!(self.log.high_watermark() >= visible, "consumers still see what they saw before");
             self.turn();
         }
     }
 
-    /// The time of the log's clock, ms since the Unix epoch.
+    /// Returns the time of the log's clock, ms since the Unix epoch.
     pub(crate) fn wall_ms(&self) -> i64 {
         self.clock.wall_ms()
     }
 
-    /// Lets time pass.
+    /// Advances the log's clock.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
 
-    /// Goes on until nothing is left to do.
-    pub(crate) fn settle(&mut self) {
+    /// Runs the log until nothing is left to do, and checks that no caller still waits.
+    pub(crate) fn run_to_idle(&mut self) {
         self.turn();
         while self.disk.outstanding() > 0 {
             self.steps(1);
         }
-        assert!(self.log.is_idle(), "nothing is outstanding, and yet the log waits");
+        assert!(self.log.is_idle(), "nothing is outstanding, but the log waits");
         let is_failed = self.log.failed().is_some();
-        // A full disk, or a lack of descriptors, keeps answers back until the next attempt.
+        // With a full disk, or a lack of descriptors, answers wait for the next attempt.
         let may_keep = !is_failed && (self.log.no_space().is_some() || self.log.retry_due().is_some());
         assert!(may_keep || self.unanswered == 0, "{} producers wait for nothing", self.unanswered);
         assert!(
             self.waiting.is_empty() || self.log.failed().is_some() || self.is_rolling(),
             "appends are not taken"
         );
-        assert!(self.reads.is_empty() && self.tasks.is_empty(), "somebody waits for nothing");
+        assert!(self.reads.is_empty() && self.tasks.is_empty(), "a read or a task waits for nothing");
     }
 
-    /// Whether appends wait for a segment that could not be made a moment ago; nobody is refused before the next attempt.
+    /// Whether appends wait for a segment because a roll has failed. None is refused before the next attempt.
     fn is_rolling(&self) -> bool {
         self.disk.is_limited() && self.log.wants_roll() && !self.log.wants().roll
     }
 
-    /// Gives the disk its space back and lets enough time pass for the log to notice.
+    /// Gives the disk its space back, and lets enough time pass for the log to try again.
     pub(crate) fn make_room(&mut self) {
         self.disk.make_room();
-        // One attempt to cut what was not written, one to make a segment.
+        // The first attempt cuts what was not written, the second makes a segment.
         for _ in 0..2 {
             self.advance(Duration::from_millis(100));
-            self.settle();
+            self.run_to_idle();
         }
         let is_failed = self.log.failed().is_some();
         assert!(is_failed || !self.model.owes_refusals(), "a producer waits for an ack that never comes");
     }
 
-    /// What a shard does between two looks at its ring.
+    /// Does what a shard does between two polls of its ring.
     fn turn(&mut self) {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
@@ -392,7 +265,7 @@ impl Rig {
                 match outcome {
                     Ok(pieces) => self.served(offset, pieces),
                     Err(FetchError::OffsetOutOfRange { .. }) if offset < self.log.log_start_offset() => {}
-                    Err(error) => self.permit_read(offset, error),
+                    Err(error) => self.check_read_error(offset, error),
                 }
             }
             self.notice_cut();
@@ -404,7 +277,7 @@ impl Rig {
     fn notice_cut(&mut self) {
         let end = self.log.log_end_offset();
         if end < self.model.next_offset() {
-            assert!(self.log.no_space().is_some(), "records go though the disk is not full");
+            assert!(self.log.no_space().is_some(), "records are cut off though the disk is not full");
             self.model.cut(end);
         }
     }
@@ -471,134 +344,38 @@ impl Rig {
         assert!(visible <= self.log.log_end_offset());
         self.model.shown(visible, self.shown_level);
         let events = self.log.take_events();
-        // The start is raised first, durably, and the next one's perhaps before this one's event is seen.
+        // A deletion first raises the start, durably, and reports its event later. The next deletion may raise it before that.
         let start = self.log.log_start_offset();
         if self.starts.back().copied().unwrap_or(self.model.deleted_to) < start {
             self.starts.push_back(start);
         }
-        // All that go together go below one start, and the next ones not before a write of the checkpoint.
+        // Segments that are deleted together lie below one start. The next deletion begins only after a write of the checkpoint.
         if events.iter().any(|event| event.kind == EventKind::Retention) {
             self.model.deleted_to = self.starts.pop_front().expect("a deletion raises the log's start");
         }
         self.events.extend(events.into_iter().map(|event| event.kind));
     }
 
-    /// Fetches from `offset`, which is at most the high watermark; a read of files goes on beside everything else.
-    pub(crate) fn fetch(&mut self, offset: i64, bytes_max: usize) {
-        match self.log.fetch(offset, bytes_max).unwrap() {
-            Fetched::Nothing => assert_eq!(offset, self.log.high_watermark()),
-            Fetched::Batches(pieces) => {
-                assert!(!pieces.is_empty());
-                self.served(offset, pieces);
-            }
-            Fetched::OnDisk => {
-                let read = Rc::clone(&self.log).fetch_from_disk(offset, bytes_max);
-                self.reads.push(Box::pin(async move { (offset, read.await) }));
-                self.turn();
-            }
-        }
-    }
-
-    /// Whether a read of files is under way.
-    pub(crate) fn is_reading(&self) -> bool {
-        !self.reads.is_empty()
-    }
-
-    /// Panics at the error of a read that the faults so far do not explain.
-    fn permit_read(&self, offset: i64, error: FetchError) {
-        match error {
-            FetchError::Disk(error) if is_injected(&error) => tally::count("read: the disk failed"),
-            FetchError::Corrupt(_) if self.trust.is_broken() => tally::count("read: refused as damaged"),
-            error => panic!("a read at {offset} fails: {error}"),
-        }
-    }
-
-    /// Checks served bytes as a consumer does; the offset after them, or `None` where a checksum shows damage.
-    fn check_served(&self, offset: i64, pieces: &[SharedBytes]) -> Option<i64> {
-        let visible = self.log.high_watermark();
-        if !self.trust.is_broken() {
-            return Some(self.model.check(offset, pieces, visible));
-        }
-        match self.model.check_damaged(offset, pieces, visible) {
-            Served::Whole(next_offset) => Some(next_offset),
-            Served::BadChecksum => {
-                tally::count("read: the checksum does not hold");
-                None
-            }
-        }
-    }
-
-    fn served(&mut self, offset: i64, pieces: Vec<SharedBytes>) {
-        self.check_served(offset, &pieces);
-        for piece in pieces {
-            if matches!(piece, SharedBytes::Arena(_)) {
-                assert!(self.arena.contains(&piece), "what a consumer holds is not borrowed from the arena");
-            }
-            if self.held.len() == HELD_MAX {
-                self.held.pop_front();
-            }
-            let bytes = piece.to_vec();
-            self.held.push_back((piece, bytes));
-        }
-        self.check_held();
-    }
-
-    /// What consumers hold never changes.
-    pub(crate) fn check_held(&self) {
-        for (piece, bytes) in &self.held {
-            assert!(piece[..] == bytes[..], "bytes changed in a consumer's hands");
-        }
-    }
-
-    /// Lets go of what consumers hold.
-    pub(crate) fn release(&mut self) {
-        self.held.clear();
-    }
-
-    /// Reads all that is visible from `offset` on, and checks it; up to the first damage, if there is any.
-    pub(crate) fn read_from(&self, mut offset: i64) {
-        let visible = self.log.high_watermark();
-        let mut in_vain = 0;
-        while offset < visible {
-            let pieces = match self.log.fetch(offset, 700_000).unwrap() {
-                Fetched::Nothing => panic!("there is more below the high watermark"),
-                Fetched::Batches(pieces) => Ok(pieces),
-                Fetched::OnDisk => self.disk.run_until(Rc::clone(&self.log).fetch_from_disk(offset, 700_000)),
-            };
-            let pieces = pieces.unwrap_or_else(|error| {
-                self.permit_read(offset, error);
-                Vec::new()
-            });
-            in_vain = if pieces.is_empty() { in_vain + 1 } else { 0 };
-            if in_vain == 3 && self.trust.is_broken() {
-                return;
-            }
-            assert!(in_vain < 3, "a read at {offset} of {visible} finds nothing");
-            let Some(next_offset) = self.check_served(offset, &pieces) else { return };
-            offset = next_offset;
-        }
-    }
-
     /// Ends the log cleanly.
     pub(crate) fn close(&mut self) {
-        self.settle();
-        // It fails where a write does.
+        self.run_to_idle();
+        // The close fails if a write fails.
         if self.disk.run_until(Rc::clone(&self.log).close()).is_ok() {
             self.collect_acks();
             self.model.all_durable();
         }
     }
 
-    /// Bytes of the log's files, extents that are set aside included.
+    /// Returns the bytes of all files of the log, reserved extents included.
     pub(crate) fn file_bytes(&self) -> u64 {
-        // Looked at from the side: the log's own operations go on as they would have.
+        // Read from a copy, so that the log's own operations keep their order.
         let disk = self.disk.kill(0);
         let names = disk.run_until(disk.list(&dir())).unwrap();
         let paths = names.iter().map(|entry| dir().join(&entry.name));
         paths.map(|path| disk.run_until(disk.read_file(&path)).unwrap().len() as u64).sum()
     }
 
-    /// The file of this name in the log's directory, if there is one.
+    /// Returns the content of the file with this name in the log's directory, if there is one.
     pub(crate) fn file(&self, name: &str) -> Option<Vec<u8>> {
         self.disk.run_until(self.disk.read_file(&dir().join(name))).ok()
     }

@@ -1,4 +1,4 @@
-//! Particular cases, and the end at every step of them.
+//! Single cases, some with an end of the process at every step.
 
 use crate::model::batch;
 use crate::rig::{Fate, IndexDamage, Restart, Rig, Settings, dir, flip};
@@ -43,20 +43,20 @@ fn a_synced_ack_in_a_written_topic_waits_for_its_segments_name() {
     for seed in 0..20 {
         let mut rig = Rig::new(Settings::default(), seed);
         rig.append(batch(1, 1, 1_000), Some(Durability::Synced));
-        rig.settle();
+        rig.run_to_idle();
         rig.restart(&Restart::simple(Fate::PowerLoss, seed));
         assert_eq!(rig.log.log_end_offset(), 1);
     }
 }
 
-/// A log of one sealed segment whose index has few entries, with nothing in memory.
+/// Returns a log of one sealed segment whose index has few entries, with nothing in memory.
 fn sparsely_indexed() -> Rig {
     let settings = Settings { segment_bytes: 4 << 20, index_interval_bytes: 600_000, ..Settings::default() };
     let mut rig = Rig::new(settings, 3);
     for number in 0..60 {
         rig.append(batch(number, 10, 60_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.close();
     rig.restart(&Restart::simple(Fate::Kill, 3));
     rig
@@ -65,7 +65,7 @@ fn sparsely_indexed() -> Rig {
 #[test]
 fn an_offset_is_found_where_the_index_leads_to_an_extent_that_ends_before_it() {
     let rig = sparsely_indexed();
-    // Entries name the last offset of a batch, so the offsets before it in the same batch are led one entry too low; and
+    // An entry holds the last offset of a batch. For the other offsets of that batch, the index gives the entry before it. And
     // extents end at entries.
     for offset in (0..rig.log.high_watermark()).rev() {
         let read = std::rc::Rc::clone(&rig.log).fetch_from_disk(offset, 1);
@@ -106,7 +106,7 @@ fn what_consumers_hold_stays_as_it_is_while_the_log_rolls_and_forgets() {
     let mut rig = Rig::new(settings, 5);
     rig.append(batch(0, 3, 100_000), Some(Durability::Appended));
     rig.append(batch(1, 3, 100_000), None);
-    rig.settle();
+    rig.run_to_idle();
     rig.fetch(0, 1_000_000);
     for number in 2..150 {
         rig.append(batch(number, 3, 250_000), None);
@@ -114,7 +114,7 @@ fn what_consumers_hold_stays_as_it_is_while_the_log_rolls_and_forgets() {
         rig.check_held();
     }
     rig.log.shed_memory();
-    rig.settle();
+    rig.run_to_idle();
     rig.check_held();
     rig.restart(&Restart::simple(Fate::Kill, 5));
     rig.check_held();
@@ -140,16 +140,16 @@ fn the_same_seed_gives_the_same_run() {
 fn a_log_whose_write_failed_refuses_more_until_it_is_opened_again() {
     let mut rig = Rig::new(Settings::default(), 7);
     rig.append(batch(0, 1, 50_000), None);
-    rig.settle();
+    rig.run_to_idle();
     rig.disk.fail_write(0, std::io::ErrorKind::Other);
     rig.append(batch(1, 1, 50_000), None);
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!(rig.log.failed().unwrap().source.kind(), std::io::ErrorKind::Other);
     rig.append(batch(2, 1, 50_000), None);
     assert_eq!(rig.log.log_end_offset(), 2);
     rig.restart(&Restart::simple(Fate::Kill, 7));
     rig.append(batch(3, 1, 50_000), None);
-    rig.settle();
+    rig.run_to_idle();
     rig.read_from(0);
 }
 
@@ -177,14 +177,14 @@ fn the_largest_batch_that_a_topic_may_take_is_appended_and_read() {
         rig.append(batch(number, 1, 1_000), None);
         rig.append(batch(number, 2, max_message_bytes), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.close();
     rig.restart(&Restart::simple(Fate::PowerLoss, 9));
     assert_eq!(rig.log.log_end_offset(), 12);
 }
 
-/// A reader of a sealed segment reads ahead into the next one. While memory still begins in the first, the second is not
-/// written: what is in its place on the disk must not be kept for later.
+/// A reader of a sealed segment reads ahead into the next one. While the records in memory still begin in the first segment,
+/// the second is not written. So the reader must not keep what it finds there on the disk.
 #[test]
 fn nobody_reads_ahead_into_what_is_not_written() {
     for seed in 0..20 {
@@ -195,27 +195,27 @@ fn nobody_reads_ahead_into_what_is_not_written() {
             numbers.for_each(|number| rig.append(batch(number, 1, 120_000), None));
         };
         append(&mut rig, 0..9);
-        rig.settle();
+        rig.run_to_idle();
         append(&mut rig, 9..12);
         rig.fetch(0, 1);
-        rig.settle();
-        // Memory goes on, and what it has left is read.
+        rig.run_to_idle();
+        // The records in memory now begin later. The records that are no longer in memory are read from the disk.
         append(&mut rig, 12..15);
-        rig.settle();
+        rig.run_to_idle();
         append(&mut rig, 15..16);
         rig.fetch(8, 4 << 20);
-        rig.settle();
+        rig.run_to_idle();
     }
 }
 
-/// A log of sealed segments of five extents each, with nothing in memory.
+/// Returns a log of sealed segments of five extents each, with nothing in memory.
 fn cold_segments(cache_bytes: usize) -> Rig {
     let settings = Settings { segment_bytes: 4 << 20, cache_bytes, ..Settings::default() };
     let mut rig = Rig::new(settings, 6);
     for number in 0..150 {
         rig.append(batch(number, 10, 100_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     rig.log.shed_memory();
     rig
 }
@@ -226,7 +226,7 @@ fn a_sequential_reader_waits_for_its_first_read_only_if_the_disk_keeps_up() {
         let mut rig = cold_segments(cache_bytes);
         let visible = rig.log.high_watermark();
         let mut offset = 0;
-        // Up to the last segment, of which there is less to read ahead.
+        // Stop before the last segment, because it has less to read ahead.
         while offset < visible - 820 {
             let mut read = Box::pin(std::rc::Rc::clone(&rig.log).fetch_from_disk(offset, 1 << 20));
             let context = &mut Context::from_waker(Waker::noop());
@@ -238,12 +238,15 @@ fn a_sequential_reader_waits_for_its_first_read_only_if_the_disk_keeps_up() {
                     rig.disk.run_until(read).unwrap()
                 }
                 Poll::Ready(pieces) => {
-                    assert!(in_flight <= 2, "as many are read as are taken, not {in_flight}, at {offset}");
+                    assert!(
+                        in_flight <= 2,
+                        "at {offset}, {in_flight} reads are in flight: more than were taken"
+                    );
                     pieces.unwrap()
                 }
             };
             offset = rig.model.check(offset, &pieces, visible);
-            rig.settle();
+            rig.run_to_idle();
         }
         rig.read_from(0);
     }

@@ -1,4 +1,4 @@
-//! A disk that fills up: refusals that are true for good, nothing acked lost, and appends that resume by themselves.
+//! A disk becomes full. Refused records never come back, nothing acked is lost, and appends resume by themselves.
 
 use crate::model::batch;
 use crate::restart::INJECTED;
@@ -20,7 +20,7 @@ fn every_kind() -> impl Iterator<Item = Settings> {
     kinds.map(|(durability, preallocate)| Settings { durability, preallocate, ..Settings::default() })
 }
 
-/// The same, and those that use freed segments again.
+/// Returns the settings of [`every_kind`], and settings that use freed segments again.
 fn every_kind_that_retains() -> impl Iterator<Item = Settings> {
     let recycling = [Preallocate::Auto, Preallocate::Recycle].into_iter().flat_map(|preallocate| {
         [Durability::Appended, Durability::Written, Durability::Synced].map(|durability| Settings {
@@ -32,7 +32,7 @@ fn every_kind_that_retains() -> impl Iterator<Item = Settings> {
     every_kind().chain(recycling)
 }
 
-/// Batches of every level, some of them beyond a segment's end.
+/// Appends batches of every level, beyond the end of the first segment if there are many.
 fn fill(rig: &mut Rig, seed: u64, batches: u64) {
     for number in 0..batches {
         let level = [None, Some(Durability::Written), Some(Durability::Synced)][number as usize % 3];
@@ -41,22 +41,22 @@ fn fill(rig: &mut Rig, seed: u64, batches: u64) {
     }
 }
 
-/// Lets a roll that found no space before it was needed be tried again, now that appends wait for it.
+/// Lets the log try a roll again that found no space earlier. Now appends wait for it.
 fn try_again(rig: &mut Rig) {
-    rig.settle();
+    rig.run_to_idle();
     rig.advance(Duration::from_millis(150));
-    rig.settle();
+    rig.run_to_idle();
 }
 
-/// Appends take place again, and what they bring is read with what was there.
-fn resumes(rig: &mut Rig) {
+/// Makes room, and checks that appends resume and that all records can be read.
+fn check_resumes(rig: &mut Rig) {
     rig.make_room();
     assert!(rig.log.failed().is_none(), "{:?}", rig.log.failed());
     let (end, refusals) = (rig.log.log_end_offset(), rig.refusals);
     for number in 0..9 {
         rig.append(batch(1_000 + number, 2, 200_000), None);
     }
-    rig.settle();
+    rig.run_to_idle();
     assert_eq!((rig.log.high_watermark(), rig.refusals), (end + 18, refusals));
     assert!(rig.log.no_space().is_none());
     rig.read_from(rig.log.log_start_offset());
@@ -71,10 +71,10 @@ fn appends_are_refused_from_any_operation_on_that_finds_no_space_and_resume() {
             fill(&mut rig, 0, 4);
             rig.disk.fill_up(operations_before);
             fill(&mut rig, 100, 14);
-            rig.settle();
+            rig.run_to_idle();
             rig.read_from(0);
             refusals += rig.refusals;
-            resumes(&mut rig);
+            check_resumes(&mut rig);
             rig.close();
             rig.restart(&Restart::simple(Fate::PowerLoss, operations_before));
             rig.read_from(0);
@@ -101,15 +101,15 @@ fn an_end_at_every_step_of_it_brings_back_nothing_that_was_refused() {
                     rig.restarted(&Restart::simple(fate, seed)).read_from(0);
                 }
                 if rig.disk.outstanding() == 0 {
-                    // Space comes back in the middle of it.
+                    // Space comes back while the log is being cut.
                     rig.disk.make_room();
                     rig.advance(Duration::from_millis(101));
                 }
                 rig.steps(1);
             }
-            rig.settle();
+            rig.run_to_idle();
             assert!(rig.refusals > 0);
-            resumes(&mut rig);
+            check_resumes(&mut rig);
         }
     }
 }
@@ -124,14 +124,14 @@ fn a_disk_that_is_too_small_takes_what_fits_and_the_rest_after_somebody_made_roo
             try_again(&mut rig);
             let end = rig.log.log_end_offset();
             assert!(end >= 50 && rig.refusals > 0, "{end} records, {} refused", rig.refusals);
-            // Nothing changes by waiting.
+            // Waiting alone changes nothing.
             for number in 0..20 {
                 rig.advance(Duration::from_millis(150));
                 rig.append(batch(number, 5, 150_000), None);
-                rig.settle();
+                rig.run_to_idle();
             }
             rig.read_from(0);
-            resumes(&mut rig);
+            check_resumes(&mut rig);
             rig.restart(&Restart::simple(Fate::Kill, 3));
         }
     }
@@ -140,29 +140,29 @@ fn a_disk_that_is_too_small_takes_what_fits_and_the_rest_after_somebody_made_roo
 #[test]
 fn what_retention_deletes_is_room_for_appends_at_once() {
     for settings in every_kind_that_retains() {
-        // The model's records are from the time 1 s, as is the clock's beginning.
+        // The model's records have the timestamp 1 s, at which the clock also begins.
         let mut rig = Rig::new(Settings { retention_ms: Some(3_600_000), ..settings.clone() }, 4);
         rig.disk.limit(5 * SEGMENT);
         fill(&mut rig, 0, 50);
         try_again(&mut rig);
         rig.advance(Duration::from_secs(70));
         rig.append(batch(50, 5, 150_000), Some(Durability::Written));
-        rig.settle();
+        rig.run_to_idle();
         let refusals = rig.refusals;
         rig.append(batch(51, 5, 150_000), Some(Durability::Written));
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.log.no_space().is_some() && rig.refusals > refusals, "the disk is still full");
         assert_eq!(rig.log.log_start_offset(), 0);
         rig.alter(Settings { retention_ms: Some(60_000), ..settings }, true);
-        rig.settle();
+        rig.run_to_idle();
         assert!(rig.log.log_start_offset() > 0);
         assert!(rig.log.no_space().is_none(), "no time has passed, and yet there is room");
         rig.append(batch(52, 5, 150_000), Some(Durability::Written));
-        rig.settle();
+        rig.run_to_idle();
         assert_eq!(rig.log.high_watermark(), rig.model.next_offset());
         rig.read_from(rig.log.log_start_offset());
         assert!(rig.disk.used_bytes() <= 5 * SEGMENT);
-        resumes(&mut rig);
+        check_resumes(&mut rig);
     }
 }
 
@@ -176,7 +176,7 @@ fn a_log_can_be_closed_on_a_full_disk_and_opened_again_when_there_is_room() {
             fill(&mut rig, 100, 6);
             rig.close();
             rig.restart(&Restart::simple(Fate::PowerLoss, operations_before));
-            resumes(&mut rig);
+            check_resumes(&mut rig);
         }
     }
 }
@@ -185,21 +185,21 @@ fn a_log_can_be_closed_on_a_full_disk_and_opened_again_when_there_is_room() {
 fn a_failed_sync_is_no_matter_of_space() {
     let mut rig = Rig::new(Settings::default(), 6);
     rig.append(batch(0, 1, 50_000), None);
-    rig.settle();
+    rig.run_to_idle();
     rig.disk.fail_sync(std::io::ErrorKind::StorageFull);
     rig.append(batch(1, 1, 50_000), Some(Durability::Synced));
-    rig.settle();
+    rig.run_to_idle();
     rig.make_room();
     assert!(rig.log.failed().is_some() && rig.log.no_space().is_none());
 }
 
-/// A quota's error from the sync of a directory says that names may be lost, so nothing is tried again.
+/// If the sync of a directory fails because of a quota, names may be lost. So nothing is tried again.
 #[test]
 fn a_directory_sync_that_finds_no_space_latches_the_log() {
     for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded] {
         let mut rig = Rig::new(Settings { durability: Durability::Synced, ..Settings::default() }, 7);
         rig.append(batch(0, 1, 50_000), None);
-        rig.settle();
+        rig.run_to_idle();
         rig.disk.inject(Fault { op: DiskOp::SyncDir, operations_before: 0, effect: Effect::Fails(kind) });
         for number in 1..12 {
             rig.append(batch(number, 1, 150_000), None);
@@ -211,7 +211,7 @@ fn a_directory_sync_that_finds_no_space_latches_the_log() {
     }
 }
 
-/// The answers that are kept back until the files end where the log does are given when that cannot be reached any more.
+/// The answers to refused appends wait until the files are cut to the log's end. If the cut fails, the answers are given too.
 #[test]
 fn a_log_that_fails_while_it_is_cut_off_answers_every_append() {
     let mut failed = 0;
@@ -219,31 +219,32 @@ fn a_log_that_fails_while_it_is_cut_off_answers_every_append() {
         for writes_before in 1..8 {
             let mut rig = Rig::new(Settings { write_depth: 2, ..Settings::default() }, writes_before);
             rig.append(batch(0, 5, 150_000), None);
-            rig.settle();
+            rig.run_to_idle();
             rig.disk.fail_write(writes_before, std::io::ErrorKind::StorageFull);
             for number in 1..7 {
                 rig.append(batch(number, 5, 60_000), Some(Durability::Written));
             }
             rig.disk.inject(Fault { op, operations_before: 0, effect: Effect::Fails(INJECTED) });
-            rig.settle();
+            rig.run_to_idle();
             failed += u32::from(rig.log.failed().is_some());
         }
     }
     assert!(failed > 10, "{failed} logs failed");
 }
 
-/// The base offset of the segment whose name is there while the log has no active segment, and its directory is to be synced.
+/// Returns the base offset of a segment whose file has its name while the log has no active segment: the roll has still to
+/// sync the directory.
 fn named_and_not_begun(rig: &Rig) -> Option<i64> {
     let end = rig.log.log_end_offset();
-    // Looked at from the side: the disk's own operations keep their order.
+    // Read from a copy, so that the disk's own operations keep their order.
     let disk = rig.disk.kill(0);
     let names = disk.run_until(disk.list(&dir())).unwrap();
     let is_there = names.iter().any(|entry| segment::base_offset_of(&entry.name) == Some(end));
     (end > 0 && is_there && rig.log.wants_roll()).then_some(end)
 }
 
-/// A roll cannot sync the name of its segment for want of a descriptor, while a write finds the disk full. Then the log ends
-/// at a lower offset than the segment would have begun at.
+/// A roll cannot sync the name of its segment because there is no descriptor. At the same time a write finds the disk full. The
+/// log is then cut to an offset below the segment's base offset.
 #[test]
 fn a_segment_whose_name_could_not_be_synced_is_not_in_the_way_of_a_log_that_was_cut_off() {
     let mut met = 0;
@@ -262,18 +263,18 @@ fn a_segment_whose_name_could_not_be_synced_is_not_in_the_way_of_a_log_that_was_
         let Some(named) = named else { continue };
         rig.disk.fill_up(0);
         rig.disk.limit_descriptors(0);
-        rig.settle();
+        rig.run_to_idle();
         rig.disk.limit_descriptors(usize::MAX);
         rig.make_room();
         if rig.log.failed().is_some() || rig.log.log_end_offset() >= named {
             continue;
         }
         met += 1;
-        // Batches of another size: none begins where the segment would have.
+        // These batches have another size, so that none begins at the segment's base offset.
         for number in 0..30 {
             rig.append(batch(number, 4, 90_000), None);
         }
-        rig.settle();
+        rig.run_to_idle();
         let end = rig.log.high_watermark();
         assert!(end > named);
         for fate in [Fate::Kill, Fate::PowerLoss] {

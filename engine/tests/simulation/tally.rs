@@ -1,4 +1,4 @@
-//! Counts over all histories of this process: faults that met an operation, and outcomes.
+//! Counts over all histories of this process: faults that an operation ran into, and outcomes.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,11 +7,11 @@ use vnotch_engine::disk::sim::SimDisk;
 static COUNTS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
 fn counts() -> MutexGuard<'static, BTreeMap<String, u64>> {
-    // A history that panicked while it counted leaves whole numbers behind.
+    // If a history panicked while it counted, the numbers are still valid.
     COUNTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts one more of `name`.
+/// Adds 1 to the count of `name`.
 pub(crate) fn count(name: &str) {
     add(name, 1);
 }
@@ -26,7 +26,7 @@ fn add(name: &str, count: u64) {
     }
 }
 
-/// Adds the faults that a disk and those before it have met. Call it once for each line of disks.
+/// Adds the faults of a disk and of the disks that it was made from. Called once for the last disk of such a series.
 pub(crate) fn add_faults(disk: &SimDisk) {
     for (name, count) in disk.fault_counts() {
         add(&format!("fault: {name}"), count);

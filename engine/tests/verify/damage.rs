@@ -1,4 +1,4 @@
-//! Damage done to a closed directory, one thing at a time.
+//! Verification of a closed directory with one kind of damage at a time.
 
 use crate::rig::{batch_starts, check, closed, copy, files, flip, new_dir, only_defect, open, topic};
 use std::fs;
@@ -24,7 +24,7 @@ fn a_directory_that_was_closed_is_sound_and_everything_in_it_is_counted() {
     assert!(all_bytes(dir.path()) == before, "nothing is changed");
 }
 
-/// Names and contents of all files.
+/// Returns names and contents of all files.
 fn all_bytes(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
@@ -67,7 +67,7 @@ fn two_damaged_batches_are_two_defects_and_the_rest_is_read() {
     let starts = batch_starts(&log);
     let lengths = [starts[3], starts[9]];
     for start in lengths {
-        // The length, so that where the next batch begins has to be searched for.
+        // A wrong length: the begin of the next batch has to be searched for.
         flip(&log, (start + 10) * 8);
     }
     let report = check(dir.path());
@@ -101,7 +101,7 @@ fn a_flipped_bit_in_a_checkpoint_is_a_defect_of_that_slot() {
         let checkpoint = files(dir.path(), "checkpoint").swap_remove(0);
         flip(&checkpoint, byte * 8);
         let report = check(dir.path());
-        // The slot before may be of another place, and then that shows too.
+        // The other slot may no longer match the log. Then there is a defect for it too.
         assert!(report.defects.iter().any(|defect| {
             (defect.kind, &defect.path, defect.position) == (DefectKind::Checkpoint, &checkpoint, slot)
         }));
@@ -121,7 +121,7 @@ fn a_truncated_segment_is_said_to_end_too_early() {
     let (report, log, at) = cut(0, 100);
     let first = &report.defects[0];
     assert_eq!((first.kind, &first.path, first.position), (DefectKind::Truncated, &log, at));
-    // Cut between two batches: what follows is missing, and its indexes speak of more.
+    // A cut between two batches: the later records are missing, and the indexes have entries for them.
     for number in [0, files(whole.path(), ".log").len() - 1] {
         let (report, ..) = cut(number, 0);
         let missing = report.defects.iter().find(|defect| defect.kind == DefectKind::SegmentMissing).unwrap();

@@ -1,4 +1,4 @@
-//! Any single flipped bit shows.
+//! Verification reports any single flipped bit.
 
 use crate::rig::{check, closed, copy, files, flip};
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ static WHOLE: LazyLock<TempDir> = LazyLock::new(|| {
     dir
 });
 
-/// Bits outside the checksum and in the header, or anywhere.
+/// A strategy for a bit of a batch's header, or of the whole file.
 fn bit() -> impl Strategy<Value = (bool, prop::sample::Index, u64)> {
     (any::<bool>(), any::<prop::sample::Index>(), 0_u64..61 * 8)
 }
@@ -20,7 +20,7 @@ fn bit() -> impl Strategy<Value = (bool, prop::sample::Index, u64)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("PROPTEST_CASES").is_some() { 2_000 } else { 96 }))]
 
-    /// Also those that no checksum covers: base offset, length, leader epoch, magic.
+    /// Fields that no checksum covers are included: base offset, length, leader epoch, magic.
     #[test]
     fn a_flipped_bit_of_a_sealed_segment_is_reported((in_header, place, header_bit) in bit(), segment: prop::sample::Index) {
         let dir = copy(WHOLE.path());
@@ -34,7 +34,7 @@ proptest! {
         flip(&log, bit);
         let report = check(dir.path());
         prop_assert!(report.defects.iter().any(|defect| defect.path == log), "bit {bit} of {}", log.display());
-        // Of all the others nothing is said.
+        // No other file is reported.
         prop_assert!(report.defects.iter().all(|defect| defect.path == log), "{:#?}", report.defects);
     }
 

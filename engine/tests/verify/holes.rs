@@ -1,4 +1,4 @@
-//! Damage that a closed directory gets behind the engine's back: an open serves what is left, and says where the rest ends.
+//! Damage to a closed directory. An open serves the records that are left, and reports where the damage begins.
 
 use crate::rig::{batch_starts, check, closed, copy, files, flip, open};
 use std::fs;
@@ -13,13 +13,13 @@ use vnotch_engine::record::RecordRef;
 use vnotch_engine::types::OffsetSpec;
 use vnotch_engine::verify::DefectKind;
 
-/// Longer than any call here takes.
+/// Time limit, longer than any call here takes.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Runs `work` on a thread of its own.
+/// Runs `work` on its own thread, and returns its result.
 ///
 /// # Panics
-/// It does not return.
+/// `work` does not return in time.
 #[track_caller]
 fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let (report, result) = mpsc::channel();
@@ -27,7 +27,7 @@ fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     result.recv_timeout(LONG).expect("it returns")
 }
 
-/// Reads partition 0 from `offset` on: where the records end, and the error there, if they end before `end`.
+/// Reads partition 0 from `offset` on. Returns the offset at which the records end, and the error there if it is below `end`.
 fn read(engine: &Engine, offset: i64, end: i64) -> (i64, Option<FetchError>) {
     let mut consumer = engine.consumer([("t", 0, offset)], ConsumerConfig::default()).unwrap();
     let mut at = offset;
@@ -54,7 +54,7 @@ fn append(engine: &Engine, partition: u32) -> Result<i64, AppendError> {
     producer.wait_ack().unwrap().result
 }
 
-/// Names and contents of the files of partition 0.
+/// Returns names and contents of the files of partition 0.
 fn image(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(dir.join("t-0")) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -67,7 +67,7 @@ fn base_offset(log: &Path) -> i64 {
     log.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
 
-/// A hole in the second segment of a copy; where the records before it end.
+/// Returns a copy of `whole` and the path of its second segment, in which `make` has made a hole.
 fn with_hole(whole: &TempDir, make: impl FnOnce(&Path, &[u64])) -> (TempDir, std::path::PathBuf) {
     let dir = copy(whole.path());
     let log = files(dir.path(), ".log").swap_remove(1);
@@ -95,13 +95,13 @@ fn a_sealed_segment_that_is_cut_or_empty_ends_in_an_error_after_the_records_befo
             assert_eq!(at, hole, "the records before it were delivered");
             let found = corruption(error);
             assert_eq!((&found.path, found.position), (&log, position));
-            // Each again, and from within.
+            // Reads that begin at the hole, or inside it, fail too.
             assert!(read(&engine, hole, 3_500).1.is_some() && read(&engine, hole + 3, 3_500).1.is_some());
-            // By time: record n has the timestamp 1,000 + n.
+            // A search by time fails too. Record n has the timestamp 1,000 + n.
             let asked = [("t", 0, OffsetSpec::Timestamp(1_000 + hole))];
             assert!(matches!(engine.list_offsets(asked), Err(FetchError::Corrupt(_))));
             let next = base_offset(&files(dir.path(), ".log")[2]);
-            assert_eq!(read(&engine, next, 2_500).0, 2_500, "what lies behind it can be read");
+            assert_eq!(read(&engine, next, 2_500).0, 2_500, "the records behind the hole can be read");
             assert_eq!(append(&engine, 1).unwrap(), 100, "other partitions take appends");
             assert_eq!(append(&engine, 0).unwrap(), 3_500, "the end of the log is whole");
             engine.close().unwrap();
@@ -138,7 +138,7 @@ fn a_time_index_that_lacks_entries_hides_no_record() {
         fs::File::options().write(true).open(index).unwrap().set_len(kept * 12).unwrap();
     }
     let engine = open(dir.path());
-    // The first life wrote timestamps 1,000 to 3,499, the second 1,000 to 1,999.
+    // The first open wrote timestamps 1,000 to 3,499, the second 1,000 to 1,999.
     for (offset, timestamp_ms) in (0..2_500).step_by(13).map(|offset| (offset, 1_000 + offset)) {
         let asked = [("t", 0, OffsetSpec::Timestamp(timestamp_ms))];
         let found = engine.list_offsets(asked).unwrap()[0].unwrap();
@@ -152,7 +152,7 @@ fn a_time_index_that_lacks_entries_hides_no_record() {
 fn a_lost_checkpoint_costs_a_scan_and_no_record() {
     let dir = closed();
     let logs = files(dir.path(), ".log");
-    // Retention has deleted the first segment.
+    // Remove the first segment, as retention does.
     for suffix in ["log", "index", "timeindex"] {
         fs::remove_file(logs[0].with_extension(suffix)).unwrap();
     }
@@ -208,7 +208,7 @@ fn a_partition_whose_directory_is_gone_or_no_directory_leaves_the_others_alone()
         assert!(append(&engine, 0).is_err() && read(&engine, 0, 1).1.is_some());
         assert_eq!(append(&engine, 1).unwrap(), 100);
         engine.close().unwrap();
-        assert_eq!(dir.path().join("t-0").exists(), is_file, "nothing was made in its place");
+        assert_eq!(dir.path().join("t-0").exists(), is_file, "nothing was created with its name");
     }
 }
 
@@ -258,7 +258,7 @@ fn links_to_partitions_and_segments_are_followed_by_verify_and_by_an_open() {
     assert_eq!(append(&engine, 0).unwrap(), 3_500);
     engine.close().unwrap();
     assert!(check(dir.path()).is_sound());
-    // A link that leads nowhere is no partition, to both.
+    // For `verify` and for an open, a link to nothing is no partition.
     fs::remove_dir_all(elsewhere.path().join("partition")).unwrap();
     assert!(check(dir.path()).defects.iter().any(|it| it.kind == DefectKind::PartitionMissing));
     let engine = open(dir.path());
@@ -295,7 +295,7 @@ fn a_segment_that_cannot_be_opened_fails_its_own_reads_and_nothing_else() {
     let log = files(dir.path(), ".log").swap_remove(1);
     let kept = log.with_extension("kept");
     fs::rename(&log, &kept).unwrap();
-    // Nobody can open a link that leads to itself, whatever the rights of the user.
+    // No user can open a link to itself, not even root.
     std::os::unix::fs::symlink(&log, &log).unwrap();
     let base = base_offset(&log);
     in_time(move || {
@@ -310,7 +310,7 @@ fn a_segment_that_cannot_be_opened_fails_its_own_reads_and_nothing_else() {
         assert_eq!(read(&engine, next, 2_500).0, 2_500, "the segments behind it can be read");
         assert_eq!(append(&engine, 0).unwrap(), 3_500);
         assert_eq!(append(&engine, 1).unwrap(), 100);
-        // Once the file is back its records are too.
+        // When the file is back, its records can be read again.
         fs::remove_file(&log).unwrap();
         fs::rename(&kept, &log).unwrap();
         assert_eq!(read(&engine, 0, 3_500).0, 3_500);

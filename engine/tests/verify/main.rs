@@ -1,4 +1,4 @@
-//! Verifying a data directory: sound ones are, and whatever is done to one is said, with its file and byte.
+//! Verification of a data directory: no defects in a sound one, and every damage is reported with its file and byte.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! A data directory made by a real engine, and what is done to copies of it.
+//! Helpers: a data directory made by a real engine, and changes to its copies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub(crate) fn produce(engine: &Engine, partition: u32, count: i64, bytes: usize)
     assert!(producer.wait_all().into_iter().all(|ack| ack.result.is_ok()));
 }
 
-/// Appends to a partition until recovery points have been written of what was appended before.
+/// Appends to a partition until new recovery points have been written, which cover all records appended before this call.
 pub(crate) fn produce_until_recovery_points(engine: &Engine, dir: &Path, partition: u32) {
     let points =
         || ["a", "b"].map(|turn| fs::read(dir.join(format!("recovery-0.{turn}"))).unwrap_or_default());
@@ -49,13 +49,13 @@ pub(crate) fn produce_until_recovery_points(engine: &Engine, dir: &Path, partiti
     let is_new = |now: &[Vec<u8>; 2]| (0..2).all(|turn| !now[turn].is_empty() && now[turn] != before[turn]);
     while !is_new(&points()) {
         assert!(begun.elapsed().as_secs() < 20, "they are written every 250 ms");
-        // A few records at a time: the caller chooses whether they fit its segment.
+        // Only a few records at a time, so that the caller can choose a segment size that fits them.
         produce(engine, partition, 7, 100);
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
-/// A directory with two partitions, the first of several segments, written in two lives and closed.
+/// Returns a directory with two partitions, written in two opens and closed. The first partition has several segments.
 pub(crate) fn closed() -> TempDir {
     let dir = new_dir();
     let engine = open(dir.path());
@@ -69,7 +69,7 @@ pub(crate) fn closed() -> TempDir {
     dir
 }
 
-/// A copy that a test may harm.
+/// Returns a copy of a directory, which a test may damage.
 pub(crate) fn copy(from: &Path) -> TempDir {
     let to = new_dir();
     copy_into(from, to.path());
@@ -93,7 +93,7 @@ pub(crate) fn check(dir: &Path) -> Report {
     verify(dir, &mut |_| {}).unwrap()
 }
 
-/// Files of the first partition whose name ends in `suffix`, in order.
+/// Returns the files of the first partition whose name ends in `suffix`, sorted.
 pub(crate) fn files(dir: &Path, suffix: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir.join("t-0")).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -108,7 +108,7 @@ pub(crate) fn flip(path: &Path, bit: u64) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Positions at which the batches of a segment begin, and where the last one ends.
+/// Returns the positions at which the batches of a segment begin, and the end of the last one.
 pub(crate) fn batch_starts(path: &Path) -> Vec<u64> {
     let bytes = fs::read(path).unwrap();
     let mut at = 0;
@@ -120,7 +120,7 @@ pub(crate) fn batch_starts(path: &Path) -> Vec<u64> {
     starts
 }
 
-/// The only defect of `dir`: its kind, file and byte.
+/// Returns the only defect of `dir`: its kind, file and byte.
 #[track_caller]
 pub(crate) fn only_defect(dir: &Path) -> (DefectKind, PathBuf, u64) {
     let report = check(dir);

@@ -1,4 +1,4 @@
-//! What an end without a close leaves is told apart from damage.
+//! Verification distinguishes damage from the state that an end without a close leaves.
 
 use crate::rig::{
     batch_starts, check, copy, files, flip, new_dir, only_defect, open, produce,
@@ -14,7 +14,7 @@ use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, Preallocate};
 use vnotch_engine::verify::{DefectKind, NoteKind, Report};
 
-/// A directory whose engine was dropped: its last segment is not sealed.
+/// Returns a directory whose engine was dropped, so that its last segment is not sealed.
 fn dropped(config: TopicConfig) -> TempDir {
     let dir = new_dir();
     let engine = open(dir.path());
@@ -28,13 +28,13 @@ fn has_note(report: &Report, kind: NoteKind) -> bool {
     report.notes.iter().any(|note| note.kind == kind)
 }
 
-/// Whether a tail is noted there; the segment before may not have been sealed either, and have one of its own.
+/// Whether the report has a note of a tail at this position. The segment before may be unsealed too, and have another tail.
 fn has_tail(report: &Report, log: &Path, position: u64) -> bool {
     let mut tails = report.notes.iter().filter(|note| note.kind == NoteKind::Tail);
     tails.any(|tail| tail.path == log && tail.position == position)
 }
 
-/// The last segment, and where its last batch ends.
+/// Returns the last segment, and the position at which its last batch ends.
 fn active(dir: &Path) -> (std::path::PathBuf, u64) {
     let log = files(dir, ".log").pop().unwrap();
     let bytes = fs::read(&log).unwrap();
@@ -92,7 +92,7 @@ fn a_torn_tail_is_a_note_at_its_byte() {
     let dir = dropped(topic());
     let (log, end) = active(dir.path());
     let file = fs::File::options().write(true).open(&log).unwrap();
-    // Half of a batch like the first one.
+    // Write the beginning of a batch like the first one.
     let bytes = fs::read(&log).unwrap();
     file.write_all_at(&bytes[..500], end).unwrap();
     let report = check(dir.path());
@@ -131,8 +131,8 @@ fn damage_further_back_than_what_was_in_flight_is_a_defect_as_it_is_for_an_open(
     damaged_from(dir.path(), &log, batch);
 }
 
-/// The first offset of partition 0 that cannot be read, as `verify` and an open agree that the batch at byte `position` of
-/// `log` is damaged, and nothing else is.
+/// Checks that `verify` and an open report the batch at byte `position` of `log` as damaged, and nothing else. Returns the first
+/// offset of partition 0 that cannot be read.
 #[track_caller]
 fn damaged_from(dir: &Path, log: &Path, position: u64) -> i64 {
     assert_eq!(only_defect(dir), (DefectKind::Batch, log.to_path_buf(), position));
@@ -162,7 +162,8 @@ fn what_retention_was_deleting_is_a_note_and_what_it_deleted_is_not_missed() {
     let first = files(whole.path(), ".log").swap_remove(0);
     let engine = open(dir.path());
     engine.close().unwrap();
-    // Retention raises the log's start first: so the checkpoint says it and the files are still there.
+    // Retention raises the log's start before it removes files. So a crash can leave the new start in the checkpoint, and the
+    // files in the directory.
     let second = files(dir.path(), ".log")[1].file_stem().unwrap().to_str().unwrap().parse::<i64>().unwrap();
     raise_start(dir.path(), second);
     let report = check(dir.path());
@@ -178,7 +179,7 @@ fn what_retention_was_deleting_is_a_note_and_what_it_deleted_is_not_missed() {
     assert!(batch_starts(&files(dir.path(), ".log")[0]).len() > 1);
 }
 
-/// Writes the newest checkpoint of `t-0` again with another log start, as docs/format.md has it.
+/// Writes the newest checkpoint of `t-0` again with another log start, in the format of docs/format.md.
 fn raise_start(dir: &Path, log_start_offset: i64) {
     let path = dir.join("t-0/checkpoint");
     let mut bytes = fs::read(&path).unwrap();

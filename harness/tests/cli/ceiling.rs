@@ -1,4 +1,4 @@
-//! `vnotch ceiling`: figures, exit codes, one clear message, and no file left behind.
+//! `vnotch ceiling`: its figures and exit codes. An error is one clear message, and no file is left behind.
 
 use crate::support::{
     alone, disk, end, end_without_io_uring, is_empty, vnotch, vnotch_held_to_memlock, vnotch_on,
@@ -94,7 +94,7 @@ fn io_uring_that_is_forbidden_or_missing_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn little_memlock_is_measured_unregistered_and_said() {
+fn with_little_memlock_buffers_are_not_registered_and_the_output_says_so() {
     let dir = disk();
     let Some(mut command) = vnotch_held_to_memlock(3 << 10) else { return };
     let ended = end(command.args(["ceiling", "--quick", "--quiet", "--slice", "5ms"]).arg(dir.path()));
@@ -116,7 +116,7 @@ fn an_interrupt_removes_the_files() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The scratch directory is there as soon as there is something to clean up.
+    // Wait for the scratch directory, so that there is something to clean up.
     while is_empty(dir.path()) && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
@@ -125,5 +125,5 @@ fn an_interrupt_removes_the_files() {
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(stderr.any(|line| line.unwrap().contains("interrupted")));
-    assert!(is_empty(dir.path()), "its files are gone");
+    assert!(is_empty(dir.path()), "its files are removed");
 }

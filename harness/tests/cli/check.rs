@@ -1,4 +1,4 @@
-//! `vnotch check`: what a workload will do and cost, and every way to get a workload wrong.
+//! `vnotch check`: the cost of a workload, and the error for every kind of mistake in one.
 
 use crate::support::{Ended, disk, end, vnotch};
 use std::fs;

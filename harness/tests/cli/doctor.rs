@@ -1,4 +1,4 @@
-//! `vnotch doctor`: what is wrong is found, said with a remedy, and turned into an exit code.
+//! `vnotch doctor`: it finds problems, prints each with a remedy, and its exit code shows that there are some.
 
 use crate::support::{
     Ended, disk, end, end_without_io_uring, is_empty, vnotch, vnotch_held_to_memlock, vnotch_on,
@@ -13,7 +13,7 @@ fn doctor(dir: &Path) -> Command {
     command
 }
 
-/// The lines of one check: its finding, and its remedy if it has one.
+/// Returns the lines of one check: its finding, and its remedy if it has one.
 #[track_caller]
 fn finding(ended: &Ended, level: &str, name: &str) -> String {
     let start = format!("{level:<4}  {name} ");

@@ -1,4 +1,4 @@
-//! `payload: {kind: file}`: real data through a run, and everything that can be wrong with the file.
+//! `payload: {kind: file}`: a run with real data, and all errors that the file can cause.
 
 use crate::support::{disk, end, is_empty, vnotch};
 use std::fs;
@@ -17,10 +17,10 @@ ceiling: off
 warm_memory: off
 ";
 
-/// A workload, its data, and what the refusal says.
+/// A workload, its data, and the parts of the error that refuses it.
 type Case<'a> = (&'a str, Option<&'a [u8]>, &'a [&'a str]);
 
-/// A workload and its data in a directory; vnotch runs somewhere else.
+/// A directory with a workload and its data. vnotch runs in another directory.
 struct Bench {
     dir: tempfile::TempDir,
 }
@@ -90,7 +90,7 @@ fn check_counts_with_the_files_sizes() {
     assert!(many["resolved"].get("message_size").is_none());
     let keys: Vec<_> = many["differences"].as_array().unwrap().iter().map(|d| &d["key"]).collect();
     assert!(!keys.iter().any(|key| *key == "message_size"), "{keys:?}");
-    // What is kept in memory: the lines, and 24 bytes for each.
+    // Memory holds the lines, and 24 bytes for each.
     let bytes: usize = lines().lines().map(str::len).sum();
     let memory = |plan: &serde_json::Value| plan["estimate"]["memory_bytes"].as_i64().unwrap();
     let expected = (bytes + 500 * 24) as i64 - (40_000 + 24);

@@ -1,4 +1,4 @@
-//! `vnotch repair`: shows first, changes only when told to, and the exit code says which.
+//! `vnotch repair`: it prints its plan, changes files only with `--yes`, and its exit code tells the two apart.
 
 use crate::support::{disk, end, vnotch};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ fn produce(engine: &Engine) {
     assert!(producer.wait_all().into_iter().all(|ack| ack.result.is_ok()));
 }
 
-/// A closed data directory with a hundred records in ten batches.
+/// Returns a closed data directory with a hundred records in ten batches.
 fn data() -> TempDir {
     let dir = disk();
     let _alone = crate::support::alone();
@@ -36,7 +36,7 @@ fn data() -> TempDir {
     dir
 }
 
-/// Flips a bit of the fourth batch; the byte at which that begins.
+/// Flips a bit of the fourth batch. Returns the byte at which the batch begins.
 fn damage(dir: &Path) -> usize {
     let path = dir.join("t-0").join(LOG);
     let mut bytes = std::fs::read(&path).unwrap();

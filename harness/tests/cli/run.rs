@@ -1,4 +1,4 @@
-//! `vnotch run`: the main job from outside, and everything that can be wrong with the machine it runs on.
+//! `vnotch run`, run as a command: normal runs, and all problems that the machine can cause.
 
 use crate::support::{
     Ended, alone, disk, end, end_without_io_uring, is_empty, vnotch, vnotch_held_to_memlock, vnotch_on,
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Little data, no ceiling, one second.
+/// A workload with little data, no ceiling, and a window of one second.
 pub(crate) const SMALL: &str = "\
 load: {mode: closed, in_flight: 2}
 batch: {max_records: 4}
@@ -21,7 +21,7 @@ ceiling: off
 warm_memory: off
 ";
 
-/// A directory with a workload in it; data and results go below.
+/// A directory with a workload. Data and results are written below it.
 pub(crate) struct Bench {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) file: PathBuf,
@@ -39,7 +39,7 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// Arguments of a run with its data in `data` and its results in `results`.
+    /// Adds the arguments of a run with its data in `data` and its results in `results`.
     pub(crate) fn run<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.arg("run").arg(&self.file).arg("--data-dir").arg(self.path("data"));
         command.arg("-o").arg(self.path("results"))
@@ -75,10 +75,10 @@ fn a_run_measures_writes_its_result_and_leaves_no_data() {
     let trial = &result["points"][0]["trials"][0];
     assert!(trial["produce"]["records"].as_u64().unwrap() > 0);
     assert_eq!(trial["integrity"]["gaps"], 0);
-    assert!(!bench.path("data").exists(), "what the run made is removed");
+    assert!(!bench.path("data").exists(), "the run removes its data directory");
 }
 
-/// Four partitions on two shards, and load beside them.
+/// A workload with four partitions on two shards, and colocated load.
 const COLOCATED: &str = "\
 partitions_per_topic: 4
 producers_per_topic: 3
@@ -116,7 +116,7 @@ fn colocated_load_runs_on_the_shards_themselves() {
         let is_open = load.contains("open");
         assert_eq!(trial["latency_ns"]["pacing_lag"].is_null(), !is_open);
         if is_open {
-            // An interval more or less at either end of the window, on a machine that does other things too.
+            // On a busy machine the count may differ by one interval at either end of the window.
             let records = trial["produce"]["records"].as_u64().unwrap();
             assert!((2_000..=3_300).contains(&records), "{records}");
         }
@@ -157,7 +157,7 @@ fn an_ack_log_has_a_line_for_each_batch_and_data_can_be_kept() {
     }
     assert!(next > 0);
     assert!(bench.path("data/meta.properties").exists());
-    // And a second run does not touch what the first has kept.
+    // A second run refuses to touch the data that the first one has kept.
     let refused = end(&mut *bench.run(&mut vnotch())).refusal(2);
     assert!(refused.contains("holds a log already"), "{refused}");
 }
@@ -280,7 +280,7 @@ fn a_disk_that_fills_up_ends_the_run_and_keeps_its_result_and_earlier_ones() {
             .replace("measure: 1s", "measure: 4s")
             .replace("{mode: closed, in_flight: 2}", "{mode: open, rate: 3k/s}"),
     );
-    // Closed: on a busy machine an open load may be late, and this one has to be valid.
+    // This run has to be valid, so its load is closed: on a busy machine an open load may be late.
     let closed = ["-d", "1s", "--set", "load={mode: closed, in_flight: 2}"];
     end(bench.run(&mut vnotch()).args(closed)).success();
     let earlier = bench.results();
@@ -289,7 +289,7 @@ fn a_disk_that_fills_up_ends_the_run_and_keeps_its_result_and_earlier_ones() {
     if vnotch_on(&mount, "tmpfs", "size=32m").is_none() {
         return;
     }
-    // Somebody else takes the rest of the disk while the run is under way.
+    // Another process takes the rest of the disk during the run.
     let script = r#"mount -t tmpfs -o size=32m none "$1" && mount=$1 && shift &&
         { (while [ ! -e "$mount/data/catalog.json" ]; do sleep 0.05; done; sleep 1
            head -c 64M /dev/zero >"$mount/others" 2>/dev/null) & } && exec "$@""#;
@@ -318,7 +318,7 @@ fn a_disk_that_fills_up_ends_the_run_and_keeps_its_result_and_earlier_ones() {
 fn a_stall_on_purpose_shows_in_the_response_of_every_record_it_delayed() {
     let bench = Bench::new(SMALL);
     let mut command = vnotch();
-    // Little in flight, so that what becomes due meanwhile waits outside.
+    // Little is in flight, so that records that become due during the stall wait in the generator.
     let load = "load={mode: open, rate: 50%, in_flight_bytes: 16KiB}";
     let little = ["--set", load, "--set", "batch.max_bytes=8KiB"];
     let command = bench.run(&mut command).args(little);
@@ -333,7 +333,8 @@ fn a_stall_on_purpose_shows_in_the_response_of_every_record_it_delayed() {
     assert!(response_max >= 475_000_000, "{response_max} ns");
     let stall = &trial["stall"];
     let share = |key: &str| stall[key].as_f64().unwrap();
-    // At least what was due while it stood, less what a twentieth of it hides; a busy machine may be slow to catch up.
+    // The share is at least that of the records due during the stall, without those in its last twentieth, which do not count
+    // as late. It may be larger, because a busy machine may be slow to catch up.
     assert!(share("late_share") >= 0.95 * 0.5 / 4.0, "{stall}");
     assert!(share("service_late_share") < share("late_share") / 2.0, "{stall}");
     assert!((0.15..0.25).contains(&share("expected_late_share")), "{stall}");
@@ -394,7 +395,7 @@ fn a_requirement_that_is_missed_is_exit_3_and_says_what_to_do() {
     let verdict = &result_of(directory)["verdict"];
     assert_eq!(verdict["status"], "requirement_missed");
     assert!(verdict["reasons"][0].as_str().unwrap().contains("raise `phases.warmup`"), "{verdict}");
-    assert!(!bench.path("data").exists(), "what the run made is removed");
+    assert!(!bench.path("data").exists(), "the run removes its data directory");
 }
 
 #[test]

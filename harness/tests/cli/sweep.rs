@@ -1,4 +1,4 @@
-//! Sweeps from outside: what is said before one begins, what is left of one that ended early, and how it is gone on with.
+//! Sweeps run as commands: the messages before one begins, the files of one that ended early, and its continuation.
 
 use super::run::{Bench, SMALL, result_of};
 use crate::support::{Ended, alone, end, vnotch};
@@ -13,7 +13,7 @@ fn bench() -> Bench {
     Bench::new(&(SMALL.replace("measure: 1s", "measure: 500ms") + SWEEP))
 }
 
-/// Starts a sweep of trials that would take minutes, and waits until `trials` of them are kept.
+/// Starts a sweep with trials that would take minutes, and waits until `trials` of them are stored.
 fn started(bench: &Bench, trials: usize) -> Child {
     let child = bench
         .run(&mut vnotch())
@@ -29,7 +29,7 @@ fn started(bench: &Bench, trials: usize) -> Child {
     child.unwrap()
 }
 
-/// Trials that the only unfinished sweep has kept.
+/// Returns the number of trials that the only unfinished sweep has stored.
 fn kept(bench: &Bench) -> usize {
     let names = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
     let trials = bench.results().into_iter().flat_map(|dir| names(dir.join("trials")));
@@ -90,7 +90,7 @@ fn a_killed_sweep_is_gone_on_with_and_only_by_its_own_workload() {
     assert!(report.contains("--resume"), "{report}");
     assert!(!bench.path("data").exists());
 
-    // It goes on, is interrupted, and has a result for the time being.
+    // The sweep is resumed and interrupted again, and writes a preliminary result.
     let before = kept(&bench);
     let mut command = vnotch();
     let child = bench.run(&mut command).args(["--trials", "20", "--resume"]);

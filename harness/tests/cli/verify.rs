@@ -1,4 +1,4 @@
-//! `vnotch verify`: sound or not is an exit code, and every defect has a place.
+//! `vnotch verify`: the exit code says whether the directory is sound, and every defect has a file and a byte.
 
 use crate::support::{disk, end, vnotch};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn open(dir: &Path) -> Engine {
     Engine::open(EngineConfig { arena_bytes: 16 << 20, ..EngineConfig::new(dir) }).unwrap()
 }
 
-/// A closed data directory with a hundred records.
+/// Returns a closed data directory with a hundred records.
 fn data() -> TempDir {
     let dir = disk();
     let _alone = crate::support::alone();
@@ -73,7 +73,7 @@ fn a_defect_is_exit_6_with_file_and_byte_in_both_formats() {
     assert_eq!(document["partitions"][0]["segments"], 1);
 }
 
-/// A closed data directory with some segments; their files, oldest first.
+/// Returns a closed data directory with several segments, and their files, oldest first.
 fn segmented() -> (TempDir, Vec<PathBuf>) {
     let dir = disk();
     let _alone = crate::support::alone();

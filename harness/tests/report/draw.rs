@@ -1,6 +1,6 @@
-//! What is drawn holds what was measured, whatever was.
+//! Charts and pages hold the measured figures, for different kinds of results.
 
-use crate::sample::{self, MAX, OPEN, Shape};
+use crate::sample::{self, MAX, OPEN, PassSpec};
 use resvg::usvg;
 use vnotch::report::draw;
 use vnotch::report::text::first_screen;
@@ -17,7 +17,8 @@ const FILES: [&str; 8] = [
     "summary.md",
 ];
 
-/// Draws everything; each picture is one, and the page is whole by itself.
+/// Draws all files of a result. Checks that each picture can be parsed, and that the page needs no other file. Returns a
+/// function that gives the text of each file by its path.
 fn drawn(recording: &Recording) -> impl Fn(&str) -> String + use<> {
     let artifacts = draw(recording).unwrap();
     let paths: Vec<&str> = artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
@@ -75,7 +76,7 @@ fn the_first_screen_fits_a_terminal() {
 
 #[test]
 fn many_events_become_a_rate() {
-    let text = drawn(&sample::recording(&[Shape { rolls: 600, ..OPEN }]));
+    let text = drawn(&sample::recording(&[PassSpec { rolls: 600, ..OPEN }]));
     assert!(text("charts/latency-over-time.svg").contains("up to "));
 }
 
@@ -101,7 +102,7 @@ fn what_is_missing_is_left_out_and_nothing_breaks() {
 
 #[test]
 fn a_ceiling_far_above_is_named_and_a_long_run_is_drawn() {
-    let long = Shape { window_s: 1000.0, trials: 1, records_per_s: 100.0, ..OPEN };
+    let long = PassSpec { window_s: 1000.0, trials: 1, records_per_s: 100.0, ..OPEN };
     let mut recording = sample::recording(&[long]);
     recording.trials[0].latency.truncate(50);
     let text = drawn(&recording);
@@ -121,7 +122,7 @@ fn names_and_questions_are_text_and_no_markup() {
 
 #[test]
 fn a_curve_ends_where_the_tables_do() {
-    let recording = sample::recording(&[Shape { trials: 1, ..OPEN }]);
+    let recording = sample::recording(&[PassSpec { trials: 1, ..OPEN }]);
     let figures = recording.result.points[0].trials[0].latency_ns.response.clone().unwrap();
     assert!(
         figures.p99_9.is_some() && figures.p99_99.is_none(),
@@ -135,7 +136,7 @@ fn a_curve_ends_where_the_tables_do() {
 fn a_stall_leaves_a_gap_in_every_line() {
     let lines =
         |recording: &Recording| drawn(recording)("charts/latency-over-time.svg").matches("<polyline").count();
-    let mut recording = sample::recording(&[Shape { trials: 1, rolls: 0, ..OPEN }]);
+    let mut recording = sample::recording(&[PassSpec { trials: 1, rolls: 0, ..OPEN }]);
     let whole = lines(&recording);
     for row in recording.trials[0].series.iter_mut().filter(|row| (3.0..6.0).contains(&row.t_s)) {
         (row.achieved, row.p50_ns, row.p99_ns, row.max_ns) = (0, None, None, None);
@@ -145,7 +146,7 @@ fn a_stall_leaves_a_gap_in_every_line() {
 
 #[test]
 fn the_whole_verdict_is_in_every_picture() {
-    let mut recording = sample::recording(&[Shape { trials: 1, window_s: 1.0, ..OPEN }]);
+    let mut recording = sample::recording(&[PassSpec { trials: 1, window_s: 1.0, ..OPEN }]);
     recording.result.name = "a-long-name".repeat(9);
     let verdict = &mut recording.result.verdict;
     verdict.lower(VerdictStatus::IntegrityFailed, "lost");
@@ -168,8 +169,8 @@ fn the_whole_verdict_is_in_every_picture() {
 }
 
 #[test]
-fn what_is_no_failure_is_still_said() {
-    let mut recording = sample::recording(&[Shape { trials: 1, window_s: 1.0, ..MAX }]);
+fn losses_that_are_no_failures_are_still_reported() {
+    let mut recording = sample::recording(&[PassSpec { trials: 1, window_s: 1.0, ..MAX }]);
     let integrity = &mut recording.result.points[0].trials[0].integrity;
     (integrity.undrained, integrity.lost_to_retention) = (Some(3), Some(8));
     let text = drawn(&recording);

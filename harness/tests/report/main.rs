@@ -1,4 +1,4 @@
-//! Results and reports from end to end: what is written is read back, and what is drawn holds what was measured.
+//! Results and reports from end to end. Results are written and read back, and reports hold the figures that were measured.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,

@@ -1,6 +1,6 @@
-//! Several runs on the same axes.
+//! Reports of several runs on the same axes.
 
-use crate::sample::{self, MAX, OPEN, Shape};
+use crate::sample::{self, MAX, OPEN, PassSpec};
 use crate::support::{end, vnotch};
 use crate::sweeps::{drawn, holds};
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ use vnotch::report::draw_overlay;
 use vnotch::result::{Event, Recording, store};
 use vnotch::workload::{Durability, PassKind};
 
-fn run(shapes: &[Shape], settings: &[(&str, Value)]) -> Recording {
-    let mut recording = sample::recording(shapes);
+fn run(specs: &[PassSpec], settings: &[(&str, Value)]) -> Recording {
+    let mut recording = sample::recording(specs);
     for (key, value) in settings {
         let pointer = format!("/{}", key.replace('.', "/"));
         *recording.result.workload.pointer_mut(&pointer).unwrap() = value.clone();
@@ -19,18 +19,18 @@ fn run(shapes: &[Shape], settings: &[(&str, Value)]) -> Recording {
     recording
 }
 
-const fn small(shape: Shape) -> Shape {
-    Shape { window_s: 2.0, rolls: 6, trials: 2, ..shape }
+const fn small(spec: PassSpec) -> PassSpec {
+    PassSpec { window_s: 2.0, rolls: 6, trials: 2, ..spec }
 }
 
-/// Written, then synced at half the rate, then one that was closed only.
+/// Returns three runs: a written one, a synced one at half the rate, and one with a closed load only.
 fn runs() -> Vec<Recording> {
-    let slower = Shape { records_per_s: 360e3, median_ns: 900e3, seed: 5, ..small(OPEN) };
+    let slower = PassSpec { records_per_s: 360e3, median_ns: 900e3, seed: 5, ..small(OPEN) };
     let synced = [("durability", json!("synced")), ("log.segment_bytes", json!("16MiB"))];
     let mut synced = run(&[small(MAX), slower], &synced);
     synced.result.points.iter_mut().for_each(|point| point.durability = Durability::Synced);
     synced.result.name = "mine".into();
-    let closed = Shape { pass: PassKind::Closed, records_per_s: 200e3, ..small(MAX) };
+    let closed = PassSpec { pass: PassKind::Closed, records_per_s: 200e3, ..small(MAX) };
     let mut closed = run(&[closed], &[]);
     closed.result.environment.kernel = "Linux 7.0.0".into();
     vec![run(&[small(MAX), small(OPEN)], &[]), synced, closed]
@@ -66,9 +66,9 @@ fn one_scale_for_all_runs() {
         let texts = svg.split("</text>").filter(|it| it.contains("GiB/s") || it.contains(" ms"));
         texts.count()
     };
-    // The second is ten times slower, and still stands on the first one's axes.
-    let slow = Shape { records_per_s: 145e3, median_ns: 8e6, ..small(MAX) };
-    let slow = run(&[slow, Shape { median_ns: 20e6, ..small(OPEN) }], &[]);
+    // The second run is ten times slower, and is drawn on the axes of the first.
+    let slow = PassSpec { records_per_s: 145e3, median_ns: 8e6, ..small(MAX) };
+    let slow = run(&[slow, PassSpec { median_ns: 20e6, ..small(OPEN) }], &[]);
     let both = [run(&[small(MAX), small(OPEN)], &[]), slow];
     let file = drawn(&draw_overlay(&both).unwrap(), "");
     let throughput = file("charts/throughput.svg").unwrap();
@@ -90,7 +90,7 @@ fn without_any_open_load_there_is_no_chart_of_latency() {
 
 #[test]
 fn stalls_are_bands_and_every_kind_of_event_is_named() {
-    let mut recording = sample::recording(&[Shape { trials: 1, window_s: 5.0, rolls: 0, ..OPEN }]);
+    let mut recording = sample::recording(&[PassSpec { trials: 1, window_s: 5.0, rolls: 0, ..OPEN }]);
     let event = |kind: &str, t_s: f64, length_s: Option<f64>| Event {
         t_s,
         length_s,
@@ -117,7 +117,7 @@ fn stalls_are_bands_and_every_kind_of_event_is_named() {
 }
 
 #[test]
-fn what_cannot_stand_side_by_side_is_refused() {
+fn a_single_run_too_many_runs_and_a_sweep_are_refused() {
     let one = run(&[small(MAX)], &[]);
     let refused = |recordings: &[Recording]| {
         let error = draw_overlay(recordings).unwrap_err();
@@ -135,8 +135,8 @@ fn the_verb_draws_into_a_directory_of_its_own() {
     let results = tempfile::tempdir().unwrap();
     let dirs: Vec<_> = runs().iter().map(|run| store::write(results.path(), run, &[]).unwrap()).collect();
     let output = results.path().join("overlay");
-    let told = end(vnotch().arg("report").args(&dirs).arg("-o").arg(&output)).success();
-    assert_eq!(told, format!("{}\n", output.join("report.html").display()));
+    let printed = end(vnotch().arg("report").args(&dirs).arg("-o").arg(&output)).success();
+    assert_eq!(printed, format!("{}\n", output.join("report.html").display()));
     assert!(output.join("charts/latency.png").is_file() && !dirs[0].join("report.html").exists());
     let json =
         end(vnotch().arg("report").args(&dirs).args(["--format", "json", "-o"]).arg(&output)).success();

@@ -1,4 +1,4 @@
-//! Recordings that look like real ones, made up from a seed.
+//! Recordings that look like real ones, generated from a seed.
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ use vnotch::result::{
 use vnotch::stats;
 use vnotch::workload::{Durability, Io, PassKind, Poll};
 
-/// What one pass is to look like.
-pub(crate) struct Shape {
+/// Properties of one generated pass.
+pub(crate) struct PassSpec {
     pub pass: PassKind,
     pub records_per_s: f64,
     pub ceiling_bytes_per_s: f64,
@@ -23,7 +23,7 @@ pub(crate) struct Shape {
     pub seed: u64,
 }
 
-pub(crate) const MAX: Shape = Shape {
+pub(crate) const MAX: PassSpec = PassSpec {
     pass: PassKind::Max,
     records_per_s: 1_450_000.0,
     ceiling_bytes_per_s: 1.65e9,
@@ -34,19 +34,19 @@ pub(crate) const MAX: Shape = Shape {
     seed: 7,
 };
 
-pub(crate) const OPEN: Shape =
-    Shape { pass: PassKind::Open, records_per_s: 725_000.0, median_ns: 310e3, rolls: 6, seed: 11, ..MAX };
+pub(crate) const OPEN: PassSpec =
+    PassSpec { pass: PassKind::Open, records_per_s: 725_000.0, median_ns: 310e3, rolls: 6, seed: 11, ..MAX };
 
-/// `quickstart`, as it comes out on a good day: at `max`, then open at half of it.
+/// Returns a typical recording of `quickstart`: a pass at `max`, then an open one at half that rate.
 pub(crate) fn quickstart() -> Recording {
     recording(&[MAX, OPEN])
 }
 
-pub(crate) fn recording(shapes: &[Shape]) -> Recording {
+pub(crate) fn recording(specs: &[PassSpec]) -> Recording {
     let mut trials = Vec::new();
     let mut points = Vec::new();
-    for (index, shape) in shapes.iter().enumerate() {
-        let (point, records) = point(index, shape);
+    for (index, spec) in specs.iter().enumerate() {
+        let (point, records) = point(index, spec);
         points.push(point);
         trials.extend(records);
     }
@@ -67,11 +67,11 @@ pub(crate) fn recording(shapes: &[Shape]) -> Recording {
     Recording { result, trials }
 }
 
-fn point(index: usize, shape: &Shape) -> (Point, Vec<TrialRecord>) {
+fn point(index: usize, spec: &PassSpec) -> (Point, Vec<TrialRecord>) {
     let (trials, records): (Vec<_>, Vec<_>) =
-        (0..shape.trials).map(|trial| self::trial(index, trial, shape)).unzip();
+        (0..spec.trials).map(|trial| self::trial(index, trial, spec)).unzip();
     let mut verdict = Verdict::default();
-    if shape.pass == PassKind::Max {
+    if spec.pass == PassKind::Max {
         verdict.flag(
             VerdictFlag::NoisyDisk,
             "the disk's own ceiling ranged over 1.6 × between slices: 1.22 GiB/s to 1.93 GiB/s",
@@ -79,7 +79,7 @@ fn point(index: usize, shape: &Shape) -> (Point, Vec<TrialRecord>) {
     }
     let point = Point {
         settings: Default::default(),
-        pass: shape.pass,
+        pass: spec.pass,
         target: "engine".into(),
         durability: Durability::Written,
         io: Some(Io::Direct),
@@ -91,22 +91,22 @@ fn point(index: usize, shape: &Shape) -> (Point, Vec<TrialRecord>) {
     (point, records)
 }
 
-fn trial(point: usize, trial: usize, shape: &Shape) -> (Trial, TrialRecord) {
-    let mut random = Random(shape.seed * 1000 + trial as u64);
+fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
+    let mut random = Random(spec.seed * 1000 + trial as u64);
     let drift = 1.0 + 0.06 * (trial as f64 - 1.0);
-    let (series, latency) = over_time(shape, drift, &mut random);
-    let record = TrialRecord { point, trial, series, events: rolls(shape, &mut random), latency };
-    let inside = record.series.iter().filter(|row| row.t_s > -1e-9 && row.t_s < shape.window_s - 1e-9);
+    let (series, latency) = over_time(spec, drift, &mut random);
+    let record = TrialRecord { point, trial, series, events: rolls(spec, &mut random), latency };
+    let inside = record.series.iter().filter(|row| row.t_s > -1e-9 && row.t_s < spec.window_s - 1e-9);
     let acked: u64 = inside.clone().map(|row| row.achieved).sum();
     let consumed: u64 = inside.map(|row| row.consumed).sum();
     let encoded = |records: u64| Some(records * 1040);
-    let open = shape.pass == PassKind::Open;
-    let ceiling = shape.ceiling_bytes_per_s * (1.0 + 0.1 * (trial as f64 - 1.0));
-    let written = (acked * 1044) as f64 / shape.window_s;
-    let offered = (shape.records_per_s * shape.window_s) as u64;
+    let open = spec.pass == PassKind::Open;
+    let ceiling = spec.ceiling_bytes_per_s * (1.0 + 0.1 * (trial as f64 - 1.0));
+    let written = (acked * 1044) as f64 / spec.window_s;
+    let offered = (spec.records_per_s * spec.window_s) as u64;
     let mut figures = Trial {
         window_start_s: 4.0 + 14.0 * (trial + 3 * point) as f64,
-        window_s: shape.window_s,
+        window_s: spec.window_s,
         ceiling: CeilingFigures {
             write_bytes_per_s: Some(ceiling),
             device_write_bytes_per_s: Some(3.1e9),
@@ -130,11 +130,11 @@ fn trial(point: usize, trial: usize, shape: &Shape) -> (Trial, TrialRecord) {
         of_device: Some(written / 3.1e9),
         offered: open.then(|| Offered {
             records: offered,
-            records_per_s: shape.records_per_s,
+            records_per_s: spec.records_per_s,
             achieved: (acked as f64 / offered as f64).min(1.0),
         }),
-        produce: Flow::over(shape.window_s, acked, acked * 1024, encoded(acked)),
-        consume: Some(Flow::over(shape.window_s, consumed, consumed * 1024, encoded(consumed))),
+        produce: Flow::over(spec.window_s, acked, acked * 1024, encoded(acked)),
+        consume: Some(Flow::over(spec.window_s, consumed, consumed * 1024, encoded(consumed))),
         batches: Batches { records_mean: Some(61.8), bytes_p50: Some(64_333) },
         writes: Writes { bytes_p50: Some(262_144), depth_mean: Some(6.13) },
         per_shard: vec![ShardFigures {
@@ -221,16 +221,17 @@ fn latency_figures(histogram: &Histogram<u64>) -> LatencyFigures {
     }
 }
 
-/// 100 ms rows from 2 s before the window to its end, with a dip at every roll.
-fn over_time(shape: &Shape, drift: f64, random: &mut Random) -> (Vec<SeriesRow>, Vec<KeptInterval>) {
+/// Returns rows of 100 ms from 2 s before the window to its end, with a dip at every roll, and the histograms of each interval
+/// in the window.
+fn over_time(spec: &PassSpec, drift: f64, random: &mut Random) -> (Vec<SeriesRow>, Vec<KeptInterval>) {
     let (mut rows, mut kept) = (Vec::new(), Vec::new());
-    let open = shape.pass == PassKind::Open;
+    let open = spec.pass == PassKind::Open;
     let (mut backlog, mut owed) = (0i64, 0.0);
-    let intervals = (shape.window_s * 10.0).round() as i64;
+    let intervals = (spec.window_s * 10.0).round() as i64;
     for i in -20..intervals {
         let t_s = i as f64 / 10.0;
-        let rolling = shape.rolls > 0 && i % (intervals / shape.rolls as i64).max(1) == 5;
-        let due = shape.records_per_s / 10.0;
+        let rolling = spec.rolls > 0 && i % (intervals / spec.rolls as i64).max(1) == 5;
+        let due = spec.records_per_s / 10.0;
         let stalled = if rolling { 0.62 } else { 1.0 };
         let achieved = if open {
             owed += due;
@@ -244,18 +245,18 @@ fn over_time(shape: &Shape, drift: f64, random: &mut Random) -> (Vec<SeriesRow>,
         backlog += achieved as i64 - consumed as i64;
         let mut interval = KeptInterval::empty(t_s, 0.1);
         let slow = if rolling { 6.0 } else { 1.0 };
-        let service = latencies(shape.median_ns * slow, random);
+        let service = latencies(spec.median_ns * slow, random);
         interval.set(Measure::Service, &service);
         interval.set(Measure::Blocked, &latencies(if open { 300.0 } else { 2e6 }, random));
         if open {
-            interval.set(Measure::Response, &latencies(shape.median_ns * 1.1 * slow, random));
+            interval.set(Measure::Response, &latencies(spec.median_ns * 1.1 * slow, random));
             interval.set(Measure::PacingLag, &latencies(12e3, random));
-            interval.set(Measure::EndToEnd, &latencies(shape.median_ns * 1.5 * slow, random));
+            interval.set(Measure::EndToEnd, &latencies(spec.median_ns * 1.5 * slow, random));
         }
         if i >= 0 {
             kept.push(interval);
         }
-        let headline = if open { latencies(shape.median_ns * 1.1 * slow, random) } else { service };
+        let headline = if open { latencies(spec.median_ns * 1.1 * slow, random) } else { service };
         rows.push(SeriesRow {
             t_s,
             interval_s: 0.1,
@@ -275,7 +276,7 @@ fn over_time(shape: &Shape, drift: f64, random: &mut Random) -> (Vec<SeriesRow>,
     (rows, kept)
 }
 
-/// A long-tailed bunch around a median.
+/// Returns a histogram of latencies around a median, with a long tail.
 fn latencies(median_ns: f64, random: &mut Random) -> Histogram<u64> {
     let mut histogram = new_histogram();
     for _ in 0..400 {
@@ -286,10 +287,10 @@ fn latencies(median_ns: f64, random: &mut Random) -> Histogram<u64> {
     histogram
 }
 
-fn rolls(shape: &Shape, random: &mut Random) -> Vec<Event> {
-    let mut events: Vec<Event> = (0..shape.rolls)
+fn rolls(spec: &PassSpec, random: &mut Random) -> Vec<Event> {
+    let mut events: Vec<Event> = (0..spec.rolls)
         .map(|i| Event {
-            t_s: (0.5 + i as f64 * shape.window_s / shape.rolls as f64) + 0.05 * random.unit(),
+            t_s: (0.5 + i as f64 * spec.window_s / spec.rolls as f64) + 0.05 * random.unit(),
             length_s: None,
             kind: if i % 5 == 3 { "sync" } else { "roll" }.into(),
             shard: Some(0),
@@ -302,7 +303,7 @@ fn rolls(shape: &Shape, random: &mut Random) -> Vec<Event> {
     events
 }
 
-/// A linear congruential generator: the same recording every time.
+/// A linear congruential generator, so that every call gives the same recording.
 struct Random(u64);
 
 impl Random {

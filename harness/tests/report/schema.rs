@@ -1,4 +1,4 @@
-//! docs/result.schema.json is generated; this holds it to the code.
+//! The file docs/result.schema.json is generated from the code. This test checks that it is up to date.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! `vnotch list`, `show` and `prune`, from outside.
+//! `vnotch list`, `show` and `prune`, run as commands.
 
-use crate::sample::{self, MAX, OPEN, Shape};
+use crate::sample::{self, MAX, OPEN, PassSpec};
 use crate::support::{Ended, end, vnotch};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use vnotch::result::{Kind, store};
 
-/// A directory with results of three workloads, a day apart from each other, the first one the oldest.
+/// A directory with results of three workloads. They are a day apart, and the first one is the oldest.
 struct Results {
     dir: tempfile::TempDir,
     made: Vec<PathBuf>,
@@ -40,14 +40,14 @@ impl Results {
 }
 
 fn made(results: &Path, name: &str, started_at: &str) -> PathBuf {
-    let shapes = [MAX, OPEN].map(|shape| Shape { window_s: 1.0, rolls: 0, trials: 1, ..shape });
-    let mut recording = sample::recording(&shapes);
+    let specs = [MAX, OPEN].map(|spec| PassSpec { window_s: 1.0, rolls: 0, trials: 1, ..spec });
+    let mut recording = sample::recording(&specs);
     recording.result.name = name.into();
     recording.result.provenance.started_at = started_at.into();
     store::write(results, &recording, &[]).unwrap()
 }
 
-/// What looks like results and is none.
+/// Creates files and directories that look like results and are none. Returns the names of the directories.
 fn clutter(results: &Path) -> [&'static str; 3] {
     let clutter = ["20261001-000000-x-1a2b3c4d.partial", ".unfinished-abc", "notes"];
     clutter.iter().for_each(|name| fs::create_dir(results.join(name)).unwrap());
@@ -128,8 +128,11 @@ fn no_results_are_no_failure_and_no_directory_is_one() {
 #[test]
 fn a_result_is_shown_by_its_beginning_its_path_or_as_the_latest() {
     let results = Results::new();
-    let told = results.vnotch("show", &["latest"]).success();
-    assert!(told.contains("third") && told.contains("response") && told.contains("WRITTEN"), "{told}");
+    let output = results.vnotch("show", &["latest"]).success();
+    assert!(
+        output.contains("third") && output.contains("response") && output.contains("WRITTEN"),
+        "{output}"
+    );
     assert!(results.vnotch("show", &["20261002"]).success().contains("second"));
     assert!(results.vnotch("show", &[results.made[0].to_str().unwrap()]).success().contains("first"));
     let document = results.vnotch("show", &["latest", "--format", "json"]).success();
@@ -161,9 +164,9 @@ fn nothing_is_removed_unless_it_was_meant() {
     let before = results.left();
     let ended = results.vnotch("prune", &["--keep", "1"]);
     assert!(ended.stderr.contains("nothing was removed: add --yes"), "{}", ended.stderr);
-    let told = ended.success();
-    assert_eq!(told.matches("would remove").count(), 2, "{told}");
-    assert!(!told.contains(results.name(2)), "{told}");
+    let output = ended.success();
+    assert_eq!(output.matches("would remove").count(), 2, "{output}");
+    assert!(!output.contains(results.name(2)), "{output}");
     assert_eq!(results.left(), before);
     let unsaid = results.vnotch("prune", &["--yes"]).refusal(2);
     assert!(unsaid.contains("--keep 10"), "{unsaid}");
@@ -198,7 +201,7 @@ fn age_and_number_must_both_let_a_result_go() {
 }
 
 #[test]
-fn a_result_goes_by_name_but_never_one_for_reference() {
+fn a_result_is_removed_by_name_but_never_a_reference() {
     let results = Results::new();
     clutter(results.path());
     let reference = made(&results.path().join("reference"), "kept", "2026-09-01T00:00:00Z");

@@ -1,13 +1,13 @@
-//! The result directory.
+//! The result directory: its files are written and read back.
 
-use crate::sample::{self, MAX, Shape};
+use crate::sample::{self, MAX, PassSpec};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use vnotch::result::{Artifact, Recording, SCHEMA_VERSION, store};
 
 fn small() -> Recording {
-    sample::recording(&[Shape { window_s: 1.0, rolls: 2, trials: 2, ..MAX }])
+    sample::recording(&[PassSpec { window_s: 1.0, rolls: 2, trials: 2, ..MAX }])
 }
 
 fn names(dir: &Path) -> BTreeSet<String> {

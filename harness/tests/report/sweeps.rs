@@ -1,6 +1,6 @@
-//! What is said and drawn of sweeps, whatever was swept.
+//! The texts and charts of sweeps, for sweeps of different keys.
 
-use crate::sample::{self, MAX, OPEN, Shape};
+use crate::sample::{self, MAX, OPEN, PassSpec};
 use resvg::usvg;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,24 +13,24 @@ use vnotch::stats;
 /// A swept key and its values.
 type Swept<'a> = (&'a str, &'a [Value]);
 
-/// How much faster each value of a setting is than the one before.
+/// The share by which each value of a setting is faster than the value before it.
 const STEP: f64 = 0.12;
 
-/// A sweep over every combination, under `max` and then under an open load.
+/// Returns a recording of a sweep over every combination, under `max` and then under an open load.
 pub(crate) fn sweep(swept: &[Swept<'_>], trials: usize) -> Recording {
-    let shape = |shape| Shape { trials, window_s: 1.0, rolls: 0, ..shape };
+    let spec = |spec| PassSpec { trials, window_s: 1.0, rolls: 0, ..spec };
     let combinations = combinations(swept);
-    let shapes: Vec<Shape> = (0u64..)
+    let specs: Vec<PassSpec> = (0u64..)
         .zip(&combinations)
         .flat_map(|(seed, indices)| {
             let faster = 1.0 + STEP * indices.iter().sum::<usize>() as f64;
             [
-                Shape { records_per_s: MAX.records_per_s * faster, seed: 100 + seed, ..shape(MAX) },
-                Shape { median_ns: OPEN.median_ns / faster, seed: 900 + seed, ..shape(OPEN) },
+                PassSpec { records_per_s: MAX.records_per_s * faster, seed: 100 + seed, ..spec(MAX) },
+                PassSpec { median_ns: OPEN.median_ns / faster, seed: 900 + seed, ..spec(OPEN) },
             ]
         })
         .collect();
-    let mut recording = sample::recording(&shapes);
+    let mut recording = sample::recording(&specs);
     recording.result.kind = Kind::Sweep;
     recording.result.name = "segments-and-retention".into();
     recording.result.question = Some("which segment size and which retention, at what latency?".into());
@@ -55,12 +55,13 @@ fn sizes(count: u32) -> Vec<Value> {
     (0..count).map(|power| json!(format!("{}MiB", 4u32 << power))).collect()
 }
 
-/// Every file that is drawn of a sweep, by its path, and its first screen.
+/// Draws a sweep. Returns a function that gives the text of each file by its path, and of the first screen.
 fn of_sweep(recording: &Recording) -> impl Fn(&str) -> Option<String> + use<> {
     drawn(&draw(recording).unwrap(), &screen(recording))
 }
 
-/// The text of files that were drawn; each picture is one. `VNOTCH_PICTURES` names a directory to look at them in.
+/// Returns a function that gives the text of each drawn file. Checks that each picture can be parsed. If `VNOTCH_PICTURES` is
+/// set, also writes the files to that directory, for a person to look at.
 pub(crate) fn drawn(artifacts: &[Artifact], screen: &str) -> impl Fn(&str) -> Option<String> + use<> {
     if let Some(dir) = std::env::var_os("VNOTCH_PICTURES") {
         let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
@@ -105,7 +106,7 @@ fn one_setting_of_three_values() {
         &svg,
         &["4 MiB", "8 MiB", "16 MiB", "throughput", "write amplification", "p99 response", "at 725 k/s"],
     );
-    // Three trials of three points in three panels, and the median's bar of each.
+    // 27 marks: three trials of three points in three panels. Each point also has a bar for the median.
     assert_eq!(svg.matches("<polygon").count(), 27);
     assert!(file("charts/sweep-map.svg").is_none(), "a map needs two settings");
     let screen = screen(&recording);
@@ -167,7 +168,7 @@ fn long_names_are_cut_and_never_run_into_each_other() {
 #[test]
 fn failed_points_are_shown_named_and_never_the_best() {
     let mut recording = sweep(&[("log.segment_bytes", &sizes(4))], 3);
-    // The fastest fails in its first trial, the second fastest is invalid under the open load.
+    // The fastest combination fails in its first trial. The second fastest is invalid under the open load.
     let best = &mut recording.result.points[6];
     best.verdict.lower(VerdictStatus::IntegrityFailed, "records were lost");
     best.trials.clear();
@@ -226,7 +227,7 @@ fn what_is_missing_breaks_nothing() {
 #[test]
 fn no_difference_is_claimed_where_there_is_none() {
     let mut recording = sweep(&[("log.segment_bytes", &sizes(3))], 7);
-    // The same settings thrice: the trials of one point, in other orders.
+    // All three points have the trials of the first one, in other orders. So their settings make no difference.
     for pass in 0..2 {
         let trials = recording.result.points[pass].trials.clone();
         for point in [2 + pass, 4 + pass] {
@@ -255,7 +256,7 @@ fn the_table_fits_a_hundred_columns() {
     holds(&screen(&recording), &["disk", "flags: ", "c noisy CPU", "t short"]);
 }
 
-/// The table and the sentences, from the empty line above to the last.
+/// Checks that the table and the sentences below it fit 100 columns, and that no range is broken over lines.
 #[track_caller]
 fn fits(recording: &Recording) {
     let screen = screen(recording);

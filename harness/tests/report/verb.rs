@@ -1,6 +1,6 @@
-//! `vnotch report`, from outside.
+//! `vnotch report`, run as a command.
 
-use crate::sample::{self, MAX, OPEN, Shape};
+use crate::sample::{self, MAX, OPEN, PassSpec};
 use crate::support::{Ended, end, vnotch};
 use serde_json::Value;
 use std::fs;
@@ -13,7 +13,7 @@ fn report(args: &[&str], dirs: &[&Path]) -> Ended {
 
 fn result_in(results: &Path) -> PathBuf {
     let recording =
-        sample::recording(&[MAX, OPEN].map(|shape| Shape { window_s: 1.0, rolls: 2, trials: 1, ..shape }));
+        sample::recording(&[MAX, OPEN].map(|spec| PassSpec { window_s: 1.0, rolls: 2, trials: 1, ..spec }));
     store::write(results, &recording, &[]).unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! What tests of the command line need: the binary under test, how it ended, and machines that lack something.
+//! Helpers for tests of the command line: the binary under test, its outcome, and machines that lack something.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
-/// How vnotch ended, and what it said.
+/// The exit code and the output of a vnotch that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -17,7 +17,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Standard error of a vnotch that refused with this exit code: one message, and nothing on standard output.
+    /// Checks that vnotch refused with this exit code, with one message and no standard output. Returns its standard error.
     #[track_caller]
     pub(crate) fn refusal(self, code: i32) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
@@ -25,15 +25,15 @@ impl Ended {
         self.stderr
     }
 
-    /// Standard output of a vnotch that did what it was told.
+    /// Checks that vnotch succeeded. Returns its standard output.
     #[track_caller]
     pub(crate) fn success(self) -> String {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self.stdout
     }
 
-    /// Standard output of a vnotch that measured an open load: in time, or, where the machine was busy with other things,
-    /// so late that it says itself not to be believed. What was sent and received is to be believed either way.
+    /// Checks that vnotch measured an open load. Returns its standard output. On a busy machine the generator may be so late that
+    /// the run is invalid. The counts of records sent and received are right in both cases.
     #[track_caller]
     pub(crate) fn measured(self) -> String {
         let is_late = self.code == Some(5) && self.stdout.contains("the generator was late: pacing lag");
@@ -49,7 +49,8 @@ impl From<Output> for Ended {
     }
 }
 
-/// One vnotch at a time: they share the disk, and what a user may lock of memory in all processes together.
+/// Held while a vnotch runs, so that there is one at a time. They share the disk, and the limit on the memory that all
+/// processes of a user may lock together.
 static MACHINE: Mutex<()> = Mutex::new(());
 
 /// Keeps other tests of this binary from running vnotch.
@@ -57,13 +58,13 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs to the end.
+/// Runs the command to its end.
 pub(crate) fn end(command: &mut Command) -> Ended {
     let _alone = alone();
     command.output().expect("the program can be started").into()
 }
 
-/// An empty directory on the file system that holds the build: a disk, where this is developed and tested.
+/// Returns an empty directory on the file system that holds the build. The tests assume that it is on a disk.
 pub(crate) fn disk() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written to")
 }
@@ -72,13 +73,13 @@ pub(crate) fn is_empty(dir: &Path) -> bool {
     dir.read_dir().expect("a directory of the test's own").next().is_none()
 }
 
-/// The vnotch under test.
+/// Returns a command for the vnotch under test.
 pub(crate) fn vnotch() -> Command {
     Command::new(vnotch_path())
 }
 
-/// vnotch in a namespace of its own with a file system mounted on `dir`, which nobody else sees and which is gone with
-/// it. `None`, with a message, where namespaces are not allowed.
+/// Returns a command for vnotch in its own namespace, with a file system mounted on `dir`. No other process sees the file
+/// system, and it ends with vnotch. `None`, with a message, if namespaces are not allowed.
 pub(crate) fn vnotch_on(dir: &Path, filesystem: &str, options: &str) -> Option<Command> {
     let mut trial = Command::new("unshare");
     trial.args(["-rm", "mount", "-t", filesystem, "-o", options, "none"]).arg(dir);
@@ -92,7 +93,7 @@ pub(crate) fn vnotch_on(dir: &Path, filesystem: &str, options: &str) -> Option<C
     Some(command)
 }
 
-/// vnotch with a limit on locked memory, which a privileged process may still exceed.
+/// Returns a command for vnotch with a limit on locked memory. A privileged process may exceed the limit.
 pub(crate) fn vnotch_with_memlock(kib: u32) -> Command {
     let mut command = Command::new("sh");
     command
@@ -101,8 +102,8 @@ pub(crate) fn vnotch_with_memlock(kib: u32) -> Command {
     command
 }
 
-/// The same in a user namespace of its own, where nobody may exceed it. `None`, with a message, where namespaces are not
-/// allowed.
+/// Like [`vnotch_with_memlock`], but in a user namespace, where no process may exceed the limit. `None`, with a message, if
+/// namespaces are not allowed.
 pub(crate) fn vnotch_held_to_memlock(kib: u32) -> Option<Command> {
     if !is_possible(Command::new("unshare").args(["-r", "true"])) {
         skip("`unshare -r` is not possible here");
@@ -114,8 +115,8 @@ pub(crate) fn vnotch_held_to_memlock(kib: u32) -> Option<Command> {
     Some(command)
 }
 
-/// Runs to the end where making an io_uring fails with `errno`, as it does under a container's seccomp profile (EPERM)
-/// or in a kernel built without (ENOSYS).
+/// Runs the command to its end, while creating an io_uring fails with `errno`. That happens under a container's seccomp profile
+/// (EPERM), or in a kernel built without io_uring (ENOSYS).
 pub(crate) fn end_without_io_uring(mut command: Command, errno: i32) -> Ended {
     let action = SeccompAction::Errno(errno.unsigned_abs());
     let arch = std::env::consts::ARCH.try_into().expect("seccompiler knows the architectures vnotch runs on");
@@ -123,7 +124,8 @@ pub(crate) fn end_without_io_uring(mut command: Command, errno: i32) -> Ended {
     let filter =
         SeccompFilter::new(rules, SeccompAction::Allow, action, arch).expect("the filter makes sense");
     let program: BpfProgram = filter.try_into().expect("one rule compiles");
-    // A filter is of the thread that applies it and of what that thread starts, and cannot be taken off.
+    // The filter holds for the thread that applies it and for the processes that this thread starts. It cannot be removed, so
+    // it gets its own thread.
     let thread = std::thread::spawn(move || {
         seccompiler::apply_filter(&program).expect("a process may always forbid itself something");
         end(&mut command)
@@ -135,7 +137,8 @@ fn is_possible(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Said past the test harness, which would swallow it: a test that did not run must not look like one that passed.
+/// Writes directly to standard error that the test was skipped, because the test harness would hide it. A test that did not run
+/// must not look like a test that passed.
 fn skip(why: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
