@@ -158,6 +158,7 @@ impl Bench<'_> {
             series: done.watched.series.rows,
             events: done.watched.events,
             latency: done.watched.series.kept,
+            histograms: done.harvest.latencies.to_kept(),
             ..TrialRecord::default()
         };
         let finished = FinishedTrial { trial, record, verdict, target: done.target };

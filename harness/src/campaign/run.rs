@@ -7,6 +7,7 @@ use super::pass::{PassRun, has_ceiling};
 use super::points::Points;
 use super::session::Session;
 use crate::exit::UsageError;
+use crate::host::machine_id::machine_id;
 use crate::judge::figures::written_bytes_per_s;
 use crate::judge::verdict;
 use crate::num;
@@ -15,7 +16,7 @@ use crate::result::environment::Environment;
 use crate::result::environment::IoUring;
 use crate::result::provenance::{Build, CoresUsed, PayloadData, Provenance, SystemIdentity};
 use crate::result::staging::{DeviceLooks, Manifest, Staging};
-use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus};
+use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus, WorkloadList};
 use crate::stats::summarise;
 use crate::system;
 use crate::trial::ceilings;
@@ -129,6 +130,7 @@ fn manifest(study: &Study, options: &Options, environment: Environment) -> anyho
         started_at: jiff::Timestamp::now().to_string(),
         order_seed: workload.payload.seed,
         environment,
+        machine_id: machine_id(),
         payload_files: payload_files(study)?,
         tags: options.tags.clone(),
         injected: options.injections.iter().map(ToString::to_string).collect(),
@@ -206,6 +208,7 @@ struct About {
 fn record(study: &Study, mut points: Points, about: About) -> Recording {
     let looks = std::mem::take(&mut points.looks);
     let (mut done, mut records, mut target) = (Vec::new(), Vec::new(), None);
+    let mut workloads = WorkloadList::default();
     for (combination, pass, mut run) in points.into_runs().filter(|(.., run)| !run.trials.is_empty()) {
         let combination = &study.combinations[combination];
         records.extend(run.records.drain(..).map(|mut record| {
@@ -214,7 +217,8 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         }));
         target = target.or_else(|| run.target.take());
         let kind = combination.workload.passes()[pass].kind;
-        let point = point(combination, kind, (run, &looks));
+        let mut point = point(combination, kind, (run, &looks));
+        point.workload = workloads.index_of(combination.workload.resolved());
         done.push(point);
     }
     let About { begun, resumed_at, cores, elapsed, is_whole, late, failure } = about;
@@ -249,6 +253,7 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         environment: begun.environment,
         provenance: Provenance {
             build: begun.build,
+            machine_id: begun.machine_id,
             started_at: begun.started_at,
             resumed_at,
             workload_sha256: begun.workload_sha256,
@@ -260,6 +265,7 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
             tags: begun.tags,
         },
         workload: begun.workload,
+        workloads: workloads.into_list(),
         verdict: whole,
         points: done,
     };
@@ -278,6 +284,8 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
     let (is_whole, mut verdict) = (!run.is_cut_short(), run.verdict());
     let mut point = Point {
         settings: combination.settings.clone(),
+        // Set by the caller, who knows the other points' workloads.
+        workload: 0,
         pass: kind,
         target: workload.target.to_string(),
         durability: workload.durability,

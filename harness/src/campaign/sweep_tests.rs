@@ -2,6 +2,7 @@
 
 use super::order::Order;
 use super::run::{Keeping, Measured, run_in};
+use crate::result::latency::{Counting, Measure};
 use crate::result::provenance::CoresUsed;
 use crate::result::staging::{Staging, unfinished};
 use crate::result::{Kind, LateAttempt, Point, RunResult, VerdictStatus, store};
@@ -473,6 +474,54 @@ fn a_sweep_is_not_gone_on_with_under_other_stalls() {
     };
     let error = run_in(context, keeping).unwrap_err().to_string();
     assert!(error.contains("with `--inject stall:shard0:1s@2s`, and this is no `--inject`"), "{error}");
+}
+
+#[test]
+fn percentiles_can_be_computed_again_from_the_files_of_a_sweep_that_was_resumed() {
+    let (mut bench, study) = (Bench::new(), study(LATE));
+    bench.stop_at = Some(2);
+    drop(bench.begin(&study).unwrap());
+    bench.stop_at = None;
+    let measured = bench.resume(&study);
+    let dir = store::write(&bench.results(), &measured.recording, &[]).unwrap();
+    let back = store::load(&dir).unwrap();
+    let mut percentiles = 0;
+    for (index, point) in back.result.points.iter().enumerate() {
+        for (number, trial) in point.trials.iter().enumerate() {
+            assert!(trial.clock_zero_unix_ms.unwrap() > 0);
+            let histograms = &back.trial(index, number).unwrap().histograms;
+            for measure in Measure::ALL {
+                let Some((_, figures)) =
+                    trial.latency_ns.named().into_iter().find(|it| it.0 == measure.name())
+                else {
+                    panic!("every measure has a name")
+                };
+                let Some(figures) = figures else { continue };
+                let count = |counting| histograms.histogram(measure, counting).map_or(0, |it| it.len());
+                assert_eq!(count(Counting::Records), figures.count);
+                assert_eq!(Some(count(Counting::Distinct)), figures.distinct);
+                let written =
+                    [figures.p50, figures.p90, figures.p95, figures.p99, figures.p99_9, figures.p99_99];
+                let computed = [0.5, 0.9, 0.95, 0.99, 0.999, 0.9999]
+                    .map(|quantile| histograms.at_quantile(measure, quantile));
+                assert_eq!(computed, written, "{index}.{number} {}", measure.name());
+                percentiles += computed.iter().flatten().count();
+            }
+        }
+    }
+    assert!(percentiles > 0);
+}
+
+#[test]
+fn every_point_says_which_workload_is_its_own() {
+    let (bench, study) = (Bench::new(), study(&SWEEP.replace("rate: 2k/s", "rate: 50%")));
+    let result = bench.begin(&study).unwrap().recording.result;
+    assert_eq!((result.points.len(), result.workloads.len()), (8, 4), "two passes share a workload");
+    for point in &result.points {
+        let workload = result.workload_of(point);
+        assert_eq!(workload["batch"]["max_records"], point.settings["batch.max_records"]);
+        assert_eq!(workload["durability"], point.settings["durability"]);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 pub mod disk_use;
 pub mod environment;
+pub mod machine_id;
 pub mod memory;
 pub mod procfs;
 pub mod storage;

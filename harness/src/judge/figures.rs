@@ -36,6 +36,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
     Trial {
         window_start_s: run.window_start_s,
         window_s,
+        clock_zero_unix_ms: Some(run.clock_zero_unix_ms),
         of_ceiling: of_ceiling(workload, run, &ceiling, window_s),
         of_device: None,
         ceiling,
@@ -117,6 +118,7 @@ fn latency_figures(run: &TrialRun, measure: Measure) -> LatencyFigures {
     let some = |value| (!records.is_empty()).then_some(value);
     LatencyFigures {
         count: records.len(),
+        distinct: Some(latencies.distinct.of(measure).len()),
         censored: run.harvest.censored[measure as usize],
         overflows: latencies.records.overflows(measure),
         min: some(records.min()),

@@ -1,4 +1,4 @@
-//! What happened inside the target, on the trial's time axis, and the stalls that its acks give away.
+//! Events inside the target on the trial's time axis, and the stalls that show in its acks.
 
 use crate::result::{Event, SeriesRow};
 use crate::time::clock::TrialClock;
@@ -37,23 +37,23 @@ impl SystemEventKind {
     }
 }
 
-/// Something worth a mark on the charts.
+/// An event inside the system, which is marked on the charts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemEvent {
-    /// When.
+    /// Time of the event.
     pub at: Instant,
-    /// What happened.
+    /// The kind of the event.
     pub kind: SystemEventKind,
-    /// The shard it happened on.
+    /// The shard of the event.
     pub shard: u32,
-    /// Topic and partition, where it concerns one.
+    /// Topic and partition, if the event concerns one.
     pub partition: Option<(String, u32)>,
 }
 
-/// No ack for at least this long, while there was load, is a stall.
+/// Least length of a stall: a time without acks while there was load, s.
 const STALL_S_MIN: f64 = 0.2;
 
-/// A target's event, its time counted from the window's start.
+/// Converts an event of a target. The result's time is counted from the start of the measured window.
 pub fn event_of(event: SystemEvent, clock: &TrialClock, timeline: &Timeline) -> Event {
     let (topic, partition) = event.partition.unzip();
     Event {
@@ -67,7 +67,8 @@ pub fn event_of(event: SystemEvent, clock: &TrialClock, timeline: &Timeline) -> 
     }
 }
 
-/// Stretches of the measured window in which records were due and none was acked.
+/// Returns the stalls: parts of the measured window, of at least [`STALL_S_MIN`], in which records were due and none was
+/// acked.
 pub fn stalls(rows: &[SeriesRow]) -> Vec<Event> {
     let mut stalls = Vec::new();
     let mut quiet: Option<(f64, f64)> = None;

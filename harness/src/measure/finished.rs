@@ -14,66 +14,68 @@ use hdrhistogram::Histogram;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What came of a trial, before figures are made of it.
+/// The record of a trial that has ended.
 #[derive(Debug)]
 pub struct TrialRun {
-    /// When the window opened, s since the run started.
+    /// Time at which the window opened, s since the run started.
     pub window_start_s: f64,
-    /// Its phases as they were.
+    /// The wall-clock time at which the trial's clock read 0, ms since the Unix epoch.
+    pub clock_zero_unix_ms: i64,
+    /// Phases of the trial as they happened.
     pub timeline: Arc<Timeline>,
-    /// How finely intended times were kept; `None` if nothing was intended.
+    /// Whether intended times were kept for each record or for each batch; `None` if records had no intended time.
     pub granularity: Option<Granularity>,
-    /// Records intended inside the window; `None` if nothing was.
+    /// Records whose intended time is inside the window; `None` if records had no intended time.
     pub offered: Option<u64>,
-    /// What was watched from outside.
+    /// Measurements of the thread that watched the trial.
     pub watched: Watched,
-    /// What the load threads brought in.
+    /// Measurements of the load threads.
     pub harvest: Harvest,
-    /// Where load was generated.
+    /// Placement of the load: on threads of its own or on the shards.
     pub placement: Placement,
-    /// How many load threads there were, or shards with load on them.
+    /// Number of load threads, or of shards with load on them.
     pub load_threads: usize,
-    /// What was measured.
+    /// The system that was measured.
     pub target: SystemIdentity,
-    /// Time that a sync took after the drain; buffered runs only.
+    /// Time that a sync took after the drain; only for runs with buffered I/O.
     pub final_sync: Option<Duration>,
-    /// What ended it early.
+    /// The error that ended the trial early.
     pub error: Option<String>,
 }
 
-/// What was seen from outside.
+/// The measurements of the thread that watches a trial from outside.
 #[derive(Debug)]
 pub struct Watched {
-    /// Rows, histograms over time and counts.
+    /// Measurements over time: rows, histograms and counts.
     pub series: Series,
-    /// What happened inside, and the stalls that the acks gave away.
+    /// Events inside the target, and the stalls that show in its acks.
     pub events: Vec<Event>,
-    /// Every shard's counters over the window.
+    /// Counters of every shard over the window.
     pub shards: Vec<ShardStats>,
-    /// What the machine spent over the window; `None` if it never opened.
+    /// Resources that the machine used over the window; `None` if the window never opened.
     pub host: Option<HostUsage>,
-    /// The most that was resident at the end of any interval, bytes.
+    /// Largest resident memory at the end of any interval, bytes.
     pub rss_max_bytes: Option<u64>,
-    /// The most that the target's files took of the disk when it was looked at, bytes.
+    /// Largest disk space of the target's files among the samples, bytes.
     pub data_max_bytes: Option<u64>,
-    /// Whether it was interrupted.
+    /// Whether the trial was interrupted.
     pub interrupted: bool,
-    /// Stalls that were injected.
+    /// The stalls that were injected.
     pub stalls: Vec<InjectedStall>,
-    /// What could not be done to the target.
+    /// The error of a request to the target that failed.
     pub error: Option<String>,
-    /// Why the window never opened, where something had to hold first.
+    /// The reason why the window never opened: a requirement that was not met. `None` if it opened.
     pub missed: Option<String>,
-    /// When what had to hold did, s since the window opened, so below 0.
+    /// Time at which the requirement was met, s since the window opened, so below 0.
     pub held_s: Option<f64>,
-    /// The backlog that the consumers found.
+    /// The backlog that was built before the window; `None` without one.
     pub built: Option<Built>,
-    /// Whether they came to its end before the window closed.
+    /// Whether the consumers reached the end of the backlog before the window closed.
     pub is_drained: bool,
 }
 
 impl Watched {
-    /// The latencies of the window's records.
+    /// Latencies of the window's records.
     pub fn latency(&self) -> &Histograms {
         &self.series.latency
     }
@@ -82,27 +84,27 @@ impl Watched {
 /// A backlog that was built.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Built {
-    /// Records in it.
+    /// Records in the backlog.
     pub records: u64,
-    /// Their encoded bytes.
+    /// Encoded bytes of those records.
     pub encoded_bytes: u64,
-    /// From the trial's begin to the last ack of them, ns.
+    /// Time from the start of the trial to the last ack of those records, ns.
     pub build_ns: u64,
 }
 
-/// Everything the load threads know at the end.
+/// The measurements of the load threads.
 #[derive(Debug)]
 pub struct Harvest {
-    /// By record and by ack.
+    /// Latencies by record and by ack.
     pub latencies: Latencies,
-    /// Records of the window still outstanding when the drain ended, by measure.
+    /// Records of the window that were still outstanding when the drain ended, by measure.
     pub censored: [u64; Measure::ALL.len()],
     /// Encoded bytes of the batches acked inside the window.
     pub batch_bytes: Histogram<u64>,
-    /// What producers know.
+    /// Producers' side of the integrity check.
     pub produced: Vec<ProducedPartition>,
-    /// What consumers know.
+    /// Consumers' side of the integrity check.
     pub consumed: Vec<ConsumedPartition>,
-    /// What stopped a load thread.
+    /// The error that stopped a load thread.
     pub error: Option<String>,
 }

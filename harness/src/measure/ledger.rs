@@ -1,26 +1,26 @@
 //! The ledger of integrity: the records that producers say were acked, and the records that consumers saw.
 //!
-//! Records are numbered from 0 per producer and partition, so a consumer knows the number that must come next without
-//! asking anyone.
+//! Records are numbered from 0 for each producer and partition. So a consumer knows which number must come next, without
+//! communication.
 
 use std::ops::Range;
 
-/// One producer's records in one partition, as one consumer group sees them.
+/// The records of one producer in one partition, as one consumer group sees them.
 #[derive(Debug, Clone, Default)]
 pub struct SequenceTrack {
     expected: u64,
-    /// Sequences skipped so far, ascending and apart; shrinks when one turns up late.
+    /// Sequences that were skipped and have not arrived since, as ranges in ascending order that do not touch.
     missing: Vec<Range<u64>>,
     duplicates: u64,
     reorders: u64,
     last_intended_ns: u64,
-    /// Whether retention has deleted records since the last one came.
+    /// Whether retention has deleted records since the last record arrived.
     has_skipped: bool,
     lost: u64,
 }
 
 impl SequenceTrack {
-    /// A record has come.
+    /// Counts a record that has arrived.
     pub fn observe(&mut self, sequence: u64, intended_ns: u64) {
         self.last_intended_ns = intended_ns;
         if sequence == self.expected {
@@ -37,7 +37,8 @@ impl SequenceTrack {
         self.has_skipped = false;
     }
 
-    /// Retention has deleted records that this group had not come to: what is missing next is not the target's fault.
+    /// Notes that retention has deleted records which this group had not read yet. The next records that are missing are not
+    /// the target's fault.
     pub fn skipped(&mut self) {
         self.has_skipped = true;
     }
@@ -55,12 +56,12 @@ impl SequenceTrack {
         }
     }
 
-    /// Sequences that were skipped and have not arrived since, ascending and apart.
+    /// Sequences that were skipped and have not arrived since, as ranges in ascending order that do not touch.
     pub fn missing(&self) -> &[Range<u64>] {
         &self.missing
     }
 
-    /// Records that arrived again.
+    /// Records that arrived more than once.
     pub const fn duplicates(&self) -> u64 {
         self.duplicates
     }
@@ -80,18 +81,18 @@ impl SequenceTrack {
         self.has_skipped
     }
 
-    /// Sequences below this one have come or are missing.
+    /// The sequence that must come next. All below it have arrived or are missing.
     pub fn expected(&self) -> u64 {
         self.expected
     }
 
-    /// When the record that came last was meant to be sent; 0 before the first.
+    /// Intended time of the record that arrived last, ns on the trial's clock; 0 before the first.
     pub fn last_intended_ns(&self) -> u64 {
         self.last_intended_ns
     }
 }
 
-/// What one consumer saw of one partition.
+/// The records of one partition that one consumer saw.
 #[derive(Debug, Clone, Default)]
 pub struct ConsumedPartition {
     /// Topic number.
@@ -100,19 +101,19 @@ pub struct ConsumedPartition {
     pub group: u32,
     /// Partition number.
     pub partition: u32,
-    /// The offset after the last record seen.
+    /// Offset after the last record that was seen.
     pub position: u64,
-    /// Records that the target said retention had deleted before they were read.
+    /// Records that retention deleted before they were read, as the target reported.
     pub skipped: u64,
-    /// Records looked at.
+    /// Records that were checked.
     pub checked: u64,
-    /// Records whose stamp (under `sequence+crc`: or body) is not what was sent.
+    /// Records whose stamp differs from the one that was sent. Under `sequence+crc` the rest of the value counts too.
     pub corruptions: u64,
-    /// By producer of the topic.
+    /// The records of each producer of the topic, by producer number.
     pub tracks: Vec<SequenceTrack>,
 }
 
-/// What one producer was told about one partition.
+/// The answers that one producer got for one partition.
 #[derive(Debug, Clone, Default)]
 pub struct ProducedPartition {
     /// Topic number.
@@ -121,12 +122,12 @@ pub struct ProducedPartition {
     pub partition: u32,
     /// Number of the producer within its topic.
     pub producer: u32,
-    /// Records acked or failed; the first unanswered one has this number.
+    /// Records that were acked or failed. The first record without an answer has this number.
     pub answered: u64,
-    /// Records handed over.
+    /// Records that were handed over to the target.
     pub sent: u64,
-    /// Batches that failed: their records may or may not be in the log.
+    /// Ranges of records whose batch failed. These records may or may not be in the log.
     pub failed: Vec<Range<u64>>,
-    /// The offset after the last acked record.
+    /// Offset after the last acked record.
     pub end_offset: u64,
 }

@@ -1,20 +1,18 @@
-//! The histograms every latency goes into, and the recorder a load thread keeps.
+//! The histograms of all latencies, and the recorder of a load thread.
 //!
-//! Values are nanoseconds, kept to three significant digits, never clamped: what exceeds [`LATENCY_NS_MAX`] is counted as
-//! an overflow. A load thread records into one interval at a time and hands full intervals over whole; it never computes
-//! a percentile and never waits.
+//! Values are nanoseconds, kept to three significant digits. They are never clamped: a value above
+//! [`LATENCY_NS_MAX`](crate::result::latency::LATENCY_NS_MAX) is counted as an overflow. A load thread records into one interval
+//! at a time, and sends each finished interval to the thread that watches the trial. It never computes a percentile and never
+//! waits.
 
-use crate::result::latency::{LATENCY_NS_MAX, Measure, new_histogram};
+use crate::result::latency::{Counting, Measure, TrialHistograms, new_histogram, percentile};
 use crate::time::timeline::Timeline;
 use crossbeam::channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 
-/// A percentile needs this many distinct acks at or beyond it.
-const DISTINCT_BEYOND_MIN: u64 = 10;
-
-/// One histogram a measure.
+/// One histogram for each measure.
 #[derive(Debug, Clone)]
 pub struct Histograms {
     by_measure: [Histogram<u64>; Measure::ALL.len()],
@@ -40,7 +38,7 @@ impl Histograms {
         &self.by_measure[measure as usize]
     }
 
-    /// Values beyond [`LATENCY_NS_MAX`], which the histogram does not hold.
+    /// Values beyond [`LATENCY_NS_MAX`](crate::result::latency::LATENCY_NS_MAX), which the histogram does not hold.
     pub fn overflows(&self, measure: Measure) -> u64 {
         self.overflows[measure as usize]
     }
@@ -50,7 +48,7 @@ impl Histograms {
         Measure::ALL.into_iter().for_each(|measure| self.add_one(measure, other));
     }
 
-    /// Adds what `other` has of one measure.
+    /// Adds the values of one measure in `other`.
     pub fn add_one(&mut self, measure: Measure, other: &Self) {
         let theirs = other.of(measure);
         if !theirs.is_empty() {
@@ -60,14 +58,14 @@ impl Histograms {
         self.overflows[measure as usize] += other.overflows(measure);
     }
 
-    /// Empties it, keeping its memory.
+    /// Removes all values and keeps the memory.
     pub fn clear(&mut self) {
         Measure::ALL.into_iter().for_each(|measure| self.clear_one(measure));
     }
 
-    /// Empties what it has of one measure.
+    /// Removes the values of one measure and keeps the memory.
     pub fn clear_one(&mut self, measure: Measure) {
-        // Most are empty most of the time, and clearing one touches 270 KiB.
+        // Most histograms are empty most of the time, and clearing one touches 270 KiB of memory.
         if !self.of(measure).is_empty() {
             self.by_measure[measure as usize].reset();
         }
@@ -75,57 +73,60 @@ impl Histograms {
     }
 }
 
-/// The latencies of a trial: every record, and every distinct ack, hand-over or fetch once at its largest value.
+/// The latencies of a trial. They are counted twice: by record, and by distinct ack, hand-over or fetch, each of which has its
+/// largest value.
 #[derive(Debug, Clone, Default)]
 pub struct Latencies {
-    /// By record.
+    /// Values by record.
     pub records: Histograms,
-    /// By ack (`service`, `response`), hand-over (`pacing_lag`, `blocked`) or fetch (`end_to_end`).
+    /// Values by ack (`service`, `response`), hand-over (`pacing_lag`, `blocked`) or fetch (`end_to_end`).
     pub distinct: Histograms,
 }
 
 impl Latencies {
-    /// The latency at `quantile` (0 to 1), ns; `None` unless ten distinct acks lie at it or beyond, by rank and by value:
-    /// one slow batch of a thousand records is one observation, not a thousand.
+    /// The latency at `quantile` (0 to 1), ns; `None` unless ten distinct acks lie at or beyond it (see [`percentile`]).
     pub fn at_quantile(&self, measure: Measure, quantile: f64) -> Option<u64> {
-        let (records, distinct) = (self.records.of(measure), self.distinct.of(measure));
-        let beyond_by_rank = crate::num::f64_of(distinct.len()) * (1.0 - quantile);
-        // Half an ack of slack: 1 - 0.99 is a hair below 0.01.
-        if beyond_by_rank < crate::num::f64_of(DISTINCT_BEYOND_MIN) - 0.5 {
-            return None;
+        percentile(self.records.of(measure), self.distinct.of(measure), quantile)
+    }
+
+    /// The histograms as a result keeps them.
+    pub fn to_kept(&self) -> TrialHistograms {
+        let mut kept = TrialHistograms::default();
+        for measure in Measure::ALL {
+            kept.set(measure, Counting::Records, self.records.of(measure));
+            kept.set(measure, Counting::Distinct, self.distinct.of(measure));
         }
-        let value = records.value_at_quantile(quantile);
-        let from = distinct.lowest_equivalent(value);
-        (distinct.count_between(from, LATENCY_NS_MAX) >= DISTINCT_BEYOND_MIN).then_some(value)
+        kept
     }
 }
 
-/// What one load thread saw in one interval.
+/// The measurements of one load thread in one interval.
 #[derive(Debug, Clone, Default)]
 pub struct Interval {
-    /// Counted from the start of the measured window: negative in the warm-up, past the window's last in the drain.
+    /// Number of the interval, from 0 at the start of the measured window. Negative in the warm-up; in the drain larger than
+    /// that of the window's last interval.
     pub index: i64,
-    /// Latencies of the records that belong to the window, in the interval in which they were completed.
+    /// Latencies of the window's records that were completed in this interval.
     pub latency: Histograms,
     /// Batches acked.
     pub acked_batches: u64,
     /// Records acked.
     pub acked_records: u64,
-    /// Their keys and values, bytes.
+    /// Bytes of the keys and values of the acked records.
     pub acked_bytes: u64,
-    /// The same as encoded in batches; 0 where the target does not tell.
+    /// Bytes of the acked records as encoded in batches; 0 where the target does not report them.
     pub acked_encoded_bytes: u64,
     /// Records consumed, over all subscriptions.
     pub consumed_records: u64,
-    /// Their keys and values, bytes.
+    /// Bytes of the keys and values of the consumed records.
     pub consumed_bytes: u64,
-    /// The same as encoded in batches.
+    /// Bytes of the consumed records as encoded in batches; 0 where the target does not report them.
     pub consumed_encoded_bytes: u64,
     /// Records whose batch failed.
     pub failed_records: u64,
-    /// Time the load threads had nothing to do, ns: asleep, or spinning for lack of anything due.
+    /// Time in which the load thread had nothing to do, ns: it slept, or it polled while no record was due.
     pub idle_ns: u64,
-    /// CPU time of the load threads, ns.
+    /// CPU time of the load thread, ns.
     pub cpu_ns: u64,
 }
 
@@ -149,14 +150,14 @@ impl Interval {
         }
     }
 
-    /// Adds what another thread saw in the same interval.
+    /// Adds the measurements of another thread in the same interval.
     #[cfg(test)]
     pub(crate) fn add(&mut self, other: &Self) {
         self.latency.add(&other.latency);
         self.add_counts(other);
     }
 
-    /// Adds everything but the latencies.
+    /// Adds the counts of `other`, and not its latencies.
     pub fn add_counts(&mut self, other: &Self) {
         self.acked_batches += other.acked_batches;
         self.acked_records += other.acked_records;
@@ -171,7 +172,7 @@ impl Interval {
     }
 }
 
-/// One load thread's recorder: the interval under way, and where finished ones go.
+/// The recorder of one load thread: its current interval, and the channel for finished ones.
 #[derive(Debug)]
 pub struct Recorder {
     timeline: Arc<Timeline>,
@@ -183,21 +184,21 @@ pub struct Recorder {
     channel: Channel,
 }
 
-/// Records that passed together.
+/// Counts of the records of one batch or fetch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// How many.
+    /// Number of records.
     pub records: u64,
-    /// Their keys and values.
+    /// Bytes of their keys and values.
     pub bytes: u64,
-    /// The same as encoded in batches; 0 where the target does not tell.
+    /// Bytes of the records as encoded in batches; 0 where the target does not report them.
     pub encoded_bytes: u64,
 }
 
-/// What a recorder holds when its thread ends, beside the intervals it has handed over.
+/// The values that a recorder returns when its thread ends. They cover the whole trial and are in no interval.
 #[derive(Debug)]
 pub struct Recorded {
-    /// Each ack, hand-over and fetch once.
+    /// Latencies with one value for each ack, hand-over and fetch.
     pub distinct: Histograms,
     /// Encoded bytes of the batches acked inside the window.
     pub batch_bytes: Histogram<u64>,
@@ -209,17 +210,17 @@ impl Default for Recorded {
     }
 }
 
-/// How a recorder hands intervals over.
+/// The channel from a load thread to the thread that watches the trial.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    /// Where finished intervals go.
+    /// Sends finished intervals.
     pub finished: Sender<Box<Interval>>,
-    /// Where used ones may come back, to save the memory's first touch.
+    /// Receives used intervals. Their memory was touched before, so using them again avoids page faults.
     pub spare: Receiver<Box<Interval>>,
 }
 
 impl Recorder {
-    /// Begins in the interval that holds `now_ns`.
+    /// Creates a recorder whose first interval is the one that holds `now_ns`.
     pub fn new(timeline: Arc<Timeline>, now_ns: u64, channel: Channel) -> Self {
         let interval = Box::new(Interval { index: timeline.interval_of(now_ns), ..Interval::default() });
         let interval_end_ns = timeline.next_interval_ns(now_ns);
@@ -234,12 +235,13 @@ impl Recorder {
         }
     }
 
-    /// When the interval under way ends.
+    /// The end of the current interval, ns on the trial's clock.
     pub fn interval_end_ns(&self) -> u64 {
         self.interval_end_ns
     }
 
-    /// What is recorded from here on happened at `now_ns`: hands the interval under way over if it has ended.
+    /// Sets the time of the values that are recorded next. If the current interval has ended, it is sent and the interval that
+    /// holds `now_ns` begins.
     pub fn at(&mut self, now_ns: u64) {
         if now_ns >= self.interval_end_ns {
             self.enter(now_ns);
@@ -255,7 +257,7 @@ impl Recorder {
         let cpu_ns = thread_cpu_ns();
         full.cpu_ns = cpu_ns.saturating_sub(self.cpu_start_ns);
         self.cpu_start_ns = cpu_ns;
-        // The receiver outlives the load threads unless the run is being torn down; then nobody wants the interval.
+        // The receiver is gone only if the run is being aborted. Then the interval is not needed.
         let _ = self.channel.finished.send(full);
     }
 
@@ -264,24 +266,24 @@ impl Recorder {
         self.interval.latency.record_n(measure, ns, count);
     }
 
-    /// Records one distinct ack, hand-over or fetch at the largest of its values.
+    /// Records one distinct ack, hand-over or fetch. `ns` is the largest of its values.
     pub fn distinct(&mut self, measure: Measure, ns: u64) {
         self.distinct.record_n(measure, ns, 1);
     }
 
-    /// Counts a batch acked now.
+    /// Counts a batch that was acked in the current interval.
     pub fn acked(&mut self, batch: Counted) {
         self.interval.acked_batches += 1;
         self.interval.acked_records += batch.records;
         self.interval.acked_bytes += batch.bytes;
         self.interval.acked_encoded_bytes += batch.encoded_bytes;
         if batch.encoded_bytes > 0 && (0..self.timeline.window_intervals()).contains(&self.interval.index) {
-            // 1 B to an hour of them: no batch is that large.
+            // The histogram's largest value is one hour in ns. As bytes that is larger than any batch.
             self.batch_bytes.saturating_record(batch.encoded_bytes);
         }
     }
 
-    /// Counts a fetch consumed now.
+    /// Counts a fetch that was consumed in the current interval.
     pub fn consumed(&mut self, fetch: Counted) {
         self.interval.consumed_records += fetch.records;
         self.interval.consumed_bytes += fetch.bytes;
@@ -293,12 +295,12 @@ impl Recorder {
         self.interval.failed_records += records;
     }
 
-    /// Counts time with nothing to do.
+    /// Counts time in which the thread had nothing to do.
     pub fn idle(&mut self, ns: u64) {
         self.interval.idle_ns += ns;
     }
 
-    /// Hands the last interval over.
+    /// Sends the last interval, and returns the values of the whole trial.
     pub fn finish(mut self) -> Recorded {
         self.enter(self.interval_end_ns);
         Recorded { distinct: self.distinct, batch_bytes: self.batch_bytes }
@@ -314,6 +316,7 @@ fn thread_cpu_ns() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::latency::LATENCY_NS_MAX;
     use crossbeam::channel::unbounded;
     use proptest::prelude::*;
     use std::time::Duration;

@@ -1,8 +1,10 @@
-//! From the load threads' intervals to a trial's time series: one row an interval, and the histograms of each, compressed
-//! as they come so that a long run holds kilobytes of them and not gigabytes.
+//! Makes a trial's time series from the intervals of the load threads: a row and the histograms for each interval.
 //!
-//! An interval's histograms are a megabyte, and going through them takes as long as many records do. It is done while load
-//! is generated, on a core that load may be waiting for, so it is done one histogram at a time, giving way in between.
+//! The histograms are compressed as intervals arrive, so that a long run needs kilobytes for them and not gigabytes.
+//!
+//! The histograms of an interval are a megabyte. Reading through them takes as long as sending many records. This is done while
+//! load is generated, on a core that the load may need. So one histogram is processed at a time, and the thread yields the
+//! core in between.
 
 use super::recorder::{Histograms, Interval};
 use crate::num;
@@ -16,33 +18,33 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Intervals of histograms kept for a trial at most, the drain's included.
+/// The most intervals of histograms that are kept for a trial, that of the drain included.
 const KEPT_MAX: i64 = 300;
-/// An interval is closed once one this much later has begun: a load thread may hand its part in late. What comes later
-/// still is counted in the oldest interval that is open.
+/// Number of intervals that are open at the same time, because a load thread may send its part of an interval late. A part
+/// that arrives even later is counted in the oldest open interval.
 const OPEN_INTERVALS: i64 = 3;
 
-/// What the machine spent in one interval.
+/// The resources that were used in one interval.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HostInterval {
     /// Bytes written to the device.
     pub device_bytes: Option<u64>,
     /// CPU time of the process ÷ length of the interval.
     pub cpu: Option<f64>,
-    /// Resident memory at its end, bytes.
+    /// Resident memory of the process at the interval's end, bytes.
     pub rss_bytes: Option<u64>,
-    /// What the target's files took of the disk at its end, bytes; `None` if nobody looked.
+    /// Disk space of the target's files at the interval's end, bytes; `None` if it was not read.
     pub data_bytes: Option<u64>,
 }
 
-/// Everything recorded over a trial.
+/// The measurements of a trial over time.
 #[derive(Debug)]
 pub struct Series {
-    /// One row an interval of warm-up and window.
+    /// A row for each interval of warm-up and window.
     pub rows: Vec<SeriesRow>,
-    /// At most 300 stretches.
+    /// Histograms of at most [`KEPT_MAX`] stretches of time.
     pub kept: Vec<KeptInterval>,
-    /// Latencies of the window's records, whenever they were completed.
+    /// Latencies of all records of the window, also of those that were completed after it.
     pub latency: Histograms,
     /// Counts inside the window; its histograms are empty.
     pub window: Interval,
@@ -50,14 +52,14 @@ pub struct Series {
     pub offered: Option<u64>,
 }
 
-/// Takes intervals in as they come.
+/// Builds a [`Series`] from intervals as they arrive.
 pub struct SeriesBuilder {
     timeline: Arc<Timeline>,
     offered: Offered,
     groups: u64,
     open: BTreeMap<i64, Box<Interval>>,
     newest: i64,
-    /// The interval after the one closed last.
+    /// Number of the interval after the one that was closed last.
     next: Option<i64>,
     host: BTreeMap<i64, HostInterval>,
     spare: Sender<Box<Interval>>,
@@ -65,13 +67,14 @@ pub struct SeriesBuilder {
     consumed: u64,
     stretch: Histograms,
     stretch_start: i64,
-    /// Whether more intervals wait to be taken in, so that there is no time to give way.
+    /// Whether more intervals are waiting to be added, so that there is no time to yield the core.
     is_behind: bool,
     series: Series,
 }
 
 impl SeriesBuilder {
-    /// For a trial of this timeline; nothing is `offered` unless the load is open. Used intervals go to `spare`.
+    /// Creates a builder for a trial of this timeline. Records are `offered` only if the load is open. Used intervals are sent to
+    /// `spare`.
     pub fn new(timeline: Arc<Timeline>, offered: Offered, groups: u32, spare: Sender<Box<Interval>>) -> Self {
         let series = Series {
             rows: Vec::new(),
@@ -98,7 +101,7 @@ impl SeriesBuilder {
         }
     }
 
-    /// Adds a load thread's interval, at once if others wait behind it.
+    /// Adds an interval of a load thread. `is_behind` says that more are waiting; then the thread does not yield the core.
     pub fn add(&mut self, interval: Box<Interval>, is_behind: bool) {
         self.is_behind = is_behind;
         if Timeline::was_held(interval.index) {
@@ -129,7 +132,7 @@ impl SeriesBuilder {
         }
     }
 
-    /// Notes what the machine spent in interval `index`.
+    /// Stores the resources that were used in interval `index`.
     pub fn add_host(&mut self, index: i64, host: HostInterval) {
         if !Timeline::was_held(index) {
             self.host.insert(index, host);
@@ -141,26 +144,26 @@ impl SeriesBuilder {
         &self.series.rows
     }
 
-    /// Whether records are intended at all.
+    /// Whether the load is open, so that records have an intended time.
     pub fn is_open_load(&self) -> bool {
         self.offered.is_open_load()
     }
 
-    /// Closes what is open.
+    /// Closes all open intervals and returns the series.
     pub fn finish(mut self) -> Series {
         for (index, interval) in std::mem::take(&mut self.open) {
             self.close_up_to(index, interval);
         }
         self.keep_stretch(self.timeline.window_intervals().max(self.stretch_start + 1));
         self.offered.set_window_start(self.timeline.window_start_ns());
-        // What was due after the last row, if the load threads ended before the window did.
+        // Count the records that were due after the last row, in case the load threads ended before the window did.
         let from_ns = self.offered.until_ns().max(self.timeline.window_start_ns());
         let rest = self.offered.between(from_ns, self.timeline.window_end_ns());
         self.series.offered = self.series.offered.map(|offered| offered + rest);
         self.series
     }
 
-    /// Closes an interval, and before it those in which no load thread did anything, as empty ones.
+    /// Closes an interval. Earlier intervals that no load thread sent are closed first, as empty ones.
     fn close_up_to(&mut self, index: i64, interval: Box<Interval>) {
         let intervals = self.timeline.window_intervals();
         for empty in self.next.unwrap_or(index)..index.min(intervals) {
@@ -189,10 +192,10 @@ impl SeriesBuilder {
         self.give_back(interval);
     }
 
-    /// Empties an interval, which the load thread that takes it then need not, and gives its memory back.
+    /// Clears an interval and returns it to the load threads. They then need not spend time on clearing it.
     fn give_back(&self, mut interval: Box<Interval>) {
         clear(&mut interval.latency, self.is_behind);
-        // Nobody takes spares once the load threads are gone.
+        // The load threads may have ended. Then the interval is not needed.
         let _ = self.spare.send(interval);
     }
 
@@ -225,8 +228,8 @@ impl SeriesBuilder {
         }
     }
 
-    /// Adds an interval's histograms to the stretch it belongs to: several intervals where there are many, and all of the
-    /// drain.
+    /// Adds the histograms of an interval to its stretch. A stretch is several intervals where there are many. The whole drain
+    /// is one stretch.
     fn keep(&mut self, index: i64, latency: &Histograms) {
         let intervals = self.timeline.window_intervals();
         let of = |index: i64| {
@@ -262,13 +265,13 @@ impl SeriesBuilder {
     }
 }
 
-/// Lets whoever waits for this core have it, load above all. The kernel would let a thread that woke up wait for as long as
-/// this one may run, 3 ms mostly.
+/// Yields the core to other threads that wait for it, above all to load threads. Without this call the kernel lets a thread
+/// that woke up wait until this thread's time slice ends, which is mostly 3 ms.
 pub fn give_way() {
     std::thread::yield_now();
 }
 
-/// Gives way unless there is nothing to go through, or no time to.
+/// Yields the core before `histogram` is processed, unless it is empty or the thread is behind.
 fn give_way_before(histogram: &Histogram<u64>, is_behind: bool) {
     if !histogram.is_empty() && !is_behind {
         give_way();
@@ -289,9 +292,9 @@ fn clear(latency: &mut Histograms, is_behind: bool) {
     }
 }
 
-/// Intervals that share a kept histogram.
+/// Number of intervals that share a kept histogram.
 fn stretch_intervals(intervals: i64) -> i64 {
-    // One place is the drain's.
+    // One of the kept histograms is that of the drain.
     (intervals + KEPT_MAX - 2) / (KEPT_MAX - 1)
 }
 

@@ -1,38 +1,38 @@
 //! The counters of a shard.
 
-/// One shard's counters since the target was opened.
+/// The counters of one shard since the target was opened.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ShardStats {
-    /// Which shard.
+    /// Number of the shard.
     pub shard: u32,
-    /// Time spent working, ns; colocated load apart.
+    /// Time spent working, ns, without the time of colocated load.
     pub work_ns: u64,
-    /// Time that colocated load took of its thread, ns.
+    /// Time that colocated load used on the shard's thread, ns.
     pub colocated_ns: u64,
     /// Time spent polling for completions or messages, ns.
     pub poll_ns: u64,
     /// Time spent asleep, ns.
     pub parked_ns: u64,
-    /// Bytes of records written to the device, encoded, padding and rewritten tails included.
+    /// Encoded bytes of records that were written to the device, padding and rewritten tails included.
     pub write_bytes: u64,
-    /// Writes.
+    /// Number of writes.
     pub writes: u64,
-    /// Writes by size: (bytes, how many), ascending.
+    /// Writes by size, as pairs of bytes and number, ascending by bytes.
     pub write_sizes: Vec<(u64, u64)>,
-    /// Time during which any write was in flight, ns.
+    /// Time in which at least one write was in flight, ns.
     pub write_busy_ns: u64,
-    /// Writes in flight, added up over that time, ns.
+    /// Number of writes in flight, integrated over that time, ns.
     pub write_depth_ns: u64,
-    /// Device flushes and synced writes.
+    /// Number of device flushes and synced writes.
     pub syncs: u64,
-    /// Writes that met extents which were written already.
+    /// Writes to extents that were written before.
     pub overwrites: u64,
     /// Bytes read from the device.
     pub read_bytes: u64,
 }
 
 impl ShardStats {
-    /// What was added since `earlier`.
+    /// Returns the difference to `earlier` counters of the same shard.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let sizes = self.write_sizes.iter().map(|(bytes, count)| {

@@ -1,16 +1,18 @@
-//! What a sweep of very many trials keeps of each over time: fewer, longer intervals. Counts and histograms are added
-//! up, so nothing is lost but resolution; percentiles of a merged row cannot be told and go.
+//! Merges intervals, so that a sweep of very many trials keeps fewer and longer ones of each trial.
+//!
+//! Counts and histograms are added up, so only resolution is lost. The percentiles of a merged row cannot be computed and are
+//! removed.
 
 use crate::result::SeriesRow;
 use crate::result::latency::{KeptInterval, Measure, new_histogram};
 
-/// Merges histograms until `most` are left.
+/// Merges neighbouring intervals, so that at most `most` are left.
 pub fn thin_histograms(kept: &mut Vec<KeptInterval>, most: usize) {
     let size = kept.len().div_ceil(most.max(1)).max(1);
     *kept = kept.chunks(size).map(merged).collect();
 }
 
-/// Merges rows until about `most` are left. Those before the window and those in it stay apart.
+/// Merges neighbouring rows, so that about `most` are left. A row before the window is never merged with one inside it.
 pub fn thin_rows(rows: &mut Vec<SeriesRow>, most: usize) {
     let size = rows.len().div_ceil(most.max(1)).max(1);
     let (before, inside) = rows.split_at(rows.partition_point(|row| row.t_s < -1e-9));

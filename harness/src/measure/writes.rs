@@ -3,19 +3,19 @@
 use super::shards::ShardStats;
 use crate::num;
 
-/// The writes of a trial over all its shards.
+/// Figures of a trial's writes over all its shards.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct WriteFigures {
-    /// Median bytes.
+    /// Median bytes of a write.
     pub bytes_p50: Option<u64>,
-    /// Mean writes in flight of a shard while it has any.
+    /// Writes in flight of a shard, as a mean over the time in which it has any.
     pub depth_mean: Option<f64>,
-    /// Share of the writes that met extents which were written already.
+    /// Fraction of the writes that were to extents written before, 0 to 1.
     pub overwrites: f64,
 }
 
 impl WriteFigures {
-    /// Over the trial's window.
+    /// Computes the figures from each shard's counters over the window.
     pub fn of(shards: &[ShardStats]) -> Self {
         let sizes: Vec<(u64, u64)> =
             shards.iter().flat_map(|shard| shard.write_sizes.iter().copied()).collect();
@@ -29,12 +29,12 @@ impl WriteFigures {
     }
 }
 
-/// Mean writes in flight while there are any.
+/// Returns the mean number of writes in flight while there are any; `None` if there never were.
 pub fn mean_depth(depth_ns: u64, busy_ns: u64) -> Option<f64> {
     (busy_ns > 0).then(|| num::f64_of(depth_ns) / num::f64_of(busy_ns))
 }
 
-/// The median of values given as (value, how many).
+/// Returns the median of values that are given as pairs of value and number; `None` without values.
 pub fn median_of(mut counts: Vec<(u64, u64)>) -> Option<u64> {
     counts.sort_unstable();
     let total: u64 = counts.iter().map(|(_, count)| count).sum();

@@ -106,6 +106,7 @@ mod tests {
         let trials = vec![Trial { stall: Some(stall), latency_ns, ..Trial::default() }];
         Point {
             settings: Default::default(),
+            workload: 0,
             pass,
             target: "engine".into(),
             durability: Durability::Written,

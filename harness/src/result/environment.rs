@@ -1,6 +1,6 @@
-//! The machine that a figure was measured on, as far as a reader needs it to judge the figure: plain values.
+//! The facts about a machine that a reader needs to judge a figure measured on it. These are plain values.
 //!
-//! A value that cannot be found out is `None`. `host/` and `device/` look at the machine and fill these in.
+//! A value that cannot be read is `None`. `host/` and `device/` look at the machine and fill these in.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,60 +14,61 @@ pub struct Environment {
     pub cpu: Cpu,
     /// Main memory.
     pub memory: Memory,
-    /// What the kernel's io_uring offers.
+    /// The io_uring of the kernel.
     pub io_uring: IoUring,
     /// The file system and the device under the data directory.
     pub storage: Storage,
-    /// How busy the machine was already.
+    /// How busy the machine was before the run.
     pub load: Load,
 }
 
 /// The processor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cpu {
-    /// What it calls itself.
+    /// The model name that the processor reports.
     pub model: Option<String>,
     /// Cores (hardware threads) online.
     pub cores_online: u32,
     /// Cores this process may run on.
     pub cores_allowed: Vec<u32>,
-    /// Frequency governors of the allowed cores, each once; empty where the kernel does not scale frequencies (most
-    /// virtual machines).
+    /// Frequency governors of the allowed cores, each once. Empty where the kernel does not scale frequencies, as on most
+    /// virtual machines.
     pub governors: Vec<String>,
-    /// Whether the processor says that it is a virtual machine's.
+    /// Whether the processor reports that it belongs to a virtual machine.
     pub hypervisor: bool,
 }
 
 /// Main memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
-    /// All of it, bytes.
+    /// Size of main memory, bytes.
     pub total_bytes: Option<u64>,
-    /// What could be used without swapping, bytes.
+    /// Memory that could be used without swapping, bytes.
     pub available_bytes: Option<u64>,
-    /// `always`, `madvise` or `never`.
+    /// When the kernel uses huge pages: `always`, `madvise` or `never`.
     pub transparent_huge_pages: Option<String>,
-    /// How much this process may lock, which is what a ring's registered buffers count against.
+    /// How much memory this process may lock. A ring's registered buffers count against this limit.
     pub memlock: Memlock,
 }
 
 /// How much memory a process may lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memlock {
-    /// `RLIMIT_MEMLOCK`'s soft limit, bytes; `None` if there is none.
+    /// The soft limit of `RLIMIT_MEMLOCK`, bytes; `None` without a limit.
     pub limit_bytes: Option<u64>,
-    /// Whether the kernel lets this process exceed it: it holds `CAP_IPC_LOCK` outside any user namespace.
+    /// Whether the kernel lets this process exceed the limit, because it holds `CAP_IPC_LOCK` outside any user namespace.
     pub exempt: bool,
 }
 
-/// What the kernel's io_uring offers.
+/// The io_uring of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IoUring {
-    /// `kernel.io_uring_disabled`: 0 for everyone, 1 for a group, 2 for nobody; `None` before Linux 6.6.
+    /// The setting `kernel.io_uring_disabled`; `None` before Linux 6.6. At 0 everyone may use io_uring, at 1 a group, at 2
+    /// nobody.
     pub disabled_sysctl: Option<u32>,
-    /// What a ring answered; `None` where none could be made.
+    /// The features and operations that a ring reported; `None` where no ring could be made.
     pub probe: Option<RingProbe>,
-    /// Why none could be made.
+    /// The reason why no ring could be made.
     pub error: Option<String>,
 }
 
@@ -76,7 +77,7 @@ pub struct IoUring {
 pub struct Load {
     /// Load average over one minute.
     pub average_1m: Option<f64>,
-    /// Share of CPU time that the hypervisor gave to others since boot, 0 to 1.
+    /// Share of CPU time since boot that the hypervisor gave to other virtual machines, 0 to 1.
     pub steal_share_since_boot: Option<f64>,
 }
 
@@ -87,56 +88,56 @@ impl Memlock {
     }
 }
 
-/// The features and operations of the kernel's io_uring that a log engine can make use of.
+/// The features and operations of the kernel's io_uring that a log engine can use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RingProbe {
-    /// Feature flags of io_uring_setup(2), in lower case without `IORING_FEAT_`, and set-up flags that were accepted.
+    /// Feature flags of io_uring_setup(2), in lower case without `IORING_FEAT_`, and the set-up flags that it accepted.
     pub features: Vec<String>,
-    /// Operations supported, in lower case without `IORING_OP_`.
+    /// Supported operations, in lower case without `IORING_OP_`.
     pub operations: Vec<String>,
 }
 
 impl RingProbe {
-    /// Whether the operation (`write_fixed`, say) is supported.
+    /// Whether the operation, for example `write_fixed`, is supported.
     pub fn supports(&self, operation: &str) -> bool {
         self.operations.iter().any(|known| known == operation)
     }
 }
 
-/// A file system and what it lies on.
+/// A file system and its device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Storage {
-    /// Its type, such as `ext4`.
+    /// Type of the file system, such as `ext4`.
     pub filesystem: Option<String>,
-    /// Where it is mounted.
+    /// Directory where the file system is mounted.
     pub mount_point: Option<String>,
-    /// Its mount options, comma-separated.
+    /// Mount options, comma-separated.
     pub mount_options: Option<String>,
-    /// What is mounted, such as `/dev/vda1`.
+    /// The mounted source, such as `/dev/vda1`.
     pub source: Option<String>,
     /// The block device; `None` for file systems without one (tmpfs, overlay, NFS).
     pub device: Option<BlockDevice>,
 }
 
-/// A disk, or what stands for one.
+/// A disk, or a device that looks like one (device mapper, RAID).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockDevice {
-    /// The whole disk's name, such as `nvme0n1` (never a partition's).
+    /// Name of the whole disk, such as `nvme0n1`; never a partition's name.
     pub name: String,
-    /// What it calls itself.
+    /// The model name that the disk reports.
     pub model: Option<String>,
-    /// Disks it is made of (device mapper, RAID).
+    /// Disks that the device is made of, for device mapper and RAID.
     pub stacked_on: Vec<String>,
-    /// Size, bytes.
+    /// Size of the device, bytes.
     pub size_bytes: Option<u64>,
     /// The I/O scheduler in use.
     pub scheduler: Option<String>,
-    /// `write back` (volatile: a sync must flush it) or `write through`.
+    /// Kind of the write cache: `write back` (volatile: a sync must flush it) or `write through`.
     pub write_cache: Option<String>,
-    /// Whether a single write can be forced past that cache; without it every synced write is a write and a flush.
+    /// Whether a single write can be forced past that cache (FUA). Without FUA every synced write is a write and a flush.
     pub fua: Option<bool>,
-    /// Whether it spins.
+    /// Whether the device has rotating disks.
     pub rotational: Option<bool>,
-    /// Its smallest unit of transfer, bytes.
+    /// Smallest unit of transfer, bytes.
     pub logical_block_bytes: Option<u64>,
 }

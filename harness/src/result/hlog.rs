@@ -1,8 +1,15 @@
-//! `latency.hlog`: histograms over time in HdrHistogram's interval log format (V2, compressed), one tag a point, trial and
-//! measure, so that HdrHistogram's own tools read it.
+//! `latency.hlog`: histograms in HdrHistogram's interval log format (V2, compressed), which HdrHistogram's own tools read.
+//!
+//! The tag of a line names the point, the trial and the measure:
+//!
+//! - `<point>.<trial>.<measure>`: the records of one interval.
+//! - `<point>.<trial>.<measure>.records`: all records of the trial's window.
+//! - `<point>.<trial>.<measure>.distinct`: the same, with one value for each ack, hand-over or fetch.
+//!
+//! The last two have the start and length of the trial's window. Files of schema version 1 lack them.
 
-use super::TrialRecord;
-use super::latency::{KeptInterval, Measure, new_histogram};
+use super::latency::{Counting, KeptInterval, Measure, new_histogram};
+use super::{Trial, TrialRecord};
 use crate::num;
 use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
@@ -13,14 +20,29 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 use std::time::{Duration, SystemTime};
 
-const COMMENT: &str = "Latencies, ns. Tag: <point>.<trial>.<measure>, numbered as in result.json. Start and length: s. \
-                       Largest value: ms.";
+const COMMENT: &str = "Latencies, ns. Tag: <point>.<trial>.<measure>, numbered as in result.json: over time. With .records \
+                       or .distinct behind it: the whole trial, by record or by ack. Start and length: s. Largest value: ms.";
 
-/// The whole file. Its times are seconds since `started`; `window_start_s` says when a trial's window opened.
+/// The measured window of a trial.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Window {
+    /// Time at which the window opened, s since the run started.
+    pub(super) start_s: f64,
+    /// Length of the window, s.
+    pub(super) length_s: f64,
+}
+
+impl Window {
+    pub(super) fn of(trial: &Trial) -> Self {
+        Self { start_s: trial.window_start_s, length_s: trial.window_s }
+    }
+}
+
+/// Returns the whole file. Its times are seconds since `started`, when the run started. `window_of` returns a trial's window.
 pub(super) fn write(
     started: SystemTime,
     trials: &[TrialRecord],
-    window_start_s: impl Fn(&TrialRecord) -> f64,
+    window_of: impl Fn(&TrialRecord) -> Window,
 ) -> anyhow::Result<Vec<u8>> {
     let (mut text, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
     let mut writer = IntervalLogWriterBuilder::new()
@@ -28,49 +50,62 @@ pub(super) fn write(
         .with_start_time(started)
         .with_max_value_divisor(1e6)
         .begin_log_with(&mut text, &mut serializer)?;
+    let mut add = |name: &str, histogram: &Histogram<u64>, (start_s, length_s): (f64, f64)| {
+        let tag = Tag::new(name).expect("numbers and names of this project hold neither spaces nor commas");
+        writer
+            .write_histogram(histogram, seconds(start_s), seconds(length_s), Some(tag))
+            .map_err(|error| anyhow!("{error}"))
+    };
     for record in trials {
-        let window_start_s = window_start_s(record);
+        let window = window_of(record);
         for measure in Measure::ALL {
             let name = format!("{}.{}.{}", record.point, record.trial, measure.name());
-            let tag = Tag::new(&name).expect("numbers and a measure's name hold neither spaces nor commas");
             for interval in &record.latency {
                 let Some(histogram) = interval.histogram(measure) else { continue };
-                let start = seconds(window_start_s + interval.start_s);
-                let written =
-                    writer.write_histogram(&histogram, start, seconds(interval.length_s), Some(tag));
-                written.map_err(|error| anyhow!("{error}"))?;
+                add(&name, &histogram, (window.start_s + interval.start_s, interval.length_s))?;
+            }
+            for counting in Counting::ALL {
+                let Some(histogram) = record.histograms.histogram(measure, counting) else { continue };
+                let name = format!("{name}.{}", counting.name());
+                add(&name, &histogram, (window.start_s, window.length_s))?;
             }
         }
     }
     Ok(text)
 }
 
-/// Adds each interval of a file to the trial it names; `window_start_s` as in [`write`].
+/// Adds each histogram of a file to the trial that its tag names. `window_start_s` returns when a trial's window opened, s
+/// since the run started.
 pub(super) fn read(
     file: &[u8],
     trials: &mut [TrialRecord],
     window_start_s: impl Fn(&TrialRecord) -> f64,
 ) -> anyhow::Result<()> {
     for entry in IntervalLogIterator::new(file) {
-        let entry = entry.map_err(|error| anyhow!("it is no histogram log: {error:?}"))?;
+        let entry = entry.map_err(|error| anyhow!("not a histogram log: {error:?}"))?;
         let LogEntry::Interval(interval) = entry else { continue };
         let tag = interval.tag().context("an interval has no tag")?;
-        let (point, trial, measure) = parse_tag(tag.as_str())
-            .with_context(|| format!("the tag `{}` is not <point>.<trial>.<measure>", tag.as_str()))?;
+        let Tagged { point, trial, measure, counting } =
+            parse_tag(tag.as_str()).with_context(|| not_a_tag(tag.as_str()))?;
         let record =
             trials.iter_mut().find(|record| (record.point, record.trial) == (point, trial)).with_context(
                 || format!("the tag `{}` names a trial that the result does not have", tag.as_str()),
             )?;
+        let histogram = decode(&interval)?;
+        if let Some(counting) = counting {
+            record.histograms.set(measure, counting, &histogram);
+            continue;
+        }
         let start_s = interval.start_timestamp().as_secs_f64() - window_start_s(record);
-        let kept = kept_at(&mut record.latency, start_s, interval.duration().as_secs_f64());
-        kept.set(measure, &decode(&interval)?);
+        kept_at(&mut record.latency, start_s, interval.duration().as_secs_f64()).set(measure, &histogram);
     }
     Ok(())
 }
 
-/// The entry that begins at `start_s`, made in its place if there is none: each measure has a line of its own.
+/// Returns the entry of `latency` that begins at `start_s`, and adds it in order if it is missing. The file has a line for
+/// each measure, so several lines share one entry.
 fn kept_at(latency: &mut Vec<KeptInterval>, start_s: f64, length_s: f64) -> &mut KeptInterval {
-    // Times are written to the millisecond.
+    // The file holds times to the millisecond, so entries within half of one are the same.
     let index = latency.partition_point(|kept| kept.start_s < start_s - 5e-4);
     if latency.get(index).is_none_or(|kept| kept.start_s > start_s + 5e-4) {
         latency.insert(index, KeptInterval::empty(start_s, length_s));
@@ -78,14 +113,33 @@ fn kept_at(latency: &mut Vec<KeptInterval>, start_s: f64, length_s: f64) -> &mut
     &mut latency[index]
 }
 
-fn parse_tag(tag: &str) -> Option<(usize, usize, Measure)> {
-    let (point, rest) = tag.split_once('.')?;
-    let (trial, name) = rest.split_once('.')?;
-    let measure = Measure::ALL.into_iter().find(|measure| measure.name() == name)?;
-    Some((point.parse().ok()?, trial.parse().ok()?, measure))
+/// The parts of a tag.
+struct Tagged {
+    point: usize,
+    trial: usize,
+    measure: Measure,
+    /// `None` for a histogram of an interval.
+    counting: Option<Counting>,
 }
 
-/// With this project's bounds, so that whoever adds it up later need not check.
+fn parse_tag(tag: &str) -> Option<Tagged> {
+    let mut parts = tag.split('.');
+    let point = parts.next()?.parse().ok()?;
+    let trial = parts.next()?.parse().ok()?;
+    let name = parts.next()?;
+    let measure = Measure::ALL.into_iter().find(|measure| measure.name() == name)?;
+    let counting = match parts.next() {
+        None => None,
+        Some(name) => Some(Counting::ALL.into_iter().find(|counting| counting.name() == name)?),
+    };
+    parts.next().is_none().then_some(Tagged { point, trial, measure, counting })
+}
+
+fn not_a_tag(tag: &str) -> String {
+    format!("the tag `{tag}` is not <point>.<trial>.<measure>, alone or with .records or .distinct behind it")
+}
+
+/// The histogram of a line, with this project's bounds: callers can add it to others without a check.
 fn decode(interval: &IntervalLogHistogram<'_>) -> anyhow::Result<Histogram<u64>> {
     let bytes = STANDARD.decode(interval.encoded_histogram()).context("a histogram is not base64")?;
     let decoded: Histogram<u64> = Deserializer::new()
@@ -105,7 +159,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const OPENED_S: f64 = 20.25;
+    const OPENED: Window = Window { start_s: 20.25, length_s: 2.0 };
 
     fn record(point: usize, trial: usize) -> TrialRecord {
         TrialRecord { point, trial, ..TrialRecord::default() }
@@ -132,9 +186,15 @@ mod tests {
                 }
                 written.latency.push(kept);
             }
-            let file = write(SystemTime::UNIX_EPOCH, std::slice::from_ref(&written), |_| OPENED_S).unwrap();
+            for (i, values) in intervals.iter().enumerate().take(Measure::ALL.len()) {
+                written.histograms.set(Measure::ALL[i], Counting::Records, &histogram(values));
+                written.histograms.set(Measure::ALL[i], Counting::Distinct, &histogram(&values[..1]));
+            }
+            let file = write(SystemTime::UNIX_EPOCH, std::slice::from_ref(&written), |_| OPENED).unwrap();
             let mut back = [record(0, 0), record(1, 2)];
-            read(&file, &mut back, |_| OPENED_S).unwrap();
+            read(&file, &mut back, |_| OPENED.start_s).unwrap();
+            prop_assert!(back[0].histograms.is_empty());
+            prop_assert_eq!(&back[1].histograms, &written.histograms);
             prop_assert!(back[0].latency.is_empty());
             prop_assert_eq!(back[1].latency.len(), written.latency.len());
             for (back, written) in back[1].latency.iter().zip(&written.latency) {
@@ -161,8 +221,21 @@ mod tests {
         let mut stray = record(7, 0);
         stray.latency.push(KeptInterval::empty(0.0, 1.0));
         stray.latency[0].set(Measure::Response, &histogram(&[5]));
-        let file = write(SystemTime::UNIX_EPOCH, &[stray], |_| 0.0).unwrap();
+        let file = write(SystemTime::UNIX_EPOCH, &[stray], |_| OPENED).unwrap();
         let error = read(&file, &mut [record(0, 0)], |_| 0.0).unwrap_err().to_string();
         assert!(error.contains("`7.0.response`"), "{error}");
+    }
+
+    #[test]
+    fn a_tag_names_a_trial_a_measure_and_maybe_a_way_of_counting() {
+        let counting = |tag| parse_tag(tag).map(|tagged| tagged.counting);
+        assert_eq!(counting("1.2.service"), Some(None));
+        assert_eq!(counting("1.2.service.records"), Some(Some(Counting::Records)));
+        assert_eq!(counting("1.2.service.distinct"), Some(Some(Counting::Distinct)));
+        for tag in
+            ["", "1", "1.2", "1.2.other", "1.2.service.other", "1.2.service.records.more", "x.2.service"]
+        {
+            assert_eq!(counting(tag), None, "{tag}");
+        }
     }
 }

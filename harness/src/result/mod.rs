@@ -1,8 +1,14 @@
-//! A result: its schema (docs/result.schema.json is generated from it) and its directory.
+//! A result: its schema and its directory. docs/result.schema.json is generated from the schema.
 //!
-//! `schema` is the whole result and its points, `trial` what one trial came to, `verdict` how far it can be trusted,
-//! `series` what happened over time, `store` the files, `staging` those of a sweep under way, `shelf` a directory of
-//! results. Plain values; how they came about is docs/methodology.md's.
+//! - `schema`: the whole result and its points.
+//! - `trial`: the figures of one trial.
+//! - `verdict`: whether the figures can be trusted.
+//! - `series`: measurements over time.
+//! - `store`: the files of a result.
+//! - `staging`: the files of an unfinished sweep.
+//! - `shelf`: a directory of results.
+//!
+//! These are plain values. docs/methodology.md says how they are measured.
 
 pub mod environment;
 mod hlog;
@@ -20,7 +26,7 @@ pub mod trial;
 pub mod verdict;
 
 pub use record::{Artifact, Recording, TrialRecord};
-pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION};
+pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION, WorkloadList};
 pub use series::{Event, SeriesRow};
 pub use trial::{
     BacklogFigures, Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, Granularity, InjectedStall,

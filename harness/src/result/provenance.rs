@@ -1,4 +1,4 @@
-//! Where a result comes from: which build measured which workload against which target.
+//! The origin of a result: which build measured which workload against which target.
 
 use crate::num;
 use crate::workload::Lines;
@@ -7,50 +7,54 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Everything a result needs to be traced, beside the machine and the resolved workload.
+/// The origin of a result, beside the machine's description and the resolved workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
     /// The build that measured.
     pub build: Build,
-    /// When it began, RFC 3339.
+    /// A hash that tells machines apart: of `/etc/machine-id`, or else of the kernel's boot id, which changes at each boot.
+    /// `None` if neither can be read, and in schema version 1.
+    #[serde(default)]
+    pub machine_id: Option<String>,
+    /// When the run began, RFC 3339.
     pub started_at: String,
-    /// When it was gone on with after it had been interrupted; sweeps only.
+    /// When the run was resumed after an interruption, RFC 3339, one entry for each time; sweeps only.
     #[serde(default)]
     pub resumed_at: Vec<String>,
     /// SHA-256 of the resolved workload, hexadecimal.
     pub workload_sha256: String,
     /// Seed of the payloads and schedules.
     pub seed: u64,
-    /// Seed of the order of trials, where there is one to choose.
+    /// Seed of the order of trials; `None` for a run, whose order is fixed.
     pub order_seed: Option<u64>,
-    /// The files whose lines were sent; none where records were generated.
+    /// The files whose lines were sent; empty where records were generated.
     #[serde(default)]
     pub payload_files: Vec<PayloadData>,
-    /// What was measured.
+    /// The system that was measured.
     pub target: SystemIdentity,
-    /// Where it ran.
+    /// The cores that the run used.
     pub cores: CoresUsed,
-    /// `--tag k=v`.
+    /// The tags of `--tag k=v`.
     pub tags: BTreeMap<String, String>,
 }
 
-/// The part of a payload file that was sent, over and over.
+/// The part of a payload file that was sent, again and again from its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PayloadData {
-    /// Where it was.
+    /// Path of the file.
     pub path: String,
-    /// Records in it.
+    /// Records in the part.
     pub records: u64,
-    /// Bytes of all of them.
+    /// Bytes of those records.
     pub bytes: u64,
-    /// Whether the file is longer than what was used.
+    /// Whether the file is longer than the part.
     pub is_part: bool,
-    /// SHA-256 of what was used, line ends included, hexadecimal.
+    /// SHA-256 of the part, line ends included, hexadecimal.
     pub sha256: String,
 }
 
 impl PayloadData {
-    /// Of the lines that are used of the file at `path`.
+    /// Describes `lines`, the lines that are used of the file at `path`.
     pub fn of(path: &Path, lines: &Lines) -> Self {
         Self {
             path: path.display().to_string(),
@@ -67,15 +71,15 @@ impl PayloadData {
 pub struct Build {
     /// Version of the crate.
     pub version: String,
-    /// Commit it was built from; `unknown` outside a checkout.
+    /// The commit that was built; `unknown` outside a checkout.
     pub git_revision: String,
-    /// Whether tracked files had been changed; `None` outside a checkout.
+    /// Whether tracked files differed from that commit; `None` outside a checkout.
     pub git_dirty: Option<bool>,
-    /// `release` or `debug`. A figure of a debug build is no figure.
+    /// Build profile: `release` or `debug`. Figures of a debug build mean nothing.
     pub profile: String,
-    /// The compiler.
+    /// Version of the compiler.
     pub rustc: String,
-    /// What it was compiled for.
+    /// The platform that the build is for.
     pub target: String,
 }
 
@@ -97,18 +101,18 @@ impl Build {
     }
 }
 
-/// A target, as it describes itself.
+/// The description that a target gives of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SystemIdentity {
-    /// `engine`, `kafka`, `device`.
+    /// Kind of target: `engine`, `kafka`, `device`.
     pub kind: String,
-    /// Its own version.
+    /// Version of the target.
     pub version: String,
-    /// What shapes its figures: features in use, configuration.
+    /// Facts that influence the figures: features in use, configuration.
     pub facts: BTreeMap<String, String>,
 }
 
-/// The cores a run was given.
+/// The cores that a run used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CoresUsed {
     /// The core of each shard.

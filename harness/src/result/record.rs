@@ -1,43 +1,45 @@
-//! Everything that a run measured, in memory: the result, and the records of its trials over time.
+//! The measurements of a run in memory: the result, and the record of each trial.
 
-use super::latency::KeptInterval;
+use super::latency::{KeptInterval, TrialHistograms};
 use super::{Event, RunResult, SeriesRow};
 
-/// Everything a run measured.
+/// All measurements of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
-    /// `result.json`.
+    /// The content of `result.json`.
     pub result: RunResult,
-    /// What happened over time, one entry a trial, in any order.
+    /// The record of each trial, in any order.
     pub trials: Vec<TrialRecord>,
 }
 
-/// What happened over time in one trial.
+/// The measurements of one trial that are not in `result.json`: over time, and its histograms.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrialRecord {
     /// Index of its point in the result.
     pub point: usize,
-    /// Its index in the point.
+    /// Index of the trial in its point.
     pub trial: usize,
-    /// One row an interval, ascending.
+    /// A row for each interval, ascending by time.
     pub series: Vec<SeriesRow>,
-    /// Ascending.
+    /// Events, ascending by time.
     pub events: Vec<Event>,
-    /// Latencies over time, ascending.
+    /// Histograms of intervals, ascending by time.
     pub latency: Vec<KeptInterval>,
+    /// Histograms of the whole trial; empty in results of schema version 1.
+    pub histograms: TrialHistograms,
 }
 
-/// A file of the result directory that is drawn from the others.
+/// A file of the result directory that is drawn from the measurements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
-    /// Where, below the result directory: `report.html`, `charts/throughput.svg`.
+    /// Path below the result directory, such as `report.html` or `charts/throughput.svg`.
     pub path: String,
-    /// Its content.
+    /// Content of the file.
     pub content: Vec<u8>,
 }
 
 impl Recording {
-    /// What happened over time in a trial; `None` if nothing was recorded.
+    /// Returns the record of a trial; `None` if nothing was recorded.
     pub fn trial(&self, point: usize, trial: usize) -> Option<&TrialRecord> {
         self.trials.iter().find(|record| (record.point, record.trial) == (point, trial))
     }

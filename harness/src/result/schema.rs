@@ -1,4 +1,4 @@
-//! `result.json`: one run, its points, and what is known of where it was made.
+//! `result.json`: one run, its points, and its origin.
 
 use super::environment::Environment;
 use super::provenance::Provenance;
@@ -7,45 +7,52 @@ use super::verdict::Verdict;
 use crate::workload::{Durability, Io, PassKind, Poll};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// The schema this build writes; it reads this one and older ones.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The version of the schema that this build writes. It reads this version and older ones.
+///
+/// Version 2 added the workload of each point, the machine id, the wall-clock time of each trial, and the counts and
+/// histograms that merging needs.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A whole result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
-    /// [`SCHEMA_VERSION`] of the build that wrote it.
+    /// [`SCHEMA_VERSION`] of the build that wrote the result.
     pub schema_version: u32,
-    /// What was done.
+    /// Kind of the run.
     pub kind: Kind,
-    /// The workload's name.
+    /// Name of the workload.
     pub name: String,
-    /// What the run was for.
+    /// The question that the run should answer, as the workload states it.
     pub question: Option<String>,
-    /// How long it took, trials, ceilings and pauses together, s.
+    /// Length of the run, s: trials, ceilings and pauses.
     pub elapsed_s: f64,
-    /// The machine it was made on.
+    /// The machine that the run was made on.
     pub environment: Environment,
-    /// What made it, and when.
+    /// The build, the target and the time of the run.
     pub provenance: Provenance,
-    /// The workload as it was run, every default filled in.
+    /// The workload as it was run, every default filled in; of a sweep the one that its combinations are made of.
     pub workload: serde_json::Value,
-    /// Over all points.
+    /// The workloads of the points, each once, every default filled in. [`Point::workload`] is an index into it. Empty in
+    /// version 1.
+    #[serde(default)]
+    pub workloads: Vec<serde_json::Value>,
+    /// Verdict on all points.
     pub verdict: Verdict,
-    /// One for each pass of a run, one for each combination and pass of a sweep.
+    /// The points: one for each pass of a run, or for each combination and pass of a sweep.
     pub points: Vec<Point>,
 }
 
-/// What was done.
+/// Kinds of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// One workload as it stands.
     Run,
-    /// A workload for every combination of some settings.
+    /// One workload for every combination of some settings.
     Sweep,
-    /// Two workloads, turn by turn.
+    /// Two workloads, in alternation.
     Compare,
     /// The highest rate that holds an SLO.
     Search,
@@ -54,23 +61,26 @@ pub enum Kind {
 /// One combination of settings under one load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
-    /// What it overrides in the workload, by dotted key; empty for a run.
+    /// Settings that the point overrides in the workload, by dotted key; empty for a run.
     pub settings: BTreeMap<String, serde_json::Value>,
-    /// Its load.
+    /// Index of the point's workload in the result's `workloads`; 0 in version 1, which has none.
+    #[serde(default)]
+    pub workload: usize,
+    /// Kind of load.
     pub pass: PassKind,
-    /// `engine`, `kafka://…` or `device`.
+    /// The target: `engine`, `kafka://…` or `device`.
     pub target: String,
-    /// What an ack promises.
+    /// Durability that an ack promises.
     pub durability: Durability,
-    /// How segments are written; `None` where the target does not say.
+    /// How segments are written; `None` where the target does not report it.
     pub io: Option<Io>,
-    /// How a shard waits for completions; `None` where the target does not say.
+    /// How a shard waits for completions; `None` where the target does not report it.
     pub poll: Option<Poll>,
-    /// Over all trials.
+    /// Verdict on all trials.
     pub verdict: Verdict,
-    /// In the order they were made.
+    /// The trials in the order in which they were made.
     pub trials: Vec<Trial>,
-    /// Every figure of the trials by its dotted path, such as `produce.bytes_per_s` or `latency_ns.response.p99`; a figure
+    /// Every figure of the trials by its dotted path, such as `produce.bytes_per_s` or `latency_ns.response.p99`. A figure
     /// that no trial has is left out.
     pub summary: BTreeMap<String, Figure>,
 }
@@ -78,32 +88,62 @@ pub struct Point {
 /// One figure over the trials of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figure {
-    /// Trials that have it.
+    /// Trials that have the figure.
     pub trials: u32,
-    /// The middle one, or the mean of the middle two.
+    /// Median: the middle value, or the mean of the middle two.
     pub median: f64,
-    /// The least.
+    /// The smallest value.
     pub min: f64,
-    /// The greatest.
+    /// The largest value.
     pub max: f64,
-    /// Of the mean; from 6 trials on.
+    /// Confidence interval of the mean; `None` with fewer than 6 trials.
     pub interval: Option<Interval>,
 }
 
 /// A two-sided confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
-    /// Its lower end.
+    /// Lower end.
     pub low: f64,
-    /// Its upper end.
+    /// Upper end.
     pub high: f64,
-    /// Its confidence, 0 to 1.
+    /// Confidence, 0 to 1.
     pub confidence: f64,
 }
 
+/// The resolved workloads of a result, each once.
+#[derive(Debug, Default)]
+pub struct WorkloadList {
+    list: Vec<serde_json::Value>,
+    /// The index of each, by its JSON text.
+    index_of: HashMap<String, usize>,
+}
+
+impl WorkloadList {
+    /// Returns the index of `workload`, which is added if it is new.
+    pub fn index_of(&mut self, workload: serde_json::Value) -> usize {
+        *self.index_of.entry(workload.to_string()).or_insert_with(|| {
+            self.list.push(workload);
+            self.list.len() - 1
+        })
+    }
+
+    /// Returns the workloads in the order in which they were added.
+    pub fn into_list(self) -> Vec<serde_json::Value> {
+        self.list
+    }
+}
+
+impl RunResult {
+    /// The resolved workload of a point. A result of version 1 holds only the workload of the whole run.
+    pub fn workload_of(&self, point: &Point) -> &serde_json::Value {
+        self.workloads.get(point.workload).unwrap_or(&self.workload)
+    }
+}
+
 impl Point {
-    /// A figure of the summary, if every trial has it: one that some lack (a percentile that not every trial can
-    /// tell) stands for less than it seems to.
+    /// Returns a figure of the summary if every trial has it. A figure that some trials lack, such as a percentile that needs
+    /// more acks, stands for fewer trials than the reader expects.
     pub fn figure(&self, path: &str) -> Option<&Figure> {
         self.summary.get(path).filter(|figure| usize::try_from(figure.trials) == Ok(self.trials.len()))
     }

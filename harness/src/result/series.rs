@@ -1,4 +1,4 @@
-//! What happened over time: one row an interval, one event a line.
+//! Measurements over time: the rows of `series.csv` and the lines of `events.jsonl`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// One interval of a trial, as in `series.csv`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeriesRow {
-    /// Where the interval begins, s since the measured window opened: negative in the warm-up.
+    /// Start of the interval, s since the measured window opened: negative in the warm-up.
     pub t_s: f64,
     /// Length of the interval, s.
     pub interval_s: f64,
@@ -18,44 +18,45 @@ pub struct SeriesRow {
     pub consumed: u64,
     /// Records acked and not yet consumed at the interval's end, over all subscriptions; `None` without any.
     pub backlog_records: Option<u64>,
-    /// Median of the headline latency (`response`; under `max` and `closed` `service`), ns; `None` without values.
+    /// Median of the headline latency, ns; `None` without values. The headline latency is `response`, and under `max` and
+    /// `closed` `service`.
     pub p50_ns: Option<u64>,
-    /// Its 99th percentile, ns.
+    /// 99th percentile of the headline latency, ns.
     pub p99_ns: Option<u64>,
-    /// Its greatest, ns.
+    /// Largest value of the headline latency, ns.
     pub max_ns: Option<u64>,
     /// Bytes written to the device.
     pub device_bytes: Option<u64>,
-    /// CPU time of the process ÷ length of the interval: 1 is one core.
+    /// CPU time of the process ÷ length of the interval: 1 means one busy core.
     pub cpu: Option<f64>,
     /// Resident memory of the process at the interval's end, bytes.
     pub rss_bytes: Option<u64>,
-    /// What the target's files take of the disk at the interval's end, bytes; looked at once a second.
+    /// Disk space of the target's files at the interval's end, bytes. It is read once a second; `None` in between.
     pub data_bytes: Option<u64>,
 }
 
-/// Something that happened inside the target, as in `events.jsonl`.
+/// An event inside the target, as in `events.jsonl`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// When, s since the measured window opened.
+    /// Time of the event, s since the measured window opened.
     pub t_s: f64,
-    /// How long it lasted, s; `None` of a moment.
+    /// Length of the event, s; `None` for an event without length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_s: Option<f64>,
-    /// `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`…
+    /// Kind of event: `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`…
     pub kind: String,
-    /// The shard it happened on.
+    /// The shard of the event; `None` if it concerns no single shard.
     pub shard: Option<u32>,
-    /// The topic it concerns.
+    /// The topic of the event, if it concerns one.
     pub topic: Option<String>,
-    /// The partition it concerns.
+    /// The partition of the event, if it concerns one.
     pub partition: Option<u32>,
-    /// Anything else, in words.
+    /// Further details, in words.
     pub detail: Option<String>,
 }
 
 impl Event {
-    /// When it was over, s since the measured window opened.
+    /// The end of the event, s since the measured window opened.
     pub fn end_s(&self) -> f64 {
         self.t_s + self.length_s.unwrap_or(0.0)
     }

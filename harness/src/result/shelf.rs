@@ -1,4 +1,4 @@
-//! A directory of results: which results lie in it, and what else that looks like one.
+//! A directory of results: the results in it, and the directories that are not whole results.
 
 use super::names::{SUFFIX, UNFINISHED};
 use super::{RunResult, store};
@@ -6,49 +6,49 @@ use anyhow::Context as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Curated results, which nothing removes.
+/// The directory of curated results, which no command removes.
 pub const REFERENCE: &str = "reference";
 
-/// What lies in a directory of results.
+/// The content of a directory of results.
 #[derive(Debug, Default)]
 pub struct Shelf {
-    /// The newest first.
+    /// The results, the newest first.
     pub results: Vec<Shelved>,
-    /// Directories that are no whole results, by name.
+    /// Directories that are not whole results, by name.
     pub others: Vec<Other>,
 }
 
-/// One result.
+/// A result and its directory.
 #[derive(Debug)]
 pub struct Shelved {
-    /// Its directory.
+    /// Directory of the result.
     pub dir: PathBuf,
-    /// Its `result.json`.
+    /// Content of `result.json`.
     pub result: RunResult,
-    /// Whether it is kept for reference.
+    /// Whether the result is kept for reference.
     pub is_reference: bool,
 }
 
-/// A directory that is no whole result.
+/// A directory that is not a whole result.
 #[derive(Debug)]
 pub struct Other {
-    /// Where it is.
+    /// Path of the directory.
     pub dir: PathBuf,
-    /// What it is, in words.
+    /// A description of the directory, in words.
     pub what: String,
 }
 
 impl Shelf {
-    /// Looks through a directory, and the one for reference in it.
+    /// Reads the directory `results`, and the directory [`REFERENCE`] in it.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// A directory cannot be read.
     pub fn look(results: &Path) -> anyhow::Result<Self> {
         let mut shelf = Self::default();
-        shelf.add(results, Found::Here)?;
+        shelf.add(results, Level::Results)?;
         let reference = results.join(REFERENCE);
         if reference.is_dir() {
-            shelf.add(&reference, Found::ForReference)?;
+            shelf.add(&reference, Level::Reference)?;
         }
         shelf.results.sort_by(|a, b| {
             let key = |it: &Shelved| (it.result.provenance.started_at.clone(), it.dir.clone());
@@ -58,13 +58,13 @@ impl Shelf {
         Ok(shelf)
     }
 
-    fn add(&mut self, parent: &Path, found: Found) -> anyhow::Result<()> {
+    fn add(&mut self, parent: &Path, level: Level) -> anyhow::Result<()> {
         let cannot = || format!("cannot look into {}", parent.display());
         for entry in fs::read_dir(parent).with_context(cannot)? {
             let entry = entry.with_context(cannot)?;
-            // Of a link only the link itself is here; what it leads to is somebody else's.
+            // A symbolic link is skipped: the directory that it points to is not part of this one.
             let is_dir = entry.file_type().with_context(cannot)?.is_dir();
-            let is_reference_itself = found == Found::Here && entry.file_name() == REFERENCE;
+            let is_reference_itself = level == Level::Results && entry.file_name() == REFERENCE;
             if !is_dir || is_reference_itself {
                 continue;
             }
@@ -73,7 +73,7 @@ impl Shelf {
                 .map_or_else(|| store::load_result(&dir).map_err(|error| without_path(&dir, &error)), Err)
             {
                 Ok(result) => {
-                    self.results.push(Shelved { dir, result, is_reference: found == Found::ForReference });
+                    self.results.push(Shelved { dir, result, is_reference: level == Level::Reference });
                 }
                 Err(what) => self.others.push(Other { dir, what }),
             }
@@ -87,10 +87,11 @@ impl Shelf {
     }
 }
 
+/// The directory that is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Here,
-    ForReference,
+enum Level {
+    Results,
+    Reference,
 }
 
 /// The last part of a directory's path.
@@ -98,26 +99,26 @@ pub fn name_of(dir: &Path) -> String {
     dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What an unfinished directory is of; `None` of any other.
+/// Says what an unfinished directory holds; `None` for any other directory.
 fn unfinished(dir: &Path) -> Option<String> {
     let name = name_of(dir);
     if name.starts_with(UNFINISHED) {
         return Some("left behind by a vnotch that was killed while it wrote or removed a result".to_owned());
     }
     name.ends_with(SUFFIX)
-        .then(|| "a sweep that is not finished: `vnotch run FILE --resume` goes on with it".to_owned())
+        .then(|| "a sweep that is not finished: `vnotch run FILE --resume` continues it".to_owned())
 }
 
-/// What an error says of a directory that is named anyway.
+/// Returns the text of `error` without the directory's path, which the caller prints already.
 fn without_path(dir: &Path, error: &anyhow::Error) -> String {
-    let said = format!("{error:#}");
-    said.strip_prefix(&format!("{} is ", dir.display())).map_or(said.clone(), str::to_owned)
+    let text = format!("{error:#}");
+    text.strip_prefix(&format!("{} is ", dir.display())).map_or(text.clone(), str::to_owned)
 }
 
-/// Bytes of the files in a directory.
+/// Returns the bytes of all files in a directory and in the directories below it.
 ///
 /// # Errors
-/// It cannot be read.
+/// A directory cannot be read.
 pub fn bytes_in(dir: &Path) -> anyhow::Result<u64> {
     let cannot = || format!("cannot look into {}", dir.display());
     let mut bytes = 0;
@@ -129,13 +130,14 @@ pub fn bytes_in(dir: &Path) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// Removes a result directory. What is left of it, should that be cut short, is not taken for a result.
+/// Removes a result directory. The directory is renamed first: if the removal is interrupted, the remaining files are not
+/// taken for a result.
 ///
 /// # Errors
-/// The disk refuses.
+/// The directory cannot be renamed or removed.
 pub fn remove(dir: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot remove {}", dir.display());
-    let going = dir.with_file_name(format!("{}{}", UNFINISHED, name_of(dir)));
-    fs::rename(dir, &going).with_context(cannot)?;
-    fs::remove_dir_all(&going).with_context(cannot)
+    let renamed = dir.with_file_name(format!("{}{}", UNFINISHED, name_of(dir)));
+    fs::rename(dir, &renamed).with_context(cannot)?;
+    fs::remove_dir_all(&renamed).with_context(cannot)
 }

@@ -1,8 +1,12 @@
-//! A sweep while it is under way: `<time>-<name>-<hash>.partial` beside the results, in which every finished trial is
-//! kept durably, so that whatever ends the process loses the trial under way and no other.
+//! The directory of an unfinished sweep: `<time>-<name>-<hash>.partial` beside the results.
 //!
-//! `sweep.json` says which sweep it is and never changes; `sessions.json` what is known of the whole; `trials/` has two
-//! files a trial, of which the `.json` one comes last: a trial without it was not finished. Each file appears whole.
+//! Every finished trial is stored there durably. When the process ends for any reason, only the trial in progress is lost.
+//!
+//! - `sweep.json` describes the sweep and never changes.
+//! - `sessions.json` holds the facts about the whole sweep, such as the time that it took.
+//! - `trials/` has two files for each trial. The `.json` file is written last: a trial without it was not finished.
+//!
+//! Each file is written whole or not at all.
 
 use super::TrialRecord;
 use super::environment::Environment;
@@ -23,16 +27,16 @@ use std::path::{Path, PathBuf};
 const SESSIONS: &str = "sessions.json";
 const TRIALS: &str = "trials";
 
-/// Which sweep a directory holds.
+/// The description of a sweep, the content of `sweep.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// As in results.
+    /// Version of the schema, as in results.
     pub schema_version: u32,
-    /// The workload's name.
+    /// Name of the workload.
     pub name: String,
-    /// The workload as it is run, every default filled in.
+    /// The workload with its sweep, every default filled in.
     pub workload: serde_json::Value,
-    /// Its hash.
+    /// SHA-256 of the workload, hexadecimal.
     pub workload_sha256: String,
     /// The build that measures.
     pub build: Build,
@@ -42,83 +46,88 @@ pub struct Manifest {
     pub order_seed: u64,
     /// The machine when the first session began.
     pub environment: Environment,
-    /// Where the records' bytes come from, if they are real data.
+    /// The id of that machine, as in results.
+    #[serde(default)]
+    pub machine_id: Option<String>,
+    /// The files whose lines are sent; empty where records are generated.
     #[serde(default)]
     pub payload_files: Vec<PayloadData>,
-    /// `--tag` of the first session.
+    /// Tags (`--tag`) of the first session.
     pub tags: BTreeMap<String, String>,
-    /// What `--inject` does in its trials, in words.
+    /// The stalls that `--inject` causes in each trial, in words.
     #[serde(default)]
     pub injected: Vec<String>,
 }
 
-/// What sessions leave to those after them, beside trials.
+/// The facts that a session stores for later sessions, beside trials.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sessions {
-    /// When each later session began, RFC 3339.
+    /// When each session after the first began, RFC 3339.
     pub resumed_at: Vec<String>,
-    /// How long all of them took so far, s.
+    /// Time that all sessions took together, s.
     pub elapsed_s: f64,
-    /// The device's best, as often as it was looked at.
+    /// The best of the device, each time it was measured.
     pub looks: DeviceLooks,
 }
 
-/// The device's best, each time it was measured.
+/// The best of the device, each time it was measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeviceLooks {
-    /// Writing, bytes/s.
+    /// Write speeds, bytes/s.
     pub write: Vec<f64>,
-    /// Reading, bytes/s.
+    /// Read speeds, bytes/s.
     pub read: Vec<f64>,
-    /// Median of one synced 4 KiB write, ns.
+    /// Median time of one synced 4 KiB write, ns.
     pub dsync_p50_ns: Option<u64>,
 }
 
 /// One finished trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StagedTrial {
-    /// Index of its combination.
+    /// Index of the trial's combination.
     pub combination: usize,
-    /// Index of its pass.
+    /// Index of the trial's pass.
     pub pass: usize,
-    /// Its figures; the device's best is not in them yet.
+    /// Figures of the trial. They do not include the best of the device yet.
     pub trial: Trial,
-    /// How far it can be trusted.
+    /// Verdict on the trial.
     pub verdict: Verdict,
-    /// What was measured.
+    /// The system that was measured.
     pub target: SystemIdentity,
-    /// Index in its point of the one whose place it takes, as the generator of that was late; `None` for the next one.
+    /// Index, in the point, of the trial that this one replaces because that trial's generator was late. `None` if the
+    /// trial replaces no other.
     #[serde(default)]
     pub replaces: Option<usize>,
 }
 
-/// `trials/<number>.json`.
+/// Content of `trials/<number>.json`.
 #[derive(Serialize, Deserialize)]
 struct TrialFile {
-    /// Not flattened: serde cannot read maps with numbers for keys back that way.
+    /// A field, and not flattened, because serde cannot read flattened maps whose keys are numbers.
     staged: StagedTrial,
     series: Vec<SeriesRow>,
     events: Vec<Event>,
 }
 
-/// The directory of a sweep under way. Nobody else can open it meanwhile.
+/// The open directory of an unfinished sweep. No other process can open it at the same time.
 #[derive(Debug)]
 pub struct Staging {
     dir: PathBuf,
     manifest: Manifest,
     sessions: Sessions,
-    /// Finished trials, in the order they were made.
+    /// Finished trials of earlier sessions, in the order in which they were made.
     trials: Vec<(StagedTrial, TrialRecord)>,
+    /// Number of the next trial's files.
     written: usize,
-    /// Locked as long as it is open.
+    /// The lock on the directory, which ends when this file is closed.
     _lock: File,
 }
 
 impl Staging {
-    /// Makes the directory of a new sweep below `results`.
+    /// Creates the directory of a new sweep below `results`.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The directory or a file in it cannot be written.
     pub fn begin(results: &Path, manifest: Manifest) -> anyhow::Result<Self> {
         let cannot = || format!("cannot make a directory for the sweep below {}", results.display());
         let name = directory_name(&manifest.started_at, &manifest.name, &manifest.workload_sha256);
@@ -139,10 +148,10 @@ impl Staging {
         Ok(Self { dir, manifest, sessions, trials, written: 0, _lock: lock })
     }
 
-    /// Opens the directory of an unfinished sweep with everything that was measured.
+    /// Opens the directory of an unfinished sweep, with all finished trials.
     ///
     /// # Errors
-    /// A [`UsageError`] if another process is at it; otherwise it is damaged, or a newer vnotch wrote it.
+    /// A [`UsageError`] if another process has it open. Another error if it is damaged, or a newer vnotch wrote it.
     pub fn open(dir: &Path) -> anyhow::Result<Self> {
         let manifest = manifest_of(dir)?;
         let lock = lock(dir)?;
@@ -156,42 +165,47 @@ impl Staging {
         Ok(Self { dir: dir.to_owned(), manifest, sessions, trials, written, _lock: lock })
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Which sweep it is.
+    /// Description of the sweep.
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// What was left by earlier sessions, and by this one so far.
+    /// The facts that were stored last, by this session or an earlier one.
     pub const fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
-    /// Whether nothing has been measured yet.
+    /// Whether no trial is finished yet.
     pub const fn is_empty(&self) -> bool {
         self.written == 0
     }
 
-    /// Takes the finished trials out, in the order they were made; their points are not set.
+    /// Removes and returns the finished trials of earlier sessions, in the order in which they were made. Their points are
+    /// not set.
     pub fn take_trials(&mut self) -> Vec<(StagedTrial, TrialRecord)> {
         std::mem::take(&mut self.trials)
     }
 
-    /// Keeps a finished trial durably.
+    /// Stores a finished trial durably.
     ///
     /// # Errors
-    /// The disk refuses; the trial is lost to later sessions then.
+    /// A file cannot be written. Later sessions then do not have the trial.
     pub fn keep(&mut self, staged: StagedTrial, record: &TrialRecord) -> anyhow::Result<()> {
         let path = |extension: &str| self.dir.join(TRIALS).join(format!("{:06}.{extension}", self.written));
-        let tagged =
-            TrialRecord { point: 0, trial: 0, latency: record.latency.clone(), ..TrialRecord::default() };
-        let window_start_s = staged.trial.window_start_s;
+        // The file's name says which trial it is, so its tags all begin with 0.0.
+        let tagged = TrialRecord {
+            latency: record.latency.clone(),
+            histograms: record.histograms.clone(),
+            ..TrialRecord::default()
+        };
+        let window = hlog::Window::of(&staged.trial);
         let started = time_of(&self.manifest.started_at);
-        let latency = hlog::write(started, std::slice::from_ref(&tagged), |_| window_start_s)?;
+        let latency = hlog::write(started, std::slice::from_ref(&tagged), |_| window)?;
         store::replace_file(&path("hlog"), &latency)?;
         let file = TrialFile { staged, series: record.series.clone(), events: record.events.clone() };
         write_json(&path("json"), &file)?;
@@ -199,42 +213,42 @@ impl Staging {
         Ok(())
     }
 
-    /// Keeps what is known of the whole.
+    /// Stores the facts about the whole sweep.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The file cannot be written.
     pub fn keep_sessions(&mut self, sessions: Sessions) -> anyhow::Result<()> {
         self.sessions = sessions;
         write_json(&self.dir.join(SESSIONS), &self.sessions)
     }
 
-    /// Removes the directory: its sweep has become a result, or nothing was measured.
+    /// Removes the directory. Called after the sweep is written as a result, or if nothing was measured.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// A file cannot be removed.
     pub fn discard(self) -> anyhow::Result<()> {
-        // The manifest goes first: what a removal cut short leaves is no sweep.
+        // The manifest is removed first: after an interrupted removal the directory is not taken for a sweep.
         fs::remove_file(self.dir.join(MANIFEST))
             .and_then(|()| fs::remove_dir_all(&self.dir))
             .with_context(|| format!("cannot remove {}", self.dir.display()))
     }
 }
 
-/// Which sweep an unfinished directory holds.
+/// Reads the description of the sweep in an unfinished directory.
 ///
 /// # Errors
-/// It is damaged, or a newer vnotch wrote it.
+/// The description is damaged, or a newer vnotch wrote it.
 pub fn manifest_of(dir: &Path) -> anyhow::Result<Manifest> {
     let path = dir.join(MANIFEST);
     let json: serde_json::Value = read_json(&path)?;
     let version = json.get("schema_version").and_then(serde_json::Value::as_u64);
     if version.is_none_or(|version| version > u64::from(SCHEMA_VERSION)) {
-        bail!("{} was written by a newer vnotch; go on with the one that wrote it", path.display());
+        bail!("{} was written by a newer vnotch; resume it with the vnotch that wrote it", path.display());
     }
     Manifest::deserialize(json).with_context(|| format!("{} is damaged", path.display()))
 }
 
-/// The unfinished sweeps below `results`, the newest first; what cannot be read is left out.
+/// Returns the unfinished sweeps below `results`, the newest first. Sweeps that cannot be read are left out.
 ///
 /// # Errors
 /// The directory cannot be listed.

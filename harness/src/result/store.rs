@@ -1,7 +1,7 @@
-//! The result directory: written whole or not at all, never over an earlier one, and read back.
+//! Writes and reads a result directory. It is written whole or not at all, and never replaces an earlier one.
 //!
-//! It knows the files that hold measurements (`result.json`, `series.csv`, `events.jsonl`, `latency.hlog`); charts and
-//! reports are drawn from these and come as plain [`Artifact`]s.
+//! This module knows the files that hold measurements: `result.json`, `series.csv`, `events.jsonl` and `latency.hlog`.
+//! Charts and reports are drawn from them by others, and are plain [`Artifact`]s here.
 
 pub use super::names::directory_name;
 use super::names::{SAME_NAME_MAX, UNFINISHED, is_staging, numbered, time_of};
@@ -20,11 +20,11 @@ const SERIES: &str = "series.csv";
 const EVENTS: &str = "events.jsonl";
 const LATENCY: &str = "latency.hlog";
 
-/// Writes the result directory `<time>-<name>-<hash>` below `results`, which is made if it is missing, and says where it
-/// is. It appears whole or not at all, and never in an earlier one's place.
+/// Writes the result directory `<time>-<name>-<hash>` below `results`, and returns its path. `results` is created if it is
+/// missing. The directory appears whole or not at all, and never replaces an earlier one.
 ///
 /// # Errors
-/// The disk refuses; nothing is left behind then.
+/// A file cannot be written. No file is left behind then.
 pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> anyhow::Result<PathBuf> {
     let cannot = || format!("cannot write the result below {}", results.display());
     fs::create_dir_all(results).with_context(cannot)?;
@@ -41,17 +41,17 @@ pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> a
     }
     let name = name_of(&recording.result);
     let dir = publish(building.path(), results, &name).with_context(cannot)?;
-    // What was the temporary directory now bears the result's name.
+    // The temporary directory was renamed to the result's name, so it must not be removed.
     let _ = building.keep();
     sync_dir(results)?;
     Ok(dir)
 }
 
-/// Writes a result into a directory that is there already, as a sweep's that was interrupted is: each file at once, over
-/// what an earlier session left.
+/// Writes a result into an existing directory, such as that of an interrupted sweep. Each file replaces that of an earlier
+/// session atomically.
 ///
 /// # Errors
-/// The disk refuses.
+/// A file cannot be written.
 pub fn write_into(dir: &Path, recording: &Recording, artifacts: &[Artifact]) -> anyhow::Result<()> {
     for (path, content) in measurements(recording)? {
         replace_file(&dir.join(path), &content)?;
@@ -59,18 +59,18 @@ pub fn write_into(dir: &Path, recording: &Recording, artifacts: &[Artifact]) -> 
     redraw(dir, artifacts)
 }
 
-/// Replaces files that are drawn from the measurements, each at once. The measurements stay as they are.
+/// Replaces the files that are drawn from the measurements, each atomically. The measurements do not change.
 ///
 /// # Errors
-/// The disk refuses; a file that could not be replaced is still the old one.
+/// A file cannot be replaced. It then keeps its old content.
 pub fn redraw(dir: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
     artifacts.iter().try_for_each(|artifact| replace_file(&dir.join(&artifact.path), &artifact.content))
 }
 
-/// Reads a result directory back.
+/// Reads a result directory.
 ///
 /// # Errors
-/// It is no result directory, a newer vnotch wrote it, or a file of it is missing or damaged.
+/// The directory is not a result, a newer vnotch wrote it, or one of its files is missing or damaged.
 pub fn load(dir: &Path) -> anyhow::Result<Recording> {
     let result = load_result(dir)?;
     let mut trials: Vec<TrialRecord> = result
@@ -84,8 +84,8 @@ pub fn load(dir: &Path) -> anyhow::Result<Recording> {
         let path = dir.join(name);
         let content = fs::read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => anyhow!(
-                "{} has no {name}, which charts are drawn from: a file was lost, or it was published without its \
-                 largest ones; `vnotch show` and its report.html show what it came to",
+                "{} has no {name}, which charts are drawn from: a file was lost, or the result was published \
+                 without its largest files; `vnotch show` and its report.html show its figures",
                 dir.display()
             ),
             _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
@@ -97,27 +97,27 @@ pub fn load(dir: &Path) -> anyhow::Result<Recording> {
     let (events, damaged) = read(EVENTS)?;
     timeline::read_events(&events, &mut trials).context(damaged)?;
     let (latency, damaged) = read(LATENCY)?;
-    hlog::read(&latency, &mut trials, |record| window_start_s(&result, record)).context(damaged)?;
+    hlog::read(&latency, &mut trials, |record| window_of(&result, record).start_s).context(damaged)?;
     Ok(Recording { result, trials })
 }
 
-/// Reads `result.json` alone.
+/// Reads `result.json`, and no other file of the directory.
 ///
 /// # Errors
-/// As [`load`].
+/// The same as of [`load`].
 pub fn load_result(dir: &Path) -> anyhow::Result<RunResult> {
     if !dir.is_dir() {
-        bail!("{} is no result directory: there is no such directory", dir.display());
+        bail!("{} is not a result directory: there is no such directory", dir.display());
     }
     let path = dir.join(RESULT);
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_staging(dir) => bail!(
-            "{} is a sweep that is not finished: `vnotch run FILE --resume` goes on with it",
+            "{} is a sweep that is not finished: `vnotch run FILE --resume` continues it",
             dir.display()
         ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("{} is no result directory: it has no {RESULT}", dir.display())
+            bail!("{} is not a result directory: it has no {RESULT}", dir.display())
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
@@ -130,7 +130,7 @@ pub fn load_result(dir: &Path) -> anyhow::Result<RunResult> {
             dir.display()
         ),
         Some(_) => RunResult::deserialize(json).with_context(damaged),
-        None => bail!("{} is no result of vnotch: it has no schema_version", path.display()),
+        None => bail!("{} is not a result of vnotch: it has no schema_version", path.display()),
     }
 }
 
@@ -138,7 +138,7 @@ fn measurements(recording: &Recording) -> anyhow::Result<[(&'static str, Vec<u8>
     let Recording { result, trials } = recording;
     let mut json = serde_json::to_vec_pretty(result)?;
     json.push(b'\n');
-    let latency = hlog::write(started(result), trials, |record| window_start_s(result, record))?;
+    let latency = hlog::write(started(result), trials, |record| window_of(result, record))?;
     Ok([
         (RESULT, json),
         (SERIES, timeline::write_series(result, trials)?),
@@ -147,8 +147,8 @@ fn measurements(recording: &Recording) -> anyhow::Result<[(&'static str, Vec<u8>
     ])
 }
 
-/// Moves `building` to `results/name`, or `name-2` and so on where that is taken. A rename replaces nothing but an empty
-/// directory.
+/// Renames `building` to `results/name`, or to `name-2` and so on if that exists. A rename can replace only an empty
+/// directory, so it never replaces an earlier result.
 fn publish(building: &Path, results: &Path, name: &str) -> anyhow::Result<PathBuf> {
     for number in 1..SAME_NAME_MAX {
         let dir = results.join(numbered(name, number));
@@ -157,27 +157,28 @@ fn publish(building: &Path, results: &Path, name: &str) -> anyhow::Result<PathBu
         }
         match fs::rename(building, &dir) {
             Ok(()) => return Ok(dir),
-            // Somebody was quicker.
+            // Another process took this name since the check above.
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
             Err(error) => return Err(error.into()),
         }
     }
-    bail!("{name} and {SAME_NAME_MAX} more of that name are taken")
+    bail!("the names {name} to {name}-{} are taken", SAME_NAME_MAX - 1)
 }
 
-/// `20261124-035404-quickstart-1a2b3c4d`: when it started (UTC), the workload's name and the first digits of its hash.
+/// Returns the name of the result's directory, such as `20261124-035404-quickstart-1a2b3c4d`: the start (UTC), the workload's
+/// name, and the first digits of the workload's hash.
 fn name_of(result: &RunResult) -> String {
     directory_name(&result.provenance.started_at, &result.name, &result.provenance.workload_sha256)
 }
 
-/// When the run started; the epoch, should its provenance not say.
+/// Returns when the run started; the Unix epoch if the provenance holds no valid time.
 fn started(result: &RunResult) -> SystemTime {
     time_of(&result.provenance.started_at)
 }
 
-fn window_start_s(result: &RunResult, record: &TrialRecord) -> f64 {
+fn window_of(result: &RunResult, record: &TrialRecord) -> hlog::Window {
     let trial = result.points.get(record.point).and_then(|point| point.trials.get(record.trial));
-    trial.map_or(0.0, |trial| trial.window_start_s)
+    trial.map(hlog::Window::of).unwrap_or_default()
 }
 
 fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
@@ -192,7 +193,7 @@ fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Puts a file in its place, durably: at no time is there half of one.
+/// Writes or replaces a file atomically and durably: a reader sees the old file or the new one.
 pub(super) fn replace_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let cannot = || format!("cannot write {}", path.display());

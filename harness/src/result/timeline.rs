@@ -1,4 +1,4 @@
-//! `series.csv` and `events.jsonl`: what happened over time, of all trials in one file each.
+//! `series.csv` and `events.jsonl`: measurements over time. Each file holds all trials.
 
 use super::TrialRecord;
 use super::{Event, RunResult, SeriesRow};
@@ -25,9 +25,9 @@ const COLUMNS: [&str; 16] = [
     "data_bytes",
 ];
 
-/// Which trial a line belongs to: indices of `result.json`, and the point's pass for the reader's sake.
+/// The trial that a line belongs to, by its indices in `result.json`. The point's pass is there for human readers only.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Place {
+struct LineKey {
     point: usize,
     pass: PassKind,
     trial: usize,
@@ -36,69 +36,69 @@ struct Place {
 #[derive(Serialize, Deserialize)]
 struct EventLine {
     #[serde(flatten)]
-    place: Place,
+    key: LineKey,
     #[serde(flatten)]
     event: Event,
 }
 
-/// The whole `series.csv`.
+/// Returns the content of `series.csv`.
 pub(super) fn write_series(result: &RunResult, trials: &[TrialRecord]) -> anyhow::Result<Vec<u8>> {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.write_record(COLUMNS)?;
     for record in trials {
-        let place = place(result, record)?;
+        let key = key_of(result, record)?;
         for row in &record.series {
-            writer.serialize((place, row))?;
+            writer.serialize((key, row))?;
         }
     }
     Ok(writer.into_inner()?)
 }
 
-/// Adds the rows of a `series.csv` to the trials they belong to.
+/// Adds the rows of a `series.csv` to their trials.
 pub(super) fn read_series(file: &[u8], trials: &mut [TrialRecord]) -> anyhow::Result<()> {
     let mut reader = csv::Reader::from_reader(file);
     let columns = reader.headers()?.clone();
     anyhow::ensure!(columns.iter().eq(COLUMNS), "its columns are not {}", COLUMNS.join(","));
     let mut line = csv::StringRecord::new();
     while reader.read_record(&mut line)? {
-        // By position: headers would look the nested values up by name, which a tuple does not have.
-        let (place, row): (Place, SeriesRow) = line.deserialize(None)?;
-        of(trials, place)?.series.push(row);
+        // Without the headers, so that columns are read by position: a tuple has no names to find columns by.
+        let (key, row): (LineKey, SeriesRow) = line.deserialize(None)?;
+        record_of(trials, key)?.series.push(row);
     }
     Ok(())
 }
 
-/// The whole `events.jsonl`.
+/// Returns the content of `events.jsonl`.
 pub(super) fn write_events(result: &RunResult, trials: &[TrialRecord]) -> anyhow::Result<Vec<u8>> {
     let mut lines = Vec::new();
     for record in trials {
-        let place = place(result, record)?;
+        let key = key_of(result, record)?;
         for event in &record.events {
-            serde_json::to_writer(&mut lines, &EventLine { place, event: event.clone() })?;
+            serde_json::to_writer(&mut lines, &EventLine { key, event: event.clone() })?;
             lines.push(b'\n');
         }
     }
     Ok(lines)
 }
 
-/// Adds the events of an `events.jsonl` to the trials they belong to.
+/// Adds the events of an `events.jsonl` to their trials.
 pub(super) fn read_events(file: &[u8], trials: &mut [TrialRecord]) -> anyhow::Result<()> {
     for (number, line) in file.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
         let line: EventLine = serde_json::from_slice(line).with_context(|| format!("line {}", number + 1))?;
-        of(trials, line.place)?.events.push(line.event);
+        record_of(trials, line.key)?.events.push(line.event);
     }
     Ok(())
 }
 
-fn place(result: &RunResult, record: &TrialRecord) -> anyhow::Result<Place> {
+fn key_of(result: &RunResult, record: &TrialRecord) -> anyhow::Result<LineKey> {
     let point =
         result.points.get(record.point).with_context(|| format!("there is no point {}", record.point))?;
-    Ok(Place { point: record.point, pass: point.pass, trial: record.trial })
+    Ok(LineKey { point: record.point, pass: point.pass, trial: record.trial })
 }
 
-fn of(trials: &mut [TrialRecord], place: Place) -> anyhow::Result<&mut TrialRecord> {
+fn record_of(trials: &mut [TrialRecord], key: LineKey) -> anyhow::Result<&mut TrialRecord> {
     trials
         .iter_mut()
-        .find(|record| (record.point, record.trial) == (place.point, place.trial))
-        .with_context(|| format!("the result has no trial {} of point {}", place.trial, place.point))
+        .find(|record| (record.point, record.trial) == (key.point, key.trial))
+        .with_context(|| format!("the result has no trial {} of point {}", key.trial, key.point))
 }

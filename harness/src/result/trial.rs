@@ -1,4 +1,4 @@
-//! What one trial came to. `None` is "not measured" or "means nothing here", never 0.
+//! The figures of one trial. `None` means "not measured" or "does not apply here", never 0.
 
 use crate::num;
 use crate::workload::BacklogCache;
@@ -6,128 +6,134 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One trial of a point.
+/// The figures of one trial of a point.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
-    /// When its measured window opened, s since the run started.
+    /// Time at which the measured window opened, s since the run started.
     pub window_start_s: f64,
-    /// Length of its measured window, s: as the workload says, less if it was interrupted.
+    /// Length of the measured window, s: as the workload says, or less if the trial was interrupted.
     pub window_s: f64,
-    /// What the device could do beside it.
+    /// The wall-clock time at which the trial's clock read 0, ms since the Unix epoch; `None` in schema version 1. Intended
+    /// times in records' stamps are on the trial's clock.
+    #[serde(default)]
+    pub clock_zero_unix_ms: Option<i64>,
+    /// Speed of the device, measured before and after the trial.
     pub ceiling: CeilingFigures,
-    /// Encoded log bytes that reached the device, as a share of the like-for-like ceiling.
+    /// Encoded log bytes that reached the device, as a fraction of the like-for-like ceiling.
     pub of_ceiling: OfCeiling,
-    /// Encoded log bytes that reached the device, as a share of `ceiling.device_write_bytes_per_s`.
+    /// Encoded log bytes that reached the device, as a fraction of `ceiling.device_write_bytes_per_s`.
     pub of_device: Option<f64>,
-    /// What was asked for; `None` under `max` and `closed`.
+    /// The load that the workload asked for; `None` under `max` and `closed`.
     pub offered: Option<Offered>,
-    /// Acked inside the window.
+    /// Records that were acked inside the window.
     pub produce: Flow,
-    /// In the consumers' hands inside the window, all subscriptions together; `None` without any.
+    /// Records that consumers received inside the window, over all subscriptions; `None` without subscriptions.
     pub consume: Option<Flow>,
     /// Records whose batch failed.
     pub failed_records: u64,
-    /// What latencies are of.
+    /// Whether latencies are those of records or of batches.
     pub latency_granularity: Granularity,
-    /// Of the records intended (under `max` and `closed`: handed over) inside the window.
+    /// Latencies of the records whose intended time is inside the window. Under `max` and `closed` the time of the hand-over
+    /// counts instead.
     pub latency_ns: LatencySet,
-    /// The batches they travelled in.
+    /// Sizes of the batches.
     pub batches: Batches,
-    /// The writes they became.
+    /// Sizes and depth of the writes.
     pub writes: Writes,
-    /// One a shard; empty for a target that does not tell.
+    /// Figures of each shard; empty for a target that does not report them.
     pub per_shard: Vec<ShardFigures>,
-    /// What it took, over the window.
+    /// Resources that were used over the window.
     pub resources: Resources,
-    /// What the consumers found.
+    /// Results of the integrity checks.
     pub integrity: IntegrityFigures,
-    /// What stalls on purpose did (`--inject`); `None` without any.
+    /// Effect of injected stalls (`--inject`); `None` without any.
     #[serde(default)]
     pub stall: Option<StallFigures>,
-    /// When retention had deleted a segment of every partition, s since the window opened, so below 0; `None` unless that
-    /// was required.
+    /// Time at which retention had deleted a segment of every partition, s since the window opened. It is below 0. `None`
+    /// unless the workload required it.
     #[serde(default)]
     pub retention_reached_s: Option<f64>,
     /// The backlog that the consumers started with; `None` without one.
     #[serde(default)]
     pub backlog: Option<BacklogFigures>,
-    /// What was measured in its place before and is not in its figures, as the generator was late (`late_retries`).
+    /// Earlier attempts at this trial whose generator was late (`late_retries`). They are not in the trial's figures.
     #[serde(default)]
     pub late_attempts: Vec<LateAttempt>,
 }
 
-/// A trial whose generator was late, so that it was measured again.
+/// An attempt at a trial whose generator was late, so that the trial was measured again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LateAttempt {
-    /// When its measured window opened, s since the run started.
+    /// Time at which the measured window opened, s since the run started.
     pub window_start_s: f64,
-    /// How late its generator was, ns.
+    /// 99th percentile of the pacing lag, which says how late the generator was, ns.
     pub pacing_lag_p99: Option<u64>,
-    /// Response time, ns.
+    /// 99th percentile of the response time, ns.
     pub response_p99: Option<u64>,
-    /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
+    /// Share of the machine's CPU time that the hypervisor gave to other virtual machines, 0 to 1.
     pub steal_share: Option<f64>,
 }
 
-/// A backlog, built before the window opened. The window ends when it is consumed: its length is the time that took, and
-/// `consume` the speed.
+/// A backlog that was built before the window opened. The window ends when the backlog is consumed. So the window's length
+/// is the time that this took, and `consume` is the speed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BacklogFigures {
-    /// Records in it.
+    /// Records in the backlog.
     pub built_records: u64,
-    /// Their encoded bytes.
+    /// Encoded bytes of those records.
     pub built_bytes: u64,
-    /// How long it took to build, s.
+    /// Time that it took to build the backlog, s.
     pub build_s: f64,
-    /// What was done to the caches before the consumers started.
+    /// How the caches were prepared before the consumers started.
     pub cache: BacklogCache,
-    /// Whether the consumers came to its end before `phases.measure` was over.
+    /// Whether the consumers reached the end of the backlog before `phases.measure` was over.
     pub is_drained: bool,
 }
 
-/// Stalls on purpose, and the records they made late.
+/// Injected stalls, and the records that they made late.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StallFigures {
-    /// Each of them.
+    /// Each injected stall.
     pub injected: Vec<InjectedStall>,
-    /// A record counts as late beyond this, ns: a twentieth of the shortest stall.
+    /// The latency above which a record counts as late, ns: a twentieth of the shortest stall.
     pub late_ns: u64,
-    /// Share of the window's records whose response was late; `None` where nothing is intended.
+    /// Fraction of the window's records whose response was late; `None` where records have no intended time.
     pub late_share: Option<f64>,
-    /// The same by their service time, which begins only once the target accepts a record.
+    /// Fraction of the window's records whose service time was late. Service time begins only when the target accepts a
+    /// record.
     pub service_late_share: Option<f64>,
-    /// What `late_share` follows to from the length of the stalls and the load (docs/methodology.md); `None` where the load
-    /// is no share of a measured maximum, and with several shards.
+    /// The value of `late_share` that follows from the length of the stalls and the load (docs/methodology.md). `None` with
+    /// several shards, and where the load is not a fraction of a measured maximum.
     pub expected_late_share: Option<f64>,
 }
 
-/// A shard that was made to stand still.
+/// A stall that was injected into one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InjectedStall {
-    /// Which shard.
+    /// Number of the shard.
     pub shard: u32,
-    /// When, s since the measured window opened.
+    /// Start of the stall, s since the measured window opened.
     pub at_s: f64,
-    /// For how long, s.
+    /// Length of the stall, s.
     pub length_s: f64,
 }
 
-/// The device's own ceiling, from raw io_uring slices that bracket the trial.
+/// The speed of the device alone, measured by slices of raw io_uring requests before and after the trial.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CeilingFigures {
-    /// Like for like: median of the slices.
+    /// Like-for-like write speed: the median of the slices.
     pub write_bytes_per_s: Option<f64>,
-    /// Like for like; `None` where the trial did not read from the device.
+    /// Like-for-like read speed; `None` where the trial did not read from the device.
     pub read_bytes_per_s: Option<f64>,
-    /// The device's best: 1 MiB, depth 8, overwriting.
+    /// Best write speed of the device: blocks of 1 MiB, depth 8, overwriting.
     pub device_write_bytes_per_s: Option<f64>,
-    /// The device's best: 1 MiB, depth 8.
+    /// Best read speed of the device: blocks of 1 MiB, depth 8.
     pub device_read_bytes_per_s: Option<f64>,
-    /// One synced 4 KiB write at a time, into fallocated space.
+    /// Latency of one synced 4 KiB write at a time, into fallocated space.
     pub dsync_4k_ns: DsyncFigures,
-    /// Each like-for-like write slice, in the order they were made.
+    /// Speed of each like-for-like write slice, in the order in which they were made.
     pub write_slices_bytes_per_s: Vec<f64>,
-    /// What "like for like" was for writes.
+    /// The kind of writes that "like for like" stands for.
     pub write_shape: Option<WriteShape>,
 }
 
@@ -138,119 +144,123 @@ pub struct DsyncFigures {
     pub p50: Option<u64>,
 }
 
-/// How the writes of a ceiling were made.
+/// The kind of writes that a ceiling was measured with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteShape {
-    /// Bytes of each.
+    /// Bytes of each write.
     pub block_bytes: u64,
-    /// In flight at once.
+    /// Writes in flight at the same time.
     pub depth: u32,
-    /// Files they were spread over.
+    /// Files that the writes were spread over.
     pub files: u32,
-    /// What they met: `fallocated`, `overwrite` or `extending`.
+    /// State of the extents that were written: `fallocated`, `overwrite` or `extending`.
     pub extent: String,
-    /// Whether each was synced (`RWF_DSYNC`).
+    /// Whether each write was synced (`RWF_DSYNC`).
     pub dsync: bool,
 }
 
-/// Shares of the like-for-like ceiling; `None` for `appended`, and without a ceiling.
+/// Fractions of the like-for-like ceiling that the trial reached; `None` for `appended`, and without a ceiling.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OfCeiling {
-    /// Written ÷ write ceiling.
+    /// Bytes written ÷ write ceiling.
     pub write: Option<f64>,
-    /// Read ÷ read ceiling; `None` where the trial did not read from the device.
+    /// Bytes read ÷ read ceiling; `None` where the trial did not read from the device.
     pub read: Option<f64>,
-    /// Their sum: the share of the device's time.
+    /// Sum of both: the fraction of the device's time that was used.
     pub combined: Option<f64>,
 }
 
-/// What an open load asked for.
+/// The load that an open load asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Offered {
-    /// Records intended inside the window.
+    /// Records whose intended time is inside the window.
     pub records: u64,
-    /// Per second of the window.
+    /// Offered records per second of the window.
     pub records_per_s: f64,
-    /// Acked ÷ offered.
+    /// Records acked ÷ records offered.
     pub achieved: f64,
 }
 
-/// Records that passed a point inside the window.
+/// Records that were acked, or consumed, inside the window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Flow {
-    /// How many.
+    /// Number of records.
     pub records: u64,
-    /// Their keys and values.
+    /// Bytes of their keys and values.
     pub bytes: u64,
-    /// The same as encoded log bytes; `None` where the target does not tell.
+    /// Bytes of the same records as encoded in the log; `None` where the target does not report them.
     pub encoded_bytes: Option<u64>,
     /// Records ÷ length of the window.
     pub records_per_s: f64,
     /// Bytes ÷ length of the window.
     pub bytes_per_s: f64,
-    /// Bytes ÷ (length of the window + the final sync); buffered runs only.
+    /// Bytes ÷ (length of the window + time of the final sync); only for runs with buffered I/O.
     pub bytes_per_s_synced: Option<f64>,
 }
 
-/// What a latency is of.
+/// The thing that one latency belongs to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Granularity {
-    /// Each record has its own.
+    /// Each record has its own latency.
     #[default]
     Record,
-    /// A batch has its oldest record's, for all of its records: an upper bound.
+    /// All records of a batch have the latency of its oldest record, which is an upper bound.
     BatchOldest,
 }
 
-/// One set of figures a histogram, ns. Those that begin at an intended time are `None` under `max` and `closed`.
+/// The figures of each latency, ns. Latencies that begin at an intended time are `None` under `max` and `closed`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencySet {
-    /// Due → the generator got to it.
+    /// From the time a record is due until the generator handles it.
     pub pacing_lag: Option<LatencyFigures>,
-    /// Ready → accepted by the target: back-pressure.
+    /// From ready until accepted by the target: the time of back-pressure.
     pub blocked: Option<LatencyFigures>,
-    /// Accepted → ack.
+    /// From accepted until acked.
     pub service: Option<LatencyFigures>,
-    /// Intended → ack.
+    /// From the intended time until acked.
     pub response: Option<LatencyFigures>,
-    /// Intended → in the consumer's hands.
+    /// From the intended time until a consumer has the record.
     pub end_to_end: Option<LatencyFigures>,
 }
 
-/// Figures of one histogram, ns. A percentile is `None` unless ten distinct acks lie at it or beyond.
+/// The figures of one histogram, ns. A percentile is `None` unless ten distinct acks lie at or beyond it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyFigures {
-    /// Values, censored ones included.
+    /// Records in the histogram: one value for each, censored ones included.
     pub count: u64,
-    /// Records still outstanding when the drain ended, entered at their age.
+    /// Distinct acks (`service`, `response`), hand-overs (`pacing_lag`, `blocked`) or fetches (`end_to_end`); `None` in schema
+    /// version 1. Their number decides which percentiles are known.
+    #[serde(default)]
+    pub distinct: Option<u64>,
+    /// Records that were still outstanding when the drain ended. They are in the histogram at their age.
     pub censored: u64,
-    /// Values too large for the histogram: counted here, in no percentile.
+    /// Values too large for the histogram. They are counted here and in no percentile.
     pub overflows: u64,
-    /// The least.
+    /// Smallest value.
     pub min: Option<u64>,
     /// Arithmetic mean.
     pub mean: Option<f64>,
     /// Median.
     pub p50: Option<u64>,
-    /// 90 % are at or below.
+    /// 90th percentile.
     pub p90: Option<u64>,
-    /// 95 % are.
+    /// 95th percentile.
     pub p95: Option<u64>,
-    /// 99 % are.
+    /// 99th percentile.
     pub p99: Option<u64>,
-    /// 99.9 % are.
+    /// 99.9th percentile.
     pub p99_9: Option<u64>,
-    /// 99.99 % are.
+    /// 99.99th percentile.
     pub p99_99: Option<u64>,
-    /// The greatest.
+    /// Largest value.
     pub max: Option<u64>,
 }
 
-/// The batches records travelled in.
+/// Sizes of the batches that were acked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Batches {
-    /// Mean records a batch.
+    /// Mean records per batch.
     pub records_mean: Option<f64>,
     /// Median encoded bytes of a batch.
     pub bytes_p50: Option<u64>,
@@ -261,101 +271,102 @@ pub struct Batches {
 pub struct Writes {
     /// Median bytes of a write.
     pub bytes_p50: Option<u64>,
-    /// Mean writes in flight of a shard while it has any, by time.
+    /// Writes in flight of a shard, as a mean over the time in which it has any.
     pub depth_mean: Option<f64>,
 }
 
-/// What one shard did during the window.
+/// The figures of one shard over the window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShardFigures {
-    /// Which.
+    /// Number of the shard.
     pub shard: u32,
-    /// Working, s.
+    /// Time spent working, s.
     pub work_s: f64,
-    /// Polling for completions or messages, s.
+    /// Time spent polling for completions or messages, s.
     pub poll_s: f64,
-    /// Asleep, s.
+    /// Time spent asleep, s.
     pub parked_s: f64,
-    /// Encoded bytes written, padding and rewritten tails included.
+    /// Encoded bytes that were written, padding and rewritten tails included.
     pub write_bytes: u64,
-    /// Writes.
+    /// Number of writes.
     pub writes: u64,
     /// Median bytes of a write.
     pub write_bytes_p50: Option<u64>,
-    /// Mean writes in flight of a shard while it has any, by time.
+    /// Writes in flight, as a mean over the time in which the shard has any.
     pub write_depth_mean: Option<f64>,
     /// Device flushes and synced writes.
     pub syncs: u64,
-    /// Writes that met extents which were written already, as in recycled segments.
+    /// Writes to extents that were written before, as in recycled segments.
     #[serde(default)]
     pub overwrites: u64,
     /// Bytes read from the device.
     pub read_bytes: u64,
 }
 
-/// What a trial took.
+/// The resources that a trial used.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resources {
-    /// CPU time, split.
+    /// CPU time by part.
     pub cpu_s: CpuSeconds,
-    /// The process's largest resident set.
+    /// Largest resident memory of the process, bytes.
     pub rss_max_bytes: Option<u64>,
-    /// The most that the target's files took of the disk, preallocated space included; looked at once a second.
+    /// Largest disk space of the target's files, preallocated space included, bytes. It is read once a second.
     pub data_max_bytes: Option<u64>,
-    /// Written to the device.
+    /// Bytes written to the device.
     pub device_write_bytes: Option<u64>,
-    /// Read from the device.
+    /// Bytes read from the device.
     pub device_read_bytes: Option<u64>,
-    /// Written to the device ÷ keys and values produced.
+    /// Bytes written to the device ÷ bytes of the keys and values produced.
     pub write_amplification: Option<f64>,
     /// Device flushes and synced writes.
     pub syncs: Option<u64>,
-    /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
+    /// Share of the machine's CPU time that the hypervisor gave to other virtual machines, 0 to 1.
     pub steal_share: Option<f64>,
-    /// Cores that other processes and kernel threads kept busy; some of the latter worked for the trial's own I/O.
+    /// Mean number of cores that other processes and kernel threads kept busy. Some of those kernel threads worked for the
+    /// trial's own I/O.
     pub others_cores: Option<f64>,
-    /// Memory touched before the trial, so that it did not measure page faults, bytes.
+    /// Memory that was touched before the trial so that the trial did not measure page faults, bytes.
     pub warmed_bytes: Option<u64>,
-    /// The disk's interrupts by the core that took them.
+    /// Interrupts of the disk, by the core that handled them.
     pub disk_interrupts: BTreeMap<u32, u64>,
 }
 
-/// CPU time, s; a part that could not be told is `None`.
+/// CPU time by part, s; `None` for a part that could not be measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CpuSeconds {
-    /// Shards working.
+    /// Time of shards at work.
     pub shard_work: Option<f64>,
-    /// Shards polling.
+    /// Time of shards polling.
     pub shard_poll: Option<f64>,
-    /// Load threads.
+    /// Time of the load threads.
     pub load: Option<f64>,
-    /// The kernel on our behalf.
+    /// Time of the kernel on behalf of this process.
     pub kernel: Option<f64>,
 }
 
-/// What the consumers found; a check that was not made is `None`.
+/// The results of the consumers' integrity checks; `None` for a check that was not made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IntegrityFigures {
-    /// Records looked at.
+    /// Records that were checked.
     pub checked: Option<u64>,
-    /// Records missing between two that arrived.
+    /// Records that are missing between two that arrived.
     pub gaps: Option<u64>,
-    /// Records seen twice.
+    /// Records that arrived more than once.
     pub duplicates: Option<u64>,
-    /// Records seen after a later one.
+    /// Records that arrived after a later one.
     pub reorders: Option<u64>,
-    /// Records whose content is not what was sent.
+    /// Records whose content differs from the content that was sent.
     pub corruptions: Option<u64>,
-    /// Acked but not consumed when the drain ended; no failure.
+    /// Records that were acked but not consumed when the drain ended. They are not a failure.
     pub undrained: Option<u64>,
-    /// Deleted by retention before they were consumed; no failure.
+    /// Records that retention deleted before they were consumed. They are not a failure.
     pub lost_to_retention: Option<u64>,
-    /// Delivered again after a rebalance; no failure.
+    /// Records that were delivered again after a rebalance. They are not a failure.
     pub redelivered: Option<u64>,
 }
 
 impl Flow {
-    /// Rates over a window of `window_s`; 0 if it never opened.
+    /// Returns counts and their rates over a window of `window_s`. The rates are 0 if the window never opened.
     pub fn over(window_s: f64, records: u64, bytes: u64, encoded_bytes: Option<u64>) -> Self {
         let rate = |count| if window_s > 0.0 { num::f64_of(count) / window_s } else { 0.0 };
         let (records_per_s, bytes_per_s) = (rate(records), rate(bytes));
@@ -364,7 +375,7 @@ impl Flow {
 }
 
 impl LateAttempt {
-    /// What is left of a trial that is measured again.
+    /// Returns the figures that are kept of a trial that is measured again.
     pub fn of(trial: &Trial) -> Self {
         let p99 = |figures: &Option<LatencyFigures>| figures.as_ref().and_then(|figures| figures.p99);
         Self {
@@ -377,7 +388,7 @@ impl LateAttempt {
 }
 
 impl IntegrityFigures {
-    /// Whether anything that counts as a failure was found.
+    /// Whether a check found anything that counts as a failure.
     pub fn failed(&self) -> bool {
         [self.gaps, self.duplicates, self.reorders, self.corruptions]
             .iter()
@@ -386,7 +397,7 @@ impl IntegrityFigures {
 }
 
 impl LatencySet {
-    /// Each histogram's figures with its name, in the order of the first screen.
+    /// Returns the figures of each latency with its name, in the order of the first screen.
     pub fn named(&self) -> [(&'static str, Option<&LatencyFigures>); 5] {
         [
             ("response", self.response.as_ref()),

@@ -1,4 +1,4 @@
-//! How far a measurement can be trusted, and why.
+//! The verdict on a measurement: whether its figures can be trusted, and why.
 
 use crate::exit::ExitStatus;
 use schemars::JsonSchema;
@@ -6,36 +6,36 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// The reason for `target_saturated` under `max`: what it is meant to bring about, and no news.
+/// The reason for `target_saturated` under `max`. Saturation is the purpose of `max`, so it tells the reader nothing new.
 pub const AS_MEANT: &str = "the target was given all it takes, as `max` means to";
 
-/// A status, what else a reader should know, and the reasons for both in words.
+/// A status, flags, and the reasons for both in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
-    /// The worst that holds.
+    /// The worst status that applies.
     pub status: VerdictStatus,
-    /// What limits the figures' meaning.
+    /// Limits to the meaning of the figures.
     pub flags: BTreeSet<VerdictFlag>,
-    /// One sentence for each, with figures; what the status is due to comes first.
+    /// One sentence, with figures, for each reason. The reason for the status comes first.
     pub reasons: Vec<String>,
 }
 
-/// From best to worst: the worst that holds is the greatest.
+/// The status of a measurement, in order from best to worst. The worst that applies is the greatest.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictStatus {
-    /// The figures mean what they say.
+    /// The figures can be trusted.
     #[default]
     Valid,
-    /// An SLO does not hold.
+    /// An SLO was missed.
     SloMissed,
-    /// Something in `require` did not hold when the measured window opened.
+    /// A requirement (`require`) was not met when the measured window opened.
     RequirementMissed,
-    /// The instrument, not the target, set the figures.
+    /// The harness limited the figures, and not the target.
     Invalid,
-    /// Ctrl-C or a termination signal ended it early.
+    /// Ctrl-C or a termination signal ended the measurement early.
     Interrupted,
     /// The target failed.
     Errors,
@@ -43,26 +43,26 @@ pub enum VerdictStatus {
     IntegrityFailed,
 }
 
-/// What limits the figures' meaning without voiding them.
+/// A limit to the meaning of the figures that does not make them invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictFlag {
-    /// The device's own ceiling varied widely between slices.
+    /// The ceiling of the device varied widely between slices.
     NoisyDisk,
-    /// CPU time was stolen, or others were busy.
+    /// The hypervisor took CPU time, or other processes were busy.
     NoisyCpu,
-    /// The figures were still drifting.
+    /// The figures still changed during the window.
     NotSteady,
     /// The load generator was late or saturated.
     GeneratorLimited,
-    /// The target pushed back: a finding, not a fault.
+    /// The target could not take more records. This is a finding about the target and not an error.
     TargetSaturated,
-    /// The window is too short for the percentiles asked for.
+    /// The window is too short for the percentiles that were asked for.
     Short,
 }
 
 impl Verdict {
-    /// Lowers the status to `status` if that is worse, for this reason.
+    /// Lowers the status to `status` if that is worse. Adds the reason in any case.
     pub fn lower(&mut self, status: VerdictStatus, reason: impl Into<String>) {
         let reason = reason.into();
         if status > self.status {
@@ -74,13 +74,13 @@ impl Verdict {
         }
     }
 
-    /// Raises a flag, for this reason.
+    /// Adds a flag and its reason.
     pub fn flag(&mut self, flag: VerdictFlag, reason: impl Into<String>) {
         self.flags.insert(flag);
         self.reason(reason.into());
     }
 
-    /// The verdict over both: the worse status, every flag, every reason once.
+    /// Merges another verdict into this one: the worse status, all flags, and each reason once.
     pub fn absorb(&mut self, other: &Self) {
         self.flags.extend(&other.flags);
         let mut others = other.reasons.clone();
@@ -93,7 +93,7 @@ impl Verdict {
         }
     }
 
-    /// Says something that a reader should know; alone, it limits nothing.
+    /// Adds a sentence that a reader should know, unless it is there already. Status and flags do not change.
     pub fn reason(&mut self, reason: String) {
         if !self.reasons.contains(&reason) {
             self.reasons.push(reason);
@@ -102,7 +102,7 @@ impl Verdict {
 }
 
 impl VerdictStatus {
-    /// Its name in results.
+    /// Name of the status in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Valid => "valid",
@@ -115,7 +115,7 @@ impl VerdictStatus {
         }
     }
 
-    /// In words.
+    /// The status in words.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Valid => "valid",
@@ -128,7 +128,7 @@ impl VerdictStatus {
         }
     }
 
-    /// How a run with this verdict ends.
+    /// Exit status of a run with this verdict.
     pub const fn exit_status(self) -> ExitStatus {
         match self {
             Self::Valid => ExitStatus::Ok,
@@ -142,7 +142,7 @@ impl VerdictStatus {
 }
 
 impl VerdictFlag {
-    /// Its name in results.
+    /// Name of the flag in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoisyDisk => "noisy_disk",
@@ -154,7 +154,7 @@ impl VerdictFlag {
         }
     }
 
-    /// In words.
+    /// The flag in words.
     pub const fn words(self) -> &'static str {
         match self {
             Self::NoisyDisk => "noisy disk",
@@ -168,7 +168,7 @@ impl VerdictFlag {
 }
 
 impl fmt::Display for Verdict {
-    /// The status in words, then the flags: `valid (noisy disk, short)`.
+    /// Writes the status in words, then the flags: `valid (noisy disk, short)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.status.words())?;
         let flags: Vec<_> = self.flags.iter().map(|flag| flag.words()).collect();

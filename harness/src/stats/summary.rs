@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Paths that hold no measurement, so that a median of them would mean nothing.
-const NOT_A_FIGURE: [&str; 1] = ["window_start_s"];
+const NOT_A_FIGURE: [&str; 2] = ["window_start_s", "clock_zero_unix_ms"];
 
 /// Returns median, range and interval of every number in `trials`, by dotted path. A null does not count as a value.
 /// Lists (shards, slices) are left out, because their entries do not repeat the same measurement.

@@ -48,10 +48,9 @@ impl Bench<'_> {
         let timeline = timeline_of(phases, !requirements.is_empty() || backlog.is_some());
         let schedules = schedules_of(workload, load.mode, &timeline)?;
         let offered = Offered::new(schedules.clone());
-        let (give_back, spare) = unbounded();
+        let ((give_back, spare), (finished, intervals)) = (unbounded(), unbounded());
         let groups = workload.subscriptions_per_topic;
         let builder = SeriesBuilder::new(Arc::clone(&timeline), offered, groups, give_back);
-        let (finished, intervals) = unbounded();
         let request = TrialLoad {
             workload,
             load,
@@ -98,6 +97,7 @@ impl Bench<'_> {
         let closed = target.close().err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
+            clock_zero_unix_ms: start.wall_ms,
             granularity,
             offered: watched.series.offered,
             watched,

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use vnotch::result::latency::{KeptInterval, Measure, new_histogram};
+use vnotch::result::latency::{Counting, KeptInterval, Measure, TrialHistograms, new_histogram};
 use vnotch::result::{
     Batches, CeilingFigures, CpuSeconds, DsyncFigures, Event, Flow, IntegrityFigures, Kind, LatencyFigures,
     OfCeiling, Offered, Point, Recording, Resources, RunResult, SCHEMA_VERSION, SeriesRow, ShardFigures,
@@ -61,6 +61,7 @@ pub(crate) fn recording(specs: &[PassSpec]) -> Recording {
         environment: serde_json::from_value(environment()).unwrap(),
         provenance: serde_json::from_value(provenance()).unwrap(),
         workload: workload(),
+        workloads: vec![workload()],
         verdict,
         points,
     };
@@ -79,6 +80,7 @@ fn point(index: usize, spec: &PassSpec) -> (Point, Vec<TrialRecord>) {
     }
     let point = Point {
         settings: Default::default(),
+        workload: 0,
         pass: spec.pass,
         target: "engine".into(),
         durability: Durability::Written,
@@ -95,7 +97,8 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
     let mut random = Random(spec.seed * 1000 + trial as u64);
     let drift = 1.0 + 0.06 * (trial as f64 - 1.0);
     let (series, latency) = over_time(spec, drift, &mut random);
-    let record = TrialRecord { point, trial, series, events: rolls(spec, &mut random), latency };
+    let histograms = whole_trial(&latency);
+    let record = TrialRecord { point, trial, series, events: rolls(spec, &mut random), latency, histograms };
     let inside = record.series.iter().filter(|row| row.t_s > -1e-9 && row.t_s < spec.window_s - 1e-9);
     let acked: u64 = inside.clone().map(|row| row.achieved).sum();
     let consumed: u64 = inside.map(|row| row.consumed).sum();
@@ -107,6 +110,7 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
     let mut figures = Trial {
         window_start_s: 4.0 + 14.0 * (trial + 3 * point) as f64,
         window_s: spec.window_s,
+        clock_zero_unix_ms: Some(1_795_492_444_000 + 14_000 * (trial + 3 * point) as i64),
         ceiling: CeilingFigures {
             write_bytes_per_s: Some(ceiling),
             device_write_bytes_per_s: Some(3.1e9),
@@ -208,6 +212,7 @@ fn latency_figures(histogram: &Histogram<u64>) -> LatencyFigures {
     };
     LatencyFigures {
         count: histogram.len(),
+        distinct: Some(distinct),
         min: Some(histogram.min()),
         mean: Some(histogram.mean()),
         p50: at(0.5),
@@ -219,6 +224,21 @@ fn latency_figures(histogram: &Histogram<u64>) -> LatencyFigures {
         max: Some(histogram.max()),
         ..LatencyFigures::default()
     }
+}
+
+/// Returns the histograms of a whole trial whose acks are of 62 records each.
+fn whole_trial(latency: &[KeptInterval]) -> TrialHistograms {
+    let mut histograms = TrialHistograms::default();
+    for measure in Measure::ALL {
+        let (mut records, mut distinct) = (new_histogram(), new_histogram());
+        latency.iter().filter_map(|kept| kept.histogram(measure)).for_each(|it| records.add(&it).unwrap());
+        for value in records.iter_recorded() {
+            distinct.record_n(value.value_iterated_to(), value.count_at_value() / 62).unwrap();
+        }
+        histograms.set(measure, Counting::Records, &records);
+        histograms.set(measure, Counting::Distinct, &distinct);
+    }
+    histograms
 }
 
 /// Returns rows of 100 ms from 2 s before the window to its end, with a dip at every roll, and the histograms of each interval
@@ -337,6 +357,7 @@ fn provenance() -> Value {
     json!({
         "build": {"version": "0.1.0", "git_revision": "4d1e8a6c0ffee4d1e8a6c0ffee4d1e8a6c0ffee0", "git_dirty": false,
                   "profile": "release", "rustc": "rustc 1.95.0", "target": "x86_64-unknown-linux-gnu"},
+        "machine_id": "00112233445566778899aabbccddeeff",
         "started_at": "2026-11-24T03:54:04Z",
         "workload_sha256": "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f809",
         "seed": 42, "order_seed": null,

@@ -1,6 +1,7 @@
 //! The result directory: its files are written and read back.
 
 use crate::sample::{self, MAX, PassSpec};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -31,6 +32,67 @@ fn what_is_written_is_read_back() {
     for (back, written) in back.trials.iter().zip(&recording.trials) {
         assert_eq!((&back.series, &back.events), (&written.series, &written.events));
         assert_eq!(back.latency.len(), written.latency.len());
+        assert!(!back.histograms.is_empty());
+        assert_eq!(back.histograms, written.histograms);
+    }
+}
+
+/// Turns a written result into one of schema version 1: without the fields and the lines that version 2 added.
+fn downgrade(dir: &Path) {
+    let path = dir.join("result.json");
+    let mut json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    json["schema_version"] = 1.into();
+    remove(&mut json, "workloads");
+    remove(&mut json["provenance"], "machine_id");
+    for point in json["points"].as_array_mut().unwrap() {
+        remove(point, "workload");
+        for trial in point["trials"].as_array_mut().unwrap() {
+            remove(trial, "clock_zero_unix_ms");
+            let measures = trial["latency_ns"].as_object_mut().unwrap().values_mut();
+            measures.filter(|it| it.is_object()).for_each(|it| remove(it, "distinct"));
+        }
+        let summary = point["summary"].as_object_mut().unwrap();
+        summary.retain(|path, _| !path.ends_with(".distinct"));
+    }
+    fs::write(&path, serde_json::to_vec(&json).unwrap()).unwrap();
+    let log = fs::read_to_string(dir.join("latency.hlog")).unwrap();
+    let is_new = |line: &str| line.contains(".records,") || line.contains(".distinct,");
+    let lines: String = log.lines().filter(|line| !is_new(line)).map(|line| format!("{line}\n")).collect();
+    fs::write(dir.join("latency.hlog"), lines).unwrap();
+}
+
+fn remove(json: &mut Value, key: &str) {
+    assert!(json.as_object_mut().unwrap().remove(key).is_some(), "version 2 has {key}");
+}
+
+#[test]
+fn a_result_of_version_1_is_read_without_what_version_2_added() {
+    let results = tempfile::tempdir().unwrap();
+    let recording = small();
+    let dir = store::write(results.path(), &recording, &[]).unwrap();
+    downgrade(&dir);
+    let back = store::load(&dir).unwrap();
+    assert_eq!((back.result.schema_version, &back.result.provenance.machine_id), (1, &None));
+    let point = &back.result.points[0];
+    assert_eq!((point.workload, back.result.workload_of(point)), (0, &recording.result.workload));
+    let trial = &point.trials[0];
+    assert_eq!((trial.clock_zero_unix_ms, trial.latency_ns.service.as_ref().unwrap().distinct), (None, None));
+    for (back, written) in back.trials.iter().zip(&recording.trials) {
+        assert!(back.histograms.is_empty());
+        assert_eq!(back.latency.len(), written.latency.len());
+    }
+}
+
+#[test]
+fn the_published_results_are_read() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference");
+    let published = names(&reference);
+    assert!(!published.is_empty());
+    for name in published {
+        let result = store::load_result(&reference.join(&name)).unwrap();
+        for point in &result.points {
+            assert_eq!(result.workload_of(point)["name"], name, "{name}");
+        }
     }
 }
 
