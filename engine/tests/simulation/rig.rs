@@ -154,7 +154,7 @@ impl Rig {
         }
     }
 
-    /// Changes the topic's settings in the catalog, and in the log if `is_applied`. It is not if the process ends in between.
+    /// Changes the topic's settings in the catalog, and in the log if `is_applied`. False means that the process is about to end.
     pub(crate) fn alter(&mut self, settings: Settings, is_applied: bool) {
         let was_synced = self.settings.durability == Durability::Synced;
         if settings.durability == Durability::Synced && !was_synced {
