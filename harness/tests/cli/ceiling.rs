@@ -74,7 +74,7 @@ fn a_disk_that_is_too_small_is_refused_with_what_it_takes() {
     small.args(["ceiling", "--quick", "--quiet", "--io", "buffered", "--slice", "5ms"]).arg(dir.path());
     let refused = end(&mut small).refusal(1);
     assert!(refused.contains("too little free space"), "{refused}");
-    assert!(refused.contains("needs 64.0 MiB"), "{refused}");
+    assert!(refused.contains("need 64.0 MiB"), "{refused}");
 }
 
 #[test]
