@@ -12,7 +12,7 @@ impl Arena {
     /// Bytes in a reserved block cannot be pinned: copy them, and drop the block soon.
     ///
     /// # Panics
-    /// If `bytes` is above [`CHUNK_BYTES_MAX`].
+    /// If `bytes` is above [`CHUNK_BYTES_MAX`](super::CHUNK_BYTES_MAX).
     pub async fn next_read_buffer(&self, bytes: usize) -> ReadBuffer {
         NextBuffer::new(self, bytes).await
     }

@@ -67,7 +67,7 @@ pub fn event_of(event: SystemEvent, clock: &TrialClock, timeline: &Timeline) -> 
     }
 }
 
-/// Returns the stalls: parts of the measured window, of at least [`STALL_S_MIN`], in which records were due and none was
+/// Returns the stalls: parts of the measured window, of at least `STALL_S_MIN`, in which records were due and none was
 /// acked.
 pub fn stalls(rows: &[SeriesRow]) -> Vec<Event> {
     let mut stalls = Vec::new();

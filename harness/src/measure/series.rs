@@ -42,7 +42,7 @@ pub struct HostInterval {
 pub struct Series {
     /// A row for each interval of warm-up and window.
     pub rows: Vec<SeriesRow>,
-    /// Histograms of at most [`KEPT_MAX`] stretches of time.
+    /// Histograms of at most `KEPT_MAX` stretches of time.
     pub kept: Vec<KeptInterval>,
     /// Latencies of all records of the window, also of those that were completed after it.
     pub latency: Histograms,

@@ -12,7 +12,7 @@ pub(super) const SAME_NAME_MAX: u32 = 1000;
 const NAME_CHARS_MAX: usize = 60;
 
 /// Returns the name of a result's directory: `<time>-<name>-<hash>`, below the directory for results. `started_at` is when
-/// the run started, RFC 3339. A further result of the same name gets a number (see [`numbered`]).
+/// the run started, RFC 3339. A further result of the same name gets a number (see `numbered`).
 pub fn directory_name(started_at: &str, name: &str, workload_sha256: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let name: String = name.chars().map(safe).take(NAME_CHARS_MAX).collect();

@@ -77,7 +77,7 @@ pub fn inside(system: &dyn System) -> anyhow::Result<&dyn Inside> {
 }
 
 /// What a system offers that runs in this process. A system that lacks a part answers with an error; the workload file was
-/// checked against its [`Capabilities`](crate::workload::Capabilities) before.
+/// checked against its [`Capabilities`] before.
 pub trait Inside {
     /// The shard of each partition of a topic.
     ///

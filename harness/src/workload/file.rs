@@ -53,10 +53,11 @@ pub(crate) fn load(name_or_path: &str, overrides: &[Override]) -> anyhow::Result
     Ok(load_study(name_or_path, overrides, Many::Refused, crate::system::CAPABILITIES)?.workload)
 }
 
-/// Does the same as [`load`], with every combination of the sweep.
+/// Reads a workload from a file's path, or a built-in one by its name, with every combination of its sweep. `systems` are the
+/// systems that can be measured.
 ///
 /// # Errors
-/// As [`load`].
+/// A [`UsageError`] that says what is wrong with the name, the file or the overrides.
 pub fn load_study(
     name_or_path: &str,
     overrides: &[Override],
@@ -79,10 +80,10 @@ pub(crate) fn parse(text: &str, label: &str, overrides: &[Override]) -> anyhow::
     Ok(parse_study(text, label, overrides, Many::Refused, crate::system::CAPABILITIES)?.workload)
 }
 
-/// Does the same as [`parse`], with every combination of the sweep.
+/// Reads a workload from its text, with every combination of its sweep. `label` is the file's path or name.
 ///
 /// # Errors
-/// As [`parse`].
+/// A [`UsageError`] that shows every mistake at its place.
 pub(crate) fn parse_study(
     text: &str,
     label: &str,

@@ -48,7 +48,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     }
 
     /// Checks whether the oldest segment has outlived `retention_ms`, if the time for that has come. If so, it asks for
-    /// the deletion of a sealed segment ([`Wants::retain`](super::Wants::retain)). An active segment is closed first,
+    /// the deletion of a sealed segment ([`Wants::retain`](crate::log::Wants::retain)). An active segment is closed first,
     /// because there may be no further append that closes it. Reads nothing from the disk.
     pub fn look_at_age(&self) {
         let now = self.context.clock.now();
