@@ -1,4 +1,5 @@
-//! `--ack-log`: a line per acked batch, written straight after the ack, so that whatever a kill leaves in it was acked.
+//! The log of acks that `--ack-log` asks for: a line for each acked batch. It is written straight after the ack, so
+//! that the system has acked every batch in it even if this process is killed.
 
 use crate::system::Ack;
 use anyhow::Context as _;
@@ -7,7 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// One load thread's handle on the log. Lines go out in one write a poll; several threads may append to one file.
+/// A load thread's handle on the log. The lines of one poll are written with one write, and several threads may append
+/// to the same file.
 #[derive(Debug)]
 pub struct AckLog {
     file: File,
@@ -16,7 +18,7 @@ pub struct AckLog {
 }
 
 impl AckLog {
-    /// Appends to `path`, which is made if it is not there.
+    /// Opens `path` for appending, and creates it if it does not exist.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -26,17 +28,18 @@ impl AckLog {
         Ok(Self { file, path: path.to_owned(), lines: String::new() })
     }
 
-    /// Notes an acked batch: `topic partition first_offset last_offset`.
+    /// Adds a line for an acked batch: `topic partition first_offset last_offset`. It is kept in memory until
+    /// [`Self::write`].
     pub fn note(&mut self, topic: &str, ack: &Ack) {
         let last = ack.base_offset + u64::from(ack.count) - 1;
         writeln!(self.lines, "{topic} {} {} {last}", ack.partition, ack.base_offset)
             .expect("writing to a String cannot fail");
     }
 
-    /// Writes what was noted.
+    /// Writes the lines that were added since the last write.
     ///
     /// # Errors
-    /// The file cannot be written; the run must end, as the log would no longer be whole.
+    /// The file cannot be written. The run must end then, as the log would be incomplete.
     pub fn write(&mut self) -> anyhow::Result<()> {
         if !self.lines.is_empty() {
             let written = self.file.write_all(self.lines.as_bytes());

@@ -1,9 +1,10 @@
-//! One logical consumer: reads its partitions, checks every record, and times those an open load meant to be sent.
+//! One logical consumer: it reads its partitions and checks every record. Under open load it also measures end-to-end
+//! latency, from the time at which a record was intended to be sent.
 
 use super::pool::StampPlace;
 use super::shared::Shared;
 use super::stamp::{Stamp, body_crc};
-use super::turn::Turn;
+use super::turn::ThreadTurn;
 use crate::measure::ledger::{ConsumedPartition, SequenceTrack};
 use crate::measure::recorder::Counted;
 use crate::num;
@@ -12,41 +13,43 @@ use crate::system::{FetchSink, FetchedInfo, InRecord, SystemConsumer};
 use crate::workload::Verify;
 use std::task::{Context, Poll, Waker};
 
-/// Bytes a consumer takes before the others get their turn.
+/// Bytes that a consumer reads before the other clients get their turn.
 const TURN_BYTES_MAX: u64 = 1 << 20;
 
-/// What a consumer is made of.
+/// The settings of a consumer.
 pub struct ConsumerPlan {
-    /// Its topic's number.
+    /// Number of the consumer's topic.
     pub topic: u32,
-    /// Its group's number within the topic.
+    /// Number of the consumer's group within the topic.
     pub group: u32,
-    /// The partitions it reads, in the order of its client's assignment.
+    /// The partitions that the consumer reads, in the order of its client's assignment.
     pub partitions: Vec<u32>,
-    /// Numbers of its topic's producers: this one is the first.
+    /// Number of the first producer of the topic, counted over all topics.
     pub first_producer: u32,
-    /// How many producers its topic has.
+    /// Number of producers that the topic has.
     pub producers: u32,
-    /// How records are checked.
+    /// The check that is made on records.
     pub verify: Verify,
-    /// Where stamps are.
+    /// The place of the stamp in records.
     pub place: StampPlace,
-    /// Whether it starts late, with a backlog before it.
+    /// Whether the consumer starts late, with a backlog to read.
     pub has_backlog: bool,
-    /// Whether records carry an intended time to be measured from.
+    /// Whether records carry an intended time, from which latency is measured.
     pub is_open_load: bool,
 }
 
-/// A consumer at work.
+/// A running consumer.
 pub(crate) struct Consumer {
     client: Box<dyn SystemConsumer>,
     check: Check,
     partitions: Vec<ConsumedPartition>,
+    /// Whether the consumer has not reached the end of its backlog yet.
     is_behind: bool,
-    done: bool,
+    /// Whether the consumer has read every record that will ever be acked.
+    is_done: bool,
 }
 
-/// What a record is held against.
+/// The settings that records are checked against.
 struct Check {
     first_producer: u32,
     verify: Verify,
@@ -54,10 +57,10 @@ struct Check {
     is_open_load: bool,
 }
 
-/// What became of a consumer.
+/// The result of a consumer.
 #[derive(Debug, Default)]
 pub struct ConsumerOutcome {
-    /// By partition it was assigned.
+    /// The state of each assigned partition, in the order of the assignment.
     pub partitions: Vec<ConsumedPartition>,
 }
 
@@ -65,12 +68,12 @@ impl Consumer {
     pub(crate) fn new(plan: ConsumerPlan, client: Box<dyn SystemConsumer>) -> Self {
         let tracks = || (0..plan.producers).map(|_| SequenceTrack::default()).collect();
         let (topic, group) = (plan.topic, plan.group);
-        let of = |partition: &u32| {
+        let partition_of = |partition: &u32| {
             let partition = *partition;
             ConsumedPartition { topic, group, partition, tracks: tracks(), ..ConsumedPartition::default() }
         };
         Self {
-            partitions: plan.partitions.iter().map(of).collect(),
+            partitions: plan.partitions.iter().map(partition_of).collect(),
             client,
             check: Check {
                 first_producer: plan.first_producer,
@@ -79,48 +82,49 @@ impl Consumer {
                 is_open_load: plan.is_open_load,
             },
             is_behind: plan.has_backlog,
-            done: false,
+            is_done: false,
         }
     }
 
-    /// Whether it has a backlog before it.
+    /// Returns whether the consumer has not reached the end of its backlog yet.
     pub(crate) fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// Sees whether it has come to the end of its backlog; whether it was the last one that had not.
-    pub(crate) fn catch_up(&mut self, shared: &Shared) -> bool {
+    /// Checks whether the consumer has reached the end of its backlog. Returns whether it has, as the last of all
+    /// consumers.
+    pub(crate) fn check_caught_up(&mut self, shared: &Shared) -> bool {
         self.is_behind = !self.is_at_end(shared);
-        !self.is_behind && shared.caught_up()
+        !self.is_behind && shared.consumer_caught_up()
     }
 
     fn is_at_end(&self, shared: &Shared) -> bool {
         self.partitions.iter().all(|p| p.position >= shared.end_offset(p.topic, p.partition))
     }
 
-    /// Takes what has arrived, a turn's worth at most. Returns whether there may be more.
-    pub(crate) fn poll(&mut self, turn: &mut Turn<'_>, waker: &Waker) -> anyhow::Result<bool> {
+    /// Reads the fetches that have arrived, up to [`TURN_BYTES_MAX`]. Returns whether there may be more.
+    pub(crate) fn poll(&mut self, turn: &mut ThreadTurn<'_>, waker: &Waker) -> anyhow::Result<bool> {
         let mut context = Context::from_waker(waker);
-        let mut taken_bytes = 0;
-        while taken_bytes < TURN_BYTES_MAX {
+        let mut read_bytes = 0;
+        while read_bytes < TURN_BYTES_MAX {
             let mut fetch = Fetch::new(&self.check, &mut self.partitions, turn);
             match self.client.poll_fetch(&mut context, &mut fetch) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(result) => result?,
             }
-            taken_bytes += fetch.finish();
+            read_bytes += fetch.finish();
         }
         Ok(true)
     }
 
-    /// Sees whether it has read everything there will ever be.
-    pub(crate) fn settle(&mut self, shared: &Shared) {
-        self.done = self.done || (shared.all_produced() && self.is_at_end(shared));
+    /// Checks whether the consumer has read every record that will ever be acked.
+    pub(crate) fn check_done(&mut self, shared: &Shared) {
+        self.is_done = self.is_done || (shared.all_produced() && self.is_at_end(shared));
     }
 
-    /// Whether it has.
+    /// Returns whether the consumer has read every record that will ever be acked.
     pub(crate) fn is_done(&self) -> bool {
-        self.done
+        self.is_done
     }
 
     pub(crate) fn finish(self) -> ConsumerOutcome {
@@ -128,23 +132,24 @@ impl Consumer {
     }
 }
 
-/// One fetch on its way through the checks.
+/// A fetch whose records are being checked.
 struct Fetch<'a, 'b> {
     check: &'a Check,
     partitions: &'a mut [ConsumedPartition],
-    turn: &'a mut Turn<'b>,
+    turn: &'a mut ThreadTurn<'b>,
     assignment: usize,
     now_ns: u64,
     encoded_bytes: u64,
     records: u64,
     bytes: u64,
-    /// Records in a row that share an intended time.
+    /// Intended time and number of the records in a row that share this intended time.
     run: (u64, u64),
+    /// The longest end-to-end latency in this fetch, in ns; `None` if no record of the window is in it.
     slowest_ns: Option<u64>,
 }
 
 impl<'a, 'b> Fetch<'a, 'b> {
-    fn new(check: &'a Check, partitions: &'a mut [ConsumedPartition], turn: &'a mut Turn<'b>) -> Self {
+    fn new(check: &'a Check, partitions: &'a mut [ConsumedPartition], turn: &'a mut ThreadTurn<'b>) -> Self {
         Self {
             check,
             partitions,
@@ -159,7 +164,7 @@ impl<'a, 'b> Fetch<'a, 'b> {
         }
     }
 
-    /// Counts the fetch; returns its encoded size.
+    /// Counts the fetch. Returns its encoded size, at least 1.
     fn finish(mut self) -> u64 {
         self.close_run();
         if let Some(ns) = self.slowest_ns {

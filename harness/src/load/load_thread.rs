@@ -1,7 +1,9 @@
-//! One thread a load core: it runs all logical producers and consumers of that core, and sleeps when none has work.
+//! Load threads: one for each load core. A load thread drives all logical producers and consumers of its core, and
+//! sleeps while none of them has work.
 //!
-//! It never waits for the target and never computes: what it cannot do now it is woken for. Colocated load is the same
-//! work as a task of the shard's own thread, which lets the shard have its turn after each of its own.
+//! It never waits for the system and never does long computations. If a client cannot proceed, its waker wakes the
+//! thread later. Colocated load does the same work as a task on the shard's own thread. It lets the shard have a turn
+//! after each of its own.
 
 use super::ack_log::AckLog;
 use super::consumers::{Consumer, ConsumerOutcome, ConsumerPlan};
@@ -9,7 +11,7 @@ use super::pool::Pool;
 use super::producers::{Producer, ProducerOutcome, ProducerPlan};
 use super::seat::{ConsumerSeat, ProducerSeat};
 use super::shared::Shared;
-use super::turn::Turn;
+use super::turn::ThreadTurn;
 use super::wake::{ReadySet, waker_of};
 use crate::measure::recorder::{Channel, Recorded, Recorder};
 use crate::system::LocalSystem;
@@ -22,27 +24,30 @@ use std::task::{Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// In the drain a thread looks this often whether the others are done.
+/// Time between two looks at the state of the other threads during the drain, in ns.
 const DRAIN_LOOK_NS: u64 = 2_000_000;
-/// A thread on a core of its own spins for what is due sooner than this; a sleep costs about as much.
+/// Longest wait in ns through which a thread on a core of its own spins. A sleep takes about as long.
 const SPIN_NS_MAX: u64 = 100_000;
-/// How long a thread looks for acks before it sleeps: some round trips of a fast disk.
+/// Longest time in ns for which a thread looks for acks before it sleeps: some round trips of a fast disk.
 const POLL_NS_MAX: u64 = 500_000;
-/// The shortest sleep. Shorter ones gain nothing, as falling asleep and waking up take about as long, and they harm the
-/// target: a core that does nothing else is late for the disk's interrupts, most of all in a virtual machine. At 520 k
-/// records/s on two virtual cores, sleeps of 10 µs kept the thread's core busy for 84 % of the time and its pacing lag at a
-/// p99 of 1.2 ms; these, for 42 % and at 0.5 ms, at the price of so much pacing lag at most.
+/// The shortest sleep in ns. Shorter ones gain nothing, as falling asleep and waking up take about as long. They also
+/// harm the system: a core that is always falling asleep or waking up is late for the disk's interrupts, most of all in
+/// a virtual machine.
+///
+/// At 520 k records/s on two virtual cores, sleeps of 10 µs kept the thread's core busy for 84 % of the time. The
+/// pacing lag then had a p99 of 1.2 ms. With this value the core was busy for 42 % and the p99 was 0.5 ms. The cost is a
+/// pacing lag of at most this length.
 const SLEEP_NS_MIN: u64 = 50_000;
 
-/// What a load thread does while nothing is due.
+/// The behaviour of a load thread while no record is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Idle {
-    /// Sleep until the next record is due or a client wakes it.
+    /// Sleep until the next record is due or a client wakes the thread.
     Sleep,
-    /// Spin through short waits: only on a core that nothing else needs.
+    /// Spin through short waits. Only for a core that no other thread needs.
     Spin,
-    /// Look for acks a while, giving way to whoever else wants the core, and sleep only then: where all that is waited for is
-    /// an ack, a sleep would be part of its latency.
+    /// Look for acks for a while, yielding the core to other threads between looks, and only then sleep. For load that
+    /// waits for nothing but acks, because a sleep would be part of their latency.
     Poll,
 }
 
@@ -55,29 +60,29 @@ pub struct Start<C> {
     pub wall_ms: i64,
 }
 
-/// The parts of a load thread. They are made on any thread, and the load thread takes them over.
+/// The parts of a load thread. They are made on any thread and then moved to the load thread.
 pub struct LoadPlan {
     /// The trial's phases.
     pub timeline: Arc<Timeline>,
-    /// What the trial's threads tell each other.
+    /// The counters that the trial's threads share.
     pub shared: Arc<Shared>,
-    /// Where its intervals go.
+    /// The channel that the thread's intervals are sent to.
     pub channel: Channel,
-    /// The values it sends.
+    /// The values that the producers send.
     pub pool: Pool,
-    /// Its producers.
+    /// The producers, each with its client.
     pub producers: Vec<(ProducerPlan, ProducerSeat)>,
-    /// Its consumers.
+    /// The consumers, each with its client.
     pub consumers: Vec<(ConsumerPlan, ConsumerSeat)>,
-    /// Where acked batches are noted.
+    /// The log of acked batches, if one is written.
     pub ack_log: Option<AckLog>,
-    /// What it does while nothing is due.
+    /// The behaviour of the thread while no record is due.
     pub idle: Idle,
-    /// Its consumers read nothing before the window opens.
+    /// Whether the consumers read nothing before the window opens.
     pub starts_late: bool,
 }
 
-/// A load thread at work.
+/// A running load thread.
 pub struct LoadThread<C> {
     clock: C,
     wall_start_ms: i64,
@@ -87,44 +92,44 @@ pub struct LoadThread<C> {
     pool: Pool,
     producers: Vec<Producer>,
     consumers: Vec<Consumer>,
-    /// Producers first, then consumers.
+    /// The clients that are ready. Producers are numbered first, then consumers.
     ready: ReadySet,
     ack_log: Option<AckLog>,
     idle: Idle,
-    /// When its schedules think the window opens.
-    anchored_ns: u64,
-    /// Its consumers read nothing before that.
+    /// Start of the window that the schedules use, in ns.
+    window_start_ns: u64,
+    /// Whether the consumers read nothing until the window opens. Cleared when it does.
     starts_late: bool,
 }
 
-/// What a thread does after a turn.
+/// The next step of a load thread after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// There is more to do at once.
+pub enum AfterTurn {
+    /// Take another turn at once, because there is more to do.
     Again,
-    /// Nothing before this time, unless a client wakes it.
+    /// Wait until this time, in ns, unless a client wakes the thread.
     Until(u64),
-    /// Its work is done, or the drain is over.
+    /// The work is done, or the drain is over.
     Finished,
 }
 
-/// What became of a load thread's work.
+/// The result of a load thread's work.
 #[derive(Debug)]
 pub struct LoadOutcome {
-    /// Its producers.
+    /// The results of the producers.
     pub producers: Vec<ProducerOutcome>,
-    /// Its consumers.
+    /// The results of the consumers.
     pub consumers: Vec<ConsumerOutcome>,
-    /// What its recorder held.
+    /// The values that were recorded.
     pub recorded: Recorded,
-    /// When it ended, on the trial's clock.
+    /// The time at which the thread ended, in ns on the trial's clock.
     pub ended_ns: u64,
-    /// What stopped it early.
+    /// The error that stopped the thread early, if there was one.
     pub error: Option<anyhow::Error>,
 }
 
 impl LoadOutcome {
-    /// Of load that was never driven, or is not there any more.
+    /// Makes the outcome of load that could not be started, or whose thread ended without an outcome.
     pub(crate) fn failed(error: anyhow::Error) -> Self {
         Self {
             producers: Vec::new(),
@@ -136,7 +141,7 @@ impl LoadOutcome {
     }
 }
 
-/// Wakes colocated load, from wherever its clients' wakers are used.
+/// Wakes colocated load, from any thread on which a client's waker is called.
 #[derive(Debug, Default)]
 pub struct Sleeper(AtomicWaker);
 
@@ -147,15 +152,16 @@ impl Wake for Sleeper {
 }
 
 impl<C: Clock> LoadThread<C> {
-    /// Takes up the plan; `thread` is the one that will call [`Self::run`] and is woken by its clients.
+    /// Makes a load thread from a plan. `thread` is the thread that will call [`Self::run`]; clients wake it.
     ///
     /// # Errors
-    /// The plan is one of a shard's.
+    /// The plan has colocated clients, which can be made only on a shard.
     pub fn new(plan: LoadPlan, start: Start<C>, thread: &Thread) -> anyhow::Result<Self> {
-        Self::seated(plan, start, None, &waker_of(thread))
+        Self::with_clients(plan, start, None, &waker_of(thread))
     }
 
-    /// Takes up the plan on its shard's thread; the answer's other half is for [`Self::run_colocated`].
+    /// Makes a load thread from a plan, on the thread of its shard. Also returns the sleeper that
+    /// [`Self::run_colocated`] needs.
     ///
     /// # Errors
     /// A client cannot be made there.
@@ -165,26 +171,31 @@ impl<C: Clock> LoadThread<C> {
         local: &dyn LocalSystem,
     ) -> anyhow::Result<(Self, Arc<Sleeper>)> {
         let sleeper = Arc::<Sleeper>::default();
-        Ok((Self::seated(plan, start, Some(local), &Waker::from(Arc::clone(&sleeper)))?, sleeper))
+        Ok((Self::with_clients(plan, start, Some(local), &Waker::from(Arc::clone(&sleeper)))?, sleeper))
     }
 
-    fn seated(
+    fn with_clients(
         plan: LoadPlan,
         start: Start<C>,
         local: Option<&dyn LocalSystem>,
         sleeper: &Waker,
     ) -> anyhow::Result<Self> {
         let recorder = Recorder::new(Arc::clone(&plan.timeline), start.clock.now_ns(), plan.channel);
-        let producers =
-            plan.producers.into_iter().map(|(p, seat)| Ok(Producer::new(p, seat.taken(local)?, &plan.pool)));
+        let producers = plan
+            .producers
+            .into_iter()
+            .map(|(plan_of, seat)| Ok(Producer::new(plan_of, seat.into_client(local)?, &plan.pool)));
         let producers: Vec<_> = producers.collect::<anyhow::Result<_>>()?;
-        let consumers = plan.consumers.into_iter().map(|(c, seat)| Ok(Consumer::new(c, seat.taken(local)?)));
+        let consumers = plan
+            .consumers
+            .into_iter()
+            .map(|(plan_of, seat)| Ok(Consumer::new(plan_of, seat.into_client(local)?)));
         let consumers: Vec<_> = consumers.collect::<anyhow::Result<_>>()?;
         Ok(Self {
             ready: ReadySet::new(producers.len() + consumers.len(), sleeper),
             clock: start.clock,
             wall_start_ms: start.wall_ms,
-            anchored_ns: plan.timeline.window_start_ns(),
+            window_start_ns: plan.timeline.window_start_ns(),
             starts_late: plan.starts_late,
             timeline: plan.timeline,
             shared: plan.shared,
@@ -201,9 +212,9 @@ impl<C: Clock> LoadThread<C> {
     pub fn run(mut self) -> LoadOutcome {
         let error = loop {
             match self.turn() {
-                Ok(Next::Again) => {}
-                Ok(Next::Until(ns)) => self.wait_until(ns),
-                Ok(Next::Finished) => break None,
+                Ok(AfterTurn::Again) => {}
+                Ok(AfterTurn::Until(ns)) => self.wait_until(ns),
+                Ok(AfterTurn::Finished) => break None,
                 Err(error) => {
                     self.shared.give_up();
                     break Some(error);
@@ -213,13 +224,13 @@ impl<C: Clock> LoadThread<C> {
         self.finish(error)
     }
 
-    /// Works until the trial is over, as a task of the shard that `local` is.
+    /// Works until the trial is over, as a task on the thread of the shard that `local` stands for.
     pub async fn run_colocated(mut self, local: &dyn LocalSystem, sleeper: &Sleeper) -> LoadOutcome {
         let error = loop {
             match self.turn() {
-                Ok(Next::Again) => local.yield_now().await,
-                Ok(Next::Until(ns)) => self.sleep_until(ns, local, sleeper).await,
-                Ok(Next::Finished) => break None,
+                Ok(AfterTurn::Again) => local.yield_now().await,
+                Ok(AfterTurn::Until(ns)) => self.sleep_until(ns, local, sleeper).await,
+                Ok(AfterTurn::Finished) => break None,
                 Err(error) => {
                     self.shared.give_up();
                     break Some(error);
@@ -229,7 +240,7 @@ impl<C: Clock> LoadThread<C> {
         self.finish(error)
     }
 
-    /// Leaves the thread to the shard until `until_ns`, unless a client has something to say before.
+    /// Leaves the thread to the shard until `until_ns`, or until a client has something to return.
     async fn sleep_until(&mut self, until_ns: u64, local: &dyn LocalSystem, sleeper: &Sleeper) {
         let start_ns = self.clock.now_ns();
         let until = Instant::now() + Duration::from_nanos(until_ns.saturating_sub(start_ns));
@@ -244,18 +255,18 @@ impl<C: Clock> LoadThread<C> {
         self.recorder.idle(self.clock.now_ns().saturating_sub(start_ns));
     }
 
-    /// Gives everyone who is ready or due their turn: consumers first, so that reading never falls behind for lack of
-    /// turns.
+    /// Gives a turn to every client that is ready or has records due. Consumers come first, so that reading never falls
+    /// behind for lack of turns.
     ///
     /// # Errors
-    /// The target failed; the trial is over.
-    pub fn turn(&mut self) -> anyhow::Result<Next> {
+    /// The system failed. The trial is then over.
+    pub fn turn(&mut self) -> anyhow::Result<AfterTurn> {
         let window_start_ns = self.timeline.window_start_ns();
-        if self.anchored_ns != window_start_ns {
-            self.anchored_ns = window_start_ns;
-            self.producers.iter_mut().for_each(|producer| producer.anchor(window_start_ns));
+        if self.window_start_ns != window_start_ns {
+            self.window_start_ns = window_start_ns;
+            self.producers.iter_mut().for_each(|producer| producer.start_schedule_at(window_start_ns));
         }
-        let mut turn = Turn {
+        let mut turn = ThreadTurn {
             clock: &self.clock,
             timeline: &self.timeline,
             shared: &self.shared,
@@ -265,20 +276,20 @@ impl<C: Clock> LoadThread<C> {
             wall_start_ms: self.wall_start_ms,
         };
         let mut again = false;
-        let may_consume = !self.starts_late || turn.now() >= self.anchored_ns;
+        let may_consume = !self.starts_late || turn.now() >= self.window_start_ns;
         if self.starts_late && may_consume {
             self.starts_late = false;
             (self.producers.len()..).zip(&self.consumers).for_each(|(client, _)| self.ready.put_back(client));
         }
         for (client, consumer) in (self.producers.len()..).zip(&mut self.consumers) {
-            // One that may not read yet is not ready, whatever it says: its thread sleeps.
+            // A consumer that may not read yet is not ready, even if it was woken, so that the thread can sleep.
             let is_ready = self.ready.take(client) && may_consume;
             if is_ready && consumer.poll(&mut turn, self.ready.waker(client))? {
                 self.ready.put_back(client);
                 again = true;
             }
-            if may_consume && consumer.is_behind() && consumer.catch_up(turn.shared) {
-                // The last of them: this is what the window was for.
+            if may_consume && consumer.is_behind() && consumer.check_caught_up(turn.shared) {
+                // The last consumer has read its backlog, which was the purpose of the window.
                 turn.timeline.end(turn.now());
             }
         }
@@ -292,39 +303,40 @@ impl<C: Clock> LoadThread<C> {
             if producer.is_due(&self.timeline, now_ns) {
                 again |= producer.hand_over(&mut turn)?;
             }
-            producer.settle(&self.timeline, &self.shared, now_ns);
+            producer.flush_and_check_done(&self.timeline, &self.shared, now_ns);
         }
-        Ok(if again { Next::Again } else { self.next(now_ns) })
+        Ok(if again { AfterTurn::Again } else { self.after_turn(now_ns) })
     }
 
-    fn next(&mut self, now_ns: u64) -> Next {
+    fn after_turn(&mut self, now_ns: u64) -> AfterTurn {
         let is_drain = now_ns >= self.timeline.window_end_ns();
         if is_drain {
-            self.consumers.iter_mut().for_each(|consumer| consumer.settle(&self.shared));
+            self.consumers.iter_mut().for_each(|consumer| consumer.check_done(&self.shared));
             let is_done =
                 self.producers.iter().all(Producer::is_done) && self.consumers.iter().all(Consumer::is_done);
             if is_done || now_ns >= self.timeline.drain_end_ns() {
-                return Next::Finished;
+                return AfterTurn::Finished;
             }
         }
         if self.shared.is_given_up() {
-            return Next::Finished;
+            return AfterTurn::Finished;
         }
         let look_ns = if is_drain { now_ns + DRAIN_LOOK_NS } else { self.recorder.interval_end_ns() };
-        // What is past needs an ack, not time: a producer that has sent everything is due at the window's end.
+        // In the drain, a time that is past needs an ack, not a wait. A producer that has sent everything is due at the
+        // window's end.
         let dues = self.producers.iter().map(|producer| producer.next_due_ns(&self.timeline));
-        let opens_ns = if self.starts_late { self.anchored_ns } else { u64::MAX };
+        let opens_ns = if self.starts_late { self.window_start_ns } else { u64::MAX };
         let dues = dues.chain((opens_ns > now_ns).then_some(opens_ns));
         let due_ns = dues.filter(|due_ns| !is_drain || *due_ns > now_ns).min().unwrap_or(u64::MAX);
-        Next::Until(due_ns.min(look_ns))
+        AfterTurn::Until(due_ns.min(look_ns))
     }
 
     fn wait_until(&mut self, until_ns: u64) {
         let start_ns = self.clock.now_ns();
         let wait_ns = until_ns.saturating_sub(start_ns);
         let left_ns = match self.idle {
-            Idle::Spin if wait_ns <= SPIN_NS_MAX => self.look_until(until_ns, std::hint::spin_loop),
-            Idle::Poll => self.look_until(until_ns.min(start_ns + POLL_NS_MAX), std::thread::yield_now),
+            Idle::Spin if wait_ns <= SPIN_NS_MAX => self.stay_awake_until(until_ns, std::hint::spin_loop),
+            Idle::Poll => self.stay_awake_until(until_ns.min(start_ns + POLL_NS_MAX), std::thread::yield_now),
             Idle::Spin | Idle::Sleep => start_ns,
         };
         let wait_ns = until_ns.saturating_sub(left_ns);
@@ -334,8 +346,9 @@ impl<C: Clock> LoadThread<C> {
         self.recorder.idle(self.clock.now_ns().saturating_sub(start_ns));
     }
 
-    /// Stays awake until a client has something to say, or `until_ns`; says when that was.
-    fn look_until(&self, until_ns: u64, between: impl Fn()) -> u64 {
+    /// Stays awake until a client has something to return, or until `until_ns`. Calls `between` between two looks.
+    /// Returns the time at which it ended, in ns.
+    fn stay_awake_until(&self, until_ns: u64, between: impl Fn()) -> u64 {
         loop {
             let now_ns = self.clock.now_ns();
             if now_ns >= until_ns || self.ready.any() {
@@ -345,7 +358,7 @@ impl<C: Clock> LoadThread<C> {
         }
     }
 
-    /// Ends the thread's work and hands over what it knows.
+    /// Ends the thread's work and returns its results.
     pub fn finish(mut self, error: Option<anyhow::Error>) -> LoadOutcome {
         let ended_ns = self.clock.now_ns();
         self.recorder.at(ended_ns);

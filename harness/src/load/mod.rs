@@ -1,4 +1,5 @@
-//! Load threads: producers and consumers that are paced, stamp their records and record latencies.
+//! The load: producers that send records at a given pace, consumers that read them, and the threads that drive both.
+//! Producers stamp their records, consumers check the stamps, and both record latencies.
 
 pub mod ack_log;
 pub mod colocated;

@@ -1,26 +1,28 @@
-//! Where the time between due and accepted went.
+//! Splits the time from when a record was due until it was accepted into the generator's part and the system's part.
 
-/// Whose fault a delay is. For every record `pacing_lag + blocked + service = response`, to the nanosecond.
+/// The period in which the system refused records. It decides how much of a record's delay counts as the system's. For
+/// every record `pacing_lag + blocked + service = response`, to the nanosecond.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Blockage {
-    /// When the target first refused, if the backlog of that refusal is not worked off yet.
+    /// Time of the first refusal, in ns, until every record that became due in the meantime has been sent.
     since_ns: Option<u64>,
-    /// When it was last found to accept again.
+    /// Time of the last hand-over after a refusal, in ns: the system refused records until then.
     until_ns: u64,
+    /// Whether the last hand-over was refused.
     refused: bool,
 }
 
-/// What came between due and accepted, ns.
+/// The parts of the time between due and accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delay {
-    /// The generator's share.
+    /// The generator's part in ns: the record was not offered, although the system would have accepted it.
     pub pacing_lag_ns: u64,
-    /// The target's share.
+    /// The system's part in ns: it refused records.
     pub blocked_ns: u64,
 }
 
 impl Delay {
-    /// The longer of each share.
+    /// Returns the longer generator's part and the longer system's part of two delays.
     #[must_use]
     pub fn longer_of_each(self, other: Self) -> Self {
         Self {
@@ -31,31 +33,32 @@ impl Delay {
 }
 
 impl Blockage {
-    /// The target refused a record at `now_ns`.
+    /// Notes that the system refused a record at `now_ns`.
     pub fn refuse(&mut self, now_ns: u64) {
         self.since_ns.get_or_insert(now_ns);
         self.refused = true;
     }
 
-    /// Hand-over resumes at `now_ns`: the target has refused up to now, if it refused last time.
+    /// Notes that a hand-over begins at `now_ns`. If the last one was refused, the system has refused records until
+    /// now.
     pub fn resume(&mut self, now_ns: u64) {
         if std::mem::take(&mut self.refused) {
             self.until_ns = now_ns;
         }
     }
 
-    /// Everything due has been handed over.
+    /// Notes that every due record has been handed over.
     pub fn clear(&mut self) {
         self.since_ns = None;
     }
 
-    /// How long the record that was refused first has waited, up to when the target accepted again.
+    /// Returns how long the record that was refused first has waited until the system accepted records again, in ns.
     pub fn waited_ns(&self) -> u64 {
         self.since_ns.map_or(0, |since_ns| self.until_ns.saturating_sub(since_ns))
     }
 
-    /// Splits the time between `due_ns` and `accepted_ns`: what fell into the blockage is the target's, the rest the
-    /// generator's.
+    /// Splits the time between `due_ns` and `accepted_ns`. The part within the blockage is the system's, and the rest
+    /// is the generator's.
     pub fn split(&self, due_ns: u64, accepted_ns: u64) -> Delay {
         let late_ns = accepted_ns.saturating_sub(due_ns);
         let blocked_ns =
@@ -71,7 +74,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_parts_of_a_delay_make_the_whole(
+        fn the_parts_of_a_delay_add_up(
             due in 0u64..1000, refused in 0u64..1000, resumed in 0u64..1000, late in 0u64..1000,
         ) {
             let mut blockage = Blockage::default();
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_due_while_the_target_refused_waited_for_the_target() {
+    fn a_record_due_while_the_system_refused_waited_for_the_system() {
         let mut blockage = Blockage::default();
         blockage.refuse(100);
         blockage.resume(500);

@@ -1,5 +1,5 @@
-//! Which partition a record goes to. Decided here and not by the target's client, because each record carries its number
-//! within its partition, and so that every target gets the same load.
+//! The choice of the partition of each record. It is made here and not by the system's client, because each record
+//! carries its number within its partition, and so that every system gets the same load.
 
 use crate::num;
 use crate::workload::KeyDistribution;
@@ -11,21 +11,21 @@ use vnotch_engine::record::murmur2;
 /// Number of different keys, as in OpenMessaging Benchmark.
 const KEYS: u32 = 10_000;
 
-/// The keys of a run and where each one goes.
+/// The keys of a run and the partition of each.
 #[derive(Debug)]
 pub struct Keys {
-    /// Key and partition.
+    /// Each key and its partition.
     placed: Vec<(u32, u32)>,
-    /// Chance of this key or one before it; empty where all keys are as likely.
+    /// Sums of the chances of the keys up to this one. Empty if all keys have the same chance.
     cumulative: Vec<f64>,
 }
 
 impl Keys {
-    /// Keys that spread over `partitions` as Kafka's default partitioner spreads them; those of the partitions in `own`,
-    /// each as likely among them as it is among all.
+    /// Makes the keys whose partitions are in `own`. Keys are spread over `partitions` as Kafka's default partitioner
+    /// spreads them. The chances of two keys have the same ratio as among all keys.
     ///
     /// # Errors
-    /// None of the keys belongs there.
+    /// None of the keys belongs to a partition in `own`.
     pub fn new(distribution: KeyDistribution, partitions: u32, own: &[u32]) -> anyhow::Result<Self> {
         let place = |key| (key, (murmur2(&key_bytes(key)).cast_unsigned() & 0x7FFF_FFFF) % partitions);
         let placed: Vec<(u32, u32)> =
@@ -47,7 +47,7 @@ impl Keys {
         Ok(Self { placed, cumulative })
     }
 
-    /// A key and its partition.
+    /// Draws a key at random. Returns it with its partition.
     fn draw(&self, rng: &mut SmallRng) -> (u32, u32) {
         let last = self.placed.len() - 1;
         let Some(total) = self.cumulative.last() else { return self.placed[rng.random_range(0..=last)] };
@@ -60,38 +60,38 @@ fn key_bytes(key: u32) -> [u8; 8] {
     u64::from(key).to_be_bytes()
 }
 
-/// One producer's choice of partitions.
+/// A producer's choice of partitions.
 #[derive(Debug)]
 pub struct Partitioner {
+    /// The partitions to choose from.
     own: Vec<u32>,
-    /// Index into `own`.
+    /// Index into `own` of the current partition.
     next: usize,
     choice: Choice,
 }
 
 #[derive(Debug)]
 enum Choice {
-    /// Stay until the batch is closed.
+    /// Stay on a partition until the batch is closed.
     Sticky,
+    /// Use the partitions in turn, one record each.
     RoundRobin,
-    Keyed {
-        keys: Arc<Keys>,
-        rng: SmallRng,
-        drawn: Option<(u32, u32)>,
-    },
+    /// Draw a key for each record. `drawn` is the key of the next record and its partition, once it is drawn.
+    Keyed { keys: Arc<Keys>, rng: SmallRng, drawn: Option<(u32, u32)> },
 }
 
-/// Where a record goes, and its key.
+/// The partition of a record, and its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Destination {
     /// The partition.
     pub partition: u32,
-    /// The key's bytes.
+    /// The bytes of the key, if records have keys.
     pub key: Option<[u8; 8]>,
 }
 
 impl Partitioner {
-    /// Among the partitions in `own`; `producer` begins at one of its own, so that producers do not march in step.
+    /// Makes a choice among the partitions in `own`. Each producer begins at a partition of its own, so that producers
+    /// do not use the same partition at the same time.
     pub fn new(
         distribution: KeyDistribution,
         keys: &Arc<Keys>,
@@ -113,7 +113,8 @@ impl Partitioner {
         Self { next: num::index(producer) % own.len(), own, choice }
     }
 
-    /// Where the next record goes; the same until [`Self::sent`], so that a refused record is offered again as it was.
+    /// Returns the partition and key of the next record. They stay the same until [`Self::sent`], so that a refused
+    /// record is offered again unchanged.
     pub fn destination(&mut self) -> Destination {
         match &mut self.choice {
             Choice::Sticky | Choice::RoundRobin => Destination { partition: self.own[self.next], key: None },
@@ -124,38 +125,38 @@ impl Partitioner {
         }
     }
 
-    /// The record for [`Self::destination`] is on its way.
+    /// Notes that the system has accepted the record for [`Self::destination`].
     pub fn sent(&mut self) {
         match &mut self.choice {
             Choice::Sticky => {}
-            Choice::RoundRobin => self.turn(),
+            Choice::RoundRobin => self.use_next_partition(),
             Choice::Keyed { drawn, .. } => *drawn = None,
         }
     }
 
-    /// Whether records go to one partition until the batch is closed.
+    /// Returns whether records go to one partition until the batch is closed.
     pub fn is_sticky(&self) -> bool {
         matches!(self.choice, Choice::Sticky)
     }
 
-    /// Bytes of each record's key.
+    /// Returns the size of each record's key in bytes; 0 if records have no keys.
     pub fn key_bytes(&self) -> u64 {
         if matches!(self.choice, Choice::Keyed { .. }) { 8 } else { 0 }
     }
 
-    /// The batch under way is closed: without keys, the next one goes elsewhere.
+    /// Notes that the open batch is closed. Without keys, the next batch goes to another partition.
     pub fn batch_closed(&mut self) {
         if self.is_sticky() {
-            self.turn();
+            self.use_next_partition();
         }
     }
 
-    /// How many batches can be open at once.
+    /// Returns the largest number of batches that are open at once.
     pub fn open_batches_max(&self) -> u32 {
         if self.is_sticky() { 1 } else { num::low_u32(num::count(self.own.len())) }
     }
 
-    fn turn(&mut self) {
+    fn use_next_partition(&mut self) {
         self.next = if self.next + 1 == self.own.len() { 0 } else { self.next + 1 };
     }
 }
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn who_keeps_to_some_partitions_sends_the_keys_of_those() {
+    fn a_producer_that_keeps_to_some_partitions_sends_only_their_keys() {
         let all = Keys::new(KeyDistribution::Uniform, 4, &ALL).unwrap();
         for distribution in
             [KeyDistribution::Uniform, KeyDistribution::Zipf(1.1), KeyDistribution::RoundRobin]

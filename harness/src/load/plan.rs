@@ -1,12 +1,12 @@
-//! From a workload to load threads: who produces and consumes what, at what pace, on which thread.
+//! Makes the plans of the load threads from a workload: the producers and consumers, their pace, and their threads.
 
 use super::ack_log::AckLog;
-use super::colocated::Homes;
+use super::colocated::PartitionShards;
 use super::consumers::ConsumerPlan;
 use super::load_thread::{Idle, LoadPlan};
 use super::partitioner::{Keys, Partitioner};
 use super::pool::Pool;
-use super::producers::{BatchLimits, Build, Pacing, ProducerPlan};
+use super::producers::{BacklogPart, BatchLimits, Pacing, ProducerPlan, ShareOfRate};
 use super::seat::{ConsumerSeat, ProducerSeat, Seat};
 use super::shared::Shared;
 use crate::exit::UsageError;
@@ -21,46 +21,48 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Above this many records a second an open load keeps the oldest intended time of a hand-over for all of its records.
+/// Highest rate of an open load, in records a second, at which each record keeps its own intended time. Above it, all
+/// records of a hand-over share the oldest intended time of the hand-over.
 const RECORD_GRANULARITY_RATE_MAX: f64 = 1e6;
-/// Most bytes one fetch returns.
+/// Largest number of bytes that one fetch returns.
 const FETCH_BYTES_MAX: u64 = 1 << 20;
 
-/// Keys by the partitions that a producer keeps to.
+/// The keys for each set of partitions that a producer sends to.
 type KeysOf = BTreeMap<Vec<u32>, Arc<Keys>>;
 
-/// What the load threads of one trial are made from.
+/// The request for the load threads of one trial.
 pub struct TrialLoad<'a> {
     /// The workload.
     pub workload: &'a Workload,
-    /// The load of this pass, its rate resolved.
+    /// The load of this pass. Its rate is an absolute one.
     pub load: Load,
-    /// The schedule of each producer ([`schedules_of`]); empty unless the load is open.
+    /// The schedule of each producer ([`schedules_of`]). Empty unless the load is open.
     pub schedules: Vec<Schedule>,
-    /// The values.
+    /// The values to send.
     pub pool: &'a Pool,
-    /// The target, with the trial's topics in it.
-    pub target: &'a dyn System,
-    /// How many load threads, or shards that load is colocated with.
+    /// The system, which already has the trial's topics.
+    pub system: &'a dyn System,
+    /// Number of load threads, or of shards that load is colocated with.
     pub threads: usize,
-    /// What they do while nothing is due.
+    /// The behaviour of the threads while no record is due.
     pub idle: Idle,
     /// The trial's phases.
     pub timeline: Arc<Timeline>,
-    /// Where intervals go.
+    /// The channel that intervals are sent to.
     pub channel: Channel,
-    /// `--ack-log`.
+    /// The path that `--ack-log` gives.
     pub ack_log: Option<&'a Path>,
-    /// What is built before the window opens, and the consumers then start with.
+    /// The backlog that is produced before the window opens and that the consumers then read.
     pub backlog: Option<Backlog>,
 }
 
-/// Name of a topic by number.
+/// Returns the name of topic number `topic`.
 pub fn topic_name(topic: u32) -> String {
     format!("vnotch-{topic}")
 }
 
-/// How finely a load's intended times are kept, by its highest rate; `None` for a load that intends nothing.
+/// Returns the precision with which a load's intended times are kept. It depends on the highest rate. `None` for a load
+/// without intended times.
 pub fn granularity_of(mode: LoadMode) -> Option<Granularity> {
     match mode {
         LoadMode::Open { rate: Rate::Absolute(rate), profile, .. }
@@ -73,16 +75,17 @@ pub fn granularity_of(mode: LoadMode) -> Option<Granularity> {
     }
 }
 
-/// The same for what goes on while a backlog is consumed.
+/// Returns this precision for the load that is produced while a backlog is consumed. `None` if there is no such load.
 pub fn granularity_after(backlog: Backlog) -> Option<Granularity> {
     (backlog.drain_producer_rate != Rate::Absolute(0)).then_some(Granularity::Record)
 }
 
-/// The schedules of a trial's producers, by number; empty unless the load is open. They share the rate: evenly spaced ones
-/// take turns, Poisson ones are independent, with seeds made of the workload's and their number.
+/// Returns the schedules of a trial's producers, by producer number. Empty unless the load is open. The producers share
+/// the rate. Evenly spaced ones send one after the other. Poisson ones are independent, with seeds made from the
+/// workload's seed and the producer's number.
 ///
 /// # Errors
-/// The rate is still a share of an unknown maximum, or too little for so many producers.
+/// The rate is still a share of a maximum that is not known, or too low for this number of producers.
 pub fn schedules_of(
     workload: &Workload,
     mode: LoadMode,
@@ -90,16 +93,18 @@ pub fn schedules_of(
 ) -> anyhow::Result<Vec<Schedule>> {
     let LoadMode::Open { rate, arrival, profile } = mode else { return Ok(Vec::new()) };
     let Rate::Absolute(rate) = rate else {
-        return Err(UsageError::error("load.rate: a share needs a pass at max before it"));
+        return Err(UsageError::error(
+            "load.rate: a share of the maximum needs a pass at max before this pass",
+        ));
     };
     let producers = num::low_u32(workload.producers());
     let rate_milli = rate.saturating_mul(1000) / u64::from(producers);
     if rate_milli == 0 {
         return Err(UsageError::error(format!(
-            "load.rate: {rate}/s is too little for {producers} producers"
+            "load.rate: {rate}/s is too low for {producers} producers: each must send at least 0.001 records/s"
         )));
     }
-    let of = |id: u32| {
+    let schedule_of = |id: u32| {
         let spacing = match (arrival, profile) {
             (Arrival::Constant, Profile::Constant) => {
                 return Schedule::Even(Even::new(rate_milli, 0, id, producers));
@@ -115,19 +120,19 @@ pub fn schedules_of(
             spacing,
         })))
     };
-    Ok((0..producers).map(of).collect())
+    Ok((0..producers).map(schedule_of).collect())
 }
 
-/// Far from the seeds that keys and values are made from.
+/// Returns the seed of a producer's arrivals. It is far from the seeds of keys and values.
 fn arrival_seed(seed: u64, producer: u32) -> u64 {
     seed.rotate_left(32) ^ (u64::from(producer) + 1).wrapping_mul(0xD1B5_4A32_D192_ED03)
 }
 
 impl TrialLoad<'_> {
-    /// The plan of every load thread, and what the threads share.
+    /// Returns the plan of every load thread, and the counters that the threads share.
     ///
     /// # Errors
-    /// A client cannot be made, or the rate cannot be shared out.
+    /// A client cannot be made, or none of the keys belongs to the partitions of a producer.
     pub fn plans(&self) -> anyhow::Result<(Vec<LoadPlan>, Arc<Shared>)> {
         let workload = self.workload;
         let producers = num::index(self.producers());
@@ -147,11 +152,11 @@ impl TrialLoad<'_> {
                 starts_late: self.backlog.is_some(),
             });
         }
-        let homes = self.homes()?;
+        let shards_by_topic = self.shards_by_topic()?;
         let mut keys = KeysOf::new();
         let mut schedules = self.schedules.iter().cloned();
         for id in 0..self.producers() {
-            let topic = &homes[num::index(id / workload.producers_per_topic)];
+            let topic = &shards_by_topic[num::index(id / workload.producers_per_topic)];
             let shard = topic.shard_of(id % workload.producers_per_topic);
             let own = topic.partitions_of(shard);
             let plan = self.producer(id, own, &mut keys, schedules.next())?;
@@ -159,23 +164,23 @@ impl TrialLoad<'_> {
         }
         for id in 0..self.consumers() {
             let members = workload.consumers_per_subscription;
-            let topic = &homes[num::index(id / members / workload.subscriptions_per_topic)];
+            let topic = &shards_by_topic[num::index(id / members / workload.subscriptions_per_topic)];
             let (shard, partitions) = (topic.shard_of(id % members), topic.assigned(id % members, members));
             plans[self.thread_of(id, shard)].consumers.push(self.consumer(id, partitions)?);
         }
         Ok((plans, shared))
     }
 
-    /// Where each topic's partitions are; for remote load all in one place, which it reaches from anywhere.
-    fn homes(&self) -> anyhow::Result<Vec<Homes>> {
-        let homes = (0..self.workload.topics).map(|topic| {
-            Ok(Homes::new(if self.is_colocated() {
-                self.target.shards_of(&topic_name(topic))?
+    /// Returns the shard of each partition, by topic. Remote load reaches all partitions, so it gets shard 0 for each.
+    fn shards_by_topic(&self) -> anyhow::Result<Vec<PartitionShards>> {
+        let shards = (0..self.workload.topics).map(|topic| {
+            Ok(PartitionShards::new(if self.is_colocated() {
+                self.system.shards_of(&topic_name(topic))?
             } else {
                 vec![0; num::index(self.workload.partitions_per_topic)]
             }))
         });
-        homes.collect()
+        shards.collect()
     }
 
     fn is_colocated(&self) -> bool {
@@ -233,7 +238,7 @@ impl TrialLoad<'_> {
             groups: workload.subscriptions_per_topic,
             partitions,
             pacing,
-            build: self.build(id),
+            backlog_part: self.backlog_part(id),
             partitioner: Partitioner::new(distribution, &keys, own, id, workload.payload.seed),
             limits: BatchLimits {
                 bytes_max: batch.max_bytes.0,
@@ -243,23 +248,25 @@ impl TrialLoad<'_> {
         };
         let is_colocated = self.is_colocated();
         let seat =
-            if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.target.producer(&spec)?) };
+            if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.system.producer(&spec)?) };
         Ok((plan, seat))
     }
 
-    /// A producer's part of the backlog.
-    fn build(&self, id: u32) -> Option<Build> {
+    /// Returns a producer's part of the backlog.
+    fn backlog_part(&self, id: u32) -> Option<BacklogPart> {
         let backlog = self.backlog?;
         let producers = self.producers();
-        let rate = match backlog.drain_producer_rate {
+        let milli_per_s = match backlog.drain_producer_rate {
             Rate::Absolute(rate) if rate > 0 => rate.saturating_mul(1000) / u64::from(producers),
             Rate::Absolute(_) | Rate::Share(_) => 0,
         };
-        let then = (rate > 0).then_some((rate, id, producers));
-        Some(Build { bytes: (backlog.build.0 / u64::from(producers)).max(1), then })
+        let share = ShareOfRate { milli_per_s, index: id, of: producers };
+        let rate_in_window = (milli_per_s > 0).then_some(share);
+        Some(BacklogPart { bytes: (backlog.build.0 / u64::from(producers)).max(1), rate_in_window })
     }
 
-    /// Consumers are numbered by topic, then group, then within the group; partitions are dealt out in turn.
+    /// Makes the plan of a consumer. Consumers are numbered by topic, then by group, then within the group.
+    /// `partitions` are those that it reads.
     fn consumer(&self, id: u32, partitions: Vec<u32>) -> anyhow::Result<(ConsumerPlan, ConsumerSeat)> {
         let workload = self.workload;
         let group_id = id / workload.consumers_per_subscription;
@@ -283,7 +290,7 @@ impl TrialLoad<'_> {
         };
         let is_colocated = self.is_colocated();
         let seat =
-            if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.target.consumer(&spec)?) };
+            if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.system.consumer(&spec)?) };
         Ok((plan, seat))
     }
 }

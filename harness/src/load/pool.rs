@@ -1,4 +1,4 @@
-//! The values that are sent: made (or read) before the run, used in turn, stamped one by one as they go.
+//! The values that records carry. They are made or read before the run, used in turn, and stamped when they are sent.
 
 use super::stamp::{Stamp, body_crc};
 use crate::num;
@@ -10,20 +10,22 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The most memory one load thread's pool takes; bigger values mean fewer different ones, at least [`ENTRIES_MIN`].
+/// Largest size of a pool of random values in bytes. Larger values mean fewer of them, but at least [`ENTRIES_MIN`].
 const POOL_BYTES_MAX: u64 = 64 << 20;
+/// Number of values in a pool if [`POOL_BYTES_MAX`] allows fewer, unless the workload asks for fewer.
 const ENTRIES_MIN: u64 = 4;
 
-/// Where the stamp goes.
+/// The place of the stamp in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StampPlace {
-    /// Over the first bytes of the value: random data has room for it.
+    /// In the first bytes of the value. Random data may be overwritten.
     Value,
-    /// In a header named [`STAMP_HEADER`]: real data stays as it is.
+    /// In a header named [`STAMP_HEADER`]. Real data stays unchanged.
     Header,
 }
 
-/// The values of a run, in one piece of memory. Every load thread has a copy of its own where stamps are written into it.
+/// The values of a run in one piece of memory. If stamps are written into the values, every load thread has its own
+/// copy.
 #[derive(Debug, Clone)]
 pub struct Pool {
     values: Values,
@@ -34,12 +36,13 @@ pub struct Pool {
 /// The bytes of all values.
 #[derive(Debug, Clone)]
 enum Values {
-    /// Written to at each stamp.
+    /// Random data of this load thread. Stamps are written into it.
     Own(Vec<u8>),
     /// Real data, which all load threads share.
     Shared(Arc<[u8]>),
 }
 
+/// One value: its place in the bytes of all values, and the CRC of its body (0 if bodies are not checked).
 #[derive(Debug, Clone)]
 struct Entry {
     range: Range<usize>,
@@ -47,10 +50,10 @@ struct Entry {
 }
 
 impl Pool {
-    /// The values a workload asks for; the same workload gives the same values.
+    /// Makes the values that a workload asks for. The same workload gives the same values.
     ///
     /// # Errors
-    /// The payload file cannot be read any more.
+    /// The payload file can no longer be read.
     pub fn of(workload: &Workload) -> anyhow::Result<Self> {
         let mut rng = SmallRng::seed_from_u64(workload.payload.seed);
         let (bytes, ranges, place) = match &workload.payload.source {
@@ -76,7 +79,7 @@ impl Pool {
         Ok(Self { values, entries, stamp: [0; STAMP_BYTES] })
     }
 
-    /// Where this pool's stamps go.
+    /// Returns the place of the stamps of this pool's values.
     pub fn place(&self) -> StampPlace {
         match self.values {
             Values::Own(_) => StampPlace::Value,
@@ -84,28 +87,28 @@ impl Pool {
         }
     }
 
-    /// Number of different values.
+    /// Returns the number of different values.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it holds nothing; it never does.
+    /// Always false: a pool has at least one value. It satisfies clippy's len_without_is_empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Bytes of value `entry`.
+    /// Returns the size of value number `entry` in bytes.
     pub fn value_bytes(&self, entry: usize) -> usize {
         self.entries[entry].range.len()
     }
 
-    /// The mean size of a value in bytes, rounded up.
+    /// Returns the mean size of a value in bytes, rounded up.
     pub fn mean_value_bytes(&self) -> u64 {
         let total: usize = self.entries.iter().map(|e| e.range.len()).sum();
         num::count(total.div_ceil(self.entries.len()))
     }
 
-    /// Value `entry` with `stamp` on it, and the stamp's bytes where it travels in a header.
+    /// Returns value number `entry` with `stamp` on it. The stamp is in a header if this pool's values are real data.
     pub fn stamped(&mut self, entry: usize, stamp: Stamp) -> Stamped<'_> {
         let Entry { range, body_crc } = &self.entries[entry];
         let bytes = stamp.encode(*body_crc);
@@ -123,7 +126,7 @@ impl Pool {
     }
 }
 
-/// A value ready to go.
+/// A value that can be sent.
 #[derive(Debug)]
 pub struct Stamped<'a> {
     /// The value.
@@ -133,7 +136,7 @@ pub struct Stamped<'a> {
 }
 
 impl StampPlace {
-    /// What of a value is not the stamp.
+    /// Returns the part of a value that is not the stamp.
     pub fn body_of(self, value: &[u8]) -> &[u8] {
         match self {
             Self::Value => value.get(STAMP_BYTES..).unwrap_or_default(),
@@ -142,7 +145,8 @@ impl StampPlace {
     }
 }
 
-/// `pool` values whose first part is random and whose rest, `compressibility` of the whole, is zeros.
+/// Makes up to `pool` values whose first part is random and whose rest is zeros. `compressibility` is the share of
+/// zeros.
 fn random(
     rng: &mut SmallRng,
     sizes: &MessageSize,
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn real_data_stays_as_it_is_and_is_stamped_beside() {
+    fn real_data_stays_unchanged_and_has_its_stamp_in_a_header() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lines.txt");
         std::fs::write(&path, "one\n\nthree\n").unwrap();

@@ -1,4 +1,4 @@
-//! One logical producer: what it sends when, what it is still owed, and where the time of each record went.
+//! One logical producer: it sends records at its pace, waits for their acks, and records where each record's time went.
 
 mod acks;
 mod plan;
@@ -8,7 +8,7 @@ use super::partitioner::{Destination, Partitioner};
 use super::pool::{Pool, StampPlace};
 use super::shared::Shared;
 use super::stamp::Stamp;
-use super::turn::Turn;
+use super::turn::ThreadTurn;
 use crate::num;
 use crate::result::Granularity;
 use crate::result::latency::Measure;
@@ -19,67 +19,79 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 pub use acks::ProducerOutcome;
-pub use plan::{BatchLimits, Build, Pacing, ProducerPlan};
+pub use plan::{BacklogPart, BatchLimits, Pacing, ProducerPlan, ShareOfRate};
 
-/// Bytes an encoded record takes beside its value and key at most, and a batch beside its records (RecordBatch v2).
+/// Most bytes that an encoded record takes besides its value and key (RecordBatch v2).
 const RECORD_OVERHEAD_BYTES: u64 = 14;
+/// Bytes that a batch takes besides its records.
 const BATCH_OVERHEAD_BYTES: u64 = 61;
+/// Most bytes that the header with the stamp takes in a record.
 const STAMP_HEADER_OVERHEAD_BYTES: u64 = 34;
 
-/// A producer at work.
+/// A running producer.
 pub(crate) struct Producer {
     plan: ProducerPlan,
     client: Box<dyn SystemProducer>,
-    lanes: Vec<Lane>,
+    partitions: Vec<PartitionState>,
     blockage: Blockage,
-    /// Not since it was last refused: only an ack or a wake lets it try again.
+    /// Whether the producer may offer records. Cleared by a refusal; an ack or a wake sets it again.
     may_send: bool,
+    /// The pool entry that the next record takes its value from.
     next_entry: usize,
-    /// Records a hand-over takes at most: one batch of them, so that acks are looked at in between.
+    /// Most records that one hand-over sends: one batch, so that acks are processed in between.
     burst_records: u64,
     open: OpenBatch,
     unacked_records: u64,
     unacked_bytes: u64,
+    /// Number of entries in the pool.
     entries: usize,
-    building: Building,
-    /// Encoded bytes of its part of the backlog that are acked.
-    built_bytes: u64,
-    done: bool,
+    backlog: BacklogState,
+    /// Encoded bytes of the producer's part of the backlog that are acked.
+    backlog_acked_bytes: u64,
+    /// Whether all records are sent and acked.
+    is_done: bool,
 }
 
-/// How far a producer's part of the backlog is.
+/// The state of a producer's part of the backlog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Building {
-    /// There is none, or the window is open and it goes on.
-    No,
-    /// So many encoded bytes are left to hand over.
+enum BacklogState {
+    /// The producer has no part, or the window is open and the producer sends its load.
+    None,
+    /// Encoded bytes that are left to hand over.
     Left(u64),
-    /// All of it is acked; nothing more until the window opens, or at all.
+    /// The whole part is acked. The producer sends nothing until the window opens, and perhaps nothing after that.
     Done,
 }
 
-/// One partition as a producer sees it.
+/// The state of one partition that a producer sends to.
 #[derive(Default)]
-struct Lane {
+struct PartitionState {
+    /// Sequence number of the next record, which is also the number of records sent.
     next_sequence: u64,
+    /// Number of records that were acked or have failed.
     answered: u64,
+    /// Offset after the last acked record.
     end_offset: u64,
+    /// Sequence numbers of the records that have failed.
     failed: Vec<Range<u64>>,
-    unacked: VecDeque<Group>,
+    /// Records without an ack, the oldest first.
+    unacked: VecDeque<Run>,
 }
 
-/// Records of one hand-over to one partition that are timed as one.
+/// A run of records of one hand-over that went to one partition and are timed as one.
 #[derive(Debug, Clone, Copy)]
-struct Group {
-    /// Under `max` and `closed`, where nothing is intended, the same as `accepted_ns`.
+struct Run {
+    /// The time at which the records were intended to be sent, in ns. Under `max` and `closed`, where no time is
+    /// intended, it equals `accepted_ns`.
     intended_ns: u64,
+    /// The time at which the system accepted the records, in ns.
     accepted_ns: u64,
     records: u64,
-    /// Keys and values.
+    /// Bytes of keys and values.
     bytes: u64,
 }
 
-/// What was handed over since the last batch was closed, as far as that can be told from outside.
+/// The batch that the client has open, as estimated from the records that were handed over.
 #[derive(Debug, Default)]
 struct OpenBatch {
     records: u32,
@@ -87,24 +99,27 @@ struct OpenBatch {
     since_ns: u64,
 }
 
-/// A hand-over under way.
+/// A hand-over in progress.
 #[derive(Default)]
 struct Burst {
+    /// The partition of `run`.
     partition: u32,
-    run: Option<Group>,
+    /// The last run, which still grows; `None` before the first record.
+    run: Option<Run>,
+    /// Records that the system has accepted in this hand-over.
     sent: u64,
-    /// The longest of its delays: a hand-over counts once.
+    /// The longest delays in this hand-over. Each hand-over adds one value to the distinct delays.
     worst: Option<Delay>,
 }
 
-/// How a hand-over ended.
+/// The reason why a hand-over ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HandOver {
-    /// Everything due is sent.
+    /// Every due record is sent.
     CaughtUp,
-    /// There is more, and the target would take it.
+    /// More records are due, and the system may accept them.
     More,
-    /// The target is full.
+    /// The system refused a record.
     Refused,
 }
 
@@ -113,55 +128,56 @@ impl Producer {
         let record_bytes = encoded_bytes(pool, &plan.partitioner, pool.mean_value_bytes());
         let fitting = plan.limits.bytes_max.saturating_sub(BATCH_OVERHEAD_BYTES) / record_bytes;
         Self {
-            lanes: (0..plan.partitions).map(|_| Lane::default()).collect(),
+            partitions: (0..plan.partitions).map(|_| PartitionState::default()).collect(),
             blockage: Blockage::default(),
             may_send: true,
-            // Producers begin apart in the pool, so that their batches differ.
+            // Each producer begins at another entry of the pool, so that their batches differ.
             next_entry: num::index(plan.id).wrapping_mul(37) % pool.len(),
             burst_records: fitting.clamp(1, u64::from(plan.limits.records_max.max(1))),
             open: OpenBatch::default(),
             unacked_records: 0,
             unacked_bytes: 0,
             entries: pool.len(),
-            building: plan.build.map_or(Building::No, |build| Building::Left(build.bytes)),
-            built_bytes: 0,
-            done: false,
+            backlog: plan.backlog_part.map_or(BacklogState::None, |part| BacklogState::Left(part.bytes)),
+            backlog_acked_bytes: 0,
+            is_done: false,
             plan,
             client,
         }
     }
 
-    /// It is known when the window opens.
-    pub(crate) fn anchor(&mut self, window_start_ns: u64) {
-        if let Some((rate_milli, part, parts)) = self.plan.build.and_then(|build| build.then) {
-            let schedule = Schedule::Even(Even::new(rate_milli, window_start_ns, part, parts));
+    /// Starts the schedule, now that the window's start is known.
+    pub(crate) fn start_schedule_at(&mut self, window_start_ns: u64) {
+        if let Some(share) = self.plan.backlog_part.and_then(|part| part.rate_in_window) {
+            let even = Even::new(share.milli_per_s, window_start_ns, share.index, share.of);
+            let schedule = Schedule::Even(even);
             self.plan.pacing = Pacing::Open { schedule, granularity: Granularity::Record };
-            self.building = Building::No;
+            self.backlog = BacklogState::None;
         } else if let Pacing::Open { schedule, .. } = &mut self.plan.pacing {
             schedule.set_window_start(window_start_ns);
         }
     }
 
-    /// Whether a hand-over at `now_ns` would have something to hand over.
+    /// Returns whether a hand-over at `now_ns` would have a record to send.
     pub(crate) fn is_due(&self, timeline: &Timeline, now_ns: u64) -> bool {
         self.may_send && self.next_intended(timeline, now_ns).is_some()
     }
 
-    /// When it next needs to be looked at without a wake.
+    /// Returns the time in ns at which the thread must come back to this producer even if no client wakes it.
     pub(crate) fn next_due_ns(&self, timeline: &Timeline) -> u64 {
         let window_end_ns = timeline.window_end_ns();
         let due_ns = match &self.plan.pacing {
-            _ if self.done => return u64::MAX,
-            _ if self.building == Building::Done => return window_end_ns,
+            _ if self.is_done => return u64::MAX,
+            _ if self.backlog == BacklogState::Done => return window_end_ns,
             Pacing::Open { schedule, .. } if self.may_send => schedule.due_ns().min(window_end_ns),
             Pacing::Open { .. } | Pacing::Max | Pacing::Closed { .. } => window_end_ns,
         };
         due_ns.min(self.linger_end_ns().unwrap_or(u64::MAX))
     }
 
-    /// When the next record was meant to be sent, if it is due at `now_ns` and the load's mode allows it.
+    /// Returns the intended time of the next record, if it is due at `now_ns` and the load's mode allows it to be sent.
     fn next_intended(&self, timeline: &Timeline, now_ns: u64) -> Option<u64> {
-        if matches!(self.building, Building::Done | Building::Left(0)) {
+        if matches!(self.backlog, BacklogState::Done | BacklogState::Left(0)) {
             return None;
         }
         let window_end_ns = timeline.window_end_ns();
@@ -172,17 +188,17 @@ impl Producer {
             }
             Pacing::Max => (now_ns < window_end_ns).then_some(now_ns),
             Pacing::Closed { in_flight } => {
-                let room = self.burst_records * u64::from(*in_flight);
-                // A batch is begun only if all of it may be in flight; one that was begun is finished.
+                let records_max = self.burst_records * u64::from(*in_flight);
+                // A batch is begun only if all of it may be in flight. Once begun, it is filled.
                 let begun = u64::from(self.open.records);
-                let allowed = begun > 0 || self.unacked_records + self.burst_records <= room;
+                let allowed = begun > 0 || self.unacked_records + self.burst_records <= records_max;
                 (now_ns < window_end_ns && allowed).then_some(now_ns)
             }
         }
     }
 
-    /// Hands over what is due, a batch of records at most. Returns whether it could go on at once.
-    pub(crate) fn hand_over(&mut self, turn: &mut Turn<'_>) -> anyhow::Result<bool> {
+    /// Hands over the records that are due, at most one batch. Returns whether there is more to hand over at once.
+    pub(crate) fn hand_over(&mut self, turn: &mut ThreadTurn<'_>) -> anyhow::Result<bool> {
         let now_ns = turn.now();
         self.blockage.resume(now_ns);
         let mut burst = Burst::default();
@@ -215,10 +231,10 @@ impl Producer {
         Ok(end == HandOver::More)
     }
 
-    /// Offers one record; `false` if it was refused.
+    /// Offers one record to the system. Returns `false` if it was refused.
     fn send(
         &mut self,
-        turn: &mut Turn<'_>,
+        turn: &mut ThreadTurn<'_>,
         burst: &mut Burst,
         intended_ns: u64,
         now_ns: u64,
@@ -229,7 +245,7 @@ impl Producer {
         let Destination { partition, key } = self.plan.partitioner.destination();
         let oldest = burst.run.filter(|_| burst.partition == partition && self.shares_intended_time());
         let intended_ns = oldest.map_or(intended_ns, |run| run.intended_ns);
-        let sequence = self.lanes[num::index(partition)].next_sequence;
+        let sequence = self.partitions[num::index(partition)].next_sequence;
         let stamped =
             turn.pool.stamped(self.next_entry, Stamp { sequence, intended_ns, producer: self.plan.id });
         let record = OutRecord {
@@ -247,7 +263,7 @@ impl Producer {
         }
         let bytes = value_bytes + key.map_or(0, |key| num::count(key.len()));
         self.open.add(record_bytes, now_ns);
-        if let Building::Left(left) = &mut self.building {
+        if let BacklogState::Left(left) = &mut self.backlog {
             *left = left.saturating_sub(record_bytes);
         }
         self.count_sent(partition, bytes);
@@ -259,7 +275,7 @@ impl Producer {
             _ => {
                 self.close_run(turn, burst, now_ns);
                 burst.partition = partition;
-                burst.run = Some(Group { intended_ns, accepted_ns: now_ns, records: 1, bytes });
+                burst.run = Some(Run { intended_ns, accepted_ns: now_ns, records: 1, bytes });
             }
         }
         burst.sent += 1;
@@ -267,7 +283,7 @@ impl Producer {
     }
 
     fn count_sent(&mut self, partition: u32, bytes: u64) {
-        self.lanes[num::index(partition)].next_sequence += 1;
+        self.partitions[num::index(partition)].next_sequence += 1;
         self.plan.partitioner.sent();
         if let Pacing::Open { schedule, .. } = &mut self.plan.pacing {
             schedule.advance();
@@ -280,30 +296,31 @@ impl Producer {
         }
     }
 
-    /// Ends a stretch of equal partition and intended time: it now waits for its ack.
-    fn close_run(&mut self, turn: &mut Turn<'_>, burst: &mut Burst, now_ns: u64) {
-        let Some(group) = burst.run.take() else { return };
-        self.lanes[num::index(burst.partition)].unacked.push_back(group);
-        if !turn.timeline.in_window(group.intended_ns) {
+    /// Ends a run of records with the same partition and intended time. The run then waits for its acks.
+    fn close_run(&mut self, turn: &mut ThreadTurn<'_>, burst: &mut Burst, now_ns: u64) {
+        let Some(run) = burst.run.take() else { return };
+        self.partitions[num::index(burst.partition)].unacked.push_back(run);
+        if !turn.timeline.in_window(run.intended_ns) {
             return;
         }
         let delay = if self.is_open_load() {
-            let delay = self.blockage.split(group.intended_ns, now_ns);
-            turn.recorder.latency(Measure::PacingLag, delay.pacing_lag_ns, group.records);
-            turn.recorder.latency(Measure::Blocked, delay.blocked_ns, group.records);
+            let delay = self.blockage.split(run.intended_ns, now_ns);
+            turn.recorder.latency(Measure::PacingLag, delay.pacing_lag_ns, run.records);
+            turn.recorder.latency(Measure::Blocked, delay.blocked_ns, run.records);
             delay
         } else {
-            // Nothing is due: one record was ready and waited, the others were made once there was room.
+            // No record is due at a time here. One record was refused and waited. The others were made when they were
+            // accepted.
             let waited_ns = if burst.worst.is_none() { self.blockage.waited_ns() } else { 0 };
             turn.recorder.latency(Measure::Blocked, waited_ns, 1);
-            turn.recorder.latency(Measure::Blocked, 0, group.records - 1);
+            turn.recorder.latency(Measure::Blocked, 0, run.records - 1);
             Delay { pacing_lag_ns: 0, blocked_ns: waited_ns }
         };
         burst.worst = Some(burst.worst.map_or(delay, |worst| worst.longer_of_each(delay)));
     }
 
-    /// Closes the batch under way if the next record does not fit. Only where the next batch goes elsewhere must the
-    /// client be told; on one partition it closes full batches by itself, to the byte.
+    /// Closes the open batch if the next record does not fit. The client needs a flush only if the next batch goes to
+    /// another partition. On one partition the client itself closes a full batch, and knows its size exactly.
     fn close_full_batch(&mut self, record_bytes: u64) {
         let limits = self.plan.limits;
         let is_full = self.open.records >= limits.records_max
@@ -318,12 +335,13 @@ impl Producer {
         }
     }
 
-    /// Whether what sits in open batches must travel now.
+    /// Returns whether the open batches must be sent now.
     fn must_flush(&self, end: HandOver) -> bool {
         let open_bytes_max = u64::from(self.plan.partitioner.open_batches_max()) * self.plan.limits.bytes_max;
         match (&self.plan.pacing, end) {
             _ if self.open.records == 0 => false,
-            // With more unacked than open batches can hold, an ack is on its way, and batches may fill up meanwhile.
+            // If more is unacked than open batches can hold, an ack will arrive, and the batches may fill up in the
+            // meantime.
             (_, HandOver::Refused) => self.unacked_bytes <= open_bytes_max,
             (Pacing::Open { .. }, HandOver::CaughtUp) => self.plan.limits.linger_ns == 0,
             (Pacing::Closed { .. }, _) | (Pacing::Max, HandOver::CaughtUp) => true,
@@ -342,40 +360,42 @@ impl Producer {
         lingers.then(|| self.open.since_ns.saturating_add(self.plan.limits.linger_ns))
     }
 
-    /// Sends a batch that has waited long enough, and sees whether this producer's work is done.
-    pub(crate) fn settle(&mut self, timeline: &Timeline, shared: &Shared, now_ns: u64) {
+    /// Sends a batch whose linger time is over. Then checks whether the producer's part of the backlog, and all its
+    /// work, is done.
+    pub(crate) fn flush_and_check_done(&mut self, timeline: &Timeline, shared: &Shared, now_ns: u64) {
         if self.linger_end_ns().is_some_and(|end_ns| now_ns >= end_ns) {
             self.flush();
         }
-        if self.building == Building::Left(0) {
+        if self.backlog == BacklogState::Left(0) {
             if self.open.records > 0 {
                 self.flush();
             }
             if self.unacked_records == 0 {
-                self.close_build(shared);
+                self.end_backlog_part(shared);
             }
         }
-        if self.done || now_ns < timeline.window_end_ns() || !self.has_sent_all(timeline) {
+        if self.is_done || now_ns < timeline.window_end_ns() || !self.has_sent_all(timeline) {
             return;
         }
         if self.open.records > 0 {
             self.flush();
         }
         if self.unacked_records == 0 {
-            self.done = true;
+            self.is_done = true;
             shared.producer_done();
         }
     }
 
-    /// What was handed over was counted before it was encoded: if that was too little by more than a little, there is more.
-    fn close_build(&mut self, shared: &Shared) {
-        let wanted = self.plan.build.map_or(0, |build| build.bytes);
-        let missing = wanted.saturating_sub(self.built_bytes);
-        if self.built_bytes > 0 && missing > wanted / 100 {
-            self.building = Building::Left(missing);
+    /// Ends the part of the backlog, if its acked bytes are enough. Bytes are estimated before records are encoded. If
+    /// the estimate was too high by more than 1 %, more records are sent.
+    fn end_backlog_part(&mut self, shared: &Shared) {
+        let wanted = self.plan.backlog_part.map_or(0, |part| part.bytes);
+        let missing = wanted.saturating_sub(self.backlog_acked_bytes);
+        if self.backlog_acked_bytes > 0 && missing > wanted / 100 {
+            self.backlog = BacklogState::Left(missing);
         } else {
-            self.building = Building::Done;
-            shared.built();
+            self.backlog = BacklogState::Done;
+            shared.backlog_part_acked();
         }
     }
 
@@ -394,9 +414,9 @@ impl Producer {
         !matches!(self.plan.pacing, Pacing::Open { granularity: Granularity::Record, .. })
     }
 
-    /// Whether everything is sent and answered.
+    /// Returns whether every record is sent and answered.
     pub(crate) fn is_done(&self) -> bool {
-        self.done
+        self.is_done
     }
 }
 
@@ -410,7 +430,7 @@ impl OpenBatch {
     }
 }
 
-/// Bytes a record takes in a batch, rounded up.
+/// Returns the bytes that a record takes in a batch, rounded up.
 fn encoded_bytes(pool: &Pool, partitioner: &Partitioner, value_bytes: u64) -> u64 {
     let stamp_bytes = match pool.place() {
         StampPlace::Value => 0,

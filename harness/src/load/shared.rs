@@ -1,26 +1,29 @@
-//! What the load threads of one trial tell each other. A handful of counters, no locks.
+//! The counters that the load threads of one trial share. There are a few of them, and no locks.
 
 use crate::num;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// Shared by the load threads of a trial and the thread that watches them.
+/// Counters shared by the load threads of a trial and the thread that watches them.
 #[derive(Debug)]
 pub struct Shared {
+    /// Producers that have records to send or acks to wait for.
     producers_left: AtomicUsize,
-    /// By topic and partition: the offset after the last acked record.
+    /// The offset after the last acked record, by topic and partition.
     ends: Vec<Vec<AtomicU64>>,
+    /// Set when a thread has failed and all must stop.
     given_up: AtomicBool,
-    /// Producers that still build the backlog.
+    /// Producers whose part of the backlog is not acked yet.
     builders_left: AtomicUsize,
-    /// Consumers that have not come to the end of the backlog.
+    /// Consumers that have not reached the end of the backlog.
     behind: AtomicUsize,
-    /// Encoded bytes acked so far, and records.
+    /// Encoded bytes of the backlog that are acked.
     acked_bytes: AtomicU64,
+    /// Records of the backlog that are acked.
     acked_records: AtomicU64,
 }
 
 impl Shared {
-    /// For `topics` topics of `partitions` partitions each, and `producers` producers altogether.
+    /// Makes the counters for `topics` topics of `partitions` partitions each, and `producers` producers altogether.
     pub fn new(topics: u32, partitions: u32, producers: usize) -> Self {
         let ends = || (0..partitions).map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -34,69 +37,70 @@ impl Shared {
         }
     }
 
-    /// The same with `consumers` that have a backlog before them.
+    /// Sets the number of consumers that have a backlog to read.
     #[must_use]
     pub fn with_backlog_for(self, consumers: usize) -> Self {
         Self { behind: AtomicUsize::new(consumers), ..self }
     }
 
-    /// A producer has its part of the backlog acked.
-    pub fn built(&self) {
+    /// Counts a producer whose part of the backlog is acked.
+    pub fn backlog_part_acked(&self) {
         self.builders_left.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether the whole backlog is acked.
+    /// Returns whether the whole backlog is acked.
     pub fn is_built(&self) -> bool {
         self.builders_left.load(Ordering::Acquire) == 0
     }
 
-    /// A consumer has come to the end of its partitions for the first time; whether it was the last one that had not.
-    pub fn caught_up(&self) -> bool {
+    /// Counts a consumer that has reached the end of its partitions for the first time. Returns whether it was the
+    /// last.
+    pub fn consumer_caught_up(&self) -> bool {
         self.behind.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Whether every consumer has.
+    /// Returns whether every consumer has reached the end of the backlog.
     pub fn is_drained(&self) -> bool {
         self.behind.load(Ordering::Acquire) == 0
     }
 
-    /// Adds to what is acked.
+    /// Adds to the acked records and encoded bytes of the backlog.
     pub fn count_acked(&self, records: u64, encoded_bytes: u64) {
         self.acked_records.fetch_add(records, Ordering::Relaxed);
         self.acked_bytes.fetch_add(encoded_bytes, Ordering::Relaxed);
     }
 
-    /// Records and encoded bytes acked so far.
+    /// Returns the acked records and encoded bytes of the backlog.
     pub fn acked_so_far(&self) -> (u64, u64) {
         (self.acked_records.load(Ordering::Relaxed), self.acked_bytes.load(Ordering::Relaxed))
     }
 
-    /// Everything below `end_offset` is acked.
+    /// Raises the acked end of a partition: every record below `end_offset` is acked.
     pub fn acked(&self, topic: u32, partition: u32, end_offset: u64) {
         self.ends[num::index(topic)][num::index(partition)].fetch_max(end_offset, Ordering::Release);
     }
 
-    /// The offset after the last acked record; final once [`Self::all_produced`].
+    /// Returns the offset after the last acked record. It is final once [`Self::all_produced`] is true.
     pub fn end_offset(&self, topic: u32, partition: u32) -> u64 {
         self.ends[num::index(topic)][num::index(partition)].load(Ordering::Acquire)
     }
 
-    /// A producer has sent everything and has every ack.
+    /// Counts a producer that has sent all its records and received all acks.
     pub fn producer_done(&self) {
         self.producers_left.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether every producer is done.
+    /// Returns whether every producer has sent all its records and received all acks.
     pub fn all_produced(&self) -> bool {
         self.producers_left.load(Ordering::Acquire) == 0
     }
 
-    /// Something failed: everyone stops where they are.
+    /// Stops all load threads, because one of them has failed.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
     }
 
-    /// Whether to stop.
+    /// Returns whether all load threads must stop.
     pub fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Acquire)
     }

@@ -1,27 +1,29 @@
-//! What every record carries: who sent it, which one it is, and when it was meant to be sent.
+//! The stamp that every record carries: its producer, its sequence number, and the time at which it was intended to be
+//! sent.
 //!
 //! ```text
 //!  0        8        16       20      24
 //!  sequence intended producer check   …the rest of the value
 //!  u64      u64 ns   u32      u32     (little endian)
 //! ```
-//! It is the head of a random value, or a record header of its own beside real data. `check` covers the other fields
-//! and, under `sequence+crc`, the CRC-32C of the rest of the value.
+//! The stamp is the first part of a random value. Real data has it in a record header of its own instead. `check` covers
+//! the other fields and, under `sequence+crc`, the CRC-32C of the rest of the value.
 
 use crate::workload::limits::STAMP_BYTES;
-/// What a record says about itself.
+
+/// The stamp of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The how-manieth record of its producer in its partition, from 0.
+    /// Position in its producer's sequence for this partition, from 0.
     pub sequence: u64,
-    /// When it was meant to be sent, on the trial's clock.
+    /// Time at which the record was intended to be sent, in ns on the trial's clock.
     pub intended_ns: u64,
-    /// Its producer, counted over all topics.
+    /// Number of the record's producer, counted over all topics.
     pub producer: u32,
 }
 
 impl Stamp {
-    /// Its bytes; `body_crc` is 0 where bodies are not checked.
+    /// Returns the bytes of the stamp. `body_crc` is 0 if bodies are not checked.
     pub fn encode(self, body_crc: u32) -> [u8; STAMP_BYTES] {
         let mut bytes = [0; STAMP_BYTES];
         bytes[0..8].copy_from_slice(&self.sequence.to_le_bytes());
@@ -31,20 +33,22 @@ impl Stamp {
         bytes
     }
 
-    /// The stamp at the head of `bytes`; `None` if it is not whole or was not written as it stands.
+    /// Decodes the stamp at the start of `bytes`. Returns `None` if `bytes` is too short or the check does not match.
     pub fn decode(bytes: &[u8], body_crc: u32) -> Option<Self> {
-        let bytes: &[u8; STAMP_BYTES] = bytes.first_chunk()?;
-        let [s0, s1, s2, s3, s4, s5, s6, s7, i0, i1, i2, i3, i4, i5, i6, i7, p0, p1, p2, p3, c0, c1, c2, c3] =
-            *bytes;
+        let (sequence, rest) = bytes.split_first_chunk()?;
+        let (intended_ns, rest) = rest.split_first_chunk()?;
+        let (producer, rest) = rest.split_first_chunk()?;
+        let (check, _) = rest.split_first_chunk()?;
         let stamp = Self {
-            sequence: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
-            intended_ns: u64::from_le_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
-            producer: u32::from_le_bytes([p0, p1, p2, p3]),
+            sequence: u64::from_le_bytes(*sequence),
+            intended_ns: u64::from_le_bytes(*intended_ns),
+            producer: u32::from_le_bytes(*producer),
         };
-        (stamp.check(body_crc) == u32::from_le_bytes([c0, c1, c2, c3])).then_some(stamp)
+        (stamp.check(body_crc) == u32::from_le_bytes(*check)).then_some(stamp)
     }
 
-    /// Odd multipliers are bijections, so any single changed field changes the sum; the high half is the mixed one.
+    /// Returns the check value. Odd multipliers are bijections, so a change of any single field changes the sum. The
+    /// upper half is used, because its bits are mixed best.
     fn check(self, body_crc: u32) -> u32 {
         let sum = self.sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15)
             ^ self.intended_ns.rotate_left(32).wrapping_mul(0xC2B2_AE3D_27D4_EB4F)
@@ -53,7 +57,7 @@ impl Stamp {
     }
 }
 
-/// CRC-32C of a value without its stamp.
+/// Returns the CRC-32C of a value without its stamp.
 pub fn body_crc(body: &[u8]) -> u32 {
     crate::num::low_u32(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, body))
 }
@@ -65,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(sequence: u64, intended_ns: u64, producer: u32, crc: u32) {
+        fn an_encoded_stamp_is_decoded_to_itself(sequence: u64, intended_ns: u64, producer: u32, crc: u32) {
             let stamp = Stamp { sequence, intended_ns, producer };
             prop_assert_eq!(Stamp::decode(&stamp.encode(crc), crc), Some(stamp));
         }

@@ -1,7 +1,7 @@
-//! Load threads against the fake target, in time of the tests' own making: what the instrument promises.
+//! Load threads with the fake system and a clock that the tests move: the promises that the measurement makes.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
-use super::load_thread::{Idle, LoadOutcome, LoadThread, Next, Start};
+use super::load_thread::{AfterTurn, Idle, LoadOutcome, LoadThread, Start};
 use super::plan::{TrialLoad, schedules_of, topic_name};
 use super::pool::Pool;
 use crate::judge::integrity::{Integrity, judge};
@@ -21,12 +21,12 @@ use std::time::Duration;
 const MS: u64 = 1_000_000;
 const S: u64 = 1000 * MS;
 
-/// What a trial came to.
+/// The results of a trial, with the system that it ran on.
 struct Ran {
     outcomes: Vec<LoadOutcome>,
     intervals: Vec<Interval>,
     timeline: Arc<Timeline>,
-    target: FakeSystem,
+    system: FakeSystem,
 }
 
 impl Ran {
@@ -56,11 +56,11 @@ impl Ran {
     }
 }
 
-/// A trial in which the generator itself is held up once: `pause` is when, and for how long.
+/// Runs a trial in which the load generator is held up once, at time `pause.0` for `pause.1`, both in ns.
 fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pause: (u64, u64)) -> Ran {
-    let mut target = FakeSystem::new(behaviour);
+    let mut system = FakeSystem::new(behaviour);
     (0..workload.topics).for_each(|topic| {
-        target.create_topic(&topic_name(topic), workload.partitions_per_topic).unwrap();
+        system.create_topic(&topic_name(topic), workload.partitions_per_topic).unwrap();
     });
     let phases = workload.phases;
     let interval = Duration::from_millis(100);
@@ -72,7 +72,7 @@ fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pau
         workload,
         load: workload.load,
         pool: &Pool::of(workload).unwrap(),
-        target: &target,
+        system: &system,
         threads,
         idle: Idle::Sleep,
         schedules: schedules_of(workload, workload.load.mode, &timeline).unwrap(),
@@ -86,7 +86,7 @@ fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pau
     let mut threads: Vec<_> = plans
         .into_iter()
         .map(|plan| {
-            Some(LoadThread::new(plan, Start { clock: target.clock.clone(), wall_ms: 0 }, &here).unwrap())
+            Some(LoadThread::new(plan, Start { clock: system.clock.clone(), wall_ms: 0 }, &here).unwrap())
         })
         .collect();
     let mut outcomes = Vec::new();
@@ -101,21 +101,21 @@ fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pau
                 Err(error) => outcomes.push(slot.take().unwrap().finish(Some(error))),
             }
         }
-        next_ns = next_ns.min(target.next_ns().unwrap_or(u64::MAX));
-        let now_ns = target.clock.now_ns();
+        next_ns = next_ns.min(system.next_ns().unwrap_or(u64::MAX));
+        let now_ns = system.clock.now_ns();
         let held_up = pause.take_if(|(from_ns, _)| now_ns >= *from_ns).map_or(0, |(_, ns)| ns);
-        target.advance_to(next_ns.max(now_ns + 1).min(now_ns + S) + held_up);
+        system.advance_to(next_ns.max(now_ns + 1).min(now_ns + S) + held_up);
     }
     let intervals = intervals.try_iter().map(|i| *i).collect();
-    Ran { outcomes, intervals, timeline, target }
+    Ran { outcomes, intervals, timeline, system }
 }
 
 fn turn_until_idle(thread: &mut LoadThread<FakeClock>) -> anyhow::Result<Option<u64>> {
     loop {
         match thread.turn()? {
-            Next::Again => {}
-            Next::Until(ns) => return Ok(Some(ns)),
-            Next::Finished => return Ok(None),
+            AfterTurn::Again => {}
+            AfterTurn::Until(ns) => return Ok(Some(ns)),
+            AfterTurn::Finished => return Ok(None),
         }
     }
 }
@@ -156,7 +156,7 @@ fn an_open_load_offers_exactly_its_rate_and_everything_comes_back() {
         10_000,
         "latency is of the records intended inside"
     );
-    assert_eq!(ran.target.len(&topic_name(0), 0), 11_000, "nothing is intended after the window");
+    assert_eq!(ran.system.len(&topic_name(0), 0), 11_000, "nothing is intended after the window");
     assert_eq!(ran.integrity(), Integrity { checked: 11_000, ..Integrity::default() });
     let service = ran.all().latency.of(Measure::Service).max();
     assert!((2 * MS..2 * MS + MS / 100).contains(&service), "{service}");
@@ -168,7 +168,7 @@ fn a_stall_shows_in_the_response_of_every_record_it_delayed() {
     let ran = run(&open(1000), Behaviour { ack_ns: MS, stall, ..Behaviour::default() });
     let latency = ran.all().latency;
     let response = latency.of(Measure::Response);
-    // One record a millisecond was due; those of the first half second of the stall waited at least the other half.
+    // One record was due each millisecond. Those of the first half second of the stall waited at least the other half.
     let slow = response.count_between(500 * MS, u64::MAX);
     assert!((495..=505).contains(&slow), "{slow}");
     assert!(response.max() > 990 * MS);
@@ -177,7 +177,7 @@ fn a_stall_shows_in_the_response_of_every_record_it_delayed() {
 }
 
 #[test]
-fn back_pressure_is_the_targets_and_not_the_generators() {
+fn back_pressure_is_the_systems_and_not_the_generators() {
     let mut workload = open(1000);
     workload.load.in_flight_bytes = Bytes(100 * 100);
     let ran = run(&workload, Behaviour { ack_ns: MS, stall: 5 * S..6 * S, ..Behaviour::default() });
@@ -211,7 +211,7 @@ fn what_is_never_acked_enters_at_its_age() {
     let latency = ran.all().latency;
     let response = latency.of(Measure::Response);
     assert_eq!(response.len(), 10_000);
-    // The oldest was due at 10 s and the drain ends at 13 s.
+    // The oldest record was due at 10 s and the drain ends at 13 s.
     assert!((2990 * MS..3010 * MS).contains(&response.max()), "{}", response.max());
     assert_eq!(response.count_between(2000 * MS, u64::MAX), 1001);
 }
@@ -223,13 +223,13 @@ fn max_fills_what_may_be_in_flight_and_throughput_is_acks_over_the_window() {
     workload.batch.max_records = 64;
     let ran = run(&workload, acks_after(10 * MS));
     let window = ran.window();
-    // 640 records in flight and 10 ms a round trip.
+    // 640 records are in flight, and a round trip takes 10 ms.
     assert_eq!(window.acked_records, 640 * 1000);
     let latency = ran.all().latency;
     assert_eq!(latency.of(Measure::Service).len(), 640 * 1000);
     assert!(latency.of(Measure::Response).is_empty(), "nothing is intended");
     assert!(latency.of(Measure::PacingLag).is_empty() && latency.of(Measure::EndToEnd).is_empty());
-    assert!(ran.target.batches().iter().all(|records| *records == 64), "batches are full");
+    assert!(ran.system.batches().iter().all(|records| *records == 64), "batches are full");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn closed_keeps_its_batches_in_flight() {
     workload.batch.max_records = 10;
     let ran = run(&workload, acks_after(10 * MS));
     assert_eq!(ran.window().acked_records, 30 * 1000);
-    assert!(ran.target.batches().iter().all(|records| *records == 10));
+    assert!(ran.system.batches().iter().all(|records| *records == 10));
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_batch_waits_for_its_linger_and_no_longer() {
     let mut workload = open(1000);
     workload.batch.linger = TimeSpan(Duration::from_millis(5));
     let ran = run(&workload, acks_after(MS));
-    let batches = ran.target.batches();
+    let batches = ran.system.batches();
     assert!(batches[1..batches.len() - 1].iter().all(|records| (5..=6).contains(records)), "{batches:?}");
     assert!(ran.max_ns(Measure::Response) <= 6 * MS + MS / 10);
 }
@@ -276,10 +276,10 @@ fn sticky_producers_fill_a_batch_and_move_on() {
     workload.partitions_per_topic = 4;
     workload.load.in_flight_bytes = Bytes(6400 * 100);
     let ran = run(&workload, acks_after(10 * MS));
-    let batches = ran.target.batches();
+    let batches = ran.system.batches();
     let full = batches.iter().filter(|records| **records > 500).count();
     assert!(full * 10 >= batches.len() * 9, "{full} of {}", batches.len());
-    let lengths: Vec<u64> = (0..4).map(|partition| ran.target.len(&topic_name(0), partition)).collect();
+    let lengths: Vec<u64> = (0..4).map(|partition| ran.system.len(&topic_name(0), partition)).collect();
     let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
     assert!(most - least < most / 50, "{lengths:?}");
     assert!(!ran.integrity().is_violated());
@@ -322,7 +322,7 @@ fn every_fault_is_counted_as_what_it_is() {
     let ran = run(&open(1000), Behaviour { ack_ns: MS, faults: faults.into(), ..Behaviour::default() });
     let integrity = ran.integrity();
     assert_eq!((integrity.duplicates, integrity.reorders, integrity.corruptions), (1, 1, 1));
-    // A corrupt record tells nothing of itself, so the one it was is missing.
+    // The stamp of a corrupt record cannot be read, so the record also counts as missing.
     assert_eq!(integrity.gaps, 2);
     assert!(integrity.is_violated());
 }

@@ -1,5 +1,5 @@
-//! Which of a load thread's clients have something to say: a bit each, set by their wakers, and the thread unparked.
-//! A load thread polls only those, so a hundred idle clients cost nothing.
+//! The set of a load thread's clients that have something to return. Each client has a bit. Its waker sets the bit and
+//! unparks the thread. A load thread polls only clients in this set, so a hundred idle clients cost nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +13,7 @@ pub struct ReadySet {
     wakers: Vec<Waker>,
 }
 
+/// The waker of one client: sets the client's bit and wakes the thread that polls it.
 #[derive(Debug)]
 struct ClientWaker {
     words: Arc<[AtomicU64]>,
@@ -20,17 +21,18 @@ struct ClientWaker {
     sleeper: Waker,
 }
 
-/// Wakes a thread that parks.
+/// Wakes a thread that is parked.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        // A syscall only if the thread sleeps; the token it leaves otherwise makes the next park return at once.
+        // This is a system call only if the thread sleeps. Otherwise it leaves a token, and the next park returns at
+        // once.
         self.0.unpark();
     }
 }
 
-/// A waker of a thread that parks while nobody is ready.
+/// Returns a waker for a thread that parks while no client is ready.
 pub fn waker_of(thread: &Thread) -> Waker {
     Waker::from(Arc::new(Unpark(thread.clone())))
 }
@@ -47,7 +49,7 @@ impl Wake for ClientWaker {
 }
 
 impl ReadySet {
-    /// `clients` clients, all ready, polled by whom `sleeper` wakes.
+    /// Makes a set of `clients` clients, all of them ready. `sleeper` wakes the thread or task that polls them.
     pub fn new(clients: usize, sleeper: &Waker) -> Self {
         let words: Arc<[AtomicU64]> = (0..clients.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let waker_of = |client| {
@@ -60,23 +62,23 @@ impl ReadySet {
         Self { words, wakers }
     }
 
-    /// The waker of one client.
+    /// Returns the waker of one client.
     pub fn waker(&self, client: usize) -> &Waker {
         &self.wakers[client]
     }
 
-    /// Whether `client` was woken since it was last taken; it counts as taken now.
+    /// Returns whether `client` is ready, and removes it from the set.
     pub fn take(&self, client: usize) -> bool {
         let (word, bit) = (&self.words[client / 64], 1 << (client % 64));
         word.load(Ordering::Relaxed) & bit != 0 && word.fetch_and(!bit, Ordering::Acquire) & bit != 0
     }
 
-    /// Marks a client that was left with more to say.
+    /// Puts a client back into the set, because it has more to do.
     pub fn put_back(&self, client: usize) {
         self.words[client / 64].fetch_or(1 << (client % 64), Ordering::Relaxed);
     }
 
-    /// Whether any client is ready.
+    /// Returns whether any client is ready.
     pub fn any(&self) -> bool {
         self.words.iter().any(|word| word.load(Ordering::Acquire) != 0)
     }
@@ -104,7 +106,7 @@ mod tests {
     fn a_wake_before_the_park_is_not_lost() {
         let ready = ReadySet::new(1, &waker_of(&std::thread::current()));
         ready.waker(0).wake_by_ref();
-        // Returns at once: the waker left its token.
+        // This returns at once, because the waker left its token.
         std::thread::park();
         assert!(ready.take(0));
     }

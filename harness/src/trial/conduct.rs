@@ -57,7 +57,7 @@ impl Bench<'_> {
             load,
             schedules,
             pool: &self.pool,
-            target: &*target,
+            system: &*target,
             threads: self.load_threads(),
             idle: self.place.idle,
             timeline: Arc::clone(&timeline),

@@ -1,7 +1,7 @@
-//! What comes back to a producer: acks, and at the end of the drain the lack of them.
+//! The acks of a producer, and the records whose acks are missing when the drain ends.
 
-use super::{Building, Pacing, Producer};
-use crate::load::turn::Turn;
+use super::{BacklogState, Pacing, Producer};
+use crate::load::turn::ThreadTurn;
 use crate::measure::ledger::ProducedPartition;
 use crate::measure::recorder::{Counted, Recorder};
 use crate::num;
@@ -11,20 +11,21 @@ use crate::time::timeline::Timeline;
 use anyhow::bail;
 use std::task::{Context, Poll, Waker};
 
-/// What became of a producer.
+/// The result of a producer.
 #[derive(Debug, Default)]
 pub struct ProducerOutcome {
-    /// By partition.
+    /// The state of each partition, by partition number.
     pub partitions: Vec<ProducedPartition>,
-    /// Records of the window that were handed over and never acked.
+    /// Number of records of the window that were handed over and never acked.
     pub unacked: u64,
-    /// Records of the window that were never handed over: the target was full to the end.
+    /// Number of records of the window that were never handed over, because the system refused records until the end.
     pub never_accepted: u64,
 }
 
 impl Producer {
-    /// Takes the acks that have arrived. Called after a wake, when a full target may have room again.
-    pub(crate) fn poll_acks(&mut self, turn: &mut Turn<'_>, waker: &Waker) -> anyhow::Result<()> {
+    /// Processes the acks that have arrived. Called after a wake, when a system that refused records may accept them
+    /// again.
+    pub(crate) fn poll_acks(&mut self, turn: &mut ThreadTurn<'_>, waker: &Waker) -> anyhow::Result<()> {
         self.may_send = true;
         let mut context = Context::from_waker(waker);
         let mut outcome = Ok(());
@@ -35,53 +36,47 @@ impl Producer {
                 break;
             }
         }
-        // What was acked before a failure is acked.
+        // Acks that arrived before a failure are written to the log all the same.
         let written = turn.ack_log.as_mut().map_or(Ok(()), |log| log.write());
         outcome.and(written)
     }
 
-    fn acked(&mut self, turn: &mut Turn<'_>, ack: Ack, now_ns: u64) -> anyhow::Result<()> {
+    fn acked(&mut self, turn: &mut ThreadTurn<'_>, ack: Ack, now_ns: u64) -> anyhow::Result<()> {
         let topic = &self.plan.topic_name;
         let partition = ack.partition;
-        let Some(lane) = self.lanes.get_mut(num::index(partition)) else {
-            bail!("the target acked records of {topic}-{partition}, which does not exist");
+        let Some(state) = self.partitions.get_mut(num::index(partition)) else {
+            bail!("the system acked records of {topic}-{partition}, which does not exist");
         };
         let is_open_load = matches!(self.plan.pacing, Pacing::Open { .. });
         let (mut left, mut bytes, mut oldest_ns) = (u64::from(ack.count), 0, None);
         while left > 0 {
-            let Some(group) = lane.unacked.front_mut() else {
-                bail!("the target acked more records of {topic}-{partition} than it was sent");
+            let Some(run) = state.unacked.front_mut() else {
+                bail!("the system acked more records of {topic}-{partition} than were sent to it");
             };
-            let records = left.min(group.records);
-            let group_bytes = group.bytes * records / group.records;
-            if ack.result.is_ok() && turn.timeline.in_window(group.intended_ns) {
-                oldest_ns.get_or_insert((group.intended_ns, group.accepted_ns));
-                record_ack(
-                    turn.recorder,
-                    is_open_load,
-                    now_ns,
-                    (group.intended_ns, group.accepted_ns),
-                    records,
-                );
+            let records = left.min(run.records);
+            let run_bytes = run.bytes * records / run.records;
+            if ack.result.is_ok() && turn.timeline.in_window(run.intended_ns) {
+                oldest_ns.get_or_insert((run.intended_ns, run.accepted_ns));
+                record_ack(turn.recorder, is_open_load, now_ns, (run.intended_ns, run.accepted_ns), records);
             }
-            group.records -= records;
-            group.bytes -= group_bytes;
-            bytes += group_bytes;
+            run.records -= records;
+            run.bytes -= run_bytes;
+            bytes += run_bytes;
             left -= records;
-            if group.records == 0 {
-                lane.unacked.pop_front();
+            if run.records == 0 {
+                state.unacked.pop_front();
             }
         }
-        let first = lane.answered;
-        lane.answered += u64::from(ack.count);
+        let first = state.answered;
+        state.answered += u64::from(ack.count);
         self.unacked_records -= u64::from(ack.count);
         self.unacked_bytes -= bytes;
         if let Err(error) = ack.result {
-            lane.failed.push(first..lane.answered);
+            state.failed.push(first..state.answered);
             turn.recorder.failed(u64::from(ack.count));
             return Err(error.context(format!("{} records of {topic}-{partition} were refused", ack.count)));
         }
-        lane.end_offset = ack.base_offset + u64::from(ack.count);
+        state.end_offset = ack.base_offset + u64::from(ack.count);
         turn.recorder.acked(Counted {
             records: u64::from(ack.count),
             bytes,
@@ -93,9 +88,9 @@ impl Producer {
                 turn.recorder.distinct(Measure::Response, now_ns.saturating_sub(intended_ns));
             }
         }
-        turn.shared.acked(self.plan.topic, partition, lane.end_offset);
-        if self.building != Building::No {
-            self.built_bytes += ack.encoded_bytes;
+        turn.shared.acked(self.plan.topic, partition, state.end_offset);
+        if self.backlog != BacklogState::None {
+            self.backlog_acked_bytes += ack.encoded_bytes;
             turn.shared.count_acked(u64::from(ack.count), ack.encoded_bytes);
         }
         if let Some(log) = turn.ack_log.as_mut() {
@@ -104,7 +99,8 @@ impl Producer {
         Ok(())
     }
 
-    /// The drain is over at `now_ns`: what is still owed enters the histograms at its age.
+    /// Ends the producer at `now_ns`, when the drain is over. Records without an ack enter the histograms with their
+    /// age.
     pub(crate) fn finish(
         mut self,
         timeline: &Timeline,
@@ -113,28 +109,28 @@ impl Producer {
     ) -> ProducerOutcome {
         let mut outcome = ProducerOutcome::default();
         let is_open_load = self.is_open_load();
-        for (partition, lane) in (0..).zip(&mut self.lanes) {
-            let sent = lane.next_sequence;
-            for group in lane.unacked.drain(..).filter(|group| timeline.in_window(group.intended_ns)) {
-                let times = (group.intended_ns, group.accepted_ns);
-                record_ack(recorder, is_open_load, now_ns, times, group.records);
-                outcome.unacked += group.records;
+        for (partition, state) in (0..).zip(&mut self.partitions) {
+            let sent = state.next_sequence;
+            for run in state.unacked.drain(..).filter(|run| timeline.in_window(run.intended_ns)) {
+                let times = (run.intended_ns, run.accepted_ns);
+                record_ack(recorder, is_open_load, now_ns, times, run.records);
+                outcome.unacked += run.records;
             }
             outcome.partitions.push(ProducedPartition {
                 topic: self.plan.topic,
                 partition,
                 producer: self.plan.number,
-                answered: lane.answered,
+                answered: state.answered,
                 sent,
-                failed: std::mem::take(&mut lane.failed),
-                end_offset: lane.end_offset,
+                failed: std::mem::take(&mut state.failed),
+                end_offset: state.end_offset,
             });
         }
         outcome.never_accepted = self.count_never_accepted(timeline, recorder, now_ns);
         outcome
     }
 
-    /// What was due in the window and never accepted waited for the whole of its age.
+    /// Counts the records that were due in the window and never accepted. They enter the histograms with their age.
     fn count_never_accepted(&mut self, timeline: &Timeline, recorder: &mut Recorder, now_ns: u64) -> u64 {
         let Pacing::Open { schedule, .. } = &mut self.plan.pacing else { return 0 };
         self.blockage.resume(now_ns);
@@ -156,7 +152,7 @@ impl Producer {
     }
 }
 
-/// Times `records` records of one group; `times` are when they were intended and accepted.
+/// Records the latencies of `records` records of one run. `times` are the run's intended and accepted time, in ns.
 fn record_ack(recorder: &mut Recorder, is_open_load: bool, now_ns: u64, times: (u64, u64), records: u64) {
     let (intended_ns, accepted_ns) = times;
     recorder.latency(Measure::Service, now_ns.saturating_sub(accepted_ns), records);

@@ -1,69 +1,79 @@
-//! What a producer is made of, before it runs.
+//! The settings of a producer.
 
 use crate::load::partitioner::Partitioner;
 use crate::result::Granularity;
 use crate::time::schedule::Schedule;
 
-/// What paces a producer.
+/// The pace of a producer.
 #[derive(Debug)]
 pub enum Pacing {
-    /// Whatever the target takes.
+    /// As fast as the system accepts records.
     Max,
-    /// This many batches unacked.
+    /// A fixed number of batches may be unacked.
     Closed {
-        /// Batches.
+        /// Number of batches that may be unacked.
         in_flight: u32,
     },
-    /// Its own schedule.
+    /// Records are due at the times of the producer's own schedule.
     Open {
-        /// When records are due.
+        /// The times at which records are due.
         schedule: Schedule,
-        /// How finely intended times are kept.
+        /// Precision with which intended times are kept.
         granularity: Granularity,
     },
 }
 
 /// A producer's part of a backlog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Build {
-    /// Encoded bytes, as fast as acks allow, before the window opens.
+pub struct BacklogPart {
+    /// Encoded bytes to send before the window opens, as fast as acks allow.
     pub bytes: u64,
-    /// What it goes on with from there: thousandths of a record a second, and its place among those who share the rate;
-    /// `None` = it rests.
-    pub then: Option<(u64, u32, u32)>,
+    /// The load after the window has opened. `None` if this producer sends no records then.
+    pub rate_in_window: Option<ShareOfRate>,
 }
 
-/// When a batch is closed.
+/// One producer's share of a rate that several producers send at together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShareOfRate {
+    /// Rate of this producer, in thousandths of a record a second.
+    pub milli_per_s: u64,
+    /// Number of this producer among those that share the rate, from 0.
+    pub index: u32,
+    /// Number of producers that share the rate.
+    pub of: u32,
+}
+
+/// The limits at which a batch is closed.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
-    /// Encoded bytes.
+    /// Largest encoded size in bytes.
     pub bytes_max: u64,
-    /// Records.
+    /// Largest number of records.
     pub records_max: u32,
-    /// How long it waits for more, ns.
+    /// Longest time that a batch waits for more records, in ns.
     pub linger_ns: u64,
 }
 
-/// What a producer is made of.
+/// The settings of a producer.
 pub struct ProducerPlan {
-    /// Its number over all topics.
+    /// Number of the producer, counted over all topics.
     pub id: u32,
-    /// Its topic's number.
+    /// Number of the producer's topic.
     pub topic: u32,
-    /// Its topic's name.
+    /// Name of the producer's topic.
     pub topic_name: String,
-    /// Its number within the topic.
+    /// Number of the producer within its topic.
     pub number: u32,
-    /// Consumer groups that read its topic.
+    /// Number of consumer groups that read the topic.
     pub groups: u32,
-    /// Partitions of its topic.
+    /// Number of partitions of the topic.
     pub partitions: u32,
-    /// What paces it.
+    /// The pace at which the producer sends.
     pub pacing: Pacing,
-    /// Its choice of partitions.
+    /// The choice of a partition for each record.
     pub partitioner: Partitioner,
-    /// The backlog it builds before the window, if it does.
-    pub build: Option<Build>,
-    /// When its batches close.
+    /// The part of the backlog that the producer sends before the window. `None` if there is no backlog.
+    pub backlog_part: Option<BacklogPart>,
+    /// The limits at which a batch is closed.
     pub limits: BatchLimits,
 }
