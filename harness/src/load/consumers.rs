@@ -45,6 +45,7 @@ pub(crate) struct Consumer {
     partitions: Vec<ConsumedPartition>,
     /// Whether the consumer has not reached the end of its backlog yet.
     is_behind: bool,
+    /// Whether the consumer has read every record that will ever be acked.
     is_done: bool,
 }
 

@@ -34,8 +34,8 @@ const POLL_NS_MAX: u64 = 500_000;
 /// harm the system: a core that is always falling asleep or waking up is late for the disk's interrupts, most of all in
 /// a virtual machine.
 ///
-/// At 520 k records/s on two virtual cores, sleeps of 10 µs kept the thread's core busy for 84 % of the time, and the
-/// pacing lag had a p99 of 1.2 ms. With this value the core was busy for 42 % and the p99 was 0.5 ms. The cost is a
+/// At 520 k records/s on two virtual cores, sleeps of 10 µs kept the thread's core busy for 84 % of the time. The
+/// pacing lag then had a p99 of 1.2 ms. With this value the core was busy for 42 % and the p99 was 0.5 ms. The cost is a
 /// pacing lag of at most this length.
 const SLEEP_NS_MIN: u64 = 50_000;
 
@@ -105,9 +105,9 @@ pub struct LoadThread<C> {
 /// The next step of a load thread after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterTurn {
-    /// There is more to do at once.
+    /// Take another turn at once, because there is more to do.
     Again,
-    /// Nothing to do before this time in ns, unless a client wakes the thread.
+    /// Wait until this time, in ns, unless a client wakes the thread.
     Until(u64),
     /// The work is done, or the drain is over.
     Finished,

@@ -57,7 +57,7 @@ pub(crate) struct Producer {
 enum BacklogState {
     /// The producer has no part, or the window is open and the producer sends its load.
     None,
-    /// This many encoded bytes are left to hand over.
+    /// Encoded bytes that are left to hand over.
     Left(u64),
     /// The whole part is acked. The producer sends nothing until the window opens, and perhaps nothing after that.
     Done,

@@ -177,7 +177,7 @@ fn a_stall_shows_in_the_response_of_every_record_it_delayed() {
 }
 
 #[test]
-fn back_pressure_is_the_targets_and_not_the_generators() {
+fn back_pressure_is_the_systems_and_not_the_generators() {
     let mut workload = open(1000);
     workload.load.in_flight_bytes = Bytes(100 * 100);
     let ran = run(&workload, Behaviour { ack_ns: MS, stall: 5 * S..6 * S, ..Behaviour::default() });
