@@ -1,4 +1,4 @@
-//! What a synced round costs: one batch of 4 KiB on each of 64 partitions at a time, beside the same blocks written raw.
+//! The cost of a synced round: one batch of 4 KiB on each of 64 partitions at a time, beside the same blocks written raw.
 //!
 //! Prints medians, and the engine's as multiples of the raw ones. Rounds of all ways alternate, so that drift hits each
 //! alike. `ROUNDS` (default 1000, of each way) and `PARTITIONS` (default 64) may be set; the data is made below the build

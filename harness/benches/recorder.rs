@@ -1,4 +1,4 @@
-//! What recording costs a load thread: one ack's latencies and counts.
+//! The cost of recording for a load thread: one ack's latencies and counts.
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

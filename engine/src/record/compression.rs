@@ -31,7 +31,7 @@ impl Compression {
         })
     }
 
-    /// Its bits in the attributes of a batch.
+    /// The bits of the compression in the attributes of a batch.
     pub(super) const fn bits(self) -> i16 {
         match self {
             Self::None => 0,

@@ -24,7 +24,7 @@ pub enum SystemEventKind {
 }
 
 impl SystemEventKind {
-    /// Its name in results.
+    /// The name of the kind in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Roll => "roll",

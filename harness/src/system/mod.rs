@@ -58,7 +58,7 @@ pub trait System: Send {
     /// A partition is unknown or the settings are refused.
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>>;
 
-    /// What only a system in this process offers; `None` for any other.
+    /// The inside of the system; `None` if it does not run in this process.
     fn inside(&self) -> Option<&dyn Inside>;
 
     /// Closes the system. Everything acked is then as durable as the topic's durability level promises.
@@ -76,7 +76,7 @@ pub fn inside(system: &dyn System) -> anyhow::Result<&dyn Inside> {
     system.inside().ok_or_else(|| anyhow::anyhow!("the system does not run in this process"))
 }
 
-/// What a system offers that runs in this process. A system that lacks a part answers with an error; the workload file was
+/// The inside of a system that runs in this process. A system that lacks a part answers with an error; the workload file was
 /// checked against its [`Capabilities`] before.
 pub trait Inside {
     /// The shard of each partition of a topic.

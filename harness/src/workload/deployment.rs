@@ -6,7 +6,7 @@ use super::{Cores, Io, Placement, Poll, Workload};
 /// The resolved deployment of the system under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deployment<'a> {
-    /// Where load runs.
+    /// The place where load runs: threads of its own, or the shards' threads.
     pub placement: Placement,
     /// Number of shards.
     pub shards: u32,

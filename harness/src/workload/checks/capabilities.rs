@@ -19,7 +19,7 @@ pub struct Capabilities {
     pub can_be_stalled: bool,
     /// Whether its caches can be dropped (`backlog.cache: cold`).
     pub drops_caches: bool,
-    /// Whether it reports the deletions of its retention (`require: [retention_reached]`).
+    /// Whether the system reports the deletions of its retention (`require: [retention_reached]`).
     pub reports_retention: bool,
 }
 
