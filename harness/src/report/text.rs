@@ -1,6 +1,8 @@
 //! The first screen: the outcome of a run in at most 24 lines of a terminal.
 
-use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, load, settings};
+use super::facts::{
+    FIGURES, STATISTICS, integrity, latency_notes, latency_rows, latency_title, load, settings,
+};
 use super::lines::lines;
 use super::sweep::{Sweep, table, words};
 use super::{backlog, stall};
@@ -35,6 +37,9 @@ pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
     let _ = writeln!(out, "\n{}", lines(&figures(result)));
     if let Some(point) = result.points.last() {
         let _ = writeln!(out, "\n{}", lines(&latencies(point)));
+        for note in latency_notes(point) {
+            let _ = writeln!(out, "  {}", cut(&note));
+        }
         let _ = writeln!(out, "integrity  {}", integrity(result));
     }
     for paragraph in stall::paragraphs(result).into_iter().chain(backlog::paragraphs(result)) {
