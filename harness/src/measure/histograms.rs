@@ -103,7 +103,8 @@ impl Histograms {
         let records = self.of(measure);
         let generator = Generator { own: self.of(Measure::Own), sums_ns: &self.generator_ns };
         let generator = (measure == Measure::Response).then_some(generator);
-        Values { records, distinct: records, censored_from_ns: None, generator }
+        let known_by = self.of(measure.acks());
+        Values { records, known_by, distinct: known_by, censored_from_ns: None, generator }
     }
 
     /// Adds everything in `other`.
@@ -283,6 +284,23 @@ mod tests {
         assert_eq!(sum.generator_ns().len(), 2 * 5 * 300);
         sum.clear();
         assert!(sum.generator_ns().is_empty() && sum.of(Measure::Own).is_empty());
+    }
+
+    #[test]
+    fn a_percentile_of_own_is_known_where_that_of_response_is() {
+        let mut latencies = Latencies::default();
+        for ack in 1..=1000u64 {
+            // Acks with many records are slow, so that few acks lie beyond the high percentiles of the records.
+            let (generator_ns, records) = if ack > 995 { (50_000, 100) } else { (0, 1) };
+            let times = Times { intended_ns: Some(0), generator_ns, accepted_ns: 0, ended_ns: 60_000 * ack };
+            latencies.records.record_times(&times, records);
+            latencies.distinct.record_n(Measure::Response, 60_000 * ack, 1);
+        }
+        let is_known = |measure, quantile| latencies.values(measure, None).at_quantile(quantile).is_some();
+        for quantile in [0.5, 0.6, 0.65, 0.7, 0.9, 0.99] {
+            assert_eq!(is_known(Measure::Own, quantile), is_known(Measure::Response, quantile), "{quantile}");
+        }
+        assert!(is_known(Measure::Own, 0.5) && !is_known(Measure::Own, 0.9));
     }
 
     #[test]

@@ -207,7 +207,9 @@ impl TrialHistograms {
         let own = self.records.get(Measure::Own).filter(|_| measure == Measure::Response);
         let sums_ns = self.generator.get(measure).unwrap_or_else(new_histogram);
         let generator = own.as_ref().map(|own| Generator { own, sums_ns: &sums_ns });
-        let values = Values { records: &records, distinct: &distinct, censored_from_ns, generator };
+        let of_acks = if acks == measure { None } else { self.records.get(acks) };
+        let known_by = of_acks.as_ref().unwrap_or(&records);
+        let values = Values { records: &records, known_by, distinct: &distinct, censored_from_ns, generator };
         quantiles.iter().map(|quantile| values.at_quantile(*quantile)).collect()
     }
 }

@@ -65,6 +65,9 @@ pub struct Percentile {
 pub struct Values<'a> {
     /// Values by record.
     pub records: &'a Histogram<u64>,
+    /// The values that decide which percentiles are known: `records`, and for `own` those of `response`, because `own` has the
+    /// same acks.
+    pub known_by: &'a Histogram<u64>,
     /// Values by distinct ack, hand-over or fetch.
     pub distinct: &'a Histogram<u64>,
     /// Least age of a record that was never acked, ns; `None` if all were acked.
@@ -93,7 +96,7 @@ impl Values<'_> {
         if self.is_censored_at(ns) {
             return Some(Percentile { ns, bound: Some(Bound::Lower) });
         }
-        percentile(self.records, self.distinct, quantile)?;
+        percentile(self.known_by, self.distinct, quantile)?;
         Some(Percentile { ns, bound: self.made_by_generator(quantile) })
     }
 
@@ -198,7 +201,8 @@ mod tests {
 
         fn values(&self, censored_from_ns: Option<u64>) -> Values<'_> {
             let generator = Some(Generator { own: &self.own, sums_ns: &self.sums_ns });
-            Values { records: &self.response, distinct: &self.response, censored_from_ns, generator }
+            let (records, known_by, distinct) = (&self.response, &self.response, &self.response);
+            Values { records, known_by, distinct, censored_from_ns, generator }
         }
     }
 
