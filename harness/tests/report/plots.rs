@@ -341,7 +341,7 @@ fn a_backlog_that_is_only_on_its_way_has_no_strip() {
     }
     let none = plot(&recording, "throughput").unwrap();
     assert_eq!(strips(&none), 0);
-    assert!(panel(&none).notes.iter().any(|note| note.contains("the consumers kept up")));
+    assert!(none.notes.iter().any(|note| note.contains("the consumers kept up")), "{:?}", none.notes);
     for row in recording.trials.iter_mut().flat_map(|record| &mut record.series) {
         row.backlog_records = Some(9_000_000);
     }

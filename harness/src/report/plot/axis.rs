@@ -9,8 +9,10 @@ const LOG_SPAN_MIN: f64 = 4.0;
 const HEADROOM: f64 = 1.06;
 /// About as many ticks as a linear axis has.
 const TICKS: f64 = 6.0;
+/// About as many ticks as a time axis has.
+const TIME_TICKS: f64 = 12.0;
 /// The most decades for which a log axis has ticks at 2 and 5, too.
-const FINE_DECADES_MAX: f64 = 2.01;
+const FINE_DECADES_MAX: f64 = 3.01;
 
 /// The least and the greatest of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,12 +37,11 @@ impl Extent {
 /// Returns an axis from 0 to a little above `top`.
 pub(super) fn from_zero(title: &str, top: f64, label: impl Fn(f64) -> String) -> Axis {
     let high = if top > 0.0 && top.is_finite() { top * HEADROOM } else { 1.0 };
-    linear(title, (0.0, high), label)
+    stepped(title, (0.0, high), (round_step(high / TICKS), label))
 }
 
-/// Returns a linear axis of this range with round ticks.
-pub(super) fn linear(title: &str, (low, high): (f64, f64), label: impl Fn(f64) -> String) -> Axis {
-    let step = round_step((high - low) / TICKS);
+/// Returns a linear axis of this range with a tick at each multiple of a step.
+fn stepped(title: &str, (low, high): (f64, f64), (step, label): (f64, impl Fn(f64) -> String)) -> Axis {
     let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
     let count = num::index_of_f64(last - first);
     let ticks = (0..=count).map(|index| {
@@ -88,7 +89,8 @@ pub(super) fn latency(ns: impl Iterator<Item = f64>) -> Option<Axis> {
 
 /// Returns the axis of times since the window opened.
 pub(super) fn time(span: (f64, f64)) -> Axis {
-    Axis { has_grid: false, ..linear("s since the window opened", span, number) }
+    let step = round_step((span.1 - span.0) / TIME_TICKS);
+    Axis { has_grid: false, ..stepped("s since the window opened", span, (step, number)) }
 }
 
 /// Returns the same axis without ticks and title, for a plot above another one with that axis.
@@ -120,6 +122,9 @@ pub(super) fn count(count: f64) -> String {
 
 /// Formats a time in nanoseconds for an axis: `200 µs`.
 pub(super) fn ns_label(ns: f64) -> String {
+    if ns <= 0.0 {
+        return "0".to_owned();
+    }
     let (divisor, unit) = match ns * (1.0 + 1e-9) {
         ns if ns >= 1e9 => (1e9, "s"),
         ns if ns >= 1e6 => (1e6, "ms"),
@@ -172,7 +177,10 @@ mod tests {
     fn ticks_are_round_numbers() {
         assert_eq!(labels(&from_zero("", 290.0, number)), ["0", "100", "200", "300"]);
         assert_eq!(labels(&from_zero("", 1.4, number)), ["0", "0.5", "1"]);
-        assert_eq!(labels(&time((-2.0, 10.0))), ["-2", "0", "2", "4", "6", "8", "10"]);
+        assert_eq!(
+            labels(&time((-2.0, 10.0))),
+            ["-2", "-1", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]
+        );
         assert_eq!(
             labels(&log("", Extent { low: 250e3, high: 3e6 }, ns_label)),
             ["200 µs", "500 µs", "1 ms", "2 ms", "5 ms"]

@@ -10,6 +10,7 @@ mod latency;
 mod over_time;
 mod overlay;
 mod shown;
+mod stack;
 mod sweep;
 mod throughput;
 pub mod value;

@@ -4,6 +4,7 @@ use super::axis;
 use super::events::{self, Kind};
 use super::head::Head;
 use super::shown::{Moment, Shown, headline, lines, name_of, ns, stretches, widest};
+use super::stack::stacked;
 use super::value::{Axes, Axis, Colour, Key, Look, Panel, Part, Plot, Rows, Series, Size, Symbol, Weight};
 use super::{NotDrawn, OverTime};
 use crate::num;
@@ -37,9 +38,9 @@ pub(super) fn of(head: &Head, it: OverTime<'_, '_>) -> Result<Plot, NotDrawn> {
     };
     let mut names: Vec<String> = shown.iter().map(|shown| name_of(headline(shown.point))).collect();
     names.dedup();
-    let panels = shown.iter().zip(lines).map(|(shown, lines)| panel(shown, lines, (span, &y)));
+    let panels = shown.iter().zip(lines).map(|(shown, lines)| panel(shown, lines, (span, &y))).collect();
     let title = format!("{} time over time", names.join(" and "));
-    Ok(Plot { keys: it.keys, panels: panels.collect(), ..head.plot(NAME, it.alt, &title) })
+    Ok(stacked(Plot { keys: it.keys, ..head.plot(NAME, it.alt, &title) }, panels))
 }
 
 fn has_latency(shown: &Shown<'_>) -> bool {
@@ -48,8 +49,9 @@ fn has_latency(shown: &Shown<'_>) -> bool {
 
 fn panel(shown: &Shown<'_>, lines: Vec<Series>, (span, y): ((f64, f64), &Axis)) -> Panel {
     let kinds = events::kinds(&shown.record.events, span);
-    let mut bands = shown.outside_window(span);
+    let mut bands = shown.outside_window();
     bands.extend(kinds.iter().flat_map(|kind| kind.bands(span)));
+    let notes = remark(&lines).into_iter().collect();
     let axes = Axes {
         size: Size::Full,
         x: axis::time(span),
@@ -68,7 +70,22 @@ fn panel(shown: &Shown<'_>, lines: Vec<Series>, (span, y): ((f64, f64), &Axis)) 
         parts.push(Part::Rows(Rows { x: span, rows: kinds.iter().map(|kind| kind.row(span)).collect() }));
     }
     let title = format!("{}: {}", shown.title(), name_of(headline(shown.point)));
-    Panel { title, keys, notes: Vec::new(), parts }
+    Panel { title, keys, notes, parts }
+}
+
+/// Says where the p99 is coarser than the other lines, or missing.
+fn remark(lines: &[Series]) -> Option<String> {
+    let inside = |name: &str| {
+        let line = lines.iter().find(|line| line.name == name);
+        line.map_or(0, |line| line.values().filter(|(t_s, _)| *t_s > 0.0).count())
+    };
+    match (inside("max"), inside("p99")) {
+        (max, 0) if max > 0 => Some("no p99: fewer than ten acks lie beyond it".to_owned()),
+        (max, p99) if p99 < max => {
+            Some("p99: neighbouring intervals are added up until ten acks lie beyond it".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Returns maximum, p99 and median over time. During a stall nothing has a latency. A line across it would claim that

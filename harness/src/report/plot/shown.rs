@@ -13,6 +13,9 @@ pub(super) struct Shown<'a> {
     pub(super) point: &'a Point,
     pub(super) trial: &'a Trial,
     pub(super) record: &'a TrialRecord,
+    /// Rows of the series. The last one, if it was cut short, is added to the one before: the rate of a few milliseconds
+    /// would be a spike of a few messages.
+    pub(super) whole: Vec<SeriesRow>,
     number: usize,
     /// Letter of the run, if several runs are drawn.
     run: Option<char>,
@@ -30,7 +33,8 @@ impl<'a> Shown<'a> {
         let rates: Vec<f64> = point.trials.iter().map(|trial| rate_of(trial, point)).collect();
         let number = stats::nearest_to_median(&rates)?;
         let record = recording.trial(index, number).filter(|record| !record.series.is_empty())?;
-        Some(Self { point, trial: &point.trials[number], record, number, run: None })
+        let whole = whole(&record.series);
+        Some(Self { point, trial: &point.trials[number], record, whole, number, run: None })
     }
 
     /// Returns the trial as one of several runs.
@@ -44,7 +48,7 @@ impl<'a> Shown<'a> {
         let load = format!("{run}{}", facts::point_name(self.point));
         match self.point.trials.len() {
             1 => load,
-            count => format!("{load}, trial {} of {count} (nearest to the median)", self.number + 1),
+            count => format!("{load}, trial {} of {count}", self.number + 1),
         }
     }
 
@@ -56,8 +60,9 @@ impl<'a> Shown<'a> {
         (from, to.max(self.trial.window_s).max(from + 0.1))
     }
 
-    /// Returns the bands that shade the time outside the measured window.
-    pub(super) fn outside_window(&self, span: (f64, f64)) -> Vec<Band> {
+    /// Returns the bands that shade the trial's time outside the measured window.
+    pub(super) fn outside_window(&self) -> Vec<Band> {
+        let span = self.span();
         let parts = [(span.0, 0.0), (self.trial.window_s, span.1)];
         let parts = parts.into_iter().filter(|(from, to)| to > from);
         parts.map(|x| Band { x, y: None, colour: Colour::Ink, kind: BandKind::OutsideWindow }).collect()
@@ -67,6 +72,26 @@ impl<'a> Shown<'a> {
     pub(super) fn records_per_ack(&self) -> f64 {
         records_per_ack(self.trial)
     }
+}
+
+/// Returns the rows of a series. A last row of less than half the usual length is added to the one before.
+fn whole(rows: &[SeriesRow]) -> Vec<SeriesRow> {
+    let mut whole = rows.to_vec();
+    if let [.., before, last] = rows
+        && last.interval_s < before.interval_s * 0.5
+        && before.t_s >= 0.0
+    {
+        let at = whole.len() - 2;
+        whole.truncate(at + 1);
+        whole[at] = SeriesRow {
+            interval_s: before.interval_s + last.interval_s,
+            offered: before.offered.zip(last.offered).map(|(a, b)| a + b),
+            achieved: before.achieved + last.achieved,
+            consumed: before.consumed + last.consumed,
+            ..*before
+        };
+    }
+    whole
 }
 
 /// Returns the mean number of records of a trial that share an ack.
@@ -146,6 +171,17 @@ mod tests {
 
     fn row(t_s: f64, value: Option<u64>) -> SeriesRow {
         SeriesRow { t_s, interval_s: 1.0, p50_ns: value, ..SeriesRow::default() }
+    }
+
+    #[test]
+    fn a_last_row_that_was_cut_short_is_added_to_the_one_before() {
+        let row =
+            |t_s: f64, interval_s: f64| SeriesRow { t_s, interval_s, consumed: 10, ..SeriesRow::default() };
+        let sum = whole(&[row(0.0, 0.1), row(0.1, 0.1), row(0.2, 0.01)]);
+        assert_eq!((sum.len(), sum[1].consumed), (2, 20));
+        assert!((sum[1].interval_s - 0.11).abs() < 1e-9);
+        assert_eq!(whole(&[row(0.0, 0.1), row(0.1, 0.06)]).len(), 2);
+        assert_eq!((whole(&[row(0.0, 0.1)]).len(), whole(&[]).len()), (1, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::axis::{self, Extent};
 use super::head::Head;
 use super::shown::{Moment, Shown, stretches, widest};
+use super::stack::stacked;
 use super::value::{
     Axes, Axis, Band, BandKind, Colour, Key, Look, Panel, Part, Plot, Series, Size, Symbol, Weight,
 };
@@ -38,8 +39,8 @@ pub(super) fn of(head: &Head, it: OverTime<'_, '_>) -> Result<Plot, NotDrawn> {
         return Err(NotDrawn::because("nothing was measured over time"));
     }
     let common = Common::of(&shown);
-    let panels = shown.iter().map(|shown| panel(shown, &common));
-    Ok(Plot { keys: it.keys, panels: panels.collect(), ..head.plot(NAME, it.alt, TITLE) })
+    let panels = shown.iter().map(|shown| panel(shown, &common)).collect();
+    Ok(stacked(Plot { keys: it.keys, ..head.plot(NAME, it.alt, TITLE) }, panels))
 }
 
 /// A rate over time: its name, and its records in each interval.
@@ -75,7 +76,9 @@ impl Rate<'_> {
     }
 
     fn key(&self) -> Key {
-        Key { name: self.name.to_owned(), colour: self.colour, symbol: Symbol::Line }
+        let is_wide = self.look == Look::Line(Weight::Wide);
+        let symbol = if is_wide { Symbol::WideLine } else { Symbol::Line };
+        Key { name: self.name.to_owned(), colour: self.colour, symbol }
     }
 }
 
@@ -90,8 +93,8 @@ fn has_flow(shown: &Shown<'_>) -> bool {
 }
 
 /// Returns the rates of a trial. A rate that was 0 all the time is left out.
-fn rates<'a>(shown: &Shown<'a>) -> Vec<Rate<'a>> {
-    let (trial, rows) = (shown.trial, &shown.record.series[..]);
+fn rates<'a>(shown: &'a Shown<'_>) -> Vec<Rate<'a>> {
+    let (trial, rows) = (shown.trial, &shown.whole[..]);
     let produced = record_bytes(&trial.produce);
     let consumed = trial.consume.as_ref().and_then(record_bytes);
     // Records in the warm-up alone have no flow of their own.
@@ -185,7 +188,7 @@ fn is_near(ceiling: &Ceiling, achieved: f64) -> bool {
 fn backlog_top(shown: &Shown<'_>) -> Option<f64> {
     let rows = &shown.record.series;
     let top = num::f64_of(rows.iter().filter_map(|row| row.backlog_records).max()?);
-    let flow = rows.iter().map(|row| num::f64_of(row.achieved.max(row.consumed)));
+    let flow = shown.whole.iter().map(|row| num::f64_of(row.achieved.max(row.consumed)));
     let interval = stats::median(&flow.collect::<Vec<_>>()).unwrap_or(0.0);
     (top > 0.0 && top >= interval * BACKLOG_INTERVALS_MIN).then_some(top)
 }
@@ -195,7 +198,7 @@ fn panel(shown: &Shown<'_>, common: &Common) -> Panel {
     let mut panel =
         Panel { title: shown.title(), keys: rates.iter().map(Rate::key).collect(), ..Panel::default() };
     let x = axis::time(common.span);
-    let mut bands = shown.outside_window(common.span);
+    let mut bands = shown.outside_window();
     if let Some(it) = ceiling(shown) {
         let (low, high) = (it.low / common.unit, it.high / common.unit);
         if common.y.holds(low) && common.y.holds(high) {
@@ -241,7 +244,7 @@ fn backlog(shown: &Shown<'_>, x: &Axis, top: f64) -> Axes {
         size: Size::Strip,
         x: x.clone(),
         y: Axis { ticks: ends, ..y },
-        bands: shown.outside_window((x.low, x.high)),
+        bands: shown.outside_window(),
         series: vec![Series::new("backlog", Colour::Purple, Look::Area).with(levels)],
         marks: Vec::new(),
         labels: Vec::new(),

@@ -324,6 +324,8 @@ pub struct Key {
 pub enum Symbol {
     /// A line.
     Line,
+    /// A wide and pale line.
+    WideLine,
     /// A filled rectangle.
     Fill,
     /// A filled mark.

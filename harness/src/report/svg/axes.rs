@@ -12,7 +12,7 @@ const LABEL_GAP: f64 = 9.0;
 /// Height of a row of labels below a horizontal axis, pixels.
 const LABEL_ROW: f64 = 16.0;
 /// Height of the name of an axis, pixels.
-const NAME: f64 = 18.0;
+const NAME: f64 = 20.0;
 /// Least distance between two labels of a vertical axis, pixels.
 const LABELS_APART: f64 = 13.0;
 /// Half the width of a bar, pixels.
@@ -60,7 +60,7 @@ struct Placed {
 impl<'a> Frame<'a> {
     fn of(axes: &'a Axes, name: f64) -> Self {
         let is_named = !axes.y.title.is_empty() || axes.marks.iter().any(|mark| !mark.label.is_empty());
-        let top = name + if is_named { NAME } else { 6.0 };
+        let top = name + if is_named { NAME + 4.0 } else { 8.0 };
         let bottom = top
             + match axes.size {
                 Size::Tall => 330.0,

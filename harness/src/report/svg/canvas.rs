@@ -129,6 +129,9 @@ impl Canvas<'_> {
 
     /// Draws text. Control characters are shown escaped.
     pub(super) fn text(&self, text: &str, at: (f64, f64), style: Type) -> anyhow::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
         let pos = match style.align {
             Align::Left => Pos::new(HPos::Left, VPos::Top),
             Align::Centre => Pos::new(HPos::Center, VPos::Top),

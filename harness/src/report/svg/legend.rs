@@ -76,6 +76,7 @@ impl Entry {
         let text = if self.key.symbol == Symbol::None { x } else { x + SYMBOL };
         match self.key.symbol {
             Symbol::Line => canvas.line(&[(x, middle), (x + 18.0, middle)], paint, 3.0)?,
+            Symbol::WideLine => canvas.line(&[(x, middle), (x + 18.0, middle)], paint.fade(0.5), 6.0)?,
             Symbol::Fill => canvas.rect((x, middle - 5.0), (x + 18.0, middle + 5.0), paint.fade(0.45))?,
             Symbol::Dot(shape) => mark(canvas, (x + 10.0, middle), shape, Filling::Full(self.key.colour))?,
             Symbol::Ring(shape) => mark(canvas, (x + 10.0, middle), shape, Filling::Hollow(self.key.colour))?,
