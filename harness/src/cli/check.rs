@@ -2,6 +2,7 @@
 
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals};
+use crate::escape::{visible, visible_lines};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::f64_of;
 use crate::quantity;
@@ -38,7 +39,7 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
     let printed = match globals.format {
         Format::Json => format!("{:#}\n", serde_json::json!({ "kind": "check", "workloads": plans })),
         Format::Text if globals.quiet => String::new(),
-        Format::Text => plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n"),
+        Format::Text => visible_lines(&plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n")),
     };
     std::io::stdout().write_all(printed.as_bytes())?;
     studies.iter().try_for_each(|study| require_disk(study, args.data_dir()))?;
@@ -139,7 +140,7 @@ impl Plan {
         let Self { estimate, disk, .. } = self;
         let mut text = format!("{} ({})\n", self.name, self.hash);
         if let Some(question) = &self.question {
-            let _ = writeln!(text, "  {question}");
+            let _ = writeln!(text, "  {}", visible(question));
         }
         let mut line = |what: &str, value: String| {
             let _ = writeln!(text, "  {what:<9} {value}");

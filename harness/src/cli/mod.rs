@@ -16,6 +16,7 @@ pub mod show;
 pub mod verify;
 pub mod workload_args;
 
+use crate::escape::visible_lines;
 use crate::exit::{self, ExitStatus, UsageError};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -104,7 +105,7 @@ pub fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) if is_broken_pipe(&error) => ExitStatus::Ok.into(),
         Err(error) => {
-            eprintln!("vnotch: {error:#}");
+            eprintln!("vnotch: {}", visible_lines(&format!("{error:#}")));
             exit::status_of(&error).into()
         }
     }

@@ -49,7 +49,9 @@ fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
     let mut drawn = Vec::new();
     for dir in dirs {
         let recording = store::load(dir)?;
-        store::redraw(dir, &report::draw(&recording)?)?;
+        let files = report::draw(&recording);
+        warn(&files.faults);
+        store::redraw(dir, &files.artifacts)?;
         let page = dir.join("report.html");
         if globals.format == Format::Text {
             writeln!(std::io::stdout(), "{}", page.display())?;
@@ -70,7 +72,9 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
         )));
     }
     let recordings = dirs.iter().map(|dir| store::load(dir)).collect::<anyhow::Result<Vec<_>>>()?;
-    store::redraw(output, &report::draw_overlay(&recordings)?)?;
+    let files = report::draw_overlay(&recordings)?;
+    warn(&files.faults);
+    store::redraw(output, &files.artifacts)?;
     let page = output.join("report.html");
     match globals.format {
         Format::Text => writeln!(std::io::stdout(), "{}", page.display())?,
@@ -80,4 +84,12 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
         }
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Writes a line on standard error for each chart that could not be drawn.
+fn warn(faults: &[String]) {
+    for fault in faults {
+        // The report says the same, so a line that cannot be written costs nothing.
+        let _ = writeln!(std::io::stderr(), "warning: {fault}");
+    }
 }

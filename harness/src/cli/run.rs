@@ -5,8 +5,10 @@ use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, check};
 use crate::campaign::run::{Keeping, Measured, run as measure};
 use crate::doctor::{self, Needs};
+use crate::escape::visible_lines;
 use crate::exit::{ExitStatus, UsageError};
 use crate::report::text::first_screen;
+use crate::report::{self, Drawn};
 use crate::result::{RunResult, VerdictStatus, store};
 use crate::trial::context::Options;
 use crate::trial::inject;
@@ -115,7 +117,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     };
     let mut done: Vec<Done> = Vec::new();
     for ((study, action), file) in studies.iter().zip(actions).zip(args.workload.files()) {
-        let outcome = run_one(study, &options, action);
+        let outcome = run_one(globals, study, &options, action);
         if let Ok(Some(done)) = &outcome
             && globals.format == Format::Text
         {
@@ -188,7 +190,12 @@ fn introduce(globals: Globals, study: &Study, action: &Action, args: &Args) {
 }
 
 /// Runs one workload and writes its result. Returns `None` if it was interrupted before anything was measured.
-fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<Option<Done>> {
+fn run_one(
+    globals: Globals,
+    study: &Study,
+    options: &Options,
+    action: Action,
+) -> anyhow::Result<Option<Done>> {
     let (keeping, output) = match action {
         Action::Measure { keeping, output } => (keeping, output),
         Action::Done(directory) => {
@@ -208,7 +215,8 @@ fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<O
         other => other?,
     };
     let Some(Measured { recording, staging, is_whole }) = measured else { return Ok(None) };
-    let artifacts = crate::report::draw(&recording)?;
+    let Drawn { artifacts, faults } = report::draw(&recording);
+    faults.iter().for_each(|fault| note(globals, fault));
     let directory = match staging {
         Some(staging) if !is_whole => {
             store::write_into(staging.dir(), &recording, &artifacts)?;
@@ -249,7 +257,7 @@ fn preflight(studies: &[Study], data_dir: Option<&Path>) -> anyhow::Result<Vec<S
 
 fn note(globals: Globals, text: &str) {
     if !globals.quiet {
-        eprintln!("note: {text}");
+        eprintln!("note: {}", visible_lines(text));
     }
 }
 

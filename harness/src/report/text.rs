@@ -4,6 +4,7 @@ use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, 
 use super::lines::lines;
 use super::sweep::{Sweep, table, words};
 use super::{backlog, stall};
+use crate::escape::{visible, visible_lines};
 use crate::result::verdict::AS_MEANT;
 use crate::result::{Point, RunResult};
 use crate::workload::PassKind;
@@ -19,13 +20,17 @@ const WIDTH: usize = 118;
 /// Returns what was measured, how far to trust it, the results, and what to do next. `file` is the workload that the
 /// command line named.
 pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
+    visible_lines(&screen(result, dir, file))
+}
+
+fn screen(result: &RunResult, dir: &Path, file: &str) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{}", title(result));
     let _ = writeln!(out, "{}", settings(result));
     let _ = writeln!(out, "{}", result.verdict);
     for reason in reasons(result) {
-        let _ = writeln!(out, "  {}", cut(&reason));
+        let _ = writeln!(out, "  {}", cut(&visible(&reason)));
     }
     if let Some(sweep) = Sweep::of(result) {
         of_sweep(&mut out, result, &sweep);
@@ -71,8 +76,8 @@ fn wrapped(text: &str) -> String {
 
 fn title(result: &RunResult) -> String {
     match &result.question {
-        Some(question) => cut(&format!("{}: {question}", result.name)),
-        None => result.name.clone(),
+        Some(question) => cut(&format!("{}: {}", visible(&result.name), visible(question))),
+        None => visible(&result.name).into_owned(),
     }
 }
 
