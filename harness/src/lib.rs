@@ -18,6 +18,7 @@ pub mod quantity;
 pub mod report;
 pub mod result;
 pub mod stats;
+pub mod stderr;
 pub mod system;
 pub mod time;
 pub mod trial;

@@ -6,7 +6,6 @@ use crate::exit::{ExitStatus, UsageError};
 use crate::report;
 use crate::result::store;
 use clap::ValueHint;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `vnotch report`.
@@ -52,12 +51,12 @@ fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
         store::redraw(dir, &report::draw(&recording)?)?;
         let page = dir.join("report.html");
         if globals.format == Format::Text {
-            writeln!(std::io::stdout(), "{}", page.display())?;
+            super::print(&format!("{}\n", page.display()))?;
         }
         drawn.push(serde_json::json!({ "directory": dir, "report": page, "name": recording.result.name }));
     }
     if globals.format == Format::Json {
-        writeln!(std::io::stdout(), "{:#}", serde_json::json!({ "kind": "report", "results": drawn }))?;
+        super::print(&format!("{:#}\n", serde_json::json!({ "kind": "report", "results": drawn })))?;
     }
     Ok(ExitStatus::Ok)
 }
@@ -73,10 +72,10 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
     store::redraw(output, &report::draw_overlay(&recordings)?)?;
     let page = output.join("report.html");
     match globals.format {
-        Format::Text => writeln!(std::io::stdout(), "{}", page.display())?,
+        Format::Text => super::print(&format!("{}\n", page.display()))?,
         Format::Json => {
             let document = serde_json::json!({ "kind": "report", "runs": dirs, "report": page });
-            writeln!(std::io::stdout(), "{document:#}")?;
+            super::print(&format!("{document:#}\n"))?;
         }
     }
     Ok(ExitStatus::Ok)

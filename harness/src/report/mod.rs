@@ -7,6 +7,7 @@ mod facts;
 mod html;
 mod lines;
 pub mod listing;
+mod next;
 mod overlay;
 mod setting;
 mod stall;
