@@ -6,7 +6,6 @@ use crate::exit::{ExitStatus, UsageError};
 use crate::report;
 use crate::result::store;
 use clap::ValueHint;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `vnotch report`.
@@ -54,12 +53,12 @@ fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
         store::redraw(dir, &files.artifacts)?;
         let page = dir.join("report.html");
         if globals.format == Format::Text {
-            writeln!(std::io::stdout(), "{}", page.display())?;
+            super::print(&format!("{}\n", page.display()))?;
         }
         drawn.push(serde_json::json!({ "directory": dir, "report": page, "name": recording.result.name }));
     }
     if globals.format == Format::Json {
-        writeln!(std::io::stdout(), "{:#}", serde_json::json!({ "kind": "report", "results": drawn }))?;
+        super::print(&format!("{:#}\n", serde_json::json!({ "kind": "report", "results": drawn })))?;
     }
     Ok(ExitStatus::Ok)
 }
@@ -77,10 +76,10 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
     store::redraw(output, &files.artifacts)?;
     let page = output.join("report.html");
     match globals.format {
-        Format::Text => writeln!(std::io::stdout(), "{}", page.display())?,
+        Format::Text => super::print(&format!("{}\n", page.display()))?,
         Format::Json => {
             let document = serde_json::json!({ "kind": "report", "runs": dirs, "report": page });
-            writeln!(std::io::stdout(), "{document:#}")?;
+            super::print(&format!("{document:#}\n"))?;
         }
     }
     Ok(ExitStatus::Ok)
@@ -88,8 +87,5 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
 
 /// Writes a line on standard error for each chart that could not be drawn.
 fn warn(faults: &[String]) {
-    for fault in faults {
-        // The report says the same, so a line that cannot be written costs nothing.
-        let _ = writeln!(std::io::stderr(), "warning: {fault}");
-    }
+    faults.iter().for_each(|fault| stderr::line(format_args!("warning: {fault}")));
 }

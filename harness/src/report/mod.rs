@@ -6,6 +6,7 @@ mod facts;
 mod html;
 mod lines;
 pub mod listing;
+mod next;
 mod overlay;
 mod overlay_page;
 pub mod plot;
