@@ -310,6 +310,23 @@ fn throughput_that_spans_a_factor_of_four_is_on_a_log_axis() {
 }
 
 #[test]
+fn panels_of_very_different_levels_share_a_log_axis_unless_a_rate_was_zero() {
+    let slow = PassSpec { records_per_s: MAX.records_per_s / 10.0, ..MAX };
+    let mut recording = sample::recording(&[PassSpec { trials: 1, ..MAX }, PassSpec { trials: 1, ..slow }]);
+    let scale = |recording: &Recording| {
+        let plot = plot(recording, "throughput").unwrap();
+        is_sound(&plot);
+        plot.axes().next().unwrap().y.scale
+    };
+    assert_eq!(scale(&sample::quickstart()), Scale::Linear, "these differ by a factor of 2");
+    assert_eq!(scale(&recording), Scale::Log);
+    (recording.trials[1].series[0].achieved, recording.trials[1].series[0].consumed) = (0, 0);
+    assert_eq!(scale(&recording), Scale::Log, "nothing had begun in the warm-up");
+    recording.trials[1].series[50].achieved = 0;
+    assert_eq!(scale(&recording), Scale::Linear, "a log axis has no place for a stall");
+}
+
+#[test]
 fn write_amplification_that_hardly_differs_is_in_the_table_only() {
     let mut recording = sweep(&[("durability", &["written", "synced"].map(|text| json!(text)))], 2);
     let titles = |recording: &Recording| {

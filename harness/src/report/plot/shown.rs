@@ -74,11 +74,11 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Returns the rows of a series. A last row of less than half the usual length is added to the one before.
+/// Returns the rows of a series. A last row that was cut short is added to the one before.
 fn whole(rows: &[SeriesRow]) -> Vec<SeriesRow> {
     let mut whole = rows.to_vec();
     if let [.., before, last] = rows
-        && last.interval_s < before.interval_s * 0.5
+        && last.interval_s < before.interval_s * 0.9
         && before.t_s >= 0.0
     {
         let at = whole.len() - 2;
@@ -180,7 +180,7 @@ mod tests {
         let sum = whole(&[row(0.0, 0.1), row(0.1, 0.1), row(0.2, 0.01)]);
         assert_eq!((sum.len(), sum[1].consumed), (2, 20));
         assert!((sum[1].interval_s - 0.11).abs() < 1e-9);
-        assert_eq!(whole(&[row(0.0, 0.1), row(0.1, 0.06)]).len(), 2);
+        assert_eq!(whole(&[row(0.0, 0.1), row(0.1, 0.095)]).len(), 2);
         assert_eq!((whole(&[row(0.0, 0.1)]).len(), whole(&[]).len()), (1, 0));
     }
 

@@ -51,13 +51,15 @@ struct Rate<'a> {
     /// Log bytes per record.
     record_bytes: f64,
     rows: &'a [SeriesRow],
+    /// Start of the line, s since the window opened; at most 0.
+    from_s: f64,
     records: fn(&SeriesRow) -> Option<u64>,
 }
 
 impl Rate<'_> {
-    /// Returns bytes per second in an interval.
+    /// Returns bytes per second in an interval. Nothing is a rate before the first record of the warm-up.
     fn of(&self, row: &SeriesRow) -> Option<f64> {
-        let records = num::f64_of((self.records)(row)?);
+        let records = num::f64_of((self.records)(row).filter(|_| row.t_s >= self.from_s)?);
         (row.interval_s > 0.0).then(|| records * self.record_bytes / row.interval_s)
     }
 
@@ -102,11 +104,14 @@ fn rates<'a>(shown: &'a Shown<'_>) -> Vec<Rate<'a>> {
     let of_consumed = consumed.or(produced).unwrap_or(0.0);
     // The line of the acks is wide and pale, because the consumed line is mostly on top.
     let weight = if rows.len() > WIDE_ROWS_MAX { Weight::Thin } else { Weight::Wide };
-    let rate =
-        |name, colour, look, record_bytes, records| Rate { name, colour, look, record_bytes, rows, records };
+    let rate = |name, colour, look, record_bytes, records: fn(&SeriesRow) -> Option<u64>| {
+        let first = rows.iter().find(|row| records(row) > Some(0));
+        let from_s = first.map_or(0.0, |row| row.t_s).min(0.0);
+        Rate { name, colour, look, record_bytes, rows, from_s, records }
+    };
     let thin = Look::Line(Weight::Thin);
     let mut rates = vec![
-        rate("offered", Colour::Ink, thin, of_produced, |row: &SeriesRow| row.offered),
+        rate("offered", Colour::Ink, thin, of_produced, |row| row.offered),
         rate("acked", Colour::Blue, Look::Line(weight), of_produced, |row| Some(row.achieved)),
     ];
     if trial.consume.is_some() {
