@@ -218,11 +218,7 @@ fn introduce(globals: Globals, study: &Study, action: &Action, args: &Args) {
 }
 
 /// Runs one workload and writes its result. Returns `None` if it was interrupted before anything was measured.
-fn run_one(
-    study: &Study,
-    options: &Options,
-    action: Action,
-) -> anyhow::Result<Option<Done>> {
+fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<Option<Done>> {
     let (keeping, output) = match action {
         Action::Measure { keeping, output } => (keeping, output),
         Action::Done(directory) => {
