@@ -7,6 +7,7 @@ pub mod campaign;
 pub mod cli;
 pub mod device;
 pub mod doctor;
+pub mod escape;
 pub mod exit;
 pub mod host;
 pub mod interrupt;

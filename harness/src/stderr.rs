@@ -2,6 +2,7 @@
 //!
 //! A standard error that is closed or full never ends a command: what cannot be written is left out.
 
+use crate::escape::visible_lines;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -9,10 +10,10 @@ use std::io::{IsTerminal as _, Write as _};
 /// The narrowest terminal, in columns, on which a bar and its text can be read.
 const BAR_COLUMNS_MIN: u16 = 60;
 
-/// Prints one line on standard error. A failure to print it is ignored.
+/// Prints text on standard error, as one line or several. Control characters are shown escaped. A failure to print is ignored.
 pub fn line(text: impl Display) {
     // One write a line, so that lines of several processes are not mixed.
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+    let _ = std::io::stderr().write_all(format!("{}\n", visible_lines(&text.to_string())).as_bytes());
 }
 
 /// Returns a progress bar of `length` steps on standard error. `None` if standard error is no terminal, or one that is too

@@ -2,6 +2,7 @@
 
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, prune};
+use crate::escape::{visible, visible_lines};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::f64_of;
 use crate::quantity;
@@ -38,7 +39,7 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
     let printed = match globals.format {
         Format::Json => format!("{:#}\n", serde_json::json!({ "kind": "check", "workloads": plans })),
         Format::Text if globals.quiet => String::new(),
-        Format::Text => plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n"),
+        Format::Text => visible_lines(&plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n")),
     };
     super::print(&printed)?;
     if !globals.quiet {
@@ -144,7 +145,7 @@ impl Plan {
         let Self { estimate, disk, .. } = self;
         let mut text = format!("{} ({})\n", self.name, self.hash);
         if let Some(question) = &self.question {
-            let _ = writeln!(text, "  {question}");
+            let _ = writeln!(text, "  {}", visible(question));
         }
         let mut line = |what: &str, value: String| {
             let _ = writeln!(text, "  {what:<9} {value}");

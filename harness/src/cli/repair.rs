@@ -3,6 +3,7 @@
 mod text;
 
 use super::{Format, Globals};
+use crate::escape::visible_lines;
 use crate::exit::{ExitStatus, UsageError};
 use anyhow::Context as _;
 use serde::Serialize;
@@ -83,7 +84,7 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
             .context("the repair did not finish; no record is lost, so run it again")?;
     }
     let output = match globals.format {
-        Format::Text => text::render(&document, globals.quiet),
+        Format::Text => visible_lines(&text::render(&document, globals.quiet)),
         Format::Json => serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n",
     };
     super::print(&output)?;

@@ -48,7 +48,9 @@ fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
     let mut drawn = Vec::new();
     for dir in dirs {
         let recording = store::load(dir)?;
-        store::redraw(dir, &report::draw(&recording)?)?;
+        let files = report::draw(&recording);
+        warn(&files.faults);
+        store::redraw(dir, &files.artifacts)?;
         let page = dir.join("report.html");
         if globals.format == Format::Text {
             super::print(&format!("{}\n", page.display()))?;
@@ -69,7 +71,9 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
         )));
     }
     let recordings = dirs.iter().map(|dir| store::load(dir)).collect::<anyhow::Result<Vec<_>>>()?;
-    store::redraw(output, &report::draw_overlay(&recordings)?)?;
+    let files = report::draw_overlay(&recordings)?;
+    warn(&files.faults);
+    store::redraw(output, &files.artifacts)?;
     let page = output.join("report.html");
     match globals.format {
         Format::Text => super::print(&format!("{}\n", page.display()))?,
@@ -79,4 +83,9 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
         }
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Writes a line on standard error for each chart that could not be drawn.
+fn warn(faults: &[String]) {
+    faults.iter().for_each(|fault| stderr::line(format_args!("warning: {fault}")));
 }

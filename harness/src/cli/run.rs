@@ -9,6 +9,7 @@ use crate::campaign::run::{Keeping, Measured, run as measure};
 use crate::doctor::{self, Needs};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report::text::first_screen;
+
 use crate::result::{RunResult, VerdictStatus, store};
 use crate::stderr;
 use crate::trial::context::Options;
@@ -217,7 +218,11 @@ fn introduce(globals: Globals, study: &Study, action: &Action, args: &Args) {
 }
 
 /// Runs one workload and writes its result. Returns `None` if it was interrupted before anything was measured.
-fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<Option<Done>> {
+fn run_one(
+    study: &Study,
+    options: &Options,
+    action: Action,
+) -> anyhow::Result<Option<Done>> {
     let (keeping, output) = match action {
         Action::Measure { keeping, output } => (keeping, output),
         Action::Done(directory) => {

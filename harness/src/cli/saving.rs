@@ -1,6 +1,6 @@
 //! The place of a run's result: tried before anything is measured, and replaced by another one if it fails afterwards.
 
-use crate::report;
+use crate::report::{self, Drawn};
 use crate::result::Artifact;
 use crate::result::staging::Staging;
 use crate::result::{Recording, store};
@@ -28,10 +28,8 @@ pub(super) fn save(
     staging: Option<Staging>,
     is_whole: bool,
 ) -> anyhow::Result<Saved> {
-    let artifacts = report::draw(recording).unwrap_or_else(|error| {
-        stderr::line(format_args!("note: the charts cannot be drawn: {error:#}"));
-        Vec::new()
-    });
+    let Drawn { artifacts, faults } = report::draw(recording);
+    faults.iter().for_each(|fault| stderr::line(format_args!("note: {fault}")));
     let unfinished = staging.as_ref().filter(|_| !is_whole).map(|staging| staging.dir().to_owned());
     let saved = match &unfinished {
         Some(dir) => in_place(&artifacts, |artifacts| {

@@ -3,6 +3,7 @@
 mod text;
 
 use super::{Format, Globals};
+use crate::escape::visible_lines;
 use crate::exit::{ExitStatus, UsageError};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -62,7 +63,7 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     };
     let is_sound = report.is_sound();
     let output = match globals.format {
-        Format::Text => text::render(&report, globals.quiet),
+        Format::Text => visible_lines(&text::render(&report, globals.quiet)),
         Format::Json => {
             let document = Document { kind: "verify", is_sound, report: &report };
             serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n"

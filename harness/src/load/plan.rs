@@ -9,6 +9,7 @@ use super::pool::Pool;
 use super::producers::{BacklogPart, BatchLimits, Pacing, ProducerPlan, ShareOfRate};
 use super::seat::{ConsumerSeat, ProducerSeat, Seat};
 use super::shared::Shared;
+use super::stamp::sender;
 use crate::exit::UsageError;
 use crate::measure::recorder::Channel;
 use crate::num;
@@ -39,6 +40,8 @@ pub struct TrialLoad<'a> {
     pub load: Load,
     /// The schedule of each producer ([`schedules_of`]). Empty unless the load is open.
     pub schedules: Vec<Schedule>,
+    /// Number of this machine in the stamps of records, below 2¹² ([`sender`]).
+    pub machine: u32,
     /// The values to send.
     pub pool: &'a Pool,
     /// The system, which already has the trial's topics.
@@ -228,6 +231,7 @@ impl TrialLoad<'_> {
         };
         let plan = ProducerPlan {
             id,
+            sender: sender(self.machine, id),
             topic,
             topic_name: spec.topic.clone(),
             number: id % workload.producers_per_topic,
@@ -275,7 +279,7 @@ impl TrialLoad<'_> {
             topic,
             group: group_id % workload.subscriptions_per_topic,
             partitions,
-            first_producer: topic * workload.producers_per_topic,
+            first_sender: sender(self.machine, topic * workload.producers_per_topic),
             producers: workload.producers_per_topic,
             verify: workload.verify,
             place: self.pool.place(),

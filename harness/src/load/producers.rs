@@ -247,7 +247,7 @@ impl Producer {
         let intended_ns = oldest.map_or(intended_ns, |run| run.intended_ns);
         let sequence = self.partitions[num::index(partition)].next_sequence;
         let stamped =
-            turn.pool.stamped(self.next_entry, Stamp { sequence, intended_ns, producer: self.plan.id });
+            turn.pool.stamped(self.next_entry, Stamp { sequence, intended_ns, producer: self.plan.sender });
         let record = OutRecord {
             timestamp_ms: turn.wall_start_ms + i64::try_from(now_ns / 1_000_000).unwrap_or(0),
             key: key.as_ref().map(<[u8; 8]>::as_slice),

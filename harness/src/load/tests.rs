@@ -71,6 +71,7 @@ fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pau
         backlog: None,
         workload,
         load: workload.load,
+        machine: 5,
         pool: &Pool::of(workload).unwrap(),
         system: &system,
         threads,

@@ -1,5 +1,6 @@
 //! A swept setting and its values: their names for people, and their positions on an axis.
 
+use crate::escape::visible;
 use crate::num;
 use crate::result::Point;
 use crate::workload::{Bytes, Rate, TimeSpan};
@@ -125,7 +126,7 @@ pub(in crate::report) fn label(key: &str, json: &Value) -> String {
         }
         _ => text,
     };
-    shortened(&text)
+    shortened(&visible(&text))
 }
 
 /// Shortens a long text in its middle, because values mostly differ at their ends.

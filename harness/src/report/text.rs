@@ -5,6 +5,7 @@ use super::lines::lines;
 use super::next::next;
 use super::sweep::{Sweep, table, words};
 use super::{backlog, stall};
+use crate::escape::{visible, visible_lines};
 use crate::result::verdict::AS_MEANT;
 use crate::result::{Point, RunResult};
 use comfy_table::{CellAlignment, Table, presets};
@@ -21,13 +22,17 @@ const CAUSE_MAX: usize = WIDTH / 2;
 /// Returns what was measured, how far to trust it, the results, and what to do next. `arguments` are the workload that the
 /// command line named, and the flags that were typed for it.
 pub fn first_screen(result: &RunResult, dir: &Path, arguments: &[String]) -> String {
+    visible_lines(&screen(result, dir, arguments))
+}
+
+fn screen(result: &RunResult, dir: &Path, arguments: &[String]) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{}", title(result));
     let _ = writeln!(out, "{}", settings(result));
     let _ = writeln!(out, "{}", result.verdict);
     for reason in reasons(result) {
-        let _ = writeln!(out, "  {}", cut(&reason));
+        let _ = writeln!(out, "  {}", cut(&visible(&reason)));
     }
     if let Some(sweep) = Sweep::of(result) {
         of_sweep(&mut out, result, &sweep);
@@ -73,8 +78,8 @@ fn wrapped(text: &str) -> String {
 
 fn title(result: &RunResult) -> String {
     match &result.question {
-        Some(question) => cut(&format!("{}: {question}", result.name)),
-        None => result.name.clone(),
+        Some(question) => cut(&format!("{}: {}", visible(&result.name), visible(question))),
+        None => visible(&result.name).into_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use super::bench::{Bench, Extras};
 use super::harvest::harvest;
 use super::require::RetentionGate;
 use super::watch::{Crew, Gate, Watch, Watching};
+use crate::host::machine_id::machine_number;
 use crate::load::colocated::ShardLoad;
 use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
 use crate::load::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
@@ -55,6 +56,7 @@ impl Bench<'_> {
             workload,
             load,
             schedules,
+            machine: machine_number(),
             pool: &self.pool,
             system: &*target,
             threads: self.load_threads(),

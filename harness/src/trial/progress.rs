@@ -1,5 +1,6 @@
 //! The progress of a run on standard error: a bar and a live line on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
+use crate::escape::visible;
 use crate::quantity;
 use crate::stderr;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -76,6 +77,7 @@ impl Progress {
 
     /// Prints the current step.
     pub fn step(&self, text: &str) {
+        let text = visible(text);
         match &self.out {
             Out::Quiet => {}
             Out::Lines => stderr::line(format_args!("{:5.0} s  {text}", self.began.elapsed().as_secs_f64())),

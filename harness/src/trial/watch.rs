@@ -31,6 +31,8 @@ use std::time::Duration;
 
 /// The time that an interrupted trial has to collect its acks.
 const INTERRUPTED_DRAIN: Duration = Duration::from_secs(1);
+/// Before consumers start on a backlog the counters are sampled last about this long before the window.
+const REST_SAMPLE: Duration = Duration::from_millis(5);
 /// An interrupt is noticed within this.
 const LOOK: Duration = Duration::from_millis(50);
 const LIVE_EVERY_NS: u64 = 1_000_000_000;
@@ -99,6 +101,8 @@ pub(crate) struct Watch<'a> {
     disk_use: DiskUse,
     before: Glance,
     next_threads_ns: u64,
+    /// Counters of the latest look before the window, while clients rest until it opens.
+    rested: Option<Edge>,
     opened: Option<Edge>,
     closed: Option<Edge>,
     next_interval_ns: u64,
@@ -143,6 +147,7 @@ impl<'a> Watch<'a> {
             disk_use: DiskUse::of(context.data_dir.path()),
             before,
             next_threads_ns: 0,
+            rested: None,
             opened: None,
             closed: None,
             rows_told: 0,
@@ -172,7 +177,8 @@ impl<'a> Watch<'a> {
                 self.crew.threads.iter().for_each(Thread::unpark);
             }
             self.look(now_ns);
-            let next_ns = self.next_interval_ns.min(self.stalls.next_ns(&self.timeline));
+            let next_ns =
+                self.next_interval_ns.min(self.stalls.next_ns(&self.timeline)).min(self.next_rest_ns());
             let wait_ns = next_ns.saturating_sub(self.clock.now_ns());
             match self.crew.intervals.recv_timeout(LOOK.min(Duration::from_nanos(wait_ns))) {
                 Ok(interval) => self.builder.add(interval, !self.crew.intervals.is_empty()),
@@ -188,9 +194,16 @@ impl<'a> Watch<'a> {
     }
 
     fn look(&mut self, now_ns: u64) {
+        if self.rests_until_window(now_ns) {
+            let edge = self.edge();
+            // The sample counts only if it was complete before the consumers began.
+            if self.rests_until_window(self.clock.now_ns()) {
+                self.rested = Some(edge);
+            }
+        }
         if self.opened.is_none() && now_ns >= self.timeline.window_start_ns() && self.timeline.window_ns() > 0
         {
-            self.opened = Some(self.edge());
+            self.opened = self.rested.take().or_else(|| Some(self.edge()));
         }
         if self.opened.is_some() && self.closed.is_none() && now_ns >= self.timeline.window_end_ns() {
             self.closed = Some(self.edge());
@@ -212,6 +225,21 @@ impl<'a> Watch<'a> {
             self.next_live_ns = now_ns + LIVE_EVERY_NS;
             self.tell(now_ns);
         }
+    }
+
+    /// Returns whether a backlog is built and its consumers have not started yet. A sample at the window's start would miss
+    /// what they fetch before this thread gets to it, and a short window may be over by then.
+    fn rests_until_window(&self, now_ns: u64) -> bool {
+        matches!(self.gate, Some(Gate::Backlog(_)))
+            && !self.timeline.is_held()
+            && now_ns < self.timeline.window_start_ns()
+    }
+
+    /// Returns when to sample the counters before the consumers of a backlog start, in ns; the largest number if not again.
+    fn next_rest_ns(&self) -> u64 {
+        let now_ns = self.clock.now_ns();
+        let sample_ns = self.timeline.window_start_ns().saturating_sub(num::ns_of(REST_SAMPLE));
+        if self.rests_until_window(now_ns) && now_ns < sample_ns { sample_ns } else { u64::MAX }
     }
 
     fn edge(&mut self) -> Edge {

@@ -58,6 +58,8 @@ pub struct BatchLimits {
 pub struct ProducerPlan {
     /// Number of the producer, counted over all topics.
     pub id: u32,
+    /// Number of the producer in the stamps of its records.
+    pub sender: u32,
     /// Number of the producer's topic.
     pub topic: u32,
     /// Name of the producer's topic.

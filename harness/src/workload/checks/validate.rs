@@ -5,7 +5,7 @@ use super::payload;
 use super::problems::{Problem, Problems};
 use super::{placement, unsupported};
 use crate::num::count;
-use crate::workload::limits::STAMP_BYTES;
+use crate::workload::limits::{PRODUCERS_MAX, STAMP_BYTES};
 use crate::workload::units::{Bytes, Rate};
 use crate::workload::{KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload};
 use std::time::Duration;
@@ -103,6 +103,14 @@ fn check_counts(workload: &Workload, problems: &mut Problems) {
         if count == 0 {
             problems.refuse(&[key], format!("`{key}` must be at least 1"));
         }
+    }
+    let producers = u64::from(workload.topics) * u64::from(workload.producers_per_topic);
+    if producers >= u64::from(PRODUCERS_MAX) {
+        let message = format!(
+            "{producers} producers are too many: a run has fewer than {PRODUCERS_MAX}, because each record names its producer \
+             in 20 bits"
+        );
+        problems.refuse(&["producers_per_topic", "topics"], message);
     }
     if workload.subscriptions_per_topic == 0 {
         return;
