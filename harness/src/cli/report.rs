@@ -5,6 +5,7 @@ use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report;
 use crate::result::store;
+use crate::stderr;
 use clap::ValueHint;
 use std::path::{Path, PathBuf};
 

@@ -107,6 +107,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     // All workloads are checked before the first is run, so that a mistake does not end a series of runs.
     for (study, action) in studies.iter().zip(&actions) {
         if !matches!(action, Action::Done(_)) {
+            check::require_memory(study)?;
             check::require_disk(study, args.workload.data_dir())?;
         }
         introduce(globals, study, action, &args);
@@ -218,11 +219,7 @@ fn introduce(globals: Globals, study: &Study, action: &Action, args: &Args) {
 }
 
 /// Runs one workload and writes its result. Returns `None` if it was interrupted before anything was measured.
-fn run_one(
-    study: &Study,
-    options: &Options,
-    action: Action,
-) -> anyhow::Result<Option<Done>> {
+fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<Option<Done>> {
     let (keeping, output) = match action {
         Action::Measure { keeping, output } => (keeping, output),
         Action::Done(directory) => {

@@ -179,8 +179,9 @@ fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
     }
     let throttled_s = trial.resources.throttled_s.unwrap_or(0.0);
     if throttled_s > THROTTLED_SHARE_MAX * trial.window_s {
-        let stopped =
-            format!("the CPU quota of the control group stopped threads for {throttled_s:.2} s of the window");
+        let stopped = format!(
+            "the CPU quota of the control group stopped threads for {throttled_s:.2} s of the window"
+        );
         verdict.flag(VerdictFlag::NoisyCpu, stopped);
     }
     if let Some(others) = trial.resources.others_cores.filter(|others| *others > OTHERS_CORES_MAX) {
