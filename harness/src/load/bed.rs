@@ -102,6 +102,7 @@ pub(crate) fn run_with_pause(
         backlog: None,
         workload,
         load: workload.load,
+        machine: 5,
         pool: &Pool::of(workload).unwrap(),
         system: &system,
         threads,
@@ -165,7 +166,7 @@ pub(crate) fn with_mode(mode: LoadMode) -> Workload {
 
 pub(crate) fn open(rate: u64) -> Workload {
     with_mode(LoadMode::Open {
-        rate: Rate::Absolute(rate),
+        rate: Rate::per_s(rate),
         arrival: Default::default(),
         profile: Default::default(),
     })

@@ -24,8 +24,8 @@ pub struct ConsumerPlan {
     pub group: u32,
     /// The partitions that the consumer reads, in the order of its client's assignment.
     pub partitions: Vec<u32>,
-    /// Number of the first producer of the topic, counted over all topics.
-    pub first_producer: u32,
+    /// Number of the topic's first producer in the stamps of its records.
+    pub first_sender: u32,
     /// Number of producers that the topic has.
     pub producers: u32,
     /// The check that is made on records.
@@ -51,7 +51,7 @@ pub(crate) struct Consumer {
 
 /// The settings that records are checked against.
 struct Check {
-    first_producer: u32,
+    first_sender: u32,
     verify: Verify,
     place: StampPlace,
     is_open_load: bool,
@@ -76,7 +76,7 @@ impl Consumer {
             partitions: plan.partitions.iter().map(partition_of).collect(),
             client,
             check: Check {
-                first_producer: plan.first_producer,
+                first_sender: plan.first_sender,
                 verify: plan.verify,
                 place: plan.place,
                 is_open_load: plan.is_open_load,
@@ -207,7 +207,7 @@ impl FetchSink for Fetch<'_, '_> {
             seen.corruptions += 1;
             return;
         };
-        let number = stamp.producer.wrapping_sub(self.check.first_producer);
+        let number = stamp.producer.wrapping_sub(self.check.first_sender);
         let Some(track) = seen.tracks.get_mut(num::index(number)) else {
             seen.corruptions += 1;
             return;

@@ -362,6 +362,24 @@ mod tests {
     }
 
     #[test]
+    fn a_percentile_of_an_interval_has_ten_acks_beyond_it() {
+        let (spare, _keep) = unbounded();
+        let mut builder = SeriesBuilder::new(timeline(4), Offered::default(), 0, spare);
+        for (index, acks) in (0..).zip([0, 19, 949, 1000]) {
+            let mut interval = interval(index, 5000, 1000);
+            interval.acks.reset();
+            interval.acks.record_n(1000, acks).unwrap();
+            builder.add(interval, false);
+        }
+        let known = |row: &SeriesRow| (row.p50_ns.is_some(), row.p99_ns.is_some(), row.max_ns.is_some());
+        let rows: Vec<_> = builder.finish().rows.iter().map(known).collect();
+        assert_eq!(
+            rows,
+            [(false, false, true), (true, false, true), (true, false, true), (true, true, true)]
+        );
+    }
+
+    #[test]
     fn parts_of_several_threads_make_one_row() {
         let (spare, given_back) = unbounded();
         let mut builder = SeriesBuilder::new(timeline(10), Offered::default(), 0, spare);
@@ -377,7 +395,7 @@ mod tests {
     #[test]
     fn a_percentile_of_a_row_needs_ten_acks_beyond_it_and_is_a_bound_where_the_generator_was_late() {
         let (spare, _keep) = unbounded();
-        let schedule = Schedule::Even(Even::new(1_000_000, 0, 0, 1));
+        let schedule = Schedule::Even(Even::new(crate::workload::RecordRate::per_s(1000), 0, 0, 1));
         let mut builder = SeriesBuilder::new(timeline(2), Offered::new(vec![schedule]), 0, spare);
         for (index, acks, generator_ns) in [(0, 900, 0), (1, 1000, 2_000_000)] {
             let mut interval = Interval { index, ..Interval::default() };
@@ -397,7 +415,7 @@ mod tests {
     #[test]
     fn an_open_load_says_what_was_due() {
         let (spare, _keep) = unbounded();
-        let schedule = Schedule::Even(Even::new(1_000_000, 0, 0, 1));
+        let schedule = Schedule::Even(Even::new(crate::workload::RecordRate::per_s(1000), 0, 0, 1));
         let mut builder = SeriesBuilder::new(timeline(3), Offered::new(vec![schedule]), 1, spare);
         (-5..3).for_each(|index| builder.add(interval(index, 100, 1000), false));
         let series = builder.finish();

@@ -5,6 +5,7 @@ use super::bench::{Bench, Extras};
 use super::harvest::harvest;
 use super::require::RetentionGate;
 use super::watch::{Crew, Gate, Watch, Watching};
+use crate::host::machine_id::machine_number;
 use crate::load::colocated::ShardLoad;
 use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
 use crate::load::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
@@ -55,6 +56,7 @@ impl Bench<'_> {
             workload,
             load,
             schedules,
+            machine: machine_number(),
             pool: &self.pool,
             system: &*target,
             threads: self.load_threads(),
@@ -285,7 +287,7 @@ mod tests {
     #[test]
     fn a_trial_measures_its_window_and_drains() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Default::default(),
         };
@@ -306,7 +308,7 @@ mod tests {
     #[test]
     fn a_profile_shapes_what_is_offered() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Profile::Ramp(Ramp { from: 0.0, to: 2.0 }),
         };
@@ -320,7 +322,7 @@ mod tests {
     #[test]
     fn a_window_that_waits_for_retention_opens_after_it_and_shapes_what_comes_then() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Profile::Ramp(Ramp { from: 1.0, to: 3.0 }),
         };
@@ -345,7 +347,7 @@ mod tests {
             let backlog = Backlog {
                 build: Bytes::kib(256),
                 cache: Default::default(),
-                drain_producer_rate: Rate::Absolute(rate),
+                drain_producer_rate: Rate::per_s(rate),
             };
             let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), ..Case::default() });
             assert_eq!(run.error, None);
@@ -369,7 +371,7 @@ mod tests {
     #[test]
     fn a_trial_that_never_gets_there_is_given_up() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(100),
+            rate: Rate::per_s(100),
             arrival: Default::default(),
             profile: Default::default(),
         };

@@ -10,6 +10,7 @@
 
 mod draw;
 mod overlay;
+mod plots;
 mod sample;
 mod schema;
 mod shelf;

@@ -1,5 +1,6 @@
 //! The figures of a trial's latencies.
 
+use super::Measure;
 use super::percentile::{Bound, Percentile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,19 @@ impl LatencyFigures {
 }
 
 impl LatencySet {
+    /// Returns the figures of one measure.
+    pub const fn of(&self, measure: Measure) -> Option<&LatencyFigures> {
+        match measure {
+            Measure::PacingLag => self.pacing_lag.as_ref(),
+            Measure::Blocked => self.blocked.as_ref(),
+            Measure::Service => self.service.as_ref(),
+            Measure::Response => self.response.as_ref(),
+            Measure::EndToEnd => self.end_to_end.as_ref(),
+            Measure::Own => self.own.as_ref(),
+            Measure::AckPickup => self.ack_pickup.as_ref(),
+        }
+    }
+
     /// Returns the figures of each latency with its name, in the order of the first screen.
     pub fn named(&self) -> [(&'static str, Option<&LatencyFigures>); 7] {
         [

@@ -122,6 +122,15 @@ fn contradictions_of_a_load() {
 }
 
 #[test]
+fn more_producers_than_a_stamp_can_number() {
+    let cases = [(
+        "topics: 4096\nproducers_per_topic: 256",
+        "1048576 producers are too many: a run has fewer than 1048576, because each record names its producer in 20 bits",
+    )];
+    assert_messages(&cases);
+}
+
+#[test]
 fn contradictions_of_what_comes_before_the_window() {
     let cases = [
         ("backlog: {build: 0}", "`backlog.build` must be at least 1B"),
@@ -188,7 +197,10 @@ fn contradictions() {
             "load: {in_flight_bytes: 1KiB}",
             "`load.in_flight_bytes` (1KiB) must be at least the size of a batch (64KiB)",
         ),
-        ("load: {mode: open, rate: 0}", "a rate of 0 offers nothing; the least is 1/s"),
+        (
+            "load: {mode: open, rate: 0}",
+            "a rate of 0 offers nothing; a low one is written like `0.5/s` or `30/min`",
+        ),
         (
             "engine: {shards: 2, cores: {shards: [1]}}",
             "`engine.cores.shards` names 1 cores for 2 shards; it needs one per shard",
