@@ -20,6 +20,7 @@ use crate::escape::visible_lines;
 use crate::exit::{self, ExitStatus, UsageError};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -108,6 +109,14 @@ pub fn main() -> ExitCode {
             eprintln!("vnotch: {}", visible_lines(&format!("{error:#}")));
             exit::status_of(&error).into()
         }
+    }
+}
+
+/// Writes a line on standard error for each chart that could not be drawn.
+fn warn(faults: &[String]) {
+    for fault in faults {
+        // The report says the same, so a line that cannot be written costs nothing.
+        let _ = writeln!(std::io::stderr(), "warning: {}", visible_lines(fault));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `vnotch report`: draws the charts and pages of a result again from its measurements, or several runs on the same
 //! axes.
 
-use super::{Format, Globals};
+use super::{Format, Globals, warn};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report;
 use crate::result::store;
@@ -84,12 +84,4 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
         }
     }
     Ok(ExitStatus::Ok)
-}
-
-/// Writes a line on standard error for each chart that could not be drawn.
-fn warn(faults: &[String]) {
-    for fault in faults {
-        // The report says the same, so a line that cannot be written costs nothing.
-        let _ = writeln!(std::io::stderr(), "warning: {fault}");
-    }
 }

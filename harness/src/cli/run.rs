@@ -2,7 +2,7 @@
 
 use super::resume::{self, Found};
 use super::workload_args::WorkloadArgs;
-use super::{Format, Globals, check};
+use super::{Format, Globals, check, warn};
 use crate::campaign::run::{Keeping, Measured, run as measure};
 use crate::doctor::{self, Needs};
 use crate::escape::visible_lines;
@@ -117,7 +117,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     };
     let mut done: Vec<Done> = Vec::new();
     for ((study, action), file) in studies.iter().zip(actions).zip(args.workload.files()) {
-        let outcome = run_one(globals, study, &options, action);
+        let outcome = run_one(study, &options, action);
         if let Ok(Some(done)) = &outcome
             && globals.format == Format::Text
         {
@@ -190,12 +190,7 @@ fn introduce(globals: Globals, study: &Study, action: &Action, args: &Args) {
 }
 
 /// Runs one workload and writes its result. Returns `None` if it was interrupted before anything was measured.
-fn run_one(
-    globals: Globals,
-    study: &Study,
-    options: &Options,
-    action: Action,
-) -> anyhow::Result<Option<Done>> {
+fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<Option<Done>> {
     let (keeping, output) = match action {
         Action::Measure { keeping, output } => (keeping, output),
         Action::Done(directory) => {
@@ -216,7 +211,7 @@ fn run_one(
     };
     let Some(Measured { recording, staging, is_whole }) = measured else { return Ok(None) };
     let Drawn { artifacts, faults } = report::draw(&recording);
-    faults.iter().for_each(|fault| note(globals, fault));
+    warn(&faults);
     let directory = match staging {
         Some(staging) if !is_whole => {
             store::write_into(staging.dir(), &recording, &artifacts)?;

@@ -278,7 +278,7 @@ fn no_service_time_of_closed_loads_is_drawn_between_settings() {
 fn response_and_service_do_not_share_axes() {
     let plot = plot(&sample::quickstart(), "latency").unwrap();
     let titles: Vec<&str> = plot.panels.iter().map(|panel| panel.title.as_str()).collect();
-    assert_eq!(titles, ["service", "response"]);
+    assert_eq!(titles, ["response", "service"]);
 }
 
 #[test]

@@ -91,7 +91,8 @@ fn document(head: &Head, alt: &'static str, groups: &[Group<'_>]) -> Result<Plot
             measures.push(measure);
         }
     }
-    // Response and service are different times, so they do not share axes.
+    // Response and service are different times, so they do not share axes. Response stands first.
+    measures.sort_by_key(|measure| *measure != Measure::Response);
     let panels = measures.iter().filter_map(|measure| {
         let own: Vec<&Group<'_>> = groups.iter().filter(|group| group.measure() == *measure).collect();
         panel(*measure, &own, measures.len() > 1)
