@@ -19,6 +19,7 @@ pub mod quantity;
 pub mod report;
 pub mod result;
 pub mod stats;
+pub mod stderr;
 pub mod system;
 pub mod time;
 pub mod trial;

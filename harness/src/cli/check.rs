@@ -1,17 +1,17 @@
 //! `vnotch check`, which is also `run --dry-run`: prints what a workload will do and cost, without running it.
 
 use super::workload_args::WorkloadArgs;
-use super::{Format, Globals};
+use super::{Format, Globals, prune};
 use crate::escape::{visible, visible_lines};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::f64_of;
 use crate::quantity;
+use crate::stderr;
 use crate::workload::{Difference, Estimate, Study, label};
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Number of combinations that the text lists. It counts the others.
@@ -41,7 +41,12 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
         Format::Text if globals.quiet => String::new(),
         Format::Text => visible_lines(&plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n")),
     };
-    std::io::stdout().write_all(printed.as_bytes())?;
+    super::print(&printed)?;
+    if !globals.quiet {
+        prune::leftovers_note(args.data_dir())
+            .into_iter()
+            .for_each(|note| stderr::line(format_args!("note: {note}")));
+    }
     studies.iter().try_for_each(|study| require_disk(study, args.data_dir()))?;
     Ok(ExitStatus::Ok)
 }

@@ -7,7 +7,6 @@ use crate::escape::visible_lines;
 use crate::exit::{ExitStatus, UsageError};
 use anyhow::Context as _;
 use serde::Serialize;
-use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use vnotch_engine::repair::{self, CatalogRepair, DamageRecordsRepair, PartitionRepair, RepairError};
@@ -88,7 +87,7 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
         Format::Text => visible_lines(&text::render(&document, globals.quiet)),
         Format::Json => serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n",
     };
-    std::io::stdout().write_all(output.as_bytes())?;
+    super::print(&output)?;
     Ok(if is_sound || args.yes { ExitStatus::Ok } else { ExitStatus::Integrity })
 }
 

@@ -1,12 +1,12 @@
 //! `vnotch report`: draws the charts and pages of a result again from its measurements, or several runs on the same
 //! axes.
 
-use super::{Format, Globals, warn};
+use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report;
 use crate::result::store;
+use crate::stderr;
 use clap::ValueHint;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `vnotch report`.
@@ -54,12 +54,12 @@ fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
         store::redraw(dir, &files.artifacts)?;
         let page = dir.join("report.html");
         if globals.format == Format::Text {
-            writeln!(std::io::stdout(), "{}", page.display())?;
+            super::print(&format!("{}\n", page.display()))?;
         }
         drawn.push(serde_json::json!({ "directory": dir, "report": page, "name": recording.result.name }));
     }
     if globals.format == Format::Json {
-        writeln!(std::io::stdout(), "{:#}", serde_json::json!({ "kind": "report", "results": drawn }))?;
+        super::print(&format!("{:#}\n", serde_json::json!({ "kind": "report", "results": drawn })))?;
     }
     Ok(ExitStatus::Ok)
 }
@@ -77,11 +77,16 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
     store::redraw(output, &files.artifacts)?;
     let page = output.join("report.html");
     match globals.format {
-        Format::Text => writeln!(std::io::stdout(), "{}", page.display())?,
+        Format::Text => super::print(&format!("{}\n", page.display()))?,
         Format::Json => {
             let document = serde_json::json!({ "kind": "report", "runs": dirs, "report": page });
-            writeln!(std::io::stdout(), "{document:#}")?;
+            super::print(&format!("{document:#}\n"))?;
         }
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Writes a line on standard error for each chart that could not be drawn.
+fn warn(faults: &[String]) {
+    faults.iter().for_each(|fault| stderr::line(format_args!("warning: {fault}")));
 }

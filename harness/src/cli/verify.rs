@@ -8,7 +8,7 @@ use crate::exit::{ExitStatus, UsageError};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use vnotch_engine::verify::{Progress, Report, VerifyError};
@@ -69,7 +69,7 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
             serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n"
         }
     };
-    std::io::stdout().write_all(output.as_bytes())?;
+    super::print(&output)?;
     Ok(if is_sound { ExitStatus::Ok } else { ExitStatus::Integrity })
 }
 

@@ -17,7 +17,7 @@ pub mod survey;
 pub use commits::{Commit, Commits};
 pub use error::DeviceError;
 pub(crate) use error::MEMLOCK_REMEDY;
-pub use probe::{DirProbe, probe, probe_dir};
+pub use probe::{DirProbe, disabled_sysctl, probe, probe_dir};
 pub use session::{Ceiling, DeviceBest, Dsync4k};
 pub use spec::{
     BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, Reap,

@@ -89,7 +89,7 @@ pub fn granularity_after(backlog: Backlog) -> Option<Granularity> {
 /// workload's seed and the producer's number.
 ///
 /// # Errors
-/// The rate is still a share of a maximum that is not known, or too low for this number of producers.
+/// The rate is still a share of a maximum that is not known.
 pub fn schedules_of(
     workload: &Workload,
     mode: LoadMode,
@@ -102,12 +102,7 @@ pub fn schedules_of(
         ));
     };
     let producers = num::low_u32(workload.producers());
-    let rate_milli = rate.saturating_mul(1000) / u64::from(producers);
-    if rate_milli == 0 {
-        return Err(UsageError::error(format!(
-            "load.rate: {rate}/s is too low for {producers} producers: each must send at least 0.001 records/s"
-        )));
-    }
+    let rate_milli = rate.saturating_mul(1000);
     let schedule_of = |id: u32| {
         let spacing = match (arrival, profile) {
             (Arrival::Constant, Profile::Constant) => {
@@ -262,8 +257,8 @@ impl TrialLoad<'_> {
         let backlog = self.backlog?;
         let producers = self.producers();
         let milli_per_s = match backlog.drain_producer_rate {
-            Rate::Absolute(rate) if rate > 0 => rate.saturating_mul(1000) / u64::from(producers),
-            Rate::Absolute(_) | Rate::Share(_) => 0,
+            Rate::Absolute(rate) => rate.saturating_mul(1000),
+            Rate::Share(_) => 0,
         };
         let share = ShareOfRate { milli_per_s, index: id, of: producers };
         let rate_in_window = (milli_per_s > 0).then_some(share);

@@ -93,18 +93,12 @@ impl Offered {
 }
 
 impl Schedule {
-    /// Skips the records that are due before `until_ns`, and returns their number.
-    fn skip_until(&mut self, until_ns: u64) -> u64 {
+    /// Skips the records that are due before `until_ns`, and returns their number. The time that it takes has a bound, however
+    /// many they are. For a very large number of random arrivals, it is their mean ([`Shaped::skip_until`]).
+    pub fn skip_until(&mut self, until_ns: u64) -> u64 {
         match self {
             Self::Even(even) => even.skip_until(until_ns),
-            Self::Shaped(shaped) => {
-                let mut skipped = 0;
-                while shaped.due_ns() < until_ns {
-                    shaped.advance();
-                    skipped += 1;
-                }
-                skipped
-            }
+            Self::Shaped(shaped) => shaped.skip_until(until_ns),
         }
     }
 }

@@ -11,4 +11,5 @@ mod harvest;
 pub mod inject;
 pub mod progress;
 pub mod require;
+mod sampled;
 pub mod watch;

@@ -7,6 +7,7 @@ use super::bench::Bench;
 use super::inject::Stalls;
 use super::progress::{Live, Progress};
 use super::require::{Look, RetentionGate};
+use super::sampled::Sampled;
 use crate::host::disk_use::DiskUse;
 use crate::host::usage::{Glance, HostProbe, HostSample};
 use crate::measure::events::{SystemEvent, event_of, stalls};
@@ -37,6 +38,9 @@ const LIVE_EVERY_NS: u64 = 1_000_000_000;
 /// Time between two lists of the threads. The CPU time of a thread that ends between two lists is missed. The kernel's io_uring
 /// workers end after some idle seconds.
 const THREADS_EVERY_NS: u64 = 1_000_000_000;
+
+/// The most events of the system that are kept of one trial. A system with tiny segments may have thousands a second.
+const EVENTS_MAX: usize = 20_000;
 
 /// The load threads, for the watch: handles to wake them, and the channel of their intervals.
 pub(crate) struct Crew {
@@ -104,7 +108,7 @@ pub(crate) struct Watch<'a> {
     next_live_ns: u64,
     rows_told: usize,
     /// Events of the system. Their times are converted at the end, because the start of the window may not be known yet.
-    happened: Vec<SystemEvent>,
+    happened: Sampled<SystemEvent>,
     /// Events that the watch caused, such as stalls.
     events: Vec<Event>,
     rss_max_bytes: Option<u64>,
@@ -145,7 +149,7 @@ impl<'a> Watch<'a> {
             opened: None,
             closed: None,
             rows_told: 0,
-            happened: Vec::new(),
+            happened: Sampled::new(EVENTS_MAX),
             events: Vec::new(),
             rss_max_bytes: None,
             data_max_bytes: None,
@@ -350,8 +354,12 @@ impl<'a> Watch<'a> {
     fn finish(mut self) -> Watched {
         self.end_interval(self.clock.now_ns());
         let series = self.builder.finish();
-        let happened = std::mem::take(&mut self.happened).into_iter();
+        let (seen, stride) = (self.happened.seen(), self.happened.stride());
+        let happened = std::mem::replace(&mut self.happened, Sampled::new(0)).into_kept().into_iter();
         self.events.extend(happened.map(|event| event_of(event, &self.clock, &self.timeline)));
+        if stride > 1 {
+            self.events.push(remark(format!("of {seen} events of the system, one in {stride} is kept")));
+        }
         let backlog = match &self.gate {
             Some(Gate::Backlog(gate)) => Some(gate),
             _ => None,
@@ -383,5 +391,18 @@ impl<'a> Watch<'a> {
             built: self.built,
             is_drained: backlog.is_some_and(BacklogGate::is_drained),
         }
+    }
+}
+
+/// An event that says something about the trial's events themselves.
+fn remark(detail: String) -> Event {
+    Event {
+        t_s: 0.0,
+        length_s: None,
+        kind: "remark".to_owned(),
+        shard: None,
+        topic: None,
+        partition: None,
+        detail: Some(detail),
     }
 }

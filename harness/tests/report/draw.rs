@@ -76,7 +76,7 @@ fn every_drawing_says_what_was_measured_and_how_far_to_trust_it() {
 
 #[test]
 fn the_first_screen_fits_a_terminal() {
-    let screen = first_screen(&sample::quickstart().result, "results/x".as_ref(), "quickstart");
+    let screen = first_screen(&sample::quickstart().result, "results/x".as_ref(), &["quickstart".to_owned()]);
     assert!(screen.lines().count() <= 24, "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 130), "{screen}");
     assert!(screen.contains("results/x/report.html"), "{screen}");

@@ -59,6 +59,7 @@ pub(crate) fn recording(specs: &[PassSpec]) -> Recording {
         question: Some("does everything work here, and what does a durable append cost on this disk?".into()),
         elapsed_s: 38.4,
         environment: serde_json::from_value(environment()).unwrap(),
+        environment_at_end: None,
         provenance: serde_json::from_value(provenance()).unwrap(),
         workload: workload(),
         workloads: vec![workload()],

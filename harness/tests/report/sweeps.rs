@@ -83,7 +83,7 @@ pub(crate) fn drawn(artifacts: &[Artifact], screen: &str) -> impl Fn(&str) -> Op
 }
 
 fn screen(recording: &Recording) -> String {
-    first_screen(&recording.result, "results/x".as_ref(), "quickstart")
+    first_screen(&recording.result, "results/x".as_ref(), &["quickstart".to_owned()])
 }
 
 #[track_caller]

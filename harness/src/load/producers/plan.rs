@@ -35,7 +35,7 @@ pub struct BacklogPart {
 /// One producer's share of a rate that several producers send at together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShareOfRate {
-    /// Rate of this producer, in thousandths of a record a second.
+    /// Rate of all producers together, in thousandths of a record a second.
     pub milli_per_s: u64,
     /// Number of this producer among those that share the rate, from 0.
     pub index: u32,

@@ -343,9 +343,6 @@ fn check_backlog(workload: &Workload, problems: &mut Problems) {
         Rate::Share(_) => {
             problems.refuse(&[key], format!("`{key}` must be records per second, such as `20k/s`, or 0"));
         }
-        Rate::Absolute(rate) if rate > 0 && rate.saturating_mul(1000) < workload.producers() => {
-            problems.refuse(&[key], format!("{rate}/s is too low for {} producers", workload.producers()));
-        }
         Rate::Absolute(_) => {}
     }
     if let Some(retention) = workload.log.retention_bytes.0
