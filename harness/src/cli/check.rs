@@ -6,6 +6,7 @@ use crate::escape::{visible, visible_lines};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::f64_of;
 use crate::quantity;
+use crate::result::environment::{Cgroup, Memory};
 use crate::stderr;
 use crate::workload::{Difference, Estimate, Study, label};
 use anyhow::Context as _;
@@ -47,7 +48,10 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
             .into_iter()
             .for_each(|note| stderr::line(format_args!("note: {note}")));
     }
-    studies.iter().try_for_each(|study| require_disk(study, args.data_dir()))?;
+    studies.iter().try_for_each(|study| {
+        require_memory(study)?;
+        require_disk(study, args.data_dir())
+    })?;
     Ok(ExitStatus::Ok)
 }
 
@@ -66,6 +70,30 @@ pub fn require_disk(study: &Study, data_dir: Option<&Path>) -> anyhow::Result<()
         None => study.workload.name.clone(),
     };
     Disk::of(data_dir)?.require(&name, &estimate)
+}
+
+/// Refuses a workload that needs more memory than this machine has, or than the control group allows.
+///
+/// # Errors
+/// A [`UsageError`] that says how much the workload needs and what to change.
+pub fn require_memory(study: &Study) -> anyhow::Result<()> {
+    let cgroup = Cgroup::collect();
+    let needed = study.estimate().memory_bytes;
+    let Some(total) = Memory::collect(&cgroup).total_bytes.filter(|total| needed > *total) else {
+        return Ok(());
+    };
+    let whose = if cgroup.memory_limit_bytes.is_some_and(|limit| limit <= total) {
+        "the control group allows"
+    } else {
+        "this machine has"
+    };
+    Err(UsageError::error(format!(
+        "{} needs about {} of memory, but {whose} {}; lower `engine.arena_bytes`, `engine.shards`, `load.in_flight_bytes`, \
+         `payload.pool`, or the number of producers or partitions",
+        study.workload.name,
+        quantity::bytes(needed),
+        quantity::bytes(total)
+    )))
 }
 
 /// Returns the cost of a sweep as one sentence: its trials, its time and its disk.

@@ -107,6 +107,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     // All workloads are checked before the first is run, so that a mistake does not end a series of runs.
     for (study, action) in studies.iter().zip(&actions) {
         if !matches!(action, Action::Done(_)) {
+            check::require_memory(study)?;
             check::require_disk(study, args.workload.data_dir())?;
         }
         introduce(globals, study, action, &args);

@@ -149,7 +149,7 @@ impl Producer {
     /// Starts the schedule, now that the window's start is known.
     pub(crate) fn start_schedule_at(&mut self, window_start_ns: u64) {
         if let Some(share) = self.plan.backlog_part.and_then(|part| part.rate_in_window) {
-            let even = Even::new(share.milli_per_s, window_start_ns, share.index, share.of);
+            let even = Even::new(share.rate, window_start_ns, share.index, share.of);
             let schedule = Schedule::Even(even);
             self.plan.pacing = Pacing::Open { schedule, granularity: Granularity::Record };
             self.backlog = BacklogState::None;

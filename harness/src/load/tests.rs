@@ -135,7 +135,7 @@ fn with_mode(mode: LoadMode) -> Workload {
 
 fn open(rate: u64) -> Workload {
     with_mode(LoadMode::Open {
-        rate: Rate::Absolute(rate),
+        rate: Rate::per_s(rate),
         arrival: Default::default(),
         profile: Default::default(),
     })

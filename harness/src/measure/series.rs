@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn an_open_load_says_what_was_due() {
         let (spare, _keep) = unbounded();
-        let schedule = Schedule::Even(Even::new(1_000_000, 0, 0, 1));
+        let schedule = Schedule::Even(Even::new(crate::workload::RecordRate::per_s(1000), 0, 0, 1));
         let mut builder = SeriesBuilder::new(timeline(3), Offered::new(vec![schedule]), 1, spare);
         (-5..3).for_each(|index| builder.add(interval(index, 100, 1000), false));
         let series = builder.finish();

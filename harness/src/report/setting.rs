@@ -99,7 +99,7 @@ fn number(json: &Value) -> Option<f64> {
     let bytes = text.parse::<Bytes>().ok().map(|bytes| num::f64_of(bytes.0));
     let seconds = || text.parse::<TimeSpan>().ok().map(|time| time.0.as_secs_f64());
     let rate = || match text.parse::<Rate>() {
-        Ok(Rate::Absolute(rate)) => Some(num::f64_of(rate)),
+        Ok(Rate::Absolute(rate)) => Some(rate.records_per_s()),
         Ok(Rate::Share(percent)) => Some(percent),
         Err(_) => None,
     };

@@ -106,7 +106,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::Profile;
+    use crate::workload::{Profile, RecordRate};
 
     #[test]
     fn what_is_offered_adds_up_over_any_stretches() {
@@ -118,7 +118,10 @@ mod tests {
             spacing: Spacing::Even(0.0),
         };
         let schedules = || {
-            vec![Schedule::Even(Even::new(100_000, 0, 0, 1)), Schedule::Shaped(Box::new(Shaped::new(shape)))]
+            vec![
+                Schedule::Even(Even::new(RecordRate::per_s(100), 0, 0, 1)),
+                Schedule::Shaped(Box::new(Shaped::new(shape))),
+            ]
         };
         let mut offered = Offered::new(schedules());
         let ms = 1_000_000;

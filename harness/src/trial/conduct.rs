@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_trial_measures_its_window_and_drains() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Default::default(),
         };
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn a_profile_shapes_what_is_offered() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Profile::Ramp(Ramp { from: 0.0, to: 2.0 }),
         };
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_window_that_waits_for_retention_opens_after_it_and_shapes_what_comes_then() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Profile::Ramp(Ramp { from: 1.0, to: 3.0 }),
         };
@@ -347,7 +347,7 @@ mod tests {
             let backlog = Backlog {
                 build: Bytes::kib(256),
                 cache: Default::default(),
-                drain_producer_rate: Rate::Absolute(rate),
+                drain_producer_rate: Rate::per_s(rate),
             };
             let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), ..Case::default() });
             assert_eq!(run.error, None);
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn a_trial_that_never_gets_there_is_given_up() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(100),
+            rate: Rate::per_s(100),
             arrival: Default::default(),
             profile: Default::default(),
         };

@@ -12,4 +12,5 @@ pub mod inject;
 pub mod progress;
 pub mod require;
 mod sampled;
+mod wall_clock;
 pub mod watch;

@@ -8,9 +8,10 @@ use super::inject::Stalls;
 use super::progress::{Live, Progress};
 use super::require::{Look, RetentionGate};
 use super::sampled::Sampled;
+use super::wall_clock::{self, WallClock};
 use crate::host::disk_use::DiskUse;
 use crate::host::usage::{Glance, HostProbe, HostSample};
-use crate::measure::events::{SystemEvent, event_of, stalls};
+use crate::measure::events::{CLOCK_STEP, SystemEvent, event_of, stalls};
 use crate::measure::finished::Built;
 use crate::measure::finished::Watched;
 use crate::measure::recorder::Interval;
@@ -121,6 +122,7 @@ pub(crate) struct Watch<'a> {
     built: Option<Built>,
     missed: Option<String>,
     held_ns: Option<u64>,
+    wall_clock: WallClock,
 }
 
 impl<'a> Watch<'a> {
@@ -161,6 +163,7 @@ impl<'a> Watch<'a> {
             built: None,
             missed: None,
             held_ns: None,
+            wall_clock: WallClock::now(),
         }
     }
 
@@ -266,6 +269,10 @@ impl<'a> Watch<'a> {
         self.rss_max_bytes = self.rss_max_bytes.max(host.rss_bytes);
         self.data_max_bytes = self.data_max_bytes.max(data_bytes);
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
+        if let Some(step_s) = self.wall_clock.step_s() {
+            let detail = wall_clock::sentence(step_s);
+            self.events.push(event(CLOCK_STEP, self.timeline.seconds_of(now_ns), detail));
+        }
         if self.stalls.is_under_way(now_ns) {
             // A stopped shard does not answer, and this thread must not wait for it.
             return;
@@ -358,7 +365,8 @@ impl<'a> Watch<'a> {
         let happened = std::mem::replace(&mut self.happened, Sampled::new(0)).into_kept().into_iter();
         self.events.extend(happened.map(|event| event_of(event, &self.clock, &self.timeline)));
         if stride > 1 {
-            self.events.push(remark(format!("of {seen} events of the system, one in {stride} is kept")));
+            let detail = format!("of {seen} events of the system, one in {stride} is kept");
+            self.events.push(event("remark", 0.0, detail));
         }
         let backlog = match &self.gate {
             Some(Gate::Backlog(gate)) => Some(gate),
@@ -394,12 +402,12 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// An event that says something about the trial's events themselves.
-fn remark(detail: String) -> Event {
+/// An event that the watch itself has noticed, `t_s` seconds after the window opened.
+fn event(kind: &str, t_s: f64, detail: String) -> Event {
     Event {
-        t_s: 0.0,
+        t_s,
         length_s: None,
-        kind: "remark".to_owned(),
+        kind: kind.to_owned(),
         shard: None,
         topic: None,
         partition: None,

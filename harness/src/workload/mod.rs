@@ -41,4 +41,4 @@ pub use spec::{
     SteadyState, Target, Verify, WarmMemory, Workload,
 };
 pub use study::{Combination, Many, Study, label};
-pub use units::{Bytes, Fraction, Limit, Rate, TimeSpan};
+pub use units::{Bytes, Fraction, Limit, Rate, RecordRate, TimeSpan};

@@ -143,7 +143,7 @@ fn control_characters_are_shown_escaped_everywhere() {
     recording.trials[0].events[0].kind = evil.into();
     recording.result.environment.cpu.model = Some(evil.into());
     let text = drawn(&recording);
-    let screen = first_screen(&recording.result, "results/x".as_ref(), "quickstart");
+    let screen = first_screen(&recording.result, "results/x".as_ref(), &["quickstart".to_owned()]);
     let files = FILES.iter().filter(|file| !file.ends_with(".png")).map(|file| (*file, text(file)));
     for (file, text) in files.chain([("the first screen", screen)]) {
         let is_hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';

@@ -170,6 +170,7 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
             syncs: Some(12),
             steal_share: Some(0.004),
             others_cores: Some(0.11),
+            throttled_s: None,
             warmed_bytes: Some(412 << 20),
             disk_interrupts: [(1, 40_120)].into(),
         },

@@ -1,5 +1,7 @@
 //! Due times at a constant rate, computed in integers.
 
+use crate::workload::RecordRate;
+
 /// An endless sequence of evenly spaced due times. They stay exact to the nanosecond, however long the sequence runs.
 #[derive(Debug, Clone)]
 pub struct Even {
@@ -9,23 +11,23 @@ pub struct Even {
     step_rest: u64,
     /// Sum of the remainders, less than `rate_milli`. When it reaches that, `due_ns` moves on by one more nanosecond.
     rest: u64,
-    /// Rate of all producers together, in thousandths of a record a second.
+    /// Rate of all producers together, in thousandths of a record a minute.
     rate_milli: u64,
     /// Number of producers that share the rate.
     parts: u32,
 }
 
-/// Nanoseconds in a second, times 1,000: divided by `rate_milli`, it gives the period in ns.
-const NS_MILLI: u64 = 1_000_000_000_000;
+/// Nanoseconds in a minute, times 1,000: divided by `rate_milli`, it gives the period in ns.
+const NS_MILLI: u64 = 60_000_000_000_000;
 
 impl Even {
-    /// Makes the schedule of producer `part` of `parts` that together send `rate_milli` thousandths of a record a second from
-    /// `start_ns` on. Record k of all of them belongs to producer k modulo `parts`. So they send one after the other instead of
+    /// Makes the schedule of producer `part` of `parts` that together send at `rate` from `start_ns` on. Record k of all of them belongs to producer k modulo `parts`. So they send one after the other instead of
     /// all at once, and together exactly at the rate.
     ///
     /// # Panics
     /// If the rate or `parts` is 0, or `part` is not below `parts`.
-    pub fn new(rate_milli: u64, start_ns: u64, part: u32, parts: u32) -> Self {
+    pub fn new(rate: RecordRate, start_ns: u64, part: u32, parts: u32) -> Self {
+        let rate_milli = rate.milli_per_min();
         assert!(
             rate_milli > 0 && part < parts,
             "a schedule needs a rate, and a producer that takes part in it"
@@ -90,7 +92,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_schedule_never_drifts(rate_milli in 1u64..10_000_000_000_000, start in 0u64..1_000_000, steps in 0u64..3000) {
-            let mut schedule = Even::new(rate_milli, start, 0, 1);
+            let mut schedule = Even::new(RecordRate::new(rate_milli), start, 0, 1);
             for _ in 0..steps {
                 schedule.advance();
             }
@@ -99,8 +101,8 @@ mod tests {
         }
 
         #[test]
-        fn counting_is_the_same_as_walking(rate_milli in 1_000_000u64..1_000_000_000_000, part in 0u32..3, steps in 0u64..50, span in 0u64..20_000) {
-            let mut schedule = Even::new(rate_milli, 0, part, 3);
+        fn counting_is_the_same_as_walking(rate_milli in 60_000_000u64..60_000_000_000_000, part in 0u32..3, steps in 0u64..50, span in 0u64..20_000) {
+            let mut schedule = Even::new(RecordRate::new(rate_milli), 0, part, 3);
             for _ in 0..steps {
                 schedule.advance();
             }
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn producers_that_share_a_rate_take_turns() {
-        let due = |part| Even::new(4_000_000, 0, part, 4).due_ns();
+        let due = |part| Even::new(RecordRate::per_s(4000), 0, part, 4).due_ns();
         assert_eq!([0, 1, 2, 3].map(due), [0, 250_000, 500_000, 750_000]);
     }
 
@@ -130,7 +132,7 @@ mod tests {
         {
             let until_ns = seconds * 1_000_000_000;
             let sent: u64 = (0..producers)
-                .map(|part| Even::new(rate * 1000, 0, part, producers).skip_until(until_ns))
+                .map(|part| Even::new(RecordRate::per_s(rate), 0, part, producers).skip_until(until_ns))
                 .sum();
             assert_eq!(sent, rate * seconds, "{rate}/s of {producers} producers");
         }
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_never_due_ends_nothing() {
-        let mut schedule = Even::new(1, u64::MAX - 5, u32::MAX - 1, u32::MAX);
+        let mut schedule = Even::new(RecordRate::new(1), u64::MAX - 5, u32::MAX - 1, u32::MAX);
         schedule.advance();
         assert_eq!((schedule.due_ns(), schedule.skip_until(u64::MAX)), (u64::MAX, 0));
     }
