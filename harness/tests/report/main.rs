@@ -8,8 +8,10 @@
     reason = "tests"
 )]
 
+mod bounds;
 mod draw;
 mod overlay;
+mod pictures;
 mod plots;
 mod sample;
 mod schema;

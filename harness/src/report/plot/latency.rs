@@ -16,7 +16,6 @@ use crate::result::latency::percentile::{Percentile, is_known_by_rank};
 use crate::result::latency::{Counting, Measure, new_histogram};
 use crate::result::{Kind, Point, Recording, TrialRecord};
 use crate::workload::PassKind;
-use hdrhistogram::Histogram;
 
 const NAME: &str = "latency";
 /// Points per nine.
@@ -34,9 +33,20 @@ struct Line {
     worst: (f64, f64),
 }
 
+/// The latencies of a whole trial.
+struct Whole {
+    /// The percentiles at each step of the curve, as far as they are known.
+    known: Vec<Option<Percentile>>,
+    acks: f64,
+    max_ns: u64,
+}
+
 /// The lines of one point, and their name.
 struct Group<'a> {
+    /// The point's settings, or the run's label; empty if there is nothing to tell apart.
     name: String,
+    /// The point's load; empty if the name says it.
+    load: String,
     colour: Colour,
     /// Letter at the end of the longest line.
     tag: Option<char>,
@@ -52,7 +62,8 @@ pub(super) fn plot(recording: &Recording) -> Result<Plot, NotDrawn> {
     let groups: Vec<Group<'_>> = shown
         .enumerate()
         .map(|(colour, (point, it))| Group {
-            name: format!("{}, {}", name_of(headline(it)), facts::point_name(it)),
+            name: facts::point_settings(it),
+            load: facts::load(it),
             colour: Colour::of_series(colour),
             tag: None,
             recording,
@@ -72,6 +83,7 @@ pub(super) fn overlay(head: &Head, alt: &'static str, overlay: &Overlay<'_>) -> 
         let (point, _) = run.open()?;
         Some(Group {
             name: overlay.label(index),
+            load: String::new(),
             colour: Colour::of_series(index),
             tag: Some(run.letter),
             recording: run.recording,
@@ -88,7 +100,8 @@ fn document(head: &Head, alt: &'static str, groups: &[Group<'_>]) -> Result<Plot
             measures.push(measure);
         }
     }
-    // Response and service are different times, so they do not share axes.
+    // Response and service are different times, so they do not share axes. Response stands first.
+    measures.sort_by_key(|measure| *measure != Measure::Response);
     let panels = measures.iter().filter_map(|measure| {
         let own: Vec<&Group<'_>> = groups.iter().filter(|group| group.measure() == *measure).collect();
         panel(*measure, &own, measures.len() > 1)
@@ -134,21 +147,35 @@ fn panel(measure: Measure, groups: &[&Group<'_>], is_one_of_several: bool) -> Op
             axes.labels.push(Label { at: line.worst, text: tag.to_string(), colour: group.colour, side });
         }
     }
-    let keys = lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(group, _)| Key {
-        name: group.name.clone(),
-        colour: group.colour,
-        symbol: Symbol::Line,
-    });
-    let keys = keys.collect();
-    let mut panel = Panel { keys, parts: vec![Part::Axes(axes)], ..Panel::default() };
-    if is_one_of_several {
-        panel.title = name_of(measure);
-    }
+    let drawn: Vec<&Group<'_>> =
+        lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(group, _)| *group).collect();
+    let (title, keys) = legend(measure, &drawn, is_one_of_several);
+    let mut panel = Panel { title, keys, parts: vec![Part::Axes(axes)], ..Panel::default() };
     if measure == Measure::Service {
         let why = "under max and closed, records have no due time, so service (accepted → ack) is drawn";
         panel.notes.push(why.to_owned());
     }
     Some(panel)
+}
+
+/// Returns the title and the legend of a panel. A load that all groups share is in the title.
+fn legend(measure: Measure, groups: &[&Group<'_>], is_one_of_several: bool) -> (String, Vec<Key>) {
+    let measure = name_of(measure);
+    let first = groups.first().map_or("", |group| &group.load);
+    let is_common = !first.is_empty() && groups.iter().all(|group| group.load == first);
+    let joined = |group: &Group<'_>| {
+        let parts = [group.name.as_str(), if is_common { "" } else { &group.load }];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    };
+    let keys =
+        groups.iter().map(|group| Key { name: joined(group), colour: group.colour, symbol: Symbol::Line });
+    let keys = keys.filter(|key| !key.name.is_empty()).collect();
+    let title = match (is_common, is_one_of_several) {
+        (true, _) => format!("{measure}, {first}"),
+        (false, true) => measure,
+        (false, false) => String::new(),
+    };
+    (title, keys)
 }
 
 /// Returns the series of a group: what joins each line to its worst record and the parts that are bounds, the other parts, and
@@ -210,7 +237,7 @@ impl Group<'_> {
         let measure = self.measure();
         let whole = |counting| record.histograms.histogram(measure, counting);
         let (records, distinct) = (whole(Counting::Records), whole(Counting::Distinct));
-        let (total, known, acks) = match (records, distinct) {
+        let Whole { max_ns, known, acks } = match (records, distinct) {
             (Some(records), Some(distinct)) => {
                 let figures =
                     self.of().trials.get(record.trial).and_then(|trial| trial.latency_ns.of(measure));
@@ -219,7 +246,7 @@ impl Group<'_> {
                 let steps = steps(num::f64_of(records.len()).max(1.0).log10());
                 let quantiles: Vec<f64> = steps.map(quantile_of).collect();
                 let known = record.histograms.at_quantiles(measure, &quantiles, censored_from);
-                (records, known, num::f64_of(distinct.len()))
+                Whole { known, acks: num::f64_of(distinct.len()), max_ns: records.max() }
             }
             _ => self.estimated(record, measure)?,
         };
@@ -227,20 +254,16 @@ impl Group<'_> {
         let curve: Vec<(f64, f64)> =
             steps(f64::from(NINES_MAX)).zip(&known).map(|(at, it)| (at, ns(it.ns))).collect();
         let last = curve.last().filter(|_| curve.len() > 1)?;
-        let worst = (acks.max(1.0).log10().clamp(last.0, f64::from(NINES_MAX)), ns(total.max()));
+        let worst = (acks.max(1.0).log10().clamp(last.0, f64::from(NINES_MAX)), ns(max_ns));
         let bounds = known.iter().map(|percentile| percentile.bound.is_some()).collect();
         Some(Line { curve, bounds, worst })
     }
 
-    /// Returns all records, the percentiles and the number of acks of a result of schema version 1.
+    /// Returns the latencies of a trial of a result of schema version 1.
     ///
     /// Records of one batch share one ack: a thousand of them in the tail are one observation. Such results keep
     /// histograms of records only, so the number of acks is estimated with the mean batch.
-    fn estimated(
-        &self,
-        record: &TrialRecord,
-        measure: Measure,
-    ) -> Option<(Histogram<u64>, Vec<Option<Percentile>>, f64)> {
+    fn estimated(&self, record: &TrialRecord, measure: Measure) -> Option<Whole> {
         let per_ack = self.of().trials.get(record.trial).map_or(1.0, records_per_ack);
         let mut total = new_histogram();
         for part in record.latency.iter().filter_map(|kept| kept.histogram(measure)) {
@@ -251,7 +274,7 @@ impl Group<'_> {
         let at = |quantile| Percentile { ns: total.value_at_quantile(quantile), bound: None };
         let known = |quantile| is_known_by_rank(acks, quantile).then(|| at(quantile));
         let known = steps(f64::from(NINES_MAX)).map(quantile_of).map(known).collect();
-        (!total.is_empty()).then_some((total, known, acks))
+        (!total.is_empty()).then_some(Whole { known, acks, max_ns: total.max() })
     }
 }
 
