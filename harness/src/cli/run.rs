@@ -168,11 +168,11 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
 
 /// Refuses, before anything is measured, a place where results cannot be written.
 fn require_places(actions: &[Action]) -> anyhow::Result<()> {
-    let outputs = actions.iter().filter_map(|action| match action {
+    let mut outputs = actions.iter().filter_map(|action| match action {
         Action::Measure { output, .. } => Some(output),
         Action::Done(_) => None,
     });
-    outputs.map(|output| store::check(output)).collect()
+    outputs.try_for_each(|output| store::check(output))
 }
 
 /// The action for one workload.
