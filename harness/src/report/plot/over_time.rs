@@ -8,7 +8,8 @@ use super::stack::stacked;
 use super::value::{Axes, Axis, Colour, Key, Look, Panel, Part, Plot, Rows, Series, Size, Symbol, Weight};
 use super::{NotDrawn, OverTime};
 use crate::num;
-use crate::result::latency::{KeptInterval, is_known_by_rank, new_histogram};
+use crate::result::latency::percentile::is_known_by_rank;
+use crate::result::latency::{KeptInterval, new_histogram};
 use crate::result::{Kind as ResultKind, Recording, SeriesRow};
 use crate::workload::PassKind;
 

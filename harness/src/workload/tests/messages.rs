@@ -227,6 +227,11 @@ fn contradictions() {
             "`response_p99` is measured from intended times, which only `load: {mode: open, rate: …}` has",
         ),
         (
+            "slo: {service_p99: 2s}\nphases: {drain: 2999ms}",
+            "`phases.drain` (2999ms) must be at least 1.5 times the largest objective (`service_p99: 2s`): it decides about \
+             records that are never acked",
+        ),
+        (
             "slo: {min_achieved: 0.99}",
             "`min_achieved` compares with an offered rate, which only `load: {mode: open, rate: …}` has",
         ),
