@@ -30,7 +30,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 /// The time that an interrupted trial has to collect its acks.
-const INTERRUPTED_DRAIN: Duration = Duration::from_secs(1);
+const INTERRUPTED_DRAIN: Duration = Duration::from_millis(500);
 /// Before consumers start on a backlog the counters are sampled last about this long before the window.
 const REST_SAMPLE: Duration = Duration::from_millis(5);
 /// An interrupt is noticed within this.
