@@ -1,20 +1,22 @@
 //! `vnotch run`: runs workloads and writes one result directory for each.
 
+mod resume;
+mod saving;
+
 use super::prune::leftovers_note;
-use super::resume::{self, Found};
-use super::saving::{Saved, save};
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, check};
 use crate::campaign::run::{Keeping, Measured, run as measure};
 use crate::doctor::{self, Needs};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report::text::first_screen;
-
 use crate::result::{RunResult, VerdictStatus, store};
 use crate::stderr;
 use crate::trial::context::Options;
 use crate::trial::inject;
 use crate::workload::{Durability, Study, Workload};
+use resume::Found;
+use saving::{Saved, save};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

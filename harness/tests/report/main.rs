@@ -10,6 +10,7 @@
 
 mod draw;
 mod overlay;
+mod pictures;
 mod plots;
 mod sample;
 mod schema;

@@ -1,7 +1,7 @@
 //! The texts and charts of sweeps, for sweeps of different keys.
 
+use crate::pictures::is_readable;
 use crate::sample::{self, MAX, OPEN, PassSpec};
-use resvg::usvg;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -73,7 +73,7 @@ pub(crate) fn drawn(artifacts: &[Artifact], screen: &str) -> impl Fn(&str) -> Op
         std::fs::write(Path::new(&dir).join(&test).join("screen.txt"), screen).unwrap();
     }
     for artifact in artifacts.iter().filter(|artifact| artifact.path.ends_with(".svg")) {
-        usvg::Tree::from_data(&artifact.content, &usvg::Options::default()).unwrap();
+        is_readable(std::str::from_utf8(&artifact.content).unwrap());
     }
     let text = |artifact: &Artifact| {
         (artifact.path.clone(), String::from_utf8_lossy(&artifact.content).into_owned())

@@ -15,7 +15,6 @@ use crate::report::overlay::Overlay;
 use crate::result::latency::{Counting, Measure, is_known_by_rank, new_histogram, percentile};
 use crate::result::{Kind, Point, Recording, TrialRecord};
 use crate::workload::PassKind;
-use hdrhistogram::Histogram;
 
 const NAME: &str = "latency";
 /// Points per nine.
@@ -29,6 +28,13 @@ struct Line {
     curve: Vec<(f64, f64)>,
     /// The worst record.
     worst: (f64, f64),
+}
+
+/// The latencies of a whole trial.
+struct Whole {
+    curve: Vec<(f64, f64)>,
+    acks: f64,
+    max_ns: u64,
 }
 
 /// The lines of one point, and their name.
@@ -85,7 +91,8 @@ fn document(head: &Head, alt: &'static str, groups: &[Group<'_>]) -> Result<Plot
             measures.push(measure);
         }
     }
-    // Response and service are different times, so they do not share axes.
+    // Response and service are different times, so they do not share axes. Response stands first.
+    measures.sort_by_key(|measure| *measure != Measure::Response);
     let panels = measures.iter().filter_map(|measure| {
         let own: Vec<&Group<'_>> = groups.iter().filter(|group| group.measure() == *measure).collect();
         panel(*measure, &own, measures.len() > 1)
@@ -173,28 +180,23 @@ impl Group<'_> {
         let measure = self.measure();
         let whole = |counting| record.histograms.histogram(measure, counting);
         let (records, distinct) = (whole(Counting::Records), whole(Counting::Distinct));
-        let (total, curve, acks) = match (records, distinct) {
+        let Whole { max_ns, curve, acks } = match (records, distinct) {
             (Some(records), Some(distinct)) => {
                 let known = |quantile| percentile(&records, &distinct, quantile);
-                let (curve, acks) = (curve(known), num::f64_of(distinct.len()));
-                (records, curve, acks)
+                Whole { curve: curve(known), acks: num::f64_of(distinct.len()), max_ns: records.max() }
             }
             _ => self.estimated(record, measure)?,
         };
         let last = curve.last().filter(|_| curve.len() > 1)?;
-        let worst = (acks.max(1.0).log10().clamp(last.0, f64::from(NINES_MAX)), ns(total.max()));
+        let worst = (acks.max(1.0).log10().clamp(last.0, f64::from(NINES_MAX)), ns(max_ns));
         Some(Line { curve, worst })
     }
 
-    /// Returns all records, the curve and the number of acks of a result of schema version 1.
+    /// Returns the latencies of a trial of a result of schema version 1.
     ///
     /// Records of one batch share one ack: a thousand of them in the tail are one observation. Such results keep
     /// histograms of records only, so the number of acks is estimated with the mean batch.
-    fn estimated(
-        &self,
-        record: &TrialRecord,
-        measure: Measure,
-    ) -> Option<(Histogram<u64>, Vec<(f64, f64)>, f64)> {
+    fn estimated(&self, record: &TrialRecord, measure: Measure) -> Option<Whole> {
         let per_ack = self.of().trials.get(record.trial).map_or(1.0, records_per_ack);
         let mut total = new_histogram();
         for part in record.latency.iter().filter_map(|kept| kept.histogram(measure)) {
@@ -203,8 +205,8 @@ impl Group<'_> {
         }
         let acks = num::f64_of(total.len()) / per_ack;
         let known = |quantile| is_known_by_rank(acks, quantile).then(|| total.value_at_quantile(quantile));
-        let curve = curve(known);
-        (!total.is_empty()).then_some((total, curve, acks))
+        let whole = Whole { curve: curve(known), acks, max_ns: total.max() };
+        (!total.is_empty()).then_some(whole)
     }
 }
 

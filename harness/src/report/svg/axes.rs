@@ -141,7 +141,7 @@ impl<'a> Frame<'a> {
 
     fn mark(&self, canvas: &Canvas<'_>, mark: &Mark) -> anyhow::Result<()> {
         let (x, paint) = (self.across(mark.x), Paint::of(mark.colour));
-        canvas.line(&[(x, self.top), (x, self.bottom)], paint.fade(0.45), 1.0)?;
+        canvas.line(&[(x, self.top), (x, self.bottom)], paint.fade(0.35), 1.0)?;
         let style = Type { size: REMARK, paint, align: Align::Centre };
         canvas.text(&mark.label, (x, self.top - 15.0), style)
     }

@@ -56,7 +56,7 @@ pub(super) fn save(
         }
     }
     let document = serde_json::to_string_pretty(&recording.result)?;
-    super::print(&format!("{document}\n")).context("the result is lost")?;
+    crate::cli::print(&format!("{document}\n")).context("the result is lost")?;
     Err(error.context("the result could not be saved anywhere, and is printed on standard output"))
 }
 
