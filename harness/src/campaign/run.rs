@@ -70,6 +70,7 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
         open: &system::open,
         data_dir: &data_dir,
         stop: interrupt.flag(),
+        measured: interrupt.measured(),
         progress: &progress,
         started: Instant::now(),
     };

@@ -95,8 +95,9 @@ impl Bench<'_> {
         let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some(), groups);
         let error = harvest.error.take().or_else(|| watched.error.clone());
         let is_page_cached = workload.deployment().is_page_cached();
-        let final_sync = (is_page_cached && error.is_none()).then(|| self.timed_sync()).transpose()?;
-        let closed = target.close().err().map(|error| format!("{error:#}"));
+        let is_synced = is_page_cached && error.is_none() && !self.context.is_stopped();
+        let final_sync = is_synced.then(|| self.timed_sync()).transpose()?;
+        let closed = self.close(target).err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
             clock_zero_unix_ms: start.wall_ms,
@@ -111,6 +112,16 @@ impl Bench<'_> {
             error: error.or(closed),
             timeline,
         })
+    }
+
+    /// Closes the system. A system that is interrupted is not closed but dropped, if its data is removed anyway: to close
+    /// thousands of partitions takes long.
+    fn close(&self, target: Box<dyn System>) -> anyhow::Result<()> {
+        if self.context.is_stopped() && !self.context.data_dir.is_kept() {
+            drop(target);
+            return Ok(());
+        }
+        target.close()
     }
 
     /// The condition that the window waits for.
@@ -273,6 +284,7 @@ mod tests {
             open: &|_, _, _| Ok(Box::new(FakeSystem::new(behaviour.clone()))),
             data_dir: &data_dir,
             stop: &Arc::new(AtomicBool::new(stop)),
+            measured: &AtomicBool::new(false),
             progress: &Progress::silent(),
             started: Instant::now(),
         };
