@@ -95,8 +95,7 @@ impl Bench<'_> {
         let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some(), groups);
         let error = harvest.error.take().or_else(|| watched.error.clone());
         let is_page_cached = workload.deployment().is_page_cached();
-        let is_synced = is_page_cached && error.is_none() && !self.context.is_stopped();
-        let final_sync = is_synced.then(|| self.timed_sync()).transpose()?;
+        let final_sync = (is_page_cached && error.is_none()).then(|| self.timed_sync()).transpose()?;
         let closed = self.close(target).err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
@@ -108,7 +107,7 @@ impl Bench<'_> {
             placement: workload.deployment().placement,
             load_threads: self.load_threads(),
             target: description.into(),
-            final_sync,
+            final_sync: final_sync.flatten(),
             error: error.or(closed),
             timeline,
         })
@@ -143,10 +142,14 @@ impl Bench<'_> {
         threads.max(1)
     }
 
-    fn timed_sync(&self) -> anyhow::Result<Duration> {
+    /// Syncs the data, and returns the time that it took. `None` if the run is interrupted.
+    fn timed_sync(&self) -> anyhow::Result<Option<Duration>> {
+        if self.context.is_stopped() {
+            return Ok(None);
+        }
         let begun = Instant::now();
         self.context.data_dir.sync()?;
-        Ok(begun.elapsed())
+        Ok(Some(begun.elapsed()))
     }
 
     /// Starts load thread `number`, or the load of shard `number`.
