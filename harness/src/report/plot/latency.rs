@@ -4,7 +4,7 @@
 use super::NotDrawn;
 use super::axis;
 use super::head::Head;
-use super::shown::{headline, name_of, ns, records_per_ack};
+use super::shown::{BOUNDS, Certainty, headline, name_of, ns, parts, records_per_ack};
 use super::value::{
     Axes, Axis, Colour, Key, Label, Look, Mark, Panel, Part, Plot, Scale, Series, Shape, Side, Size, Symbol,
     Tick, Weight,
@@ -35,9 +35,11 @@ struct Line {
 
 /// The latencies of a whole trial.
 struct Whole {
-    /// The percentiles at each step of the curve, as far as they are known.
+    /// The percentile at each step, while it is known.
     known: Vec<Option<Percentile>>,
+    /// Number of distinct acks.
     acks: f64,
+    /// The worst record, ns.
     max_ns: u64,
 }
 
@@ -117,9 +119,7 @@ fn document(head: &Head, alt: &'static str, groups: &[Group<'_>]) -> Result<Plot
             .to_owned(),
     ];
     if groups.iter().any(|group| group.has_bounds()) {
-        let bounds =
-            "faint parts are bounds: the load generator was late (≤), or records were never acked (≥)";
-        notes.push(bounds.to_owned());
+        notes.push(BOUNDS.to_owned());
     }
     Ok(Plot { notes, panels, ..head.plot(NAME, alt, &title) })
 }
@@ -185,31 +185,16 @@ fn series(group: &Group<'_>, lines: &[Line]) -> [Series; 3] {
     let join = |line: &Line| line.curve.last().map(|last| vec![*last, line.worst]);
     [
         of(Look::Line(Weight::Faint)).with(
-            lines.iter().filter_map(join).chain(lines.iter().flat_map(|line| line.parts(true))).collect(),
+            lines
+                .iter()
+                .filter_map(join)
+                .chain(lines.iter().flat_map(|line| parts(&line.curve, &line.bounds, Certainty::Bound)))
+                .collect(),
         ),
-        of(Look::Line(Weight::Normal)).with(lines.iter().flat_map(|line| line.parts(false)).collect()),
+        of(Look::Line(Weight::Normal))
+            .with(lines.iter().flat_map(|line| parts(&line.curve, &line.bounds, Certainty::Exact)).collect()),
         of(Look::Rings(Shape::Circle)).with(vec![lines.iter().map(|line| line.worst).collect()]),
     ]
-}
-
-impl Line {
-    /// Returns the stretches of the curve that are bounds, or those that are not. A stretch of bounds also has the percentiles
-    /// on both sides, so that the curve has no gap.
-    fn parts(&self, are_bounds: bool) -> Vec<Vec<(f64, f64)>> {
-        let mut parts: Vec<Vec<(f64, f64)>> = Vec::new();
-        let mut before: Option<(&(f64, f64), bool)> = None;
-        for (at, is_bound) in self.curve.iter().zip(&self.bounds) {
-            let continues = before.is_some_and(|(_, was_bound)| was_bound == are_bounds);
-            if *is_bound == are_bounds && !continues {
-                parts.push(before.filter(|_| are_bounds).map(|(at, _)| *at).into_iter().collect());
-            }
-            if *is_bound == are_bounds || (continues && are_bounds) {
-                parts.last_mut().into_iter().for_each(|part| part.push(*at));
-            }
-            before = Some((at, *is_bound));
-        }
-        parts
-    }
 }
 
 impl Group<'_> {
@@ -237,7 +222,7 @@ impl Group<'_> {
         let measure = self.measure();
         let whole = |counting| record.histograms.histogram(measure, counting);
         let (records, distinct) = (whole(Counting::Records), whole(Counting::Distinct));
-        let Whole { max_ns, known, acks } = match (records, distinct) {
+        let Whole { known, acks, max_ns } = match (records, distinct) {
             (Some(records), Some(distinct)) => {
                 let figures =
                     self.of().trials.get(record.trial).and_then(|trial| trial.latency_ns.of(measure));
@@ -317,19 +302,7 @@ fn percentile_name(nines: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, nines, percentile_name};
-
-    #[test]
-    fn a_curve_is_split_into_percentiles_and_bounds_without_a_gap() {
-        let curve: Vec<(f64, f64)> = (0..6).map(|at| (f64::from(at), 1.0)).collect();
-        let line = Line { curve, bounds: vec![false, false, true, true, false, true], worst: (6.0, 1.0) };
-        let places = |are_bounds| -> Vec<String> {
-            let parts = line.parts(are_bounds).into_iter();
-            parts.map(|part| part.iter().map(|(at, _)| format!("{at:.0}")).collect()).collect()
-        };
-        assert_eq!(places(true), ["1234", "45"]);
-        assert_eq!(places(false), ["01", "4"]);
-    }
+    use super::{nines, percentile_name};
 
     #[test]
     fn each_step_is_another_nine() {
