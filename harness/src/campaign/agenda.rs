@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::campaign::pass::FinishedTrial;
     use crate::result::provenance::SystemIdentity;
-    use crate::result::{LateAttempt, LatencyFigures, Trial, TrialRecord, Verdict, VerdictStatus};
+    use crate::result::{LateAttempt, Trial, TrialRecord, Verdict, VerdictStatus};
     use crate::workload::{Many, parse_study};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -164,8 +164,7 @@ mod tests {
         let mut verdict = Verdict::default();
         verdict.lower(status, "simulated");
         if is_late {
-            trial.latency_ns.pacing_lag =
-                Some(LatencyFigures { p99: Some(1_000_000_000), ..LatencyFigures::default() });
+            trial.late_percentile = Some("p99".to_owned());
             verdict.lower(VerdictStatus::Invalid, "the generator was late");
         }
         let run = points.run_mut(next.combination, next.pass);

@@ -92,7 +92,7 @@ impl Bench<'_> {
         );
         let watched = watch.until_done();
         let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
-        let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some(), groups);
+        let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some());
         let error = harvest.error.take().or_else(|| watched.error.clone());
         let is_page_cached = workload.deployment().is_page_cached();
         let final_sync = (is_page_cached && error.is_none()).then(|| self.timed_sync()).transpose()?;

@@ -171,6 +171,15 @@ fn contradictions_of_what_comes_before_the_window() {
 }
 
 #[test]
+fn objectives_that_the_drain_cannot_decide() {
+    assert_messages(&[(
+        "slo: {service_p99: 2s}\nphases: {drain: 2999ms}",
+        "`phases.drain` (2999ms) must be at least 1.5 times the largest objective (`service_p99: 2s`): it decides about \
+             records that are never acked",
+    )]);
+}
+
+#[test]
 fn contradictions() {
     let cases = [
         ("partitions_per_topic: 0", "`partitions_per_topic` must be at least 1"),
