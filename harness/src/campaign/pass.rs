@@ -14,6 +14,7 @@ use crate::trial::bench::Bench;
 use crate::trial::ceilings::{Bracket, Shape};
 use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The phases of the calibration: a short trial that shows the writes of the workload, for the first slice of the ceiling.
@@ -171,8 +172,11 @@ impl Bench<'_> {
             return Ok(None);
         }
         self.context.progress.step(&format!("{title}: calibrating the ceiling"));
+        let was_measured = self.context.measured.load(Ordering::SeqCst);
         let calibration = self.for_calibration().trial(load, CALIBRATION)?;
         self.clear()?;
+        // A calibration is no result to keep.
+        self.context.measured.store(was_measured, Ordering::SeqCst);
         Ok(Shape::of(self.workload, &calibration))
     }
 
@@ -226,8 +230,10 @@ impl Bench<'_> {
                 .with_context(|| format!("cannot empty the ack log {}", path.display()))?;
         }
         self.context.data_dir.clear()?;
-        self.context.data_dir.sync()?;
-        self.wait_until_idle();
+        if !self.context.is_stopped() {
+            self.context.data_dir.sync()?;
+            self.wait_until_idle();
+        }
         Ok(())
     }
 

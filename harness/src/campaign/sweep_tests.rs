@@ -129,6 +129,7 @@ impl Bench {
             open: &open,
             data_dir: &data_dir,
             stop: &stop,
+            measured: &AtomicBool::new(false),
             progress: &Progress::silent(),
             started: Instant::now(),
         };
@@ -471,6 +472,7 @@ fn a_sweep_is_not_gone_on_with_under_other_stalls() {
         open: &open,
         data_dir: &data_dir,
         stop: &Arc::default(),
+        measured: &AtomicBool::new(false),
         progress: &Progress::silent(),
         started: Instant::now(),
     };

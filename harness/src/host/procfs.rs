@@ -93,7 +93,7 @@ pub fn core_list(text: &str) -> Vec<u32> {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         // A list of this kernel names no more cores than that.
-        (last.saturating_sub(first) < 1 << 16).then(|| first..=last)
+        (last.saturating_sub(first) < 1 << 16).then_some(first..=last)
     };
     let mut cores: Vec<u32> = text.split(',').filter_map(part).flatten().collect();
     cores.sort_unstable();

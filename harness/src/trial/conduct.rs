@@ -96,7 +96,7 @@ impl Bench<'_> {
         let error = harvest.error.take().or_else(|| watched.error.clone());
         let is_page_cached = workload.deployment().is_page_cached();
         let final_sync = (is_page_cached && error.is_none()).then(|| self.timed_sync()).transpose()?;
-        let closed = target.close().err().map(|error| format!("{error:#}"));
+        let closed = self.close(target).err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
             clock_zero_unix_ms: start.wall_ms,
@@ -107,10 +107,20 @@ impl Bench<'_> {
             placement: workload.deployment().placement,
             load_threads: self.load_threads(),
             target: description.into(),
-            final_sync,
+            final_sync: final_sync.flatten(),
             error: error.or(closed),
             timeline,
         })
+    }
+
+    /// Closes the system. A system that is interrupted is not closed but dropped, if its data is removed anyway: to close
+    /// thousands of partitions takes long.
+    fn close(&self, target: Box<dyn System>) -> anyhow::Result<()> {
+        if self.context.is_stopped() && !self.context.data_dir.is_kept() {
+            drop(target);
+            return Ok(());
+        }
+        target.close()
     }
 
     /// The condition that the window waits for.
@@ -132,10 +142,14 @@ impl Bench<'_> {
         threads.max(1)
     }
 
-    fn timed_sync(&self) -> anyhow::Result<Duration> {
+    /// Syncs the data, and returns the time that it took. `None` if the run is interrupted.
+    fn timed_sync(&self) -> anyhow::Result<Option<Duration>> {
+        if self.context.is_stopped() {
+            return Ok(None);
+        }
         let begun = Instant::now();
         self.context.data_dir.sync()?;
-        Ok(begun.elapsed())
+        Ok(Some(begun.elapsed()))
     }
 
     /// Starts load thread `number`, or the load of shard `number`.
@@ -273,6 +287,7 @@ mod tests {
             open: &|_, _, _| Ok(Box::new(FakeSystem::new(behaviour.clone()))),
             data_dir: &data_dir,
             stop: &Arc::new(AtomicBool::new(stop)),
+            measured: &AtomicBool::new(false),
             progress: &Progress::silent(),
             started: Instant::now(),
         };

@@ -30,7 +30,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 /// The time that an interrupted trial has to collect its acks.
-const INTERRUPTED_DRAIN: Duration = Duration::from_secs(1);
+const INTERRUPTED_DRAIN: Duration = Duration::from_millis(500);
 /// Before consumers start on a backlog the counters are sampled last about this long before the window.
 const REST_SAMPLE: Duration = Duration::from_millis(5);
 /// An interrupt is noticed within this.
@@ -98,6 +98,7 @@ pub(crate) struct Watching<'a> {
 pub(crate) struct Watch<'a> {
     target: &'a mut dyn System,
     stop: &'a AtomicBool,
+    measured: &'a AtomicBool,
     progress: &'a Progress,
     record_bytes: u64,
     is_open_load: bool,
@@ -142,6 +143,7 @@ impl<'a> Watch<'a> {
         Self {
             target,
             stop: context.stop,
+            measured: context.measured,
             progress: context.progress,
             record_bytes: bench.pool.mean_value_bytes(),
             is_open_load: builder.is_open_load(),
@@ -212,6 +214,7 @@ impl<'a> Watch<'a> {
         if self.opened.is_none() && now_ns >= self.timeline.window_start_ns() && self.timeline.window_ns() > 0
         {
             self.opened = self.rested.take().or_else(|| Some(self.edge()));
+            self.measured.store(true, Ordering::SeqCst);
         }
         if self.opened.is_some() && self.closed.is_none() && now_ns >= self.timeline.window_end_ns() {
             self.closed = Some(self.edge());
@@ -316,7 +319,7 @@ impl<'a> Watch<'a> {
         match &self.gate {
             Some(Gate::Retention(_)) => self.held_ns = Some(now_ns),
             Some(Gate::Backlog(gate)) => {
-                if let Err(error) = gate.prepare(self.target, self.data_dir) {
+                if let Err(error) = gate.prepare(self.target, self.data_dir, self.stop) {
                     self.error = Some(format!("{error:#}"));
                 }
             }

@@ -167,7 +167,7 @@ impl Producer {
             // Records whose ages differ by less than the histograms keep are counted together, so that a rate far above what
             // is possible ends in time.
             let together_ns = due_ns.saturating_add((age_ns / AGES_APART).max(1));
-            let count = schedule.skip_until(together_ns.min(timeline.window_end_ns()));
+            let count = schedule.skip_about_until(together_ns.min(timeline.window_end_ns()));
             let delay = self.blockage.split(due_ns, now_ns);
             let own_ns = age_ns - delay.pacing_lag_ns;
             recorder.latency(Measure::PacingLag, delay.pacing_lag_ns, count);
