@@ -26,11 +26,11 @@ pub mod trial;
 pub mod verdict;
 
 pub use record::{Artifact, Recording, TrialRecord};
-pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION, WorkloadList};
+pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION, WorkloadList, in_time};
 pub use series::{Event, SeriesRow};
 pub use trial::{
-    BacklogFigures, Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, Granularity, InjectedStall,
-    IntegrityFigures, LateAttempt, LatencyFigures, LatencySet, OfCeiling, Offered, Resources, ShardFigures,
-    StallFigures, Trial, WriteShape, Writes,
+    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, DsyncFigures, Flow, Granularity, GridCell,
+    InjectedStall, IntegrityFigures, LateAttempt, LatencyFigures, LatencySet, OfCeiling, Offered, PumpShares,
+    Resources, ShardFigures, StallFigures, Trial, WriteShape, Writes,
 };
 pub use verdict::{Verdict, VerdictFlag, VerdictStatus};

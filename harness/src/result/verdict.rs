@@ -59,6 +59,8 @@ pub enum VerdictFlag {
     TargetSaturated,
     /// The window is too short for the percentiles that were asked for.
     Short,
+    /// The ceiling is lower than what the target reached, so it is no ceiling.
+    CeilingLow,
 }
 
 impl Verdict {
@@ -151,6 +153,7 @@ impl VerdictFlag {
             Self::GeneratorLimited => "generator_limited",
             Self::TargetSaturated => "target_saturated",
             Self::Short => "short",
+            Self::CeilingLow => "ceiling_low",
         }
     }
 
@@ -163,6 +166,7 @@ impl VerdictFlag {
             Self::GeneratorLimited => "limited by the generator",
             Self::TargetSaturated => "target saturated",
             Self::Short => "short",
+            Self::CeilingLow => "ceiling too low",
         }
     }
 }

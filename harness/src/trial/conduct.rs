@@ -5,11 +5,12 @@ use super::bench::{Bench, Extras};
 use super::harvest::harvest;
 use super::require::RetentionGate;
 use super::watch::{Crew, Gate, Watch, Watching};
+use crate::host::usage::{Glance, HostProbe};
 use crate::load::colocated::ShardLoad;
 use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
 use crate::load::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
 use crate::load::shared::Shared;
-use crate::measure::finished::TrialRun;
+use crate::measure::finished::{FinalSync, TrialRun};
 use crate::measure::recorder::Channel;
 use crate::measure::series::SeriesBuilder;
 use crate::num;
@@ -40,6 +41,7 @@ impl Bench<'_> {
     pub fn trial(&self, load: Load, phases: Phases) -> anyhow::Result<TrialRun> {
         let Extras { requirements, backlog, ack_log, .. } = self.extras;
         let workload = self.workload;
+        let disk_before = HostProbe::new(self.context.data_dir.path()).glance();
         let mut target = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
         for topic in 0..workload.topics {
             target.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
@@ -51,6 +53,7 @@ impl Bench<'_> {
         let ((give_back, spare), (finished, intervals)) = (unbounded(), unbounded());
         let groups = workload.subscriptions_per_topic;
         let builder = SeriesBuilder::new(Arc::clone(&timeline), offered, groups, give_back);
+        let builder = builder.with_threads(self.load_threads());
         let request = TrialLoad {
             workload,
             load,
@@ -60,7 +63,7 @@ impl Bench<'_> {
             threads: self.load_threads(),
             idle: self.place.idle,
             timeline: Arc::clone(&timeline),
-            channel: Channel { finished, spare },
+            channel: Channel { finished, spare, thread: 0 },
             ack_log,
             backlog,
         };
@@ -93,7 +96,8 @@ impl Bench<'_> {
         let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some(), groups);
         let error = harvest.error.take().or_else(|| watched.error.clone());
         let is_page_cached = workload.deployment().is_page_cached();
-        let final_sync = (is_page_cached && error.is_none()).then(|| self.timed_sync()).transpose()?;
+        let final_sync =
+            (is_page_cached && error.is_none()).then(|| self.final_sync(&disk_before)).transpose()?;
         let closed = target.close().err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
@@ -107,6 +111,7 @@ impl Bench<'_> {
             target: description.into(),
             final_sync,
             error: error.or(closed),
+            defects: None,
             timeline,
         })
     }
@@ -130,10 +135,13 @@ impl Bench<'_> {
         threads.max(1)
     }
 
-    fn timed_sync(&self) -> anyhow::Result<Duration> {
+    /// Writes everything to the device. `before` was read before the trial began.
+    fn final_sync(&self, before: &Glance) -> anyhow::Result<FinalSync> {
         let begun = Instant::now();
         self.context.data_dir.sync()?;
-        Ok(begun.elapsed())
+        let took = begun.elapsed();
+        let after = HostProbe::new(self.context.data_dir.path()).glance();
+        Ok(FinalSync { took, device_write_bytes: after.written_since(before) })
     }
 
     /// Starts load thread `number`, or the load of shard `number`.

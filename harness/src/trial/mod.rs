@@ -10,5 +10,9 @@ pub mod data_dir;
 mod harvest;
 pub mod inject;
 pub mod progress;
+pub(crate) mod read_back;
 pub mod require;
+mod shape;
 pub mod watch;
+
+pub use shape::Shape;

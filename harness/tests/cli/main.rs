@@ -11,4 +11,5 @@ mod payload;
 mod repair;
 mod run;
 mod sweep;
+mod trials;
 mod verify;
