@@ -38,7 +38,10 @@ pub enum CorruptionKind {
         found: i64,
     },
     /// A valid batch lies behind damaged bytes, further behind than writes in flight can have reached.
-    #[error("a valid batch of offset {found} lies beyond damaged bytes where offset {expected} was expected")]
+    #[error(
+        "the bytes from here on are damaged: offset {expected} should begin here, and a valid batch of offset {found} follows \
+         them, so this is not the unfinished last write of a crash"
+    )]
     DamagedBeforeValid {
         /// The offset that is missing at the damaged bytes.
         expected: i64,
@@ -54,7 +57,7 @@ pub enum CorruptionKind {
         found: i64,
     },
     /// Segments are missing.
-    #[error("offsets {from}..{to} are missing: the segment is gone")]
+    #[error("no segment file holds the offsets from {from} to {}", .to - 1)]
     SegmentMissing {
         /// The first offset that is missing.
         from: i64,
@@ -63,7 +66,7 @@ pub enum CorruptionKind {
     },
     /// A segment's batches end before its records should.
     #[error(
-        "the segment's batches end where offset {expected} was expected, and it should reach up to offset {found}"
+        "the records from offset {expected} to {} are missing at the end of this segment", .found - 1
     )]
     EndsEarly {
         /// The first offset that is missing.
@@ -81,10 +84,10 @@ pub enum CorruptionKind {
 #[derive(Debug, Clone, Error)]
 pub enum DamageError {
     /// Bytes are missing, or cannot be what was written.
-    #[error("corrupt: {0}")]
+    #[error("stored data is damaged: {0}")]
     Corrupt(Corruption),
     /// A file or directory of the partition cannot be read, or recovery cannot change it.
-    #[error("cannot be opened: {0}")]
+    #[error("a file or directory of the partition cannot be read: {0}")]
     Unreadable(DiskError),
 }
 
@@ -192,7 +195,9 @@ pub enum OpenError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// Stored bytes cannot be what was written. Nothing was removed.
-    #[error("corrupt: {0}; nothing was changed; `vnotch repair DATA_DIR` shows what can be done")]
+    #[error(
+        "stored data is damaged: {0}. Nothing was changed. `vnotch repair` of the data directory shows the possible repair"
+    )]
     Corrupt(Corruption),
     /// A configuration value is not allowed.
     #[error("{0}")]
@@ -207,7 +212,8 @@ pub enum CloseError {
     Disk(#[from] DiskError),
     /// The shard has not moved for longer than `stuck_after`, or its own work has panicked. None of its logs is sealed.
     #[error(
-        "shard {shard} did not answer: its logs are not sealed, and records that were acked only as `appended` may be lost"
+        "shard {shard} did not answer: its logs are not sealed, and records that were acked only as `appended` may be lost; \
+         the next open recovers them"
     )]
     ShardStuck {
         /// Number of the shard.
@@ -222,7 +228,7 @@ pub enum TopicError {
     #[error("topic {0} exists already")]
     Exists(String),
     /// No topic has this name.
-    #[error("no topic {0}")]
+    #[error("topic {0} does not exist")]
     Unknown(String),
     /// The name is empty, too long, or has characters outside `[a-zA-Z0-9._-]`.
     #[error("bad topic name {0:?}: use 1 to 200 characters of [a-zA-Z0-9._-], and not `.` or `..`")]
@@ -242,7 +248,9 @@ pub enum TopicError {
     #[error("{0}")]
     Config(String),
     /// The disk, or a quota, is full. A topic that was being created does not exist, and none of its files is left.
-    #[error("no space for the topic: free some on the file system of the data directory and try again: {0}")]
+    #[error(
+        "the disk, or a quota, is full: free some space on the data directory's file system, then try again: {0}"
+    )]
     NoSpace(DiskError),
     /// A partition could not be opened, or the catalog could not be written.
     #[error(transparent)]
@@ -252,10 +260,12 @@ pub enum TopicError {
     Disk(DiskError),
     /// The catalog on disk was replaced, but the sync that makes this durable failed. The next open finds the catalog
     /// from before the change, or the one from after it.
-    #[error("the change could not be made durable, so the next open may find it made or not made: {0}")]
+    #[error(
+        "the change is made, but a power failure may undo it: look at the topic after the next open: {0}"
+    )]
     Unconfirmed(DiskError),
     /// The shard has not moved for longer than `stuck_after`, or has ended.
-    #[error("shard {shard} does not answer")]
+    #[error("shard {shard} does not answer: it is stuck or has ended. Close the engine and open it again")]
     ShardStuck {
         /// Number of the shard.
         shard: u32,

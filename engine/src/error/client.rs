@@ -44,22 +44,30 @@ pub enum AppendError {
     #[error("too many files are open; the log takes appends again by itself once it can open one: {0}")]
     TooManyOpenFiles(DiskError),
     /// A write or sync failed before. The partition takes no appends until it is opened again.
-    #[error("storage failed, reopen the engine: {0}")]
+    #[error(
+        "an earlier write or sync of this partition failed, so it takes no appends: remove the cause, then open the engine \
+         again: {0}"
+    )]
     StorageFailed(DiskError),
     /// The partition is damaged. It takes no appends until it is repaired. Records below the damage can be fetched.
-    #[error("the partition is damaged, `vnotch repair DATA_DIR` shows what can be done: {0}")]
+    #[error(
+        "the partition is damaged, so it takes no appends; `vnotch repair` shows the possible repair: {0}"
+    )]
     Corrupt(Corruption),
     /// No topic or partition has this name.
-    #[error("no such topic or partition")]
+    #[error("this topic or partition does not exist")]
     UnknownPartition,
     /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
-    #[error("shard {shard} is stuck")]
+    #[error(
+        "shard {shard} is stuck or has crashed: the batch may or may not be in the log. If this lasts, close the engine and \
+         open it again"
+    )]
     ShardStuck {
         /// Number of the shard.
         shard: u32,
     },
     /// The engine is closing.
-    #[error("the engine is closed")]
+    #[error("the engine is closing or closed")]
     Closed,
 }
 
@@ -85,7 +93,10 @@ impl From<DamageError> for FetchError {
 #[derive(Debug, Clone, Error)]
 pub enum FetchError {
     /// The log does not hold the offset.
-    #[error("offset {offset} is out of range {log_start_offset}..{high_watermark}")]
+    #[error(
+        "offset {offset} is not in the log: it begins at offset {log_start_offset}, and the next record that consumers will \
+         see has offset {high_watermark}"
+    )]
     OffsetOutOfRange {
         /// The requested offset.
         offset: i64,
@@ -110,8 +121,8 @@ pub enum FetchError {
     },
     /// A saved position has a leader epoch that the log has not reached. The log may be an older copy.
     #[error(
-        "leader epoch {epoch} of the saved position is unknown, the newest of the log is {newest}: the data directory is \
-         an older copy, or another one; seek to an offset to read on"
+        "leader epoch {epoch} of the saved position is unknown, and the newest of the log is {newest}: the data directory is \
+         an old copy, or a different one. Seek to an offset to continue; records may be skipped or repeated"
     )]
     UnknownLeaderEpoch {
         /// Leader epoch of the saved position.
@@ -123,19 +134,19 @@ pub enum FetchError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The bytes that were read cannot be what was written.
-    #[error("corrupt: {0}")]
+    #[error("stored data is damaged: {0}")]
     Corrupt(Corruption),
     /// No topic or partition has this name.
-    #[error("no such topic or partition")]
+    #[error("this topic or partition does not exist")]
     UnknownPartition,
     /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
-    #[error("shard {shard} is stuck")]
+    #[error("shard {shard} is stuck or has crashed. If this lasts, close the engine and open it again")]
     ShardStuck {
         /// Number of the shard.
         shard: u32,
     },
     /// The engine is closing.
-    #[error("the engine is closed")]
+    #[error("the engine is closing or closed")]
     Closed,
 }
 
@@ -151,13 +162,13 @@ pub enum RunError {
         shards: u32,
     },
     /// The shard has not moved for longer than `stuck_after`, or its own work has panicked.
-    #[error("shard {shard} is stuck")]
+    #[error("shard {shard} is stuck or has crashed. If this lasts, close the engine and open it again")]
     ShardStuck {
         /// Number of the shard.
         shard: u32,
     },
     /// The engine was closed before the task ended.
-    #[error("the engine is closed")]
+    #[error("the engine is closing or closed")]
     Closed,
     /// The task panicked. The shard continues without it.
     #[error("the colocated task panicked: {0}")]

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// A disk operation that failed.
 #[derive(Debug, Clone, Error)]
-#[error("{op} {} at {position}: {source}{}", path.display(), self.hint())]
+#[error("cannot {op} {}{}: {source}{}", path.display(), self.place(), self.hint())]
 pub struct DiskError {
     /// The operation.
     pub op: DiskOp,
@@ -31,10 +31,10 @@ impl DiskError {
     }
 
     /// Whether the error concerns only this file or directory, and not the disk as a whole: it is missing, of another
-    /// kind, not readable by this user, or its sectors are bad.
+    /// kind, not readable by this user, a circle of links, or its sectors are bad.
     pub fn is_of_this_file(&self) -> bool {
         use std::io::ErrorKind;
-        let is_bad_sector = matches!(self.source.raw_os_error(), Some(libc::EIO | libc::ELOOP));
+        let is_bad_path = matches!(self.source.raw_os_error(), Some(libc::EIO | libc::ELOOP));
         let is_kind = matches!(
             self.source.kind(),
             ErrorKind::NotFound
@@ -42,12 +42,17 @@ impl DiskError {
                 | ErrorKind::IsADirectory
                 | ErrorKind::NotADirectory
         );
-        is_bad_sector || is_kind
+        is_bad_path || is_kind
     }
 
     /// Whether the process (EMFILE) or the machine (ENFILE) has no descriptor left.
     pub fn is_too_many_open(&self) -> bool {
         matches!(self.source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    }
+
+    /// Returns the byte in words, if the operation has one.
+    fn place(&self) -> String {
+        if self.position == 0 { String::new() } else { format!(" at byte {}", self.position) }
     }
 
     /// Names the limit that was reached, and how to raise it. Empty for other errors.
@@ -59,7 +64,7 @@ impl DiskError {
                 format!(" (this process may have {limit} files open: raise it with `ulimit -n`)")
             }
             Some(libc::ENFILE) => {
-                " (of the whole machine: raise it with `sysctl fs.file-max`, `ulimit -n` is not the limit)"
+                " (the limit of the whole machine is reached: raise `sysctl fs.file-max`; `ulimit -n` does not help)"
                     .to_owned()
             }
             _ => String::new(),
@@ -74,7 +79,7 @@ impl DiskError {
 
 /// The kind of a disk operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is the name of its system call's purpose")]
+#[allow(missing_docs, reason = "the names say which operation each is")]
 pub enum DiskOp {
     Open,
     Create,
@@ -99,7 +104,7 @@ impl std::fmt::Display for DiskOp {
             Self::Write => "write",
             Self::Read => "read",
             Self::Sync => "sync",
-            Self::Allocate => "allocate",
+            Self::Allocate => "reserve space for",
             Self::Truncate => "truncate",
             Self::Rename => "rename",
             Self::Remove => "remove",

@@ -1,14 +1,21 @@
 //! The committer: the only code that decides how a shard's frozen bytes reach the disk, and how many writes are in
 //! flight.
 //!
-//! A synced write that overwrites written extents is made durable in one of two ways. Either it carries its own
-//! RWF_DSYNC, or it is a plain write in a group: the group has writes of several partitions, and one flush covers them
-//! all. A device flush costs about as much for many writes as for one, so groups are better where many writes wait.
+//! Some terms. *Frozen* bytes are appended bytes that no append changes any more. *RWF_DSYNC* is the flag that makes one
+//! write of Linux durable by itself. A *flush domain* is a device: one flush covers the files on it. A *slot* is the index
+//! of a partition in the shard.
 //!
-//! A group's writes begin as soon as they arrive, also while the flush of the previous group is in flight. The group's
-//! own flush begins when all its writes have completed. So no timer is needed:
+//! A synced write of at most 64 KiB that lies within extents that were written before is made durable in one of two ways.
+//! Either it carries its own RWF_DSYNC, or it is a plain write in a group: the group has writes of one or more partitions,
+//! and one flush covers them all. A device flush costs about as much for many writes as for one, so groups are better
+//! where many writes wait. All other jobs run alone.
+//!
+//! A group's writes begin as soon as they arrive, also while the flush of the previous group is in flight. That flush is
+//! the time in which the next group collects writes, so no timer holds writes back. A flush begins when all writes of the
+//! oldest group have completed. It also covers the next groups of the same domain whose writes have all completed.
 //!
 //! ```text
+//! time  ─────────────────────────────────────►
 //! group 1   [w][w][w ]
 //!              [w][w] [flush     ]
 //! group 2                [w][w][w][flush     ]
@@ -27,25 +34,28 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Most writes and syncs of a shard in flight, without those that share a flush. Further partitions wait in a queue.
+/// Maximum number of writes and syncs of a shard in flight, without those that share a flush. Further partitions wait in
+/// a queue.
 /// Appends that reach them meanwhile form larger writes.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// Most jobs that one partition starts before the next partition may start some.
+/// Maximum number of jobs that one partition starts before the next partition may start some.
 const JOBS_AT_ONCE: usize = 8;
 
-/// Most writes that wait until their shared flush begins.
+/// Maximum number of writes in groups whose flush has not begun, and of writes that are not assigned yet. At this number
+/// no further job starts.
 const SHARED_MAX: usize = 256;
 
-/// Number of partitions with a synced write, waiting or in flight, from which flushes are shared. Measured with 4 KiB
-/// on each of 64 partitions: 2.6 to 2.8 ms with a flush for each write, 0.7 ms with one for all. With few partitions,
-/// separate flushes are better: each overlaps with the writes of the others.
+/// Flushes are shared if at least this many partitions have a synced write that is not assigned yet or is in flight. With
+/// 4 KiB on each of 64 partitions, all writes took 2.6 to 2.8 ms with a flush for each, and 0.7 ms with one for all. With
+/// one or two partitions, separate flushes are faster, because each overlaps with the write of the other.
 const SHARED_FROM: usize = 3;
 
-/// Largest write that may share a flush, bytes. The transfer of a larger one takes longer than its flush, so it gets a
-/// flush of its own.
+/// Largest write that may share a flush, bytes. A larger write takes longer to transfer than to flush. In a group it would
+/// delay the others, and a shared flush would save little.
 const SHARED_BYTES_MAX: usize = 64 << 10;
 
+/// The slot of a partition, and how its job ended.
 type Done = (usize, JobDone);
 
 /// The flush in flight for one flush domain.
@@ -57,45 +67,50 @@ struct Flushing {
 /// Writes that one flush will cover, at most one for each partition.
 struct Group<F: DiskFile> {
     domain: u64,
-    /// Number of syncs of the device that had failed when the group's first write began.
+    /// Number of failed syncs of the device when the group's first write began. If it is higher after the flush, the writes may
+    /// be lost.
     failed_syncs: u64,
-    /// The error of a flush that failed after some of these writes had begun. None of them can become durable.
+    /// The error of an earlier flush of this domain that failed while this group existed. The device may have lost some of the
+    /// group's writes, so all of them end with this error.
     flush_error: Option<DiskError>,
+    /// Partitions of all writes of the group.
     slots: Vec<usize>,
-    /// Writes in flight.
+    /// Writes that have not completed.
     writes: FuturesUnordered<LocalBoxFuture<'static, (usize, Unflushed<F>)>>,
+    /// Writes that have completed and need the flush.
     written: Vec<(usize, Unflushed<F>)>,
 }
 
 /// The writes, syncs and flushes of one shard.
 pub struct Committer<F: DiskFile> {
     commit: Commit,
-    jobs: FuturesUnordered<LocalBoxFuture<'static, (Done, Flush)>>,
-    /// Synced writes of this turn that may share a flush, with the slots of their partitions. [`Committer::submit`]
-    /// starts them.
-    waiting: Vec<(usize, Job<F>)>,
-    /// The groups whose flush has not begun, oldest first. New writes join the last group of their domain.
+    jobs: FuturesUnordered<LocalBoxFuture<'static, (Done, CouldShare)>>,
+    /// Synced writes that may share a flush, with the slots of their partitions. The next [`Committer::submit`] decides
+    /// whether they do, and starts them.
+    undecided: Vec<(usize, Job<F>)>,
+    /// The groups whose flush has not begun, oldest first. A new write joins the last group of its domain,
+    /// or begins another one ([`Committer::join`]).
     groups: VecDeque<Group<F>>,
     /// The flush in flight. It covers groups that are older than all in `groups`.
     flush: Option<Flushing>,
-    /// Number of writes in `groups`, and of those that `flush` covers.
+    /// Number of writes in `groups` plus those that `flush` covers.
     shared_writes: usize,
     /// Slots of the synced writes in flight that have a flush of their own, although they could have shared one.
     unshared_slots: Vec<usize>,
     done: VecDeque<Done>,
     /// Slots that wait until more jobs may start, first come first served.
     queue: SlotList,
-    /// Whether some started operations have not been polled yet. An operation is submitted when it is polled for the
-    /// first time.
+    /// Whether some started jobs or writes of groups have not been polled yet. Their operations are submitted when they are
+    /// polled for the first time.
     has_new: bool,
     stats: WriteStats,
 }
 
-/// Whether a job in flight could have shared a flush with others.
+/// Whether a job that runs alone could have shared a flush with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flush {
-    Own,
-    Shareable,
+enum CouldShare {
+    No,
+    Yes,
 }
 
 impl<F: DiskFile> Committer<F> {
@@ -104,7 +119,7 @@ impl<F: DiskFile> Committer<F> {
         Self {
             commit,
             jobs: FuturesUnordered::new(),
-            waiting: Vec::new(),
+            undecided: Vec::new(),
             groups: VecDeque::new(),
             flush: None,
             shared_writes: 0,
@@ -119,7 +134,7 @@ impl<F: DiskFile> Committer<F> {
     /// Whether another job may start.
     pub fn has_room(&self) -> bool {
         let grouped: usize = self.groups.iter().map(|group| group.slots.len()).sum();
-        self.jobs.len() < IN_FLIGHT_MAX && self.waiting.len() + grouped < SHARED_MAX
+        self.jobs.len() < IN_FLIGHT_MAX && self.undecided.len() + grouped < SHARED_MAX
     }
 
     /// Returns the counters of all writes since the start.
@@ -132,16 +147,17 @@ impl<F: DiskFile> Committer<F> {
         self.stats.account_for(ns_of(time), self.jobs.len() + self.shared_writes);
     }
 
-    /// Whether no job is in flight or waits to start.
+    /// Whether there is no started job, and no finished one that [`Committer::poll_done`] has not returned. Queued partitions
+    /// do not count.
     pub fn is_idle(&self) -> bool {
-        self.jobs.is_empty() && self.waiting.is_empty() && self.shared_writes == 0 && self.done.is_empty()
+        self.jobs.is_empty() && self.undecided.is_empty() && self.shared_writes == 0 && self.done.is_empty()
     }
 
-    /// Starts a few jobs of the partition in `slot`, while another job may start. Returns whether the partition may
-    /// have more.
+    /// Starts up to [`JOBS_AT_ONCE`] jobs of the partition in `slot`, as long as there is room. Returns whether the partition
+    /// may have more.
     ///
-    /// If partitions already wait to start jobs, this one waits behind them, and [`Committer::start_waiting`] starts
-    /// its jobs. So a partition that always has a write ready does not use up every job that may start.
+    /// If partitions already wait to start jobs, this one waits behind them, and [`Committer::start_queued`] starts its jobs.
+    /// So a partition that always has a write ready cannot take all the room.
     pub fn start_some(&mut self, slot: usize, mut next_job: impl FnMut() -> Option<Job<F>>) -> bool {
         for _ in 0..JOBS_AT_ONCE {
             if !self.queue.is_empty() || !self.has_room() {
@@ -149,42 +165,43 @@ impl<F: DiskFile> Committer<F> {
                 return false;
             }
             let Some(job) = next_job() else { return false };
-            self.start(slot, job);
+            self.accept(slot, job);
         }
         true
     }
 
-    /// Starts jobs of the partitions that wait, one for each partition in turn, while another job may start.
-    pub fn start_waiting(&mut self, mut next_job: impl FnMut(usize) -> Option<Job<F>>) {
+    /// Starts jobs of the queued partitions, one for each partition in turn, as long as there is room.
+    pub fn start_queued(&mut self, mut next_job: impl FnMut(usize) -> Option<Job<F>>) {
         while self.has_room()
             && let Some(slot) = self.queue.pop_front()
         {
             if let Some(job) = next_job(slot) {
-                self.start(slot, job);
+                self.accept(slot, job);
                 self.queue.push_back(slot);
             }
         }
     }
 
-    /// Starts a job of the partition in `slot`. It is submitted by the next [`Committer::submit`].
-    pub fn start(&mut self, slot: usize, job: Job<F>) {
+    /// Accepts a job of the partition in `slot`. A write that may share a flush is kept until [`Committer::submit`] decides; any
+    /// other job is started. Nothing reaches the kernel before `submit`.
+    pub fn accept(&mut self, slot: usize, job: Job<F>) {
         let may_share = self.commit != Commit::Each
             && job.write_bytes() <= SHARED_BYTES_MAX
             && job.flush_domain().is_some();
         if may_share {
-            self.waiting.push((slot, job));
+            self.undecided.push((slot, job));
         } else {
-            self.start_alone(slot, job, Flush::Own);
+            self.start_alone(slot, job, CouldShare::No);
         }
     }
 
-    fn start_alone(&mut self, slot: usize, job: Job<F>, flush: Flush) {
+    fn start_alone(&mut self, slot: usize, job: Job<F>, could_share: CouldShare) {
         self.count(&job, job.is_sync());
-        if flush == Flush::Shareable {
+        if could_share == CouldShare::Yes {
             self.unshared_slots.push(slot);
         }
         self.has_new = true;
-        self.jobs.push(Box::pin(async move { ((slot, job.run().await), flush) }));
+        self.jobs.push(Box::pin(async move { ((slot, job.run().await), could_share) }));
     }
 
     fn count(&mut self, job: &Job<F>, is_sync: bool) {
@@ -192,34 +209,35 @@ impl<F: DiskFile> Committer<F> {
         self.stats.overwrites += u64::from(job.is_overwriting());
     }
 
-    /// Decides how the waiting writes are flushed, and submits all operations that were not submitted yet. The owner
+    /// Decides how the undecided writes are flushed, and submits all operations that were not submitted yet. The owner
     /// calls this when every partition has handed over its jobs.
     pub fn submit(&mut self, context: &mut Context<'_>) {
         self.decide();
         if std::mem::take(&mut self.has_new) {
-            self.collect(context);
+            self.advance(context);
         }
     }
 
     fn decide(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
+        let undecided = std::mem::take(&mut self.undecided);
+        if undecided.is_empty() {
             return;
         }
-        let is_shared = self.commit == Commit::Shared || !self.groups.is_empty() || self.is_crowded(&waiting);
-        for (slot, job) in waiting {
+        let is_shared =
+            self.commit == Commit::Shared || !self.groups.is_empty() || self.is_crowded(&undecided);
+        for (slot, job) in undecided {
             if is_shared {
                 self.join(slot, job);
             } else {
-                self.start_alone(slot, job, Flush::Shareable);
+                self.start_alone(slot, job, CouldShare::Yes);
             }
         }
     }
 
-    /// Whether enough partitions have a synced write waiting or in flight for a shared flush.
-    fn is_crowded(&self, waiting: &[(usize, Job<F>)]) -> bool {
+    /// Whether enough partitions for a shared flush have a synced write that is undecided or in flight.
+    fn is_crowded(&self, undecided: &[(usize, Job<F>)]) -> bool {
         let mut slots = Vec::with_capacity(SHARED_FROM);
-        for slot in self.unshared_slots.iter().copied().chain(waiting.iter().map(|(slot, _)| *slot)) {
+        for slot in self.unshared_slots.iter().copied().chain(undecided.iter().map(|(slot, _)| *slot)) {
             if !slots.contains(&slot) {
                 slots.push(slot);
             }
@@ -232,12 +250,12 @@ impl<F: DiskFile> Committer<F> {
 
     /// Adds a write to its domain's last group, or to a new one, and starts it.
     ///
-    /// A group stays open while an earlier group or a flush holds it back. If only its own writes do, it closes when
-    /// the first of them completes, so that no late write delays that one. A group also takes no second write of a
-    /// partition, and no write after a flush of its domain has failed.
+    /// A write may join while the group's flush cannot begin anyway, because an earlier group or a flush comes first. If
+    /// nothing comes first, the group takes no more writes after its first one has completed, because a later write would
+    /// delay that one. A group never takes two writes of one partition, and none after a failed flush of its domain.
     fn join(&mut self, slot: usize, job: Job<F>) {
         let Some(domain) = job.flush_domain() else {
-            unreachable!("only a write that may share a flush waits for one")
+            unreachable!("every undecided write has a flush domain")
         };
         self.count(&job, false);
         self.stats.shared += 1;
@@ -291,13 +309,13 @@ impl<F: DiskFile> Committer<F> {
     /// Returns the next job that has ended, with its slot.
     pub fn poll_done(&mut self, context: &mut Context<'_>) -> Option<(usize, JobDone)> {
         if self.done.is_empty() {
-            self.collect(context);
+            self.advance(context);
         }
         self.done.pop_front()
     }
 
-    /// Polls all operations in flight.
-    fn collect(&mut self, context: &mut Context<'_>) {
+    /// Polls everything in flight, begins the next flushes, and moves what has ended to `done`.
+    fn advance(&mut self, context: &mut Context<'_>) {
         for group in &mut self.groups {
             while let Poll::Ready(Some(write)) = group.writes.poll_next_unpin(context) {
                 group.written.push(write);
@@ -312,16 +330,16 @@ impl<F: DiskFile> Committer<F> {
             let domain = flushing.domain;
             self.flush = None;
             if let Err(error) = flushed {
-                // The device's cache held the completed writes of these groups too. The failed flush may have lost
-                // them, and the next flush would not report that again.
-                let beside = self.groups.iter_mut().filter(|group| group.domain == domain);
-                beside.for_each(|group| group.flush_error = Some(error.clone()));
+                // Other groups of this domain may have had completed writes in the device's cache. The failed flush may have
+                // lost these, and a later flush would not report it. So all these groups fail.
+                let same_domain = self.groups.iter_mut().filter(|group| group.domain == domain);
+                same_domain.for_each(|group| group.flush_error = Some(error.clone()));
             }
             self.shared_writes -= done.len();
             self.done.extend(done);
         }
-        while let Poll::Ready(Some((done, flush))) = self.jobs.poll_next_unpin(context) {
-            if flush == Flush::Shareable
+        while let Poll::Ready(Some((done, could_share))) = self.jobs.poll_next_unpin(context) {
+            if could_share == CouldShare::Yes
                 && let Some(at) = self.unshared_slots.iter().position(|slot| *slot == done.0)
             {
                 self.unshared_slots.swap_remove(at);

@@ -173,7 +173,7 @@ impl Shard {
             }
         }
         let next_job = |slot| self.partition(slot)?.log.next_job();
-        self.committer.borrow_mut().start_waiting(next_job);
+        self.committer.borrow_mut().start_queued(next_job);
         count > 0
     }
 

@@ -109,8 +109,9 @@ fn read_catalog(data_dir: &Path, findings: &mut Findings<'_>) -> Result<Option<S
     let path = data_dir.join(CATALOG_FILE);
     let Some(bytes) = read(&path)? else {
         if has_directories(data_dir)? {
-            let message = "it is missing: which topics there are is not known, and an open would begin with none; \
-                           partitions are taken from the names of directories";
+            let message = "it is missing, so the engine refuses to open this directory; this report takes the partitions \
+                           from the names of directories. Restore catalog.json from a copy if there is one; `vnotch repair` \
+                           writes a new one, in which every topic has the default settings";
             findings.defect(DefectKind::Catalog, &path, 0, message);
             return Ok(None);
         }

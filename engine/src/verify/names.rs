@@ -32,8 +32,8 @@ pub(super) fn list(dir: &Path) -> Result<Vec<Entry>, DiskError> {
 
 /// Reports a file that does not belong here.
 pub(super) fn report_foreign(path: &Path, findings: &mut Findings<'_>) {
-    let message = "vnotch has no file of this name here: another program made it, or a file was renamed; it is not \
-                   read, and deleting its topic would delete it";
+    let message = "this file does not belong to vnotch: another program made it, or it was renamed. It is not read. If \
+                   it lies in a partition's directory, deleting the topic deletes it too";
     findings.defect(DefectKind::ForeignFile, path, 0, message);
 }
 

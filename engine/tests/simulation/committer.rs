@@ -144,7 +144,7 @@ impl Fleet {
             while self.committer.start_some(number, || log.next_job().inspect(|_| *started += 1)) {}
         }
         let (logs, started) = (&self.logs, &mut self.started);
-        self.committer.start_waiting(|number| logs[number].next_job().inspect(|_| started[number] += 1));
+        self.committer.start_queued(|number| logs[number].next_job().inspect(|_| started[number] += 1));
         self.started.iter().sum::<usize>() > before
     }
 

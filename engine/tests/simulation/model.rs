@@ -1,5 +1,7 @@
 //! The model of a log: the batches that it has taken, and what it has promised about each.
 
+use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use vnotch_engine::buffer::SharedBytes;
 use vnotch_engine::record::{BatchBuilder, BatchHeader, RecordRef, stamp, verify_crc};
@@ -27,6 +29,14 @@ impl Batch {
     pub(crate) fn is_promised(&self, level: Durability) -> bool {
         self.promised >= Some(level)
     }
+
+    /// Whether `served`, a whole batch whose checksum holds, is this one. Its leader epoch may be damaged.
+    fn is_served_as(&self, served: &[u8]) -> bool {
+        let parts = |bytes: &[u8]| {
+            Some((bytes.get(..OFFSET_AND_LENGTH_BYTES)?.to_vec(), bytes.get(EPOCH_END..)?.to_vec()))
+        };
+        parts(served) == parts(&self.bytes)
+    }
 }
 
 /// The result of a consumer's check of bytes that may be damaged.
@@ -36,6 +46,15 @@ pub(crate) enum Served {
     Whole(i64),
     /// A batch's checksum does not hold: the consumer sees an error.
     BadChecksum,
+}
+
+/// The batches of which damaged files may still show the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Only those of the log.
+    OfLog,
+    /// Also those that a crash took and whose offsets other batches have now.
+    AlsoTaken,
 }
 
 /// Bytes at the beginning of a batch that hold its base offset and its length.
@@ -53,6 +72,9 @@ pub(crate) struct Model {
     /// Batches that were cut off because the disk is full, and whose producers have no answer yet. They may come back: the
     /// process may die before the files are cut.
     cut: Vec<Batch>,
+    /// Batches that the log no longer had when it was opened again. Their bytes may lie in a file that becomes a segment
+    /// once more.
+    taken: Vec<Batch>,
     /// The log's start when a segment's file was last deleted. The log never begins before it again.
     pub(crate) deleted_to: i64,
 }
@@ -173,7 +195,7 @@ impl Model {
             promised < Some(kept),
             "{kept} batches are left, ending at {end}; batch {promised:?} had been promised as {level:?}"
         );
-        self.batches.truncate(kept);
+        self.taken.extend(self.batches.drain(kept..));
         assert_eq!(self.next_offset(), end, "a log ends with a whole batch");
         self.last_acked = [None; 3];
         self.all_durable();
@@ -203,8 +225,14 @@ impl Model {
 
 impl Model {
     /// Does the check of [`Model::check`] on bytes that may be damaged. A batch whose checksum holds must be the one that was
-    /// appended at its offset.
-    pub(crate) fn check_damaged(&self, offset: i64, pieces: &[SharedBytes], visible: i64) -> Served {
+    /// appended at its offset. `shown` says whether it may also be one that was appended there before a crash took it.
+    pub(crate) fn check_damaged(
+        &self,
+        offset: i64,
+        pieces: &[impl Deref<Target = [u8]>],
+        visible: i64,
+        shown: Shown,
+    ) -> Served {
         let mut next_offset = offset;
         for piece in pieces {
             let mut rest = &piece[..];
@@ -216,11 +244,12 @@ impl Model {
                 }
                 let number = self.batches.partition_point(|batch| batch.next_offset <= header.base_offset);
                 let batch = self.batches.get(number).expect("no batch is served that was not appended");
-                let is_same = rest[..OFFSET_AND_LENGTH_BYTES] == batch.bytes[..OFFSET_AND_LENGTH_BYTES]
-                    && rest[EPOCH_END..total_bytes] == batch.bytes[EPOCH_END..];
-                assert!(is_same, "asked for {offset}, got other bytes than those of {}", batch.base_offset);
-                assert!(next_offset >= batch.base_offset, "{next_offset} is skipped");
-                next_offset = batch.next_offset;
+                let served = &rest[..total_bytes];
+                let taken = self.taken.iter().filter(|_| shown == Shown::AlsoTaken);
+                let is_known = std::iter::once(batch).chain(taken).any(|batch| batch.is_served_as(served));
+                assert!(is_known, "asked for {offset}, got other bytes than those of {}", batch.base_offset);
+                assert!(next_offset >= header.base_offset, "{next_offset} is skipped");
+                next_offset = header.next_offset();
                 rest = &rest[total_bytes..];
             }
         }
@@ -276,4 +305,31 @@ pub(crate) fn timed_batch(timestamps: &[i64], total_bytes: usize) -> Vec<u8> {
         builder.push(&RecordRef { timestamp_ms, value: Some(&value), ..RecordRef::default() }).unwrap();
     }
     builder.finish().bytes
+}
+
+#[test]
+fn only_a_disk_that_lost_a_write_may_show_a_batch_that_a_crash_took() {
+    let mut model = Model::default();
+    let appended = |model: &mut Model, seed, epoch| {
+        let number = model.appended(batch(seed, 1, 500), epoch);
+        [model.batches()[number].bytes().to_vec()]
+    };
+    appended(&mut model, 0, 1);
+    model.all_durable();
+    let mut elsewhere = model.clone();
+    let foreign = appended(&mut elsewhere, 7, 1);
+    let taken = appended(&mut model, 1, 1);
+    let base = model.batches()[1].base_offset;
+    model.reopened(base, Durability::Synced);
+    let present = appended(&mut model, 2, 2);
+    let end = model.next_offset();
+    let check = |offset, pieces: &[Vec<u8>], shown| {
+        std::panic::catch_unwind(AssertUnwindSafe(|| model.check_damaged(offset, pieces, end, shown))).ok()
+    };
+    for shown in [Shown::OfLog, Shown::AlsoTaken] {
+        assert_eq!(check(base, &present, shown), Some(Served::Whole(end)));
+        assert_eq!(check(base, &foreign, shown), None, "no log has taken it");
+    }
+    assert_eq!(check(base, &taken, Shown::AlsoTaken), Some(Served::Whole(end)));
+    assert_eq!(check(base, &taken, Shown::OfLog), None, "no write was lost, so its bytes are gone");
 }

@@ -1,6 +1,6 @@
 //! Ends a log by a kill or a power loss, opens it again, and checks that it has kept its promises.
 
-use crate::model::Model;
+use crate::model::{Model, Shown};
 use crate::rig::{Rig, SimLog, context, dir, open};
 use crate::tally;
 use std::collections::BTreeMap;
@@ -89,6 +89,17 @@ impl Trust {
     /// Whether the checkpoint and the names of files can be relied on.
     const fn has_metadata(self) -> bool {
         !matches!(self, Self::Nothing)
+    }
+
+    /// The batches that readers may be served. Where a write into a recycled file is lost or misdirected, the file keeps
+    /// what it held. After a power loss that can be batches of a segment whose name was never synced: their checksums
+    /// hold, and their offsets were given again. No reader can tell them from the batches that were lost. Recovery can,
+    /// by the leader epoch, but a sealed segment is not read again.
+    pub(crate) const fn shown(self) -> Shown {
+        match self {
+            Self::Nothing => Shown::AlsoTaken,
+            Self::Whole | Self::Synced | Self::Below(_) => Shown::OfLog,
+        }
     }
 
     /// Sets this to the promises that both faults leave.

@@ -2,9 +2,10 @@
 //! the process.
 
 use crate::exit::ExitStatus;
+use crate::interrupt::signals;
+use crate::stderr;
 use crate::trial::data_dir::DataDir;
 use anyhow::Context as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ impl Interrupt {
     /// # Errors
     /// The signals cannot be watched.
     pub fn watch(data_dir: Arc<DataDir>) -> anyhow::Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot watch for Ctrl-C")?;
+        let mut signals = Signals::new(signals()).context("cannot watch for Ctrl-C")?;
         let stop = Arc::new(AtomicBool::new(false));
         let (handle, raised) = (signals.handle(), Arc::clone(&stop));
         let watch = move || {
@@ -33,7 +34,9 @@ impl Interrupt {
                     data_dir.remove();
                     std::process::exit(i32::from(ExitStatus::Interrupted as u8));
                 }
-                eprintln!("interrupted: ending the trial and keeping what was measured (once more to abort)");
+                stderr::line(
+                    "interrupted: ending the trial and keeping what was measured (once more to abort)",
+                );
             }
         };
         let thread = std::thread::Builder::new().name("signals".into()).spawn(watch);

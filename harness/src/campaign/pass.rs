@@ -13,7 +13,7 @@ use crate::result::{LateAttempt, Trial, Verdict, VerdictStatus};
 use crate::trial::Shape;
 use crate::trial::bench::Bench;
 use crate::trial::ceilings::Bracket;
-use crate::trial::read_back;
+use crate::trial::conduct::read_back;
 use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
 use std::time::{Duration, Instant};

@@ -56,7 +56,9 @@ pub struct Measured {
 /// The workload cannot be run here, or the system, the ceiling or the file system fails outside of a trial. A failure inside a
 /// trial is part of the verdict. So is a failure after the first trial of a run. A sweep keeps its finished trials.
 pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
-    let data_dir = Arc::new(DataDir::open(options.data_dir.as_deref())?);
+    let given = options.data_dir.as_deref();
+    let data_dir = if options.keep_data { DataDir::open_to_keep(given) } else { DataDir::open(given) };
+    let data_dir = Arc::new(data_dir?);
     if let Some(path) = &options.ack_log {
         std::fs::write(path, "").with_context(|| format!("cannot write the ack log {}", path.display()))?;
     }
@@ -113,8 +115,16 @@ pub(crate) fn run_in(mut context: RunContext<'_>, keeping: Keeping) -> anyhow::R
     }
     let begun = staging.as_ref().map_or(&now, Staging::manifest).clone();
     let resumed_at = staging.as_ref().map_or_else(Vec::new, |staging| staging.sessions().resumed_at.clone());
-    let about =
-        About { begun, resumed_at, cores, elapsed: context.started.elapsed(), is_whole, late, failure };
+    let about = About {
+        begun,
+        environment_at_end: Environment::collect(data_dir.path(), now.environment.io_uring.clone()),
+        resumed_at,
+        cores,
+        elapsed: context.started.elapsed(),
+        is_whole,
+        late,
+        failure,
+    };
     Ok(Some(Measured { recording: record(study, points, about), staging, is_whole }))
 }
 
@@ -132,6 +142,8 @@ fn manifest(study: &Study, options: &Options, environment: Environment) -> anyho
         environment,
         machine_id: machine_id(),
         payload_files: payload_files(study)?,
+        command_line: options.command_line.clone(),
+        workload_arguments: options.workload_arguments.clone(),
         tags: options.tags.clone(),
         injected: options.injections.iter().map(ToString::to_string).collect(),
     })
@@ -194,6 +206,7 @@ fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
 /// Facts of a run beside its trials.
 struct About {
     begun: Manifest,
+    environment_at_end: Environment,
     resumed_at: Vec<String>,
     cores: CoresUsed,
     elapsed: Duration,
@@ -221,7 +234,7 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         point.workload = workloads.index_of(combination.workload.resolved());
         done.push(point);
     }
-    let About { begun, resumed_at, cores, elapsed, is_whole, late, failure } = about;
+    let About { begun, environment_at_end, resumed_at, cores, elapsed, is_whole, late, failure } = about;
     let mut whole = verdict_of(&done);
     if let Some(failure) = failure {
         whole.lower(VerdictStatus::Errors, format!("ended early: {failure:#}"));
@@ -251,11 +264,14 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         question: workload.question.clone(),
         elapsed_s: elapsed.as_secs_f64(),
         environment: begun.environment,
+        environment_at_end: Some(environment_at_end),
         provenance: Provenance {
             build: begun.build,
             machine_id: begun.machine_id,
             started_at: begun.started_at,
             resumed_at,
+            command_line: begun.command_line,
+            workload_arguments: begun.workload_arguments,
             workload_sha256: begun.workload_sha256,
             seed: workload.payload.seed,
             order_seed: study.is_sweep().then_some(begun.order_seed),

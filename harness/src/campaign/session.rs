@@ -234,7 +234,7 @@ fn places(study: &Study) -> anyhow::Result<Vec<Place>> {
 fn resolved(mut pass: Pass, reached: Option<f64>) -> anyhow::Result<Pass> {
     if let LoadMode::Open { rate: rate @ Rate::Share(_), arrival, profile } = pass.load.mode {
         let reached = reached.context("the pass at max, which the rate is a share of, came to nothing")?;
-        let rate = Rate::Absolute(rate.records_per_s(reached));
+        let rate = Rate::per_s(num::u64_of(rate.records_per_s(reached)));
         pass.load.mode = LoadMode::Open { rate, arrival, profile };
     }
     Ok(pass)

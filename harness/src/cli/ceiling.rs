@@ -10,11 +10,11 @@ use crate::interrupt;
 use crate::result::environment::Environment;
 use crate::result::environment::IoUring;
 use crate::result::provenance::Build;
+use crate::stderr;
 use crate::workload::{Io, TimeSpan};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +79,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     let survey = match measure(globals, &dir, &grid) {
         Ok(survey) => survey,
         Err(DeviceError::Interrupted) => {
-            eprintln!("vnotch: interrupted; the scratch files are removed");
+            stderr::line("vnotch: interrupted; the scratch files are removed");
             return Ok(ExitStatus::Interrupted);
         }
         Err(error) => return Err(error.into()),
@@ -97,7 +97,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
         Format::Json => serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n",
         Format::Text => text::render(&document, &grid, globals.quiet),
     };
-    std::io::stdout().write_all(output.as_bytes())?;
+    super::print(&output)?;
     Ok(ExitStatus::Ok)
 }
 
@@ -122,26 +122,25 @@ struct Progress {
 
 impl Progress {
     fn new(globals: Globals, grid: &Grid) -> Self {
-        let terminal = std::io::stderr().is_terminal();
         let steps = u64::try_from(grid.steps()).expect("a few dozen steps");
-        let target = if terminal && !globals.quiet {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let shown = if globals.quiet { None } else { stderr::bar(steps) };
+        let lines = shown.is_none() && !globals.quiet && globals.format == Format::Text;
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  ETA {eta}");
-        let bar = ProgressBar::with_draw_target(Some(steps), target)
+        // A hidden bar counts the steps for the lines.
+        let bar = shown
+            .unwrap_or_else(|| ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden()))
             .with_style(style.expect("the template is a constant that indicatif accepts"))
             .with_message("preparing files");
         bar.tick();
-        Self { bar, lines: !terminal && !globals.quiet && globals.format == Format::Text }
+        Self { bar, lines }
     }
 
     fn done(&self, step: &Step<'_>) {
         self.bar.inc(1);
         let line = text::step(step);
         if self.lines {
-            eprintln!("{}/{} {line}", self.bar.position(), self.bar.length().unwrap_or_default());
+            let (done, steps) = (self.bar.position(), self.bar.length().unwrap_or_default());
+            stderr::line(format_args!("{done}/{steps} {line}"));
         }
         self.bar.set_message(line);
     }

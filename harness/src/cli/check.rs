@@ -1,16 +1,18 @@
 //! `vnotch check`, which is also `run --dry-run`: prints what a workload will do and cost, without running it.
 
 use super::workload_args::WorkloadArgs;
-use super::{Format, Globals};
+use super::{Format, Globals, prune};
+use crate::escape::{visible, visible_lines};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::f64_of;
 use crate::quantity;
+use crate::result::environment::{Cgroup, Memory};
+use crate::stderr;
 use crate::workload::{Difference, Estimate, Study, label};
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Number of combinations that the text lists. It counts the others.
@@ -38,10 +40,18 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
     let printed = match globals.format {
         Format::Json => format!("{:#}\n", serde_json::json!({ "kind": "check", "workloads": plans })),
         Format::Text if globals.quiet => String::new(),
-        Format::Text => plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n"),
+        Format::Text => visible_lines(&plans.iter().map(Plan::text).collect::<Vec<_>>().join("\n")),
     };
-    std::io::stdout().write_all(printed.as_bytes())?;
-    studies.iter().try_for_each(|study| require_disk(study, args.data_dir()))?;
+    super::print(&printed)?;
+    if !globals.quiet {
+        prune::leftovers_note(args.data_dir())
+            .into_iter()
+            .for_each(|note| stderr::line(format_args!("note: {note}")));
+    }
+    studies.iter().try_for_each(|study| {
+        require_memory(study)?;
+        require_disk(study, args.data_dir())
+    })?;
     Ok(ExitStatus::Ok)
 }
 
@@ -60,6 +70,30 @@ pub fn require_disk(study: &Study, data_dir: Option<&Path>) -> anyhow::Result<()
         None => study.workload.name.clone(),
     };
     Disk::of(data_dir)?.require(&name, &estimate)
+}
+
+/// Refuses a workload that needs more memory than this machine has, or than the control group allows.
+///
+/// # Errors
+/// A [`UsageError`] that says how much the workload needs and what to change.
+pub fn require_memory(study: &Study) -> anyhow::Result<()> {
+    let cgroup = Cgroup::collect();
+    let needed = study.estimate().memory_bytes;
+    let Some(total) = Memory::collect(&cgroup).total_bytes.filter(|total| needed > *total) else {
+        return Ok(());
+    };
+    let whose = if cgroup.memory_limit_bytes.is_some_and(|limit| limit <= total) {
+        "the control group allows"
+    } else {
+        "this machine has"
+    };
+    Err(UsageError::error(format!(
+        "{} needs about {} of memory, but {whose} {}; lower `engine.arena_bytes`, `engine.shards`, `load.in_flight_bytes`, \
+         `payload.pool`, or the number of producers or partitions",
+        study.workload.name,
+        quantity::bytes(needed),
+        quantity::bytes(total)
+    )))
 }
 
 /// Returns the cost of a sweep as one sentence: its trials, its time and its disk.
@@ -139,7 +173,7 @@ impl Plan {
         let Self { estimate, disk, .. } = self;
         let mut text = format!("{} ({})\n", self.name, self.hash);
         if let Some(question) = &self.question {
-            let _ = writeln!(text, "  {question}");
+            let _ = writeln!(text, "  {}", visible(question));
         }
         let mut line = |what: &str, value: String| {
             let _ = writeln!(text, "  {what:<9} {value}");

@@ -7,7 +7,7 @@ use crate::workload::{EngineSettings, Io};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `vnotch doctor`.
@@ -55,7 +55,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
             serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n"
         }
     };
-    std::io::stdout().write_all(output.as_bytes())?;
+    super::print(&output)?;
     Ok(if verdict == Level::Fail { ExitStatus::Runtime } else { ExitStatus::Ok })
 }
 

@@ -5,8 +5,8 @@ use super::{Format, Globals};
 use crate::exit::ExitStatus;
 use crate::report::listing;
 use crate::result::shelf::Shelf;
+use crate::stderr;
 use serde_json::json;
-use std::io::Write as _;
 
 /// Arguments of `vnotch list`.
 #[derive(Debug, clap::Args)]
@@ -33,20 +33,19 @@ pub struct Args {
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     let shelf = args.results.look()?;
     match globals.format {
-        Format::Json => writeln!(std::io::stdout(), "{:#}", document(&shelf))?,
+        Format::Json => super::print(&format!("{:#}\n", document(&shelf)))?,
         Format::Text => {
             if shelf.results.is_empty() && !globals.quiet {
-                eprintln!(
+                stderr::line(format_args!(
                     "note: no results in {}: `vnotch run quickstart` makes one",
                     args.results.dir().display()
-                );
+                ));
             }
-            std::io::stdout().write_all(listing::table(&shelf.results).as_bytes())?;
+            super::print(&listing::table(&shelf.results))?;
             if !globals.quiet {
-                shelf
-                    .others
-                    .iter()
-                    .for_each(|other| eprintln!("note: {}: {}", other.dir.display(), other.what));
+                shelf.others.iter().for_each(|other| {
+                    stderr::line(format_args!("note: {}: {}", other.dir.display(), other.what))
+                });
             }
         }
     }

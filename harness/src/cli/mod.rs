@@ -10,15 +10,17 @@ pub mod prune;
 pub mod repair;
 pub mod report;
 pub mod results_dir;
-mod resume;
 pub mod run;
 pub mod show;
 pub mod verify;
+pub mod workload;
 pub mod workload_args;
 
 use crate::exit::{self, ExitStatus, UsageError};
+use crate::stderr;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -60,6 +62,8 @@ enum Verb {
     Run(run::Args),
     /// Validate a workload and say what it will do and cost, without running it
     Check(check::Args),
+    /// Print a built-in workload file, to be changed and run
+    Workload(workload::Args),
     /// Check this machine for problems that prevent or distort a run, and say how to fix them
     Doctor(doctor::Args),
     /// Measure the bare disk: writes, reads and synced writes, by block size and queue depth
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Verb::Run(args) => run::run(globals, args),
         Verb::Check(args) => check::run(globals, args),
+        Verb::Workload(args) => workload::run(&args),
         Verb::Doctor(args) => doctor::run(globals, args),
         Verb::Ceiling(args) => ceiling::run(globals, args),
         Verb::Report(args) => report::run(globals, args),
@@ -104,10 +109,19 @@ pub fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) if is_broken_pipe(&error) => ExitStatus::Ok.into(),
         Err(error) => {
-            eprintln!("vnotch: {error:#}");
+            stderr::line(format_args!("vnotch: {error:#}"));
             exit::status_of(&error).into()
         }
     }
+}
+
+/// Prints `text` on standard output.
+///
+/// # Errors
+/// Standard output is closed or full.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to standard output")
 }
 
 /// Refuses a path from the command line that is not an existing directory.

@@ -1,13 +1,16 @@
-//! `vnotch prune`: removes old results if `--yes` is given; otherwise lists them.
+//! `vnotch prune`: removes old results, or what killed runs left, if `--yes` is given; otherwise lists them.
 
 use super::results_dir::ResultsDir;
 use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
+use crate::host::leftovers::{self, Leftover};
 use crate::quantity;
 use crate::result::shelf::{self, REFERENCE, Shelf, Shelved};
+use crate::stderr;
 use crate::workload::TimeSpan;
+use anyhow::Context as _;
 use serde_json::json;
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -18,9 +21,14 @@ Without --yes nothing is removed: the results that would be removed are printed,
 --older-than, a result is removed only if both options select it. Results in `reference/`, unfinished sweeps, and \
 directories without a result are never removed.
 
+With --leftovers, what killed runs left behind is removed instead: their data (vnotch-data-…) and the files of the ceiling \
+in DIR, and unfinished files among the results. What a run still uses is left alone, and so is data that was kept \
+(vnotch-kept-…, and directories that --data-dir named).
+
 Examples:
   vnotch prune --keep 10
   vnotch prune --older-than 30d --yes
+  vnotch prune --leftovers --yes
   vnotch prune 20261124-035404-quickstart-1a2b3c4d --yes
 
 Exit codes: 0 done, or nothing to remove; 1 a result cannot be removed; 2 wrong usage.")]
@@ -34,6 +42,10 @@ pub struct Args {
     /// Remove only results whose run started at least this long ago: 12h, 30d
     #[arg(long, value_name = "TIME")]
     older_than: Option<TimeSpan>,
+    /// Remove what killed runs left in DIR [default: the working directory]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = ".",
+        conflicts_with_all = ["names", "keep", "older_than"], value_hint = clap::ValueHint::DirPath)]
+    leftovers: Option<PathBuf>,
     /// Remove the results, instead of printing which would be removed
     #[arg(short, long)]
     yes: bool,
@@ -47,6 +59,9 @@ pub struct Args {
 /// A [`UsageError`] before anything is removed; otherwise the first failed removal. Results before it are already
 /// removed.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
+    if let Some(dir) = &args.leftovers {
+        return prune_leftovers(globals, args, dir);
+    }
     let shelf = args.results.look()?;
     let going = if args.names.is_empty() { by_age(args, &shelf)? } else { by_name(args, &shelf)? };
     let sized: Vec<(&Path, u64)> =
@@ -58,17 +73,16 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
         }
         if is_text {
             let verb = if args.yes { "removed" } else { "would remove" };
-            writeln!(std::io::stdout(), "{verb} {} ({})", dir.display(), quantity::bytes(*bytes))?;
+            super::print(&format!("{verb} {} ({})\n", dir.display(), quantity::bytes(*bytes)))?;
         }
     }
     let bytes: u64 = sized.iter().map(|(_, bytes)| bytes).sum();
     if is_text {
         if !globals.quiet {
-            shelf
-                .others
-                .iter()
-                .for_each(|it| eprintln!("note: not removed: {}: {}", it.dir.display(), it.what));
-            eprintln!("note: {}", conclusion(sized.len(), bytes, args.yes));
+            shelf.others.iter().for_each(|it| {
+                stderr::line(format_args!("note: not removed: {}: {}", it.dir.display(), it.what))
+            });
+            stderr::line(format_args!("note: {}", conclusion("result", sized.len(), bytes, args.yes)));
         }
         return Ok(ExitStatus::Ok);
     }
@@ -79,12 +93,53 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     let document = json!({
         "kind": "prune", "removed": args.yes, "results": results, "bytes": bytes, "left_alone": left
     });
-    writeln!(std::io::stdout(), "{document:#}")?;
+    super::print(&format!("{document:#}\n"))?;
     Ok(ExitStatus::Ok)
 }
 
-fn conclusion(count: usize, bytes: u64, is_removed: bool) -> String {
-    let what = format!("{count} result{}, {}", if count == 1 { "" } else { "s" }, quantity::bytes(bytes));
+/// Removes, or only lists, what killed runs left in `dir` and among the results.
+fn prune_leftovers(globals: Globals, args: &Args, dir: &Path) -> anyhow::Result<ExitStatus> {
+    super::require_dir(dir)?;
+    let mut found = leftovers::find(dir);
+    if args.results.dir().is_dir() {
+        found.extend(shelf::leftovers(args.results.dir())?.into_iter().map(|dir| {
+            let bytes = shelf::bytes_in(&dir).or_else(|_| anyhow::Ok(dir.metadata()?.len())).unwrap_or(0);
+            Leftover { dir, bytes }
+        }));
+    }
+    for Leftover { dir, bytes } in &found {
+        if args.yes {
+            let removed = if dir.is_dir() { fs::remove_dir_all(dir) } else { fs::remove_file(dir) };
+            removed.with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
+        if globals.format == Format::Text {
+            let verb = if args.yes { "removed" } else { "would remove" };
+            super::print(&format!("{verb} {} ({})\n", dir.display(), quantity::bytes(*bytes)))?;
+        }
+    }
+    let bytes: u64 = found.iter().map(|it| it.bytes).sum();
+    if globals.format == Format::Json {
+        let list: Vec<_> = found.iter().map(|it| json!({ "directory": it.dir, "bytes": it.bytes })).collect();
+        let document = json!({ "kind": "prune", "removed": args.yes, "leftovers": list, "bytes": bytes });
+        super::print(&format!("{document:#}\n"))?;
+    } else if !globals.quiet {
+        stderr::line(format_args!("note: {}", conclusion("leftover", found.len(), bytes, args.yes)));
+    }
+    Ok(ExitStatus::Ok)
+}
+
+/// Returns a note on what killed runs left in the directory where a run with this `--data-dir` keeps its data. `None` if they
+/// left nothing.
+pub(super) fn leftovers_note(data_dir: Option<&Path>) -> Option<String> {
+    let dir = match data_dir {
+        None => PathBuf::from("."),
+        Some(dir) => std::path::absolute(dir).ok()?.parent()?.to_owned(),
+    };
+    leftovers::note(&leftovers::find(&dir))
+}
+
+fn conclusion(noun: &str, count: usize, bytes: u64, is_removed: bool) -> String {
+    let what = format!("{count} {noun}{}, {}", if count == 1 { "" } else { "s" }, quantity::bytes(bytes));
     match (count, is_removed) {
         (0, _) => "nothing to remove".to_owned(),
         (_, true) => format!("{what} removed"),

@@ -3,10 +3,10 @@
 mod text;
 
 use super::{Format, Globals};
+use crate::escape::visible_lines;
 use crate::exit::{ExitStatus, UsageError};
 use anyhow::Context as _;
 use serde::Serialize;
-use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use vnotch_engine::repair::{self, CatalogRepair, DamageRecordsRepair, PartitionRepair, RepairError};
@@ -84,10 +84,10 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
             .context("the repair did not finish; no record is lost, so run it again")?;
     }
     let output = match globals.format {
-        Format::Text => text::render(&document, globals.quiet),
+        Format::Text => visible_lines(&text::render(&document, globals.quiet)),
         Format::Json => serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n",
     };
-    std::io::stdout().write_all(output.as_bytes())?;
+    super::print(&output)?;
     Ok(if is_sound || args.yes { ExitStatus::Ok } else { ExitStatus::Integrity })
 }
 

@@ -5,8 +5,8 @@ use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report;
 use crate::result::store;
+use crate::stderr;
 use clap::ValueHint;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `vnotch report`.
@@ -49,15 +49,17 @@ fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
     let mut drawn = Vec::new();
     for dir in dirs {
         let recording = store::load(dir)?;
-        store::redraw(dir, &report::draw(&recording)?)?;
+        let files = report::draw(&recording);
+        warn(&files.faults);
+        store::redraw(dir, &files.artifacts)?;
         let page = dir.join("report.html");
         if globals.format == Format::Text {
-            writeln!(std::io::stdout(), "{}", page.display())?;
+            super::print(&format!("{}\n", page.display()))?;
         }
         drawn.push(serde_json::json!({ "directory": dir, "report": page, "name": recording.result.name }));
     }
     if globals.format == Format::Json {
-        writeln!(std::io::stdout(), "{:#}", serde_json::json!({ "kind": "report", "results": drawn }))?;
+        super::print(&format!("{:#}\n", serde_json::json!({ "kind": "report", "results": drawn })))?;
     }
     Ok(ExitStatus::Ok)
 }
@@ -70,14 +72,21 @@ fn overlay(globals: Globals, dirs: &[PathBuf], output: &Path) -> anyhow::Result<
         )));
     }
     let recordings = dirs.iter().map(|dir| store::load(dir)).collect::<anyhow::Result<Vec<_>>>()?;
-    store::redraw(output, &report::draw_overlay(&recordings)?)?;
+    let files = report::draw_overlay(&recordings)?;
+    warn(&files.faults);
+    store::redraw(output, &files.artifacts)?;
     let page = output.join("report.html");
     match globals.format {
-        Format::Text => writeln!(std::io::stdout(), "{}", page.display())?,
+        Format::Text => super::print(&format!("{}\n", page.display()))?,
         Format::Json => {
             let document = serde_json::json!({ "kind": "report", "runs": dirs, "report": page });
-            writeln!(std::io::stdout(), "{document:#}")?;
+            super::print(&format!("{document:#}\n"))?;
         }
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Writes a line on standard error for each chart that could not be drawn.
+fn warn(faults: &[String]) {
+    faults.iter().for_each(|fault| stderr::line(format_args!("warning: {fault}")));
 }

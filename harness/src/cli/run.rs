@@ -1,6 +1,9 @@
 //! `vnotch run`: runs workloads and writes one result directory for each.
 
-use super::resume::{self, Found};
+mod resume;
+mod saving;
+
+use super::prune::leftovers_note;
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, check};
 use crate::campaign::run::{Keeping, Measured, run as measure};
@@ -8,13 +11,14 @@ use crate::doctor::{self, Needs};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report::text::first_screen;
 use crate::result::{RunResult, VerdictStatus, store};
+use crate::stderr;
 use crate::trial::context::Options;
 use crate::trial::inject;
-use crate::workload::{Durability, EngineSettings, Study, Workload};
-use anyhow::Context as _;
+use crate::workload::{Durability, Study, Workload};
+use resume::Found;
+use saving::{Saved, save};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `vnotch run`.
@@ -43,7 +47,7 @@ pub struct Args {
     /// Directory in which the result directory is made
     #[arg(short, long, value_name = "DIR", default_value = "results")]
     output: PathBuf,
-    /// Leave the data of the last trial in the data directory
+    /// Leave the data of the last trial in the data directory (without --data-dir, in a new directory vnotch-kept-…)
     #[arg(long)]
     keep_data: bool,
     /// Write one line per acked batch, right after its ack: topic partition first_offset last_offset. The file is
@@ -80,6 +84,9 @@ struct Done {
     directory: PathBuf,
     /// Content of its `result.json`.
     result: RunResult,
+    /// Whether the directory is where it was asked for.
+    #[serde(skip)]
+    is_where_asked: bool,
 }
 
 /// Runs the verb.
@@ -97,31 +104,39 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     for warning in preflight(&studies, args.workload.data_dir())? {
         note(globals, &warning);
     }
+    leftovers_note(args.workload.data_dir()).into_iter().for_each(|text| note(globals, &text));
     let actions = actions(&studies, &args)?;
     // All workloads are checked before the first is run, so that a mistake does not end a series of runs.
     for (study, action) in studies.iter().zip(&actions) {
         if !matches!(action, Action::Done(_)) {
+            check::require_memory(study)?;
             check::require_disk(study, args.workload.data_dir())?;
         }
         introduce(globals, study, action, &args);
     }
+    require_places(&actions)?;
     let options = Options {
         data_dir: args.workload.data_dir().map(Path::to_owned),
         keep_data: args.keep_data,
         ack_log: args.ack_log.clone(),
         injections,
+        command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        workload_arguments: Vec::new(),
         tags,
         is_quiet: globals.quiet,
     };
     let mut done: Vec<Done> = Vec::new();
+    // A standard output that fails does not keep the other workloads from being measured.
+    let mut printed = Ok(());
     for ((study, action), file) in studies.iter().zip(actions).zip(args.workload.files()) {
+        let options = Options { workload_arguments: args.workload.typed(file), ..options.clone() };
         let outcome = run_one(study, &options, action);
         if let Ok(Some(done)) = &outcome
             && globals.format == Format::Text
         {
             let between = if globals.quiet { "" } else { "\n" };
-            let screen = first_screen(&done.result, &done.directory, file);
-            std::io::stdout().write_all(format!("{between}{screen}").as_bytes())?;
+            let screen = first_screen(&done.result, &done.directory, &options.workload_arguments);
+            printed = printed.and_then(|()| super::print(&format!("{between}{screen}")));
         }
         let Some(one) = outcome? else { break };
         let is_last = one.result.verdict.status == VerdictStatus::Interrupted;
@@ -132,14 +147,32 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     }
     if globals.format == Format::Json {
         let document = serde_json::to_string_pretty(&Document { kind: "run", results: &done })?;
-        writeln!(std::io::stdout(), "{document}")?;
+        printed = super::print(&format!("{document}\n"));
     }
+    let printed = match printed {
+        Err(error) if !super::is_broken_pipe(&error) => {
+            stderr::line(format_args!("vnotch: {error:#}; the results are complete all the same"));
+            Err(())
+        }
+        // Whoever reads the output of `vnotch run … | head` has read enough.
+        _ => Ok(()),
+    };
     if done.len() < studies.len() {
-        eprintln!("vnotch: interrupted");
+        stderr::line("vnotch: interrupted");
         return Ok(ExitStatus::Interrupted);
     }
-    let worst = done.iter().map(|done| done.result.verdict.status).max().unwrap_or_default();
-    Ok(worst.exit_status())
+    let worst = done.iter().map(|done| done.result.verdict.status).max().unwrap_or_default().exit_status();
+    let is_complete = printed.is_ok() && done.iter().all(|done| done.is_where_asked);
+    Ok(if worst == ExitStatus::Ok && !is_complete { ExitStatus::Runtime } else { worst })
+}
+
+/// Refuses, before anything is measured, a place where results cannot be written.
+fn require_places(actions: &[Action]) -> anyhow::Result<()> {
+    let mut outputs = actions.iter().filter_map(|action| match action {
+        Action::Measure { output, .. } => Some(output),
+        Action::Done(_) => None,
+    });
+    outputs.try_for_each(|output| store::check(output))
 }
 
 /// The action for one workload.
@@ -193,12 +226,9 @@ fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<O
         Action::Measure { keeping, output } => (keeping, output),
         Action::Done(directory) => {
             let result = store::load_result(&directory)?;
-            return Ok(Some(Done { directory, result }));
+            return Ok(Some(Done { directory, result, is_where_asked: true }));
         }
     };
-    // The directory is made before minutes of measuring, so that a result that cannot be written fails at once.
-    std::fs::create_dir_all(&output)
-        .with_context(|| format!("cannot create the directory for results, {}", output.display()))?;
     let measured = match measure(study, options, keeping) {
         Err(error) if study.is_sweep() && !error.is::<UsageError>() => {
             return Err(
@@ -208,32 +238,21 @@ fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<O
         other => other?,
     };
     let Some(Measured { recording, staging, is_whole }) = measured else { return Ok(None) };
-    let artifacts = crate::report::draw(&recording)?;
-    let directory = match staging {
-        Some(staging) if !is_whole => {
-            store::write_into(staging.dir(), &recording, &artifacts)?;
-            staging.dir().to_owned()
-        }
-        staging => {
-            let directory = store::write(&output, &recording, &artifacts)?;
-            staging.map_or(Ok(()), crate::result::staging::Staging::discard)?;
-            directory
-        }
-    };
-    Ok(Some(Done { directory, result: recording.result }))
+    let Saved { directory, is_where_asked } = save(&recording, &output, staging, is_whole)?;
+    Ok(Some(Done { directory, result: recording.result, is_where_asked }))
 }
 
 /// Refuses a run that cannot work on this machine. Returns warnings about problems that only make its figures worse.
 fn preflight(studies: &[Study], data_dir: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let data_dir = data_dir.unwrap_or(Path::new("."));
     let mut warnings = Vec::new();
-    let mut looked_at: Vec<&EngineSettings> = Vec::new();
+    let mut looked_at: Vec<Needs> = Vec::new();
     for combination in studies.iter().flat_map(|study| &study.combinations) {
         let workload = &combination.workload;
-        if !looked_at.contains(&&workload.engine) {
-            let needs = Needs::from(&workload.engine);
+        let needs = Needs::from(workload);
+        if !looked_at.contains(&needs) {
             warnings.extend(doctor::preflight(data_dir, &needs)?.iter().map(doctor::sentence));
-            looked_at.push(&workload.engine);
+            looked_at.push(needs);
         }
         if workload.durability == Durability::Appended {
             warnings.push(format!("{}: an `appended` ack promises nothing: its records may be lost even if only the process is killed", workload.name));
@@ -249,7 +268,7 @@ fn preflight(studies: &[Study], data_dir: Option<&Path>) -> anyhow::Result<Vec<S
 
 fn note(globals: Globals, text: &str) {
     if !globals.quiet {
-        eprintln!("note: {text}");
+        stderr::line(format_args!("note: {text}"));
     }
 }
 

@@ -5,7 +5,6 @@ use super::{Format, Globals};
 use crate::exit::ExitStatus;
 use crate::report::text::first_screen;
 use crate::result::store;
-use std::io::Write as _;
 
 /// Arguments of `vnotch show`.
 #[derive(Debug, clap::Args)]
@@ -33,11 +32,14 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     let result = store::load_result(&dir)?;
     match globals.format {
         Format::Text => {
-            std::io::stdout().write_all(first_screen(&result, &dir, &result.name).as_bytes())?;
+            let typed = &result.provenance.workload_arguments;
+            // Results of schema version 1 hold no arguments.
+            let arguments = if typed.is_empty() { std::slice::from_ref(&result.name) } else { typed };
+            super::print(&first_screen(&result, &dir, arguments))?;
         }
         Format::Json => {
             let document = serde_json::json!({ "kind": "show", "directory": dir, "result": result });
-            writeln!(std::io::stdout(), "{document:#}")?;
+            super::print(&format!("{document:#}\n"))?;
         }
     }
     Ok(ExitStatus::Ok)

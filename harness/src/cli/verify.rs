@@ -3,11 +3,12 @@
 mod text;
 
 use super::{Format, Globals};
+use crate::escape::visible_lines;
 use crate::exit::{ExitStatus, UsageError};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use vnotch_engine::verify::{Progress, Report, VerifyError};
@@ -62,13 +63,13 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     };
     let is_sound = report.is_sound();
     let output = match globals.format {
-        Format::Text => text::render(&report, globals.quiet),
+        Format::Text => visible_lines(&text::render(&report, globals.quiet)),
         Format::Json => {
             let document = Document { kind: "verify", is_sound, report: &report };
             serde_json::to_string_pretty(&document).context("cannot write JSON")? + "\n"
         }
     };
-    std::io::stdout().write_all(output.as_bytes())?;
+    super::print(&output)?;
     Ok(if is_sound { ExitStatus::Ok } else { ExitStatus::Integrity })
 }
 

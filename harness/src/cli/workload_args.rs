@@ -63,6 +63,27 @@ impl WorkloadArgs {
         self.data_dir.as_deref()
     }
 
+    /// Returns the arguments that describe one workload, as they were typed: `file` and the flags that apply to it.
+    pub fn typed(&self, file: &str) -> Vec<String> {
+        let mut typed = vec![file.to_owned()];
+        let mut add = |flag: &str, value: &str| typed.extend([flag.to_owned(), value.to_owned()]);
+        self.set.iter().for_each(|set| add("--set", set));
+        let flags = [
+            ("--rate", &self.rate),
+            ("--duration", &self.duration),
+            ("--warmup", &self.warmup),
+            ("--trials", &self.trials),
+            ("--seed", &self.seed),
+        ];
+        for (flag, value) in flags {
+            value.iter().for_each(|value| add(flag, value));
+        }
+        if let Some(dir) = &self.data_dir {
+            add("--data-dir", &dir.to_string_lossy());
+        }
+        typed
+    }
+
     fn overrides(&self) -> anyhow::Result<Vec<Override>> {
         let mut overrides =
             self.set.iter().map(|set| Override::set(set)).collect::<anyhow::Result<Vec<_>>>()?;

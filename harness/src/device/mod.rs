@@ -21,7 +21,7 @@ pub use commits::{Commit, Commits};
 pub use error::DeviceError;
 pub(crate) use error::MEMLOCK_REMEDY;
 pub use grid::{BestCell, DeviceBest, device_best};
-pub use probe::{DirProbe, probe, probe_dir};
+pub use probe::{DirProbe, disabled_sysctl, probe, probe_dir};
 pub use replay::{REPLAY_DEPTH_MAX, Replay, ReplaySync};
 pub use session::{Ceiling, Dsync4k};
 pub use spec::{

@@ -7,21 +7,28 @@ use super::{BLOCK_ALIGN_BYTES, DeviceError, ring};
 use crate::result::environment::{self, RingProbe};
 use crate::workload::Io;
 use io_uring::{IoUring, Probe, opcode};
+use rustix::io::{Errno, ReadWriteFlags};
 use std::fs;
+use std::io::IoSliceMut;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 impl environment::IoUring {
     /// Asks the kernel what its io_uring supports. Makes up to four rings and drops them.
     pub fn collect() -> Self {
-        let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
         let probe = probe();
         Self {
-            disabled_sysctl: disabled.ok().and_then(|text| text.trim().parse().ok()),
+            disabled_sysctl: disabled_sysctl(),
             error: probe.as_ref().err().map(ToString::to_string),
             probe: probe.ok(),
         }
     }
+}
+
+/// Reads the setting `kernel.io_uring_disabled`; `None` if the kernel does not have it.
+pub fn disabled_sysctl() -> Option<u32> {
+    let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    disabled.ok().and_then(|text| text.trim().parse().ok())
 }
 
 /// Makes a ring and asks it which operations and features it supports.
@@ -78,6 +85,8 @@ pub struct DirProbe {
     pub free_bytes: Option<u64>,
     /// Result of a 4 KiB write with `O_DIRECT`, which bypasses the page cache.
     pub direct: Result<(), DeviceError>,
+    /// Whether such a write went through the page cache all the same. `None` if the kernel does not say.
+    pub direct_is_cached: Option<bool>,
     /// Result of allocating space with `fallocate`.
     pub allocate: Result<(), DeviceError>,
 }
@@ -89,9 +98,11 @@ pub struct DirProbe {
 pub fn probe_dir(dir: &Path) -> Result<DirProbe, DeviceError> {
     let scratch = Scratch::new(dir)?;
     let free_bytes = scratch.free_bytes()?;
+    let direct = try_direct(&scratch);
     Ok(DirProbe {
         free_bytes: (free_bytes != u64::MAX).then_some(free_bytes),
-        direct: try_direct(&scratch),
+        direct_is_cached: direct.as_ref().ok().and_then(|()| is_cached(&scratch)),
+        direct,
         allocate: try_allocate(&scratch),
     })
 }
@@ -101,10 +112,28 @@ fn try_direct(scratch: &Scratch) -> Result<(), DeviceError> {
     let path = scratch.file("direct");
     let file = scratch::open(&path, Io::Direct, scratch.parent())?;
     let mut block = Buffers::new(BLOCK_ALIGN_BYTES as usize)?;
-    file.write_all_at(block.bytes_mut(), 0).map_err(|source| match source.kind() {
-        std::io::ErrorKind::InvalidInput => DeviceError::NoDirect { dir: scratch.parent().to_owned() },
-        _ => file_error("write directly to", &path, source),
-    })
+    let mut write = || {
+        file.write_all_at(block.bytes_mut(), 0).map_err(|source| match source.kind() {
+            std::io::ErrorKind::InvalidInput => DeviceError::NoDirect { dir: scratch.parent().to_owned() },
+            _ => file_error("write directly to", &path, source),
+        })
+    };
+    // The second write overwrites, as most writes of a log do.
+    write()?;
+    write()?;
+    file.sync_all().map_err(|source| file_error("sync", &path, source))
+}
+
+/// Returns whether the block that [`try_direct`] wrote is in the page cache: a read that must not wait for the disk finds it
+/// there. `None` if the file system cannot say.
+fn is_cached(scratch: &Scratch) -> Option<bool> {
+    let file = fs::File::open(scratch.file("direct")).ok()?;
+    let mut byte = [0];
+    match rustix::io::preadv2(&file, &mut [IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT) {
+        Ok(bytes) => Some(bytes > 0),
+        Err(Errno::AGAIN) => Some(false),
+        Err(_) => None,
+    }
 }
 
 fn try_allocate(scratch: &Scratch) -> Result<(), DeviceError> {
@@ -122,6 +151,10 @@ mod tests {
         let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let probe = probe_dir(dir.path()).unwrap();
         assert!(probe.free_bytes.is_some_and(|bytes| bytes > 0));
+        assert!(
+            probe.direct.is_ok() && probe.direct_is_cached != Some(true),
+            "the tests run on a disk: {probe:?}"
+        );
         assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
         assert!(matches!(probe_dir(&dir.path().join("missing")), Err(DeviceError::File { .. })));
     }

@@ -2,17 +2,15 @@
 //! removed when the session ends.
 
 use super::DeviceError;
+use crate::host::leftovers::{CEILING_PREFIX as PREFIX, lock};
 use crate::workload::Io;
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// Prefix of a scratch directory's name. A process id and a number follow it.
-const PREFIX: &str = ".vnotch-ceiling-";
 
 /// A directory that is removed with everything in it when this is dropped. It is locked while this lives. So the next
 /// session can tell a directory that a killed process left from one that is in use.
@@ -125,17 +123,6 @@ fn remove_abandoned(parent: &Path) {
             let removed = fs::remove_dir_all(entry.path());
             tracing::debug!(path = %entry.path().display(), ?removed, "abandoned scratch directory");
         }
-    }
-}
-
-/// Locks a scratch directory. Returns `None` if another session holds the lock.
-fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(path, flags, Mode::empty())?;
-    match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(dir)),
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(errno) => Err(errno.into()),
     }
 }
 

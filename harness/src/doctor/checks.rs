@@ -2,8 +2,9 @@
 
 use super::{Check, Facts, Jitter, Level, Needs};
 use crate::device::{DeviceError, DirProbe, MEMLOCK_REMEDY};
+use crate::host::leftovers::Leftover;
 use crate::quantity;
-use crate::result::environment::{Cpu, Environment, Load, Memlock, Memory, RingProbe, Storage};
+use crate::result::environment::{Cgroup, Cpu, Environment, Load, Memlock, Memory, RingProbe, Storage};
 use crate::result::provenance::Build;
 use crate::workload::Io;
 
@@ -29,25 +30,79 @@ const LOST_SHARE_MAX: f64 = 0.02;
 
 /// Returns every check; those that can prevent a run come first.
 pub(super) fn all(facts: &Facts, needs: &Needs) -> Vec<Check> {
-    let Facts { environment, descriptors_max, ring, dir, has_journal, interrupt_cores, jitter, build } =
-        facts;
-    let mut checks = vec![kernel(&environment.kernel), io_uring(ring, environment.io_uring.disabled_sysctl)];
+    let Facts { environment, ring, dir, jitter, build, .. } = facts;
+    let mut checks = vec![
+        kernel(&environment.kernel),
+        kernel_files(&facts.hidden_files),
+        io_uring(ring, environment.io_uring.disabled_sysctl),
+    ];
     checks.extend(operations(ring));
     checks.push(memlock(environment.memory.memlock, needs));
-    checks.push(descriptors(*descriptors_max));
-    checks.extend(directory(dir, needs.io));
-    checks.push(file_system(&environment.storage, &environment.kernel, *has_journal));
+    checks.push(descriptors(facts.descriptors_max));
+    checks.extend(directory(dir, needs));
+    checks.push(file_system(&environment.storage, &environment.kernel, facts.has_journal));
     checks.extend(device(&environment.storage));
     checks.push(cores(&environment.cpu, needs));
-    checks.extend(interrupts(interrupt_cores, &environment.cpu));
+    checks.extend(interrupts(&facts.interrupt_cores, &environment.cpu));
     checks.push(governor(&environment.cpu));
-    checks.push(memory(&environment.memory, needs));
+    checks.extend(cpu_quota(&environment.cgroup, needs));
+    checks.extend(siblings(&environment.cpu, needs));
+    checks.push(memory(&environment.memory, &environment.cgroup, needs));
     checks.extend(huge_pages(&environment.memory));
     checks.push(load(environment));
     checks.push(steal(&environment.load));
     checks.push(jitter_probe(jitter));
+    checks.extend(leftovers(&facts.leftovers));
     checks.push(profile(build));
     checks
+}
+
+/// Reports what killed runs left in the directory.
+fn leftovers(found: &[Leftover]) -> Option<Check> {
+    let bytes = quantity::bytes(found.iter().map(|it| it.bytes).sum());
+    let names: Vec<_> = found.iter().filter_map(|it| it.dir.file_name()).collect();
+    let first = names.first()?.display();
+    let more = if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
+    let finding = format!("{first}{more} take {bytes}: killed runs left them");
+    let dir = found.first()?.dir.parent()?.display();
+    let remedy = format!("remove them: `vnotch prune --leftovers={dir} --yes`");
+    Some(check("leftovers", Level::Warn, finding, &remedy))
+}
+
+/// Checks the quota of CPU time that control groups set. Returns `None` without a quota.
+pub(super) fn cpu_quota(cgroup: &Cgroup, needs: &Needs) -> Option<Check> {
+    const NAME: &str = "cpu quota";
+    let quota = cgroup.cpu_quota_cores?;
+    let stopped = cgroup.throttling.filter(|it| it.throttled_periods > 0).map_or_else(String::new, |it| {
+        format!("; it has stopped threads in {} of {} periods", it.throttled_periods, it.periods)
+    });
+    let finding = format!("the control group allows {quota:.2} cores{stopped}");
+    // A shard and a load thread may spin on a core each.
+    if quota < 2.0 * f64::from(needs.shards) || !stopped.is_empty() {
+        let remedy = "a quota stops all threads for parts of each 100 ms, which shows in every latency: run without it, or raise \
+                      it (docker: --cpus; Kubernetes: limits.cpu; systemd: CPUQuota)";
+        return Some(check(NAME, Level::Warn, finding, remedy));
+    }
+    Some(ok(NAME, finding))
+}
+
+/// Reports which cores are hardware threads of one physical core. Returns `None` if no two are, or the kernel does not say.
+pub(super) fn siblings(cpu: &Cpu, needs: &Needs) -> Option<Check> {
+    const NAME: &str = "siblings";
+    let usable = |core: &&Vec<u32>| core.iter().any(|thread| cpu.cores_allowed.contains(thread));
+    let physical = cpu.siblings.iter().filter(usable).count();
+    let shared = cpu.siblings.iter().find(|core| core.len() > 1)?;
+    let list: Vec<_> = shared.iter().map(u32::to_string).collect();
+    let finding = format!(
+        "{} usable cores are hardware threads of {physical} physical cores, such as {} of one",
+        cpu.cores_allowed.len(),
+        list.join(" and ")
+    );
+    if physical < needs.shards as usize + 1 {
+        let remedy = "shards and load threads share a physical core and slow each other down: use a machine with more of them";
+        return Some(check(NAME, Level::Warn, finding, remedy));
+    }
+    Some(ok(NAME, finding))
 }
 
 fn check(name: &'static str, level: Level, finding: impl Into<String>, remedy: &str) -> Check {
@@ -75,6 +130,18 @@ pub(super) fn kernel(uname: &str) -> Check {
     }
 }
 
+/// Checks that no file of the kernel is `hidden` that a run needs.
+pub(super) fn kernel_files(hidden: &[&str]) -> Check {
+    const NAME: &str = "kernel files";
+    if hidden.is_empty() {
+        return ok(NAME, "/proc and /sys can be read");
+    }
+    let finding = format!("{} cannot be read", hidden.join(", "));
+    let remedy = "let the container or namespace see /proc and /sys: mount them there (`mount -t proc proc /proc`, \
+                  `mount -t sysfs sysfs /sys`)";
+    check(NAME, Level::Fail, finding, remedy)
+}
+
 /// Returns the first two numbers of a kernel's release.
 fn release(uname: &str) -> Option<(u32, u32)> {
     let numbers = uname.split(' ').nth(1)?.split(|c: char| !c.is_ascii_digit());
@@ -94,7 +161,9 @@ pub(super) fn io_uring(ring: &Result<RingProbe, DeviceError>, disabled_sysctl: O
         (DeviceError::RingForbidden, Some(value @ 1..)) => {
             format!("switched off (kernel.io_uring_disabled = {value})")
         }
-        (DeviceError::RingForbidden, _) => "not permitted".to_owned(),
+        (DeviceError::RingForbidden, _) => {
+            "not permitted: a filter of system calls (seccomp), such as a container's, forbids it".to_owned()
+        }
         (error, _) => format!("{}", Chain(error)),
     };
     check(NAME, Level::Fail, finding, error.remedy().unwrap_or("look for a message of the kernel: `dmesg`"))
@@ -157,8 +226,9 @@ pub(super) fn descriptors(limit: Option<u64>) -> Check {
     }
 }
 
-/// Checks whether the directory can be written to, whether O_DIRECT works there if `io` needs it, and how much is free.
-pub(super) fn directory(probe: &Result<DirProbe, DeviceError>, io: Io) -> Vec<Check> {
+/// Checks whether the directory can be written to, whether O_DIRECT and fallocate work there if a run needs them, and how much
+/// is free.
+pub(super) fn directory(probe: &Result<DirProbe, DeviceError>, needs: &Needs) -> Vec<Check> {
     let probe = match probe {
         Ok(probe) => probe,
         Err(error) => {
@@ -171,11 +241,18 @@ pub(super) fn directory(probe: &Result<DirProbe, DeviceError>, io: Io) -> Vec<Ch
             )];
         }
     };
-    let missing = match io {
+    let missing = match needs.io {
         Io::Direct => Level::Fail,
         Io::Buffered => Level::Warn,
     };
     let direct = match &probe.direct {
+        Ok(()) if probe.direct_is_cached == Some(true) => check(
+            "O_DIRECT",
+            Level::Warn,
+            "accepted, but what is written goes through the page cache all the same",
+            "choose a file system that writes directly (ext4: mount it without data=journal); here `engine.io: direct` \
+             measures buffered writes",
+        ),
         Ok(()) => ok("O_DIRECT", "works"),
         Err(error @ DeviceError::NoDirect { dir }) => {
             let finding = format!("not supported by the file system of {}", dir.display());
@@ -183,11 +260,13 @@ pub(super) fn directory(probe: &Result<DirProbe, DeviceError>, io: Io) -> Vec<Ch
         }
         Err(error) => check("O_DIRECT", missing, format!("{}", Chain(error)), "choose another directory"),
     };
+    let unallocated = if needs.preallocates { Level::Fail } else { Level::Warn };
     let allocate = match &probe.allocate {
         Ok(()) => ok("fallocate", "works"),
-        Err(error @ DeviceError::NoAllocate { dir }) => {
+        Err(DeviceError::NoAllocate { dir }) => {
             let finding = format!("not supported by the file system of {}", dir.display());
-            check("fallocate", Level::Warn, finding, error.remedy().unwrap_or_default())
+            let remedy = "run with `--set log.preallocate=none`, or choose a directory on ext4 with extents, XFS, btrfs or tmpfs";
+            check("fallocate", unallocated, finding, remedy)
         }
         Err(error) => {
             check("fallocate", Level::Warn, format!("{}", Chain(error)), "choose another directory")
@@ -299,13 +378,15 @@ pub(super) fn governor(cpu: &Cpu) -> Check {
     }
 }
 
-pub(super) fn memory(memory: &Memory, needs: &Needs) -> Check {
+pub(super) fn memory(memory: &Memory, cgroup: &Cgroup, needs: &Needs) -> Check {
     const NAME: &str = "memory";
     let (Some(available), Some(total)) = (memory.available_bytes, memory.total_bytes) else {
         return ok(NAME, "unknown");
     };
     let arenas_bytes = needs.arena_bytes.saturating_mul(u64::from(needs.shards));
-    let finding = format!("{} available of {}", quantity::bytes(available), quantity::bytes(total));
+    let is_limited = cgroup.memory_limit_bytes.is_some_and(|limit| limit <= total);
+    let of = if is_limited { ", the limit of the control group" } else { "" };
+    let finding = format!("{} available of {}{of}", quantity::bytes(available), quantity::bytes(total));
     if available < MEMORY_BYTES_MIN.max(arenas_bytes.saturating_mul(2)) {
         return check(NAME, Level::Warn, finding, "end other processes, or lower engine.arena_bytes");
     }

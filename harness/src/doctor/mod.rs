@@ -7,11 +7,13 @@ mod jitter;
 mod tests;
 
 use crate::device::{self, DeviceError, DirProbe};
+use crate::host::environment::hidden_files;
+use crate::host::leftovers::{self, Leftover};
 use crate::host::storage;
-use crate::result::environment::IoUring;
+use crate::result::environment::{Cgroup, IoUring};
 use crate::result::environment::{Environment, RingProbe};
 use crate::result::provenance::Build;
-use crate::workload::{EngineSettings, Io};
+use crate::workload::{EngineSettings, Io, Preallocate, Workload};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 use std::path::Path;
@@ -52,11 +54,22 @@ pub struct Needs {
     pub shards: u32,
     /// How segments are written.
     pub io: Io,
+    /// Whether the log allocates whole segments ahead of appends.
+    pub preallocates: bool,
 }
 
 impl From<&EngineSettings> for Needs {
+    /// The needs of an engine. They do not include those of its log.
     fn from(engine: &EngineSettings) -> Self {
-        Self { arena_bytes: engine.arena_bytes.0, shards: engine.shards, io: engine.io }
+        let EngineSettings { arena_bytes, shards, io, .. } = engine;
+        Self { arena_bytes: arena_bytes.0, shards: *shards, io: *io, preallocates: false }
+    }
+}
+
+impl From<&Workload> for Needs {
+    fn from(workload: &Workload) -> Self {
+        let preallocates = workload.log.preallocate != Preallocate::None;
+        Self { preallocates, ..Self::from(&workload.engine) }
     }
 }
 
@@ -67,8 +80,10 @@ struct Facts {
     descriptors_max: Option<u64>,
     ring: Result<RingProbe, DeviceError>,
     dir: Result<DirProbe, DeviceError>,
+    hidden_files: Vec<&'static str>,
     has_journal: Option<bool>,
     interrupt_cores: Vec<u32>,
+    leftovers: Vec<Leftover>,
     jitter: Jitter,
     build: Build,
 }
@@ -100,8 +115,10 @@ pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
         descriptors_max: getrlimit(Resource::Nofile).maximum,
         ring: device::probe(),
         dir: device::probe_dir(dir),
+        hidden_files: hidden_files(),
         has_journal: storage::has_journal(dir),
         interrupt_cores: storage::interrupt_cores(dir),
+        leftovers: leftovers::find(dir),
         jitter: jitter::probe(),
         build: Build::current(),
     };
@@ -121,9 +138,15 @@ pub fn preflight(data_dir: &Path, needs: &Needs) -> anyhow::Result<Vec<Check>> {
     let existing = absolute.ancestors().find(|dir| dir.is_dir()).unwrap_or(&absolute);
     let memlock = crate::result::environment::Memlock::collect();
     let ring = device::probe();
-    let mut checks = vec![checks::io_uring(&ring, None), checks::memlock(memlock, needs)];
+    let cgroup = Cgroup::collect();
+    let mut checks = vec![
+        checks::kernel_files(&hidden_files()),
+        checks::io_uring(&ring, device::disabled_sysctl()),
+        checks::memlock(memlock, needs),
+    ];
     checks.extend(checks::operations(&ring));
-    checks.extend(checks::directory(&device::probe_dir(existing), needs.io));
+    checks.extend(checks::cpu_quota(&cgroup, needs));
+    checks.extend(checks::directory(&device::probe_dir(existing), needs));
     let failed: Vec<_> = checks.iter().filter(|check| check.level == Level::Fail).map(sentence).collect();
     if !failed.is_empty() {
         anyhow::bail!("cannot run here: {}", failed.join("\n  and "));

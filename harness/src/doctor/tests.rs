@@ -2,10 +2,12 @@
 
 use super::checks::*;
 use super::*;
-use crate::result::environment::{Cpu, Environment, IoUring, Load, Memlock, Memory, Storage};
+use crate::result::environment::{
+    Cgroup, Cpu, Environment, IoUring, Load, Memlock, Memory, Storage, Throttling,
+};
 use std::path::PathBuf;
 
-const NEEDS: Needs = Needs { arena_bytes: 256 << 20, shards: 1, io: Io::Direct };
+const NEEDS: Needs = Needs { arena_bytes: 256 << 20, shards: 1, io: Io::Direct, preallocates: false };
 
 fn limited(limit_bytes: u64) -> Memlock {
     Memlock { limit_bytes: Some(limit_bytes), exempt: false }
@@ -17,7 +19,7 @@ fn ring(operations: &[&str]) -> Result<RingProbe, DeviceError> {
 }
 
 fn dir(direct: Result<(), DeviceError>) -> Result<DirProbe, DeviceError> {
-    Ok(DirProbe { free_bytes: Some(1 << 40), direct, allocate: Ok(()) })
+    Ok(DirProbe { free_bytes: Some(1 << 40), direct, direct_is_cached: Some(false), allocate: Ok(()) })
 }
 
 fn no_direct() -> DeviceError {
@@ -72,17 +74,17 @@ fn memlock_has_a_hard_floor_and_a_soft_one() {
 
 #[test]
 fn direct_io_matters_to_those_who_want_it() {
-    let direct = directory(&dir(Err(no_direct())), Io::Direct);
+    let direct = directory(&dir(Err(no_direct())), &NEEDS);
     assert_faulty(&direct[0], Level::Fail, "/mnt/ram");
-    let buffered = directory(&dir(Err(no_direct())), Io::Buffered);
+    let buffered = directory(&dir(Err(no_direct())), &Needs { io: Io::Buffered, ..NEEDS });
     assert_faulty(&buffered[0], Level::Warn, "O_DIRECT");
-    assert!(directory(&dir(Ok(())), Io::Direct).iter().all(|check| check.level == Level::Ok));
+    assert!(directory(&dir(Ok(())), &NEEDS).iter().all(|check| check.level == Level::Ok));
     let forbidden = DeviceError::File {
         action: "create",
         path: PathBuf::from("/srv"),
         source: std::io::ErrorKind::PermissionDenied.into(),
     };
-    let checks = directory(&Err(forbidden), Io::Direct);
+    let checks = directory(&Err(forbidden), &NEEDS);
     assert_faulty(&checks[0], Level::Fail, "cannot create /srv: permission denied");
 }
 
@@ -95,15 +97,19 @@ fn a_low_limit_on_open_files_is_a_warning() {
 
 #[test]
 fn little_space_and_memory_are_warnings() {
-    let full = DirProbe { free_bytes: Some(1 << 30), direct: Ok(()), allocate: Ok(()) };
-    assert_faulty(&directory(&Ok(full), Io::Direct)[2], Level::Warn, "1.00 GiB");
+    let full = DirProbe { free_bytes: Some(1 << 30), ..dir(Ok(())).unwrap() };
+    assert_faulty(&directory(&Ok(full), &NEEDS)[2], Level::Warn, "1.00 GiB");
     let little = Memory {
         total_bytes: Some(4 << 30),
         available_bytes: Some(1 << 30),
         transparent_huge_pages: Some("always".to_owned()),
         memlock: limited(0),
     };
-    assert_faulty(&memory(&little, &NEEDS), Level::Warn, "1.00 GiB available of 4.00 GiB");
+    assert_faulty(
+        &memory(&little, &Cgroup::default(), &NEEDS),
+        Level::Warn,
+        "1.00 GiB available of 4.00 GiB",
+    );
     assert_faulty(&huge_pages(&little).unwrap(), Level::Warn, "madvise");
 }
 
@@ -130,6 +136,67 @@ fn ext4_without_a_journal_wants_a_kernel_that_flushes() {
 }
 
 #[test]
+fn direct_writes_that_are_cached_and_a_missing_fallocate_are_named() {
+    let cached = DirProbe { direct_is_cached: Some(true), ..dir(Ok(())).unwrap() };
+    assert_faulty(&directory(&Ok(cached), &NEEDS)[0], Level::Warn, "page cache");
+    let unknown = DirProbe { direct_is_cached: None, ..dir(Ok(())).unwrap() };
+    assert_eq!(directory(&Ok(unknown), &NEEDS)[0].level, Level::Ok);
+    let probe = || {
+        let allocate = Err(DeviceError::NoAllocate { dir: PathBuf::from("/mnt/old") });
+        Ok(DirProbe { allocate, ..dir(Ok(())).unwrap() })
+    };
+    assert_faulty(&directory(&probe(), &NEEDS)[1], Level::Warn, "log.preallocate");
+    let needs = Needs { preallocates: true, ..NEEDS };
+    assert_faulty(&directory(&probe(), &needs)[1], Level::Fail, "log.preallocate=none");
+}
+
+#[test]
+fn a_machine_that_hides_the_files_of_its_kernel_is_refused_by_name() {
+    assert_faulty(
+        &kernel_files(&["/sys/devices/system/cpu/online"]),
+        Level::Fail,
+        "/sys/devices/system/cpu/online cannot be read",
+    );
+    assert_eq!(kernel_files(&[]).level, Level::Ok);
+}
+
+#[test]
+fn limits_of_control_groups_are_named() {
+    let throttling = Some(Throttling { periods: 80, throttled_periods: 62, throttled_s: 3.0 });
+    let half = Cgroup { cpu_quota_cores: Some(0.5), throttling, ..Cgroup::default() };
+    let found = cpu_quota(&half, &NEEDS).unwrap();
+    assert_faulty(&found, Level::Warn, "allows 0.50 cores; it has stopped threads in 62 of 80 periods");
+    let ample = Cgroup { cpu_quota_cores: Some(8.0), throttling: Some(Throttling::default()), ..half };
+    assert_eq!(cpu_quota(&ample, &NEEDS).unwrap().level, Level::Ok);
+    assert_faulty(&cpu_quota(&ample, &Needs { shards: 5, ..NEEDS }).unwrap(), Level::Warn, "quota");
+    assert_eq!(cpu_quota(&Cgroup::default(), &NEEDS), None);
+    let allowed = Memory {
+        total_bytes: Some(512 << 20),
+        available_bytes: Some(500 << 20),
+        transparent_huge_pages: None,
+        memlock: limited(0),
+    };
+    let cgroup = Cgroup { memory_limit_bytes: Some(512 << 20), ..Cgroup::default() };
+    assert_faulty(&memory(&allowed, &cgroup, &NEEDS), Level::Warn, "512 MiB, the limit of the control group");
+}
+
+#[test]
+fn threads_of_one_physical_core_are_told_apart() {
+    let cpu = |siblings: &[&[u32]]| Cpu {
+        model: None,
+        cores_online: 4,
+        cores_allowed: vec![0, 1, 2, 3],
+        governors: vec![],
+        hypervisor: false,
+        siblings: siblings.iter().map(|core| core.to_vec()).collect(),
+    };
+    assert_eq!(siblings(&cpu(&[&[0, 2], &[1, 3]]), &NEEDS).unwrap().level, Level::Ok);
+    assert_faulty(&siblings(&cpu(&[&[0, 1, 2, 3]]), &NEEDS).unwrap(), Level::Warn, "1 physical");
+    assert_eq!(siblings(&cpu(&[&[0], &[1], &[2], &[3]]), &NEEDS), None);
+    assert_eq!(siblings(&cpu(&[]), &NEEDS), None);
+}
+
+#[test]
 fn noise_is_found_in_each_of_its_forms() {
     let cpu = Cpu {
         model: None,
@@ -137,6 +204,7 @@ fn noise_is_found_in_each_of_its_forms() {
         cores_allowed: vec![3],
         governors: vec!["powersave".to_owned()],
         hypervisor: true,
+        siblings: vec![],
     };
     assert_faulty(&cores(&cpu, &NEEDS), Level::Warn, "1 of 4 usable");
     assert_faulty(&governor(&cpu), Level::Warn, "powersave");

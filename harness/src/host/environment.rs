@@ -3,7 +3,7 @@
 //! A fact that cannot be found out is `None`. It is never guessed, and never makes the collection fail.
 
 use super::procfs;
-use crate::result::environment::{Cpu, Environment, IoUring, Load, Memlock, Memory, Storage};
+use crate::result::environment::{Cgroup, Cpu, Environment, IoUring, Load, Memlock, Memory, Storage};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 use std::fs;
@@ -29,7 +29,8 @@ impl Environment {
         Self {
             kernel: kernel(),
             cpu: Cpu::collect(),
-            memory: Memory::collect(),
+            memory: Memory::collect(&Cgroup::collect()),
+            cgroup: Cgroup::collect(),
             io_uring,
             storage: Storage::of(data_dir),
             load: Load {
@@ -50,6 +51,7 @@ impl Cpu {
         });
         let flags = procfs::field(&cpuinfo, "flags").unwrap_or_default();
         let cores_allowed = cores_allowed();
+        let siblings = siblings(&cores_allowed);
         let governor = |core: &u32| {
             read(&format!("/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"))
                 .map(|text| text.trim().to_owned())
@@ -63,21 +65,48 @@ impl Cpu {
             cores_allowed,
             governors,
             hypervisor: flags.split(' ').any(|flag| flag == "hypervisor"),
+            siblings,
         }
     }
 }
 
 impl Memory {
-    fn collect() -> Self {
+    /// Reads the memory of this machine, of which a control group may allow only a part.
+    pub fn collect(cgroup: &Cgroup) -> Self {
         let meminfo = read("/proc/meminfo").unwrap_or_default();
         let huge = read("/sys/kernel/mm/transparent_hugepage/enabled");
+        let least = |here: Option<u64>, allowed: Option<u64>| here.into_iter().chain(allowed).min();
         Self {
-            total_bytes: procfs::field_bytes(&meminfo, "MemTotal"),
-            available_bytes: procfs::field_bytes(&meminfo, "MemAvailable"),
+            total_bytes: least(procfs::field_bytes(&meminfo, "MemTotal"), cgroup.memory_limit_bytes),
+            available_bytes: least(
+                procfs::field_bytes(&meminfo, "MemAvailable"),
+                cgroup.memory_available_bytes,
+            ),
             transparent_huge_pages: huge.map(|text| procfs::chosen(&text).to_owned()),
             memlock: Memlock::collect(),
         }
     }
+}
+
+/// Files of the kernel without which shards cannot be placed on cores, nor a trial be observed.
+const NEEDED: [&str; 3] = ["/sys/devices/system/cpu/online", "/proc/self/stat", "/proc/self/mountinfo"];
+
+/// Returns the files of the kernel that a run needs and that cannot be read, as in some containers.
+pub fn hidden_files() -> Vec<&'static str> {
+    NEEDED.into_iter().filter(|path| read(path).is_none()).collect()
+}
+
+/// Returns the hardware threads of each physical core to which one of `cores` belongs, in ascending order. Empty if the
+/// kernel does not say.
+pub fn siblings(cores: &[u32]) -> Vec<Vec<u32>> {
+    let topology = |core: &u32| {
+        let path = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
+        Some(procfs::core_list(&read(&path)?))
+    };
+    let mut groups: Vec<Vec<u32>> = cores.iter().filter_map(topology).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 /// Returns the cores that this process may run on, in ascending order.

@@ -16,6 +16,16 @@ pub fn machine_id() -> Option<String> {
     [MACHINE_ID, BOOT_ID].into_iter().find_map(|path| hash(&read(path)?))
 }
 
+/// A number for this machine in the stamps of its records, below 4096: the first three digits of [`machine_id`]. 0 if the
+/// machine has no id.
+pub fn machine_number() -> u32 {
+    machine_id().map_or(0, |id| number_of(&id))
+}
+
+fn number_of(id: &str) -> u32 {
+    id.get(..3).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0)
+}
+
 /// The id made of a file's content; `None` if it holds no id: systemd writes `uninitialized` before the first boot.
 fn hash(content: &str) -> Option<String> {
     let id = content.trim();
@@ -37,6 +47,13 @@ mod tests {
         assert!(!id.contains("0123456789abcdef"));
         assert_eq!(hash("0123456789abcdef0123456789abcdef"), Some(id.clone()));
         assert_ne!(hash("1123456789abcdef0123456789abcdef"), Some(id));
+    }
+
+    #[test]
+    fn the_number_of_a_machine_is_the_start_of_its_id() {
+        assert_eq!(number_of("fff0a1"), 0xfff);
+        assert_eq!(number_of("01"), 0);
+        assert!(machine_number() < 4096);
     }
 
     #[test]

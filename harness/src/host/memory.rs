@@ -5,8 +5,7 @@
 //! freed again. This fills the kernel's free lists with pages that the host has backed. The heap and the page cache get
 //! their pages from these lists.
 
-use super::environment::read;
-use super::procfs;
+use crate::result::environment::{Cgroup, Memory};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +17,8 @@ const PAGE_BYTES: usize = 4096;
 /// The result of [`warm_memory`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Warmed {
-    /// Number of bytes touched: as many as were asked for, but at most three quarters of the available memory.
+    /// Number of bytes touched: as many as were asked for, but at most three quarters of the memory that is
+    /// available to this process, within the limit of its control group.
     pub bytes: u64,
     /// The time that it took.
     pub elapsed: Duration,
@@ -27,7 +27,7 @@ pub struct Warmed {
 /// Touches and releases `bytes` of memory. It holds all of them at once, so that it touches that many different pages.
 /// It ends early once `stop` is true.
 pub fn warm_memory(bytes: u64, stop: &AtomicBool) -> Warmed {
-    let available = read("/proc/meminfo").and_then(|text| procfs::field_bytes(&text, "MemAvailable"));
+    let available = Memory::collect(&Cgroup::collect()).available_bytes;
     touch(available.map_or(bytes, |available| bytes.min(available / 4 * 3)), stop)
 }
 

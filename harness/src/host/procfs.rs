@@ -6,6 +6,8 @@
 pub struct Mount {
     /// `major:minor` of the file system's device. If the file system has no block device, no disk has this number.
     pub device: String,
+    /// The directory of the file system that is mounted: `/`, unless only a part of it is mounted.
+    pub root: String,
     /// The directory that the file system is mounted on.
     pub mount_point: String,
     /// Options of the mount and of the file system, comma-separated. An option that both have is named once.
@@ -26,7 +28,8 @@ fn mount(line: &str) -> Option<Mount> {
     let (before, after) = line.split_once(" - ")?;
     let mut before = before.split(' ').skip(2);
     let device = before.next()?.to_owned();
-    let mount_point = unescape(before.nth(1)?);
+    let root = unescape(before.next()?);
+    let mount_point = unescape(before.next()?);
     let mount_options = before.next()?;
     let mut after = after.split(' ');
     let filesystem = after.next()?.to_owned();
@@ -35,7 +38,7 @@ fn mount(line: &str) -> Option<Mount> {
     let own = after.next().unwrap_or_default().split(',').filter(|option| !named.contains(option));
     let options = named.iter().copied().chain(own).filter(|option| !option.is_empty());
     let options = options.collect::<Vec<_>>().join(",");
-    Some(Mount { device, mount_point, options, filesystem, source })
+    Some(Mount { device, root, mount_point, options, filesystem, source })
 }
 
 /// Decodes the escapes of mountinfo, which writes space, tab, newline and backslash as a backslash and three octal
@@ -82,6 +85,20 @@ pub fn resident_pages(statm: &str) -> Option<u64> {
 pub fn chosen(text: &str) -> &str {
     let bracketed = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
     bracketed.map_or(text.trim(), |(choice, _)| choice)
+}
+
+/// Returns the cores of a list such as `0-3,8`, in ascending order. Parts that are no numbers are left out.
+pub fn core_list(text: &str) -> Vec<u32> {
+    let part = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        // A list of this kernel names no more cores than that.
+        (last.saturating_sub(first) < 1 << 16).then_some(first..=last)
+    };
+    let mut cores: Vec<u32> = text.split(',').filter_map(part).flatten().collect();
+    cores.sort_unstable();
+    cores.dedup();
+    cores
 }
 
 /// CPU time of the whole machine, in clock ticks, from the first line of /proc/stat.

@@ -191,6 +191,7 @@ mod tests {
     fn mount(mount_point: &str, source: &str) -> Mount {
         Mount {
             device: "8:1".into(),
+            root: "/".into(),
             mount_point: mount_point.into(),
             options: "rw".into(),
             filesystem: "ext4".into(),

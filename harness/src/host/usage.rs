@@ -3,6 +3,7 @@
 //! A sample reads a few dozen small files of the kernel, at some 10 µs each, perhaps on a core that the load needs. So
 //! take a sample at the two ends of the measured time, and a [`Glance`], which reads two files, in between.
 
+use super::cgroup::CpuGroups;
 use super::environment::read;
 use super::procfs::{self, CpuTicks, DiskBytes, TaskTicks};
 use super::storage::{self, Disk};
@@ -58,6 +59,7 @@ pub struct HostSample {
     machine: Option<CpuTicks>,
     disk: Option<DiskBytes>,
     interrupts: BTreeMap<u32, u64>,
+    throttled_s: Option<f64>,
 }
 
 /// The use of the machine between two samples.
@@ -77,6 +79,8 @@ pub struct HostUsage {
     pub disk: Option<DiskBytes>,
     /// The disk's interrupts by the core that took them. Cores without interrupts are left out.
     pub interrupts: BTreeMap<u32, u64>,
+    /// Time for which a quota of the control group stopped threads, in seconds. `None` without a quota.
+    pub throttled_s: Option<f64>,
 }
 
 impl HostUsage {
@@ -103,6 +107,7 @@ pub struct Glance {
 #[derive(Debug)]
 pub struct HostProbe {
     disk: Option<Disk>,
+    cpu_groups: CpuGroups,
     ticks_per_s: u64,
     /// Name and CPU time of each thread at the last look, by thread id.
     seen: HashMap<String, (String, CpuTime)>,
@@ -115,6 +120,7 @@ impl HostProbe {
     pub fn new(data_dir: &Path) -> Self {
         Self {
             disk: storage::disk_under(data_dir),
+            cpu_groups: CpuGroups::find(),
             ticks_per_s: rustix::param::clock_ticks_per_second().max(1),
             seen: HashMap::new(),
             threads: BTreeMap::new(),
@@ -145,6 +151,7 @@ impl HostProbe {
             machine: read("/proc/stat").and_then(|text| procfs::cpu_ticks(&text)),
             disk: self.disk.as_ref().and_then(Disk::bytes),
             interrupts: self.interrupts(),
+            throttled_s: self.cpu_groups.throttling().map(|throttling| throttling.throttled_s),
         }
     }
 
@@ -237,6 +244,7 @@ impl HostSample {
                 written: now.written.saturating_sub(then.written),
             }),
             interrupts: interrupts.filter(|(_, count)| *count > 0).collect(),
+            throttled_s: self.throttled_s.zip(earlier.throttled_s).map(|(now, then)| (now - then).max(0.0)),
         }
     }
 }

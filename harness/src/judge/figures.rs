@@ -194,6 +194,7 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
         syncs: (!shards.is_empty()).then(|| shards.iter().map(|shard| shard.syncs).sum()),
         steal_share: host.steal_share,
         others_cores: host.others_cores,
+        throttled_s: host.throttled_s,
         // The caller sets it, because it knows how much memory was warmed.
         warmed_bytes: None,
         disk_interrupts: host.interrupts.clone(),

@@ -1,6 +1,7 @@
 //! Judges how far a trial and a point can be trusted (docs/methodology.md). Every limit is a constant here, with its
 //! reason.
 
+use crate::measure::events::CLOCK_STEP;
 use crate::measure::finished::TrialRun;
 use crate::num;
 use crate::quantity;
@@ -25,6 +26,8 @@ const CEILING_SPREAD_MAX: f64 = 1.5;
 const OF_CEILING_MAX: f64 = 1.05;
 /// Largest share of stolen CPU time. A larger share shows in any p99.
 const STEAL_SHARE_MAX: f64 = 0.02;
+/// Largest time for which a quota may stop threads, as a share of the window. A longer one shows in any p99.
+const THROTTLED_SHARE_MAX: f64 = 0.005;
 /// Largest number of cores that others may keep busy. The kernel's own threads (journal, completions of direct I/O) use
 /// less: 0.23 were seen under small synced writes.
 const OTHERS_CORES_MAX: f64 = 0.5;
@@ -74,6 +77,10 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
         judge_load(pass, run, trial, &mut verdict);
     }
     judge_machine(trial, &mut verdict);
+    for step in run.watched.events.iter().filter(|event| event.kind == CLOCK_STEP) {
+        let step = step.detail.as_deref().unwrap_or("the wall clock was set");
+        verdict.reason(format!("{step}: retention by age and the timestamps of records go by it"));
+    }
     judge_window(pass, &run.watched.series.rows, trial, &mut verdict);
     verdict
 }
@@ -189,6 +196,13 @@ fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
         let stolen =
             format!("the hypervisor gave {} of the CPU time to other guests", quantity::percent(steal));
         verdict.flag(VerdictFlag::NoisyCpu, stolen);
+    }
+    let throttled_s = trial.resources.throttled_s.unwrap_or(0.0);
+    if throttled_s > THROTTLED_SHARE_MAX * trial.window_s {
+        let stopped = format!(
+            "the CPU quota of the control group stopped threads for {throttled_s:.2} s of the window"
+        );
+        verdict.flag(VerdictFlag::NoisyCpu, stopped);
     }
     if let Some(others) = trial.resources.others_cores.filter(|others| *others > OTHERS_CORES_MAX) {
         let taken = format!("other processes and kernel threads kept {others:.1} cores busy");

@@ -24,8 +24,8 @@ pub struct ConsumerPlan {
     pub group: u32,
     /// The partitions that the consumer reads, in the order of its client's assignment.
     pub partitions: Vec<u32>,
-    /// Number of the first producer of the topic, counted over all topics.
-    pub first_producer: u32,
+    /// Number of the topic's first producer in the stamps of its records.
+    pub first_sender: u32,
     /// Number of producers that the topic has.
     pub producers: u32,
     /// The check that is made on records.
@@ -51,8 +51,8 @@ pub(crate) struct Consumer {
 
 /// The settings that records are checked against.
 pub(crate) struct Check {
-    /// Number of the first producer of the topic, counted over all topics.
-    pub(crate) first_producer: u32,
+    /// The number that the first producer of the topic has in stamps.
+    pub(crate) first_sender: u32,
     /// The check that is made on records.
     pub(crate) verify: Verify,
     /// The place of the stamp in records.
@@ -80,7 +80,7 @@ impl Consumer {
             partitions: plan.partitions.iter().map(partition_of).collect(),
             client,
             check: Check {
-                first_producer: plan.first_producer,
+                first_sender: plan.first_sender,
                 verify: plan.verify,
                 place: plan.place,
                 is_open_load: plan.is_open_load,
@@ -227,7 +227,7 @@ impl Check {
         seen.checked += 1;
         let stamp = self.stamp_of(record);
         let track = stamp.and_then(|stamp| {
-            let number = stamp.producer.wrapping_sub(self.first_producer);
+            let number = stamp.producer.wrapping_sub(self.first_sender);
             seen.tracks.get_mut(num::index(number))
         });
         match (stamp, track) {

@@ -215,13 +215,18 @@ impl<C: Clock> LoadThread<C> {
                 Ok(AfterTurn::Again) => {}
                 Ok(AfterTurn::Until(ns)) => self.wait_until(ns),
                 Ok(AfterTurn::Finished) => break None,
-                Err(error) => {
-                    self.shared.give_up();
-                    break Some(error);
-                }
+                Err(error) => break Some(self.end_trial(error)),
             }
         };
         self.finish(error)
+    }
+
+    /// Ends the trial for all threads, because this one has failed. The window ends now: records that would have been due later
+    /// were never offered, and do not count.
+    fn end_trial(&self, error: anyhow::Error) -> anyhow::Error {
+        self.timeline.cut(self.clock.now_ns(), Duration::ZERO);
+        self.shared.give_up();
+        error
     }
 
     /// Works until the trial is over, as a task on the thread of the shard that `local` stands for.
@@ -231,10 +236,7 @@ impl<C: Clock> LoadThread<C> {
                 Ok(AfterTurn::Again) => local.yield_now().await,
                 Ok(AfterTurn::Until(ns)) => self.sleep_until(ns, local, sleeper).await,
                 Ok(AfterTurn::Finished) => break None,
-                Err(error) => {
-                    self.shared.give_up();
-                    break Some(error);
-                }
+                Err(error) => break Some(self.end_trial(error)),
             }
         };
         self.finish(error)

@@ -9,6 +9,7 @@ use super::pool::Pool;
 use super::producers::{BacklogPart, BatchLimits, Pacing, ProducerPlan, ShareOfRate};
 use super::seat::{ConsumerSeat, ProducerSeat, Seat};
 use super::shared::Shared;
+use super::stamp::sender;
 use crate::exit::UsageError;
 use crate::measure::recorder::Channel;
 use crate::num;
@@ -17,7 +18,7 @@ use crate::system;
 use crate::system::{ConsumerSpec, ProducerSpec, System};
 use crate::time::schedule::{Even, Schedule, Shape, Shaped, Spacing};
 use crate::time::timeline::Timeline;
-use crate::workload::{Arrival, Backlog, Load, LoadMode, Profile, Rate, Workload};
+use crate::workload::{Arrival, Backlog, Load, LoadMode, Profile, Rate, RecordRate, Workload};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct TrialLoad<'a> {
     pub load: Load,
     /// The schedule of each producer ([`schedules_of`]). Empty unless the load is open.
     pub schedules: Vec<Schedule>,
+    /// Number of this machine in the stamps of records, below 2¹² ([`sender`]).
+    pub machine: u32,
     /// The values to send.
     pub pool: &'a Pool,
     /// The system, which already has the trial's topics.
@@ -67,7 +70,7 @@ pub fn topic_name(topic: u32) -> String {
 pub fn granularity_of(mode: LoadMode) -> Option<Granularity> {
     match mode {
         LoadMode::Open { rate: Rate::Absolute(rate), profile, .. }
-            if num::f64_of(rate) * profile.peak() > RECORD_GRANULARITY_RATE_MAX =>
+            if rate.records_per_s() * profile.peak() > RECORD_GRANULARITY_RATE_MAX =>
         {
             Some(Granularity::BatchOldest)
         }
@@ -78,7 +81,7 @@ pub fn granularity_of(mode: LoadMode) -> Option<Granularity> {
 
 /// Returns this precision for the load that is produced while a backlog is consumed. `None` if there is no such load.
 pub fn granularity_after(backlog: Backlog) -> Option<Granularity> {
-    (backlog.drain_producer_rate != Rate::Absolute(0)).then_some(Granularity::Record)
+    (backlog.drain_producer_rate != Rate::Absolute(RecordRate::ZERO)).then_some(Granularity::Record)
 }
 
 /// Returns the schedules of a trial's producers, by producer number. Empty unless the load is open. The producers share
@@ -86,7 +89,7 @@ pub fn granularity_after(backlog: Backlog) -> Option<Granularity> {
 /// workload's seed and the producer's number.
 ///
 /// # Errors
-/// The rate is still a share of a maximum that is not known, or too low for this number of producers.
+/// The rate is still a share of a maximum that is not known.
 pub fn schedules_of(
     workload: &Workload,
     mode: LoadMode,
@@ -99,22 +102,16 @@ pub fn schedules_of(
         ));
     };
     let producers = num::low_u32(workload.producers());
-    let rate_milli = rate.saturating_mul(1000) / u64::from(producers);
-    if rate_milli == 0 {
-        return Err(UsageError::error(format!(
-            "load.rate: {rate}/s is too low for {producers} producers: each must send at least 0.001 records/s"
-        )));
-    }
     let schedule_of = |id: u32| {
         let spacing = match (arrival, profile) {
             (Arrival::Constant, Profile::Constant) => {
-                return Schedule::Even(Even::new(rate_milli, 0, id, producers));
+                return Schedule::Even(Even::new(rate, 0, id, producers));
             }
             (Arrival::Constant, _) => Spacing::Even(f64::from(id) / f64::from(producers)),
             (Arrival::Poisson, _) => Spacing::Poisson(arrival_seed(workload.payload.seed, id)),
         };
         Schedule::Shaped(Box::new(Shaped::new(Shape {
-            rate_per_s: num::f64_of(rate) / f64::from(producers),
+            rate_per_s: rate.records_per_s() / f64::from(producers),
             profile,
             window_start_ns: timeline.window_start_ns(),
             window_ns: timeline.window_ns(),
@@ -233,6 +230,7 @@ impl TrialLoad<'_> {
         };
         let plan = ProducerPlan {
             id,
+            sender: sender(self.machine, id),
             topic,
             topic_name: spec.topic.clone(),
             number: id % workload.producers_per_topic,
@@ -257,12 +255,10 @@ impl TrialLoad<'_> {
     fn backlog_part(&self, id: u32) -> Option<BacklogPart> {
         let backlog = self.backlog?;
         let producers = self.producers();
-        let milli_per_s = match backlog.drain_producer_rate {
-            Rate::Absolute(rate) if rate > 0 => rate.saturating_mul(1000) / u64::from(producers),
-            Rate::Absolute(_) | Rate::Share(_) => 0,
+        let rate_in_window = match backlog.drain_producer_rate {
+            Rate::Absolute(RecordRate::ZERO) | Rate::Share(_) => None,
+            Rate::Absolute(rate) => Some(ShareOfRate { rate, index: id, of: producers }),
         };
-        let share = ShareOfRate { milli_per_s, index: id, of: producers };
-        let rate_in_window = (milli_per_s > 0).then_some(share);
         Some(BacklogPart { bytes: (backlog.build.0 / u64::from(producers)).max(1), rate_in_window })
     }
 
@@ -280,7 +276,7 @@ impl TrialLoad<'_> {
             topic,
             group: group_id % workload.subscriptions_per_topic,
             partitions,
-            first_producer: topic * workload.producers_per_topic,
+            first_sender: sender(self.machine, topic * workload.producers_per_topic),
             producers: workload.producers_per_topic,
             verify: workload.verify,
             place: self.pool.place(),

@@ -149,7 +149,7 @@ impl Producer {
     /// Starts the schedule, now that the window's start is known.
     pub(crate) fn start_schedule_at(&mut self, window_start_ns: u64) {
         if let Some(share) = self.plan.backlog_part.and_then(|part| part.rate_in_window) {
-            let even = Even::new(share.milli_per_s, window_start_ns, share.index, share.of);
+            let even = Even::new(share.rate, window_start_ns, share.index, share.of);
             let schedule = Schedule::Even(even);
             self.plan.pacing = Pacing::Open { schedule, granularity: Granularity::Record };
             self.backlog = BacklogState::None;
@@ -247,7 +247,7 @@ impl Producer {
         let intended_ns = oldest.map_or(intended_ns, |run| run.intended_ns);
         let sequence = self.partitions[num::index(partition)].next_sequence;
         let stamped =
-            turn.pool.stamped(self.next_entry, Stamp { sequence, intended_ns, producer: self.plan.id });
+            turn.pool.stamped(self.next_entry, Stamp { sequence, intended_ns, producer: self.plan.sender });
         let record = OutRecord {
             timestamp_ms: turn.wall_start_ms + i64::try_from(now_ns / 1_000_000).unwrap_or(0),
             key: key.as_ref().map(<[u8; 8]>::as_slice),

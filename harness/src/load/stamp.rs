@@ -8,8 +8,11 @@
 //! ```
 //! The stamp is the first part of a random value. Real data has it in a record header of its own instead. `check` covers
 //! the other fields and, under `sequence+crc`, the CRC-32C of the rest of the value.
+//!
+//! The upper 12 bits of `producer` are the machine's number ([`crate::host::machine_id::machine_number`]) and the lower 20
+//! bits the producer's. So records of one machine are not taken for those of another.
 
-use crate::workload::limits::STAMP_BYTES;
+use crate::workload::limits::{PRODUCERS_MAX, STAMP_BYTES};
 
 /// The stamp of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +21,18 @@ pub struct Stamp {
     pub sequence: u64,
     /// Time at which the record was intended to be sent, in ns on the trial's clock.
     pub intended_ns: u64,
-    /// Number of the record's producer, counted over all topics.
+    /// Sender of the record, as [`sender`] returns it.
     pub producer: u32,
+}
+
+/// Returns the stamp's number for producer `producer`, counted over all topics, on machine `machine`.
+///
+/// # Panics
+/// If `producer` or `machine` is larger than the stamp can hold.
+pub fn sender(machine: u32, producer: u32) -> u32 {
+    assert!(producer < PRODUCERS_MAX, "validation bounds the number of producers");
+    assert!(machine <= u32::MAX / PRODUCERS_MAX, "a machine's number has 12 bits");
+    machine * PRODUCERS_MAX + producer
 }
 
 impl Stamp {
@@ -85,6 +98,13 @@ mod tests {
             value[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(Stamp::decode(&value, body_crc(&value[STAMP_BYTES..])), None);
         }
+    }
+
+    #[test]
+    fn two_machines_have_no_sender_in_common() {
+        assert_eq!(sender(0, 7), 7);
+        assert_eq!(sender(0xfff, PRODUCERS_MAX - 1), u32::MAX);
+        assert_eq!(sender(1, 0), sender(0, PRODUCERS_MAX - 1) + 1);
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn run_with_pause(workload: &Workload, behaviour: Behaviour, threads: usize, pau
         backlog: None,
         workload,
         load: workload.load,
+        machine: 5,
         pool: &Pool::of(workload).unwrap(),
         system: &system,
         threads,
@@ -134,7 +135,7 @@ fn with_mode(mode: LoadMode) -> Workload {
 
 fn open(rate: u64) -> Workload {
     with_mode(LoadMode::Open {
-        rate: Rate::Absolute(rate),
+        rate: Rate::per_s(rate),
         arrival: Default::default(),
         profile: Default::default(),
     })

@@ -6,6 +6,9 @@ use crate::time::timeline::Timeline;
 
 use std::time::Instant;
 
+/// The kind of the event that the wall clock was set.
+pub const CLOCK_STEP: &str = "clock_step";
+
 /// The kinds of events inside a system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SystemEventKind {

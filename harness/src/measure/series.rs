@@ -9,8 +9,7 @@
 use super::recorder::{Histograms, Interval};
 use crate::num;
 use crate::result::SeriesRow;
-use crate::result::latency::KeptInterval;
-use crate::result::latency::Measure;
+use crate::result::latency::{KeptInterval, Measure, is_known_by_rank};
 use crate::time::schedule::Offered;
 use crate::time::timeline::Timeline;
 use crossbeam::channel::Sender;
@@ -220,7 +219,12 @@ impl SeriesBuilder {
         let (start_ns, end_ns) = self.timeline.bounds_of(index);
         let headline = if self.is_open_load() { Measure::Response } else { Measure::Service };
         let latency = interval.latency.of(headline);
-        let at = |quantile| (!latency.is_empty()).then(|| latency.value_at_quantile(quantile));
+        // The rule of the tables: ten distinct acks lie beyond a percentile.
+        let acks = num::f64_of(interval.acked_batches);
+        let at = |quantile| {
+            (!latency.is_empty() && is_known_by_rank(acks, quantile))
+                .then(|| latency.value_at_quantile(quantile))
+        };
         let host = self.host.get(&index).copied().unwrap_or_default();
         self.offered.set_window_start(self.timeline.window_start_ns());
         let offered = self.is_open_load().then(|| self.offered.between(start_ns, end_ns));
@@ -370,6 +374,21 @@ mod tests {
     }
 
     #[test]
+    fn a_percentile_of_an_interval_has_ten_acks_beyond_it() {
+        let (spare, _keep) = unbounded();
+        let mut builder = SeriesBuilder::new(timeline(4), Offered::default(), 0, spare);
+        for (index, acks) in (0..).zip([0, 19, 949, 1000]) {
+            builder.add(Box::new(Interval { acked_batches: acks, ..*interval(index, 5000, 1000) }), false);
+        }
+        let known = |row: &SeriesRow| (row.p50_ns.is_some(), row.p99_ns.is_some(), row.max_ns.is_some());
+        let rows: Vec<_> = builder.finish().rows.iter().map(known).collect();
+        assert_eq!(
+            rows,
+            [(false, false, true), (true, false, true), (true, false, true), (true, true, true)]
+        );
+    }
+
+    #[test]
     fn parts_of_several_threads_make_one_row() {
         let (spare, given_back) = unbounded();
         let mut builder = SeriesBuilder::new(timeline(10), Offered::default(), 0, spare);
@@ -422,7 +441,7 @@ mod tests {
     #[test]
     fn an_open_load_says_what_was_due() {
         let (spare, _keep) = unbounded();
-        let schedule = Schedule::Even(Even::new(1_000_000, 0, 0, 1));
+        let schedule = Schedule::Even(Even::new(crate::workload::RecordRate::per_s(1000), 0, 0, 1));
         let mut builder = SeriesBuilder::new(timeline(3), Offered::new(vec![schedule]), 1, spare);
         (-5..3).for_each(|index| builder.add(interval(index, 100, 1000), false));
         let series = builder.finish();

@@ -1,6 +1,7 @@
 //! Facts of a result as text, shared by the first screen, the summary and the HTML report.
 
 use super::setting::{label, last_of};
+use crate::escape::visible;
 use crate::result::environment::Storage;
 use crate::result::{
     CpuPart, CpuSeconds, Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult, Trial,
@@ -98,7 +99,11 @@ fn records(result: &RunResult, workload: &Workload) -> String {
         [] => format!("{} records", size(&workload.message_size)),
         [data] => {
             let name = std::path::Path::new(&data.path).file_name().unwrap_or_default().to_string_lossy();
-            format!("lines of {name} ({} on average)", quantity::bytes(data.bytes / data.records.max(1)))
+            format!(
+                "lines of {} ({} on average)",
+                visible(&name),
+                quantity::bytes(data.bytes / data.records.max(1))
+            )
         }
         several => format!("lines of {} files", several.len()),
     }

@@ -1,10 +1,11 @@
 //! `report.html`: one file that needs no other and no network, for a screen by day or night, and for paper.
 
-use super::chart::Chart;
+use super::chart::Charts;
 use super::facts::{self, FIGURES, STATISTICS};
 use super::sweep::table::FlagStyle;
 use super::sweep::{self, Sweep, words};
 use super::{backlog, stall};
+use crate::escape::{visible, visible_lines};
 use crate::result::{Recording, RunResult, VerdictStatus};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -35,7 +36,7 @@ summary { cursor: pointer; margin-top: 1rem; font-weight: 600; }
 ";
 
 /// Returns the whole page.
-pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
+pub(super) fn page(recording: &Recording, charts: &Charts) -> String {
     let result = &recording.result;
     let mut out = format!("<h1>{}</h1>\n", escape(&result.name));
     if let Some(question) = &result.question {
@@ -48,10 +49,10 @@ pub(super) fn page(recording: &Recording, charts: &[Chart]) -> String {
         None => of_points(&mut out, result),
     }
     for paragraph in stall::paragraphs(result).into_iter().chain(backlog::paragraphs(result)) {
-        let _ = writeln!(out, "<p>{}</p>", escape(&paragraph));
+        let _ = writeln!(out, "<p>{}</p>", prose(&paragraph));
     }
     figures(&mut out, charts);
-    let _ = writeln!(out, "<h2>Integrity</h2>\n<p>{}</p>", escape(&facts::integrity(result)));
+    let _ = writeln!(out, "<h2>Integrity</h2>\n<p>{}</p>", prose(&facts::integrity(result)));
     provenance(&mut out, result);
     document(&format!("{}: {}", result.name, result.verdict), &out)
 }
@@ -66,17 +67,20 @@ pub(super) fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// Writes the charts as figures.
-pub(super) fn figures(out: &mut String, charts: &[Chart]) {
-    for chart in charts {
+/// Writes the charts as figures, and a line for each chart that is not drawn.
+pub(super) fn figures(out: &mut String, charts: &Charts) {
+    for chart in &charts.drawn {
         let _ = writeln!(out, "<figure role=\"img\" aria-label=\"{}\">\n{}\n</figure>", chart.alt, chart.svg);
+    }
+    for remark in charts.remarks() {
+        let _ = writeln!(out, "<p class=\"pale\">{}</p>", prose(&remark));
     }
 }
 
 /// Returns a table of text. The columns in `numbers` are aligned to the right.
 pub(super) fn table(header: &[impl AsRef<str>], rows: &[Vec<String>], numbers: Range<usize>) -> String {
     let class = |index| if numbers.contains(&index) { " class=\"number\"" } else { "" };
-    let cell = |tag: &str, index, text: &str| format!("<{tag}{}>{}</{tag}>", class(index), escape(text));
+    let cell = |tag: &str, index, text: &str| format!("<{tag}{}>{}</{tag}>", class(index), prose(text));
     let header = header.iter().enumerate().map(|(index, text)| cell("th", index, text.as_ref()));
     let mut out = format!("<table>\n<tr>{}</tr>\n", header.collect::<String>());
     for row in rows {
@@ -92,7 +96,7 @@ fn verdict(out: &mut String, result: &RunResult) {
         VerdictStatus::Valid => "fair",
         _ => "bad",
     };
-    let text = escape(&result.verdict.to_string());
+    let text = prose(&result.verdict.to_string());
     let _ = write!(out, "<div class=\"verdict {class}\"><strong>{text}</strong>");
     if !result.verdict.reasons.is_empty() {
         out.push_str("<ul>");
@@ -189,7 +193,11 @@ fn provenance(out: &mut String, result: &RunResult) {
     ];
     for (title, json) in details {
         let Ok(json) = json else { continue };
-        let _ = writeln!(out, "<details><summary>{title}</summary><pre>{}</pre></details>", escape(&json));
+        let _ = writeln!(
+            out,
+            "<details><summary>{title}</summary><pre>{}</pre></details>",
+            escape_markup(&visible_lines(&json))
+        );
     }
 }
 
@@ -206,8 +214,12 @@ pub(super) fn prose(text: &str) -> String {
         .collect()
 }
 
-/// Returns text that is escaped, so that it is not read as markup.
+/// Returns text that is escaped, so that it is not read as markup. Control characters are shown.
 pub(super) fn escape(text: &str) -> String {
+    escape_markup(&visible(text))
+}
+
+fn escape_markup(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -229,5 +241,6 @@ mod tests {
     fn commands_are_set_apart_and_nothing_is_markup() {
         assert_eq!(prose("a <b> `c` d"), "a &lt;b&gt; <code>c</code> d");
         assert_eq!(prose("one ` alone"), "one ` alone");
+        assert_eq!(prose("a\u{1b}\nb"), "a\\u{1b}\\nb");
     }
 }

@@ -3,6 +3,7 @@
 use super::facts::{self, NONE};
 use super::lines::lines;
 use super::sweep::{RESPONSE_P99, Sweep, throughput_of};
+use crate::escape::visible;
 use crate::num;
 use crate::quantity;
 use crate::result::shelf::{Shelved, name_of};
@@ -62,11 +63,11 @@ fn row(it: &Shelved) -> [String; 7] {
     let name = name_of(&it.dir);
     [
         facts::started(result),
-        result.name.clone(),
+        visible(&result.name).into_owned(),
         facts::name_of(&result.kind),
         result.verdict.to_string(),
         text(headline.bytes_per_s, &|rate| format!("{most}{}", quantity::bytes_per_s(rate))),
         text(headline.p99_ns, &|ns| format!("{least}{}", quantity::ns(num::u64_of(ns)))),
-        if it.is_reference { format!("reference/{name}") } else { name },
+        visible(&if it.is_reference { format!("reference/{name}") } else { name }).into_owned(),
     ]
 }

@@ -1,5 +1,6 @@
 //! A swept setting and its values: their names for people, and their positions on an axis.
 
+use crate::escape::visible;
 use crate::num;
 use crate::result::Point;
 use crate::workload::{Bytes, Rate, TimeSpan};
@@ -98,7 +99,7 @@ fn number(json: &Value) -> Option<f64> {
     let bytes = text.parse::<Bytes>().ok().map(|bytes| num::f64_of(bytes.0));
     let seconds = || text.parse::<TimeSpan>().ok().map(|time| time.0.as_secs_f64());
     let rate = || match text.parse::<Rate>() {
-        Ok(Rate::Absolute(rate)) => Some(num::f64_of(rate)),
+        Ok(Rate::Absolute(rate)) => Some(rate.records_per_s()),
         Ok(Rate::Share(percent)) => Some(percent),
         Err(_) => None,
     };
@@ -125,7 +126,7 @@ pub(in crate::report) fn label(key: &str, json: &Value) -> String {
         }
         _ => text,
     };
-    shortened(&text)
+    shortened(&visible(&text))
 }
 
 /// Shortens a long text in its middle, because values mostly differ at their ends.

@@ -1,21 +1,22 @@
 //! `summary.md`: the result for a pull request or a notebook.
 
-use super::chart::Chart;
+use super::chart::Charts;
 use super::facts::{self, FIGURES, STATISTICS};
 use super::sweep::{Sweep, table, words};
 use super::{backlog, stall};
+use crate::escape::visible;
 use crate::result::{Recording, RunResult};
 use std::fmt::Write as _;
 
 /// Returns the whole file.
-pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
+pub(super) fn markdown(recording: &Recording, charts: &Charts) -> String {
     let result = &recording.result;
-    let mut out = format!("# {}\n\n", result.name);
+    let mut out = format!("# {}\n\n", cell(&result.name));
     // Writing to a String cannot fail.
     if let Some(question) = &result.question {
-        let _ = writeln!(out, "{question}\n");
+        let _ = writeln!(out, "{}\n", cell(question));
     }
-    let _ = writeln!(out, "{}\n\n**{}**\n", facts::settings(result), result.verdict);
+    let _ = writeln!(out, "{}\n\n**{}**\n", cell(&facts::settings(result)), result.verdict);
     for reason in &result.verdict.reasons {
         let _ = writeln!(out, "- {}", cell(reason));
     }
@@ -27,9 +28,7 @@ pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
         let _ = writeln!(out, "\n{}", cell(&paragraph));
     }
     let _ = writeln!(out, "\nIntegrity: {}\n", facts::integrity(result));
-    for chart in charts {
-        let _ = writeln!(out, "![{}](charts/{}.svg)\n", chart.alt, chart.name);
-    }
+    figures(&mut out, charts);
     let build = &result.provenance.build;
     let _ = writeln!(
         out,
@@ -43,10 +42,21 @@ pub(super) fn markdown(recording: &Recording, charts: &[Chart]) -> String {
     out
 }
 
+/// Writes a picture for each chart, and a line for each chart that is not drawn.
+pub(super) fn figures(out: &mut String, charts: &Charts) {
+    for chart in &charts.drawn {
+        let _ = writeln!(out, "![{}](charts/{}.svg)\n", chart.alt, chart.name);
+    }
+    for remark in charts.remarks() {
+        let _ = writeln!(out, "{}\n", cell(&remark));
+    }
+}
+
 /// Writes the table of a sweep and its conclusions.
 fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
     let cells = table::cells(sweep, table::FlagStyle::Words);
-    let _ = writeln!(out, "\n| {} |", cells.header.join(" | "));
+    let _ =
+        writeln!(out, "\n| {} |", cells.header.iter().map(|text| cell(text)).collect::<Vec<_>>().join(" | "));
     let last = cells.header.len() - 1;
     let align = |index| if (cells.settings..last).contains(&index) { "---:|" } else { "---|" };
     let _ = writeln!(out, "|{}", (0..=last).map(align).collect::<String>());
@@ -61,7 +71,7 @@ fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
 
 /// Writes the throughput of all points side by side, then the latencies of each.
 fn of_points(out: &mut String, result: &RunResult) {
-    let header = result.points.iter().map(facts::load).collect::<Vec<_>>();
+    let header = result.points.iter().map(|point| cell(&facts::load(point))).collect::<Vec<_>>();
     let _ = writeln!(out, "\n| | {} |\n|---|{}", header.join(" | "), "---|".repeat(header.len()));
     for (name, of) in FIGURES {
         let cells: Vec<String> = result.points.iter().map(|point| cell(&of(point))).collect();
@@ -77,7 +87,7 @@ fn of_points(out: &mut String, result: &RunResult) {
     }
 }
 
-/// Returns text that is escaped, so that it neither ends a table cell nor begins markup.
+/// Returns text that is escaped, so that it neither ends a table cell nor begins markup. Control characters are shown.
 pub(super) fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+    visible(text).replace('|', "\\|").replace('<', "&lt;")
 }

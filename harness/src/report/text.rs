@@ -2,11 +2,12 @@
 
 use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, load, settings};
 use super::lines::lines;
+use super::next::next;
 use super::sweep::{Sweep, table, words};
 use super::{backlog, stall};
+use crate::escape::{visible, visible_lines};
 use crate::result::verdict::AS_MEANT;
 use crate::result::{Point, RunResult};
-use crate::workload::PassKind;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,17 +16,23 @@ use std::path::Path;
 const REASONS_MAX: usize = 2;
 /// The most columns of a line, so that a terminal does not wrap it. Longer sentences are cut at a word.
 const WIDTH: usize = 118;
+/// The most columns of a cause at the end of a sentence that is cut.
+const CAUSE_MAX: usize = WIDTH / 2;
 
-/// Returns what was measured, how far to trust it, the results, and what to do next. `file` is the workload that the
-/// command line named.
-pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
+/// Returns what was measured, how far to trust it, the results, and what to do next. `arguments` are the workload that the
+/// command line named, and the flags that were typed for it.
+pub fn first_screen(result: &RunResult, dir: &Path, arguments: &[String]) -> String {
+    visible_lines(&screen(result, dir, arguments))
+}
+
+fn screen(result: &RunResult, dir: &Path, arguments: &[String]) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{}", title(result));
     let _ = writeln!(out, "{}", settings(result));
     let _ = writeln!(out, "{}", result.verdict);
     for reason in reasons(result) {
-        let _ = writeln!(out, "  {}", cut(&reason));
+        let _ = writeln!(out, "  {}", cut(&visible(&reason)));
     }
     if let Some(sweep) = Sweep::of(result) {
         of_sweep(&mut out, result, &sweep);
@@ -41,7 +48,7 @@ pub fn first_screen(result: &RunResult, dir: &Path, file: &str) -> String {
         let _ = writeln!(out, "{}", cut(&paragraph));
     }
     let _ = writeln!(out, "report     {}", dir.join("report.html").display());
-    let _ = writeln!(out, "next       {}", next(result, file));
+    let _ = writeln!(out, "next       {}", next(result, arguments));
     out
 }
 
@@ -71,8 +78,8 @@ fn wrapped(text: &str) -> String {
 
 fn title(result: &RunResult) -> String {
     match &result.question {
-        Some(question) => cut(&format!("{}: {question}", result.name)),
-        None => result.name.clone(),
+        Some(question) => cut(&format!("{}: {}", visible(&result.name), visible(question))),
+        None => visible(&result.name).into_owned(),
     }
 }
 
@@ -88,13 +95,28 @@ fn reasons(result: &RunResult) -> Vec<String> {
     shown
 }
 
+/// Shortens a sentence to [`WIDTH`] columns. An error names its cause last, so the end behind the last colon is kept.
 fn cut(text: &str) -> String {
-    if text.chars().count() <= WIDTH {
+    if columns(text) <= WIDTH {
         return text.to_owned();
     }
-    let short: String = text.chars().take(WIDTH - 1).collect();
+    let cause = text.rsplit_once(": ").map_or("", |(_, cause)| cause);
+    if cause.is_empty() || columns(cause) > CAUSE_MAX {
+        return cut_at_word(text, WIDTH);
+    }
+    let room = WIDTH - columns(cause) - 1;
+    format!("{} {cause}", cut_at_word(&text[..text.len() - cause.len()], room))
+}
+
+/// Shortens a text to this many columns, at a space.
+fn cut_at_word(text: &str, most: usize) -> String {
+    let short: String = text.chars().take(most - 1).collect();
     let at = short.rfind(' ').unwrap_or(short.len());
     format!("{}…", &short[..at])
+}
+
+fn columns(text: &str) -> usize {
+    text.chars().count()
 }
 
 /// Returns the table of figures, one column per pass.
@@ -122,17 +144,22 @@ fn latencies(point: &Point) -> Table {
     table
 }
 
-fn next(result: &RunResult, file: &str) -> String {
-    let open = result.points.iter().any(|point| point.pass == PassKind::Open);
-    let trials = result.points.iter().map(|point| point.trials.len()).min().unwrap_or(0);
-    if !open {
-        format!("vnotch run {file} -r 50%   (latencies at half of this rate)")
-    } else if trials < crate::stats::INTERVAL_TRIALS_MIN {
-        format!(
-            "vnotch run {file} --trials {}   (enough trials for intervals)",
-            crate::stats::INTERVAL_TRIALS_MIN
-        )
-    } else {
-        format!("vnotch run {file} --set durability=written   (to compare with another setting)")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_keeps_its_beginning_and_its_cause() {
+        let reason =
+            format!("the log failed: {}: Too many open files (os error 24)", "cannot write here ".repeat(9));
+        let short = cut(&reason);
+        assert!(short.starts_with("the log failed: cannot write here cannot"), "{short}");
+        assert!(short.ends_with("… Too many open files (os error 24)"), "{short}");
+        assert!(columns(&short) <= WIDTH, "{short}");
+        let plain = format!("question: {}", "words and more ".repeat(20));
+        assert!(cut(&plain).ends_with('…') && columns(&cut(&plain)) <= WIDTH);
+        let unbroken = "ä".repeat(300);
+        assert_eq!(columns(&cut(&unbroken)), WIDTH);
+        assert_eq!(cut("short: enough"), "short: enough");
     }
 }

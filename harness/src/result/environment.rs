@@ -14,6 +14,9 @@ pub struct Environment {
     pub cpu: Cpu,
     /// Main memory.
     pub memory: Memory,
+    /// The limits that control groups put on the process. Unknown in schema version 1.
+    #[serde(default)]
+    pub cgroup: Cgroup,
     /// The io_uring of the kernel.
     pub io_uring: IoUring,
     /// The file system and the device under the data directory.
@@ -36,14 +39,42 @@ pub struct Cpu {
     pub governors: Vec<String>,
     /// Whether the processor reports that it belongs to a virtual machine.
     pub hypervisor: bool,
+    /// The hardware threads of each physical core of which this process may use a thread, in ascending order. Empty if the
+    /// kernel does not say, and in schema version 1.
+    #[serde(default)]
+    pub siblings: Vec<Vec<u32>>,
+}
+
+/// The limits that control groups (cgroups) put on a process. The tightest limit counts: that of its group, or of a group above.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cgroup {
+    /// Limit on memory, bytes; `None` without a limit.
+    pub memory_limit_bytes: Option<u64>,
+    /// Memory that the group can still take without swapping, bytes; `None` without a limit.
+    pub memory_available_bytes: Option<u64>,
+    /// Quota of CPU time, in cores; `None` without a quota.
+    pub cpu_quota_cores: Option<f64>,
+    /// How often the quota has stopped the group's threads; `None` without a quota.
+    pub throttling: Option<Throttling>,
+}
+
+/// How often a quota of CPU time has stopped the threads of a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Throttling {
+    /// Periods in which the group had work.
+    pub periods: u64,
+    /// Periods in which it had used up its quota.
+    pub throttled_periods: u64,
+    /// Time for which its threads were stopped, s.
+    pub throttled_s: f64,
 }
 
 /// Main memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
-    /// Size of main memory, bytes.
+    /// Size of main memory, or the limit of the control group if that is less, bytes.
     pub total_bytes: Option<u64>,
-    /// Memory that could be used without swapping, bytes.
+    /// Memory that this process could use without swapping, bytes.
     pub available_bytes: Option<u64>,
     /// When the kernel uses huge pages: `always`, `madvise` or `never`.
     pub transparent_huge_pages: Option<String>,

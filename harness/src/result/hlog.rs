@@ -6,7 +6,8 @@
 //! - `<point>.<trial>.<measure>.records`: all records of the trial's window.
 //! - `<point>.<trial>.<measure>.distinct`: the same, with one value for each ack, hand-over or fetch.
 //!
-//! The last two have the start and length of the trial's window. Files of schema version 1 lack them.
+//! The last two have the start and length of the trial's window. Files of schema version 1 lack them. Lines are in order of
+//! their start.
 
 use super::latency::{Counting, KeptInterval, Measure, new_histogram};
 use super::{Trial, TrialRecord};
@@ -50,28 +51,69 @@ pub(super) fn write(
         .with_start_time(started)
         .with_max_value_divisor(1e6)
         .begin_log_with(&mut text, &mut serializer)?;
-    let mut add = |name: &str, histogram: &Histogram<u64>, (start_s, length_s): (f64, f64)| {
-        let tag = Tag::new(name).expect("numbers and names of this project hold neither spaces nor commas");
+    for line in lines(trials, window_of) {
+        let Some(histogram) = line.histogram() else { continue };
+        let tag =
+            Tag::new(&line.tag).expect("numbers and names of this project hold neither spaces nor commas");
         writer
-            .write_histogram(histogram, seconds(start_s), seconds(length_s), Some(tag))
-            .map_err(|error| anyhow!("{error}"))
-    };
+            .write_histogram(&histogram, seconds(line.start_s), seconds(line.length_s), Some(tag))
+            .map_err(|error| anyhow!("{error}"))?;
+    }
+    Ok(text)
+}
+
+/// One line of the file. Its histogram is unpacked when it is written, so that all of them are not in memory together.
+struct Line<'a> {
+    start_s: f64,
+    length_s: f64,
+    tag: String,
+    record: &'a TrialRecord,
+    measure: Measure,
+    part: Part<'a>,
+}
+
+/// The part of a trial that a line holds.
+enum Part<'a> {
+    Interval(&'a KeptInterval),
+    Whole(Counting),
+}
+
+impl Line<'_> {
+    fn histogram(&self) -> Option<Histogram<u64>> {
+        match self.part {
+            Part::Interval(interval) => interval.histogram(self.measure),
+            Part::Whole(counting) => self.record.histograms.histogram(self.measure, counting),
+        }
+    }
+}
+
+/// Returns the lines of the file in order of their start, as the format wants it.
+fn lines<'a>(trials: &'a [TrialRecord], window_of: impl Fn(&TrialRecord) -> Window) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
     for record in trials {
         let window = window_of(record);
         for measure in Measure::ALL {
-            let name = format!("{}.{}.{}", record.point, record.trial, measure.name());
-            for interval in &record.latency {
-                let Some(histogram) = interval.histogram(measure) else { continue };
-                add(&name, &histogram, (window.start_s + interval.start_s, interval.length_s))?;
-            }
-            for counting in Counting::ALL {
-                let Some(histogram) = record.histograms.histogram(measure, counting) else { continue };
-                let name = format!("{name}.{}", counting.name());
-                add(&name, &histogram, (window.start_s, window.length_s))?;
-            }
+            let tag = format!("{}.{}.{}", record.point, record.trial, measure.name());
+            lines.extend(record.latency.iter().map(|interval| Line {
+                start_s: window.start_s + interval.start_s,
+                length_s: interval.length_s,
+                tag: tag.clone(),
+                record,
+                measure,
+                part: Part::Interval(interval),
+            }));
+            lines.extend(Counting::ALL.into_iter().map(|counting| Line {
+                start_s: window.start_s,
+                length_s: window.length_s,
+                tag: format!("{tag}.{}", counting.name()),
+                record,
+                measure,
+                part: Part::Whole(counting),
+            }));
         }
     }
-    Ok(text)
+    lines.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
+    lines
 }
 
 /// Adds each histogram of a file to the trial that its tag names. `window_start_s` returns when a trial's window opened, s
@@ -214,6 +256,34 @@ mod tests {
             line.extend(STANDARD.encode(&bytes).bytes().chain(*b"\n"));
             let _ = read(&line, &mut trials, |_| 0.0);
         }
+    }
+
+    #[test]
+    fn lines_are_in_order_of_time() {
+        let of_trial = |trial: usize| {
+            let mut record = record(0, trial);
+            for i in 0..3 {
+                let mut kept = KeptInterval::empty(0.5 * f64::from(i), 0.5);
+                kept.set(Measure::Response, &histogram(&[5]));
+                kept.set(Measure::Service, &histogram(&[4]));
+                record.latency.push(kept);
+            }
+            record.histograms.set(Measure::Response, Counting::Records, &histogram(&[5]));
+            record
+        };
+        // The second trial was repeated, so it was measured after the third.
+        let trials = [of_trial(0), of_trial(1), of_trial(2)];
+        let window_of =
+            |record: &TrialRecord| Window { start_s: [10.0, 30.0, 20.0][record.trial], length_s: 1.5 };
+        let file = write(SystemTime::UNIX_EPOCH, &trials, window_of).unwrap();
+        let starts: Vec<f64> = String::from_utf8(file)
+            .unwrap()
+            .lines()
+            .filter(|line| line.starts_with("Tag="))
+            .map(|line| line.split(',').nth(1).unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(starts.len(), 3 * (2 * 3 + 1));
+        assert!(starts.is_sorted(), "{starts:?}");
     }
 
     #[test]

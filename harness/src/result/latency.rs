@@ -56,14 +56,19 @@ const DISTINCT_BEYOND_MIN: u64 = 10;
 /// value. The ten are counted in `distinct`, which holds each ack, hand-over or fetch once. One slow batch of a thousand
 /// records is one observation, not a thousand.
 pub fn percentile(records: &Histogram<u64>, distinct: &Histogram<u64>, quantile: f64) -> Option<u64> {
-    let beyond_by_rank = num::f64_of(distinct.len()) * (1.0 - quantile);
-    // Half an ack of slack, because 1 - 0.99 is slightly below 0.01 in floating point.
-    if beyond_by_rank < num::f64_of(DISTINCT_BEYOND_MIN) - 0.5 {
+    if !is_known_by_rank(num::f64_of(distinct.len()), quantile) {
         return None;
     }
     let value = records.value_at_quantile(quantile);
     let from = distinct.lowest_equivalent(value);
     (distinct.count_between(from, LATENCY_NS_MAX) >= DISTINCT_BEYOND_MIN).then_some(value)
+}
+
+/// Whether at least ten of so many distinct acks lie beyond `quantile` (0 to 1), by rank. Where acks are only counted or
+/// estimated, this is the whole rule.
+pub fn is_known_by_rank(distinct: f64, quantile: f64) -> bool {
+    // Half an ack of slack, because 1 - 0.99 is slightly below 0.01 in floating point.
+    distinct * (1.0 - quantile) >= num::f64_of(DISTINCT_BEYOND_MIN) - 0.5
 }
 
 /// One histogram for each measure, serialised (HdrHistogram V2) to save memory; empty bytes for an empty histogram.

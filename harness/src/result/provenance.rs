@@ -21,6 +21,13 @@ pub struct Provenance {
     /// When the run was resumed after an interruption, RFC 3339, one entry for each time; sweeps only.
     #[serde(default)]
     pub resumed_at: Vec<String>,
+    /// The command line as typed, one entry for each word. Empty in schema version 1.
+    #[serde(default)]
+    pub command_line: Vec<String>,
+    /// The part of the command line that describes this workload: its file or name, then flags such as `--set`, each followed by
+    /// its value. Empty in schema version 1.
+    #[serde(default)]
+    pub workload_arguments: Vec<String>,
     /// SHA-256 of the resolved workload, hexadecimal.
     pub workload_sha256: String,
     /// Seed of the payloads and schedules.

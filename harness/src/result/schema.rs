@@ -31,6 +31,9 @@ pub struct RunResult {
     pub elapsed_s: f64,
     /// The machine that the run was made on.
     pub environment: Environment,
+    /// The machine when the run ended. `None` in schema version 1.
+    #[serde(default)]
+    pub environment_at_end: Option<Environment>,
     /// The build, the target and the time of the run.
     pub provenance: Provenance,
     /// The workload as it was run, every default filled in; of a sweep the one that its combinations are made of.

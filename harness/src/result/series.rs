@@ -18,8 +18,8 @@ pub struct SeriesRow {
     pub consumed: u64,
     /// Records acked and not yet consumed at the interval's end, over all subscriptions; `None` without any.
     pub backlog_records: Option<u64>,
-    /// Median of the headline latency, ns; `None` without values. The headline latency is `response`, and under `max` and
-    /// `closed` `service`.
+    /// Median of the headline latency, ns. The headline latency is `response`, and under `max` and `closed` `service`. A
+    /// percentile is `None` unless ten distinct acks of the interval lie beyond it.
     pub p50_ns: Option<u64>,
     /// 99th percentile of the headline latency, ns.
     pub p99_ns: Option<u64>,

@@ -5,9 +5,12 @@ use super::{RunResult, store};
 use anyhow::Context as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The directory of curated results, which no command removes.
 pub const REFERENCE: &str = "reference";
+/// The age from which a file that is not finished counts as left behind. Writing a result takes seconds.
+const LEFTOVER_AGE_MIN: Duration = Duration::from_secs(600);
 
 /// The content of a directory of results.
 #[derive(Debug, Default)]
@@ -113,6 +116,27 @@ fn unfinished(dir: &Path) -> Option<String> {
 fn without_path(dir: &Path, error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     text.strip_prefix(&format!("{} is ", dir.display())).map_or(text.clone(), str::to_owned)
+}
+
+/// Returns the files and directories in `results` that a killed vnotch was writing or removing, by name. The younger ones are
+/// left out, because another vnotch may still write them.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn leftovers(results: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let cannot = || format!("cannot look into {}", results.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(results).with_context(cannot)? {
+        let entry = entry.with_context(cannot)?;
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|time| time.elapsed().ok());
+        let is_ours = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        if is_ours && age.is_some_and(|age| age >= LEFTOVER_AGE_MIN) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Returns the bytes of all files in a directory and in the directories below it.

@@ -52,6 +52,12 @@ pub struct Manifest {
     /// The files whose lines are sent; empty where records are generated.
     #[serde(default)]
     pub payload_files: Vec<PayloadData>,
+    /// The command line of the first session, as typed.
+    #[serde(default)]
+    pub command_line: Vec<String>,
+    /// The part of that command line that describes the workload.
+    #[serde(default)]
+    pub workload_arguments: Vec<String>,
     /// Tags (`--tag`) of the first session.
     pub tags: BTreeMap<String, String>,
     /// The stalls that `--inject` causes in each trial, in words.

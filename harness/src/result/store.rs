@@ -15,6 +15,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// Bytes that [`check`] writes: about as many as the measurements of a short run.
+const CHECKED_BYTES: usize = 1 << 20;
+
 const RESULT: &str = "result.json";
 const SERIES: &str = "series.csv";
 const EVENTS: &str = "events.jsonl";
@@ -45,6 +48,17 @@ pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> a
     let _ = building.keep();
     sync_dir(results)?;
     Ok(dir)
+}
+
+/// Checks that results can be written below `results`, by writing a small file there. `results` is created if it is missing.
+///
+/// # Errors
+/// A file cannot be written there. No file is left behind.
+pub fn check(results: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("results cannot be written to {}", results.display());
+    fs::create_dir_all(results).with_context(cannot)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(results).with_context(cannot)?;
+    file.write_all(&[b'\n'; CHECKED_BYTES]).and_then(|()| file.as_file().sync_all()).with_context(cannot)
 }
 
 /// Writes a result into an existing directory, such as that of an interrupted sweep. Each file replaces that of an earlier

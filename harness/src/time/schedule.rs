@@ -93,18 +93,12 @@ impl Offered {
 }
 
 impl Schedule {
-    /// Skips the records that are due before `until_ns`, and returns their number.
-    fn skip_until(&mut self, until_ns: u64) -> u64 {
+    /// Skips the records that are due before `until_ns`, and returns their number. The time that it takes has a bound, however
+    /// many they are. For a very large number of random arrivals, it is their mean ([`Shaped::skip_until`]).
+    pub fn skip_until(&mut self, until_ns: u64) -> u64 {
         match self {
             Self::Even(even) => even.skip_until(until_ns),
-            Self::Shaped(shaped) => {
-                let mut skipped = 0;
-                while shaped.due_ns() < until_ns {
-                    shaped.advance();
-                    skipped += 1;
-                }
-                skipped
-            }
+            Self::Shaped(shaped) => shaped.skip_until(until_ns),
         }
     }
 }
@@ -112,7 +106,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::Profile;
+    use crate::workload::{Profile, RecordRate};
 
     #[test]
     fn what_is_offered_adds_up_over_any_stretches() {
@@ -124,7 +118,10 @@ mod tests {
             spacing: Spacing::Even(0.0),
         };
         let schedules = || {
-            vec![Schedule::Even(Even::new(100_000, 0, 0, 1)), Schedule::Shaped(Box::new(Shaped::new(shape)))]
+            vec![
+                Schedule::Even(Even::new(RecordRate::per_s(100), 0, 0, 1)),
+                Schedule::Shaped(Box::new(Shaped::new(shape))),
+            ]
         };
         let mut offered = Offered::new(schedules());
         let ms = 1_000_000;

@@ -1,9 +1,12 @@
 //! The ceiling of the device beside each trial. Right before and right after a trial, slices of raw io_uring do the writes
 //! that the setting's trials do. The device's best is measured before and after the whole run.
 
+mod shape;
+
+pub use shape::Shape;
+
 use super::bench::Bench;
 use super::context::RunContext;
-use super::shape::Shape;
 use crate::device::{BestCell, Ceiling, CeilingSpec, DeviceBest, DeviceError, Extent, Reap, device_best};
 use crate::num;
 use crate::result::staging::DeviceLooks;

@@ -1,10 +1,13 @@
 //! Conducts one trial: opens a fresh system, runs the load threads, and collects their records after the drain.
 
+pub(crate) mod read_back;
+
 use super::backlog::BacklogGate;
 use super::bench::{Bench, Extras};
 use super::harvest::harvest;
 use super::require::RetentionGate;
 use super::watch::{Crew, Gate, Watch, Watching};
+use crate::host::machine_id::machine_number;
 use crate::host::usage::{Glance, HostProbe};
 use crate::load::colocated::ShardLoad;
 use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
@@ -42,10 +45,7 @@ impl Bench<'_> {
         let Extras { requirements, backlog, ack_log, .. } = self.extras;
         let workload = self.workload;
         let disk_before = HostProbe::new(self.context.data_dir.path()).glance();
-        let mut target = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
-        for topic in 0..workload.topics {
-            target.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
-        }
+        let mut target = self.open_with_topics()?;
         let description = target.describe();
         let timeline = timeline_of(phases, !requirements.is_empty() || backlog.is_some());
         let schedules = schedules_of(workload, load.mode, &timeline)?;
@@ -58,6 +58,7 @@ impl Bench<'_> {
             workload,
             load,
             schedules,
+            machine: machine_number(),
             pool: &self.pool,
             system: &*target,
             threads: self.load_threads(),
@@ -95,9 +96,7 @@ impl Bench<'_> {
         let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
         let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some(), groups);
         let error = harvest.error.take().or_else(|| watched.error.clone());
-        let is_page_cached = workload.deployment().is_page_cached();
-        let final_sync =
-            (is_page_cached && error.is_none()).then(|| self.final_sync(&disk_before)).transpose()?;
+        let final_sync = if error.is_none() { self.final_sync(&disk_before)? } else { None };
         let closed = target.close().err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
@@ -135,13 +134,26 @@ impl Bench<'_> {
         threads.max(1)
     }
 
-    /// Writes everything to the device. `before` was read before the trial began.
-    fn final_sync(&self, before: &Glance) -> anyhow::Result<FinalSync> {
+    /// Opens a fresh system with the workload's topics.
+    fn open_with_topics(&self) -> anyhow::Result<Box<dyn System>> {
+        let workload = self.workload;
+        let mut target = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
+        for topic in 0..workload.topics {
+            target.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
+        }
+        Ok(target)
+    }
+
+    /// Writes everything to the device, if writes go through the page cache. `before` was read before the trial began.
+    fn final_sync(&self, before: &Glance) -> anyhow::Result<Option<FinalSync>> {
+        if !self.workload.deployment().is_page_cached() {
+            return Ok(None);
+        }
         let begun = Instant::now();
         self.context.data_dir.sync()?;
         let took = begun.elapsed();
         let after = HostProbe::new(self.context.data_dir.path()).glance();
-        Ok(FinalSync { took, device_write_bytes: after.written_since(before) })
+        Ok(Some(FinalSync { took, device_write_bytes: after.written_since(before) }))
     }
 
     /// Starts load thread `number`, or the load of shard `number`.
@@ -293,7 +305,7 @@ mod tests {
     #[test]
     fn a_trial_measures_its_window_and_drains() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Default::default(),
         };
@@ -314,7 +326,7 @@ mod tests {
     #[test]
     fn a_profile_shapes_what_is_offered() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Profile::Ramp(Ramp { from: 0.0, to: 2.0 }),
         };
@@ -328,7 +340,7 @@ mod tests {
     #[test]
     fn a_window_that_waits_for_retention_opens_after_it_and_shapes_what_comes_then() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(1000),
+            rate: Rate::per_s(1000),
             arrival: Default::default(),
             profile: Profile::Ramp(Ramp { from: 1.0, to: 3.0 }),
         };
@@ -353,7 +365,7 @@ mod tests {
             let backlog = Backlog {
                 build: Bytes::kib(256),
                 cache: Default::default(),
-                drain_producer_rate: Rate::Absolute(rate),
+                drain_producer_rate: Rate::per_s(rate),
             };
             let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), ..Case::default() });
             assert_eq!(run.error, None);
@@ -377,7 +389,7 @@ mod tests {
     #[test]
     fn a_trial_that_never_gets_there_is_given_up() {
         let mode = LoadMode::Open {
-            rate: Rate::Absolute(100),
+            rate: Rate::per_s(100),
             arrival: Default::default(),
             profile: Default::default(),
         };

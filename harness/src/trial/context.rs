@@ -26,6 +26,10 @@ pub struct Options {
     pub ack_log: Option<PathBuf>,
     /// `--inject`, in order of time.
     pub injections: Vec<Injection>,
+    /// The command line as typed.
+    pub command_line: Vec<String>,
+    /// The part of the command line that describes the workload.
+    pub workload_arguments: Vec<String>,
     /// `--tag`.
     pub tags: BTreeMap<String, String>,
     /// Whether no progress is printed.

@@ -1,9 +1,12 @@
-//! The data directory of a run. It is empty when the run begins. It is empty or removed when the run ends.
+//! The data directory of a run. It is empty when the run begins. It is empty or removed when the run ends. Until then it is
+//! locked, so that it belongs to one run.
 
 use crate::exit::UsageError;
+use crate::host::leftovers::{DATA_PREFIX, lock};
 use anyhow::Context as _;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const NOT_DATA: &str = "lost+found";
 /// A file that every data directory of the engine has.
 const ENGINE_MARK: &str = "meta.properties";
+/// Prefix of the name of a directory that is made for data to be kept. Its name differs from that of a killed run's data.
+const KEPT_PREFIX: &str = "vnotch-kept-";
 
 /// A directory whose content belongs to this run. When the value is dropped, everything that the run made is removed, unless
 /// the data is kept.
@@ -19,6 +24,8 @@ pub struct DataDir {
     path: PathBuf,
     made: bool,
     keep: AtomicBool,
+    /// Holds the lock. `None` on a file system without locks.
+    _lock: Option<OwnedFd>,
 }
 
 impl DataDir {
@@ -26,14 +33,36 @@ impl DataDir {
     /// directory.
     ///
     /// # Errors
-    /// A [`UsageError`] if `given` is a file or holds anything; otherwise the file system's.
+    /// A [`UsageError`] if `given` is a file, holds anything, or belongs to another run; otherwise the file system's.
     pub fn open(given: Option<&Path>) -> anyhow::Result<Self> {
+        Self::open_named(given, DATA_PREFIX)
+    }
+
+    /// Does the same as [`Self::open`] for data that will be kept.
+    ///
+    /// # Errors
+    /// The same as of [`Self::open`].
+    pub fn open_to_keep(given: Option<&Path>) -> anyhow::Result<Self> {
+        Self::open_named(given, KEPT_PREFIX)
+    }
+
+    fn open_named(given: Option<&Path>, prefix: &str) -> anyhow::Result<Self> {
         let (path, made) = match given {
             Some(path) => (path.to_owned(), make(path)?),
-            None => (fresh()?, true),
+            None => (fresh(prefix)?, true),
         };
         let path = fs::canonicalize(&path).with_context(|| format!("cannot use {}", path.display()))?;
-        Ok(Self { path, made, keep: AtomicBool::new(false) })
+        let lock = match lock(&path) {
+            Ok(Some(lock)) => Some(lock),
+            Ok(None) => return Err(in_use(&path)),
+            // Some network file systems have no locks. A run works there too.
+            Err(_) => None,
+        };
+        if !made {
+            // Another run may have filled it before this one took the lock.
+            require_empty(&path)?;
+        }
+        Ok(Self { path, made, keep: AtomicBool::new(false), _lock: lock })
     }
 
     /// The absolute path of the directory.
@@ -123,6 +152,21 @@ fn make(path: &Path) -> anyhow::Result<bool> {
             path.display()
         )));
     }
+    if let Ok(None) = lock(path) {
+        return Err(in_use(path));
+    }
+    require_empty(path)?;
+    Ok(false)
+}
+
+fn in_use(path: &Path) -> anyhow::Error {
+    UsageError::error(format!(
+        "--data-dir: {} belongs to another run until that ends; name another directory, or wait",
+        path.display()
+    ))
+}
+
+fn require_empty(path: &Path) -> anyhow::Result<()> {
     let found = entries(path)?;
     if found.iter().any(|entry| entry.file_name().is_some_and(|name| name == ENGINE_MARK)) {
         return Err(UsageError::error(format!(
@@ -138,15 +182,15 @@ fn make(path: &Path) -> anyhow::Result<bool> {
             entry.file_name().unwrap_or_default().display()
         )));
     }
-    Ok(false)
+    Ok(())
 }
 
 /// Makes a directory with an unused name in the working directory.
-fn fresh() -> anyhow::Result<PathBuf> {
+fn fresh(prefix: &str) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the working directory is gone")?;
     let process = std::process::id();
     for attempt in 0..100 {
-        let path = here.join(format!("vnotch-data-{process}-{attempt}"));
+        let path = here.join(format!("{prefix}{process}-{attempt}"));
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -157,7 +201,7 @@ fn fresh() -> anyhow::Result<PathBuf> {
             }
         }
     }
-    anyhow::bail!("{} is full of old vnotch-data directories; remove them", here.display())
+    anyhow::bail!("{} is full of old {prefix} directories; remove them", here.display())
 }
 
 #[cfg(test)]
@@ -197,6 +241,19 @@ mod tests {
         let path = data.path().to_owned();
         drop(data);
         assert!(path.join("file").exists());
+    }
+
+    #[test]
+    fn a_directory_belongs_to_one_run_until_that_ends() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("data");
+        let first = DataDir::open(Some(&path)).unwrap();
+        // Between two trials the directory is empty.
+        assert!(refusal(&path).contains("belongs to another run"));
+        fs::write(path.join("file"), "x").unwrap();
+        assert!(refusal(&path).contains("belongs to another run"));
+        drop(first);
+        DataDir::open(Some(&path)).unwrap();
     }
 
     #[test]

@@ -3,16 +3,16 @@
 pub mod backlog;
 pub mod bench;
 pub mod ceilings;
-mod conduct;
+pub(crate) mod conduct;
 pub mod context;
 pub mod cores;
 pub mod data_dir;
 mod harvest;
 pub mod inject;
 pub mod progress;
-pub(crate) mod read_back;
 pub mod require;
-mod shape;
+mod sampled;
+mod wall_clock;
 pub mod watch;
 
-pub use shape::Shape;
+pub use ceilings::Shape;

@@ -1,9 +1,10 @@
-//! The progress of a run on standard error: a bar and a live line on a terminal, plain lines on a pipe, nothing with `--quiet`.
+//! The progress of a run on standard error: a bar and a live line on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
+use crate::escape::visible;
 use crate::quantity;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::stderr;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::{Cell, RefCell};
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 /// Prints the progress of a run.
@@ -47,10 +48,8 @@ impl Progress {
     pub fn new(is_quiet: bool, expected: Duration) -> Self {
         let out = if is_quiet {
             Out::Quiet
-        } else if std::io::stderr().is_terminal() {
-            Out::Bar(bar(expected))
         } else {
-            Out::Lines
+            stderr::bar(deciseconds(expected)).map_or(Out::Lines, |bar| Out::Bar(styled(bar)))
         };
         Self { began: Instant::now(), expected: Cell::new(expected), turn: RefCell::default(), out }
     }
@@ -78,9 +77,10 @@ impl Progress {
 
     /// Prints the current step.
     pub fn step(&self, text: &str) {
+        let text = visible(text);
         match &self.out {
             Out::Quiet => {}
-            Out::Lines => eprintln!("{:5.0} s  {text}", self.began.elapsed().as_secs_f64()),
+            Out::Lines => stderr::line(format_args!("{:5.0} s  {text}", self.began.elapsed().as_secs_f64())),
             Out::Bar(bar) => {
                 bar.set_prefix(format!("{}{text}", self.turn.borrow()));
                 bar.set_message("");
@@ -93,7 +93,9 @@ impl Progress {
     pub fn live(&self, live: &Live) {
         match &self.out {
             Out::Quiet => {}
-            Out::Lines => eprintln!("{:5.0} s    {live}", self.began.elapsed().as_secs_f64()),
+            Out::Lines => {
+                stderr::line(format_args!("{:5.0} s    {live}", self.began.elapsed().as_secs_f64()))
+            }
             Out::Bar(bar) => {
                 bar.set_message(live.to_string());
                 self.advance(bar);
@@ -116,12 +118,10 @@ impl Progress {
     }
 }
 
-fn bar(expected: Duration) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(deciseconds(expected)), ProgressDrawTarget::stderr());
+fn styled(bar: ProgressBar) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix}\n{wide_bar} {elapsed}, {eta} to go\n{msg}")
         .expect("the template is a constant that indicatif accepts");
-    bar.set_style(style);
-    bar
+    bar.with_style(style)
 }
 
 fn deciseconds(time: Duration) -> u64 {

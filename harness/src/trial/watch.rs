@@ -7,9 +7,11 @@ use super::bench::Bench;
 use super::inject::Stalls;
 use super::progress::{Live, Progress};
 use super::require::{Look, RetentionGate};
+use super::sampled::Sampled;
+use super::wall_clock::{self, WallClock};
 use crate::host::disk_use::DiskUse;
 use crate::host::usage::{Glance, HostProbe, HostSample};
-use crate::measure::events::{SystemEvent, event_of, stalls};
+use crate::measure::events::{CLOCK_STEP, SystemEvent, event_of, stalls};
 use crate::measure::finished::Built;
 use crate::measure::finished::Watched;
 use crate::measure::recorder::Interval;
@@ -29,12 +31,17 @@ use std::time::Duration;
 
 /// The time that an interrupted trial has to collect its acks.
 const INTERRUPTED_DRAIN: Duration = Duration::from_secs(1);
+/// Before consumers start on a backlog the counters are sampled last about this long before the window.
+const REST_SAMPLE: Duration = Duration::from_millis(5);
 /// An interrupt is noticed within this.
 const LOOK: Duration = Duration::from_millis(50);
 const LIVE_EVERY_NS: u64 = 1_000_000_000;
 /// Time between two lists of the threads. The CPU time of a thread that ends between two lists is missed. The kernel's io_uring
 /// workers end after some idle seconds.
 const THREADS_EVERY_NS: u64 = 1_000_000_000;
+
+/// The most events of the system that are kept of one trial. A system with tiny segments may have thousands a second.
+const EVENTS_MAX: usize = 20_000;
 
 /// The load threads, for the watch: handles to wake them, and the channel of their intervals.
 pub(crate) struct Crew {
@@ -94,13 +101,15 @@ pub(crate) struct Watch<'a> {
     disk_use: DiskUse,
     before: Glance,
     next_threads_ns: u64,
+    /// Counters of the latest look before the window, while clients rest until it opens.
+    rested: Option<Edge>,
     opened: Option<Edge>,
     closed: Option<Edge>,
     next_interval_ns: u64,
     next_live_ns: u64,
     rows_told: usize,
     /// Events of the system. Their times are converted at the end, because the start of the window may not be known yet.
-    happened: Vec<SystemEvent>,
+    happened: Sampled<SystemEvent>,
     /// Events that the watch caused, such as stalls.
     events: Vec<Event>,
     rss_max_bytes: Option<u64>,
@@ -113,6 +122,7 @@ pub(crate) struct Watch<'a> {
     built: Option<Built>,
     missed: Option<String>,
     held_ns: Option<u64>,
+    wall_clock: WallClock,
 }
 
 impl<'a> Watch<'a> {
@@ -137,10 +147,11 @@ impl<'a> Watch<'a> {
             disk_use: DiskUse::of(context.data_dir.path()),
             before,
             next_threads_ns: 0,
+            rested: None,
             opened: None,
             closed: None,
             rows_told: 0,
-            happened: Vec::new(),
+            happened: Sampled::new(EVENTS_MAX),
             events: Vec::new(),
             rss_max_bytes: None,
             data_max_bytes: None,
@@ -152,6 +163,7 @@ impl<'a> Watch<'a> {
             built: None,
             missed: None,
             held_ns: None,
+            wall_clock: WallClock::now(),
         }
     }
 
@@ -165,7 +177,8 @@ impl<'a> Watch<'a> {
                 self.crew.threads.iter().for_each(Thread::unpark);
             }
             self.look(now_ns);
-            let next_ns = self.next_interval_ns.min(self.stalls.next_ns(&self.timeline));
+            let next_ns =
+                self.next_interval_ns.min(self.stalls.next_ns(&self.timeline)).min(self.next_rest_ns());
             let wait_ns = next_ns.saturating_sub(self.clock.now_ns());
             match self.crew.intervals.recv_timeout(LOOK.min(Duration::from_nanos(wait_ns))) {
                 Ok(interval) => self.builder.add(interval, !self.crew.intervals.is_empty()),
@@ -181,9 +194,16 @@ impl<'a> Watch<'a> {
     }
 
     fn look(&mut self, now_ns: u64) {
+        if self.rests_until_window(now_ns) {
+            let edge = self.edge();
+            // The sample counts only if it was complete before the consumers began.
+            if self.rests_until_window(self.clock.now_ns()) {
+                self.rested = Some(edge);
+            }
+        }
         if self.opened.is_none() && now_ns >= self.timeline.window_start_ns() && self.timeline.window_ns() > 0
         {
-            self.opened = Some(self.edge());
+            self.opened = self.rested.take().or_else(|| Some(self.edge()));
         }
         if self.opened.is_some() && self.closed.is_none() && now_ns >= self.timeline.window_end_ns() {
             self.closed = Some(self.edge());
@@ -205,6 +225,21 @@ impl<'a> Watch<'a> {
             self.next_live_ns = now_ns + LIVE_EVERY_NS;
             self.tell(now_ns);
         }
+    }
+
+    /// Returns whether a backlog is built and its consumers have not started yet. A sample at the window's start would miss
+    /// what they fetch before this thread gets to it, and a short window may be over by then.
+    fn rests_until_window(&self, now_ns: u64) -> bool {
+        matches!(self.gate, Some(Gate::Backlog(_)))
+            && !self.timeline.is_held()
+            && now_ns < self.timeline.window_start_ns()
+    }
+
+    /// Returns when to sample the counters before the consumers of a backlog start, in ns; the largest number if not again.
+    fn next_rest_ns(&self) -> u64 {
+        let now_ns = self.clock.now_ns();
+        let sample_ns = self.timeline.window_start_ns().saturating_sub(num::ns_of(REST_SAMPLE));
+        if self.rests_until_window(now_ns) && now_ns < sample_ns { sample_ns } else { u64::MAX }
     }
 
     fn edge(&mut self) -> Edge {
@@ -234,6 +269,10 @@ impl<'a> Watch<'a> {
         self.rss_max_bytes = self.rss_max_bytes.max(host.rss_bytes);
         self.data_max_bytes = self.data_max_bytes.max(data_bytes);
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
+        if let Some(step_s) = self.wall_clock.step_s() {
+            let detail = wall_clock::sentence(step_s);
+            self.events.push(event(CLOCK_STEP, self.timeline.seconds_of(now_ns), detail));
+        }
         if self.stalls.is_under_way(now_ns) {
             // A stopped shard does not answer, and this thread must not wait for it.
             return;
@@ -322,8 +361,13 @@ impl<'a> Watch<'a> {
     fn finish(mut self) -> Watched {
         self.end_interval(self.clock.now_ns());
         let series = self.builder.finish();
-        let happened = std::mem::take(&mut self.happened).into_iter();
+        let (seen, stride) = (self.happened.seen(), self.happened.stride());
+        let happened = std::mem::replace(&mut self.happened, Sampled::new(0)).into_kept().into_iter();
         self.events.extend(happened.map(|event| event_of(event, &self.clock, &self.timeline)));
+        if stride > 1 {
+            let detail = format!("of {seen} events of the system, one in {stride} is kept");
+            self.events.push(event("remark", 0.0, detail));
+        }
         let backlog = match &self.gate {
             Some(Gate::Backlog(gate)) => Some(gate),
             _ => None,
@@ -355,5 +399,18 @@ impl<'a> Watch<'a> {
             built: self.built,
             is_drained: backlog.is_some_and(BacklogGate::is_drained),
         }
+    }
+}
+
+/// An event that the watch itself has noticed, `t_s` seconds after the window opened.
+fn event(kind: &str, t_s: f64, detail: String) -> Event {
+    Event {
+        t_s,
+        length_s: None,
+        kind: kind.to_owned(),
+        shard: None,
+        topic: None,
+        partition: None,
+        detail: Some(detail),
     }
 }

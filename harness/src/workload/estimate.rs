@@ -3,8 +3,8 @@
 
 use super::limits::{self, WARMUP_TIMES_MAX};
 use super::{
-    Backlog, Bytes, Ceiling, Durability, LoadMode, PassKind, PayloadSource, Preallocate, Profile, Rate,
-    Study, Workload,
+    Backlog, Bytes, Ceiling, Durability, KeyDistribution, LoadMode, PassKind, PayloadSource, Preallocate,
+    Profile, Rate, Study, Workload,
 };
 use crate::num::{f64_of, u64_of};
 
@@ -64,8 +64,17 @@ const INDEX_ENTRY_BYTES: f64 = 20.0;
 /// Memory of the binary, stacks, histograms and queues, in bytes.
 const PROCESS_BYTES: u64 = 96 << 20;
 
+/// Bytes that one side keeps for each producer and partition: sequence numbers, and what is missing.
+const TRACK_BYTES: u64 = 256;
+
+/// Unit in which memory is used, in bytes.
+const PAGE_BYTES: u64 = 4096;
+
 /// Time to measure the device's best before and after the whole run.
 const CEILING_ONCE: Duration = Duration::from_secs(10);
+
+/// Time by which retention may delete a segment late.
+const RETENTION_LATE: Duration = Duration::from_secs(1);
 
 /// Time to calibrate a point's first ceiling.
 const CALIBRATION: Duration = Duration::from_secs(3);
@@ -186,7 +195,7 @@ impl Workload {
     /// Returns the bytes that producers add while a backlog is consumed.
     fn produced_while_draining(&self, backlog: Backlog) -> f64 {
         let Rate::Absolute(rate) = backlog.drain_producer_rate else { return 0.0 };
-        f64_of(rate) * self.encoded_record_bytes() * self.phases.measure.0.as_secs_f64()
+        rate.records_per_s() * self.encoded_record_bytes() * self.phases.measure.0.as_secs_f64()
     }
 
     /// Returns the longest time that the warm-up can last.
@@ -219,7 +228,10 @@ impl Workload {
                     Profile::Constant => String::new(),
                     _ => format!(", {mean:.2} times that on average over its {}", profile.name()),
                 };
-                (f64_of(records) * mean * self.encoded_record_bytes(), format!("the load is {rate}{shape}"))
+                (
+                    records.records_per_s() * mean * self.encoded_record_bytes(),
+                    format!("the load is {rate}{shape}"),
+                )
             }
             _ => (f64::INFINITY, String::new()),
         };
@@ -275,6 +287,7 @@ impl Workload {
             let partition = retention.0.saturating_add(2 * self.log.segment_bytes.0);
             u64_of(f64_of(self.partitions().saturating_mul(partition)) * (1.0 + index_share))
         });
+        let kept = kept.into_iter().chain(self.kept_by_age(bytes_per_s * (1.0 + index_share))).min();
         // Space in addition to the produced bytes: the rest of the active segment, and a file that is held ready.
         // `kept` includes both.
         let ahead = match self.log.preallocate {
@@ -286,6 +299,15 @@ impl Workload {
         kept.unwrap_or(u64::MAX).min(produced.saturating_add(beside))
     }
 
+    /// Returns the bytes that retention by age keeps, at most. `None` without it. A segment goes when its newest record is old
+    /// enough, so each partition keeps up to two segments beside.
+    fn kept_by_age(&self, bytes_per_s: f64) -> Option<u64> {
+        let age = self.log.retention_ms.0?.0 + RETENTION_LATE;
+        let at_peak = bytes_per_s * self.load.mode.peak().max(1.0);
+        let beside = self.partitions().saturating_mul(self.log.segment_bytes.0.saturating_mul(2));
+        Some(u64_of(at_peak * age.as_secs_f64()).saturating_add(beside))
+    }
+
     fn memory_bytes(&self) -> u64 {
         let arenas = u64::from(self.engine.shards).saturating_mul(self.engine.arena_bytes.0);
         let pool = match &self.payload.source {
@@ -294,7 +316,40 @@ impl Workload {
                 file.sizes().map_or(0, |sizes| sizes.bytes + sizes.records * PAYLOAD_LINE_BYTES)
             }
         };
-        [arenas, self.load.in_flight_bytes.0, pool].into_iter().fold(PROCESS_BYTES, u64::saturating_add)
+        [arenas, self.load.in_flight_bytes.0, pool, self.open_batches_bytes()]
+            .into_iter()
+            .fold(PROCESS_BYTES, u64::saturating_add)
+    }
+
+    /// Returns the memory for producers × partitions: a batch that fills up for each partition that a producer sends to, and what
+    /// both sides keep to check that nothing is lost.
+    fn open_batches_bytes(&self) -> u64 {
+        let pairs = self.producers().saturating_mul(u64::from(self.partitions_per_topic));
+        let open = match self.key_distribution {
+            KeyDistribution::None => self.producers(),
+            _ => pairs,
+        };
+        // A buffer takes whole pages, and its edges lie within pages.
+        let batch = self
+            .batch_bytes_reached()
+            .div_ceil(PAGE_BYTES)
+            .saturating_mul(PAGE_BYTES)
+            .saturating_add(PAGE_BYTES / 2);
+        let groups = u64::from(self.subscriptions_per_topic).saturating_add(1);
+        let tracked = pairs.saturating_mul(groups).saturating_mul(TRACK_BYTES);
+        open.saturating_mul(batch).saturating_add(tracked)
+    }
+
+    /// Returns the most bytes that a batch reaches: `batch.max_bytes`, or less if a producer's share of
+    /// `load.in_flight_bytes` is less. A producer that spreads its records has a batch for each partition.
+    pub(super) fn batch_bytes_reached(&self) -> u64 {
+        let share = self.load.in_flight_bytes.0 / self.producers().max(1);
+        let batches = match self.key_distribution {
+            KeyDistribution::None => 1,
+            _ => u64::from(self.partitions_per_topic),
+        };
+        let reached = (share / batches).max(self.largest_batch_of_one().0);
+        self.batch.max_bytes.0.min(reached)
     }
 }
 

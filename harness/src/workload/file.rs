@@ -41,6 +41,16 @@ fn built_in(name: &str) -> Option<(&'static str, &'static str)> {
         .find(|(built_in, _)| *built_in == name || built_in.strip_prefix("studies/") == Some(name))
 }
 
+/// Returns the text of a built-in workload. A study is found without its directory as well.
+///
+/// # Errors
+/// A [`UsageError`] with all names, if none is `name`.
+pub fn built_in_text(name: &str) -> anyhow::Result<&'static str> {
+    built_in(name).map(|(_, text)| text).ok_or_else(|| {
+        UsageError::error(unknown_name(name, &format!("there is no built-in workload `{name}`")))
+    })
+}
+
 /// Size of the largest file that is read as a workload, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -136,14 +146,20 @@ fn cannot_open(path: &str, error: &std::io::Error) -> anyhow::Error {
     if error.kind() != std::io::ErrorKind::NotFound {
         return UsageError::error(format!("cannot open the workload file {path}: {error}"));
     }
+    let message = format!("there is no workload file `{path}`, nor a built-in workload of that name");
+    UsageError::error(unknown_name(path, &message))
+}
+
+/// Adds to `message` the built-in workload that `name` may mean, and all of their names.
+fn unknown_name(name: &str, message: &str) -> String {
     let names = BUILT_IN.map(|(name, _)| name);
-    let mut message = format!("there is no workload file `{path}`, nor a built-in workload of that name");
-    let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or(path);
+    let mut message = message.to_owned();
+    let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
     if let Some(meant) = nearest(stem, names) {
         let _ = write!(message, "; did you mean `{meant}`?");
     }
     let _ = write!(message, "\nbuilt in: {}", names.join(", "));
-    UsageError::error(message)
+    message
 }
 
 /// Returns the file's stem, with `-` for each character that a name may not have.

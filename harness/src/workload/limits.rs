@@ -6,5 +6,14 @@ pub const WARMUP_TIMES_MAX: u32 = 10;
 /// Length of a stamp in bytes, and so the smallest random value.
 pub const STAMP_BYTES: usize = 24;
 
+/// Producers of one run are fewer than this, over all topics: a stamp has 20 bits for the producer's number.
+pub const PRODUCERS_MAX: u32 = 1 << 20;
+
+/// The most partitions of one run, over all topics: as many as one data directory of the engine holds.
+pub const PARTITIONS_MAX: u64 = 1 << 18;
+
+/// The highest rate of an open load, in records a second, at the peak of its profile.
+pub const RATE_MAX: f64 = 1e9;
+
 /// Most bytes of files that the device's ceiling is measured on.
 pub const CEILING_BYTES_MAX: u64 = 1 << 30;

@@ -24,7 +24,7 @@ pub use deployment::Deployment;
 pub use estimate::Estimate;
 #[cfg(test)]
 pub(crate) use file::parse_study;
-pub use file::{BUILT_IN, load_study};
+pub use file::{BUILT_IN, built_in_text, load_study};
 #[cfg(test)]
 pub(crate) use file::{load, parse};
 pub use load::{Arrival, Load, LoadMode, Pass, PassKind};
@@ -41,4 +41,4 @@ pub use spec::{
     SteadyState, Target, Verify, WarmMemory, Workload,
 };
 pub use study::{Combination, Many, Study, label};
-pub use units::{Bytes, Fraction, Limit, Rate, TimeSpan};
+pub use units::{Bytes, Fraction, Limit, Rate, RecordRate, TimeSpan};

@@ -7,7 +7,7 @@ use super::load::{Load, Pass, PassKind};
 use super::message::{KeyDistribution, MessageSize, Payload};
 use super::settings::{EngineSettings, LogSettings};
 use super::slo::Slo;
-use super::units::{Bytes, Fraction, Rate, TimeSpan, UnitError, written_as_text};
+use super::units::{Bytes, Fraction, Rate, RecordRate, TimeSpan, UnitError, written_as_text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -244,7 +244,7 @@ pub struct Backlog {
 }
 
 const fn resting() -> Rate {
-    Rate::Absolute(0)
+    Rate::Absolute(RecordRate::ZERO)
 }
 
 /// Whether a backlog may still be in memory when consumers start.

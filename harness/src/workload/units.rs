@@ -49,14 +49,21 @@ pub struct Bytes(pub u64);
 #[serde(try_from = "String", into = "String")]
 pub struct TimeSpan(pub Duration);
 
-/// A rate of records: `200k/s`, `1.5M/s`, `5000`, or `50%` of the rate that the run itself reaches at `max`.
+/// A rate of records: `200k/s`, `1.5M/s`, `0.5/s`, `30/min`, `5000` (a second), or `50%` of the rate that the run itself
+/// reaches at `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Rate {
-    /// Records per second, all producers together.
-    Absolute(u64),
+    /// A number of records in a time, all producers together.
+    Absolute(RecordRate),
     /// Percent of the run's own measured maximum.
     Share(f64),
+}
+
+/// A number of records in a time, exact to a thousandth of a record a minute.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordRate {
+    milli_per_min: u64,
 }
 
 /// A part of a whole, 0 to 1. Written as `0.99` or `99%`.
@@ -101,15 +108,48 @@ impl TimeSpan {
 }
 
 impl Rate {
+    /// Returns a rate of `records` records a second.
+    pub const fn per_s(records: u64) -> Self {
+        Self::Absolute(RecordRate::per_s(records))
+    }
+
     /// Returns records per second. A share is taken of `measured_max`, the rate that the run reached at `max`. It is at
     /// least 1, so that a slow target still gets load.
-    pub fn records_per_s(self, measured_max: f64) -> u64 {
+    pub fn records_per_s(self, measured_max: f64) -> f64 {
         match self {
-            Self::Absolute(rate) => rate,
-            Self::Share(percent) => crate::num::u64_of(measured_max * percent / 100.0).max(1),
+            Self::Absolute(rate) => rate.records_per_s(),
+            Self::Share(percent) => (measured_max * percent / 100.0).round().max(1.0),
         }
     }
 }
+
+impl RecordRate {
+    /// No records.
+    pub const ZERO: Self = Self { milli_per_min: 0 };
+
+    /// Returns a rate of `records` records a second, or the highest rate if that is higher.
+    pub const fn per_s(records: u64) -> Self {
+        Self { milli_per_min: records.saturating_mul(MILLI_PER_MIN_PER_S) }
+    }
+
+    /// Returns a rate of this many thousandths of a record a minute.
+    pub const fn new(milli_per_min: u64) -> Self {
+        Self { milli_per_min }
+    }
+
+    /// Returns the rate in thousandths of a record a minute.
+    pub const fn milli_per_min(self) -> u64 {
+        self.milli_per_min
+    }
+
+    /// Returns the rate in records a second.
+    pub fn records_per_s(self) -> f64 {
+        crate::num::f64_of(self.milli_per_min) / crate::num::f64_of(MILLI_PER_MIN_PER_S)
+    }
+}
+
+/// One record a second, in thousandths of a record a minute.
+const MILLI_PER_MIN_PER_S: u64 = 60_000;
 
 impl<T> Limit<T> {
     /// The value for no limit.
@@ -263,7 +303,11 @@ impl FromStr for Rate {
                 }
             };
         }
-        let (number, unit) = split_number(text.strip_suffix("/s").unwrap_or(text));
+        let (records, milli_per_min) = match text.strip_suffix("/min") {
+            Some(records) => (records, 1000),
+            None => (text.strip_suffix("/s").unwrap_or(text), MILLI_PER_MIN_PER_S),
+        };
+        let (number, unit) = split_number(records);
         if unit.ends_with(['B', 'b']) {
             let why = "a rate counts records, not bytes";
             return Err(UnitError(format!(
@@ -271,11 +315,11 @@ impl FromStr for Rate {
             )));
         }
         factor_of(&RATE_UNITS, unit)
-            .and_then(|factor| exactly(number, factor))
-            .map(Self::Absolute)
+            .and_then(|factor| exactly(number, factor * milli_per_min))
+            .map(|milli_per_min| Self::Absolute(RecordRate { milli_per_min }))
             .ok_or_else(|| {
                 UnitError(format!(
-                    "`{text}` is not a rate; write records per second (`200k/s`, `1.5M/s`) or `50%`"
+                    "`{text}` is not a rate; write records per second (`200k/s`, `0.5/s`), per minute (`30/min`), or `50%`"
                 ))
             })
     }
@@ -285,11 +329,23 @@ impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Share(percent) => write!(f, "{percent}%"),
-            Self::Absolute(rate) => {
-                let (unit, factor) = largest_exact(&RATE_UNITS, rate);
-                write!(f, "{}{unit}/s", rate / factor)
-            }
+            Self::Absolute(rate) => rate.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for RecordRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milli = self.milli_per_min;
+        if milli.is_multiple_of(MILLI_PER_MIN_PER_S) {
+            let rate = milli / MILLI_PER_MIN_PER_S;
+            let (unit, factor) = largest_exact(&RATE_UNITS, rate);
+            return write!(f, "{}{unit}/s", rate / factor);
+        }
+        // A rate that is no whole number a second is written a minute, where it has three decimals at most.
+        let (whole, thousandths) = (milli / 1000, milli % 1000);
+        let decimals = if thousandths == 0 { String::new() } else { format!(".{thousandths:03}") };
+        write!(f, "{whole}{}/min", decimals.trim_end_matches('0'))
     }
 }
 

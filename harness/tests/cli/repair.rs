@@ -86,7 +86,7 @@ fn damage_is_exit_6_and_shown_and_with_yes_it_is_repaired() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(6), ""));
     assert!(ended.stdout.contains(&format!("would cut the log at offset 30, byte {start} of t-0/{LOG}")));
     assert!(ended.stdout.contains("to removed-by-repair/1/t-0, with 60 records"), "{}", ended.stdout);
-    assert!(ended.stdout.ends_with("add --yes to repair it.\n"), "{}", ended.stdout);
+    assert!(ended.stdout.ends_with("Add --yes to carry out this plan.\n"), "{}", ended.stdout);
     let ended = end(repair(dir.path()).args(["--format", "json"]));
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(6), ""));
     let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();

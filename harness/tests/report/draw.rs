@@ -1,9 +1,9 @@
 //! Charts and pages hold the measured figures, for different kinds of results.
 
+use crate::pictures::is_readable;
 use crate::sample::{self, MAX, OPEN, PassSpec};
-use resvg::usvg;
-use vnotch::report::draw;
 use vnotch::report::text::first_screen;
+use vnotch::report::{Drawn, draw};
 use vnotch::result::{Recording, SeriesRow, Trial, TrialRecord, VerdictFlag, VerdictStatus};
 
 const FILES: [&str; 8] = [
@@ -20,15 +20,22 @@ const FILES: [&str; 8] = [
 /// Draws all files of a result. Checks that each picture can be parsed, and that the page needs no other file. Returns a
 /// function that gives the text of each file by its path.
 fn drawn(recording: &Recording) -> impl Fn(&str) -> String + use<> {
-    let artifacts = draw(recording).unwrap();
+    files(recording, &FILES)
+}
+
+/// The same as [`drawn`], for a recording of which not every chart is drawn.
+#[track_caller]
+fn files(recording: &Recording, expected: &[&str]) -> impl Fn(&str) -> String + use<> {
+    let Drawn { artifacts, faults } = draw(recording);
+    assert!(faults.is_empty(), "{faults:?}");
     let paths: Vec<&str> = artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
-    assert_eq!(paths, FILES);
+    assert_eq!(paths, expected);
     for artifact in &artifacts {
         if artifact.path.ends_with(".png") {
             assert_eq!(artifact.content[..8], *b"\x89PNG\r\n\x1a\n");
         }
         if artifact.path.ends_with(".svg") {
-            usvg::Tree::from_data(&artifact.content, &usvg::Options::default()).unwrap();
+            is_readable(std::str::from_utf8(&artifact.content).unwrap());
         }
     }
     let text = move |path: &str| {
@@ -57,6 +64,7 @@ fn every_drawing_says_what_was_measured_and_how_far_to_trust_it() {
     }
     let latency = text("charts/latency.svg");
     assert!(latency.contains("service, max") && latency.contains("response, open at 725 k/s"));
+    assert!(latency.contains("20261124-035404-quickstart-1a2b3c4d"), "the result's id");
     assert!(text("charts/latency-over-time.svg").contains("roll"));
     for page in [text("report.html"), text("summary.md")] {
         for expected in ["ceiling ranged over 1.6", "none missing", "1a2b3c4d5e6f", "response", "of ceiling"]
@@ -68,7 +76,7 @@ fn every_drawing_says_what_was_measured_and_how_far_to_trust_it() {
 
 #[test]
 fn the_first_screen_fits_a_terminal() {
-    let screen = first_screen(&sample::quickstart().result, "results/x".as_ref(), "quickstart");
+    let screen = first_screen(&sample::quickstart().result, "results/x".as_ref(), &["quickstart".to_owned()]);
     assert!(screen.lines().count() <= 24, "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 130), "{screen}");
     assert!(screen.contains("results/x/report.html"), "{screen}");
@@ -91,13 +99,16 @@ fn what_is_missing_is_left_out_and_nothing_breaks() {
     for record in &mut recording.trials {
         *record = TrialRecord { point: record.point, trial: record.trial, ..TrialRecord::default() };
     }
-    let _ = drawn(&recording);
+    let pages = ["report.html", "summary.md"];
+    let _ = files(&recording, &pages);
     recording.trials[0].series = vec![SeriesRow::default()];
-    let _ = drawn(&recording);
+    let _ = files(&recording, &pages);
     recording.trials.clear();
     recording.result.points.clear();
-    let text = drawn(&recording);
-    assert!(text("charts/throughput.svg").contains("nothing was measured"));
+    let text = files(&recording, &pages);
+    for page in pages {
+        assert!(text(page).contains("Not drawn: Throughput over time (nothing was measured"), "{page}");
+    }
 }
 
 #[test]
@@ -121,6 +132,38 @@ fn names_and_questions_are_text_and_no_markup() {
 }
 
 #[test]
+fn control_characters_are_shown_escaped_everywhere() {
+    let evil = "a\u{1b}[2J\nb\r\0\u{9b}\u{202e}c";
+    let mut recording = sample::recording(&[PassSpec { trials: 1, rolls: 6, ..OPEN }]);
+    recording.result.name = evil.into();
+    recording.result.question = Some(evil.into());
+    recording.result.verdict.reasons.push(evil.into());
+    recording.result.provenance.tags.insert("disk".into(), evil.into());
+    recording.result.points[0].settings.insert("payload.path".into(), evil.into());
+    recording.trials[0].events[0].kind = evil.into();
+    recording.result.environment.cpu.model = Some(evil.into());
+    let text = drawn(&recording);
+    let screen = first_screen(&recording.result, "results/x".as_ref(), &["quickstart".to_owned()]);
+    let files = FILES.iter().filter(|file| !file.ends_with(".png")).map(|file| (*file, text(file)));
+    for (file, text) in files.chain([("the first screen", screen)]) {
+        let is_hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.contains(is_hidden), "{file} holds a control character");
+        assert!(text.contains("\\u{1b}[2J\\nb\\r\\u{0}\\u{9b}\\u{202e}"), "{file} shows it");
+    }
+}
+
+#[test]
+fn backticks_are_set_as_code() {
+    let mut recording = sample::recording(&[PassSpec { trials: 1, window_s: 1.0, ..MAX }]);
+    recording.result.points[0].trials[0].integrity.checked = None;
+    let page = drawn(&recording)("report.html");
+    assert!(page.contains("<code>verify: none</code>"));
+    let (body, _) = page.split_once("<details>").unwrap();
+    let markup = body.split("<svg").map(|part| part.rsplit("</svg>").next().unwrap());
+    assert!(markup.into_iter().all(|part| !part.contains('`')), "no backtick is left raw");
+}
+
+#[test]
 fn a_curve_ends_where_the_tables_do() {
     let recording = sample::recording(&[PassSpec { trials: 1, ..OPEN }]);
     let figures = recording.result.points[0].trials[0].latency_ns.response.clone().unwrap();
@@ -141,6 +184,7 @@ fn a_stall_leaves_a_gap_in_every_line() {
     for row in recording.trials[0].series.iter_mut().filter(|row| (3.0..6.0).contains(&row.t_s)) {
         (row.achieved, row.p50_ns, row.p99_ns, row.max_ns) = (0, None, None, None);
     }
+    recording.trials[0].latency.retain(|kept| !(3.0..6.0).contains(&kept.start_s));
     assert_eq!(lines(&recording), whole + 3, "median, p99 and maximum are each in two parts");
 }
 

@@ -10,6 +10,8 @@
 
 mod draw;
 mod overlay;
+mod pictures;
+mod plots;
 mod sample;
 mod schema;
 mod shelf;

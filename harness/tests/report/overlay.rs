@@ -38,7 +38,7 @@ fn runs() -> Vec<Recording> {
 
 #[test]
 fn runs_share_axes_and_only_what_differs_is_named() {
-    let file = drawn(&draw_overlay(&runs()).unwrap(), "");
+    let file = drawn(&draw_overlay(&runs()).unwrap().artifacts, "");
     let latency = file("charts/latency.svg").unwrap();
     holds(
         &latency,
@@ -70,7 +70,7 @@ fn one_scale_for_all_runs() {
     let slow = PassSpec { records_per_s: 145e3, median_ns: 8e6, ..small(MAX) };
     let slow = run(&[slow, PassSpec { median_ns: 20e6, ..small(OPEN) }], &[]);
     let both = [run(&[small(MAX), small(OPEN)], &[]), slow];
-    let file = drawn(&draw_overlay(&both).unwrap(), "");
+    let file = drawn(&draw_overlay(&both).unwrap().artifacts, "");
     let throughput = file("charts/throughput.svg").unwrap();
     assert!(!throughput.contains("MiB/s"), "one unit for both");
     let over_time = file("charts/latency-over-time.svg").unwrap();
@@ -83,7 +83,7 @@ fn one_scale_for_all_runs() {
 #[test]
 fn without_any_open_load_there_is_no_chart_of_latency() {
     let both = [run(&[small(MAX)], &[]), run(&[small(MAX)], &[("trials", json!(9))])];
-    let file = drawn(&draw_overlay(&both).unwrap(), "");
+    let file = drawn(&draw_overlay(&both).unwrap().artifacts, "");
     assert!(file("charts/latency.svg").is_none() && file("charts/latency-over-time.svg").is_none());
     holds(&file("summary.md").unwrap(), &["No latency of A, B is compared", "trials 9"]);
 }
@@ -101,7 +101,7 @@ fn stalls_are_bands_and_every_kind_of_event_is_named() {
         detail: None,
     };
     let svg = |recording: &Recording| {
-        drawn(&vnotch::report::draw(recording).unwrap(), "events")("charts/latency-over-time.svg").unwrap()
+        drawn(&vnotch::report::draw(recording).artifacts, "events")("charts/latency-over-time.svg").unwrap()
     };
     recording.trials[0].events = vec![event("stall", 2.0, None)];
     let moment = svg(&recording).matches("<rect").count();

@@ -38,7 +38,7 @@
 //! | an operation fails, or the disk is full | Every promise. The log retries, refuses or latches, and acked data stays. |
 //! | a sync fails and drops writes | Records acked as synced stay, from before the fault and from after it. Records that were only written may be gone, or be refused as damage. The log latches with its next write or sync. |
 //! | a byte is damaged | Batches before the damage stay. The damage is an error, or the log ends there. |
-//! | a write is lost or misdirected | Only this one: a record that is served was appended, and at its offset; or the checksum of its batch fails. |
+//! | a write is lost or misdirected | Only this one: a record that is served was appended, and at its offset; or the checksum of its batch fails. A power loss may have taken the record since: a lost write leaves the old bytes of a recycled file. |
 //!
 //! A disk can have two devices ([`SimDisk::mount_second`]), each with a cache of its own. A flush of one covers nothing
 //! on the other, and one can lose its power alone ([`SimDisk::crash_device`]). Latencies are not simulated.

@@ -1,7 +1,8 @@
-//! A raw io_uring ring driven inside a glommio executor: submission, completion, parking.
+//! A raw io_uring ring driven inside a glommio executor: submission, completion, parking (the thread sleeps until there is
+//! work).
 //!
-//! glommio has no registered writes, no RWF_DSYNC and no way to hand its buffers to other threads. So the shard's I/O
-//! goes through a ring of its own beside the executor's. One eventfd wakes the shard. The ring signals it at each
+//! glommio has no registered writes, no RWF_DSYNC and no way to hand its buffers to other threads. So each shard has a
+//! second ring for its I/O, apart from glommio's. One eventfd wakes the shard. The ring signals it at each
 //! completion, and other threads write to it when they have put a message into the mailbox.
 
 use super::inner::{Inner, may_retry};
@@ -42,9 +43,9 @@ pub struct RingWaker {
 }
 
 impl RingWaker {
-    /// Makes the shard's next, or current, park return.
+    /// Wakes the shard. If it is not parked now, its next [`Ring::park`] returns at once.
     pub fn wake(&self) {
-        // The write fails only if the counter is full. Then the eventfd is readable, and the shard wakes anyway.
+        // The result does not matter: if the write fails, the counter is not 0, the eventfd is readable, and the shard wakes.
         let _ = rustix::io::write(&*self.event, &1u64.to_ne_bytes());
     }
 }
@@ -86,20 +87,20 @@ impl Ring {
                 iov_len: (bytes - at).min(REGISTERED_BYTES_MAX),
             })
             .collect();
-        // SAFETY: the pieces cover the arena's mapping. Slices own it, operations in flight own slices, and the ring is
-        // torn down with the shard after its last operation, so the mapping outlives every use by the kernel.
+        // SAFETY: the pieces cover the arena's mapping, which lives as long as any `Slice` of it. Each operation in flight
+        // holds a slice, and the ring is dropped after its last operation. So the mapping outlives every use by the kernel.
         let registered = unsafe { self.inner.ring.borrow().submitter().register_buffers(&pieces) };
         self.inner.registered.set(registered.is_ok().then(|| (base.addr(), bytes)));
         registered.is_ok()
     }
 
-    /// Registers the file `lock` with the ring. A file lock on it then lasts until the ring's last write is done, even
-    /// if the process is killed.
+    /// Registers the locked file `lock_file` with the ring. The kernel then keeps the file open until it has finished the ring's
+    /// writes. So the file lock is held that long, also after the process was killed.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
-        self.inner.ring.borrow().submitter().register_files(&[lock.as_raw_fd()])
+    pub fn keep_open(&self, lock_file: BorrowedFd<'_>) -> io::Result<()> {
+        self.inner.ring.borrow().submitter().register_files(&[lock_file.as_raw_fd()])
     }
 
     /// Returns the index of the registered buffer that `address` lies in. Returns `None` for memory that is not
@@ -115,7 +116,7 @@ impl Ring {
         RingWaker { event: Arc::clone(&self.inner.event) }
     }
 
-    /// Replaces the eventfd that the shard waits for by one that nobody writes. The shard then learns neither of
+    /// Replaces the eventfd that the shard waits for with one to which nothing is ever written. The shard then learns neither of
     /// completions nor of wakes.
     #[cfg(test)]
     pub(crate) fn lose_wakes(&self) {
@@ -134,7 +135,7 @@ impl Ring {
         self.inner.event.as_raw_fd()
     }
 
-    /// Returns the bytes that were read from files since the ring was made.
+    /// Returns the number of bytes that were read from files since the ring was made.
     pub fn read_bytes(&self) -> u64 {
         self.inner.read_bytes.get()
     }
@@ -144,18 +145,18 @@ impl Ring {
         self.inner.read_bytes.set(self.inner.read_bytes.get() + bytes as u64);
     }
 
-    /// Returns the number of operations that are queued or submitted, and have not completed.
+    /// Returns the number of operations that are queued or submitted, and whose completion was not reaped yet.
     pub fn in_flight(&self) -> usize {
         self.inner.in_flight.get()
     }
 
     /// Returns the number of operations in flight that kernel worker threads run, such as syncs. The workers of a
-    /// pinned thread run on the same core. So a thread that polls for such a completion has to let them have the core.
+    /// pinned thread run on the same core. So a thread that polls must yield the core (`sched_yield`) while this is not 0.
     pub fn workers_in_flight(&self) -> usize {
         self.inner.workers_in_flight.get()
     }
 
-    /// Queues an operation. The next [`Ring::submit`] submits it.
+    /// Queues an operation. [`Ring::submit`] submits it; while the shard is parked, this call does it itself.
     ///
     /// # Safety
     /// Everything `entry` points to is owned by `keep` and stays in place until the completion.
@@ -193,10 +194,11 @@ impl Ring {
         unsafe { ring.submission().push(entry).is_ok() }
     }
 
-    /// Hands queued operations to the kernel. Some may stay queued if memory is short; the next call tries again.
+    /// Hands queued operations to the kernel. Some may stay queued if the kernel is busy or short of memory; the next call
+    /// tries again.
     ///
     /// # Panics
-    /// If the kernel rejects the ring itself. Nothing could be written any more.
+    /// If the kernel rejects the ring itself. The shard cannot write any more in that case.
     pub fn submit(&self) {
         while self.has_unsubmitted() && self.enter() > 0 {}
     }
@@ -206,7 +208,8 @@ impl Ring {
         !self.inner.ring.borrow_mut().submission().is_empty()
     }
 
-    /// Enters the kernel once. Returns how many operations the kernel took: it takes none behind one that it refuses.
+    /// Enters the kernel once. Returns how many operations the kernel took. If it refuses one, it does not take those queued
+    /// after it.
     fn enter(&self) -> usize {
         match self.inner.ring.borrow().submit() {
             Ok(taken) => taken,
@@ -237,7 +240,7 @@ impl Ring {
         reaped
     }
 
-    /// Whether the kernel has completions that it delivers only when this thread enters it.
+    /// Whether the kernel has completions that it delivers only during a system call of this thread.
     fn has_undelivered(&self) -> bool {
         let mut ring = self.inner.ring.borrow_mut();
         let queue = ring.submission();
@@ -249,8 +252,9 @@ impl Ring {
         self.has_undelivered() || !self.inner.ring.borrow_mut().completion().is_empty()
     }
 
-    /// Waits for every operation in flight. An operation owns its file, the file owns the ring, and the ring owns the
-    /// operation. Because of this cycle, a ring that is abandoned with operations in flight has to be drained first.
+    /// Waits for every operation in flight; gives up if the kernel returns an error that will not pass. An operation owns its
+    /// file, the file owns the ring, and the ring owns the operation. Because of this cycle, a ring that is dropped with
+    /// operations in flight would never be freed. So call this before.
     pub fn drain(&self) {
         while self.in_flight() > 0 {
             let waited = self.inner.ring.borrow().submit_and_wait(1);
@@ -262,7 +266,7 @@ impl Ring {
     }
 
     /// Sleeps until an operation completes, a [`RingWaker`] wakes the shard, or the time `until` is reached.
-    /// Completions and wakes since the last park or reactor turn count too.
+    /// Returns at once if an operation has completed, or a wake has come, since the last park or reactor turn.
     ///
     /// # Errors
     /// glommio could not read the eventfd.
@@ -272,8 +276,8 @@ impl Ring {
             // The caller has to try again soon.
             self.waker().wake();
         }
-        // The timer wakes through the eventfd too. If it cancelled the read of the eventfd instead, that read might
-        // still consume a wake.
+        // The timer wakes through the eventfd too. The read of the eventfd is not cancelled at the deadline: a cancelled read
+        // can still consume the event, and a wake would be lost.
         let alarm = until.map(|until| {
             let waker = self.waker();
             glommio::spawn_local(async move {
@@ -299,7 +303,7 @@ impl Ring {
         self.take_event().await
     }
 
-    /// Waits until the eventfd is readable and resets it.
+    /// Waits until the eventfd is readable and resets it. While it waits, operations are submitted as soon as they start.
     async fn take_event(&self) -> io::Result<()> {
         let file = self.inner.event_file.borrow().clone();
         let file = file.ok_or_else(|| io::Error::other("the ring is closed"))?;
@@ -317,7 +321,7 @@ impl Ring {
         if let Some(file) = file
             && let Err(error) = file.close().await
         {
-            tracing::warn!(%error, "an eventfd was not closed");
+            tracing::warn!(%error, "one file descriptor leaked when a shard was closed; records are safe");
         }
     }
 }

@@ -141,7 +141,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let held_bytes: u64 = newer.chain(closing).sum();
         let limit = self.config().retention_bytes.filter(|_| !state.sealed.is_empty());
         self.retention_at.set(limit.map_or(u64::MAX, |limit| limit.saturating_sub(held_bytes)));
-        self.weigh_spare(&state);
+        self.update_new_file_allowed(&state);
     }
 }
 

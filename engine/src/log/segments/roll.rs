@@ -31,7 +31,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let half_full = |active: &Active<_>| state.tail.segment_bytes() * 2 > active.segment_bytes;
         let prepare = state.prepared.is_none()
             && state.active.as_ref().is_some_and(half_full)
-            && self.may_make_ahead()
+            && self.may_make_file()
             && !(self.fills_new_spares() || self.expects_spare(&state));
         let written_to = state.progress.written_to();
         let seal = state.closing.front().is_some_and(|closing| closing.end() <= written_to);

@@ -214,7 +214,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             disk.remove_file(&self.dir.join(segment::PREPARING)).await?;
             disk.sync_dir(&self.dir).await?;
         }
-        self.leave_spare().await?;
+        self.remove_unfinished_spare().await?;
         self.remove_empty_segments().await
     }
 

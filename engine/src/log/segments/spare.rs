@@ -1,17 +1,25 @@
-//! The spare of a log that recycles segments: the file that the next segment will use. It is a file that retention has
-//! freed, or a new one. Either is written to its end with zeros before it is used. So appends overwrite, and change no
-//! metadata.
+//! The spare of a log that recycles segments: the file that the next segment will use. It is a segment file that
+//! retention has freed, or a new file. Zeros are written from the end of its data to the full size of a segment. The old
+//! records in a freed file stay until appends overwrite them; recovery tells them from new ones by offset and leader
+//! epoch (`log/rules.rs`). Each later append overwrites blocks that are written already. So the file system has no size
+//! and no extent to change, and a synced append costs only its data and a flush.
 //!
-//! This work is off the ack path: a failure costs a spare, not the log. New files are filled only where the topic asks
-//! for it (`preallocate: recycle`), because each new file is then written twice.
+//! A log recycles ([`Log::is_recycling`]) with `preallocate: auto` and `recycle`. Only with `recycle` does it also fill
+//! new files, while retention has freed none, because that writes each byte of the file twice.
+//!
+//! No append waits for this work. If filling a file fails, the log has no spare until after its next roll.
 //!
 //! ```text
 //! <base>.log ── retention ──► next.filling ── zeros to the end, synced ──► next.spare ── roll ──► <new base>.log
-//!               directory synced before anything is overwritten
+//! (new file) ── created ────►
 //! ```
 //!
-//! A log has one spare at most. A roll that comes while the spare is being filled takes it, and reserves the rest of
-//! its extents. A roll waits for a spare that does not have its first name yet.
+//! The directory is synced after the first rename, before any byte of the file is overwritten. A log has one spare at
+//! most. A roll (the log begins its next segment) may take a spare that is not filled to its end. The file system then
+//! reserves the rest. A spare that is still [`Spare::Preparing`], without a file, cannot be taken.
+//!
+//! Another file may be made before a roll, which this module does not make: the file *prepared* for the next roll
+//! (`roll.rs`). It is used where there is no spare.
 
 use crate::buffer::{BLOCK_BYTES, Slice};
 use crate::clock::Clock;
@@ -34,22 +42,23 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(in crate::log) struct SpareWork {
     /// Whether [`Log::prepare_spare`] is running.
-    is_filling: Cell<bool>,
-    /// Held while a chunk is written, and while the file gets another name. So a roll never takes a file in the middle
-    /// of either.
-    moving: Mutex<()>,
-    /// Number of the newest spare.
-    begun: Cell<SpareNumber>,
-    /// Whether the log could not make a spare. It tries again after the next roll.
-    is_refused: Cell<bool>,
-    /// Whether a new spare would keep the log's files within `retention_bytes` and two segments.
+    is_running: Cell<bool>,
+    /// Lock on the spare's file. It is held during each write of zeros and during each rename, so that a roll cannot take
+    /// the file meanwhile.
+    file_lock: Mutex<()>,
+    /// Number of the spare that was begun last. After a wait, the work compares numbers to learn whether a roll has taken
+    /// its spare.
+    last_number: Cell<SpareNumber>,
+    /// Whether making or filling the last spare has failed. The next roll clears this, so that the log tries again.
+    has_failed: Cell<bool>,
+    /// Whether the log's files, with one more, take at most `retention_bytes` plus the size of two segments.
     is_new_file_allowed: Cell<bool>,
 }
 
 impl SpareWork {
     fn next_number(&self) -> SpareNumber {
-        self.begun.set(self.begun.get() + 1);
-        self.begun.get()
+        self.last_number.set(self.last_number.get() + 1);
+        self.last_number.get()
     }
 }
 
@@ -59,7 +68,7 @@ enum Fill {
     Write(u64, Slice),
     /// Sync the file: it is written to its end.
     Sync,
-    /// Do nothing: no part is due, or a roll has taken the spare.
+    /// Do nothing: enough is filled for now ([`SpareFile::is_due`]), the log has failed, or a roll has taken the spare.
     Nothing,
 }
 
@@ -68,12 +77,13 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.config().is_recycling()
     }
 
-    /// Whether new files are filled too, while retention has freed none.
+    /// Whether the log also fills new files, for the time in which retention has freed none.
     pub(in crate::log) fn fills_new_spares(&self) -> bool {
         self.config().preallocate == Preallocate::Recycle
     }
 
-    /// Whether there is a spare, or retention will free a segment for one before the active segment is full.
+    /// Whether there is a spare, or retention will free a segment before the active one is full (`retention_at` is the size of
+    /// the active segment at which retention runs next).
     pub(in crate::log) fn expects_spare(&self, state: &State<D::File, A>) -> bool {
         let segment_bytes = state.active.as_ref().map_or(0, |active| active.segment_bytes);
         let will_free =
@@ -81,38 +91,39 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.is_recycling() && (!matches!(state.spare, Spare::None) || will_free)
     }
 
-    /// Whether the limits on the log's size let it make a file ahead of the next roll.
-    pub(in crate::log) fn may_make_ahead(&self) -> bool {
+    /// Whether the limits on the log's size allow one more file before the next roll: a new spare, or the file prepared for the
+    /// roll. This is the answer of the last [`Log::update_new_file_allowed`].
+    pub(in crate::log) fn may_make_file(&self) -> bool {
         self.spare_work.is_new_file_allowed.get()
     }
 
     /// Whether [`Log::prepare_spare`] has something to do.
     pub(in crate::log) fn wants_spare(&self, state: &State<D::File, A>) -> bool {
         let work = &self.spare_work;
-        if !self.is_recycling() || state.full.is_some() || work.is_refused.get() || work.is_filling.get() {
+        if !self.is_recycling() || state.full.is_some() || work.has_failed.get() || work.is_running.get() {
             return false;
         }
         let appended_bytes = state.active_bytes();
         match &state.spare {
-            Spare::None => self.may_make_spare(state),
+            Spare::None => self.should_make_spare(state),
             Spare::Filling(spare) => spare.is_due(appended_bytes),
             Spare::Preparing(_) | Spare::Ready(_) => false,
         }
     }
 
-    /// Whether a new file has to be made and filled.
-    fn may_make_spare(&self, state: &State<D::File, A>) -> bool {
+    /// Whether a new file should be made and filled now.
+    fn should_make_spare(&self, state: &State<D::File, A>) -> bool {
         self.fills_new_spares() && state.active_bytes() > 0 && self.spare_work.is_new_file_allowed.get()
     }
 
-    /// Works out again whether the log may make a new file for a spare.
-    pub(in crate::log) fn weigh_spare(&self, state: &State<D::File, A>) {
+    /// Computes again whether the limits on the log's size allow one more file. Call this when the log's files have changed.
+    pub(in crate::log) fn update_new_file_allowed(&self, state: &State<D::File, A>) {
         self.spare_work.is_new_file_allowed.set(self.fits_with_spare(state));
     }
 
-    /// Whether the log's files take at most `retention_bytes` and two segments with a spare. The count includes the
-    /// active segment's file and a file made ahead of the next roll. If there is no active segment, and no roll makes
-    /// one, the spare will be its file.
+    /// Whether the log's files, with one spare added, take at most `retention_bytes` plus the size of two segments. The active
+    /// segment's file and a prepared file count with their full size. If the log has no active segment and no roll is making
+    /// one, that segment does not count, because it will use the spare as its file.
     fn fits_with_spare(&self, state: &State<D::File, A>) -> bool {
         let Some(retention_bytes) = self.config().retention_bytes else { return true };
         let is_made_ahead = state.prepared.is_some() || self.is_preparing.get();
@@ -122,20 +133,20 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         self.held_bytes(state) + files * segment_bytes <= retention_bytes.saturating_add(2 * segment_bytes)
     }
 
-    /// Takes a segment that retention has removed from the log as the next spare, if that is possible. Nobody may read
-    /// it, it must be as the log sealed it, and its file must not be too large. There must be no other spare, and the
-    /// size of the log must allow one.
+    /// Reserves a segment that retention has just removed from the log, to be the next spare. Returns the spare's number, or
+    /// `None` if the segment cannot be used. The conditions: no reader has it open, this open of the log has sealed it, its
+    /// file is not larger than a segment's file is now, there is no other spare, and the size limit allows one.
     pub(in crate::log) fn claim_freed(
         &self,
         state: &mut State<D::File, A>,
         freed: &Sealed,
     ) -> Option<SpareNumber> {
-        let may_be = self.is_recycling()
+        let is_suitable = self.is_recycling()
             && matches!(state.spare, Spare::None)
             && freed.sealed_by == SealedBy::Log
             && freed.size_bytes.is_some_and(|size_bytes| size_bytes <= self.segment_file_bytes())
             && self.fits_with_spare(state);
-        if !may_be {
+        if !is_suitable {
             return None;
         }
         state.read_cache.poll_reads(freed.base_offset);
@@ -169,7 +180,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let path = self.dir.join(segment::FILLING);
         let is_there = match disk.rename(&segment::log_path(&self.dir, base_offset), &path).await {
             Ok(()) => true,
-            // Readers get the error that the segment is missing. Retention has nothing to free here.
+            // Somebody else has removed the file. Reads of it report that. Here nothing is left to free.
             Err(error) if error.is_not_found() => false,
             Err(error) => return Err(error),
         };
@@ -182,7 +193,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
         let spare = self.freed_spare(&path, number, failed_syncs).await;
         if spare.is_err() {
-            // The file cannot be opened. That costs a spare, not the log.
+            // If the file cannot be opened, the log continues without a spare.
             disk.remove_file(&path).await?;
         }
         Ok(spare.ok())
@@ -197,25 +208,25 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
     ) -> Result<SpareFile, DiskError> {
         let file = self.open_file(path, OpenMode::ReadWrite).await?;
         let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
-        // The seal synced the file.
+        // All bytes of a sealed segment are synced.
         let synced_to = written_to;
         self.state.borrow().files.put(FileName::Spare, file);
-        // The topic's segment size may be smaller now. The next roll does not use a file that is too large.
+        // The segment size may have become smaller since `claim_freed`. Then `take_spare` removes this file.
         let size_bytes = self.segment_file_bytes().max(written_to);
         Ok(SpareFile { number, size_bytes, written_to, synced_to, failed_syncs })
     }
 
-    /// Makes a spare or fills one, if that is due. If it fails, there is no spare until the next roll.
+    /// Makes a spare or fills one, if there is something to do. If this fails, the log has no spare until after its next roll.
     pub async fn prepare_spare(self: Rc<Self>) {
-        if self.spare_work.is_filling.replace(true) {
+        if self.spare_work.is_running.replace(true) {
             return;
         }
         let (number, is_new) = {
             let mut state = self.state.borrow_mut();
             let held = state.spare.number();
-            // A roll may have taken the spare that was due.
-            if held.is_none() && !self.may_make_spare(&state) {
-                self.spare_work.is_filling.set(false);
+            // Since this work was scheduled, a roll may have taken the spare.
+            if held.is_none() && !self.should_make_spare(&state) {
+                self.spare_work.is_running.set(false);
                 return;
             }
             let number = held.unwrap_or_else(|| self.spare_work.next_number());
@@ -232,7 +243,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if filled.is_err() {
             self.drop_spare(number).await;
         }
-        self.spare_work.is_filling.set(false);
+        self.spare_work.is_running.set(false);
     }
 
     async fn make_spare(&self, number: SpareNumber) -> Result<(), DiskError> {
@@ -247,11 +258,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(())
     }
 
-    /// Writes zeros until the spare is ready or no more is due. One log of the shard writes one chunk at a time.
+    /// Writes zeros until the spare is ready, or enough is filled for now. In a shard only one log at a time writes zeros, and
+    /// only one chunk; then another log gets its turn.
     async fn fill_spare(&self, number: SpareNumber) -> Result<(), DiskError> {
         loop {
             let turn = self.context.limits.filling.lock().await;
-            let alone = self.spare_work.moving.lock().await;
+            let file_guard = self.spare_work.file_lock.lock().await;
             match self.next_fill(number) {
                 Fill::Write(position, zeros) => {
                     let file = self.spare_file(segment::FILLING).await?;
@@ -261,7 +273,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
                         spare.written_to = written_to;
                     }
                 }
-                Fill::Sync => break self.finish_spare(number, (turn, alone)).await,
+                Fill::Sync => break self.finish_spare(number, (turn, file_guard)).await,
                 Fill::Nothing => break Ok(()),
             }
         }
@@ -282,13 +294,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Fill::Write(spare.written_to, zeros)
     }
 
-    /// Makes the filled file durable, then gives it the name of a ready spare. A roll may take it before.
+    /// Syncs the filled file, then gives it the name of a ready spare. `guards`, the two locks of [`Log::fill_spare`], are
+    /// released during the sync, so that a roll need not wait for it. If a roll takes the spare meanwhile, nothing is renamed.
     async fn finish_spare<G>(&self, number: SpareNumber, guards: G) -> Result<(), DiskError> {
         let file = self.spare_file(segment::FILLING).await?;
         drop(guards);
         file.sync().await?;
         self.note(EventKind::Sync);
-        let _alone = self.spare_work.moving.lock().await;
+        let _alone = self.spare_work.file_lock.lock().await;
         let failed_syncs = match &self.state.borrow().spare {
             Spare::Filling(spare) if spare.number == number => spare.failed_syncs,
             _ => return Ok(()),
@@ -304,7 +317,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(())
     }
 
-    /// The spare's file, which has the name `name`. Call it while [`SpareWork::moving`] is held.
+    /// Returns the spare's open file; opens the file `name` if none is open. The caller must hold [`SpareWork::file_lock`].
     async fn spare_file(&self, name: &str) -> Result<OpenFile<D::File>, DiskError> {
         let open = self.state.borrow().files.get(FileName::Spare);
         if let Some(file) = open {
@@ -317,11 +330,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
 
     /// Drops a spare that could not be made or filled.
     async fn drop_spare(&self, number: SpareNumber) {
-        let _alone = self.spare_work.moving.lock().await;
+        let _alone = self.spare_work.file_lock.lock().await;
         if self.state.borrow().spare.number() != Some(number) {
             return;
         }
-        self.spare_work.is_refused.set(true);
+        self.spare_work.has_failed.set(true);
         // If this fails too, the next open removes the file.
         let _ = self.context.disk.remove_file(&self.dir.join(segment::FILLING)).await;
         let mut state = self.state.borrow_mut();
@@ -329,14 +342,17 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         state.spare = Spare::None;
     }
 
-    /// Gives the spare the name of the segment that begins at `base_offset`. Returns its file, and the position below
-    /// which its extents are durably written. `None` if there is no spare that can be used.
+    /// Gives the spare the name of the segment that begins at `base_offset`. Returns its file, and the position up to which
+    /// the file is written and synced. `None` if there is no spare that can be used.
+    ///
+    /// # Errors
+    /// The file cannot be opened, renamed or removed.
     pub(in crate::log) async fn take_spare(
         &self,
         base_offset: i64,
     ) -> Result<Option<(OpenFile<D::File>, u64)>, DiskError> {
-        self.spare_work.is_refused.set(false);
-        let _alone = self.spare_work.moving.lock().await;
+        self.spare_work.has_failed.set(false);
+        let _alone = self.spare_work.file_lock.lock().await;
         let disk = &self.context.disk;
         let (spare, name) = match &self.state.borrow().spare {
             Spare::Filling(spare) => (*spare, segment::FILLING),
@@ -350,8 +366,8 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             state.files.remove(FileName::Spare);
         }
         let path = self.dir.join(name);
-        // The topic's configuration may have changed since. After a failed sync, the device may have lost what was
-        // written to the file and not synced.
+        // The topic's configuration may have changed since the spare was begun. After a failed sync, the device may have lost
+        // bytes of the file that were not synced yet. What is not filled has to be reserved.
         let is_usable = self.is_recycling()
             && (spare.synced_to == spare.size_bytes || spare.failed_syncs == self.failures.count())
             && spare.size_bytes == self.segment_file_bytes()
@@ -364,8 +380,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(Some((file, spare.synced_to)))
     }
 
-    /// Takes over a spare of an earlier process, if it was ready and has the right size. Removes every other file of a
-    /// spare.
+    /// Takes over a spare of an earlier process, if it was ready and has the right size. Removes all other spare files.
     pub(in crate::log) async fn adopt_spare(&self, names: &[DirEntry]) -> Result<Spare, DiskError> {
         let disk = &self.context.disk;
         let is_there = |name: &str| names.iter().any(|entry| entry.name == name);
@@ -404,9 +419,9 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         Ok(Spare::None)
     }
 
-    /// Removes a spare that is not ready, durably: the next open does not continue to fill it. Call it while no other
-    /// work runs.
-    pub(in crate::log) async fn leave_spare(&self) -> Result<(), DiskError> {
+    /// Removes a spare that is not filled to its end, and syncs the directory. Called when the log closes: the next open would
+    /// not continue to fill it. No other work of the log may run during this call.
+    pub(in crate::log) async fn remove_unfinished_spare(&self) -> Result<(), DiskError> {
         let is_unfinished = matches!(self.state.borrow().spare, Spare::Filling(_));
         if is_unfinished {
             {

@@ -206,7 +206,7 @@ impl Shard {
             reason: format!("cannot map an arena of {} bytes: {error}", settings.arena_bytes),
         })?;
         let is_registered = ring.register_arena(&arena);
-        ring.hold(settings.lock.as_fd()).map_err(|source| OpenError::RingUnavailable { source })?;
+        ring.keep_open(settings.lock.as_fd()).map_err(|source| OpenError::RingUnavailable { source })?;
         mailbox.attach(ring.waker());
         let memory = Memory::new(Arc::clone(&mailbox));
         arena.set_notifier(memory.notifier());

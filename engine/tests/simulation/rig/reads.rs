@@ -49,7 +49,7 @@ impl Rig {
         if !self.trust.is_broken() {
             return Some(self.model.check(offset, pieces, visible));
         }
-        match self.model.check_damaged(offset, pieces, visible) {
+        match self.model.check_damaged(offset, pieces, visible, self.trust.shown()) {
             Served::Whole(next_offset) => Some(next_offset),
             Served::BadChecksum => {
                 tally::count("read: the checksum does not hold");

@@ -17,7 +17,7 @@ pub(super) fn render(document: &Document<'_>, quiet: bool) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "{}: {}\n  {} it away; every partition is checked as if this file named it damaged\n",
+            "{}: {}\n  {} it away. This file lists damaged partitions and cannot be read, so all partitions were checked\n",
             place(document.data_dir, &records.path),
             records.damage,
             verb(document, "move", "moved")
@@ -40,9 +40,9 @@ fn conclusion(document: &Document<'_>) -> &'static str {
         (true, _) => "Nothing to repair.\n",
         (false, true) if !has_moved => "Repaired. Nothing was moved away.\n",
         (false, true) => {
-            "Repaired. Nothing was deleted: what was cut off is in removed-by-repair; delete it when you no longer need it.\n"
+            "Repaired. The removed parts are in the directory removed-by-repair. Delete it when you no longer need them.\n"
         }
-        (false, false) => "Nothing was changed: add --yes to repair it.\n",
+        (false, false) => "Nothing was changed. Add --yes to carry out this plan.\n",
     }
 }
 
@@ -70,14 +70,13 @@ fn put_partition(out: &mut String, document: &Document<'_>, partition: &Partitio
     let damage = match partition.damage {
         Some(damage) if partition.changes.contains(&Change::CheckpointWritten) => {
             format!(
-                "{file} was not written by a log: offset {} and all records after it cannot be read",
+                "{file} does not look like a segment of this log: offset {} and all records after it cannot be read",
                 damage.offset
             )
         }
-        Some(damage) => format!(
-            "{file} is damaged or missing from byte {} on: offset {} cannot be read",
-            damage.position, damage.offset
-        ),
+        Some(damage) => {
+            format!("damage begins at byte {} (offset {}) of {file}", damage.position, damage.offset)
+        }
         None => format!("{file} is missing or is not a directory; all its records are lost"),
     };
     let _ = writeln!(out, "{}-{}: {damage}", partition.topic, partition.partition);
@@ -96,7 +95,10 @@ fn describe(document: &Document<'_>, change: &Change) -> String {
             format!("{} an empty directory: its records begin at offset 0", verb(document, "make", "made"))
         }
         Change::StartRaised { from, to } => {
-            format!("{} the log's start from offset {from} to {to}", verb(document, "raise", "raised"))
+            format!(
+                "{} the log's start from offset {from} to {to}: consumers can no longer read the records before {to}",
+                verb(document, "raise", "raised")
+            )
         }
         Change::Cut { path, position, offset } => format!(
             "{} the log at offset {offset}, byte {position} of {}; new records continue there",
@@ -105,7 +107,7 @@ fn describe(document: &Document<'_>, change: &Change) -> String {
         ),
         Change::CheckpointWritten => format!("{} a new checkpoint", verb(document, "write", "wrote")),
         Change::NoFileMoved { path } => format!(
-            "{} {} away, which is not a file",
+            "{} {} away, because it should be a file and is not",
             verb(document, "move", "moved"),
             place(document.data_dir, path)
         ),
@@ -113,8 +115,9 @@ fn describe(document: &Document<'_>, change: &Change) -> String {
 }
 
 fn describe_removed(document: &Document<'_>, removed: &Removed) -> String {
-    let offsets =
-        removed.offsets.map_or_else(String::new, |(from, to)| format!(" (within offsets {from}..{to})"));
+    let offsets = removed.offsets.map_or_else(String::new, |(from, to)| {
+        format!(" (offsets {from} to {}, some of which may be missing)", to - 1)
+    });
     format!(
         "{} {} to {}, with {} that can still be read there{offsets}",
         verb(document, "move", "moved"),
@@ -194,21 +197,21 @@ mod tests {
           all topics get the default configuration: change those that had another one
 
         damaged.json: no checksum
-          would move it away; every partition is checked as if this file named it damaged
+          would move it away. This file lists damaged partitions and cannot be read, so all partitions were checked
 
-        orders-0: orders-0/00000000000000001000.log is damaged or missing from byte 4711 on: offset 1035 cannot be read
+        orders-0: damage begins at byte 4711 (offset 1035) of orders-0/00000000000000001000.log
           would cut the log at offset 1035, byte 4711 of orders-0/00000000000000001000.log; new records continue there
-          would move 2.48 MiB to removed-by-repair/1/orders-0, with 2458 records that can still be read there (within offsets 1042..3500)
+          would move 2.48 MiB to removed-by-repair/1/orders-0, with 2458 records that can still be read there (offsets 1042 to 3499, some of which may be missing)
 
-        orders-1: orders-1/00000000000000000000.log is damaged or missing from byte 0 on: offset 0 cannot be read
-          would raise the log's start from offset 0 to 900
+        orders-1: damage begins at byte 0 (offset 0) of orders-1/00000000000000000000.log
+          would raise the log's start from offset 0 to 900: consumers can no longer read the records before 900
           no records would be moved away
 
         orders-2: orders-2 is missing or is not a directory; all its records are lost
           would make an empty directory: its records begin at offset 0
           no records would be moved away
 
-        Nothing was changed: add --yes to repair it.
+        Nothing was changed. Add --yes to carry out this plan.
         ");
     }
 
@@ -220,21 +223,21 @@ mod tests {
           all topics get the default configuration: change those that had another one
 
         damaged.json: no checksum
-          moved it away; every partition is checked as if this file named it damaged
+          moved it away. This file lists damaged partitions and cannot be read, so all partitions were checked
 
-        orders-0: orders-0/00000000000000001000.log is damaged or missing from byte 4711 on: offset 1035 cannot be read
+        orders-0: damage begins at byte 4711 (offset 1035) of orders-0/00000000000000001000.log
           cut the log at offset 1035, byte 4711 of orders-0/00000000000000001000.log; new records continue there
-          moved 2.48 MiB to removed-by-repair/1/orders-0, with 2458 records that can still be read there (within offsets 1042..3500)
+          moved 2.48 MiB to removed-by-repair/1/orders-0, with 2458 records that can still be read there (offsets 1042 to 3499, some of which may be missing)
 
-        orders-1: orders-1/00000000000000000000.log is damaged or missing from byte 0 on: offset 0 cannot be read
-          raised the log's start from offset 0 to 900
+        orders-1: damage begins at byte 0 (offset 0) of orders-1/00000000000000000000.log
+          raised the log's start from offset 0 to 900: consumers can no longer read the records before 900
           no records were moved away
 
         orders-2: orders-2 is missing or is not a directory; all its records are lost
           made an empty directory: its records begin at offset 0
           no records were moved away
 
-        Repaired. Nothing was deleted: what was cut off is in removed-by-repair; delete it when you no longer need it.
+        Repaired. The removed parts are in the directory removed-by-repair. Delete it when you no longer need them.
         ");
         assert!(!render(&document(true), true).contains("Repaired"));
     }

@@ -4,15 +4,15 @@ use crate::quantity;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 use std::path::Path;
-use vnotch_engine::verify::{DefectKind, PartitionReport, Report};
+use vnotch_engine::verify::{Defect, DefectKind, PartitionReport, Report};
 
 /// Number of defects shown; `--format json` has all of them.
 const DEFECTS_MAX: usize = 100;
 /// Number of notes shown.
 const NOTES_MAX: usize = 20;
 
-/// A finding: its file, the byte in the file, and the message.
-type Line<'a> = (&'a Path, u64, &'a str);
+/// A finding: its file, the byte in the file if it has one, and the message.
+type Line<'a> = (&'a Path, Option<u64>, &'a str);
 
 /// Returns the whole text. `quiet` leaves out everything but the defects.
 pub(super) fn render(report: &Report, quiet: bool) -> String {
@@ -22,14 +22,30 @@ pub(super) fn render(report: &Report, quiet: bool) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{} (id {id})\n\n{}\n", report.data_dir.display(), table(&report.partitions));
     }
-    let defects = report.defects.iter().map(|defect| (&*defect.path, defect.position, &*defect.message));
+    let defects = report.defects.iter().map(|defect| (&*defect.path, byte_of(defect), &*defect.message));
     list(&mut out, report, "defect", defects.collect(), DEFECTS_MAX);
     if !quiet {
-        let notes = report.notes.iter().map(|note| (&*note.path, note.position, &*note.message));
+        let notes = report
+            .notes
+            .iter()
+            .map(|note| (&*note.path, Some(note.position).filter(|byte| *byte > 0), &*note.message));
         list(&mut out, report, "note", notes.collect(), NOTES_MAX);
         let _ = writeln!(out, "{}", verdict(report));
     }
     out
+}
+
+/// Returns the byte of a defect inside a file; `None` for a defect of the whole file or directory.
+fn byte_of(defect: &Defect) -> Option<u64> {
+    let is_inside = matches!(
+        defect.kind,
+        DefectKind::Batch
+            | DefectKind::OffsetGap
+            | DefectKind::Epoch
+            | DefectKind::Truncated
+            | DefectKind::Index
+    );
+    (is_inside || defect.position > 0).then_some(defect.position)
 }
 
 fn table(partitions: &[PartitionReport]) -> String {
@@ -68,10 +84,11 @@ fn table(partitions: &[PartitionReport]) -> String {
 
 fn list(out: &mut String, report: &Report, what: &str, lines: Vec<Line<'_>>, most: usize) {
     let count = lines.len();
-    for (path, position, message) in lines.into_iter().take(most) {
+    for (path, byte, message) in lines.into_iter().take(most) {
         let place = path.strip_prefix(&report.data_dir).ok().filter(|place| !place.as_os_str().is_empty());
         let place = place.unwrap_or(path).display();
-        let _ = writeln!(out, "{what:<6}  {place}:{position}\n        {message}");
+        let byte = byte.map_or_else(String::new, |byte| format!(" at byte {byte}"));
+        let _ = writeln!(out, "{what:<6}  {place}{byte}\n        {message}");
     }
     if count > most {
         let _ = writeln!(out, "… and {}; --format json has all of them", counted(count - most, what));
@@ -85,13 +102,13 @@ fn verdict(report: &Report) -> String {
     // The folder of a repair has a note, but the next open does nothing with it.
     let notes = report.notes.iter().filter(|note| !note.path.ends_with("removed-by-repair")).count();
     match (report.defects.len(), notes) {
-        (0, 0) => "Sound.".to_owned(),
+        (0, 0) => "No damage.".to_owned(),
         (0, notes) => {
-            let found = format!("Sound; {}: the next open puts this in order.", counted(notes, "note"));
+            let found = format!("No damage; {}: the next open cleans this up.", counted(notes, "note"));
             format!("{found}{}", unjudged(report))
         }
         (defects, _) => {
-            let found = format!("Not sound: {}. Nothing was changed.", counted(defects, "defect"));
+            let found = format!("Damaged: {}. Nothing was changed.", counted(defects, "defect"));
             format!("{found}{}", advice(report))
         }
     }
@@ -102,7 +119,7 @@ fn unjudged(report: &Report) -> String {
     match report.partitions.iter().map(|partition| partition.unjudged_bytes).sum() {
         0 => String::new(),
         bytes => format!(
-            "\n{} after the last valid batches cannot be judged: they were being written when the process ended, or are damaged.",
+            "\n{} after the last valid batches may be the unfinished last writes of the process, or damage: nothing tells them apart.",
             quantity::bytes(bytes)
         ),
     }
@@ -117,13 +134,18 @@ fn advice(report: &Report) -> String {
     if has(&|kind| !is_index(kind) && !is_foreign(kind)) {
         advice.push_str(
             "\nDamaged or missing records can only be restored from a copy of these files. A fetch that reaches the damage fails.\n\
-             `vnotch repair` shows how to continue without them: it cuts a log where its records can no longer be read.",
+             `vnotch repair` shows how to continue without them, and which records that costs.",
         );
+    }
+    if has(&|kind| kind == DefectKind::Index) {
+        advice.push_str("\nDamaged indexes: delete these index files while no engine runs.");
+    }
+    if has(&|kind| kind == DefectKind::IndexMissing) {
+        advice.push_str("\nMissing indexes: nothing has to be done.");
     }
     if has(&is_index) {
         advice.push_str(
-            "\nThe engine works without these indexes: delete their files while it is not running. It then reads \
-             their\nsegments instead, once after each start. No record is lost.",
+            "\nWithout an index the engine reads the segment instead, once after each start. Damage of indexes loses no record.",
         );
     }
     if has(&is_foreign) {
@@ -139,7 +161,7 @@ fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vnotch_engine::verify::{Defect, Note, NoteKind};
+    use vnotch_engine::verify::{Note, NoteKind};
 
     fn report() -> Report {
         let partition = |partition| PartitionReport {
@@ -183,15 +205,15 @@ mod tests {
         orders-10         4      500     3500  0..3500  3.43 MiB
         all               8     1000     7000           6.87 MiB
 
-        defect  orders-0/00000000000000000000.log:4711
+        defect  orders-0/00000000000000000000.log at byte 4711
                 CRC mismatch
 
-        note    orders-10:0
+        note    orders-10
                 the log was not closed
 
-        Not sound: 1 defect. Nothing was changed.
+        Damaged: 1 defect. Nothing was changed.
         Damaged or missing records can only be restored from a copy of these files. A fetch that reaches the damage fails.
-        `vnotch repair` shows how to continue without them: it cuts a log where its records can no longer be read.
+        `vnotch repair` shows how to continue without them, and which records that costs.
         ");
     }
 
@@ -200,7 +222,8 @@ mod tests {
         let mut report = report();
         let says = |report: &Report, words: &str| render(report, false).contains(words);
         for (kind, words) in [
-            (DefectKind::IndexMissing, "The engine works without these indexes"),
+            (DefectKind::IndexMissing, "Missing indexes: nothing has to be done"),
+            (DefectKind::Index, "Damaged indexes: delete these index files"),
             (DefectKind::ForeignFile, "Files that do not belong to the log do no harm"),
         ] {
             report.defects[0].kind = kind;
@@ -214,7 +237,7 @@ mod tests {
     #[test]
     fn quiet_says_only_what_is_wrong() {
         insta::assert_snapshot!(render(&report(), true), @r"
-        defect  orders-0/00000000000000000000.log:4711
+        defect  orders-0/00000000000000000000.log at byte 4711
                 CRC mismatch
         ");
         assert_eq!(render(&Report { defects: Vec::new(), ..report() }, true), "");
@@ -227,6 +250,6 @@ mod tests {
         let text = render(&report, false);
         assert_eq!(text.matches("4711").count(), DEFECTS_MAX);
         assert!(text.contains("… and 2 defects; --format json has all of them"), "{text}");
-        assert!(text.contains("\nNot sound: 102 defects. Nothing was changed.\n"), "{text}");
+        assert!(text.contains("\nDamaged: 102 defects. Nothing was changed.\n"), "{text}");
     }
 }

@@ -17,6 +17,7 @@ fn mounts_have_options_of_both_kinds_and_unescaped_paths() {
     assert_eq!(mounts[1].options, "rw,relatime,discard,errors=remount-ro");
     let expected = Mount {
         device: "253:2".into(),
+        root: "/home".into(),
         mount_point: "/srv/a b".into(),
         options: "rw,noatime,attr2,noquota".into(),
         filesystem: "xfs".into(),
@@ -33,6 +34,14 @@ fn fields_are_found_by_their_whole_name() {
     assert_eq!(field_bytes(text, "Mem"), None);
     assert_eq!(field_bytes(text, "HugePages_Total"), None, "not in kB");
     assert_eq!(field("model name\t: AMD EPYC\n", "model name"), Some("AMD EPYC"));
+}
+
+#[test]
+fn lists_of_cores_are_numbers_and_ranges() {
+    assert_eq!(core_list("0-3,8\n"), [0, 1, 2, 3, 8]);
+    assert_eq!(core_list("5"), [5]);
+    assert_eq!(core_list("5,x,3-,2-1, 7"), [5, 7]);
+    assert_eq!(core_list("0-4294967295"), [0_u32; 0]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::load::partitioner::Partitioner;
 use crate::result::Granularity;
 use crate::time::schedule::Schedule;
+use crate::workload::RecordRate;
 
 /// The pace of a producer.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub struct BacklogPart {
 /// One producer's share of a rate that several producers send at together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShareOfRate {
-    /// Rate of this producer, in thousandths of a record a second.
-    pub milli_per_s: u64,
+    /// Rate of all producers together.
+    pub rate: RecordRate,
     /// Number of this producer among those that share the rate, from 0.
     pub index: u32,
     /// Number of producers that share the rate.
@@ -58,6 +59,8 @@ pub struct BatchLimits {
 pub struct ProducerPlan {
     /// Number of the producer, counted over all topics.
     pub id: u32,
+    /// Number of the producer in the stamps of its records.
+    pub sender: u32,
     /// Number of the producer's topic.
     pub topic: u32,
     /// Name of the producer's topic.

@@ -1,7 +1,6 @@
 //! Several runs side by side: how they differ, and how far they can be compared.
 
 pub(super) mod differences;
-pub(super) mod page;
 
 use crate::exit::UsageError;
 use crate::report::facts;

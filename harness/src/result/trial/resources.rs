@@ -58,6 +58,10 @@ pub struct Resources {
     /// Mean number of cores that other processes and kernel threads kept busy. Some of those kernel threads worked for the
     /// trial's own I/O.
     pub others_cores: Option<f64>,
+    /// Time for which a quota of CPU time (cgroup) stopped the process's threads, s. `None` without a quota, and in schema
+    /// version 1.
+    #[serde(default)]
+    pub throttled_s: Option<f64>,
     /// Memory that was touched before the trial so that the trial did not measure page faults, bytes.
     pub warmed_bytes: Option<u64>,
     /// Interrupts of the disk, by the core that handled them.

@@ -17,6 +17,9 @@ const SLICE_NS: u64 = 1_000_000;
 /// Error bound of the sums, in records. It holds for sums of less than 2⁵³ ÷ 10⁶ records.
 const ROUNDING: f64 = 1e-6;
 
+/// The most records that [`Shaped::skip_until`] walks through.
+const WALKED_MAX: u64 = 100_000;
+
 /// The parameters that determine the due times of one producer.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
@@ -85,6 +88,27 @@ impl Shaped {
     pub fn advance(&mut self) {
         self.mark += self.gap().unwrap_or(1.0);
         self.seek();
+    }
+
+    /// Skips the records that are due before `until_ns`, and returns their number. More than [`WALKED_MAX`] records are not
+    /// walked through: their number is then the integral of the rate, which for Poisson arrivals is their mean.
+    pub fn skip_until(&mut self, until_ns: u64) -> u64 {
+        let mut skipped = 0;
+        let until_ns = until_ns.min(self.shape.window_start_ns.saturating_add(self.shape.window_ns));
+        if self.due_ns < until_ns {
+            let many = num::u64_of(self.shape.integral(until_ns) - self.mark);
+            if many > WALKED_MAX {
+                // The last ones are walked through, so that the next mark is that of a record that is not due yet.
+                skipped = many - WALKED_MAX;
+                self.mark += num::f64_of(skipped);
+                self.seek();
+            }
+        }
+        while self.due_ns < until_ns {
+            self.advance();
+            skipped += 1;
+        }
+        skipped
     }
 
     /// Sets the start of the window. Call it before the window starts, so that no due time that was read changes.
@@ -225,6 +249,33 @@ mod tests {
             prop_assert_eq!(found.len(), expected.len());
             let apart = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
             prop_assert!(apart.unwrap_or(0) <= 1000, "{apart:?} ns");
+        }
+    }
+
+    #[test]
+    fn any_number_of_records_is_skipped_in_a_short_time() {
+        let rate = 1e9;
+        for spacing in [Spacing::Even(0.5), Spacing::Poisson(7)] {
+            let expected = shape(rate, Profile::Constant, spacing).integral(WARMUP_NS + WINDOW_NS);
+            let mut walk = Shaped::new(shape(rate, Profile::Constant, spacing));
+            let skipped: u64 = (1..=50).map(|part| walk.skip_until(part * 100_000_000)).sum();
+            let off = (num::f64_of(skipped) - expected).abs() / expected;
+            assert!(off < 1e-4, "{skipped} of {expected}");
+            assert_eq!(walk.due_ns(), u64::MAX);
+            assert_eq!(walk.skip_until(u64::MAX), 0);
+        }
+    }
+
+    #[test]
+    fn skipping_is_the_same_as_walking_while_there_are_few() {
+        for spacing in [Spacing::Even(0.25), Spacing::Poisson(3)] {
+            let mut skipping = Shaped::new(shape(9000.0, Profile::Constant, spacing));
+            let expected = dues(shape(9000.0, Profile::Constant, spacing));
+            let counted = [500, 1000, 3000, 9000].map(|ms| skipping.skip_until(ms * 1_000_000));
+            let until = |ms: u64| expected.partition_point(|due| *due < ms * 1_000_000);
+            assert_eq!(counted.iter().sum::<u64>(), num::count(expected.len()));
+            assert_eq!(counted[0], num::count(until(500)));
+            assert_eq!(counted[1], num::count(until(1000) - until(500)));
         }
     }
 

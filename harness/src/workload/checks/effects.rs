@@ -1,8 +1,10 @@
 //! Settings that were written but have no effect in their run.
 
 use crate::num::f64_of;
+use crate::quantity;
 use crate::workload::{
-    BacklogCache, Ceiling, Difference, Durability, Io, LoadMode, Preallocate, Profile, Rate, Workload,
+    BacklogCache, Ceiling, Difference, Durability, Io, KeyDistribution, LoadMode, Preallocate, Profile, Rate,
+    Workload,
 };
 
 /// Returns one sentence for each setting that differs from its default and has no effect.
@@ -63,6 +65,20 @@ fn batch(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<St
             batch.max_records
         ));
     }
+    let reached = workload.batch_bytes_reached();
+    if reached < batch.max_bytes.0 {
+        let producers = workload.producers();
+        let spread = match workload.key_distribution {
+            KeyDistribution::None => String::new(),
+            _ => format!(" ÷ {} partitions", workload.partitions_per_topic),
+        };
+        notes.push(format!(
+            "`batch.max_bytes`: batches get no larger than about {}, their share of `load.in_flight_bytes` ({} ÷ {producers} \
+             producers{spread})",
+            quantity::bytes(reached),
+            workload.load.in_flight_bytes
+        ));
+    }
     if !batch.linger.0.is_zero() && matches!(workload.load.mode, LoadMode::Max) {
         notes.push("`batch.linger`: at `max` a batch fills at once".into());
     }
@@ -117,7 +133,8 @@ fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec
     let [warmup_s, window_s] =
         [workload.phases.warmup, workload.phases.measure].map(|span| span.0.as_secs_f64());
     let seconds = profile.first() * warmup_s + profile.integral(window_s, window_s);
-    let bytes = f64_of(records) * workload.encoded_record_bytes() * seconds / f64_of(workload.partitions());
+    let bytes =
+        records.records_per_s() * workload.encoded_record_bytes() * seconds / f64_of(workload.partitions());
     if is_set("log.segment_bytes") && bytes < f64_of(workload.log.segment_bytes.0) {
         let size = workload.log.segment_bytes;
         notes.push(format!(

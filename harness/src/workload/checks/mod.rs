@@ -1,5 +1,6 @@
 //! Checks of a workload that was read: bounds, contradictions, what its system cannot do, and keys without effect.
 
+pub(super) mod bounds;
 pub(super) mod capabilities;
 pub(super) mod effects;
 pub(super) mod payload;

@@ -3,10 +3,10 @@
 use super::capabilities::{self, Capabilities};
 use super::payload;
 use super::problems::{Problem, Problems};
-use super::{placement, unsupported};
+use super::{bounds, placement, unsupported};
 use crate::num::count;
-use crate::workload::limits::STAMP_BYTES;
-use crate::workload::units::{Bytes, Rate};
+use crate::workload::limits::{PRODUCERS_MAX, STAMP_BYTES};
+use crate::workload::units::{Bytes, Rate, RecordRate};
 use crate::workload::{KeyDistribution, LoadMode, MessageSize, PayloadSource, Verify, WarmMemory, Workload};
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(in crate::workload) fn problems(workload: &Workload, systems: &[Capabilities
     capabilities::check(workload, systems, &mut problems);
     check_identity(workload, &mut problems);
     check_counts(workload, &mut problems);
+    bounds::check(workload, &mut problems);
     check_messages(workload, &mut problems);
     check_sizes(workload, &mut problems);
     payload::check(workload, &mut problems);
@@ -103,6 +104,14 @@ fn check_counts(workload: &Workload, problems: &mut Problems) {
         if count == 0 {
             problems.refuse(&[key], format!("`{key}` must be at least 1"));
         }
+    }
+    let producers = u64::from(workload.topics) * u64::from(workload.producers_per_topic);
+    if producers >= u64::from(PRODUCERS_MAX) {
+        let message = format!(
+            "{producers} producers are too many: a run has fewer than {PRODUCERS_MAX}, because each record names its producer \
+             in 20 bits"
+        );
+        problems.refuse(&["producers_per_topic", "topics"], message);
     }
     if workload.subscriptions_per_topic == 0 {
         return;
@@ -255,8 +264,11 @@ fn check_load(workload: &Workload, problems: &mut Problems) {
         LoadMode::Closed { in_flight: 0 } => {
             problems.refuse(&["load.in_flight"], "`load.in_flight` must be at least 1");
         }
-        LoadMode::Open { rate: Rate::Absolute(0), .. } => {
-            problems.refuse(&["load.rate"], "a rate of 0 offers nothing; the least is 1/s");
+        LoadMode::Open { rate: Rate::Absolute(RecordRate::ZERO), .. } => {
+            problems.refuse(
+                &["load.rate"],
+                "a rate of 0 offers nothing; a low one is written like `0.5/s` or `30/min`",
+            );
         }
         LoadMode::Open { rate: Rate::Share(percent), .. } if percent <= 0.0 => {
             problems.refuse(&["load.rate"], "a rate of 0% offers nothing");
@@ -334,9 +346,6 @@ fn check_backlog(workload: &Workload, problems: &mut Problems) {
     match backlog.drain_producer_rate {
         Rate::Share(_) => {
             problems.refuse(&[key], format!("`{key}` must be records per second, such as `20k/s`, or 0"));
-        }
-        Rate::Absolute(rate) if rate > 0 && rate.saturating_mul(1000) < workload.producers() => {
-            problems.refuse(&[key], format!("{rate}/s is too low for {} producers", workload.producers()));
         }
         Rate::Absolute(_) => {}
     }

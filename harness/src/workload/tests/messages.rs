@@ -122,6 +122,15 @@ fn contradictions_of_a_load() {
 }
 
 #[test]
+fn more_producers_than_a_stamp_can_number() {
+    let cases = [(
+        "topics: 4096\nproducers_per_topic: 256",
+        "1048576 producers are too many: a run has fewer than 1048576, because each record names its producer in 20 bits",
+    )];
+    assert_messages(&cases);
+}
+
+#[test]
 fn contradictions_of_what_comes_before_the_window() {
     let cases = [
         ("backlog: {build: 0}", "`backlog.build` must be at least 1B"),

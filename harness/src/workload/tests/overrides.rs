@@ -16,7 +16,7 @@ fn an_override_replaces_what_the_file_says_or_adds_to_it() {
     assert_eq!(workload.trials, 7);
     let workload =
         with(yaml, &["load={mode: open, rate: 5k}", "message_size={min: 1KiB, max: 2KiB}"]).unwrap();
-    assert_eq!(workload.load.mode.rate(), Some(Rate::Absolute(5000)));
+    assert_eq!(workload.load.mode.rate(), Some(Rate::per_s(5000)));
     assert_eq!(workload.message_size.largest(), Bytes::kib(2));
     let workload = with(yaml, &["message_size.min=1KiB", "message_size.max=2KiB"]).unwrap();
     assert_eq!(workload.message_size.largest(), Bytes::kib(2));
@@ -78,7 +78,7 @@ fn a_flag_is_named_as_it_was_written_and_a_removal_makes_room() {
         ];
         parse("load: {mode: closed, in_flight: 3}", "test.yaml", &overrides)
     };
-    assert_eq!(rate("5k/s").unwrap().load.mode.rate(), Some(Rate::Absolute(5000)));
+    assert_eq!(rate("5k/s").unwrap().load.mode.rate(), Some(Rate::per_s(5000)));
     assert_eq!(
         message_of(rate("5MB/s")),
         "--rate 5MB/s: a rate counts records, not bytes: write `200k/s` (records per second) or `50%`, not `5MB/s`"

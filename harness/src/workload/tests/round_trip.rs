@@ -17,7 +17,10 @@ fn time() -> impl Strategy<Value = TimeSpan> + Clone {
 }
 
 fn rate() -> impl Strategy<Value = Rate> {
-    prop_oneof![any::<u64>().prop_map(Rate::Absolute), (0.0_f64..500.0).prop_map(Rate::Share)]
+    prop_oneof![
+        any::<u64>().prop_map(|milli| Rate::Absolute(RecordRate::new(milli))),
+        (0.0_f64..500.0).prop_map(Rate::Share)
+    ]
 }
 
 fn fraction() -> impl Strategy<Value = Fraction> {

@@ -19,7 +19,7 @@ proptest! {
 
     #[test]
     fn every_rate_is_read_as_it_is_printed(rate: u64, percent in 0.001_f64..1000.0) {
-        for rate in [Rate::Absolute(rate), Rate::Absolute(rate / 1000 * 1000), Rate::Share(percent)] {
+        for rate in [Rate::per_s(rate), Rate::per_s(rate / 1000 * 1000), Rate::Share(percent)] {
             prop_assert_eq!(rate.to_string().parse(), Ok(rate));
         }
     }
@@ -79,12 +79,21 @@ fn times() {
 fn rates() {
     let read = |text: &str| text.parse::<Rate>().ok();
     for text in ["200k/s", "200k", "200000", "0.2M/s"] {
-        assert_eq!(read(text), Some(Rate::Absolute(200_000)), "{text}");
+        assert_eq!(read(text), Some(Rate::per_s(200_000)), "{text}");
     }
+    for text in ["0.5/s", "30/min", "0.0005k/s", "0.03k/min", "0.5"] {
+        assert_eq!(read(text).unwrap().to_string(), "30/min", "{text}");
+    }
+    for (text, printed) in
+        [("60/min", "1/s"), ("1/min", "1/min"), ("0.001/min", "0.001/min"), ("1.5/min", "1.5/min")]
+    {
+        assert_eq!(read(text).unwrap().to_string(), printed);
+    }
+    assert!((read("30/min").unwrap().records_per_s(0.0) - 0.5).abs() < 1e-12);
     assert_eq!(read("50%"), Some(Rate::Share(50.0)));
-    assert_eq!(Rate::Share(50.0).records_per_s(1001.0), 501);
-    assert_eq!(Rate::Absolute(7).records_per_s(1001.0), 7);
-    for wrong in ["", "fast", "-1", "1K/s", "5/min", "NaN%", "-3%", "0.0005k/s"] {
+    assert!((Rate::Share(50.0).records_per_s(1001.0) - 501.0).abs() < 1e-9);
+    assert!((Rate::per_s(7).records_per_s(1001.0) - 7.0).abs() < 1e-9);
+    for wrong in ["", "fast", "-1", "1K/s", "5/hour", "NaN%", "-3%", "0.00000001/s", "0.00001/min"] {
         assert_eq!(read(wrong), None, "{wrong}");
     }
     assert_eq!(

@@ -1,24 +1,18 @@
 //! The horizontal axis of a sweep's panels: the positions of a setting's values, and their names.
 
 use crate::num;
-use crate::report::charts::{AXIS, Area, INK, LEFT, PALE, RIGHT, WIDTH, fitted, text_centred, width_of};
+use crate::report::plot::value::{Axis, Scale, Tick};
 use crate::report::setting::Setting;
 
-/// Width of a panel's plot, pixels.
-pub(super) const PLOT: f64 = (WIDTH - LEFT - AXIS - RIGHT) as f64;
-/// Height of the names of the values, in two rows if needed, and of the setting's name, pixels.
-pub(super) const NAMES: u32 = 62;
-const FONT: i32 = 12;
-/// Distance between two names side by side, pixels.
-const GAP: u32 = 12;
 /// Values that span more than this factor are placed on a log axis.
 const LOG_SPAN_MIN: f64 = 3.9;
+/// Width of a character of a name, as a share of the axis. It is a rough value for the usual width of a chart.
+const CHARACTER: f64 = 0.009;
 
-/// Positions of the values, 0 to 1 along the axis, and their names.
-pub(super) struct XAxis {
+/// Positions of the values, 0 to 1 along the axis.
+pub(super) struct Positions {
     pub(super) positions: Vec<f64>,
-    labels: Vec<String>,
-    title: String,
+    pub(super) axis: Axis,
 }
 
 /// The spacing of values on the axis.
@@ -30,7 +24,7 @@ enum Spacing {
     Log,
 }
 
-impl XAxis {
+impl Positions {
     pub(super) fn of(setting: &Setting) -> Self {
         let labels: Vec<String> = setting.values.iter().map(|value| value.label.clone()).collect();
         let even = (0..labels.len()).map(|index| center(index, labels.len())).collect();
@@ -41,34 +35,22 @@ impl XAxis {
             _ => (even, Spacing::Even),
         };
         let scale = if spacing == Spacing::Log { " (log axis)" } else { "" };
-        Self { positions, labels, title: format!("{}{scale}", setting.key) }
+        let ticks = positions.iter().zip(labels).map(|(at, label)| Tick { at: *at, label });
+        let axis = Axis {
+            scale: Scale::Linear,
+            low: 0.0,
+            high: 1.0,
+            ticks: ticks.collect(),
+            title: format!("{}{scale}", setting.key),
+            has_grid: false,
+        };
+        Self { positions, axis }
     }
 
-    /// Returns the pixels between the two nearest values, or the width of the whole axis if there is one value.
+    /// Returns the distance between the two nearest values, or the whole axis if there is one value.
     pub(super) fn slot(&self) -> f64 {
-        let gaps = self.positions.windows(2).map(|pair| pair[1] - pair[0]);
-        gaps.fold(1.0_f64, f64::min) * PLOT
+        self.positions.windows(2).map(|pair| pair[1] - pair[0]).fold(1.0_f64, f64::min)
     }
-
-    /// Draws the names below a plot whose bottom is at `top`.
-    pub(super) fn draw(&self, area: &Area<'_>, top: i32) {
-        let widest = self.labels.iter().map(|label| width_of(label, FONT)).max().unwrap_or(0);
-        let is_tight = f64::from(widest + GAP) > self.slot();
-        let room = num::u64_of(self.slot() * if is_tight { 2.0 } else { 1.0 }).saturating_sub(u64::from(GAP));
-        let room = u32::try_from(room).unwrap_or(u32::MAX);
-        for (index, (label, position)) in self.labels.iter().zip(&self.positions).enumerate() {
-            let row = if is_tight && index % 2 == 1 { 16 } else { 0 };
-            let label = fitted(label, FONT, room);
-            text_centred(area, &label, (pixel(*position), top + 6 + row), (FONT, INK));
-        }
-        text_centred(area, &self.title, (pixel(0.5), top + if is_tight { 40 } else { 24 }), (FONT, PALE));
-    }
-}
-
-/// Returns a position as a pixel of the panel.
-pub(super) fn pixel(position: f64) -> i32 {
-    let pixels = f64::from(LEFT + AXIS) + position * PLOT;
-    i32::try_from(num::u64_of(pixels)).unwrap_or(i32::MAX)
 }
 
 /// Returns the middle of slot `index` of `of` slots.
@@ -88,9 +70,9 @@ fn by_number(numbers: &[f64]) -> (Vec<f64>, Spacing) {
 
 /// Tells whether no two names side by side touch.
 fn have_room(positions: &[f64], labels: &[String]) -> bool {
-    let half = |label: &String| f64::from(width_of(label, FONT)) / 2.0;
+    let half = |label: &String| num::f64_of(num::count(label.chars().count())) * CHARACTER / 2.0;
     positions.windows(2).zip(labels.windows(2)).all(|(positions, labels)| {
-        (positions[1] - positions[0]) * PLOT >= half(&labels[0]) + half(&labels[1]) + f64::from(GAP)
+        positions[1] - positions[0] >= half(&labels[0]) + half(&labels[1]) + 2.0 * CHARACTER
     })
 }
 
@@ -117,7 +99,6 @@ mod tests {
 
     #[test]
     fn names_that_would_touch_are_set_out_evenly() {
-        super::super::super::load_fonts();
         let labels: Vec<String> = ["1 MiB", "1.1 MiB", "1 GiB"].map(String::from).into();
         let (positions, _) = by_number(&[1.0, 1.1, 1024.0]);
         assert!(!have_room(&positions, &labels));

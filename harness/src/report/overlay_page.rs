@@ -1,9 +1,11 @@
 //! The page and the summary of several runs: the limits of their comparison, one row per run, and the charts.
 
-use super::{Overlay, Run};
+use super::overlay::differences::Difference;
+use super::overlay::{Overlay, Run};
+use super::summary;
 use crate::num;
 use crate::quantity;
-use crate::report::chart::Chart;
+use crate::report::chart::Charts;
 use crate::report::facts::{self, NONE};
 use crate::report::html::{self, escape, prose};
 use crate::report::sweep::{RESPONSE_P99, throughput_of};
@@ -16,7 +18,7 @@ const HEADER: [&str; 8] =
 const NUMBERS: std::ops::Range<usize> = 4..8;
 
 /// Returns `report.html`.
-pub(in crate::report) fn html(overlay: &Overlay<'_>, charts: &[Chart]) -> String {
+pub(super) fn html(overlay: &Overlay<'_>, charts: &Charts) -> String {
     let mut body = String::new();
     let _ = writeln!(body, "<h1>{}</h1>", escape(&overlay.title()));
     for warning in overlay.warnings() {
@@ -37,27 +39,24 @@ pub(in crate::report) fn html(overlay: &Overlay<'_>, charts: &[Chart]) -> String
 }
 
 /// Returns `summary.md`.
-pub(in crate::report) fn markdown(overlay: &Overlay<'_>, charts: &[Chart]) -> String {
-    let mut out = format!("# {}\n\n", overlay.title());
+pub(super) fn markdown(overlay: &Overlay<'_>, charts: &Charts) -> String {
+    let mut out = format!("# {}\n\n", summary::cell(&overlay.title()));
     for warning in overlay.warnings() {
-        let _ = writeln!(out, "{warning}\n");
+        let _ = writeln!(out, "{}\n", summary::cell(&warning));
     }
     let _ = writeln!(out, "| {} |\n|{}", HEADER.join(" | "), "---|".repeat(HEADER.len()));
     for row in rows(overlay) {
-        let row: Vec<String> = row.iter().map(|text| crate::report::summary::cell(text)).collect();
+        let row: Vec<String> = row.iter().map(|text| summary::cell(text)).collect();
         let _ = writeln!(out, "| {} |", row.join(" | "));
     }
     out.push('\n');
-    for chart in charts {
-        let _ = writeln!(out, "![{}](charts/{}.svg)\n", chart.alt, chart.name);
-    }
+    summary::figures(&mut out, charts);
     out
 }
 
 /// Returns one row for each key that differs, with its value in each run.
 fn keys(overlay: &Overlay<'_>) -> Vec<Vec<String>> {
-    let row =
-        |it: &super::Difference| [it.key.clone()].into_iter().chain(it.values.iter().cloned()).collect();
+    let row = |it: &Difference| [it.key.clone()].into_iter().chain(it.values.iter().cloned()).collect();
     overlay.differences.iter().map(row).collect()
 }
 

@@ -1,14 +1,16 @@
 //! Reads back a trial that nobody consumed, before its data is removed. The closed data is scanned. Then the system is opened
 //! again, and every record's stamp and position are checked as consumers would check them.
 
-use super::bench::Bench;
+use crate::host::machine_id::machine_number;
 use crate::load::consumers::{Check, note_skipped};
 use crate::load::plan::topic_name;
 use crate::load::pool::StampPlace;
+use crate::load::stamp::sender;
 use crate::load::wake::waker_of;
 use crate::measure::finished::TrialRun;
 use crate::measure::ledger::{ConsumedPartition, ProducedPartition, SequenceTrack};
 use crate::system::{self, ConsumerSpec, FetchSink, FetchedInfo, InRecord, SystemConsumer};
+use crate::trial::bench::Bench;
 use crate::workload::{Verify, Workload};
 use anyhow::Context as _;
 use std::task::{Context, Poll};
@@ -76,7 +78,7 @@ impl Reader {
         };
         Self {
             check: Check {
-                first_producer: topic * workload.producers_per_topic,
+                first_sender: sender(machine_number(), topic * workload.producers_per_topic),
                 verify: workload.verify,
                 place,
                 is_open_load: false,
@@ -160,7 +162,8 @@ mod tests {
         let mut producer = system.producer(&spec).unwrap();
         for sequence in 0..10 {
             let body = [7; 16];
-            let stamp = Stamp { sequence, intended_ns: 0, producer: 0 }.encode(body_crc(&body));
+            let stamp = Stamp { sequence, intended_ns: 0, producer: sender(machine_number(), 0) }
+                .encode(body_crc(&body));
             let value = [&stamp[..], &body[..]].concat();
             producer
                 .try_send(0, &OutRecord { timestamp_ms: 0, key: None, value: &value, headers: &[] })
