@@ -88,9 +88,15 @@ fn of_points(result: &RunResult, without: &[&str]) -> Vec<String> {
 
 /// Returns what distinguishes a point from the others: the settings that it overrides, and its load.
 pub(super) fn point_name(point: &Point) -> String {
+    let settings = point_settings(point);
+    if settings.is_empty() { load(point) } else { format!("{settings}, {}", load(point)) }
+}
+
+/// Returns the settings that a point overrides: `durability synced, segment_bytes 16 MiB`.
+pub(super) fn point_settings(point: &Point) -> String {
     let settings = point.settings.iter();
-    let settings = settings.map(|(key, value)| format!("{} {}, ", last_of(key), label(key, value)));
-    settings.chain([load(point)]).collect()
+    let settings = settings.map(|(key, value)| format!("{} {}", last_of(key), label(key, value)));
+    settings.collect::<Vec<_>>().join(", ")
 }
 
 /// Describes the records: their size, or the file whose lines they are.

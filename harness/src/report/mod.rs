@@ -19,20 +19,25 @@ pub mod text;
 
 use crate::result::{Artifact, Recording};
 use chart::Charts;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The files of a report.
 #[derive(Debug)]
 pub struct Drawn {
     /// Files of the result directory: charts, `report.html` and `summary.md`.
     pub artifacts: Vec<Artifact>,
-    /// A message for each chart that could not be drawn. The report says the same.
+    /// A message for each part that could not be drawn. The report says the same of its charts.
     pub faults: Vec<String>,
 }
 
-/// Draws every file of a result directory that is made from its measurements. A chart that cannot be drawn is left out.
+/// Draws every file of a result directory that is made from its measurements. A part that
+/// cannot be drawn is left out.
 pub fn draw(recording: &Recording) -> Drawn {
-    let charts = Charts::draw(plot::all(recording));
-    files(&charts, html::page(recording, &charts), summary::markdown(recording, &charts))
+    let mut faults = Vec::new();
+    let charts = made("every chart", &mut faults, || Charts::draw(plot::all(recording))).unwrap_or_default();
+    let page = made("report.html", &mut faults, || html::page(recording, &charts));
+    let summary = made("summary.md", &mut faults, || summary::markdown(recording, &charts));
+    files(&charts, [("report.html", page), ("summary.md", summary)], faults)
 }
 
 /// Draws several runs on the same axes. A chart that cannot be drawn is left out.
@@ -43,13 +48,37 @@ pub fn draw_overlay(recordings: &[Recording]) -> anyhow::Result<Drawn> {
     let overlay = overlay::Overlay::of(recordings)?;
     let charts = Charts::draw(plot::of_runs(&overlay));
     let (page, summary) = (overlay_page::html(&overlay, &charts), overlay_page::markdown(&overlay, &charts));
-    Ok(files(&charts, page, summary))
+    Ok(files(&charts, [("report.html", Some(page)), ("summary.md", Some(summary))], Vec::new()))
 }
 
-fn files(charts: &Charts, page: String, summary: String) -> Drawn {
+/// Makes a part of a report. If that panics, the part is missing, and the measurement is still saved.
+fn made<T>(what: &str, faults: &mut Vec<String>, make: impl FnOnce() -> T) -> Option<T> {
+    let part = catch_unwind(AssertUnwindSafe(make)).ok();
+    if part.is_none() {
+        faults.push(format!("{what} is missing: making it panicked, which is an error in vnotch"));
+    }
+    part
+}
+
+fn files(charts: &Charts, texts: [(&str, Option<String>); 2], mut faults: Vec<String>) -> Drawn {
     let mut artifacts = charts.files();
-    let file = |path: &str, text: String| Artifact { path: path.to_owned(), content: text.into_bytes() };
-    artifacts.push(file("report.html", page));
-    artifacts.push(file("summary.md", summary));
-    Drawn { artifacts, faults: charts.faults() }
+    let texts = texts.into_iter().filter_map(|(path, text)| Some((path, text?)));
+    artifacts
+        .extend(texts.map(|(path, text)| Artifact { path: path.to_owned(), content: text.into_bytes() }));
+    faults.extend(charts.faults());
+    Drawn { artifacts, faults }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::made;
+
+    #[test]
+    fn a_part_that_panics_is_missing_alone() {
+        let mut faults = Vec::new();
+        assert_eq!(made("summary.md", &mut faults, || 1), Some(1));
+        assert!(faults.is_empty());
+        assert_eq!(made("report.html", &mut faults, || -> i32 { panic!("a test's own panic") }), None);
+        assert!(faults[0].starts_with("report.html is missing: "), "{faults:?}");
+    }
 }

@@ -118,7 +118,7 @@ fn a_wrong_flag_is_exit_2_and_named() {
 
 #[test]
 fn too_little_disk_is_exit_2_after_the_plan() {
-    let (code, stdout, stderr) = check(&["throughput", "-d", "365d"]);
+    let (code, stdout, stderr) = check(&["throughput", "-d", "20d"]);
     assert_eq!(code, Some(2));
     assert!(stdout.contains("disk      at most"), "{stdout}");
     assert!(stderr.starts_with("vnotch: throughput may need "), "{stderr}");

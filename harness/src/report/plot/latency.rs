@@ -39,7 +39,10 @@ struct Whole {
 
 /// The lines of one point, and their name.
 struct Group<'a> {
+    /// The point's settings, or the run's label; empty if there is nothing to tell apart.
     name: String,
+    /// The point's load; empty if the name says it.
+    load: String,
     colour: Colour,
     /// Letter at the end of the longest line.
     tag: Option<char>,
@@ -55,7 +58,8 @@ pub(super) fn plot(recording: &Recording) -> Result<Plot, NotDrawn> {
     let groups: Vec<Group<'_>> = shown
         .enumerate()
         .map(|(colour, (point, it))| Group {
-            name: format!("{}, {}", name_of(headline(it)), facts::point_name(it)),
+            name: facts::point_settings(it),
+            load: facts::load(it),
             colour: Colour::of_series(colour),
             tag: None,
             recording,
@@ -75,6 +79,7 @@ pub(super) fn overlay(head: &Head, alt: &'static str, overlay: &Overlay<'_>) -> 
         let (point, _) = run.open()?;
         Some(Group {
             name: overlay.label(index),
+            load: String::new(),
             colour: Colour::of_series(index),
             tag: Some(run.letter),
             recording: run.recording,
@@ -133,21 +138,35 @@ fn panel(measure: Measure, groups: &[&Group<'_>], is_one_of_several: bool) -> Op
             axes.labels.push(Label { at: line.worst, text: tag.to_string(), colour: group.colour, side });
         }
     }
-    let keys = lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(group, _)| Key {
-        name: group.name.clone(),
-        colour: group.colour,
-        symbol: Symbol::Line,
-    });
-    let keys = keys.collect();
-    let mut panel = Panel { keys, parts: vec![Part::Axes(axes)], ..Panel::default() };
-    if is_one_of_several {
-        panel.title = name_of(measure);
-    }
+    let drawn: Vec<&Group<'_>> =
+        lines.iter().filter(|(_, lines)| !lines.is_empty()).map(|(group, _)| *group).collect();
+    let (title, keys) = legend(measure, &drawn, is_one_of_several);
+    let mut panel = Panel { title, keys, parts: vec![Part::Axes(axes)], ..Panel::default() };
     if measure == Measure::Service {
         let why = "under max and closed, records have no due time, so service (accepted → ack) is drawn";
         panel.notes.push(why.to_owned());
     }
     Some(panel)
+}
+
+/// Returns the title and the legend of a panel. A load that all groups share is in the title.
+fn legend(measure: Measure, groups: &[&Group<'_>], is_one_of_several: bool) -> (String, Vec<Key>) {
+    let measure = name_of(measure);
+    let first = groups.first().map_or("", |group| &group.load);
+    let is_common = !first.is_empty() && groups.iter().all(|group| group.load == first);
+    let joined = |group: &Group<'_>| {
+        let parts = [group.name.as_str(), if is_common { "" } else { &group.load }];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    };
+    let keys =
+        groups.iter().map(|group| Key { name: joined(group), colour: group.colour, symbol: Symbol::Line });
+    let keys = keys.filter(|key| !key.name.is_empty()).collect();
+    let title = match (is_common, is_one_of_several) {
+        (true, _) => format!("{measure}, {first}"),
+        (false, true) => measure,
+        (false, false) => String::new(),
+    };
+    (title, keys)
 }
 
 /// Returns the series of a group: its lines, what joins each to its worst record, and the worst records.

@@ -197,7 +197,10 @@ fn contradictions() {
             "load: {in_flight_bytes: 1KiB}",
             "`load.in_flight_bytes` (1KiB) must be at least the size of a batch (64KiB)",
         ),
-        ("load: {mode: open, rate: 0}", "a rate of 0 offers nothing; the least is 1/s"),
+        (
+            "load: {mode: open, rate: 0}",
+            "a rate of 0 offers nothing; a low one is written like `0.5/s` or `30/min`",
+        ),
         (
             "engine: {shards: 2, cores: {shards: [1]}}",
             "`engine.cores.shards` names 1 cores for 2 shards; it needs one per shard",
