@@ -217,8 +217,7 @@ fn cpu(point: &Point) -> String {
         crate::stats::median(&shares).map_or_else(|| NONE.to_owned(), |cores| format!("{cores:.2}"))
     };
     format!(
-        "{} cores: shards {}, load {}, io workers {}, harness {}",
-        cores(|cpu| cpu.process),
+        "shards {}, load {}, io {}, harness {} cores",
         cores(|cpu| cpu.shard),
         cores(|cpu| cpu.load),
         cores(|cpu| cpu.io_workers),
