@@ -5,6 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
+    if Command::new("git").arg("--version").output().is_err() {
+        println!(
+            "cargo:warning=git is not on the PATH, so results will not name the revision that was built"
+        );
+    }
     let checkout = own_checkout();
     let git = |arguments: &[&str]| checkout.then(|| output("git", arguments)).flatten();
     let revision = git(&["rev-parse", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());

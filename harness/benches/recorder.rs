@@ -6,6 +6,7 @@ use crossbeam::channel;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
+use vnotch::measure::histograms::Times;
 use vnotch::measure::recorder::{Channel, Counted, Recorder};
 use vnotch::result::latency::Measure;
 use vnotch::time::timeline::Timeline;
@@ -18,12 +19,21 @@ fn recorder() -> Recorder {
     Recorder::new(Arc::new(timeline), 0, Channel { finished, spare })
 }
 
+/// Records a batch whose records are timed as one, as a producer does.
+fn ack(recorder: &mut Recorder, times: &Times, batch: Counted) {
+    recorder.completed(times, batch.records);
+    recorder.acked(black_box(batch));
+    recorder.ack(times);
+    recorder.latency(Measure::AckPickup, times.generator_ns, batch.records);
+    recorder.distinct(Measure::AckPickup, times.generator_ns);
+}
+
 fn record(c: &mut Criterion) {
     let mut group = c.benchmark_group("recorder");
     group.throughput(Throughput::Elements(1));
     let mut recorder = recorder();
     // Latencies of 10 µs to 10 ms in no order, as a run has them.
-    let mut latencies = (0..1024_u64).cycle().map(|number| 10_000 + number * 7_919 % 1024 * 10_000);
+    let mut latencies = (0..1024_u64).cycle().map(|number| 100_000 + number * 7_919 % 1024 * 10_000);
     let mut next = || latencies.next().unwrap_or_default();
     group.bench_function("one_sample", |bencher| {
         bencher.iter(|| recorder.latency(Measure::Service, black_box(next()), 1));
@@ -31,10 +41,17 @@ fn record(c: &mut Criterion) {
     group.bench_function("one_ack", |bencher| {
         let batch = Counted { records: 64, bytes: 65_536, encoded_bytes: 66_000 };
         bencher.iter(|| {
-            let ns = black_box(next());
-            recorder.latency(Measure::Service, ns, batch.records);
-            recorder.distinct(Measure::Service, ns);
-            recorder.acked(black_box(batch));
+            let times =
+                Times { intended_ns: None, generator_ns: 0, accepted_ns: 0, ended_ns: black_box(next()) };
+            ack(&mut recorder, &times, batch);
+        });
+    });
+    group.bench_function("one_ack_of_an_open_load", |bencher| {
+        let batch = Counted { records: 64, bytes: 65_536, encoded_bytes: 66_000 };
+        bencher.iter(|| {
+            let ended_ns = black_box(next());
+            let times = Times { intended_ns: Some(0), generator_ns: 20_000, accepted_ns: 20_000, ended_ns };
+            ack(&mut recorder, &times, batch);
         });
     });
     group.finish();

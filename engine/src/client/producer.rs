@@ -49,6 +49,8 @@ pub struct Ack {
     pub count: u32,
     /// Encoded size, bytes.
     pub bytes: usize,
+    /// The time at which the shard had the result. The ack may be taken much later.
+    pub at: Instant,
     /// Offset of the first record, or the reason why the batch was not acked.
     pub result: Result<i64, AppendError>,
 }
@@ -278,10 +280,10 @@ impl<P: Port> Producer<P> {
                 }
                 Err(Refusal::Stuck(append)) => {
                     let error = AppendError::ShardStuck { shard: port.shard() };
-                    self.inbox.acks.push((append.reply.ticket, Err(error)));
+                    self.inbox.acks.push(AckMessage::new(append.reply.ticket, Err(error)));
                 }
                 Err(Refusal::Closed(append)) => {
-                    self.inbox.acks.push((append.reply.ticket, Err(AppendError::Closed)));
+                    self.inbox.acks.push(AckMessage::new(append.reply.ticket, Err(AppendError::Closed)));
                 }
             }
         }
@@ -351,7 +353,7 @@ impl<P: Port> Producer<P> {
 
     fn take_ack(&mut self) -> Option<Ack> {
         loop {
-            let (ticket, result): AckMessage = self.inbox.acks.pop()?;
+            let AckMessage { ticket, at, result } = self.inbox.acks.pop()?;
             let key = ticket.index();
             // An ack of a batch that was reported as failed meanwhile is dropped.
             if self.in_flight.get(key).is_none_or(|in_flight| in_flight.ticket != ticket) {
@@ -359,7 +361,7 @@ impl<P: Port> Producer<P> {
             }
             let InFlight { partition, count, bytes, .. } = self.in_flight.remove(key);
             self.in_flight_bytes -= bytes;
-            return Some(Ack { partition, count, bytes, result });
+            return Some(Ack { partition, count, bytes, at, result });
         }
     }
 
@@ -385,7 +387,7 @@ impl<P: Port> Producer<P> {
         }
         lost.sort_by_key(|(ticket, _)| *ticket);
         for (ticket, error) in lost {
-            self.inbox.acks.push((ticket, Err(error)));
+            self.inbox.acks.push(AckMessage::new(ticket, Err(error)));
         }
     }
 

@@ -4,7 +4,7 @@
 use super::port::{Port, Reach, Unreachable};
 use super::*;
 use crate::record::RecordRef;
-use crate::shard::{Append, FetchReply, FetchRequest, Refusal};
+use crate::shard::{AckMessage, Append, FetchReply, FetchRequest, Refusal};
 use crate::types::{ConsumerPosition, TopicPartition};
 use futures_util::task::AtomicWaker;
 use std::cell::RefCell;
@@ -41,7 +41,7 @@ impl PlayedShard {
     fn ack_all(&self) -> usize {
         let appends = std::mem::take(&mut self.given.borrow_mut().appends);
         for Append { reply, .. } in &appends {
-            reply.inbox.acks.push((reply.ticket, Ok(0)));
+            reply.inbox.acks.push(AckMessage::new(reply.ticket, Ok(0)));
         }
         appends.len()
     }
@@ -149,6 +149,19 @@ fn batches_stay_whole_while_acks_make_room() {
     .collect();
     assert_eq!(counts.iter().sum::<u32>(), records);
     assert!(counts[..sent].iter().all(|count| *count == counts[0]), "{counts:?}");
+}
+
+#[test]
+fn an_ack_has_the_time_at_which_its_shard_made_it_and_not_that_at_which_it_is_taken() {
+    let shard = PlayedShard::new(0);
+    let mut producer = producer(&shard, 1, ProducerConfig::default());
+    send(&mut producer).unwrap();
+    producer.flush();
+    let before = Instant::now();
+    assert_eq!(shard.ack_all(), 1);
+    let after = Instant::now();
+    let Poll::Ready(ack) = poll_ack(&mut producer) else { panic!("the ack is there") };
+    assert!((before..=after).contains(&ack.at), "{:?}", ack.at);
 }
 
 #[test]

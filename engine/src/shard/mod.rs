@@ -280,7 +280,7 @@ impl Shard {
     }
 
     fn answer(&self, reply: Reply, outcome: Result<i64, AppendError>) {
-        reply.inbox.acks.push((reply.ticket, outcome));
+        reply.inbox.acks.push(AckMessage::new(reply.ticket, outcome));
         if reply.inbox.note_ack(self.id) {
             self.acked.borrow_mut().push(reply.inbox);
         }

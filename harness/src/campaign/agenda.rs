@@ -147,6 +147,7 @@ mod tests {
         verdict.lower(status, "simulated");
         if is_late {
             trial.is_late = true;
+            trial.late_percentile = Some("p99".to_owned());
             verdict.lower(VerdictStatus::Invalid, "the generator was late");
         }
         let run = points.run_mut(next.combination, next.pass);

@@ -16,6 +16,7 @@ use crate::trial::ceilings::Bracket;
 use crate::trial::conduct::read_back;
 use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The phases of the calibration: a short trial that shows the writes of the workload, for the first slice of the ceiling.
@@ -185,6 +186,7 @@ impl Bench<'_> {
     /// Finds the shape of the writes for the first trial, under the same requirements.
     fn calibrate(&self, load: Load, title: &str) -> anyhow::Result<Option<Shape>> {
         self.context.progress.step(&format!("{title}: calibrating the ceiling"));
+        let was_measured = self.context.measured.load(Ordering::SeqCst);
         let phases = match self.extras.requirements {
             [] => CALIBRATION,
             // A requirement is waited for as long as in a trial.
@@ -192,6 +194,8 @@ impl Bench<'_> {
         };
         let calibration = self.for_calibration().trial(load, phases)?;
         self.clear()?;
+        // A calibration is no result to keep.
+        self.context.measured.store(was_measured, Ordering::SeqCst);
         Ok(Shape::of(self.workload, &calibration))
     }
 
@@ -245,8 +249,10 @@ impl Bench<'_> {
                 .with_context(|| format!("cannot empty the ack log {}", path.display()))?;
         }
         self.context.data_dir.clear()?;
-        self.context.data_dir.sync()?;
-        self.wait_until_idle();
+        if !self.context.is_stopped() {
+            self.context.data_dir.sync()?;
+            self.wait_until_idle();
+        }
         Ok(())
     }
 

@@ -30,6 +30,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Checks that this machine has the cores that a study names, and that its values can be made.
+///
+/// # Errors
+/// A combination names cores that this process may not use, or its values cannot be made.
+pub fn check(study: &Study) -> anyhow::Result<()> {
+    super::session::check(study)
+}
+
 /// The directory in which a sweep keeps its finished trials.
 #[derive(Debug)]
 pub enum Keeping {
@@ -70,6 +78,7 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
         open: &system::open,
         data_dir: &data_dir,
         stop: interrupt.flag(),
+        measured: interrupt.measured(),
         progress: &progress,
         started: Instant::now(),
     };

@@ -206,6 +206,14 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Checks that this machine has the cores that a study names, and that its values can be made.
+///
+/// # Errors
+/// A combination names cores that this process may not use, or its values cannot be made.
+pub(super) fn check(study: &Study) -> anyhow::Result<()> {
+    places(study).map(drop)
+}
+
 /// The cores of each combination. All are checked before the first trial.
 fn places(study: &Study) -> anyhow::Result<Vec<Place>> {
     let allowed = cores_allowed();

@@ -5,7 +5,7 @@ use super::run::{Keeping, Measured, run_in};
 use crate::result::latency::{Counting, Measure};
 use crate::result::provenance::CoresUsed;
 use crate::result::staging::{Staging, unfinished};
-use crate::result::{Kind, LateAttempt, Point, RunResult, VerdictStatus, store};
+use crate::result::{Kind, LateAttempt, LatencyFigures, Point, RunResult, VerdictStatus, store};
 use crate::system::System;
 use crate::system::fake::{Behaviour, FakeSystem};
 use crate::trial::context::{Options, RunContext};
@@ -131,6 +131,7 @@ impl Bench {
             open: &open,
             data_dir: &data_dir,
             stop: &stop,
+            measured: &AtomicBool::new(false),
             progress: &Progress::silent(),
             started: Instant::now(),
         };
@@ -312,7 +313,9 @@ fn a_combination_that_fails_is_given_up_and_the_others_go_on() {
     let result = measured.recording.result;
     assert_eq!(trials(&result), [2, 2, 1, 1]);
     assert_eq!(result.verdict.status, VerdictStatus::Errors);
-    assert_eq!(result.points[0].verdict.status, VerdictStatus::Valid);
+    // On a busy machine the generator may be late.
+    let other = result.points[0].verdict.status;
+    assert!(matches!(other, VerdictStatus::Valid | VerdictStatus::Invalid), "{other:?}");
     let (failed, whole) = (&result.points[2].verdict.reasons[0], &result.verdict.reasons[0]);
     assert!(failed.contains("injected"), "{failed}");
     assert!(whole.ends_with(failed), "why it is no result comes first: {whole}");
@@ -471,6 +474,7 @@ fn a_sweep_is_not_gone_on_with_under_other_stalls() {
         open: &open,
         data_dir: &data_dir,
         stop: &Arc::default(),
+        measured: &AtomicBool::new(false),
         progress: &Progress::silent(),
         started: Instant::now(),
     };
@@ -500,13 +504,17 @@ fn percentiles_can_be_computed_again_from_the_files_of_a_sweep_that_was_resumed(
                 };
                 let Some(figures) = figures else { continue };
                 let count = |counting| histograms.histogram(measure, counting).map_or(0, |it| it.len());
+                let acks = histograms.histogram(measure.acks(), Counting::Distinct);
                 assert_eq!(count(Counting::Records), figures.count);
-                assert_eq!(Some(count(Counting::Distinct)), figures.distinct);
-                let written =
-                    [figures.p50, figures.p90, figures.p95, figures.p99, figures.p99_9, figures.p99_99];
-                let computed = [0.5, 0.9, 0.95, 0.99, 0.999, 0.9999]
-                    .map(|quantile| histograms.at_quantile(measure, quantile));
-                assert_eq!(computed, written, "{index}.{number} {}", measure.name());
+                assert_eq!(Some(acks.map_or(0, |it| it.len())), figures.distinct);
+                let (names, quantiles): (Vec<_>, Vec<_>) =
+                    LatencyFigures::QUANTILES.into_iter().filter(|(name, _)| *name != "max").unzip();
+                let written: Vec<_> = names.into_iter().map(|name| figures.at(name)).collect();
+                let computed = histograms.at_quantiles(measure, &quantiles, figures.censored_from);
+                // Producers know how long end-to-end latencies waited for the generator, and consumers do not.
+                if measure != Measure::EndToEnd {
+                    assert_eq!(computed, written, "{index}.{number} {}", measure.name());
+                }
                 percentiles += computed.iter().flatten().count();
             }
         }

@@ -2,6 +2,7 @@
 
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, prune};
+use crate::campaign;
 use crate::escape::{visible, visible_lines};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::f64_of;
@@ -50,6 +51,7 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
     }
     studies.iter().try_for_each(|study| {
         require_memory(study)?;
+        campaign::run::check(study)?;
         require_disk(study, args.data_dir())
     })?;
     Ok(ExitStatus::Ok)

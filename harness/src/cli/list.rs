@@ -65,6 +65,7 @@ fn document(shelf: &Shelf) -> serde_json::Value {
             "points": result.points.len(),
             "produce_bytes_per_s": headline.bytes_per_s,
             "response_p99_ns": headline.p99_ns,
+            "response_p99_bound": headline.p99_bound,
             "reference": it.is_reference,
         })
     });

@@ -6,6 +6,7 @@ mod saving;
 use super::prune::leftovers_note;
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, check};
+use crate::campaign;
 use crate::campaign::run::{Keeping, Measured, run as measure};
 use crate::doctor::{self, Needs};
 use crate::exit::{ExitStatus, UsageError};
@@ -110,6 +111,7 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     for (study, action) in studies.iter().zip(&actions) {
         if !matches!(action, Action::Done(_)) {
             check::require_memory(study)?;
+            campaign::run::check(study)?;
             check::require_disk(study, args.workload.data_dir())?;
         }
         introduce(globals, study, action, &args);

@@ -1,6 +1,7 @@
 //! Computes the figures in a trial's record from its measurements. A figure that was not measured is `None`, never 0.
 
 use super::integrity::judge;
+use super::latencies::{late_percentile, latency_set};
 use super::stall_figures;
 use crate::host::storage::device_bytes;
 use crate::host::usage::{CpuTime, HostUsage, IO_WORKERS, LOAD_THREADS, SHARD_THREADS};
@@ -9,10 +10,9 @@ use crate::measure::ledger::ProducedPartition;
 use crate::measure::shards::ShardStats;
 use crate::measure::writes::{WriteFigures, mean_depth, median_of};
 use crate::num;
-use crate::result::latency::Measure;
 use crate::result::{
-    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, Flow, IntegrityFigures, LatencyFigures,
-    LatencySet, OfCeiling, Offered, PumpShares, Resources, ShardFigures, Trial, Writes,
+    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, Flow, IntegrityFigures, OfCeiling, Offered,
+    PumpShares, Resources, ShardFigures, Trial, Writes,
 };
 use crate::workload::{Durability, Verify, Workload};
 
@@ -35,6 +35,9 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
     let batches = (window.acked_batches > 0)
         .then(|| num::f64_of(window.acked_records) / num::f64_of(window.acked_batches));
     let batch_bytes = &run.harvest.batch_bytes;
+    let latency_ns = latency_set(workload, run);
+    let late_percentile =
+        if workload.backlog.is_none() { late_percentile(&workload.slo, &latency_ns) } else { None };
     let mut trial = Trial {
         window_start_s: run.window_start_s,
         window_s,
@@ -49,7 +52,8 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         }),
         failed_records: window.failed_records,
         latency_granularity: run.granularity.unwrap_or_default(),
-        latency_ns: latency_set(workload, run),
+        latency_ns,
+        late_percentile,
         batches: Batches {
             records_mean: batches,
             bytes_p50: (!batch_bytes.is_empty()).then(|| batch_bytes.value_at_quantile(0.5)),
@@ -125,41 +129,6 @@ fn of_ceiling(workload: &Workload, trial: &Trial) -> OfCeiling {
     // This is a share of the device's time. A kind of work that was not done took no time.
     let combined = (write.is_some() || read.is_some()).then(|| write.unwrap_or(0.0) + read.unwrap_or(0.0));
     OfCeiling { write, read, combined }
-}
-
-fn latency_set(workload: &Workload, run: &TrialRun) -> LatencySet {
-    let is_open_load = run.granularity.is_some();
-    let of = |measure, applies: bool| applies.then(|| latency_figures(run, measure));
-    let has_consumers = workload.subscriptions_per_topic > 0;
-    LatencySet {
-        pacing_lag: of(Measure::PacingLag, is_open_load),
-        blocked: of(Measure::Blocked, true),
-        service: of(Measure::Service, true),
-        response: of(Measure::Response, is_open_load),
-        end_to_end: of(Measure::EndToEnd, is_open_load && has_consumers),
-    }
-}
-
-fn latency_figures(run: &TrialRun, measure: Measure) -> LatencyFigures {
-    let latencies = &run.harvest.latencies;
-    let records = latencies.records.of(measure);
-    let at = |quantile| latencies.at_quantile(measure, quantile);
-    let some = |value| (!records.is_empty()).then_some(value);
-    LatencyFigures {
-        count: records.len(),
-        distinct: Some(latencies.distinct.of(measure).len()),
-        censored: run.harvest.censored[measure as usize],
-        overflows: latencies.records.overflows(measure),
-        min: some(records.min()),
-        mean: (!records.is_empty()).then(|| records.mean()),
-        p50: at(0.5),
-        p90: at(0.9),
-        p95: at(0.95),
-        p99: at(0.99),
-        p99_9: at(0.999),
-        p99_99: at(0.9999),
-        max: some(records.max()),
-    }
 }
 
 fn shard_figures(shard: &ShardStats) -> ShardFigures {

@@ -2,5 +2,8 @@
 
 pub mod figures;
 pub mod integrity;
+mod latencies;
 pub mod stall_figures;
+#[cfg(test)]
+mod testbed;
 pub mod verdict;

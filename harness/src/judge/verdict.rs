@@ -5,15 +5,11 @@ use crate::measure::events::CLOCK_STEP;
 use crate::measure::finished::TrialRun;
 use crate::num;
 use crate::quantity;
+use crate::result::latency::percentile::sign;
 use crate::result::verdict::AS_MEANT;
-use crate::result::{Point, SeriesRow, Trial, Verdict, VerdictFlag, VerdictStatus};
-use crate::workload::{Histogram, PassKind, Placement, Slo, Statistic};
+use crate::result::{Bound, LatencyFigures, Point, SeriesRow, Trial, Verdict, VerdictFlag, VerdictStatus};
+use crate::workload::{Histogram, LatencyBound, PassKind, Placement, Slo, Statistic};
 
-/// Largest p99 pacing lag of an open load, in ns. With a larger one, the latencies measure the load generator. Only if
-/// the response time is much longer ([`PACING_SHARE_MAX`]) may the lag be larger.
-const PACING_LAG_NS_MAX: u64 = 1_000_000;
-/// Largest p99 pacing lag as a share of the p99 response time. A smaller share hardly changes the response time.
-const PACING_SHARE_MAX: f64 = 0.1;
 /// Largest share of its time that a load thread may be busy. A busier one may have no time left to generate load.
 const LOAD_BUSY_MAX: f64 = 0.95;
 /// Smallest share of the offered records that must be acked. With a smaller one, the load asked for more than the
@@ -76,6 +72,7 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
     if trial.backlog.is_none() {
         judge_load(pass, run, trial, &mut verdict);
     }
+    judge_censored(trial, &mut verdict);
     judge_machine(trial, &mut verdict);
     for step in run.watched.events.iter().filter(|event| event.kind == CLOCK_STEP) {
         let step = step.detail.as_deref().unwrap_or("the wall clock was set");
@@ -87,7 +84,7 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
 
 /// Returns whether the only fault of a trial is that its load generator was late. Another attempt may then succeed.
 pub fn is_late(verdict: &Verdict, trial: &Trial) -> bool {
-    verdict.status == VerdictStatus::Invalid && trial.backlog.is_none() && lateness(trial).is_some()
+    verdict.status == VerdictStatus::Invalid && trial.late_percentile.is_some()
 }
 
 /// Adds reasons that tell the reader of a point about the late attempts that are not in its figures.
@@ -112,15 +109,10 @@ pub fn remark_late(trials: &[Trial], verdict: &mut Verdict) {
 
 fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdict) {
     let busy = load_busy(run, trial);
-    let late_p99_ns = lateness(trial);
     match pass {
         PassKind::Open => {
             let achieved = trial.offered.map_or(1.0, |offered| offered.achieved);
-            if let Some(p99_ns) = late_p99_ns {
-                let late = format!(
-                    "the generator was late: pacing lag p99 {} (time from when a record was due until it was sent)",
-                    quantity::ns(p99_ns)
-                );
+            if let Some(late) = lateness(trial) {
                 verdict.flag(VerdictFlag::GeneratorLimited, late.clone());
                 verdict.lower(VerdictStatus::Invalid, late);
             } else if achieved < ACHIEVED_MIN && busy > LOAD_BUSY_MAX {
@@ -168,12 +160,34 @@ fn load_busy(run: &TrialRun, trial: &Trial) -> f64 {
     if trial.window_s > 0.0 { 1.0 - num::f64_of(least_ns) * 1e-9 / trial.window_s } else { 0.0 }
 }
 
-/// Returns the generator's p99 pacing lag in ns, if it is too large to be neglected.
-fn lateness(trial: &Trial) -> Option<u64> {
-    let p99_ns = trial.latency_ns.pacing_lag.as_ref()?.p99?;
-    let response_ns = trial.latency_ns.response.as_ref().and_then(|figures| figures.p99).unwrap_or(0);
-    let limit_ns = num::u64_of(num::f64_of(response_ns) * PACING_SHARE_MAX).max(PACING_LAG_NS_MAX);
-    (p99_ns > limit_ns).then_some(p99_ns)
+/// Returns a sentence on the lateness of the generator, if it makes the trial invalid.
+fn lateness(trial: &Trial) -> Option<String> {
+    let name = trial.late_percentile.as_deref()?;
+    let at = |figures: &Option<LatencyFigures>| figures.as_ref().and_then(|figures| figures.at(name));
+    let response_ns = at(&trial.latency_ns.response)?.ns;
+    let own = at(&trial.latency_ns.own).map_or_else(|| "unknown".to_owned(), |own| quantity::ns(own.ns));
+    Some(format!(
+        "the generator was late: response {} is ≤ {}, and {own} without the wait for the generator",
+        name.replace('_', "."),
+        quantity::ns(response_ns)
+    ))
+}
+
+/// Flags records that were never acked.
+fn judge_censored(trial: &Trial, verdict: &mut Verdict) {
+    let latencies = &trial.latency_ns;
+    let headline = latencies.response.as_ref().or(latencies.service.as_ref());
+    let Some(figures) = headline.filter(|figures| figures.censored > 0) else { return };
+    let least = figures.censored_from.map(|age_ns| format!(", {} or more", quantity::ns(age_ns)));
+    verdict.flag(
+        VerdictFlag::Censored,
+        format!(
+            "{} of the records ({}) were never acked: they count with their age at the end of the drain{}",
+            quantity::percent(figures.censored_share()),
+            figures.censored,
+            least.unwrap_or_default()
+        ),
+    );
 }
 
 fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
@@ -262,24 +276,7 @@ pub fn judge_ceiling(point: &Point, verdict: &mut Verdict) {
 /// Compares a point's medians with the objectives (SLO) of its workload.
 pub fn judge_slo(slo: &Slo, point: &Point, verdict: &mut Verdict) {
     for bound in &slo.latencies {
-        let path =
-            format!("latency_ns.{}.{}", histogram_name(bound.histogram), statistic_name(bound.statistic));
-        let limit_ns = num::ns_of(bound.limit.0);
-        match point.figure(&path).map(|figure| num::u64_of(figure.median)) {
-            Some(found_ns) if found_ns > limit_ns => {
-                let (found, limit) = (quantity::ns(found_ns), quantity::ns(limit_ns));
-                verdict.lower(
-                    VerdictStatus::SloMissed,
-                    format!("{} is {found}, but the SLO allows at most {limit}", bound.key),
-                );
-            }
-            Some(_) => {}
-            // A value that is not known must not pass as an objective that was met.
-            None => verdict.lower(
-                VerdictStatus::Invalid,
-                format!("{} is not known: in some trial, fewer than ten acks took longer", bound.key),
-            ),
-        }
+        judge_latency(bound, point, verdict);
     }
     if let Some(least) = slo.min_achieved {
         let achieved = point.figure("offered.achieved").map_or(0.0, |figure| figure.median);
@@ -293,6 +290,41 @@ pub fn judge_slo(slo: &Slo, point: &Point, verdict: &mut Verdict) {
     }
 }
 
+/// Compares one median with its objective. Time in which records waited for the generator misses no objective.
+fn judge_latency(bound: &LatencyBound, point: &Point, verdict: &mut Verdict) {
+    let statistic = statistic_name(bound.statistic);
+    let median_of = |name: &str| point.figure(&format!("latency_ns.{name}.{statistic}"));
+    let (key, limit_ns) = (bound.key, num::ns_of(bound.limit.0));
+    let limit = quantity::ns(limit_ns);
+    let Some(found) = median_of(histogram_name(bound.histogram)) else {
+        // A value that is not known must not pass as an objective that was met.
+        let unknown = format!("{key} is not known: in some trial, fewer than ten acks took longer");
+        return verdict.lower(VerdictStatus::Invalid, unknown);
+    };
+    let found_ns = num::u64_of(found.median);
+    let text = format!("{}{}", sign(found.bound), quantity::ns(found_ns));
+    let own = median_of("own").filter(|_| bound.histogram == Histogram::Response);
+    let own_ns = own.map(|own| num::u64_of(own.median));
+    let is_missed = match found.bound {
+        Some(Bound::Lower) => found_ns > limit_ns,
+        Some(Bound::Upper) => own_ns.is_some_and(|own_ns| own_ns > limit_ns),
+        None => own_ns.unwrap_or(found_ns) > limit_ns,
+    };
+    if is_missed {
+        let missed = format!("{key} is {text}, but the SLO allows at most {limit}");
+        verdict.lower(VerdictStatus::SloMissed, missed);
+    } else if found.bound == Some(Bound::Lower) {
+        let unknown = format!("{key} is {text}, and the SLO allows {limit}: the drain was too short to tell");
+        verdict.lower(VerdictStatus::Invalid, unknown);
+    } else if found_ns > limit_ns {
+        let unknown = format!(
+            "{key} is {text}, but without the wait for the generator it is {}: whether it exceeds {limit} cannot be told",
+            own_ns.map_or_else(|| "unknown".to_owned(), quantity::ns)
+        );
+        verdict.lower(VerdictStatus::Invalid, unknown);
+    }
+}
+
 const fn histogram_name(histogram: Histogram) -> &'static str {
     match histogram {
         Histogram::PacingLag => "pacing_lag",
@@ -303,7 +335,8 @@ const fn histogram_name(histogram: Histogram) -> &'static str {
     }
 }
 
-const fn statistic_name(statistic: Statistic) -> &'static str {
+/// Returns the name of a statistic in results.
+pub(super) const fn statistic_name(statistic: Statistic) -> &'static str {
     match statistic {
         Statistic::P50 => "p50",
         Statistic::P90 => "p90",
@@ -314,3 +347,6 @@ const fn statistic_name(statistic: Statistic) -> &'static str {
         Statistic::Max => "max",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,10 +59,30 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("acks");
         let mut log = AckLog::open(&path).unwrap();
-        log.note("t-0", &Ack { partition: 3, base_offset: 100, count: 10, encoded_bytes: 0, result: Ok(()) });
+        log.note(
+            "t-0",
+            &Ack {
+                partition: 3,
+                base_offset: 100,
+                count: 10,
+                encoded_bytes: 0,
+                completed_at: None,
+                result: Ok(()),
+            },
+        );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
         log.write().unwrap();
-        log.note("t-0", &Ack { partition: 3, base_offset: 110, count: 1, encoded_bytes: 0, result: Ok(()) });
+        log.note(
+            "t-0",
+            &Ack {
+                partition: 3,
+                base_offset: 110,
+                count: 1,
+                encoded_bytes: 0,
+                completed_at: None,
+                result: Ok(()),
+            },
+        );
         log.write().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "t-0 3 100 109\nt-0 3 110 110\n");
     }

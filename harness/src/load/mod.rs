@@ -2,6 +2,8 @@
 //! Producers stamp their records, consumers check the stamps, and both record latencies.
 
 pub mod ack_log;
+#[cfg(test)]
+pub(crate) mod bed;
 pub mod colocated;
 pub mod consumers;
 pub mod load_thread;

@@ -86,6 +86,8 @@ struct Run {
     intended_ns: u64,
     /// The time at which the system accepted the records, in ns.
     accepted_ns: u64,
+    /// The generator's part of the time between both, in ns.
+    pacing_lag_ns: u64,
     records: u64,
     /// Bytes of keys and values.
     bytes: u64,
@@ -215,14 +217,16 @@ impl Producer {
         };
         self.close_run(turn, &mut burst, now_ns);
         if let Some(worst) = burst.worst {
-            turn.recorder.distinct(Measure::PacingLag, worst.pacing_lag_ns);
+            if self.is_open_load() {
+                turn.recorder.distinct(Measure::PacingLag, worst.pacing_lag_ns);
+            }
             turn.recorder.distinct(Measure::Blocked, worst.blocked_ns);
         }
         if end == HandOver::CaughtUp || (burst.sent > 0 && !self.is_open_load()) {
             self.blockage.clear();
         }
         if end == HandOver::Refused {
-            self.blockage.refuse(now_ns);
+            self.blockage.refuse(now_ns, burst.sent);
             self.may_send = false;
         }
         if self.must_flush(end) {
@@ -275,7 +279,8 @@ impl Producer {
             _ => {
                 self.close_run(turn, burst, now_ns);
                 burst.partition = partition;
-                burst.run = Some(Run { intended_ns, accepted_ns: now_ns, records: 1, bytes });
+                burst.run =
+                    Some(Run { intended_ns, accepted_ns: now_ns, pacing_lag_ns: 0, records: 1, bytes });
             }
         }
         burst.sent += 1;
@@ -298,24 +303,27 @@ impl Producer {
 
     /// Ends a run of records with the same partition and intended time. The run then waits for its acks.
     fn close_run(&mut self, turn: &mut ThreadTurn<'_>, burst: &mut Burst, now_ns: u64) {
-        let Some(run) = burst.run.take() else { return };
-        self.partitions[num::index(burst.partition)].unacked.push_back(run);
-        if !turn.timeline.in_window(run.intended_ns) {
-            return;
-        }
+        let Some(mut run) = burst.run.take() else { return };
+        let is_in_window = turn.timeline.in_window(run.intended_ns);
         let delay = if self.is_open_load() {
             let delay = self.blockage.split(run.intended_ns, now_ns);
-            turn.recorder.latency(Measure::PacingLag, delay.pacing_lag_ns, run.records);
-            turn.recorder.latency(Measure::Blocked, delay.blocked_ns, run.records);
-            delay
+            run.pacing_lag_ns = delay.pacing_lag_ns;
+            Some(delay).filter(|_| is_in_window)
         } else {
             // No record is due at a time here. One record was refused and waited. The others were made when they were
-            // accepted.
+            // accepted, so they waited for nothing.
             let waited_ns = if burst.worst.is_none() { self.blockage.waited_ns() } else { 0 };
-            turn.recorder.latency(Measure::Blocked, waited_ns, 1);
-            turn.recorder.latency(Measure::Blocked, 0, run.records - 1);
-            Delay { pacing_lag_ns: 0, blocked_ns: waited_ns }
+            let delay = Delay { pacing_lag_ns: 0, blocked_ns: waited_ns };
+            Some(delay).filter(|_| is_in_window && waited_ns > 0)
         };
+        self.partitions[num::index(burst.partition)].unacked.push_back(run);
+        let Some(delay) = delay else { return };
+        if self.is_open_load() {
+            turn.recorder.latency(Measure::PacingLag, delay.pacing_lag_ns, run.records);
+            turn.recorder.latency(Measure::Blocked, delay.blocked_ns, run.records);
+        } else {
+            turn.recorder.latency(Measure::Blocked, delay.blocked_ns, 1);
+        }
         burst.worst = Some(burst.worst.map_or(delay, |worst| worst.longer_of_each(delay)));
     }
 

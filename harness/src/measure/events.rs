@@ -1,7 +1,7 @@
 //! Events inside the target on the trial's time axis, and the stalls that show in its acks.
 
 use crate::result::{Event, SeriesRow};
-use crate::time::clock::TrialClock;
+use crate::time::clock::{Clock as _, TrialClock};
 use crate::time::timeline::Timeline;
 
 use std::time::Instant;

@@ -1,11 +1,10 @@
 //! The record of a trial that has ended, before figures are computed from it.
 
+use super::histograms::{CensoredByMeasure, Histograms, Latencies};
 use super::ledger::{ConsumedPartition, ProducedPartition};
-use super::recorder::{Histograms, Latencies};
 use super::series::Series;
 use super::shards::ShardStats;
 use crate::host::usage::HostUsage;
-use crate::result::latency::Measure;
 use crate::result::provenance::SystemIdentity;
 use crate::result::{Event, Granularity, InjectedStall};
 use crate::time::timeline::Timeline;
@@ -109,7 +108,7 @@ pub struct Harvest {
     /// Latencies by record and by ack.
     pub latencies: Latencies,
     /// Records of the window that were still outstanding when the drain ended, by measure.
-    pub censored: [u64; Measure::ALL.len()],
+    pub censored: CensoredByMeasure,
     /// Encoded bytes of the batches acked inside the window.
     pub batch_bytes: Histogram<u64>,
     /// Producers' side of the integrity check.

@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod finished;
+pub mod histograms;
 pub mod ledger;
 pub mod recorder;
 pub mod series;

@@ -1,107 +1,16 @@
-//! The histograms of all latencies, and the recorder of a load thread.
-//!
-//! Values are nanoseconds, kept to three significant digits. They are never clamped: a value above
-//! [`LATENCY_NS_MAX`](crate::result::latency::LATENCY_NS_MAX) is counted as an overflow. A load thread records into one interval
-//! at a time, and sends each finished interval to the thread that watches the trial. It never computes a percentile and never
-//! waits.
+//! The recorder of a load thread. It records into one interval at a time, and sends each finished interval to the thread that
+//! watches the trial. It never computes a percentile and never waits.
 
-use crate::result::latency::{Counting, Measure, TrialHistograms, new_histogram, percentile};
+use super::histograms::{Histograms, Times, clear_one};
+use crate::result::latency::{Measure, new_histogram};
 use crate::time::timeline::Timeline;
 use crossbeam::channel::{Receiver, Sender};
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 
-/// One histogram for each measure.
-#[derive(Debug, Clone)]
-pub struct Histograms {
-    by_measure: [Histogram<u64>; Measure::ALL.len()],
-    overflows: [u64; Measure::ALL.len()],
-}
-
-impl Default for Histograms {
-    fn default() -> Self {
-        Self { by_measure: Measure::ALL.map(|_| new_histogram()), overflows: Default::default() }
-    }
-}
-
-impl Histograms {
-    /// Records `count` values of `ns`.
-    pub fn record_n(&mut self, measure: Measure, ns: u64, count: u64) {
-        if self.by_measure[measure as usize].record_n(ns, count).is_err() {
-            self.overflows[measure as usize] += count;
-        }
-    }
-
-    /// The histogram of one measure, ns.
-    pub fn of(&self, measure: Measure) -> &Histogram<u64> {
-        &self.by_measure[measure as usize]
-    }
-
-    /// Values beyond [`LATENCY_NS_MAX`](crate::result::latency::LATENCY_NS_MAX), which the histogram does not hold.
-    pub fn overflows(&self, measure: Measure) -> u64 {
-        self.overflows[measure as usize]
-    }
-
-    /// Adds everything in `other`.
-    pub fn add(&mut self, other: &Self) {
-        Measure::ALL.into_iter().for_each(|measure| self.add_one(measure, other));
-    }
-
-    /// Adds the values of one measure in `other`.
-    pub fn add_one(&mut self, measure: Measure, other: &Self) {
-        let theirs = other.of(measure);
-        if !theirs.is_empty() {
-            let mine = &mut self.by_measure[measure as usize];
-            mine.add(theirs).expect("every histogram here has the same bounds");
-        }
-        self.overflows[measure as usize] += other.overflows(measure);
-    }
-
-    /// Removes all values and keeps the memory.
-    pub fn clear(&mut self) {
-        Measure::ALL.into_iter().for_each(|measure| self.clear_one(measure));
-    }
-
-    /// Removes the values of one measure and keeps the memory.
-    pub fn clear_one(&mut self, measure: Measure) {
-        // Most histograms are empty most of the time, and clearing one touches 270 KiB of memory.
-        if !self.of(measure).is_empty() {
-            self.by_measure[measure as usize].reset();
-        }
-        self.overflows[measure as usize] = 0;
-    }
-}
-
-/// The latencies of a trial. They are counted twice: by record, and by distinct ack, hand-over or fetch, each of which has its
-/// largest value.
-#[derive(Debug, Clone, Default)]
-pub struct Latencies {
-    /// Values by record.
-    pub records: Histograms,
-    /// Values by ack (`service`, `response`), hand-over (`pacing_lag`, `blocked`) or fetch (`end_to_end`).
-    pub distinct: Histograms,
-}
-
-impl Latencies {
-    /// The latency at `quantile` (0 to 1), ns; `None` unless ten distinct acks lie at or beyond it (see [`percentile`]).
-    pub fn at_quantile(&self, measure: Measure, quantile: f64) -> Option<u64> {
-        percentile(self.records.of(measure), self.distinct.of(measure), quantile)
-    }
-
-    /// The histograms as a result keeps them.
-    pub fn to_kept(&self) -> TrialHistograms {
-        let mut kept = TrialHistograms::default();
-        for measure in Measure::ALL {
-            kept.set(measure, Counting::Records, self.records.of(measure));
-            kept.set(measure, Counting::Distinct, self.distinct.of(measure));
-        }
-        kept
-    }
-}
-
 /// The measurements of one load thread in one interval.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Interval {
     /// Number of the interval, from 0 at the start of the measured window. Negative in the warm-up; in the drain larger than
     /// that of the window's last interval.
@@ -110,6 +19,8 @@ pub struct Interval {
     pub thread: usize,
     /// Latencies of the window's records that were completed in this interval.
     pub latency: Histograms,
+    /// The same acks, each once with the latency of its oldest record: `response`, or `service` where no time is intended.
+    pub acks: Histogram<u64>,
     /// Batches acked.
     pub acked_batches: u64,
     /// Records acked.
@@ -132,10 +43,32 @@ pub struct Interval {
     pub cpu_ns: u64,
 }
 
+impl Default for Interval {
+    fn default() -> Self {
+        Self {
+            index: 0,
+            thread: 0,
+            latency: Histograms::default(),
+            acks: new_histogram(),
+            acked_batches: 0,
+            acked_records: 0,
+            acked_bytes: 0,
+            acked_encoded_bytes: 0,
+            consumed_records: 0,
+            consumed_bytes: 0,
+            consumed_encoded_bytes: 0,
+            failed_records: 0,
+            idle_ns: 0,
+            cpu_ns: 0,
+        }
+    }
+}
+
 impl Interval {
     fn clear(&mut self, index: i64) {
         self.index = index;
         self.latency.clear();
+        clear_one(&mut self.acks);
         for count in [
             &mut self.acked_batches,
             &mut self.acked_records,
@@ -156,6 +89,7 @@ impl Interval {
     #[cfg(test)]
     pub(crate) fn add(&mut self, other: &Self) {
         self.latency.add(&other.latency);
+        super::histograms::add_one(&mut self.acks, &other.acks);
         self.add_counts(other);
     }
 
@@ -279,6 +213,27 @@ impl Recorder {
         self.interval.latency.record_n(measure, ns, count);
     }
 
+    /// Records the latencies of `records` records that were acked or given up together.
+    pub fn completed(&mut self, times: &Times, records: u64) {
+        self.interval.latency.record_times(times, records);
+    }
+
+    /// Records the response times of `records` records. `own_ns` is the part in which they did not wait for the generator.
+    pub fn response(&mut self, response_ns: u64, own_ns: u64, records: u64) {
+        self.interval.latency.record_response(response_ns, own_ns, records);
+    }
+
+    /// Records one distinct ack. `times` are those of its oldest record.
+    pub fn ack(&mut self, times: &Times) {
+        let (service_ns, response_ns) = (times.service_ns(), times.response_ns());
+        self.distinct(Measure::Service, service_ns);
+        if let Some(ns) = response_ns {
+            self.distinct(Measure::Response, ns);
+        }
+        // A latency of over an hour is counted among the overflows of the records.
+        let _ = self.interval.acks.record(response_ns.unwrap_or(service_ns));
+    }
+
     /// Records one distinct ack, hand-over or fetch. `ns` is the largest of its values.
     pub fn distinct(&mut self, measure: Measure, ns: u64) {
         self.distinct.record_n(measure, ns, 1);
@@ -330,59 +285,8 @@ fn thread_cpu_ns() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::latency::LATENCY_NS_MAX;
     use crossbeam::channel::unbounded;
-    use proptest::prelude::*;
     use std::time::Duration;
-
-    proptest! {
-        #[test]
-        fn a_value_is_kept_to_three_digits_or_counted_as_an_overflow(ns in 0..2 * LATENCY_NS_MAX, count in 1u64..1000) {
-            let mut histograms = Histograms::default();
-            histograms.record_n(Measure::Service, ns, count);
-            let held = histograms.of(Measure::Service).len();
-            prop_assert_eq!(held + histograms.overflows(Measure::Service), count);
-            if held > 0 {
-                let max = histograms.of(Measure::Service).max();
-                prop_assert!(max >= ns && max - ns <= ns / 1000 + 1);
-            }
-        }
-
-        #[test]
-        fn adding_is_recording_everything_into_one(values in prop::collection::vec((0u64..10_000_000, 1u64..9), 0..50)) {
-            let (mut one, mut parts, mut whole) = (Histograms::default(), Histograms::default(), Histograms::default());
-            for (i, (ns, count)) in values.into_iter().enumerate() {
-                whole.record_n(Measure::Response, ns, count);
-                (if i % 2 == 0 { &mut one } else { &mut parts }).record_n(Measure::Response, ns, count);
-            }
-            parts.add(&one);
-            prop_assert_eq!(parts.of(Measure::Response), whole.of(Measure::Response));
-        }
-    }
-
-    #[test]
-    fn a_percentile_without_ten_distinct_acks_beyond_it_is_unknown() {
-        let mut latencies = Latencies::default();
-        for ack in 1..=1000u64 {
-            latencies.records.record_n(Measure::Service, ack * 1000, 500);
-            latencies.distinct.record_n(Measure::Service, ack * 1000, 1);
-        }
-        assert!(latencies.at_quantile(Measure::Service, 0.99).is_some());
-        assert_eq!(latencies.at_quantile(Measure::Service, 0.999), None);
-    }
-
-    #[test]
-    fn one_slow_batch_of_many_records_is_one_observation() {
-        let mut latencies = Latencies::default();
-        for _ in 0..1000 {
-            latencies.records.record_n(Measure::Service, 1000, 1);
-            latencies.distinct.record_n(Measure::Service, 1000, 1);
-        }
-        latencies.records.record_n(Measure::Service, 9_000_000, 1000);
-        latencies.distinct.record_n(Measure::Service, 9_000_000, 1);
-        assert_eq!(latencies.at_quantile(Measure::Service, 0.9), None);
-        assert_eq!(latencies.at_quantile(Measure::Service, 0.4), Some(1000));
-    }
 
     #[test]
     fn an_interval_is_handed_over_once_and_the_next_begins_empty() {

@@ -6,10 +6,12 @@
 //! load is generated, on a core that the load may need. So one histogram is processed at a time, and the thread yields the
 //! core in between.
 
-use super::recorder::{Histograms, Interval};
+use super::histograms::{Histograms, add_one, clear_one};
+use super::recorder::Interval;
 use crate::num;
 use crate::result::SeriesRow;
-use crate::result::latency::{KeptInterval, Measure, is_known_by_rank};
+use crate::result::latency::percentile::Values;
+use crate::result::latency::{KeptInterval, Measure};
 use crate::time::schedule::Offered;
 use crate::time::timeline::Timeline;
 use crossbeam::channel::Sender;
@@ -129,6 +131,7 @@ impl SeriesBuilder {
         match self.open.get_mut(&index) {
             Some(sum) => {
                 add(&mut sum.latency, &interval.latency, self.is_behind);
+                add_one(&mut sum.acks, &interval.acks);
                 sum.add_counts(&interval);
                 self.give_back(interval);
             }
@@ -211,6 +214,7 @@ impl SeriesBuilder {
     /// Clears an interval and returns it to the load threads. They then need not spend time on clearing it.
     fn give_back(&self, mut interval: Box<Interval>) {
         clear(&mut interval.latency, self.is_behind);
+        clear_one(&mut interval.acks);
         // The load threads may have ended. Then the interval is not needed.
         let _ = self.spare.send(interval);
     }
@@ -218,13 +222,8 @@ impl SeriesBuilder {
     fn row(&mut self, index: i64, interval: &Interval) -> SeriesRow {
         let (start_ns, end_ns) = self.timeline.bounds_of(index);
         let headline = if self.is_open_load() { Measure::Response } else { Measure::Service };
-        let latency = interval.latency.of(headline);
-        // The rule of the tables: ten distinct acks lie beyond a percentile.
-        let acks = num::f64_of(interval.acked_batches);
-        let at = |quantile| {
-            (!latency.is_empty() && is_known_by_rank(acks, quantile))
-                .then(|| latency.value_at_quantile(quantile))
-        };
+        let values = Values { distinct: &interval.acks, ..interval.latency.values(headline) };
+        let (p50, p99, max) = (values.at_quantile(0.5), values.at_quantile(0.99), values.max());
         let host = self.host.get(&index).copied().unwrap_or_default();
         self.offered.set_window_start(self.timeline.window_start_ns());
         let offered = self.is_open_load().then(|| self.offered.between(start_ns, end_ns));
@@ -239,9 +238,12 @@ impl SeriesBuilder {
             achieved: interval.acked_records,
             consumed: interval.consumed_records,
             backlog_records: (self.groups > 0).then_some(owed),
-            p50_ns: at(0.5),
-            p99_ns: at(0.99),
-            max_ns: (!latency.is_empty()).then(|| latency.max()),
+            p50_ns: p50.map(|it| it.ns),
+            p99_ns: p99.map(|it| it.ns),
+            max_ns: max.map(|it| it.ns),
+            p50_bound: p50.and_then(|it| it.bound),
+            p99_bound: p99.and_then(|it| it.bound),
+            max_bound: max.and_then(|it| it.bound),
             device_bytes: host.device_bytes,
             cpu: host.cpu,
             rss_bytes: host.rss_bytes,
@@ -326,6 +328,8 @@ fn seconds(ns: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::histograms::Times;
+    use crate::result::Bound;
     use crate::time::schedule::{Even, Schedule};
     use crossbeam::channel::unbounded;
     use proptest::prelude::*;
@@ -341,6 +345,7 @@ mod tests {
     fn interval(index: i64, records: u64, ns: u64) -> Box<Interval> {
         let mut interval = Interval { index, acked_records: records, ..Interval::default() };
         interval.latency.record_n(Measure::Service, ns, records);
+        interval.acks.record_n(ns, records).unwrap();
         Box::new(interval)
     }
 
@@ -378,7 +383,10 @@ mod tests {
         let (spare, _keep) = unbounded();
         let mut builder = SeriesBuilder::new(timeline(4), Offered::default(), 0, spare);
         for (index, acks) in (0..).zip([0, 19, 949, 1000]) {
-            builder.add(Box::new(Interval { acked_batches: acks, ..*interval(index, 5000, 1000) }), false);
+            let mut interval = interval(index, 5000, 1000);
+            interval.acks.reset();
+            interval.acks.record_n(1000, acks).unwrap();
+            builder.add(interval, false);
         }
         let known = |row: &SeriesRow| (row.p50_ns.is_some(), row.p99_ns.is_some(), row.max_ns.is_some());
         let rows: Vec<_> = builder.finish().rows.iter().map(known).collect();
@@ -436,6 +444,26 @@ mod tests {
         builder.add(Box::new(late), false);
         let series = builder.finish();
         assert_eq!(series.window.acked_records, 250, "nothing is lost");
+    }
+
+    #[test]
+    fn a_percentile_of_a_row_needs_ten_acks_beyond_it_and_is_a_bound_where_the_generator_was_late() {
+        let (spare, _keep) = unbounded();
+        let schedule = Schedule::Even(Even::new(crate::workload::RecordRate::per_s(1000), 0, 0, 1));
+        let mut builder = SeriesBuilder::new(timeline(2), Offered::new(vec![schedule]), 0, spare);
+        for (index, acks, generator_ns) in [(0, 900, 0), (1, 1000, 2_000_000)] {
+            let mut interval = Interval { index, ..Interval::default() };
+            let times = Times { intended_ns: Some(0), generator_ns, accepted_ns: 0, ended_ns: 3_000_000 };
+            interval.latency.record_times(&times, 10 * acks);
+            interval.acks.record_n(3_000_000, acks).unwrap();
+            builder.add(Box::new(interval), false);
+        }
+        let rows = builder.finish().rows;
+        assert!(rows[0].p50_ns.is_some() && rows[0].p99_ns.is_none() && rows[0].max_ns.is_some());
+        assert_eq!((rows[0].p50_bound, rows[0].max_bound), (None, None));
+        assert!(rows[1].p99_ns.is_some());
+        let upper = Some(Bound::Upper);
+        assert_eq!((rows[1].p50_bound, rows[1].p99_bound, rows[1].max_bound), (upper, upper, upper));
     }
 
     #[test]

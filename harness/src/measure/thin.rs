@@ -37,6 +37,7 @@ fn merged_row(rows: &[SeriesRow]) -> SeriesRow {
     let length_s: f64 = rows.iter().map(|row| row.interval_s).sum();
     let cpu_s = rows.iter().map(|row| row.cpu.map(|cpu| cpu * row.interval_s)).sum::<Option<f64>>();
     let is_one = rows.len() == 1;
+    let slowest = rows.iter().max_by_key(|row| row.max_ns);
     SeriesRow {
         interval_s: length_s,
         offered: rows.iter().map(|row| row.offered).sum(),
@@ -44,7 +45,10 @@ fn merged_row(rows: &[SeriesRow]) -> SeriesRow {
         consumed: rows.iter().map(|row| row.consumed).sum(),
         p50_ns: first.p50_ns.filter(|_| is_one),
         p99_ns: first.p99_ns.filter(|_| is_one),
-        max_ns: rows.iter().filter_map(|row| row.max_ns).max(),
+        p50_bound: first.p50_bound.filter(|_| is_one),
+        p99_bound: first.p99_bound.filter(|_| is_one),
+        max_ns: slowest.and_then(|row| row.max_ns),
+        max_bound: slowest.and_then(|row| row.max_bound),
         device_bytes: rows.iter().map(|row| row.device_bytes).sum(),
         cpu: cpu_s.map(|cpu_s| cpu_s / length_s),
         t_s: first.t_s,

@@ -3,8 +3,10 @@
 use super::setting::{label, last_of};
 use crate::escape::visible;
 use crate::result::environment::Storage;
+use crate::result::latency::percentile::sign;
 use crate::result::{
-    CpuPart, CpuSeconds, Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult, Trial,
+    Bound, CpuPart, CpuSeconds, Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult,
+    Trial,
 };
 use crate::workload::{MessageSize, PassKind, Workload};
 use crate::{num, quantity};
@@ -33,6 +35,17 @@ pub(super) const STATISTICS: [(&str, &str); 6] = [
     ("p99.9", "p99_9"),
     ("p99.99", "p99_99"),
     ("max", "max"),
+];
+
+/// Rows of a table of latencies: title and key.
+const LATENCIES: [(&str, &str); 7] = [
+    ("response", "response"),
+    ("own", "own"),
+    ("pacing", "pacing_lag"),
+    ("blocked", "blocked"),
+    ("service", "service"),
+    ("ack pickup", "ack_pickup"),
+    ("end-to-end", "end_to_end"),
 ];
 
 /// Returns record size, partitions, durability in capitals, io, poll, cores and file system.
@@ -249,33 +262,38 @@ pub(super) fn figure_text(point: &Point, path: &str, text: fn(f64) -> String) ->
 }
 
 fn with_range(figure: &Figure, text: fn(f64) -> String) -> String {
-    let median = text(figure.median);
+    let median = median_text(figure, text);
     if figure.trials < 2 {
         return median;
     }
-    let (low, high) = (text(figure.min), text(figure.max));
-    let unit = |text: &str| text.split_once(' ').map(|(_, unit)| unit.to_owned());
-    match low.split_once(' ') {
+    let (low, high) = range_text(figure, text);
+    let unit = |text: &str| text.rsplit_once(' ').map(|(_, unit)| unit.to_owned());
+    match low.rsplit_once(' ') {
         Some((number, _)) if unit(&low) == unit(&high) => format!("{median} ({number}–{high})"),
         _ => format!("{median} ({low}–{high})"),
     }
 }
 
+/// Returns the median, after `≤` or `≥` if it is only a bound.
+pub(super) fn median_text(figure: &Figure, text: impl Fn(f64) -> String) -> String {
+    format!("{}{}", sign(figure.bound), text(figure.median))
+}
+
+/// Returns the smallest and the largest value, each after `≤` or `≥` if it is only a bound.
+pub(super) fn range_text(figure: &Figure, text: impl Fn(f64) -> String) -> (String, String) {
+    let (min, max) = (text(figure.min), text(figure.max));
+    (format!("{}{min}", sign(figure.min_bound)), format!("{}{max}", sign(figure.max_bound)))
+}
+
 /// Returns the latencies that mean something under a point's load. Each row has a title and a text for each of
 /// `statistics`.
 pub(super) fn latency_rows(point: &Point, statistics: &[(&str, &str)]) -> Vec<(&'static str, Vec<String>)> {
-    let rows = [
-        ("response", "response"),
-        ("pacing", "pacing_lag"),
-        ("blocked", "blocked"),
-        ("service", "service"),
-        ("end-to-end", "end_to_end"),
-    ];
     let text = |figure: Option<&Figure>| {
-        figure.map_or_else(|| NONE.to_owned(), |figure| quantity::ns(num::u64_of(figure.median)))
+        let ns = |ns| quantity::ns(num::u64_of(ns));
+        figure.map_or_else(|| NONE.to_owned(), |figure| median_text(figure, ns))
     };
     let is_measured = |name: &str| point.trials.iter().any(|trial| figures_of(trial, name).is_some());
-    let measured = rows.into_iter().filter(|(_, name)| is_measured(name));
+    let measured = LATENCIES.into_iter().filter(|(_, name)| is_measured(name));
     let mut rows: Vec<(&'static str, Vec<String>)> = measured
         .map(|(title, name)| {
             let at =
@@ -290,6 +308,46 @@ pub(super) fn latency_rows(point: &Point, statistics: &[(&str, &str)]) -> Vec<(&
         rows.insert(1, ("first attempts", statistics.iter().map(first).collect()));
     }
     rows
+}
+
+/// Returns the explanation of the sign before a bound.
+pub(super) const fn bound_note(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Upper => "≤: the load generator was late there; the system's own value is at most this.",
+        Bound::Lower => "≥: some records were never acked; they count with their age when the drain ended.",
+    }
+}
+
+/// Returns sentences that a reader of a point's latencies needs: on bounds, and on records that are in no percentile.
+pub(super) fn latency_notes(point: &Point) -> Vec<String> {
+    let figures = || point.trials.iter().flat_map(|trial| trial.latency_ns.named()).filter_map(|(_, it)| it);
+    let has = |bound| figures().any(|it| it.bounds.values().any(|found| *found == bound));
+    let mut notes = Vec::new();
+    if has(Bound::Upper) {
+        notes.push(bound_note(Bound::Upper).to_owned());
+    }
+    let headline = |trial: &'_ Trial| {
+        let latencies = &trial.latency_ns;
+        let figures = latencies.response.as_ref().or(latencies.service.as_ref())?;
+        Some((figures.censored, figures.censored_share())).filter(|(records, _)| *records > 0)
+    };
+    let censored: Vec<(u64, f64)> = point.trials.iter().filter_map(headline).collect();
+    if let Some((_, share)) = censored.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1)) {
+        let records: u64 = censored.iter().map(|(records, _)| records).sum();
+        let most = if point.trials.len() > 1 { "up to " } else { "" };
+        notes.push(format!(
+            "≥: {most}{} of the records were never acked ({records} in all); they count with their age when the drain \
+             ended.",
+            quantity::percent(share)
+        ));
+    } else if has(Bound::Lower) {
+        notes.push(bound_note(Bound::Lower).to_owned());
+    }
+    let overflows: u64 = figures().map(|it| it.overflows).sum();
+    if overflows > 0 {
+        notes.push(format!("{overflows} values above one hour are in no percentile."));
+    }
+    notes
 }
 
 /// Returns the title of a point's latencies. It says so if only the oldest record of each batch is counted.

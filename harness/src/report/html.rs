@@ -155,10 +155,14 @@ fn of_points(out: &mut String, result: &RunResult) {
             out.push_str("</tr>\n");
         }
         out.push_str("</table></div>\n");
+        for note in facts::latency_notes(point) {
+            let _ = writeln!(out, "<p>{}</p>", escape(&note));
+        }
     }
     out.push_str(
-        "<p class=\"pale\">response: due → acked · pacing: due → handled by the generator · blocked: ready → accepted · \
-         service: accepted → acked · end-to-end: due → received by a consumer. Each value is the median of the trials.</p>\n",
+        "<p class=\"pale\">response: due → acked · own: response without the wait for the generator · pacing: due → handled \
+         by the generator · blocked: ready → accepted · service: accepted → acked · ack pickup: acked → seen by the load \
+         thread · end-to-end: due → received by a consumer. Each value is the median of the trials.</p>\n",
     );
 }
 

@@ -6,8 +6,9 @@ use super::sweep::{RESPONSE_P99, Sweep, throughput_of};
 use crate::escape::visible;
 use crate::num;
 use crate::quantity;
+use crate::result::latency::percentile::sign;
 use crate::result::shelf::{Shelved, name_of};
-use crate::result::{Kind, RunResult};
+use crate::result::{Bound, Kind, RunResult};
 use crate::workload::PassKind;
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -19,6 +20,8 @@ pub struct Headline {
     pub bytes_per_s: Option<f64>,
     /// p99 response of the open load, ns.
     pub p99_ns: Option<f64>,
+    /// The side on which the true p99 lies; `None` if it is no bound.
+    pub p99_bound: Option<Bound>,
 }
 
 impl Headline {
@@ -29,6 +32,7 @@ impl Headline {
             return Self {
                 bytes_per_s: medians(sweep.throughput()).reduce(f64::max),
                 p99_ns: medians(RESPONSE_P99).reduce(f64::min),
+                p99_bound: None,
             };
         }
         let open = result.points.iter().find(|point| point.pass == PassKind::Open);
@@ -36,6 +40,7 @@ impl Headline {
         Self {
             bytes_per_s: loaded.and_then(|point| Some(point.figure(throughput_of([point]).path)?.median)),
             p99_ns: open.and_then(|point| Some(point.figure(RESPONSE_P99.path)?.median)),
+            p99_bound: open.and_then(|point| point.figure(RESPONSE_P99.path)?.bound),
         }
     }
 }
@@ -67,7 +72,9 @@ fn row(it: &Shelved) -> [String; 7] {
         facts::name_of(&result.kind),
         result.verdict.to_string(),
         text(headline.bytes_per_s, &|rate| format!("{most}{}", quantity::bytes_per_s(rate))),
-        text(headline.p99_ns, &|ns| format!("{least}{}", quantity::ns(num::u64_of(ns)))),
+        text(headline.p99_ns, &|ns| {
+            format!("{least}{}{}", sign(headline.p99_bound), quantity::ns(num::u64_of(ns)))
+        }),
         visible(&if it.is_reference { format!("reference/{name}") } else { name }).into_owned(),
     ]
 }

@@ -72,7 +72,7 @@ fn row(overlay: &Overlay<'_>, index: usize, run: &Run<'_>) -> Vec<String> {
     let median = |point: Option<&Point>, path: &str, text: fn(f64) -> String| {
         point
             .and_then(|point| point.figure(path))
-            .map_or_else(|| NONE.to_owned(), |figure| text(figure.median))
+            .map_or_else(|| NONE.to_owned(), |figure| facts::median_text(figure, text))
     };
     vec![
         run.letter.to_string(),

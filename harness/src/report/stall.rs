@@ -1,6 +1,7 @@
 //! Sentences about an injected stall: proof that no record is omitted, and what a histogram that omits records would
 //! have said.
 
+use super::facts::median_text;
 use crate::num;
 use crate::quantity;
 use crate::result::{InjectedStall, Point, RunResult, StallFigures};
@@ -30,7 +31,7 @@ fn paragraph(point: &Point) -> Option<String> {
             let longest_s = first.injected.iter().map(|stall| stall.length_s).fold(0.0, f64::max);
             if let Some(max) = point.figure("latency_ns.response.max") {
                 let of = quantity::percent(max.median * 1e-9 / longest_s);
-                let max = quantity::ns(num::u64_of(max.median));
+                let max = median_text(max, |ns| quantity::ns(num::u64_of(ns)));
                 let _ = write!(text, "The longest response was {max}, {of} of the longest stall. ");
             }
             let (late, bound) = (quantity::percent(late), quantity::ns(first.late_ns));

@@ -84,6 +84,9 @@ fn of_points(out: &mut String, result: &RunResult) {
         for (title, cells) in facts::latency_rows(point, &STATISTICS) {
             let _ = writeln!(out, "| {title} | {} |", cells.join(" | "));
         }
+        for note in facts::latency_notes(point) {
+            let _ = writeln!(out, "\n{}", cell(&note));
+        }
     }
 }
 

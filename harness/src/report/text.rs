@@ -1,6 +1,8 @@
 //! The first screen: the outcome of a run in at most 24 lines of a terminal.
 
-use super::facts::{FIGURES, STATISTICS, integrity, latency_rows, latency_title, load, settings};
+use super::facts::{
+    FIGURES, STATISTICS, integrity, latency_notes, latency_rows, latency_title, load, settings,
+};
 use super::lines::lines;
 use super::next::next;
 use super::sweep::{Sweep, table, words};
@@ -42,6 +44,9 @@ fn screen(result: &RunResult, dir: &Path, arguments: &[String]) -> String {
     let _ = writeln!(out, "\n{}", lines(&figures(result)));
     if let Some(point) = result.points.last() {
         let _ = writeln!(out, "\n{}", lines(&latencies(point)));
+        for note in latency_notes(point) {
+            let _ = writeln!(out, "  {}", cut(&note));
+        }
         let _ = writeln!(out, "integrity  {}", integrity(result));
     }
     for paragraph in stall::paragraphs(result).into_iter().chain(backlog::paragraphs(result)) {

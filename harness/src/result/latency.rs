@@ -1,8 +1,11 @@
-//! The kinds of latency that are measured, their histograms, and the rule for percentiles.
+//! The kinds of latency that are measured, their histograms, their percentiles and their figures.
 //!
 //! A result keeps histograms of intervals ([`KeptInterval`]) and of whole trials ([`TrialHistograms`]).
 
-use crate::num;
+pub mod figures;
+pub mod percentile;
+
+use self::percentile::{Generator, Percentile, Values};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 
@@ -24,12 +27,33 @@ pub enum Measure {
     Response,
     /// From the intended time until a consumer has the record.
     EndToEnd,
+    /// The part of `response` in which a record did not wait for the load generator.
+    Own,
+    /// From the ack until the load thread picks it up.
+    AckPickup,
 }
 
 impl Measure {
     /// Every measure.
-    pub const ALL: [Self; 5] =
-        [Self::PacingLag, Self::Blocked, Self::Service, Self::Response, Self::EndToEnd];
+    pub const ALL: [Self; 7] = [
+        Self::PacingLag,
+        Self::Blocked,
+        Self::Service,
+        Self::Response,
+        Self::EndToEnd,
+        Self::Own,
+        Self::AckPickup,
+    ];
+
+    /// The measure whose distinct acks decide which percentiles of this one are known. `own` is recorded with `response`, for
+    /// the same acks.
+    #[must_use]
+    pub const fn acks(self) -> Self {
+        match self {
+            Self::Own => Self::Response,
+            other => other,
+        }
+    }
 
     /// The name in results.
     pub const fn name(self) -> &'static str {
@@ -39,6 +63,8 @@ impl Measure {
             Self::Service => "service",
             Self::Response => "response",
             Self::EndToEnd => "end_to_end",
+            Self::Own => "own",
+            Self::AckPickup => "ack_pickup",
         }
     }
 }
@@ -47,28 +73,6 @@ impl Measure {
 pub fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, SIGNIFICANT_DIGITS)
         .expect("the bounds are constants that hdrhistogram accepts")
-}
-
-/// A percentile is known only if this many distinct acks lie at or beyond it.
-const DISTINCT_BEYOND_MIN: u64 = 10;
-
-/// The latency at `quantile` (0 to 1) of `records`, ns; `None` unless ten distinct acks lie at or beyond it, by rank and by
-/// value. The ten are counted in `distinct`, which holds each ack, hand-over or fetch once. One slow batch of a thousand
-/// records is one observation, not a thousand.
-pub fn percentile(records: &Histogram<u64>, distinct: &Histogram<u64>, quantile: f64) -> Option<u64> {
-    if !is_known_by_rank(num::f64_of(distinct.len()), quantile) {
-        return None;
-    }
-    let value = records.value_at_quantile(quantile);
-    let from = distinct.lowest_equivalent(value);
-    (distinct.count_between(from, LATENCY_NS_MAX) >= DISTINCT_BEYOND_MIN).then_some(value)
-}
-
-/// Whether at least ten of so many distinct acks lie beyond `quantile` (0 to 1), by rank. Where acks are only counted or
-/// estimated, this is the whole rule.
-pub fn is_known_by_rank(distinct: f64, quantile: f64) -> bool {
-    // Half an ack of slack, because 1 - 0.99 is slightly below 0.01 in floating point.
-    distinct * (1.0 - quantile) >= num::f64_of(DISTINCT_BEYOND_MIN) - 0.5
 }
 
 /// One histogram for each measure, serialised (HdrHistogram V2) to save memory; empty bytes for an empty histogram.
@@ -85,7 +89,7 @@ pub struct KeptInterval {
     by_measure: EncodedHistograms,
 }
 
-/// The two ways in which a trial's latencies are counted.
+/// The ways in which a trial's latencies are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counting {
     /// One value for each record.
@@ -93,6 +97,8 @@ pub enum Counting {
     /// One value, the largest, for each ack (`service`, `response`), hand-over (`pacing_lag`, `blocked`) or fetch
     /// (`end_to_end`).
     Distinct,
+    /// For each value of `response`, the time in ns that its records waited for the load generator, in place of a count.
+    Generator,
 }
 
 /// Histograms over all records of a trial's window, whenever they were completed. Percentiles by the ten-acks rule can be
@@ -101,6 +107,7 @@ pub enum Counting {
 pub struct TrialHistograms {
     records: EncodedHistograms,
     distinct: EncodedHistograms,
+    generator: EncodedHistograms,
 }
 
 impl EncodedHistograms {
@@ -149,14 +156,15 @@ impl KeptInterval {
 }
 
 impl Counting {
-    /// Both ways.
-    pub const ALL: [Self; 2] = [Self::Records, Self::Distinct];
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Records, Self::Distinct, Self::Generator];
 
     /// The last part of the tag in `latency.hlog`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Records => "records",
             Self::Distinct => "distinct",
+            Self::Generator => "generator",
         }
     }
 }
@@ -172,6 +180,7 @@ impl TrialHistograms {
         match counting {
             Counting::Records => self.records.set(measure, histogram),
             Counting::Distinct => self.distinct.set(measure, histogram),
+            Counting::Generator => self.generator.set(measure, histogram),
         }
     }
 
@@ -180,11 +189,27 @@ impl TrialHistograms {
         match counting {
             Counting::Records => self.records.get(measure),
             Counting::Distinct => self.distinct.get(measure),
+            Counting::Generator => self.generator.get(measure),
         }
     }
 
-    /// The latency of one measure at `quantile` (0 to 1), ns, by the rule of [`percentile`].
-    pub fn at_quantile(&self, measure: Measure, quantile: f64) -> Option<u64> {
-        percentile(&self.records.get(measure)?, &self.distinct.get(measure)?, quantile)
+    /// The percentiles of one measure at `quantiles` (0 to 1), by the rules of [`percentile`]; `None` for those that are not
+    /// known. `censored_from_ns` is the least age of a record that was never acked.
+    pub fn at_quantiles(
+        &self,
+        measure: Measure,
+        quantiles: &[f64],
+        censored_from_ns: Option<u64>,
+    ) -> Vec<Option<Percentile>> {
+        let acks = measure.acks();
+        let histograms = (self.records.get(measure), self.distinct.get(acks));
+        let (Some(records), Some(distinct)) = histograms else { return vec![None; quantiles.len()] };
+        let own = self.records.get(Measure::Own).filter(|_| measure == Measure::Response);
+        let sums_ns = self.generator.get(measure).unwrap_or_else(new_histogram);
+        let generator = own.as_ref().map(|own| Generator { own, sums_ns: &sums_ns });
+        let of_acks = if acks == measure { None } else { self.records.get(acks) };
+        let known_by = of_acks.as_ref().unwrap_or(&records);
+        let values = Values { records: &records, known_by, distinct: &distinct, censored_from_ns, generator };
+        quantiles.iter().map(|quantile| values.at_quantile(*quantile)).collect()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `schema`: the whole result and its points.
 //! - `trial`: the figures of one trial.
+//! - `latency`: histograms, the rules for percentiles, and the figures of latencies.
 //! - `verdict`: whether the figures can be trusted.
 //! - `series`: measurements over time.
 //! - `store`: the files of a result.
@@ -25,12 +26,14 @@ mod timeline;
 pub mod trial;
 pub mod verdict;
 
+pub use latency::figures::{Granularity, LatencyFigures, LatencySet};
+pub use latency::percentile::Bound;
 pub use record::{Artifact, Recording, TrialRecord};
 pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION, WorkloadList, in_time};
 pub use series::{Event, SeriesRow};
 pub use trial::{
-    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, DsyncFigures, Flow, Granularity, GridCell,
-    InjectedStall, IntegrityFigures, LateAttempt, LatencyFigures, LatencySet, OfCeiling, Offered, PumpShares,
-    Resources, ShardFigures, StallFigures, Trial, WriteShape, Writes,
+    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, DsyncFigures, Flow, GridCell,
+    InjectedStall, IntegrityFigures, LateAttempt, OfCeiling, Offered, PumpShares, Resources, ShardFigures,
+    StallFigures, Trial, WriteShape, Writes,
 };
 pub use verdict::{Verdict, VerdictFlag, VerdictStatus};

@@ -1,6 +1,7 @@
 //! `result.json`: one run, its points, and its origin.
 
 use super::environment::Environment;
+use super::latency::percentile::Bound;
 use super::provenance::Provenance;
 use super::trial::Trial;
 use super::verdict::Verdict;
@@ -106,8 +107,18 @@ pub struct Figure {
     pub min: f64,
     /// The largest value.
     pub max: f64,
-    /// Distribution-free confidence interval of the median; `None` with fewer than 6 trials.
+    /// Distribution-free confidence interval of the median; `None` with fewer than 6 trials, and where a trial has only a lower
+    /// bound.
     pub interval: Option<Interval>,
+    /// The side on which the true median lies; `None` if the median is no bound. So are the next two for `min` and `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
+    /// The side on which the true smallest value lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_bound: Option<Bound>,
+    /// The side on which the true largest value lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bound: Option<Bound>,
 }
 
 /// A two-sided confidence interval.

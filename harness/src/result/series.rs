@@ -1,5 +1,6 @@
 //! Measurements over time: the rows of `series.csv` and the lines of `events.jsonl`.
 
+use super::latency::percentile::Bound;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct SeriesRow {
     /// Records acked and not yet consumed at the interval's end, over all subscriptions; `None` without any.
     pub backlog_records: Option<u64>,
     /// Median of the headline latency, ns. The headline latency is `response`, and under `max` and `closed` `service`. A
-    /// percentile is `None` unless ten distinct acks of the interval lie beyond it.
+    /// percentile is `None` unless ten distinct acks of the interval lie at or beyond it.
     pub p50_ns: Option<u64>,
     /// 99th percentile of the headline latency, ns.
     pub p99_ns: Option<u64>,
@@ -33,6 +34,15 @@ pub struct SeriesRow {
     pub rss_bytes: Option<u64>,
     /// Disk space of the target's files at the interval's end, bytes. It is read once a second; `None` in between.
     pub data_bytes: Option<u64>,
+    /// Whether `p50_ns` is only an upper bound, because the load generator was late. Absent in schema version 1.
+    #[serde(default)]
+    pub p50_bound: Option<Bound>,
+    /// The same for `p99_ns`.
+    #[serde(default)]
+    pub p99_bound: Option<Bound>,
+    /// The same for `max_ns`.
+    #[serde(default)]
+    pub max_bound: Option<Bound>,
 }
 
 /// An event inside the target, as in `events.jsonl`.

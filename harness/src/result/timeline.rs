@@ -6,7 +6,10 @@ use crate::workload::PassKind;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-const COLUMNS: [&str; 16] = [
+/// Number of columns before the bounds. Files of schema version 1 have no more.
+const COLUMNS_WITHOUT_BOUNDS: usize = 16;
+
+const COLUMNS: [&str; COLUMNS_WITHOUT_BOUNDS + 3] = [
     "point",
     "pass",
     "trial",
@@ -23,6 +26,9 @@ const COLUMNS: [&str; 16] = [
     "cpu",
     "rss_bytes",
     "data_bytes",
+    "p50_bound",
+    "p99_bound",
+    "max_bound",
 ];
 
 /// The trial that a line belongs to, by its indices in `result.json`. The point's pass is there for human readers only.
@@ -58,9 +64,12 @@ pub(super) fn write_series(result: &RunResult, trials: &[TrialRecord]) -> anyhow
 pub(super) fn read_series(file: &[u8], trials: &mut [TrialRecord]) -> anyhow::Result<()> {
     let mut reader = csv::Reader::from_reader(file);
     let columns = reader.headers()?.clone();
-    anyhow::ensure!(columns.iter().eq(COLUMNS), "its columns are not {}", COLUMNS.join(","));
+    let known = [&COLUMNS[..], &COLUMNS[..COLUMNS_WITHOUT_BOUNDS]];
+    let is_known = known.into_iter().any(|known| columns.iter().eq(known.iter().copied()));
+    anyhow::ensure!(is_known, "its columns are not {}", COLUMNS.join(","));
     let mut line = csv::StringRecord::new();
     while reader.read_record(&mut line)? {
+        (line.len()..COLUMNS.len()).for_each(|_| line.push_field(""));
         // Without the headers, so that columns are read by position: a tuple has no names to find columns by.
         let (key, row): (LineKey, SeriesRow) = line.deserialize(None)?;
         record_of(trials, key)?.series.push(row);

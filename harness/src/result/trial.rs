@@ -6,6 +6,7 @@ mod resources;
 pub use ceiling::{CeilingFigures, DsyncFigures, GridCell, OfCeiling, WriteShape};
 pub use resources::{CpuPart, CpuSeconds, PumpShares, Resources, ShardFigures};
 
+use super::latency::figures::{Granularity, LatencyFigures, LatencySet};
 use crate::num;
 use crate::workload::BacklogCache;
 use schemars::JsonSchema;
@@ -61,6 +62,10 @@ pub struct Trial {
     /// The backlog that the consumers started with; `None` without one.
     #[serde(default)]
     pub backlog: Option<BacklogFigures>,
+    /// The percentile of `response` that is only an upper bound, because the load generator was late, and that makes the trial
+    /// invalid: `p99`, or the one of an SLO. `None` if the generator was in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_percentile: Option<String>,
     /// Earlier attempts at this trial whose generator was late (`late_retries`). They are not in the trial's figures.
     #[serde(default)]
     pub late_attempts: Vec<LateAttempt>,
@@ -164,65 +169,6 @@ pub struct Flow {
     pub bytes_per_s_synced: Option<f64>,
 }
 
-/// The thing that one latency belongs to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Granularity {
-    /// Each record has its own latency.
-    #[default]
-    Record,
-    /// All records of a batch have the latency of its oldest record, which is an upper bound.
-    BatchOldest,
-}
-
-/// The figures of each latency, ns. Latencies that begin at an intended time are `None` under `max` and `closed`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LatencySet {
-    /// From the time a record is due until the generator handles it.
-    pub pacing_lag: Option<LatencyFigures>,
-    /// From ready until accepted by the target: the time of back-pressure.
-    pub blocked: Option<LatencyFigures>,
-    /// From accepted until acked.
-    pub service: Option<LatencyFigures>,
-    /// From the intended time until acked.
-    pub response: Option<LatencyFigures>,
-    /// From the intended time until a consumer has the record.
-    pub end_to_end: Option<LatencyFigures>,
-}
-
-/// The figures of one histogram, ns. A percentile is `None` unless ten distinct acks lie at or beyond it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LatencyFigures {
-    /// Records in the histogram: one value for each, censored ones included.
-    pub count: u64,
-    /// Distinct acks (`service`, `response`), hand-overs (`pacing_lag`, `blocked`) or fetches (`end_to_end`); `None` in schema
-    /// version 1. Their number decides which percentiles are known.
-    #[serde(default)]
-    pub distinct: Option<u64>,
-    /// Records that were still outstanding when the drain ended. They are in the histogram at their age.
-    pub censored: u64,
-    /// Values too large for the histogram. They are counted here and in no percentile.
-    pub overflows: u64,
-    /// Smallest value.
-    pub min: Option<u64>,
-    /// Arithmetic mean.
-    pub mean: Option<f64>,
-    /// Median.
-    pub p50: Option<u64>,
-    /// 90th percentile.
-    pub p90: Option<u64>,
-    /// 95th percentile.
-    pub p95: Option<u64>,
-    /// 99th percentile.
-    pub p99: Option<u64>,
-    /// 99.9th percentile.
-    pub p99_9: Option<u64>,
-    /// 99.99th percentile.
-    pub p99_99: Option<u64>,
-    /// Largest value.
-    pub max: Option<u64>,
-}
-
 /// Sizes of the batches that were acked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Batches {
@@ -323,19 +269,6 @@ impl IntegrityFigures {
         [self.gaps, self.duplicates, self.reorders, self.corruptions, self.defects]
             .iter()
             .any(|found| found.unwrap_or(0) > 0)
-    }
-}
-
-impl LatencySet {
-    /// Returns the figures of each latency with its name, in the order of the first screen.
-    pub fn named(&self) -> [(&'static str, Option<&LatencyFigures>); 5] {
-        [
-            ("response", self.response.as_ref()),
-            ("pacing_lag", self.pacing_lag.as_ref()),
-            ("blocked", self.blocked.as_ref()),
-            ("service", self.service.as_ref()),
-            ("end_to_end", self.end_to_end.as_ref()),
-        ]
     }
 }
 

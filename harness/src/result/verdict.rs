@@ -29,12 +29,12 @@ pub enum VerdictStatus {
     /// The figures can be trusted.
     #[default]
     Valid,
-    /// An SLO was missed.
-    SloMissed,
-    /// A requirement (`require`) was not met when the measured window opened.
-    RequirementMissed,
     /// The harness limited the figures, and not the target.
     Invalid,
+    /// A requirement (`require`) was not met when the measured window opened.
+    RequirementMissed,
+    /// An SLO was missed.
+    SloMissed,
     /// Ctrl-C or a termination signal ended the measurement early.
     Interrupted,
     /// The target failed.
@@ -57,6 +57,8 @@ pub enum VerdictFlag {
     GeneratorLimited,
     /// The target could not take more records. This is a finding about the target and not an error.
     TargetSaturated,
+    /// Some records were never acked. Their latency is only known to be at least their age.
+    Censored,
     /// The window is too short for the percentiles that were asked for.
     Short,
     /// The ceiling is lower than what the target reached, so it is no ceiling.
@@ -152,6 +154,7 @@ impl VerdictFlag {
             Self::NotSteady => "not_steady",
             Self::GeneratorLimited => "generator_limited",
             Self::TargetSaturated => "target_saturated",
+            Self::Censored => "censored",
             Self::Short => "short",
             Self::CeilingLow => "ceiling_low",
         }
@@ -165,6 +168,7 @@ impl VerdictFlag {
             Self::NotSteady => "not steady",
             Self::GeneratorLimited => "limited by the generator",
             Self::TargetSaturated => "target saturated",
+            Self::Censored => "some never acked",
             Self::Short => "short",
             Self::CeilingLow => "ceiling too low",
         }
@@ -193,9 +197,9 @@ mod tests {
         whole.lower(VerdictStatus::Invalid, "late");
         whole.absorb(&part);
         whole.absorb(&part);
-        assert_eq!(whole.status, VerdictStatus::Invalid);
-        assert_eq!(whole.reasons, ["late", "response p99 12 ms > 10 ms", "5 s"]);
-        assert_eq!(whole.to_string(), "INVALID (short)");
+        assert_eq!(whole.status, VerdictStatus::SloMissed, "also when the generator was late");
+        assert_eq!(whole.reasons, ["response p99 12 ms > 10 ms", "5 s", "late"]);
+        assert_eq!(whole.to_string(), "SLO missed (short)");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Statistics over trials: medians, ranges, intervals. One trial is one observation; values inside a trial are not.
 
+mod bounded;
 mod compare;
 mod summary;
 
+pub use bounded::{Bounded, bounded_figure};
 pub use compare::{Comparison, NOISE_BAND, Standing, against_each, paired_ratio};
 pub use summary::{summarise, summarise_first};
 
@@ -37,6 +39,9 @@ pub fn figure(values: &[f64]) -> Option<Figure> {
         min: *sorted.first()?,
         max: *sorted.last()?,
         interval: interval(&sorted),
+        bound: None,
+        min_bound: None,
+        max_bound: None,
     })
 }
 

@@ -126,6 +126,7 @@ pub(super) const CAPABILITIES: workload::Capabilities = workload::Capabilities {
     can_be_stalled: true,
     drops_caches: true,
     reports_retention: true,
+    stamps_completion: true,
 };
 
 impl System for EngineSystem {
@@ -306,6 +307,7 @@ impl<P: Port> SystemProducer for EngineProducer<P> {
             base_offset: ack.result.as_ref().map_or(0, |offset| offset.unsigned_abs()),
             count: ack.count,
             encoded_bytes: num::count(ack.bytes),
+            completed_at: Some(ack.at),
             result: ack.result.map(|_| ()).map_err(anyhow::Error::from),
         })
     }

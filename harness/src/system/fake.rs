@@ -1,6 +1,10 @@
 //! A system in memory, for tests, with a clock that the test moves. It acks, stalls, refuses records and fails as the
 //! test says. It can also lose, repeat, swap and corrupt records. It wakes its clients when the test moves the clock.
 
+mod server;
+
+pub(crate) use server::Server;
+
 use super::Inside;
 use super::{
     Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalWork, OutRecord,
@@ -13,7 +17,7 @@ use crate::time::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -21,9 +25,22 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FakeClock(Arc<AtomicU64>);
 
+/// The instant at which every fake clock reads 0.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl FakeClock {
+    fn instant_at(ns: u64) -> Instant {
+        *ORIGIN + Duration::from_nanos(ns)
+    }
+}
+
 impl Clock for FakeClock {
     fn now_ns(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
+    }
+
+    fn ns_at(&self, at: Instant) -> u64 {
+        crate::num::ns_of(at.saturating_duration_since(*ORIGIN))
     }
 }
 
@@ -41,8 +58,12 @@ pub(crate) enum Fault {
 pub(crate) struct Behaviour {
     /// Time from a batch's arrival to its ack, in nanoseconds.
     pub(crate) ack_ns: u64,
+    /// Whether acks carry the time at which they were made.
+    pub(crate) stamps: bool,
     /// A batch whose ack would fall into this time, in nanoseconds, is acked at its end instead.
     pub(crate) stall: Range<u64>,
+    /// Serves batches one after the other. Its time is added to `ack_ns`.
+    pub(crate) server: Option<Server>,
     /// Consumers do not see records from this offset on.
     pub(crate) hidden_from: Option<u64>,
     /// The faults of records of partition 0, by offset.
@@ -121,6 +142,13 @@ impl FakeSystem {
     /// Returns the number of records in each batch, in order of arrival.
     pub(crate) fn batches(&self) -> Vec<u64> {
         self.state().batches.clone()
+    }
+
+    /// Returns the value of each record in the log of a partition, with the time at which it was acked, in nanoseconds.
+    pub(crate) fn acked(&self, topic: &str, partition: u32) -> Vec<(Vec<u8>, u64)> {
+        let state = self.state();
+        let log = &state.logs[&(topic.to_owned(), partition)];
+        log.iter().map(|stored| (stored.value.clone(), stored.visible_ns)).collect()
     }
 
     /// Returns the number of records in the log of a partition.
@@ -213,6 +241,10 @@ struct FakeProducer {
     waiting: Option<Waker>,
 }
 
+fn count_of(records: &[Stored]) -> u64 {
+    records.len() as u64
+}
+
 fn size(stored: &Stored) -> u64 {
     (stored.value.len() + stored.key.as_ref().map_or(0, Vec::len)) as u64
 }
@@ -222,7 +254,9 @@ impl FakeProducer {
         let Some(mut records) = self.open.remove(&partition) else { return };
         let now_ns = self.system.clock.now_ns();
         let mut state = self.system.state();
-        let mut ack_ns = now_ns + state.behaviour.ack_ns;
+        let served_ns =
+            state.behaviour.server.as_mut().map_or(now_ns, |server| server.serve(now_ns, count_of(&records)));
+        let mut ack_ns = served_ns + state.behaviour.ack_ns;
         if state.behaviour.stall.contains(&ack_ns) {
             ack_ns = state.behaviour.stall.end;
         }
@@ -247,7 +281,8 @@ impl FakeProducer {
         }
         let result = if failed { Err(anyhow::anyhow!("injected")) } else { Ok(()) };
         let (count, encoded_bytes) = (count.try_into().unwrap(), bytes + 61);
-        let ack = Ack { partition, base_offset, count, encoded_bytes, result };
+        let completed_at = state.behaviour.stamps.then(|| FakeClock::instant_at(ack_ns));
+        let ack = Ack { partition, base_offset, count, encoded_bytes, completed_at, result };
         self.acks.push_back((ack_ns, bytes, ack));
     }
 }

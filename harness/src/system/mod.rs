@@ -243,6 +243,8 @@ pub struct Ack {
     pub count: u32,
     /// Encoded size of the batch in bytes; 0 if the system does not report it.
     pub encoded_bytes: u64,
+    /// The time at which the system had the outcome, if the system stamps it ([`Capabilities::stamps_completion`]).
+    pub completed_at: Option<Instant>,
     /// `Ok` if the records have reached the topic's durability level; otherwise the reason why the batch failed.
     pub result: anyhow::Result<()>,
 }

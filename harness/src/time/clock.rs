@@ -7,6 +7,9 @@ use std::time::Instant;
 pub trait Clock {
     /// Returns the nanoseconds since the trial began.
     fn now_ns(&self) -> u64;
+
+    /// Returns the reading of this clock at the instant `at`; 0 if `at` was before the clock started.
+    fn ns_at(&self, at: Instant) -> u64;
 }
 
 /// Monotonic time since an instant that all threads of a trial share.
@@ -20,15 +23,14 @@ impl TrialClock {
     pub fn start() -> Self {
         Self { origin: Instant::now() }
     }
-
-    /// Returns the reading of this clock at the instant `at`; 0 if `at` was before the clock started.
-    pub fn ns_at(&self, at: Instant) -> u64 {
-        crate::num::ns_of(at.saturating_duration_since(self.origin))
-    }
 }
 
 impl Clock for TrialClock {
     fn now_ns(&self) -> u64 {
         self.ns_at(Instant::now())
+    }
+
+    fn ns_at(&self, at: Instant) -> u64 {
+        crate::num::ns_of(at.saturating_duration_since(self.origin))
     }
 }

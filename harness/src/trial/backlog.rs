@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The condition that the backlog is built. The window opens then.
 #[derive(Debug)]
@@ -38,19 +39,24 @@ impl BacklogGate {
         self.shared.is_drained()
     }
 
-    /// Puts the caches into the declared state.
+    /// Puts the caches into the declared state. Ends early once `stop` is set.
     ///
     /// # Errors
     /// A file cannot be read or synced, or the system does not answer.
-    pub(crate) fn prepare(&self, target: &mut dyn System, data_dir: &Path) -> anyhow::Result<()> {
+    pub(crate) fn prepare(
+        &self,
+        target: &mut dyn System,
+        data_dir: &Path,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<()> {
         match (self.backlog.cache, self.io) {
             (BacklogCache::Cold, _) => {
                 system::inside(target)?.drop_caches()?;
-                each_file(data_dir, &mut drop_from_page_cache)
+                each_file(data_dir, stop, &mut drop_from_page_cache)
             }
             // Reads with O_DIRECT come from the device in any case.
             (BacklogCache::Warm, Io::Direct) => Ok(()),
-            (BacklogCache::Warm, Io::Buffered) => each_file(data_dir, &mut read_through),
+            (BacklogCache::Warm, Io::Buffered) => each_file(data_dir, stop, &mut read_through),
         }
     }
 
@@ -61,12 +67,17 @@ impl BacklogGate {
     }
 }
 
-fn each_file(dir: &Path, work: &mut dyn FnMut(&Path) -> io::Result<()>) -> anyhow::Result<()> {
+/// Does `work` with each file below `dir`, until `stop` is set.
+fn each_file(
+    dir: &Path,
+    stop: &AtomicBool,
+    work: &mut dyn FnMut(&Path) -> io::Result<()>,
+) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
         let path = entry?.path();
         if path.is_dir() {
-            each_file(&path, work)?;
-        } else {
+            each_file(&path, stop, work)?;
+        } else if !stop.load(Ordering::Relaxed) {
             work(&path).with_context(|| format!("cannot prepare the cache of {}", path.display()))?;
         }
     }

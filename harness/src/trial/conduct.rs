@@ -94,10 +94,10 @@ impl Bench<'_> {
         );
         let watched = watch.until_done();
         let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
-        let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some(), groups);
+        let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some());
         let error = harvest.error.take().or_else(|| watched.error.clone());
         let final_sync = if error.is_none() { self.final_sync(&disk_before)? } else { None };
-        let closed = target.close().err().map(|error| format!("{error:#}"));
+        let closed = self.close(target).err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
             clock_zero_unix_ms: start.wall_ms,
@@ -113,6 +113,16 @@ impl Bench<'_> {
             defects: None,
             timeline,
         })
+    }
+
+    /// Closes the system. A system that is interrupted is not closed but dropped, if its data is removed anyway: to close
+    /// thousands of partitions takes long.
+    fn close(&self, target: Box<dyn System>) -> anyhow::Result<()> {
+        if self.context.is_stopped() && !self.context.data_dir.is_kept() {
+            drop(target);
+            return Ok(());
+        }
+        target.close()
     }
 
     /// The condition that the window waits for.
@@ -146,7 +156,7 @@ impl Bench<'_> {
 
     /// Writes everything to the device, if writes go through the page cache. `before` was read before the trial began.
     fn final_sync(&self, before: &Glance) -> anyhow::Result<Option<FinalSync>> {
-        if !self.workload.deployment().is_page_cached() {
+        if !self.workload.deployment().is_page_cached() || self.context.is_stopped() {
             return Ok(None);
         }
         let begun = Instant::now();
@@ -291,6 +301,7 @@ mod tests {
             open: &|_, _, _| Ok(Box::new(FakeSystem::new(behaviour.clone()))),
             data_dir: &data_dir,
             stop: &Arc::new(AtomicBool::new(stop)),
+            measured: &AtomicBool::new(false),
             progress: &Progress::silent(),
             started: Instant::now(),
         };

@@ -48,6 +48,8 @@ pub struct RunContext<'a> {
     pub data_dir: &'a DataDir,
     /// Set by a signal: the run ends early.
     pub stop: &'a Arc<AtomicBool>,
+    /// Set once the window of a trial has opened: the run then has a result to keep.
+    pub measured: &'a AtomicBool,
     /// Prints the progress of the run.
     pub progress: &'a Progress,
     /// The time at which the run started. The time that earlier sessions of a sweep took lies before it.

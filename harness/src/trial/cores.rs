@@ -1,6 +1,7 @@
 //! The cores of the shards and of the load threads.
 
 use crate::exit::UsageError;
+use crate::host::environment::siblings;
 use crate::load::load_thread::Idle;
 use crate::num;
 use crate::result::provenance::CoresUsed;
@@ -21,10 +22,27 @@ impl Place {
     /// # Errors
     /// The workload names a core that this process may not use.
     pub fn choose(workload: &Workload, allowed: &[u32]) -> anyhow::Result<Self> {
-        let cores = choose(workload.deployment(), allowed)?;
+        let ordered = apart(allowed, &siblings(allowed));
+        let cores = choose(workload.deployment(), &ordered)?;
         let idle = idle_of(&cores, allowed, workload.load.mode);
         Ok(Self { cores, idle })
     }
+}
+
+/// Orders cores so that the first ones share no physical core: first a hardware thread of each physical core, then the others. A
+/// spinning thread takes half of the speed of its sibling.
+fn apart(allowed: &[u32], siblings: &[Vec<u32>]) -> Vec<u32> {
+    let rank = |core: &u32| {
+        let group = siblings.iter().find(|group| group.contains(core));
+        let before = |group: &Vec<u32>| {
+            group.iter().filter(|thread| allowed.contains(thread)).position(|thread| thread == core)
+        };
+        group.and_then(before).unwrap_or(0)
+    };
+    let mut ordered = allowed.to_vec();
+    // The sort is stable, so cores of the same rank stay in ascending order.
+    ordered.sort_by_key(rank);
+    ordered
 }
 
 /// Chooses the cores of shards and load threads. Cores that the workload names are taken as they are. For the rest the first
@@ -76,6 +94,8 @@ fn idle_of(cores: &CoresUsed, allowed: &[u32], mode: LoadMode) -> Idle {
 }
 
 fn listed(cores: &[u32]) -> String {
+    let mut cores = cores.to_vec();
+    cores.sort_unstable();
     cores.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -99,6 +119,18 @@ mod tests {
         assert_eq!(chosen(1, Cores::default(), &[0, 1]), (vec![0], vec![1]));
         assert_eq!(chosen(2, Cores::default(), &[2, 3, 4, 5, 6]), (vec![2, 3], vec![4, 5]));
         assert_eq!(chosen(2, Cores::default(), &[0, 1, 2]), (vec![0, 1], vec![2]));
+    }
+
+    #[test]
+    fn hardware_threads_of_one_core_come_last() {
+        let pairs = [vec![0, 1], vec![2, 3], vec![4, 5]];
+        assert_eq!(apart(&[0, 1, 2, 3, 4, 5], &pairs), [0, 2, 4, 1, 3, 5]);
+        assert_eq!(apart(&[1, 2, 3], &pairs), [1, 2, 3], "the other thread of core 1 is not ours");
+        let far = [vec![0, 2], vec![1, 3]];
+        assert_eq!(apart(&[0, 1, 2, 3], &far), [0, 1, 2, 3]);
+        assert_eq!(apart(&[0, 1], &[]), [0, 1]);
+        let used = chosen(2, Cores::default(), &apart(&[0, 1, 2, 3, 4, 5], &pairs));
+        assert_eq!(used, (vec![0, 2], vec![4, 1]));
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl DataDir {
         rustix::fs::syncfs(&directory).with_context(|| format!("cannot sync {}", self.path.display()))
     }
 
+    /// Whether the directory exists and holds data.
+    pub fn has_entries(&self) -> bool {
+        entries(&self.path).is_ok_and(|entries| !entries.is_empty())
+    }
+
     /// Does the work of [`Drop`], for an exit of the process without unwinding.
     pub fn remove(&self) {
         if self.is_kept() || self.clear().is_err() {

@@ -7,7 +7,7 @@ pub(crate) mod conduct;
 pub mod context;
 pub mod cores;
 pub mod data_dir;
-mod harvest;
+pub(crate) mod harvest;
 pub mod inject;
 pub mod progress;
 pub mod require;

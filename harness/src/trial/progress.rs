@@ -37,10 +37,10 @@ pub struct Live {
     pub consumed_per_s: Option<f64>,
     /// Records acked and not yet consumed.
     pub backlog_records: Option<u64>,
-    /// The kind of latency of `p99_ns`.
+    /// The kind of latency of `slowest`.
     pub latency: &'static str,
-    /// The largest 99th percentile of the second's intervals.
-    pub p99_ns: Option<u64>,
+    /// Name and value in ns of the latency that stands for the second's intervals.
+    pub slowest: Option<(&'static str, u64)>,
 }
 
 impl Progress {
@@ -136,8 +136,8 @@ impl std::fmt::Display for Live {
         if let (Some(consumed), Some(backlog)) = (self.consumed_per_s, self.backlog_records) {
             write!(f, "  consumed {}  backlog {backlog}", quantity::per_s(consumed))?;
         }
-        match self.p99_ns {
-            Some(p99_ns) => write!(f, "  {} p99 {}", self.latency, quantity::ns(p99_ns)),
+        match self.slowest {
+            Some((name, ns)) => write!(f, "  {} {name} {}", self.latency, quantity::ns(ns)),
             None => Ok(()),
         }
     }

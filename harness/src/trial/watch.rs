@@ -30,7 +30,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 /// The time that an interrupted trial has to collect its acks.
-const INTERRUPTED_DRAIN: Duration = Duration::from_secs(1);
+const INTERRUPTED_DRAIN: Duration = Duration::from_millis(500);
 /// Before consumers start on a backlog the counters are sampled last about this long before the window.
 const REST_SAMPLE: Duration = Duration::from_millis(5);
 /// An interrupt is noticed within this.
@@ -42,6 +42,14 @@ const THREADS_EVERY_NS: u64 = 1_000_000_000;
 
 /// The most events of the system that are kept of one trial. A system with tiny segments may have thousands a second.
 const EVENTS_MAX: usize = 20_000;
+
+/// Returns the name and the value in ns of the latency that the progress shows: the greatest p99 of some intervals, or the
+/// greatest value where too few acks tell a p99.
+fn slowest(rows: &[SeriesRow]) -> Option<(&'static str, u64)> {
+    let greatest = |of: fn(&SeriesRow) -> Option<u64>| rows.iter().filter_map(of).max();
+    let p99 = greatest(|row| row.p99_ns).map(|ns| ("p99", ns));
+    p99.or_else(|| greatest(|row| row.max_ns).map(|ns| ("max", ns)))
+}
 
 /// The load threads, for the watch: handles to wake them, and the channel of their intervals.
 pub(crate) struct Crew {
@@ -90,6 +98,7 @@ pub(crate) struct Watching<'a> {
 pub(crate) struct Watch<'a> {
     target: &'a mut dyn System,
     stop: &'a AtomicBool,
+    measured: &'a AtomicBool,
     progress: &'a Progress,
     record_bytes: u64,
     is_open_load: bool,
@@ -134,6 +143,7 @@ impl<'a> Watch<'a> {
         Self {
             target,
             stop: context.stop,
+            measured: context.measured,
             progress: context.progress,
             record_bytes: bench.pool.mean_value_bytes(),
             is_open_load: builder.is_open_load(),
@@ -204,6 +214,7 @@ impl<'a> Watch<'a> {
         if self.opened.is_none() && now_ns >= self.timeline.window_start_ns() && self.timeline.window_ns() > 0
         {
             self.opened = self.rested.take().or_else(|| Some(self.edge()));
+            self.measured.store(true, Ordering::SeqCst);
         }
         if self.opened.is_some() && self.closed.is_none() && now_ns >= self.timeline.window_end_ns() {
             self.closed = Some(self.edge());
@@ -308,7 +319,7 @@ impl<'a> Watch<'a> {
         match &self.gate {
             Some(Gate::Retention(_)) => self.held_ns = Some(now_ns),
             Some(Gate::Backlog(gate)) => {
-                if let Err(error) = gate.prepare(self.target, self.data_dir) {
+                if let Err(error) = gate.prepare(self.target, self.data_dir, self.stop) {
                     self.error = Some(format!("{error:#}"));
                 }
             }
@@ -354,7 +365,7 @@ impl<'a> Watch<'a> {
                 .map(|_| per_s(|row| row.consumed)),
             backlog_records: fresh.last().and_then(|row| row.backlog_records),
             latency: if self.is_open_load { "response" } else { "service" },
-            p99_ns: fresh.iter().filter_map(|row| row.p99_ns).max(),
+            slowest: slowest(fresh),
         });
     }
 

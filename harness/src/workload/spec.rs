@@ -144,7 +144,7 @@ impl Workload {
     /// Returns the number of consumers of all topics and groups.
     pub fn consumers(&self) -> u64 {
         let groups = u64::from(self.topics) * u64::from(self.subscriptions_per_topic);
-        groups * u64::from(self.consumers_per_subscription)
+        groups.saturating_mul(u64::from(self.consumers_per_subscription))
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod bounds;
 mod draw;
 mod overlay;
 mod pictures;

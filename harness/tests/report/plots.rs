@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeSet;
 use vnotch::report::plot::value::{
-    Axes, Axis, BandKind, CellContent, Look, Panel, Part, Plot, RowContent, Scale, Series,
+    Axes, Axis, BandKind, CellContent, Look, Panel, Part, Plot, RowContent, Scale, Series, Weight,
 };
 use vnotch::report::plot::{Chart, NotDrawn, all};
-use vnotch::result::{BacklogFigures, Event, Flow, Kind, Recording, Trial, TrialRecord};
+use vnotch::result::{BacklogFigures, Bound, Event, Flow, Kind, Recording, Trial, TrialRecord};
 use vnotch::workload::BacklogCache;
 
 fn plots(recording: &Recording) -> Vec<Plot> {
@@ -239,13 +239,42 @@ fn a_p99_over_time_has_ten_acks_beyond_it() {
         let mut recording = sample::recording(&[PassSpec { trials: 1, rolls: 0, ..OPEN }]);
         recording.result.points[0].trials[0].batches.records_mean = Some(records_per_ack);
         let plot = plot(&recording, "latency-over-time").unwrap();
-        let inside = series(axes(&plot), "p99").unwrap().values().filter(|(t_s, _)| *t_s > 0.0).count();
-        (inside, series(axes(&plot), "max").unwrap().values().count())
+        let count = |name: &str| {
+            let own = axes(&plot).series.iter().filter(|series| series.name == name);
+            own.flat_map(Series::values).filter(|(t_s, _)| *t_s > 0.0).count()
+        };
+        (count("p99"), count("max"))
     };
     // Each of 100 intervals has 24,800 records: 24,800 acks, then 400, then 1.
     let (each, threes, none) = (points(1.0), points(62.0), points(24_800.0));
     assert_eq!((each.0, threes.0, none.0), (100, 33, 0));
     assert!(each.1 == threes.1 && threes.1 == none.1, "the maximum needs one ack");
+}
+
+#[test]
+fn percentiles_that_are_bounds_are_faint_and_their_medians_have_a_sign() {
+    let mut recording = sample::recording(&[PassSpec { trials: 1, rolls: 0, ..OPEN }]);
+    let faint = |recording: &Recording, name: &str| {
+        let plot = plot(recording, "latency-over-time").unwrap();
+        is_sound(&plot);
+        let faint = |it: &&Series| it.name == name && it.look == Look::Line(Weight::Faint);
+        let values = axes(&plot).series.iter().filter(faint).flat_map(Series::values).collect::<Vec<_>>();
+        (values.len(), panel(&plot).notes.concat().contains("faint parts are bounds"))
+    };
+    assert_eq!((faint(&recording, "p99"), faint(&recording, "max")), ((0, false), (0, false)));
+    for row in recording.trials[0].series.iter_mut().filter(|row| (4.95..6.0).contains(&row.t_s)) {
+        (row.p99_bound, row.max_bound) = (Some(Bound::Upper), Some(Bound::Upper));
+    }
+    let ((p99, says_so), (max, _)) = (faint(&recording, "p99"), faint(&recording, "max"));
+    assert!(says_so && (3..8).contains(&p99) && max == 12, "{p99} groups and {max} intervals");
+
+    let mut recording = sweep(&[("durability", &["written", "synced"].map(|text| json!(text)))], 1);
+    let p99 = recording.result.points[1].summary.get_mut("latency_ns.response.p99").unwrap();
+    p99.bound = Some(Bound::Lower);
+    let plot = plot(&recording, "sweep").unwrap();
+    let signs: Vec<&str> = plot.axes().flat_map(|it| &it.labels).map(|it| it.text.as_str()).collect();
+    assert_eq!(signs, ["≥"]);
+    assert!(plot.notes.concat().contains("never acked"), "{:?}", plot.notes);
 }
 
 #[test]

@@ -301,6 +301,7 @@ fn over_time(spec: &PassSpec, drift: f64, random: &mut Random) -> (Vec<SeriesRow
             cpu: Some(1.8 + 0.1 * random.unit()),
             rss_bytes: Some(600 << 20),
             data_bytes: Some(1200 << 20).filter(|_| i % 10 == 0),
+            ..SeriesRow::default()
         });
     }
     (rows, kept)

@@ -48,17 +48,27 @@ fn downgrade(dir: &Path) {
         remove(point, "workload");
         for trial in point["trials"].as_array_mut().unwrap() {
             remove(trial, "clock_zero_unix_ms");
+            ["own", "ack_pickup"].into_iter().for_each(|added| remove(&mut trial["latency_ns"], added));
             let measures = trial["latency_ns"].as_object_mut().unwrap().values_mut();
-            measures.filter(|it| it.is_object()).for_each(|it| remove(it, "distinct"));
+            measures.filter(|it| it.is_object()).for_each(|it| {
+                remove(it, "distinct");
+                remove(it, "censored_from");
+                it.as_object_mut().unwrap().remove("bounds");
+            });
         }
         let summary = point["summary"].as_object_mut().unwrap();
         summary.retain(|path, _| !path.ends_with(".distinct"));
     }
     fs::write(&path, serde_json::to_vec(&json).unwrap()).unwrap();
     let log = fs::read_to_string(dir.join("latency.hlog")).unwrap();
-    let is_new = |line: &str| line.contains(".records,") || line.contains(".distinct,");
+    let added = [".records,", ".distinct,", ".generator,", ".own,", ".ack_pickup,"];
+    let is_new = |line: &str| added.iter().any(|tag| line.contains(tag));
     let lines: String = log.lines().filter(|line| !is_new(line)).map(|line| format!("{line}\n")).collect();
     fs::write(dir.join("latency.hlog"), lines).unwrap();
+    let series = fs::read_to_string(dir.join("series.csv")).unwrap();
+    let columns = |line: &str| line.split(',').take(16).collect::<Vec<_>>().join(",");
+    let lines: String = series.lines().map(|line| columns(line) + "\n").collect();
+    fs::write(dir.join("series.csv"), lines).unwrap();
 }
 
 fn remove(json: &mut Value, key: &str) {
@@ -79,6 +89,8 @@ fn a_result_of_version_1_is_read_without_what_version_2_added() {
     assert_eq!((trial.clock_zero_unix_ms, trial.latency_ns.service.as_ref().unwrap().distinct), (None, None));
     for (back, written) in back.trials.iter().zip(&recording.trials) {
         assert!(back.histograms.is_empty());
+        assert_eq!(back.series.len(), written.series.len());
+        assert!(back.series.iter().all(|row| row.p50_bound.is_none() && row.p99_bound.is_none()));
         assert_eq!(back.latency.len(), written.latency.len());
     }
 }

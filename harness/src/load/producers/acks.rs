@@ -1,7 +1,8 @@
 //! The acks of a producer, and the records whose acks are missing when the drain ends.
 
-use super::{BacklogState, Pacing, Producer};
+use super::{BacklogState, Pacing, Producer, Run};
 use crate::load::turn::ThreadTurn;
+use crate::measure::histograms::{CensoredByMeasure, Times};
 use crate::measure::ledger::ProducedPartition;
 use crate::measure::recorder::{Counted, Recorder};
 use crate::num;
@@ -23,6 +24,8 @@ pub struct ProducerOutcome {
     pub unacked: u64,
     /// Number of records of the window that were never handed over, because the system refused records until the end.
     pub never_accepted: u64,
+    /// Both kinds of records, by the measure that they entered at their age.
+    pub censored: CensoredByMeasure,
 }
 
 impl Producer {
@@ -34,7 +37,9 @@ impl Producer {
         let mut outcome = Ok(());
         while let Poll::Ready(ack) = self.client.poll_ack(&mut context) {
             let now_ns = turn.now();
-            outcome = self.acked(turn, ack, now_ns);
+            let stamped_ns = ack.completed_at.map(|at| turn.clock.ns_at(at).min(now_ns));
+            self.blockage.room(stamped_ns.unwrap_or(now_ns));
+            outcome = self.acked(turn, ack, (stamped_ns, now_ns));
             if outcome.is_err() {
                 break;
             }
@@ -44,14 +49,21 @@ impl Producer {
         outcome.and(written)
     }
 
-    fn acked(&mut self, turn: &mut ThreadTurn<'_>, ack: Ack, now_ns: u64) -> anyhow::Result<()> {
+    /// Counts an ack. `times` are when the system made it, if the system stamps its acks, and when it was picked up.
+    fn acked(
+        &mut self,
+        turn: &mut ThreadTurn<'_>,
+        ack: Ack,
+        times: (Option<u64>, u64),
+    ) -> anyhow::Result<()> {
+        let (stamped_ns, now_ns) = times;
         let topic = &self.plan.topic_name;
         let partition = ack.partition;
         let Some(state) = self.partitions.get_mut(num::index(partition)) else {
             bail!("the system acked records of {topic}-{partition}, which does not exist");
         };
         let is_open_load = matches!(self.plan.pacing, Pacing::Open { .. });
-        let (mut left, mut bytes, mut oldest_ns) = (u64::from(ack.count), 0, None);
+        let (mut left, mut bytes, mut oldest, mut in_window) = (u64::from(ack.count), 0, None, 0);
         while left > 0 {
             let Some(run) = state.unacked.front_mut() else {
                 bail!("the system acked more records of {topic}-{partition} than were sent to it");
@@ -59,8 +71,10 @@ impl Producer {
             let records = left.min(run.records);
             let run_bytes = run.bytes * records / run.records;
             if ack.result.is_ok() && turn.timeline.in_window(run.intended_ns) {
-                oldest_ns.get_or_insert((run.intended_ns, run.accepted_ns));
-                record_ack(turn.recorder, is_open_load, now_ns, (run.intended_ns, run.accepted_ns), records);
+                let times = run.times(is_open_load, stamped_ns.unwrap_or(now_ns));
+                oldest.get_or_insert(times);
+                turn.recorder.completed(&times, records);
+                in_window += records;
             }
             run.records -= records;
             run.bytes -= run_bytes;
@@ -85,10 +99,11 @@ impl Producer {
             bytes,
             encoded_bytes: ack.encoded_bytes,
         });
-        if let Some((intended_ns, accepted_ns)) = oldest_ns {
-            turn.recorder.distinct(Measure::Service, now_ns.saturating_sub(accepted_ns));
-            if is_open_load {
-                turn.recorder.distinct(Measure::Response, now_ns.saturating_sub(intended_ns));
+        if let Some(oldest) = oldest {
+            turn.recorder.ack(&oldest);
+            if let Some(stamped_ns) = stamped_ns {
+                turn.recorder.latency(Measure::AckPickup, now_ns - stamped_ns, in_window);
+                turn.recorder.distinct(Measure::AckPickup, now_ns - stamped_ns);
             }
         }
         turn.shared.acked(self.plan.topic, partition, state.end_offset);
@@ -115,8 +130,9 @@ impl Producer {
         for (partition, state) in (0..).zip(&mut self.partitions) {
             let sent = state.next_sequence;
             for run in state.unacked.drain(..).filter(|run| timeline.in_window(run.intended_ns)) {
-                let times = (run.intended_ns, run.accepted_ns);
-                record_ack(recorder, is_open_load, now_ns, times, run.records);
+                let times = run.times(is_open_load, now_ns);
+                recorder.completed(&times, run.records);
+                outcome.never_acked(&times, run.records);
                 outcome.unacked += run.records;
             }
             outcome.partitions.push(ProducedPartition {
@@ -129,15 +145,21 @@ impl Producer {
                 end_offset: state.end_offset,
             });
         }
-        outcome.never_accepted = self.count_never_accepted(timeline, recorder, now_ns);
+        self.count_never_accepted(timeline, recorder, now_ns, &mut outcome);
         outcome
     }
 
     /// Counts the records that were due in the window and never accepted. They enter the histograms with their age.
-    fn count_never_accepted(&mut self, timeline: &Timeline, recorder: &mut Recorder, now_ns: u64) -> u64 {
-        let Pacing::Open { schedule, .. } = &mut self.plan.pacing else { return 0 };
+    fn count_never_accepted(
+        &mut self,
+        timeline: &Timeline,
+        recorder: &mut Recorder,
+        now_ns: u64,
+        outcome: &mut ProducerOutcome,
+    ) {
+        let Pacing::Open { schedule, .. } = &mut self.plan.pacing else { return };
         self.blockage.resume(now_ns);
-        let mut records = 0;
+        let groups = u64::from(self.plan.groups);
         schedule.skip_until(timeline.window_start_ns());
         while schedule.due_ns() < timeline.window_end_ns() {
             let due_ns = schedule.due_ns();
@@ -145,23 +167,41 @@ impl Producer {
             // Records whose ages differ by less than the histograms keep are counted together, so that a rate far above what
             // is possible ends in time.
             let together_ns = due_ns.saturating_add((age_ns / AGES_APART).max(1));
-            let count = schedule.skip_until(together_ns.min(timeline.window_end_ns()));
+            let count = schedule.skip_about_until(together_ns.min(timeline.window_end_ns()));
             let delay = self.blockage.split(due_ns, now_ns);
+            let own_ns = age_ns - delay.pacing_lag_ns;
             recorder.latency(Measure::PacingLag, delay.pacing_lag_ns, count);
             recorder.latency(Measure::Blocked, delay.blocked_ns, count);
-            recorder.latency(Measure::Response, age_ns, count);
-            recorder.latency(Measure::EndToEnd, age_ns, count * u64::from(self.plan.groups));
-            records += count;
+            recorder.response(age_ns, own_ns, count);
+            recorder.latency(Measure::EndToEnd, age_ns, count * groups);
+            outcome.never_accepted += count;
+            outcome.censored[Measure::Response as usize].add(age_ns, count);
+            outcome.censored[Measure::Own as usize].add(own_ns, count);
+            outcome.censored[Measure::Blocked as usize].add(delay.blocked_ns, count);
+            outcome.censored[Measure::EndToEnd as usize].add(age_ns, count * groups);
         }
-        records
     }
 }
 
-/// Records the latencies of `records` records of one run. `times` are the run's intended and accepted time, in ns.
-fn record_ack(recorder: &mut Recorder, is_open_load: bool, now_ns: u64, times: (u64, u64), records: u64) {
-    let (intended_ns, accepted_ns) = times;
-    recorder.latency(Measure::Service, now_ns.saturating_sub(accepted_ns), records);
-    if is_open_load {
-        recorder.latency(Measure::Response, now_ns.saturating_sub(intended_ns), records);
+impl ProducerOutcome {
+    /// Counts records that were accepted and never acked.
+    fn never_acked(&mut self, times: &Times, records: u64) {
+        self.censored[Measure::Service as usize].add(times.service_ns(), records);
+        if let (Some(response_ns), Some(own_ns)) = (times.response_ns(), times.own_ns()) {
+            self.censored[Measure::Response as usize].add(response_ns, records);
+            self.censored[Measure::Own as usize].add(own_ns, records);
+        }
+    }
+}
+
+impl Run {
+    /// The times of the run's records, which were acked or given up at `ended_ns`.
+    fn times(&self, is_open_load: bool, ended_ns: u64) -> Times {
+        Times {
+            intended_ns: is_open_load.then_some(self.intended_ns),
+            generator_ns: self.pacing_lag_ns,
+            accepted_ns: self.accepted_ns,
+            ended_ns,
+        }
     }
 }

@@ -4,7 +4,7 @@
 use super::NotDrawn;
 use super::axis;
 use super::head::Head;
-use super::shown::{headline, name_of, ns, records_per_ack};
+use super::shown::{BOUNDS, Certainty, headline, name_of, ns, parts, records_per_ack};
 use super::value::{
     Axes, Axis, Colour, Key, Label, Look, Mark, Panel, Part, Plot, Scale, Series, Shape, Side, Size, Symbol,
     Tick, Weight,
@@ -12,7 +12,8 @@ use super::value::{
 use crate::num;
 use crate::report::facts;
 use crate::report::overlay::Overlay;
-use crate::result::latency::{Counting, Measure, is_known_by_rank, new_histogram, percentile};
+use crate::result::latency::percentile::{Percentile, is_known_by_rank};
+use crate::result::latency::{Counting, Measure, new_histogram};
 use crate::result::{Kind, Point, Recording, TrialRecord};
 use crate::workload::PassKind;
 
@@ -26,14 +27,19 @@ pub(super) const NOT_COMPARED: &str = "under `max` and `closed` no latency is co
 /// The line of one trial: pairs of −log10 of the share beyond, and ns.
 struct Line {
     curve: Vec<(f64, f64)>,
+    /// For each pair, whether the percentile is only a bound.
+    bounds: Vec<bool>,
     /// The worst record.
     worst: (f64, f64),
 }
 
 /// The latencies of a whole trial.
 struct Whole {
-    curve: Vec<(f64, f64)>,
+    /// The percentile at each step, while it is known.
+    known: Vec<Option<Percentile>>,
+    /// Number of distinct acks.
     acks: f64,
+    /// The worst record, ns.
     max_ns: u64,
 }
 
@@ -108,10 +114,13 @@ fn document(head: &Head, alt: &'static str, groups: &[Group<'_>]) -> Result<Plot
     }
     let names: Vec<String> = measures.iter().map(|measure| name_of(*measure)).collect();
     let title = format!("{} time by percentile", names.join(" and "));
-    let notes = vec![
+    let mut notes = vec![
         "each line is a trial and ends where fewer than ten acks lie beyond it; a ring is the trial's worst record"
             .to_owned(),
     ];
+    if groups.iter().any(|group| group.has_bounds()) {
+        notes.push(BOUNDS.to_owned());
+    }
     Ok(Plot { notes, panels, ..head.plot(NAME, alt, &title) })
 }
 
@@ -169,18 +178,32 @@ fn legend(measure: Measure, groups: &[&Group<'_>], is_one_of_several: bool) -> (
     (title, keys)
 }
 
-/// Returns the series of a group: its lines, what joins each to its worst record, and the worst records.
+/// Returns the series of a group: what joins each line to its worst record and the parts that are bounds, the other parts, and
+/// the worst records.
 fn series(group: &Group<'_>, lines: &[Line]) -> [Series; 3] {
     let of = |look| Series::new(group.name.clone(), group.colour, look);
     let join = |line: &Line| line.curve.last().map(|last| vec![*last, line.worst]);
     [
-        of(Look::Line(Weight::Faint)).with(lines.iter().filter_map(join).collect()),
-        of(Look::Line(Weight::Normal)).with(lines.iter().map(|line| line.curve.clone()).collect()),
+        of(Look::Line(Weight::Faint)).with(
+            lines
+                .iter()
+                .filter_map(join)
+                .chain(lines.iter().flat_map(|line| parts(&line.curve, &line.bounds, Certainty::Bound)))
+                .collect(),
+        ),
+        of(Look::Line(Weight::Normal))
+            .with(lines.iter().flat_map(|line| parts(&line.curve, &line.bounds, Certainty::Exact)).collect()),
         of(Look::Rings(Shape::Circle)).with(vec![lines.iter().map(|line| line.worst).collect()]),
     ]
 }
 
 impl Group<'_> {
+    /// Whether any percentile of the group is only a bound.
+    fn has_bounds(&self) -> bool {
+        let figures = self.of().trials.iter().filter_map(|trial| trial.latency_ns.of(self.measure()));
+        figures.into_iter().any(|figures| !figures.bounds.is_empty())
+    }
+
     fn of(&self) -> &Point {
         &self.recording.result.points[self.point]
     }
@@ -199,16 +222,26 @@ impl Group<'_> {
         let measure = self.measure();
         let whole = |counting| record.histograms.histogram(measure, counting);
         let (records, distinct) = (whole(Counting::Records), whole(Counting::Distinct));
-        let Whole { max_ns, curve, acks } = match (records, distinct) {
+        let Whole { known, acks, max_ns } = match (records, distinct) {
             (Some(records), Some(distinct)) => {
-                let known = |quantile| percentile(&records, &distinct, quantile);
-                Whole { curve: curve(known), acks: num::f64_of(distinct.len()), max_ns: records.max() }
+                let figures =
+                    self.of().trials.get(record.trial).and_then(|trial| trial.latency_ns.of(measure));
+                let censored_from = figures.and_then(|figures| figures.censored_from);
+                // A lower bound is known without acks, but not beyond the last record.
+                let steps = steps(num::f64_of(records.len()).max(1.0).log10());
+                let quantiles: Vec<f64> = steps.map(quantile_of).collect();
+                let known = record.histograms.at_quantiles(measure, &quantiles, censored_from);
+                Whole { known, acks: num::f64_of(distinct.len()), max_ns: records.max() }
             }
             _ => self.estimated(record, measure)?,
         };
+        let known: Vec<Percentile> = known.into_iter().map_while(|percentile| percentile).collect();
+        let curve: Vec<(f64, f64)> =
+            steps(f64::from(NINES_MAX)).zip(&known).map(|(at, it)| (at, ns(it.ns))).collect();
         let last = curve.last().filter(|_| curve.len() > 1)?;
         let worst = (acks.max(1.0).log10().clamp(last.0, f64::from(NINES_MAX)), ns(max_ns));
-        Some(Line { curve, worst })
+        let bounds = known.iter().map(|percentile| percentile.bound.is_some()).collect();
+        Some(Line { curve, bounds, worst })
     }
 
     /// Returns the latencies of a trial of a result of schema version 1.
@@ -223,16 +256,21 @@ impl Group<'_> {
             let _ = total.add(&part);
         }
         let acks = num::f64_of(total.len()) / per_ack;
-        let known = |quantile| is_known_by_rank(acks, quantile).then(|| total.value_at_quantile(quantile));
-        let whole = Whole { curve: curve(known), acks, max_ns: total.max() };
-        (!total.is_empty()).then_some(whole)
+        let at = |quantile| Percentile { ns: total.value_at_quantile(quantile), bound: None };
+        let known = |quantile| is_known_by_rank(acks, quantile).then(|| at(quantile));
+        let known = steps(f64::from(NINES_MAX)).map(quantile_of).map(known).collect();
+        (!total.is_empty()).then_some(Whole { known, acks, max_ns: total.max() })
     }
 }
 
-/// Returns the percentiles that are known, up to the first that is not.
-fn curve(known: impl Fn(f64) -> Option<u64>) -> Vec<(f64, f64)> {
+/// Returns the places of a curve up to `right` nines.
+fn steps(right: f64) -> impl Iterator<Item = f64> {
     let steps = (0..=NINES_MAX * STEPS).map(|step| f64::from(step) / f64::from(STEPS));
-    steps.map_while(|nines| Some((nines, ns(known(1.0 - 10.0_f64.powf(-nines))?)))).collect()
+    steps.take_while(move |nines| *nines <= right)
+}
+
+fn quantile_of(nines: f64) -> f64 {
+    1.0 - 10.0_f64.powf(-nines)
 }
 
 /// Returns the axis of percentiles up to `right` nines.

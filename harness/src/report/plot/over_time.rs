@@ -3,14 +3,16 @@
 use super::axis;
 use super::events::{self, Kind};
 use super::head::Head;
-use super::shown::{Moment, Shown, headline, lines, name_of, ns, stretches, widest};
+use super::shown::{BOUNDS, Certainty, Moment, Shown, headline, lines, name_of, ns, parts, widest};
 use super::stack::stacked;
 use super::value::{Axes, Axis, Colour, Key, Look, Panel, Part, Plot, Rows, Series, Size, Symbol, Weight};
 use super::{NotDrawn, OverTime};
 use crate::num;
-use crate::result::latency::{KeptInterval, is_known_by_rank, new_histogram};
-use crate::result::{Kind as ResultKind, Recording, SeriesRow};
+use crate::result::latency::percentile::{Generator, Values, is_known_by_rank};
+use crate::result::latency::{KeptInterval, Measure, new_histogram};
+use crate::result::{Bound, Kind as ResultKind, Recording, SeriesRow};
 use crate::workload::PassKind;
+use hdrhistogram::Histogram;
 
 const NAME: &str = "latency-over-time";
 
@@ -51,7 +53,7 @@ fn panel(shown: &Shown<'_>, lines: Vec<Series>, (span, y): ((f64, f64), &Axis)) 
     let kinds = events::kinds(&shown.record.events, span);
     let mut bands = shown.outside_window();
     bands.extend(kinds.iter().flat_map(|kind| kind.bands(span)));
-    let notes = remark(&lines).into_iter().collect();
+    let notes = remarks(&lines);
     let axes = Axes {
         size: Size::Full,
         x: axis::time(span),
@@ -64,7 +66,10 @@ fn panel(shown: &Shown<'_>, lines: Vec<Series>, (span, y): ((f64, f64), &Axis)) 
     let key =
         |series: &Series| Key { name: series.name.clone(), colour: series.colour, symbol: Symbol::Line };
     // The legend has the order of the percentiles; the series are drawn from the back to the front.
-    let keys = axes.series.iter().rev().filter(|series| !series.stretches.is_empty()).map(key).collect();
+    let mut keys: Vec<Key> =
+        axes.series.iter().rev().filter(|series| !series.stretches.is_empty()).map(key).collect();
+    // A line and its bounds have one entry.
+    keys.dedup();
     let mut parts = vec![Part::Axes(axes)];
     if !kinds.is_empty() {
         parts.push(Part::Rows(Rows { x: span, rows: kinds.iter().map(|kind| kind.row(span)).collect() }));
@@ -73,36 +78,87 @@ fn panel(shown: &Shown<'_>, lines: Vec<Series>, (span, y): ((f64, f64), &Axis)) 
     Panel { title, keys, notes, parts }
 }
 
-/// Says where the p99 is coarser than the other lines, or missing.
-fn remark(lines: &[Series]) -> Option<String> {
+/// Says where the p99 is coarser than the other lines, or missing, and what faint lines are.
+fn remarks(lines: &[Series]) -> Vec<String> {
     let inside = |name: &str| {
-        let line = lines.iter().find(|line| line.name == name);
-        line.map_or(0, |line| line.values().filter(|(t_s, _)| *t_s > 0.0).count())
+        let own = lines.iter().filter(|line| line.name == name).flat_map(Series::values);
+        let mut times: Vec<f64> = own.map(|(t_s, _)| t_s).filter(|t_s| *t_s > 0.0).collect();
+        times.sort_by(f64::total_cmp);
+        times.dedup();
+        times.len()
     };
-    match (inside("max"), inside("p99")) {
-        (max, 0) if max > 0 => Some("no p99: fewer than ten acks lie beyond it".to_owned()),
+    let p99 = match (inside("max"), inside("p99")) {
+        (max, 0) if max > 0 => Some("no p99: fewer than ten acks lie beyond it"),
         (max, p99) if p99 < max => {
-            Some("p99: neighbouring intervals are added up until ten acks lie beyond it".to_owned())
+            Some("p99: neighbouring intervals are added up until ten acks lie beyond it")
         }
         _ => None,
-    }
+    };
+    let is_bound = |line: &Series| line.look == Look::Line(Weight::Faint) && !line.stretches.is_empty();
+    let bounds = lines.iter().any(is_bound).then_some(BOUNDS);
+    p99.into_iter().chain(bounds).map(str::to_owned).collect()
 }
 
-/// Returns maximum, p99 and median over time. During a stall nothing has a latency. A line across it would claim that
-/// all was well.
+/// A percentile or the maximum of a stretch of time.
+#[derive(Clone, Copy)]
+struct Value {
+    start_s: f64,
+    length_s: f64,
+    ns: f64,
+    is_bound: bool,
+}
+
+/// Values without a gap between them.
+type Run = Vec<Value>;
+
+/// Returns maximum, p99 and median over time, each with its bounds apart. During a stall nothing has a latency. A line across
+/// it would claim that all was well.
 fn lines_of(shown: &Shown<'_>) -> Vec<Series> {
     let rows = &shown.record.series[..];
-    let line =
-        |name, colour, weight, stretches| Series::new(name, colour, Look::Line(weight)).with(stretches);
-    let of =
-        |value: &dyn Fn(&SeriesRow) -> Option<u64>| stretches(rows, Moment::Middle, |row| value(row).map(ns));
     let is_known = |row: &SeriesRow| is_known_by_rank(acks(shown, row.achieved), 0.5);
-    let median = of(&|row| row.p50_ns.filter(|_| is_known(row)));
-    vec![
-        line("max", Colour::Orange, Weight::Thin, of(&|row| row.max_ns)),
-        line("p99", Colour::Vermilion, Weight::Normal, p99(shown)),
-        line("p50", Colour::Blue, Weight::Normal, median),
+    let max = runs(rows, |row| Some((row.max_ns?, row.max_bound)));
+    let median = runs(rows, |row| Some((row.p50_ns.filter(|_| is_known(row))?, row.p50_bound)));
+    [
+        line("max", (Colour::Orange, Weight::Thin), &max),
+        line("p99", (Colour::Vermilion, Weight::Normal), &p99(shown)),
+        line("p50", (Colour::Blue, Weight::Normal), &median),
     ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Returns the values of the rows, in runs without a gap.
+fn runs(rows: &[SeriesRow], value: impl Fn(&SeriesRow) -> Option<(u64, Option<Bound>)>) -> Vec<Run> {
+    let value_of = |row: &SeriesRow| {
+        let (value, bound) = value(row)?;
+        let (start_s, length_s) = (row.t_s, row.interval_s);
+        Some(Value { start_s, length_s, ns: ns(value), is_bound: bound.is_some() })
+    };
+    let values: Vec<Option<Value>> = rows.iter().map(value_of).collect();
+    values.split(Option::is_none).map(|run| run.iter().flatten().copied().collect()).collect()
+}
+
+/// Returns the series of exact values, and the series of bounds.
+fn line(name: &str, (colour, weight): (Colour, Weight), runs: &[Run]) -> [Series; 2] {
+    let bounds = |run: &Run| run.iter().map(|value| value.is_bound).collect::<Vec<_>>();
+    let drawn: Vec<(Vec<(f64, f64)>, Vec<bool>)> = runs
+        .iter()
+        .filter(|run| !run.is_empty())
+        .map(|run| {
+            let points = run.iter().map(|value| (value.start_s, value.length_s, value.ns)).collect();
+            let line = lines(std::iter::once(points), Moment::Middle).remove(0);
+            // A lone value is drawn as the two ends of its interval.
+            let bounds = bounds(run);
+            let bounds = if run.len() == 1 { vec![bounds[0]; line.len()] } else { bounds };
+            (line, bounds)
+        })
+        .collect();
+    let of = |look, certainty| {
+        let stretches = drawn.iter().flat_map(|(line, bounds)| parts(line, bounds, certainty));
+        Series::new(name, colour, Look::Line(look)).with(stretches.collect())
+    };
+    [of(Weight::Faint, Certainty::Bound), of(weight, Certainty::Exact)]
 }
 
 /// Returns how many acks some records had, by the mean batch of the trial.
@@ -112,46 +168,80 @@ fn acks(shown: &Shown<'_>, records: u64) -> f64 {
 
 /// Returns the p99 over time. Neighbouring intervals are added up until ten acks lie beyond it. In the warm-up no
 /// histograms are kept, so intervals with fewer acks have none.
-fn p99(shown: &Shown<'_>) -> Vec<Vec<(f64, f64)>> {
+fn p99(shown: &Shown<'_>) -> Vec<Run> {
     let is_known = |row: &SeriesRow| is_known_by_rank(acks(shown, row.achieved), 0.99);
     let kept: Vec<&KeptInterval> =
         shown.record.latency.iter().filter(|kept| kept.start_s < shown.trial.window_s - 1e-9).collect();
-    let value = |row: &SeriesRow| row.p99_ns.filter(|_| is_known(row)).map(ns);
-    let Some(first) = kept.first() else { return stretches(&shown.record.series, Moment::Middle, value) };
+    let value = |row: &SeriesRow| Some((row.p99_ns.filter(|_| is_known(row))?, row.p99_bound));
+    let Some(first) = kept.first() else { return runs(&shown.record.series, value) };
     let before = shown.record.series.partition_point(|row| row.t_s < first.start_s - 1e-9);
-    let mut found = stretches(&shown.record.series[..before], Moment::Middle, value);
-    found.extend(lines(sums(shown, &kept).into_iter(), Moment::Middle));
+    let mut found = runs(&shown.record.series[..before], value);
+    found.extend(sums(shown, &kept));
     found
 }
 
-/// Returns start, length and p99 of each group of intervals, in runs without a gap.
-fn sums(shown: &Shown<'_>, kept: &[&KeptInterval]) -> Vec<Vec<(f64, f64, f64)>> {
-    let measure = headline(shown.point);
-    let mut runs: Vec<Vec<(f64, f64, f64)>> = vec![Vec::new()];
-    let mut sum: Option<(f64, f64, hdrhistogram::Histogram<u64>)> = None;
-    for interval in kept {
-        let (start_s, end_s) = (interval.start_s, interval.start_s + interval.length_s);
-        let histogram = interval.histogram(measure);
-        let is_gap = sum.as_ref().is_some_and(|(_, end, _)| start_s > end + interval.length_s * 0.5);
-        let after_gap = runs.last().and_then(|run| run.last()).is_some_and(|(start, length, _)| {
-            sum.is_none() && start_s > start + length + interval.length_s * 0.5
-        });
-        if is_gap || after_gap || histogram.is_none() {
-            sum = None;
-            runs.push(Vec::new());
-        }
-        let Some(histogram) = histogram else { continue };
-        let (start_s, mut total) = match sum.take() {
-            Some((start_s, _, total)) => (start_s, total),
-            None => (start_s, new_histogram()),
-        };
+/// The histograms of neighbouring intervals, added up.
+struct Sum {
+    start_s: f64,
+    end_s: f64,
+    records: Histogram<u64>,
+    own: Histogram<u64>,
+}
+
+impl Sum {
+    fn new(start_s: f64) -> Self {
+        Self { start_s, end_s: start_s, records: new_histogram(), own: new_histogram() }
+    }
+
+    fn add(&mut self, interval: &KeptInterval, records: &Histogram<u64>) {
         // All were made by the same recorder with the same bounds, so adding cannot fail.
-        let _ = total.add(&histogram);
-        if is_known_by_rank(acks(shown, total.len()), 0.99) {
-            let value = ns(total.value_at_quantile(0.99));
-            runs.last_mut().into_iter().for_each(|run| run.push((start_s, end_s - start_s, value)));
+        let _ = self.records.add(records);
+        let _ = interval.histogram(Measure::Own).map(|own| self.own.add(&own));
+        self.end_s = interval.start_s + interval.length_s;
+    }
+
+    /// Returns the p99. It is a bound where the load generator was late in these intervals, or where records were never acked.
+    fn p99(&self, shown: &Shown<'_>) -> Value {
+        let figures = shown.trial.latency_ns.of(headline(shown.point));
+        let is_response = headline(shown.point) == Measure::Response && !self.own.is_empty();
+        let sums_ns = new_histogram();
+        let values = Values {
+            records: &self.records,
+            known_by: &self.records,
+            // That ten acks lie beyond is known by their estimated number.
+            distinct: &self.records,
+            censored_from_ns: figures.and_then(|figures| figures.censored_from),
+            generator: is_response.then_some(Generator { own: &self.own, sums_ns: &sums_ns }),
+        };
+        let is_bound = values.at_quantile(0.99).is_some_and(|p99| p99.bound.is_some());
+        // An interval has the generator's part of each value, which histograms of intervals lack.
+        let inside = |row: &&SeriesRow| row.t_s > self.start_s - 1e-9 && row.t_s < self.end_s - 1e-9;
+        let is_bound =
+            is_bound || shown.record.series.iter().filter(inside).any(|row| row.p99_bound.is_some());
+        let (start_s, length_s) = (self.start_s, self.end_s - self.start_s);
+        Value { start_s, length_s, ns: ns(self.records.value_at_quantile(0.99)), is_bound }
+    }
+}
+
+/// Returns the p99 of each group of intervals, in runs without a gap.
+fn sums(shown: &Shown<'_>, kept: &[&KeptInterval]) -> Vec<Run> {
+    let mut runs: Vec<Run> = vec![Run::new()];
+    let mut sum: Option<Sum> = None;
+    let mut end_s = f64::NEG_INFINITY;
+    for interval in kept {
+        let records = interval.histogram(headline(shown.point));
+        if interval.start_s > end_s + interval.length_s * 0.5 || records.is_none() {
+            sum = None;
+            runs.push(Run::new());
+        }
+        end_s = interval.start_s + interval.length_s;
+        let Some(records) = records else { continue };
+        let mut total = sum.take().unwrap_or_else(|| Sum::new(interval.start_s));
+        total.add(interval, &records);
+        if is_known_by_rank(acks(shown, total.records.len()), 0.99) {
+            runs.last_mut().into_iter().for_each(|run| run.push(total.p99(shown)));
         } else {
-            sum = Some((start_s, end_s, total));
+            sum = Some(total);
         }
     }
     runs

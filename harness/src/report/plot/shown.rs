@@ -160,6 +160,39 @@ pub(super) fn lines(
     runs.filter(|run| !run.is_empty()).map(line).collect()
 }
 
+/// Said of a chart with faint lines.
+pub(super) const BOUNDS: &str =
+    "faint parts are bounds: the load generator was late (≤), or records were never acked (≥)";
+
+/// The certainty of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certainty {
+    Exact,
+    /// The true value is at most or at least this one.
+    Bound,
+}
+
+/// Returns the stretches of a line whose values have this certainty. `bounds` says of each value whether it is a bound. A
+/// stretch of bounds also has the values on both sides, so that the line has no gap.
+pub(super) fn parts(line: &[(f64, f64)], bounds: &[bool], certainty: Certainty) -> Vec<Vec<(f64, f64)>> {
+    let are_bounds = certainty == Certainty::Bound;
+    let mut parts: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut before: Option<(&(f64, f64), bool)> = None;
+    for (at, is_bound) in line.iter().zip(bounds) {
+        let continues = before.is_some_and(|(_, was_bound)| was_bound == are_bounds);
+        if *is_bound == are_bounds && !continues {
+            parts.push(before.filter(|_| are_bounds).map(|(at, _)| *at).into_iter().collect());
+        }
+        if *is_bound == are_bounds || (continues && are_bounds) {
+            parts.last_mut().into_iter().for_each(|part| part.push(*at));
+        }
+        before = Some((at, *is_bound));
+    }
+    // A lone value is no line; the bounds on both sides reach it.
+    parts.retain(|part| part.len() > 1);
+    parts
+}
+
 /// Returns a latency as a float, at least 1 ns.
 pub(super) fn ns(ns: u64) -> f64 {
     num::f64_of(ns.max(1))
@@ -171,6 +204,18 @@ mod tests {
 
     fn row(t_s: f64, value: Option<u64>) -> SeriesRow {
         SeriesRow { t_s, interval_s: 1.0, p50_ns: value, ..SeriesRow::default() }
+    }
+
+    #[test]
+    fn a_line_is_split_into_values_and_bounds_without_a_gap() {
+        let line: Vec<(f64, f64)> = (0..6).map(|at| (f64::from(at), 1.0)).collect();
+        let bounds = [false, false, true, true, false, true];
+        let places = |certainty| -> Vec<Vec<u32>> {
+            let parts = parts(&line, &bounds, certainty).into_iter();
+            parts.map(|part| part.into_iter().map(|(at, _)| at as u32).collect()).collect()
+        };
+        assert_eq!(places(Certainty::Bound), [vec![1, 2, 3, 4], vec![4, 5]]);
+        assert_eq!(places(Certainty::Exact), [vec![0, 1]]);
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl<'a> Frame<'a> {
             }
             Side::Right => {
                 let style = Type { size: TEXT, paint, align: Align::LeftMiddle };
-                canvas.text(&label.text, (x + 8.0, y), style)
+                canvas.text(&label.text, (x + BAR + 3.0, y), style)
             }
         }
     }

@@ -7,7 +7,7 @@ pub(super) mod table;
 pub(super) mod words;
 
 use super::setting::{self, Setting};
-use crate::result::{Kind, Point, RunResult, Trial, VerdictStatus};
+use crate::result::{Bound, Kind, Point, RunResult, Trial, VerdictStatus};
 use crate::workload::PassKind;
 
 /// Rates that differ by more than this share are not one common rate.
@@ -196,19 +196,33 @@ impl<'a> Combination<'a> {
         self.points().map(Point::late_share).fold(0.0, f64::max)
     }
 
+    /// Tells whether a metric of the combination is only a lower bound.
+    pub(super) fn is_censored(&self, metric: Metric) -> bool {
+        let figure = self.point(metric).and_then(|point| point.figure(metric.path));
+        figure.is_some_and(|figure| figure.bound == Some(Bound::Lower))
+    }
+
     /// Tells whether the combination failed under any load. Then it is no choice under another load either.
     pub(super) fn has_failed(&self) -> bool {
         self.points().any(|point| point.verdict.status >= VerdictStatus::Errors)
     }
 
-    /// Returns the median of a metric that every trial has, if the point may be compared.
+    /// Returns the median of a metric that every trial has, if the point may be compared. A lower bound may not, because the
+    /// true value may be any greater one.
     pub(super) fn sound_median(&self, metric: Metric) -> Option<f64> {
         let point = self.point(metric).filter(|point| is_sound(point) && !self.has_failed())?;
-        point.figure(metric.path).map(|figure| figure.median)
+        let figure = point.figure(metric.path).filter(|figure| figure.bound != Some(Bound::Lower));
+        figure.map(|figure| figure.median)
     }
 }
 
 /// Tells whether a point's figures may be compared with others: nothing failed, and the load generator kept up.
 pub(super) fn is_sound(point: &Point) -> bool {
-    point.verdict.status <= VerdictStatus::SloMissed && !point.trials.is_empty()
+    let was_in_time = || point.trials.iter().all(|trial| trial.late_percentile.is_none());
+    match point.verdict.status {
+        VerdictStatus::Valid => !point.trials.is_empty(),
+        // An objective is missed also where the generator was late, but such figures are not compared.
+        VerdictStatus::SloMissed => !point.trials.is_empty() && was_in_time(),
+        _ => false,
+    }
 }

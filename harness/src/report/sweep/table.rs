@@ -3,7 +3,7 @@
 use super::{Combination, RESPONSE_P99, Sweep, WRITE_AMPLIFICATION, is_sound};
 use crate::num;
 use crate::quantity;
-use crate::report::facts::NONE;
+use crate::report::facts::{self, NONE};
 use crate::result::{Figure, Point, VerdictFlag};
 use crate::workload::PassKind;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 
 /// Width of the terminals that the table fits into, in columns.
 pub(in crate::report) const WIDTH: u16 = 100;
+/// Latencies in the table.
+const SHOWN: [&str; 2] = ["latency_ns.response.p50", RESPONSE_P99.path];
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
@@ -114,7 +116,7 @@ fn columns(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<Column> {
     }
     if sweep.has_open() {
         let ns = |ns| quantity::ns(num::u64_of(ns));
-        columns.push(column("p50", move |it| of_open(it, "latency_ns.response.p50", ns)));
+        columns.push(column("p50", move |it| of_open(it, SHOWN[0], ns)));
         columns.push(column("p99", move |it| of_open(it, RESPONSE_P99.path, ns)));
         if sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
             columns.push(column("p99 first", move |it| first_text(it, ns)));
@@ -190,7 +192,7 @@ fn first_text(combination: &Combination<'_>, text: impl Fn(f64) -> String) -> St
 
 fn median_text(point: Option<&Point>, path: &str, text: impl Fn(f64) -> String) -> String {
     let figure = point.and_then(|point| point.figure(path));
-    figure.map_or_else(|| NONE.to_owned(), |figure| text(figure.median))
+    figure.map_or_else(|| NONE.to_owned(), |figure| facts::median_text(figure, text))
 }
 
 /// Returns the flags of a point. A target that is saturated under `max` is not among them, because `max` does that on
@@ -221,6 +223,7 @@ const fn letter(flag: VerdictFlag) -> char {
         VerdictFlag::NotSteady => 'u',
         VerdictFlag::GeneratorLimited => 'g',
         VerdictFlag::TargetSaturated => 's',
+        VerdictFlag::Censored => 'a',
         VerdictFlag::Short => 't',
         VerdictFlag::CeilingLow => 'l',
     }
@@ -251,6 +254,17 @@ fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
             "late: share of the trials whose generator was late at first; p99 first: with those first attempts".to_owned(),
         );
     }
+    let mut said: Vec<String> = sweep
+        .combinations
+        .iter()
+        .filter_map(|it| it.point(RESPONSE_P99))
+        .flat_map(|point| SHOWN.map(|path| point.figure(path).and_then(|figure| figure.bound)))
+        .flatten()
+        .map(|bound| facts::bound_note(bound).to_owned())
+        .collect();
+    said.sort_unstable();
+    said.dedup();
+    notes.append(&mut said);
     if style == FlagStyle::Letters {
         let raised: BTreeSet<VerdictFlag> =
             sweep.combinations.iter().flat_map(Combination::points).flat_map(raised).collect();

@@ -4,6 +4,7 @@
 use super::{Combination, Metric, RESPONSE_P99, Sweep, is_sound};
 use crate::num;
 use crate::quantity;
+use crate::report::facts::{median_text, range_text};
 use crate::result::Figure;
 use crate::stats::{self, Comparison, NOISE_BAND, Standing};
 
@@ -33,6 +34,12 @@ pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
              window."
                 .to_owned()
         }));
+    }
+    let censored = sweep.combinations.iter().filter(|it| it.is_censored(RESPONSE_P99));
+    let censored: Vec<String> = censored.map(|it| sweep.name(it)).collect();
+    if !censored.is_empty() {
+        let names = listed(&censored);
+        sentences.push(format!("Not ranked by p99, because records were never acked: {names}."));
     }
     if sweep.settings.iter().any(|setting| setting.key == "durability") {
         sentences.push(
@@ -115,10 +122,12 @@ fn first_attempts_words(first: &[Vec<f64>], doubted: usize) -> String {
 }
 
 fn with_range(figure: &Figure, unit: impl Fn(f64) -> String) -> String {
-    match figure.trials {
-        1 => unit(figure.median),
-        _ => format!("{} ({} to {})", unit(figure.median), unit(figure.min), unit(figure.max)),
+    let median = median_text(figure, &unit);
+    if figure.trials == 1 {
+        return median;
     }
+    let (min, max) = range_text(figure, &unit);
+    format!("{median} ({min} to {max})")
 }
 
 fn times(ratio: f64) -> String {
@@ -180,6 +189,11 @@ fn names(others: &[(String, Comparison)], is: impl Fn(Standing) -> bool) -> Opti
         count if count > NAMED_MAX => Some(format!("{} of the other {}", count, others.len())),
         _ => Some(names.join("; ")),
     }
+}
+
+/// Names some combinations, or counts them if they are many.
+fn listed(names: &[String]) -> String {
+    if names.len() > NAMED_MAX { format!("{} combinations", names.len()) } else { names.join("; ") }
 }
 
 /// Returns a sentence on the combinations that could not be compared.

@@ -17,9 +17,6 @@ const SLICE_NS: u64 = 1_000_000;
 /// Error bound of the sums, in records. It holds for sums of less than 2⁵³ ÷ 10⁶ records.
 const ROUNDING: f64 = 1e-6;
 
-/// The most records that [`Shaped::skip_until`] walks through.
-const WALKED_MAX: u64 = 100_000;
-
 /// The parameters that determine the due times of one producer.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
@@ -90,16 +87,16 @@ impl Shaped {
         self.seek();
     }
 
-    /// Skips the records that are due before `until_ns`, and returns their number. More than [`WALKED_MAX`] records are not
-    /// walked through: their number is then the integral of the rate, which for Poisson arrivals is their mean.
-    pub fn skip_until(&mut self, until_ns: u64) -> u64 {
+    /// Skips the records that are due before `until_ns`, and returns their number. More than `walked_max` records are not walked
+    /// through: their number is then the integral of the rate, which for Poisson arrivals is their mean.
+    pub fn skip_until(&mut self, until_ns: u64, walked_max: u64) -> u64 {
         let mut skipped = 0;
         let until_ns = until_ns.min(self.shape.window_start_ns.saturating_add(self.shape.window_ns));
         if self.due_ns < until_ns {
             let many = num::u64_of(self.shape.integral(until_ns) - self.mark);
-            if many > WALKED_MAX {
+            if many > walked_max {
                 // The last ones are walked through, so that the next mark is that of a record that is not due yet.
-                skipped = many - WALKED_MAX;
+                skipped = many - walked_max;
                 self.mark += num::f64_of(skipped);
                 self.seek();
             }
@@ -258,11 +255,11 @@ mod tests {
         for spacing in [Spacing::Even(0.5), Spacing::Poisson(7)] {
             let expected = shape(rate, Profile::Constant, spacing).integral(WARMUP_NS + WINDOW_NS);
             let mut walk = Shaped::new(shape(rate, Profile::Constant, spacing));
-            let skipped: u64 = (1..=50).map(|part| walk.skip_until(part * 100_000_000)).sum();
+            let skipped: u64 = (1..=50).map(|part| walk.skip_until(part * 100_000_000, 1000)).sum();
             let off = (num::f64_of(skipped) - expected).abs() / expected;
             assert!(off < 1e-4, "{skipped} of {expected}");
             assert_eq!(walk.due_ns(), u64::MAX);
-            assert_eq!(walk.skip_until(u64::MAX), 0);
+            assert_eq!(walk.skip_until(u64::MAX, 1000), 0);
         }
     }
 
@@ -271,7 +268,7 @@ mod tests {
         for spacing in [Spacing::Even(0.25), Spacing::Poisson(3)] {
             let mut skipping = Shaped::new(shape(9000.0, Profile::Constant, spacing));
             let expected = dues(shape(9000.0, Profile::Constant, spacing));
-            let counted = [500, 1000, 3000, 9000].map(|ms| skipping.skip_until(ms * 1_000_000));
+            let counted = [500, 1000, 3000, 9000].map(|ms| skipping.skip_until(ms * 1_000_000, 100_000));
             let until = |ms: u64| expected.partition_point(|due| *due < ms * 1_000_000);
             assert_eq!(counted.iter().sum::<u64>(), num::count(expected.len()));
             assert_eq!(counted[0], num::count(until(500)));

@@ -21,6 +21,9 @@ pub struct Capabilities {
     pub drops_caches: bool,
     /// Whether the system reports the deletions of its retention (`require: [retention_reached]`).
     pub reports_retention: bool,
+    /// Whether each ack carries the time at which the system made it. Otherwise a response ends only when the load thread picks
+    /// the ack up.
+    pub stamps_completion: bool,
 }
 
 /// The capabilities of the system called `system`; `None` if no such system can be measured.
@@ -91,6 +94,7 @@ mod tests {
         can_be_stalled: false,
         drops_caches: false,
         reports_retention: false,
+        stamps_completion: false,
     };
 
     fn refusal(yaml: &str) -> String {

@@ -6,5 +6,6 @@ pub(super) mod effects;
 pub(super) mod payload;
 pub(super) mod placement;
 pub(super) mod problems;
+pub(super) mod slo;
 pub(super) mod unsupported;
 pub(super) mod validate;

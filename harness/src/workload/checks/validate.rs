@@ -3,7 +3,7 @@
 use super::capabilities::{self, Capabilities};
 use super::payload;
 use super::problems::{Problem, Problems};
-use super::{bounds, placement, unsupported};
+use super::{bounds, placement, slo, unsupported};
 use crate::num::count;
 use crate::workload::limits::{PRODUCERS_MAX, STAMP_BYTES};
 use crate::workload::units::{Bytes, Rate, RecordRate};
@@ -41,7 +41,7 @@ pub(in crate::workload) fn problems(workload: &Workload, systems: &[Capabilities
     check_load(workload, &mut problems);
     check_engine(workload, &mut problems);
     placement::check(workload, &mut problems);
-    check_slo(workload, &mut problems);
+    slo::check(workload, &mut problems);
     check_require(workload, &mut problems);
     check_backlog(workload, &mut problems);
     problems.0
@@ -387,32 +387,5 @@ fn check_require(workload: &Workload, problems: &mut Problems) {
         let message =
             "a profile that begins at 0 offers nothing during the warm-up, so retention never deletes";
         problems.refuse(&["load.profile", "require"], message);
-    }
-}
-
-fn check_slo(workload: &Workload, problems: &mut Problems) {
-    let slo = &workload.slo;
-    let is_open = matches!(workload.load.mode, LoadMode::Open { .. });
-    for bound in &slo.latencies {
-        let path = format!("slo.{}", bound.key);
-        if bound.histogram.needs_open_load() && !is_open {
-            let message = format!(
-                "`{}` is measured from intended times, which only `load: {{mode: open, rate: …}}` has",
-                bound.key
-            );
-            problems.refuse(&[&path], message);
-        }
-        if bound.histogram == crate::workload::Histogram::EndToEnd && workload.subscriptions_per_topic == 0 {
-            let message = format!("`{}` needs consumers, but `subscriptions_per_topic` is 0", bound.key);
-            problems.refuse(&[&path, "subscriptions_per_topic"], message);
-        }
-        if bound.limit.0.is_zero() {
-            problems.refuse(&[&path], format!("`{}` must be above 0", bound.key));
-        }
-    }
-    if slo.min_achieved.is_some() && !is_open {
-        let message =
-            "`min_achieved` compares with an offered rate, which only `load: {mode: open, rate: …}` has";
-        problems.refuse(&["slo.min_achieved"], message);
     }
 }

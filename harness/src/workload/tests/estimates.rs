@@ -70,3 +70,46 @@ fn settings_without_effect_are_said() {
         ["`ceiling`: an `appended` ack does not wait for the disk, so no share of the ceiling is reported"]
     );
 }
+
+#[test]
+fn retention_by_age_bounds_the_disk() {
+    let disk = |yaml: &str| load(yaml).estimate().disk_peak_bytes;
+    let open = "load: {mode: open, rate: 100k/s}\nceiling: off\nphases: {measure: 20m}\n";
+    let kept = disk(&format!("{open}log: {{retention_ms: 10s}}"));
+    // About 99 MiB a second for 11 s, and two segments of 128 MiB.
+    assert!((1_300 << 20..1_500 << 20).contains(&kept), "{kept}");
+    assert!(disk(open) > 100 << 30);
+    let smaller = disk(&format!("{open}log: {{retention_ms: 10s, retention_bytes: 256MiB}}"));
+    assert!(smaller < 700 << 20, "the tighter limit counts: {smaller}");
+    assert!(disk(&format!("{open}log: {{retention_ms: 10d}}")) > 100 << 30, "nothing gets that old");
+}
+
+#[test]
+fn producers_times_partitions_take_memory() {
+    let memory = |yaml: &str| load(yaml).estimate().memory_bytes;
+    let many = "producers_per_topic: 256\npartitions_per_topic: 256\nbatch: {max_bytes: 512KiB}\nload: {in_flight_bytes: 64MiB}\n";
+    let sticky = memory(many);
+    let spread = memory(&format!("{many}key_distribution: round_robin"));
+    assert!(spread - sticky > 256 * 256 * 4096 / 2, "{spread} and {sticky}");
+    assert!(spread - sticky < 1 << 30, "a batch takes no more than its share: {spread} and {sticky}");
+    assert!(memory("{}") < 512 << 20);
+}
+
+#[test]
+fn batches_that_cannot_fill_are_said() {
+    let notes = |yaml: &str| load(yaml).without_effect();
+    let many = "producers_per_topic: 64\nload: {in_flight_bytes: 1MiB}\nceiling: off\n";
+    assert_eq!(
+        notes(many),
+        [
+            "`batch.max_bytes`: batches get no larger than about 16.0 KiB, their share of `load.in_flight_bytes` (1MiB ÷ 64 \
+          producers)"
+        ]
+    );
+    let spread = notes(&format!("{many}partitions_per_topic: 8\nkey_distribution: uniform"));
+    assert!(
+        spread[0].contains("2.00 KiB") && spread[0].contains("÷ 64 producers ÷ 8 partitions"),
+        "{spread:?}"
+    );
+    assert!(notes("producers_per_topic: 64\nceiling: off").is_empty());
+}

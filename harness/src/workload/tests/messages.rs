@@ -171,6 +171,15 @@ fn contradictions_of_what_comes_before_the_window() {
 }
 
 #[test]
+fn objectives_that_the_drain_cannot_decide() {
+    assert_messages(&[(
+        "slo: {service_p99: 2s}\nphases: {drain: 2999ms}",
+        "`phases.drain` (2999ms) must be at least 1.5 times the largest objective (`service_p99: 2s`): it decides about \
+             records that are never acked",
+    )]);
+}
+
+#[test]
 fn contradictions() {
     let cases = [
         ("partitions_per_topic: 0", "`partitions_per_topic` must be at least 1"),
@@ -332,5 +341,33 @@ fn assert_messages(cases: &[(&str, &str)]) {
         let line = first_line(yaml);
         let message = line.splitn(4, ':').nth(3).map(str::trim_start);
         assert_eq!(message, Some(*expected), "{yaml}: {line}");
+    }
+}
+
+#[test]
+fn counts_have_upper_bounds_and_products_do_not_wrap() {
+    for (yaml, message) in [
+        ("trials: 4294967295", "`trials` is at most 10000, not 4294967295"),
+        ("engine: {shards: 4294967295}", "`engine.shards` is at most 1024, not 4294967295"),
+        ("partitions_per_topic: 65536\ntopics: 65536", "4294967296 partitions are too many"),
+        (
+            "topics: 4294967295\npartitions_per_topic: 4294967295",
+            "18446744065119617025 partitions are too many",
+        ),
+        (
+            "producers_per_topic: 100000\npartitions_per_topic: 100000",
+            "10000000000 pairs of a producer and a partition",
+        ),
+        ("phases: {measure: 1000d}", "`phases.measure` is at most 30d, not 1000d"),
+        ("batch: {linger: 2h}", "`batch.linger` is at most 1h, not 2h"),
+        ("load: {mode: closed, in_flight: 4000000000}", "`load.in_flight` is at most 1048576"),
+        ("load: {mode: open, rate: 2000M/s}", "`load.rate` is at most 1000000000/s at its peak"),
+        (
+            "load: {mode: max}\nbacklog: {build: 1GiB, drain_producer_rate: 2000M/s}",
+            "`backlog.drain_producer_rate` is at most",
+        ),
+    ] {
+        let error = parse(yaml, "test.yaml", &[]).unwrap_err().to_string();
+        assert!(error.contains(message), "{yaml}: {error}");
     }
 }

@@ -11,7 +11,7 @@ use futures_util::task::AtomicWaker;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most emptied buffers that are kept for a producer's next batches.
 const RECYCLED_BUFFERS: usize = 64;
@@ -36,8 +36,22 @@ pub(crate) struct Reply {
     pub(crate) ticket: Ticket,
 }
 
-/// The result of an append: its ticket, and the batch's base offset or an error.
-pub(crate) type AckMessage = (Ticket, Result<i64, AppendError>);
+/// The result of an append.
+#[derive(Debug)]
+pub(crate) struct AckMessage {
+    pub(crate) ticket: Ticket,
+    /// The time at which the shard had the result.
+    pub(crate) at: Instant,
+    /// The batch's base offset, or an error.
+    pub(crate) result: Result<i64, AppendError>,
+}
+
+impl AckMessage {
+    /// Makes a message whose result the caller has just got.
+    pub(crate) fn new(ticket: Ticket, result: Result<i64, AppendError>) -> Self {
+        Self { ticket, at: Instant::now(), result }
+    }
+}
 
 /// The queue in which a producer's acks arrive.
 #[derive(Debug)]

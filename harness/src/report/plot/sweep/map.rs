@@ -3,6 +3,7 @@
 
 use crate::num;
 use crate::quantity;
+use crate::report::facts;
 use crate::report::plot::NotDrawn;
 use crate::report::plot::axis::Extent;
 use crate::report::plot::head::Head;
@@ -94,7 +95,7 @@ fn content(combination: &Combination<'_>, figure: &Shown, shades: &Shades) -> Ce
     let value = point.filter(|point| is_sound(point)).and_then(|point| point.figure(figure.metric.path));
     match value {
         Some(value) => CellContent::Value {
-            text: (figure.text)(value.median / figure.divisor),
+            text: facts::median_text(value, |value| (figure.text)(value / figure.divisor)),
             range: range(value, figure),
             shade: shades.shade(value.median),
         },
@@ -107,8 +108,8 @@ fn content(combination: &Combination<'_>, figure: &Shown, shades: &Shades) -> Ce
 }
 
 fn range(value: &Figure, figure: &Shown) -> String {
-    let text = |value: f64| (figure.text)(value / figure.divisor);
-    if value.trials > 1 { format!("{}–{}", text(value.min), text(value.max)) } else { String::new() }
+    let (min, max) = facts::range_text(value, |value| (figure.text)(value / figure.divisor));
+    if value.trials > 1 { format!("{min}–{max}") } else { String::new() }
 }
 
 /// The range of values from the lightest shade to the darkest.

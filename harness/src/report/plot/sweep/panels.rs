@@ -3,6 +3,7 @@
 
 use super::layout::{Group, Layout};
 use crate::num;
+use crate::report::facts;
 use crate::report::plot::NotDrawn;
 use crate::report::plot::axis::{self, Extent};
 use crate::report::plot::head::Head;
@@ -11,13 +12,16 @@ use crate::report::plot::value::{
 };
 use crate::report::sweep::table::throughput_unit;
 use crate::report::sweep::{Combination, Metric, RESPONSE_P99, Sweep, WRITE_AMPLIFICATION, is_sound};
-use crate::result::Recording;
+use crate::result::{Bound, Recording};
 use crate::stats;
 
 /// Write amplification that spans less than this factor is in the table only.
 const AMPLIFICATION_SPAN_MIN: f64 = 1.5;
 /// Trials of one point are spread over this share of the axis, so that equal ones can be seen.
 const SPREAD: f64 = 0.0095;
+
+/// Marks a combination that has no value.
+const MISSING: &str = "×";
 
 /// A figure that a panel shows: its title, its metric and the unit of its values.
 struct Shown {
@@ -41,9 +45,14 @@ pub(super) fn plot(recording: &Recording, sweep: &Sweep<'_>) -> Result<Plot, Not
     let swept: Vec<&str> = sweep.settings.iter().map(|setting| setting.name.as_str()).collect();
     let head = Head::of(&recording.result);
     let plot = head.plot("sweep", "Results by setting", &format!("sweep of {}", swept.join(" × ")));
-    let is_missing = panels.iter().flat_map(Panel::axes).any(|axes| !axes.labels.is_empty());
+    let labels = || panels.iter().flat_map(Panel::axes).flat_map(|axes| &axes.labels);
     let mut remarks = layout.remarks.clone();
+    let is_missing = labels().any(|label| label.text == MISSING);
     remarks.extend(is_missing.then(|| "×: failed, or too few acks for this figure".to_owned()));
+    for bound in [Bound::Upper, Bound::Lower] {
+        let is_shown = labels().any(|label| label.text == bound.sign().trim());
+        remarks.extend(is_shown.then(|| facts::bound_note(bound).trim_end_matches('.').to_owned()));
+    }
     Ok(Plot { keys: layout.keys(), notes: vec![remarks.join(" · ")], panels, ..plot })
 }
 
@@ -75,10 +84,11 @@ fn panel(layout: &Layout<'_>, figure: &Shown, is_last: bool) -> Panel {
     let labels = groups().flat_map(|group| missing(layout, group, figure));
     let labels = labels.map(|x| Label {
         at: (x, low),
-        text: "×".to_owned(),
+        text: MISSING.to_owned(),
         colour: Colour::Vermilion,
         side: Side::Above,
     });
+    let labels = labels.chain(groups().flat_map(|group| signs(layout, group, figure)));
     let axes = Axes {
         size: Size::Full,
         // All panels share the axis below the last one.
@@ -136,6 +146,20 @@ fn series(layout: &Layout<'_>, group: (usize, &Group<'_>), figure: &Shown) -> Ve
     parts.push(of(Look::Rings(shape)).with(vec![unsound]));
     parts.retain(|part| part.values().next().is_some());
     parts
+}
+
+/// Returns a sign beside each median that is only a bound.
+fn signs(layout: &Layout<'_>, group: (usize, &Group<'_>), figure: &Shown) -> Vec<Label> {
+    let sign = |(x, combination): (f64, Option<&Combination<'_>>)| {
+        let median = combination?.point(figure.metric)?.figure(figure.metric.path)?;
+        Some(Label {
+            at: (x, median.median / figure.divisor),
+            text: median.bound?.sign().trim().to_owned(),
+            colour: Colour::of_series(group.0),
+            side: Side::Right,
+        })
+    };
+    placed(layout, group).filter_map(sign).collect()
 }
 
 /// The median of a combination, at its place.

@@ -1,0 +1,100 @@
+//! Objectives against percentiles that are bounds, and the flags of a trial.
+
+use super::*;
+use crate::result::latency::percentile::Percentile;
+use crate::result::{LatencyFigures, LatencySet};
+use crate::stats;
+use crate::workload::{Durability, TimeSpan};
+use std::time::Duration;
+
+const MS: u64 = 1_000_000;
+
+/// A trial with one value of `response` p99, in ms, and of `own`.
+fn trial(response_ms: u64, bound: Option<Bound>, own_ms: u64) -> Trial {
+    let figures = |ms: u64, bound| {
+        let mut figures = LatencyFigures { count: 1000, ..LatencyFigures::default() };
+        figures.set("p99", Some(Percentile { ns: ms * MS, bound }));
+        Some(figures)
+    };
+    let own = figures(own_ms, bound.filter(|bound| *bound == Bound::Lower));
+    let latency_ns = LatencySet { response: figures(response_ms, bound), own, ..LatencySet::default() };
+    Trial { latency_ns, ..Trial::default() }
+}
+
+fn judged(trials: Vec<Trial>, limit_ms: u64) -> Verdict {
+    let point = Point {
+        settings: Default::default(),
+        workload: 0,
+        pass: PassKind::Open,
+        target: "fake".into(),
+        durability: Durability::Written,
+        io: None,
+        poll: None,
+        verdict: Verdict::default(),
+        summary: stats::summarise(&trials),
+        first_attempts: Default::default(),
+        trials,
+    };
+    let limit = TimeSpan(Duration::from_millis(limit_ms));
+    let bound = LatencyBound {
+        key: "response_p99",
+        histogram: Histogram::Response,
+        statistic: Statistic::P99,
+        limit,
+    };
+    let mut verdict = Verdict::default();
+    judge_slo(&Slo { latencies: vec![bound], min_achieved: None }, &point, &mut verdict);
+    verdict
+}
+
+#[test]
+fn an_objective_is_missed_by_the_systems_own_time_and_not_by_that_of_the_generator() {
+    let upper = Some(Bound::Upper);
+    let status = |trial: Trial| judged(vec![trial], 10).status;
+    assert_eq!(status(trial(9, None, 9)), VerdictStatus::Valid);
+    assert_eq!(
+        status(trial(9, upper, 5)),
+        VerdictStatus::Valid,
+        "it holds all the more without the generator"
+    );
+    assert_eq!(status(trial(12, None, 11)), VerdictStatus::SloMissed);
+    assert_eq!(status(trial(20, upper, 11)), VerdictStatus::SloMissed, "also where the generator was late");
+    assert_eq!(status(trial(20, upper, 9)), VerdictStatus::Invalid, "only the response exceeds it");
+    assert_eq!(status(trial(11, None, 9)), VerdictStatus::Invalid);
+}
+
+#[test]
+fn an_objective_that_never_acked_records_exceed_is_missed_and_otherwise_unknown() {
+    let lower = Some(Bound::Lower);
+    let missed = judged(vec![trial(5200, lower, 5200)], 1000);
+    assert_eq!(missed.status, VerdictStatus::SloMissed);
+    assert_eq!(missed.reasons, ["response_p99 is ≥ 5.20 s, but the SLO allows at most 1.00 s"]);
+    let unknown = judged(vec![trial(5200, lower, 5200)], 6000);
+    assert_eq!(unknown.status, VerdictStatus::Invalid);
+    assert!(unknown.reasons[0].contains("the drain was too short to tell"), "{unknown:?}");
+    let one_of_three = vec![trial(1, None, 1), trial(2, None, 2), trial(5200, lower, 5200)];
+    assert_eq!(judged(one_of_three, 1000).status, VerdictStatus::Valid, "its rank does not matter");
+}
+
+#[test]
+fn records_that_were_never_acked_are_flagged_with_their_share() {
+    let mut trial = trial(5200, Some(Bound::Lower), 5200);
+    let response = trial.latency_ns.response.as_mut().unwrap();
+    (response.censored, response.censored_from) = (200, Some(5000 * MS));
+    let mut verdict = Verdict::default();
+    judge_censored(&trial, &mut verdict);
+    assert!(verdict.flags.contains(&VerdictFlag::Censored));
+    assert!(verdict.reasons[0].starts_with("20.0 % of the records (200) were never acked"), "{verdict:?}");
+}
+
+#[test]
+fn a_late_generator_is_named_with_what_the_system_needed_itself() {
+    let mut trial = trial(20, Some(Bound::Upper), 9);
+    assert_eq!(lateness(&trial), None, "the figures say whether the trial is late");
+    trial.late_percentile = Some("p99".to_owned());
+    let said = lateness(&trial).unwrap();
+    assert_eq!(
+        said,
+        "the generator was late: response p99 is ≤ 20.0 ms, and 9.00 ms without the wait for the generator"
+    );
+}
