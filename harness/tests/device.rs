@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tempfile::TempDir;
-use vnotch::device::{Ceiling, CeilingSpec, DeviceError, Extent, Reap, Registration, Sync, Work};
+use vnotch::device::{
+    Ceiling, CeilingSpec, DeviceError, Extent, Reap, Registration, Replay, ReplaySync, Sync, Work,
+    device_best,
+};
 use vnotch::workload::Io;
 
 const SLICE: Duration = Duration::from_millis(50);
@@ -62,6 +65,71 @@ fn every_kind_of_slice_counts_what_it_did_and_removes_its_files() {
     }
     drop(ceiling);
     assert!(is_empty(&dir), "nothing is left behind");
+}
+
+#[test]
+fn a_replay_does_the_writes_of_a_trial_and_leaves_nothing() {
+    let dir = disk();
+    let mut ceiling = Ceiling::open(dir.path(), BYTES_MAX).unwrap();
+    let groups = ReplaySync::Groups { share: 0.5, writes_mean: 4.0 };
+    for sync in [ReplaySync::None, ReplaySync::Each, groups] {
+        for (overwrites, fresh) in
+            [(1.0, Extent::Fallocated), (0.5, Extent::Fallocated), (0.0, Extent::Extending)]
+        {
+            for (io, reap) in [(Io::Direct, Reap::Wait), (Io::Direct, Reap::Busy), (Io::Buffered, Reap::Wait)]
+            {
+                let sizes = vec![(4096, 9), (65_536, 3)];
+                let replay = Replay { sizes, depth: 5.5, files: 3, overwrites, fresh, sync, io };
+                let slice = ceiling.replay(&replay, reap, SLICE).unwrap();
+                let what = format!("{replay:?}: {slice:?}");
+                assert!(slice.ops > 0 && slice.elapsed >= SLICE, "{what}");
+                assert!((slice.ops * 4096..=slice.ops * 65_536).contains(&slice.bytes), "{what}");
+                assert_eq!(slice.flushes > 0, sync == groups, "{what}");
+                assert!(slice.flushes <= slice.ops, "{what}");
+                assert_eq!(slice.synced_elapsed.is_some(), io == Io::Buffered, "{what}");
+                let is_known = io == Io::Direct || slice.disk.is_some();
+                assert_eq!(slice.device_bytes_per_s().is_some(), is_known, "{what}");
+                assert!(disk_bytes(&dir) <= BYTES_MAX, "disk use is bounded");
+            }
+        }
+    }
+    drop(ceiling);
+    assert!(is_empty(&dir), "nothing is left behind");
+}
+
+#[test]
+fn groups_hold_as_many_writes_as_those_of_the_trial() {
+    let dir = disk();
+    let mut ceiling = Ceiling::open(dir.path(), BYTES_MAX).unwrap();
+    let replay = Replay {
+        sizes: vec![(4096, 1)],
+        // Fewer than a group has. The depth must let a group become complete.
+        depth: 2.0,
+        files: 4,
+        overwrites: 1.0,
+        fresh: Extent::Fallocated,
+        sync: ReplaySync::Groups { share: 1.0, writes_mean: 4.0 },
+        io: Io::Direct,
+    };
+    let slice = ceiling.replay(&replay, Reap::Wait, SLICE).unwrap();
+    assert_eq!(slice.bytes, slice.ops * 4096);
+    assert!(slice.flushes * 4 >= slice.ops && (slice.flushes - 1) * 4 <= slice.ops, "{slice:?}");
+}
+
+#[test]
+fn the_device_s_best_is_that_of_the_cells_that_fit() {
+    let dir = disk();
+    let mut ceiling = Ceiling::open(dir.path(), BYTES_MAX).unwrap();
+    let best = device_best(&mut ceiling, SLICE).unwrap();
+    for cell in [best.write, best.read] {
+        assert!(cell.bytes_per_s > 0.0 && cell.block_bytes >= 128 << 10 && cell.depth >= 4, "{cell:?}");
+        assert!(
+            (cell.block_bytes, cell.depth) != (1 << 20, 32),
+            "twice 32 MiB do not fit into half of 64 MiB"
+        );
+    }
+    let mut tiny = Ceiling::open(dir.path(), 1 << 20).unwrap();
+    assert!(matches!(device_best(&mut tiny, SLICE), Err(DeviceError::NoSpace { .. })));
 }
 
 #[test]

@@ -258,6 +258,7 @@ impl<F: DiskFile> Committer<F> {
             unreachable!("every undecided write has a flush domain")
         };
         self.count(&job, false);
+        self.stats.shared += 1;
         self.shared_writes += 1;
         self.has_new = true;
         let is_flushing = self.flush.is_some();
@@ -301,6 +302,7 @@ impl<F: DiskFile> Committer<F> {
         }
         let domain = flushed_domain?;
         self.stats.syncs += 1;
+        self.stats.shared_flushes += 1;
         Some(Flushing { domain, flush: flush(covered, failed_syncs).boxed_local() })
     }
 

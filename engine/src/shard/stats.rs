@@ -46,6 +46,10 @@ pub struct WriteStats {
     pub syncs: u64,
     /// Number of writes over extents that were written before, as in recycled segments.
     pub overwrites: u64,
+    /// Number of writes that share a flush with others. They are the smallest of the synced writes over written extents.
+    pub shared: u64,
+    /// Number of flushes that such writes share.
+    pub shared_flushes: u64,
 }
 
 impl WriteStats {

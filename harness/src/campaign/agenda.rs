@@ -26,35 +26,26 @@ pub(crate) trait Agenda {
 
 /// The part of a pass that a sweep is in.
 #[derive(Debug, Clone)]
-enum Stage {
-    /// Every combination once a block.
-    Blocks {
-        /// The block.
-        block: u32,
-        /// Combinations of the block that are left.
-        left: VecDeque<usize>,
-    },
-    /// Late trials again.
-    Late {
-        /// The round.
-        round: u32,
-        /// Combinations whose late trials were not looked at in this round.
-        left: VecDeque<usize>,
-        /// A combination with its late trials.
-        trials: Option<(usize, VecDeque<usize>)>,
-    },
+struct Stage {
+    /// The block.
+    block: u32,
+    /// The round of late trials of this block, from 1; 0 while every combination of the block has its first attempt.
+    round: u32,
+    /// Combinations that are left in this block and round.
+    left: VecDeque<usize>,
 }
 
-/// The order of a sweep: in each pass every combination once a block, block after block, and then late trials again.
+/// The order of a sweep: in each pass every combination once a block, block after block.
 ///
-/// Late trials come last in their pass, because the cause may be over then. Trials that an earlier session made are skipped,
-/// and so are combinations that are given up.
+/// A trial whose generator was late comes again at the end of its own block, so that the trials that are compared with each
+/// other stay close in time. The next block waits. Trials that an earlier session made are skipped, and so are combinations
+/// that are given up.
 #[derive(Debug, Clone)]
 pub(crate) struct Sweep {
     order: Order,
     /// Trials of each combination.
     trials: u32,
-    /// Rounds in which late trials are made again.
+    /// Rounds in which the late trials of a block are made again.
     retries: u32,
     pass: usize,
     reached: Option<f64>,
@@ -63,76 +54,67 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    /// A sweep of `trials` blocks with `retries` rounds for late trials.
+    /// A sweep of `trials` blocks with `retries` rounds for the late trials of each.
     pub(crate) const fn new(order: Order, trials: u32, retries: u32) -> Self {
         Self { order, trials, retries, pass: 0, reached: None, stage: None }
     }
 
-    fn block(&self, block: u32) -> VecDeque<usize> {
-        self.order.block(self.pass, num::index(block)).into()
+    /// A round of a block, in an order of its own.
+    fn stage(&self, block: u32, round: u32) -> Stage {
+        let number = num::index(self.trials) * num::index(round) + num::index(block);
+        Stage { block, round, left: self.order.block(self.pass, number).into() }
     }
 
     /// Begins the blocks of `pass`; false if there is no such pass, or nothing that its rate could be a share of.
     fn begin_pass(&mut self, pass: usize, points: &Points) -> bool {
         (self.pass, self.reached) = (pass, points.slowest());
-        self.stage = Some(Stage::Blocks { block: 0, left: self.block(0) });
+        self.stage = Some(self.stage(0, 0));
         pass < points.passes && (pass == 0 || self.reached.is_some())
     }
 
-    /// Begins a round of late trials; false if there are none, or no more rounds.
-    fn begin_round(&mut self, round: u32, points: &Points) -> bool {
-        let is_due = round < self.retries && points.late(self.retries) > 0;
-        if is_due {
-            let left = self.block(self.trials.saturating_add(round));
-            self.stage = Some(Stage::Late { round, left, trials: None });
+    /// Begins the stage after a round of a block: the next round of late trials, the next block, or the next pass. Returns false
+    /// if there is none.
+    fn advance(&mut self, block: u32, round: u32, points: &Points) -> bool {
+        if round < self.retries {
+            self.stage = Some(self.stage(block, round + 1));
+            return true;
         }
-        is_due
+        if block + 1 < self.trials {
+            self.stage = Some(self.stage(block + 1, 0));
+            return true;
+        }
+        self.begin_pass(self.pass + 1, points)
     }
 
-    fn next_of(&self, combination: usize, replaces: Option<usize>) -> Next {
-        Next { combination, pass: self.pass, reached: self.reached, replaces }
+    /// The trial of `combination` in this stage; `None` if it needs none.
+    fn trial_of(&self, combination: usize, stage: &Stage, points: &Points) -> Option<Next> {
+        let run = points.run(combination, self.pass);
+        let trial = num::index(stage.block);
+        let is_due = match stage.round {
+            0 => run.trials.len() <= trial,
+            round => run.is_late(trial, round),
+        };
+        let replaces = (stage.round > 0).then_some(trial);
+        let next = Next { combination, pass: self.pass, reached: self.reached, replaces };
+        (is_due && !points.is_given_up(combination)).then_some(next)
     }
 }
 
 impl Agenda for Sweep {
     fn next(&mut self, points: &Points) -> Option<Next> {
-        if self.stage.is_none() && !self.begin_pass(0, points) {
+        if self.stage.is_none() && !(self.trials > 0 && self.begin_pass(0, points)) {
             return None;
         }
         loop {
-            match self.stage.as_mut()? {
-                Stage::Blocks { block, .. } if *block >= self.trials => {
-                    if !self.begin_round(0, points) && !self.begin_pass(self.pass + 1, points) {
-                        return None;
-                    }
+            let mut stage = self.stage.take()?;
+            if let Some(combination) = stage.left.pop_front() {
+                let next = self.trial_of(combination, &stage, points);
+                self.stage = Some(stage);
+                if next.is_some() {
+                    return next;
                 }
-                Stage::Blocks { block, left } => {
-                    let Some(combination) = left.pop_front() else {
-                        let block = *block + 1;
-                        self.stage = Some(Stage::Blocks { block, left: self.block(block) });
-                        continue;
-                    };
-                    let is_done = points.run(combination, self.pass).trials.len() > num::index(*block);
-                    if !is_done && !points.is_given_up(combination) {
-                        return Some(self.next_of(combination, None));
-                    }
-                }
-                Stage::Late { trials: Some((combination, late)), .. } if !late.is_empty() => {
-                    let (combination, trial) = (*combination, late.pop_front());
-                    if !points.is_given_up(combination) {
-                        return Some(self.next_of(combination, trial));
-                    }
-                }
-                Stage::Late { round, left, trials } => {
-                    let round = *round;
-                    if let Some(combination) = left.pop_front() {
-                        let late = points.run(combination, self.pass).late(round + 1);
-                        *trials = Some((combination, late.into()));
-                    } else if !self.begin_round(round + 1, points) && !self.begin_pass(self.pass + 1, points)
-                    {
-                        return None;
-                    }
-                }
+            } else if !self.advance(stage.block, stage.round, points) {
+                return None;
             }
         }
     }
@@ -164,6 +146,7 @@ mod tests {
         let mut verdict = Verdict::default();
         verdict.lower(status, "simulated");
         if is_late {
+            trial.is_late = true;
             trial.late_percentile = Some("p99".to_owned());
             verdict.lower(VerdictStatus::Invalid, "the generator was late");
         }
@@ -225,14 +208,50 @@ mod tests {
     }
 
     #[test]
-    fn late_trials_come_again_at_the_end_of_their_pass_as_often_as_is_allowed() {
+    fn late_trials_come_again_at_the_end_of_their_own_block_as_often_as_is_allowed() {
         let mut points = points(3, 1);
         let agenda = &mut Sweep::new(Order::new(7, 3), 2, 2);
         let made = all(&mut points, agenda, |next| (VerdictStatus::Valid, next.combination == 1));
         assert_eq!(made.len(), 6 + 2 * 2, "two late trials, twice each");
-        assert!(made[..6].iter().all(|next| next.replaces.is_none()));
-        let again: Vec<_> = made[6..].iter().map(|next| (next.combination, next.replaces)).collect();
-        assert_eq!(again, [(1, Some(0)), (1, Some(1)), (1, Some(0)), (1, Some(1))]);
+        for (block, made) in made.chunks(5).enumerate() {
+            assert!(made[..3].iter().all(|next| next.replaces.is_none()), "{made:?}");
+            let again: Vec<_> = made[3..].iter().map(|next| (next.combination, next.replaces)).collect();
+            assert_eq!(again, [(1, Some(block)), (1, Some(block))], "the next block waits");
+        }
+    }
+
+    #[test]
+    fn a_trial_that_is_in_time_at_last_is_not_made_again() {
+        let mut points = points(2, 1);
+        let agenda = &mut Sweep::new(Order::new(7, 2), 3, 3);
+        let mut attempts = 0;
+        let made = all(&mut points, agenda, |next| {
+            attempts += usize::from(next.combination == 0);
+            (VerdictStatus::Valid, next.combination == 0 && attempts == 1)
+        });
+        let again: Vec<_> = made.iter().filter_map(|next| next.replaces).collect();
+        assert_eq!(again, [0]);
+        assert_eq!((made[2].combination, made[2].replaces), (0, Some(0)));
+        assert_eq!(points.run(0, 0).trials[0].late_attempts.len(), 1);
+    }
+
+    #[test]
+    fn a_session_that_goes_on_makes_late_trials_of_earlier_blocks_first() {
+        let order = Order::new(7, 2);
+        let is_late = |next: Next| (VerdictStatus::Valid, next.combination == 1 && next.replaces.is_none());
+        let whole = all(&mut points(2, 1), &mut Sweep::new(order, 3, 1), is_late);
+        for before in 0..whole.len() {
+            let mut points = points(2, 1);
+            for next in &whole[..before] {
+                let (status, late) = is_late(*next);
+                enter(&mut points, *next, status, late);
+            }
+            let rest = all(&mut points, &mut Sweep::new(order, 3, 1), is_late);
+            let key = |next: &Next| (next.combination, next.pass, next.replaces);
+            let [rest, left] =
+                [&rest[..], &whole[before..]].map(|made| made.iter().map(key).collect::<Vec<_>>());
+            assert_eq!(rest, left, "after {before} trials");
+        }
     }
 
     #[test]

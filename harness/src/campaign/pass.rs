@@ -10,8 +10,10 @@ use crate::num;
 use crate::result::TrialRecord;
 use crate::result::provenance::SystemIdentity;
 use crate::result::{LateAttempt, Trial, Verdict, VerdictStatus};
+use crate::trial::Shape;
 use crate::trial::bench::Bench;
-use crate::trial::ceilings::{Bracket, Shape};
+use crate::trial::ceilings::Bracket;
+use crate::trial::conduct::read_back;
 use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
 use std::sync::atomic::Ordering;
@@ -41,8 +43,11 @@ pub struct PassRun {
     pub verdicts: Vec<Verdict>,
     /// The system that was measured; `None` before the first trial.
     pub target: Option<SystemIdentity>,
-    /// The expected writes of the next trial; `None` before the calibration. Inside, `None` if they are unknown.
-    calibrated: Option<Option<Shape>>,
+    /// The expected writes of the next trial: those of the last one, or of the calibration before the first. `None` if they
+    /// are unknown.
+    expected: Option<Shape>,
+    /// Whether a calibration was made in this process.
+    is_calibrated: bool,
 }
 
 impl PassRun {
@@ -62,13 +67,22 @@ impl PassRun {
         index
     }
 
-    /// The verdict over all trials, with a remark on trials that were measured again.
+    /// The verdict over all trials, with a remark on late ones.
+    ///
+    /// Invalid trials do not make it invalid if at least two thirds of the trials are not.
     pub fn verdict(&self) -> Verdict {
+        let is_invalid = |verdict: &&Verdict| verdict.status == VerdictStatus::Invalid;
+        let (invalid, all) = (self.verdicts.iter().filter(is_invalid).count(), self.verdicts.len());
+        let are_few = 3 * invalid <= all;
         let mut whole = Verdict::default();
         for verdict in &self.verdicts {
-            whole.absorb(verdict);
+            if are_few && is_invalid(&verdict) {
+                whole.absorb(&Verdict { status: VerdictStatus::Valid, ..verdict.clone() });
+            } else {
+                whole.absorb(verdict);
+            }
         }
-        verdict::remark_retries(&self.trials, &mut whole);
+        verdict::remark_late(&self.trials, &mut whole);
         whole
     }
 
@@ -81,11 +95,14 @@ impl PassRun {
 
     /// Numbers of the trials whose generator was late, and which were repeated less than `retries` times.
     pub fn late(&self, retries: u32) -> Vec<usize> {
-        let is_wanted = |(trial, verdict): (&Trial, &Verdict)| {
-            num::count(trial.late_attempts.len()) < u64::from(retries) && verdict::is_late(verdict, trial)
-        };
-        let judged = self.trials.iter().zip(&self.verdicts).enumerate();
-        judged.filter(|(_, judged)| is_wanted(*judged)).map(|(index, _)| index).collect()
+        (0..self.trials.len()).filter(|trial| self.is_late(*trial, retries)).collect()
+    }
+
+    /// Whether the generator was late in trial number `trial`, and it was repeated less than `retries` times.
+    pub fn is_late(&self, trial: usize, retries: u32) -> bool {
+        self.trials
+            .get(trial)
+            .is_some_and(|trial| trial.is_late && num::count(trial.late_attempts.len()) < u64::from(retries))
     }
 
     /// Number of attempts over all trials.
@@ -133,20 +150,20 @@ impl Bench<'_> {
     /// The system cannot be opened, the ceiling cannot be measured, or the data cannot be removed.
     pub fn next_trial(&self, request: &TrialRequest<'_>, run: &mut PassRun) -> anyhow::Result<Option<usize>> {
         let TrialRequest { pass, title, keep, replaces } = *request;
-        let expected = match run.calibrated {
-            Some(shape) => shape,
-            None => self.calibrate(pass.load, title)?,
-        };
+        if has_ceiling(self.workload) && !run.is_calibrated {
+            run.expected = self.calibrate(pass.load, title)?;
+            run.is_calibrated = true;
+        }
         if self.context.is_stopped() {
             return Ok(None);
         }
         if keep {
             self.context.data_dir.keep();
         }
-        let Some((done, mut trial)) = self.bracketed_trial(title, pass.load, expected)? else {
-            return Ok(None);
-        };
+        let bracketed = self.bracketed_trial(title, pass.load, run.expected.as_ref())?;
+        let Some(Bracketed { run: done, mut trial, shape }) = bracketed else { return Ok(None) };
         let verdict = verdict::of_trial(pass.kind, &done, &trial);
+        trial.is_late = verdict::is_late(&verdict, &trial);
         if let Some(late) = replaces.map(|index| &run.trials[index]) {
             if matches!(verdict.status, VerdictStatus::Interrupted | VerdictStatus::RequirementMissed) {
                 return Ok(None);
@@ -154,7 +171,7 @@ impl Bench<'_> {
             trial.late_attempts.clone_from(&late.late_attempts);
             trial.late_attempts.push(LateAttempt::of(late));
         }
-        run.calibrated = Some(Shape::of(self.workload, &done).or(expected));
+        run.expected = shape.or(run.expected.take());
         let record = TrialRecord {
             series: done.watched.series.rows,
             events: done.watched.events,
@@ -166,14 +183,16 @@ impl Bench<'_> {
         Ok(Some(run.enter(finished, replaces)))
     }
 
-    /// Finds the shape of the writes for the first trial.
+    /// Finds the shape of the writes for the first trial, under the same requirements.
     fn calibrate(&self, load: Load, title: &str) -> anyhow::Result<Option<Shape>> {
-        if !has_ceiling(self.workload) {
-            return Ok(None);
-        }
         self.context.progress.step(&format!("{title}: calibrating the ceiling"));
         let was_measured = self.context.measured.load(Ordering::SeqCst);
-        let calibration = self.for_calibration().trial(load, CALIBRATION)?;
+        let phases = match self.extras.requirements {
+            [] => CALIBRATION,
+            // A requirement is waited for as long as in a trial.
+            _ => Phases { warmup: self.workload.phases.warmup, ..CALIBRATION },
+        };
+        let calibration = self.for_calibration().trial(load, phases)?;
         self.clear()?;
         // A calibration is no result to keep.
         self.context.measured.store(was_measured, Ordering::SeqCst);
@@ -186,40 +205,40 @@ impl Bench<'_> {
         &self,
         title: &str,
         load: Load,
-        shape: Option<Shape>,
-    ) -> anyhow::Result<Option<(TrialRun, Trial)>> {
+        expected: Option<&Shape>,
+    ) -> anyhow::Result<Option<Bracketed>> {
         self.context.progress.step(&format!("{title}: warming memory"));
         let warmed = warm_memory(warm_bytes(self.workload), self.context.stop);
-        let mut bracket = Bracket::new(shape);
-        self.context.progress.step(&format!("{title}: ceiling before"));
-        if self.measure(&mut bracket)?.is_none() {
+        let mut bracket = Bracket::default();
+        if expected.is_some() {
+            self.context.progress.step(&format!("{title}: ceiling before"));
+        }
+        if measured(bracket.measure_before(self, expected))?.is_none() {
             return Ok(None);
         }
         self.context.progress.step(title);
-        let run = self.trial(load, self.workload.phases)?;
+        let mut run = self.trial(load, self.workload.phases)?;
         let is_missed = run.watched.missed.is_some();
         if run.timeline.window_ns() == 0 && run.error.is_none() && !is_missed {
             return Ok(None);
         }
-        if run.error.is_none() && !run.watched.interrupted && !is_missed {
+        let shape = if has_ceiling(self.workload) { Shape::of(self.workload, &run) } else { None };
+        if shape.is_some() && run.error.is_none() && !run.watched.interrupted && !is_missed {
             self.context.progress.step(&format!("{title}: ceiling after"));
-            self.measure(&mut bracket)?;
+            measured(bracket.measure_after(self, shape.as_ref()))?;
+        }
+        if run.error.is_none() && !run.watched.interrupted && read_back::is_wanted(self.workload) {
+            self.context.progress.step(&format!("{title}: reading the log back"));
+            if let Err(error) = self.read_back(&mut run) {
+                run.error = Some(format!("{:#}", error.context("the log cannot be read back")));
+            }
         }
         if !self.context.data_dir.is_kept() {
             self.clear()?;
         }
         let mut trial = trial_of(self.workload, &run, bracket.figures());
         trial.resources.warmed_bytes = Some(warmed.bytes);
-        Ok(Some((run, trial)))
-    }
-
-    /// Measures one slice; `None` if the run was interrupted.
-    fn measure(&self, bracket: &mut Bracket) -> anyhow::Result<Option<()>> {
-        match bracket.measure(self) {
-            Ok(()) => Ok(Some(())),
-            Err(DeviceError::Interrupted) => Ok(None),
-            Err(error) => Err(error).context("cannot measure the ceiling (`ceiling: off` runs without)"),
-        }
+        Ok(Some(Bracketed { run, trial, shape }))
     }
 
     /// Removes the data of a trial, and waits until the device is idle again.
@@ -250,6 +269,23 @@ impl Bench<'_> {
             let bytes = disk.map_or(0, |disk| disk.read + disk.written);
             quiet = if bytes <= IDLE_BYTES_MAX { quiet + 1 } else { 0 };
         }
+    }
+}
+
+/// A trial between its two sides of the ceiling.
+struct Bracketed {
+    run: TrialRun,
+    trial: Trial,
+    /// The shape of its writes; `None` if it is not known, or without a ceiling.
+    shape: Option<Shape>,
+}
+
+/// The outcome of a side of the bracket; `None` if the run was interrupted.
+fn measured(outcome: Result<(), DeviceError>) -> anyhow::Result<Option<()>> {
+    match outcome {
+        Ok(()) => Ok(Some(())),
+        Err(DeviceError::Interrupted) => Ok(None),
+        Err(error) => Err(error).context("cannot measure the ceiling (`ceiling: off` runs without)"),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::result::environment::IoUring;
 use crate::result::provenance::{Build, CoresUsed, PayloadData, Provenance, SystemIdentity};
 use crate::result::staging::{DeviceLooks, Manifest, Staging};
 use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus, WorkloadList};
-use crate::stats::summarise;
+use crate::stats::{summarise, summarise_first};
 use crate::system;
 use crate::trial::ceilings;
 use crate::trial::context::{Options, RunContext};
@@ -318,12 +318,14 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
         poll: Some(workload.deployment().poll),
         verdict: Verdict::default(),
         summary: summarise(&run.trials),
+        first_attempts: summarise_first(&run.trials),
         trials: run.trials,
     };
     // SLOs are judged for the load of the workload, not for the pass that only finds its rate.
     if kind == workload.load.mode.kind() && is_whole {
         verdict::judge_slo(&workload.slo, &point, &mut verdict);
     }
+    verdict::judge_ceiling(&point, &mut verdict);
     point.verdict = verdict;
     point
 }

@@ -16,7 +16,7 @@ use crate::trial::bench::{Bench, Extras, check_values};
 use crate::trial::ceilings;
 use crate::trial::context::RunContext;
 use crate::trial::cores::Place;
-use crate::workload::{Durability, LoadMode, Pass, PassKind, Rate, Study, Workload};
+use crate::workload::{LoadMode, Pass, PassKind, Rate, Study, Workload};
 use anyhow::Context as _;
 use std::time::Duration;
 
@@ -198,8 +198,7 @@ impl<'a> Session<'a> {
             return Ok(true);
         }
         self.context.progress.step(title);
-        let with_dsync = workloads().any(|workload| workload.durability == Durability::Synced);
-        match ceilings::look(self.context, looks, with_dsync) {
+        match ceilings::look(self.context, looks) {
             Ok(()) => Ok(true),
             Err(DeviceError::Interrupted) => Ok(false),
             Err(error) => Err(error).context("cannot measure the ceiling (`ceiling: off` runs without)"),

@@ -73,8 +73,8 @@ struct Bench {
     late: Option<(u32, usize)>,
     /// Number of records before the one that delays the generator.
     late_after: u64,
-    /// Number of trials in which retention deletes. It deletes in none after them.
-    retaining: usize,
+    /// Whether retention deletes nothing in every second trial of the late batch size.
+    is_forgetful: bool,
     /// `--keep-data`.
     keeps_data: bool,
 }
@@ -90,7 +90,7 @@ impl Bench {
             failing_from: 0,
             late: None,
             late_after: 0,
-            retaining: usize::MAX,
+            is_forgetful: false,
             keeps_data: false,
         }
     }
@@ -118,7 +118,9 @@ impl Bench {
             let made = opened.iter().filter(|(_, other)| *other == size).count();
             let is_late = self.late.is_some_and(|(late, trials)| size == late && made <= trials);
             let holds_up = is_late.then_some((self.late_after, HOLDS_UP));
-            let retains_at = (opened.len() <= self.retaining).then_some(1);
+            let is_of_late = self.late.is_some_and(|(late, _)| size == late);
+            let forgets = self.is_forgetful && is_of_late && made.is_multiple_of(2);
+            let retains_at = (!forgets).then_some(1);
             let target = FakeSystem::new(Behaviour { fail_at, holds_up, retains_at, ..Behaviour::default() });
             Ok(Box::new(target) as Box<dyn System>)
         };
@@ -327,27 +329,26 @@ fn held_up(result: &RunResult, point: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_trial_whose_generator_was_late_is_made_again_once_the_others_are() {
+fn a_trial_whose_generator_was_late_is_made_again_at_the_end_of_its_block() {
     let (mut bench, study) = (Bench::new(), study(LATE));
     bench.late = Some((2, 1));
     let measured = bench.begin(&study).unwrap();
     assert!(measured.is_whole);
     let order = expected(&study, 42);
-    assert_eq!(bench.opened()[..4], order[..]);
-    assert!(bench.opened()[4..].contains(&("Written".into(), 2)), "{:?}", bench.opened());
+    assert_eq!(bench.opened()[..2], order[..2]);
+    assert!(bench.opened()[2..4].contains(&("Written".into(), 2)), "{:?}", bench.opened());
     let result = &measured.recording.result;
     assert_eq!(trials(result), [2, 2]);
     assert_eq!((held_up(result, 0), held_up(result, 1)), (vec![0, 0], vec![1, 0]));
     let retried = &result.points[1].trials[0];
     assert!(retried.late_attempts[0].window_start_s < retried.window_start_s);
     assert!(retried.latency_ns.pacing_lag.as_ref().unwrap().p99.unwrap() < HELD_UP_NS);
-    assert!(
-        result
-            .points
-            .iter()
-            .flat_map(|it| &it.trials)
-            .all(|it| { it.window_start_s <= retried.window_start_s || !it.late_attempts.is_empty() })
-    );
+    let next_block = result.points.iter().map(|point| &point.trials[1]);
+    assert!(next_block.into_iter().all(|trial| trial.window_start_s > retried.window_start_s));
+    let response = "latency_ns.response.p99";
+    let (figure, first) = (result.points[1].figure(response), result.points[1].first_figure(response));
+    assert!(first.unwrap().max > figure.unwrap().max, "the first attempt waited for the generator");
+    assert!(result.points[1].late_share() >= 0.5);
     let said = |reason: &String| reason.contains("measured again, as the generator was late");
     assert!(result.points[1].verdict.reasons.iter().any(said), "{:?}", result.points[1].verdict);
     // The record over time is that of the later attempt too.
@@ -376,12 +377,12 @@ fn a_generator_that_stays_late_is_given_as_many_chances_as_the_workload_allows()
 #[test]
 fn a_late_trial_stands_when_another_attempt_at_it_is_interrupted() {
     let (mut bench, study) = (Bench::new(), study(LATE));
-    (bench.late, bench.stop_at) = (Some((2, usize::MAX)), Some(5));
+    (bench.late, bench.stop_at) = (Some((2, usize::MAX)), Some(6));
     let measured = bench.begin(&study).unwrap();
     assert!(!measured.is_whole, "what was late was not made again");
     let result = measured.recording.result;
     assert_eq!(trials(&result), [2, 2]);
-    assert_eq!(held_up(&result, 1), [0, 0]);
+    assert_eq!(held_up(&result, 1), [1, 0]);
     assert_eq!(result.points[1].verdict.status, VerdictStatus::Invalid);
     assert_eq!(result.verdict.status, VerdictStatus::Interrupted);
     assert!(result.verdict.reasons[0].contains("were measured again, as the generator was late"));
@@ -390,7 +391,7 @@ fn a_late_trial_stands_when_another_attempt_at_it_is_interrupted() {
     let resumed = bench.resume(&study);
     assert!(resumed.is_whole);
     assert_eq!(held_up(&resumed.recording.result, 1), [1, 1]);
-    assert_eq!(bench.opened()[5..].iter().filter(|(_, size)| *size == 2).count(), 2);
+    assert_eq!(bench.opened()[6..].iter().filter(|(_, size)| *size == 2).count(), 1);
 }
 
 #[test]
@@ -399,10 +400,11 @@ fn a_late_trial_stands_when_retention_is_not_reached_in_another_attempt_at_it() 
         + "require: [retention_reached]\nlog: {segment_bytes: 1MiB, retention_bytes: 1MiB}";
     let (mut bench, study) = (Bench::new(), study(&yaml));
     // The window opens some 300 ms after the load has begun.
-    (bench.late, bench.late_after, bench.retaining) = (Some((2, usize::MAX)), 4000, 4);
+    (bench.late, bench.late_after, bench.is_forgetful) = (Some((2, usize::MAX)), 4000, true);
     let measured = bench.begin(&study).unwrap();
     assert!(measured.is_whole, "nobody interrupted it");
-    assert!(bench.opened()[4..].contains(&("Written".into(), 2)), "{:?}", bench.opened());
+    let of_late = bench.opened().into_iter().filter(|(_, size)| *size == 2).count();
+    assert_eq!(of_late, 4, "each was tried once more: {:?}", bench.opened());
     let result = measured.recording.result;
     assert_eq!((trials(&result), held_up(&result, 1)), (vec![2, 2], vec![0, 0]));
     assert_eq!(result.points[1].verdict.status, VerdictStatus::Invalid);

@@ -1,8 +1,8 @@
 //! One block on each of many files, made durable. This is the cost of a group commit without a log around it.
 
-use super::ring::{Direction, Operation, Ring};
+use super::ring::{Direction, Operation, Ring, RingSize};
 use super::scratch::{self, Scratch, file_error};
-use super::{CeilingSpec, DeviceError, Extent, Reap, Sync, Work};
+use super::{DeviceError, Reap};
 use crate::workload::Io;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -36,15 +36,7 @@ impl Commits {
     /// The ring cannot be made, or a file operation fails.
     pub fn new(dir: &Path, files: u32, file_bytes: u64) -> Result<Self, DeviceError> {
         let scratch = Scratch::new(dir)?;
-        let ring = Ring::new(&CeilingSpec {
-            work: Work::Write { extent: Extent::Overwrite, sync: Sync::None },
-            block_bytes: BLOCK_BYTES,
-            depth: files,
-            files,
-            io: Io::Direct,
-            reap: Reap::Wait,
-            slice: Duration::ZERO,
-        })?;
+        let ring = Ring::new(RingSize { operations: files, buffer_bytes: BLOCK_BYTES, buffers: files })?;
         let zeros = vec![0; usize::try_from(file_bytes).unwrap_or_default()];
         let made = (0..files).map(|number| {
             let path = scratch.file(&format!("commit-{number}"));
@@ -71,7 +63,14 @@ impl Commits {
         };
         let begun = Instant::now();
         for (slot, (_, file)) in (0..).zip(&self.files) {
-            self.ring.push(Operation { slot, direction, fd: file.as_raw_fd(), position, done: 0 });
+            self.ring.push(Operation {
+                slot,
+                direction,
+                fd: file.as_raw_fd(),
+                position,
+                length: BLOCK_BYTES,
+                done: 0,
+            });
         }
         while self.ring.in_flight() > 0 {
             self.ring.enter(Reap::Wait)?;

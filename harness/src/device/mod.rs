@@ -6,7 +6,10 @@
 mod buffers;
 mod commits;
 mod error;
+mod grid;
+mod groups;
 mod probe;
+mod replay;
 mod ring;
 mod scratch;
 mod session;
@@ -17,9 +20,11 @@ pub mod survey;
 pub use commits::{Commit, Commits};
 pub use error::DeviceError;
 pub(crate) use error::MEMLOCK_REMEDY;
+pub use grid::{BestCell, DeviceBest, device_best};
 pub use probe::{DirProbe, disabled_sysctl, probe, probe_dir};
-pub use session::{Ceiling, DeviceBest, Dsync4k};
+pub use replay::{REPLAY_DEPTH_MAX, Replay, ReplaySync};
+pub use session::{Ceiling, Dsync4k};
 pub use spec::{
     BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, CeilingSlice, CeilingSpec, DEPTH_MAX, Extent, FILES_MAX, Reap,
-    Registration, Sync, Work,
+    Registration, ReplaySlice, Sync, Work,
 };

@@ -1,7 +1,7 @@
 //! A bare io_uring with its own buffers. It knows operations and completions only. It knows no files, laps or clocks.
 
 use super::buffers::Buffers;
-use super::{CeilingSpec, DeviceError, Reap, Registration};
+use super::{DeviceError, Reap, Registration};
 use io_uring::{IoUring, opcode, types};
 use rustix::io::Errno;
 use std::io;
@@ -23,10 +23,22 @@ pub(super) enum Direction {
     WriteDsync,
 }
 
+/// The size of a ring and of its buffers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RingSize {
+    /// Largest number of operations in flight.
+    pub(super) operations: u32,
+    /// Bytes of each buffer: the largest operation.
+    pub(super) buffer_bytes: u32,
+    /// Number of buffers. Slot `n` uses buffer `n` modulo this number, which is less than `operations` only for writes:
+    /// several writes may read one buffer.
+    pub(super) buffers: u32,
+}
+
 /// One operation. It reads into the buffer of its slot, or writes from it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation {
-    /// Number of the slot and of its buffer, from 0 to depth − 1. No other operation in flight uses it.
+    /// Number of the slot. No other operation in flight uses it.
     pub(super) slot: u32,
     /// Read or write.
     pub(super) direction: Direction,
@@ -34,6 +46,8 @@ pub(super) struct Operation {
     pub(super) fd: RawFd,
     /// The byte in the file at which the slot's block begins.
     pub(super) position: u64,
+    /// Bytes to move, those of `done` included.
+    pub(super) length: u32,
     /// Bytes that an earlier, short completion has already moved. They are skipped in the buffer and in the file.
     pub(super) done: u32,
 }
@@ -42,17 +56,17 @@ pub(super) struct Operation {
 pub(super) struct Ring {
     ring: ManuallyDrop<IoUring>,
     buffers: ManuallyDrop<Buffers>,
-    block_bytes: u32,
+    size: RingSize,
     registration: Registration,
     in_flight: u32,
 }
 
 impl Ring {
-    /// Makes a ring for `spec.depth` operations of `spec.block_bytes` each.
-    pub(super) fn new(spec: &CeilingSpec) -> Result<Self, DeviceError> {
-        let length = usize::try_from(spec.buffer_bytes())
+    /// Makes a ring with its buffers.
+    pub(super) fn new(size: RingSize) -> Result<Self, DeviceError> {
+        let length = usize::try_from(u64::from(size.buffers) * u64::from(size.buffer_bytes))
             .map_err(|_| DeviceError::Spec { reason: "the buffers exceed the address space".to_owned() })?;
-        let ring = make(spec.depth.next_power_of_two())?;
+        let ring = make(size.operations.next_power_of_two())?;
         let buffers = Buffers::new(length)?;
         let whole = libc::iovec { iov_base: buffers.at(0).cast(), iov_len: buffers.len() };
         // SAFETY: the iovec names the whole mapping, which is unmapped only after the ring is closed (Drop).
@@ -64,7 +78,7 @@ impl Ring {
         Ok(Self {
             ring: ManuallyDrop::new(ring),
             buffers: ManuallyDrop::new(buffers),
-            block_bytes: spec.block_bytes,
+            size,
             registration,
             in_flight: 0,
         })
@@ -80,19 +94,33 @@ impl Ring {
         self.in_flight
     }
 
-    /// Queues an operation. The next [`Ring::enter`] starts it. The caller keeps at most `depth` operations in flight.
+    /// Queues an operation. The next [`Ring::enter`] starts it. The caller keeps at most as many operations in flight as
+    /// the ring was made for.
     pub(super) fn push(&mut self, operation: Operation) {
-        assert!(operation.done < self.block_bytes, "an operation has bytes left to move");
-        let offset = u64::from(operation.slot) * u64::from(self.block_bytes) + u64::from(operation.done);
+        assert!(operation.length <= self.size.buffer_bytes, "an operation fits its buffer");
+        assert!(operation.done < operation.length, "an operation has bytes left to move");
+        let buffer = u64::from(operation.slot % self.size.buffers);
+        let offset = buffer * u64::from(self.size.buffer_bytes) + u64::from(operation.done);
         let offset =
             usize::try_from(offset).expect("an offset into buffers that are mapped fits the address space");
-        let length = self.block_bytes - operation.done;
+        let length = operation.length - operation.done;
         let address = self.buffers.at(offset);
         let position = operation.position + u64::from(operation.done);
         let entry = entry(operation, address, length, position, self.registration);
-        // SAFETY: the address range lies in the mapping, which lives until every operation has completed (Drop), and
-        // the slot's buffer is in no other operation; the file stays open until the completion (see Operation).
+        // SAFETY: the address range lies in the mapping, which lives until every operation has completed (Drop). No
+        // other operation writes to the slot's buffer: only writes share buffers, and they read them. The file stays
+        // open until the completion (see Operation).
         let pushed = unsafe { self.ring.submission().push(&entry) };
+        pushed.expect("the queue has as many entries as there are slots");
+        self.in_flight += 1;
+    }
+
+    /// Queues an fdatasync of a file, which stays open until the operation has completed. `slot` is in no other operation.
+    pub(super) fn push_flush(&mut self, slot: u32, fd: RawFd) {
+        let flush = opcode::Fsync::new(types::Fd(fd)).flags(types::FsyncFlags::DATASYNC).build();
+        let flush = flush.user_data(u64::from(slot));
+        // SAFETY: the operation uses no memory of this process, and the file stays open until it has completed.
+        let pushed = unsafe { self.ring.submission().push(&flush) };
         pushed.expect("the queue has as many entries as there are slots");
         self.in_flight += 1;
     }

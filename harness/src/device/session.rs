@@ -2,9 +2,12 @@
 //! that need them. The time for that is not measured.
 
 use super::buffers::Buffers;
+use super::replay::{Deck, Replay};
+use super::ring::RingSize;
 use super::scratch::{self, Scratch, file_error};
-use super::slice::{Area, Passes, Runner};
-use super::{CeilingSlice, CeilingSpec, DeviceError, Extent, Reap, Sync, Work};
+use super::slice::{Area, Blocks, Passes, Runner, Setup, Totals};
+use super::{CeilingSlice, CeilingSpec, DeviceError, Extent, Reap, ReplaySlice, ReplaySync, Work};
+use crate::host::storage::{Disk, disk_under};
 use crate::workload::Io;
 use rustix::fs::Advice;
 use std::fs;
@@ -26,6 +29,8 @@ pub struct Ceiling {
     scratch: Scratch,
     /// Bytes that one set of files may take. There are at most two sets.
     set_bytes: u64,
+    /// The disk whose bytes are counted; `None` if the file system has none.
+    disk: Option<Disk>,
     stop: Arc<AtomicBool>,
 }
 
@@ -36,13 +41,22 @@ struct Written {
     file_bytes: u64,
 }
 
-/// The device's best rates: blocks of 1 MiB, depth 8, direct I/O, over written extents.
-#[derive(Debug)]
-pub struct DeviceBest {
-    /// Overwriting without a sync.
-    pub write: CeilingSlice,
-    /// Reading.
-    pub read: CeilingSlice,
+/// The space that a slice needs.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    files: u32,
+    /// Bytes of the largest operation.
+    block_bytes: u32,
+    /// Largest number of operations in flight.
+    depth: u32,
+}
+
+/// A set of files of one size, and how they are opened.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    files: u32,
+    file_bytes: u64,
+    io: Io,
 }
 
 /// The cost of 4 KiB `RWF_DSYNC` writes, one at a time.
@@ -63,7 +77,7 @@ impl Ceiling {
     pub fn open(dir: &Path, bytes_max: u64) -> Result<Self, DeviceError> {
         let scratch = Scratch::new(dir)?;
         let set_bytes = bytes_max.min(scratch.free_bytes()? / 2) / 2;
-        Ok(Self { written: None, scratch, set_bytes, stop: Arc::default() })
+        Ok(Self { written: None, scratch, set_bytes, disk: disk_under(dir), stop: Arc::default() })
     }
 
     /// Sets the flag that stops the session. Once the flag is true, the slice in progress and every later one end with
@@ -78,16 +92,19 @@ impl Ceiling {
     /// files.
     pub fn measure(&mut self, spec: &CeilingSpec) -> Result<CeilingSlice, DeviceError> {
         spec.validate()?;
-        self.slice(spec).map_err(|error| self.explain(error, spec))
+        self.slice(spec).map_err(|error| self.explain(error, Needs::of(spec)))
     }
 
-    /// Measures the two slices of a [`DeviceBest`].
-    pub fn device_best(&mut self, slice: Duration) -> Result<DeviceBest, DeviceError> {
-        let overwriting = Work::Write { extent: Extent::Overwrite, sync: Sync::None };
-        Ok(DeviceBest {
-            write: self.measure(&CeilingSpec::best(overwriting, slice))?,
-            read: self.measure(&CeilingSpec::best(Work::Read, slice))?,
-        })
+    /// Measures one slice of writes like those of a trial. It blocks the thread for about `slice` and the time to prepare
+    /// files.
+    pub fn replay(
+        &mut self,
+        replay: &Replay,
+        reap: Reap,
+        slice: Duration,
+    ) -> Result<ReplaySlice, DeviceError> {
+        replay.validate()?;
+        self.replayed(replay, reap, slice).map_err(|error| self.explain(error, Needs::of_replay(replay)))
     }
 
     /// Measures the two slices of a [`Dsync4k`].
@@ -99,37 +116,64 @@ impl Ceiling {
     }
 
     fn slice(&mut self, spec: &CeilingSpec) -> Result<CeilingSlice, DeviceError> {
-        let stop = Arc::clone(&self.stop);
-        let file_bytes = self.file_bytes(spec)?;
-        let mut runner = Runner::new(spec, &stop)?;
+        let (stop, disk) = (Arc::clone(&self.stop), self.disk.clone());
+        let layout = self.layout(Needs::of(spec), spec.io)?;
+        let mut runner = Runner::new(Setup::of(spec), disk.as_ref(), &stop)?;
         match spec.work {
             Work::Read | Work::Write { extent: Extent::Overwrite, .. } => {
-                let area = self.written_area(spec, file_bytes)?;
+                let area = self.written_area(layout)?;
                 over_written(&mut runner, &area, spec)?;
             }
             Work::Write { extent, .. } => {
-                let outcome = self.over_fresh(&mut runner, extent, spec, file_bytes);
+                let outcome = self.over_fresh(&mut runner, extent, spec, layout);
                 self.remove("fresh", spec.files)?;
                 outcome?;
             }
         }
-        Ok(runner.finish())
+        let Totals { ops, bytes, elapsed, synced_elapsed, cpu_s, latency_ns, registration, disk, .. } =
+            runner.finish();
+        let spec = *spec;
+        Ok(CeilingSlice { spec, ops, bytes, elapsed, synced_elapsed, cpu_s, latency_ns, registration, disk })
+    }
+
+    fn replayed(&mut self, replay: &Replay, reap: Reap, slice: Duration) -> Result<ReplaySlice, DeviceError> {
+        let (stop, disk) = (Arc::clone(&self.stop), self.disk.clone());
+        let layout = self.layout(Needs::of_replay(replay), replay.io)?;
+        let (operations, buffers) = (replay.depth_max(), replay.buffers());
+        let group_writes = match replay.sync {
+            ReplaySync::Groups { writes_mean, .. } => writes_mean.min(f64::from(operations)),
+            ReplaySync::None | ReplaySync::Each => 1.0,
+        };
+        let setup = Setup {
+            ring: RingSize { operations, buffer_bytes: replay.bytes_max(), buffers },
+            // A group that does not fit into the depth would never be complete.
+            depth: replay.depth.max(group_writes),
+            group_writes,
+            reap,
+            slice,
+        };
+        let mut runner = Runner::new(setup, disk.as_ref(), &stop)?;
+        let outcome = self.over_both(&mut runner, replay, layout);
+        self.remove("fresh", replay.files)?;
+        outcome?;
+        let Totals { ops, bytes, elapsed, synced_elapsed, disk, flushes, .. } = runner.finish();
+        Ok(ReplaySlice { io: replay.io, ops, bytes, elapsed, synced_elapsed, disk, flushes })
     }
 
     /// Returns the size of each file, so that all files fit the limit and no block is in flight twice.
-    fn file_bytes(&self, spec: &CeilingSpec) -> Result<u64, DeviceError> {
-        let files = u64::from(spec.files);
+    fn layout(&self, needs: Needs, io: Io) -> Result<Layout, DeviceError> {
+        let files = u64::from(needs.files);
         let fill = u64::from(FILL_BYTES);
         let whole = |bytes: u64, unit: u64| bytes / unit * unit;
         let file_bytes = match self.set_bytes / files {
             plenty if plenty >= fill => whole(plenty, fill),
             little => whole(little, u64::from(super::BLOCK_ALIGN_BYTES)),
         };
-        let block_bytes = u64::from(spec.block_bytes);
-        if file_bytes / block_bytes * files < 2 * u64::from(spec.depth) || file_bytes < block_bytes {
-            return Err(self.no_space(spec)?);
+        let block_bytes = u64::from(needs.block_bytes);
+        if file_bytes / block_bytes * files < 2 * u64::from(needs.depth) || file_bytes < block_bytes {
+            return Err(self.no_space(needs)?);
         }
-        Ok(file_bytes)
+        Ok(Layout { files: needs.files, file_bytes, io })
     }
 
     /// Works in fresh files until the slice's time is over. When every block is used, it makes the next fresh files.
@@ -138,18 +182,11 @@ impl Ceiling {
         runner: &mut Runner<'_>,
         extent: Extent,
         spec: &CeilingSpec,
-        file_bytes: u64,
+        layout: Layout,
     ) -> Result<(), DeviceError> {
         while !runner.remaining().is_zero() {
-            self.remove("fresh", spec.files)?;
-            let area = self.open_area("fresh", spec, file_bytes)?;
-            if extent == Extent::Fallocated {
-                for (path, file) in &area.files {
-                    scratch::allocate(file, path, file_bytes, self.scratch.parent())?;
-                }
-            }
-            self.scratch.sync()?;
-            runner.lap(&area, Passes::One)?;
+            let area = self.fresh_area(extent, layout)?;
+            runner.lap(&area, &mut Blocks::new(&area, spec, Passes::One))?;
             if spec.io == Io::Buffered {
                 runner.sync(&area)?;
             }
@@ -157,22 +194,65 @@ impl Ceiling {
         Ok(())
     }
 
-    /// Opens the written files with the flags of `spec`. Writes them first, unless an earlier slice has done so.
-    fn written_area(&mut self, spec: &CeilingSpec, file_bytes: u64) -> Result<Area, DeviceError> {
-        let fits = |written: &Written| written.files == spec.files && written.file_bytes == file_bytes;
+    /// Works in written and in fresh files, as the replay says, until the slice's time is over.
+    fn over_both(
+        &mut self,
+        runner: &mut Runner<'_>,
+        replay: &Replay,
+        layout: Layout,
+    ) -> Result<(), DeviceError> {
+        let mut deck = Deck::new(replay, layout.file_bytes);
+        let (has_written, has_fresh) = replay.extents();
+        while !runner.remaining().is_zero() {
+            let mut area = Area { files: Vec::new(), file_bytes: layout.file_bytes };
+            if has_written {
+                area.files.extend(self.written_area(layout)?.files);
+                if layout.io == Io::Buffered {
+                    drop_from_page_cache(&area)?;
+                }
+            }
+            if has_fresh {
+                area.files.extend(self.fresh_area(replay.fresh, layout)?.files);
+            }
+            deck.begin_lap();
+            runner.lap(&area, &mut deck)?;
+            if layout.io == Io::Buffered {
+                runner.sync(&area)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes fresh files. Removes those of the lap before.
+    fn fresh_area(&self, extent: Extent, layout: Layout) -> Result<Area, DeviceError> {
+        self.remove("fresh", layout.files)?;
+        let area = self.open_area("fresh", layout)?;
+        if extent == Extent::Fallocated {
+            for (path, file) in &area.files {
+                scratch::allocate(file, path, layout.file_bytes, self.scratch.parent())?;
+            }
+        }
+        self.scratch.sync()?;
+        Ok(area)
+    }
+
+    /// Opens the written files. Writes them first, unless an earlier slice has done so.
+    fn written_area(&mut self, layout: Layout) -> Result<Area, DeviceError> {
+        let fits =
+            |written: &Written| written.files == layout.files && written.file_bytes == layout.file_bytes;
         if !self.written.as_ref().is_some_and(fits) {
             if let Some(old) = self.written.take() {
                 self.remove("written", old.files)?;
             }
-            let area = self.open_area("written", spec, file_bytes)?;
+            let area = self.open_area("written", layout)?;
             if let Err(error) = self.fill(&area) {
-                self.remove("written", spec.files)?;
+                self.remove("written", layout.files)?;
                 return Err(error);
             }
             self.scratch.sync()?;
-            self.written = Some(Written { files: spec.files, file_bytes });
+            self.written = Some(Written { files: layout.files, file_bytes: layout.file_bytes });
         }
-        self.open_area("written", spec, file_bytes)
+        self.open_area("written", layout)
     }
 
     fn fill(&self, area: &Area) -> Result<(), DeviceError> {
@@ -195,14 +275,14 @@ impl Ceiling {
         Ok(())
     }
 
-    fn open_area(&self, kind: &str, spec: &CeilingSpec, file_bytes: u64) -> Result<Area, DeviceError> {
+    fn open_area(&self, kind: &str, layout: Layout) -> Result<Area, DeviceError> {
         let open = |number| {
             let path = self.path(kind, number);
-            let file = scratch::open(&path, spec.io, self.scratch.parent())?;
+            let file = scratch::open(&path, layout.io, self.scratch.parent())?;
             Ok((path, file))
         };
-        let files = (0..spec.files).map(open).collect::<Result<_, DeviceError>>()?;
-        Ok(Area { files, file_bytes })
+        let files = (0..layout.files).map(open).collect::<Result<_, DeviceError>>()?;
+        Ok(Area { files, file_bytes: layout.file_bytes })
     }
 
     fn remove(&self, kind: &str, files: u32) -> Result<(), DeviceError> {
@@ -223,21 +303,23 @@ impl Ceiling {
     }
 
     /// Turns any error of a full disk into [`DeviceError::NoSpace`], which says how much space is needed.
-    fn explain(&self, error: DeviceError, spec: &CeilingSpec) -> DeviceError {
+    fn explain(&self, error: DeviceError, needs: Needs) -> DeviceError {
         let (DeviceError::File { source, .. } | DeviceError::Io { source, .. }) = &error else {
             return error;
         };
         match source.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                self.no_space(spec).unwrap_or(error)
+                self.no_space(needs).unwrap_or(error)
             }
             _ => error,
         }
     }
 
-    fn no_space(&self, spec: &CeilingSpec) -> Result<DeviceError, DeviceError> {
+    fn no_space(&self, needs: Needs) -> Result<DeviceError, DeviceError> {
         // Two sets, and as much again that stays free. A set holds a block for each file, and twice the buffers.
-        let set = (2 * spec.buffer_bytes()).max(u64::from(spec.files) * u64::from(spec.block_bytes));
+        let Needs { files, block_bytes, depth } = needs;
+        let (files, block_bytes, depth) = (u64::from(files), u64::from(block_bytes), u64::from(depth));
+        let set = (2 * block_bytes * depth).max(files * block_bytes);
         Ok(DeviceError::NoSpace {
             dir: self.scratch.parent().to_owned(),
             free_bytes: self.scratch.free_bytes()?,
@@ -246,21 +328,37 @@ impl Ceiling {
     }
 }
 
+impl Needs {
+    fn of(spec: &CeilingSpec) -> Self {
+        let CeilingSpec { files, block_bytes, depth, .. } = *spec;
+        Self { files, block_bytes, depth }
+    }
+
+    fn of_replay(replay: &Replay) -> Self {
+        Self { files: replay.files, block_bytes: replay.bytes_max(), depth: replay.depth_max() }
+    }
+}
+
 /// Works on written files. Direct operations repeat over the files until the time is over. Buffered ones use each block
 /// once in a lap, and the files are dropped from the page cache before each lap; otherwise memory would be measured.
 fn over_written(runner: &mut Runner<'_>, area: &Area, spec: &CeilingSpec) -> Result<(), DeviceError> {
     if spec.io == Io::Direct {
-        return runner.lap(area, Passes::Endless);
+        return runner.lap(area, &mut Blocks::new(area, spec, Passes::Endless));
     }
     while !runner.remaining().is_zero() {
-        for (path, file) in &area.files {
-            rustix::fs::fadvise(file, 0, None, Advice::DontNeed)
-                .map_err(|errno| file_error("drop from the page cache", path, errno.into()))?;
-        }
-        runner.lap(area, Passes::One)?;
+        drop_from_page_cache(area)?;
+        runner.lap(area, &mut Blocks::new(area, spec, Passes::One))?;
         if spec.work != Work::Read {
             runner.sync(area)?;
         }
+    }
+    Ok(())
+}
+
+fn drop_from_page_cache(area: &Area) -> Result<(), DeviceError> {
+    for (path, file) in &area.files {
+        rustix::fs::fadvise(file, 0, None, Advice::DontNeed)
+            .map_err(|errno| file_error("drop from the page cache", path, errno.into()))?;
     }
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! The timed loop: it keeps `depth` operations in flight over prepared files and counts the completed ones.
 
-use super::ring::{Direction, Operation, Ring};
-use super::{CeilingSlice, CeilingSpec, DeviceError, Sync, Work};
+use super::groups::Groups;
+use super::ring::{Direction, Operation, Ring, RingSize};
+use super::{CeilingSpec, DeviceError, Reap, Registration, Sync, Work};
+use crate::host::procfs::DiskBytes;
+use crate::host::storage::Disk;
 use crate::host::usage::process_cpu_s;
 use crate::num;
 use hdrhistogram::Histogram;
@@ -16,6 +19,8 @@ use std::time::{Duration, Instant};
 /// Longest latency that the histogram holds, in ns: one hour. The kernel gives up on a device that does not answer
 /// earlier than that.
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+/// Step of the additive sequence that varies the depth: the golden ratio − 1.
+const STEP_DEPTH: f64 = 0.618_033_988_749_894_9;
 
 /// The files that a lap works on, all of the same size.
 #[derive(Debug)]
@@ -35,32 +40,105 @@ pub(super) enum Passes {
     Endless,
 }
 
+/// The next operation of a lap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Index of its file.
+    pub(super) file: usize,
+    /// The byte of the file at which it begins.
+    pub(super) position: u64,
+    /// Bytes to move.
+    pub(super) length: u32,
+    /// Read or write.
+    pub(super) direction: Direction,
+    /// Whether it shares a flush with other writes.
+    pub(super) is_grouped: bool,
+}
+
+/// The operations of a lap, in order.
+pub(super) trait Order {
+    /// Returns the next operation; `None` once the lap has used every block that it may use.
+    fn next(&mut self) -> Option<Step>;
+}
+
+/// The settings of a runner.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setup {
+    /// Size of the ring.
+    pub(super) ring: RingSize,
+    /// Mean number of operations in flight, at most `ring.operations`.
+    pub(super) depth: f64,
+    /// Mean number of writes that share a flush.
+    pub(super) group_writes: f64,
+    /// The way to wait for completions.
+    pub(super) reap: Reap,
+    /// The time in which operations are started.
+    pub(super) slice: Duration,
+}
+
+impl Setup {
+    /// Returns the settings for a slice of equal operations.
+    pub(super) fn of(spec: &CeilingSpec) -> Self {
+        let CeilingSpec { block_bytes: buffer_bytes, depth, reap, slice, .. } = *spec;
+        let ring = RingSize { operations: depth, buffer_bytes, buffers: depth };
+        Self { ring, depth: f64::from(depth), group_writes: 1.0, reap, slice }
+    }
+}
+
+/// The sums over all laps of a slice.
+#[derive(Debug, Clone)]
+pub(super) struct Totals {
+    pub(super) ops: u64,
+    pub(super) bytes: u64,
+    pub(super) elapsed: Duration,
+    pub(super) synced_elapsed: Option<Duration>,
+    pub(super) cpu_s: f64,
+    pub(super) latency_ns: Histogram<u64>,
+    pub(super) registration: Registration,
+    /// Bytes that the disk moved, by its own counters; `None` if it has none.
+    pub(super) disk: Option<DiskBytes>,
+    /// Flushes that writes shared.
+    pub(super) flushes: u64,
+}
+
 /// An operation in flight, or the last one of an idle slot.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     started: Instant,
-    file: usize,
-    position: u64,
+    step: Step,
     done: u32,
+    /// Number of its group; it has no meaning for a step without one.
+    group: u64,
 }
 
 /// Measures one slice in one lap or in several. The time between laps is not measured.
 pub(super) struct Runner<'a> {
-    spec: CeilingSpec,
+    setup: Setup,
     ring: Ring,
     slots: Vec<Slot>,
     idle: Vec<u32>,
+    /// Number of operations that may be in flight until the next one ends.
+    limit: usize,
+    groups: Groups,
+    disk: Option<&'a Disk>,
     stop: &'a AtomicBool,
-    total: CeilingSlice,
+    total: Totals,
 }
 
 impl<'a> Runner<'a> {
-    /// Makes the ring and its buffers. A lap ends with [`DeviceError::Interrupted`] once `stop` is true.
-    pub(super) fn new(spec: &CeilingSpec, stop: &'a AtomicBool) -> Result<Self, DeviceError> {
-        let ring = Ring::new(spec)?;
-        let unused = Slot { started: Instant::now(), file: 0, position: 0, done: 0 };
-        let total = CeilingSlice {
-            spec: *spec,
+    /// Makes the ring and its buffers. A lap ends with [`DeviceError::Interrupted`] once `stop` is true. `disk` is the disk
+    /// whose bytes are counted.
+    pub(super) fn new(
+        setup: Setup,
+        disk: Option<&'a Disk>,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, DeviceError> {
+        let depth = setup.ring.operations;
+        // One more operation than slots: the flush in flight.
+        let ring = Ring::new(RingSize { operations: depth + 1, ..setup.ring })?;
+        let step = Step { file: 0, position: 0, length: 0, direction: Direction::Read, is_grouped: false };
+        let unused = Slot { started: Instant::now(), step, done: 0, group: 0 };
+        let total = Totals {
             ops: 0,
             bytes: 0,
             elapsed: Duration::ZERO,
@@ -69,60 +147,91 @@ impl<'a> Runner<'a> {
             latency_ns: Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
                 .expect("the bounds are apart and three digits are within 0 to 5"),
             registration: ring.registration(),
+            disk: None,
+            flushes: 0,
         };
-        let slots = (0..spec.depth).map(|_| unused).collect();
-        Ok(Self { spec: *spec, ring, slots, idle: (0..spec.depth).rev().collect(), stop, total })
+        Ok(Self {
+            ring,
+            slots: (0..depth).map(|_| unused).collect(),
+            idle: (0..depth).rev().collect(),
+            limit: num::index_of_f64(setup.depth.ceil()),
+            groups: Groups::new(setup.group_writes),
+            setup,
+            disk,
+            stop,
+            total,
+        })
     }
 
     /// Returns how much of the slice's time is left.
     pub(super) fn remaining(&self) -> Duration {
-        self.spec.slice.saturating_sub(self.total.elapsed)
+        self.setup.slice.saturating_sub(self.total.elapsed)
     }
 
-    /// Works on `area` until the slice's time is over or every block of the pass has been used.
-    pub(super) fn lap(&mut self, area: &Area, passes: Passes) -> Result<(), DeviceError> {
-        let cpu_before_s = process_cpu_s();
+    /// Works on `area` until the slice's time is over or the order has no more operations.
+    pub(super) fn lap(&mut self, area: &Area, order: &mut dyn Order) -> Result<(), DeviceError> {
+        let (cpu_before_s, disk_before) = (process_cpu_s(), self.disk_bytes());
         let begun = Instant::now();
-        let outcome = self.run(area, passes, begun);
+        let outcome = self.run(area, order, begun);
         if outcome.is_err() {
             // The caller closes the files after an error, so no operation on them may stay in flight.
             self.ring.drain()?;
+            self.groups.clear();
         }
         self.total.elapsed += begun.elapsed();
         self.total.cpu_s += process_cpu_s() - cpu_before_s;
+        self.count_disk_bytes(disk_before);
         outcome
     }
 
     /// Syncs the writes that the lap made through the page cache. This time is counted separately.
     pub(super) fn sync(&mut self, area: &Area) -> Result<(), DeviceError> {
+        let disk_before = self.disk_bytes();
         let begun = Instant::now();
         for (path, file) in &area.files {
             file.sync_data().map_err(|source| super::scratch::file_error("sync", path, source))?;
         }
         *self.total.synced_elapsed.get_or_insert_default() += begun.elapsed();
+        self.count_disk_bytes(disk_before);
         Ok(())
     }
 
     /// Returns the figures of the slice.
-    pub(super) fn finish(mut self) -> CeilingSlice {
+    pub(super) fn finish(mut self) -> Totals {
         if let Some(sync) = &mut self.total.synced_elapsed {
             *sync += self.total.elapsed;
         }
         self.total
     }
 
-    fn run(&mut self, area: &Area, passes: Passes, begun: Instant) -> Result<(), DeviceError> {
-        let mut blocks = Blocks::new(area, self.spec.block_bytes, passes);
+    fn disk_bytes(&self) -> Option<DiskBytes> {
+        self.disk.and_then(Disk::bytes)
+    }
+
+    fn count_disk_bytes(&mut self, before: Option<DiskBytes>) {
+        let Some((now, before)) = self.disk_bytes().zip(before) else { return };
+        let sum = self.total.disk.get_or_insert_default();
+        sum.read += now.read.saturating_sub(before.read);
+        sum.written += now.written.saturating_sub(before.written);
+    }
+
+    fn run(&mut self, area: &Area, order: &mut dyn Order, begun: Instant) -> Result<(), DeviceError> {
         let deadline = self.remaining();
         let mut now = begun;
         loop {
             if now - begun < deadline {
-                self.start(area, &mut blocks, now);
+                self.start(area, order, now);
+            }
+            // With nothing in flight, no write can join or complete a group any more.
+            let is_last = self.ring.in_flight() == 0;
+            if let Some(slot) = self.groups.begin_flush(is_last) {
+                let file = self.slots[num::index(slot)].step.file;
+                self.ring.push_flush(self.flush_slot(), area.files[file].1.as_raw_fd());
             }
             if self.ring.in_flight() == 0 {
                 return Ok(());
             }
-            self.ring.enter(self.spec.reap)?;
+            self.ring.enter(self.setup.reap)?;
             now = Instant::now();
             while let Some((slot, result)) = self.ring.completion() {
                 self.complete(area, slot, result, now)?;
@@ -133,33 +242,38 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Starts an operation on the next block for every idle slot.
-    fn start(&mut self, area: &Area, blocks: &mut Blocks, now: Instant) {
-        while let Some(slot) = self.idle.pop() {
-            let Some((file, position)) = blocks.next() else {
+    /// Number of the slot of the flush in flight, behind those of all other operations.
+    fn flush_slot(&self) -> u32 {
+        self.setup.ring.operations
+    }
+
+    /// Starts operations until as many are in flight as the depth allows.
+    fn start(&mut self, area: &Area, order: &mut dyn Order, now: Instant) {
+        while self.slots.len() - self.idle.len() < self.limit {
+            let Some(slot) = self.idle.pop() else { return };
+            let Some(step) = order.next() else {
                 self.idle.push(slot);
                 return;
             };
-            self.slots[index(slot)] = Slot { started: now, file, position, done: 0 };
+            let group = if step.is_grouped { self.groups.join(slot) } else { 0 };
+            self.slots[num::index(slot)] = Slot { started: now, step, done: 0, group };
             self.push(area, slot);
         }
     }
 
     fn push(&mut self, area: &Area, slot: u32) {
-        let Slot { file, position, done, .. } = self.slots[index(slot)];
-        let direction = match self.spec.work {
-            Work::Read => Direction::Read,
-            Work::Write { sync: Sync::None, .. } => Direction::Write,
-            Work::Write { sync: Sync::Dsync, .. } => Direction::WriteDsync,
-        };
+        let Slot { step: Step { file, position, length, direction, .. }, done, .. } =
+            self.slots[num::index(slot)];
         let fd = area.files[file].1.as_raw_fd();
-        self.ring.push(Operation { slot, direction, fd, position, done });
+        self.ring.push(Operation { slot, direction, fd, position, length, done });
     }
 
     /// Counts a completed operation. A short one is continued where it stopped. One that moved no bytes has failed.
     fn complete(&mut self, area: &Area, slot: u32, result: i32, now: Instant) -> Result<(), DeviceError> {
-        let block_bytes = self.spec.block_bytes;
-        let state = &mut self.slots[index(slot)];
+        if slot == self.flush_slot() {
+            return self.complete_flush(area, result, now);
+        }
+        let state = &mut self.slots[num::index(slot)];
         match u32::try_from(result) {
             Ok(0) => return Err(self.failed(area, slot, io::ErrorKind::WriteZero.into())),
             Ok(moved) => state.done += moved,
@@ -170,68 +284,95 @@ impl<'a> Runner<'a> {
                 }
             }
         }
-        assert!(state.done <= block_bytes, "the kernel moves no more than it was asked to");
-        if state.done < block_bytes {
+        assert!(state.done <= state.step.length, "the kernel moves no more than it was asked to");
+        if state.done < state.step.length {
             self.push(area, slot);
-            return Ok(());
+        } else if state.step.is_grouped {
+            self.groups.written(state.group);
+        } else {
+            self.end(slot, now);
         }
-        self.total.latency_ns.saturating_record(num::ns_of(now - state.started).max(1));
-        self.total.ops += 1;
-        self.total.bytes += u64::from(block_bytes);
-        self.idle.push(slot);
         Ok(())
     }
 
+    fn complete_flush(&mut self, area: &Area, result: i32, now: Instant) -> Result<(), DeviceError> {
+        let durable = self.groups.end_flush();
+        if result < 0 {
+            let source = io::Error::from_raw_os_error(-result);
+            let first = durable.first().map_or(0, |slot| self.slots[num::index(*slot)].step.file);
+            return Err(super::scratch::file_error("sync", &area.files[first].0, source));
+        }
+        self.total.flushes += 1;
+        durable.into_iter().for_each(|slot| self.end(slot, now));
+        Ok(())
+    }
+
+    /// Counts an operation that has done what it was for, and frees its slot.
+    fn end(&mut self, slot: u32, now: Instant) {
+        let Slot { started, step, .. } = self.slots[num::index(slot)];
+        self.total.latency_ns.saturating_record(num::ns_of(now - started).max(1));
+        self.total.ops += 1;
+        self.total.bytes += u64::from(step.length);
+        self.idle.push(slot);
+        let varied = (num::f64_of(self.total.ops) * STEP_DEPTH).fract();
+        let is_more = varied < self.setup.depth.fract();
+        self.limit = num::index_of_f64(self.setup.depth.floor()) + usize::from(is_more);
+    }
+
     fn failed(&self, area: &Area, slot: u32, source: io::Error) -> DeviceError {
-        let Slot { file, position, done, .. } = self.slots[index(slot)];
-        let op = match self.spec.work {
-            Work::Read => "read",
-            Work::Write { .. } => "write",
+        let Slot { step: Step { file, position, length, direction, .. }, done, .. } =
+            self.slots[num::index(slot)];
+        let op = match direction {
+            Direction::Read => "read",
+            Direction::Write | Direction::WriteDsync => "write",
         };
         DeviceError::Io {
             op,
             path: area.files[file].0.clone(),
             position: position + u64::from(done),
-            length: self.spec.block_bytes - done,
+            length: length - done,
             source,
         }
     }
 }
 
-/// The order in which blocks are used: one block of each file in turn, each file from its beginning to its end.
+/// The order in which equal blocks are used: one block of each file in turn, each file from its beginning to its end.
 #[derive(Debug)]
-struct Blocks {
+pub(super) struct Blocks {
     files: u64,
     blocks_per_file: u64,
-    block_bytes: u64,
+    block_bytes: u32,
+    direction: Direction,
     passes: Passes,
     next: u64,
 }
 
 impl Blocks {
-    fn new(area: &Area, block_bytes: u32, passes: Passes) -> Self {
-        let block_bytes = u64::from(block_bytes);
-        let blocks_per_file = area.file_bytes / block_bytes;
+    /// Makes the order of the blocks of `area` that a slice of `spec` uses.
+    pub(super) fn new(area: &Area, spec: &CeilingSpec, passes: Passes) -> Self {
+        let blocks_per_file = area.file_bytes / u64::from(spec.block_bytes);
         assert!(blocks_per_file > 0, "the session refuses files smaller than a block");
-        let files = u64::try_from(area.files.len()).expect("at most FILES_MAX files");
-        Self { files, blocks_per_file, block_bytes, passes, next: 0 }
+        let direction = match spec.work {
+            Work::Read => Direction::Read,
+            Work::Write { sync: Sync::None, .. } => Direction::Write,
+            Work::Write { sync: Sync::Dsync, .. } => Direction::WriteDsync,
+        };
+        let files = num::count(area.files.len());
+        Self { files, blocks_per_file, block_bytes: spec.block_bytes, direction, passes, next: 0 }
     }
+}
 
-    /// Returns the file and the position of the next block, or `None` at the end of a single pass.
-    fn next(&mut self) -> Option<(usize, u64)> {
+impl Order for Blocks {
+    fn next(&mut self) -> Option<Step> {
         if self.passes == Passes::One && self.next == self.files * self.blocks_per_file {
             return None;
         }
         let file = usize::try_from(self.next % self.files).expect("less than the number of files");
         let block = self.next / self.files % self.blocks_per_file;
         self.next += 1;
-        Some((file, block * self.block_bytes))
+        let (length, direction) = (self.block_bytes, self.direction);
+        Some(Step { file, position: block * u64::from(length), length, direction, is_grouped: false })
     }
-}
-
-/// Converts the number of a slot into an index. There are at most [`super::DEPTH_MAX`] slots.
-fn index(slot: u32) -> usize {
-    slot as usize
 }
 
 #[cfg(test)]
@@ -243,17 +384,22 @@ mod tests {
         Area { files: (0..files).map(|_| file()).collect(), file_bytes }
     }
 
+    fn reads() -> CeilingSpec {
+        CeilingSpec::cell(Work::Read, 4096, 1, Duration::from_secs(1))
+    }
+
     #[test]
     fn one_pass_touches_every_whole_block_once_files_in_turn() {
-        let mut blocks = Blocks::new(&area(3, 4096 * 2 + 100), 4096, Passes::One);
-        let order: Vec<_> = std::iter::from_fn(|| blocks.next()).collect();
+        let mut blocks = Blocks::new(&area(3, 4096 * 2 + 100), &reads(), Passes::One);
+        let order: Vec<_> =
+            std::iter::from_fn(|| blocks.next()).map(|step| (step.file, step.position)).collect();
         assert_eq!(order, [(0, 0), (1, 0), (2, 0), (0, 4096), (1, 4096), (2, 4096)]);
     }
 
     #[test]
     fn endless_passes_begin_again() {
-        let mut blocks = Blocks::new(&area(1, 8192), 4096, Passes::Endless);
-        let order: Vec<_> = (0..5).filter_map(|_| blocks.next()).map(|(_, position)| position).collect();
+        let mut blocks = Blocks::new(&area(1, 8192), &reads(), Passes::Endless);
+        let order: Vec<_> = (0..5).filter_map(|_| blocks.next()).map(|step| step.position).collect();
         assert_eq!(order, [0, 4096, 0, 4096, 0]);
     }
 }

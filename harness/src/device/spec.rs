@@ -1,6 +1,9 @@
 //! The settings of one slice of the ceiling, and its figures. Plain values that go into results unchanged.
 
 use super::DeviceError;
+use crate::host::procfs::DiskBytes;
+use crate::host::storage::device_bytes;
+use crate::num;
 use crate::workload::Io;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -83,23 +86,16 @@ pub struct CeilingSpec {
 }
 
 impl CeilingSpec {
-    /// Returns the settings of the device's best rates, `device_write` and `device_read`: operations of 1 MiB, depth 8,
-    /// one file, direct I/O, and a thread that sleeps until completions arrive.
-    pub const fn best(work: Work, slice: Duration) -> Self {
-        Self { work, block_bytes: 1 << 20, depth: 8, files: 1, io: Io::Direct, reap: Reap::Wait, slice }
+    /// Returns the settings of a cell of the grid in which the device's best is looked for: one file, direct I/O, and a
+    /// thread that sleeps until completions arrive.
+    pub const fn cell(work: Work, block_bytes: u32, depth: u32, slice: Duration) -> Self {
+        Self { work, block_bytes, depth, files: 1, io: Io::Direct, reap: Reap::Wait, slice }
     }
 
     /// Returns the settings for 4 KiB `RWF_DSYNC` writes, one at a time.
     pub const fn dsync_4k(extent: Extent, io: Io, reap: Reap, slice: Duration) -> Self {
         let work = Work::Write { extent, sync: Sync::Dsync };
         Self { work, block_bytes: 4096, depth: 1, files: 1, io, reap, slice }
-    }
-
-    /// Returns the block size that represents writes of `write_bytes`, such as a measured median. It is rounded up to a
-    /// multiple of [`BLOCK_ALIGN_BYTES`]. It is at least one such unit, and at most 8 MiB.
-    pub fn block_of(write_bytes: u64) -> u32 {
-        let blocks = write_bytes.div_ceil(u64::from(BLOCK_ALIGN_BYTES)).clamp(1, 2048);
-        u32::try_from(blocks).map_or(1 << 23, |blocks| blocks * BLOCK_ALIGN_BYTES)
     }
 
     /// Returns the size of the buffers that a slice needs, in bytes.
@@ -164,22 +160,67 @@ pub struct CeilingSlice {
     pub latency_ns: Histogram<u64>,
     /// Whether the buffers were registered with the ring.
     pub registration: Registration,
+    /// Bytes that the disk moved for all processes in `elapsed` and in the syncs; `None` if it has no counters.
+    pub disk: Option<DiskBytes>,
+}
+
+/// The figures of a slice of writes like those of a trial.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplaySlice {
+    /// Direct or buffered I/O.
+    pub io: Io,
+    /// Number of writes that became as durable as the replay says.
+    pub ops: u64,
+    /// Bytes of those writes.
+    pub bytes: u64,
+    /// Time in which writes and flushes were in flight.
+    pub elapsed: Duration,
+    /// For buffered writes only: `elapsed`, and the time of the syncs after each use of all blocks.
+    pub synced_elapsed: Option<Duration>,
+    /// Bytes that the disk moved for all processes in that time; `None` if it has no counters.
+    pub disk: Option<DiskBytes>,
+    /// Number of flushes that writes shared.
+    pub flushes: u64,
+}
+
+impl ReplaySlice {
+    /// Returns the bytes a second that the device took. For buffered writes the time of the syncs is included. `None` if it
+    /// is not known what the device took.
+    pub fn device_bytes_per_s(&self) -> Option<f64> {
+        let taken = device_bytes(self.bytes, self.disk.map(|disk| disk.written), self.io)?;
+        Some(rate(taken, self.synced_elapsed.unwrap_or(self.elapsed)))
+    }
+}
+
+fn rate(count: u64, elapsed: Duration) -> f64 {
+    num::f64_of(count) / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 impl CeilingSlice {
+    /// Returns the bytes a second that the device gave to reads, or took from writes. For buffered writes the time of the
+    /// syncs is included. `None` if it is not known what the device moved.
+    pub fn device_bytes_per_s(&self) -> Option<f64> {
+        let counted = self.disk.map(|disk| match self.spec.work {
+            Work::Read => disk.read,
+            Work::Write { .. } => disk.written,
+        });
+        let moved = device_bytes(self.bytes, counted, self.spec.io)?;
+        Some(rate(moved, self.synced_elapsed.unwrap_or(self.elapsed)))
+    }
+
     /// Returns bytes a second.
     pub fn bytes_per_s(&self) -> f64 {
-        crate::num::f64_of(self.bytes) / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+        rate(self.bytes, self.elapsed)
     }
 
     /// Returns operations a second.
     pub fn ops_per_s(&self) -> f64 {
-        crate::num::f64_of(self.ops) / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+        rate(self.ops, self.elapsed)
     }
 
     /// Returns the latency at `quantile` (0 to 1) in ns, or `None` if fewer than ten operations lie beyond it.
     pub fn latency_at(&self, quantile: f64) -> Option<u64> {
-        let beyond = crate::num::f64_of(self.latency_ns.len()) * (1.0 - quantile);
+        let beyond = num::f64_of(self.latency_ns.len()) * (1.0 - quantile);
         // Allows for the float error: 1 - 0.99 is a little more than 0.01, and 1 - 0.999 a little less than 0.001.
         (beyond > 10.0 - 1e-6).then(|| self.latency_ns.value_at_quantile(quantile))
     }

@@ -3,6 +3,7 @@
 use super::environment::read;
 use super::procfs::{self, DiskBytes, Interrupts, Mount};
 use crate::result::environment::{BlockDevice, Storage};
+use crate::workload::Io;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -50,20 +51,32 @@ fn busiest(interrupts: &[&Interrupts]) -> Vec<u32> {
     per_core.into_iter().filter(|(_, count)| takes_part(*count)).map(|(core, _)| core).collect()
 }
 
+/// Returns the bytes that a device took or gave: those of its own counter.
+///
+/// A file system without a disk, or a disk that counts nothing, leaves the bytes of the direct operations. It leaves nothing
+/// for buffered ones, which may have moved memory only.
+pub fn device_bytes(moved: u64, counted: Option<u64>, io: Io) -> Option<u64> {
+    match io {
+        Io::Buffered => counted,
+        // A counter below half of what direct I/O has moved does not count this I/O.
+        Io::Direct => Some(counted.filter(|counted| *counted >= moved / 2).unwrap_or(moved)),
+    }
+}
+
 /// A disk, known by its directory in /sys.
 #[derive(Debug, Clone)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     sys: PathBuf,
 }
 
 /// Returns the disk under a directory.
-pub(super) fn disk_under(dir: &Path) -> Option<Disk> {
+pub(crate) fn disk_under(dir: &Path) -> Option<Disk> {
     disk_of(&mount_of(dir)?)
 }
 
 impl Disk {
     /// Returns the bytes that the disk has transferred since it was attached.
-    pub(super) fn bytes(&self) -> Option<DiskBytes> {
+    pub(crate) fn bytes(&self) -> Option<DiskBytes> {
         procfs::disk_bytes(&self.read("stat")?)
     }
 

@@ -5,7 +5,7 @@
 
 use super::cgroup::CpuGroups;
 use super::environment::read;
-use super::procfs::{self, CpuTicks, DiskBytes};
+use super::procfs::{self, CpuTicks, DiskBytes, TaskTicks};
 use super::storage::{self, Disk};
 use crate::num;
 use std::collections::{BTreeMap, HashMap};
@@ -143,12 +143,10 @@ impl HostProbe {
     pub fn sample(&mut self) -> HostSample {
         self.update_threads();
         let process = read("/proc/self/stat").and_then(|text| procfs::task_ticks(&text));
+        let total_s = process_cpu_s();
         HostSample {
             at: Instant::now(),
-            process: CpuTime {
-                total_s: process_cpu_s(),
-                kernel_s: process.map_or(0.0, |ticks| self.seconds(ticks.system)),
-            },
+            process: process.map_or(CpuTime { total_s, kernel_s: 0.0 }, |ticks| split(total_s, &ticks)),
             threads: self.threads.clone(),
             machine: read("/proc/stat").and_then(|text| procfs::cpu_ticks(&text)),
             disk: self.disk.as_ref().and_then(Disk::bytes),
@@ -180,10 +178,7 @@ impl HostProbe {
             let ticks = procfs::task_ticks(&fs::read_to_string(entry.path().join("stat")).ok()?)?;
             let exact = fs::read_to_string(entry.path().join("schedstat")).ok();
             let exact_s = exact.and_then(|text| run_time_s(&text));
-            let time = CpuTime {
-                total_s: exact_s.unwrap_or_else(|| self.seconds(ticks.user + ticks.system)),
-                kernel_s: self.seconds(ticks.system),
-            };
+            let time = split(exact_s.unwrap_or_else(|| self.seconds(ticks.user + ticks.system)), &ticks);
             let name = if ticks.name.starts_with(IO_WORKERS) { IO_WORKERS.to_owned() } else { ticks.name };
             Some((entry.file_name().to_string_lossy().into_owned(), name, time))
         };
@@ -252,6 +247,13 @@ impl HostSample {
             throttled_s: self.throttled_s.zip(earlier.throttled_s).map(|(now, then)| (now - then).max(0.0)),
         }
     }
+}
+
+/// Splits exact CPU time into user and kernel time in the ratio of the ticks, which are whole hundredths of a second.
+fn split(total_s: f64, ticks: &TaskTicks) -> CpuTime {
+    let all = ticks.user + ticks.system;
+    let kernel = num::f64_of(ticks.system) / num::f64_of(all.max(1));
+    CpuTime { total_s, kernel_s: total_s * kernel }
 }
 
 /// Returns the first figure of a `schedstat` file, the time spent on a CPU, in seconds.

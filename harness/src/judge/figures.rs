@@ -3,16 +3,18 @@
 use super::integrity::judge;
 use super::latencies::{late_percentile, latency_set};
 use super::stall_figures;
-use crate::host::usage::LOAD_THREADS;
+use crate::host::storage::device_bytes;
+use crate::host::usage::{CpuTime, HostUsage, IO_WORKERS, LOAD_THREADS, SHARD_THREADS};
 use crate::measure::finished::TrialRun;
+use crate::measure::ledger::ProducedPartition;
 use crate::measure::shards::ShardStats;
 use crate::measure::writes::{WriteFigures, mean_depth, median_of};
 use crate::num;
 use crate::result::{
-    BacklogFigures, Batches, CeilingFigures, CpuSeconds, Flow, IntegrityFigures, OfCeiling, Offered,
-    Resources, ShardFigures, Trial, Writes,
+    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, Flow, IntegrityFigures, OfCeiling, Offered,
+    PumpShares, Resources, ShardFigures, Trial, Writes,
 };
-use crate::workload::{Durability, Placement, Verify, Workload};
+use crate::workload::{Durability, Verify, Workload};
 
 const NS_PER_S: f64 = 1e9;
 
@@ -24,7 +26,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
     let mut produce =
         Flow::over(window_s, window.acked_records, window.acked_bytes, nonzero(window.acked_encoded_bytes));
     produce.bytes_per_s_synced =
-        run.final_sync.map(|sync| num::f64_of(produce.bytes) / (window_s + sync.as_secs_f64()));
+        run.final_sync.map(|sync| num::f64_of(produce.bytes) / (window_s + sync.took.as_secs_f64()));
     let consume = (workload.subscriptions_per_topic > 0).then(|| {
         let encoded = nonzero(window.consumed_encoded_bytes);
         Flow::over(window_s, window.consumed_records, window.consumed_bytes, encoded)
@@ -36,11 +38,11 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
     let latency_ns = latency_set(workload, run);
     let late_percentile =
         if workload.backlog.is_none() { late_percentile(&workload.slo, &latency_ns) } else { None };
-    Trial {
+    let mut trial = Trial {
         window_start_s: run.window_start_s,
         window_s,
         clock_zero_unix_ms: Some(run.clock_zero_unix_ms),
-        of_ceiling: of_ceiling(workload, run, &ceiling, window_s),
+        of_ceiling: OfCeiling::default(),
         of_device: None,
         ceiling,
         offered: run.offered.map(|records| Offered {
@@ -64,9 +66,12 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         retention_reached_s: run.watched.held_s,
         backlog: backlog_figures(workload, run),
         late_attempts: Vec::new(),
+        is_late: false,
         produce,
         consume,
-    }
+    };
+    trial.of_ceiling = of_ceiling(workload, &trial);
+    trial
 }
 
 fn backlog_figures(workload: &Workload, run: &TrialRun) -> Option<BacklogFigures> {
@@ -77,26 +82,50 @@ fn backlog_figures(workload: &Workload, run: &TrialRun) -> Option<BacklogFigures
         build_s: num::f64_of(built.build_ns) / NS_PER_S,
         cache: backlog.cache,
         is_drained: run.watched.is_drained,
+        from_disk: from_disk(workload, run),
     })
 }
 
-/// Returns the encoded bytes a second that reached the device. `None` for acks that do not wait for the device.
-pub fn written_bytes_per_s(workload: &Workload, trial: &Trial) -> Option<f64> {
-    let encoded = trial.produce.encoded_bytes.filter(|_| trial.window_s > 0.0)?;
-    (workload.durability != Durability::Appended).then(|| num::f64_of(encoded) / trial.window_s)
+/// Returns the share of the consumed bytes that came from the device. The device may read more than is consumed.
+fn from_disk(workload: &Workload, run: &TrialRun) -> Option<f64> {
+    let consumed = run.watched.series.window.consumed_encoded_bytes;
+    let moved = run.watched.shards.iter().map(|shard| shard.read_bytes).sum();
+    let counted = run.watched.host.as_ref().and_then(|host| host.disk).map(|disk| disk.read);
+    let read = device_bytes(moved, counted, workload.deployment().io)?;
+    (consumed > 0).then(|| num::f64_of(read) / num::f64_of(consumed))
 }
 
-fn of_ceiling(workload: &Workload, run: &TrialRun, ceiling: &CeilingFigures, window_s: f64) -> OfCeiling {
-    let window = &run.watched.series.window;
-    if workload.durability == Durability::Appended || window_s <= 0.0 {
+/// Returns the bytes a second that the device took in a trial's window, by its own counters. `None` for acks that do not
+/// wait for the device.
+pub fn written_bytes_per_s(workload: &Workload, trial: &Trial) -> Option<f64> {
+    if workload.durability == Durability::Appended || trial.window_s <= 0.0 {
+        return None;
+    }
+    let moved = trial.per_shard.iter().map(|shard| shard.write_bytes).sum();
+    let bytes = device_bytes(moved, trial.resources.device_write_bytes, workload.deployment().io)?;
+    (bytes > 0).then(|| num::f64_of(bytes) / trial.window_s)
+}
+
+/// Returns the bytes a second that the device gave in a trial's window; `None` if the trial read nothing.
+fn read_bytes_per_s(workload: &Workload, trial: &Trial) -> Option<f64> {
+    let moved: u64 = trial.per_shard.iter().map(|shard| shard.read_bytes).sum();
+    if moved == 0 || trial.window_s <= 0.0 {
+        return None;
+    }
+    let bytes = device_bytes(moved, trial.resources.device_read_bytes, workload.deployment().io)?;
+    Some(num::f64_of(bytes) / trial.window_s)
+}
+
+/// Returns the shares of the ceiling that a trial reached. Numerator and ceiling both count what the device moved.
+fn of_ceiling(workload: &Workload, trial: &Trial) -> OfCeiling {
+    if workload.durability == Durability::Appended {
         return OfCeiling::default();
     }
-    let share = |bytes: u64, ceiling: Option<f64>| {
-        ceiling.filter(|_| bytes > 0).map(|ceiling| num::f64_of(bytes) / window_s / ceiling)
+    let share = |rate: Option<f64>, ceiling: Option<f64>| {
+        rate.zip(ceiling.filter(|ceiling| *ceiling > 0.0)).map(|(rate, ceiling)| rate / ceiling)
     };
-    let write = share(window.acked_encoded_bytes, ceiling.write_bytes_per_s);
-    let read_bytes: u64 = run.watched.shards.iter().map(|shard| shard.read_bytes).sum();
-    let read = share(read_bytes, ceiling.read_bytes_per_s);
+    let write = share(written_bytes_per_s(workload, trial), trial.ceiling.write_bytes_per_s);
+    let read = share(read_bytes_per_s(workload, trial), trial.ceiling.read_bytes_per_s);
     // This is a share of the device's time. A kind of work that was not done took no time.
     let combined = (write.is_some() || read.is_some()).then(|| write.unwrap_or(0.0) + read.unwrap_or(0.0));
     OfCeiling { write, read, combined }
@@ -122,27 +151,15 @@ fn shard_figures(shard: &ShardStats) -> ShardFigures {
 fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
     let Some(host) = &run.watched.host else { return Resources::default() };
     let shards = &run.watched.shards;
-    let sum = |of: fn(&ShardStats) -> u64| {
-        (!shards.is_empty()).then(|| num::f64_of(shards.iter().map(of).sum()) / NS_PER_S)
-    };
     let device_write_bytes = host.disk.map(|disk| disk.written);
     Resources {
-        cpu_s: CpuSeconds {
-            shard_work: sum(|shard| shard.work_ns),
-            shard_poll: sum(|shard| shard.poll_ns),
-            load: match run.placement {
-                Placement::Remote => Some(host.threads_of(LOAD_THREADS).total_s),
-                Placement::Colocated => sum(|shard| shard.colocated_ns),
-            },
-            kernel: Some(host.process.kernel_s),
-        },
+        cpu_s: cpu_seconds(host),
+        pump: pump_shares(shards),
         rss_max_bytes: run.watched.rss_max_bytes,
         data_max_bytes: run.watched.data_max_bytes,
         device_write_bytes,
         device_read_bytes: host.disk.map(|disk| disk.read),
-        write_amplification: device_write_bytes
-            .filter(|_| produced_bytes > 0)
-            .map(|written| num::f64_of(written) / num::f64_of(produced_bytes)),
+        write_amplification: write_amplification(run, device_write_bytes, produced_bytes),
         syncs: (!shards.is_empty()).then(|| shards.iter().map(|shard| shard.syncs).sum()),
         steal_share: host.steal_share,
         others_cores: host.others_cores,
@@ -153,8 +170,67 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
     }
 }
 
+/// Returns the CPU time by kind of thread. The harness has what no other kind has, so the kinds add up to the process.
+fn cpu_seconds(host: &HostUsage) -> CpuSeconds {
+    let time = |time: CpuTime| CpuPart {
+        user_s: (time.total_s - time.kernel_s).max(0.0),
+        kernel_s: time.kernel_s.max(0.0),
+    };
+    let of = |prefix: &str| time(host.threads_of(prefix));
+    let (load, shard, io_workers) = (of(LOAD_THREADS), of(SHARD_THREADS), of(IO_WORKERS));
+    let process = time(host.process);
+    let rest = |part: fn(&CpuPart) -> f64| {
+        (part(&process) - part(&load) - part(&shard) - part(&io_workers)).max(0.0)
+    };
+    let harness = CpuPart { user_s: rest(|part| part.user_s), kernel_s: rest(|part| part.kernel_s) };
+    CpuSeconds {
+        load: Some(load),
+        shard: Some(shard),
+        io_workers: Some(io_workers),
+        harness: Some(harness),
+        process: Some(process),
+    }
+}
+
+/// Returns what the pumps of all shards did, as shares of their wall time; `None` without shards.
+fn pump_shares(shards: &[ShardStats]) -> Option<PumpShares> {
+    let sum = |of: fn(&ShardStats) -> u64| num::f64_of(shards.iter().map(of).sum());
+    let [work, poll, parked, colocated] = [
+        sum(|shard| shard.work_ns),
+        sum(|shard| shard.poll_ns),
+        sum(|shard| shard.parked_ns),
+        sum(|shard| shard.colocated_ns),
+    ];
+    let wall = work + poll + parked + colocated;
+    (wall > 0.0).then(|| PumpShares {
+        work: work / wall,
+        poll: poll / wall,
+        parked: parked / wall,
+        colocated: colocated / wall,
+    })
+}
+
+/// Returns the bytes that the device took ÷ the bytes that were produced: in the window, or over the whole trial for buffered
+/// I/O, where the device takes bytes later. Its sync at the end waits for all of them.
+fn write_amplification(run: &TrialRun, in_window: Option<u64>, produced_bytes: u64) -> Option<f64> {
+    let (written, produced) = match run.final_sync {
+        None => (in_window?, num::f64_of(produced_bytes)),
+        Some(sync) => {
+            let window = &run.watched.series.window;
+            let record_bytes = num::f64_of(window.acked_bytes) / num::f64_of(window.acked_records.max(1));
+            let failed =
+                |it: &ProducedPartition| it.failed.iter().map(|range| range.end - range.start).sum::<u64>();
+            let acked = run.harvest.produced.iter().map(|it| it.answered.saturating_sub(failed(it)));
+            (sync.device_write_bytes?, record_bytes * num::f64_of(acked.sum()))
+        }
+    };
+    (produced > 0.0).then(|| num::f64_of(written) / produced)
+}
+
 fn integrity(workload: &Workload, run: &TrialRun) -> IntegrityFigures {
-    if workload.verify == Verify::None || workload.subscriptions_per_topic == 0 {
+    // A trial without consumers was checked if its log was read back.
+    let is_checked = workload.subscriptions_per_topic > 0 || run.defects.is_some();
+    if workload.verify == Verify::None || !is_checked {
         return IntegrityFigures::default();
     }
     let found = judge(&run.harvest.produced, &run.harvest.consumed);
@@ -168,5 +244,6 @@ fn integrity(workload: &Workload, run: &TrialRun) -> IntegrityFigures {
         lost_to_retention: Some(found.lost_to_retention),
         // Redelivered records would come from rebalances, which do not exist yet. So they were not looked for.
         redelivered: None,
+        defects: run.defects.as_ref().map(|defects| num::count(defects.len())),
     }
 }

@@ -17,6 +17,9 @@ const LOAD_BUSY_MAX: f64 = 0.95;
 const ACHIEVED_MIN: f64 = 0.99;
 /// Largest factor between two slices of one ceiling. With a larger one, a ratio to this ceiling is doubtful.
 const CEILING_SPREAD_MAX: f64 = 1.5;
+/// Least end of the interval of a share of the ceiling, above which the ceiling is too low. Below it the difference may
+/// be the noise between a trial and its slices.
+const OF_CEILING_MAX: f64 = 1.05;
 /// Largest share of stolen CPU time. A larger share shows in any p99.
 const STEAL_SHARE_MAX: f64 = 0.02;
 /// Largest time for which a quota may stop threads, as a share of the window. A longer one shows in any p99.
@@ -33,16 +36,21 @@ const DRIFT_ROWS_MIN: usize = 20;
 /// representative.
 const WINDOW_S_MIN: f64 = 5.0;
 
+/// Largest number of defects of a log that a reason quotes.
+const DEFECTS_NAMED_MAX: usize = 2;
+
 /// Returns the verdict on one trial.
 pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
     let mut verdict = Verdict::default();
     if trial.integrity.failed() {
         let found = &trial.integrity;
         let count = |count: Option<u64>| count.unwrap_or(0);
+        let defects = run.defects.iter().flatten();
+        let defects: String = defects.take(DEFECTS_NAMED_MAX).map(|defect| format!("; {defect}")).collect();
         verdict.lower(
             VerdictStatus::IntegrityFailed,
             format!(
-                "{} acked records missing, {} repeated, {} out of order, {} corrupt",
+                "{} acked records missing, {} repeated, {} out of order, {} corrupt{defects}",
                 count(found.gaps),
                 count(found.duplicates),
                 count(found.reorders),
@@ -79,17 +87,24 @@ pub fn is_late(verdict: &Verdict, trial: &Trial) -> bool {
     verdict.status == VerdictStatus::Invalid && trial.late_percentile.is_some()
 }
 
-/// Adds a reason that tells the reader of a point about the late attempts that are not in its figures.
-pub fn remark_retries(trials: &[Trial], verdict: &mut Verdict) {
+/// Adds reasons that tell the reader of a point about the late attempts that are not in its figures.
+pub fn remark_late(trials: &[Trial], verdict: &mut Verdict) {
+    let all = trials.len();
     let attempts = trials.iter().flat_map(|trial| &trial.late_attempts);
-    let Some(latest) = attempts.filter_map(|attempt| attempt.pacing_lag_p99).max() else { return };
-    let count = trials.iter().filter(|trial| !trial.late_attempts.is_empty()).count();
-    let latest = quantity::ns(latest);
-    let again = if count == 1 { "1 trial was".to_owned() } else { format!("{count} trials were") };
-    verdict.reason(format!(
-        "{again} measured again, as the generator was late (pacing lag p99 up to {latest}): the figures leave out the \
-         late attempts"
-    ));
+    if let Some(latest) = attempts.filter_map(|attempt| attempt.pacing_lag_p99).max() {
+        let count = trials.iter().filter(|trial| !trial.late_attempts.is_empty()).count();
+        let latest = quantity::ns(latest);
+        verdict.reason(format!(
+            "{count} of {all} trials were measured again, as the generator was late (pacing lag p99 up to {latest}): the figures leave \
+             out the late attempts"
+        ));
+    }
+    let late = trials.iter().filter(|trial| trial.is_late).count();
+    if late > 0 && late < all {
+        verdict.reason(format!(
+            "{late} of {all} trials were left out of the figures, as the generator was late in every attempt"
+        ));
+    }
 }
 
 fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdict) {
@@ -127,12 +142,13 @@ fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdi
 
 fn saturated(busy: f64) -> String {
     format!(
-        "the load threads were busy {} of the time: they, not the system, may limit the rate",
+        "a load thread was busy {} of the time: it, not the system, may limit the rate",
         quantity::percent(busy)
     )
 }
 
-/// Returns the share of the window in which the load threads had something to do.
+/// Returns the share of the window in which the busiest load thread had something to do. Each thread has clients of its own,
+/// so one that is saturated limits the load, however idle the others are.
 fn load_busy(run: &TrialRun, trial: &Trial) -> f64 {
     if run.placement == Placement::Colocated {
         // Colocated load shares the shard's thread. The time that it used on the busiest shard counts, but not its wait
@@ -140,9 +156,8 @@ fn load_busy(run: &TrialRun, trial: &Trial) -> f64 {
         let most_ns = run.watched.shards.iter().map(|shard| shard.colocated_ns).max().unwrap_or(0);
         return if trial.window_s > 0.0 { num::f64_of(most_ns) * 1e-9 / trial.window_s } else { 0.0 };
     }
-    let threads = num::f64_of(num::count(run.load_threads));
-    let idle_s = num::f64_of(run.watched.series.window.idle_ns) * 1e-9;
-    if trial.window_s > 0.0 { 1.0 - idle_s / (trial.window_s * threads) } else { 0.0 }
+    let least_ns = run.harvest.idle_ns.iter().min().copied().unwrap_or(0);
+    if trial.window_s > 0.0 { 1.0 - num::f64_of(least_ns) * 1e-9 / trial.window_s } else { 0.0 }
 }
 
 /// Returns a sentence on the lateness of the generator, if it makes the trial invalid.
@@ -176,13 +191,18 @@ fn judge_censored(trial: &Trial, verdict: &mut Verdict) {
 }
 
 fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
-    let slices = &trial.ceiling.write_slices_bytes_per_s;
+    // Where a backlog is read, reads matter.
+    let slices = match trial.backlog {
+        Some(_) => &trial.ceiling.read_slices_bytes_per_s,
+        None => &trial.ceiling.write_slices_bytes_per_s,
+    };
     let least = slices.iter().copied().fold(f64::INFINITY, f64::min);
     let most = slices.iter().copied().fold(0.0, f64::max);
     if slices.len() > 1 && most > least * CEILING_SPREAD_MAX {
         let (least, most) = (quantity::bytes_per_s(least), quantity::bytes_per_s(most));
+        let kind = if trial.backlog.is_some() { "reads" } else { "writes" };
         let spread = format!(
-            "the speed of the disk without the system varied from {least} to {most} before and after one trial"
+            "the speed of the disk without the system varied from {least} to {most} of {kind} before and after one trial"
         );
         verdict.flag(VerdictFlag::NoisyDisk, spread);
     }
@@ -236,6 +256,20 @@ fn judge_window(pass: PassKind, rows: &[SeriesRow], trial: &Trial, verdict: &mut
         verdict.flag(VerdictFlag::Short, short);
     } else if headline.is_some_and(|figures| figures.count > 0 && figures.p99.is_none()) {
         verdict.flag(VerdictFlag::Short, "too few acks to tell p99: fewer than ten took longer");
+    }
+}
+
+/// Flags a ceiling that the trials of a point exceeded, from as many trials on as an interval needs.
+pub fn judge_ceiling(point: &Point, verdict: &mut Verdict) {
+    for (path, kind) in [("of_ceiling.write", "writes"), ("of_ceiling.read", "reads")] {
+        let interval = point.figure(path).and_then(|figure| figure.interval);
+        if let Some(it) = interval.filter(|it| it.low > OF_CEILING_MAX) {
+            let (low, high) = (quantity::percent(it.low), quantity::percent(it.high));
+            verdict.flag(
+                VerdictFlag::CeilingLow,
+                format!("{kind} reached {low} to {high} of the ceiling beside them, so that is no ceiling"),
+            );
+        }
     }
 }
 

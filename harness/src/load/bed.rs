@@ -109,7 +109,7 @@ pub(crate) fn run_with_pause(
         idle: Idle::Sleep,
         schedules: schedules_of(workload, workload.load.mode, &timeline).unwrap(),
         timeline: Arc::clone(&timeline),
-        channel: Channel { finished, spare },
+        channel: Channel { finished, spare, thread: 0 },
         ack_log: None,
     };
     let (plans, _shared) = load.plans().unwrap();

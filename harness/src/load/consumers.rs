@@ -50,11 +50,15 @@ pub(crate) struct Consumer {
 }
 
 /// The settings that records are checked against.
-struct Check {
-    first_sender: u32,
-    verify: Verify,
-    place: StampPlace,
-    is_open_load: bool,
+pub(crate) struct Check {
+    /// The number that the first producer of the topic has in stamps.
+    pub(crate) first_sender: u32,
+    /// The check that is made on records.
+    pub(crate) verify: Verify,
+    /// The place of the stamp in records.
+    pub(crate) place: StampPlace,
+    /// Whether records carry an intended time.
+    pub(crate) is_open_load: bool,
 }
 
 /// The result of a consumer.
@@ -190,29 +194,14 @@ impl FetchSink for Fetch<'_, '_> {
         self.now_ns = self.turn.now();
         self.assignment = info.assignment;
         self.encoded_bytes = info.bytes;
-        if info.skipped > 0 {
-            let seen = &mut self.partitions[info.assignment];
-            seen.skipped += info.skipped;
-            seen.tracks.iter_mut().for_each(SequenceTrack::skipped);
-        }
+        note_skipped(info, &mut self.partitions[info.assignment]);
     }
 
     fn record(&mut self, record: &InRecord<'_>) {
         let seen = &mut self.partitions[self.assignment];
         self.records += 1;
         self.bytes += num::count(record.value.len() + record.key.map_or(0, <[u8]>::len));
-        seen.position = record.offset + 1;
-        seen.checked += 1;
-        let Some(stamp) = self.check.stamp_of(record) else {
-            seen.corruptions += 1;
-            return;
-        };
-        let number = stamp.producer.wrapping_sub(self.check.first_sender);
-        let Some(track) = seen.tracks.get_mut(num::index(number)) else {
-            seen.corruptions += 1;
-            return;
-        };
-        track.observe(stamp.sequence, stamp.intended_ns);
+        let Some(stamp) = self.check.observe(record, seen) else { return };
         if self.check.is_open_load {
             if self.run.0 != stamp.intended_ns {
                 self.close_run();
@@ -223,7 +212,36 @@ impl FetchSink for Fetch<'_, '_> {
     }
 }
 
+/// Notes records that retention deleted before this fetch.
+pub(crate) fn note_skipped(info: &FetchedInfo, seen: &mut ConsumedPartition) {
+    if info.skipped > 0 {
+        seen.skipped += info.skipped;
+        seen.tracks.iter_mut().for_each(SequenceTrack::skipped);
+    }
+}
+
 impl Check {
+    /// Checks a record and enters it into its partition. Returns its stamp; `None` if the record is corrupt.
+    pub(crate) fn observe(&self, record: &InRecord<'_>, seen: &mut ConsumedPartition) -> Option<Stamp> {
+        seen.position = record.offset + 1;
+        seen.checked += 1;
+        let stamp = self.stamp_of(record);
+        let track = stamp.and_then(|stamp| {
+            let number = stamp.producer.wrapping_sub(self.first_sender);
+            seen.tracks.get_mut(num::index(number))
+        });
+        match (stamp, track) {
+            (Some(stamp), Some(track)) => {
+                track.observe(stamp.sequence, stamp.intended_ns);
+                Some(stamp)
+            }
+            _ => {
+                seen.corruptions += 1;
+                None
+            }
+        }
+    }
+
     fn stamp_of(&self, record: &InRecord<'_>) -> Option<Stamp> {
         let bytes = match self.place {
             StampPlace::Value => record.value,

@@ -137,11 +137,11 @@ impl TrialLoad<'_> {
         let shared = Shared::new(workload.topics, workload.partitions_per_topic, producers);
         let shared = Arc::new(shared.with_backlog_for(num::index(self.consumers())));
         let mut plans = Vec::new();
-        for _ in 0..self.threads {
+        for thread in 0..self.threads {
             plans.push(LoadPlan {
                 timeline: Arc::clone(&self.timeline),
                 shared: Arc::clone(&shared),
-                channel: self.channel.clone(),
+                channel: Channel { thread, ..self.channel.clone() },
                 pool: self.pool.clone(),
                 producers: Vec::new(),
                 consumers: Vec::new(),

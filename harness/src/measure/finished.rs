@@ -36,10 +36,21 @@ pub struct TrialRun {
     pub load_threads: usize,
     /// The system that was measured.
     pub target: SystemIdentity,
-    /// Time that a sync took after the drain; only for runs with buffered I/O.
-    pub final_sync: Option<Duration>,
+    /// The sync after the drain; only for runs with buffered I/O.
+    pub final_sync: Option<FinalSync>,
     /// The error that ended the trial early.
     pub error: Option<String>,
+    /// Defects that a scan of the closed system's data found, each in a sentence. `None` if the data was not read back.
+    pub defects: Option<Vec<String>>,
+}
+
+/// The sync that ends a trial with buffered I/O.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FinalSync {
+    /// Time that it took.
+    pub took: Duration,
+    /// Bytes that were written to the device from the start of the trial until its end; `None` if the disk has no counters.
+    pub device_write_bytes: Option<u64>,
 }
 
 /// The measurements of the thread that watches a trial from outside.
@@ -104,6 +115,8 @@ pub struct Harvest {
     pub produced: Vec<ProducedPartition>,
     /// Consumers' side of the integrity check.
     pub consumed: Vec<ConsumedPartition>,
+    /// Time inside the window in which each load thread had nothing to do, ns.
+    pub idle_ns: Vec<u64>,
     /// The error that stopped a load thread.
     pub error: Option<String>,
 }

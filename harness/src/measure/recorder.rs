@@ -15,6 +15,8 @@ pub struct Interval {
     /// Number of the interval, from 0 at the start of the measured window. Negative in the warm-up; in the drain larger than
     /// that of the window's last interval.
     pub index: i64,
+    /// Number of the load thread.
+    pub thread: usize,
     /// Latencies of the window's records that were completed in this interval.
     pub latency: Histograms,
     /// The same acks, each once with the latency of its oldest record: `response`, or `service` where no time is intended.
@@ -45,6 +47,7 @@ impl Default for Interval {
     fn default() -> Self {
         Self {
             index: 0,
+            thread: 0,
             latency: Histograms::default(),
             acks: new_histogram(),
             acked_batches: 0,
@@ -112,6 +115,7 @@ pub struct Recorder {
     interval: Box<Interval>,
     interval_end_ns: u64,
     cpu_start_ns: u64,
+    window_idle_ns: u64,
     distinct: Histograms,
     batch_bytes: Histogram<u64>,
     channel: Channel,
@@ -135,11 +139,13 @@ pub struct Recorded {
     pub distinct: Histograms,
     /// Encoded bytes of the batches acked inside the window.
     pub batch_bytes: Histogram<u64>,
+    /// Time inside the window in which the thread had nothing to do, ns.
+    pub window_idle_ns: u64,
 }
 
 impl Default for Recorded {
     fn default() -> Self {
-        Self { distinct: Histograms::default(), batch_bytes: new_histogram() }
+        Self { distinct: Histograms::default(), batch_bytes: new_histogram(), window_idle_ns: 0 }
     }
 }
 
@@ -150,18 +156,22 @@ pub struct Channel {
     pub finished: Sender<Box<Interval>>,
     /// Receives used intervals. Their memory was touched before, so using them again avoids page faults.
     pub spare: Receiver<Box<Interval>>,
+    /// Number of the load thread, from 0.
+    pub thread: usize,
 }
 
 impl Recorder {
     /// Creates a recorder whose first interval is the one that holds `now_ns`.
     pub fn new(timeline: Arc<Timeline>, now_ns: u64, channel: Channel) -> Self {
-        let interval = Box::new(Interval { index: timeline.interval_of(now_ns), ..Interval::default() });
+        let (index, thread) = (timeline.interval_of(now_ns), channel.thread);
+        let interval = Box::new(Interval { index, thread, ..Interval::default() });
         let interval_end_ns = timeline.next_interval_ns(now_ns);
         Self {
             timeline,
             interval,
             interval_end_ns,
             cpu_start_ns: thread_cpu_ns(),
+            window_idle_ns: 0,
             distinct: Histograms::default(),
             batch_bytes: new_histogram(),
             channel,
@@ -185,11 +195,15 @@ impl Recorder {
     fn enter(&mut self, now_ns: u64) {
         let mut next = self.channel.spare.try_recv().unwrap_or_default();
         next.clear(self.timeline.interval_of(now_ns));
+        next.thread = self.channel.thread;
         self.interval_end_ns = self.timeline.next_interval_ns(now_ns);
         let mut full = std::mem::replace(&mut self.interval, next);
         let cpu_ns = thread_cpu_ns();
         full.cpu_ns = cpu_ns.saturating_sub(self.cpu_start_ns);
         self.cpu_start_ns = cpu_ns;
+        if (0..self.timeline.window_intervals()).contains(&full.index) {
+            self.window_idle_ns += full.idle_ns;
+        }
         // The receiver is gone only if the run is being aborted. Then the interval is not needed.
         let _ = self.channel.finished.send(full);
     }
@@ -257,7 +271,8 @@ impl Recorder {
     /// Sends the last interval, and returns the values of the whole trial.
     pub fn finish(mut self) -> Recorded {
         self.enter(self.interval_end_ns);
-        Recorded { distinct: self.distinct, batch_bytes: self.batch_bytes }
+        let Self { distinct, batch_bytes, window_idle_ns, .. } = self;
+        Recorded { distinct, batch_bytes, window_idle_ns }
     }
 }
 
@@ -279,7 +294,7 @@ mod tests {
         let (give_back, spare) = unbounded();
         let ns = Duration::from_nanos;
         let timeline = Arc::new(Timeline::new(ns(10), ns(100), ns(10), ns(10)));
-        let mut recorder = Recorder::new(timeline, 0, Channel { finished, spare });
+        let mut recorder = Recorder::new(timeline, 0, Channel { finished, spare, thread: 0 });
         recorder.acked(Counted { records: 3, bytes: 300, encoded_bytes: 370 });
         recorder.latency(Measure::Service, 7, 3);
         recorder.at(9);

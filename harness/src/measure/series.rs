@@ -21,9 +21,11 @@ use std::sync::Arc;
 
 /// The most intervals of histograms that are kept for a trial, that of the drain included.
 const KEPT_MAX: i64 = 300;
-/// Number of intervals that are open at the same time, because a load thread may send its part of an interval late. A part
-/// that arrives even later is counted in the oldest open interval.
+/// The least number of intervals that are open at the same time.
 const OPEN_INTERVALS: i64 = 3;
+/// The most intervals that are open while a load thread is late with its part of them. A part that arrives even later is
+/// counted in the oldest open interval. The histograms of so many intervals take about 80 MiB.
+const OPEN_INTERVALS_MAX: i64 = 64;
 
 /// The resources that were used in one interval.
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,6 +62,8 @@ pub struct SeriesBuilder {
     groups: u64,
     open: BTreeMap<i64, Box<Interval>>,
     newest: i64,
+    /// The interval that each load thread sent last.
+    sent: Vec<i64>,
     /// Number of the interval after the one that was closed last.
     next: Option<i64>,
     host: BTreeMap<i64, HostInterval>,
@@ -90,6 +94,7 @@ impl SeriesBuilder {
             groups: u64::from(groups),
             open: BTreeMap::new(),
             newest: i64::MIN,
+            sent: Vec::new(),
             next: None,
             host: BTreeMap::new(),
             spare,
@@ -102,17 +107,26 @@ impl SeriesBuilder {
         }
     }
 
+    /// Sets the number of load threads. An interval stays open until each of them has sent a later one.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.sent = vec![i64::MIN; threads];
+        self
+    }
+
     /// Adds an interval of a load thread. `is_behind` says that more are waiting; then the thread does not yield the core.
     pub fn add(&mut self, interval: Box<Interval>, is_behind: bool) {
         self.is_behind = is_behind;
+        if let Some(sent) = self.sent.get_mut(interval.thread) {
+            *sent = interval.index;
+        }
         if Timeline::was_held(interval.index) {
             self.acked += interval.acked_records;
             self.consumed += interval.consumed_records;
             self.give_back(interval);
             return;
         }
-        let oldest_open = self.newest.saturating_sub(OPEN_INTERVALS - 1);
-        let index = interval.index.max(oldest_open);
+        let index = interval.index.max(self.next.unwrap_or(i64::MIN));
         self.newest = self.newest.max(index);
         match self.open.get_mut(&index) {
             Some(sum) => {
@@ -126,7 +140,10 @@ impl SeriesBuilder {
             }
         }
         while let Some(entry) = self.open.first_entry() {
-            if *entry.key() > self.newest - OPEN_INTERVALS {
+            let index = *entry.key();
+            let is_sent = self.sent.iter().all(|sent| *sent > index);
+            let opened = self.newest - index;
+            if opened < OPEN_INTERVALS || (!is_sent && opened < OPEN_INTERVALS_MAX) {
                 break;
             }
             let (index, interval) = entry.remove_entry();
@@ -390,6 +407,43 @@ mod tests {
         assert_eq!((series.rows[0].achieved, series.rows[1].achieved), (7, 5));
         assert!(series.rows[0].max_ns.unwrap() >= 9000);
         assert_eq!(given_back.len(), 3, "every interval's memory goes back");
+    }
+
+    #[test]
+    fn a_late_thread_s_part_stays_in_its_interval_and_in_the_window() {
+        let (spare, _keep) = unbounded();
+        let mut builder = SeriesBuilder::new(timeline(10), Offered::default(), 0, spare).with_threads(2);
+        let of_thread = |thread, index, records| {
+            let mut part = interval(index, records, 1000);
+            part.thread = thread;
+            part
+        };
+        for index in 0..20 {
+            builder.add(of_thread(0, index, 1), false);
+        }
+        assert!(builder.rows().is_empty(), "the other thread has sent nothing yet");
+        for index in [0, 5, 9] {
+            builder.add(of_thread(1, index, 100), false);
+        }
+        assert_eq!(builder.rows().len(), 9, "the last interval of the window is open");
+        let series = builder.finish();
+        let achieved: Vec<u64> = series.rows.iter().map(|row| row.achieved).collect();
+        assert_eq!(achieved, [101, 1, 1, 1, 1, 101, 1, 1, 1, 101]);
+        assert_eq!(series.window.acked_records, 310);
+    }
+
+    #[test]
+    fn a_thread_that_sends_nothing_keeps_a_bounded_number_of_intervals_open() {
+        let (spare, _keep) = unbounded();
+        let mut builder = SeriesBuilder::new(timeline(300), Offered::default(), 0, spare).with_threads(2);
+        for index in 0..200 {
+            builder.add(interval(index, 1, 1000), false);
+            assert!(builder.open.len() <= 64);
+        }
+        let late = Interval { thread: 1, ..*interval(3, 50, 1000) };
+        builder.add(Box::new(late), false);
+        let series = builder.finish();
+        assert_eq!(series.window.acked_records, 250, "nothing is lost");
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub struct ShardStats {
     pub syncs: u64,
     /// Writes to extents that were written before.
     pub overwrites: u64,
+    /// Writes that shared a flush with others.
+    pub shared: u64,
+    /// Flushes that such writes shared.
+    pub shared_flushes: u64,
     /// Bytes read from the device.
     pub read_bytes: u64,
 }
@@ -53,6 +57,8 @@ impl ShardStats {
             write_depth_ns: self.write_depth_ns.saturating_sub(earlier.write_depth_ns),
             syncs: self.syncs.saturating_sub(earlier.syncs),
             overwrites: self.overwrites.saturating_sub(earlier.overwrites),
+            shared: self.shared.saturating_sub(earlier.shared),
+            shared_flushes: self.shared_flushes.saturating_sub(earlier.shared_flushes),
             read_bytes: self.read_bytes.saturating_sub(earlier.read_bytes),
         }
     }

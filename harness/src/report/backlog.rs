@@ -3,7 +3,7 @@
 use crate::num;
 use crate::quantity;
 use crate::result::{BacklogFigures, Point, RunResult};
-use crate::workload::BacklogCache;
+use crate::workload::{BacklogCache, Io};
 
 /// Returns a paragraph for each point whose consumers started with a backlog.
 pub(super) fn paragraphs(result: &RunResult) -> Vec<String> {
@@ -15,10 +15,7 @@ fn paragraph(point: &Point) -> Option<String> {
     let first: &BacklogFigures = backlogs().next()?;
     let median = |path: &str| point.figure(path).map_or(0.0, |figure| figure.median);
     let bytes = quantity::bytes(num::u64_of(median("backlog.built_bytes")));
-    let cache = match first.cache {
-        BacklogCache::Cold => "cold: none of its bytes were in memory",
-        BacklogCache::Warm => "warm: the bytes that stay in memory were there",
-    };
+    let cache = cache_words(first.cache, point);
     let window_s = median_window_s(point);
     let how = if backlogs().all(|backlog| backlog.is_drained) {
         format!("consumed in {window_s:.2} s")
@@ -34,6 +31,22 @@ fn paragraph(point: &Point) -> Option<String> {
         median("backlog.build_s"),
         quantity::bytes_per_s(median("consume.bytes_per_s")),
     ))
+}
+
+/// Says which state the caches were in, and how much really came from the disk.
+fn cache_words(cache: BacklogCache, point: &Point) -> String {
+    let from_disk = point.figure("backlog.from_disk").map(|share| share.median);
+    let share = from_disk.map_or_else(
+        || "how much came from the disk is not known".to_owned(),
+        |share| format!("{} of its bytes came from the disk", quantity::percent(share)),
+    );
+    match (cache, point.io) {
+        (BacklogCache::Cold, _) => format!("cold: {share}"),
+        (BacklogCache::Warm, Some(Io::Direct)) => {
+            format!("warm, which makes no difference with io: direct: {share}")
+        }
+        (BacklogCache::Warm, _) => format!("warm: {share}"),
+    }
 }
 
 fn median_window_s(point: &Point) -> f64 {

@@ -4,7 +4,10 @@ use super::setting::{label, last_of};
 use crate::escape::visible;
 use crate::result::environment::Storage;
 use crate::result::latency::percentile::sign;
-use crate::result::{Bound, Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult, Trial};
+use crate::result::{
+    Bound, CpuPart, CpuSeconds, Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult,
+    Trial,
+};
 use crate::workload::{MessageSize, PassKind, Workload};
 use crate::{num, quantity};
 
@@ -14,13 +17,14 @@ pub(super) const NONE: &str = "–";
 type Cell = (&'static str, fn(&Point) -> String);
 
 /// Rows of figures: the name, and the function that formats a point's figure.
-pub(super) const FIGURES: [Cell; 6] = [
+pub(super) const FIGURES: [Cell; 7] = [
     ("produced", produced),
     ("", produced_records),
     ("consumed", consumed),
     ("of ceiling", of_ceiling),
     ("of device", of_device),
     ("CPU", cpu),
+    ("pump", pump),
 ];
 
 /// Columns of a table of latencies: title and key.
@@ -201,12 +205,17 @@ fn of_ceiling(point: &Point) -> String {
     if share == NONE && point.figure("of_ceiling.read").is_some() {
         return format!("{} of reads", figure_text(point, "of_ceiling.read", quantity::percent));
     }
+    let after_only = point.trials.iter().filter(|trial| trial.ceiling.is_after_only).count();
+    let after_only = match after_only {
+        0 => String::new(),
+        count => format!(" (slice after only: {count} of {})", point.trials.len()),
+    };
     match (point.figure("writes.bytes_p50"), point.figure("writes.depth_mean")) {
         (Some(size), Some(depth)) if share != NONE => {
             let size = quantity::bytes(num::u64_of(size.median));
-            format!("{share}, {size} writes, {:.1} in flight", depth.median)
+            format!("{share}{after_only}, {size} writes, {:.1} in flight", depth.median)
         }
-        _ => share,
+        _ => format!("{share}{after_only}"),
     }
 }
 
@@ -214,30 +223,37 @@ fn of_device(point: &Point) -> String {
     figure_text(point, "of_device", quantity::percent)
 }
 
-/// Describes how many cores were busy, and with what.
+/// Describes how many cores each kind of thread kept busy.
 fn cpu(point: &Point) -> String {
-    let cores = |path: &str| {
-        let shares: Vec<f64> = point.trials.iter().filter_map(|trial| cores_of(trial, path)).collect();
+    let cores = |of: fn(&CpuSeconds) -> Option<CpuPart>| {
+        let shares: Vec<f64> = point.trials.iter().filter_map(|trial| cores_of(trial, of)).collect();
         crate::stats::median(&shares).map_or_else(|| NONE.to_owned(), |cores| format!("{cores:.2}"))
     };
     format!(
-        "{} work + {} poll, load {}, kernel {} cores",
-        cores("shard_work"),
-        cores("shard_poll"),
-        cores("load"),
-        cores("kernel")
+        "shards {}, load {}, io {}, harness {} cores",
+        cores(|cpu| cpu.shard),
+        cores(|cpu| cpu.load),
+        cores(|cpu| cpu.io_workers),
+        cores(|cpu| cpu.harness),
     )
 }
 
-fn cores_of(trial: &Trial, part: &str) -> Option<f64> {
-    let cpu = &trial.resources.cpu_s;
-    let seconds = match part {
-        "shard_work" => cpu.shard_work,
-        "shard_poll" => cpu.shard_poll,
-        "load" => cpu.load,
-        _ => cpu.kernel,
+/// Describes what the pumps of the shards did with their wall time.
+fn pump(point: &Point) -> String {
+    let share = |part: &str| {
+        let figure = point.figure(&format!("resources.pump.{part}"));
+        figure.map(|figure| quantity::percent(figure.median))
     };
-    seconds.filter(|_| trial.window_s > 0.0).map(|seconds| seconds / trial.window_s)
+    let parts = ["work", "poll", "parked"].map(|part| Some(format!("{} {part}", share(part)?)));
+    match parts {
+        [Some(work), Some(poll), Some(parked)] => format!("{work}, {poll}, {parked}"),
+        _ => NONE.to_owned(),
+    }
+}
+
+fn cores_of(trial: &Trial, of: fn(&CpuSeconds) -> Option<CpuPart>) -> Option<f64> {
+    let part = of(&trial.resources.cpu_s).filter(|_| trial.window_s > 0.0)?;
+    Some((part.user_s + part.kernel_s) / trial.window_s)
 }
 
 /// Returns the median and, if there are several trials, the range.
@@ -272,18 +288,26 @@ pub(super) fn range_text(figure: &Figure, text: impl Fn(f64) -> String) -> (Stri
 /// Returns the latencies that mean something under a point's load. Each row has a title and a text for each of
 /// `statistics`.
 pub(super) fn latency_rows(point: &Point, statistics: &[(&str, &str)]) -> Vec<(&'static str, Vec<String>)> {
+    let text = |figure: Option<&Figure>| {
+        let ns = |ns| quantity::ns(num::u64_of(ns));
+        figure.map_or_else(|| NONE.to_owned(), |figure| median_text(figure, ns))
+    };
     let is_measured = |name: &str| point.trials.iter().any(|trial| figures_of(trial, name).is_some());
     let measured = LATENCIES.into_iter().filter(|(_, name)| is_measured(name));
-    measured
+    let mut rows: Vec<(&'static str, Vec<String>)> = measured
         .map(|(title, name)| {
-            let at = |(_, statistic): &(&str, &str)| {
-                let figure = point.figure(&format!("latency_ns.{name}.{statistic}"));
-                let ns = |ns| quantity::ns(num::u64_of(ns));
-                figure.map_or_else(|| NONE.to_owned(), |figure| median_text(figure, ns))
-            };
+            let at =
+                |(_, statistic): &(&str, &str)| text(point.figure(&format!("latency_ns.{name}.{statistic}")));
             (title, statistics.iter().map(at).collect())
         })
-        .collect()
+        .collect();
+    if point.late_share() > 0.0 && is_measured("response") {
+        let first = |(_, statistic): &(&str, &str)| {
+            text(point.first_figure(&format!("latency_ns.response.{statistic}")))
+        };
+        rows.insert(1, ("first attempts", statistics.iter().map(first).collect()));
+    }
+    rows
 }
 
 /// Returns the explanation of the sign before a bound.
@@ -342,8 +366,10 @@ pub(super) fn integrity(result: &RunResult) -> String {
     let trials = || result.points.iter().flat_map(|point| &point.trials).map(|trial| &trial.integrity);
     let sum = |of: fn(&IntegrityFigures) -> Option<u64>| trials().filter_map(of).sum::<u64>();
     if trials().all(|found| found.checked.is_none()) {
-        return "not checked: nothing was consumed, or `verify: none`".to_owned();
+        return "not checked: nothing was consumed or read back, or `verify: none`".to_owned();
     }
+    let is_read_back = trials().any(|found| found.defects.is_some());
+    let read_back = if is_read_back { " (read back after the trial)" } else { "" };
     let apart = [
         (sum(|found| found.undrained), "not consumed when the drain ended"),
         (sum(|found| found.lost_to_retention), "deleted by retention before they were consumed"),
@@ -352,8 +378,12 @@ pub(super) fn integrity(result: &RunResult) -> String {
     let apart = apart.into_iter().filter(|(count, _)| *count > 0);
     let apart: String = apart.map(|(count, what)| format!("; {count} {what}")).collect();
     if trials().any(|found| found.failed()) {
+        let defects = match sum(|found| found.defects) {
+            0 => String::new(),
+            defects => format!("; {defects} defects of the log"),
+        };
         return format!(
-            "FAILED: {} missing, {} repeated, {} out of order, {} corrupt, of {} records{apart}",
+            "FAILED: {} missing, {} repeated, {} out of order, {} corrupt, of {} records{read_back}{defects}{apart}",
             sum(|found| found.gaps),
             sum(|found| found.duplicates),
             sum(|found| found.reorders),
@@ -362,5 +392,5 @@ pub(super) fn integrity(result: &RunResult) -> String {
         );
     }
     let checked = sum(|found| found.checked);
-    format!("{checked} records checked: none missing, repeated, out of order or corrupt{apart}")
+    format!("{checked} records checked{read_back}: none missing, repeated, out of order or corrupt{apart}")
 }

@@ -115,6 +115,7 @@ mod tests {
             poll: None,
             verdict: Default::default(),
             summary: stats::summarise(&trials),
+            first_attempts: Default::default(),
             trials,
         }
     }

@@ -29,10 +29,11 @@ pub mod verdict;
 pub use latency::figures::{Granularity, LatencyFigures, LatencySet};
 pub use latency::percentile::Bound;
 pub use record::{Artifact, Recording, TrialRecord};
-pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION, WorkloadList};
+pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION, WorkloadList, in_time};
 pub use series::{Event, SeriesRow};
 pub use trial::{
-    BacklogFigures, Batches, CeilingFigures, CpuSeconds, DsyncFigures, Flow, InjectedStall, IntegrityFigures,
-    LateAttempt, OfCeiling, Offered, Resources, ShardFigures, StallFigures, Trial, WriteShape, Writes,
+    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, DsyncFigures, Flow, GridCell,
+    InjectedStall, IntegrityFigures, LateAttempt, OfCeiling, Offered, PumpShares, Resources, ShardFigures,
+    StallFigures, Trial, WriteShape, Writes,
 };
 pub use verdict::{Verdict, VerdictFlag, VerdictStatus};

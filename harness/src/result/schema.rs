@@ -5,6 +5,7 @@ use super::latency::percentile::Bound;
 use super::provenance::Provenance;
 use super::trial::Trial;
 use super::verdict::Verdict;
+use crate::num;
 use crate::workload::{Durability, Io, PassKind, Poll};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,13 @@ pub struct Point {
     pub trials: Vec<Trial>,
     /// Every figure of the trials by its dotted path, such as `produce.bytes_per_s` or `latency_ns.response.p99`. A figure
     /// that no trial has is left out.
+    ///
+    /// Trials whose generator was late are left out, unless it was late in all of them.
     pub summary: BTreeMap<String, Figure>,
+    /// Throughput and latencies over the first attempts at all trials, whether their generator was late or not. Empty if no
+    /// generator was late.
+    #[serde(default)]
+    pub first_attempts: BTreeMap<String, Figure>,
 }
 
 /// One figure over the trials of a point.
@@ -100,7 +107,8 @@ pub struct Figure {
     pub min: f64,
     /// The largest value.
     pub max: f64,
-    /// Confidence interval of the mean; `None` with fewer than 6 trials, and where a trial has only a lower bound.
+    /// Distribution-free confidence interval of the median; `None` with fewer than 6 trials, and where a trial has only a lower
+    /// bound.
     pub interval: Option<Interval>,
     /// The side on which the true median lies; `None` if the median is no bound. So are the next two for `min` and `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,9 +163,28 @@ impl RunResult {
 }
 
 impl Point {
-    /// Returns a figure of the summary if every trial has it. A figure that some trials lack, such as a percentile that needs
-    /// more acks, stands for fewer trials than the reader expects.
+    /// Returns a figure of the summary if every trial in time has it. A figure that some trials lack, such as a percentile that
+    /// needs more acks, stands for fewer trials than the reader expects.
     pub fn figure(&self, path: &str) -> Option<&Figure> {
-        self.summary.get(path).filter(|figure| usize::try_from(figure.trials) == Ok(self.trials.len()))
+        let trials = in_time(&self.trials).count();
+        self.summary.get(path).filter(|figure| usize::try_from(figure.trials) == Ok(trials))
     }
+
+    /// Returns a figure over the first attempts at all trials, if any generator was late and every attempt has it.
+    pub fn first_figure(&self, path: &str) -> Option<&Figure> {
+        let figure = self.first_attempts.get(path)?;
+        (usize::try_from(figure.trials) == Ok(self.trials.len())).then_some(figure)
+    }
+
+    /// Returns the share of the trials whose generator was late in the first attempt, 0 to 1.
+    pub fn late_share(&self) -> f64 {
+        let late = self.trials.iter().filter(|trial| trial.was_late()).count();
+        num::f64_of(num::count(late)) / num::f64_of(num::count(self.trials.len().max(1)))
+    }
+}
+
+/// Returns the trials that medians are made of: those whose generator was in time, or all if it was late in all of them.
+pub fn in_time(trials: &[Trial]) -> impl Iterator<Item = &Trial> {
+    let is_any = trials.iter().any(|trial| !trial.is_late);
+    trials.iter().filter(move |trial| !is_any || !trial.is_late)
 }

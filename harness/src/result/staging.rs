@@ -14,7 +14,7 @@ use super::names::{MANIFEST, SAME_NAME_MAX, directory_name, numbered, time_of};
 pub use super::names::{SUFFIX, is_staging};
 use super::provenance::{Build, PayloadData, SystemIdentity};
 use super::store;
-use super::{Event, SCHEMA_VERSION, SeriesRow, Trial, Verdict, hlog};
+use super::{Event, GridCell, SCHEMA_VERSION, SeriesRow, Trial, Verdict, hlog};
 use crate::exit::UsageError;
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -79,12 +79,16 @@ pub struct Sessions {
 /// The best of the device, each time it was measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeviceLooks {
-    /// Write speeds, bytes/s.
+    /// Write speeds of the best cell of the grid, bytes/s.
     pub write: Vec<f64>,
-    /// Read speeds, bytes/s.
+    /// Read speeds of the best cell of the grid, bytes/s.
     pub read: Vec<f64>,
-    /// Median time of one synced 4 KiB write, ns.
-    pub dsync_p50_ns: Option<u64>,
+    /// Cells of those write speeds.
+    #[serde(default)]
+    pub write_cells: Vec<GridCell>,
+    /// Cells of those read speeds.
+    #[serde(default)]
+    pub read_cells: Vec<GridCell>,
 }
 
 /// One finished trial.

@@ -1,11 +1,16 @@
 //! The figures of one trial. `None` means "not measured" or "does not apply here", never 0.
 
+mod ceiling;
+mod resources;
+
+pub use ceiling::{CeilingFigures, DsyncFigures, GridCell, OfCeiling, WriteShape};
+pub use resources::{CpuPart, CpuSeconds, PumpShares, Resources, ShardFigures};
+
 use super::latency::figures::{Granularity, LatencyFigures, LatencySet};
 use crate::num;
 use crate::workload::BacklogCache;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The figures of one trial of a point.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,10 +69,13 @@ pub struct Trial {
     /// Earlier attempts at this trial whose generator was late (`late_retries`). They are not in the trial's figures.
     #[serde(default)]
     pub late_attempts: Vec<LateAttempt>,
+    /// Whether the generator was late in this attempt too. Then the trial is not in the medians of its point.
+    #[serde(default)]
+    pub is_late: bool,
 }
 
 /// An attempt at a trial whose generator was late, so that the trial was measured again.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LateAttempt {
     /// Time at which the measured window opened, s since the run started.
     pub window_start_s: f64,
@@ -77,6 +85,12 @@ pub struct LateAttempt {
     pub response_p99: Option<u64>,
     /// Share of the machine's CPU time that the hypervisor gave to other virtual machines, 0 to 1.
     pub steal_share: Option<f64>,
+    /// Records that were acked inside the window; `None` in older results.
+    #[serde(default)]
+    pub produce: Option<Flow>,
+    /// All latencies; `None` in older results.
+    #[serde(default)]
+    pub latency_ns: Option<LatencySet>,
 }
 
 /// A backlog that was built before the window opened. The window ends when the backlog is consumed. So the window's length
@@ -93,6 +107,10 @@ pub struct BacklogFigures {
     pub cache: BacklogCache,
     /// Whether the consumers reached the end of the backlog before `phases.measure` was over.
     pub is_drained: bool,
+    /// Bytes that the device gave ÷ encoded bytes that were consumed, in the window. It is near 0 if memory held the backlog.
+    /// `None` if it is not known what the device gave.
+    #[serde(default)]
+    pub from_disk: Option<f64>,
 }
 
 /// Injected stalls, and the records that they made late.
@@ -121,58 +139,6 @@ pub struct InjectedStall {
     pub at_s: f64,
     /// Length of the stall, s.
     pub length_s: f64,
-}
-
-/// The speed of the device alone, measured by slices of raw io_uring requests before and after the trial.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CeilingFigures {
-    /// Like-for-like write speed: the median of the slices.
-    pub write_bytes_per_s: Option<f64>,
-    /// Like-for-like read speed; `None` where the trial did not read from the device.
-    pub read_bytes_per_s: Option<f64>,
-    /// Best write speed of the device: blocks of 1 MiB, depth 8, overwriting.
-    pub device_write_bytes_per_s: Option<f64>,
-    /// Best read speed of the device: blocks of 1 MiB, depth 8.
-    pub device_read_bytes_per_s: Option<f64>,
-    /// Latency of one synced 4 KiB write at a time, into fallocated space.
-    pub dsync_4k_ns: DsyncFigures,
-    /// Speed of each like-for-like write slice, in the order in which they were made.
-    pub write_slices_bytes_per_s: Vec<f64>,
-    /// The kind of writes that "like for like" stands for.
-    pub write_shape: Option<WriteShape>,
-}
-
-/// Latency of a synced 4 KiB write.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DsyncFigures {
-    /// Median, ns.
-    pub p50: Option<u64>,
-}
-
-/// The kind of writes that a ceiling was measured with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct WriteShape {
-    /// Bytes of each write.
-    pub block_bytes: u64,
-    /// Writes in flight at the same time.
-    pub depth: u32,
-    /// Files that the writes were spread over.
-    pub files: u32,
-    /// State of the extents that were written: `fallocated`, `overwrite` or `extending`.
-    pub extent: String,
-    /// Whether each write was synced (`RWF_DSYNC`).
-    pub dsync: bool,
-}
-
-/// Fractions of the like-for-like ceiling that the trial reached; `None` for `appended`, and without a ceiling.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OfCeiling {
-    /// Bytes written ÷ write ceiling.
-    pub write: Option<f64>,
-    /// Bytes read ÷ read ceiling; `None` where the trial did not read from the device.
-    pub read: Option<f64>,
-    /// Sum of both: the fraction of the device's time that was used.
-    pub combined: Option<f64>,
 }
 
 /// The load that an open load asked for.
@@ -221,80 +187,8 @@ pub struct Writes {
     pub depth_mean: Option<f64>,
 }
 
-/// The figures of one shard over the window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ShardFigures {
-    /// Number of the shard.
-    pub shard: u32,
-    /// Time spent working, s.
-    pub work_s: f64,
-    /// Time spent polling for completions or messages, s.
-    pub poll_s: f64,
-    /// Time spent asleep, s.
-    pub parked_s: f64,
-    /// Encoded bytes that were written, padding and rewritten tails included.
-    pub write_bytes: u64,
-    /// Number of writes.
-    pub writes: u64,
-    /// Median bytes of a write.
-    pub write_bytes_p50: Option<u64>,
-    /// Writes in flight, as a mean over the time in which the shard has any.
-    pub write_depth_mean: Option<f64>,
-    /// Device flushes and synced writes.
-    pub syncs: u64,
-    /// Writes to extents that were written before, as in recycled segments.
-    #[serde(default)]
-    pub overwrites: u64,
-    /// Bytes read from the device.
-    pub read_bytes: u64,
-}
-
-/// The resources that a trial used.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Resources {
-    /// CPU time by part.
-    pub cpu_s: CpuSeconds,
-    /// Largest resident memory of the process, bytes.
-    pub rss_max_bytes: Option<u64>,
-    /// Largest disk space of the target's files, preallocated space included, bytes. It is read once a second.
-    pub data_max_bytes: Option<u64>,
-    /// Bytes written to the device.
-    pub device_write_bytes: Option<u64>,
-    /// Bytes read from the device.
-    pub device_read_bytes: Option<u64>,
-    /// Bytes written to the device ÷ bytes of the keys and values produced.
-    pub write_amplification: Option<f64>,
-    /// Device flushes and synced writes.
-    pub syncs: Option<u64>,
-    /// Share of the machine's CPU time that the hypervisor gave to other virtual machines, 0 to 1.
-    pub steal_share: Option<f64>,
-    /// Mean number of cores that other processes and kernel threads kept busy. Some of those kernel threads worked for the
-    /// trial's own I/O.
-    pub others_cores: Option<f64>,
-    /// Time for which a quota of CPU time (cgroup) stopped the process's threads, s. `None` without a quota, and in schema
-    /// version 1.
-    #[serde(default)]
-    pub throttled_s: Option<f64>,
-    /// Memory that was touched before the trial so that the trial did not measure page faults, bytes.
-    pub warmed_bytes: Option<u64>,
-    /// Interrupts of the disk, by the core that handled them.
-    pub disk_interrupts: BTreeMap<u32, u64>,
-}
-
-/// CPU time by part, s; `None` for a part that could not be measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CpuSeconds {
-    /// Time of shards at work.
-    pub shard_work: Option<f64>,
-    /// Time of shards polling.
-    pub shard_poll: Option<f64>,
-    /// Time of the load threads.
-    pub load: Option<f64>,
-    /// Time of the kernel on behalf of this process.
-    pub kernel: Option<f64>,
-}
-
-/// The results of the consumers' integrity checks; `None` for a check that was not made.
+/// The results of the integrity checks; `None` for a check that was not made. Consumers make them. A trial that nobody
+/// consumed is read back after its last slice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IntegrityFigures {
     /// Records that were checked.
@@ -313,6 +207,9 @@ pub struct IntegrityFigures {
     pub lost_to_retention: Option<u64>,
     /// Records that were delivered again after a rebalance. They are not a failure.
     pub redelivered: Option<u64>,
+    /// Defects that a scan of the closed log found. Only trials that nobody consumed are scanned and read back.
+    #[serde(default)]
+    pub defects: Option<u64>,
 }
 
 impl Flow {
@@ -333,14 +230,43 @@ impl LateAttempt {
             pacing_lag_p99: p99(&trial.latency_ns.pacing_lag),
             response_p99: p99(&trial.latency_ns.response),
             steal_share: trial.resources.steal_share,
+            produce: Some(trial.produce),
+            latency_ns: Some(trial.latency_ns.clone()),
         }
+    }
+}
+
+impl Trial {
+    /// Whether the generator was late in the first attempt at this trial.
+    pub fn was_late(&self) -> bool {
+        self.is_late || !self.late_attempts.is_empty()
+    }
+
+    /// Returns throughput and latencies of the first attempt at this trial, whether its generator was late or not. `None` if
+    /// they were not kept.
+    pub fn first_attempt(&self) -> Option<Self> {
+        let first = match self.late_attempts.first() {
+            Some(first) => Self {
+                produce: first.produce?,
+                latency_ns: first.latency_ns.clone()?,
+                window_start_s: first.window_start_s,
+                ..Self::default()
+            },
+            None => Self {
+                produce: self.produce,
+                latency_ns: self.latency_ns.clone(),
+                window_start_s: self.window_start_s,
+                ..Self::default()
+            },
+        };
+        Some(first)
     }
 }
 
 impl IntegrityFigures {
     /// Whether a check found anything that counts as a failure.
     pub fn failed(&self) -> bool {
-        [self.gaps, self.duplicates, self.reorders, self.corruptions]
+        [self.gaps, self.duplicates, self.reorders, self.corruptions, self.defects]
             .iter()
             .any(|found| found.unwrap_or(0) > 0)
     }

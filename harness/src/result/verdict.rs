@@ -61,6 +61,8 @@ pub enum VerdictFlag {
     Censored,
     /// The window is too short for the percentiles that were asked for.
     Short,
+    /// The ceiling is lower than what the target reached, so it is no ceiling.
+    CeilingLow,
 }
 
 impl Verdict {
@@ -154,6 +156,7 @@ impl VerdictFlag {
             Self::TargetSaturated => "target_saturated",
             Self::Censored => "censored",
             Self::Short => "short",
+            Self::CeilingLow => "ceiling_low",
         }
     }
 
@@ -167,6 +170,7 @@ impl VerdictFlag {
             Self::TargetSaturated => "target saturated",
             Self::Censored => "some never acked",
             Self::Short => "short",
+            Self::CeilingLow => "ceiling too low",
         }
     }
 }

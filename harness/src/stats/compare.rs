@@ -71,6 +71,11 @@ pub fn against_each(trials: &[Vec<f64>], one: usize, band: f64) -> Vec<Option<Co
         .collect()
 }
 
+/// Returns the geometric mean of the ratios of `one` to `other` over their blocks; `None` if none can be paired.
+pub fn paired_ratio(one: &[f64], other: &[f64]) -> Option<f64> {
+    LogRatios::of(one, other).map(|log| log.mean.exp())
+}
+
 /// A pair of settings; index `one` is smaller than `other`.
 struct Pair {
     one: usize,

@@ -5,12 +5,12 @@ mod compare;
 mod summary;
 
 pub use bounded::{Bounded, bounded_figure};
-pub use compare::{Comparison, NOISE_BAND, Standing, against_each};
-pub use summary::summarise;
+pub use compare::{Comparison, NOISE_BAND, Standing, against_each, paired_ratio};
+pub use summary::{summarise, summarise_first};
 
 use crate::num;
 use crate::result::{Figure, Interval};
-use statrs::distribution::{ContinuousCDF as _, StudentsT};
+use statrs::distribution::{Binomial, DiscreteCDF as _};
 
 /// The least number of trials for an interval. With fewer, the spread is shown as a range only.
 pub const INTERVAL_TRIALS_MIN: usize = 6;
@@ -45,22 +45,23 @@ pub fn figure(values: &[f64]) -> Option<Figure> {
     })
 }
 
-/// Returns Student's t interval of the mean at [`CONFIDENCE`]: mean ± t(n − 1) · s / √n. `None` below
-/// [`INTERVAL_TRIALS_MIN`] values.
+/// Returns the distribution-free interval of the median at [`CONFIDENCE`] or more: the k-th least and the k-th greatest
+/// value. `None` below [`INTERVAL_TRIALS_MIN`] values.
+///
+/// The median lies outside with a probability of 2 · P(B < k), where B is the number of heads in n throws of a coin. k is the
+/// greatest for which this is at most 1 − [`CONFIDENCE`].
 pub fn interval(values: &[f64]) -> Option<Interval> {
-    if values.len() < INTERVAL_TRIALS_MIN {
+    let sorted = sorted(values);
+    if sorted.len() < INTERVAL_TRIALS_MIN {
         return None;
     }
-    let count = num::f64_of(num::count(values.len()));
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    let student = StudentsT::new(0.0, 1.0, count - 1.0).ok()?;
-    let half = student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)) * (variance / count).sqrt();
-    (mean.is_finite() && half.is_finite()).then_some(Interval {
-        low: mean - half,
-        high: mean + half,
-        confidence: CONFIDENCE,
-    })
+    let throws = num::count(sorted.len());
+    let heads = Binomial::new(0.5, throws).ok()?;
+    let is_rare = |rank: &u64| 2.0 * heads.cdf(rank - 1) <= 1.0 - CONFIDENCE;
+    let rank = (1..=throws / 2).take_while(is_rare).last()?;
+    let index = usize::try_from(rank).ok()?;
+    let (low, high) = (*sorted.get(index - 1)?, *sorted.get(sorted.len() - index)?);
+    Some(Interval { low, high, confidence: CONFIDENCE })
 }
 
 /// Returns the index of the value nearest to the median; of equally near ones, the first.
@@ -105,13 +106,13 @@ mod tests {
         }
 
         #[test]
-        fn the_range_holds_the_median_and_the_interval_the_mean(values in some_values()) {
+        fn range_and_interval_hold_the_median(values in some_values()) {
             let figure = figure(&values).unwrap();
             prop_assert!(figure.min <= figure.median && figure.median <= figure.max);
             prop_assert_eq!(figure.interval.is_some(), values.len() >= INTERVAL_TRIALS_MIN);
             if let Some(interval) = figure.interval {
-                let mean = values.iter().sum::<f64>() / values.len() as f64;
-                prop_assert!(interval.low <= mean + 1e-3 && mean - 1e-3 <= interval.high);
+                prop_assert!(figure.min <= interval.low && interval.low <= figure.median);
+                prop_assert!(figure.median <= interval.high && interval.high <= figure.max);
             }
         }
 
@@ -130,11 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_is_the_textbook_one() {
-        // t(5) at 97.5 % is 2.5706; s = 1.8708, n = 6.
-        let interval = interval(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
-        assert!((interval.low - 1.5367).abs() < 1e-3, "{interval:?}");
-        assert!((interval.high - 5.4633).abs() < 1e-3, "{interval:?}");
+    fn the_interval_reaches_from_the_rank_that_tables_give() {
+        let ranks = [(6, 1), (8, 1), (9, 2), (10, 2), (12, 3), (15, 4), (20, 6)];
+        for (count, rank) in ranks {
+            let values: Vec<f64> = (1..=count).map(f64::from).collect();
+            let interval = interval(&values).unwrap();
+            assert_eq!((interval.low, interval.high), (f64::from(rank), f64::from(count + 1 - rank)));
+        }
     }
 
     #[test]

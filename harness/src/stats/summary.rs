@@ -3,16 +3,37 @@
 use super::{Bounded, bounded_figure, figure};
 use crate::num;
 use crate::result::latency::percentile::Percentile;
-use crate::result::{Bound, Figure, LatencyFigures, LatencySet, Trial};
+use crate::result::{Bound, Figure, LatencyFigures, LatencySet, Trial, in_time};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Paths that hold no measurement, so that a median of them would mean nothing.
 const NOT_A_FIGURE: [&str; 2] = ["window_start_s", "clock_zero_unix_ms"];
 
-/// Returns median, range and interval of every number in `trials`, by dotted path. A null does not count as a value.
-/// Lists (shards, slices) are left out, because their entries do not repeat the same measurement.
+/// Figures that first attempts are summarised by.
+const FIRST_ATTEMPTS: [&str; 2] = ["produce.", "latency_ns."];
+
+/// Returns median, range and interval of every number in the trials in time, by dotted path. A null does not count as a
+/// value. Lists (shards, slices) are left out, because their entries do not repeat the same measurement.
 pub fn summarise(trials: &[Trial]) -> BTreeMap<String, Figure> {
+    summary_of(&in_time(trials).collect::<Vec<_>>())
+}
+
+/// Returns the same figures of the first attempts at all trials, whether their generator was late or not. They are throughput
+/// and latencies. Empty if no generator was late, or if an attempt was not kept.
+pub fn summarise_first(trials: &[Trial]) -> BTreeMap<String, Figure> {
+    if !trials.iter().any(Trial::was_late) {
+        return BTreeMap::new();
+    }
+    let Some(first) = trials.iter().map(Trial::first_attempt).collect::<Option<Vec<_>>>() else {
+        return BTreeMap::new();
+    };
+    let mut figures = summary_of(&first.iter().collect::<Vec<_>>());
+    figures.retain(|path, _| FIRST_ATTEMPTS.iter().any(|prefix| path.starts_with(prefix)));
+    figures
+}
+
+fn summary_of(trials: &[&Trial]) -> BTreeMap<String, Figure> {
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for trial in trials {
         let json = serde_json::to_value(trial).expect("a trial is plain values under string keys");
@@ -28,7 +49,7 @@ pub fn summarise(trials: &[Trial]) -> BTreeMap<String, Figure> {
 }
 
 /// Returns the values of every percentile that is a bound in some trial, by the percentile's path.
-fn bounded(trials: &[Trial]) -> BTreeMap<String, Vec<Bounded>> {
+fn bounded(trials: &[&Trial]) -> BTreeMap<String, Vec<Bounded>> {
     let mut found: BTreeMap<String, Vec<Bounded>> = BTreeMap::new();
     let names = LatencySet::default().named().map(|(measure, _)| measure);
     for measure in names {
@@ -72,7 +93,7 @@ fn collect(path: String, json: &Value, into: &mut BTreeMap<String, Vec<f64>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::{Flow, LatencyFigures};
+    use crate::result::{Flow, LateAttempt, LatencyFigures};
 
     fn trial(records: u64, p99: Option<u64>) -> Trial {
         let mut trial = Trial { produce: Flow::over(2.0, records, records * 1024, None), ..Trial::default() };
@@ -89,6 +110,22 @@ mod tests {
         assert_eq!((p99.trials, p99.median), (2, 8.0));
         assert!(!summary.contains_key("latency_ns.service.p99"));
         assert!(!summary.contains_key("window_start_s"));
+    }
+
+    #[test]
+    fn late_trials_are_left_out_and_first_attempts_have_figures_of_their_own() {
+        let mut trials = [trial(100, Some(7)), trial(300, Some(9)), trial(200, Some(50))];
+        assert!(summarise_first(&trials).is_empty());
+        trials[2].is_late = true;
+        trials[0].late_attempts.push(LateAttempt::of(&trial(90, Some(70))));
+        let (figures, first) = (summarise(&trials), summarise_first(&trials));
+        let p99 = "latency_ns.response.p99";
+        assert_eq!((figures[p99].trials, figures[p99].median), (2, 8.0));
+        assert_eq!((first[p99].trials, first[p99].median), (3, 50.0));
+        assert_eq!(first["produce.records"].min.to_bits(), 90.0_f64.to_bits());
+        assert!(!first.contains_key("window_s"));
+        trials.iter_mut().for_each(|trial| trial.is_late = true);
+        assert_eq!(summarise(&trials)[p99].trials, 3, "of late trials only, there are figures too");
     }
 
     #[test]

@@ -31,6 +31,9 @@ use vnotch_engine::types::{Durability, IoMode, PollMode, Preallocate};
 /// Longest time that a shard keeps a fetch that finds no records. It answers as soon as a record arrives.
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 
+/// Kind of this system in results.
+pub(super) const KIND: &str = "engine";
+
 /// An open engine, and the settings of the topics that it creates.
 pub struct EngineSystem {
     engine: Engine,
@@ -47,6 +50,18 @@ impl EngineSystem {
         let engine = Engine::open(engine_config(workload, cores, data_dir)?)?;
         Ok(Self { engine, topic })
     }
+}
+
+/// Scans the data directory of a closed engine. Returns each defect in a sentence.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(super) fn scan(data_dir: &Path) -> anyhow::Result<Vec<String>> {
+    let report = vnotch_engine::verify::verify(data_dir, &mut |_| {})?;
+    let defect = |it: &vnotch_engine::verify::Defect| {
+        format!("{} at byte {}: {}", it.path.display(), it.position, it.message)
+    };
+    Ok(report.defects.iter().map(defect).collect())
 }
 
 fn engine_config(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<EngineConfig> {
@@ -120,7 +135,7 @@ impl System for EngineSystem {
         let is_registered = self.engine.stats().iter().all(|shard| shard.is_arena_registered);
         let fact = |name: &str, value: String| (name.to_owned(), value);
         Description {
-            kind: "engine",
+            kind: KIND,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             facts: vec![
                 fact("arena_registered", is_registered.to_string()),
@@ -210,6 +225,8 @@ fn shard_stats(shard: vnotch_engine::shard::ShardStats) -> ShardStats {
         write_depth_ns: shard.writes.depth_ns,
         syncs: shard.writes.syncs,
         overwrites: shard.writes.overwrites,
+        shared: shard.writes.shared,
+        shared_flushes: shard.writes.shared_flushes,
         read_bytes: shard.read_bytes,
     }
 }

@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 /// The systems that can be measured, with their capabilities.
 pub const CAPABILITIES: &[Capabilities] = &[engine::CAPABILITIES];
 
-/// Opens the system that the workload measures. It keeps its data in `data_dir`, which must be empty.
+/// Opens the system that the workload measures. It keeps its data in `data_dir`, which is empty or holds the data of an
+/// earlier, closed system of the same workload.
 ///
 /// # Errors
 /// The system cannot be opened there.
@@ -32,6 +33,15 @@ pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::
         // Workload files with another system are refused when they are read.
         other => anyhow::bail!("`{other}` cannot be measured"),
     }
+}
+
+/// Scans the data of a closed system of this `kind`. Returns each defect in a sentence; `None` if such data cannot be
+/// scanned, because it lies elsewhere or its format is not known.
+///
+/// # Errors
+/// The data cannot be read.
+pub fn scan(kind: &str, data_dir: &Path) -> anyhow::Result<Option<Vec<String>>> {
+    (kind == engine::KIND).then(|| engine::scan(data_dir)).transpose()
 }
 
 /// A system that load can be put on: the embedded engine, or a cluster behind a protocol. It is opened with the

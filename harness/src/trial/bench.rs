@@ -7,7 +7,7 @@ use crate::load::pool::Pool;
 use crate::workload::{Backlog, Requirement, Workload};
 use std::path::Path;
 
-/// The parts of a trial that a calibration leaves out.
+/// The parts of a trial that not every trial has. A calibration has only the requirements.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Extras<'a> {
     /// `--ack-log`.
@@ -30,7 +30,7 @@ pub struct Bench<'a> {
     pub place: &'a Place,
     /// The values that producers send.
     pub(crate) pool: Pool,
-    /// Left out by a calibration.
+    /// The parts that not every trial has.
     pub extras: Extras<'a>,
 }
 
@@ -48,10 +48,11 @@ impl<'a> Bench<'a> {
         Ok(Self { context, workload, place, pool: Pool::of(workload)?, extras })
     }
 
-    /// The same bench for a calibration.
+    /// The same bench for a calibration. Its window waits for the same requirements, because the writes differ before them.
     pub(crate) fn for_calibration(&self) -> Bench<'a> {
         let (context, workload, place) = (self.context, self.workload, self.place);
-        Bench { context, workload, place, pool: self.pool.clone(), extras: Extras::default() }
+        let extras = Extras { requirements: self.extras.requirements, ..Extras::default() };
+        Bench { context, workload, place, pool: self.pool.clone(), extras }
     }
 
     /// Whether load runs on the shards' own threads.

@@ -1,141 +1,128 @@
-//! The ceiling of the device beside each trial. Right before and right after a trial, a slice of raw io_uring does writes of the
-//! same size, depth and kind as the trial before. The device's best is measured before and after the whole run.
+//! The ceiling of the device beside each trial. Right before and right after a trial, slices of raw io_uring do the writes
+//! that the setting's trials do. The device's best is measured before and after the whole run.
+
+mod shape;
+
+pub use shape::Shape;
 
 use super::bench::Bench;
 use super::context::RunContext;
-use crate::device::{
-    Ceiling, CeilingSpec, DEPTH_MAX, DeviceBest, DeviceError, Extent, FILES_MAX, Reap, Sync, Work,
-};
-use crate::measure::finished::TrialRun;
-use crate::measure::writes::WriteFigures;
+use crate::device::{BestCell, Ceiling, CeilingSpec, DeviceBest, DeviceError, Extent, Reap, device_best};
 use crate::num;
 use crate::result::staging::DeviceLooks;
-use crate::result::{CeilingFigures, DsyncFigures, WriteShape};
+use crate::result::{CeilingFigures, DsyncFigures, GridCell};
 use crate::stats;
-use crate::workload::{Durability, Io, Preallocate, Workload};
+use crate::workload::{Durability, Io, Workload};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Length of each slice.
 const SLICE: Duration = Duration::from_millis(500);
+/// Length of a slice for one cell of the grid, and for the synced writes of 4 KiB.
+const SHORT_SLICE: Duration = Duration::from_millis(250);
 
-/// The writes and reads that the slices of the next trial do: those that the trial before did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    write: CeilingSpec,
-    /// The reads; `None` if the trial before read nothing from the device.
-    read: Option<CeilingSpec>,
-}
-
-impl Shape {
-    /// The shape of the writes and reads of `run`, from the counters of its shards. `None` if the system has no counters, or if
-    /// nothing was written.
-    pub fn of(workload: &Workload, run: &TrialRun) -> Option<Self> {
-        let writes = WriteFigures::of(&run.watched.shards);
-        let block_bytes = CeilingSpec::block_of(writes.bytes_p50?);
-        let depth = num::u64_of(writes.depth_mean?).clamp(1, u64::from(DEPTH_MAX));
-        let depth = u32::try_from(depth).unwrap_or(DEPTH_MAX);
-        let files = u32::try_from(workload.partitions()).unwrap_or(FILES_MAX).min(FILES_MAX);
-        let extent = match workload.log.preallocate {
-            Preallocate::None => Extent::Extending,
-            Preallocate::Fallocate => Extent::Fallocated,
-            // A segment for which no freed file was ready is made in a new file, so its writes do not overwrite.
-            Preallocate::Auto | Preallocate::Recycle if writes.overwrites < 0.5 => Extent::Fallocated,
-            Preallocate::Auto | Preallocate::Recycle => Extent::Overwrite,
-        };
-        let sync = match workload.durability {
-            Durability::Appended | Durability::Written => Sync::None,
-            Durability::Synced => Sync::Dsync,
-        };
-        let io = workload.deployment().io;
-        let spec = |work, block_bytes, depth| CeilingSpec {
-            work,
-            block_bytes,
-            depth,
-            files,
-            io,
-            reap: Reap::Wait,
-            slice: SLICE,
-        };
-        // A calibration has no backlog to read.
-        let reads = workload.backlog.is_some() || run.watched.shards.iter().any(|shard| shard.read_bytes > 0);
-        Some(Self {
-            write: spec(Work::Write { extent, sync }, block_bytes, depth),
-            read: reads.then(|| spec(Work::Read, 1 << 20, 8)),
-        })
-    }
-
-    /// The shape of the writes, as it stands in results.
-    pub fn write_shape(&self) -> Option<WriteShape> {
-        let Work::Write { extent, sync } = self.write.work else { return None };
-        let extent = match extent {
-            Extent::Fallocated => "fallocated",
-            Extent::Overwrite => "overwrite",
-            Extent::Extending => "extending",
-        };
-        Some(WriteShape {
-            block_bytes: u64::from(self.write.block_bytes),
-            depth: self.write.depth,
-            files: self.write.files,
-            extent: extent.to_owned(),
-            dsync: sync == Sync::Dsync,
-        })
-    }
+/// One side of a bracket: the speeds of the device right before or right after a trial, bytes/s.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Side {
+    /// The writes and reads that were measured.
+    shape: Shape,
+    write: Option<f64>,
+    read: Option<f64>,
+    dsync_4k_ns: Option<u64>,
 }
 
 /// The slices of one trial.
 #[derive(Debug, Default)]
 pub struct Bracket {
-    shape: Option<Shape>,
-    write: Vec<f64>,
-    read: Vec<f64>,
+    before: Option<Side>,
+    after: Option<Side>,
 }
 
 impl Bracket {
-    /// The slices of a trial that is expected to write and read as `shape` says. Without a shape nothing is measured.
-    pub fn new(shape: Option<Shape>) -> Self {
-        Self { shape, ..Self::default() }
-    }
-
-    /// Measures one side of the bracket.
+    /// Measures the side before the trial, with the writes of the setting's trial before. Without a shape nothing is measured.
     ///
     /// # Errors
     /// The ceiling cannot be measured, or the run was interrupted.
-    pub fn measure(&mut self, bench: &Bench<'_>) -> Result<(), DeviceError> {
-        let Some(shape) = self.shape else { return Ok(()) };
-        let mut ceiling = open(bench.context)?;
-        self.write.push(ceiling.measure(&shape.write)?.bytes_per_s());
-        if let Some(read) = shape.read {
-            self.read.push(ceiling.measure(&read)?.bytes_per_s());
-        }
+    pub fn measure_before(&mut self, bench: &Bench<'_>, shape: Option<&Shape>) -> Result<(), DeviceError> {
+        self.before = shape.map(|shape| Side::measure(bench, shape)).transpose()?;
+        Ok(())
+    }
+
+    /// Measures the side after the trial, with the trial's own writes. Without a shape nothing is measured.
+    ///
+    /// # Errors
+    /// The ceiling cannot be measured, or the run was interrupted.
+    pub fn measure_after(&mut self, bench: &Bench<'_>, shape: Option<&Shape>) -> Result<(), DeviceError> {
+        self.after = shape.map(|shape| Side::measure(bench, shape)).transpose()?;
         Ok(())
     }
 
     /// The figures of the ceiling for the record of the trial. The device's best is entered at the end of the run.
+    ///
+    /// The side before counts only if the trial then did such writes.
     pub fn figures(&self) -> CeilingFigures {
+        let Some(after) = &self.after else { return CeilingFigures::default() };
+        let before = self.before.as_ref().filter(|before| before.shape.is_like(&after.shape));
+        let sides = || before.into_iter().chain([after]);
+        let write: Vec<f64> = sides().filter_map(|side| side.write).collect();
+        let read: Vec<f64> = sides().filter_map(|side| side.read).collect();
+        let dsync: Vec<f64> = sides().filter_map(|side| side.dsync_4k_ns).map(num::f64_of).collect();
         CeilingFigures {
-            write_bytes_per_s: stats::median(&self.write),
-            read_bytes_per_s: stats::median(&self.read),
-            write_slices_bytes_per_s: self.write.clone(),
-            write_shape: self.shape.and_then(|shape| shape.write_shape()),
+            write_bytes_per_s: stats::median(&write),
+            read_bytes_per_s: stats::median(&read),
+            write_slices_bytes_per_s: write,
+            read_slices_bytes_per_s: read,
+            is_after_only: before.is_none(),
+            dsync_4k_ns: DsyncFigures { p50: stats::median(&dsync).map(num::u64_of) },
+            write_shape: Some(after.shape.write_shape()),
             ..CeilingFigures::default()
         }
     }
 }
 
-/// Measures the device's best once more. With `with_dsync`, it also measures a synced write of 4 KiB, unless that was done.
+impl Side {
+    fn measure(bench: &Bench<'_>, shape: &Shape) -> Result<Self, DeviceError> {
+        let mut ceiling = open(bench.context)?;
+        let write = better(|reap| Ok(ceiling.replay(&shape.write, reap, SLICE)?.device_bytes_per_s()))?;
+        let read = match shape.read_spec(SLICE) {
+            Some(spec) => {
+                better(|reap| Ok(ceiling.measure(&CeilingSpec { reap, ..spec })?.device_bytes_per_s()))?
+            }
+            None => None,
+        };
+        let dsync_4k_ns = if is_synced(bench.workload) {
+            let spec = CeilingSpec::dsync_4k(Extent::Fallocated, Io::Direct, Reap::Wait, SHORT_SLICE);
+            ceiling.measure(&spec)?.latency_at(0.5)
+        } else {
+            None
+        };
+        Ok(Self { shape: shape.clone(), write, read, dsync_4k_ns })
+    }
+}
+
+fn is_synced(workload: &Workload) -> bool {
+    workload.durability == Durability::Synced
+}
+
+/// The better of a thread that waits for completions and one that polls for them.
+fn better(
+    mut measure: impl FnMut(Reap) -> Result<Option<f64>, DeviceError>,
+) -> Result<Option<f64>, DeviceError> {
+    let (waiting, polling) = (measure(Reap::Wait)?, measure(Reap::Busy)?);
+    Ok(waiting.into_iter().chain(polling).reduce(f64::max))
+}
+
+/// Measures the device's best once more.
 ///
 /// # Errors
 /// The ceiling cannot be measured, or the run was interrupted.
-pub fn look(context: &RunContext<'_>, looks: &mut DeviceLooks, with_dsync: bool) -> Result<(), DeviceError> {
-    let mut ceiling = open(context)?;
-    let DeviceBest { write, read } = ceiling.device_best(SLICE)?;
-    looks.write.push(write.bytes_per_s());
-    looks.read.push(read.bytes_per_s());
-    if with_dsync && looks.dsync_p50_ns.is_none() {
-        let spec = CeilingSpec::dsync_4k(Extent::Fallocated, Io::Direct, Reap::Wait, SLICE);
-        looks.dsync_p50_ns = ceiling.measure(&spec)?.latency_at(0.5);
-    }
+pub fn look(context: &RunContext<'_>, looks: &mut DeviceLooks) -> Result<(), DeviceError> {
+    let DeviceBest { write, read } = device_best(&mut open(context)?, SHORT_SLICE)?;
+    let cell = |BestCell { block_bytes, depth, .. }: BestCell| GridCell { block_bytes, depth };
+    looks.write.push(write.bytes_per_s);
+    looks.read.push(read.bytes_per_s);
+    looks.write_cells.push(cell(write));
+    looks.read_cells.push(cell(read));
     Ok(())
 }
 
@@ -143,10 +130,48 @@ pub fn look(context: &RunContext<'_>, looks: &mut DeviceLooks, with_dsync: bool)
 pub fn enter(looks: &DeviceLooks, figures: &mut CeilingFigures) {
     figures.device_write_bytes_per_s = stats::median(&looks.write);
     figures.device_read_bytes_per_s = stats::median(&looks.read);
-    figures.dsync_4k_ns = DsyncFigures { p50: looks.dsync_p50_ns };
+    figures.device_write_cell = best_cell(&looks.write, &looks.write_cells);
+    figures.device_read_cell = best_cell(&looks.read, &looks.read_cells);
+}
+
+/// The cell of the highest speed.
+fn best_cell(speeds: &[f64], cells: &[GridCell]) -> Option<GridCell> {
+    speeds.iter().zip(cells).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, cell)| *cell)
 }
 
 fn open(context: &RunContext<'_>) -> Result<Ceiling, DeviceError> {
     let ceiling = Ceiling::open(context.data_dir.path(), Ceiling::BYTES_MAX_DEFAULT)?;
     Ok(ceiling.stopped_by(Arc::clone(context.stop)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(sizes: &[(u32, u64)], write: f64) -> Side {
+        Side { shape: Shape::of_sizes(sizes), write: Some(write), read: None, dsync_4k_ns: Some(7) }
+    }
+
+    #[test]
+    fn a_side_that_wrote_something_else_does_not_count() {
+        let alike = Bracket { before: Some(side(&[(4096, 9)], 1.0)), after: Some(side(&[(4096, 5)], 3.0)) };
+        let figures = alike.figures();
+        assert_eq!((figures.write_bytes_per_s, figures.is_after_only), (Some(2.0), false));
+        assert_eq!(figures.write_slices_bytes_per_s, [1.0, 3.0]);
+        let unlike = Bracket { before: Some(side(&[(8192, 9)], 1.0)), ..alike };
+        let figures = unlike.figures();
+        assert_eq!((figures.write_bytes_per_s, figures.is_after_only), (Some(3.0), true));
+        assert_eq!(figures.write_slices_bytes_per_s, [3.0]);
+        let first = Bracket { before: None, ..unlike };
+        assert!(first.figures().is_after_only);
+        let none = Bracket { before: Some(side(&[(4096, 9)], 1.0)), after: None };
+        assert_eq!(none.figures(), CeilingFigures::default());
+    }
+
+    #[test]
+    fn the_better_way_to_wait_counts() {
+        let of = |reap| Ok(if reap == Reap::Busy { Some(2.0) } else { Some(1.0) });
+        assert_eq!(better(of).unwrap(), Some(2.0));
+        assert_eq!(better(|_| Ok(None)).unwrap(), None);
+    }
 }

@@ -1,16 +1,19 @@
 //! Conducts one trial: opens a fresh system, runs the load threads, and collects their records after the drain.
 
+pub(crate) mod read_back;
+
 use super::backlog::BacklogGate;
 use super::bench::{Bench, Extras};
 use super::harvest::harvest;
 use super::require::RetentionGate;
 use super::watch::{Crew, Gate, Watch, Watching};
 use crate::host::machine_id::machine_number;
+use crate::host::usage::{Glance, HostProbe};
 use crate::load::colocated::ShardLoad;
 use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
 use crate::load::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
 use crate::load::shared::Shared;
-use crate::measure::finished::TrialRun;
+use crate::measure::finished::{FinalSync, TrialRun};
 use crate::measure::recorder::Channel;
 use crate::measure::series::SeriesBuilder;
 use crate::num;
@@ -41,10 +44,8 @@ impl Bench<'_> {
     pub fn trial(&self, load: Load, phases: Phases) -> anyhow::Result<TrialRun> {
         let Extras { requirements, backlog, ack_log, .. } = self.extras;
         let workload = self.workload;
-        let mut target = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
-        for topic in 0..workload.topics {
-            target.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
-        }
+        let disk_before = HostProbe::new(self.context.data_dir.path()).glance();
+        let mut target = self.open_with_topics()?;
         let description = target.describe();
         let timeline = timeline_of(phases, !requirements.is_empty() || backlog.is_some());
         let schedules = schedules_of(workload, load.mode, &timeline)?;
@@ -52,6 +53,7 @@ impl Bench<'_> {
         let ((give_back, spare), (finished, intervals)) = (unbounded(), unbounded());
         let groups = workload.subscriptions_per_topic;
         let builder = SeriesBuilder::new(Arc::clone(&timeline), offered, groups, give_back);
+        let builder = builder.with_threads(self.load_threads());
         let request = TrialLoad {
             workload,
             load,
@@ -62,7 +64,7 @@ impl Bench<'_> {
             threads: self.load_threads(),
             idle: self.place.idle,
             timeline: Arc::clone(&timeline),
-            channel: Channel { finished, spare },
+            channel: Channel { finished, spare, thread: 0 },
             ack_log,
             backlog,
         };
@@ -94,8 +96,7 @@ impl Bench<'_> {
         let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
         let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some());
         let error = harvest.error.take().or_else(|| watched.error.clone());
-        let is_page_cached = workload.deployment().is_page_cached();
-        let final_sync = (is_page_cached && error.is_none()).then(|| self.timed_sync()).transpose()?;
+        let final_sync = if error.is_none() { self.final_sync(&disk_before)? } else { None };
         let closed = self.close(target).err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
@@ -107,8 +108,9 @@ impl Bench<'_> {
             placement: workload.deployment().placement,
             load_threads: self.load_threads(),
             target: description.into(),
-            final_sync: final_sync.flatten(),
+            final_sync,
             error: error.or(closed),
+            defects: None,
             timeline,
         })
     }
@@ -142,14 +144,26 @@ impl Bench<'_> {
         threads.max(1)
     }
 
-    /// Syncs the data, and returns the time that it took. `None` if the run is interrupted.
-    fn timed_sync(&self) -> anyhow::Result<Option<Duration>> {
-        if self.context.is_stopped() {
+    /// Opens a fresh system with the workload's topics.
+    fn open_with_topics(&self) -> anyhow::Result<Box<dyn System>> {
+        let workload = self.workload;
+        let mut target = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
+        for topic in 0..workload.topics {
+            target.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
+        }
+        Ok(target)
+    }
+
+    /// Writes everything to the device, if writes go through the page cache. `before` was read before the trial began.
+    fn final_sync(&self, before: &Glance) -> anyhow::Result<Option<FinalSync>> {
+        if !self.workload.deployment().is_page_cached() || self.context.is_stopped() {
             return Ok(None);
         }
         let begun = Instant::now();
         self.context.data_dir.sync()?;
-        Ok(Some(begun.elapsed()))
+        let took = begun.elapsed();
+        let after = HostProbe::new(self.context.data_dir.path()).glance();
+        Ok(Some(FinalSync { took, device_write_bytes: after.written_since(before) }))
     }
 
     /// Starts load thread `number`, or the load of shard `number`.

@@ -24,6 +24,7 @@ pub(crate) fn harvest(
         batch_bytes: new_histogram(),
         produced: Vec::new(),
         consumed: Vec::new(),
+        idle_ns: Vec::new(),
         error: None,
     };
     let mut ended_ns = 0;
@@ -34,6 +35,7 @@ pub(crate) fn harvest(
             .batch_bytes
             .add(&outcome.recorded.batch_bytes)
             .expect("every histogram here has the same bounds");
+        harvest.idle_ns.push(outcome.recorded.window_idle_ns);
         for producer in outcome.producers {
             for (sum, part) in harvest.censored.iter_mut().zip(producer.censored) {
                 sum.merge(part);

@@ -3,7 +3,7 @@
 pub mod backlog;
 pub mod bench;
 pub mod ceilings;
-mod conduct;
+pub(crate) mod conduct;
 pub mod context;
 pub mod cores;
 pub mod data_dir;
@@ -14,3 +14,5 @@ pub mod require;
 mod sampled;
 mod wall_clock;
 pub mod watch;
+
+pub use ceilings::Shape;

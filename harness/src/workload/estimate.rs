@@ -71,7 +71,7 @@ const TRACK_BYTES: u64 = 256;
 const PAGE_BYTES: u64 = 4096;
 
 /// Time to measure the device's best before and after the whole run.
-const CEILING_ONCE: Duration = Duration::from_secs(3);
+const CEILING_ONCE: Duration = Duration::from_secs(10);
 
 /// Time by which retention may delete a segment late.
 const RETENTION_LATE: Duration = Duration::from_secs(1);
@@ -79,8 +79,10 @@ const RETENTION_LATE: Duration = Duration::from_secs(1);
 /// Time to calibrate a point's first ceiling.
 const CALIBRATION: Duration = Duration::from_secs(3);
 
-/// Time for the two slices of the ceiling around each trial.
-const CEILING_PER_TRIAL: Duration = Duration::from_secs(1);
+/// Time for the slices of the ceiling on both sides of each trial: two a side, and their files.
+const CEILING_PER_TRIAL: Duration = Duration::from_secs(4);
+/// Time for the slices of reads on both sides, where a backlog is read.
+const CEILING_READS_PER_TRIAL: Duration = Duration::from_secs(2);
 
 /// Time to delete a trial's data and wait for the device: usually, and at most.
 const BETWEEN_TRIALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
@@ -159,6 +161,9 @@ impl Workload {
     /// Returns the time for all trials of all passes: expected, with drains that end at once, and at most.
     fn points_seconds(&self) -> [Duration; 2] {
         let (calibration, per_trial) = match self.ceiling {
+            Ceiling::Auto if self.backlog.is_some() => {
+                (CALIBRATION, CEILING_PER_TRIAL + CEILING_READS_PER_TRIAL)
+            }
             Ceiling::Auto => (CALIBRATION, CEILING_PER_TRIAL),
             Ceiling::Off => (Duration::ZERO, Duration::ZERO),
         };
@@ -172,6 +177,8 @@ impl Workload {
         let trial = self.phases.measure.0.saturating_add(per_trial);
         let [befores, drains] = [[before, longest], [Duration::ZERO, self.phases.drain.0]];
         std::array::from_fn(|i| {
+            let waits = self.ceiling == Ceiling::Auto && !self.require.is_empty();
+            let calibration = calibration.saturating_add(if waits { befores[i] } else { Duration::ZERO });
             let one =
                 trial.saturating_add(befores[i]).saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
             let passes = self.passes().into_iter().map(|pass| {

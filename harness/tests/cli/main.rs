@@ -13,4 +13,5 @@ mod repair;
 mod run;
 mod saving;
 mod sweep;
+mod trials;
 mod verify;

@@ -110,9 +110,13 @@ fn colocated_load_runs_on_the_shards_themselves() {
             assert_eq!(integrity[fault], 0, "{fault}: {integrity}");
         }
         assert!(trial["per_shard"].as_array().unwrap().iter().all(|shard| shard["write_bytes"] != 0));
-        let cpu = &trial["resources"]["cpu_s"];
-        let busy = ["load", "shard_work", "shard_poll"].map(|part| cpu[part].as_f64().unwrap());
-        assert!(busy[0] > 0.0 && busy.iter().sum::<f64>() < 2.1, "{cpu}");
+        let (cpu, pump) = (&trial["resources"]["cpu_s"], &trial["resources"]["pump"]);
+        let seconds = |kind: &str| ["user_s", "kernel_s"].map(|part| cpu[kind][part].as_f64().unwrap());
+        let kinds = ["load", "shard", "io_workers", "harness"].map(|kind| seconds(kind).iter().sum::<f64>());
+        let process: f64 = seconds("process").iter().sum();
+        assert!(kinds[1] > 0.0 && kinds.iter().sum::<f64>() >= process - 1e-6, "{cpu}");
+        let shares = ["work", "poll", "parked", "colocated"].map(|part| pump[part].as_f64().unwrap());
+        assert!(shares[3] > 0.0 && (shares.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{pump}");
         let is_open = load.contains("open");
         assert_eq!(trial["latency_ns"]["pacing_lag"].is_null(), !is_open);
         if is_open {

@@ -140,6 +140,7 @@ fn catch_up() -> Recording {
         build_s: 12.0,
         cache: BacklogCache::Cold,
         is_drained: true,
+        from_disk: Some(0.98),
     });
     let record = &mut recording.trials[0];
     (record.latency, record.histograms) = (Vec::new(), Default::default());

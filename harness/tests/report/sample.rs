@@ -4,9 +4,9 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use vnotch::result::latency::{Counting, KeptInterval, Measure, TrialHistograms, new_histogram};
 use vnotch::result::{
-    Batches, CeilingFigures, CpuSeconds, DsyncFigures, Event, Flow, IntegrityFigures, Kind, LatencyFigures,
-    OfCeiling, Offered, Point, Recording, Resources, RunResult, SCHEMA_VERSION, SeriesRow, ShardFigures,
-    Trial, TrialRecord, Verdict, VerdictFlag, WriteShape, Writes,
+    Batches, CeilingFigures, CpuPart, CpuSeconds, DsyncFigures, Event, Flow, IntegrityFigures, Kind,
+    LatencyFigures, OfCeiling, Offered, Point, PumpShares, Recording, Resources, RunResult, SCHEMA_VERSION,
+    SeriesRow, ShardFigures, Trial, TrialRecord, Verdict, VerdictFlag, WriteShape, Writes,
 };
 use vnotch::stats;
 use vnotch::workload::{Durability, Io, PassKind, Poll};
@@ -89,6 +89,7 @@ fn point(index: usize, spec: &PassSpec) -> (Point, Vec<TrialRecord>) {
         poll: Some(Poll::Adaptive),
         verdict,
         summary: stats::summarise(&trials),
+        first_attempts: stats::summarise_first(&trials),
         trials,
     };
     (point, records)
@@ -120,10 +121,14 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
             write_slices_bytes_per_s: vec![ceiling * 0.93, ceiling * 1.07],
             write_shape: Some(WriteShape {
                 block_bytes: 262_144,
-                depth: 6,
+                sizes: vec![(262_144, acked / 250)],
+                depth: 6.13,
                 files: 4,
                 extent: "fallocated".into(),
+                overwrites: Some(0.0),
                 dsync: false,
+                shared: Some(0.0),
+                shared_writes_mean: None,
             }),
             ..CeilingFigures::default()
         },
@@ -157,11 +162,13 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
         }],
         resources: Resources {
             cpu_s: CpuSeconds {
-                shard_work: Some(3.1),
-                shard_poll: Some(6.4),
-                load: Some(8.7),
-                kernel: Some(2.2),
+                load: Some(CpuPart { user_s: 7.9, kernel_s: 0.8 }),
+                shard: Some(CpuPart { user_s: 8.1, kernel_s: 1.4 }),
+                io_workers: Some(CpuPart { user_s: 0.0, kernel_s: 0.2 }),
+                harness: Some(CpuPart { user_s: 0.3, kernel_s: 0.1 }),
+                process: Some(CpuPart { user_s: 16.3, kernel_s: 2.5 }),
             },
+            pump: Some(PumpShares { work: 0.31, poll: 0.64, parked: 0.05, colocated: 0.0 }),
             rss_max_bytes: Some(612 << 20),
             data_max_bytes: Some(1300 << 20),
             device_write_bytes: Some(acked * 1044),
@@ -183,6 +190,7 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
             undrained: Some(0),
             lost_to_retention: None,
             redelivered: None,
+            defects: None,
         },
         ..Trial::default()
     };

@@ -32,6 +32,7 @@ fn judged(trials: Vec<Trial>, limit_ms: u64) -> Verdict {
         poll: None,
         verdict: Verdict::default(),
         summary: stats::summarise(&trials),
+        first_attempts: Default::default(),
         trials,
     };
     let limit = TimeSpan(Duration::from_millis(limit_ms));

@@ -174,15 +174,26 @@ impl<'a> Combination<'a> {
         self.blocks(metric).into_iter().filter(|value| value.is_finite()).collect()
     }
 
-    /// Returns a metric by block; NaN for a trial without it.
+    /// Returns a metric by block; NaN for a trial without it, and for a trial whose generator was late.
     pub(super) fn blocks(&self, metric: Metric) -> Vec<f64> {
         let trials = self.point(metric).map_or(&[][..], |point| &point.trials);
-        trials.iter().map(|trial| (metric.of)(trial).unwrap_or(f64::NAN)).collect()
+        let value = |trial: &Trial| if trial.is_late { None } else { (metric.of)(trial) };
+        trials.iter().map(|trial| value(trial).unwrap_or(f64::NAN)).collect()
     }
 
-    /// Tells whether any trial of the combination was measured again.
-    pub(super) fn was_retried(&self) -> bool {
-        self.points().flat_map(|point| &point.trials).any(|trial| !trial.late_attempts.is_empty())
+    /// Returns a metric of the first attempt in each block, whether its generator was late or not; NaN where it is not known.
+    pub(super) fn first_blocks(&self, metric: Metric) -> Vec<f64> {
+        let trials = self.point(metric).map_or(&[][..], |point| &point.trials);
+        let value = |trial: &Trial| match trial.late_attempts.is_empty() {
+            true => (metric.of)(trial),
+            false => (metric.of)(&trial.first_attempt()?),
+        };
+        trials.iter().map(|trial| value(trial).unwrap_or(f64::NAN)).collect()
+    }
+
+    /// Returns the greatest share of trials whose generator was late at first, over the points of the combination.
+    pub(super) fn late_share(&self) -> f64 {
+        self.points().map(Point::late_share).fold(0.0, f64::max)
     }
 
     /// Tells whether a metric of the combination is only a lower bound.

@@ -13,8 +13,6 @@ use std::collections::BTreeSet;
 pub(in crate::report) const WIDTH: u16 = 100;
 /// Latencies in the table.
 const SHOWN: [&str; 2] = ["latency_ns.response.p50", RESPONSE_P99.path];
-/// Flag of a combination with trials that replaced late ones.
-const RETRIED: &str = "retried because the generator was late";
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
@@ -120,6 +118,10 @@ fn columns(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<Column> {
         let ns = |ns| quantity::ns(num::u64_of(ns));
         columns.push(column("p50", move |it| of_open(it, SHOWN[0], ns)));
         columns.push(column("p99", move |it| of_open(it, RESPONSE_P99.path, ns)));
+        if sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
+            columns.push(column("p99 first", move |it| first_text(it, ns)));
+            columns.push(column("late", |it| quantity::percent(it.late_share())));
+        }
     }
     let disk = |it: &Combination<'_>| {
         let peaks = it.points().filter_map(|point| point.summary.get("resources.data_max_bytes"));
@@ -178,6 +180,16 @@ fn of_open(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> Stri
     median_text(combination.point(RESPONSE_P99), path, text)
 }
 
+/// Formats the median p99 over first attempts; that of all trials where none was late.
+fn first_text(combination: &Combination<'_>, text: impl Fn(f64) -> String) -> String {
+    let path = RESPONSE_P99.path;
+    let point = combination.point(RESPONSE_P99);
+    match point.filter(|point| point.late_share() > 0.0) {
+        Some(late) => late.first_figure(path).map_or_else(|| NONE.to_owned(), |figure| text(figure.median)),
+        None => median_text(point, path, text),
+    }
+}
+
 fn median_text(point: Option<&Point>, path: &str, text: impl Fn(f64) -> String) -> String {
     let figure = point.and_then(|point| point.figure(path));
     figure.map_or_else(|| NONE.to_owned(), |figure| facts::median_text(figure, text))
@@ -192,13 +204,9 @@ fn raised(point: &Point) -> impl Iterator<Item = VerdictFlag> {
 
 fn flags(combination: &Combination<'_>, style: FlagStyle) -> String {
     let raised: BTreeSet<VerdictFlag> = combination.points().flat_map(raised).collect();
-    let again = combination.was_retried();
     let shown = match style {
-        FlagStyle::Letters => raised.into_iter().map(letter).chain(again.then_some('r')).collect::<String>(),
-        FlagStyle::Words => {
-            let words = raised.into_iter().map(VerdictFlag::words).chain(again.then_some(RETRIED));
-            words.collect::<Vec<_>>().join(", ")
-        }
+        FlagStyle::Letters => raised.into_iter().map(letter).collect::<String>(),
+        FlagStyle::Words => raised.into_iter().map(VerdictFlag::words).collect::<Vec<_>>().join(", "),
     };
     let failed =
         combination.points().filter(|point| !is_sound(point)).map(|point| point.verdict.status).max();
@@ -217,6 +225,7 @@ const fn letter(flag: VerdictFlag) -> char {
         VerdictFlag::TargetSaturated => 's',
         VerdictFlag::Censored => 'a',
         VerdictFlag::Short => 't',
+        VerdictFlag::CeilingLow => 'l',
     }
 }
 
@@ -240,6 +249,11 @@ fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
         "; latencies under it are not compared".to_owned()
     };
     notes.push(format!("median [min–max] of {} trials under {passes}{latency}", trials.unwrap_or(0)));
+    if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
+        notes.push(
+            "late: share of the trials whose generator was late at first; p99 first: with those first attempts".to_owned(),
+        );
+    }
     let mut said: Vec<String> = sweep
         .combinations
         .iter()
@@ -254,11 +268,8 @@ fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
     if style == FlagStyle::Letters {
         let raised: BTreeSet<VerdictFlag> =
             sweep.combinations.iter().flat_map(Combination::points).flat_map(raised).collect();
-        let mut explained: Vec<String> =
+        let explained: Vec<String> =
             raised.into_iter().map(|flag| format!("{} {}", letter(flag), flag.words())).collect();
-        if sweep.combinations.iter().any(Combination::was_retried) {
-            explained.push(format!("r {RETRIED}"));
-        }
         if !explained.is_empty() {
             notes.push(format!("flags: {}", explained.join(" · ")));
         }

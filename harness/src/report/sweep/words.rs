@@ -47,14 +47,6 @@ pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let has_pairs =
-        |it: &Combination<'_>| it.points().any(|point| point.trials.len() >= stats::INTERVAL_TRIALS_MIN);
-    if sweep.combinations.iter().any(|it| it.was_retried() && has_pairs(it)) {
-        sentences.push(
-            "Trials that were measured again later are still paired with the other trials of their first block."
-                .to_owned(),
-        );
-    }
     sentences.extend(left_out(sweep));
     sentences
 }
@@ -73,7 +65,9 @@ fn sentence(
     let figure = best.point(metric)?.figure(metric.path)?;
     let named = format!("{}: {what}, {}", sweep.name(best), with_range(figure, &unit));
     let trials: Vec<Vec<f64>> = ranked.iter().map(|(it, _)| it.blocks(metric)).collect();
+    let first: Vec<Vec<f64>> = ranked.iter().map(|(it, _)| it.first_blocks(metric)).collect();
     let found = stats::against_each(&trials, 0, NOISE_BAND);
+    let (found, doubted) = without_contradicted(found, &first);
     let others: Vec<(String, Comparison)> = ranked
         .iter()
         .zip(found)
@@ -88,7 +82,43 @@ fn sentence(
         Some(_) => by_interval(&others, comparison, good),
         None => by_range(&others, comparison),
     };
-    Some(format!("{named}; {effect}. {verdict}"))
+    let late = ranked.iter().any(|(it, _)| it.late_share() > 0.0);
+    let late = if late { first_attempts_words(&first, doubted) } else { String::new() };
+    Some(format!("{named}; {effect}. {verdict}{late}"))
+}
+
+/// Takes back a claim that the first attempts contradict: those of the late trials included, the ratio lies on the other side
+/// of 1. Returns also how many claims that were.
+fn without_contradicted(
+    mut found: Vec<Option<Comparison>>,
+    first: &[Vec<f64>],
+) -> (Vec<Option<Comparison>>, usize) {
+    let mut doubted = 0;
+    for (comparison, other) in found.iter_mut().zip(first) {
+        let Some(comparison) = comparison else { continue };
+        let ratio = stats::paired_ratio(&first[0], other);
+        let is_same_side = match comparison.standing {
+            Standing::Above => ratio.is_some_and(|ratio| ratio > 1.0),
+            Standing::Below => ratio.is_some_and(|ratio| ratio < 1.0),
+            Standing::NotToldApart | Standing::RangesOverlap | Standing::RangesApart => true,
+        };
+        if !is_same_side {
+            comparison.standing = Standing::NotToldApart;
+            doubted += 1;
+        }
+    }
+    (found, doubted)
+}
+
+/// Returns the ratio of the best to the next over first attempts, and what follows from it.
+fn first_attempts_words(first: &[Vec<f64>], doubted: usize) -> String {
+    let [best, next, ..] = first else { return String::new() };
+    let ratio = stats::paired_ratio(best, next).map_or_else(|| "not known".to_owned(), times);
+    let follows = match doubted {
+        0 => String::new(),
+        _ => ", so what they contradict is not claimed".to_owned(),
+    };
+    format!(" Over first attempts, late ones included, that ratio is {ratio}{follows}.")
 }
 
 fn with_range(figure: &Figure, unit: impl Fn(f64) -> String) -> String {

@@ -3,7 +3,8 @@
 use crate::num::f64_of;
 use crate::quantity;
 use crate::workload::{
-    Ceiling, Difference, Durability, KeyDistribution, LoadMode, Preallocate, Profile, Rate, Verify, Workload,
+    BacklogCache, Ceiling, Difference, Durability, Io, KeyDistribution, LoadMode, Preallocate, Profile, Rate,
+    Workload,
 };
 
 /// Returns one sentence for each setting that differs from its default and has no effect.
@@ -15,9 +16,6 @@ pub(in crate::workload) fn without_effect(workload: &Workload, differences: &[Di
             if is_set(key) {
                 notes.push(format!("`{key}`: there are no consumers (`subscriptions_per_topic: 0`)"));
             }
-        }
-        if workload.verify != Verify::None && is_set("verify") {
-            notes.push("`verify`: nothing is consumed, so nothing is checked".into());
         }
     }
     if is_set("group") {
@@ -39,6 +37,14 @@ pub(in crate::workload) fn without_effect(workload: &Workload, differences: &[Di
     profile(workload, &mut notes);
     if workload.backlog.is_some() && is_set("phases.warmup") {
         notes.push("`phases.warmup`: the backlog is built instead of a warm-up".into());
+    }
+    let is_warm = workload.backlog.is_some_and(|backlog| backlog.cache == BacklogCache::Warm);
+    if is_warm && workload.deployment().io == Io::Direct {
+        notes.push(
+            "`backlog.cache`: `warm` makes no difference with `engine.io: direct`, which does not read through the page \
+             cache"
+                .into(),
+        );
     }
     segments(workload, &is_set, &mut notes);
     notes

@@ -240,11 +240,11 @@ fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
 
 /// For each study, the minutes and the GiB that its header promises.
 const STUDIES: [(&str, f64, u64); 5] = [
-    ("durability-and-batch", 5.0, 2),
-    ("partitions", 5.0, 16),
-    ("preallocate", 4.0, 2),
-    ("segments-and-retention", 4.0, 3),
-    ("catch-up", 6.0, 6),
+    ("durability-and-batch", 6.0, 2),
+    ("partitions", 7.0, 16),
+    ("preallocate", 5.0, 2),
+    ("segments-and-retention", 6.0, 3),
+    ("catch-up", 8.0, 6),
 ];
 
 #[test]

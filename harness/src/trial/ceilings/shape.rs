@@ -1,0 +1,155 @@
+//! The shape of a trial's writes and reads: what the slices of the ceiling beside it replay.
+
+use crate::device::{CeilingSpec, Extent, FILES_MAX, REPLAY_DEPTH_MAX, Reap, Replay, ReplaySync, Work};
+use crate::measure::finished::TrialRun;
+use crate::measure::writes::WriteFigures;
+use crate::num;
+use crate::result::WriteShape;
+use crate::workload::{Durability, Preallocate, Workload};
+use std::time::Duration;
+
+/// Factor up to which mean sizes and depths of two shapes count as alike.
+const FACTOR_ALIKE: f64 = 1.25;
+/// Difference of two shares up to which they count as alike.
+const SHARE_ALIKE: f64 = 0.25;
+
+/// The writes and reads of a trial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// The writes.
+    pub(super) write: Replay,
+    /// Whether the trial reads from the device.
+    reads: bool,
+}
+
+impl Shape {
+    /// The shape of the writes and reads of `run`, from the counters of its shards. `None` if the system has no counters, or if
+    /// nothing was written.
+    pub fn of(workload: &Workload, run: &TrialRun) -> Option<Self> {
+        let writes = WriteFigures::of(&run.watched.shards);
+        let sync = match workload.durability {
+            Durability::Appended | Durability::Written => ReplaySync::None,
+            Durability::Synced => writes.shared_writes_mean.map_or(ReplaySync::Each, |writes_mean| {
+                ReplaySync::Groups { share: writes.shared, writes_mean }
+            }),
+        };
+        let write = Replay {
+            sizes: Replay::sizes_of(writes.sizes),
+            depth: writes.depth_sum?.clamp(1.0, f64::from(REPLAY_DEPTH_MAX)),
+            files: u32::try_from(workload.partitions()).unwrap_or(FILES_MAX).min(FILES_MAX),
+            overwrites: writes.overwrites.clamp(0.0, 1.0),
+            fresh: match workload.log.preallocate {
+                Preallocate::None => Extent::Extending,
+                Preallocate::Auto | Preallocate::Fallocate | Preallocate::Recycle => Extent::Fallocated,
+            },
+            sync,
+            io: workload.deployment().io,
+        };
+        // A calibration has no backlog to read.
+        let reads = workload.backlog.is_some() || run.watched.shards.iter().any(|shard| shard.read_bytes > 0);
+        (!write.sizes.is_empty()).then_some(Self { write, reads })
+    }
+
+    /// The slice of reads; `None` if the trial reads nothing from the device.
+    pub(super) fn read_spec(&self, slice: Duration) -> Option<CeilingSpec> {
+        let Replay { files, io, .. } = self.write;
+        let spec = CeilingSpec {
+            work: Work::Read,
+            block_bytes: 1 << 20,
+            depth: 8,
+            files,
+            io,
+            reap: Reap::Wait,
+            slice,
+        };
+        self.reads.then_some(spec)
+    }
+
+    /// Whether slices of both shapes measure nearly the same: their sizes, depths, extents and flushes are alike.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let (one, other) = (&self.write, &other.write);
+        let is_near = |a: f64, b: f64| a.max(b) <= a.min(b) * FACTOR_ALIKE;
+        let share = |a: f64, b: f64| (a - b).abs() <= SHARE_ALIKE;
+        let shared = |replay: &Replay| match replay.sync {
+            ReplaySync::Groups { share, .. } => share,
+            ReplaySync::None | ReplaySync::Each => 0.0,
+        };
+        is_near(one.bytes_mean(), other.bytes_mean())
+            && is_near(one.depth, other.depth)
+            && share(one.overwrites, other.overwrites)
+            && share(shared(one), shared(other))
+    }
+
+    /// The shape of the writes, as it stands in results.
+    pub fn write_shape(&self) -> WriteShape {
+        let Replay { sizes, depth, files, overwrites, fresh, sync, .. } = &self.write;
+        let extent = match fresh {
+            _ if *overwrites >= 0.5 => "overwrite",
+            Extent::Extending => "extending",
+            Extent::Fallocated | Extent::Overwrite => "fallocated",
+        };
+        let (shared, shared_writes_mean) = match *sync {
+            ReplaySync::Groups { share, writes_mean } => (share, Some(writes_mean)),
+            ReplaySync::None | ReplaySync::Each => (0.0, None),
+        };
+        WriteShape {
+            block_bytes: num::u64_of(self.write.bytes_mean()),
+            sizes: sizes.clone(),
+            depth: *depth,
+            files: *files,
+            extent: extent.to_owned(),
+            overwrites: Some(*overwrites),
+            dsync: *sync != ReplaySync::None,
+            shared: Some(shared),
+            shared_writes_mean,
+        }
+    }
+
+    /// A shape for tests: writes of these sizes, one at a time, over written extents.
+    #[cfg(test)]
+    pub(super) fn of_sizes(sizes: &[(u32, u64)]) -> Self {
+        let write = Replay {
+            sizes: sizes.to_vec(),
+            depth: 1.0,
+            files: 1,
+            overwrites: 1.0,
+            fresh: Extent::Fallocated,
+            sync: ReplaySync::Each,
+            io: crate::workload::Io::Direct,
+        };
+        Self { write, reads: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_alike_as_long_as_their_slices_measure_the_same() {
+        let one = Shape::of_sizes(&[(4096, 1), (16384, 1)]);
+        assert!(one.is_like(&Shape::of_sizes(&[(12288, 5)])), "10 and 12 KiB on average");
+        assert!(!one.is_like(&Shape::of_sizes(&[(16384, 5)])));
+        let with = |change: &dyn Fn(&mut Replay)| {
+            let mut other = one.clone();
+            change(&mut other.write);
+            one.is_like(&other)
+        };
+        assert!(with(&|write| write.depth = 1.2));
+        assert!(!with(&|write| write.depth = 1.3));
+        assert!(!with(&|write| write.overwrites = 0.7));
+        let groups = ReplaySync::Groups { share: 0.5, writes_mean: 9.0 };
+        assert!(!with(&|write| write.sync = groups));
+    }
+
+    #[test]
+    fn a_shape_in_a_result_names_what_was_replayed() {
+        let mut shape = Shape::of_sizes(&[(4096, 3), (8192, 1)]);
+        shape.write.sync = ReplaySync::Groups { share: 0.5, writes_mean: 9.0 };
+        let written = shape.write_shape();
+        assert_eq!((written.block_bytes, written.extent.as_str(), written.dsync), (5120, "overwrite", true));
+        assert_eq!((written.shared, written.shared_writes_mean), (Some(0.5), Some(9.0)));
+        shape.write.overwrites = 0.2;
+        assert_eq!(shape.write_shape().extent, "fallocated");
+    }
+}

@@ -1,0 +1,72 @@
+//! What stands beside each trial of a run: slices of the ceiling, and the check of its log.
+
+use crate::run::{Bench, SMALL, result_of};
+use crate::support::{end, vnotch};
+use serde_json::{Value, json};
+
+/// Two trials of records that nobody consumes.
+const PRODUCE_ONLY: &str = "subscriptions_per_topic: 0\nverify: sequence+crc\n";
+
+fn trials_of(bench: &Bench) -> Vec<Value> {
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    result_of(directory)["points"][0]["trials"].as_array().unwrap().clone()
+}
+
+fn two_trials(extra: &str) -> String {
+    SMALL.replace("trials: 1", "trials: 2").replace("measure: 1s", "measure: 400ms") + extra
+}
+
+#[test]
+fn without_a_ceiling_nothing_is_measured_beside_any_trial() {
+    let bench = Bench::new(&two_trials(""));
+    end(bench.run(&mut vnotch())).measured();
+    let trials = trials_of(&bench);
+    assert_eq!(trials.len(), 2);
+    for trial in trials {
+        assert_eq!(trial["ceiling"]["write_slices_bytes_per_s"], json!([]));
+        assert_eq!(trial["ceiling"]["write_shape"], Value::Null);
+        assert_eq!(trial["of_ceiling"], json!({"write": null, "read": null, "combined": null}));
+    }
+}
+
+#[test]
+fn every_trial_stands_between_slices_of_its_own_writes() {
+    let text = two_trials("durability: synced\n").replace("ceiling: off", "ceiling: auto");
+    let bench = Bench::new(&text);
+    end(bench.run(&mut vnotch())).measured();
+    for trial in trials_of(&bench) {
+        let ceiling = &trial["ceiling"];
+        let slices = ceiling["write_slices_bytes_per_s"].as_array().unwrap().len();
+        let is_after_only = ceiling["is_after_only"].as_bool().unwrap();
+        assert_eq!(slices, if is_after_only { 1 } else { 2 }, "{ceiling}");
+        let shape = &ceiling["write_shape"];
+        let sizes = shape["sizes"].as_array().unwrap();
+        let writes: u64 = sizes.iter().map(|size| size[1].as_u64().unwrap()).sum();
+        let counted: u64 =
+            trial["per_shard"].as_array().unwrap().iter().map(|it| it["writes"].as_u64().unwrap()).sum();
+        assert_eq!(writes, counted, "every write of the window is in the shape");
+        assert_eq!((&shape["dsync"], &shape["files"]), (&json!(true), &json!(1)));
+        assert!(trial["of_ceiling"]["write"].as_f64().unwrap() > 0.0, "{}", trial["of_ceiling"]);
+        assert!(trial["of_device"].as_f64().unwrap() > 0.0);
+        assert!(ceiling["device_write_cell"]["depth"].as_u64().unwrap() >= 4, "{ceiling}");
+    }
+}
+
+#[test]
+fn a_trial_that_nobody_consumed_is_read_back() {
+    let bench = Bench::new(&two_trials(PRODUCE_ONLY));
+    let screen = end(bench.run(&mut vnotch())).measured();
+    assert!(screen.contains("read back after the trial"), "{screen}");
+    for trial in trials_of(&bench) {
+        let integrity = &trial["integrity"];
+        let least = trial["produce"]["records"].as_u64().unwrap();
+        assert!(integrity["checked"].as_u64().unwrap() >= least, "{integrity}");
+        for found in ["gaps", "duplicates", "reorders", "corruptions", "undrained", "defects"] {
+            assert_eq!(integrity[found], 0, "{found}: {integrity}");
+        }
+    }
+    let bench = Bench::new(&(two_trials(PRODUCE_ONLY).replace("sequence+crc", "none")));
+    end(bench.run(&mut vnotch())).measured();
+    let integrity = &trials_of(&bench)[0]["integrity"];
+    assert_eq!((&integrity["checked"], &integrity["defects"]), (&Value::Null, &Value::Null));
+}
