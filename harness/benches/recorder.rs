@@ -16,7 +16,7 @@ fn recorder() -> Recorder {
     let timeline = Timeline::new(Duration::ZERO, hour, hour, Duration::from_secs(1));
     let (finished, _) = channel::unbounded();
     let (_, spare) = channel::unbounded();
-    Recorder::new(Arc::new(timeline), 0, Channel { finished, spare })
+    Recorder::new(Arc::new(timeline), 0, Channel { finished, spare, thread: 0 })
 }
 
 /// Records a batch whose records are timed as one, as a producer does.

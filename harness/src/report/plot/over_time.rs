@@ -139,10 +139,13 @@ fn runs(rows: &[SeriesRow], value: impl Fn(&SeriesRow) -> Option<(u64, Option<Bo
     values.split(Option::is_none).map(|run| run.iter().flatten().copied().collect()).collect()
 }
 
-/// Returns the series of exact values, and the series of bounds.
+/// The points of a line, and for each of them whether it is only a bound.
+type Drawn = (Vec<(f64, f64)>, Vec<bool>);
+
+/// Returns the series of bounds, and the series of exact values.
 fn line(name: &str, (colour, weight): (Colour, Weight), runs: &[Run]) -> [Series; 2] {
     let bounds = |run: &Run| run.iter().map(|value| value.is_bound).collect::<Vec<_>>();
-    let drawn: Vec<(Vec<(f64, f64)>, Vec<bool>)> = runs
+    let drawn: Vec<Drawn> = runs
         .iter()
         .filter(|run| !run.is_empty())
         .map(|run| {

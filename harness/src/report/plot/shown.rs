@@ -210,9 +210,9 @@ mod tests {
     fn a_line_is_split_into_values_and_bounds_without_a_gap() {
         let line: Vec<(f64, f64)> = (0..6).map(|at| (f64::from(at), 1.0)).collect();
         let bounds = [false, false, true, true, false, true];
-        let places = |certainty| -> Vec<Vec<u32>> {
+        let places = |certainty| -> Vec<Vec<u64>> {
             let parts = parts(&line, &bounds, certainty).into_iter();
-            parts.map(|part| part.into_iter().map(|(at, _)| at as u32).collect()).collect()
+            parts.map(|part| part.into_iter().map(|(at, _)| num::u64_of(at)).collect()).collect()
         };
         assert_eq!(places(Certainty::Bound), [vec![1, 2, 3, 4], vec![4, 5]]);
         assert_eq!(places(Certainty::Exact), [vec![0, 1]]);
