@@ -63,6 +63,8 @@ struct Bench {
     opened: RefCell<Vec<(String, u32)>>,
     /// The run is stopped when the trial of this number has begun.
     stop_at: Option<usize>,
+    /// The run is stopped when so many trials of the late batch size have begun.
+    stop_at_late: Option<usize>,
     /// The system of the trial of this number cannot be opened.
     closed_at: Option<usize>,
     /// Trials of this batch size fail.
@@ -85,6 +87,7 @@ impl Bench {
             dir: directory(),
             opened: RefCell::default(),
             stop_at: None,
+            stop_at_late: None,
             closed_at: None,
             failing: None,
             failing_from: 0,
@@ -119,6 +122,9 @@ impl Bench {
             let is_late = self.late.is_some_and(|(late, trials)| size == late && made <= trials);
             let holds_up = is_late.then_some((self.late_after, HOLDS_UP));
             let is_of_late = self.late.is_some_and(|(late, _)| size == late);
+            if is_of_late && self.stop_at_late == Some(made) {
+                stop.store(true, Ordering::SeqCst);
+            }
             let forgets = self.is_forgetful && is_of_late && made.is_multiple_of(2);
             let retains_at = (!forgets).then_some(1);
             let target = FakeSystem::new(Behaviour { fail_at, holds_up, retains_at, ..Behaviour::default() });
@@ -377,7 +383,8 @@ fn a_generator_that_stays_late_is_given_as_many_chances_as_the_workload_allows()
 #[test]
 fn a_late_trial_stands_when_another_attempt_at_it_is_interrupted() {
     let (mut bench, study) = (Bench::new(), study(LATE));
-    (bench.late, bench.stop_at) = (Some((2, usize::MAX)), Some(6));
+    let before;
+    (bench.late, bench.stop_at_late) = (Some((2, usize::MAX)), Some(4));
     let measured = bench.begin(&study).unwrap();
     assert!(!measured.is_whole, "what was late was not made again");
     let result = measured.recording.result;
@@ -387,11 +394,11 @@ fn a_late_trial_stands_when_another_attempt_at_it_is_interrupted() {
     assert_eq!(result.verdict.status, VerdictStatus::Interrupted);
     assert!(result.verdict.reasons[0].contains("were measured again, as the generator was late"));
     drop(measured.staging);
-    bench.stop_at = None;
+    (bench.stop_at_late, before) = (None, bench.opened().len());
     let resumed = bench.resume(&study);
     assert!(resumed.is_whole);
     assert_eq!(held_up(&resumed.recording.result, 1), [1, 1]);
-    assert_eq!(bench.opened()[6..].iter().filter(|(_, size)| *size == 2).count(), 1);
+    assert_eq!(bench.opened()[before..].iter().filter(|(_, size)| *size == 2).count(), 1);
 }
 
 #[test]
