@@ -153,7 +153,7 @@ impl<F: DiskFile> Committer<F> {
         self.jobs.is_empty() && self.undecided.is_empty() && self.shared_writes == 0 && self.done.is_empty()
     }
 
-    /// Starts up to [`JOBS_AT_ONCE`] jobs of the partition in `slot`, as long as there is room. Returns whether the partition
+    /// Starts up to `JOBS_AT_ONCE` jobs of the partition in `slot`, as long as there is room. Returns whether the partition
     /// may have more.
     ///
     /// If partitions already wait to start jobs, this one waits behind them, and [`Committer::start_queued`] starts its jobs.

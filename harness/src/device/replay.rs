@@ -55,7 +55,7 @@ pub struct Replay {
 
 impl Replay {
     /// Returns the sizes of writes, from pairs of bytes and number. Sizes are rounded up to [`BLOCK_ALIGN_BYTES`], and cut
-    /// at [`REPLAY_WRITE_BYTES_MAX`].
+    /// at `REPLAY_WRITE_BYTES_MAX`.
     pub fn sizes_of(counted: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u32, u64)> {
         let mut sizes = std::collections::BTreeMap::<u32, u64>::new();
         for (bytes, count) in counted.into_iter().filter(|(bytes, count)| *bytes > 0 && *count > 0) {

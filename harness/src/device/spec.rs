@@ -71,7 +71,7 @@ pub enum Reap {
 pub struct CeilingSpec {
     /// Reads or writes, and the kind of the writes.
     pub work: Work,
-    /// Bytes of each operation, a multiple of [`BLOCK_ALIGN_BYTES`]. See [`CeilingSpec::block_of`].
+    /// Bytes of each operation, a multiple of [`BLOCK_ALIGN_BYTES`].
     pub block_bytes: u32,
     /// Number of operations in flight, 1 to [`DEPTH_MAX`].
     pub depth: u32,
