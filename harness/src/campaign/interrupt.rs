@@ -90,8 +90,8 @@ fn abort(data_dir: &DataDir) {
     std::process::exit(i32::from(ExitStatus::Interrupted as u8));
 }
 
-/// Ends the process after [`GRACE`], unless the run has ended or has a result to keep by then. A run that has ended holds no data
-/// directory.
+/// Waits for [`GRACE`]. Then ends the process, unless the run has ended or has a result to keep. A run that has ended holds no
+/// data directory.
 fn abort_unless_ended(data_dir: Weak<DataDir>, measured: Arc<AtomicBool>) {
     let wait = move || {
         std::thread::sleep(GRACE);

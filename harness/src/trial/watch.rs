@@ -31,7 +31,7 @@ use std::time::Duration;
 
 /// The time that an interrupted trial has to collect its acks.
 const INTERRUPTED_DRAIN: Duration = Duration::from_millis(500);
-/// Before consumers start on a backlog the counters are sampled last about this long before the window.
+/// Only for a backlog: the last sample of the counters before the consumers start is taken this long before the window.
 const REST_SAMPLE: Duration = Duration::from_millis(5);
 /// An interrupt is noticed within this.
 const LOOK: Duration = Duration::from_millis(50);
@@ -110,7 +110,7 @@ pub(crate) struct Watch<'a> {
     disk_use: DiskUse,
     before: Glance,
     next_threads_ns: u64,
-    /// Counters of the latest look before the window, while clients rest until it opens.
+    /// The latest sample from the time in which the consumers of a backlog wait for the window.
     rested: Option<Edge>,
     opened: Option<Edge>,
     closed: Option<Edge>,
@@ -238,15 +238,16 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Returns whether a backlog is built and its consumers have not started yet. A sample at the window's start would miss
-    /// what they fetch before this thread gets to it, and a short window may be over by then.
+    /// Returns whether a backlog is complete and its consumers have not started yet. The counters are sampled in this time. A
+    /// sample after the window's start would miss the bytes that consumers have fetched until then. A short window could even
+    /// be over.
     fn rests_until_window(&self, now_ns: u64) -> bool {
         matches!(self.gate, Some(Gate::Backlog(_)))
             && !self.timeline.is_held()
             && now_ns < self.timeline.window_start_ns()
     }
 
-    /// Returns when to sample the counters before the consumers of a backlog start, in ns; the largest number if not again.
+    /// Returns the time of the last sample before the consumers of a backlog start, in ns; `u64::MAX` if none is due.
     fn next_rest_ns(&self) -> u64 {
         let now_ns = self.clock.now_ns();
         let sample_ns = self.timeline.window_start_ns().saturating_sub(num::ns_of(REST_SAMPLE));

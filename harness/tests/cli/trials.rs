@@ -1,4 +1,4 @@
-//! What stands beside each trial of a run: slices of the ceiling, and the check of its log.
+//! Tests of the parts beside each trial of a run: slices of the ceiling, and the check of its log.
 
 use crate::run::{Bench, SMALL, result_of};
 use crate::support::{end, vnotch};

@@ -180,7 +180,7 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let path = self.dir.join(segment::FILLING);
         let is_there = match disk.rename(&segment::log_path(&self.dir, base_offset), &path).await {
             Ok(()) => true,
-            // Somebody else has removed the file. Reads of it report that. Here nothing is left to free.
+            // Another process has removed the file. Fetches of this segment report that. Nothing is left to free here.
             Err(error) if error.is_not_found() => false,
             Err(error) => return Err(error),
         };

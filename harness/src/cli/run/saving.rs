@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Saved {
     /// Directory of the result.
     pub(super) directory: PathBuf,
-    /// Whether it was saved in the place that was asked for.
+    /// Whether the result is in the place that `--output` names.
     pub(super) is_where_asked: bool,
 }
 

@@ -37,7 +37,7 @@ pub enum Chart {
 /// The reason why a chart is not drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotDrawn {
-    /// What the chart would have shown.
+    /// The subject that the chart would have shown.
     pub what: String,
     /// The reason, in words.
     pub reason: String,

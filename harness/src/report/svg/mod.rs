@@ -19,7 +19,7 @@ const HEIGHT_MAX: f64 = 20_000.0;
 /// Left and right edge of the texts, pixels.
 const LEFT: f64 = 20.0;
 const RIGHT: f64 = WIDTH - 24.0;
-/// Left edge of the plots, pixels. The labels of the vertical axes stand left of it.
+/// Left edge of the plots, pixels. The labels of the vertical axes are to its left.
 const PLOT_LEFT: f64 = 100.0;
 /// Right edge of the plots, pixels.
 const PLOT_RIGHT: f64 = WIDTH - 32.0;

@@ -1,4 +1,4 @@
-//! The ceiling of one trial: the speed of the device alone, and how near the trial came to it.
+//! The ceiling of one trial: the speed of the device alone, and the trial's share of that speed.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
