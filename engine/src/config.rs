@@ -36,7 +36,93 @@ pub struct EngineConfig {
     pub mailbox_bytes: usize,
     /// Time after which a shard that does not move is declared stuck. At least [`STUCK_AFTER_MIN`].
     pub stuck_after: Duration,
+    /// Limits and times of consumer groups.
+    pub groups: GroupsConfig,
 }
+
+/// The settings of consumer groups. Keys have the names of Kafka's broker settings.
+///
+/// Those of the offsets topic apply when it is created, at the first use of a group. After that it keeps them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupsConfig {
+    /// Number of partitions of the internal topic `__consumer_offsets`, which holds the records of all groups. A group
+    /// belongs to one of them.
+    pub offsets_topic_partitions: u32,
+    /// Durability of the internal topic: a commit is answered once its record has reached this level.
+    pub offsets_topic_durability: Durability,
+    /// Size at which a segment of the internal topic is rolled, bytes. At each roll the log is compacted.
+    pub offsets_topic_segment_bytes: u64,
+    /// Most members of a group.
+    pub group_max_size: usize,
+    /// Time that the first rebalance of an empty group waits for more members, ms.
+    pub group_initial_rebalance_delay_ms: u64,
+    /// Shortest session timeout that a member may ask for, ms.
+    pub group_min_session_timeout_ms: i32,
+    /// Longest session timeout that a member may ask for, ms.
+    pub group_max_session_timeout_ms: i32,
+    /// Longest metadata of a committed offset. As in Kafka, UTF-16 units are counted.
+    pub offset_metadata_max_bytes: usize,
+    /// Time after which the offsets of an unused group expire, ms.
+    pub offsets_retention_ms: i64,
+    /// How often expired offsets are looked for, ms.
+    pub offsets_retention_check_interval_ms: u64,
+}
+
+impl Default for GroupsConfig {
+    /// Returns Kafka's defaults, with 16 partitions and segments of 16 MiB.
+    fn default() -> Self {
+        Self {
+            offsets_topic_partitions: 16,
+            offsets_topic_durability: Durability::Written,
+            offsets_topic_segment_bytes: 16 << 20,
+            group_max_size: 10_000,
+            group_initial_rebalance_delay_ms: 3_000,
+            group_min_session_timeout_ms: 6_000,
+            group_max_session_timeout_ms: 30 * 60 * 1_000,
+            offset_metadata_max_bytes: 4_096,
+            offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
+            offsets_retention_check_interval_ms: 10 * 60 * 1_000,
+        }
+    }
+}
+
+impl GroupsConfig {
+    /// Returns the configuration with which the offsets topic is created.
+    ///
+    /// Its files are not allocated ahead: most of its partitions hold few records.
+    pub(crate) fn topic(&self) -> TopicConfig {
+        TopicConfig {
+            durability: self.offsets_topic_durability,
+            segment_bytes: self.offsets_topic_segment_bytes,
+            preallocate: Preallocate::None,
+            max_message_bytes: BATCH_BYTES_MAX,
+            message_timestamp_after_max_ms: None,
+            ..TopicConfig::default()
+        }
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let (least, longest) = (self.group_min_session_timeout_ms, self.group_max_session_timeout_ms);
+        if !(1..=longest).contains(&least) {
+            return Err(format!(
+                "group_min_session_timeout_ms {least} must be from 1 to group_max_session_timeout_ms {longest}"
+            ));
+        }
+        if !(1..=OFFSETS_PARTITIONS_MAX).contains(&self.offsets_topic_partitions) {
+            return Err(format!(
+                "offsets_topic_partitions {} must be from 1 to {OFFSETS_PARTITIONS_MAX}",
+                self.offsets_topic_partitions
+            ));
+        }
+        if self.group_max_size == 0 {
+            return Err("group_max_size 0 must be at least 1".into());
+        }
+        self.topic().validate().map_err(|error| format!("of the offsets topic: {error}"))
+    }
+}
+
+/// Most partitions of the offsets topic.
+const OFFSETS_PARTITIONS_MAX: u32 = 1024;
 
 /// Most shards of an engine: more than any machine has cores for.
 pub const SHARDS_MAX: u32 = 1024;
@@ -64,6 +150,7 @@ impl EngineConfig {
             fetch_pinned_bytes: 64 << 20,
             mailbox_bytes: 64 << 20,
             stuck_after: Duration::from_secs(10),
+            groups: GroupsConfig::default(),
         }
     }
 
@@ -102,7 +189,7 @@ impl EngineConfig {
                 self.stuck_after
             ));
         }
-        Ok(())
+        self.groups.validate()
     }
 }
 

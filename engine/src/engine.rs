@@ -2,8 +2,12 @@
 
 mod admin;
 mod descriptors;
+mod groups;
+mod offsets;
 mod open;
+mod partitions;
 mod run;
+mod settle;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -15,7 +19,7 @@ pub use run::Running;
 
 use crate::catalog::{self, LockKind};
 use crate::client::{
-    Consumer, ConsumerConfig, Destination, LingerTimer, OpenTopic, Producer, ProducerConfig, Remote, Route,
+    Consumer, ConsumerConfig, LingerTimer, OpenTopic, Producer, ProducerConfig, Remote, RemoteDirectory,
     Topics,
 };
 use crate::clock::boot_id;
@@ -26,6 +30,8 @@ use crate::record::murmur2;
 use crate::shard::{ShardEvent, ShardHandle, ShardSettings, ShardStats, idle_look_every};
 use crate::types::{ConsumerPosition, IoMode, TopicPartition};
 use descriptors::file_limits;
+use groups::{OpenGroups, refuse_internal};
+use settle::Unsettled;
 use start::{check_direct, check_machine, inspect};
 use std::cell::Cell;
 use std::fs::File;
@@ -51,7 +57,12 @@ pub struct Engine {
     damaged: Vec<DamagedPartition>,
     /// Held while topics are created, altered or deleted: one change at a time.
     admin: Mutex<()>,
-    timer: LingerTimer,
+    /// Set once the engine serves groups: at the open if there are any, or at the first use of a group.
+    groups: Mutex<Option<OpenGroups>>,
+    /// Topics of which the last change was not answered by a shard.
+    unsettled: Mutex<Unsettled>,
+    /// The source of the handles' partitions.
+    directory: RemoteDirectory,
     watchdog: Option<JoinHandle<()>>,
     is_ending: Arc<AtomicBool>,
     /// The locked file. It is the last field, so that the lock is released last.
@@ -80,16 +91,22 @@ impl Engine {
             .map(|id| ShardHandle::start(settings(&config, id, boot_id, files, &lock)))
             .collect::<Result<Vec<_>, _>>()?;
         let (timer, _) = LingerTimer::start().map_err(|error| OpenError::Config(error.to_string()))?;
+        let port = |shard: &ShardHandle| Remote { mailbox: Arc::clone(&shard.mailbox), timer: timer.clone() };
+        let topics: Arc<Topics> = Arc::default();
+        let directory =
+            RemoteDirectory { topics: Arc::clone(&topics), ports: shards.iter().map(port).collect() };
         let is_ending = Arc::new(AtomicBool::new(false));
         let watchdog = watch(&shards, config.stuck_after, &is_ending)?;
         let mut engine = Self {
             id: String::new(),
             epoch: 0,
             shards,
-            topics: Arc::default(),
+            topics,
             damaged: Vec::new(),
             admin: Mutex::default(),
-            timer,
+            groups: Mutex::default(),
+            unsettled: Mutex::default(),
+            directory,
             watchdog: Some(watchdog),
             is_ending,
             _lock: lock,
@@ -126,20 +143,15 @@ impl Engine {
         self.topics.get(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))
     }
 
-    fn route(&self, (shard, slot): (usize, usize)) -> Route<Remote> {
-        let port = Remote { mailbox: Arc::clone(&self.shards[shard].mailbox), timer: self.timer.clone() };
-        Route { port, slot }
-    }
-
     /// Makes a producer of one topic.
     ///
     /// # Errors
     /// The topic is unknown, or [`ProducerConfig::validate`] refuses the configuration.
     pub fn producer(&self, topic: &str, config: ProducerConfig) -> Result<Producer, TopicError> {
         config.validate().map_err(TopicError::Config)?;
-        let places =
-            self.topic(topic)?.places.into_iter().map(|place| Destination::Reachable(self.route(place)));
-        Ok(Producer::new(config, places.collect()))
+        refuse_internal(topic)?;
+        let producer = Producer::new(config, topic, self.directory.clone());
+        producer.ok_or_else(|| TopicError::Unknown(topic.to_owned()))
     }
 
     /// Makes a consumer of a list of (topic, partition, first offset). Instead of an offset there may be a saved
@@ -157,7 +169,11 @@ impl Engine {
             let topic = self.topic(name)?;
             let found = topic.places.get(partition as usize).copied();
             let place = found.ok_or_else(|| TopicError::Unknown(format!("{name}-{partition}")))?;
-            Ok((TopicPartition { topic: name.into(), partition }, self.route(place), position.into()))
+            Ok((
+                TopicPartition { topic: name.into(), partition },
+                self.directory.route(place),
+                position.into(),
+            ))
         });
         Ok(Consumer::new(config, assigned.collect::<Result<Vec<_>, TopicError>>()?))
     }

@@ -4,7 +4,7 @@
 mod client;
 mod disk;
 
-pub use client::{AppendError, FetchError, LocalError, RunError};
+pub use client::{AppendError, DeleteRecordsError, FetchError, LocalError, RunError};
 pub use disk::{DiskError, DiskOp};
 
 use crate::record::BatchError;
@@ -230,6 +230,22 @@ pub enum TopicError {
     /// No topic has this name.
     #[error("topic {0} does not exist")]
     Unknown(String),
+    /// The topic holds the engine's own records. Callers can read it, and not change it.
+    #[error("topic {0} is internal: it can be read, and only the engine itself changes it")]
+    Internal(String),
+    /// The topic has as many partitions already. Partitions can be added to a topic, and not removed.
+    #[error(
+        "topic {topic} has {present} partitions, and {asked} are not more: partitions can be added to a topic, and not \
+         removed"
+    )]
+    NotMorePartitions {
+        /// Name of the topic.
+        topic: String,
+        /// The topic's number of partitions.
+        present: u32,
+        /// The requested number.
+        asked: u32,
+    },
     /// The name is empty, too long, or has characters outside `[a-zA-Z0-9._-]`.
     #[error("bad topic name {0:?}: use 1 to 200 characters of [a-zA-Z0-9._-], and not `.` or `..`")]
     BadName(String),
@@ -247,7 +263,8 @@ pub enum TopicError {
     /// A configuration value is not allowed.
     #[error("{0}")]
     Config(String),
-    /// The disk, or a quota, is full. A topic that was being created does not exist, and none of its files is left.
+    /// The disk, or a quota, is full. A topic or a partition that was being created does not exist, and none of its files
+    /// is left.
     #[error(
         "the disk, or a quota, is full: free some space on the data directory's file system, then try again: {0}"
     )]
@@ -264,8 +281,11 @@ pub enum TopicError {
         "the change is made, but a power failure may undo it: look at the topic after the next open: {0}"
     )]
     Unconfirmed(DiskError),
-    /// The shard has not moved for longer than `stuck_after`, or has ended.
-    #[error("shard {shard} does not answer: it is stuck or has ended. Close the engine and open it again")]
+    /// The shard has not moved for longer than `stuck_after`, or has ended. The change is made or not. The call can be
+    /// repeated: it fails again until the shard moves, and then completes what was begun.
+    #[error(
+        "shard {shard} does not answer: it is stuck or has ended. Try again; if this lasts, close the engine and open it again"
+    )]
     ShardStuck {
         /// Number of the shard.
         shard: u32,

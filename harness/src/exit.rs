@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The outcome of a verb. The numbers are part of the command line's contract (docs/methodology.md).
+/// The outcome of a verb. The numbers are part of the command line's contract (docs/methodology.md, "Exit codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
@@ -14,14 +14,28 @@ pub enum ExitStatus {
     Usage = 2,
     /// An SLO or a requirement was missed.
     SloMissed = 3,
-    /// `--fail-on-regression` found a regression. Reserved: no verb has this flag yet.
+    /// `compare` found a regression: side B is worse than side A by more than the band.
     Regression = 4,
-    /// The measurement is invalid.
+    /// The measurement is invalid, or has a flag that `--strict` forbids.
     Invalid = 5,
     /// Records were lost, repeated, reordered or corrupted.
     Integrity = 6,
     /// Ctrl-C or a termination signal.
     Interrupted = 130,
+}
+
+impl ExitStatus {
+    /// Every status.
+    pub const ALL: [Self; 8] = [
+        Self::Ok,
+        Self::Runtime,
+        Self::Usage,
+        Self::SloMissed,
+        Self::Regression,
+        Self::Invalid,
+        Self::Integrity,
+        Self::Interrupted,
+    ];
 }
 
 impl From<ExitStatus> for std::process::ExitCode {

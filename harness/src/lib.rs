@@ -9,6 +9,7 @@ pub mod device;
 pub mod doctor;
 pub mod escape;
 pub mod exit;
+pub mod explain;
 pub mod host;
 pub mod interrupt;
 pub mod judge;

@@ -1,5 +1,8 @@
 //! Text of measured quantities: three significant digits and always a unit.
 
+/// Numbers of things below this one are printed with all their digits.
+const COUNT_WHOLE_MAX: f64 = 9_999.5;
+
 /// Formats bytes, with units in powers of 1024: `512 B`, `1.43 GiB`.
 pub fn bytes(count: u64) -> String {
     binary(crate::num::f64_of(count))
@@ -14,6 +17,15 @@ pub fn bytes_per_s(rate: f64) -> String {
 pub fn per_s(rate: f64) -> String {
     let (value, prefix) = scaled(rate, 1000.0, &["", " k", " M", " G"]);
     format!("{}{prefix}/s", digits(value))
+}
+
+/// Formats a number of things: `1204`, `12.4 k`.
+pub fn count(count: f64) -> String {
+    if count < COUNT_WHOLE_MAX {
+        return format!("{count:.0}");
+    }
+    let (value, prefix) = scaled(count, 1000.0, &["", " k", " M", " G"]);
+    format!("{}{prefix}", digits(value))
 }
 
 /// Formats a time given in nanoseconds: `45.2 µs`.
@@ -87,6 +99,10 @@ mod tests {
         assert_eq!(per_s(850.0), "850/s");
         assert_eq!(per_s(22_940.0), "22.9 k/s");
         assert_eq!(per_s(5_000_000.0), "5.00 M/s");
+        assert_eq!(
+            [0.0, 1204.0, 9_999.4, 9_999.6, 1.45e6].map(count),
+            ["0", "1204", "9999", "10.0 k", "1.45 M"]
+        );
         assert_eq!(ns(45_249), "45.2 µs");
         assert_eq!(ns(999), "999 ns");
         assert_eq!(ns(1_999_600_000), "2.00 s");

@@ -10,6 +10,7 @@ pub mod batch;
 pub mod catalog;
 pub mod checkpoint;
 pub mod fixture;
+pub mod group_records;
 pub mod offset_index;
 pub mod recovery;
 pub mod repair;
@@ -28,12 +29,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "batch", check: batch::check, seeds: batch::seeds },
     Target { name: "offset_index", check: offset_index::check, seeds: offset_index::seeds },
     Target { name: "time_index", check: time_index::check, seeds: time_index::seeds },
     Target { name: "catalog", check: catalog::check, seeds: catalog::seeds },
     Target { name: "checkpoint", check: checkpoint::check, seeds: checkpoint::seeds },
+    Target { name: "group_records", check: group_records::check, seeds: group_records::seeds },
     Target { name: "recovery", check: recovery::check, seeds: recovery::seeds },
 ];
 

@@ -10,35 +10,32 @@
 //!
 //! A change is durable before the caller gets an answer. Deleting a topic begins with a durable mark, so that an open
 //! finds the files that are left and removes them. Creating a topic begins with the same mark, so that the catalog
-//! never holds a topic whose files are incomplete.
+//! never holds a topic whose files are incomplete. So does adding partitions to a topic.
 
 mod checked;
 mod damaged;
 mod foreign;
 mod lock;
+mod meta;
+mod partitions;
 mod points;
 
 pub(crate) use checked::{decode, encode};
 pub(crate) use damaged::DAMAGED_FILE;
 pub use damaged::{DamageRecord, DamageRecords};
 pub(crate) use lock::{LockKind, lock};
+pub use meta::{FORMAT_VERSION, META_FILE, Meta};
 pub(crate) use points::{Point, Points, RecoveryPoints, is_points_file, points_files};
 
-use crate::config::{DIRECTORY_PARTITIONS_MAX, PARTITIONS_MAX, TopicChanges, TopicConfig};
+use crate::config::{PARTITIONS_MAX, TopicChanges, TopicConfig};
 pub(crate) use crate::disk::TEMPORARY_SUFFIX;
 use crate::disk::{DirEntry, Disk, replace_file};
 use crate::error::{DiskError, OpenError, TopicError};
 use crate::types::Durability;
-use checked::metadata_corrupt;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// The newest format this version reads and writes.
-pub const FORMAT_VERSION: u32 = 2;
-
-/// Name of the file that identifies a data directory.
-pub const META_FILE: &str = "meta.properties";
 
 pub(crate) const CATALOG_FILE: &str = "catalog.json";
 
@@ -49,17 +46,6 @@ pub const LOCK_FILE: &str = ".lock";
 pub(crate) const REMOVED_DIR: &str = "removed-by-repair";
 
 const TOPIC_NAME_CHARS_MAX: usize = 200;
-
-/// The contents of the file `meta.properties`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meta {
-    /// Id of the directory: random, 32 hex digits.
-    pub id: String,
-    /// Number of shards that the directory was made for.
-    pub shards: u32,
-    /// The format that the directory was last written in.
-    pub version: u32,
-}
 
 /// A topic in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +83,10 @@ pub(crate) struct Snapshot {
     /// Topics whose files have to be removed. The value is the number of partitions that a deleted topic had, or that
     /// an unfinished one was created with.
     pub(crate) deleting: BTreeMap<String, u32>,
+    /// Topics to which partitions are being added. The value is the number of partitions that the topic will have. The
+    /// directories beyond its present number have to be removed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) growing: BTreeMap<String, u32>,
 }
 
 /// The catalog of an open data directory; see the module.
@@ -125,35 +115,6 @@ impl Snapshot {
     }
 }
 
-impl Meta {
-    fn encode(&self) -> String {
-        format!("version={FORMAT_VERSION}\nid={}\nshards={}\n", self.id, self.shards)
-    }
-
-    /// Reads `meta.properties` of `data_dir` from its bytes.
-    ///
-    /// # Errors
-    /// The file has a newer version, or a value is missing or wrong.
-    pub fn decode(data_dir: &Path, bytes: &[u8]) -> Result<Self, OpenError> {
-        let text = String::from_utf8_lossy(bytes);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let values: BTreeMap<&str, &str> = lines.filter_map(|line| line.split_once('=')).collect();
-        let value = |key: &str| values.get(key).copied();
-        let corrupt = |what: &str| metadata_corrupt(&data_dir.join(META_FILE), what.to_owned());
-        let number = |key: &str| value(key).and_then(|text| text.parse::<u32>().ok());
-        let found = number("version").ok_or_else(|| corrupt("no version=<number>"))?;
-        if found > FORMAT_VERSION {
-            let path = data_dir.to_path_buf();
-            return Err(OpenError::NewerFormat { path, found, supported: FORMAT_VERSION });
-        }
-        Ok(Self {
-            id: value("id").ok_or_else(|| corrupt("no id="))?.to_owned(),
-            shards: number("shards").ok_or_else(|| corrupt("no shards=<number>"))?,
-            version: found,
-        })
-    }
-}
-
 impl Catalog {
     /// Opens the catalog of `data_dir`, an existing directory. Makes a catalog if the directory has none. Raises the
     /// incarnation, and finishes deletions that were interrupted. Files that cannot be removed stay, and the next open
@@ -170,7 +131,7 @@ impl Catalog {
         } else if names.iter().any(|entry| !is_leftover(&entry.name)) {
             return Err(OpenError::ForeignDirectory { path: data_dir.to_path_buf() });
         } else {
-            let meta = Meta { id: random_id()?, shards, version: FORMAT_VERSION };
+            let meta = Meta::new(shards)?;
             replace_file(disk, &data_dir.join(META_FILE), meta.encode().into_bytes()).await?;
             meta
         };
@@ -208,6 +169,12 @@ impl Catalog {
             if let Err(error) = catalog.remove_files(disk, &name).await {
                 // The other topics do not depend on this, and the next open tries again.
                 tracing::warn!(topic = name, %error, "the files of a deleted topic cannot be removed");
+            }
+        }
+        let growing: Vec<String> = catalog.snapshot.growing.keys().cloned().collect();
+        for name in growing {
+            if let Err(error) = catalog.remove_added_files(disk, &name).await {
+                tracing::warn!(topic = name, %error, "the directories of partitions that were not added cannot be removed");
             }
         }
         Ok(catalog)
@@ -267,21 +234,14 @@ impl Catalog {
     /// of its partitions holds files that belong to no topic, or the disk failed.
     pub async fn announce<D: Disk>(&mut self, disk: &D, name: &str, topic: &Topic) -> Result<(), TopicError> {
         check_topic(name, topic)?;
-        let partitions: u64 = self.snapshot.topics.values().map(|topic| u64::from(topic.partitions)).sum();
-        if partitions + u64::from(topic.partitions) > u64::from(DIRECTORY_PARTITIONS_MAX) {
-            return Err(TopicError::Config(format!(
-                "partitions {} must be at most {DIRECTORY_PARTITIONS_MAX} together with the {partitions} of the other \
-                 topics: delete a topic, or use another data directory",
-                topic.partitions
-            )));
-        }
+        self.check_room(topic.partitions)?;
         if self.left_over.contains(name) {
             self.remove_files(disk, name).await?;
         }
         if self.snapshot.topics.contains_key(name) || self.snapshot.deleting.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
-        self.refuse_foreign_files(disk, name, topic.partitions).await?;
+        self.refuse_foreign_files(disk, name, 0..topic.partitions).await?;
         self.announced_after = disk.sync_failures(&self.data_dir)?.count();
         let mut next = self.snapshot.clone();
         next.deleting.insert(name.to_owned(), topic.partitions);
@@ -340,7 +300,8 @@ impl Catalog {
     pub async fn delete<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), TopicError> {
         let mut next = self.snapshot.clone();
         let topic = next.topics.remove(name).ok_or_else(|| TopicError::Unknown(name.to_owned()))?;
-        next.deleting.insert(name.to_owned(), topic.partitions);
+        let announced = next.growing.remove(name).unwrap_or(0);
+        next.deleting.insert(name.to_owned(), topic.partitions.max(announced));
         self.write(disk, next).await.map_err(TopicError::of_catalog_write)
     }
 
@@ -352,26 +313,36 @@ impl Catalog {
     pub async fn remove_files<D: Disk>(&mut self, disk: &D, name: &str) -> Result<(), DiskError> {
         let Some(partitions) = self.snapshot.deleting.get(name).copied() else { return Ok(()) };
         self.left_over.insert(name.to_owned());
-        let failures = disk.sync_failures(&self.data_dir)?;
-        let failed_syncs = failures.count();
-        let mut outcome = Ok(());
-        // Only directories that exist are looked at: an interrupted creation may have made few of a large number of
-        // partitions.
-        for entry in disk.list(&self.data_dir).await? {
-            if entry.is_dir && is_of_topic(&entry.name, name, partitions) {
-                let removed = remove_partition(disk, &self.data_dir.join(&entry.name)).await;
-                outcome = outcome.and(removed);
-            }
-        }
-        outcome?;
-        disk.sync_dir(&self.data_dir).await?;
-        failures.check(failed_syncs, &self.data_dir)?;
+        self.remove_directories(disk, name, 0..partitions).await?;
         self.record_damage(disk, self.damaged.without(name)).await?;
         let mut next = self.snapshot.clone();
         next.deleting.remove(name);
         self.write(disk, next).await?;
         self.left_over.remove(name);
         Ok(())
+    }
+
+    /// Removes the directories of some partitions of a topic, with their files, durably.
+    async fn remove_directories<D: Disk>(
+        &self,
+        disk: &D,
+        name: &str,
+        numbers: Range<u32>,
+    ) -> Result<(), DiskError> {
+        let failures = disk.sync_failures(&self.data_dir)?;
+        let failed_syncs = failures.count();
+        let mut outcome = Ok(());
+        // Only directories that exist are looked at: an interrupted creation may have made few of a large number of
+        // partitions.
+        for entry in disk.list(&self.data_dir).await? {
+            if entry.is_dir && is_of_topic(&entry.name, name, &numbers) {
+                let removed = remove_partition(disk, &self.data_dir.join(&entry.name)).await;
+                outcome = outcome.and(removed);
+            }
+        }
+        outcome?;
+        disk.sync_dir(&self.data_dir).await?;
+        failures.check(failed_syncs, &self.data_dir)
     }
 
     /// Replaces the catalog on disk by `next`. If that fails, the next change starts from the old snapshot.
@@ -408,9 +379,9 @@ pub(crate) fn partition_of(name: &str) -> Option<(&str, u32)> {
     is_canonical.then_some((topic, partition))
 }
 
-/// Whether a directory named `dir_name` belongs to a topic named `topic` of `partitions` partitions.
-fn is_of_topic(dir_name: &str, topic: &str, partitions: u32) -> bool {
-    partition_of(dir_name).is_some_and(|(name, partition)| name == topic && partition < partitions)
+/// Whether a directory named `dir_name` belongs to one of the partitions `numbers` of a topic named `topic`.
+fn is_of_topic(dir_name: &str, topic: &str, numbers: &Range<u32>) -> bool {
+    partition_of(dir_name).is_some_and(|(name, partition)| name == topic && numbers.contains(&partition))
 }
 
 fn is_partition(entry: &DirEntry) -> bool {
@@ -478,11 +449,4 @@ pub(crate) fn is_topic_name(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
     fits && name != "." && name != ".." && name.bytes().all(is_legal)
-}
-
-fn random_id() -> Result<String, OpenError> {
-    let mut bytes = [0u8; 16];
-    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    filled.map_err(|error| OpenError::Config(format!("the kernel gives no random bytes: {error}")))?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }

@@ -1,11 +1,11 @@
 //! The handles of a colocated task: producers and consumers of its own shard, and sleeps.
 
 use super::port::Local;
-use super::{Consumer, ConsumerConfig, Destination, OpenTopic, Producer, ProducerConfig, Route, Topics};
+use super::{Consumer, ConsumerConfig, LocalDirectory, OpenTopic, Producer, ProducerConfig, Topics};
 use crate::clock::after;
 use crate::error::LocalError;
 use crate::num::{u32_of, usize_of};
-use crate::shard::{LocalQueues, Sleep, next_turn};
+use crate::shard::{LocalQueues, OFFSETS_TOPIC, Sleep, next_turn};
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::future::Future;
 use std::rc::Rc;
@@ -27,18 +27,17 @@ pub type LocalConsumer = Consumer<Local>;
 /// to the whole shard.
 #[derive(Debug, Clone)]
 pub struct LocalShard {
-    queues: Rc<LocalQueues>,
-    topics: Arc<Topics>,
+    directory: LocalDirectory,
 }
 
 impl LocalShard {
     pub(crate) const fn new(queues: Rc<LocalQueues>, topics: Arc<Topics>) -> Self {
-        Self { queues, topics }
+        Self { directory: LocalDirectory { topics, queues } }
     }
 
     /// Returns the shard's number.
     pub fn shard(&self) -> u32 {
-        self.queues.mailbox.shard
+        self.directory.queues.mailbox.shard
     }
 
     /// Returns the numbers of the partitions of a topic that this shard owns.
@@ -62,17 +61,17 @@ impl LocalShard {
     /// [`LocalError`]; `NotOwner` if this shard owns none of the partitions.
     pub fn producer(&self, topic: &str, config: ProducerConfig) -> Result<LocalProducer, LocalError> {
         config.validate().map_err(LocalError::Config)?;
+        if topic == OFFSETS_TOPIC {
+            return Err(LocalError::Internal(topic.to_owned()));
+        }
         let places = self.topic(topic)?.places;
         if let Some((shard, _)) = places.first()
             && !places.iter().any(|(shard, _)| self.is_own(*shard))
         {
             return Err(LocalError::NotOwner { partition: topic_partition(topic, 0), shard: u32_of(*shard) });
         }
-        let destination = |(shard, slot)| match self.route(shard, slot) {
-            Some(route) => Destination::Reachable(route),
-            None => Destination::OtherShard(u32_of(shard)),
-        };
-        Ok(Producer::new(config, places.into_iter().map(destination).collect()))
+        let producer = Producer::new(config, topic, self.directory.clone());
+        producer.ok_or_else(|| LocalError::Unknown(topic.to_owned()))
     }
 
     /// Makes a consumer of a list of (topic, partition, first offset). This shard has to own all of them. Instead of an
@@ -88,10 +87,10 @@ impl LocalShard {
         let assigned = assignment.into_iter().map(|(topic, partition, position)| {
             let place = self.topic(topic)?.places.get(usize_of(u64::from(partition))).copied();
             let name = topic_partition(topic, partition);
-            let (shard, slot) = place.ok_or_else(|| LocalError::Unknown(name.to_string()))?;
-            match self.route(shard, slot) {
+            let place = place.ok_or_else(|| LocalError::Unknown(name.to_string()))?;
+            match self.directory.route(place) {
                 Some(route) => Ok((name, route, position.into())),
-                None => Err(LocalError::NotOwner { partition: name, shard: u32_of(shard) }),
+                None => Err(LocalError::NotOwner { partition: name, shard: u32_of(place.0) }),
             }
         });
         Ok(Consumer::new(config, assigned.collect::<Result<Vec<_>, LocalError>>()?))
@@ -104,7 +103,7 @@ impl LocalShard {
 
     /// Returns a future that resolves at `until`, or at once if that has passed.
     pub fn sleep_until(&self, until: Instant) -> Sleep {
-        self.queues.sleep_until(until)
+        self.directory.queues.sleep_until(until)
     }
 
     /// Returns a future that lets the shard do its own work, and resolves in the shard's next turn.
@@ -113,15 +112,11 @@ impl LocalShard {
     }
 
     fn topic(&self, name: &str) -> Result<OpenTopic, LocalError> {
-        self.topics.get(name).ok_or_else(|| LocalError::Unknown(name.to_owned()))
+        self.directory.topics.get(name).ok_or_else(|| LocalError::Unknown(name.to_owned()))
     }
 
     fn is_own(&self, shard: usize) -> bool {
         u32_of(shard) == self.shard()
-    }
-
-    fn route(&self, shard: usize, slot: usize) -> Option<Route<Local>> {
-        self.is_own(shard).then(|| Route { port: Local { queues: Rc::clone(&self.queues) }, slot })
     }
 }
 

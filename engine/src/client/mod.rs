@@ -3,6 +3,7 @@
 //! thread.
 
 mod consumer;
+mod groups;
 mod linger;
 mod local;
 mod port;
@@ -13,25 +14,15 @@ mod tests;
 mod topics;
 
 pub use consumer::{Consumer, ConsumerConfig, CrcCheck, Fetched, OffsetReset};
+pub(crate) use groups::Heartbeats;
+pub use groups::{
+    AutoOffsetReset, Commit, GroupAdmin, GroupClients, GroupConsumer, GroupConsumerConfig, GroupEvent,
+    GroupRecords, GroupsError, Subscribe, default_group_id,
+};
 pub(crate) use linger::LingerTimer;
 pub use local::{LocalConsumer, LocalProducer, LocalShard};
 pub use port::{Local, Port, Remote};
+pub(crate) use port::{LocalDirectory, RemoteDirectory, Route};
 pub use producer::{Ack, Producer, TrySendError};
 pub use producer_config::{Partitioner, ProducerConfig};
 pub(crate) use topics::{OpenTopic, Topics};
-
-/// The way to a partition: its shard's port, and its slot there.
-#[derive(Debug, Clone)]
-pub(crate) struct Route<P> {
-    pub(crate) port: P,
-    pub(crate) slot: usize,
-}
-
-/// A partition of a topic, as a handle can or cannot reach it.
-#[derive(Debug, Clone)]
-pub(crate) enum Destination<P> {
-    /// The handle can reach it.
-    Reachable(Route<P>),
-    /// The partition belongs to this other shard, and the handle is bound to its own.
-    OtherShard(u32),
-}

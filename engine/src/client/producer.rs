@@ -1,13 +1,13 @@
 //! The producer: it collects records in batches, sends the batches to shards, and receives acks.
 
-use super::port::{Port, Remote, Unreachable};
-use super::{Destination, Partitioner, ProducerConfig};
+use super::port::{Destination, Port, Remote, Route, Unreachable};
+use super::{Partitioner, ProducerConfig};
 use crate::clock::after;
-use crate::error::AppendError;
+use crate::error::{AppendError, TopicError};
 use crate::record::{BatchBuilder, RecordRef, RecordTooLarge, murmur2};
 use crate::shard::{AckInbox, AckMessage, Append, Refusal, Reply, Ticket};
 use slab::Slab;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -81,6 +81,10 @@ struct Outbox<P> {
 #[derive(Debug)]
 pub struct Producer<P: Port = Remote> {
     config: ProducerConfig,
+    /// Name of the topic.
+    topic: Arc<str>,
+    /// The source of the topic's partitions, for [`Producer::refresh`].
+    directory: P::Directory,
     destinations: Vec<Destination<P>>,
     /// Numbers of the partitions that this producer can reach.
     reachable: Vec<u32>,
@@ -104,37 +108,78 @@ pub struct Producer<P: Port = Remote> {
 }
 
 impl<P: Port> Producer<P> {
-    /// Makes a producer of a topic with these partitions. At least one has to be reachable.
-    pub(crate) fn new(config: ProducerConfig, destinations: Vec<Destination<P>>) -> Self {
-        let mut ports: BTreeMap<u32, P> = BTreeMap::new();
-        let mut reachable: Vec<u32> = Vec::new();
-        for (partition, destination) in (0..).zip(&destinations) {
-            let Destination::Reachable(route) = destination else { continue };
-            reachable.push(partition);
-            ports.entry(route.port.shard()).or_insert_with(|| route.port.clone());
-        }
-        let inbox = Arc::new(AckInbox::new(ports.last_key_value().map_or(0, |(shard, _)| *shard)));
-        ports.values().for_each(|port| port.register(&inbox.waker));
-        let outboxes = ports.into_values().map(|port| Outbox { port, batches: VecDeque::new() }).collect();
-        assert!(!reachable.is_empty(), "a producer reaches something");
-        Self {
-            outboxes,
-            open: destinations.iter().map(|_| OpenBatch::default()).collect(),
+    /// Makes a producer of a topic. At least one of its partitions has to be reachable. `None` if there is no such topic.
+    pub(crate) fn new(config: ProducerConfig, topic: &str, directory: P::Directory) -> Option<Self> {
+        let destinations = P::destinations(&directory, topic)?;
+        let mut producer = Self {
             config,
-            destinations,
-            reachable,
+            topic: topic.into(),
+            inbox: Arc::new(AckInbox::new(P::last_shard(&directory))),
+            directory,
+            destinations: Vec::with_capacity(destinations.len()),
+            reachable: Vec::new(),
+            open: Vec::with_capacity(destinations.len()),
             listed: Vec::new(),
+            outboxes: Vec::new(),
             in_flight: Slab::new(),
             in_flight_bytes: 0,
             open_bytes: 0,
             closed_count: 0,
             timer_at: None,
             next_reachable: 0,
-            inbox,
+        };
+        producer.add_partitions(destinations);
+        assert!(!producer.reachable.is_empty(), "a producer reaches something");
+        Some(producer)
+    }
+
+    /// Adds the next partitions of the topic.
+    fn add_partitions(&mut self, destinations: impl IntoIterator<Item = Destination<P>>) {
+        let mut shards: BTreeSet<u32> = self.outboxes.iter().map(|outbox| outbox.port.shard()).collect();
+        for destination in destinations {
+            let partition = self.partitions();
+            if let Destination::Reachable(Route { port, .. }) = &destination {
+                self.reachable.push(partition);
+                if shards.insert(port.shard()) {
+                    port.register(&self.inbox.waker);
+                    self.outboxes.push(Outbox { port: port.clone(), batches: VecDeque::new() });
+                }
+            }
+            self.open.push(OpenBatch::default());
+            self.destinations.push(destination);
         }
     }
 
-    /// Returns the number of partitions of the topic.
+    /// Looks up the topic's partitions again, and takes over those that were added since. Returns the number of
+    /// partitions.
+    ///
+    /// Records that were taken before stay in their partitions. Keys hash over all partitions from now on, so records of
+    /// a key may go to another partition than before.
+    ///
+    /// # Errors
+    /// [`TopicError::Unknown`]: the topic was deleted. A new topic of the same name does not count.
+    pub fn refresh(&mut self) -> Result<u32, TopicError> {
+        let found = P::destinations(&self.directory, &self.topic);
+        let found = found.filter(|found| self.is_continued_by(found));
+        let found = found.ok_or_else(|| TopicError::Unknown(self.topic.as_ref().to_owned()))?;
+        let known = self.destinations.len();
+        self.add_partitions(found.into_iter().skip(known));
+        Ok(self.partitions())
+    }
+
+    /// Whether `found` begins with this producer's partitions. A shard uses no slot for two partitions.
+    fn is_continued_by(&self, found: &[Destination<P>]) -> bool {
+        let is_same = |(known, found): (&Destination<P>, &Destination<P>)| match (known, found) {
+            (Destination::Reachable(known), Destination::Reachable(found)) => {
+                (known.port.shard(), known.slot) == (found.port.shard(), found.slot)
+            }
+            (Destination::OtherShard(known), Destination::OtherShard(found)) => known == found,
+            _ => false,
+        };
+        found.len() >= self.destinations.len() && self.destinations.iter().zip(found).all(is_same)
+    }
+
+    /// Returns the number of partitions of the topic that this producer knows.
     pub fn partitions(&self) -> u32 {
         crate::num::u32_of(self.destinations.len())
     }
@@ -153,6 +198,7 @@ impl<P: Port> Producer<P> {
     /// [`TrySendError`]; the record was not taken.
     pub fn try_send(&mut self, partition: Option<u32>, record: &RecordRef<'_>) -> Result<u32, TrySendError> {
         let partitions = self.partitions();
+        let is_in_turn = partition.is_none() && self.config.partitioner == Partitioner::RoundRobin;
         let partition = match partition {
             Some(partition) if partition < partitions => partition,
             Some(partition) => return Err(TrySendError::UnknownPartition { partition, partitions }),
@@ -189,6 +235,10 @@ impl<P: Port> Producer<P> {
         self.open_bytes += added;
         let is_full =
             builder.count() >= self.config.batch_records_max || builder.len_bytes() >= self.config.batch_size;
+        // A record that was refused keeps its turn.
+        if is_in_turn {
+            self.choose_next();
+        }
         if before == 0 {
             self.begin_batch(partition);
         }
@@ -198,16 +248,12 @@ impl<P: Port> Producer<P> {
         Ok(partition)
     }
 
-    fn choose(&mut self, record: &RecordRef<'_>) -> u32 {
+    /// Returns the partition that the partitioner chooses for a record.
+    fn choose(&self, record: &RecordRef<'_>) -> u32 {
         let partitions = self.partitions();
         match (self.config.partitioner, record.key) {
             (Partitioner::KeyHash, Some(key)) => (murmur2(key) & i32::MAX).unsigned_abs() % partitions,
-            (Partitioner::RoundRobin, _) => {
-                let chosen = self.reachable[self.next_reachable];
-                self.choose_next();
-                chosen
-            }
-            // The next partition is chosen when a batch closes.
+            // Round robin chooses the next partition once a record is taken, the sticky partitioner once a batch closes.
             _ => self.reachable[self.next_reachable],
         }
     }

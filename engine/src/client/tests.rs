@@ -1,7 +1,7 @@
 //! Tests of the handles with a shard that the test itself plays: it stores what handles send, and answers when the test
 //! says so.
 
-use super::port::{Port, Reach, Unreachable};
+use super::port::{Destination, Port, Reach, Unreachable};
 use super::*;
 use crate::record::RecordRef;
 use crate::shard::{AckMessage, Append, FetchReply, FetchRequest, Refusal};
@@ -47,9 +47,33 @@ impl PlayedShard {
     }
 }
 
+/// The partitions of topic t, which a test may change.
+#[derive(Debug, Clone)]
+struct PlayedTopic(Rc<RefCell<Vec<Destination<PlayedShard>>>>);
+
+impl PlayedTopic {
+    fn new(shards: &[PlayedShard], partitions: usize) -> Self {
+        Self(Rc::new(RefCell::new(routes(shards, partitions).map(Destination::Reachable).collect())))
+    }
+}
+
 impl Port for PlayedShard {}
 
 impl Reach for PlayedShard {
+    type Directory = PlayedTopic;
+
+    fn destinations(directory: &PlayedTopic, topic: &str) -> Option<Vec<Destination<Self>>> {
+        (topic == "t").then(|| directory.0.borrow().clone())
+    }
+
+    fn last_shard(directory: &PlayedTopic) -> u32 {
+        let shard = |destination: &Destination<Self>| match destination {
+            Destination::Reachable(route) => route.port.number,
+            Destination::OtherShard(shard) => *shard,
+        };
+        directory.0.borrow().iter().map(shard).max().unwrap()
+    }
+
     fn shard(&self) -> u32 {
         self.number
     }
@@ -83,8 +107,7 @@ fn routes(shards: &[PlayedShard], partitions: usize) -> impl Iterator<Item = Rou
 }
 
 fn producer(shard: &PlayedShard, partitions: usize, config: ProducerConfig) -> Producer<PlayedShard> {
-    let shards = std::slice::from_ref(shard);
-    Producer::new(config, routes(shards, partitions).map(Destination::Reachable).collect())
+    Producer::new(config, "t", PlayedTopic::new(std::slice::from_ref(shard), partitions)).unwrap()
 }
 
 fn poll_ack(producer: &mut Producer<PlayedShard>) -> Poll<Ack> {
@@ -117,6 +140,34 @@ fn open_batches_that_fill_the_buffer_are_sent_though_they_do_not_linger() {
             }
         }
     }
+}
+
+#[test]
+fn round_robin_leaves_no_partition_out_while_records_are_refused() {
+    let shard = PlayedShard::new(0);
+    let config = ProducerConfig {
+        linger: None,
+        partitioner: Partitioner::RoundRobin,
+        batch_records_max: 1,
+        in_flight_bytes_max: 2000,
+        ..ProducerConfig::default()
+    };
+    let mut producer = producer(&shard, 3, config);
+    let mut partitions = Vec::new();
+    let mut refused = 0;
+    while partitions.len() < 9 {
+        match send(&mut producer) {
+            Ok(partition) => partitions.push(partition),
+            Err(TrySendError::Full) => {
+                refused += 1;
+                shard.ack_all();
+                while poll_ack(&mut producer).is_ready() {}
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(refused > 0);
+    assert_eq!(partitions, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
 }
 
 #[test]
@@ -239,9 +290,11 @@ fn a_saved_position_is_checked_once_before_it_is_fetched_from() {
 #[test]
 fn a_handle_registers_once_at_each_shard() {
     let shards = [PlayedShard::new(3), PlayedShard::new(5)];
-    let producer =
-        Producer::new(ProducerConfig::default(), routes(&shards, 1000).map(Destination::Reachable).collect());
+    let topic = PlayedTopic::new(&shards, 1000);
+    let mut producer = Producer::<PlayedShard>::new(ProducerConfig::default(), "t", topic.clone()).unwrap();
     assert_eq!(producer.partitions(), 1000);
+    *topic.0.borrow_mut() = PlayedTopic::new(&shards, 1001).0.take();
+    assert_eq!(producer.refresh().unwrap(), 1001);
     let partition = TopicPartition { topic: "t".into(), partition: 0 };
     let assigned = routes(&shards, 1000).map(|route| (partition.clone(), route, 0.into())).collect();
     let mut consumer = Consumer::new(ConsumerConfig::default(), assigned);
@@ -250,4 +303,56 @@ fn a_handle_registers_once_at_each_shard() {
         assert_eq!(shard.given.borrow().registrations, 2, "of the producer and of the consumer");
         assert_eq!(shard.given.borrow().fetches.len(), 500);
     }
+}
+
+#[test]
+fn a_refreshed_producer_sends_to_the_partitions_that_were_added_and_keeps_its_open_batches() {
+    let (first, second) = (PlayedShard::new(0), PlayedShard::new(1));
+    let topic = PlayedTopic::new(std::slice::from_ref(&first), 1);
+    let config = ProducerConfig {
+        linger: None,
+        partitioner: Partitioner::RoundRobin,
+        batch_records_max: 2,
+        ..ProducerConfig::default()
+    };
+    // A shard that gets a partition later has to have its place in the inbox from the beginning.
+    let others = [Destination::OtherShard(1)];
+    topic.0.borrow_mut().extend(others);
+    let mut producer = Producer::<PlayedShard>::new(config, "t", topic.clone()).unwrap();
+    assert_eq!((send(&mut producer).unwrap(), producer.refresh().unwrap()), (0, 2));
+    topic.0.borrow_mut().push(Destination::Reachable(Route { port: second.clone(), slot: 7 }));
+    assert!(producer.try_send(Some(2), &RecordRef::default()).is_err(), "it is not known yet");
+    assert_eq!((producer.refresh().unwrap(), producer.partitions()), (3, 3));
+    let sent: Vec<u32> = (0..3).map(|_| send(&mut producer).unwrap()).collect();
+    assert_eq!(sent, [0, 2, 0]);
+    producer.flush();
+    let counts = |shard: &PlayedShard| {
+        let given = shard.given.borrow();
+        let slots: Vec<usize> = given.appends.iter().map(|append| append.slot).collect();
+        (slots, given.registrations)
+    };
+    assert_eq!((counts(&first), counts(&second)), ((vec![0, 0], 1), (vec![7], 1)));
+    assert_eq!(first.ack_all() + second.ack_all(), 3);
+    assert!(
+        std::iter::from_fn(|| match poll_ack(&mut producer) {
+            Poll::Ready(ack) => Some(ack.count),
+            Poll::Pending => None,
+        })
+        .eq([2, 1, 1])
+    );
+    assert_eq!(producer.unacked_bytes(), 0);
+}
+
+#[test]
+fn a_producer_of_a_deleted_topic_does_not_take_over_a_new_one_of_that_name() {
+    let shard = PlayedShard::new(0);
+    let topic = PlayedTopic::new(std::slice::from_ref(&shard), 2);
+    let mut producer = Producer::<PlayedShard>::new(ProducerConfig::default(), "t", topic.clone()).unwrap();
+    let port = |slot| Destination::Reachable(Route { port: shard.clone(), slot });
+    for other in [vec![port(0)], vec![port(2), port(3), port(4)], vec![port(0), Destination::OtherShard(0)]] {
+        *topic.0.borrow_mut() = other;
+        assert!(matches!(producer.refresh(), Err(crate::error::TopicError::Unknown(name)) if name == "t"));
+        assert_eq!(producer.partitions(), 2);
+    }
+    assert!(Producer::<PlayedShard>::new(ProducerConfig::default(), "other", topic).is_none());
 }

@@ -2,6 +2,7 @@
 //! while it holds the lock.
 
 use crate::config::TopicConfig;
+use crate::types::TopicPartition;
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -28,5 +29,11 @@ impl Topics {
 
     pub(crate) fn get(&self, name: &str) -> Option<OpenTopic> {
         self.read().get(name).cloned()
+    }
+
+    /// Whether the partition exists.
+    pub(crate) fn has(&self, partition: &TopicPartition) -> bool {
+        let number = partition.partition as usize;
+        self.read().get(&*partition.topic).is_some_and(|topic| number < topic.places.len())
     }
 }

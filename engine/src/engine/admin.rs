@@ -1,14 +1,15 @@
-//! Topics: creating, altering, describing and deleting them, and looking up offsets. Each change is durable in the
-//! catalog before the call returns.
+//! Topics: creating, altering, describing and deleting them. Each change is durable in the catalog before the call
+//! returns.
 
 use super::Engine;
+use super::groups::refuse_internal;
+use super::open::TopicToOpen;
 use crate::catalog::{Catalog, Topic};
 use crate::client::OpenTopic;
 use crate::config::{TopicChanges, TopicConfig};
-use crate::error::{FetchError, OpenError, TopicError};
+use crate::error::{OpenError, TopicError};
 use crate::log::Origin;
-use crate::shard::ShardDisk;
-use crate::types::{EpochEnd, ListedOffset, OffsetSpec};
+use crate::shard::{OFFSETS_TOPIC, ShardDisk};
 use std::sync::{MutexGuard, PoisonError};
 
 /// A topic's configuration and partitions.
@@ -36,7 +37,7 @@ pub struct PartitionDescription {
 }
 
 impl Engine {
-    fn admin(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn admin(&self) -> MutexGuard<'_, ()> {
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -45,17 +46,35 @@ impl Engine {
     /// # Errors
     /// [`TopicError`]. Nothing of the topic is left then, with two exceptions. After [`TopicError::Unconfirmed`] the
     /// next open may find the topic, damaged, as its files are removed. If a shard does not answer
-    /// ([`TopicError::ShardStuck`], or [`TopicError::Open`] with [`OpenError::Executor`]), files of the topic stay: the
-    /// next open removes them, or finds the topic if shard 0 has finished its creation after all.
+    /// ([`TopicError::ShardStuck`], or [`TopicError::Open`] with [`OpenError::Executor`]), files of the topic stay until
+    /// the call is repeated. If it is not, the next open removes them, or finds the topic if shard 0 has finished its
+    /// creation after all.
     pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
+        refuse_internal(name)?;
+        self.create_any_topic(name, partitions, config)
+    }
+
+    /// Creates a topic, which may be an internal one.
+    pub(super) fn create_any_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        config: TopicConfig,
+    ) -> Result<(), TopicError> {
         let _one_at_a_time = self.admin();
+        self.settle(name)?;
+        self.noting(name, self.create_settled(name, partitions, config))
+    }
+
+    fn create_settled(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<(), TopicError> {
         let mut topic = Topic::new(partitions, config);
         let (own_name, own_topic) = (name.to_owned(), topic.clone());
         topic.id = self.with_catalog(async move |disk, catalog| {
             catalog.announce(disk, &own_name, &own_topic).await?;
             Ok(catalog.next_topic_id())
         })?;
-        let opened = self.open_partitions(&[(name.to_owned(), topic.clone())], |_, _| Origin::Created);
+        let whole = TopicToOpen::whole(name.to_owned(), topic.clone());
+        let opened = self.open_partitions(&[whole], |_, _| Origin::Created);
         let created = opened.map_err(TopicError::from).and_then(|mut opened| {
             let opened = opened.pop().unwrap_or_default();
             self.finish_topic(name, &topic, opened.places)
@@ -66,11 +85,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                let may_be_used = matches!(
-                    error,
-                    TopicError::ShardStuck { .. } | TopicError::Open(OpenError::Executor { .. })
-                );
-                if may_be_used {
+                if may_be_done(&error) {
                     return Err(error);
                 }
                 // Files that cannot be removed now are removed by the next open, or before the next topic of that name
@@ -97,38 +112,47 @@ impl Engine {
             self.with_catalog(async move |disk, catalog| catalog.create(disk, &own_name, own_topic).await);
         match created {
             Ok(()) => Ok(places),
-            Err(error) => self.drop_partitions(places).and(Err(error)),
+            Err(error) => self.drop_partitions(name, places).and(Err(error)),
         }
     }
 
-    fn remove_topic_files(&self, name: &str) -> Result<(), TopicError> {
+    pub(super) fn remove_topic_files(&self, name: &str) -> Result<(), TopicError> {
         let own_name = name.to_owned();
         self.with_catalog(async move |disk, catalog| Ok(catalog.remove_files(disk, &own_name).await?))
     }
 
     /// Changes a topic's configuration. The change is durable when this returns, and in force on all the topic's
-    /// partitions. Returns the new configuration. The number of partitions cannot be changed.
+    /// partitions. Returns the new configuration. [`Engine::create_partitions`] changes the number of partitions.
     ///
     /// Limits and retention apply at once. `segment_bytes`, `index_interval_bytes` and `preallocate` apply from the
     /// next segment on. Appends that wait for their ack keep their durability.
     ///
     /// # Errors
     /// [`TopicError`]. Nothing has changed then, with two exceptions. After [`TopicError::ShardStuck`] the change is
-    /// durable, and the shard that does not answer has it after the next open. If that is shard 0, which owns the
-    /// catalog, the change may also not be made. After [`TopicError::Unconfirmed`] the topic keeps its configuration
-    /// until the engine is closed, and the next open may find either one; the call can be repeated.
+    /// durable, and the shard that does not answer has it after the next open, or once the call is repeated. If that is
+    /// shard 0, which owns the catalog, the change may also not be made. After [`TopicError::Unconfirmed`] the topic
+    /// keeps its configuration until the engine is closed, and the next open may find either one; the call can be
+    /// repeated.
     pub fn alter_topic(&self, name: &str, changes: TopicChanges) -> Result<TopicConfig, TopicError> {
+        refuse_internal(name)?;
         let _one_at_a_time = self.admin();
+        self.settle(name)?;
         let own_name = name.to_owned();
         let altered =
-            self.with_catalog(async move |disk, catalog| catalog.alter(disk, &own_name, &changes).await)?;
-        let config = altered.config;
+            self.with_catalog(async move |disk, catalog| catalog.alter(disk, &own_name, &changes).await);
+        let config = self.noting(name, altered)?.config;
+        let applied = self.apply_config(name, &config);
+        self.noting(name, applied).map(|()| config)
+    }
+
+    /// Gives all partitions of a topic its configuration, which the catalog has stored.
+    pub(super) fn apply_config(&self, name: &str, config: &TopicConfig) -> Result<(), TopicError> {
         let mut places = Vec::new();
         if let Some(topic) = self.topics.write().get_mut(name) {
             topic.config = config.clone();
             places.clone_from(&topic.places);
         }
-        let mut outcome = Ok(config.clone());
+        let mut outcome = Ok(());
         for (shard, slot) in places {
             let config = config.clone();
             let applied =
@@ -140,17 +164,29 @@ impl Engine {
         outcome
     }
 
-    /// Deletes a topic and its records. Its producers and consumers get `UnknownPartition` from now on.
+    /// Deletes a topic, its records, and the offsets that groups have committed for it. Its producers and consumers get
+    /// `UnknownPartition` from now on.
     ///
     /// # Errors
     /// [`TopicError`]. After [`TopicError::Unconfirmed`] the topic is gone until the engine is closed, and the next
     /// open may find it with all its records. After [`TopicError::ShardStuck`] for shard 0, which owns the catalog, the
-    /// next open may find the topic deleted or not.
+    /// next open may find the topic deleted or not; the call can be repeated. For another shard the topic is deleted, and
+    /// that shard ends its partitions once it moves.
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+        refuse_internal(name)?;
         let _one_at_a_time = self.admin();
         if !self.topics.read().contains_key(name) {
             return Err(TopicError::Unknown(name.to_owned()));
         }
+        self.settle(name)?;
+        if !self.topics.read().contains_key(name) {
+            // An earlier call has deleted it, and had no answer.
+            return Ok(());
+        }
+        self.noting(name, self.delete_settled(name))
+    }
+
+    fn delete_settled(&self, name: &str) -> Result<(), TopicError> {
         let own_name = name.to_owned();
         let deleted = self.with_catalog(async move |disk, catalog| catalog.delete(disk, &own_name).await);
         let may_be_deleted = matches!(deleted, Ok(()) | Err(TopicError::Unconfirmed(_)));
@@ -159,23 +195,31 @@ impl Engine {
         }
         // The partitions end first: the next open could delete what they would still ack.
         let Some(topic) = self.topics.write().remove(name) else { return deleted };
-        self.drop_partitions(topic.places)?;
+        self.drop_partitions(name, topic.places)?;
         deleted?;
-        self.remove_topic_files(name)
+        self.remove_topic_files(name)?;
+        self.forget_offsets(name)
     }
 
-    /// Runs `work` on the catalog, on shard 0. A request that is still running there comes first.
-    fn with_catalog<R, W>(&self, work: W) -> Result<R, TopicError>
+    /// Runs `work` on the catalog, on shard 0. A request that is still running there comes first. If shard 0 does not
+    /// answer, it does not begin the work any more; but it may have begun, and finish it.
+    pub(super) fn with_catalog<R, W>(&self, work: W) -> Result<R, TopicError>
     where
         R: Send + 'static,
         W: AsyncFnOnce(&ShardDisk, &mut Catalog) -> Result<R, TopicError> + Send + 'static,
     {
-        let done = self.shards[0].call(move |shard| async move { shard.with_catalog(work).await });
+        let begun = self.shards[0].begin(move |shard| async move { shard.with_catalog(work).await });
+        let done = begun.and_then(|begun| begun.wait_or_withdraw().ok());
         done.flatten().unwrap_or(Err(TopicError::ShardStuck { shard: 0 }))
     }
 
-    /// Returns the names of all topics, in order.
+    /// Returns the names of all topics, in order. Internal topics are left out.
     pub fn list_topics(&self) -> Vec<String> {
+        self.list_all_topics().into_iter().filter(|name| name != OFFSETS_TOPIC).collect()
+    }
+
+    /// Returns the names of all topics, in order, with `__consumer_offsets` if there is one.
+    pub fn list_all_topics(&self) -> Vec<String> {
         self.topics.read().keys().cloned().collect()
     }
 
@@ -195,50 +239,9 @@ impl Engine {
         let partitions = described.collect::<Result<Vec<_>, TopicError>>()?;
         Ok(TopicDescription { name: name.to_owned(), config: topic.config, partitions })
     }
+}
 
-    /// Looks up offsets in a list of (topic, partition, offset to look up). An answer is `None` if no record has a
-    /// timestamp as late as the requested one.
-    ///
-    /// # Errors
-    /// A partition is unknown, its shard does not answer, or reading failed.
-    pub fn list_offsets<'a>(
-        &self,
-        asked: impl IntoIterator<Item = (&'a str, u32, OffsetSpec)>,
-    ) -> Result<Vec<Option<ListedOffset>>, FetchError> {
-        let listed = asked.into_iter().map(|(name, partition, spec)| {
-            let (shard, slot) = self.place(name, partition)?;
-            let listed =
-                self.shards[shard].call(move |shard| async move { shard.list_offset(slot, spec).await });
-            listed.unwrap_or_else(|| Err(FetchError::ShardStuck { shard: crate::num::u32_of(shard) }))
-        });
-        listed.collect()
-    }
-
-    /// Looks up ends of leader epochs in a list of (topic, partition, epoch), as Kafka's OffsetForLeaderEpoch. An
-    /// answer holds the largest epoch in the log that is not above the requested one, and the offset at which it ends.
-    /// It is `None` if the requested epoch is negative or above the current one.
-    ///
-    /// A consumer that was at a larger offset than that, in the requested epoch, has read records that the log has lost
-    /// since. [`Engine::consumer`] does this check for a saved [`ConsumerPosition`](crate::types::ConsumerPosition).
-    ///
-    /// # Errors
-    /// A partition is unknown, its shard does not answer, reading failed, or the log is damaged where the epoch ends.
-    pub fn offsets_for_epochs<'a>(
-        &self,
-        asked: impl IntoIterator<Item = (&'a str, u32, i32)>,
-    ) -> Result<Vec<Option<EpochEnd>>, FetchError> {
-        let ends = asked.into_iter().map(|(name, partition, epoch)| {
-            let (shard, slot) = self.place(name, partition)?;
-            let end = self.shards[shard]
-                .call(move |shard| async move { shard.offset_for_epoch(slot, epoch).await });
-            end.unwrap_or_else(|| Err(FetchError::ShardStuck { shard: crate::num::u32_of(shard) }))
-        });
-        ends.collect()
-    }
-
-    /// Returns the shard and the slot of a partition.
-    fn place(&self, name: &str, partition: u32) -> Result<(usize, usize), FetchError> {
-        let topic = self.topic(name).map_err(|_| FetchError::UnknownPartition)?;
-        topic.places.get(partition as usize).copied().ok_or(FetchError::UnknownPartition)
-    }
+/// Whether a shard has not answered, so that what it was asked for may still be done.
+pub(super) const fn may_be_done(error: &TopicError) -> bool {
+    matches!(error, TopicError::ShardStuck { .. } | TopicError::Open(OpenError::Executor { .. }))
 }

@@ -4,11 +4,13 @@ use super::Engine;
 use crate::catalog::{Catalog, DamageRecord, DamageRecords, Topic, partition_dir};
 use crate::client::OpenTopic;
 use crate::clock::boot_id;
-use crate::error::{DamageError, OpenError, TopicError};
+use crate::error::{DamageError, OpenError};
 use crate::log::{Epochs, Origin};
 use crate::num::u32_of;
-use crate::shard::{PartitionOpened, PartitionToOpen};
+use crate::shard::{PartitionOpened, PartitionToOpen, Shard};
 use crate::types::TopicPartition;
+use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A partition that was found damaged when the engine was opened.
@@ -22,10 +24,26 @@ pub struct DamagedPartition {
     pub cause: DamageError,
 }
 
+/// Partitions of a topic that have to be opened.
+pub(super) struct TopicToOpen {
+    pub(super) name: String,
+    pub(super) topic: Topic,
+    /// Numbers of the partitions.
+    pub(super) numbers: Range<u32>,
+}
+
+impl TopicToOpen {
+    /// Returns all partitions of a topic.
+    pub(super) const fn whole(name: String, topic: Topic) -> Self {
+        let numbers = 0..topic.partitions;
+        Self { name, topic, numbers }
+    }
+}
+
 /// The partitions of a topic that were opened.
 #[derive(Default)]
 pub(super) struct OpenedTopic {
-    /// Shard and slot of each partition, by number.
+    /// Shard and slot of each of these partitions, by number.
     pub(super) places: Vec<(usize, usize)>,
     /// The partitions that are damaged.
     pub(super) damaged: Vec<DamagedPartition>,
@@ -45,7 +63,8 @@ impl Engine {
         });
         let (id, epoch, topics, points, recorded) = summary.unwrap_or_else(|| Err(does_not_answer(0)))?;
         (self.id, self.epoch) = (id, epoch);
-        let topics: Vec<(String, Topic)> = topics.into_iter().collect();
+        let topics: Vec<TopicToOpen> =
+            topics.into_iter().map(|(name, topic)| TopicToOpen::whole(name, topic)).collect();
         let boot_id = boot_id();
         let durable_to = |topic_id, partition| {
             let recorded = recorded.get(topic_id, partition).map_or(i64::MIN, DamageRecord::durable_to);
@@ -56,7 +75,7 @@ impl Engine {
             was_damaged: recorded.get(topic.id, partition).is_some(),
         })?;
         let mut damaged = DamageRecords::default();
-        for ((_, topic), opened) in topics.iter().zip(&opened) {
+        for (TopicToOpen { topic, .. }, opened) in topics.iter().zip(&opened) {
             for DamagedPartition { partition, from_offset, cause } in &opened.damaged {
                 let known = durable_to(topic.id, partition.partition);
                 let name = (topic.id, partition);
@@ -64,7 +83,7 @@ impl Engine {
             }
         }
         self.record_damage(damaged)?;
-        for ((name, topic), opened) in topics.into_iter().zip(opened) {
+        for (TopicToOpen { name, topic, .. }, opened) in topics.into_iter().zip(opened) {
             self.damaged.extend(opened.damaged);
             let open = OpenTopic { config: topic.config, places: opened.places };
             self.topics.write().insert(name, open);
@@ -74,7 +93,7 @@ impl Engine {
             let begun = shard.call(move |shard| async move { shard.keep_points(data_dir, epoch) });
             begun.ok_or_else(|| does_not_answer(number))?;
         }
-        Ok(())
+        self.resume_groups()
     }
 
     /// Records durably which partitions are damaged. This comes before anything is served: new recovery points may
@@ -86,24 +105,24 @@ impl Engine {
         recorded.flatten().ok_or_else(|| does_not_answer(0))?.map_err(OpenError::from)
     }
 
-    /// Opens all partitions of `topics`. If one cannot be opened, none of them stays open.
+    /// Opens the partitions of `topics`. If one cannot be opened, none of them stays open.
     pub(super) fn open_partitions(
         &self,
-        topics: &[(String, Topic)],
+        topics: &[TopicToOpen],
         origin: impl Fn(&Topic, u32) -> Origin,
     ) -> Result<Vec<OpenedTopic>, OpenError> {
         let lists = self.partitions_to_open(topics, origin);
-        let begun = lists
-            .into_iter()
-            .zip(&self.shards)
-            .map(|(list, shard)| shard.begin(move |shard| async move { shard.open_partitions(list).await }));
+        let begun = lists.into_iter().zip(&self.shards).map(|(list, shard)| {
+            let open = move |shard: Rc<Shard>| async move { shard.open_partitions(list).await };
+            shard.begin_undoable(open, Shard::end_opened)
+        });
         let answers: Vec<_> = begun.collect();
         let mut outcome = Ok(());
         let mut opened = Vec::new();
         // Each answer is waited for, also after an error. So no shard still opens partitions when the others close
         // theirs.
         for (number, answer) in answers.into_iter().enumerate() {
-            let partitions = answer.and_then(|answer| answer.wait());
+            let partitions = answer.and_then(|answer| answer.wait_or_withdraw().ok());
             opened.push(match partitions.unwrap_or_else(|| Err(does_not_answer(number))) {
                 Ok(partitions) => partitions,
                 Err(error) => {
@@ -115,9 +134,11 @@ impl Engine {
         match outcome {
             Ok(()) => Ok(self.by_topic(topics, opened)),
             Err(error) => {
+                // At the open of an engine there are many topics, and then the engine ends.
+                let name = topics.first().map_or("", |topic| &topic.name);
                 for (shard, partitions) in opened.into_iter().enumerate() {
                     let places = partitions.into_iter().map(|partition| (shard, partition.slot));
-                    let _ = self.drop_partitions(places.collect());
+                    let _ = self.drop_partitions(name, places.collect());
                 }
                 Err(error)
             }
@@ -127,14 +148,14 @@ impl Engine {
     /// Returns the partitions of `topics`, a list for each shard.
     fn partitions_to_open(
         &self,
-        topics: &[(String, Topic)],
+        topics: &[TopicToOpen],
         origin: impl Fn(&Topic, u32) -> Origin,
     ) -> Vec<Vec<PartitionToOpen>> {
         let mut lists: Vec<Vec<PartitionToOpen>> = self.shards.iter().map(|_| Vec::new()).collect();
-        for (name, topic) in topics {
+        for TopicToOpen { name, topic, numbers } in topics {
             let topic_name: Arc<str> = name.as_str().into();
             let epochs = Epochs { current: self.epoch, synced_after: topic.synced_after };
-            for partition in 0..topic.partitions {
+            for partition in numbers.clone() {
                 lists[self.shard_of(name, partition)].push(PartitionToOpen {
                     dir: partition_dir(&self.config.data_dir, name, partition),
                     name: TopicPartition { topic: Arc::clone(&topic_name), partition },
@@ -149,11 +170,11 @@ impl Engine {
     }
 
     /// Sorts the opened partitions by topic. Each shard returns them in the order of its list.
-    fn by_topic(&self, topics: &[(String, Topic)], opened: Vec<Vec<PartitionOpened>>) -> Vec<OpenedTopic> {
+    fn by_topic(&self, topics: &[TopicToOpen], opened: Vec<Vec<PartitionOpened>>) -> Vec<OpenedTopic> {
         let mut opened: Vec<_> = opened.into_iter().map(Vec::into_iter).collect();
-        let sorted = topics.iter().map(|(name, topic)| {
+        let sorted = topics.iter().map(|TopicToOpen { name, numbers, .. }| {
             let mut sorted = OpenedTopic::default();
-            for partition in 0..topic.partitions {
+            for partition in numbers.clone() {
                 let shard = self.shard_of(name, partition);
                 let opened = opened[shard].next().expect("a shard opens all of its list, or none");
                 sorted.places.push((shard, opened.slot));
@@ -168,17 +189,8 @@ impl Engine {
         });
         sorted.collect()
     }
-
-    /// Ends partitions whose files will be removed. A failure of their logs is no error.
-    pub(super) fn drop_partitions(&self, places: Vec<(usize, usize)>) -> Result<(), TopicError> {
-        for (shard, slot) in places {
-            let closed = self.shards[shard].call(move |shard| shard.close_partition(slot, false));
-            closed.ok_or(TopicError::ShardStuck { shard: u32_of(shard) })?.ok();
-        }
-        Ok(())
-    }
 }
 
-fn does_not_answer(shard: usize) -> OpenError {
+pub(super) fn does_not_answer(shard: usize) -> OpenError {
     OpenError::Executor { shard: u32_of(shard), reason: "it does not answer".into() }
 }

@@ -1,6 +1,7 @@
 //! Tests that need access to the inside of an engine.
 
 mod memory;
+mod unanswered;
 
 use super::*;
 use crate::catalog::Catalog;

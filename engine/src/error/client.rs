@@ -80,6 +80,15 @@ impl From<DamageError> for AppendError {
     }
 }
 
+impl From<DamageError> for DeleteRecordsError {
+    fn from(damage: DamageError) -> Self {
+        match damage {
+            DamageError::Corrupt(corruption) => Self::Corrupt(corruption),
+            DamageError::Unreadable(error) => Self::StorageFailed(error),
+        }
+    }
+}
+
 impl From<DamageError> for FetchError {
     fn from(damage: DamageError) -> Self {
         match damage {
@@ -150,6 +159,56 @@ pub enum FetchError {
     Closed,
 }
 
+/// The reason why the records of a partition below an offset were not deleted.
+#[derive(Debug, Clone, Error)]
+pub enum DeleteRecordsError {
+    /// The offset is beyond the high watermark, or negative and not -1. Nothing has changed.
+    #[error(
+        "records cannot be deleted up to offset {offset}: the log begins at offset {log_start_offset}, and the next record \
+         that consumers will see has offset {high_watermark}"
+    )]
+    OffsetOutOfRange {
+        /// The requested offset.
+        offset: i64,
+        /// The first offset that the log holds.
+        log_start_offset: i64,
+        /// The first offset that consumers do not see yet.
+        high_watermark: i64,
+    },
+    /// The disk is full, or no file can be opened. The log still begins where it did. The call can be repeated.
+    #[error("the new start of the log could not be written; the call can be repeated: {0}")]
+    Disk(DiskError),
+    /// A write or sync failed, now or before. The partition takes no changes until it is opened again. If it failed
+    /// now, the next open may find the records deleted or not.
+    #[error(
+        "a write or sync of this partition failed, so it takes no changes: remove the cause, then open the engine again: {0}"
+    )]
+    StorageFailed(DiskError),
+    /// The partition is damaged. Nothing in it changes until it is repaired.
+    #[error(
+        "the partition is damaged, so nothing in it is deleted; `vnotch repair` shows the possible repair: {0}"
+    )]
+    Corrupt(Corruption),
+    /// No topic or partition has this name.
+    #[error("this topic or partition does not exist")]
+    UnknownPartition,
+    /// The topic holds the engine's own records, and only the engine changes it.
+    #[error("the topic is internal: only the engine itself deletes its records")]
+    Internal,
+    /// The shard has not moved for longer than `stuck_after`, or its own work has panicked. It may delete the records
+    /// later.
+    #[error(
+        "shard {shard} is stuck or has crashed: the records may be deleted or not. The call can be repeated"
+    )]
+    ShardStuck {
+        /// Number of the shard.
+        shard: u32,
+    },
+    /// The engine is closing.
+    #[error("the engine is closing or closed")]
+    Closed,
+}
+
 /// The reason why a colocated task did not run, or did not run to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RunError {
@@ -189,6 +248,9 @@ pub enum LocalError {
         /// The shard that owns it.
         shard: u32,
     },
+    /// The topic holds the engine's own records, and only the engine appends to it.
+    #[error("topic {0} is internal: only the engine itself appends to it")]
+    Internal(String),
     /// The handle's configuration cannot work.
     #[error("{0}")]
     Config(String),

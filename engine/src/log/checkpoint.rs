@@ -29,7 +29,7 @@ pub(crate) struct Checkpoint {
     pub(crate) sequence: u64,
     /// Every segment that begins below this offset is sealed: trimmed, synced and indexed.
     pub(crate) recovery_offset: i64,
-    /// The first offset that the log holds.
+    /// The first offset that the log holds. It may lie inside of a segment, and beyond the recovery offset.
     pub(crate) log_start_offset: i64,
     /// Bytes behind a gap that can have been written when the process died.
     pub(crate) in_flight_bytes_max: u64,
@@ -77,6 +77,13 @@ impl Checkpoint {
             boot_id: u64::from_be_bytes(field8(40)),
             epoch: i32::from_be_bytes(field4(48)),
         })
+    }
+
+    /// Lets the log begin at `first`, its first segment, or later. A newer checkpoint may be lost, and retention may have
+    /// deleted segments after this one was written.
+    pub(crate) fn begin_at_least(&mut self, first: i64) {
+        self.log_start_offset = self.log_start_offset.max(first);
+        self.recovery_offset = self.recovery_offset.max(first);
     }
 
     /// The newest valid checkpoint in the bytes of a checkpoint file.

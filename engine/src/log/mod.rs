@@ -10,6 +10,7 @@
 //!    [`Log::prepare_spare`] and [`Log::cut`] do it. [`Log::retry`], called at [`Log::retry_due`], lets work continue
 //!    that a full disk or a lack of descriptors has held up.
 //! 5. [`Log::fetch`] reads from memory at once. [`Log::fetch_from_disk`] reads from files.
+//! 6. [`Log::delete_records`] raises the log's start, on a caller's request.
 
 pub(crate) mod checkpoint;
 mod context;
@@ -34,6 +35,7 @@ pub use job::{Job, JobDone, Unflushed, flush};
 pub use open::{Epochs, Origin};
 pub use progress::FlightId;
 pub use reading::fetch::Fetched;
+pub use segments::delete_records::NotDeleted;
 pub use state::Damaged;
 
 use crate::clock::Clock;

@@ -52,6 +52,15 @@ impl Losses {
     }
 }
 
+/// The offset that a log has to reach. Every record below `durable_to` is known to have been durable, and every record
+/// below the log's start was written before the start was raised to it.
+pub(crate) fn required_end(losses: Losses, log_start_offset: i64, durable_to: i64) -> i64 {
+    match losses {
+        Losses::InFlight { .. } => durable_to.max(log_start_offset),
+        Losses::Any => durable_to,
+    }
+}
+
 /// An unsealed segment, read batch by batch up to the first byte that is no batch of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Examined {
@@ -91,8 +100,8 @@ pub(crate) struct Damage {
     pub(crate) kind: CorruptionKind,
 }
 
-/// Judges unsealed segments, in the order of their base offsets. The log is known to be whole below `start`, and to
-/// have been durable below `durable_to`.
+/// Judges unsealed segments, in the order of their base offsets. The log is known to be whole below `start`, its recovery
+/// offset, and to have reached `durable_to` ([`required_end`]).
 pub(crate) fn judge(start: i64, segments: &[Examined], losses: Losses, durable_to: i64) -> Verdict {
     let kept = chain_length(start, segments);
     let last = segments[..kept].last();
@@ -215,6 +224,21 @@ mod tests {
         let Verdict::Damage(damage) = judge(10, &segments, KILLED, 0) else { panic!("a gap") };
         assert_eq!(damage.kind, CorruptionKind::SegmentMissing { from: 10, to: 30 });
         assert_eq!(judge(10, &[], KILLED, 0), Verdict::End { kept: 0 });
+    }
+
+    #[test]
+    fn a_log_reaches_its_start_unless_a_crash_can_have_taken_written_records() {
+        let segments = [segment(10, 20, torn())];
+        for (losses, is_damage) in [(KILLED, true), (Losses::Any, false)] {
+            let required = required_end(losses, 31, i64::MIN);
+            let verdict = judge(10, &segments, losses, required);
+            assert_eq!(matches!(verdict, Verdict::Damage(_)), is_damage, "{verdict:?}");
+            assert_eq!(required_end(losses, 31, 40), 40);
+        }
+        assert_eq!(
+            judge(10, &segments, KILLED, required_end(KILLED, 30, 5)),
+            judge(10, &segments, KILLED, 0)
+        );
     }
 
     #[test]

@@ -173,18 +173,19 @@ impl<'a> Work<'a> {
     /// Returns the checkpoint for the next open, which then scans and seals the segment that was cut.
     fn checkpoint(&self) -> Checkpoint {
         let Walked { checkpoint, report, holes, .. } = self.walked;
-        let end = holes.cut.map(|cut| if self.cut.is_some() { cut.segment } else { cut.offset });
         let sealed_to = match checkpoint {
             Some(checkpoint) => checkpoint.recovery_offset,
             None => self.walked.recovery_offset.min(report.log_end_offset),
         };
-        let mut log_start_offset = holes.raised_start.unwrap_or(report.log_start_offset);
-        let mut recovery_offset = sealed_to;
-        if let Some(end) = end {
-            log_start_offset = log_start_offset.min(end);
+        let raised = holes.raised_start.unwrap_or(i64::MIN);
+        let mut log_start_offset = report.log_start_offset.max(raised);
+        let mut recovery_offset = sealed_to.max(raised);
+        if let Some(cut) = holes.cut {
+            log_start_offset = log_start_offset.min(cut.offset);
+            // The segment that is cut is no longer sealed.
+            let end = if self.cut.is_some() { cut.segment } else { cut.offset };
             recovery_offset = recovery_offset.min(end);
         }
-        recovery_offset = recovery_offset.max(log_start_offset);
         // A scan refuses batches of a lower epoch than the checkpoint's.
         let epoch = match (checkpoint, &self.cut) {
             (Some(checkpoint), Some(cut)) => checkpoint.epoch.min(cut.epoch),

@@ -63,6 +63,7 @@ impl Shard {
             taken += 1;
             match call {
                 Call::Fetch(request) => self.fetch(request, now),
+                Call::Group(call) => self.group_call(*call),
                 Call::Run(task) => self.spawn(task(Rc::clone(self))),
             }
         }
@@ -131,7 +132,7 @@ impl Shard {
         taken
     }
 
-    fn append(&self, append: Append) {
+    pub(super) fn append(&self, append: Append) {
         let slot = append.slot;
         let Some(partition) = self.open_at(slot) else {
             self.mailbox.release_bytes(append.batch.len());

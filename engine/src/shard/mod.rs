@@ -12,6 +12,7 @@
 mod clients;
 mod colocated;
 mod committer;
+mod groups;
 mod intake;
 mod lifecycle;
 mod memory;
@@ -23,29 +24,35 @@ mod stats;
 mod timers;
 
 pub(crate) use clients::callers::wake_caller;
+pub(crate) use clients::group_messages::{GroupAnswer, GroupCall, GroupInbox, GroupReply};
 pub(crate) use clients::local::LocalQueues;
 pub use clients::local::Sleep;
 pub(crate) use clients::mailbox::{
     AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task,
 };
 pub(crate) use clients::ticket::Ticket;
+pub(crate) use groups::CoordinatorToStart;
 pub(crate) use lifecycle::catalog::ShardDisk;
 pub(crate) use lifecycle::heartbeat::idle_look_every;
 pub(crate) use lifecycle::open::{PartitionOpened, PartitionToOpen};
 pub(crate) use lifecycle::start::{ShardHandle, ShardSettings};
 pub use stats::{ShardStats, WriteStats};
 
+pub use crate::coordinator::{OffsetsDamage, OffsetsFault};
+pub use crate::group::{OFFSETS_TOPIC, partition_of_group};
+
 use crate::clock::SystemClock;
 use crate::config::TopicConfig;
 use crate::disk::uring::{Ring, UringDisk, UringFile};
-use crate::error::{AppendError, FetchError};
+use crate::error::{AppendError, DeleteRecordsError, FetchError};
 use crate::events::{LogEvent, Newest};
-use crate::log::LogContext;
+use crate::log::{LogContext, NotDeleted};
 use crate::types::{EpochEnd, ListedOffset, OffsetSpec, PollMode, TopicPartition};
 use colocated::Colocated;
 pub use committer::Committer;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
+use groups::Coordinators;
 use intake::TurnBudget;
 use lifecycle::catalog::CatalogOwner;
 use lifecycle::points::PointsWriter;
@@ -91,6 +98,8 @@ pub(crate) struct Shard {
     turn_budget: Cell<TurnBudget>,
     /// The partitions by slot; `None` for one that has ended. A slot is never used again.
     partitions: RefCell<Vec<Option<Rc<Partition>>>>,
+    /// The coordinators of groups; none until a group is used.
+    coordinators: Coordinators,
     /// Number of open partitions.
     open_count: Cell<usize>,
     /// Slots of partitions that the pump has to look at, each once.
@@ -189,6 +198,29 @@ impl Shard {
         partition.tasks.set(partition.tasks.get() - 1);
         self.list(slot);
         end
+    }
+
+    /// Deletes the records of a partition below `offset`, or below the high watermark if it is -1. Records that are not
+    /// written yet are waited for. Returns the offset at which the log begins now.
+    pub(crate) async fn delete_records(&self, slot: usize, offset: i64) -> Result<i64, DeleteRecordsError> {
+        let Some(partition) = self.open_at(slot) else {
+            return Err(match self.not_open_errors().1 {
+                FetchError::Closed => DeleteRecordsError::Closed,
+                _ => DeleteRecordsError::UnknownPartition,
+            });
+        };
+        // Counted as background work, so that nobody closes the log meanwhile.
+        partition.tasks.set(partition.tasks.get() + 1);
+        let deleted = loop {
+            match Rc::clone(&partition.log).delete_records(offset).await {
+                Ok(start) => break Ok(start),
+                Err(NotDeleted::Failed(error)) => break Err(error),
+                Err(NotDeleted::NotYet) => next_turn().await,
+            }
+        };
+        partition.tasks.set(partition.tasks.get() - 1);
+        self.list(slot);
+        deleted
     }
 
     /// Makes the pump's next wait last for ever: its ring is no longer woken.

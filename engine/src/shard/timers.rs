@@ -6,6 +6,7 @@
 use super::{Partition, Shard};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// The kinds of work that a time is set for.
@@ -17,10 +18,12 @@ pub(super) enum TimerKind {
     Retry,
     /// Records may have exceeded the age at which retention deletes them.
     Retention,
+    /// The session of a member, a rebalance of a group or an offset may end.
+    Groups,
 }
 
 /// Number of kinds.
-const KINDS: usize = 3;
+const KINDS: usize = 4;
 
 /// The times that are set for one partition, by kind.
 #[derive(Debug, Default)]
@@ -48,7 +51,7 @@ impl Timers {
     /// Removes the times of a partition that ends.
     pub(super) fn remove(&self, slot: usize, known: &TimersOfPartition) {
         let mut due = self.0.borrow_mut();
-        for kind in [TimerKind::Fetches, TimerKind::Retry, TimerKind::Retention] {
+        for kind in [TimerKind::Fetches, TimerKind::Retry, TimerKind::Retention, TimerKind::Groups] {
             if let Some(at) = known.0[kind as usize].take() {
                 due.remove(&(at, slot, kind));
             }
@@ -71,7 +74,7 @@ impl Timers {
 
 impl Shard {
     /// Does the work whose time has come. Returns whether there was any.
-    pub(super) fn fire_timers(&self, now: Instant) -> bool {
+    pub(super) fn fire_timers(self: &Rc<Self>, now: Instant) -> bool {
         let mut has_fired = false;
         while let Some((slot, kind)) = self.timers.pop(now) {
             has_fired = true;
@@ -91,6 +94,7 @@ impl Shard {
                     partition.log.look_at_age();
                     self.list(slot);
                 }
+                TimerKind::Groups => self.tick_groups(slot),
             }
         }
         has_fired

@@ -23,7 +23,7 @@ pub(super) struct IndexCheck {
     is_whole: bool,
 }
 
-/// The entries of one index file, and how many of them have been checked.
+/// The entries of one index file, and the progress of their check.
 struct Entries<T> {
     path: PathBuf,
     entry_bytes: u64,
@@ -31,6 +31,20 @@ struct Entries<T> {
     entries: Option<Vec<T>>,
     /// Index of the first entry that was not checked yet.
     next: usize,
+    /// Wrong entries that follow each other, and that are not reported yet. They are one defect.
+    wrong: Option<WrongEntries>,
+}
+
+/// Wrong entries that follow each other.
+struct WrongEntries {
+    /// Index of the first one.
+    first: usize,
+    /// Number of entries.
+    count: usize,
+    /// The defect of the first one, in words, up to the words about the others.
+    message: String,
+    /// The harm, in words.
+    harm: &'static str,
 }
 
 /// The distances between index entries in a segment. Each batch that begins more than `index_interval_bytes` behind the
@@ -63,13 +77,14 @@ impl IndexCheck {
         let index = bytes.map(|bytes| OffsetIndex::decode(base_offset, &bytes));
         let entries = decoded_or_defect(index, &path, OFFSET_ENTRY_BYTES, findings)
             .map(|index| index.entries().to_vec());
-        let offsets = Entries { path, entry_bytes: OFFSET_ENTRY_BYTES as u64, entries, next: 0 };
+        let offsets = Entries { path, entry_bytes: OFFSET_ENTRY_BYTES as u64, entries, next: 0, wrong: None };
         let time_path = segment::time_index_path(dir, base_offset);
         let time_bytes = read(&time_path, most * TIME_ENTRY_BYTES as u64, findings)?;
         let time_index = time_bytes.map(|bytes| TimeIndex::decode(base_offset, &bytes));
         let entries = decoded_or_defect(time_index, &time_path, TIME_ENTRY_BYTES, findings)
             .map(|index| index.entries().to_vec());
-        let times = Entries { path: time_path, entry_bytes: TIME_ENTRY_BYTES as u64, entries, next: 0 };
+        let times =
+            Entries { path: time_path, entry_bytes: TIME_ENTRY_BYTES as u64, entries, next: 0, wrong: None };
         let interval = Interval {
             configured_bytes: interval_bytes,
             since_entry_bytes: 0,
@@ -87,7 +102,7 @@ impl IndexCheck {
         while let Some(entry) = self.offsets.peek().filter(|entry| u64::from(entry.position) <= position) {
             has_entry = u64::from(entry.position) == position;
             if !has_entry || u64::from(entry.relative_offset) != relative {
-                self.report_wrong_offset(&entry, findings);
+                self.add_wrong_offset(&entry, 1, findings);
             }
             self.offsets.next += 1;
         }
@@ -101,7 +116,7 @@ impl IndexCheck {
                 && u64::from(entry.relative_offset) == relative
                 && entry.timestamp_ms == header.max_timestamp_ms;
             if !is_right {
-                self.report_wrong_time(&entry, findings);
+                self.add_wrong_time(&entry, 1, findings);
             }
             self.times.next += 1;
         }
@@ -113,7 +128,7 @@ impl IndexCheck {
         self.is_whole = false;
         while let Some(entry) = self.offsets.peek().filter(|entry| u64::from(entry.position) < to) {
             if u64::from(entry.position) < from {
-                self.report_wrong_offset(&entry, findings);
+                self.add_wrong_offset(&entry, 1, findings);
             }
             self.offsets.next += 1;
         }
@@ -121,16 +136,17 @@ impl IndexCheck {
 
     /// Checks the rest of the entries at the end of the segment, and the distances between them.
     pub(super) fn finish(mut self, findings: &mut Findings<'_>) {
-        while let Some(entry) = self.offsets.peek() {
-            self.report_wrong_offset(&entry, findings);
-            self.offsets.next += 1;
+        // Entries behind the end of a truncated segment are wrong.
+        if let Some(entry) = self.offsets.peek() {
+            self.add_wrong_offset(&entry, self.offsets.left(), findings);
         }
+        self.offsets.report_wrong(findings);
+        if let Some(entry) = self.times.peek().filter(|_| self.is_whole) {
+            self.add_wrong_time(&entry, self.times.left(), findings);
+        }
+        self.times.report_wrong(findings);
         if !self.is_whole {
             return;
-        }
-        while let Some(entry) = self.times.peek() {
-            self.report_wrong_time(&entry, findings);
-            self.times.next += 1;
         }
         self.check_interval(findings);
         let Some(times) = &self.times.entries else { return };
@@ -164,25 +180,25 @@ impl IndexCheck {
         }
     }
 
-    fn report_wrong_offset(&self, entry: &OffsetEntry, findings: &mut Findings<'_>) {
+    /// Adds `count` entries that no batch has, from `entry` on.
+    fn add_wrong_offset(&mut self, entry: &OffsetEntry, count: usize, findings: &mut Findings<'_>) {
         let offset = self.base_offset + i64::from(entry.relative_offset);
         let message = format!(
-            "entry {} says that the batch that ends with offset {offset} begins at byte {} of the segment, and none \
-             does: reads would begin in the wrong place; the index can be rebuilt from its segment",
-            self.offsets.next, entry.position
+            "says that the batch that ends with offset {offset} begins at byte {} of the segment, and none does",
+            entry.position
         );
-        findings.defect(DefectKind::Index, &self.offsets.path, self.offsets.position(), message);
+        self.offsets.add_wrong(count, message, "reads would begin in the wrong place", findings);
     }
 
-    fn report_wrong_time(&self, entry: &TimeEntry, findings: &mut Findings<'_>) {
+    /// Adds `count` entries with a wrong time, from `entry` on.
+    fn add_wrong_time(&mut self, entry: &TimeEntry, count: usize, findings: &mut Findings<'_>) {
         let offset = self.base_offset + i64::from(entry.relative_offset);
         let message = format!(
-            "entry {} says that the largest timestamp up to the batch that ends with offset {offset} is {}, first seen \
-             there, and it is not: searches by time would begin in the wrong place; the index can be rebuilt from its \
-             segment",
-            self.times.next, entry.timestamp_ms
+            "says that the largest timestamp up to the batch that ends with offset {offset} is {}, first seen there, and \
+             it is not",
+            entry.timestamp_ms
         );
-        findings.defect(DefectKind::Index, &self.times.path, self.times.position(), message);
+        self.times.add_wrong(count, message, "searches by time would begin in the wrong place", findings);
     }
 }
 
@@ -191,8 +207,29 @@ impl<T: Copy> Entries<T> {
         self.entries.as_ref()?.get(self.next).copied()
     }
 
-    const fn position(&self) -> u64 {
-        self.next as u64 * self.entry_bytes
+    /// Number of entries that were not checked yet.
+    fn left(&self) -> usize {
+        self.entries.as_ref().map_or(0, |entries| entries.len().saturating_sub(self.next))
+    }
+
+    /// Adds `count` wrong entries from the next one on. They join those before them.
+    fn add_wrong(&mut self, count: usize, message: String, harm: &'static str, findings: &mut Findings<'_>) {
+        if let Some(wrong) = self.wrong.as_mut().filter(|wrong| wrong.first + wrong.count == self.next) {
+            wrong.count += count;
+            return;
+        }
+        self.report_wrong(findings);
+        self.wrong = Some(WrongEntries { first: self.next, count, message, harm });
+    }
+
+    /// Reports the wrong entries that were added last, as one defect.
+    fn report_wrong(&mut self, findings: &mut Findings<'_>) {
+        let Some(WrongEntries { first, count, message, harm }) = self.wrong.take() else { return };
+        let message = format!(
+            "entry {first} {message}{}: {harm}; the index can be rebuilt from its segment",
+            and_alike(count - 1)
+        );
+        findings.defect(DefectKind::Index, &self.path, first as u64 * self.entry_bytes, message);
     }
 }
 
@@ -208,6 +245,15 @@ impl Interval {
             self.is_sparse |= self.configured_bytes.is_some_and(|interval| since > u64::from(interval));
         }
         self.since_entry_bytes += batch_bytes;
+    }
+}
+
+/// Returns words about the entries after a wrong one that are wrong for the same reason; empty if there are none.
+fn and_alike(alike: usize) -> String {
+    match alike {
+        0 => String::new(),
+        1 => ", and the entry after it is wrong in the same way".to_owned(),
+        more => format!(", and the {more} entries after it are wrong in the same way"),
     }
 }
 

@@ -11,11 +11,21 @@ use crate::log::checkpoint::{self, Checkpoint, SlotFault};
 use crate::segment;
 use std::path::{Path, PathBuf};
 
+/// The part of a log that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// The segments that are not sealed, which tell where the log ends. Without a checkpoint, all of it.
+    End,
+}
+
 /// The facts from outside a partition that its files are checked against.
 pub(super) struct PartitionContext<'a> {
     pub(super) topic: &'a str,
     pub(super) partition: u32,
     pub(super) dir: &'a Path,
+    pub(super) extent: Extent,
     /// The topic's configuration; `None` if the catalog cannot be read or does not have the topic.
     pub(super) config: Option<&'a TopicConfig>,
     /// Largest leader epoch of batches that may have been appended before the topic's durability became `synced`.
@@ -148,8 +158,7 @@ fn read_checkpoint(
     }
     let mut newest = Checkpoint::newest(&bytes);
     if let Some(newest) = newest.as_mut().filter(|_| has_faults) {
-        // A newer checkpoint may be lost, and retention may have deleted segments after this one was written.
-        newest.log_start_offset = newest.log_start_offset.max(files.first_segment().unwrap_or(0));
+        newest.begin_at_least(files.first_segment().unwrap_or(0));
     }
     if newest.is_none() && files.first_segment().is_some() {
         let message = "no valid checkpoint: where the log begins and which segments are sealed is not known, and the \
@@ -163,7 +172,13 @@ impl PartitionWalk<'_, '_> {
     fn walk(&mut self) -> Result<(), DiskError> {
         let recovery_offset = self.recovery_offset();
         let bases: Vec<i64> = self.files.segments().collect();
-        let sealed: Vec<i64> = bases.iter().copied().filter(|base| *base < recovery_offset).collect();
+        let is_skipped = self.context.extent == Extent::End && self.checkpoint.is_some();
+        if is_skipped {
+            self.end = Some(Expected::new(recovery_offset));
+            self.report.log_end_offset = recovery_offset.max(self.report.log_start_offset);
+        }
+        let is_read = |base: &i64| *base < recovery_offset && !is_skipped;
+        let sealed: Vec<i64> = bases.iter().copied().filter(is_read).collect();
         for (index, base_offset) in sealed.iter().copied().enumerate() {
             let next = sealed.get(index + 1).copied().unwrap_or(recovery_offset);
             if next <= self.report.log_start_offset {
@@ -174,7 +189,7 @@ impl PartitionWalk<'_, '_> {
         }
         if self.checkpoint.is_some() {
             self.check_reaches(recovery_offset);
-            self.end = Some(Expected::new(recovery_offset.max(self.report.log_start_offset)));
+            self.end = Some(Expected::new(recovery_offset));
         }
         let unsealed: Vec<i64> = bases.iter().copied().filter(|base| *base >= recovery_offset).collect();
         if !unsealed.is_empty() {
@@ -198,10 +213,10 @@ impl PartitionWalk<'_, '_> {
         segment::log_path(self.context.dir, base_offset)
     }
 
-    /// Notes a segment below the log's start, which retention was deleting.
+    /// Notes a segment below the log's start. Retention was deleting it, or its records were deleted by a request.
     fn note_retired(&mut self, base_offset: i64) {
         self.findings.advance(self.files.log_bytes(base_offset));
-        let message = "retention was deleting this segment; the next open finishes that";
+        let message = "the records of this segment are deleted; the next open removes it";
         self.findings.note(NoteKind::Leftover, &self.log_path(base_offset), 0, message);
     }
 

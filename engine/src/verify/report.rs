@@ -16,7 +16,8 @@ pub struct Report {
     pub partitions: Vec<PartitionReport>,
     /// Faults that recovery does not repair.
     pub defects: Vec<Defect>,
-    /// Left by an unclean shutdown; the next open repairs it. No record is lost by that repair.
+    /// Left by an unclean shutdown; the next open repairs it. No record is lost by that repair. Committed offsets that fit
+    /// no log are noted too.
     pub notes: Vec<Note>,
 }
 
@@ -111,9 +112,13 @@ pub enum DefectKind {
     IndexMissing,
     /// An index does not decode, or an entry of it is wrong.
     Index,
+    /// A record of `__consumer_offsets` does not decode. Its batch is whole.
+    GroupRecord,
+    /// A group lies in another partition of `__consumer_offsets` than its id names, so it is not found there.
+    GroupMisplaced,
 }
 
-/// A trace of an unclean shutdown. The next open repairs it.
+/// A trace of an unclean shutdown, which the next open repairs, or a committed offset that fits no log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
     /// The kind of trace.
@@ -138,6 +143,10 @@ pub enum NoteKind {
     Leftover,
     /// An offset index with fewer entries than the topic's `index_interval_bytes` would make.
     SparseIndex,
+    /// A group has committed offsets of a topic or of partitions that do not exist.
+    CommitOfMissing,
+    /// A group has committed an offset beyond the end of the log.
+    CommitBeyondEnd,
 }
 
 /// The reason why a directory could not be verified at all.

@@ -47,7 +47,8 @@ impl PartitionWalk<'_, '_> {
             Losses::of(self.checkpoint.as_ref(), durability, synced_after, boot_id)
         };
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
-        let mut verdict = rules::judge(start, &examined, losses, self.context.durable_to);
+        let required = rules::required_end(losses, self.report.log_start_offset, self.context.durable_to);
+        let mut verdict = rules::judge(start, &examined, losses, required);
         let mut first = 0;
         if let Verdict::Damage(Damage { kind: CorruptionKind::SegmentMissing { from, to }, .. }) = &verdict
             && self.holes.is_empty_below()
@@ -57,8 +58,9 @@ impl PartitionWalk<'_, '_> {
             let (from, to) = (*from, *to);
             self.holes.raise_start(from, to);
             self.report_damage(&rules::missing(from, to));
+            self.end = Some(Expected::new(to));
             first = examined.partition_point(|segment| segment.base_offset < to);
-            verdict = rules::judge(to, &examined[first..], losses, self.context.durable_to);
+            verdict = rules::judge(to, &examined[first..], losses, required);
         }
         let (read, examined) = (&read[first..], &examined[first..]);
         let (kept, damage) = match verdict {
@@ -151,7 +153,21 @@ impl PartitionWalk<'_, '_> {
                     let path = self.log_path(segment.examined.base_offset);
                     self.findings.note(NoteKind::Leftover, &path, 0, message);
                 }
+                self.note_end_below_start(end);
             }
+        }
+    }
+
+    /// Notes a log that ends below its start: a crash has taken records that were deleted before.
+    fn note_end_below_start(&mut self, end: i64) {
+        let start = self.report.log_start_offset;
+        if self.checkpoint.is_some() && end < start {
+            let message = format!(
+                "the log ends at offset {end}, and its records below offset {start} are deleted; the next open removes its \
+                 segments, and new records begin at offset {start}"
+            );
+            self.findings.note(NoteKind::Leftover, self.context.dir, 0, message);
+            self.report.log_end_offset = start;
         }
     }
 

@@ -1,5 +1,6 @@
 //! A file that is read through a window of a few MiB, and the batches in it.
 
+use super::direct::{AlignedBytes, DirectFile};
 use crate::config::BATCH_BYTES_MAX;
 use crate::error::{DiskError, DiskOp};
 use crate::num::usize_of;
@@ -7,13 +8,13 @@ use crate::record::{self, BATCH_HEADER_BYTES, BatchError, BatchHeader, RecordBat
 use crate::segment::{SearchRequest, SearchStep};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-/// Bytes of one read, and of one step of a search.
-const READ_BYTES: usize = 1 << 20;
+/// Bytes of one read at least. The kernel cuts a read into several that are under way at once.
+const READ_BYTES: u64 = 16 << 20;
+/// Bytes of one step of a search.
+const STEP_BYTES: usize = 1 << 20;
 
 /// A batch whose checksum is right.
 pub(crate) struct ValidBatch {
@@ -34,46 +35,34 @@ pub(crate) struct Counted {
 
 /// A file, and the part of it that is in memory.
 pub(crate) struct Window {
-    file: File,
+    file: DirectFile,
     path: PathBuf,
-    bytes: Vec<u8>,
-    /// Position in the file of `bytes[0]`.
+    bytes: AlignedBytes,
+    /// Position in the file of the first byte in memory.
     start: u64,
     pub(crate) file_bytes: u64,
 }
 
 impl Window {
     pub(crate) fn open(path: &Path) -> Result<Self, DiskError> {
-        let failed = |error| DiskError::new(DiskOp::Open, path, 0, error);
-        let file = File::open(path).map_err(failed)?;
-        let file_bytes = file.metadata().map_err(failed)?.len();
-        Ok(Self { file, path: path.to_path_buf(), bytes: Vec::new(), start: 0, file_bytes })
+        let file = DirectFile::open(path)?;
+        let metadata = file.file().metadata();
+        let metadata = metadata.map_err(|error| DiskError::new(DiskOp::Open, path, 0, error))?;
+        let bytes = AlignedBytes::default();
+        Ok(Self { file, path: path.to_path_buf(), bytes, start: 0, file_bytes: metadata.len() })
     }
 
     /// Returns `wanted` bytes from `position` on, or fewer at the end of the file.
     pub(super) fn at(&mut self, position: u64, wanted: usize) -> Result<&[u8], DiskError> {
         let position = position.min(self.file_bytes);
         let end = position.saturating_add(wanted as u64).min(self.file_bytes);
-        if position < self.start || position > self.start + self.bytes.len() as u64 {
-            self.bytes.clear();
-            self.start = position;
+        let in_memory = self.start..self.start + self.bytes.as_slice().len() as u64;
+        if position < in_memory.start || end > in_memory.end {
+            // More than what is wanted, so that the next batches need no read.
+            let to = end.max(position + READ_BYTES).min(self.file_bytes);
+            self.start = self.file.read(position, to, &mut self.bytes)?;
         }
-        if self.start + (self.bytes.len() as u64) < end {
-            self.bytes.drain(..usize_of(position - self.start));
-            self.start = position;
-            self.read_to(end)?;
-        }
-        Ok(&self.bytes[usize_of(position - self.start)..usize_of(end - self.start)])
-    }
-
-    /// Reads up to `end`, and one step further, so that the next batches need no read.
-    fn read_to(&mut self, end: u64) -> Result<(), DiskError> {
-        let from = self.start + self.bytes.len() as u64;
-        let to = end.max(from + READ_BYTES as u64).min(self.file_bytes);
-        let kept = self.bytes.len();
-        self.bytes.resize(kept + usize_of(to - from), 0);
-        let read = self.file.read_exact_at(&mut self.bytes[kept..], from);
-        read.map_err(|error| DiskError::new(DiskOp::Read, &self.path, from, error))
+        Ok(&self.bytes.as_slice()[usize_of(position - self.start)..usize_of(end - self.start)])
     }
 
     /// Returns the batch at `position`, or its fault if it is not whole or its checksum is wrong. `None` at the end of
@@ -109,8 +98,8 @@ impl Window {
     ) -> Result<Option<(u64, BatchHeader)>, DiskError> {
         let mut position = from;
         loop {
-            let bytes = self.at(position, READ_BYTES + BATCH_BYTES_MAX)?;
-            let starts = bytes.len().saturating_sub(BATCH_HEADER_BYTES - 1).min(READ_BYTES);
+            let bytes = self.at(position, STEP_BYTES + BATCH_BYTES_MAX)?;
+            let starts = bytes.len().saturating_sub(BATCH_HEADER_BYTES - 1).min(STEP_BYTES);
             if starts == 0 {
                 return Ok(None);
             }
@@ -164,9 +153,9 @@ impl Window {
             position = data.start.max(position);
             while position < data.end {
                 let rest = data.end - position;
-                let wanted = usize_of(rest.min((READ_BYTES + request.batch_bytes_max) as u64));
+                let wanted = usize_of(rest.min((STEP_BYTES + request.batch_bytes_max) as u64));
                 let bytes = self.at(position, wanted)?;
-                let starts = bytes.len().min(READ_BYTES);
+                let starts = bytes.len().min(STEP_BYTES);
                 match request.step(position, bytes, starts) {
                     SearchStep::Found(_, base_offset) => return Ok(Some(base_offset)),
                     SearchStep::Continue(bytes) => position += bytes as u64,
@@ -182,7 +171,7 @@ impl Window {
         while let Some(data) = self.next_data(at)? {
             at = data.start.max(at);
             while at < data.end {
-                let bytes = self.at(at, usize_of((data.end - at).min(READ_BYTES as u64)))?;
+                let bytes = self.at(at, usize_of((data.end - at).min(STEP_BYTES as u64)))?;
                 let last = bytes.iter().rposition(|byte| *byte != 0);
                 let len = bytes.len() as u64;
                 end = last.map_or(end, |last| at + last as u64 + 1);
@@ -199,13 +188,13 @@ impl Window {
         if position >= self.file_bytes {
             return Ok(None);
         }
-        let start = match seek(&self.file, SeekFrom::Data(position)) {
+        let start = match seek(self.file.file(), SeekFrom::Data(position)) {
             Ok(start) => start,
             Err(Errno::NXIO) => return Ok(None),
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(position..self.file_bytes)),
             Err(error) => return Err(failed(error)),
         };
-        let end = seek(&self.file, SeekFrom::Hole(start)).map_err(failed)?.min(self.file_bytes);
+        let end = seek(self.file.file(), SeekFrom::Hole(start)).map_err(failed)?.min(self.file_bytes);
         Ok((start < end).then_some(start..end))
     }
 }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
+mod delete_records;
 mod open_and_close;
+mod partitions;
 mod records;
 mod topics;
 

@@ -12,6 +12,7 @@
 mod data;
 
 mod catalog;
+mod deleted;
 mod interrupted;
 mod partition;
 mod random;

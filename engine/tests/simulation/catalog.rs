@@ -27,9 +27,23 @@ const MARKER: &str = "marker";
 /// Something that happens to a catalog, or to the process around it.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    Create { name: usize, partitions: u32 },
-    Delete { name: usize },
-    Restart { fate: Fate, seed: u64, fault: Option<Fault> },
+    Create {
+        name: usize,
+        partitions: u32,
+    },
+    Delete {
+        name: usize,
+    },
+    /// Adds `added` partitions to a topic.
+    Grow {
+        name: usize,
+        added: u32,
+    },
+    Restart {
+        fate: Fate,
+        seed: u64,
+        fault: Option<Fault>,
+    },
 }
 
 /// A change, a fault that is injected into it, and the number of steps after which the process ends during it.
@@ -46,6 +60,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     let change = prop_oneof![
         4 => (0..NAMES.len(), 1_u32..4).prop_map(|(name, partitions)| Change::Create { name, partitions }),
         4 => (0..NAMES.len()).prop_map(|name| Change::Delete { name }),
+        4 => (0..NAMES.len(), 1_u32..3).prop_map(|(name, added)| Change::Grow { name, added }),
         1 => (fate(), any::<u64>(), fault())
             .prop_map(|(fate, seed, fault)| Change::Restart { fate, seed, fault }),
     ];
@@ -80,8 +95,22 @@ async fn open(disk: &SimDisk) -> Result<Catalog, OpenError> {
 /// Creates a topic as an engine does, with one file in each partition.
 async fn create(catalog: &mut Catalog, disk: &SimDisk, name: &str, topic: Topic) -> Result<(), TopicError> {
     catalog.announce(disk, name, &topic).await?;
+    make_partitions(disk, name, &topic, 0).await?;
+    catalog.create(disk, name, topic).await
+}
+
+/// Adds partitions to a topic as an engine does, up to the number `total`.
+async fn grow(catalog: &mut Catalog, disk: &SimDisk, name: &str, total: u32) -> Result<(), TopicError> {
+    let present = catalog.topics().get(name).map_or(0, |topic| topic.partitions);
+    let topic = catalog.announce_partitions(disk, name, total).await?;
+    make_partitions(disk, name, &topic, present).await?;
+    catalog.add_partitions(disk, name).await
+}
+
+/// Makes the directories of a topic's partitions from number `first` on, with one file in each.
+async fn make_partitions(disk: &SimDisk, name: &str, topic: &Topic, first: u32) -> Result<(), TopicError> {
     let generation = topic.config.segment_ms.unwrap_or(0);
-    for partition in 0..topic.partitions {
+    for partition in first..topic.partitions {
         let dir = partition_dir(Path::new(DATA), name, partition);
         disk.create_dir(&dir).await?;
         disk.sync_dir(Path::new(DATA)).await?;
@@ -91,7 +120,7 @@ async fn create(catalog: &mut Catalog, disk: &SimDisk, name: &str, topic: Topic)
         file.sync().await?;
         disk.sync_dir(&dir).await?;
     }
-    catalog.create(disk, name, topic).await
+    Ok(())
 }
 
 /// Deletes a topic as an engine does. After an error the catalog may still have the topic.
@@ -131,6 +160,7 @@ impl Rig {
         match &step.change {
             Change::Create { name, partitions } => self.create(NAMES[*name], *partitions, steps),
             Change::Delete { name } => self.delete(NAMES[*name], steps),
+            Change::Grow { name, added } => self.grow(NAMES[*name], *added, steps),
             Change::Restart { fate, seed, fault } => self.restart(*fate, *seed, *fault),
         }
         self.disk.clear_faults();
@@ -180,6 +210,33 @@ impl Rig {
         }
     }
 
+    fn grow(&mut self, name: &'static str, added: u32, steps: Option<usize>) {
+        let disk = self.disk.clone();
+        let present = self.catalog.topics().get(name).map(|topic| topic.partitions);
+        let total = present.unwrap_or(0) + added;
+        let grown = run_for(&disk, steps, grow(&mut self.catalog, &disk, name, total));
+        let possible = self.possible.get_mut(name).unwrap();
+        let larger: Vec<Option<Made>> =
+            possible.iter().flatten().map(|made| Some(Made { partitions: total, ..*made })).collect();
+        match grown {
+            Some(Ok(())) => {
+                *possible = larger;
+                tally::count("catalog: partitions added");
+            }
+            None => possible.extend(larger),
+            Some(Err(TopicError::Unknown(_))) => assert_eq!(present, None),
+            Some(Err(error)) => {
+                assert!(is_injected(&error), "{name} cannot get partitions: {error}");
+                tally::count("catalog: an addition of partitions failed");
+                // After a failure of this too, the next open finds the old number or the new one.
+                let removed = run_for(&disk, None, self.catalog.remove_added_files(&disk, name)).unwrap();
+                if matches!(error, TopicError::Unconfirmed(_)) && removed.is_err() {
+                    possible.extend(larger);
+                }
+            }
+        }
+    }
+
     fn restart(&mut self, fate: Fate, seed: u64, fault: Option<Fault>) {
         self.disk = fate.of(&self.disk, seed);
         let disk = self.disk.clone();
@@ -205,14 +262,16 @@ impl Rig {
         let dirs = disk.run_until(disk.list(Path::new(DATA))).unwrap();
         for (name, possible) in &mut self.possible {
             let found = self.catalog.topics().get(*name);
-            let generation = found.map(|topic| topic.config.segment_ms.unwrap_or(0));
-            let is_found = |made: &&Option<Made>| made.map(|made| made.generation) == generation;
+            let identity = found.map(|topic| (topic.config.segment_ms.unwrap_or(0), topic.partitions));
+            let is_found =
+                |made: &&Option<Made>| made.map(|made| (made.generation, made.partitions)) == identity;
             // If there are two of one generation, the one without files comes last.
             let made = *possible.iter().rfind(is_found).unwrap_or_else(|| {
                 panic!("topic {name} is {found:?} and not one of {possible:?}");
             });
             if let Some(made) = made {
-                assert_eq!(found.map(|topic| topic.partitions), Some(made.partitions));
+                let beyond = format!("{name}-{}", made.partitions);
+                assert!(dirs.iter().all(|dir| dir.name != beyond), "{beyond} is left of an addition");
                 for partition in (0..made.partitions).filter(|_| made.has_files) {
                     let marker = partition_dir(Path::new(DATA), name, partition).join(MARKER);
                     let content = disk.run_until(disk.read_file(&marker)).unwrap();
@@ -269,6 +328,49 @@ fn a_deleted_topic_does_not_come_back_after_two_power_losses() {
         rig.restart(Fate::PowerLoss, seed, None);
         rig.create("a", 2, None);
         rig.restart(Fate::PowerLoss, seed + 1, None);
+    }
+}
+
+#[test]
+fn an_end_at_every_step_of_an_addition_leaves_the_old_number_of_partitions_or_the_new_one() {
+    for fate in [Fate::Kill, Fate::PowerLoss] {
+        let (mut seen_old, mut seen_new) = (0, 0);
+        for seed in 0..10 {
+            for steps in 0.. {
+                let mut rig = Rig::new(seed);
+                rig.create("a", 2, None);
+                rig.grow("a", 2, Some(steps));
+                let has_ended = rig.possible["a"].len() == 1;
+                rig.restart(fate, seed, None);
+                let partitions = rig.catalog.topics()["a"].partitions;
+                seen_old += u32::from(partitions == 2);
+                seen_new += u32::from(partitions == 4 && !has_ended);
+                // A second attempt is not hindered by what the first one has left.
+                if partitions == 2 {
+                    rig.grow("a", 1, None);
+                    assert_eq!(rig.catalog.topics()["a"].partitions, 3);
+                    rig.restart(fate, seed + 1, None);
+                }
+                if has_ended {
+                    break;
+                }
+            }
+        }
+        assert!(seen_old > 0 && seen_new > 0, "{fate:?}: {seen_old}, {seen_new}");
+    }
+}
+
+#[test]
+fn a_topic_that_was_being_enlarged_can_be_deleted_with_all_its_directories() {
+    for steps in 0..30 {
+        let mut rig = Rig::new(1);
+        rig.create("a", 1, None);
+        rig.grow("a", 2, Some(steps));
+        // The process continues, as after a failure that left directories behind.
+        while rig.disk.step() {}
+        rig.delete("a", None);
+        rig.possible.insert("a", vec![None]);
+        rig.restart(Fate::PowerLoss, 2, None);
     }
 }
 

@@ -17,6 +17,7 @@ mod catalog;
 mod committer;
 mod creation;
 mod damage;
+mod deletion;
 mod descriptors;
 mod dropped;
 mod epochs;
@@ -59,6 +60,10 @@ enum Event {
     Fetch {
         at: u8,
         bytes_max: usize,
+    },
+    /// Deletes the records below an offset between the log's start (`at` = 0) and the high watermark (`at` = 255).
+    Delete {
+        at: u8,
     },
     Release,
     Shed,
@@ -190,6 +195,7 @@ fn event() -> impl Strategy<Value = Event> {
         10 => (1_usize..30).prop_map(Event::Steps),
         2 => Just(Event::RunToIdle),
         8 => (any::<u8>(), 1_usize..2_000_000).prop_map(|(at, bytes_max)| Event::Fetch { at, bytes_max }),
+        1 => any::<u8>().prop_map(|at| Event::Delete { at }),
         1 => Just(Event::Release),
         1 => Just(Event::Shed),
         1 => (0_u64..10, prop::sample::select(vec![ErrorKind::StorageFull, ErrorKind::Other]))
@@ -217,6 +223,10 @@ fn apply(rig: &mut Rig, seed: u64, event: &Event) {
         Event::Fetch { at, bytes_max } => {
             let start = rig.log.log_start_offset();
             rig.fetch(start + (rig.log.high_watermark() - start) * i64::from(*at) / 255, *bytes_max);
+        }
+        Event::Delete { at } => {
+            let start = rig.log.log_start_offset();
+            rig.delete_records(start + (rig.log.high_watermark() - start) * i64::from(*at) / 255);
         }
         Event::Release => rig.release(),
         Event::Shed => rig.log.shed_memory(),

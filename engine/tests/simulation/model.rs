@@ -1,5 +1,6 @@
 //! The model of a log: the batches that it has taken, and what it has promised about each.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -75,8 +76,12 @@ pub(crate) struct Model {
     /// Batches that the log no longer had when it was opened again. Their bytes may lie in a file that becomes a segment
     /// once more.
     taken: Vec<Batch>,
-    /// The log's start when a segment's file was last deleted. The log never begins before it again.
+    /// The log's start when a segment's file was last deleted, or when a request to delete records was last answered. The
+    /// log never begins before it again.
     pub(crate) deleted_to: i64,
+    /// The offsets up to which requests have deleted records, or may have. The log may begin at each of them, also inside
+    /// of a batch.
+    pub(crate) deletions: BTreeSet<i64>,
 }
 
 impl Model {
@@ -196,6 +201,13 @@ impl Model {
             "{kept} batches are left, ending at {end}; batch {promised:?} had been promised as {level:?}"
         );
         self.taken.extend(self.batches.drain(kept..));
+        if self.next_offset() < end && self.deletions.contains(&end) {
+            // The crash took records that were deleted. Nothing stands for the last of them, and no reader gets it.
+            let base_offset = self.next_offset();
+            let bytes = Rc::from([]);
+            let deleted = Batch { base_offset, next_offset: end, bytes, is_acked: true, promised: None };
+            self.batches.push(deleted);
+        }
         assert_eq!(self.next_offset(), end, "a log ends with a whole batch");
         self.last_acked = [None; 3];
         self.all_durable();

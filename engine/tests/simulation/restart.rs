@@ -225,17 +225,27 @@ impl Rig {
         }
         let start = rig.log.log_start_offset();
         assert!(start >= rig.model.deleted_to, "deleted records do not come back");
+        if rig.model.deletions.contains(&start) {
+            return;
+        }
         assert!(start == 0 || rig.settings.has_retention(), "nothing is deleted without retention");
         assert!(rig.model.begins_batch(start), "whole segments are deleted");
     }
 
     /// Checks that a segment's name leads to the segment's own bytes and no others, even if the segment was being deleted.
     fn check_old_names(&self, disk: &SimDisk) {
-        for entry in disk.run_until(disk.list(&dir())).unwrap_or_default() {
+        let names = disk.run_until(disk.list(&dir())).unwrap_or_default();
+        for entry in &names {
             let base_offset = segment::base_offset_of(&entry.name);
             let Some(base_offset) = base_offset.filter(|base| *base < self.log.log_start_offset()) else {
                 continue;
             };
+            // After a deletion of records the start may lie in a segment that is not sealed. Its file is longer than its
+            // batches.
+            let names = names.iter().map(|entry| entry.name.as_str());
+            if !self.model.deletions.is_empty() && !segment::has_indexes(base_offset, names) {
+                continue;
+            }
             let bytes = disk.run_until(disk.read_file(&dir().join(&entry.name))).unwrap();
             let is_its_own = self.model.are_batches_from(base_offset, &bytes);
             assert!(is_its_own, "{} shows other bytes than its own", entry.name);

@@ -1,6 +1,7 @@
 //! Retention: the segments that it deletes and keeps, and ends of the process in the middle of a deletion.
 
 use crate::KINDS;
+use crate::descriptors::FEW;
 use crate::model::batch;
 use crate::restart::INJECTED;
 use crate::rig::{Fate, Restart, Rig, Settings};
@@ -79,6 +80,30 @@ fn files_take_retention_and_two_segments_at_most_all_the_time() {
         assert!(rig.log.log_start_offset() > 0 && rig.model.batches().len() == 120);
         rig.read_from(rig.log.log_start_offset());
     }
+}
+
+#[test]
+fn a_read_whose_segment_is_deleted_meanwhile_names_the_offset_that_was_asked_for() {
+    let mut overtaken = 0;
+    for seed in 0..200 {
+        let large = Settings {
+            retention_bytes: Some(20 * SEGMENT),
+            cache_bytes: 0,
+            files: FEW,
+            ..by_size(Durability::Written, Preallocate::None)
+        };
+        let mut rig = Rig::new(large.clone(), seed);
+        fill(&mut rig, 40);
+        rig.run_to_idle();
+        // The first segment is not open any more. So the read begins with an open, which the deletion may overtake.
+        rig.fetch(3, 1000);
+        rig.alter(Settings { retention_bytes: Some(2 * SEGMENT), ..large }, true);
+        rig.log.look_at_retention();
+        rig.run_to_idle();
+        assert!(rig.log.log_start_offset() > 3);
+        overtaken += rig.overtaken_reads;
+    }
+    assert!(overtaken > 0, "no deletion was faster than the open before it");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The owner of a simulated log. It drives the log as a shard does, and checks its promises.
 
+mod deletions;
 mod reads;
 mod settings;
 
@@ -21,12 +22,14 @@ use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::error::{AppendError, FetchError, OpenError};
 use vnotch_engine::events::EventKind;
-use vnotch_engine::log::{Epochs, JobDone, Log, Refused};
+use vnotch_engine::log::{Epochs, JobDone, Log, NotDeleted, Refused};
 use vnotch_engine::types::Durability;
 
 pub(crate) const ARENA_BYTES: usize = 24 << 20;
 
 pub(crate) type SimLog = Log<SimDisk, ManualClock, Ticket>;
+
+type DeletionOutcome = (i64, Result<i64, NotDeleted>);
 
 type ReadOutcome = (i64, Result<Vec<SharedBytes>, FetchError>);
 
@@ -75,6 +78,10 @@ pub(crate) struct Rig {
     jobs: FuturesUnordered<LocalBoxFuture<'static, JobDone>>,
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     reads: FuturesUnordered<LocalBoxFuture<'static, ReadOutcome>>,
+    /// Requests to delete records.
+    deletions: FuturesUnordered<LocalBoxFuture<'static, DeletionOutcome>>,
+    /// Offsets of requests to delete records that are not written yet.
+    early_deletions: Vec<i64>,
     /// Starts of the log whose deletions have not been reported by an event yet, oldest first.
     starts: VecDeque<i64>,
     /// All events of the log.
@@ -85,6 +92,8 @@ pub(crate) struct Rig {
     pub(crate) held: VecDeque<(SharedBytes, Vec<u8>)>,
     /// Number of batches that were refused.
     pub(crate) refusals: usize,
+    /// Number of reads whose records retention deleted in the meantime.
+    pub(crate) overtaken_reads: usize,
     /// Number of batches that the log has taken and not answered yet.
     unanswered: usize,
 }
@@ -124,11 +133,14 @@ impl Rig {
             jobs: FuturesUnordered::new(),
             tasks: FuturesUnordered::new(),
             reads: FuturesUnordered::new(),
+            deletions: FuturesUnordered::new(),
+            early_deletions: Vec::new(),
             starts: VecDeque::new(),
             events: Vec::new(),
             writes: [0; 2],
             held: VecDeque::new(),
             refusals: 0,
+            overtaken_reads: 0,
             unanswered: 0,
         })
     }
@@ -195,7 +207,9 @@ impl Rig {
             self.waiting.is_empty() || self.log.failed().is_some() || self.is_rolling(),
             "appends are not taken"
         );
-        assert!(self.reads.is_empty() && self.tasks.is_empty(), "a read or a task waits for nothing");
+        let is_idle = self.reads.is_empty() && self.tasks.is_empty() && self.deletions.is_empty();
+        assert!(is_idle, "a read, a task or a deletion waits for nothing");
+        assert!(may_keep || self.early_deletions.is_empty(), "a deletion is not taken");
     }
 
     /// Whether appends wait for a segment because a roll has failed. None is refused before the next attempt.
@@ -225,6 +239,7 @@ impl Rig {
         self.log.look_at_age();
         while has_moved {
             self.collect_acks();
+            self.repeat_deletions();
             has_moved = self.put_waiting();
             while let Poll::Ready(Some(done)) = self.jobs.poll_next_unpin(context) {
                 self.log.job_done(done);
@@ -259,12 +274,18 @@ impl Rig {
             while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(context) {
                 has_moved = true;
             }
+            has_moved |= self.poll_deletions(context);
             self.arena.wake_reads();
             while let Poll::Ready(Some((offset, outcome))) = self.reads.poll_next_unpin(context) {
                 has_moved = true;
                 match outcome {
                     Ok(pieces) => self.served(offset, pieces),
-                    Err(FetchError::OffsetOutOfRange { .. }) if offset < self.log.log_start_offset() => {}
+                    Err(FetchError::OffsetOutOfRange { offset: named, .. })
+                        if offset < self.log.log_start_offset() =>
+                    {
+                        assert_eq!(named, offset, "the error names the offset that was asked for");
+                        self.overtaken_reads += 1;
+                    }
                     Err(error) => self.check_read_error(offset, error),
                 }
             }
@@ -351,7 +372,10 @@ impl Rig {
         }
         // Segments that are deleted together lie below one start. The next deletion begins only after a write of the checkpoint.
         if events.iter().any(|event| event.kind == EventKind::Retention) {
-            self.model.deleted_to = self.starts.pop_front().expect("a deletion raises the log's start");
+            let start = self.starts.pop_front();
+            // A request may have raised it over several segments, which are deleted one after the other.
+            assert!(start.is_some() || !self.model.deletions.is_empty(), "a deletion raises the log's start");
+            self.model.deleted_to = self.model.deleted_to.max(start.unwrap_or(0));
         }
         self.events.extend(events.into_iter().map(|event| event.kind));
     }

@@ -126,7 +126,42 @@ fn a_truncated_segment_is_said_to_end_too_early() {
         let (report, ..) = cut(number, 0);
         let missing = report.defects.iter().find(|defect| defect.kind == DefectKind::SegmentMissing).unwrap();
         assert!(missing.message.contains("are missing"), "{}", missing.message);
-        assert!(report.defects.iter().any(|defect| defect.kind == DefectKind::Index));
+        let of_indexes: Vec<_> = report.defects.iter().filter(|it| it.kind == DefectKind::Index).collect();
+        let [offsets, times] = &of_indexes[..] else { panic!("one for each index: {of_indexes:#?}") };
+        for defect in [offsets, times] {
+            assert!(
+                defect.message.contains("entries after it are wrong in the same way"),
+                "{}",
+                defect.message
+            );
+        }
+    }
+}
+
+#[test]
+fn wrong_entries_that_follow_each_other_are_one_defect() {
+    let whole = closed();
+    for (suffix, entry_bytes, field) in [(".index", 8, 7), (".timeindex", 12, 7)] {
+        let dir = copy(whole.path());
+        let index = files(dir.path(), suffix).swap_remove(1);
+        let mut bytes = fs::read(&index).unwrap();
+        let count = bytes.len() / entry_bytes;
+        assert!(count > 20, "{count} entries");
+        // Entries 5 to 9 and 12, and later the last one.
+        for entry in (5..10).chain([12]) {
+            bytes[entry * entry_bytes + field] ^= 1;
+        }
+        fs::write(&index, &bytes).unwrap();
+        let report = check(dir.path());
+        // Batches without a right entry are one more defect of an offset index.
+        let wrong: Vec<_> =
+            report.defects.iter().filter(|defect| defect.message.starts_with("entry ")).collect();
+        let found: Vec<_> = wrong.iter().map(|defect| (&defect.path, defect.position)).collect();
+        let at = |entry: usize| (&index, (entry * entry_bytes) as u64);
+        assert_eq!(found, [at(5), at(12)], "{:#?}", report.defects);
+        let said = &wrong[0].message;
+        assert!(said.contains("the 4 entries after it are wrong in the same way"), "{said}");
+        assert!(!wrong[1].message.contains("after it"), "{:#?}", wrong[1]);
     }
 }
 

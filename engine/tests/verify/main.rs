@@ -9,6 +9,7 @@
 
 mod damage;
 mod flips;
+mod groups;
 mod holes;
 mod rig;
 mod unclean;

@@ -1,4 +1,5 @@
-//! The order of the trials of a study, as a pure value: which trial comes next, given those that were made.
+//! The order of trials, as a pure value: which trial comes next, given those that were made. This file has the order of a
+//! sweep; `compare/agenda.rs` has that of a comparison.
 
 use super::order::Order;
 use super::points::Points;
@@ -20,8 +21,13 @@ pub(crate) struct Next {
 
 /// An order of trials.
 pub(crate) trait Agenda {
-    /// The trial that comes next; `None` if none is left. `points` are the trials that were made.
-    fn next(&mut self, points: &Points) -> Option<Next>;
+    /// The trials that were made.
+    type Made;
+    /// A trial to make.
+    type Next;
+
+    /// The trial that comes next; `None` if none is left.
+    fn next(&mut self, made: &Self::Made) -> Option<Self::Next>;
 }
 
 /// The part of a pass that a sweep is in.
@@ -101,6 +107,9 @@ impl Sweep {
 }
 
 impl Agenda for Sweep {
+    type Made = Points;
+    type Next = Next;
+
     fn next(&mut self, points: &Points) -> Option<Next> {
         if self.stage.is_none() && !(self.trials > 0 && self.begin_pass(0, points)) {
             return None;
@@ -125,7 +134,8 @@ mod tests {
     use super::*;
     use crate::campaign::pass::FinishedTrial;
     use crate::result::provenance::SystemIdentity;
-    use crate::result::{LateAttempt, Trial, TrialRecord, Verdict, VerdictStatus};
+    use crate::result::verdict::Reasons;
+    use crate::result::{LateAttempt, Trial, TrialRecord, VerdictStatus};
     use crate::workload::{Many, parse_study};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -143,7 +153,7 @@ mod tests {
     fn enter(points: &mut Points, next: Next, status: VerdictStatus, is_late: bool) {
         let mut trial = Trial::default();
         trial.produce.records_per_s = 1000.0 * (next.combination + 1) as f64;
-        let mut verdict = Verdict::default();
+        let mut verdict = Reasons::default();
         verdict.lower(status, "simulated");
         if is_late {
             trial.is_late = true;
@@ -163,7 +173,7 @@ mod tests {
     /// Runs an agenda to its end; `result` says what becomes of each trial.
     fn all(
         points: &mut Points,
-        agenda: &mut dyn Agenda,
+        agenda: &mut Sweep,
         mut result: impl FnMut(Next) -> (VerdictStatus, bool),
     ) -> Vec<Next> {
         let mut made = Vec::new();

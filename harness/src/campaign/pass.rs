@@ -9,11 +9,11 @@ use crate::measure::finished::TrialRun;
 use crate::num;
 use crate::result::TrialRecord;
 use crate::result::provenance::SystemIdentity;
-use crate::result::{LateAttempt, Trial, Verdict, VerdictStatus};
+use crate::result::verdict::Reasons;
+use crate::result::{LateAttempt, Trial, VerdictStatus};
 use crate::trial::Shape;
 use crate::trial::bench::Bench;
 use crate::trial::ceilings::Bracket;
-use crate::trial::conduct::read_back;
 use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
 use std::sync::atomic::Ordering;
@@ -39,8 +39,8 @@ pub struct PassRun {
     pub trials: Vec<Trial>,
     /// The record over time of each trial. Its point is set later.
     pub records: Vec<TrialRecord>,
-    /// The verdict on each trial, without SLOs.
-    pub verdicts: Vec<Verdict>,
+    /// The reasons for the verdict on each trial, without SLOs.
+    pub verdicts: Vec<Reasons>,
     /// The system that was measured; `None` before the first trial.
     pub target: Option<SystemIdentity>,
     /// The expected writes of the next trial: those of the last one, or of the calibration before the first. `None` if they
@@ -67,21 +67,17 @@ impl PassRun {
         index
     }
 
-    /// The verdict over all trials, with a remark on late ones.
+    /// The reasons of all trials, with a remark on late ones.
     ///
-    /// Invalid trials do not make it invalid if at least two thirds of the trials are not.
-    pub fn verdict(&self) -> Verdict {
-        let is_invalid = |verdict: &&Verdict| verdict.status == VerdictStatus::Invalid;
-        let (invalid, all) = (self.verdicts.iter().filter(is_invalid).count(), self.verdicts.len());
-        let are_few = 3 * invalid <= all;
-        let mut whole = Verdict::default();
-        for verdict in &self.verdicts {
-            if are_few && is_invalid(&verdict) {
-                whole.absorb(&Verdict { status: VerdictStatus::Valid, ..verdict.clone() });
-            } else {
-                whole.absorb(verdict);
-            }
-        }
+    /// Invalid trials do not make a point invalid if at least two thirds of the trials are not.
+    pub fn reasons(&self) -> Reasons {
+        let is_invalid = |verdict: &Reasons| verdict.status() == VerdictStatus::Invalid;
+        let invalid = self.verdicts.iter().filter(|verdict| is_invalid(verdict)).count();
+        let are_few = 3 * invalid <= self.verdicts.len();
+        let counted = self.verdicts.iter().map(|verdict| {
+            if are_few && is_invalid(verdict) { verdict.without_invalid() } else { verdict.clone() }
+        });
+        let mut whole = Reasons::of_trials(&counted.collect::<Vec<_>>());
         verdict::remark_late(&self.trials, &mut whole);
         whole
     }
@@ -89,7 +85,7 @@ impl PassRun {
     /// Whether a trial failed, was interrupted, or missed a requirement. No trial follows then.
     pub fn is_cut_short(&self) -> bool {
         use VerdictStatus::{Errors, Interrupted, RequirementMissed};
-        let cut = |verdict: &Verdict| matches!(verdict.status, Errors | Interrupted | RequirementMissed);
+        let cut = |verdict: &Reasons| matches!(verdict.status(), Errors | Interrupted | RequirementMissed);
         self.verdicts.iter().any(cut)
     }
 
@@ -118,8 +114,8 @@ pub struct FinishedTrial {
     pub trial: Trial,
     /// The record over time.
     pub record: TrialRecord,
-    /// The verdict, without SLOs.
-    pub verdict: Verdict,
+    /// The reasons for the verdict, without SLOs.
+    pub verdict: Reasons,
     /// The system that was measured.
     pub target: SystemIdentity,
 }
@@ -137,9 +133,19 @@ pub struct TrialRequest<'a> {
     pub replaces: Option<usize>,
 }
 
-/// Whether ceilings are measured. An `appended` ack does not wait for the disk, so the disk is no ceiling for it.
+/// Whether the device's best is measured for a workload. An `appended` ack does not wait for the disk, so the disk is no ceiling
+/// for it.
+pub fn has_device_best(workload: &Workload) -> bool {
+    let has_acks_of_disk = workload.durability != Durability::Appended;
+    workload.ceiling == workload::Ceiling::Auto
+        && has_acks_of_disk
+        && workload.deployment().is_on_this_machine()
+}
+
+/// Whether slices of the ceiling bracket each trial. They replay the writes of the trial, which only a system in this process
+/// counts.
 pub fn has_ceiling(workload: &Workload) -> bool {
-    workload.ceiling == workload::Ceiling::Auto && workload.durability != Durability::Appended
+    has_device_best(workload) && workload.deployment().is_in_process()
 }
 
 impl Bench<'_> {
@@ -162,10 +168,10 @@ impl Bench<'_> {
         }
         let bracketed = self.bracketed_trial(title, pass.load, run.expected.as_ref())?;
         let Some(Bracketed { run: done, mut trial, shape }) = bracketed else { return Ok(None) };
-        let verdict = verdict::of_trial(pass.kind, &done, &trial);
+        let verdict = verdict::of_trial(pass, &done, &trial);
         trial.is_late = verdict::is_late(&verdict, &trial);
         if let Some(late) = replaces.map(|index| &run.trials[index]) {
-            if matches!(verdict.status, VerdictStatus::Interrupted | VerdictStatus::RequirementMissed) {
+            if matches!(verdict.status(), VerdictStatus::Interrupted | VerdictStatus::RequirementMissed) {
                 return Ok(None);
             }
             trial.late_attempts.clone_from(&late.late_attempts);
@@ -173,9 +179,9 @@ impl Bench<'_> {
         }
         run.expected = shape.or(run.expected.take());
         let record = TrialRecord {
-            series: done.watched.series.rows,
-            events: done.watched.events,
-            latency: done.watched.series.kept,
+            series: done.observed.series.rows,
+            events: done.observed.events,
+            latency: done.observed.series.kept,
             histograms: done.harvest.latencies.to_kept(),
             ..TrialRecord::default()
         };
@@ -218,16 +224,16 @@ impl Bench<'_> {
         }
         self.context.progress.step(title);
         let mut run = self.trial(load, self.workload.phases)?;
-        let is_missed = run.watched.missed.is_some();
+        let is_missed = run.observed.missed.is_some();
         if run.timeline.window_ns() == 0 && run.error.is_none() && !is_missed {
             return Ok(None);
         }
         let shape = if has_ceiling(self.workload) { Shape::of(self.workload, &run) } else { None };
-        if shape.is_some() && run.error.is_none() && !run.watched.interrupted && !is_missed {
+        if shape.is_some() && run.error.is_none() && !run.observed.interrupted && !is_missed {
             self.context.progress.step(&format!("{title}: ceiling after"));
             measured(bracket.measure_after(self, shape.as_ref()))?;
         }
-        if run.error.is_none() && !run.watched.interrupted && read_back::is_wanted(self.workload) {
+        if run.error.is_none() && !run.observed.interrupted && self.workload.is_read_back() {
             self.context.progress.step(&format!("{title}: reading the log back"));
             if let Err(error) = self.read_back(&mut run) {
                 run.error = Some(format!("{:#}", error.context("the log cannot be read back")));

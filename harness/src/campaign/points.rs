@@ -1,7 +1,7 @@
 //! The finished trials of a study, for every combination and pass, and the device's best.
 
 use super::pass::{FinishedTrial, PassRun};
-use crate::result::staging::{DeviceLooks, StagedTrial, Staging};
+use crate::result::staging::{DeviceBestSamples, StagedTrial, Staging};
 use crate::stats;
 use crate::workload::Study;
 use anyhow::{Context as _, bail};
@@ -13,19 +13,19 @@ pub(crate) struct Points {
     /// The runs of combination 0 by pass, then those of combination 1, and so on.
     pub(crate) runs: Vec<PassRun>,
     /// The measurements of the device's best.
-    pub(crate) looks: DeviceLooks,
+    pub(crate) device_best: DeviceBestSamples,
 }
 
 impl Points {
     pub(crate) fn new(study: &Study) -> Self {
         let passes = study.passes();
         let runs = (0..passes * study.combinations.len()).map(|_| PassRun::default()).collect();
-        Self { passes, runs, looks: DeviceLooks::default() }
+        Self { passes, runs, device_best: DeviceBestSamples::default() }
     }
 
     /// Takes over the trials of earlier sessions.
     pub(crate) fn take_over(&mut self, staging: &mut Staging) -> anyhow::Result<()> {
-        self.looks = staging.sessions().looks.clone();
+        self.device_best = staging.sessions().device_best.clone();
         for (staged, record) in staging.take_trials() {
             let StagedTrial { combination, pass, trial, verdict, target, replaces } = staged;
             let run = self.runs.get_mut(combination * self.passes + pass).filter(|_| pass < self.passes);

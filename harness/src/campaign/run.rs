@@ -3,27 +3,29 @@
 
 use super::interrupt::Interrupt;
 use super::order::Order;
-use super::pass::{PassRun, has_ceiling};
+use super::pass::{PassRun, has_device_best};
 use super::points::Points;
 use super::session::Session;
+use crate::device::bare_device;
 use crate::exit::UsageError;
 use crate::host::machine_id::machine_id;
 use crate::judge::figures::written_bytes_per_s;
-use crate::judge::verdict;
+use crate::judge::{limit, verdict};
 use crate::num;
 use crate::result::Recording;
 use crate::result::environment::Environment;
 use crate::result::environment::IoUring;
 use crate::result::provenance::{Build, CoresUsed, PayloadData, Provenance, SystemIdentity};
-use crate::result::staging::{DeviceLooks, Manifest, Staging};
+use crate::result::staging::{DeviceBestSamples, Manifest, Staging};
+use crate::result::verdict::Reasons;
 use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus, WorkloadList};
 use crate::stats::{summarise, summarise_first};
-use crate::system;
+use crate::system::Systems;
 use crate::trial::ceilings;
 use crate::trial::context::{Options, RunContext};
 use crate::trial::data_dir::DataDir;
 use crate::trial::progress::Progress;
-use crate::workload::{Combination, Lines, PassKind, PayloadSource, Study};
+use crate::workload::{Combination, Host, Lines, PassKind, PayloadSource, Study};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,6 +66,13 @@ pub struct Measured {
 /// The workload cannot be run here, or the system, the ceiling or the file system fails outside of a trial. A failure inside a
 /// trial is part of the verdict. So is a failure after the first trial of a run. A sweep keeps its finished trials.
 pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
+    let is_started = |it: &Combination| it.workload.deployment().host == Host::Started;
+    if options.keep_data && study.combinations.iter().any(is_started) {
+        return Err(UsageError::error(
+            "--keep-data: the data of brokers that the harness starts is removed with them; start Kafka yourself \
+             (`scripts/kafka up`), and name its address as the target",
+        ));
+    }
     let given = options.data_dir.as_deref();
     let data_dir = if options.keep_data { DataDir::open_to_keep(given) } else { DataDir::open(given) };
     let data_dir = Arc::new(data_dir?);
@@ -72,10 +81,12 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
     }
     let interrupt = Interrupt::watch(Arc::clone(&data_dir))?;
     let progress = Progress::new(options.is_quiet, Duration::from_secs_f64(study.estimate().seconds));
+    let systems = Systems::default();
     let context = RunContext {
         study,
         options,
-        open: &system::open,
+        open: &|workload, cores, data_dir| systems.open(workload, cores, data_dir),
+        device: &bare_device,
         data_dir: &data_dir,
         stop: interrupt.flag(),
         measured: interrupt.measured(),
@@ -185,13 +196,13 @@ fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     let (there, here) = (place(&staging.manifest().environment), place(&now.environment));
     if there != here {
         return Err(UsageError::error(format!(
-            "{} was begun on another machine or disk: {there} there, {here} here; begin it anew without `--resume`",
+            "{} was started on another machine or disk: {there} there, {here} here; start again without `--resume`",
             staging.dir().display()
         )));
     }
     if staging.manifest().payload_files != now.payload_files {
         return Err(UsageError::error(format!(
-            "the payload file is not what it was when {} was begun; begin it anew without `--resume`",
+            "the payload file has changed since {} was started; start again without `--resume`",
             staging.dir().display()
         )));
     }
@@ -202,7 +213,7 @@ fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     let (there, here) = (injected(staging.manifest()), injected(now));
     if there != here {
         return Err(UsageError::error(format!(
-            "{} was begun with {there}, and this is {here}: they are not the same sweep",
+            "{} was started with {there}, and this is {here}: they are not the same sweep",
             staging.dir().display()
         )));
     }
@@ -226,10 +237,32 @@ struct About {
     failure: Option<anyhow::Error>,
 }
 
+impl About {
+    /// Lowers the verdict of a run of `made` trials that failed outside of a trial, or that is not whole.
+    fn lower(&self, study: &Study, made: usize, verdict: &mut Verdict) {
+        if let Some(failure) = &self.failure {
+            verdict.lower(VerdictStatus::Errors, format!("ended early: {failure:#}"));
+        } else if !self.is_whole {
+            // The run may have been interrupted between two trials. Then no trial says so.
+            let all = study.combinations.len() * study.passes() * num::index(study.workload.trials);
+            let late = self.late;
+            let interrupted = if made == all && late > 0 {
+                format!(
+                    "interrupted before {late} of {made} trials were measured again, because the load generator was late"
+                )
+            } else {
+                format!("interrupted: {made} of {all} trials were begun")
+            };
+            verdict.lower(VerdictStatus::Interrupted, interrupted);
+        }
+    }
+}
+
 /// Puts all trials together into the recording of the run.
 fn record(study: &Study, mut points: Points, about: About) -> Recording {
-    let looks = std::mem::take(&mut points.looks);
+    let device_best = std::mem::take(&mut points.device_best);
     let (mut done, mut records, mut target) = (Vec::new(), Vec::new(), None);
+    let mut judged = Vec::new();
     let mut workloads = WorkloadList::default();
     for (combination, pass, mut run) in points.into_runs().filter(|(.., run)| !run.trials.is_empty()) {
         let combination = &study.combinations[combination];
@@ -239,27 +272,19 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
         }));
         target = target.or_else(|| run.target.take());
         let kind = combination.workload.passes()[pass].kind;
-        let mut point = point(combination, kind, (run, &looks));
+        let (mut point, reasons) = point(combination, kind, (run, &device_best));
         point.workload = workloads.index_of(combination.workload.resolved());
+        let name = if combination.settings.is_empty() {
+            point.pass.to_string()
+        } else {
+            format!("{}, {}", crate::workload::label(&point.settings), point.pass)
+        };
+        judged.push((name, reasons));
         done.push(point);
     }
-    let About { begun, environment_at_end, resumed_at, cores, elapsed, is_whole, late, failure } = about;
-    let mut whole = verdict_of(&done);
-    if let Some(failure) = failure {
-        whole.lower(VerdictStatus::Errors, format!("ended early: {failure:#}"));
-    } else if !is_whole {
-        // The run may have been interrupted between two trials. Then no trial says so.
-        let all = num::count(study.combinations.len() * study.passes()) * u64::from(study.workload.trials);
-        let made = num::count(done.iter().map(|point| point.trials.len()).sum());
-        let interrupted = if made == all && late > 0 {
-            format!(
-                "interrupted before {late} of {made} trials were measured again, as the generator was late"
-            )
-        } else {
-            format!("interrupted: {made} of {all} trials were begun")
-        };
-        whole.lower(VerdictStatus::Interrupted, interrupted);
-    }
+    let mut whole = Reasons::verdict_of_points(&judged);
+    about.lower(study, done.iter().map(|point| point.trials.len()).sum(), &mut whole);
+    let About { begun, environment_at_end, resumed_at, cores, elapsed, .. } = about;
     let workload = &study.workload;
     let target = target.unwrap_or_else(|| SystemIdentity {
         kind: workload.target.to_string(),
@@ -281,6 +306,7 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
             resumed_at,
             command_line: begun.command_line,
             workload_arguments: begun.workload_arguments,
+            injected: begun.injected,
             workload_sha256: begun.workload_sha256,
             seed: workload.payload.seed,
             order_seed: study.is_sweep().then_some(begun.order_seed),
@@ -297,16 +323,23 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
     Recording { result, trials: records }
 }
 
-/// One combination under one pass.
-fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, &DeviceLooks)) -> Point {
+/// One combination under one pass, and the reasons for its verdict.
+fn point(
+    combination: &Combination,
+    kind: PassKind,
+    (mut run, device_best): (PassRun, &DeviceBestSamples),
+) -> (Point, Reasons) {
     let workload = &combination.workload;
-    for trial in run.trials.iter_mut().filter(|_| has_ceiling(workload)) {
-        ceilings::enter(looks, &mut trial.ceiling);
+    for trial in run.trials.iter_mut().filter(|_| has_device_best(workload)) {
+        ceilings::enter_device_best(device_best, &mut trial.ceiling);
         let written = written_bytes_per_s(workload, trial);
         let device = trial.ceiling.device_write_bytes_per_s;
         trial.of_device = written.zip(device).map(|(written, device)| written / device);
     }
-    let (is_whole, mut verdict) = (!run.is_cut_short(), run.verdict());
+    for trial in run.trials.iter_mut().filter(|_| kind == PassKind::Max) {
+        trial.limit = limit::of(workload, trial);
+    }
+    let (is_whole, mut reasons) = (!run.is_cut_short(), run.reasons());
     let mut point = Point {
         settings: combination.settings.clone(),
         // Set by the caller, who knows the other points' workloads.
@@ -314,8 +347,8 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
         pass: kind,
         target: workload.target.to_string(),
         durability: workload.durability,
-        io: Some(workload.deployment().io),
-        poll: Some(workload.deployment().poll),
+        io: workload.deployment().is_in_process().then_some(workload.deployment().io),
+        poll: workload.deployment().is_in_process().then_some(workload.deployment().poll),
         verdict: Verdict::default(),
         summary: summarise(&run.trials),
         first_attempts: summarise_first(&run.trials),
@@ -323,27 +356,9 @@ fn point(combination: &Combination, kind: PassKind, (mut run, looks): (PassRun, 
     };
     // SLOs are judged for the load of the workload, not for the pass that only finds its rate.
     if kind == workload.load.mode.kind() && is_whole {
-        verdict::judge_slo(&workload.slo, &point, &mut verdict);
+        verdict::judge_slo(&workload.slo, &point, &mut reasons);
     }
-    verdict::judge_ceiling(&point, &mut verdict);
-    point.verdict = verdict;
-    point
-}
-
-/// The verdict over all points. A reason that only some points of a sweep have names those points.
-fn verdict_of(points: &[Point]) -> Verdict {
-    let mut whole = Verdict::default();
-    for point in points {
-        let shared =
-            |reason: &String| points.iter().filter(|other| other.verdict.reasons.contains(reason)).count();
-        let mut verdict = point.verdict.clone();
-        for reason in verdict.reasons.iter_mut().filter(|_| !point.settings.is_empty()) {
-            *reason = match shared(reason) {
-                1 => format!("{}, {}: {reason}", crate::workload::label(&point.settings), point.pass),
-                count => format!("{count} of {} points: {reason}", points.len()),
-            };
-        }
-        whole.absorb(&verdict);
-    }
-    whole
+    verdict::judge_ceiling(&point, &mut reasons);
+    point.verdict = reasons.verdict();
+    (point, reasons)
 }

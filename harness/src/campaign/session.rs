@@ -2,16 +2,18 @@
 
 use super::agenda::{Agenda, Next, Sweep};
 use super::order::Order;
-use super::pass::{TrialRequest, has_ceiling};
+use super::pass::{TrialRequest, has_device_best};
 use super::points::Points;
 use crate::device::DeviceError;
 use crate::host::environment::cores_allowed;
 use crate::judge::stall_figures;
-use crate::measure::thin::{thin_histograms, thin_rows};
+use crate::measure::thin::{thin_histograms, thin_lags, thin_rows};
 use crate::num;
 use crate::result::provenance::CoresUsed;
-use crate::result::staging::{DeviceLooks, Sessions, StagedTrial, Staging};
-use crate::result::{TrialRecord, Verdict, VerdictStatus};
+use crate::result::staging::{DeviceBestSamples, Sessions, StagedTrial, Staging};
+use crate::result::verdict::Reasons;
+use crate::result::{TrialRecord, VerdictStatus};
+use crate::system;
 use crate::trial::bench::{Bench, Extras, check_values};
 use crate::trial::ceilings;
 use crate::trial::context::RunContext;
@@ -54,10 +56,10 @@ impl<'a> Session<'a> {
         points: &mut Points,
         mut staging: Option<&mut Staging>,
     ) -> anyhow::Result<()> {
-        if self.left(points) + self.late(points) == 0 {
+        if self.trials_left(points) + self.late(points) == 0 {
             return Ok(());
         }
-        if !self.look("what the device can do at best", &mut points.looks)? {
+        if !self.measure_device_best("the best that the device can do", &mut points.device_best)? {
             return Ok(());
         }
         let mut agenda = self.agenda();
@@ -68,13 +70,16 @@ impl<'a> Session<'a> {
             self.make(next, points, staging.as_deref_mut())?;
         }
         if !self.context.is_stopped() && self.is_whole(points) {
-            self.look("what the device can do at best, once more", &mut points.looks)?;
+            self.measure_device_best(
+                "the best that the device can do, measured again",
+                &mut points.device_best,
+            )?;
         }
-        self.keep_sessions(points, staging)
+        self.store_sessions(points, staging)
     }
 
     /// The order of the trials.
-    fn agenda(&self) -> impl Agenda {
+    fn agenda(&self) -> Sweep {
         Sweep::new(self.order, self.context.study.workload.trials, self.retries())
     }
 
@@ -86,14 +91,16 @@ impl<'a> Session<'a> {
     /// Whether all trials were made, late ones were repeated, and none was interrupted. A combination that failed has no trials
     /// left.
     pub(crate) fn is_whole(&self, points: &Points) -> bool {
-        let is_cut = |verdict: &Verdict| verdict.status == VerdictStatus::Interrupted;
+        let is_cut = |verdict: &Reasons| verdict.status() == VerdictStatus::Interrupted;
         // After a normal end, a trial that is still late has used all its retries. After a stop it may have retries left.
         let is_late = self.context.is_stopped() && self.late(points) > 0;
-        self.left(points) == 0 && !is_late && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
+        self.trials_left(points) == 0
+            && !is_late
+            && !points.runs.iter().flat_map(|run| &run.verdicts).any(is_cut)
     }
 
     /// Number of trials that are left.
-    fn left(&self, points: &Points) -> usize {
+    fn trials_left(&self, points: &Points) -> usize {
         points.left(num::index(self.context.study.workload.trials))
     }
 
@@ -117,27 +124,27 @@ impl<'a> Session<'a> {
         };
         let bench = Bench::new(self.context, workload, &self.places[combination], extras)?;
         let title = self.announce(next, load.kind, points);
-        let keep = self.context.options.keep_data && self.left(points) == 1;
+        let keeps_data = self.context.options.keep_data && self.trials_left(points) == 1;
         let trials = self.context.study.combinations.len() * points.passes * num::index(workload.trials);
         let max = (pass > 0).then(|| points.reached(combination)).flatten();
         let run = points.run_mut(combination, pass);
-        let request = TrialRequest { pass: &load, title: &title, keep, replaces };
+        let request = TrialRequest { pass: &load, title: &title, keep: keeps_data, replaces };
         let Some(index) = bench.next_trial(&request, run)? else { return Ok(()) };
         stall_figures::expect(&mut run.trials, max, workload);
         if self.context.study.is_sweep() {
             thin(&mut run.records[index], trials);
         }
         match staging {
-            // An interrupted trial is not kept: a resumed sweep makes it again.
-            Some(staging) if run.verdicts[index].status != VerdictStatus::Interrupted => {
-                self.keep(next, index, points, staging)
+            // An interrupted trial is not stored: a resumed sweep makes it again.
+            Some(staging) if run.verdicts[index].status() != VerdictStatus::Interrupted => {
+                self.store_trial(next, index, points, staging)
             }
             _ => Ok(()),
         }
     }
 
-    /// Keeps the trial that was made last.
-    fn keep(
+    /// Stores the trial that was made last in the directory of the sweep.
+    fn store_trial(
         &self,
         Next { combination, pass, replaces, .. }: Next,
         index: usize,
@@ -149,14 +156,15 @@ impl<'a> Session<'a> {
         let (trial, verdict) = (run.trials[index].clone(), run.verdicts[index].clone());
         let staged = StagedTrial { combination, pass, trial, verdict, target, replaces };
         staging.keep(staged, &run.records[index])?;
-        self.keep_sessions(points, Some(staging))
+        self.store_sessions(points, Some(staging))
     }
 
-    fn keep_sessions(&self, points: &Points, staging: Option<&mut Staging>) -> anyhow::Result<()> {
+    /// Stores how long the sessions took, and what was measured of the device.
+    fn store_sessions(&self, points: &Points, staging: Option<&mut Staging>) -> anyhow::Result<()> {
         let Some(staging) = staging else { return Ok(()) };
         let elapsed_s = self.context.started.elapsed().as_secs_f64();
         let resumed_at = staging.sessions().resumed_at.clone();
-        staging.keep_sessions(Sessions { resumed_at, elapsed_s, looks: points.looks.clone() })
+        staging.keep_sessions(Sessions { resumed_at, elapsed_s, device_best: points.device_best.clone() })
     }
 
     /// Prints which trial begins, and returns its title.
@@ -164,12 +172,12 @@ impl<'a> Session<'a> {
         let Next { combination, pass, replaces, .. } = next;
         let trials = self.context.study.workload.trials;
         let number = replaces.unwrap_or(points.run(combination, pass).trials.len()) + 1;
-        let again = if replaces.is_some() { ", again, as the generator was late" } else { "" };
+        let again = if replaces.is_some() { ", again, because the load generator was late" } else { "" };
         let title = format!("{kind}: trial {number} of {trials}{again}");
         if !self.context.study.is_sweep() {
             return title;
         }
-        let (left, done) = (self.left(points) + self.late(points), points.attempts());
+        let (left, done) = (self.trials_left(points) + self.late(points), points.attempts());
         let label = self.context.study.combinations[combination].label();
         self.context.progress.begin_trial(done + 1, left + done, &label, self.time_left(left, done));
         format!("{label}, {title}")
@@ -192,13 +200,13 @@ impl<'a> Session<'a> {
     }
 
     /// Measures the device's best, if a combination has a ceiling. Returns false if the run was interrupted.
-    fn look(&self, title: &str, looks: &mut DeviceLooks) -> anyhow::Result<bool> {
+    fn measure_device_best(&self, title: &str, samples: &mut DeviceBestSamples) -> anyhow::Result<bool> {
         let workloads = || self.context.study.combinations.iter().map(|combination| &combination.workload);
-        if !workloads().any(has_ceiling) {
+        if !workloads().any(has_device_best) {
             return Ok(true);
         }
         self.context.progress.step(title);
-        match ceilings::look(self.context, looks) {
+        match ceilings::sample_device_best(self.context, samples) {
             Ok(()) => Ok(true),
             Err(DeviceError::Interrupted) => Ok(false),
             Err(error) => Err(error).context("cannot measure the ceiling (`ceiling: off` runs without)"),
@@ -229,6 +237,7 @@ fn places(study: &Study) -> anyhow::Result<Vec<Place>> {
             }) {
                 check_values(workload)?;
             }
+            system::check(workload)?;
             Place::choose(workload, &allowed)
         };
         let place = if study.is_sweep() { place().with_context(named)? } else { place()? };
@@ -241,7 +250,8 @@ fn places(study: &Study) -> anyhow::Result<Vec<Place>> {
 /// The pass with its rate in records a second. A rate in percent is a share of `reached`.
 fn resolved(mut pass: Pass, reached: Option<f64>) -> anyhow::Result<Pass> {
     if let LoadMode::Open { rate: rate @ Rate::Share(_), arrival, profile } = pass.load.mode {
-        let reached = reached.context("the pass at max, which the rate is a share of, came to nothing")?;
+        let reached = reached
+            .context("the rate is a share of what the pass at max reaches, and that pass has no result")?;
         let rate = Rate::per_s(num::u64_of(rate.records_per_s(reached)));
         pass.load.mode = LoadMode::Open { rate, arrival, profile };
     }
@@ -253,6 +263,7 @@ fn thin(record: &mut TrialRecord, trials: usize) {
     let most = (KEPT_INTERVALS_MAX / trials.max(1)).max(1);
     if record.latency.len() > most {
         thin_histograms(&mut record.latency, most);
+        record.group_lags.values_mut().for_each(|lags| thin_lags(lags, &record.series, 2 * most));
         thin_rows(&mut record.series, 2 * most);
     }
 }

@@ -1,9 +1,10 @@
 //! `vnotch ceiling`: measures how fast the bare disk is, without a log on it.
 
+mod like;
 mod text;
 
 use super::{Format, Globals};
-use crate::device::survey::{self, Grid, Step, Survey};
+use crate::device::survey::{self, Grid, Kind, Step, Survey};
 use crate::device::{Ceiling, DeviceError};
 use crate::exit::{ExitStatus, UsageError};
 use crate::interrupt;
@@ -11,7 +12,7 @@ use crate::result::environment::Environment;
 use crate::result::environment::IoUring;
 use crate::result::provenance::Build;
 use crate::stderr;
-use crate::workload::{Io, TimeSpan};
+use crate::workload::{Bytes, Io, TimeSpan};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -25,12 +26,21 @@ const QUICK_DEPTHS: [u32; 2] = [1, 8];
 const SLICE: TimeSpan = TimeSpan(Duration::from_millis(400));
 const QUICK_SLICE: TimeSpan = TimeSpan(Duration::from_millis(100));
 
+/// Number of trials of `--like`.
+const LIKE_TRIALS: u32 = 10;
+
 /// Arguments of `vnotch ceiling`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Reads and writes blocks of 4 KiB to 1 MiB in sequence through a bare io_uring, 1 to 32 at a time. The files are in a \
-hidden directory inside DIR, which is removed afterwards. They take 1 GiB at most, and never more than half of the free \
+hidden directory inside DIR, and only that hidden directory is removed afterwards. They take 1 GiB at most, and never more than half of the free \
 space. Takes about 30 s, or 5 s with --quick.
+
+One cell alone, for a closer look or beside another tool:
+  vnotch ceiling --work write_overwriting --block 256KiB --depth 8 --slice 2s
+
+How exact a share of the ceiling can be on this disk: raw writes like those of a result take the place of its trials.
+  vnotch ceiling --like latest
 
 Exit codes: 0 measured; 1 the disk or the kernel returned an error; 2 wrong usage; 130 interrupted.")]
 pub struct Args {
@@ -46,6 +56,22 @@ pub struct Args {
     /// How files are read and written
     #[arg(long, value_enum, default_value_t = Io::Direct)]
     io: Io,
+    /// Measure only this kind of work. May be given more than once
+    #[arg(long, value_enum, value_name = "KIND")]
+    work: Vec<Kind>,
+    /// Measure only blocks of this size, a multiple of 4 KiB. May be given more than once
+    #[arg(long, value_name = "SIZE")]
+    block: Vec<Bytes>,
+    /// Measure only with this number of operations in flight. May be given more than once
+    #[arg(long, value_name = "N")]
+    depth: Vec<u32>,
+    /// Replay the writes of this result as trials, between slices of the same writes: a result directory, the beginning of its
+    /// name below results/, or `latest`
+    #[arg(long, value_name = "RESULT", value_hint = clap::ValueHint::DirPath, conflicts_with_all = ["quick", "io", "work", "block", "depth"])]
+    like: Option<String>,
+    /// Number of trials of --like. Each is --slice long [default: 10 trials of 2s]
+    #[arg(long, value_name = "N", requires = "like", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    trials: Option<u32>,
 }
 
 /// The JSON document that `--format json` prints.
@@ -72,8 +98,11 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     if slice.0.is_zero() {
         return Err(UsageError::error("--slice 0 measures nothing; write it like `--slice 500ms`"));
     }
-    let depths = if args.quick { QUICK_DEPTHS.to_vec() } else { DEPTHS.to_vec() };
-    let grid = Grid { block_bytes: BLOCK_BYTES.to_vec(), depths, io: args.io, slice: slice.0 };
+    if let Some(result) = &args.like {
+        let trials = args.trials.unwrap_or(LIKE_TRIALS);
+        return like::run(globals, &like::Request { result, dir: &dir, trials, slice: args.slice });
+    }
+    let grid = grid(&args, slice)?;
     // Collected before the measurement, so that the load it reports is that of other processes.
     let environment = Environment::collect(&dir, IoUring::collect());
     let survey = match measure(globals, &dir, &grid) {
@@ -99,6 +128,25 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     };
     super::print(&output)?;
     Ok(ExitStatus::Ok)
+}
+
+/// The cells that the arguments ask for.
+fn grid(args: &Args, slice: TimeSpan) -> anyhow::Result<Grid> {
+    let chosen = |given: &[u32], all: &[u32]| if given.is_empty() { all.to_vec() } else { given.to_vec() };
+    let blocks = args.block.iter().map(|block| u32::try_from(block.0));
+    let blocks: Vec<u32> = blocks.collect::<Result<_, _>>().map_err(|_| {
+        UsageError::error("--block is larger than 4 GiB; sizes up to 256 MiB can be measured")
+    })?;
+    let grid = Grid {
+        kinds: if args.work.is_empty() { Kind::ALL.to_vec() } else { args.work.clone() },
+        has_dsync_4k: args.work.is_empty() && args.block.is_empty() && args.depth.is_empty(),
+        block_bytes: chosen(&blocks, &BLOCK_BYTES),
+        depths: chosen(&args.depth, if args.quick { &QUICK_DEPTHS } else { &DEPTHS }),
+        io: args.io,
+        slice: slice.0,
+    };
+    grid.validate().map_err(|error| UsageError::error(error.to_string()))?;
+    Ok(grid)
 }
 
 fn measure(globals: Globals, dir: &Path, grid: &Grid) -> Result<Survey, DeviceError> {

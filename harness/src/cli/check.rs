@@ -5,9 +5,10 @@ use super::{Format, Globals, prune};
 use crate::campaign;
 use crate::escape::{visible, visible_lines};
 use crate::exit::{ExitStatus, UsageError};
-use crate::num::f64_of;
+use crate::num::{self, f64_of};
 use crate::quantity;
 use crate::result::environment::{Cgroup, Memory};
+use crate::stats;
 use crate::stderr;
 use crate::workload::{Difference, Estimate, Study, label};
 use anyhow::Context as _;
@@ -121,6 +122,25 @@ fn trials_of(study: &Study) -> String {
     format!("{passes} × {trials}")
 }
 
+/// Describes the answer that a sweep will give, and whether it has enough blocks for one.
+fn answer_words(study: &Study) -> String {
+    let workload = &study.workload;
+    let metric = workload.primary_metric().name();
+    let what = match workload.ratio_key() {
+        Some(key) => format!("the price of each step of `{key}` in {metric}"),
+        None => format!("the settings that remain as the best by {metric}"),
+    };
+    let blocks = num::index(workload.trials);
+    if blocks >= stats::BLOCKS_MIN {
+        return what;
+    }
+    format!(
+        "{what}; {} are too few for an answer, which needs {}",
+        count(u64::from(workload.trials), "block"),
+        stats::BLOCKS_MIN
+    )
+}
+
 fn passes_of(study: &Study) -> Vec<String> {
     let passes = study.combinations.first().map(|combination| combination.workload.passes());
     passes.unwrap_or_default().iter().map(ToString::to_string).collect()
@@ -132,6 +152,12 @@ struct Plan {
     name: String,
     question: Option<String>,
     hash: String,
+    /// The figure that the question is about.
+    metric: &'static str,
+    /// The kind of answer; empty without a sweep.
+    answer: Option<String>,
+    #[serde(skip)]
+    answer_words: Option<String>,
     passes: Vec<String>,
     /// The settings that each combination overrides; empty without a sweep.
     combinations: Vec<BTreeMap<String, serde_json::Value>>,
@@ -160,6 +186,9 @@ impl Plan {
             name: workload.name.clone(),
             question: workload.question.clone(),
             hash: workload.hash(),
+            metric: workload.primary_metric().name(),
+            answer: study.is_sweep().then(|| workload.answer.to_string()),
+            answer_words: study.is_sweep().then(|| answer_words(study)),
             passes: passes_of(study),
             combinations: swept.map(|combination| combination.settings.clone()).collect(),
             trials: trials_of(study),
@@ -181,6 +210,7 @@ impl Plan {
             let _ = writeln!(text, "  {what:<9} {value}");
         };
         line("points", self.trials.clone());
+        self.answer_words.iter().for_each(|words| line("answer", words.clone()));
         let time = quantity::duration;
         line("time", format!("about {}, at most {}", time(estimate.seconds), time(estimate.seconds_max)));
         line(

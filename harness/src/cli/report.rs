@@ -4,6 +4,7 @@
 use super::{Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
 use crate::report;
+use crate::result::comparison::store::Document;
 use crate::result::store;
 use crate::stderr;
 use clap::ValueHint;
@@ -48,15 +49,17 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
 fn each(globals: Globals, dirs: &[PathBuf]) -> anyhow::Result<ExitStatus> {
     let mut drawn = Vec::new();
     for dir in dirs {
-        let recording = store::load(dir)?;
-        let files = report::draw(&recording);
+        let (files, name) = match Document::load(dir)? {
+            Document::Comparison(compared) => (report::draw_comparison(&compared), compared.name),
+            Document::Run(result) => (report::draw(&store::load(dir)?), result.name),
+        };
         warn(&files.faults);
         store::redraw(dir, &files.artifacts)?;
         let page = dir.join("report.html");
         if globals.format == Format::Text {
             super::print(&format!("{}\n", page.display()))?;
         }
-        drawn.push(serde_json::json!({ "directory": dir, "report": page, "name": recording.result.name }));
+        drawn.push(serde_json::json!({ "directory": dir, "report": page, "name": name }));
     }
     if globals.format == Format::Json {
         super::print(&format!("{:#}\n", serde_json::json!({ "kind": "report", "results": drawn })))?;

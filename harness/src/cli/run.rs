@@ -2,8 +2,9 @@
 
 mod resume;
 mod saving;
+mod strict;
 
-use super::prune::leftovers_note;
+use super::results::prune::leftovers_note;
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, check};
 use crate::campaign;
@@ -21,10 +22,16 @@ use saving::{Saved, save};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+pub(super) use strict::Strict;
 
 /// Arguments of `vnotch run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+A workload has one of three loads. `max` sends as fast as acks allow, and shows what is possible. `closed` keeps a fixed \
+number of batches in flight, as a caller does that waits for its acks. `open` sends at a rate, whatever the acks do; only \
+an open load shows how long callers wait. A rate in percent measures `max` first, and then an open load at that share of \
+it. `vnotch explain load` lists the keys.
+
 Each workload makes a directory below --output, with result.json (every figure), series.csv, events.jsonl, latency.hlog, \
 charts, report.html and summary.md. Ctrl-C ends a run early and keeps what was measured, marked `interrupted`. A second \
 Ctrl-C aborts it.
@@ -40,8 +47,8 @@ Examples:
   vnotch run throughput --set 'sweep.batch.max_bytes=[4KiB, 64KiB]' \\
     --set 'sweep.durability=[written, synced]'
 
-Exit codes: 0 done (the result may have flags, such as a noisy disk); 1 the target or the machine failed; 2 wrong usage or workload; 3 an SLO was missed; \
-5 the measurement is invalid; 6 records were lost, repeated, reordered or corrupted; 130 interrupted.")]
+Exit codes: 0 done (the result may have flags, such as a noisy disk); 1 the target or the machine failed; 2 wrong usage or workload; 3 an SLO or a \
+requirement was missed; 5 the measurement is invalid, or has a flag that --strict forbids; 6 records were lost, repeated, reordered or corrupted; 130 interrupted.")]
 pub struct Args {
     #[command(flatten)]
     workload: WorkloadArgs,
@@ -69,6 +76,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "clap's way to tell a flag without a value from none")]
     resume: Option<Option<PathBuf>>,
+    /// Exit with 5 if the verdict of a result has a flag, or one of these: --strict=noisy_disk,short
+    #[arg(long, value_name = "FLAGS", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "clap's way to tell a flag without a value from none")]
+    strict: Option<Option<String>>,
 }
 
 /// The JSON document that `--format json` prints.
@@ -95,6 +106,7 @@ struct Done {
 /// # Errors
 /// A [`UsageError`] before anything is measured; otherwise the reason why a run was not measured or written.
 pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
+    let strict = Strict::parse(args.strict.as_ref().map(Option::as_deref))?;
     if args.dry_run {
         inject::parse(&args.inject, &workloads_of(&args.workload.load()?))?;
         return check::dry_run(globals, &args.workload);
@@ -102,36 +114,70 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
     let tags = tags(&args.tag)?;
     let studies = args.workload.load()?;
     let injections = inject::parse(&args.inject, &workloads_of(&studies))?;
-    for warning in preflight(&studies, args.workload.data_dir())? {
-        note(globals, &warning);
-    }
-    leftovers_note(args.workload.data_dir()).into_iter().for_each(|text| note(globals, &text));
-    let actions = actions(&studies, &args)?;
-    // All workloads are checked before the first is run, so that a mistake does not end a series of runs.
-    for (study, action) in studies.iter().zip(&actions) {
-        if !matches!(action, Action::Done(_)) {
-            check::require_memory(study)?;
-            campaign::run::check(study)?;
-            check::require_disk(study, args.workload.data_dir())?;
-        }
-        introduce(globals, study, action, &args);
-    }
-    require_places(&actions)?;
     let options = Options {
         data_dir: args.workload.data_dir().map(Path::to_owned),
         keep_data: args.keep_data,
         ack_log: args.ack_log.clone(),
         injections,
-        command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        command_line: command_line(),
         workload_arguments: Vec::new(),
         tags,
         is_quiet: globals.quiet,
     };
+    let arguments = args.workload.files().iter().map(|file| args.workload.typed(file)).collect();
+    let request = Request { studies, arguments, options, output: args.output, resume: args.resume, strict };
+    measure_all(globals, request)
+}
+
+/// Returns the command line as typed, one entry for each word.
+pub(super) fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// Runs to make.
+pub(super) struct Request {
+    /// The workloads.
+    pub(super) studies: Vec<Study>,
+    /// For each workload, the arguments that describe it.
+    pub(super) arguments: Vec<Vec<String>>,
+    /// Options of all runs.
+    pub(super) options: Options,
+    /// Directory in which the result directories are made.
+    pub(super) output: PathBuf,
+    /// `--strict`.
+    pub(super) strict: Strict,
+    /// `--resume`.
+    #[expect(clippy::option_option, reason = "as clap reads it: a flag without a value, or with one")]
+    pub(super) resume: Option<Option<PathBuf>>,
+}
+
+/// Checks everything that was asked for, then measures one workload after the other and prints each result.
+///
+/// # Errors
+/// The same as of [`run`].
+pub(super) fn measure_all(globals: Globals, request: Request) -> anyhow::Result<ExitStatus> {
+    let Request { studies, arguments, options, .. } = &request;
+    let data_dir = options.data_dir.as_deref();
+    for warning in preflight(studies, data_dir)? {
+        note(globals, &warning);
+    }
+    leftovers_note(data_dir).into_iter().for_each(|text| note(globals, &text));
+    let actions = actions(&request)?;
+    // All workloads are checked before the first is run, so that a mistake does not end a series of runs.
+    for (study, action) in studies.iter().zip(&actions) {
+        if !matches!(action, Action::Done(_)) {
+            check::require_memory(study)?;
+            campaign::run::check(study)?;
+            check::require_disk(study, data_dir)?;
+        }
+        introduce(globals, study, action, &request.output);
+    }
+    require_places(&actions)?;
     let mut done: Vec<Done> = Vec::new();
     // A standard output that fails does not keep the other workloads from being measured.
     let mut printed = Ok(());
-    for ((study, action), file) in studies.iter().zip(actions).zip(args.workload.files()) {
-        let options = Options { workload_arguments: args.workload.typed(file), ..options.clone() };
+    for ((study, action), arguments) in studies.iter().zip(actions).zip(arguments) {
+        let options = Options { workload_arguments: arguments.clone(), ..options.clone() };
         let outcome = run_one(study, &options, action);
         if let Ok(Some(done)) = &outcome
             && globals.format == Format::Text
@@ -163,9 +209,18 @@ pub fn run(globals: Globals, args: Args) -> anyhow::Result<ExitStatus> {
         stderr::line("vnotch: interrupted");
         return Ok(ExitStatus::Interrupted);
     }
+    Ok(exit_status(&done, &request.strict, printed.is_ok()))
+}
+
+/// Returns the exit status for results that were all measured. `is_printed` says whether they could be printed.
+fn exit_status(done: &[Done], strict: &Strict, is_printed: bool) -> ExitStatus {
     let worst = done.iter().map(|done| done.result.verdict.status).max().unwrap_or_default().exit_status();
-    let is_complete = printed.is_ok() && done.iter().all(|done| done.is_where_asked);
-    Ok(if worst == ExitStatus::Ok && !is_complete { ExitStatus::Runtime } else { worst })
+    if worst == ExitStatus::Ok && !(is_printed && done.iter().all(|done| done.is_where_asked)) {
+        return ExitStatus::Runtime;
+    }
+    let failure = strict.failure(done.iter().map(|done| &done.result.verdict));
+    failure.iter().for_each(|failure| stderr::line(format_args!("vnotch: {failure}")));
+    if worst == ExitStatus::Ok && failure.is_some() { ExitStatus::Invalid } else { worst }
 }
 
 /// Refuses, before anything is measured, a place where results cannot be written.
@@ -185,20 +240,19 @@ enum Action {
     Done(PathBuf),
 }
 
-fn actions(studies: &[Study], args: &Args) -> anyhow::Result<Vec<Action>> {
-    if matches!(args.resume, Some(Some(_))) && studies.len() > 1 {
+fn actions(request: &Request) -> anyhow::Result<Vec<Action>> {
+    let Request { studies, output, resume, .. } = request;
+    if matches!(resume, Some(Some(_))) && studies.len() > 1 {
         return Err(UsageError::error(
             "--resume=DIR continues one workload; name one file, or leave out `=DIR`",
         ));
     }
-    let action = |study| match &args.resume {
-        None => {
-            Ok(Action::Measure { keeping: Keeping::Below(args.output.clone()), output: args.output.clone() })
-        }
-        Some(dir) => Ok(match resume::find(study, dir.as_deref(), &args.output)? {
+    let action = |study| match resume {
+        None => Ok(Action::Measure { keeping: Keeping::Below(output.clone()), output: output.clone() }),
+        Some(dir) => Ok(match resume::find(study, dir.as_deref(), output)? {
             Found::Finished(result) => Action::Done(result),
             Found::Unfinished(staging) => {
-                let output = staging.dir().parent().map_or_else(|| args.output.clone(), Path::to_owned);
+                let output = staging.dir().parent().map_or_else(|| output.clone(), Path::to_owned);
                 Action::Measure { keeping: Keeping::In(staging), output }
             }
         }),
@@ -207,7 +261,7 @@ fn actions(studies: &[Study], args: &Args) -> anyhow::Result<Vec<Action>> {
 }
 
 /// Notes, before a workload runs, its cost if it is a sweep, or which unfinished sweep is continued.
-fn introduce(globals: Globals, study: &Study, action: &Action, args: &Args) {
+fn introduce(globals: Globals, study: &Study, action: &Action, output: &Path) {
     match action {
         Action::Done(result) => note(globals, &format!("{} is finished: nothing to do", result.display())),
         Action::Measure { keeping: Keeping::In(staging), .. } => {
@@ -217,7 +271,7 @@ fn introduce(globals: Globals, study: &Study, action: &Action, args: &Args) {
             if study.is_sweep() {
                 note(globals, &check::cost(study));
             }
-            resume::unfinished_hint(study, &args.output).into_iter().for_each(|hint| note(globals, &hint));
+            resume::unfinished_hint(study, output).into_iter().for_each(|hint| note(globals, &hint));
         }
     }
 }
@@ -252,7 +306,8 @@ fn preflight(studies: &[Study], data_dir: Option<&Path>) -> anyhow::Result<Vec<S
     for combination in studies.iter().flat_map(|study| &study.combinations) {
         let workload = &combination.workload;
         let needs = Needs::from(workload);
-        if !looked_at.contains(&needs) {
+        // Only a system in this process needs io_uring and the like.
+        if workload.deployment().is_in_process() && !looked_at.contains(&needs) {
             warnings.extend(doctor::preflight(data_dir, &needs)?.iter().map(doctor::sentence));
             looked_at.push(needs);
         }
@@ -268,7 +323,7 @@ fn preflight(studies: &[Study], data_dir: Option<&Path>) -> anyhow::Result<Vec<S
     Ok(warnings)
 }
 
-fn note(globals: Globals, text: &str) {
+pub(super) fn note(globals: Globals, text: &str) {
     if !globals.quiet {
         stderr::line(format_args!("note: {text}"));
     }

@@ -9,25 +9,26 @@ use std::path::{Path, PathBuf};
 pub struct WorkloadArgs {
     /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced, soak;
     /// studies/segments-and-retention, studies/preallocate, studies/durability-and-batch,
-    /// studies/partitions, studies/catch-up (sweeps)
+    /// studies/partitions, studies/catch-up, studies/write-size-and-depth (sweeps)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
     /// Override a key of the workload, such as log.segment_bytes=16MiB; the value is YAML; repeatable
     #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
     set: Vec<String>,
-    /// Offer records at this rate: 200k/s, or 50% of the rate that the run reaches at max (load.mode=open, load.rate)
+    /// Send records at a fixed rate, whether or not earlier ones were acked (load.mode=open, load.rate): 200k/s, or 50%,
+    /// a share of what the run itself reaches at max
     #[arg(short, long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
-    /// Length of the measured window: 30s (phases.measure)
+    /// Length of the measured window, such as 30s [default: phases.measure of the workload]
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     duration: Option<String>,
-    /// Length of the warm-up: 5s (phases.warmup)
+    /// Length of the warm-up, such as 5s [default: phases.warmup of the workload]
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     warmup: Option<String>,
-    /// Number of times that each pass is measured (trials)
+    /// Number of times that each load is measured [default: trials of the workload]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     trials: Option<String>,
-    /// Seed for everything random: payloads, sizes, keys (payload.seed)
+    /// Seed for everything random: payloads, sizes, keys [default: payload.seed of the workload]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     seed: Option<String>,
     /// Directory in which the target keeps its data [default: a new directory in the working directory, removed

@@ -5,6 +5,7 @@ use super::scratch::{self, Scratch, file_error};
 use super::{DeviceError, Reap};
 use crate::workload::Io;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -75,11 +76,8 @@ impl Commits {
         while self.ring.in_flight() > 0 {
             self.ring.enter(Reap::Wait)?;
             while let Some((slot, result)) = self.ring.completion() {
-                if u32::try_from(result) != Ok(BLOCK_BYTES) {
-                    let (path, _) = &self.files[crate::num::index(slot)];
-                    let source = std::io::Error::from_raw_os_error(-result.min(0));
-                    return Err(file_error("write", path, source));
-                }
+                let (path, _) = &self.files[crate::num::index(slot)];
+                whole_block(result).map_err(|source| file_error("write", path, source))?;
             }
         }
         if commit == Commit::Shared {
@@ -90,9 +88,29 @@ impl Commits {
     }
 }
 
+/// Checks that a write of one block has written all of the block. `result` is the kernel's: bytes, or a negative error.
+fn whole_block(result: i32) -> io::Result<()> {
+    match u32::try_from(result) {
+        Ok(BLOCK_BYTES) => Ok(()),
+        Ok(written) => {
+            let message = format!("only {written} of {BLOCK_BYTES} bytes were written");
+            Err(io::Error::new(io::ErrorKind::WriteZero, message))
+        }
+        Err(_) => Err(io::Error::from_raw_os_error(-result)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_that_is_written_in_part_is_an_error_that_says_so() {
+        assert!(whole_block(4096).is_ok());
+        assert_eq!(whole_block(512).unwrap_err().to_string(), "only 512 of 4096 bytes were written");
+        assert_eq!(whole_block(0).unwrap_err().kind(), io::ErrorKind::WriteZero);
+        assert_eq!(whole_block(-libc::ENOSPC).unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+    }
 
     #[test]
     fn rounds_overwrite_block_after_block_and_leave_nothing() {

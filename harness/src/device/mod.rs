@@ -3,6 +3,7 @@
 //!
 //! It shares no code with the engine's ring. A fault of one must not hide in the other.
 
+mod bare;
 mod buffers;
 mod commits;
 mod error;
@@ -17,6 +18,7 @@ mod slice;
 mod spec;
 pub mod survey;
 
+pub use bare::{BareDevice, bare_device};
 pub use commits::{Commit, Commits};
 pub use error::DeviceError;
 pub(crate) use error::MEMLOCK_REMEDY;

@@ -124,16 +124,30 @@ fn try_direct(scratch: &Scratch) -> Result<(), DeviceError> {
     file.sync_all().map_err(|source| file_error("sync", &path, source))
 }
 
-/// Returns whether the block that [`try_direct`] wrote is in the page cache: a read that must not wait for the disk finds it
-/// there. `None` if the file system cannot say.
+/// Returns whether the block that [`try_direct`] wrote is in the page cache. `None` if the file system or the kernel cannot say.
 fn is_cached(scratch: &Scratch) -> Option<bool> {
-    let file = fs::File::open(scratch.file("direct")).ok()?;
+    found_without_waiting(&fs::File::open(scratch.file("direct")).ok()?)
+}
+
+/// Returns whether the first byte of `file` can be read without waiting for the disk and without reading from it. `None` if the
+/// file system or the kernel cannot say.
+///
+/// A read that must not wait nevertheless starts to read ahead. On a fast disk the block may have arrived before the kernel
+/// looks for it. So what this thread has read from the disk counts as well.
+fn found_without_waiting(file: &fs::File) -> Option<bool> {
     let mut byte = [0];
-    match rustix::io::preadv2(&file, &mut [IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT) {
-        Ok(bytes) => Some(bytes > 0),
+    let before = bytes_read_from_disks()?;
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT) {
+        Ok(bytes) => Some(bytes > 0 && bytes_read_from_disks()? == before),
         Err(Errno::AGAIN) => Some(false),
         Err(_) => None,
     }
+}
+
+/// Returns the bytes that this thread has had read from disks since it began. `None` if the kernel does not count them.
+fn bytes_read_from_disks() -> Option<u64> {
+    let counters = fs::read_to_string("/proc/thread-self/io").ok()?;
+    counters.lines().find_map(|line| line.strip_prefix("read_bytes: "))?.parse().ok()
 }
 
 fn try_allocate(scratch: &Scratch) -> Result<(), DeviceError> {
@@ -157,6 +171,20 @@ mod tests {
         );
         assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
         assert!(matches!(probe_dir(&dir.path().join("missing")), Err(DeviceError::File { .. })));
+    }
+
+    #[test]
+    fn a_block_that_the_look_itself_brings_is_not_in_the_cache() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, [7; 4096]).unwrap();
+        let file = fs::File::open(&path).unwrap();
+        assert_eq!(found_without_waiting(&file), Some(true));
+        for _ in 0..200 {
+            file.sync_all().unwrap();
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            assert_eq!(found_without_waiting(&file), Some(false));
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// The kind of work in a column of the survey.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum Kind {
     /// Writes into fallocated space.
     WriteFallocated,
@@ -53,9 +54,16 @@ impl Kind {
     }
 }
 
+/// The ways to wait for completions with which the synced 4 KiB write is measured.
+const DSYNC_4K_WAYS: [Reap; 2] = [Reap::Wait, Reap::Busy];
+
 /// The block sizes and depths to survey, and the settings that all slices share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grid {
+    /// Kinds of work, in the order of the columns.
+    pub kinds: Vec<Kind>,
+    /// Whether the synced 4 KiB write is measured as well.
+    pub has_dsync_4k: bool,
     /// Block sizes in bytes.
     pub block_bytes: Vec<u32>,
     /// Numbers of operations in flight.
@@ -124,7 +132,7 @@ impl Grid {
     /// Returns the cells of the grid in the order in which they are measured.
     fn cells(&self) -> Vec<(Kind, CeilingSpec)> {
         let mut cells = Vec::new();
-        for kind in Kind::ALL {
+        for &kind in &self.kinds {
             for &block_bytes in &self.block_bytes {
                 for &depth in &self.depths {
                     let Self { io, slice, .. } = *self;
@@ -138,9 +146,17 @@ impl Grid {
         cells
     }
 
+    /// Checks that every cell can be measured.
+    ///
+    /// # Errors
+    /// A block size, a depth, or both together are outside of what a slice takes.
+    pub fn validate(&self) -> Result<(), DeviceError> {
+        self.cells().iter().try_for_each(|(_, spec)| spec.validate())
+    }
+
     /// Returns the number of steps that [`survey`] reports: one for each cell, and two for the synced 4 KiB write.
     pub fn steps(&self) -> usize {
-        self.cells().len() + 2
+        self.cells().len() + if self.has_dsync_4k { DSYNC_4K_WAYS.len() } else { 0 }
     }
 }
 
@@ -177,7 +193,8 @@ pub fn survey(
         cells.push(cell);
     }
     let mut dsync_4k = Vec::new();
-    for reap in [Reap::Wait, Reap::Busy] {
+    let ways = if grid.has_dsync_4k { &DSYNC_4K_WAYS[..] } else { &[] };
+    for &reap in ways {
         let measured = ceiling.dsync_4k(grid.io, reap, grid.slice)?;
         let medians = Dsync4kMedians {
             reap,

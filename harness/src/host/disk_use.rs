@@ -45,6 +45,17 @@ pub(super) fn allocated_bytes(path: &Path) -> u64 {
     entries.flatten().map(allocated).sum()
 }
 
+/// Returns the number of files below `path`, without directories.
+pub fn files_below(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    let count = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => files_below(&entry.path()),
+        Ok(_) => 1,
+        Err(_) => 0,
+    };
+    entries.flatten().map(count).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +72,7 @@ mod tests {
         let mut usage = DiskUse::of(dir.path());
         let bytes = usage.sample().unwrap();
         assert!((128 << 10..256 << 10).contains(&bytes), "{bytes}");
+        assert_eq!((files_below(dir.path()), files_below(&dir.path().join("nowhere"))), (2, 0));
         assert_eq!(usage.sample(), None);
         assert_eq!(DiskUse::of(&dir.path().join("nowhere")).sample(), Some(0));
     }

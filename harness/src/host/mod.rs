@@ -7,6 +7,7 @@ pub mod environment;
 pub mod leftovers;
 pub mod machine_id;
 pub mod memory;
+pub mod processes;
 pub mod procfs;
 pub mod storage;
 pub mod usage;

@@ -1,6 +1,8 @@
 //! Parsers for the kernel's text files (proc(5), Documentation/admin-guide/iostats.rst). They are pure: text in, values
 //! out. A line that cannot be parsed gives `None` or is left out. It never causes a panic.
 
+use std::collections::BTreeSet;
+
 /// One line of /proc/self/mountinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -101,10 +103,10 @@ pub fn core_list(text: &str) -> Vec<u32> {
     cores
 }
 
-/// CPU time of the whole machine, in clock ticks, from the first line of /proc/stat.
+/// CPU time of the whole machine or of some cores, in clock ticks, from /proc/stat.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CpuTicks {
-    /// Total ticks of all cores. Idle, waiting and stolen time are included.
+    /// Total ticks of these cores. Idle, waiting and stolen time are included.
     pub total: u64,
     /// Ticks that the hypervisor gave to other guests while this machine had work.
     pub steal: u64,
@@ -120,17 +122,39 @@ impl CpuTicks {
         if total == 0 { 0.0 } else { crate::num::f64_of(steal) / crate::num::f64_of(total) }
     }
 
-    /// Returns the CPU time since `earlier`, in seconds, that others used: `own_s` is the CPU time of this process.
+    /// Returns the CPU time since `earlier`, in seconds, that others used: `own_s` is the CPU time of this process on these cores.
     pub fn others_s_since(self, earlier: Self, own_s: f64, ticks_per_s: u64) -> f64 {
         let busy = crate::num::f64_of(self.busy.saturating_sub(earlier.busy));
         (busy / crate::num::f64_of(ticks_per_s) - own_s).max(0.0)
     }
 }
 
-/// Parses the `cpu` line of /proc/stat. Guest time is left out, because user time contains it.
+impl std::ops::AddAssign for CpuTicks {
+    fn add_assign(&mut self, other: Self) {
+        self.total += other.total;
+        self.steal += other.steal;
+        self.busy += other.busy;
+    }
+}
+
+/// Parses the `cpu` line of /proc/stat.
 pub fn cpu_ticks(stat: &str) -> Option<CpuTicks> {
-    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
-    let ticks: Vec<u64> = line.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
+    ticks(stat.lines().find_map(|line| line.strip_prefix("cpu "))?)
+}
+
+/// Parses the lines `cpu0`, `cpu1` … of /proc/stat. Returns the ticks of some cores together; `None` if a core is missing.
+pub fn ticks_of_cores(stat: &str, cores: &BTreeSet<u32>) -> Option<CpuTicks> {
+    let mut sum = CpuTicks::default();
+    for core in cores {
+        let prefix = format!("cpu{core} ");
+        sum += ticks(stat.lines().find_map(|line| line.strip_prefix(prefix.as_str()))?)?;
+    }
+    Some(sum)
+}
+
+/// Parses the fields of such a line. Guest time is left out, because user time contains it.
+fn ticks(fields: &str) -> Option<CpuTicks> {
+    let ticks: Vec<u64> = fields.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
     let steal = *ticks.get(7)?;
     // The fields are user, nice, system, idle, iowait, irq, softirq, steal.
     Some(CpuTicks { total: ticks.iter().take(8).sum(), steal, busy: ticks.iter().take(3).sum() })
@@ -145,6 +169,8 @@ pub struct TaskTicks {
     pub user: u64,
     /// Ticks in the kernel.
     pub system: u64,
+    /// The core on which it ran last; `None` if the kernel does not say.
+    pub core: Option<u32>,
 }
 
 /// Parses /proc/self/task/N/stat. The thread's name may contain spaces and parentheses.
@@ -155,7 +181,16 @@ pub fn task_ticks(stat: &str) -> Option<TaskTicks> {
     let mut ticks = tail.split_ascii_whitespace().skip(11);
     let user = ticks.next()?.parse().ok()?;
     let system = ticks.next()?.parse().ok()?;
-    Some(TaskTicks { name: name.to_owned(), user, system })
+    // The core is field 39.
+    let core = ticks.nth(23).and_then(|core| core.parse().ok());
+    Some(TaskTicks { name: name.to_owned(), user, system, core })
+}
+
+/// Returns the process group of /proc/N/stat. The process's name may contain spaces and parentheses.
+pub fn process_group(stat: &str) -> Option<u32> {
+    let (_, tail) = stat.rsplit_once(')')?;
+    // The state follows the name, then the parent, then the group.
+    tail.split_ascii_whitespace().nth(2)?.parse().ok()
 }
 
 /// Bytes that a disk has transferred since it was attached.

@@ -8,7 +8,7 @@ use super::environment::read;
 use super::procfs::{self, CpuTicks, DiskBytes, TaskTicks};
 use super::storage::{self, Disk};
 use crate::num;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 pub const SHARD_THREADS: &str = "shard-";
 /// Prefix of the names of the load threads. A number follows it.
 pub const LOAD_THREADS: &str = "load-";
+/// Prefixes of the names of the threads of a client library, which work for the load: those of librdkafka, and the ones that
+/// pass on what it reports.
+pub const CLIENT_THREADS: [&str; 2] = ["rdk:", "producer pollin"];
 /// Name under which the kernel's io_uring workers are counted. The kernel adds these threads to a process for
 /// operations that would block.
 pub const IO_WORKERS: &str = "iou-wrk";
@@ -56,7 +59,8 @@ pub struct HostSample {
     at: Instant,
     process: CpuTime,
     threads: BTreeMap<String, CpuTime>,
-    machine: Option<CpuTicks>,
+    /// Ticks of the cores in use, and the CPU time of this process on them in seconds.
+    cores: Option<(CpuTicks, f64)>,
     disk: Option<DiskBytes>,
     interrupts: BTreeMap<u32, u64>,
     throttled_s: Option<f64>,
@@ -71,9 +75,9 @@ pub struct HostUsage {
     pub process: CpuTime,
     /// CPU time by the name of the thread. Includes threads that have ended, up to the last time they were sampled.
     pub threads: BTreeMap<String, CpuTime>,
-    /// Share of the machine's CPU time that the hypervisor gave to other guests, 0 to 1.
+    /// Share of the time of the cores in use that the hypervisor gave to other guests, 0 to 1.
     pub steal_share: Option<f64>,
-    /// Number of cores that other processes and kernel threads kept busy.
+    /// Number of the cores in use that other processes and kernel threads kept busy.
     pub others_cores: Option<f64>,
     /// Bytes that the disk transferred for all processes. `None` if the file system has no disk.
     pub disk: Option<DiskBytes>,
@@ -84,6 +88,14 @@ pub struct HostUsage {
 }
 
 impl HostUsage {
+    /// Takes the CPU time of processes that belong to the measured system out of that of others.
+    #[must_use]
+    pub fn without_others_s(mut self, own_s: f64) -> Self {
+        let elapsed_s = self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.others_cores = self.others_cores.map(|others| (others - own_s / elapsed_s).max(0.0));
+        self
+    }
+
     /// Returns the CPU time of the threads whose names begin with `prefix`, such as [`SHARD_THREADS`], [`LOAD_THREADS`]
     /// and [`IO_WORKERS`].
     pub fn threads_of(&self, prefix: &str) -> CpuTime {
@@ -109,10 +121,23 @@ pub struct HostProbe {
     disk: Option<Disk>,
     cpu_groups: CpuGroups,
     ticks_per_s: u64,
+    /// The cores in use. Steal and the time of others are those of these cores; of all cores if there are none here.
+    cores: BTreeSet<u32>,
     /// Name and CPU time of each thread at the last look, by thread id.
     seen: HashMap<String, (String, CpuTime)>,
     /// CPU time by the thread's name, of all threads seen since the beginning.
     threads: BTreeMap<String, CpuTime>,
+    /// CPU time of all threads by the core on which they were seen, in seconds.
+    by_core: BTreeMap<u32, f64>,
+}
+
+/// A thread of this process.
+struct Task {
+    id: String,
+    name: String,
+    time: CpuTime,
+    /// The core on which it ran last.
+    core: Option<u32>,
 }
 
 impl HostProbe {
@@ -122,9 +147,18 @@ impl HostProbe {
             disk: storage::disk_under(data_dir),
             cpu_groups: CpuGroups::find(),
             ticks_per_s: rustix::param::clock_ticks_per_second().max(1),
+            cores: BTreeSet::new(),
             seen: HashMap::new(),
             threads: BTreeMap::new(),
+            by_core: BTreeMap::new(),
         }
+    }
+
+    /// Sets the cores whose stolen time and other processes are counted.
+    #[must_use]
+    pub fn on_cores(mut self, cores: impl IntoIterator<Item = u32>) -> Self {
+        self.cores = cores.into_iter().collect();
+        self
     }
 
     /// Reads the few counters of a [`Glance`].
@@ -148,7 +182,7 @@ impl HostProbe {
             at: Instant::now(),
             process: process.map_or(CpuTime { total_s, kernel_s: 0.0 }, |ticks| split(total_s, &ticks)),
             threads: self.threads.clone(),
-            machine: read("/proc/stat").and_then(|text| procfs::cpu_ticks(&text)),
+            cores: self.usage_of_cores(total_s),
             disk: self.disk.as_ref().and_then(Disk::bytes),
             interrupts: self.interrupts(),
             throttled_s: self.cpu_groups.throttling().map(|throttling| throttling.throttled_s),
@@ -159,19 +193,36 @@ impl HostProbe {
     /// last look is lost, so call this now and then. A thread with the id of an ended one counts from 0.
     pub fn update_threads(&mut self) {
         let mut alive = HashMap::with_capacity(self.seen.len());
-        for (id, name, now) in self.tasks() {
+        for Task { id, name, time: now, core } in self.tasks() {
             let before = match self.seen.get(&id) {
                 Some((old_name, before)) if *old_name == name && before.total_s <= now.total_s => *before,
                 _ => CpuTime::default(),
             };
-            *self.threads.entry(name.clone()).or_default() += now - before;
+            let spent = now - before;
+            *self.threads.entry(name.clone()).or_default() += spent;
+            if let Some(core) = core {
+                *self.by_core.entry(core).or_default() += spent.total_s;
+            }
             alive.insert(id, (name, now));
         }
         self.seen = alive;
     }
 
-    /// Returns id, name and CPU time of every thread of this process.
-    fn tasks(&self) -> Vec<(String, String, CpuTime)> {
+    /// Returns the ticks of the cores in use, and this process's CPU time on them in seconds. `process_s` is its time on all cores.
+    ///
+    /// The time of a thread counts for the core on which it was seen. Shards and load threads are bound to theirs; the other
+    /// threads use little.
+    fn usage_of_cores(&self, process_s: f64) -> Option<(CpuTicks, f64)> {
+        let stat = read("/proc/stat")?;
+        if self.cores.is_empty() {
+            return Some((procfs::cpu_ticks(&stat)?, process_s));
+        }
+        let own_s = self.cores.iter().filter_map(|core| self.by_core.get(core)).sum();
+        Some((procfs::ticks_of_cores(&stat, &self.cores)?, own_s))
+    }
+
+    /// Returns every thread of this process.
+    fn tasks(&self) -> Vec<Task> {
         let entries = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
         let task = |entry: fs::DirEntry| {
             // A thread that ends while it is being read is left out.
@@ -180,7 +231,8 @@ impl HostProbe {
             let exact_s = exact.and_then(|text| run_time_s(&text));
             let time = split(exact_s.unwrap_or_else(|| self.seconds(ticks.user + ticks.system)), &ticks);
             let name = if ticks.name.starts_with(IO_WORKERS) { IO_WORKERS.to_owned() } else { ticks.name };
-            Some((entry.file_name().to_string_lossy().into_owned(), name, time))
+            let id = entry.file_name().to_string_lossy().into_owned();
+            Some(Task { id, name, time, core: ticks.core })
         };
         entries.filter_map(task).collect()
     }
@@ -216,9 +268,9 @@ impl Glance {
 
 impl HostSample {
     fn others_cores_since(&self, earlier: &Self) -> Option<f64> {
-        let (now, then) = self.machine.zip(earlier.machine)?;
+        let ((now, own_now_s), (then, own_then_s)) = self.cores.zip(earlier.cores)?;
         let elapsed_s = self.at.saturating_duration_since(earlier.at).as_secs_f64();
-        let own_s = self.process.total_s - earlier.process.total_s;
+        let own_s = own_now_s - own_then_s;
         let others_s = now.others_s_since(then, own_s, rustix::param::clock_ticks_per_second().max(1));
         (elapsed_s > 0.0).then(|| others_s / elapsed_s)
     }
@@ -237,7 +289,10 @@ impl HostSample {
             elapsed: self.at.saturating_duration_since(earlier.at),
             process: self.process - earlier.process,
             threads: threads.collect(),
-            steal_share: self.machine.zip(earlier.machine).map(|(now, then)| now.steal_share_since(then)),
+            steal_share: self
+                .cores
+                .zip(earlier.cores)
+                .map(|((now, _), (then, _))| now.steal_share_since(then)),
             others_cores: self.others_cores_since(earlier),
             disk: self.disk.zip(earlier.disk).map(|(now, then)| DiskBytes {
                 read: now.read.saturating_sub(then.read),
@@ -320,6 +375,40 @@ mod tests {
             "an ended thread keeps what it spent: {spent}, {kept}"
         );
         assert!(during.threads_of(SHARD_THREADS).total_s.abs() < 1e-9, "there are no shards here");
+    }
+
+    #[test]
+    fn others_are_those_on_the_cores_in_use() {
+        let at = Instant::now();
+        let sample = |seconds: u64, busy, own_s| HostSample {
+            at: at + Duration::from_secs(seconds),
+            cores: Some((CpuTicks { total: 2000 * seconds, steal: 100 * seconds, busy }, own_s)),
+            ..probe().sample()
+        };
+        let ticks_per_s = rustix::param::clock_ticks_per_second();
+        let usage = sample(10, 12 * ticks_per_s, 8.0).since(&sample(0, 0, 0.0));
+        assert!((usage.others_cores.unwrap() - 0.4).abs() < 1e-9, "12 s busy in 10 s, 8 s of them its own");
+        assert!((usage.steal_share.unwrap() - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_time_of_a_thread_counts_for_the_core_that_it_is_bound_to() {
+        let allowed = rustix::thread::sched_getaffinity(None).unwrap();
+        let core = (0..rustix::thread::CpuSet::MAX_CPU).find(|core| allowed.is_set(*core)).unwrap();
+        let mut probe = probe().on_cores([u32::try_from(core).unwrap()]);
+        let before = probe.sample();
+        let after = std::thread::scope(|scope| {
+            let bound = scope.spawn(|| {
+                let mut one = rustix::thread::CpuSet::new();
+                one.set(core);
+                rustix::thread::sched_setaffinity(None, &one).unwrap();
+                spin();
+                probe.sample()
+            });
+            bound.join().unwrap()
+        });
+        let own_s = |sample: &HostSample| sample.cores.unwrap().1;
+        assert!(own_s(&after) - own_s(&before) >= 0.029, "{after:?}");
     }
 
     #[test]

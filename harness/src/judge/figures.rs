@@ -3,25 +3,26 @@
 use super::integrity::judge;
 use super::latencies::{late_percentile, latency_set};
 use super::stall_figures;
+use crate::host::processes::ProcessUsage;
 use crate::host::storage::device_bytes;
-use crate::host::usage::{CpuTime, HostUsage, IO_WORKERS, LOAD_THREADS, SHARD_THREADS};
+use crate::host::usage::{CLIENT_THREADS, CpuTime, HostUsage, IO_WORKERS, LOAD_THREADS, SHARD_THREADS};
 use crate::measure::finished::TrialRun;
 use crate::measure::ledger::ProducedPartition;
 use crate::measure::shards::ShardStats;
 use crate::measure::writes::{WriteFigures, mean_depth, median_of};
 use crate::num;
 use crate::result::{
-    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, Flow, IntegrityFigures, OfCeiling, Offered,
-    PumpShares, Resources, ShardFigures, Trial, Writes,
+    BacklogFigures, Batches, CeilingFigures, ClosedFigures, CpuPart, CpuSeconds, Flow, IntegrityFigures,
+    OfCeiling, Offered, ProcessFigures, PumpShares, Resources, ShardFigures, Trial, Writes,
 };
-use crate::workload::{Durability, Verify, Workload};
+use crate::workload::{Durability, Placement, Verify, Workload};
 
 const NS_PER_S: f64 = 1e9;
 
 /// Returns the record of a trial, with the ceiling figures that are known.
 pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) -> Trial {
     let window_s = num::f64_of(run.timeline.window_ns()) / NS_PER_S;
-    let window = &run.watched.series.window;
+    let window = &run.observed.series.window;
     let nonzero = |bytes: u64| (bytes > 0).then_some(bytes);
     let mut produce =
         Flow::over(window_s, window.acked_records, window.acked_bytes, nonzero(window.acked_encoded_bytes));
@@ -31,7 +32,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         let encoded = nonzero(window.consumed_encoded_bytes);
         Flow::over(window_s, window.consumed_records, window.consumed_bytes, encoded)
     });
-    let writes = WriteFigures::of(&run.watched.shards);
+    let writes = WriteFigures::of(&run.observed.shards);
     let batches = (window.acked_batches > 0)
         .then(|| num::f64_of(window.acked_records) / num::f64_of(window.acked_batches));
     let batch_bytes = &run.harvest.batch_bytes;
@@ -59,14 +60,19 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
             bytes_p50: (!batch_bytes.is_empty()).then(|| batch_bytes.value_at_quantile(0.5)),
         },
         writes: Writes { bytes_p50: writes.bytes_p50, depth_mean: writes.depth_mean },
-        per_shard: run.watched.shards.iter().map(shard_figures).collect(),
-        resources: resources(run, produce.bytes),
+        per_shard: run.observed.shards.iter().map(shard_figures).collect(),
+        resources: Resources { load_busy: load_busy(run, window_s), ..resources(run, produce.bytes) },
         integrity: integrity(workload, run),
+        groups: None,
         stall: stall_figures::of(run),
-        retention_reached_s: run.watched.held_s,
+        retention_reached_s: run.observed.retention_reached_s,
         backlog: backlog_figures(workload, run),
+        closed: run
+            .closed
+            .map(|closed| ClosedFigures { files: closed.files, reopen_s: closed.reopen.as_secs_f64() }),
         late_attempts: Vec::new(),
         is_late: false,
+        limit: None,
         produce,
         consume,
     };
@@ -75,22 +81,22 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
 }
 
 fn backlog_figures(workload: &Workload, run: &TrialRun) -> Option<BacklogFigures> {
-    let (backlog, built) = (workload.backlog?, run.watched.built?);
+    let (backlog, built) = (workload.backlog?, run.observed.built?);
     Some(BacklogFigures {
         built_records: built.records,
         built_bytes: built.encoded_bytes,
         build_s: num::f64_of(built.build_ns) / NS_PER_S,
         cache: backlog.cache,
-        is_drained: run.watched.is_drained,
+        is_drained: run.observed.is_drained,
         from_disk: from_disk(workload, run),
     })
 }
 
 /// Returns the share of the consumed bytes that came from the device. The device may read more than is consumed.
 fn from_disk(workload: &Workload, run: &TrialRun) -> Option<f64> {
-    let consumed = run.watched.series.window.consumed_encoded_bytes;
-    let moved = run.watched.shards.iter().map(|shard| shard.read_bytes).sum();
-    let counted = run.watched.host.as_ref().and_then(|host| host.disk).map(|disk| disk.read);
+    let consumed = run.observed.series.window.consumed_encoded_bytes;
+    let moved = run.observed.shards.iter().map(|shard| shard.read_bytes).sum();
+    let counted = run.observed.host.as_ref().and_then(|host| host.disk).map(|disk| disk.read);
     let read = device_bytes(moved, counted, workload.deployment().io)?;
     (consumed > 0).then(|| num::f64_of(read) / num::f64_of(consumed))
 }
@@ -149,14 +155,14 @@ fn shard_figures(shard: &ShardStats) -> ShardFigures {
 }
 
 fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
-    let Some(host) = &run.watched.host else { return Resources::default() };
-    let shards = &run.watched.shards;
+    let Some(host) = &run.observed.host else { return Resources::default() };
+    let shards = &run.observed.shards;
     let device_write_bytes = host.disk.map(|disk| disk.written);
     Resources {
         cpu_s: cpu_seconds(host),
         pump: pump_shares(shards),
-        rss_max_bytes: run.watched.rss_max_bytes,
-        data_max_bytes: run.watched.data_max_bytes,
+        rss_max_bytes: run.observed.rss_max_bytes,
+        data_max_bytes: run.observed.data_max_bytes,
         device_write_bytes,
         device_read_bytes: host.disk.map(|disk| disk.read),
         write_amplification: write_amplification(run, device_write_bytes, produced_bytes),
@@ -164,21 +170,51 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
         steal_share: host.steal_share,
         others_cores: host.others_cores,
         throttled_s: host.throttled_s,
+        // The caller sets it, because the load is not the host's.
+        load_busy: None,
         // The caller sets it, because it knows how much memory was warmed.
         warmed_bytes: None,
         disk_interrupts: host.interrupts.clone(),
+        processes: run.observed.processes.iter().map(process).collect(),
     }
+}
+
+fn process(usage: &ProcessUsage) -> ProcessFigures {
+    ProcessFigures {
+        name: usage.name.clone(),
+        cpu_s: cpu_part(usage.cpu),
+        rss_max_bytes: usage.rss_max_bytes,
+        read_bytes: usage.io.map(|io| io.read),
+        write_bytes: usage.io.map(|io| io.written),
+    }
+}
+
+fn cpu_part(time: CpuTime) -> CpuPart {
+    CpuPart { user_s: (time.total_s - time.kernel_s).max(0.0), kernel_s: time.kernel_s.max(0.0) }
+}
+
+/// Returns the share of the window in which the busiest load thread had something to do. Each thread has clients of its own,
+/// so one that is saturated limits the load, however idle the others are.
+fn load_busy(run: &TrialRun, window_s: f64) -> Option<f64> {
+    let share = |ns: u64| num::f64_of(ns) / NS_PER_S / window_s;
+    if window_s <= 0.0 {
+        return None;
+    }
+    if run.placement == Placement::Colocated {
+        // Colocated load shares the shard's thread. The time that it used on the busiest shard counts, but not its wait
+        // for a turn.
+        return run.observed.shards.iter().map(|shard| shard.colocated_ns).max().map(share);
+    }
+    run.harvest.idle_ns.iter().min().map(|least_ns| 1.0 - share(*least_ns))
 }
 
 /// Returns the CPU time by kind of thread. The harness has what no other kind has, so the kinds add up to the process.
 fn cpu_seconds(host: &HostUsage) -> CpuSeconds {
-    let time = |time: CpuTime| CpuPart {
-        user_s: (time.total_s - time.kernel_s).max(0.0),
-        kernel_s: time.kernel_s.max(0.0),
-    };
-    let of = |prefix: &str| time(host.threads_of(prefix));
-    let (load, shard, io_workers) = (of(LOAD_THREADS), of(SHARD_THREADS), of(IO_WORKERS));
-    let process = time(host.process);
+    let of = |prefix: &str| cpu_part(host.threads_of(prefix));
+    let mut load = host.threads_of(LOAD_THREADS);
+    CLIENT_THREADS.iter().for_each(|prefix| load += host.threads_of(prefix));
+    let (load, shard, io_workers) = (cpu_part(load), of(SHARD_THREADS), of(IO_WORKERS));
+    let process = cpu_part(host.process);
     let rest = |part: fn(&CpuPart) -> f64| {
         (part(&process) - part(&load) - part(&shard) - part(&io_workers)).max(0.0)
     };
@@ -216,7 +252,7 @@ fn write_amplification(run: &TrialRun, in_window: Option<u64>, produced_bytes: u
     let (written, produced) = match run.final_sync {
         None => (in_window?, num::f64_of(produced_bytes)),
         Some(sync) => {
-            let window = &run.watched.series.window;
+            let window = &run.observed.series.window;
             let record_bytes = num::f64_of(window.acked_bytes) / num::f64_of(window.acked_records.max(1));
             let failed =
                 |it: &ProducedPartition| it.failed.iter().map(|range| range.end - range.start).sum::<u64>();
@@ -242,8 +278,9 @@ fn integrity(workload: &Workload, run: &TrialRun) -> IntegrityFigures {
         corruptions: Some(found.corruptions),
         undrained: Some(found.undrained),
         lost_to_retention: Some(found.lost_to_retention),
-        // Redelivered records would come from rebalances, which do not exist yet. So they were not looked for.
         redelivered: None,
+        skipped: None,
+        double_owned: None,
         defects: run.defects.as_ref().map(|defects| num::count(defects.len())),
     }
 }

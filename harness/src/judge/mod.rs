@@ -3,6 +3,7 @@
 pub mod figures;
 pub mod integrity;
 mod latencies;
+pub mod limit;
 pub mod stall_figures;
 #[cfg(test)]
 mod testbed;

@@ -13,7 +13,7 @@ const LATE_PARTS: f64 = 20.0;
 
 /// Returns the figures of a trial's stalls, or `None` if there were none. The expected share is not set yet.
 pub fn of(run: &TrialRun) -> Option<StallFigures> {
-    let injected = run.watched.stalls.clone();
+    let injected = run.observed.stalls.clone();
     let shortest_s = injected.iter().map(|stall| stall.length_s).min_by(f64::total_cmp)?;
     let late_ns = num::u64_of(shortest_s / LATE_PARTS * 1e9);
     let share = |measure| {

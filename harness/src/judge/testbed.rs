@@ -3,6 +3,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 mod late;
+mod steady;
 
 use crate::load::bed::{MS, S, acks_after, open, run, run_with_pause};
 use crate::measure::finished::Harvest;
@@ -10,7 +11,7 @@ use crate::result::Bound;
 use crate::result::latency::Measure;
 use crate::result::latency::percentile::Percentile;
 use crate::system::fake::{Behaviour, Server};
-use crate::workload::{Bytes, TimeSpan};
+use crate::workload::{Arrival, Bytes, LoadMode, TimeSpan};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -57,6 +58,31 @@ fn percentiles_are_those_of_the_sorted_response_times() {
         let max = harvest.latencies.values(Measure::Response, None).max().unwrap();
         assert!(max.ns.abs_diff(truth[truth.len() - 1]) <= max.ns / 1000 + 1);
     }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_histograms_and_another_seed_gives_others() {
+    let histograms = |seed| {
+        let mut workload = open(1000);
+        workload.payload.seed = seed;
+        if let LoadMode::Open { arrival, .. } = &mut workload.load.mode {
+            *arrival = Arrival::Poisson;
+        }
+        let server = Server { record_ns: MS / 2, ..Server::default() };
+        let harvest = run(&workload, Behaviour { server: Some(server), ..Behaviour::default() }).harvest();
+        let records = &harvest.latencies.records;
+        Measure::ALL.map(|measure| {
+            records
+                .of(measure)
+                .iter_recorded()
+                .map(|it| (it.value_iterated_to(), it.count_at_value()))
+                .collect::<Vec<_>>()
+        })
+    };
+    let first = histograms(7);
+    assert!(!first[Measure::Response as usize].is_empty());
+    assert!(first == histograms(7));
+    assert!(first != histograms(8));
 }
 
 #[test]

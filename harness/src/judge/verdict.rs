@@ -1,71 +1,62 @@
 //! Judges how far a trial and a point can be trusted (docs/methodology.md). Every limit is a constant here, with its
 //! reason.
 
+pub(super) mod drift;
+
 use crate::measure::events::CLOCK_STEP;
 use crate::measure::finished::TrialRun;
 use crate::num;
 use crate::quantity;
 use crate::result::latency::percentile::sign;
-use crate::result::verdict::AS_MEANT;
-use crate::result::{Bound, LatencyFigures, Point, SeriesRow, Trial, Verdict, VerdictFlag, VerdictStatus};
-use crate::workload::{Histogram, LatencyBound, PassKind, Placement, Slo, Statistic};
+use crate::result::verdict::{Reasons, Sentence};
+use crate::result::{
+    Bound, IntegrityFigures, LatencyFigures, OF_CEILING_MAX, Point, SeriesRow, Trial, VerdictFlag,
+    VerdictStatus,
+};
+use crate::workload::{Histogram, LatencyBound, LoadMode, Pass, PassKind, Profile, Slo, Statistic};
+use drift::Drift;
 
 /// Largest share of its time that a load thread may be busy. A busier one may have no time left to generate load.
-const LOAD_BUSY_MAX: f64 = 0.95;
+pub(super) const LOAD_BUSY_MAX: f64 = 0.95;
 /// Smallest share of the offered records that must be acked. With a smaller one, the load asked for more than the
 /// system can do.
 const ACHIEVED_MIN: f64 = 0.99;
 /// Largest factor between two slices of one ceiling. With a larger one, a ratio to this ceiling is doubtful.
 const CEILING_SPREAD_MAX: f64 = 1.5;
-/// Least end of the interval of a share of the ceiling, above which the ceiling is too low. Below it the difference may
-/// be the noise between a trial and its slices.
-const OF_CEILING_MAX: f64 = 1.05;
-/// Largest share of stolen CPU time. A larger share shows in any p99.
+/// Largest share of stolen CPU time on the cores that were used. A larger share shows in any p99.
 const STEAL_SHARE_MAX: f64 = 0.02;
 /// Largest time for which a quota may stop threads, as a share of the window. A longer one shows in any p99.
 const THROTTLED_SHARE_MAX: f64 = 0.005;
-/// Largest number of cores that others may keep busy. The kernel's own threads (journal, completions of direct I/O) use
-/// less: 0.23 were seen under small synced writes.
-const OTHERS_CORES_MAX: f64 = 0.5;
+/// Largest number of the used cores that others may keep busy. The kernel's own threads (journal, completions of direct I/O)
+/// use less: 0.23 were seen under small synced writes.
+const OTHERS_CORES_MAX: f64 = 0.35;
 /// Largest difference between the rates of the two halves of a window, as a share of the larger rate. If it is larger,
 /// the window is not one steady state.
 const DRIFT_MAX: f64 = 0.1;
 /// Smallest number of rows in a window whose halves are compared.
 const DRIFT_ROWS_MIN: usize = 20;
-/// Shortest window in seconds. A shorter one holds too few flushes, rolls and hiccups of the machine to be
-/// representative.
-const WINDOW_S_MIN: f64 = 5.0;
 
 /// Largest number of defects of a log that a reason quotes.
 const DEFECTS_NAMED_MAX: usize = 2;
 
-/// Returns the verdict on one trial.
-pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
-    let mut verdict = Verdict::default();
+/// A step for a reader whose generator is too slow.
+const SLOW_GENERATOR: &str = "close other programs, lower the rate (`-r`), or give the load more cores \
+                              (`--set engine.cores.load=[…]`)";
+
+/// Returns the reasons for the verdict on one trial.
+pub fn of_trial(pass: &Pass, run: &TrialRun, trial: &Trial) -> Reasons {
+    let mut verdict = Reasons::default();
     if trial.integrity.failed() {
-        let found = &trial.integrity;
-        let count = |count: Option<u64>| count.unwrap_or(0);
-        let defects = run.defects.iter().flatten();
-        let defects: String = defects.take(DEFECTS_NAMED_MAX).map(|defect| format!("; {defect}")).collect();
-        verdict.lower(
-            VerdictStatus::IntegrityFailed,
-            format!(
-                "{} acked records missing, {} repeated, {} out of order, {} corrupt{defects}",
-                count(found.gaps),
-                count(found.duplicates),
-                count(found.reorders),
-                count(found.corruptions)
-            ),
-        );
+        judge_integrity(&trial.integrity, run.defects.as_deref().unwrap_or_default(), &mut verdict);
     }
     if let Some(error) = &run.error {
         verdict.lower(VerdictStatus::Errors, error.clone());
     }
-    if run.watched.interrupted {
+    if run.observed.interrupted {
         let measured = format!("interrupted {:.1} s after the measured window opened", trial.window_s);
         verdict.lower(VerdictStatus::Interrupted, measured);
     }
-    if let Some(missed) = &run.watched.missed {
+    if let Some(missed) = &run.observed.missed {
         verdict.lower(VerdictStatus::RequirementMissed, missed.clone());
         return verdict;
     }
@@ -74,123 +65,162 @@ pub fn of_trial(pass: PassKind, run: &TrialRun, trial: &Trial) -> Verdict {
     }
     judge_censored(trial, &mut verdict);
     judge_machine(trial, &mut verdict);
-    for step in run.watched.events.iter().filter(|event| event.kind == CLOCK_STEP) {
+    for step in run.observed.events.iter().filter(|event| event.kind == CLOCK_STEP) {
         let step = step.detail.as_deref().unwrap_or("the wall clock was set");
-        verdict.reason(format!("{step}: retention by age and the timestamps of records go by it"));
+        verdict.remark(format!("{step}: retention by age and the timestamps of records go by it"));
     }
-    judge_window(pass, &run.watched.series.rows, trial, &mut verdict);
+    judge_window(pass.kind, &run.observed.series.rows, trial, &mut verdict);
     verdict
 }
 
+/// Adds the reasons why records count as lost, damaged or read by two owners.
+fn judge_integrity(found: &IntegrityFigures, defects: &[String], verdict: &mut Reasons) {
+    let count = |count: Option<u64>| count.unwrap_or(0);
+    if count(found.skipped) > 0 {
+        let skipped = Sentence::default().count(count(found.skipped)).words(
+            " acked records skipped: their group committed or read on past them, and no member read them",
+        );
+        verdict.lower(VerdictStatus::IntegrityFailed, skipped);
+    }
+    if count(found.double_owned) > 0 {
+        let double = Sentence::default().count(count(found.double_owned)).words(
+            " records double-owned: two members read them while both owned the partition in one generation",
+        );
+        verdict.lower(VerdictStatus::IntegrityFailed, double);
+    }
+    let others = [found.gaps, found.duplicates, found.reorders, found.corruptions, found.defects];
+    if others.into_iter().map(count).sum::<u64>() == 0 {
+        return;
+    }
+    let defects: String =
+        defects.iter().take(DEFECTS_NAMED_MAX).map(|defect| format!("; {defect}")).collect();
+    let sentence = Sentence::default().count(count(found.gaps)).words(" acked records missing, ");
+    let sentence = sentence.count(count(found.duplicates)).words(" repeated, ");
+    let sentence = sentence.count(count(found.reorders)).words(" out of order, ");
+    let sentence = sentence.count(count(found.corruptions)).words(format!(" corrupt{defects}"));
+    verdict.lower(VerdictStatus::IntegrityFailed, sentence);
+}
+
 /// Returns whether the only fault of a trial is that its load generator was late. Another attempt may then succeed.
-pub fn is_late(verdict: &Verdict, trial: &Trial) -> bool {
-    verdict.status == VerdictStatus::Invalid && trial.late_percentile.is_some()
+pub fn is_late(verdict: &Reasons, trial: &Trial) -> bool {
+    verdict.status() == VerdictStatus::Invalid && trial.late_percentile.is_some()
 }
 
 /// Adds reasons that tell the reader of a point about the late attempts that are not in its figures.
-pub fn remark_late(trials: &[Trial], verdict: &mut Verdict) {
+pub fn remark_late(trials: &[Trial], verdict: &mut Reasons) {
     let all = trials.len();
     let attempts = trials.iter().flat_map(|trial| &trial.late_attempts);
     if let Some(latest) = attempts.filter_map(|attempt| attempt.pacing_lag_p99).max() {
         let count = trials.iter().filter(|trial| !trial.late_attempts.is_empty()).count();
         let latest = quantity::ns(latest);
-        verdict.reason(format!(
-            "{count} of {all} trials were measured again, as the generator was late (pacing lag p99 up to {latest}): the figures leave \
-             out the late attempts"
+        verdict.remark(format!(
+            "{count} of {all} trials were measured again, because the load generator was late (pacing lag p99 up to \
+             {latest}): the figures leave out the late attempts"
         ));
     }
     let late = trials.iter().filter(|trial| trial.is_late).count();
     if late > 0 && late < all {
-        verdict.reason(format!(
-            "{late} of {all} trials were left out of the figures, as the generator was late in every attempt"
-        ));
+        let left_out = format!(
+            "{late} of {all} trials were left out of the figures, because the load generator was late in every attempt"
+        );
+        verdict.remark(left_out).advise(SLOW_GENERATOR);
     }
 }
 
-fn judge_load(pass: PassKind, run: &TrialRun, trial: &Trial, verdict: &mut Verdict) {
-    let busy = load_busy(run, trial);
-    match pass {
-        PassKind::Open => {
+fn judge_load(pass: &Pass, run: &TrialRun, trial: &Trial, verdict: &mut Reasons) {
+    let busy = trial.resources.load_busy.unwrap_or(0.0);
+    match pass.load.mode {
+        LoadMode::Open { profile, .. } => {
             let achieved = trial.offered.map_or(1.0, |offered| offered.achieved);
             if let Some(late) = lateness(trial) {
-                verdict.flag(VerdictFlag::GeneratorLimited, late.clone());
-                verdict.lower(VerdictStatus::Invalid, late);
+                verdict.invalidate(VerdictFlag::GeneratorLimited, late).advise(SLOW_GENERATOR);
             } else if achieved < ACHIEVED_MIN && busy > LOAD_BUSY_MAX {
-                let saturated = saturated(busy);
-                verdict.flag(VerdictFlag::GeneratorLimited, saturated.clone());
-                verdict.lower(VerdictStatus::Invalid, saturated);
+                verdict.invalidate(VerdictFlag::GeneratorLimited, saturated(busy)).advise(SLOW_GENERATOR);
             } else if achieved < ACHIEVED_MIN {
-                let percent = quantity::percent(achieved);
-                verdict.flag(
-                    VerdictFlag::TargetSaturated,
-                    format!(
-                        "only {percent} of the offered records were acked in time, so latencies include the wait in a \
-                         growing queue"
-                    ),
-                );
+                verdict
+                    .flag(VerdictFlag::TargetFellBehind, behind(trial, achieved))
+                    .advise("offer less (`-r`), or allow more (`--set load.in_flight_bytes=…`)");
+            } else if profile == Profile::Constant && trial.stall.is_none() {
+                judge_latency_drift(run, trial, verdict);
             }
         }
-        PassKind::Max if busy > LOAD_BUSY_MAX => {
-            verdict.flag(VerdictFlag::GeneratorLimited, saturated(busy));
+        LoadMode::Max if busy > LOAD_BUSY_MAX => {
+            verdict
+                .flag(VerdictFlag::GeneratorLimited, saturated(busy))
+                .advise("give the load more cores (`--set engine.cores.load=[…]`), or send larger records");
         }
-        PassKind::Max => {
-            verdict.flag(VerdictFlag::TargetSaturated, AS_MEANT);
-        }
-        PassKind::Closed => {}
+        LoadMode::Max | LoadMode::Closed { .. } => {}
     }
 }
 
-fn saturated(busy: f64) -> String {
-    format!(
-        "a load thread was busy {} of the time: it, not the system, may limit the rate",
-        quantity::percent(busy)
-    )
+/// Returns a sentence on an open load that the target did not ack in time.
+fn behind(trial: &Trial, achieved: f64) -> Sentence {
+    Sentence::from("the target fell behind: when the window closed it had ")
+        .seconds((1.0 - achieved) * trial.window_s)
+        .words(" of the load left to ack (")
+        .share(achieved)
+        .words(
+            " of the offered records were acked in time), so latencies include the wait in a growing queue",
+        )
 }
 
-/// Returns the share of the window in which the busiest load thread had something to do. Each thread has clients of its own,
-/// so one that is saturated limits the load, however idle the others are.
-fn load_busy(run: &TrialRun, trial: &Trial) -> f64 {
-    if run.placement == Placement::Colocated {
-        // Colocated load shares the shard's thread. The time that it used on the busiest shard counts, but not its wait
-        // for a turn.
-        let most_ns = run.watched.shards.iter().map(|shard| shard.colocated_ns).max().unwrap_or(0);
-        return if trial.window_s > 0.0 { num::f64_of(most_ns) * 1e-9 / trial.window_s } else { 0.0 };
-    }
-    let least_ns = run.harvest.idle_ns.iter().min().copied().unwrap_or(0);
-    if trial.window_s > 0.0 { 1.0 - num::f64_of(least_ns) * 1e-9 / trial.window_s } else { 0.0 }
+/// Flags a latency that is not the same early and late in the window.
+fn judge_latency_drift(run: &TrialRun, trial: &Trial, verdict: &mut Reasons) {
+    let Some(Drift { name, first_ns, second_ns }) = drift::of(&run.observed.series.kept, trial.window_s)
+    else {
+        return;
+    };
+    let drift = Sentence::from("the latency was not steady: its ")
+        .words(name)
+        .words(" (without waits for the generator) was ")
+        .latency(first_ns)
+        .words(" in the window's first half and ")
+        .latency(second_ns)
+        .words(" in its second");
+    verdict
+        .flag(VerdictFlag::NotSteady, drift)
+        .advise("a longer `phases.warmup` or window shows where it ends");
+}
+
+fn saturated(busy: f64) -> Sentence {
+    Sentence::from("a load thread had work for ")
+        .share(busy)
+        .words(" of the time, so the load generator may limit the rate, and not the target")
 }
 
 /// Returns a sentence on the lateness of the generator, if it makes the trial invalid.
-fn lateness(trial: &Trial) -> Option<String> {
+fn lateness(trial: &Trial) -> Option<Sentence> {
     let name = trial.late_percentile.as_deref()?;
     let at = |figures: &Option<LatencyFigures>| figures.as_ref().and_then(|figures| figures.at(name));
     let response_ns = at(&trial.latency_ns.response)?.ns;
-    let own = at(&trial.latency_ns.own).map_or_else(|| "unknown".to_owned(), |own| quantity::ns(own.ns));
-    Some(format!(
-        "the generator was late: response {} is ≤ {}, and {own} without the wait for the generator",
-        name.replace('_', "."),
-        quantity::ns(response_ns)
-    ))
+    let sentence = Sentence::from("the load generator was late: response ")
+        .words(name.replace('_', "."))
+        .words(" is ≤ ")
+        .latency(response_ns);
+    Some(match at(&trial.latency_ns.own) {
+        Some(own) => sentence.words(", and ").latency(own.ns).words(" without the wait for the generator"),
+        None => sentence.words(", and unknown without the wait for the generator"),
+    })
 }
 
 /// Flags records that were never acked.
-fn judge_censored(trial: &Trial, verdict: &mut Verdict) {
+fn judge_censored(trial: &Trial, verdict: &mut Reasons) {
     let latencies = &trial.latency_ns;
     let headline = latencies.response.as_ref().or(latencies.service.as_ref());
     let Some(figures) = headline.filter(|figures| figures.censored > 0) else { return };
-    let least = figures.censored_from.map(|age_ns| format!(", {} or more", quantity::ns(age_ns)));
-    verdict.flag(
-        VerdictFlag::Censored,
-        format!(
-            "{} of the records ({}) were never acked: they count with their age at the end of the drain{}",
-            quantity::percent(figures.censored_share()),
-            figures.censored,
-            least.unwrap_or_default()
-        ),
-    );
+    let sentence = Sentence::default()
+        .share(figures.censored_share())
+        .words(" of the records (")
+        .count(figures.censored)
+        .words(") were never acked: they count with their age at the end of the drain");
+    let sentence = match figures.censored_from {
+        Some(age_ns) => sentence.words(", ").latency(age_ns).words(" or more"),
+        None => sentence,
+    };
+    verdict.flag(VerdictFlag::Censored, sentence).advise("a longer `phases.drain` shows how late they are");
 }
 
-fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
+fn judge_machine(trial: &Trial, verdict: &mut Reasons) {
     // Where a backlog is read, reads matter.
     let slices = match trial.backlog {
         Some(_) => &trial.ceiling.read_slices_bytes_per_s,
@@ -199,32 +229,43 @@ fn judge_machine(trial: &Trial, verdict: &mut Verdict) {
     let least = slices.iter().copied().fold(f64::INFINITY, f64::min);
     let most = slices.iter().copied().fold(0.0, f64::max);
     if slices.len() > 1 && most > least * CEILING_SPREAD_MAX {
-        let (least, most) = (quantity::bytes_per_s(least), quantity::bytes_per_s(most));
         let kind = if trial.backlog.is_some() { "reads" } else { "writes" };
-        let spread = format!(
-            "the speed of the disk without the system varied from {least} to {most} of {kind} before and after one trial"
-        );
-        verdict.flag(VerdictFlag::NoisyDisk, spread);
+        let spread = Sentence::from("the speed of the disk without the system varied from ")
+            .byte_rate(least)
+            .words(" to ")
+            .byte_rate(most)
+            .words(format!(" of {kind} before and after one trial"));
+        verdict
+            .flag(VerdictFlag::NoisyDisk, spread)
+            .advise("more `--trials` show how far to trust the median");
     }
-    if let Some(steal) = trial.resources.steal_share.filter(|steal| *steal > STEAL_SHARE_MAX) {
-        let stolen =
-            format!("the hypervisor gave {} of the CPU time to other guests", quantity::percent(steal));
-        verdict.flag(VerdictFlag::NoisyCpu, stolen);
+    let resources = &trial.resources;
+    if let Some(steal) = resources.steal_share.filter(|steal| *steal > STEAL_SHARE_MAX) {
+        let stolen = Sentence::from("the hypervisor gave ")
+            .share(steal)
+            .words(" of the time of the cores in use to other guests");
+        verdict
+            .flag(VerdictFlag::NoisyCpu, stolen)
+            .advise("measure at a quieter hour, or on a machine of its own");
     }
-    let throttled_s = trial.resources.throttled_s.unwrap_or(0.0);
+    let throttled_s = resources.throttled_s.unwrap_or(0.0);
     if throttled_s > THROTTLED_SHARE_MAX * trial.window_s {
-        let stopped = format!(
-            "the CPU quota of the control group stopped threads for {throttled_s:.2} s of the window"
-        );
-        verdict.flag(VerdictFlag::NoisyCpu, stopped);
+        let stopped = Sentence::from("the CPU quota of the control group stopped threads for ")
+            .seconds(throttled_s)
+            .words(" of the window");
+        verdict.flag(VerdictFlag::NoisyCpu, stopped).advise("raise the quota, or use fewer shards");
     }
-    if let Some(others) = trial.resources.others_cores.filter(|others| *others > OTHERS_CORES_MAX) {
-        let taken = format!("other processes and kernel threads kept {others:.1} cores busy");
-        verdict.flag(VerdictFlag::NoisyCpu, taken);
+    if let Some(others) = resources.others_cores.filter(|others| *others > OTHERS_CORES_MAX) {
+        let taken = Sentence::from("other processes and kernel threads kept ")
+            .cores(others)
+            .words(" of those in use busy");
+        verdict
+            .flag(VerdictFlag::NoisyCpu, taken)
+            .advise("close other programs, or use other cores (`--set engine.cores.shards=[…]`)");
     }
 }
 
-fn judge_window(pass: PassKind, rows: &[SeriesRow], trial: &Trial, verdict: &mut Verdict) {
+fn judge_window(pass: PassKind, rows: &[SeriesRow], trial: &Trial, verdict: &mut Reasons) {
     let window: Vec<&SeriesRow> = rows.iter().filter(|row| row.t_s > -1e-9).collect();
     if pass != PassKind::Open && window.len() >= DRIFT_ROWS_MIN {
         let (first, second) = window.split_at(window.len() / 2);
@@ -235,71 +276,74 @@ fn judge_window(pass: PassKind, rows: &[SeriesRow], trial: &Trial, verdict: &mut
         };
         let (first, second) = (rate(first), rate(second));
         if (second - first).abs() > DRIFT_MAX * first.max(second) {
-            let (first, second) = (quantity::per_s(first), quantity::per_s(second));
             let what = if trial.backlog.is_some() { "consumed" } else { "acked" };
-            let drift = format!(
-                "the rate was not steady: records were {what} at {first} in the window's first half and at {second} in \
-                 its second"
-            );
-            verdict.flag(VerdictFlag::NotSteady, drift);
+            let drift = Sentence::from("the rate was not steady: records were ")
+                .words(what)
+                .words(" at ")
+                .rate(first)
+                .words(" in the window's first half and at ")
+                .rate(second)
+                .words(" in its second");
+            verdict
+                .flag(VerdictFlag::NotSteady, drift)
+                .advise("a longer window (`-d`) or warm-up (`-w`) shows where it settles");
         }
     }
     let headline = trial.latency_ns.response.as_ref().or(trial.latency_ns.service.as_ref());
     let is_drained = trial.backlog.as_ref().is_some_and(|backlog| backlog.is_drained);
     if is_drained {
         // The window ended when the backlog was consumed, so it is as long as the work.
-    } else if trial.window_s < WINDOW_S_MIN {
-        let short = format!(
-            "the window is only {:.1} s long: under {WINDOW_S_MIN:.0} s, its figures may not be representative",
-            trial.window_s
-        );
-        verdict.flag(VerdictFlag::Short, short);
     } else if headline.is_some_and(|figures| figures.count > 0 && figures.p99.is_none()) {
-        verdict.flag(VerdictFlag::Short, "too few acks to tell p99: fewer than ten took longer");
+        let few = "p99 is not known: it needs ten acks that took longer, and there were fewer";
+        verdict.flag(VerdictFlag::Short, few).advise("a longer window (`-d`) has more");
     }
 }
 
 /// Flags a ceiling that the trials of a point exceeded, from as many trials on as an interval needs.
-pub fn judge_ceiling(point: &Point, verdict: &mut Verdict) {
+pub fn judge_ceiling(point: &Point, verdict: &mut Reasons) {
     for (path, kind) in [("of_ceiling.write", "writes"), ("of_ceiling.read", "reads")] {
         let interval = point.figure(path).and_then(|figure| figure.interval);
         if let Some(it) = interval.filter(|it| it.low > OF_CEILING_MAX) {
-            let (low, high) = (quantity::percent(it.low), quantity::percent(it.high));
-            verdict.flag(
-                VerdictFlag::CeilingLow,
-                format!("{kind} reached {low} to {high} of the ceiling beside them, so that is no ceiling"),
-            );
+            let low = Sentence::from(kind)
+                .words(" reached ")
+                .share(it.low)
+                .words(" to ")
+                .share(it.high)
+                .words(" of the ceiling beside them, so that is no ceiling");
+            verdict.flag(VerdictFlag::CeilingLow, low);
         }
     }
 }
 
 /// Compares a point's medians with the objectives (SLO) of its workload.
-pub fn judge_slo(slo: &Slo, point: &Point, verdict: &mut Verdict) {
+pub fn judge_slo(slo: &Slo, point: &Point, verdict: &mut Reasons) {
     for bound in &slo.latencies {
         judge_latency(bound, point, verdict);
     }
     if let Some(least) = slo.min_achieved {
         let achieved = point.figure("offered.achieved").map_or(0.0, |figure| figure.median);
         if achieved < least.0 {
-            let (achieved, least) = (quantity::percent(achieved), quantity::percent(least.0));
-            let missed = format!(
-                "min_achieved is {achieved} of the offered records, but the SLO requires at least {least}"
-            );
-            verdict.lower(VerdictStatus::SloMissed, missed);
+            let missed = Sentence::from("only ")
+                .share(achieved)
+                .words(" of the offered records were acked in time, but `slo.min_achieved` asks for ")
+                .share(least.0);
+            verdict.lower(VerdictStatus::SloMissed, missed).advise("offer less (`-r`)");
         }
     }
 }
 
 /// Compares one median with its objective. Time in which records waited for the generator misses no objective.
-fn judge_latency(bound: &LatencyBound, point: &Point, verdict: &mut Verdict) {
+fn judge_latency(bound: &LatencyBound, point: &Point, verdict: &mut Reasons) {
     let statistic = statistic_name(bound.statistic);
     let median_of = |name: &str| point.figure(&format!("latency_ns.{name}.{statistic}"));
     let (key, limit_ns) = (bound.key, num::ns_of(bound.limit.0));
     let limit = quantity::ns(limit_ns);
     let Some(found) = median_of(histogram_name(bound.histogram)) else {
         // A value that is not known must not pass as an objective that was met.
-        let unknown = format!("{key} is not known: in some trial, fewer than ten acks took longer");
-        return verdict.lower(VerdictStatus::Invalid, unknown);
+        let unknown =
+            format!("{key} is not known: it needs ten acks that took longer, and some trial had fewer");
+        verdict.lower(VerdictStatus::Invalid, unknown).advise("a longer window (`-d`) has more");
+        return;
     };
     let found_ns = num::u64_of(found.median);
     let text = format!("{}{}", sign(found.bound), quantity::ns(found_ns));
@@ -315,13 +359,13 @@ fn judge_latency(bound: &LatencyBound, point: &Point, verdict: &mut Verdict) {
         verdict.lower(VerdictStatus::SloMissed, missed);
     } else if found.bound == Some(Bound::Lower) {
         let unknown = format!("{key} is {text}, and the SLO allows {limit}: the drain was too short to tell");
-        verdict.lower(VerdictStatus::Invalid, unknown);
+        verdict.lower(VerdictStatus::Invalid, unknown).advise("lengthen `phases.drain`");
     } else if found_ns > limit_ns {
         let unknown = format!(
             "{key} is {text}, but without the wait for the generator it is {}: whether it exceeds {limit} cannot be told",
             own_ns.map_or_else(|| "unknown".to_owned(), quantity::ns)
         );
-        verdict.lower(VerdictStatus::Invalid, unknown);
+        verdict.lower(VerdictStatus::Invalid, unknown).advise(SLOW_GENERATOR);
     }
 }
 

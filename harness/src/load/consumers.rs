@@ -168,7 +168,7 @@ impl<'a, 'b> Fetch<'a, 'b> {
         }
     }
 
-    /// Counts the fetch. Returns its encoded size, at least 1.
+    /// Counts the fetch. Returns its encoded size, or that of its keys and values if it is not known; at least 1.
     fn finish(mut self) -> u64 {
         self.close_run();
         if let Some(ns) = self.slowest_ns {
@@ -176,7 +176,8 @@ impl<'a, 'b> Fetch<'a, 'b> {
         }
         let (records, bytes, encoded_bytes) = (self.records, self.bytes, self.encoded_bytes);
         self.turn.recorder.consumed(Counted { records, bytes, encoded_bytes });
-        self.encoded_bytes.max(1)
+        // Some systems do not report the encoded size.
+        self.encoded_bytes.max(bytes).max(1)
     }
 
     fn close_run(&mut self) {

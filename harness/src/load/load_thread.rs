@@ -78,6 +78,8 @@ pub struct LoadPlan {
     pub ack_log: Option<AckLog>,
     /// The behaviour of the thread while no record is due.
     pub idle: Idle,
+    /// Whether records are due at given times.
+    pub is_paced: bool,
     /// Whether the consumers read nothing before the window opens.
     pub starts_late: bool,
 }
@@ -266,7 +268,9 @@ impl<C: Clock> LoadThread<C> {
         let window_start_ns = self.timeline.window_start_ns();
         if self.window_start_ns != window_start_ns {
             self.window_start_ns = window_start_ns;
-            self.producers.iter_mut().for_each(|producer| producer.start_schedule_at(window_start_ns));
+            let now_ns = self.clock.now_ns();
+            let producers = self.producers.iter_mut();
+            producers.for_each(|producer| producer.start_schedule_at(window_start_ns, now_ns));
         }
         let mut turn = ThreadTurn {
             clock: &self.clock,

@@ -147,6 +147,7 @@ impl TrialLoad<'_> {
                 consumers: Vec::new(),
                 ack_log: self.ack_log.map(AckLog::open).transpose()?,
                 idle: self.idle,
+                is_paced: self.load.mode.rate().is_some(),
                 starts_late: self.backlog.is_some(),
             });
         }
@@ -208,10 +209,14 @@ impl TrialLoad<'_> {
         let workload = self.workload;
         let topic = id / workload.producers_per_topic;
         let batch = workload.batch;
-        let pacing = match (self.load.mode, schedule, granularity_of(self.load.mode)) {
+        let paced = match (self.load.mode, schedule, granularity_of(self.load.mode)) {
             (_, Some(schedule), Some(granularity)) => Pacing::Open { schedule, granularity },
             (LoadMode::Closed { in_flight }, ..) => Pacing::Closed { in_flight },
             _ => Pacing::Max,
+        };
+        let (pacing, later_pacing) = match paced {
+            paced @ Pacing::Open { .. } if self.fills_first() => (Pacing::Max, Some(paced)),
+            paced => (paced, None),
         };
         let spec = ProducerSpec {
             topic: topic_name(topic),
@@ -237,6 +242,7 @@ impl TrialLoad<'_> {
             groups: workload.subscriptions_per_topic,
             partitions,
             pacing,
+            later_pacing,
             backlog_part: self.backlog_part(id),
             partitioner: Partitioner::new(distribution, &keys, own, id, workload.payload.seed),
             limits: BatchLimits {
@@ -249,6 +255,11 @@ impl TrialLoad<'_> {
         let seat =
             if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.system.producer(&spec)?) };
         Ok((plan, seat))
+    }
+
+    /// Whether the log is filled as fast as acks allow until retention deletes, and only then records are due at their times.
+    fn fills_first(&self) -> bool {
+        self.timeline.is_held() && self.backlog.is_none()
     }
 
     /// Returns a producer's part of the backlog.
@@ -268,13 +279,15 @@ impl TrialLoad<'_> {
         let workload = self.workload;
         let group_id = id / workload.consumers_per_subscription;
         let topic = group_id / workload.subscriptions_per_topic;
+        let group = group_id % workload.subscriptions_per_topic;
         let spec = ConsumerSpec {
+            group: workload.group_id(&topic_name(topic), group),
             assignment: partitions.iter().map(|partition| (topic_name(topic), *partition)).collect(),
             fetch_bytes_max: FETCH_BYTES_MAX,
         };
         let plan = ConsumerPlan {
             topic,
-            group: group_id % workload.subscriptions_per_topic,
+            group,
             partitions,
             first_sender: sender(self.machine, topic * workload.producers_per_topic),
             producers: workload.producers_per_topic,

@@ -10,17 +10,12 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Largest size of a pool of random values in bytes. Larger values mean fewer of them, but at least [`ENTRIES_MIN`].
-const POOL_BYTES_MAX: u64 = 64 << 20;
-/// Number of values in a pool if [`POOL_BYTES_MAX`] allows fewer, unless the workload asks for fewer.
-const ENTRIES_MIN: u64 = 4;
-
 /// The place of the stamp in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StampPlace {
     /// In the first bytes of the value. Random data may be overwritten.
     Value,
-    /// In a header named [`STAMP_HEADER`]. Real data stays unchanged.
+    /// In a header named [`STAMP_HEADER`]. Real data stays unchanged, and small values have no room for it.
     Header,
 }
 
@@ -38,7 +33,7 @@ pub struct Pool {
 enum Values {
     /// Random data of this load thread. Stamps are written into it.
     Own(Vec<u8>),
-    /// Real data, which all load threads share.
+    /// Real data and small values, which all load threads share.
     Shared(Arc<[u8]>),
 }
 
@@ -56,14 +51,15 @@ impl Pool {
     /// The payload file can no longer be read.
     pub fn of(workload: &Workload) -> anyhow::Result<Self> {
         let mut rng = SmallRng::seed_from_u64(workload.payload.seed);
-        let (bytes, ranges, place) = match &workload.payload.source {
+        let place = if workload.has_stamp_header() { StampPlace::Header } else { StampPlace::Value };
+        let (bytes, ranges) = match &workload.payload.source {
             PayloadSource::Random { compressibility, pool } => {
-                let (bytes, ranges) = random(&mut rng, &workload.message_size, compressibility.0, *pool);
-                (bytes, ranges, StampPlace::Value)
+                let count = workload.pool_entries(*pool);
+                random(&mut rng, &workload.message_size, compressibility.0, count)
             }
             PayloadSource::File(file) => {
                 let lines = Lines::read(&file.path)?;
-                (lines.bytes, lines.records, StampPlace::Header)
+                (lines.bytes, lines.records)
             }
         };
         let checked = workload.verify == Verify::SequenceCrc;
@@ -108,7 +104,7 @@ impl Pool {
         num::count(total.div_ceil(self.entries.len()))
     }
 
-    /// Returns value number `entry` with `stamp` on it. The stamp is in a header if this pool's values are real data.
+    /// Returns value number `entry` with `stamp` on it, or in a header if this pool's stamps are in headers.
     pub fn stamped(&mut self, entry: usize, stamp: Stamp) -> Stamped<'_> {
         let Entry { range, body_crc } = &self.entries[entry];
         let bytes = stamp.encode(*body_crc);
@@ -145,23 +141,20 @@ impl StampPlace {
     }
 }
 
-/// Makes up to `pool` values whose first part is random and whose rest is zeros. `compressibility` is the share of
-/// zeros.
+/// Makes `count` values whose first part is random and whose rest is zeros. `compressibility` is the share of zeros.
 fn random(
     rng: &mut SmallRng,
     sizes: &MessageSize,
     compressibility: f64,
-    pool: u32,
+    count: u64,
 ) -> (Vec<u8>, Vec<Range<usize>>) {
-    let affordable = POOL_BYTES_MAX / sizes.largest().0.max(1);
-    let count = u64::from(pool).min(affordable.max(ENTRIES_MIN)).max(1);
     let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        let size = draw_size(rng, sizes).max(STAMP_BYTES);
+        let size = draw_size(rng, sizes);
         let random_bytes = num::index_of_f64(num::f64_of(num::count(size)) * (1.0 - compressibility));
         let start = bytes.len();
         bytes.resize(start + size, 0);
-        rng.fill_bytes(&mut bytes[start..start + random_bytes.clamp(STAMP_BYTES, size)]);
+        rng.fill_bytes(&mut bytes[start..start + random_bytes.clamp(STAMP_BYTES.min(size), size)]);
         ranges.push(start..start + size);
     }
     (bytes, ranges)
@@ -230,6 +223,18 @@ mod tests {
         let stamped = pool.stamped(3, stamp);
         assert_eq!(Stamp::decode(stamped.value, body_crc(&stamped.value[STAMP_BYTES..])), Some(stamp));
         assert!(stamped.header.is_none());
+    }
+
+    #[test]
+    fn a_value_without_room_for_a_stamp_has_its_size_and_the_stamp_in_a_header() {
+        let mut workload = workload(MessageSize::Fixed(Bytes(10)), random_source(0.0));
+        workload.verify = Verify::None;
+        let mut pool = Pool::of(&workload).unwrap();
+        assert_eq!((pool.mean_value_bytes(), pool.place()), (10, StampPlace::Header));
+        let stamp = Stamp { sequence: 1, intended_ns: 2, producer: 3 };
+        let stamped = pool.stamped(1, stamp);
+        assert_eq!(stamped.value.len(), 10);
+        assert_eq!(Stamp::decode(stamped.header.unwrap().1, 0), Some(stamp));
     }
 
     #[test]

@@ -148,8 +148,16 @@ impl Producer {
         }
     }
 
-    /// Starts the schedule, now that the window's start is known.
-    pub(crate) fn start_schedule_at(&mut self, window_start_ns: u64) {
+    /// Starts the schedule. It is called at `now_ns`, as soon as the window's start is known. No record is due before.
+    pub(crate) fn start_schedule_at(&mut self, window_start_ns: u64, now_ns: u64) {
+        if let Some(pacing) = self.plan.later_pacing.take() {
+            self.plan.pacing = pacing;
+            if let Pacing::Open { schedule, .. } = &mut self.plan.pacing {
+                schedule.set_window_start(window_start_ns);
+                schedule.skip_until(now_ns);
+            }
+            return;
+        }
         if let Some(share) = self.plan.backlog_part.and_then(|part| part.rate_in_window) {
             let even = Even::new(share.rate, window_start_ns, share.index, share.of);
             let schedule = Schedule::Even(even);

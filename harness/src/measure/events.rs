@@ -61,18 +61,17 @@ pub fn event_of(event: SystemEvent, clock: &TrialClock, timeline: &Timeline) -> 
     let (topic, partition) = event.partition.unzip();
     Event {
         t_s: timeline.seconds_of(clock.ns_at(event.at)),
-        length_s: None,
         kind: event.kind.name().to_owned(),
         shard: Some(event.shard),
         topic,
         partition,
-        detail: None,
+        ..Event::default()
     }
 }
 
 /// Returns the stalls: parts of the measured window, of at least `STALL_S_MIN`, in which records were due and none was
 /// acked.
-pub fn stalls(rows: &[SeriesRow]) -> Vec<Event> {
+pub fn gaps_without_acks(rows: &[SeriesRow]) -> Vec<Event> {
     let mut stalls = Vec::new();
     let mut quiet: Option<(f64, f64)> = None;
     let in_window = rows.iter().filter(|row| row.t_s > -1e-9);
@@ -89,10 +88,8 @@ pub fn stalls(rows: &[SeriesRow]) -> Vec<Event> {
         t_s,
         length_s: Some(length_s),
         kind: "stall".to_owned(),
-        shard: None,
-        topic: None,
-        partition: None,
         detail: Some(format!("nothing was acked for {length_s:.1} s")),
+        ..Event::default()
     };
     stalls.into_iter().filter(|(_, length_s)| *length_s > STALL_S_MIN - 1e-9).map(event_of).collect()
 }
@@ -109,7 +106,7 @@ mod tests {
     fn no_ack_for_two_intervals_is_a_stall() {
         let rows =
             [row(-0.1, 0, None), row(0.0, 5, None), row(0.1, 0, None), row(0.2, 0, None), row(0.3, 5, None)];
-        let stalls = stalls(&rows);
+        let stalls = gaps_without_acks(&rows);
         assert_eq!(stalls.len(), 1);
         assert!((stalls[0].t_s - 0.1).abs() < 1e-9);
         assert_eq!(stalls[0].detail.as_deref(), Some("nothing was acked for 0.2 s"));
@@ -117,12 +114,17 @@ mod tests {
 
     #[test]
     fn one_quiet_interval_is_none_and_neither_is_the_lack_of_load() {
-        assert!(stalls(&[row(0.0, 5, None), row(0.1, 0, None), row(0.2, 5, None)]).is_empty());
-        assert!(stalls(&[row(0.0, 0, Some(0)), row(0.1, 0, Some(0)), row(0.2, 0, Some(0))]).is_empty());
+        assert!(gaps_without_acks(&[row(0.0, 5, None), row(0.1, 0, None), row(0.2, 5, None)]).is_empty());
+        assert!(
+            gaps_without_acks(&[row(0.0, 0, Some(0)), row(0.1, 0, Some(0)), row(0.2, 0, Some(0))]).is_empty()
+        );
     }
 
     #[test]
     fn a_stall_that_lasts_to_the_end_is_one() {
-        assert_eq!(stalls(&[row(0.0, 1, Some(9)), row(0.1, 0, Some(9)), row(0.2, 0, Some(9))]).len(), 1);
+        assert_eq!(
+            gaps_without_acks(&[row(0.0, 1, Some(9)), row(0.1, 0, Some(9)), row(0.2, 0, Some(9))]).len(),
+            1
+        );
     }
 }

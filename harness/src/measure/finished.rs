@@ -4,6 +4,7 @@ use super::histograms::{CensoredByMeasure, Histograms, Latencies};
 use super::ledger::{ConsumedPartition, ProducedPartition};
 use super::series::Series;
 use super::shards::ShardStats;
+use crate::host::processes::ProcessUsage;
 use crate::host::usage::HostUsage;
 use crate::result::provenance::SystemIdentity;
 use crate::result::{Event, Granularity, InjectedStall};
@@ -27,7 +28,7 @@ pub struct TrialRun {
     /// Records whose intended time is inside the window; `None` if records had no intended time.
     pub offered: Option<u64>,
     /// Measurements of the thread that watched the trial.
-    pub watched: Watched,
+    pub observed: Observations,
     /// Measurements of the load threads.
     pub harvest: Harvest,
     /// Placement of the load: on threads of its own or on the shards.
@@ -42,6 +43,17 @@ pub struct TrialRun {
     pub error: Option<String>,
     /// Defects that a scan of the closed system's data found, each in a sentence. `None` if the data was not read back.
     pub defects: Option<Vec<String>>,
+    /// The files of the closed system. `None` if they were not read back.
+    pub closed: Option<Closed>,
+}
+
+/// The files of a system that was closed after its trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed {
+    /// Number of files.
+    pub files: u64,
+    /// Time that it took to open the system again.
+    pub reopen: Duration,
 }
 
 /// The sync that ends a trial with buffered I/O.
@@ -53,9 +65,9 @@ pub struct FinalSync {
     pub device_write_bytes: Option<u64>,
 }
 
-/// The measurements of the thread that watches a trial from outside.
+/// The measurements of the thread that watches a trial.
 #[derive(Debug)]
-pub struct Watched {
+pub struct Observations {
     /// Measurements over time: rows, histograms and counts.
     pub series: Series,
     /// Events inside the target, and the stalls that show in its acks.
@@ -64,6 +76,8 @@ pub struct Watched {
     pub shards: Vec<ShardStats>,
     /// Resources that the machine used over the window; `None` if the window never opened.
     pub host: Option<HostUsage>,
+    /// Usage of the processes that the harness has started for the target, over the window.
+    pub processes: Vec<ProcessUsage>,
     /// Largest resident memory at the end of any interval, bytes.
     pub rss_max_bytes: Option<u64>,
     /// Largest disk space of the target's files among the samples, bytes.
@@ -76,15 +90,15 @@ pub struct Watched {
     pub error: Option<String>,
     /// The reason why the window never opened: a requirement that was not met. `None` if it opened.
     pub missed: Option<String>,
-    /// Time at which the requirement was met, s since the window opened, so below 0.
-    pub held_s: Option<f64>,
+    /// Time at which retention had deleted a segment of every partition, s since the window opened, so below 0.
+    pub retention_reached_s: Option<f64>,
     /// The backlog that was built before the window; `None` without one.
     pub built: Option<Built>,
     /// Whether the consumers reached the end of the backlog before the window closed.
     pub is_drained: bool,
 }
 
-impl Watched {
+impl Observations {
     /// Latencies of the window's records.
     pub fn latency(&self) -> &Histograms {
         &self.series.latency

@@ -9,6 +9,9 @@ use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 
+/// Whether latencies are recorded. A build without them shows what recording costs (`scripts/recorder-cost`).
+const RECORDS_LATENCIES: bool = !cfg!(feature = "unrecorded");
+
 /// The measurements of one load thread in one interval.
 #[derive(Debug, Clone)]
 pub struct Interval {
@@ -210,21 +213,33 @@ impl Recorder {
 
     /// Records `count` values of `ns`.
     pub fn latency(&mut self, measure: Measure, ns: u64, count: u64) {
+        if !RECORDS_LATENCIES {
+            return;
+        }
         self.interval.latency.record_n(measure, ns, count);
     }
 
     /// Records the latencies of `records` records that were acked or given up together.
     pub fn completed(&mut self, times: &Times, records: u64) {
+        if !RECORDS_LATENCIES {
+            return;
+        }
         self.interval.latency.record_times(times, records);
     }
 
     /// Records the response times of `records` records. `own_ns` is the part in which they did not wait for the generator.
     pub fn response(&mut self, response_ns: u64, own_ns: u64, records: u64) {
+        if !RECORDS_LATENCIES {
+            return;
+        }
         self.interval.latency.record_response(response_ns, own_ns, records);
     }
 
     /// Records one distinct ack. `times` are those of its oldest record.
     pub fn ack(&mut self, times: &Times) {
+        if !RECORDS_LATENCIES {
+            return;
+        }
         let (service_ns, response_ns) = (times.service_ns(), times.response_ns());
         self.distinct(Measure::Service, service_ns);
         if let Some(ns) = response_ns {
@@ -236,6 +251,9 @@ impl Recorder {
 
     /// Records one distinct ack, hand-over or fetch. `ns` is the largest of its values.
     pub fn distinct(&mut self, measure: Measure, ns: u64) {
+        if !RECORDS_LATENCIES {
+            return;
+        }
         self.distinct.record_n(measure, ns, 1);
     }
 

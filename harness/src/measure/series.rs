@@ -248,6 +248,7 @@ impl SeriesBuilder {
             cpu: host.cpu,
             rss_bytes: host.rss_bytes,
             data_bytes: host.data_bytes,
+            lag: None,
         }
     }
 
@@ -277,7 +278,7 @@ impl SeriesBuilder {
         let mut kept = KeptInterval::empty(start_s, seconds(end_ns - start_ns));
         for measure in Measure::ALL {
             let histogram = self.stretch.of(measure);
-            give_way_before(histogram, self.is_behind);
+            yield_core_before(histogram, self.is_behind);
             kept.set(measure, histogram);
         }
         if !kept.is_empty() {
@@ -290,27 +291,27 @@ impl SeriesBuilder {
 
 /// Yields the core to other threads that wait for it, above all to load threads. Without this call the kernel lets a thread
 /// that woke up wait until this thread's time slice ends, which is mostly 3 ms.
-pub fn give_way() {
+pub fn yield_core() {
     std::thread::yield_now();
 }
 
 /// Yields the core before `histogram` is processed, unless it is empty or the thread is behind.
-fn give_way_before(histogram: &Histogram<u64>, is_behind: bool) {
+fn yield_core_before(histogram: &Histogram<u64>, is_behind: bool) {
     if !histogram.is_empty() && !is_behind {
-        give_way();
+        yield_core();
     }
 }
 
 fn add(sum: &mut Histograms, part: &Histograms, is_behind: bool) {
     for measure in Measure::ALL {
-        give_way_before(part.of(measure), is_behind);
+        yield_core_before(part.of(measure), is_behind);
         sum.add_one(measure, part);
     }
 }
 
 fn clear(latency: &mut Histograms, is_behind: bool) {
     for measure in Measure::ALL {
-        give_way_before(latency.of(measure), is_behind);
+        yield_core_before(latency.of(measure), is_behind);
         latency.clear_one(measure);
     }
 }

@@ -14,9 +14,23 @@ pub fn thin_histograms(kept: &mut Vec<KeptInterval>, most: usize) {
 
 /// Merges neighbouring rows, so that about `most` are left. A row before the window is never merged with one inside it.
 pub fn thin_rows(rows: &mut Vec<SeriesRow>, most: usize) {
-    let size = rows.len().div_ceil(most.max(1)).max(1);
-    let (before, inside) = rows.split_at(rows.partition_point(|row| row.t_s < -1e-9));
+    let (size, before) = chunks_of(rows, most);
+    let (before, inside) = rows.split_at(before);
     *rows = before.chunks(size).chain(inside.chunks(size)).map(merged_row).collect();
+}
+
+/// Thins the lags of a group, which belong to `rows`, as [`thin_rows`] thins those rows.
+pub fn thin_lags(lags: &mut Vec<Option<u64>>, rows: &[SeriesRow], most: usize) {
+    let (size, before) = chunks_of(rows, most);
+    let (before, inside) = lags.split_at(before.min(lags.len()));
+    let last = |lags: &[Option<u64>]| lags.last().copied().flatten();
+    *lags = before.chunks(size).chain(inside.chunks(size)).map(last).collect();
+}
+
+/// Returns the number of rows that are merged into one, and the number of rows before the window.
+fn chunks_of(rows: &[SeriesRow], most: usize) -> (usize, usize) {
+    let size = rows.len().div_ceil(most.max(1)).max(1);
+    (size, rows.partition_point(|row| row.t_s < -1e-9))
 }
 
 fn merged(intervals: &[KeptInterval]) -> KeptInterval {
@@ -94,7 +108,10 @@ mod tests {
             ..SeriesRow::default()
         };
         let mut rows: Vec<_> = (-3..7).map(row).collect();
+        let mut lags: Vec<_> = (0..10).map(Some).collect();
+        thin_lags(&mut lags, &rows, 5);
         thin_rows(&mut rows, 5);
+        assert_eq!(lags, [1, 2, 4, 6, 8, 9].map(Some), "each has the lag at its end");
         assert_eq!(rows.iter().map(|row| row.t_s).collect::<Vec<_>>(), [-3.0, -1.0, 0.0, 2.0, 4.0, 6.0]);
         assert_eq!(rows.iter().map(|row| row.achieved).sum::<u64>(), 40);
         assert_eq!(

@@ -44,6 +44,11 @@ impl Charts {
         charts
     }
 
+    /// Returns the first drawn chart with one of these names, in the order of the names.
+    pub(super) fn first_of(&self, names: &[&str]) -> Option<&Chart> {
+        names.iter().find_map(|name| self.drawn.iter().find(|chart| chart.name == *name))
+    }
+
     /// Returns the files of the charts.
     pub(super) fn files(&self) -> Vec<Artifact> {
         let mut files = Vec::new();

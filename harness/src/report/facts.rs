@@ -5,11 +5,12 @@ use crate::escape::visible;
 use crate::result::environment::Storage;
 use crate::result::latency::percentile::sign;
 use crate::result::{
-    Bound, CpuPart, CpuSeconds, Figure, Granularity, IntegrityFigures, LatencyFigures, Point, RunResult,
-    Trial,
+    Bound, CpuPart, CpuSeconds, Figure, Granularity, IntegrityFigures, LatencyFigures, OF_CEILING_MAX, Point,
+    RunResult, Trial,
 };
 use crate::workload::{MessageSize, PassKind, Workload};
 use crate::{num, quantity};
+use std::collections::BTreeMap;
 
 /// Shown for a value that does not exist.
 pub(super) const NONE: &str = "–";
@@ -71,14 +72,29 @@ pub(super) fn settings_but(result: &RunResult, without: &[&str]) -> String {
         }
     }
     facts.extend(of_points(result, without));
-    let cores = &result.provenance.cores;
-    facts.push(if cores.load.is_empty() {
-        format!("placement colocated: shard and load on core {}", listed(&cores.shards))
-    } else {
-        format!("shard on core {}, load on {}", listed(&cores.shards), listed(&cores.load))
-    });
-    facts.push(filesystem(&result.environment.storage));
+    facts.extend(place(result));
     facts.join(" · ")
+}
+
+/// Describes where system and load ran: their cores and file system, or the system's own words if it is another process.
+fn place(result: &RunResult) -> Vec<String> {
+    let cores = &result.provenance.cores;
+    let filesystem = filesystem(&result.environment.storage);
+    match (&cores.shards[..], &cores.load[..]) {
+        ([], _) => {
+            let target = &result.provenance.target;
+            let ack = target.facts.get("ack").map(|ack| format!(" ({})", visible(ack))).unwrap_or_default();
+            let system = format!("{} {}{ack}", visible(&target.kind), visible(&target.version));
+            let is_here = target.facts.contains_key("data");
+            [Some(system), is_here.then_some(filesystem)].into_iter().flatten().collect()
+        }
+        (shards, []) => {
+            vec![format!("placement colocated: shard and load on core {}", listed(shards)), filesystem]
+        }
+        (shards, load) => {
+            vec![format!("shard on core {}, load on {}", listed(shards), listed(load)), filesystem]
+        }
+    }
 }
 
 /// Returns durability in capitals, io and poll of all points. If a sweep varies one of them, all its values are listed.
@@ -164,9 +180,13 @@ pub(super) fn filesystem(storage: &Storage) -> String {
 
 /// Returns the start of the run, in UTC: `2026-11-24 03:54`.
 pub(super) fn started(result: &RunResult) -> String {
-    let started = &result.provenance.started_at;
-    let time = started.parse::<jiff::Timestamp>();
-    time.map_or_else(|_| started.clone(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
+    utc(&result.provenance.started_at)
+}
+
+/// Returns an RFC 3339 time without seconds: `2026-11-24 03:54`.
+pub(super) fn utc(time: &str) -> String {
+    let parsed = time.parse::<jiff::Timestamp>();
+    parsed.map_or_else(|_| time.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
 }
 
 /// Describes the load of a pass.
@@ -210,6 +230,9 @@ fn of_ceiling(point: &Point) -> String {
         0 => String::new(),
         count => format!(" (slice after only: {count} of {})", point.trials.len()),
     };
+    if point.figure("of_ceiling.write").is_some_and(|figure| figure.median > OF_CEILING_MAX) {
+        return format!("{share}{after_only}: no ceiling, as the slices were slower");
+    }
     match (point.figure("writes.bytes_p50"), point.figure("writes.depth_mean")) {
         (Some(size), Some(depth)) if share != NONE => {
             let size = quantity::bytes(num::u64_of(size.median));
@@ -219,8 +242,13 @@ fn of_ceiling(point: &Point) -> String {
     }
 }
 
+/// Describes the share of the device's best. With durability `synced` the time of one synced write of the bare disk follows.
 fn of_device(point: &Point) -> String {
-    figure_text(point, "of_device", quantity::percent)
+    let share = figure_text(point, "of_device", quantity::percent);
+    match point.figure("ceiling.dsync_4k_ns.p50") {
+        Some(took) => format!("{share}, a synced 4 KiB write {}", quantity::ns(num::u64_of(took.median))),
+        None => share,
+    }
 }
 
 /// Describes how many cores each kind of thread kept busy.
@@ -230,12 +258,28 @@ fn cpu(point: &Point) -> String {
         crate::stats::median(&shares).map_or_else(|| NONE.to_owned(), |cores| format!("{cores:.2}"))
     };
     format!(
-        "shards {}, load {}, io {}, harness {} cores",
+        "shards {}, load {}, io {}, harness {} cores{}",
         cores(|cpu| cpu.shard),
         cores(|cpu| cpu.load),
         cores(|cpu| cpu.io_workers),
         cores(|cpu| cpu.harness),
+        processes(point),
     )
+}
+
+/// Describes how many cores each process of the target kept busy, as the end of a sentence; empty without such processes.
+fn processes(point: &Point) -> String {
+    let mut cores: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for trial in point.trials.iter().filter(|trial| trial.window_s > 0.0) {
+        for process in &trial.resources.processes {
+            let cpu = process.cpu_s;
+            cores.entry(&process.name).or_default().push((cpu.user_s + cpu.kernel_s) / trial.window_s);
+        }
+    }
+    let text = |(name, cores): (&str, Vec<f64>)| {
+        crate::stats::median(&cores).map(|cores| format!("; {name} {cores:.2}")).unwrap_or_default()
+    };
+    cores.into_iter().map(text).collect()
 }
 
 /// Describes what the pumps of the shards did with their wall time.
@@ -258,20 +302,35 @@ fn cores_of(trial: &Trial, of: fn(&CpuSeconds) -> Option<CpuPart>) -> Option<f64
 
 /// Returns the median and, if there are several trials, the range.
 pub(super) fn figure_text(point: &Point, path: &str, text: fn(f64) -> String) -> String {
-    point.figure(path).map_or_else(|| NONE.to_owned(), |figure| with_range(figure, text))
+    point.figure(path).map_or_else(|| NONE.to_owned(), |figure| figure_words(figure, text))
 }
 
-fn with_range(figure: &Figure, text: fn(f64) -> String) -> String {
-    let median = median_text(figure, text);
+/// Returns the median and what lies around it: `812 MiB/s (95 %: 780–840 MiB/s)` with an interval, `812 MiB/s (780–840 MiB/s)`
+/// with the least and the greatest of several trials.
+pub(super) fn figure_words(figure: &Figure, text: impl Fn(f64) -> String) -> String {
+    let median = median_text(figure, &text);
+    let label = if figure.interval.is_some() { "95 %: " } else { "" };
+    around(figure, &text).map_or(median.clone(), |around| format!("{median} ({label}{around})"))
+}
+
+/// Returns the ends of the interval of a figure, or of its range if it has none: `780–840 MiB/s`. `None` for one
+/// trial, and where both ends are the same.
+pub(super) fn around(figure: &Figure, text: impl Fn(f64) -> String) -> Option<String> {
     if figure.trials < 2 {
-        return median;
+        return None;
     }
-    let (low, high) = range_text(figure, text);
+    let (low, high) = match figure.interval {
+        Some(interval) => (text(interval.low), text(interval.high)),
+        None => range_text(figure, &text),
+    };
+    if low == high {
+        return None;
+    }
     let unit = |text: &str| text.rsplit_once(' ').map(|(_, unit)| unit.to_owned());
-    match low.rsplit_once(' ') {
-        Some((number, _)) if unit(&low) == unit(&high) => format!("{median} ({number}–{high})"),
-        _ => format!("{median} ({low}–{high})"),
-    }
+    Some(match low.rsplit_once(' ') {
+        Some((number, _)) if unit(&low) == unit(&high) => format!("{number}–{high}"),
+        _ => format!("{low}–{high}"),
+    })
 }
 
 /// Returns the median, after `≤` or `≥` if it is only a bound.
@@ -285,25 +344,46 @@ pub(super) fn range_text(figure: &Figure, text: impl Fn(f64) -> String) -> (Stri
     (format!("{}{min}", sign(figure.min_bound)), format!("{}{max}", sign(figure.max_bound)))
 }
 
+/// The latencies of a table that have an interval.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intervals {
+    /// All of them.
+    All,
+    /// p99 only, so that the table is narrow.
+    OfP99,
+}
+
 /// Returns the latencies that mean something under a point's load. Each row has a title and a text for each of
 /// `statistics`.
-pub(super) fn latency_rows(point: &Point, statistics: &[(&str, &str)]) -> Vec<(&'static str, Vec<String>)> {
-    let text = |figure: Option<&Figure>| {
+pub(super) fn latency_rows(
+    point: &Point,
+    statistics: &[(&str, &str)],
+    intervals: Intervals,
+) -> Vec<(&'static str, Vec<String>)> {
+    let text = |figure: Option<&Figure>, statistic: &str| {
         let ns = |ns| quantity::ns(num::u64_of(ns));
-        figure.map_or_else(|| NONE.to_owned(), |figure| median_text(figure, ns))
+        let is_wide = intervals == Intervals::All || statistic == "p99";
+        figure.map_or_else(
+            || NONE.to_owned(),
+            |figure| match figure.interval {
+                Some(_) if is_wide => figure_words(figure, ns),
+                _ => median_text(figure, ns),
+            },
+        )
     };
     let is_measured = |name: &str| point.trials.iter().any(|trial| figures_of(trial, name).is_some());
     let measured = LATENCIES.into_iter().filter(|(_, name)| is_measured(name));
     let mut rows: Vec<(&'static str, Vec<String>)> = measured
         .map(|(title, name)| {
-            let at =
-                |(_, statistic): &(&str, &str)| text(point.figure(&format!("latency_ns.{name}.{statistic}")));
+            let at = |(_, statistic): &(&str, &str)| {
+                text(point.figure(&format!("latency_ns.{name}.{statistic}")), statistic)
+            };
             (title, statistics.iter().map(at).collect())
         })
         .collect();
     if point.late_share() > 0.0 && is_measured("response") {
         let first = |(_, statistic): &(&str, &str)| {
-            text(point.first_figure(&format!("latency_ns.response.{statistic}")))
+            text(point.first_figure(&format!("latency_ns.response.{statistic}")), statistic)
         };
         rows.insert(1, ("first attempts", statistics.iter().map(first).collect()));
     }
@@ -373,7 +453,6 @@ pub(super) fn integrity(result: &RunResult) -> String {
     let apart = [
         (sum(|found| found.undrained), "not consumed when the drain ended"),
         (sum(|found| found.lost_to_retention), "deleted by retention before they were consumed"),
-        (sum(|found| found.redelivered), "delivered again"),
     ];
     let apart = apart.into_iter().filter(|(count, _)| *count > 0);
     let apart: String = apart.map(|(count, what)| format!("; {count} {what}")).collect();
@@ -382,8 +461,12 @@ pub(super) fn integrity(result: &RunResult) -> String {
             0 => String::new(),
             defects => format!("; {defects} defects of the log"),
         };
+        let of_groups =
+            [(sum(|found| found.skipped), "skipped"), (sum(|found| found.double_owned), "double-owned")];
+        let of_groups = of_groups.into_iter().filter(|(count, _)| *count > 0);
+        let of_groups: String = of_groups.map(|(count, what)| format!("{count} {what}, ")).collect();
         return format!(
-            "FAILED: {} missing, {} repeated, {} out of order, {} corrupt, of {} records{read_back}{defects}{apart}",
+            "FAILED: {} missing, {} repeated, {} out of order, {} corrupt, {of_groups}of {} records{read_back}{defects}{apart}",
             sum(|found| found.gaps),
             sum(|found| found.duplicates),
             sum(|found| found.reorders),

@@ -1,10 +1,12 @@
 //! `report.html`: one file that needs no other and no network, for a screen by day or night, and for paper.
 
-use super::chart::Charts;
-use super::facts::{self, FIGURES, STATISTICS};
-use super::sweep::table::FlagStyle;
-use super::sweep::{self, Sweep, words};
-use super::{backlog, stall};
+use super::answer::{self, Answer};
+use super::chart::{Chart, Charts};
+use super::facts::{self, Intervals, STATISTICS};
+use super::groups;
+use super::limit;
+use super::sweep::table::Place;
+use super::sweep::{self, Sweep};
 use crate::escape::{visible, visible_lines};
 use crate::result::{Recording, RunResult, VerdictStatus};
 use std::fmt::Write as _;
@@ -19,7 +21,9 @@ const STYLE: &str = "
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 64rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, 'DejaVu Sans', Verdana, sans-serif; }
 h1 { margin: 0; font-size: 1.7rem; } h2 { margin: 2.2rem 0 .6rem; font-size: 1.15rem; }
-p { margin: .3rem 0; } .said { margin: .7rem 0; } code { font-size: .92em; background: var(--card); }
+p { margin: .3rem 0; } .said { margin: .7rem 0; } .answer { margin: .9rem 0; font-size: 1.2rem; line-height: 1.4; }
+.numbers { display: flex; flex-wrap: wrap; gap: .8rem 2.4rem; margin: 1rem 0; } .numbers strong { font-size: 1.7rem; }
+.numbers div { display: flex; flex-direction: column; } .numbers span { color: var(--pale); } code { font-size: .92em; background: var(--card); }
 .pale { color: var(--pale); }
 .verdict { margin: 1.2rem 0; padding: .8rem 1rem; border-left: .4rem solid var(--fair); background: var(--card); }
 .verdict.good { border-color: var(--good); } .verdict.bad { border-color: var(--bad); }
@@ -32,7 +36,7 @@ figure { margin: 1rem 0; padding: .5rem; background: #fff; border: 1px solid var
 figure svg { display: block; width: 100%; height: auto; }
 pre { padding: .8rem; background: var(--card); overflow-x: auto; font-size: 12px; }
 summary { cursor: pointer; margin-top: 1rem; font-weight: 600; }
-@media print { body { max-width: none; padding: 0; } details { display: none; } }
+@media print { body { max-width: none; padding: 0; } details::details-content { content-visibility: visible; } }
 ";
 
 /// Returns the whole page.
@@ -42,17 +46,18 @@ pub(super) fn page(recording: &Recording, charts: &Charts) -> String {
     if let Some(question) = &result.question {
         let _ = writeln!(out, "<p>{}</p>", escape(question));
     }
-    let _ = writeln!(out, "<p class=\"pale\">{}</p>", escape(&facts::settings(result)));
+    let answer = answer::of(result);
+    top(&mut out, &answer);
+    let shown = charts.first_of(answer.charts);
+    shown.into_iter().for_each(|chart| figure(&mut out, chart));
     verdict(&mut out, result);
-    match Sweep::of(result) {
-        Some(sweep) => of_sweep(&mut out, &sweep),
-        None => of_points(&mut out, result),
-    }
-    for paragraph in stall::paragraphs(result).into_iter().chain(backlog::paragraphs(result)) {
-        let _ = writeln!(out, "<p>{}</p>", prose(&paragraph));
-    }
-    figures(&mut out, charts);
-    let _ = writeln!(out, "<h2>Integrity</h2>\n<p>{}</p>", prose(&facts::integrity(result)));
+    let _ = writeln!(out, "<p class=\"pale\">{}</p>", escape(&facts::settings(result)));
+    folded(&mut out, "All results", |out| match Sweep::of(result) {
+        Some(sweep) => of_sweep(out, &sweep),
+        None => of_points(out, result),
+    });
+    folded(&mut out, "More charts", |out| figures(out, charts, shown.map(|chart| chart.name)));
+    let _ = writeln!(out, "<p>Integrity: {}</p>", prose(&facts::integrity(result)));
     provenance(&mut out, result);
     document(&format!("{}: {}", result.name, result.verdict), &out)
 }
@@ -67,10 +72,46 @@ pub(super) fn document(title: &str, body: &str) -> String {
     )
 }
 
-/// Writes the charts as figures, and a line for each chart that is not drawn.
-pub(super) fn figures(out: &mut String, charts: &Charts) {
-    for chart in &charts.drawn {
-        let _ = writeln!(out, "<figure role=\"img\" aria-label=\"{}\">\n{}\n</figure>", chart.alt, chart.svg);
+/// Writes the answer, its numbers, and what else there is to say.
+fn top(out: &mut String, answer: &Answer) {
+    for sentence in &answer.sentences {
+        let _ = writeln!(out, "<p class=\"answer\">{}</p>", prose(sentence));
+    }
+    if !answer.numbers.is_empty() {
+        out.push_str("<div class=\"numbers\">");
+        for (what, value) in &answer.numbers {
+            let (median, around) =
+                value.split_once(" (").map_or((value.as_str(), ""), |(a, b)| (a, b.trim_end_matches(')')));
+            let _ = write!(
+                out,
+                "<div><strong>{}</strong><span>{}</span><span>{}</span></div>",
+                escape(median),
+                escape(around),
+                escape(what)
+            );
+        }
+        out.push_str("</div>\n");
+    }
+    for sentence in &answer.more {
+        let _ = writeln!(out, "<p class=\"said\">{}</p>", prose(sentence));
+    }
+}
+
+/// Writes a section that is closed until a reader opens it.
+fn folded(out: &mut String, title: &str, write: impl FnOnce(&mut String)) {
+    let _ = writeln!(out, "<details><summary>{title}</summary>");
+    write(out);
+    out.push_str("</details>\n");
+}
+
+fn figure(out: &mut String, chart: &Chart) {
+    let _ = writeln!(out, "<figure role=\"img\" aria-label=\"{}\">\n{}\n</figure>", chart.alt, chart.svg);
+}
+
+/// Writes the charts except `shown` as figures, and a line for each chart that is not drawn.
+pub(super) fn figures(out: &mut String, charts: &Charts, shown: Option<&str>) {
+    for chart in charts.drawn.iter().filter(|chart| Some(chart.name) != shown) {
+        figure(out, chart);
     }
     for remark in charts.remarks() {
         let _ = writeln!(out, "<p class=\"pale\">{}</p>", prose(&remark));
@@ -98,23 +139,29 @@ fn verdict(out: &mut String, result: &RunResult) {
     };
     let text = prose(&result.verdict.to_string());
     let _ = write!(out, "<div class=\"verdict {class}\"><strong>{text}</strong>");
-    if !result.verdict.reasons.is_empty() {
-        out.push_str("<ul>");
-        for reason in &result.verdict.reasons {
-            let _ = write!(out, "<li>{}</li>", prose(reason));
+    let list = |reasons: &[String]| {
+        let items: String = reasons.iter().map(|reason| format!("<li>{}</li>", prose(reason))).collect();
+        format!("<ul>{items}</ul>")
+    };
+    if let Some((first, rest)) = result.verdict.reasons.split_first() {
+        out.push_str(&list(std::slice::from_ref(first)));
+        if !rest.is_empty() {
+            let _ = write!(out, "<details><summary>{} more</summary>{}</details>", rest.len(), list(rest));
         }
-        out.push_str("</ul>");
     }
     out.push_str("</div>\n");
+    for limit in limit::sentences(result) {
+        let _ = writeln!(out, "<p class=\"said\">limit: {}</p>", prose(&limit));
+    }
+    let of_groups = groups::sentences(result);
+    if !of_groups.is_empty() {
+        let _ = writeln!(out, "<p class=\"said\">groups: {}</p>", prose(&of_groups.join("; ")));
+    }
 }
 
-/// Writes the conclusions of a sweep and its table.
+/// Writes the table of a sweep.
 fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
-    out.push_str("<h2>Results</h2>\n");
-    for sentence in words::sentences(sweep) {
-        let _ = writeln!(out, "<p class=\"said\">{}</p>", prose(&sentence));
-    }
-    let cells = sweep::table::cells(sweep, FlagStyle::Words);
+    let cells = sweep::table::cells(sweep, Place::Page);
     let numbers = cells.settings..cells.header.len() - 1;
     let _ = writeln!(out, "<div class=\"wide\">{}</div>", table(&cells.header, &cells.rows, numbers));
     for note in &cells.notes {
@@ -128,16 +175,13 @@ fn of_points(out: &mut String, result: &RunResult) {
         let _ = write!(out, "<th>{}</th>", escape(&facts::load(point)));
     }
     out.push_str("</tr>\n");
-    for (name, of) in FIGURES {
-        let _ = write!(out, "<tr><th>{name}</th>");
-        for point in &result.points {
-            let _ = write!(out, "<td>{}</td>", escape(&of(point)));
-        }
-        out.push_str("</tr>\n");
+    for (name, cells) in groups::figure_rows(result) {
+        let cells: String = cells.iter().map(|text| format!("<td>{}</td>", escape(text))).collect();
+        let _ = writeln!(out, "<tr><th>{name}</th>{cells}</tr>");
     }
     out.push_str(
         "</table></div>\n<p class=\"pale\">of ceiling: share of the bare disk's rate with the same writes · of device: share of \
-         the disk's best rate · CPU: busy cores by kind of thread (io: the kernel's io_uring workers) · pump: what the shards' pumps did with their wall time.</p>\n\
+         the disk's best rate, then the time of one synced 4 KiB write of the bare disk (median) · CPU: busy cores by kind of thread (io: the kernel's io_uring workers) · pump: what the shards' pumps did with their wall time.</p>\n\
          <h2>Latency</h2>\n",
     );
     for point in &result.points {
@@ -147,7 +191,7 @@ fn of_points(out: &mut String, result: &RunResult) {
             let _ = write!(out, "<th class=\"number\">{title}</th>");
         });
         out.push_str("</tr>\n");
-        for (title, cells) in facts::latency_rows(point, &STATISTICS) {
+        for (title, cells) in facts::latency_rows(point, &STATISTICS, Intervals::All) {
             let _ = write!(out, "<tr><th>{title}</th>");
             cells.iter().for_each(|cell| {
                 let _ = write!(out, "<td class=\"number\">{}</td>", escape(cell));

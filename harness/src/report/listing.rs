@@ -1,15 +1,17 @@
 //! The table of `vnotch list`: results side by side, one line each.
 
+use super::comparison::words;
 use super::facts::{self, NONE};
 use super::lines::lines;
-use super::sweep::{RESPONSE_P99, Sweep, throughput_of};
+use super::sweep::Sweep;
+use super::sweep::metric::throughput_of;
 use crate::escape::visible;
 use crate::num;
 use crate::quantity;
 use crate::result::latency::percentile::sign;
-use crate::result::shelf::{Shelved, name_of};
+use crate::result::shelf::{Shelved, ShelvedComparison, name_of};
 use crate::result::{Bound, Kind, RunResult};
-use crate::workload::PassKind;
+use crate::workload::{Metric, PassKind};
 use comfy_table::{CellAlignment, Table, presets};
 
 /// The two figures that stand for a result. For a sweep, they are those of the best combination.
@@ -31,16 +33,16 @@ impl Headline {
             let medians = |metric| sweep.combinations.iter().filter_map(move |it| it.sound_median(metric));
             return Self {
                 bytes_per_s: medians(sweep.throughput()).reduce(f64::max),
-                p99_ns: medians(RESPONSE_P99).reduce(f64::min),
+                p99_ns: medians(Metric::ResponseP99).reduce(f64::min),
                 p99_bound: None,
             };
         }
         let open = result.points.iter().find(|point| point.pass == PassKind::Open);
         let loaded = result.points.iter().find(|point| point.pass != PassKind::Open).or(open);
         Self {
-            bytes_per_s: loaded.and_then(|point| Some(point.figure(throughput_of([point]).path)?.median)),
-            p99_ns: open.and_then(|point| Some(point.figure(RESPONSE_P99.path)?.median)),
-            p99_bound: open.and_then(|point| point.figure(RESPONSE_P99.path)?.bound),
+            bytes_per_s: loaded.and_then(|point| Some(point.figure(throughput_of([point]).path())?.median)),
+            p99_ns: open.and_then(|point| Some(point.figure(Metric::ResponseP99.path())?.median)),
+            p99_bound: open.and_then(|point| point.figure(Metric::ResponseP99.path())?.bound),
         }
     }
 }
@@ -77,4 +79,23 @@ fn row(it: &Shelved) -> [String; 7] {
         }),
         visible(&if it.is_reference { format!("reference/{name}") } else { name }).into_owned(),
     ]
+}
+
+/// Returns the table of comparisons with a header; empty if there are none.
+pub fn comparisons(comparisons: &[ShelvedComparison]) -> String {
+    if comparisons.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["started (UTC)", "comparison", "directory"]);
+    table.add_rows(comparisons.iter().map(|it| {
+        let name = name_of(&it.dir);
+        [
+            facts::utc(&it.comparison.provenance.started_at),
+            visible(&words::headline(&it.comparison)).into_owned(),
+            visible(&if it.is_reference { format!("reference/{name}") } else { name }).into_owned(),
+        ]
+    }));
+    format!("\n{}\n", lines(&table))
 }

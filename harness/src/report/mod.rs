@@ -1,14 +1,18 @@
-//! Everything that people look at, drawn from a [`Recording`]: the first screen, charts, the HTML report, the summary.
+//! Everything that people look at, drawn from a [`Recording`] or a comparison: the first screen, charts, the HTML report, the summary.
 
+mod answer;
 mod backlog;
 mod chart;
+pub mod comparison;
 mod facts;
+mod groups;
 mod html;
+mod limit;
 mod lines;
 pub mod listing;
 mod next;
 mod overlay;
-mod overlay_page;
+mod pages;
 pub mod plot;
 mod setting;
 mod stall;
@@ -17,6 +21,7 @@ mod svg;
 mod sweep;
 pub mod text;
 
+use crate::result::comparison::Comparison;
 use crate::result::{Artifact, Recording};
 use chart::Charts;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,6 +45,22 @@ pub fn draw(recording: &Recording) -> Drawn {
     files(&charts, [("report.html", page), ("summary.md", summary)], faults)
 }
 
+/// Draws every file of the directory of a comparison that is made from its measurements: the chart, `report.html` and
+/// `summary.md`. A part that cannot be drawn is left out.
+pub fn draw_comparison(compared: &Comparison) -> Drawn {
+    let mut faults = Vec::new();
+    let charts = made("every chart", &mut faults, || Charts::draw(plot::of_comparison(compared)));
+    let charts = charts.unwrap_or_default();
+    let page = made("report.html", &mut faults, || pages::comparison::html(compared, &charts));
+    let summary = made("summary.md", &mut faults, || pages::comparison::markdown(compared, &charts));
+    files(&charts, [("report.html", page), ("summary.md", summary)], faults)
+}
+
+/// Returns a comparison as Markdown for a pull request, without charts.
+pub fn comparison_markdown(compared: &Comparison) -> String {
+    pages::comparison::markdown(compared, &Charts::default())
+}
+
 /// Draws several runs on the same axes. A chart that cannot be drawn is left out.
 ///
 /// # Errors
@@ -47,7 +68,8 @@ pub fn draw(recording: &Recording) -> Drawn {
 pub fn draw_overlay(recordings: &[Recording]) -> anyhow::Result<Drawn> {
     let overlay = overlay::Overlay::of(recordings)?;
     let charts = Charts::draw(plot::of_runs(&overlay));
-    let (page, summary) = (overlay_page::html(&overlay, &charts), overlay_page::markdown(&overlay, &charts));
+    let (page, summary) =
+        (pages::overlay::html(&overlay, &charts), pages::overlay::markdown(&overlay, &charts));
     Ok(files(&charts, [("report.html", Some(page)), ("summary.md", Some(summary))], Vec::new()))
 }
 

@@ -1,21 +1,26 @@
 //! The first screen: the outcome of a run in at most 24 lines of a terminal.
 
+use super::answer;
 use super::facts::{
-    FIGURES, STATISTICS, integrity, latency_notes, latency_rows, latency_title, load, settings,
+    Intervals, STATISTICS, integrity, latency_notes, latency_rows, latency_title, load, settings,
 };
+use super::groups;
+use super::limit;
 use super::lines::lines;
 use super::next::next;
-use super::sweep::{Sweep, table, words};
-use super::{backlog, stall};
+use super::sweep::{Sweep, table};
 use crate::escape::{visible, visible_lines};
-use crate::result::verdict::AS_MEANT;
 use crate::result::{Point, RunResult};
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Number of reasons shown; the report has all of them.
-const REASONS_MAX: usize = 2;
+/// The most lines of the screen.
+const LINES_MAX: usize = 24;
+/// Rows that the screen leaves out if it would be too long, the least important first. The report has every row.
+const LESS_IMPORTANT: [&str; 5] = [groups::COMMITS, "pump", "ack pickup", "blocked", "CPU"];
+/// The least rows of a sweep's table, also where the screen becomes longer.
+const ROWS_MIN: usize = 3;
 /// The most columns of a line, so that a terminal does not wrap it. Longer sentences are cut at a word.
 const WIDTH: usize = 118;
 /// The most columns of a cause at the end of a sentence that is cut.
@@ -28,42 +33,91 @@ pub fn first_screen(result: &RunResult, dir: &Path, arguments: &[String]) -> Str
 }
 
 fn screen(result: &RunResult, dir: &Path, arguments: &[String]) -> String {
+    if let Some(sweep) = Sweep::of(result) {
+        return of_sweep(result, &sweep, dir);
+    }
+    let mut screen = String::new();
+    for count in 0..=LESS_IMPORTANT.len() {
+        screen = of_run(result, &LESS_IMPORTANT[..count], (dir, arguments));
+        if screen.lines().count() <= LINES_MAX {
+            break;
+        }
+    }
+    screen
+}
+
+/// Returns the screen of a run without the rows in `without`.
+fn of_run(result: &RunResult, without: &[&str], (dir, arguments): (&Path, &[String])) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
+    let answer = answer::of(result);
     let _ = writeln!(out, "{}", title(result));
+    for sentence in answer.sentences.iter().chain(&answer.more) {
+        let _ = writeln!(out, "{}", cut(sentence));
+    }
     let _ = writeln!(out, "{}", settings(result));
-    let _ = writeln!(out, "{}", result.verdict);
-    for reason in reasons(result) {
-        let _ = writeln!(out, "  {}", cut(&visible(&reason)));
-    }
-    if let Some(sweep) = Sweep::of(result) {
-        of_sweep(&mut out, result, &sweep);
-        let _ = writeln!(out, "report     {}", dir.join("report.html").display());
-        return out;
-    }
-    let _ = writeln!(out, "\n{}", lines(&figures(result)));
+    trust(&mut out, result);
+    let _ = writeln!(out, "{}", lines(&figures(result, without)));
     if let Some(point) = result.points.last() {
-        let _ = writeln!(out, "\n{}", lines(&latencies(point)));
+        let _ = writeln!(out, "{}", lines(&latencies(point, without)));
         for note in latency_notes(point) {
             let _ = writeln!(out, "  {}", cut(&note));
         }
+        of_groups(&mut out, result);
         let _ = writeln!(out, "integrity  {}", integrity(result));
-    }
-    for paragraph in stall::paragraphs(result).into_iter().chain(backlog::paragraphs(result)) {
-        let _ = writeln!(out, "{}", cut(&paragraph));
     }
     let _ = writeln!(out, "report     {}", dir.join("report.html").display());
     let _ = writeln!(out, "next       {}", next(result, arguments));
     out
 }
 
-/// Writes the table of a sweep and its conclusions.
-fn of_sweep(out: &mut String, result: &RunResult, sweep: &Sweep<'_>) {
-    let _ = writeln!(out, "\n{}\n", table::text(sweep));
-    for sentence in words::sentences(sweep) {
-        let _ = writeln!(out, "{}", wrapped(&sentence));
+/// Returns the screen of a sweep: its answer, how far to trust it, its table, and what else there is to say. The table has as
+/// many rows as fit.
+fn of_sweep(result: &RunResult, sweep: &Sweep<'_>, dir: &Path) -> String {
+    let answer = answer::of(result);
+    let mut out = format!("{}\n", title(result));
+    for sentence in &answer.sentences {
+        let _ = writeln!(out, "{}", wrapped(sentence));
     }
-    let _ = writeln!(out, "\nintegrity  {}", integrity(result));
+    let _ = writeln!(out, "{}", settings(result));
+    trust(&mut out, result);
+    let mut after = String::new();
+    for sentence in &answer.more {
+        let _ = writeln!(after, "{}", wrapped(sentence));
+    }
+    of_groups(&mut after, result);
+    let _ = writeln!(after, "integrity  {}", integrity(result));
+    let _ = writeln!(after, "report     {}", dir.join("report.html").display());
+    let rows = sweep.combinations.len();
+    let lines = |rows: usize| table::text(sweep, rows).lines().count();
+    let others = out.lines().count() + after.lines().count() + 2;
+    let fits = |count: &usize| others + lines(*count) <= LINES_MAX;
+    let rows = (ROWS_MIN..=rows).rev().find(fits).unwrap_or(ROWS_MIN);
+    let _ = writeln!(out, "\n{}\n", table::text(sweep, rows));
+    out.push_str(&after);
+    out
+}
+
+/// Writes what happened to the consumer groups, if there is news about them.
+fn of_groups(out: &mut String, result: &RunResult) {
+    for (index, sentence) in groups::sentences(result).iter().enumerate() {
+        let label = if index == 0 { "groups" } else { "" };
+        let _ = writeln!(out, "{label:<11}{}", cut_to(sentence, WIDTH - 11));
+    }
+}
+
+/// Writes how far to trust the result: the verdict, its first reason, and what limited the rate.
+fn trust(out: &mut String, result: &RunResult) {
+    let _ = writeln!(out, "{}", result.verdict);
+    if let Some((reason, others)) = reason(result) {
+        let more = if others > 0 { format!(" (and {others} more in the report)") } else { String::new() };
+        for line in reason_lines(&visible(&reason), &more) {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
+    for limit in limit::sentences(result) {
+        let _ = writeln!(out, "limit      {}", cut_to(&limit, WIDTH - "limit      ".len()));
+    }
 }
 
 /// Breaks text at spaces into lines of at most as many columns as the table of a sweep has.
@@ -88,28 +142,39 @@ fn title(result: &RunResult) -> String {
     }
 }
 
-/// Returns the reasons for the verdict. Reasons that `max` causes on purpose are shown only if there are no others.
-fn reasons(result: &RunResult) -> Vec<String> {
-    let (meant, news): (Vec<String>, Vec<String>) =
-        result.verdict.reasons.iter().cloned().partition(|reason| reason.ends_with(AS_MEANT));
-    let mut shown = if news.is_empty() { meant } else { news };
-    if shown.len() > REASONS_MAX {
-        let left = shown.split_off(REASONS_MAX - 1).len();
-        shown.push(format!("… and {left} more in the report"));
-    }
-    shown
+/// Returns the weightiest reason for the verdict, and the number of the others.
+fn reason(result: &RunResult) -> Option<(String, usize)> {
+    let (first, others) = result.verdict.reasons.split_first()?;
+    Some((first.clone(), others.len()))
 }
 
-/// Shortens a sentence to [`WIDTH`] columns. An error names its cause last, so the end behind the last colon is kept.
+/// Returns a reason as lines, with `more` at the end of the first. If it is too long for one line, the step that it advises gets a
+/// line of its own.
+fn reason_lines(reason: &str, more: &str) -> Vec<String> {
+    let most = WIDTH - columns(more);
+    match reason.rsplit_once("; ") {
+        Some((said, advice)) if columns(reason) > most => {
+            vec![format!("{}{more}", cut_to(said, most)), format!("  {}", cut(advice))]
+        }
+        _ => vec![format!("{}{more}", cut_to(reason, most))],
+    }
+}
+
+/// Shortens a sentence to [`WIDTH`] columns.
 fn cut(text: &str) -> String {
-    if columns(text) <= WIDTH {
+    cut_to(text, WIDTH)
+}
+
+/// Shortens a sentence to this many columns. An error names its cause last, so the end behind the last colon is kept.
+fn cut_to(text: &str, most: usize) -> String {
+    if columns(text) <= most {
         return text.to_owned();
     }
     let cause = text.rsplit_once(": ").map_or("", |(_, cause)| cause);
     if cause.is_empty() || columns(cause) > CAUSE_MAX {
-        return cut_at_word(text, WIDTH);
+        return cut_at_word(text, most);
     }
-    let room = WIDTH - columns(cause) - 1;
+    let room = most - columns(cause) - 1;
     format!("{} {cause}", cut_at_word(&text[..text.len() - cause.len()], room))
 }
 
@@ -124,24 +189,27 @@ fn columns(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Returns the table of figures, one column per pass.
-fn figures(result: &RunResult) -> Table {
+/// Returns the table of figures, one column per pass. Of the groups it has the commits alone, because the sentences on them say
+/// the rest.
+fn figures(result: &RunResult, without: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(std::iter::once(String::new()).chain(result.points.iter().map(load)));
-    for (name, of) in FIGURES {
-        table.add_row(std::iter::once(name.to_owned()).chain(result.points.iter().map(of)));
+    let is_shown = |name: &str| !without.contains(&name) && !groups::IN_SENTENCES.contains(&name);
+    for (name, cells) in groups::figure_rows(result).into_iter().filter(|(name, _)| is_shown(name)) {
+        table.add_row(std::iter::once(name.to_owned()).chain(cells));
     }
     table
 }
 
 /// Returns the latencies of a pass. Rows that mean nothing under its load are left out.
-fn latencies(point: &Point) -> Table {
+fn latencies(point: &Point, without: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let shown = STATISTICS.map(|(title, _)| title).map(str::to_owned);
     table.set_header(std::iter::once(latency_title(point)).chain(shown));
-    for (title, cells) in latency_rows(point, &STATISTICS) {
+    let rows = latency_rows(point, &STATISTICS, Intervals::OfP99).into_iter();
+    for (title, cells) in rows.filter(|(title, _)| !without.contains(title)) {
         table.add_row(std::iter::once(title.to_owned()).chain(cells));
     }
     let columns = table.column_iter_mut().skip(1);
@@ -152,6 +220,14 @@ fn latencies(point: &Point) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_advice_of_a_long_reason_has_its_own_line() {
+        assert_eq!(reason_lines("noise; wait", " (more)"), ["noise; wait (more)"]);
+        let said = "noise of a kind ".repeat(6);
+        let lines = reason_lines(&format!("{said}all over; wait for a quieter hour"), " (more)");
+        assert_eq!(lines, [format!("{said}all over (more)"), "  wait for a quieter hour".to_owned()]);
+    }
 
     #[test]
     fn a_long_reason_keeps_its_beginning_and_its_cause() {

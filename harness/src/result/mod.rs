@@ -1,6 +1,7 @@
 //! A result: its schema and its directory. docs/result.schema.json is generated from the schema.
 //!
 //! - `schema`: the whole result and its points.
+//! - `comparison`: the result of `compare`.
 //! - `trial`: the figures of one trial.
 //! - `latency`: histograms, the rules for percentiles, and the figures of latencies.
 //! - `verdict`: whether the figures can be trusted.
@@ -11,6 +12,7 @@
 //!
 //! These are plain values. docs/methodology.md says how they are measured.
 
+pub mod comparison;
 pub mod environment;
 mod hlog;
 pub mod latency;
@@ -32,8 +34,9 @@ pub use record::{Artifact, Recording, TrialRecord};
 pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION, WorkloadList, in_time};
 pub use series::{Event, SeriesRow};
 pub use trial::{
-    BacklogFigures, Batches, CeilingFigures, CpuPart, CpuSeconds, DsyncFigures, Flow, GridCell,
-    InjectedStall, IntegrityFigures, LateAttempt, OfCeiling, Offered, PumpShares, Resources, ShardFigures,
-    StallFigures, Trial, WriteShape, Writes,
+    BacklogFigures, Batches, CeilingFigures, ClosedFigures, CpuPart, CpuSeconds, DsyncFigures, Flow,
+    GridCell, GroupFigures, InjectedStall, IntegrityFigures, LateAttempt, Limit, LimitKind, OF_CEILING_MAX,
+    OfCeiling, Offered, ProcessFigures, PumpShares, Resources, ShardFigures, StallFigures, Trial, WriteShape,
+    Writes,
 };
 pub use verdict::{Verdict, VerdictFlag, VerdictStatus};

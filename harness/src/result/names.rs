@@ -32,7 +32,7 @@ pub(super) fn time_of(started_at: &str) -> SystemTime {
     started.and_then(|time| SystemTime::try_from(time).ok()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Suffix of the directory's name while a sweep is unfinished.
+/// Suffix of the directory's name while a sweep or a comparison is unfinished.
 pub const SUFFIX: &str = ".partial";
 
 /// The file in the directory of an unfinished sweep that describes the sweep.
@@ -41,4 +41,12 @@ pub(super) const MANIFEST: &str = "sweep.json";
 /// Whether a directory holds an unfinished sweep.
 pub fn is_staging(dir: &Path) -> bool {
     dir.join(MANIFEST).is_file()
+}
+
+/// The file in the directory of an unfinished comparison that describes the comparison.
+pub(super) const PLAN: &str = "comparison-plan.json";
+
+/// Whether a directory holds an unfinished comparison.
+pub fn is_series(dir: &Path) -> bool {
+    dir.join(PLAN).is_file()
 }

@@ -1,5 +1,7 @@
 //! The origin of a result: which build measured which workload against which target.
 
+pub mod changes;
+
 use crate::num;
 use crate::workload::Lines;
 use schemars::JsonSchema;
@@ -28,6 +30,9 @@ pub struct Provenance {
     /// its value. Empty in schema version 1.
     #[serde(default)]
     pub workload_arguments: Vec<String>,
+    /// The stalls that `--inject` asked for, each as it was written. Empty in schema version 1.
+    #[serde(default)]
+    pub injected: Vec<String>,
     /// SHA-256 of the resolved workload, hexadecimal.
     pub workload_sha256: String,
     /// Seed of the payloads and schedules.
@@ -108,6 +113,15 @@ impl Build {
     }
 }
 
+impl std::fmt::Display for Build {
+    /// Writes version, revision, profile and compiler: `vnotch 0.1.0 (1a2b3c4d5e6f, changed, release, rustc 1.90.0)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let changed = if self.git_dirty == Some(true) { ", changed" } else { "" };
+        let Self { version, git_revision, profile, rustc, .. } = self;
+        write!(f, "vnotch {version} ({git_revision:.12}{changed}, {profile}, {rustc})")
+    }
+}
+
 /// The description that a target gives of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SystemIdentity {
@@ -119,13 +133,16 @@ pub struct SystemIdentity {
     pub facts: BTreeMap<String, String>,
 }
 
-/// The cores that a run used.
+/// The cores that a run used, and the priority of the load threads on them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CoresUsed {
     /// The core of each shard.
     pub shards: Vec<u32>,
     /// The core of each load thread.
     pub load: Vec<u32>,
+    /// The nice value of load threads that pace an open load. `None` if they have the priority of the process.
+    #[serde(default)]
+    pub load_nice: Option<i32>,
 }
 
 #[cfg(test)]

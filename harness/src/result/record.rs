@@ -2,6 +2,7 @@
 
 use super::latency::{KeptInterval, TrialHistograms};
 use super::{Event, RunResult, SeriesRow};
+use std::collections::BTreeMap;
 
 /// All measurements of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub struct TrialRecord {
     pub trial: usize,
     /// A row for each interval, ascending by time.
     pub series: Vec<SeriesRow>,
+    /// The lag of each group at the end of each row of `series`, by the group's id; empty without group members.
+    pub group_lags: BTreeMap<String, Vec<Option<u64>>>,
     /// Events, ascending by time.
     pub events: Vec<Event>,
     /// Histograms of intervals, ascending by time.

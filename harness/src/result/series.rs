@@ -43,6 +43,10 @@ pub struct SeriesRow {
     /// The same for `max_ns`.
     #[serde(default)]
     pub max_bound: Option<Bound>,
+    /// Records that are acked and that their group has not read, at the interval's end, over all groups and partitions; `None`
+    /// without group members.
+    #[serde(default)]
+    pub lag: Option<u64>,
 }
 
 /// An event inside the target, as in `events.jsonl`.
@@ -53,7 +57,7 @@ pub struct Event {
     /// Length of the event, s; `None` for an event without length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_s: Option<f64>,
-    /// Kind of event: `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`…
+    /// Kind of event: `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`, `rebalance`, `commit`…
     pub kind: String,
     /// The shard of the event; `None` if it concerns no single shard.
     pub shard: Option<u32>,
@@ -61,6 +65,12 @@ pub struct Event {
     pub topic: Option<String>,
     /// The partition of the event, if it concerns one.
     pub partition: Option<u32>,
+    /// Id of the consumer group of the event, if it concerns one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The group's generation that a rebalance has led to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i32>,
     /// Further details, in words.
     pub detail: Option<String>,
 }

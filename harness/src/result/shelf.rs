@@ -1,7 +1,10 @@
 //! A directory of results: the results in it, and the directories that are not whole results.
 
-use super::names::{SUFFIX, UNFINISHED};
-use super::{RunResult, store};
+use super::RunResult;
+use super::comparison::Comparison;
+use super::comparison::baseline::{self, BASELINES};
+use super::comparison::store::Document;
+use super::names::{SUFFIX, UNFINISHED, is_series};
 use anyhow::Context as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +18,12 @@ const LEFTOVER_AGE_MIN: Duration = Duration::from_secs(600);
 /// The content of a directory of results.
 #[derive(Debug, Default)]
 pub struct Shelf {
-    /// The results, the newest first.
+    /// The results of runs and sweeps, the newest first.
     pub results: Vec<Shelved>,
+    /// The comparisons, the newest first.
+    pub comparisons: Vec<ShelvedComparison>,
+    /// The baselines: their names, and the directories of their results.
+    pub baselines: Vec<(String, PathBuf)>,
     /// Directories that are not whole results, by name.
     pub others: Vec<Other>,
 }
@@ -30,6 +37,30 @@ pub struct Shelved {
     pub result: RunResult,
     /// Whether the result is kept for reference.
     pub is_reference: bool,
+}
+
+/// A comparison and its directory.
+#[derive(Debug)]
+pub struct ShelvedComparison {
+    /// Directory of the comparison.
+    pub dir: PathBuf,
+    /// Content of `result.json`.
+    pub comparison: Comparison,
+    /// Whether the comparison is kept for reference.
+    pub is_reference: bool,
+}
+
+/// The facts that a result and a comparison have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// Directory of the entry.
+    pub dir: &'a Path,
+    /// When it began, RFC 3339.
+    pub started_at: &'a str,
+    /// True if the entry is kept for reference.
+    pub is_reference: bool,
+    /// Name of a baseline that names it; `None` if there is none.
+    pub baseline: Option<&'a str>,
 }
 
 /// A directory that is not a whole result.
@@ -57,7 +88,12 @@ impl Shelf {
             let key = |it: &Shelved| (it.result.provenance.started_at.clone(), it.dir.clone());
             key(b).cmp(&key(a))
         });
+        shelf.comparisons.sort_by(|a, b| {
+            let key = |it: &ShelvedComparison| (it.comparison.provenance.started_at.clone(), it.dir.clone());
+            key(b).cmp(&key(a))
+        });
         shelf.others.sort_by(|a, b| a.dir.cmp(&b.dir));
+        shelf.baselines = baseline::all(results)?;
         Ok(shelf)
     }
 
@@ -67,16 +103,20 @@ impl Shelf {
             let entry = entry.with_context(cannot)?;
             // A symbolic link is skipped: the directory that it points to is not part of this one.
             let is_dir = entry.file_type().with_context(cannot)?.is_dir();
-            let is_reference_itself = level == Level::Results && entry.file_name() == REFERENCE;
-            if !is_dir || is_reference_itself {
+            let is_known = [REFERENCE, BASELINES].iter().any(|known| entry.file_name() == *known);
+            if !is_dir || (level == Level::Results && is_known) {
                 continue;
             }
             let dir = entry.path();
-            match unfinished(&dir)
-                .map_or_else(|| store::load_result(&dir).map_err(|error| without_path(&dir, &error)), Err)
-            {
-                Ok(result) => {
-                    self.results.push(Shelved { dir, result, is_reference: level == Level::Reference });
+            let found = unfinished(&dir)
+                .map_or_else(|| Document::load(&dir).map_err(|error| without_path(&dir, &error)), Err);
+            let is_reference = level == Level::Reference;
+            match found {
+                Ok(Document::Run(result)) => {
+                    self.results.push(Shelved { dir, result: *result, is_reference });
+                }
+                Ok(Document::Comparison(comparison)) => {
+                    self.comparisons.push(ShelvedComparison { dir, comparison: *comparison, is_reference });
                 }
                 Err(what) => self.others.push(Other { dir, what }),
             }
@@ -84,9 +124,29 @@ impl Shelf {
         Ok(())
     }
 
-    /// The results whose directory's name begins with `prefix`.
-    pub fn beginning_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Shelved> {
-        self.results.iter().filter(move |it| name_of(&it.dir).starts_with(prefix))
+    /// The results and the comparisons, the newest first.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let entry = |dir, started_at, is_reference| Entry {
+            dir,
+            started_at,
+            is_reference,
+            baseline: self.baselines.iter().find(|(_, named)| named == dir).map(|(name, _)| name.as_str()),
+        };
+        let results =
+            self.results.iter().map(|it| entry(&it.dir, &it.result.provenance.started_at, it.is_reference));
+        let comparisons = self
+            .comparisons
+            .iter()
+            .map(|it| entry(&it.dir, &it.comparison.provenance.started_at, it.is_reference));
+        let mut all: Vec<Entry<'_>> = results.chain(comparisons).collect();
+        all.sort_by(|a, b| (b.started_at, b.dir).cmp(&(a.started_at, a.dir)));
+        all
+    }
+
+    /// The results and comparisons whose directory's name begins with `prefix`, the newest first.
+    pub fn beginning_with(&self, prefix: &str) -> Vec<&Path> {
+        let all = self.entries().into_iter().map(|it| it.dir);
+        all.filter(|dir| name_of(dir).starts_with(prefix)).collect()
     }
 }
 
@@ -107,6 +167,12 @@ fn unfinished(dir: &Path) -> Option<String> {
     let name = name_of(dir);
     if name.starts_with(UNFINISHED) {
         return Some("left behind by a vnotch that was killed while it wrote or removed a result".to_owned());
+    }
+    if is_series(dir) {
+        return Some(format!(
+            "a comparison that is not finished: `vnotch compare --resume {}` continues it",
+            dir.display()
+        ));
     }
     name.ends_with(SUFFIX)
         .then(|| "a sweep that is not finished: `vnotch run FILE --resume` continues it".to_owned())

@@ -8,13 +8,16 @@
 //!
 //! Each file is written whole or not at all.
 
+pub mod series;
+
 use super::TrialRecord;
 use super::environment::Environment;
 use super::names::{MANIFEST, SAME_NAME_MAX, directory_name, numbered, time_of};
 pub use super::names::{SUFFIX, is_staging};
 use super::provenance::{Build, PayloadData, SystemIdentity};
 use super::store;
-use super::{Event, GridCell, SCHEMA_VERSION, SeriesRow, Trial, Verdict, hlog};
+use super::verdict::Reasons;
+use super::{Event, GridCell, SCHEMA_VERSION, SeriesRow, Trial, hlog};
 use crate::exit::UsageError;
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -73,12 +76,13 @@ pub struct Sessions {
     /// Time that all sessions took together, s.
     pub elapsed_s: f64,
     /// The best of the device, each time it was measured.
-    pub looks: DeviceLooks,
+    #[serde(alias = "looks")]
+    pub device_best: DeviceBestSamples,
 }
 
 /// The best of the device, each time it was measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct DeviceLooks {
+pub struct DeviceBestSamples {
     /// Write speeds of the best cell of the grid, bytes/s.
     pub write: Vec<f64>,
     /// Read speeds of the best cell of the grid, bytes/s.
@@ -100,8 +104,8 @@ pub struct StagedTrial {
     pub pass: usize,
     /// Figures of the trial. They do not include the best of the device yet.
     pub trial: Trial,
-    /// Verdict on the trial.
-    pub verdict: Verdict,
+    /// Reasons for the verdict on the trial.
+    pub verdict: Reasons,
     /// The system that was measured.
     pub target: SystemIdentity,
     /// Index, in the point, of the trial that this one replaces because that trial's generator was late. `None` if the
@@ -116,6 +120,8 @@ struct TrialFile {
     /// A field, and not flattened, because serde cannot read flattened maps whose keys are numbers.
     staged: StagedTrial,
     series: Vec<SeriesRow>,
+    #[serde(default)]
+    group_lags: BTreeMap<String, Vec<Option<u64>>>,
     events: Vec<Event>,
 }
 
@@ -153,7 +159,7 @@ impl Staging {
         fs::create_dir(dir.join(TRIALS)).with_context(cannot)?;
         write_json(&dir.join(MANIFEST), &manifest)?;
         store::sync_dir(results)?;
-        let lock = lock(&dir)?;
+        let lock = lock_file(&dir.join(MANIFEST))?;
         let (sessions, trials) = (Sessions::default(), Vec::new());
         Ok(Self { dir, manifest, sessions, trials, written: 0, _lock: lock })
     }
@@ -164,7 +170,7 @@ impl Staging {
     /// A [`UsageError`] if another process has it open. Another error if it is damaged, or a newer vnotch wrote it.
     pub fn open(dir: &Path) -> anyhow::Result<Self> {
         let manifest = manifest_of(dir)?;
-        let lock = lock(dir)?;
+        let lock = lock_file(&dir.join(MANIFEST))?;
         let sessions =
             if dir.join(SESSIONS).exists() { read_json(&dir.join(SESSIONS))? } else { Sessions::default() };
         let mut numbers = trial_numbers(&dir.join(TRIALS))?;
@@ -217,7 +223,12 @@ impl Staging {
         let started = time_of(&self.manifest.started_at);
         let latency = hlog::write(started, std::slice::from_ref(&tagged), |_| window)?;
         store::replace_file(&path("hlog"), &latency)?;
-        let file = TrialFile { staged, series: record.series.clone(), events: record.events.clone() };
+        let file = TrialFile {
+            staged,
+            series: record.series.clone(),
+            group_lags: record.group_lags.clone(),
+            events: record.events.clone(),
+        };
         write_json(&path("json"), &file)?;
         self.written += 1;
         Ok(())
@@ -274,11 +285,12 @@ pub fn unfinished(results: &Path) -> anyhow::Result<Vec<(PathBuf, Manifest)>> {
     Ok(found.into_iter().map(|(manifest, dir)| (dir, manifest)).collect())
 }
 
-fn lock(dir: &Path) -> anyhow::Result<File> {
-    let path = dir.join(MANIFEST);
-    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+/// Locks an unfinished directory by the file that describes it.
+fn lock_file(path: &Path) -> anyhow::Result<File> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let dir = path.parent().unwrap_or(path).display();
     flock(&file, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| UsageError::error(format!("{} is being measured by another process", dir.display())))?;
+        .map_err(|_| UsageError::error(format!("{dir} is being measured by another process")))?;
     Ok(file)
 }
 
@@ -296,8 +308,8 @@ fn trial_numbers(dir: &Path) -> anyhow::Result<Vec<usize>> {
 
 fn read_trial(dir: &Path, number: usize) -> anyhow::Result<(StagedTrial, TrialRecord)> {
     let path = |extension: &str| dir.join(TRIALS).join(format!("{number:06}.{extension}"));
-    let TrialFile { staged, series, events } = read_json(&path("json"))?;
-    let mut records = [TrialRecord { series, events, ..TrialRecord::default() }];
+    let TrialFile { staged, series, group_lags, events } = read_json(&path("json"))?;
+    let mut records = [TrialRecord { series, group_lags, events, ..TrialRecord::default() }];
     let latency = path("hlog");
     let content = fs::read(&latency).with_context(|| format!("cannot read {}", latency.display()))?;
     hlog::read(&content, &mut records, |_| staged.trial.window_start_s)

@@ -1,16 +1,19 @@
 //! Writes and reads a result directory. It is written whole or not at all, and never replaces an earlier one.
 //!
 //! This module knows the files that hold measurements: `result.json`, `series.csv`, `events.jsonl` and `latency.hlog`.
-//! Charts and reports are drawn from them by others, and are plain [`Artifact`]s here.
+//! Charts and reports are drawn from them by others, and are plain [`Artifact`]s here. A published result may have the largest
+//! files packed with gzip.
 
 pub use super::names::directory_name;
-use super::names::{SAME_NAME_MAX, UNFINISHED, is_staging, numbered, time_of};
+use super::names::{SAME_NAME_MAX, UNFINISHED, is_series, is_staging, numbered, time_of};
 use super::record::{Artifact, Recording, TrialRecord};
 use super::{RunResult, SCHEMA_VERSION, hlog, timeline};
+use crate::num;
 use anyhow::{Context as _, anyhow, bail};
+use flate2::read::MultiGzDecoder;
 use serde::Deserialize as _;
 use std::fs::{self, File, Permissions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -18,10 +21,14 @@ use std::time::SystemTime;
 /// Bytes that [`check`] writes: about as many as the measurements of a short run.
 const CHECKED_BYTES: usize = 1 << 20;
 
-const RESULT: &str = "result.json";
+pub(super) const RESULT: &str = "result.json";
 const SERIES: &str = "series.csv";
 const EVENTS: &str = "events.jsonl";
 const LATENCY: &str = "latency.hlog";
+/// Ending of a file that is packed with gzip.
+const PACKED: &str = ".gz";
+/// The most bytes that a packed file may hold.
+const UNPACKED_BYTES_MAX: u64 = 1 << 30;
 
 /// Writes the result directory `<time>-<name>-<hash>` below `results`, and returns its path. `results` is created if it is
 /// missing. The directory appears whole or not at all, and never replaces an earlier one.
@@ -29,6 +36,16 @@ const LATENCY: &str = "latency.hlog";
 /// # Errors
 /// A file cannot be written. No file is left behind then.
 pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> anyhow::Result<PathBuf> {
+    write_files(results, &name_of(&recording.result), measurements(recording)?, artifacts)
+}
+
+/// Writes the directory `name` below `results` with measurements and artifacts, as [`write`] does.
+pub(super) fn write_files<const N: usize>(
+    results: &Path,
+    name: &str,
+    measurements: [(&str, Vec<u8>); N],
+    artifacts: &[Artifact],
+) -> anyhow::Result<PathBuf> {
     let cannot = || format!("cannot write the result below {}", results.display());
     fs::create_dir_all(results).with_context(cannot)?;
     let building = tempfile::Builder::new()
@@ -36,14 +53,13 @@ pub fn write(results: &Path, recording: &Recording, artifacts: &[Artifact]) -> a
         .permissions(Permissions::from_mode(0o777))
         .tempdir_in(results)
         .with_context(cannot)?;
-    for (path, content) in measurements(recording)? {
+    for (path, content) in measurements {
         write_file(&building.path().join(path), &content)?;
     }
     for artifact in artifacts {
         write_file(&building.path().join(&artifact.path), &artifact.content)?;
     }
-    let name = name_of(&recording.result);
-    let dir = publish(building.path(), results, &name).with_context(cannot)?;
+    let dir = publish(building.path(), results, name).with_context(cannot)?;
     // The temporary directory was renamed to the result's name, so it must not be removed.
     let _ = building.keep();
     sync_dir(results)?;
@@ -96,7 +112,7 @@ pub fn load(dir: &Path) -> anyhow::Result<Recording> {
         .collect();
     let read = |name: &str| {
         let path = dir.join(name);
-        let content = fs::read(&path).map_err(|error| match error.kind() {
+        let content = read_file(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => anyhow!(
                 "{} has no {name}, which charts are drawn from: a file was lost, or the result was published \
                  without its largest files; `vnotch show` and its report.html show its figures",
@@ -115,11 +131,46 @@ pub fn load(dir: &Path) -> anyhow::Result<Recording> {
     Ok(Recording { result, trials })
 }
 
+/// Reads a file of a result. If it is missing, the file with `.gz` added to its name is unpacked, as published results have it.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let missing = match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => error,
+        read => return read,
+    };
+    let mut packed_name = path.as_os_str().to_owned();
+    packed_name.push(PACKED);
+    let Ok(packed) = File::open(packed_name) else { return Err(missing) };
+    let mut content = Vec::new();
+    MultiGzDecoder::new(packed).take(UNPACKED_BYTES_MAX + 1).read_to_end(&mut content)?;
+    if num::count(content.len()) > UNPACKED_BYTES_MAX {
+        return Err(std::io::Error::other("it unpacks to more than 1 GiB"));
+    }
+    Ok(content)
+}
+
 /// Reads `result.json`, and no other file of the directory.
 ///
 /// # Errors
 /// The same as of [`load`].
 pub fn load_result(dir: &Path) -> anyhow::Result<RunResult> {
+    result_of(dir, load_json(dir)?)
+}
+
+/// Returns the result of a run that the file of `dir` holds.
+pub(super) fn result_of(dir: &Path, json: serde_json::Value) -> anyhow::Result<RunResult> {
+    if is_comparison(&json) {
+        bail!("{} is a comparison of two sides, and not the result of a run", dir.display());
+    }
+    RunResult::deserialize(json).with_context(|| format!("{} is damaged", dir.join(RESULT).display()))
+}
+
+/// Whether the content of a `result.json` is a comparison.
+pub(super) fn is_comparison(json: &serde_json::Value) -> bool {
+    json.get("kind").is_some_and(|kind| kind == "compare")
+}
+
+/// Reads `result.json` of any kind.
+pub(super) fn load_json(dir: &Path) -> anyhow::Result<serde_json::Value> {
     if !dir.is_dir() {
         bail!("{} is not a result directory: there is no such directory", dir.display());
     }
@@ -130,20 +181,24 @@ pub fn load_result(dir: &Path) -> anyhow::Result<RunResult> {
             "{} is a sweep that is not finished: `vnotch run FILE --resume` continues it",
             dir.display()
         ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_series(dir) => bail!(
+            "{dir} is a comparison that is not finished: `vnotch compare --resume {dir}` continues it",
+            dir = dir.display()
+        ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!("{} is not a result directory: it has no {RESULT}", dir.display())
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let damaged = || format!("{} is damaged", path.display());
-    let json: serde_json::Value = serde_json::from_slice(&text).with_context(damaged)?;
+    let json: serde_json::Value =
+        serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
     match json.get("schema_version").and_then(serde_json::Value::as_u64) {
         Some(version) if version > u64::from(SCHEMA_VERSION) => bail!(
             "{} was written by a newer vnotch: it has schema version {version}, and this build reads up to \
              {SCHEMA_VERSION}. Read it with the vnotch that wrote it, or a newer one",
             dir.display()
         ),
-        Some(_) => RunResult::deserialize(json).with_context(damaged),
+        Some(_) => Ok(json),
         None => bail!("{} is not a result of vnotch: it has no schema_version", path.display()),
     }
 }

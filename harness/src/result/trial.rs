@@ -1,10 +1,14 @@
 //! The figures of one trial. `None` means "not measured" or "does not apply here", never 0.
 
 mod ceiling;
+mod groups;
+mod limit;
 mod resources;
 
-pub use ceiling::{CeilingFigures, DsyncFigures, GridCell, OfCeiling, WriteShape};
-pub use resources::{CpuPart, CpuSeconds, PumpShares, Resources, ShardFigures};
+pub use ceiling::{CeilingFigures, DsyncFigures, GridCell, OF_CEILING_MAX, OfCeiling, WriteShape};
+pub use groups::GroupFigures;
+pub use limit::{Limit, LimitKind};
+pub use resources::{CpuPart, CpuSeconds, ProcessFigures, PumpShares, Resources, ShardFigures};
 
 use super::latency::figures::{Granularity, LatencyFigures, LatencySet};
 use crate::num;
@@ -52,6 +56,9 @@ pub struct Trial {
     pub resources: Resources,
     /// Results of the integrity checks.
     pub integrity: IntegrityFigures,
+    /// The consumer groups; `None` unless the consumers were group members.
+    #[serde(default)]
+    pub groups: Option<GroupFigures>,
     /// Effect of injected stalls (`--inject`); `None` without any.
     #[serde(default)]
     pub stall: Option<StallFigures>,
@@ -62,6 +69,9 @@ pub struct Trial {
     /// The backlog that the consumers started with; `None` without one.
     #[serde(default)]
     pub backlog: Option<BacklogFigures>,
+    /// The files of the closed log; `None` unless the trial was read back.
+    #[serde(default)]
+    pub closed: Option<ClosedFigures>,
     /// The percentile of `response` that is only an upper bound, because the load generator was late, and that makes the trial
     /// invalid: `p99`, or the one of an SLO. `None` if the generator was in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +82,9 @@ pub struct Trial {
     /// Whether the generator was late in this attempt too. Then the trial is not in the medians of its point.
     #[serde(default)]
     pub is_late: bool,
+    /// The limit of a trial under `max`; `None` under other loads, and in schema version 1.
+    #[serde(default)]
+    pub limit: Option<Limit>,
 }
 
 /// An attempt at a trial whose generator was late, so that the trial was measured again.
@@ -83,7 +96,7 @@ pub struct LateAttempt {
     pub pacing_lag_p99: Option<u64>,
     /// 99th percentile of the response time, ns.
     pub response_p99: Option<u64>,
-    /// Share of the machine's CPU time that the hypervisor gave to other virtual machines, 0 to 1.
+    /// Share of the time of the cores in use that the hypervisor gave to other virtual machines, 0 to 1.
     pub steal_share: Option<f64>,
     /// Records that were acked inside the window; `None` in older results.
     #[serde(default)]
@@ -111,6 +124,16 @@ pub struct BacklogFigures {
     /// `None` if it is not known what the device gave.
     #[serde(default)]
     pub from_disk: Option<f64>,
+}
+
+/// The files of a log that was closed after its trial.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClosedFigures {
+    /// Number of files.
+    pub files: u64,
+    /// Time to open the closed log again, s: start of the engine, and recovery of every partition. The log was scanned right
+    /// before, so its indexes may be in memory.
+    pub reopen_s: f64,
 }
 
 /// Injected stalls, and the records that they made late.
@@ -205,8 +228,15 @@ pub struct IntegrityFigures {
     pub undrained: Option<u64>,
     /// Records that retention deleted before they were consumed. They are not a failure.
     pub lost_to_retention: Option<u64>,
-    /// Records that were delivered again after a rebalance. They are not a failure.
+    /// Records that were delivered again after a rebalance. They are not a failure. `None` without group members.
     pub redelivered: Option<u64>,
+    /// Acked records below a position from which a group has read on, or which it has committed, that no member has read.
+    /// `None` without group members.
+    #[serde(default)]
+    pub skipped: Option<u64>,
+    /// Records that two members have read while both owned the partition in one generation. `None` without group members.
+    #[serde(default)]
+    pub double_owned: Option<u64>,
     /// Defects that a scan of the closed log found. Only trials that nobody consumed are scanned and read back.
     #[serde(default)]
     pub defects: Option<u64>,
@@ -266,9 +296,9 @@ impl Trial {
 impl IntegrityFigures {
     /// Whether a check found anything that counts as a failure.
     pub fn failed(&self) -> bool {
-        [self.gaps, self.duplicates, self.reorders, self.corruptions, self.defects]
-            .iter()
-            .any(|found| found.unwrap_or(0) > 0)
+        let records = [self.gaps, self.duplicates, self.reorders, self.corruptions];
+        let groups_and_log = [self.skipped, self.double_owned, self.defects];
+        records.iter().chain(&groups_and_log).any(|found| found.unwrap_or(0) > 0)
     }
 }
 
@@ -286,7 +316,11 @@ mod tests {
     fn what_was_not_checked_is_no_failure() {
         assert!(!IntegrityFigures::default().failed());
         assert!(IntegrityFigures { gaps: Some(1), ..IntegrityFigures::default() }.failed());
-        assert!(!IntegrityFigures { undrained: Some(9), ..IntegrityFigures::default() }.failed());
+        assert!(IntegrityFigures { skipped: Some(1), ..IntegrityFigures::default() }.failed());
+        assert!(IntegrityFigures { double_owned: Some(1), ..IntegrityFigures::default() }.failed());
+        assert!(
+            !IntegrityFigures { undrained: Some(9), redelivered: Some(9), ..Default::default() }.failed()
+        );
     }
 
     #[test]

@@ -1,22 +1,29 @@
 //! The verdict on a measurement: whether its figures can be trusted, and why.
 
+mod reason;
+
+pub use reason::{Reason, Reasons, Sentence};
+
 use crate::exit::ExitStatus;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// The reason for `target_saturated` under `max`. Saturation is the purpose of `max`, so it tells the reader nothing new.
-pub const AS_MEANT: &str = "the target was given all it takes, as `max` means to";
+/// The flag that schema version 1 raised under every `max`, and for open loads that were not achieved.
+const TARGET_SATURATED_1: &str = "target_saturated";
+/// The end of the reason that schema version 1 gave for it under `max`. It told the reader nothing new.
+const AS_MEANT_1: &str = "as `max` means to";
 
 /// A status, flags, and the reasons for both in words.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Verdict {
     /// The worst status that applies.
     pub status: VerdictStatus,
     /// Limits to the meaning of the figures.
     pub flags: BTreeSet<VerdictFlag>,
-    /// One sentence, with figures, for each reason. The reason for the status comes first.
+    /// One sentence, with figures, for each reason. The worst comes first.
     pub reasons: Vec<String>,
 }
 
@@ -49,14 +56,14 @@ pub enum VerdictStatus {
 pub enum VerdictFlag {
     /// The ceiling of the device varied widely between slices.
     NoisyDisk,
-    /// The hypervisor took CPU time, or other processes were busy.
+    /// On the cores that were used, the hypervisor took CPU time or other processes were busy.
     NoisyCpu,
-    /// The figures still changed during the window.
+    /// Throughput, or the latency under an open load, drifted within the window.
     NotSteady,
-    /// The load generator was late or saturated.
+    /// The load generator was late, or one of its threads had no time left.
     GeneratorLimited,
-    /// The target could not take more records. This is a finding about the target and not an error.
-    TargetSaturated,
+    /// The target did not ack an open load in time.
+    TargetFellBehind,
     /// Some records were never acked. Their latency is only known to be at least their age.
     Censored,
     /// The window is too short for the percentiles that were asked for.
@@ -146,6 +153,23 @@ impl VerdictStatus {
 }
 
 impl VerdictFlag {
+    /// Every flag.
+    pub const ALL: [Self; 8] = [
+        Self::NoisyDisk,
+        Self::NoisyCpu,
+        Self::NotSteady,
+        Self::GeneratorLimited,
+        Self::TargetFellBehind,
+        Self::Censored,
+        Self::Short,
+        Self::CeilingLow,
+    ];
+
+    /// Returns the flag with this name; `None` if there is no such flag.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|flag| flag.name() == name)
+    }
+
     /// Name of the flag in results.
     pub const fn name(self) -> &'static str {
         match self {
@@ -153,7 +177,7 @@ impl VerdictFlag {
             Self::NoisyCpu => "noisy_cpu",
             Self::NotSteady => "not_steady",
             Self::GeneratorLimited => "generator_limited",
-            Self::TargetSaturated => "target_saturated",
+            Self::TargetFellBehind => "target_fell_behind",
             Self::Censored => "censored",
             Self::Short => "short",
             Self::CeilingLow => "ceiling_low",
@@ -167,11 +191,39 @@ impl VerdictFlag {
             Self::NoisyCpu => "noisy CPU",
             Self::NotSteady => "not steady",
             Self::GeneratorLimited => "limited by the generator",
-            Self::TargetSaturated => "target saturated",
+            Self::TargetFellBehind => "target fell behind",
             Self::Censored => "some never acked",
             Self::Short => "short",
             Self::CeilingLow => "ceiling too low",
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Verdict {
+    /// Reads also the flag `target_saturated` of schema version 1. For an open load it means that the target fell behind. Under
+    /// `max` it was raised on purpose, so it is left out.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Written {
+            status: VerdictStatus,
+            flags: Vec<String>,
+            reasons: Vec<String>,
+        }
+        let Written { status, flags, mut reasons } = Written::deserialize(deserializer)?;
+        let all = reasons.len();
+        reasons.retain(|reason| !reason.ends_with(AS_MEANT_1));
+        let was_meant = reasons.len() < all;
+        let is_behind = !was_meant || reasons.iter().any(|reason| reason.contains("of the offered r"));
+        let mut found = BTreeSet::new();
+        for name in flags {
+            if name == TARGET_SATURATED_1 {
+                found.extend(is_behind.then_some(VerdictFlag::TargetFellBehind));
+            } else {
+                let unknown = || D::Error::custom(format!("`{name}` is no flag of a verdict"));
+                found.insert(VerdictFlag::named(&name).ok_or_else(unknown)?);
+            }
+        }
+        Ok(Self { status, flags: found, reasons })
     }
 }
 
@@ -223,8 +275,48 @@ mod tests {
         for status in [VerdictStatus::Valid, VerdictStatus::SloMissed, VerdictStatus::IntegrityFailed] {
             assert_eq!(serde_json::to_value(status).unwrap(), status.name());
         }
-        for flag in [VerdictFlag::NoisyDisk, VerdictFlag::NotSteady, VerdictFlag::GeneratorLimited] {
+        for flag in VerdictFlag::ALL {
             assert_eq!(serde_json::to_value(flag).unwrap(), flag.name());
+            assert_eq!(VerdictFlag::named(flag.name()), Some(flag));
         }
+        assert_eq!(VerdictFlag::named("noisy"), None);
+    }
+
+    #[test]
+    fn statuses_are_ordered_from_best_to_worst() {
+        use VerdictStatus::{
+            Errors, IntegrityFailed, Interrupted, Invalid, RequirementMissed, SloMissed, Valid,
+        };
+        let order = [Valid, Invalid, RequirementMissed, SloMissed, Interrupted, Errors, IntegrityFailed];
+        assert!(order.is_sorted_by(|a, b| a < b));
+    }
+
+    /// Reads a verdict with the flag of schema version 1.
+    fn of_version_1(reasons: &[&str]) -> Verdict {
+        let json = serde_json::json!({"status": "valid", "flags": ["short", "target_saturated"], "reasons": reasons});
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn the_old_flag_of_a_saturated_target_is_read_as_what_it_meant() {
+        let meant = "5 of 10 points: the target was given all it takes, as `max` means to";
+        let behind = "only 80 % of the offered records were acked in time, so latencies include the wait";
+        let max = of_version_1(&[meant, "the window is short"]);
+        assert_eq!(max.flags, [VerdictFlag::Short].into());
+        assert_eq!(max.reasons, ["the window is short"]);
+        let both = [VerdictFlag::Short, VerdictFlag::TargetFellBehind].into();
+        assert_eq!(of_version_1(&[behind]).flags, both);
+        assert_eq!(of_version_1(&[meant, behind]).flags, both);
+        let unknown = serde_json::json!({"status": "valid", "flags": ["odd"], "reasons": []});
+        assert!(serde_json::from_value::<Verdict>(unknown).unwrap_err().to_string().contains("`odd`"));
+    }
+
+    #[test]
+    fn a_verdict_is_read_as_it_was_written() {
+        let mut verdict = Verdict::default();
+        verdict.lower(VerdictStatus::SloMissed, "late");
+        VerdictFlag::ALL.into_iter().for_each(|flag| verdict.flag(flag, flag.words()));
+        let json = serde_json::to_value(&verdict).unwrap();
+        assert_eq!(serde_json::from_value::<Verdict>(json).unwrap(), verdict);
     }
 }

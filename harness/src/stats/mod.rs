@@ -1,11 +1,16 @@
 //! Statistics over trials: medians, ranges, intervals. One trial is one observation; values inside a trial are not.
 
 mod bounded;
-mod compare;
+mod log_ratios;
+pub mod pairs;
+mod remaining;
+mod steps;
+mod student;
 mod summary;
 
 pub use bounded::{Bounded, bounded_figure};
-pub use compare::{Comparison, NOISE_BAND, Standing, against_each, paired_ratio};
+pub use remaining::{Against, BLOCKS_MIN, Better, Remaining, SIGHT_CHANCE, Sight, Standing, remaining};
+pub use steps::{Step, StepTrials, steps};
 pub use summary::{summarise, summarise_first};
 
 use crate::num;

@@ -46,10 +46,21 @@ impl EngineSystem {
     /// # Errors
     /// The settings are invalid, the machine does not support them, or the directory cannot be used.
     pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<Self> {
-        let topic = topic_config(workload)?;
-        let engine = Engine::open(engine_config(workload, cores, data_dir)?)?;
-        Ok(Self { engine, topic })
+        let (engine, topic) = configuration(workload, cores, data_dir)?;
+        Ok(Self { engine: Engine::open(engine)?, topic })
     }
+}
+
+/// Returns the configuration that a workload asks for: of the engine, and of each topic.
+///
+/// # Errors
+/// A size is larger than this machine can address.
+pub(crate) fn configuration(
+    workload: &Workload,
+    cores: &CoresUsed,
+    data_dir: &Path,
+) -> anyhow::Result<(EngineConfig, TopicConfig)> {
+    Ok((engine_config(workload, cores, data_dir)?, topic_config(workload)?))
 }
 
 /// Scans the data directory of a closed engine. Returns each defect in a sentence.
@@ -121,7 +132,13 @@ fn length(bytes: workload::Bytes) -> anyhow::Result<usize> {
 /// The capabilities of the embedded engine.
 pub(super) const CAPABILITIES: workload::Capabilities = workload::Capabilities {
     system: workload::Target::ENGINE,
+    missing: None,
     settings: Some("engine"),
+    durabilities: &[
+        workload::Durability::Appended,
+        workload::Durability::Written,
+        workload::Durability::Synced,
+    ],
     runs_colocated_load: true,
     can_be_stalled: true,
     drops_caches: true,

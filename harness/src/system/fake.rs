@@ -75,6 +75,8 @@ pub(crate) struct Behaviour {
     /// After this many sent records, the next one blocks the sending thread for this time. Records that are due in the
     /// meantime are late.
     pub(crate) holds_up: Option<(u64, Duration)>,
+    /// The same for the first record that is sent this long after retention was last reported.
+    pub(crate) holds_up_after_retention: Option<(Duration, Duration)>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +97,7 @@ struct State {
     waiting: Vec<Waker>,
     batches: Vec<u64>,
     sent: u64,
+    retained_at: Option<Instant>,
     retained: BTreeSet<(String, u32)>,
 }
 
@@ -103,6 +106,17 @@ struct State {
 pub(crate) struct FakeSystem {
     pub(crate) clock: FakeClock,
     state: Arc<Mutex<State>>,
+}
+
+impl State {
+    /// Returns the time for which the record after `sent` others blocks the sending thread.
+    fn take_hold_up(&mut self, sent: u64) -> Duration {
+        let by_count = self.behaviour.holds_up.take_if(|(after, _)| *after <= sent).map(|(_, length)| length);
+        let retained_at = self.retained_at;
+        let is_due = |after: Duration| retained_at.is_some_and(|at| at.elapsed() >= after);
+        let by_time = self.behaviour.holds_up_after_retention.take_if(|(after, _)| is_due(*after));
+        by_count.or(by_time.map(|(_, length)| length)).unwrap_or_default()
+    }
 }
 
 impl FakeSystem {
@@ -213,6 +227,9 @@ impl Inside for FakeSystem {
         let full = state.logs.iter().filter(|(_, log)| log.len() >= records).map(|(name, _)| name.clone());
         let fresh: Vec<_> = full.filter(|name| !state.retained.contains(name)).collect();
         state.retained.extend(fresh.iter().cloned());
+        if !fresh.is_empty() {
+            state.retained_at = Some(Instant::now());
+        }
         let event = |partition| SystemEvent {
             at: Instant::now(),
             kind: SystemEventKind::Retention,
@@ -290,8 +307,7 @@ impl FakeProducer {
 impl SystemProducer for FakeProducer {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
         let sent = self.system.count_sent();
-        let held_up = self.system.state().behaviour.holds_up.take_if(|(after, _)| *after <= sent);
-        std::thread::sleep(held_up.map_or(Duration::ZERO, |(_, length)| length));
+        std::thread::sleep(self.system.state().take_hold_up(sent));
         let stored = Stored {
             offset: 0,
             key: record.key.map(<[u8]>::to_vec),

@@ -7,6 +7,7 @@
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod kafka;
 
 use crate::measure::events::SystemEvent;
 use crate::measure::shards::ShardStats;
@@ -20,19 +21,48 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// The systems that can be measured, with their capabilities.
-pub const CAPABILITIES: &[Capabilities] = &[engine::CAPABILITIES];
+pub const CAPABILITIES: &[Capabilities] = &[engine::CAPABILITIES, kafka::CAPABILITIES];
 
-/// Opens the system that the workload measures. It keeps its data in `data_dir`, which is empty or holds the data of an
-/// earlier, closed system of the same workload.
+/// Opens systems. What serves several trials, such as brokers that the harness starts, runs until this value is dropped.
+#[derive(Debug, Default)]
+pub struct Systems {
+    #[cfg(feature = "kafka")]
+    kafka: std::cell::RefCell<Option<kafka::Launched>>,
+}
+
+impl Systems {
+    /// Opens the system that the workload measures. It keeps its data in `data_dir`, which is empty or holds the data of an
+    /// earlier, closed system of the same workload.
+    ///
+    /// # Errors
+    /// The system cannot be opened there.
+    pub fn open(
+        &self,
+        workload: &Workload,
+        cores: &CoresUsed,
+        data_dir: &Path,
+    ) -> anyhow::Result<Box<dyn System>> {
+        match workload.target.system() {
+            Target::ENGINE => Ok(Box::new(engine::EngineSystem::open(workload, cores, data_dir)?)),
+            #[cfg(feature = "kafka")]
+            Target::KAFKA => kafka::open(workload, data_dir, &mut self.kafka.borrow_mut()),
+            // Workload files with another system are refused when they are read.
+            other => anyhow::bail!("`{other}` cannot be measured"),
+        }
+    }
+}
+
+/// Checks the settings of the system that the workload measures, as far as only the system itself can.
 ///
 /// # Errors
-/// The system cannot be opened there.
-pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<Box<dyn System>> {
-    match workload.target.system() {
-        Target::ENGINE => Ok(Box::new(engine::EngineSystem::open(workload, cores, data_dir)?)),
-        // Workload files with another system are refused when they are read.
-        other => anyhow::bail!("`{other}` cannot be measured"),
+/// A [`UsageError`](crate::exit::UsageError) for settings that the system does not have.
+pub fn check(workload: &Workload) -> anyhow::Result<()> {
+    #[cfg(feature = "kafka")]
+    if workload.target.system() == Target::KAFKA {
+        return kafka::check(workload);
     }
+    let _ = workload;
+    Ok(())
 }
 
 /// Scans the data of a closed system of this `kind`. Returns each defect in a sentence; `None` if such data cannot be
@@ -70,6 +100,11 @@ pub trait System: Send {
 
     /// The inside of the system; `None` if it does not run in this process.
     fn inside(&self) -> Option<&dyn Inside>;
+
+    /// The group of the processes that the harness has started for this system; `None` if there are none.
+    fn process_group(&self) -> Option<u32> {
+        None
+    }
 
     /// Closes the system. Everything acked is then as durable as the topic's durability level promises.
     ///
@@ -187,6 +222,8 @@ pub struct ProducerSpec {
 /// Settings of a consumer: the partitions that it reads, and the size of its fetches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSpec {
+    /// Id of the consumer's group. A system without a coordinator, where partitions are assigned by number, ignores it.
+    pub group: String,
     /// Topic and partition of each log to read, each from its first offset. [`FetchedInfo::assignment`] is an index
     /// into this list.
     pub assignment: Vec<(String, u32)>,
@@ -273,7 +310,7 @@ pub struct FetchedInfo {
     pub assignment: usize,
     /// Encoded size of the fetched records in bytes; 0 if the system does not report it.
     pub bytes: u64,
-    /// The partition's high watermark at the time of the fetch.
+    /// The partition's high watermark at the time of the fetch; 0 if the system does not report it.
     pub high_watermark: u64,
     /// Number of records between the previous fetch and this one that retention deleted before they were read.
     pub skipped: u64,

@@ -45,13 +45,13 @@ impl BacklogGate {
     /// A file cannot be read or synced, or the system does not answer.
     pub(crate) fn prepare(
         &self,
-        target: &mut dyn System,
+        system: &mut dyn System,
         data_dir: &Path,
         stop: &AtomicBool,
     ) -> anyhow::Result<()> {
         match (self.backlog.cache, self.io) {
             (BacklogCache::Cold, _) => {
-                system::inside(target)?.drop_caches()?;
+                system::inside(system)?.drop_caches()?;
                 each_file(data_dir, stop, &mut drop_from_page_cache)
             }
             // Reads with O_DIRECT come from the device in any case.

@@ -1,15 +1,16 @@
 //! The ceiling of the device beside each trial. Right before and right after a trial, slices of raw io_uring do the writes
 //! that the setting's trials do. The device's best is measured before and after the whole run.
 
+mod parts;
 mod shape;
 
-pub use shape::Shape;
+pub use shape::{Shape, replay_of};
 
 use super::bench::Bench;
 use super::context::RunContext;
-use crate::device::{BestCell, Ceiling, CeilingSpec, DeviceBest, DeviceError, Extent, Reap, device_best};
+use crate::device::{BareDevice, BestCell, CeilingSpec, DeviceBest, DeviceError, Extent, Reap, Replay};
 use crate::num;
-use crate::result::staging::DeviceLooks;
+use crate::result::staging::DeviceBestSamples;
 use crate::result::{CeilingFigures, DsyncFigures, GridCell};
 use crate::stats;
 use crate::workload::{Durability, Io, Workload};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Length of each slice.
-const SLICE: Duration = Duration::from_millis(500);
+pub const SLICE: Duration = Duration::from_millis(500);
 /// Length of a slice for one cell of the grid, and for the synced writes of 4 KiB.
 const SHORT_SLICE: Duration = Duration::from_millis(250);
 
@@ -82,22 +83,40 @@ impl Bracket {
 
 impl Side {
     fn measure(bench: &Bench<'_>, shape: &Shape) -> Result<Self, DeviceError> {
-        let mut ceiling = open(bench.context)?;
-        let write = better(|reap| Ok(ceiling.replay(&shape.write, reap, SLICE)?.device_bytes_per_s()))?;
+        let mut device = open(bench.context)?;
+        let write = write_like(device.as_mut(), &shape.write, SLICE)?;
         let read = match shape.read_spec(SLICE) {
-            Some(spec) => {
-                better(|reap| Ok(ceiling.measure(&CeilingSpec { reap, ..spec })?.device_bytes_per_s()))?
-            }
+            Some(spec) => better(|reap| device.read(&CeilingSpec { reap, ..spec }))?,
             None => None,
         };
         let dsync_4k_ns = if is_synced(bench.workload) {
             let spec = CeilingSpec::dsync_4k(Extent::Fallocated, Io::Direct, Reap::Wait, SHORT_SLICE);
-            ceiling.measure(&spec)?.latency_at(0.5)
+            device.synced_write_ns(&spec)?
         } else {
             None
         };
         Ok(Self { shape: shape.clone(), write, read, dsync_4k_ns })
     }
+}
+
+/// Measures writes like those of a trial, bytes/s; `None` if it is not known what the device took. Each kind of extent is measured
+/// alone for its part of the slice's time.
+///
+/// # Errors
+/// The writes failed, or the run was interrupted.
+pub fn write_like(
+    device: &mut dyn BareDevice,
+    mix: &Replay,
+    slice: Duration,
+) -> Result<Option<f64>, DeviceError> {
+    let parts = parts::by_extent(mix);
+    let slice = slice / u32::try_from(parts.len()).unwrap_or(1).max(1);
+    let mut speeds = Vec::new();
+    for part in &parts {
+        let Some(per_s) = better(|reap| device.write_like(part, reap, slice))? else { return Ok(None) };
+        speeds.push((parts::bytes_of(part), per_s));
+    }
+    Ok((!speeds.is_empty()).then(|| parts::joined(&speeds)))
 }
 
 fn is_synced(workload: &Workload) -> bool {
@@ -116,22 +135,25 @@ fn better(
 ///
 /// # Errors
 /// The ceiling cannot be measured, or the run was interrupted.
-pub fn look(context: &RunContext<'_>, looks: &mut DeviceLooks) -> Result<(), DeviceError> {
-    let DeviceBest { write, read } = device_best(&mut open(context)?, SHORT_SLICE)?;
+pub fn sample_device_best(
+    context: &RunContext<'_>,
+    samples: &mut DeviceBestSamples,
+) -> Result<(), DeviceError> {
+    let DeviceBest { write, read } = open(context)?.best(SHORT_SLICE)?;
     let cell = |BestCell { block_bytes, depth, .. }: BestCell| GridCell { block_bytes, depth };
-    looks.write.push(write.bytes_per_s);
-    looks.read.push(read.bytes_per_s);
-    looks.write_cells.push(cell(write));
-    looks.read_cells.push(cell(read));
+    samples.write.push(write.bytes_per_s);
+    samples.read.push(read.bytes_per_s);
+    samples.write_cells.push(cell(write));
+    samples.read_cells.push(cell(read));
     Ok(())
 }
 
 /// Enters the device's best into a trial's figures.
-pub fn enter(looks: &DeviceLooks, figures: &mut CeilingFigures) {
-    figures.device_write_bytes_per_s = stats::median(&looks.write);
-    figures.device_read_bytes_per_s = stats::median(&looks.read);
-    figures.device_write_cell = best_cell(&looks.write, &looks.write_cells);
-    figures.device_read_cell = best_cell(&looks.read, &looks.read_cells);
+pub fn enter_device_best(samples: &DeviceBestSamples, figures: &mut CeilingFigures) {
+    figures.device_write_bytes_per_s = stats::median(&samples.write);
+    figures.device_read_bytes_per_s = stats::median(&samples.read);
+    figures.device_write_cell = best_cell(&samples.write, &samples.write_cells);
+    figures.device_read_cell = best_cell(&samples.read, &samples.read_cells);
 }
 
 /// The cell of the highest speed.
@@ -139,9 +161,8 @@ fn best_cell(speeds: &[f64], cells: &[GridCell]) -> Option<GridCell> {
     speeds.iter().zip(cells).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, cell)| *cell)
 }
 
-fn open(context: &RunContext<'_>) -> Result<Ceiling, DeviceError> {
-    let ceiling = Ceiling::open(context.data_dir.path(), Ceiling::BYTES_MAX_DEFAULT)?;
-    Ok(ceiling.stopped_by(Arc::clone(context.stop)))
+fn open(context: &RunContext<'_>) -> Result<Box<dyn BareDevice>, DeviceError> {
+    (context.device)(context.data_dir.path(), Arc::clone(context.stop))
 }
 
 #[cfg(test)]

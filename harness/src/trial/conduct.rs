@@ -1,12 +1,12 @@
 //! Conducts one trial: opens a fresh system, runs the load threads, and collects their records after the drain.
 
-pub(crate) mod read_back;
+mod read_back;
 
 use super::backlog::BacklogGate;
 use super::bench::{Bench, Extras};
 use super::harvest::harvest;
 use super::require::RetentionGate;
-use super::watch::{Crew, Gate, Watch, Watching};
+use super::watch::{Gate, LoadThreads, Watcher, WatcherParts};
 use crate::host::machine_id::machine_number;
 use crate::host::usage::{Glance, HostProbe};
 use crate::load::colocated::ShardLoad;
@@ -14,7 +14,7 @@ use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
 use crate::load::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
 use crate::load::shared::Shared;
 use crate::measure::finished::{FinalSync, TrialRun};
-use crate::measure::recorder::Channel;
+use crate::measure::recorder::{Channel, Interval};
 use crate::measure::series::SeriesBuilder;
 use crate::num;
 use crate::system::System;
@@ -23,7 +23,8 @@ use crate::time::schedule::Offered;
 use crate::time::timeline::Timeline;
 use crate::workload::{Load, Phases};
 use anyhow::Context as _;
-use crossbeam::channel::unbounded;
+use crossbeam::channel::{Receiver, unbounded};
+use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -45,8 +46,8 @@ impl Bench<'_> {
         let Extras { requirements, backlog, ack_log, .. } = self.extras;
         let workload = self.workload;
         let disk_before = HostProbe::new(self.context.data_dir.path()).glance();
-        let mut target = self.open_with_topics()?;
-        let description = target.describe();
+        let mut system = self.open_with_topics()?;
+        let description = system.describe();
         let timeline = timeline_of(phases, !requirements.is_empty() || backlog.is_some());
         let schedules = schedules_of(workload, load.mode, &timeline)?;
         let offered = Offered::new(schedules.clone());
@@ -60,7 +61,7 @@ impl Bench<'_> {
             schedules,
             machine: machine_number(),
             pool: &self.pool,
-            system: &*target,
+            system: &*system,
             threads: self.load_threads(),
             idle: self.place.idle,
             timeline: Arc::clone(&timeline),
@@ -69,41 +70,40 @@ impl Bench<'_> {
             backlog,
         };
         let (plans, shared) = request.plans()?;
-        // It holds the sending end of the channel, which the watch waits to be closed.
+        // It holds the sending end of the channel, which the watcher waits to be closed.
         drop(request);
         let start = Start { clock: TrialClock::start(), wall_ms: wall_ms() };
         let began_s = self.context.started.elapsed().as_secs_f64();
         let mut begun = Begun::default();
         for (number, plan) in (0..).zip(plans) {
-            if let Err(error) = self.begin(number, plan, start, &mut *target, &mut begun) {
+            if let Err(error) = self.begin(number, plan, start, &mut *system, &mut begun) {
                 shared.give_up();
                 return Err(error);
             }
         }
-        let watch = Watch::new(
+        let watcher = Watcher::new(
             self,
-            Watching {
-                target: &mut *target,
+            WatcherParts {
+                system: &mut *system,
                 builder,
-                // Load on shards looks up at each interval's end without being woken.
-                crew: Crew::new(begun.threads.iter().map(|thread| thread.thread().clone()), intervals),
+                load_threads: begun.load_threads(intervals),
                 clock: start.clock,
                 timeline: Arc::clone(&timeline),
-                gate: self.gate(phases, &shared),
+                gate: self.gate(load, phases, &shared),
             },
         );
-        let watched = watch.until_done();
+        let observed = watcher.until_done();
         let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
-        let mut harvest = harvest(begun.end(), &timeline, watched.latency(), granularity.is_some());
-        let error = harvest.error.take().or_else(|| watched.error.clone());
+        let mut harvest = harvest(begun.end(), &timeline, observed.latency(), granularity.is_some());
+        let error = harvest.error.take().or_else(|| observed.error.clone());
         let final_sync = if error.is_none() { self.final_sync(&disk_before)? } else { None };
-        let closed = self.close(target).err().map(|error| format!("{error:#}"));
+        let closed = self.close(system).err().map(|error| format!("{error:#}"));
         Ok(TrialRun {
             window_start_s: began_s + num::f64_of(timeline.window_start_ns()) * 1e-9,
             clock_zero_unix_ms: start.wall_ms,
             granularity,
-            offered: watched.series.offered,
-            watched,
+            offered: observed.series.offered,
+            observed,
             harvest,
             placement: workload.deployment().placement,
             load_threads: self.load_threads(),
@@ -111,24 +111,26 @@ impl Bench<'_> {
             final_sync,
             error: error.or(closed),
             defects: None,
+            closed: None,
             timeline,
         })
     }
 
     /// Closes the system. A system that is interrupted is not closed but dropped, if its data is removed anyway: to close
     /// thousands of partitions takes long.
-    fn close(&self, target: Box<dyn System>) -> anyhow::Result<()> {
+    fn close(&self, system: Box<dyn System>) -> anyhow::Result<()> {
         if self.context.is_stopped() && !self.context.data_dir.is_kept() {
-            drop(target);
+            drop(system);
             return Ok(());
         }
-        target.close()
+        system.close()
     }
 
     /// The condition that the window waits for.
-    fn gate(&self, phases: Phases, shared: &Arc<Shared>) -> Option<Gate> {
+    fn gate(&self, load: Load, phases: Phases, shared: &Arc<Shared>) -> Option<Gate> {
         let Extras { requirements, backlog, .. } = self.extras;
-        let retention = || Gate::Retention(RetentionGate::new(self.workload, phases));
+        let fills_first = load.mode.rate().is_some();
+        let retention = || Gate::Retention(RetentionGate::new(self.workload, phases, fills_first));
         match backlog {
             Some(backlog) => {
                 let gate = BacklogGate::new(backlog, self.workload.deployment().io, Arc::clone(shared));
@@ -139,6 +141,9 @@ impl Bench<'_> {
     }
 
     fn load_threads(&self) -> usize {
+        if let Some(threads) = self.workload.deployment().load_threads {
+            return num::index(threads).max(1);
+        }
         let cores = &self.place.cores;
         let threads = if self.is_colocated() { cores.shards.len() } else { cores.load.len() };
         threads.max(1)
@@ -147,11 +152,11 @@ impl Bench<'_> {
     /// Opens a fresh system with the workload's topics.
     fn open_with_topics(&self) -> anyhow::Result<Box<dyn System>> {
         let workload = self.workload;
-        let mut target = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
+        let mut system = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
         for topic in 0..workload.topics {
-            target.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
+            system.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
         }
-        Ok(target)
+        Ok(system)
     }
 
     /// Writes everything to the device, if writes go through the page cache. `before` was read before the trial began.
@@ -172,14 +177,16 @@ impl Bench<'_> {
         number: u32,
         plan: LoadPlan,
         start: Start<TrialClock>,
-        target: &mut dyn System,
+        system: &mut dyn System,
         begun: &mut Begun,
     ) -> anyhow::Result<()> {
         if self.is_colocated() {
-            begun.shards.push(ShardLoad::begin(target, number, plan, start)?);
+            begun.shards.push(ShardLoad::begin(system, number, plan, start)?);
         } else {
-            let core = self.place.cores.load.get(num::index(number)).copied();
-            begun.threads.push(spawn(number, core, plan, start)?);
+            let cores = &self.place.cores;
+            let nice = cores.load_nice.filter(|_| plan.is_paced);
+            let scheduling = Scheduling { core: cores.load.get(num::index(number)).copied(), nice };
+            begun.threads.push(spawn(number, scheduling, plan, start)?);
         }
         Ok(())
     }
@@ -193,6 +200,12 @@ struct Begun {
 }
 
 impl Begun {
+    /// Returns the load threads, for the watcher. Load on shards is not among them: it looks up at each interval's end without
+    /// being woken.
+    fn load_threads(&self, intervals: Receiver<Box<Interval>>) -> LoadThreads {
+        LoadThreads::new(self.threads.iter().map(|thread| thread.thread().clone()), intervals)
+    }
+
     /// Waits for all load, and returns the outcome of each thread or shard.
     fn end(self) -> Vec<LoadOutcome> {
         let outcomes = self.threads.into_iter().map(|thread| match thread.join() {
@@ -214,19 +227,30 @@ fn timeline_of(phases: Phases, is_held: bool) -> Arc<Timeline> {
     })
 }
 
+/// The scheduling of a load thread.
+#[derive(Debug, Clone, Copy)]
+struct Scheduling {
+    core: Option<u32>,
+    nice: Option<i32>,
+}
+
 /// Starts a load thread on its core, with the shortest timer slack that the kernel offers.
 fn spawn(
     number: u32,
-    core: Option<u32>,
+    scheduling: Scheduling,
     plan: LoadPlan,
     start: Start<TrialClock>,
 ) -> anyhow::Result<JoinHandle<LoadOutcome>> {
     let work = move || {
-        if let Some(core) = core {
+        if let Some(core) = scheduling.core {
             let mut set = CpuSet::new();
             set.set(num::index(core));
             // The core was checked before. If it is not allowed any more, the thread runs on any allowed core.
             let _ = sched_setaffinity(None, &set);
+        }
+        if let Some(nice) = scheduling.nice {
+            // It was tried before. If it is refused now, the thread has the priority of the process.
+            let _ = setpriority_process(None, nice);
         }
         // The default slack of 50 µs would delay each wake-up by 50 µs. If the kernel refuses, the delay stays.
         let _ = set_current_timer_slack(NonZeroU64::new(1));
@@ -299,6 +323,7 @@ mod tests {
             study: &study,
             options: &Options::default(),
             open: &|_, _, _| Ok(Box::new(FakeSystem::new(behaviour.clone()))),
+            device: &crate::device::bare_device,
             data_dir: &data_dir,
             stop: &Arc::new(AtomicBool::new(stop)),
             measured: &AtomicBool::new(false),
@@ -326,10 +351,10 @@ mod tests {
         assert_eq!(run.harvest.latencies.records.of(crate::result::latency::Measure::Response).len(), 400);
         let sent: u64 = run.harvest.produced.iter().map(|partition| partition.answered).sum();
         assert_eq!(sent, 600);
-        let rows = &run.watched.series.rows;
+        let rows = &run.observed.series.rows;
         assert_eq!(rows.len(), 6);
         assert_eq!(rows.iter().map(|row| row.offered.unwrap()).sum::<u64>(), 600);
-        assert!(run.watched.host.is_some() && !run.watched.interrupted);
+        assert!(run.observed.host.is_some() && !run.observed.interrupted);
         let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
         assert_eq!((integrity.checked, integrity.is_violated(), integrity.undrained), (600, false, 0));
     }
@@ -344,7 +369,7 @@ mod tests {
         let run = trial(mode, false);
         assert_eq!(run.error, None);
         assert_eq!(run.offered, Some(400), "the mean over the window is the rate");
-        let rows: Vec<u64> = run.watched.series.rows.iter().map(|row| row.offered.unwrap()).collect();
+        let rows: Vec<u64> = run.observed.series.rows.iter().map(|row| row.offered.unwrap()).collect();
         assert_eq!(rows, [0, 0, 25, 75, 125, 175], "none before a ramp from 0, then ever more");
     }
 
@@ -355,19 +380,27 @@ mod tests {
             arrival: Default::default(),
             profile: Profile::Ramp(Ramp { from: 1.0, to: 3.0 }),
         };
-        // 500 records of each of two partitions take about a second: five times the warm-up.
+        // The 500 records of each of two partitions, which would take a second at the rate, come as fast as acks allow.
         let behaviour = Behaviour { retains_at: Some(500), ..Behaviour::default() };
         let requirements = vec![Requirement::RetentionReached];
         let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
-        assert_eq!((run.error.as_deref(), run.watched.missed.as_deref()), (None, None));
-        assert!(run.timeline.window_start_ns() >= 1_000_000_000, "{:?}", run.timeline);
+        assert_eq!((run.error.as_deref(), run.observed.missed.as_deref()), (None, None));
+        let reached_ns = num::u64_of((run.observed.retention_reached_s.unwrap() * 1e9).abs());
+        assert!(
+            reached_ns >= 200_000_000,
+            "the warm-up at the rate follows: {reached_ns} ns before the window"
+        );
+        assert!(run.timeline.window_start_ns() >= reached_ns, "{:?}", run.timeline);
+        let warm = |row: &&crate::result::SeriesRow| row.t_s < 0.0;
+        let offered: u64 = run.observed.series.rows.iter().filter(warm).filter_map(|row| row.offered).sum();
+        assert!((100..=400).contains(&offered), "about 200 in the warm-up, not {offered}");
         assert_eq!(run.timeline.window_ns(), 400_000_000);
         assert_eq!(run.offered, Some(800), "twice the rate in the mean");
         let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
         assert!(integrity.checked >= 1800 && !integrity.is_violated(), "{integrity:?}");
-        assert!(run.watched.held_s.unwrap() < 0.0);
-        assert_eq!(run.watched.events.iter().filter(|event| event.kind == "retention").count(), 2);
-        assert!(run.watched.events.iter().all(|event| event.t_s > -10.0), "{:?}", run.watched.events);
+        assert!(run.observed.retention_reached_s.unwrap() < 0.0);
+        assert_eq!(run.observed.events.iter().filter(|event| event.kind == "retention").count(), 2);
+        assert!(run.observed.events.iter().all(|event| event.t_s > -10.0), "{:?}", run.observed.events);
     }
 
     #[test]
@@ -380,19 +413,19 @@ mod tests {
             };
             let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), ..Case::default() });
             assert_eq!(run.error, None);
-            let built = run.watched.built.unwrap();
+            let built = run.observed.built.unwrap();
             assert!((259_000..264_000).contains(&built.encoded_bytes), "{built:?}");
-            assert!(run.watched.is_drained && run.timeline.window_ns() < 400_000_000, "{:?}", run.timeline);
-            let window = &run.watched.series.window;
+            assert!(run.observed.is_drained && run.timeline.window_ns() < 400_000_000, "{:?}", run.timeline);
+            let window = &run.observed.series.window;
             assert!(window.consumed_records >= built.records, "{} of {built:?}", window.consumed_records);
             assert_eq!(run.granularity.is_some(), rate > 0);
             let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
             assert!(integrity.checked >= built.records && !integrity.is_violated(), "{integrity:?}");
             assert_eq!(integrity.undrained, 0);
             assert!(
-                run.watched.events.is_empty(),
+                run.observed.events.is_empty(),
                 "resting producers are no stall: {:?}",
-                run.watched.events
+                run.observed.events
             );
         }
     }
@@ -404,10 +437,10 @@ mod tests {
             arrival: Default::default(),
             profile: Default::default(),
         };
-        let behaviour = Behaviour { retains_at: Some(100_000), ..Behaviour::default() };
+        let behaviour = Behaviour { retains_at: Some(usize::MAX), ..Behaviour::default() };
         let requirements = vec![Requirement::RetentionReached];
         let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
-        let missed = run.watched.missed.unwrap();
+        let missed = run.observed.missed.unwrap();
         assert!(missed.contains("in 2s of warm-up") && missed.contains("0 of 2 partitions"), "{missed}");
         assert_eq!((run.timeline.window_ns(), run.error), (0, None));
     }
@@ -415,7 +448,7 @@ mod tests {
     #[test]
     fn an_interrupted_trial_ends_at_once_with_what_it_has() {
         let run = trial(LoadMode::Max, true);
-        assert!(run.watched.interrupted);
+        assert!(run.observed.interrupted);
         assert_eq!(run.timeline.window_ns(), 0);
         assert_eq!(run.error, None);
     }

@@ -3,6 +3,7 @@
 use super::data_dir::DataDir;
 use super::inject::Injection;
 use super::progress::Progress;
+use crate::device::{BareDevice, DeviceError};
 use crate::result::provenance::CoresUsed;
 use crate::system::System;
 use crate::workload::{Study, Workload};
@@ -14,6 +15,9 @@ use std::time::Instant;
 
 /// A function that opens the system of a workload on the given cores, with its data in the given directory.
 pub type Opener<'a> = dyn Fn(&Workload, &CoresUsed, &Path) -> anyhow::Result<Box<dyn System>> + 'a;
+
+/// A function that opens the bare device below a directory. Once the flag is set, measuring it ends early.
+pub type DeviceOpener<'a> = dyn Fn(&Path, Arc<AtomicBool>) -> Result<Box<dyn BareDevice>, DeviceError> + 'a;
 
 /// The options of a run beside its workload.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +48,8 @@ pub struct RunContext<'a> {
     pub options: &'a Options,
     /// Opens the system of a workload.
     pub open: &'a Opener<'a>,
+    /// Opens the bare device, for the ceilings.
+    pub device: &'a DeviceOpener<'a>,
     /// The directory of the data. It is cleared after each trial.
     pub data_dir: &'a DataDir,
     /// Set by a signal: the run ends early.

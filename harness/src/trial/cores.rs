@@ -6,6 +6,13 @@ use crate::load::load_thread::Idle;
 use crate::num;
 use crate::result::provenance::CoresUsed;
 use crate::workload::{Deployment, LoadMode, Workload};
+use rustix::process::setpriority_process;
+
+/// The nice value of load threads that pace an open load: the highest priority that is not a real-time one.
+///
+/// The kernel's own threads complete synced writes on the core that takes the disk's interrupts. With two cores that is
+/// often the core of the load. A load thread of the same priority then waits behind them when a record is due.
+pub const PACED_NICE: i32 = -20;
 
 /// The cores of a combination, and how its load threads wait.
 #[derive(Debug, Clone)]
@@ -23,10 +30,29 @@ impl Place {
     /// The workload names a core that this process may not use.
     pub fn choose(workload: &Workload, allowed: &[u32]) -> anyhow::Result<Self> {
         let ordered = apart(allowed, &siblings(allowed));
-        let cores = choose(workload.deployment(), &ordered)?;
-        let idle = idle_of(&cores, allowed, workload.load.mode);
+        let mut cores = choose(workload.deployment(), &ordered)?;
+        let idle = if workload.deployment().is_in_process() {
+            idle_of(&cores, allowed, workload.load.mode)
+        } else {
+            // The threads of the client, and perhaps the system's processes, need the cores.
+            Idle::Sleep
+        };
+        if needs_priority(&cores, idle, workload.load.mode) && is_priority_granted() {
+            cores.load_nice = Some(PACED_NICE);
+        }
         Ok(Self { cores, idle })
     }
+}
+
+/// Whether the load threads need a high priority: they pace records, sleep in between, and share no core with a shard.
+fn needs_priority(cores: &CoresUsed, idle: Idle, mode: LoadMode) -> bool {
+    let is_apart = !cores.load.is_empty() && !cores.load.iter().any(|core| cores.shards.contains(core));
+    mode.rate().is_some() && idle == Idle::Sleep && is_apart
+}
+
+/// Whether a thread of this process may have the priority [`PACED_NICE`]. A thread that ends afterwards tries it.
+fn is_priority_granted() -> bool {
+    std::thread::spawn(|| setpriority_process(None, PACED_NICE).is_ok()).join().unwrap_or(false)
 }
 
 /// Orders cores so that the first ones share no physical core: first a hardware thread of each physical core, then the others. A
@@ -77,7 +103,7 @@ fn choose(settings: Deployment<'_>, allowed: &[u32]) -> anyhow::Result<CoresUsed
     } else {
         settings.cores.load.clone()
     };
-    Ok(CoresUsed { shards, load })
+    Ok(CoresUsed { shards, load, load_nice: None })
 }
 
 /// The way in which load threads wait. A thread stays awake only on a core without a shard. Under a closed load it polls for
@@ -103,7 +129,7 @@ fn listed(cores: &[u32]) -> String {
 mod tests {
     use super::*;
     use crate::workload::Cores;
-    use crate::workload::{EngineSettings, Placement};
+    use crate::workload::{Arrival, EngineSettings, Placement, Profile, Rate};
 
     fn chosen(shards: u32, cores: Cores, allowed: &[u32]) -> (Vec<u32>, Vec<u32>) {
         let used = cores_of(EngineSettings { shards, cores, ..EngineSettings::default() }, allowed).unwrap();
@@ -155,9 +181,26 @@ mod tests {
         assert!(cores_of(settings, &[0, 1]).unwrap_err().to_string().contains("core 9"));
     }
 
+    fn used(shards: &[u32], load: &[u32]) -> CoresUsed {
+        CoresUsed { shards: shards.into(), load: load.into(), load_nice: None }
+    }
+
+    #[test]
+    fn only_threads_that_pace_records_on_a_core_of_their_own_get_priority() {
+        let rate = Rate::Share(0.5);
+        let open = LoadMode::Open { rate, arrival: Arrival::Constant, profile: Profile::Constant };
+        assert!(needs_priority(&used(&[0], &[1]), Idle::Sleep, open));
+        assert!(!needs_priority(&used(&[0], &[0]), Idle::Sleep, open), "the shard needs the core");
+        assert!(
+            !needs_priority(&used(&[0], &[1]), Idle::Spin, open),
+            "a spinning thread would keep the kernel's threads out"
+        );
+        assert!(!needs_priority(&used(&[0], &[1]), Idle::Sleep, LoadMode::Max), "nothing is due");
+        assert!(!needs_priority(&used(&[0], &[]), Idle::Sleep, open), "there is no load thread");
+    }
+
     #[test]
     fn only_on_a_core_of_its_own_a_thread_stays_awake() {
-        let used = |shards: &[u32], load: &[u32]| CoresUsed { shards: shards.into(), load: load.into() };
         let idle = |shards, load, allowed, mode| idle_of(&used(shards, load), allowed, mode);
         assert_eq!(idle(&[0], &[1], &[0, 1], LoadMode::Max), Idle::Sleep);
         assert_eq!(idle(&[0], &[1], &[0, 1, 2], LoadMode::Max), Idle::Spin);

@@ -17,6 +17,9 @@ const ENGINE_MARK: &str = "meta.properties";
 /// Prefix of the name of a directory that is made for data to be kept. Its name differs from that of a killed run's data.
 const KEPT_PREFIX: &str = "vnotch-kept-";
 
+/// Name of the entry that serves all trials of a run: the data of processes that the harness has started.
+const OF_ALL_TRIALS: &str = "kafka";
+
 /// A directory whose content belongs to this run. When the value is dropped, everything that the run made is removed, unless
 /// the data is kept.
 #[derive(Debug)]
@@ -80,12 +83,17 @@ impl DataDir {
         self.keep.load(Ordering::Relaxed)
     }
 
-    /// Removes everything in the directory. All entries were made by this run, because [`Self::open`] found it empty.
+    /// Removes the data of a trial. All entries were made by this run, because [`Self::open`] found the directory empty. Data of
+    /// processes that serve several trials stays.
     ///
     /// # Errors
     /// The file system's.
     pub fn clear(&self) -> anyhow::Result<()> {
-        for entry in entries(&self.path)? {
+        self.remove_entries(|entry| !entry.ends_with(OF_ALL_TRIALS))
+    }
+
+    fn remove_entries(&self, is_removed: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
+        for entry in entries(&self.path)?.into_iter().filter(|entry| is_removed(entry)) {
             let is_dir = fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir());
             let removed = if is_dir { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
             match removed {
@@ -114,7 +122,7 @@ impl DataDir {
 
     /// Does the work of [`Drop`], for an exit of the process without unwinding.
     pub fn remove(&self) {
-        if self.is_kept() || self.clear().is_err() {
+        if self.is_kept() || self.remove_entries(|_| true).is_err() {
             return;
         }
         if self.made {
@@ -181,8 +189,8 @@ fn require_empty(path: &Path) -> anyhow::Result<()> {
     }
     if let Some(entry) = found.first() {
         return Err(UsageError::error(format!(
-            "--data-dir: {} is not empty (it holds {}) and its content is not ours to touch; name a directory that is \
-             empty or does not exist yet",
+            "--data-dir: {} is not empty: it holds {}. A run uses only an empty directory, so that it removes nothing \
+             of yours; name one that is empty or does not exist yet",
             path.display(),
             entry.file_name().unwrap_or_default().display()
         )));
@@ -235,6 +243,22 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&given).unwrap().count(), 0);
         assert!(!made.exists());
+    }
+
+    #[test]
+    fn data_of_processes_that_serve_several_trials_goes_at_the_end_only() {
+        let outer = tempfile::tempdir().unwrap();
+        let data = DataDir::open(Some(&outer.path().join("data"))).unwrap();
+        for entry in [OF_ALL_TRIALS, "topic-0"] {
+            fs::create_dir(data.path().join(entry)).unwrap();
+        }
+        data.clear().unwrap();
+        let left =
+            |path: &Path| fs::read_dir(path).unwrap().map(|it| it.unwrap().file_name()).collect::<Vec<_>>();
+        assert_eq!(left(data.path()), [OF_ALL_TRIALS]);
+        let path = data.path().to_owned();
+        drop(data);
+        assert!(!path.exists());
     }
 
     #[test]

@@ -63,14 +63,14 @@ impl Injection {
 
 /// The stalls of one trial.
 #[derive(Debug, Default)]
-pub(crate) struct Stalls {
+pub(crate) struct InjectedStalls {
     pending: VecDeque<Injection>,
     until_ns: u64,
     /// Stalls that were made, with the time of each.
     made: Vec<InjectedStall>,
 }
 
-impl Stalls {
+impl InjectedStalls {
     pub(crate) fn new(injections: &[Injection]) -> Self {
         Self { pending: injections.iter().copied().collect(), ..Self::default() }
     }
@@ -92,12 +92,12 @@ impl Stalls {
     /// The system cannot stop the shard.
     pub(crate) fn make_next(
         &mut self,
-        target: &mut dyn System,
+        system: &mut dyn System,
         timeline: &Timeline,
         now_ns: u64,
     ) -> anyhow::Result<Option<Event>> {
         let Some(next) = self.pending.pop_front() else { return Ok(None) };
-        system::inside(target)?.stall(next.shard, next.length)?;
+        system::inside(system)?.stall(next.shard, next.length)?;
         self.until_ns = self.until_ns.max(now_ns.saturating_add(num::ns_of(next.length)));
         let at_s = timeline.seconds_of(now_ns);
         self.made.push(InjectedStall { shard: next.shard, at_s, length_s: next.length.as_secs_f64() });
@@ -157,8 +157,10 @@ fn misplaced(injection: Injection, workload: &Workload) -> Option<String> {
     if injection.shard >= workload.deployment().shards {
         let count = workload.deployment().shards;
         return Some(format!(
-            "there is no shard {}; `engine.shards` is {count}, counted from 0",
-            injection.shard
+            "there is no shard {}: `engine.shards` is {count}, so the {} 0{}",
+            injection.shard,
+            if count == 1 { "only shard is" } else { "shards are" },
+            if count == 1 { String::new() } else { format!(" to {}", count - 1) }
         ));
     }
     if !(STALL_MIN..=STALL_MAX).contains(&injection.length) {
@@ -167,7 +169,8 @@ fn misplaced(injection: Injection, workload: &Workload) -> Option<String> {
         ));
     }
     let end = TimeSpan(injection.end());
-    (injection.end() > window.0).then(|| format!("it would end {end} into a window of {window}"))
+    (injection.end() > window.0)
+        .then(|| format!("it would end {end} after the window opens, and the window lasts {window}"))
 }
 
 #[cfg(test)]
@@ -195,8 +198,11 @@ mod tests {
     fn what_has_no_place_is_refused() {
         let workload = Workload::default();
         let cases = [
-            ("stall:shard1:1s@1s", "there is no shard 1; `engine.shards` is 1"),
-            ("stall:shard0:1s@9500ms", "it would end 10500ms into a window of 10s"),
+            ("stall:shard1:1s@1s", "there is no shard 1: `engine.shards` is 1, so the only shard is 0"),
+            (
+                "stall:shard0:1s@9500ms",
+                "it would end 10500ms after the window opens, and the window lasts 10s",
+            ),
             ("stall:shard0:9s@0", "from 10ms to 8s, not 9s"),
             ("stall:shard0:1ms@0", "from 10ms to 8s, not 1ms"),
             ("stall:shard0:1s", "write it like `stall:shard0:1s@10s`"),

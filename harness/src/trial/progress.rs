@@ -75,6 +75,19 @@ impl Progress {
         }
     }
 
+    /// Notes that a trial of a comparison begins, and prints `text`. `left` is the expected time to the end of the last trial.
+    pub fn begin_in_pair(&self, text: &str, left: Duration) {
+        self.expected.set(self.elapsed() + left);
+        self.step(text);
+    }
+
+    /// Moves the bar on with the time.
+    pub fn tick(&self) {
+        if let Out::Bar(bar) = &self.out {
+            self.advance(bar);
+        }
+    }
+
     /// Prints the current step.
     pub fn step(&self, text: &str) {
         let text = visible(text);

@@ -1,5 +1,8 @@
 //! The conditions that must hold before the measured window opens (`require`). The warm-up lasts until they hold, or the trial is
 //! given up.
+//!
+//! Under an open load the log is filled as fast as acks allow until then. The warm-up at the offered rate follows. At a low rate it
+//! would take minutes until retention deletes.
 
 use crate::measure::events::{SystemEvent, SystemEventKind};
 use crate::num;
@@ -12,12 +15,14 @@ use std::collections::BTreeSet;
 pub(crate) struct RetentionGate {
     partitions: usize,
     warmup: TimeSpan,
+    /// Whether the warm-up follows only when the condition holds.
+    fills_first: bool,
     reached: BTreeSet<(String, u32)>,
 }
 
-/// The state of the window.
+/// Whether the window may open.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum GateState {
     /// The condition does not hold yet.
     Shut,
     /// The window may open.
@@ -27,10 +32,10 @@ pub(crate) enum Look {
 }
 
 impl RetentionGate {
-    /// The condition for a trial of these phases.
-    pub(crate) fn new(workload: &Workload, phases: Phases) -> Self {
+    /// The condition for a trial of these phases. `fills_first`: the warm-up follows when the condition holds.
+    pub(crate) fn new(workload: &Workload, phases: Phases, fills_first: bool) -> Self {
         let partitions = usize::try_from(workload.partitions()).unwrap_or(usize::MAX);
-        Self { partitions, warmup: phases.warmup, reached: BTreeSet::new() }
+        Self { partitions, warmup: phases.warmup, fills_first, reached: BTreeSet::new() }
     }
 
     /// Takes note of an event of the system.
@@ -40,16 +45,21 @@ impl RetentionGate {
         }
     }
 
-    /// Whether the window may open, `now_ns` into the trial.
-    pub(crate) fn look(&self, now_ns: u64) -> Look {
+    /// The state of the condition, `now_ns` into the trial.
+    pub(crate) fn state(&self, now_ns: u64) -> GateState {
         let warmup_ns = num::ns_of(self.warmup.0);
         if self.reached.len() >= self.partitions {
-            if now_ns >= warmup_ns { Look::Open } else { Look::Shut }
+            if self.fills_first || now_ns >= warmup_ns { GateState::Open } else { GateState::Shut }
         } else if now_ns >= warmup_ns.saturating_mul(u64::from(WARMUP_TIMES_MAX)) {
-            Look::Missed(self.missed())
+            GateState::Missed(self.missed())
         } else {
-            Look::Shut
+            GateState::Shut
         }
+    }
+
+    /// The warm-up that follows when the condition holds, in ns.
+    pub(crate) fn warmup_left_ns(&self) -> u64 {
+        if self.fills_first { num::ns_of(self.warmup.0) } else { 0 }
     }
 
     fn missed(&self) -> String {
@@ -78,7 +88,7 @@ mod tests {
     fn it_opens_once_every_partition_has_lost_a_segment_and_the_warm_up_is_over() {
         let workload = Workload { partitions_per_topic: 2, ..Workload::default() };
         let phases = Phases { warmup: TimeSpan::seconds(2), ..Phases::default() };
-        let mut gate = RetentionGate::new(&workload, phases);
+        let mut gate = RetentionGate::new(&workload, phases, false);
         let event = |kind, partition: u32| SystemEvent {
             at: Instant::now(),
             kind,
@@ -89,13 +99,15 @@ mod tests {
         gate.note(&event(SystemEventKind::Retention, 0));
         gate.note(&event(SystemEventKind::Retention, 0));
         gate.note(&event(SystemEventKind::Roll, 1));
-        assert_eq!(gate.look(s(19)), Look::Shut);
-        let Look::Missed(why) = gate.look(s(20)) else { panic!("its time is up") };
+        assert_eq!(gate.state(s(19)), GateState::Shut);
+        let GateState::Missed(why) = gate.state(s(20)) else { panic!("its time is up") };
         assert!(why.contains("in 20s") && why.contains("1 of 2 partitions"), "{why}");
         gate.note(&event(SystemEventKind::Retention, 1));
         assert_eq!(
-            (gate.look(s(1)), gate.look(s(2)), gate.look(s(30))),
-            (Look::Shut, Look::Open, Look::Open)
+            (gate.state(s(1)), gate.state(s(2)), gate.state(s(30))),
+            (GateState::Shut, GateState::Open, GateState::Open)
         );
+        let filled = RetentionGate { fills_first: true, ..gate };
+        assert_eq!((filled.state(s(1)), filled.warmup_left_ns()), (GateState::Open, s(2)));
     }
 }

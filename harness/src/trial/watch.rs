@@ -1,21 +1,22 @@
-//! Watches a trial while load threads run it. The watch takes the intervals of the load threads, and samples the machine and the
-//! system at the edges of each interval and of the window. It prints the progress, and ends the trial early when the run is
-//! interrupted.
+//! Watches a trial while load threads run it. The `Watcher` takes the intervals of the load threads. It samples the machine
+//! and the system at the end of each interval, and at the start and the end of the window. It prints the progress, and ends the
+//! trial early when the run is interrupted. Its measurements are [`Observations`].
 
 use super::backlog::BacklogGate;
 use super::bench::Bench;
-use super::inject::Stalls;
+use super::inject::InjectedStalls;
 use super::progress::{Live, Progress};
-use super::require::{Look, RetentionGate};
+use super::require::{GateState, RetentionGate};
 use super::sampled::Sampled;
 use super::wall_clock::{self, WallClock};
 use crate::host::disk_use::DiskUse;
+use crate::host::processes::GroupSample;
 use crate::host::usage::{Glance, HostProbe, HostSample};
-use crate::measure::events::{CLOCK_STEP, SystemEvent, event_of, stalls};
+use crate::measure::events::{CLOCK_STEP, SystemEvent, event_of, gaps_without_acks};
 use crate::measure::finished::Built;
-use crate::measure::finished::Watched;
+use crate::measure::finished::Observations;
 use crate::measure::recorder::Interval;
-use crate::measure::series::{HostInterval, SeriesBuilder, give_way};
+use crate::measure::series::{HostInterval, SeriesBuilder, yield_core};
 use crate::measure::shards::ShardStats;
 use crate::num;
 use crate::result::{Event, SeriesRow};
@@ -31,11 +32,12 @@ use std::time::Duration;
 
 /// The time that an interrupted trial has to collect its acks.
 const INTERRUPTED_DRAIN: Duration = Duration::from_millis(500);
-/// Only for a backlog: the last sample of the counters before the consumers start is taken this long before the window.
-const REST_SAMPLE: Duration = Duration::from_millis(5);
-/// An interrupt is noticed within this.
-const LOOK: Duration = Duration::from_millis(50);
-const LIVE_EVERY_NS: u64 = 1_000_000_000;
+/// Only for a backlog: the counters are sampled last before the consumers start, this long before the window.
+const SAMPLE_BEFORE_WINDOW: Duration = Duration::from_millis(5);
+/// The longest time between two looks at the clock and at the stop flag.
+const POLL_EVERY: Duration = Duration::from_millis(50);
+/// Time between two lines of progress.
+const PROGRESS_EVERY_NS: u64 = 1_000_000_000;
 /// Time between two lists of the threads. The CPU time of a thread that ends between two lists is missed. The kernel's io_uring
 /// workers end after some idle seconds.
 const THREADS_EVERY_NS: u64 = 1_000_000_000;
@@ -51,13 +53,13 @@ fn slowest(rows: &[SeriesRow]) -> Option<(&'static str, u64)> {
     p99.or_else(|| greatest(|row| row.max_ns).map(|ns| ("max", ns)))
 }
 
-/// The load threads, for the watch: handles to wake them, and the channel of their intervals.
-pub(crate) struct Crew {
+/// The load threads, for the watcher: handles to wake them, and the channel of their intervals.
+pub(crate) struct LoadThreads {
     threads: Vec<Thread>,
     intervals: Receiver<Box<Interval>>,
 }
 
-impl Crew {
+impl LoadThreads {
     pub(crate) fn new(threads: impl Iterator<Item = Thread>, intervals: Receiver<Box<Interval>>) -> Self {
         Self { threads: threads.collect(), intervals }
     }
@@ -72,20 +74,22 @@ pub(crate) enum Gate {
     Backlog(BacklogGate),
 }
 
-/// Counters at one moment.
-struct Edge {
+/// Counters of the machine and of the shards at one moment.
+struct Counters {
     host: HostSample,
+    /// The processes that the harness has started for the system.
+    processes: GroupSample,
     shards: Vec<ShardStats>,
 }
 
-/// The parts of a trial that is watched.
-pub(crate) struct Watching<'a> {
+/// The parts of a trial that a watcher needs.
+pub(crate) struct WatcherParts<'a> {
     /// The system that is measured.
-    pub(crate) target: &'a mut dyn System,
+    pub(crate) system: &'a mut dyn System,
     /// Takes the intervals of the load threads.
     pub(crate) builder: SeriesBuilder,
     /// The load threads.
-    pub(crate) crew: Crew,
+    pub(crate) load_threads: LoadThreads,
     /// The clock of the trial.
     pub(crate) clock: TrialClock,
     /// The phases of the trial.
@@ -94,170 +98,180 @@ pub(crate) struct Watching<'a> {
     pub(crate) gate: Option<Gate>,
 }
 
-/// A watch under way.
-pub(crate) struct Watch<'a> {
-    target: &'a mut dyn System,
+/// The thread that watches a trial under way.
+pub(crate) struct Watcher<'a> {
+    system: &'a mut dyn System,
     stop: &'a AtomicBool,
     measured: &'a AtomicBool,
     progress: &'a Progress,
     record_bytes: u64,
     is_open_load: bool,
     builder: SeriesBuilder,
-    crew: Crew,
+    load_threads: LoadThreads,
     clock: TrialClock,
     timeline: Arc<Timeline>,
     probe: HostProbe,
     disk_use: DiskUse,
     before: Glance,
     next_threads_ns: u64,
-    /// The latest sample from the time in which the consumers of a backlog wait for the window.
-    rested: Option<Edge>,
-    opened: Option<Edge>,
-    closed: Option<Edge>,
+    /// With a backlog: the latest counters from the time in which its consumers wait for the window.
+    before_window: Option<Counters>,
+    /// Counters when the window opened.
+    window_start: Option<Counters>,
+    /// Counters when the window closed.
+    window_end: Option<Counters>,
     next_interval_ns: u64,
-    next_live_ns: u64,
-    rows_told: usize,
+    next_progress_ns: u64,
+    rows_shown: usize,
     /// Events of the system. Their times are converted at the end, because the start of the window may not be known yet.
-    happened: Sampled<SystemEvent>,
-    /// Events that the watch caused, such as stalls.
+    system_events: Sampled<SystemEvent>,
+    /// Events that the watcher caused, such as injected stalls, or noticed itself.
     events: Vec<Event>,
     rss_max_bytes: Option<u64>,
     data_max_bytes: Option<u64>,
     interrupted: bool,
-    stalls: Stalls,
+    injected_stalls: InjectedStalls,
     error: Option<String>,
     gate: Option<Gate>,
     data_dir: &'a Path,
     built: Option<Built>,
     missed: Option<String>,
-    held_ns: Option<u64>,
+    retention_reached_ns: Option<u64>,
     wall_clock: WallClock,
 }
 
-impl<'a> Watch<'a> {
-    pub(crate) fn new(bench: &'a Bench<'_>, watching: Watching<'a>) -> Self {
-        let Watching { target, builder, crew, clock, timeline, gate } = watching;
+impl<'a> Watcher<'a> {
+    pub(crate) fn new(bench: &'a Bench<'_>, parts: WatcherParts<'a>) -> Self {
+        let WatcherParts { system, builder, load_threads, clock, timeline, gate } = parts;
         let context = bench.context;
-        let probe = HostProbe::new(context.data_dir.path());
+        let cores = &bench.place.cores;
+        let used = cores.shards.iter().chain(&cores.load).copied();
+        let probe = HostProbe::new(context.data_dir.path()).on_cores(used);
         let before = probe.glance();
         Self {
-            target,
+            system,
             stop: context.stop,
             measured: context.measured,
             progress: context.progress,
             record_bytes: bench.pool.mean_value_bytes(),
             is_open_load: builder.is_open_load(),
             builder,
-            crew,
+            load_threads,
             next_interval_ns: timeline.next_interval_ns(0),
-            next_live_ns: LIVE_EVERY_NS,
+            next_progress_ns: PROGRESS_EVERY_NS,
             clock,
             timeline,
             probe,
             disk_use: DiskUse::of(context.data_dir.path()),
             before,
             next_threads_ns: 0,
-            rested: None,
-            opened: None,
-            closed: None,
-            rows_told: 0,
-            happened: Sampled::new(EVENTS_MAX),
+            before_window: None,
+            window_start: None,
+            window_end: None,
+            rows_shown: 0,
+            system_events: Sampled::new(EVENTS_MAX),
             events: Vec::new(),
             rss_max_bytes: None,
             data_max_bytes: None,
             interrupted: false,
-            stalls: Stalls::new(bench.extras.injections),
+            injected_stalls: InjectedStalls::new(bench.extras.injections),
             error: None,
             gate,
             data_dir: context.data_dir.path(),
             built: None,
             missed: None,
-            held_ns: None,
+            retention_reached_ns: None,
             wall_clock: WallClock::now(),
         }
     }
 
     /// Watches until every load thread has handed in its last interval.
-    pub(crate) fn until_done(mut self) -> Watched {
+    pub(crate) fn until_done(mut self) -> Observations {
         loop {
             let now_ns = self.clock.now_ns();
             if !self.interrupted && self.stop.load(Ordering::SeqCst) {
                 self.interrupted = true;
                 self.timeline.cut(now_ns, INTERRUPTED_DRAIN);
-                self.crew.threads.iter().for_each(Thread::unpark);
+                self.load_threads.threads.iter().for_each(Thread::unpark);
             }
-            self.look(now_ns);
-            let next_ns =
-                self.next_interval_ns.min(self.stalls.next_ns(&self.timeline)).min(self.next_rest_ns());
+            self.advance(now_ns);
+            let next_ns = self
+                .next_interval_ns
+                .min(self.injected_stalls.next_ns(&self.timeline))
+                .min(self.next_sample_ns());
             let wait_ns = next_ns.saturating_sub(self.clock.now_ns());
-            match self.crew.intervals.recv_timeout(LOOK.min(Duration::from_nanos(wait_ns))) {
-                Ok(interval) => self.builder.add(interval, !self.crew.intervals.is_empty()),
+            match self.load_threads.intervals.recv_timeout(POLL_EVERY.min(Duration::from_nanos(wait_ns))) {
+                Ok(interval) => self.builder.add(interval, !self.load_threads.intervals.is_empty()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        // The drain may have ended before the watch looked at the end of the window.
-        if self.opened.is_some() && self.closed.is_none() {
-            self.closed = Some(self.edge());
+        // The drain may end before the watcher has sampled the counters at the end of the window.
+        if self.window_start.is_some() && self.window_end.is_none() {
+            self.window_end = Some(self.counters());
         }
         self.finish()
     }
 
-    fn look(&mut self, now_ns: u64) {
-        if self.rests_until_window(now_ns) {
-            let edge = self.edge();
+    fn advance(&mut self, now_ns: u64) {
+        if self.awaits_window(now_ns) {
+            let edge = self.counters();
             // The sample counts only if it was complete before the consumers began.
-            if self.rests_until_window(self.clock.now_ns()) {
-                self.rested = Some(edge);
+            if self.awaits_window(self.clock.now_ns()) {
+                self.before_window = Some(edge);
             }
         }
-        if self.opened.is_none() && now_ns >= self.timeline.window_start_ns() && self.timeline.window_ns() > 0
+        if self.window_start.is_none()
+            && now_ns >= self.timeline.window_start_ns()
+            && self.timeline.window_ns() > 0
         {
-            self.opened = self.rested.take().or_else(|| Some(self.edge()));
+            self.window_start = self.before_window.take().or_else(|| Some(self.counters()));
             self.measured.store(true, Ordering::SeqCst);
         }
-        if self.opened.is_some() && self.closed.is_none() && now_ns >= self.timeline.window_end_ns() {
-            self.closed = Some(self.edge());
+        if self.window_start.is_some() && self.window_end.is_none() && now_ns >= self.timeline.window_end_ns()
+        {
+            self.window_end = Some(self.counters());
         }
-        let is_window = self.opened.is_some() && self.closed.is_none();
-        if is_window && now_ns >= self.stalls.next_ns(&self.timeline) {
-            match self.stalls.make_next(self.target, &self.timeline, now_ns) {
+        let is_window = self.window_start.is_some() && self.window_end.is_none();
+        if is_window && now_ns >= self.injected_stalls.next_ns(&self.timeline) {
+            match self.injected_stalls.make_next(self.system, &self.timeline, now_ns) {
                 Ok(event) => self.events.extend(event),
                 Err(error) => self.error = Some(format!("{error:#}")),
             }
         }
         if self.timeline.is_held() {
-            self.look_at_gate(now_ns);
+            self.check_gate(now_ns);
         }
         if now_ns >= self.next_interval_ns {
             self.end_interval(now_ns);
         }
-        if now_ns >= self.next_live_ns {
-            self.next_live_ns = now_ns + LIVE_EVERY_NS;
-            self.tell(now_ns);
+        if now_ns >= self.next_progress_ns {
+            self.next_progress_ns = now_ns + PROGRESS_EVERY_NS;
+            self.show_progress(now_ns);
         }
     }
 
     /// Returns whether a backlog is complete and its consumers have not started yet. The counters are sampled in this time. A
     /// sample after the window's start would miss the bytes that consumers have fetched until then. A short window could even
     /// be over.
-    fn rests_until_window(&self, now_ns: u64) -> bool {
+    fn awaits_window(&self, now_ns: u64) -> bool {
         matches!(self.gate, Some(Gate::Backlog(_)))
             && !self.timeline.is_held()
             && now_ns < self.timeline.window_start_ns()
     }
 
     /// Returns the time of the last sample before the consumers of a backlog start, in ns; `u64::MAX` if none is due.
-    fn next_rest_ns(&self) -> u64 {
+    fn next_sample_ns(&self) -> u64 {
         let now_ns = self.clock.now_ns();
-        let sample_ns = self.timeline.window_start_ns().saturating_sub(num::ns_of(REST_SAMPLE));
-        if self.rests_until_window(now_ns) && now_ns < sample_ns { sample_ns } else { u64::MAX }
+        let sample_ns = self.timeline.window_start_ns().saturating_sub(num::ns_of(SAMPLE_BEFORE_WINDOW));
+        if self.awaits_window(now_ns) && now_ns < sample_ns { sample_ns } else { u64::MAX }
     }
 
-    fn edge(&mut self) -> Edge {
-        Edge {
+    fn counters(&mut self) -> Counters {
+        Counters {
             host: self.probe.sample(),
-            shards: self.target.inside().map_or_else(Vec::new, Inside::shard_stats),
+            processes: self.system.process_group().map(GroupSample::of).unwrap_or_default(),
+            shards: self.system.inside().map_or_else(Vec::new, Inside::shard_stats),
         }
     }
 
@@ -273,9 +287,9 @@ impl<'a> Watch<'a> {
         self.before = glance;
         if now_ns >= self.next_threads_ns {
             self.next_threads_ns = now_ns + THREADS_EVERY_NS;
-            give_way();
+            yield_core();
             self.probe.update_threads();
-            give_way();
+            yield_core();
         }
         self.builder.add_host(self.timeline.interval_of(self.next_interval_ns.saturating_sub(1)), host);
         self.rss_max_bytes = self.rss_max_bytes.max(host.rss_bytes);
@@ -285,31 +299,31 @@ impl<'a> Watch<'a> {
             let detail = wall_clock::sentence(step_s);
             self.events.push(event(CLOCK_STEP, self.timeline.seconds_of(now_ns), detail));
         }
-        if self.stalls.is_under_way(now_ns) {
+        if self.injected_stalls.is_under_way(now_ns) {
             // A stopped shard does not answer, and this thread must not wait for it.
             return;
         }
-        let events = self.target.inside().map_or_else(Vec::new, Inside::drain_events);
+        let events = self.system.inside().map_or_else(Vec::new, Inside::drain_events);
         if let Some(Gate::Retention(gate)) = &mut self.gate {
             events.iter().for_each(|event| gate.note(event));
         }
-        self.happened.extend(events);
+        self.system_events.extend(events);
     }
 
     /// Opens the window once its condition holds.
-    fn look_at_gate(&mut self, now_ns: u64) {
-        let look = match &self.gate {
-            Some(Gate::Retention(gate)) => gate.look(now_ns),
+    fn check_gate(&mut self, now_ns: u64) {
+        let state = match &self.gate {
+            Some(Gate::Retention(gate)) => gate.state(now_ns),
             Some(Gate::Backlog(gate)) => {
                 self.built = gate.built(now_ns);
-                if self.built.is_some() { Look::Open } else { Look::Shut }
+                if self.built.is_some() { GateState::Open } else { GateState::Shut }
             }
-            None => Look::Open,
+            None => GateState::Open,
         };
-        match look {
-            Look::Shut => {}
-            Look::Open => self.open_window(now_ns),
-            Look::Missed(why) => {
+        match state {
+            GateState::Shut => {}
+            GateState::Open => self.open_window(now_ns),
+            GateState::Missed(why) => {
                 self.missed = Some(why);
                 self.timeline.cut(now_ns, INTERRUPTED_DRAIN);
             }
@@ -317,10 +331,14 @@ impl<'a> Watch<'a> {
     }
 
     fn open_window(&mut self, now_ns: u64) {
+        let mut warmup_ns = 0;
         match &self.gate {
-            Some(Gate::Retention(_)) => self.held_ns = Some(now_ns),
+            Some(Gate::Retention(gate)) => {
+                self.retention_reached_ns = Some(now_ns);
+                warmup_ns = gate.warmup_left_ns();
+            }
             Some(Gate::Backlog(gate)) => {
-                if let Err(error) = gate.prepare(self.target, self.data_dir, self.stop) {
+                if let Err(error) = gate.prepare(self.system, self.data_dir, self.stop) {
                     self.error = Some(format!("{error:#}"));
                 }
             }
@@ -328,13 +346,13 @@ impl<'a> Watch<'a> {
         }
         // The load threads end the interval they are in before the window opens.
         let now_ns = self.clock.now_ns();
-        self.timeline.open(now_ns + 2 * self.timeline.interval_ns());
+        self.timeline.open(now_ns + warmup_ns.max(2 * self.timeline.interval_ns()));
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
         // Threads that sleep until the window opens do not know its time yet.
-        self.crew.threads.iter().for_each(Thread::unpark);
+        self.load_threads.threads.iter().for_each(Thread::unpark);
     }
 
-    fn tell(&mut self, now_ns: u64) {
+    fn show_progress(&mut self, now_ns: u64) {
         if let Some(gate) = self.gate.as_ref().filter(|_| self.timeline.is_held()) {
             return self.progress.step(&match gate {
                 Gate::Retention(gate) => gate.progress(),
@@ -342,8 +360,8 @@ impl<'a> Watch<'a> {
             });
         }
         let rows = self.builder.rows();
-        let fresh = &rows[self.rows_told.min(rows.len())..];
-        self.rows_told = rows.len();
+        let fresh = &rows[self.rows_shown.min(rows.len())..];
+        self.rows_shown = rows.len();
         let phase = if now_ns < self.timeline.window_start_ns() {
             "warm-up"
         } else if now_ns < self.timeline.window_end_ns() {
@@ -370,12 +388,13 @@ impl<'a> Watch<'a> {
         });
     }
 
-    fn finish(mut self) -> Watched {
+    fn finish(mut self) -> Observations {
         self.end_interval(self.clock.now_ns());
         let series = self.builder.finish();
-        let (seen, stride) = (self.happened.seen(), self.happened.stride());
-        let happened = std::mem::replace(&mut self.happened, Sampled::new(0)).into_kept().into_iter();
-        self.events.extend(happened.map(|event| event_of(event, &self.clock, &self.timeline)));
+        let (seen, stride) = (self.system_events.seen(), self.system_events.stride());
+        let system_events =
+            std::mem::replace(&mut self.system_events, Sampled::new(0)).into_kept().into_iter();
+        self.events.extend(system_events.map(|event| event_of(event, &self.clock, &self.timeline)));
         if stride > 1 {
             let detail = format!("of {seen} events of the system, one in {stride} is kept");
             self.events.push(event("remark", 0.0, detail));
@@ -386,27 +405,32 @@ impl<'a> Watch<'a> {
         };
         if backlog.is_none() {
             // Producers may rest while a backlog is consumed, so a time without acks is no stall.
-            self.events.extend(stalls(&series.rows));
+            self.events.extend(gaps_without_acks(&series.rows));
         }
         self.events.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
-        let edges = self.opened.zip(self.closed);
-        let shards = edges.as_ref().map(|(opened, closed)| {
-            closed.shards.iter().map(|after| {
-                let before = opened.shards.iter().find(|before| before.shard == after.shard);
+        let window = self.window_start.zip(self.window_end);
+        let shards = window.as_ref().map(|(start, end)| {
+            end.shards.iter().map(|after| {
+                let before = start.shards.iter().find(|before| before.shard == after.shard);
                 before.map_or_else(|| after.clone(), |before| after.since(before))
             })
         });
-        Watched {
+        let processes = window.as_ref().map(|(start, end)| end.processes.since(&start.processes));
+        let processes = processes.unwrap_or_default();
+        let own_s: f64 = processes.iter().map(|process| process.cpu.total_s).sum();
+        let host = window.as_ref().map(|(start, end)| end.host.since(&start.host).without_others_s(own_s));
+        Observations {
             series,
             events: self.events,
             shards: shards.into_iter().flatten().collect(),
-            host: edges.as_ref().map(|(opened, closed)| closed.host.since(&opened.host)),
+            host,
+            processes,
             rss_max_bytes: self.rss_max_bytes,
             data_max_bytes: self.data_max_bytes,
             interrupted: self.interrupted,
-            stalls: self.stalls.into_made(),
+            stalls: self.injected_stalls.into_made(),
             error: self.error,
-            held_s: self.held_ns.map(|ns| self.timeline.seconds_of(ns)),
+            retention_reached_s: self.retention_reached_ns.map(|ns| self.timeline.seconds_of(ns)),
             missed: self.missed,
             built: self.built,
             is_drained: backlog.is_some_and(BacklogGate::is_drained),
@@ -414,15 +438,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// An event that the watch itself has noticed, `t_s` seconds after the window opened.
+/// An event that the watcher itself has noticed, `t_s` seconds after the window opened.
 fn event(kind: &str, t_s: f64, detail: String) -> Event {
-    Event {
-        t_s,
-        length_s: None,
-        kind: kind.to_owned(),
-        shard: None,
-        topic: None,
-        partition: None,
-        detail: Some(detail),
-    }
+    Event { t_s, kind: kind.to_owned(), detail: Some(detail), ..Event::default() }
 }

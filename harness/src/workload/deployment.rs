@@ -1,15 +1,30 @@
 //! The deployment of the system under test. The settings of a system (`engine:`) are read here alone; the rest of the harness
 //! asks the deployment.
 
-use super::{Cores, Io, Placement, Poll, Workload};
+use super::{Cores, Io, Placement, Poll, Target, Workload};
+
+/// The place where the system under test runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// This process.
+    Process,
+    /// Processes that the harness starts on this machine.
+    Started,
+    /// Somewhere else: the system was there before, and keeps its data where it likes.
+    Elsewhere,
+}
 
 /// The resolved deployment of the system under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deployment<'a> {
+    /// The place where the system runs.
+    pub host: Host,
     /// The place where load runs: threads of its own, or the shards' threads.
     pub placement: Placement,
-    /// Number of shards.
+    /// Number of shards; 0 for a system that does not run in this process.
     pub shards: u32,
+    /// Number of load threads without a core of their own; `None` if the cores decide.
+    pub load_threads: Option<u32>,
     /// The cores that the workload names; an empty list leaves the choice to the harness.
     pub cores: &'a Cores,
     /// How the log is written and read.
@@ -18,23 +33,50 @@ pub struct Deployment<'a> {
     pub poll: Poll,
 }
 
+/// Cores of a system that chooses its own.
+static NO_CORES: Cores = Cores { shards: Vec::new(), load: Vec::new() };
+
 impl Deployment<'_> {
     /// Whether load runs on the shards' own threads.
     pub fn is_colocated(&self) -> bool {
         self.placement == Placement::Colocated
     }
 
-    /// Whether writes go to the page cache, so that a completed one has not reached the device.
+    /// Whether writes go to the page cache of this machine, so that a completed one has not reached the device.
     pub fn is_page_cached(&self) -> bool {
-        self.io == Io::Buffered
+        self.io == Io::Buffered && self.is_on_this_machine()
+    }
+
+    /// Whether the system runs in this process.
+    pub fn is_in_process(&self) -> bool {
+        self.host == Host::Process
+    }
+
+    /// Whether the system keeps its data in the run's data directory.
+    pub fn is_on_this_machine(&self) -> bool {
+        self.host != Host::Elsewhere
     }
 }
 
 impl Workload {
     /// The deployment that this workload asks for.
     pub fn deployment(&self) -> Deployment<'_> {
+        if self.target.system() == Target::KAFKA {
+            let host = if self.target.address().is_some() { Host::Elsewhere } else { Host::Started };
+            return Deployment {
+                host,
+                placement: Placement::Remote,
+                shards: 0,
+                load_threads: Some(self.kafka.load_threads),
+                cores: &NO_CORES,
+                io: Io::Buffered,
+                poll: Poll::Park,
+            };
+        }
         let settings = &self.engine;
         Deployment {
+            host: Host::Process,
+            load_threads: None,
             placement: settings.placement,
             shards: settings.shards,
             cores: &settings.cores,

@@ -1,12 +1,12 @@
 //! Estimates of what a workload will cost: time, disk and memory. They follow from the file alone, and each field says
 //! what it assumes.
 
-use super::limits::{self, WARMUP_TIMES_MAX};
+use super::limits::{self, POOL_BYTES_MAX, POOL_ENTRIES_MIN, STAMP_BYTES, WARMUP_TIMES_MAX};
 use super::{
-    Backlog, Bytes, Ceiling, Durability, KeyDistribution, LoadMode, PassKind, PayloadSource, Preallocate,
-    Profile, Rate, Study, Workload,
+    Backlog, Bytes, Ceiling, Durability, Host, KeyDistribution, LoadMode, Pass, PassKind, PayloadSource,
+    Preallocate, Profile, Rate, Study, Workload,
 };
-use crate::num::{f64_of, u64_of};
+use crate::num::{count, f64_of, u64_of};
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub struct Estimate {
     pub points: u64,
     /// Number of trials of each point.
     pub trials: u32,
-    /// Expected length of the whole run, in seconds. It assumes that drains end at once and that the device is idle
+    /// Expected length of the whole run, in seconds. It assumes that `phases.drain` ends at once, in all trials, and that the device is idle
     /// between trials.
     pub seconds: f64,
     /// The longest that the run can take, in seconds.
@@ -50,12 +50,17 @@ const PAYLOAD_LINE_BYTES: u64 = 24;
 /// Bytes of the header of a RecordBatch v2.
 const BATCH_HEADER_BYTES: u64 = 61;
 
-/// Write rate that no disk is assumed to exceed. Fast ones reach less when they write into fallocated space.
+/// Highest write rate that is assumed of a disk. Fast disks reach less when they write into fallocated space.
 const DISK_BYTES_PER_S: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
 
 /// Rate at which a backlog is assumed to be built. At worst, building takes `BUILD_SLOWEST` times as long.
 const BUILD_BYTES_PER_S: f64 = 1024.0 * 1024.0 * 1024.0;
 const BUILD_SLOWEST: u32 = 10;
+
+/// Rate at which a trial's log is assumed to be read back: scanned once, and then read record by record. On a machine of two cores it
+/// was 0.6 GiB/s. Reading back may take `READ_BACK_SLOWEST` times as long.
+const READ_BACK_BYTES_PER_S: f64 = 0.6 * 1024.0 * 1024.0 * 1024.0;
+const READ_BACK_SLOWEST: u32 = 4;
 
 /// Bytes of the indexes for each `index_interval_bytes` of log: an entry of the offset index (8 B) and of the time
 /// index (12 B).
@@ -117,9 +122,9 @@ impl Workload {
     pub(super) fn largest_batch_of_one(&self) -> Bytes {
         let overhead = BATCH_HEADER_BYTES + RECORD_OVERHEAD_BYTES_MAX;
         let largest = match &self.payload.source {
-            PayloadSource::Random { .. } => self.message_size.largest().0,
+            PayloadSource::Random { .. } => self.message_size.largest().0 + self.stamp_header_bytes(),
             PayloadSource::File(file) => {
-                file.sizes().map_or(0, |sizes| sizes.largest_bytes) + STAMP_HEADER_BYTES_MAX
+                file.sizes().map_or(0, |sizes| sizes.largest_bytes) + self.stamp_header_bytes()
             }
         };
         Bytes(largest.saturating_add(overhead))
@@ -137,11 +142,25 @@ impl Workload {
 
     /// Returns the mean encoded bytes of a record, without the batch header.
     fn mean_record_bytes(&self) -> f64 {
-        let stamp_bytes = match &self.payload.source {
-            PayloadSource::Random { .. } => 0,
-            PayloadSource::File(_) => STAMP_HEADER_BYTES_MAX,
-        };
-        self.mean_value_bytes() + f64_of(stamp_bytes) + RECORD_OVERHEAD_BYTES
+        self.mean_value_bytes() + f64_of(self.stamp_header_bytes()) + RECORD_OVERHEAD_BYTES
+    }
+
+    /// Whether a record's stamp is in a header: real data stays unchanged, and a small random value has no room for it.
+    pub fn has_stamp_header(&self) -> bool {
+        match &self.payload.source {
+            PayloadSource::Random { .. } => self.message_size.smallest().0 < count(STAMP_BYTES),
+            PayloadSource::File(_) => true,
+        }
+    }
+
+    fn stamp_header_bytes(&self) -> u64 {
+        if self.has_stamp_header() { STAMP_HEADER_BYTES_MAX } else { 0 }
+    }
+
+    /// Returns the number of different random values: what the workload asks for, or what fits the pool's memory.
+    pub fn pool_entries(&self, wanted: u32) -> u64 {
+        let affordable = POOL_BYTES_MAX / self.message_size.largest().0.max(1);
+        u64::from(wanted).min(affordable.max(POOL_ENTRIES_MIN)).max(1)
     }
 
     /// Returns the number of records that fill a batch.
@@ -153,6 +172,7 @@ impl Workload {
     /// Returns the time for work that is done once per run, no matter how many points there are.
     fn once(&self) -> Duration {
         match self.ceiling {
+            Ceiling::Auto if !self.deployment().is_on_this_machine() => Duration::ZERO,
             Ceiling::Auto => CEILING_ONCE,
             Ceiling::Off => Duration::ZERO,
         }
@@ -160,7 +180,8 @@ impl Workload {
 
     /// Returns the time for all trials of all passes: expected, with drains that end at once, and at most.
     fn points_seconds(&self) -> [Duration; 2] {
-        let (calibration, per_trial) = match self.ceiling {
+        let ceiling = if self.deployment().is_in_process() { self.ceiling } else { Ceiling::Off };
+        let (calibration, per_trial) = match ceiling {
             Ceiling::Auto if self.backlog.is_some() => {
                 (CALIBRATION, CEILING_PER_TRIAL + CEILING_READS_PER_TRIAL)
             }
@@ -177,11 +198,13 @@ impl Workload {
         let trial = self.phases.measure.0.saturating_add(per_trial);
         let [befores, drains] = [[before, longest], [Duration::ZERO, self.phases.drain.0]];
         std::array::from_fn(|i| {
-            let waits = self.ceiling == Ceiling::Auto && !self.require.is_empty();
+            let waits = ceiling == Ceiling::Auto && !self.require.is_empty();
             let calibration = calibration.saturating_add(if waits { befores[i] } else { Duration::ZERO });
             let one =
                 trial.saturating_add(befores[i]).saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
+            let slowest = [1, READ_BACK_SLOWEST][i];
             let passes = self.passes().into_iter().map(|pass| {
+                let one = one.saturating_add(self.read_back(&pass).saturating_mul(slowest));
                 // At most, the generator of each trial is late as often as `late_retries` allows.
                 let may_be_late = pass.kind == PassKind::Open && self.backlog.is_none();
                 let retries = if i == 1 && may_be_late { self.late_retries } else { 0 };
@@ -192,8 +215,21 @@ impl Workload {
         })
     }
 
+    /// Returns the expected time to read back the log of a trial; zero where it is not read back.
+    fn read_back(&self, pass: &Pass) -> Duration {
+        if !self.is_read_back() {
+            return Duration::ZERO;
+        }
+        let of_max = match pass.load.mode {
+            LoadMode::Open { rate: Rate::Share(percent), .. } => percent / 100.0,
+            _ => 1.0,
+        };
+        let bytes = self.log_peak_bytes(self.highest_rate().0 * of_max);
+        Duration::from_secs_f64(f64_of(bytes) / READ_BACK_BYTES_PER_S)
+    }
+
     /// Returns the bytes that producers add while a backlog is consumed.
-    fn produced_while_draining(&self, backlog: Backlog) -> f64 {
+    fn produced_while_catching_up(&self, backlog: Backlog) -> f64 {
         let Rate::Absolute(rate) = backlog.drain_producer_rate else { return 0.0 };
         rate.records_per_s() * self.encoded_record_bytes() * self.phases.measure.0.as_secs_f64()
     }
@@ -206,7 +242,7 @@ impl Workload {
 
     /// Returns the highest possible rate of encoded bytes per second, and the reason for it.
     fn highest_rate(&self) -> (f64, String) {
-        let disk = (DISK_BYTES_PER_S, "no disk is assumed to take more than 2 GiB/s".to_owned());
+        let disk = (DISK_BYTES_PER_S, "the disk is assumed to take at most 2 GiB/s".to_owned());
         let trip = self.shortest_round_trip();
         let in_flight = self.in_flight_bytes();
         let acks = (
@@ -261,6 +297,9 @@ impl Workload {
     }
 
     fn disk_peak_bytes(&self, bytes_per_s: f64) -> u64 {
+        if !self.deployment().is_on_this_machine() {
+            return 0;
+        }
         let ceiling = match self.ceiling {
             Ceiling::Auto => limits::CEILING_BYTES_MAX,
             Ceiling::Off => 0,
@@ -279,7 +318,7 @@ impl Workload {
         let index_share = INDEX_ENTRY_BYTES / f64_of(self.log.index_interval_bytes.0.max(1));
         let produced = self.backlog.map_or_else(
             || bytes_per_s * (self.warmup_max() + self.phases.measure.0).as_secs_f64(),
-            |backlog| f64_of(backlog.build.0) + self.produced_while_draining(backlog),
+            |backlog| f64_of(backlog.build.0) + self.produced_while_catching_up(backlog),
         );
         let produced = u64_of(produced * (1.0 + index_share));
         // Retention deletes whole segments, and only sealed ones. If deleting takes long, appends wait.
@@ -309,14 +348,21 @@ impl Workload {
     }
 
     fn memory_bytes(&self) -> u64 {
-        let arenas = u64::from(self.engine.shards).saturating_mul(self.engine.arena_bytes.0);
+        let deployment = self.deployment();
+        let system = match deployment.host {
+            Host::Process => u64::from(deployment.shards).saturating_mul(self.engine.arena_bytes.0),
+            Host::Started => u64::from(self.kafka.brokers).saturating_mul(self.kafka.heap.0),
+            Host::Elsewhere => 0,
+        };
         let pool = match &self.payload.source {
-            PayloadSource::Random { pool, .. } => u64_of(f64::from(*pool) * self.message_size.mean_bytes()),
+            PayloadSource::Random { pool, .. } => {
+                u64_of(f64_of(self.pool_entries(*pool)) * self.message_size.mean_bytes())
+            }
             PayloadSource::File(file) => {
                 file.sizes().map_or(0, |sizes| sizes.bytes + sizes.records * PAYLOAD_LINE_BYTES)
             }
         };
-        [arenas, self.load.in_flight_bytes.0, pool, self.open_batches_bytes()]
+        [system, self.load.in_flight_bytes.0, pool, self.open_batches_bytes()]
             .into_iter()
             .fold(PROCESS_BYTES, u64::saturating_add)
     }

@@ -10,14 +10,14 @@ use crate::exit::UsageError;
 use crate::workload::Workload;
 use crate::workload::checks::capabilities::{self, Capabilities};
 use crate::workload::checks::payload;
-use crate::workload::checks::{problems::Problem, validate};
+use crate::workload::checks::{metric, problems::Problem, validate};
 use crate::workload::study::{self, Many, Mistake, Study};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
 /// The workloads of `workloads/`, by name. They are built into the binary, so that they run in any directory.
-pub const BUILT_IN: [(&str, &str); 11] = [
+pub const BUILT_IN: [(&str, &str); 12] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
     ("latency", include_str!("../../../workloads/latency.yaml")),
@@ -32,6 +32,7 @@ pub const BUILT_IN: [(&str, &str); 11] = [
         include_str!("../../../workloads/studies/segments-and-retention.yaml"),
     ),
     ("studies/catch-up", include_str!("../../../workloads/studies/catch-up.yaml")),
+    ("studies/write-size-and-depth", include_str!("../../../workloads/studies/write-size-and-depth.yaml")),
 ];
 
 /// Finds a built-in workload by its name. A study is found without its directory as well.
@@ -94,7 +95,7 @@ pub(crate) fn parse(text: &str, label: &str, overrides: &[Override]) -> anyhow::
 ///
 /// # Errors
 /// A [`UsageError`] that shows every mistake at its place.
-pub(crate) fn parse_study(
+pub fn parse_study(
     text: &str,
     label: &str,
     overrides: &[Override],
@@ -115,7 +116,10 @@ pub(crate) fn parse_study(
         workload.name = name_of(label);
     }
     let study = if workload.sweep.is_empty() {
-        let problems = validate::problems(&workload, systems);
+        let mut problems = validate::problems(&workload, systems);
+        if let Some(message) = metric::problem_of_answer(&workload) {
+            problems.push(Problem { keys: vec!["answer".to_owned()], message });
+        }
         if !problems.is_empty() {
             return Err(source.problems(&root, &problems));
         }
@@ -191,7 +195,7 @@ impl Source<'_> {
         if let Some(elsewhere) = fault.unknown_key.as_deref().and_then(elsewhere) {
             let _ = write!(message, "; did you mean `{elsewhere}`?");
         } else if fault.unknown_key.is_some() {
-            message.push_str("; docs/workload.md lists every key");
+            message.push_str("; `vnotch explain` lists every key");
         }
         UsageError::error(self.show(fault.place, &message))
     }

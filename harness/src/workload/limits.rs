@@ -3,8 +3,13 @@
 /// The warm-up is extended to this many times its length at most.
 pub const WARMUP_TIMES_MAX: u32 = 10;
 
-/// Length of a stamp in bytes, and so the smallest random value.
+/// Length of a stamp in bytes, and so the smallest random value that can hold one.
 pub const STAMP_BYTES: usize = 24;
+
+/// Largest size of a pool of random values in bytes. Larger values mean fewer of them, but at least [`POOL_ENTRIES_MIN`].
+pub const POOL_BYTES_MAX: u64 = 64 << 20;
+/// Number of values in a pool if [`POOL_BYTES_MAX`] allows fewer, unless the workload asks for fewer.
+pub const POOL_ENTRIES_MIN: u64 = 4;
 
 /// Producers of one run are fewer than this, over all topics: a stamp has 20 bits for the producer's number.
 pub const PRODUCERS_MAX: u32 = 1 << 20;

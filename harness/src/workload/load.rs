@@ -2,8 +2,10 @@
 //!
 //! An error message that begins with a key in backticks is shown at that key (see `decode`).
 
-use super::profile::{Burst, Profile, Ramp, Sine, Step};
+pub mod profile;
+
 use super::units::{Bytes, Rate};
+use profile::{Burst, Profile, Ramp, Sine, Step};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

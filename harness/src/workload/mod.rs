@@ -7,8 +7,8 @@ mod file;
 pub mod limits;
 mod load;
 mod message;
+mod metric;
 mod payload_file;
-pub mod profile;
 mod reading;
 mod resolved;
 mod settings;
@@ -20,21 +20,24 @@ mod tests;
 pub mod units;
 
 pub use checks::capabilities::{Capabilities, capabilities_of};
-pub use deployment::Deployment;
+pub use checks::kafka::FROM_ENVIRONMENT;
+pub use deployment::{Deployment, Host};
 pub use estimate::Estimate;
-#[cfg(test)]
-pub(crate) use file::parse_study;
-pub use file::{BUILT_IN, built_in_text, load_study};
+pub use file::{BUILT_IN, built_in_text, load_study, parse_study};
 #[cfg(test)]
 pub(crate) use file::{load, parse};
-pub use load::{Arrival, Load, LoadMode, Pass, PassKind};
+pub use load::{Arrival, Load, LoadMode, Pass, PassKind, profile};
 pub use message::{KeyDistribution, MessageSize, Payload, PayloadSource, SizeRange, WeightedSize};
+pub use metric::{Answer, Metric};
 pub use payload_file::{Lines, PayloadFile, Split};
 pub use profile::Profile;
 pub use reading::keys::keys;
+pub use reading::nearest::nearest;
 pub use reading::overrides::Override;
 pub use resolved::{Difference, differences};
-pub use settings::{Cores, EngineSettings, Io, LogSettings, Placement, Poll, Preallocate};
+pub use settings::{
+    Cores, EngineSettings, Io, KafkaSettings, KafkaVersion, LogSettings, Placement, Poll, Preallocate,
+};
 pub use slo::{Histogram, LatencyBound, Slo, Statistic};
 pub use spec::{
     Backlog, BacklogCache, Batch, Ceiling, Compression, Durability, Phases, Requirement, SteadyMetric,

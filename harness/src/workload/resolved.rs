@@ -1,7 +1,7 @@
 //! The resolved workload, with every default and override filled in: as results record it, and how it differs from the
 //! defaults.
 
-use super::{PayloadSource, Workload};
+use super::{KafkaSettings, PayloadSource, Target, Workload};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -21,13 +21,23 @@ impl Workload {
     /// Returns every key with its value, in the forms that a workload file takes. Reading it again gives the same
     /// workload.
     pub fn resolved(&self) -> Value {
-        let resolved = serde_json::to_value(self);
-        let mut resolved = resolved.expect("every key is a string and no number is infinite or NaN");
-        if let (PayloadSource::File(_), Value::Object(keys)) = (&self.payload.source, &mut resolved) {
+        let mut resolved = self.all_keys();
+        let is_unused = self.target.system() != Target::KAFKA && self.kafka == KafkaSettings::default();
+        if let (true, Value::Object(keys)) = (is_unused, &mut resolved) {
+            keys.remove("kafka");
+        }
+        resolved
+    }
+
+    /// Returns every key with its value, those without a meaning for this workload included.
+    fn all_keys(&self) -> Value {
+        let keys = serde_json::to_value(self);
+        let mut keys = keys.expect("every key is a string and no number is infinite or NaN");
+        if let (PayloadSource::File(_), Value::Object(keys)) = (&self.payload.source, &mut keys) {
             // Records of real data have the sizes of their lines.
             keys.remove("message_size");
         }
-        resolved
+        keys
     }
 
     /// Returns the SHA-256, in hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys. Two workloads with
@@ -52,7 +62,7 @@ impl Workload {
     /// Returns the settings that differ from the defaults, in alphabetical order. The labels `name` and `question` are
     /// no settings. A key that exists in one mode only is compared with the default of that mode.
     pub fn diff_from_defaults(&self) -> Vec<Difference> {
-        let mut differences = differences(&self.resolved(), &Self::default().resolved());
+        let mut differences = differences(&self.all_keys(), &Self::default().all_keys());
         let assumed =
             |key: &str, value: &Value| ASSUMED_IN_MODE.contains(&(key, value.as_str().unwrap_or("")));
         let is_absent = |d: &Difference| d.key == "message_size" && d.value.is_null();

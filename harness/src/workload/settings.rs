@@ -1,8 +1,12 @@
-//! Settings of the embedded engine and of the topics' logs, with Kafka's names where Kafka has the setting.
+//! Settings of the systems and of the topics' logs, with Kafka's names where Kafka has the setting.
+
+mod kafka;
 
 use super::units::{Bytes, Limit, TimeSpan};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+pub use kafka::{KafkaSettings, KafkaVersion};
 
 /// Settings of the embedded engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,8 @@
 
 use super::load::{Load, Pass, PassKind};
 use super::message::{KeyDistribution, MessageSize, Payload};
-use super::settings::{EngineSettings, LogSettings};
+use super::metric::{Answer, Metric};
+use super::settings::{EngineSettings, KafkaSettings, LogSettings};
 use super::slo::Slo;
 use super::units::{Bytes, Fraction, Rate, RecordRate, TimeSpan, UnitError, written_as_text};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,11 @@ pub struct Workload {
     /// Question that the run answers; the report prints it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// Figure that the question is about; `None` for the one of the load (`primary_metric`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
+    /// Kind of answer that a sweep gives.
+    pub answer: Answer,
     /// System that is measured.
     pub target: Target,
     /// Number of topics.
@@ -54,6 +60,8 @@ pub struct Workload {
     pub durability: Durability,
     /// Settings of the embedded engine.
     pub engine: EngineSettings,
+    /// Settings of a Kafka cluster.
+    pub kafka: KafkaSettings,
     /// Settings of the topics' logs.
     pub log: LogSettings,
     /// Lengths of warm-up, measured window and drain.
@@ -88,6 +96,8 @@ impl Default for Workload {
             version: 1,
             name: "unnamed".into(),
             question: None,
+            metric: None,
+            answer: Answer::Best,
             target: Target::default(),
             topics: 1,
             partitions_per_topic: 1,
@@ -103,6 +113,7 @@ impl Default for Workload {
             load: Load::default(),
             durability: Durability::Written,
             engine: EngineSettings::default(),
+            kafka: KafkaSettings::default(),
             log: LogSettings::default(),
             phases: Phases::default(),
             backlog: None,
@@ -131,9 +142,21 @@ impl Workload {
         }
     }
 
+    /// Tells whether a trial is read back before its data is removed: nobody consumes it, its records can be checked, and the
+    /// system can be opened again on them.
+    pub fn is_read_back(&self) -> bool {
+        self.subscriptions_per_topic == 0 && self.verify != Verify::None && self.deployment().is_in_process()
+    }
+
     /// Returns the number of producers of all topics.
     pub fn producers(&self) -> u64 {
         u64::from(self.topics) * u64::from(self.producers_per_topic)
+    }
+
+    /// Returns the id of group number `group` of a topic.
+    pub fn group_id(&self, topic: &str, group: u32) -> String {
+        let pattern = self.group.replace("{system}", self.target.system());
+        pattern.replace("{topic}", topic).replace("{service}", &group.to_string())
     }
 
     /// Returns the number of partitions of all topics.
@@ -156,6 +179,14 @@ pub struct Target(String);
 impl Target {
     /// The embedded engine.
     pub const ENGINE: &'static str = "engine";
+
+    /// Apache Kafka, or a cluster that speaks its protocol.
+    pub const KAFKA: &'static str = "kafka";
+
+    /// The address of the system; `None` if it runs in this process, or if the harness starts it.
+    pub fn address(&self) -> Option<&str> {
+        self.0.split_once("://").map(|(_, address)| address)
+    }
 
     /// The name of the system, without an address.
     pub fn system(&self) -> &str {
@@ -209,6 +240,17 @@ pub enum Durability {
     Written,
     /// A completed sync covers the record: it survives a power loss.
     Synced,
+}
+
+impl Durability {
+    /// The name of the level in a workload file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Appended => "appended",
+            Self::Written => "written",
+            Self::Synced => "synced",
+        }
+    }
 }
 
 /// Lengths of the phases of one trial.
@@ -344,7 +386,13 @@ impl FromStr for Target {
         let is_name = |name: &str| {
             !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
+        let is_broker = |broker: &str| {
+            broker
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
         let is_valid = match text.split_once("://") {
+            Some((Self::KAFKA, brokers)) => brokers.split(',').all(is_broker),
             Some((system, address)) => is_name(system) && !address.is_empty(),
             None => is_name(text),
         };
@@ -352,7 +400,7 @@ impl FromStr for Target {
             Ok(Self(text.to_owned()))
         } else {
             Err(UnitError::new(format!(
-                "`{text}` names no system; use `engine`, or a name with an address such as `kafka://host:port`"
+                "`{text}` names no system; use `engine`, `kafka` (the harness starts it), or `kafka://host:port[,host:port…]`"
             )))
         }
     }

@@ -1,7 +1,7 @@
 //! Expands a `sweep` into one workload for every combination of its values. Each workload is checked like a file of its
 //! own. A mistake is shown at its place in the sweep.
 
-use super::checks::{problems::Problem, validate};
+use super::checks::{metric, problems::Problem, validate};
 use super::reading::keys::keys;
 use super::reading::nearest::nearest;
 use super::reading::tree::{Node, Place, Value as Written};
@@ -17,10 +17,12 @@ pub(super) const COMBINATIONS_MAX: u64 = 100_000;
 const MISTAKES_SHOWN: usize = 8;
 
 /// Keys that all points of a sweep share, each with the reason.
-const SHARED: [(&str, &str); 10] = [
+const SHARED: [(&str, &str); 12] = [
     ("version", "a file has one schema"),
     ("name", "the one result has one name"),
     ("question", "a sweep answers one question"),
+    ("metric", "all combinations are compared by the same figure"),
+    ("answer", "a sweep gives one kind of answer"),
     ("sweep", "sweeps cannot be nested; put several keys into one sweep, and every combination is run"),
     ("trials", "every combination is measured equally often"),
     ("late_retries", "the same retries apply to every combination"),
@@ -114,6 +116,9 @@ pub(super) fn expand(
     systems: &[Capabilities],
 ) -> Result<Study, Vec<Mistake>> {
     let axes = axes(root, &workload)?;
+    if let Some(message) = metric::problem_of_answer(&workload) {
+        return Err(vec![Mistake { place: root.find("answer").map(|node| node.place), message }]);
+    }
     let count = axes.iter().fold(1_u64, |count, axis| count.saturating_mul(axis.values.len() as u64));
     let wanted = if many == Many::Allowed { COMBINATIONS_MAX } else { COMBINATIONS_UNASKED_MAX };
     let mut bare = root.clone();
@@ -172,7 +177,7 @@ fn problem_of_key(key: &str, known: &[String]) -> Option<String> {
     }
     Some(match nearest(key, known.iter().map(String::as_str)) {
         Some(meant) => format!("unknown key `{key}` in `sweep`; did you mean `{meant}`?"),
-        None => format!("unknown key `{key}` in `sweep`; docs/workload.md lists every key"),
+        None => format!("unknown key `{key}` in `sweep`; `vnotch explain` lists every key"),
     })
 }
 

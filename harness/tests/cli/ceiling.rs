@@ -1,5 +1,6 @@
 //! `vnotch ceiling`: its figures and exit codes. An error is one clear message, and no file is left behind.
 
+use crate::run::{Bench, SMALL, result_of};
 use crate::support::{
     alone, disk, end, end_without_io_uring, is_empty, vnotch, vnotch_held_to_memlock, vnotch_on,
 };
@@ -50,7 +51,7 @@ fn text_names_the_file_system_and_every_column() {
 fn a_missing_directory_and_a_file_are_usage_errors() {
     let dir = disk();
     let missing = end(&mut ceiling(&dir.path().join("missing"))).refusal(2);
-    assert!(missing.contains("missing does not exist"), "{missing}");
+    assert!(missing.contains("there is no directory"), "{missing}");
     let file = dir.path().join("file");
     fs::write(&file, b"mine").unwrap();
     let refused = end(&mut ceiling(&file)).refusal(2);
@@ -126,4 +127,76 @@ fn an_interrupt_removes_the_files() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(stderr.any(|line| line.unwrap().contains("interrupted")));
     assert!(is_empty(dir.path()), "its files are removed");
+}
+
+#[test]
+fn one_cell_alone_can_be_measured() {
+    let dir = disk();
+    let json =
+        end(ceiling(dir.path())
+            .args(["--work", "read", "--block", "8KiB", "--depth", "3", "--format", "json"]))
+        .success();
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let cells = document["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 1);
+    assert_eq!(
+        (&cells[0]["kind"], &cells[0]["block_bytes"], &cells[0]["depth"]),
+        (&"read".into(), &8192.into(), &3.into())
+    );
+    assert_eq!(document["dsync_4k"].as_array().unwrap().len(), 0, "it was not asked for");
+}
+
+#[test]
+fn a_cell_that_cannot_be_measured_is_a_usage_error() {
+    let dir = disk();
+    for (option, value, word) in [
+        ("--block", "3000B", "multiple of 4096"),
+        ("--block", "5GiB", "256 MiB"),
+        ("--depth", "0", "between 1 and 256"),
+        ("--depth", "257", "between 1 and 256"),
+    ] {
+        let refused = end(ceiling(dir.path()).args([option, value])).refusal(2);
+        assert!(refused.contains(word), "{option} {value}: {refused}");
+    }
+    assert!(is_empty(dir.path()));
+}
+
+#[test]
+fn raw_writes_like_those_of_a_result_stand_in_for_its_trials() {
+    let bench = Bench::new(SMALL);
+    let of_result = |directory: &Path, arguments: &[&str]| {
+        let mut command = vnotch();
+        command
+            .args(["ceiling", "--slice", "20ms", "--like"])
+            .arg(directory)
+            .args(arguments)
+            .arg(bench.path(""));
+        end(&mut command)
+    };
+    let set = ["--set", "ceiling=auto", "--set", "durability=written"];
+    end(bench.run(&mut vnotch()).args(set)).measured();
+    let [result] = &bench.results()[..] else { panic!("one result") };
+    let text = of_result(result, &["--trials", "2"]).success();
+    for expected in [
+        "Raw writes like those of ",
+        "each between slices of the same writes",
+        "not synced",
+        "trial ÷ slices ",
+    ] {
+        assert!(text.contains(expected), "{expected} in:\n{text}");
+    }
+    let json = of_result(result, &["--trials", "6", "--format", "json"]).success();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let point = &json["points"][0];
+    let shape = &result_of(result)["points"][0]["trials"][0]["ceiling"]["write_shape"];
+    assert_eq!(&point["shape"], shape);
+    assert_eq!(point["slices_bytes_per_s"].as_array().unwrap().len(), 6);
+    assert!(point["ratio"]["interval"]["low"].as_f64().unwrap() > 0.0, "{point}");
+
+    let off = Bench::new(SMALL);
+    end(off.run(&mut vnotch()).args(["--set", "ceiling=off"])).measured();
+    let refused = of_result(&off.results()[0], &[]).refusal(2);
+    assert!(refused.contains("holds no writes that can be replayed"), "{refused}");
+    let refused = of_result(result, &["--depth", "4"]);
+    assert_eq!((refused.code, refused.stderr.contains("--depth")), (Some(2), true), "{}", refused.stderr);
 }

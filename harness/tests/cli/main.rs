@@ -6,10 +6,15 @@ mod support;
 
 mod ceiling;
 mod check;
+mod compare;
 mod doctor;
+mod dump;
+mod explain;
+mod groups;
 mod leftovers;
 mod payload;
 mod repair;
+mod rerun;
 mod run;
 mod saving;
 mod sweep;

@@ -138,7 +138,7 @@ fn what_cannot_be_repaired_is_a_usage_error_that_says_what_to_do() {
     assert!(empty.contains("is not a vnotch data directory"), "{empty}");
     assert!(crate::support::is_empty(dir.path()));
     let missing = end(&mut repair(&dir.path().join("missing"))).refusal(2);
-    assert!(missing.contains("does not exist"), "{missing}");
+    assert!(missing.contains("there is no directory"), "{missing}");
     let dir = data();
     std::fs::remove_file(dir.path().join("meta.properties")).unwrap();
     let meta = end(&mut repair(dir.path())).refusal(2);

@@ -228,7 +228,7 @@ fn a_data_directory_that_is_not_ours_is_refused_and_left_alone() {
     fs::create_dir(&data).unwrap();
     fs::write(data.join("thesis.tex"), "mine").unwrap();
     let refused = end(&mut *bench.run(&mut vnotch())).refusal(2);
-    assert!(refused.contains("thesis.tex") && refused.contains("not ours"), "{refused}");
+    assert!(refused.contains("thesis.tex") && refused.contains("removes nothing of yours"), "{refused}");
     assert_eq!(fs::read_to_string(data.join("thesis.tex")).unwrap(), "mine");
     fs::remove_file(data.join("thesis.tex")).unwrap();
 
@@ -354,7 +354,7 @@ fn a_stall_on_purpose_shows_in_the_response_of_every_record_it_delayed() {
 fn a_stall_that_has_no_place_is_exit_2_and_touches_nothing() {
     let bench = Bench::new(SMALL);
     for (inject, message) in [
-        ("stall:shard0:1s@500ms", "it would end 1500ms into a window of 1s"),
+        ("stall:shard0:1s@500ms", "it would end 1500ms after the window opens, and the window lasts 1s"),
         ("stall:shard7:100ms@0", "there is no shard 7"),
         ("stall:0:1s@1s", "write it like `stall:shard0:1s@10s`"),
     ] {

@@ -112,6 +112,47 @@ fn a_killed_sweep_is_gone_on_with_and_only_by_its_own_workload() {
 }
 
 #[test]
+fn an_interrupted_rerun_of_a_sweep_is_gone_on_with() {
+    let bench = bench();
+    let _alone = alone();
+    let first = Ended::from(bench.run(&mut vnotch()).args(["--trials", "2"]).output().unwrap());
+    first.success();
+    let [directory] = &bench.results()[..] else { panic!("one result") };
+    let rerun = |arguments: &[&str]| {
+        let mut command = vnotch();
+        command.arg("rerun").arg(directory).arg("-o").arg(bench.path("again")).args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let trials =
+        |name: &str| fs::read_dir(bench.path("again").join(name).join("trials")).map_or(0, Iterator::count);
+    let again = || -> Vec<String> {
+        let entries = fs::read_dir(bench.path("again")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+
+    let child = rerun(&[]);
+    let begun = Instant::now();
+    while again().iter().all(|name| trials(name) < 2) && begun.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    let [partial] = &again()[..] else { panic!("one directory, not {:?}", again()) };
+    assert!(partial.ends_with(".partial"), "{partial}");
+    let name = directory.file_name().unwrap().to_str().unwrap();
+
+    let ended = Ended::from(rerun(&["--resume"]).wait_with_output().unwrap());
+    ended.success();
+    let [whole] = &again()[..] else { panic!("one directory, not {:?}", again()) };
+    let result = result_of(&bench.path("again").join(whole));
+    assert_eq!((&result["kind"], points(&result)), (&"sweep".into(), vec![2; 4]));
+    assert_eq!(result["provenance"]["tags"]["rerun_of"], name);
+    assert_eq!(result["provenance"]["resumed_at"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn what_cannot_be_resumed_is_exit_2() {
     let bench = Bench::new(SMALL);
     let no_sweep = end(bench.run(&mut vnotch()).arg("--resume")).refusal(2);
@@ -136,6 +177,7 @@ fn a_dry_run_lists_the_combinations_and_what_all_of_them_cost() {
         "points    4 combinations × closed with 2 in flight × 3 trials",
         "time      about ",
         "disk      at most ",
+        "answer    the settings that remain as the best by throughput; 3 blocks are too few for an answer, which needs 8\n",
         "    batch.max_records=1, log.segment_bytes=1MiB\n",
         "    batch.max_records=4, log.segment_bytes=2MiB\n",
     ] {
@@ -145,6 +187,10 @@ fn a_dry_run_lists_the_combinations_and_what_all_of_them_cost() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["workloads"][0]["combinations"][3]["log.segment_bytes"], "2MiB");
     assert_eq!(json["workloads"][0]["estimate"]["points"], 4);
+    assert_eq!(
+        (&json["workloads"][0]["metric"], &json["workloads"][0]["answer"]),
+        (&"throughput".into(), &"best".into())
+    );
     assert!(bench.results().is_empty() && !bench.path("data").exists());
 }
 

@@ -70,3 +70,18 @@ fn a_trial_that_nobody_consumed_is_read_back() {
     let integrity = &trials_of(&bench)[0]["integrity"];
     assert_eq!((&integrity["checked"], &integrity["defects"]), (&Value::Null, &Value::Null));
 }
+
+#[test]
+fn strict_makes_a_flag_an_exit_code_and_refuses_what_is_no_flag() {
+    let bench = Bench::new(SMALL);
+    let refused = end(bench.run(&mut vnotch()).arg("--strict=short,noise")).refusal(2);
+    assert!(refused.contains("`noise` is no flag; the flags are noisy_disk, noisy_cpu"), "{refused}");
+    assert!(bench.results().is_empty(), "nothing was measured");
+    let ended = end(bench.run(&mut vnotch()).arg("--strict"));
+    let verdict = &result_of(&bench.results()[0])["verdict"];
+    assert_eq!(verdict["status"], "valid");
+    // Whether a window of this length on this machine has flags is not known.
+    let is_flagged = !verdict["flags"].as_array().unwrap().is_empty();
+    assert_eq!(ended.code, Some(if is_flagged { 5 } else { 0 }), "{verdict}");
+    assert_eq!(ended.stderr.contains("vnotch: --strict: flagged "), is_flagged, "{}", ended.stderr);
+}

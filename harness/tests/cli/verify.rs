@@ -144,7 +144,7 @@ fn what_is_no_data_directory_is_a_usage_error() {
     let empty = end(&mut verify(dir.path())).refusal(2);
     assert!(empty.contains("is not a vnotch data directory"), "{empty}");
     let missing = end(&mut verify(&dir.path().join("missing"))).refusal(2);
-    assert!(missing.contains("does not exist"), "{missing}");
+    assert!(missing.contains("there is no directory"), "{missing}");
     assert!(crate::support::is_empty(dir.path()));
 }
 

@@ -80,6 +80,20 @@ fn the_first_screen_fits_a_terminal() {
     assert!(screen.lines().count() <= 24, "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 130), "{screen}");
     assert!(screen.contains("results/x/report.html"), "{screen}");
+    assert!(screen.contains("a synced 4 KiB write 113 µs"), "{screen}");
+}
+
+#[test]
+fn a_share_above_every_ceiling_says_that_the_slices_were_slower() {
+    let mut recording = sample::quickstart();
+    for point in &mut recording.result.points {
+        point.summary.get_mut("of_ceiling.write").unwrap().median = 4.95;
+    }
+    let screen = first_screen(&recording.result, "r".as_ref(), &["quickstart".to_owned()]);
+    let line = screen.lines().find(|line| line.starts_with("of ceiling")).unwrap();
+    assert!(line.contains("495 %") && line.contains(": no ceiling, as the slices were slower"), "{screen}");
+    let screen = first_screen(&sample::quickstart().result, "r".as_ref(), &["quickstart".to_owned()]);
+    assert!(!screen.contains("no ceiling"), "{screen}");
 }
 
 #[test]
@@ -199,7 +213,7 @@ fn the_whole_verdict_is_in_every_picture() {
         VerdictFlag::NoisyCpu,
         VerdictFlag::NotSteady,
         VerdictFlag::GeneratorLimited,
-        VerdictFlag::TargetSaturated,
+        VerdictFlag::TargetFellBehind,
         VerdictFlag::Short,
     ] {
         verdict.flag(flag, "why");

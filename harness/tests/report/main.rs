@@ -8,8 +8,12 @@
     reason = "tests"
 )]
 
+mod answers;
 mod bounds;
+mod compare;
 mod draw;
+mod groups;
+mod limits;
 mod overlay;
 mod pictures;
 mod plots;
@@ -21,3 +25,4 @@ mod store;
 mod support;
 mod sweeps;
 mod verb;
+mod words;

@@ -96,9 +96,7 @@ fn stalls_are_bands_and_every_kind_of_event_is_named() {
         length_s,
         kind: kind.into(),
         shard: Some(0),
-        topic: None,
-        partition: None,
-        detail: None,
+        ..Event::default()
     };
     let svg = |recording: &Recording| {
         drawn(&vnotch::report::draw(recording).artifacts, "events")("charts/latency-over-time.svg").unwrap()

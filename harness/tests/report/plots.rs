@@ -12,7 +12,7 @@ use vnotch::report::plot::{Chart, NotDrawn, all};
 use vnotch::result::{BacklogFigures, Bound, Event, Flow, Kind, Recording, Trial, TrialRecord};
 use vnotch::workload::BacklogCache;
 
-fn plots(recording: &Recording) -> Vec<Plot> {
+pub(crate) fn plots(recording: &Recording) -> Vec<Plot> {
     let drawn = all(recording).into_iter().filter_map(|chart| match chart {
         Chart::Plot(plot) => Some(*plot),
         Chart::NotDrawn(reason) => {
@@ -24,12 +24,12 @@ fn plots(recording: &Recording) -> Vec<Plot> {
     drawn.collect()
 }
 
-fn plot(recording: &Recording, name: &str) -> Option<Plot> {
+pub(crate) fn plot(recording: &Recording, name: &str) -> Option<Plot> {
     plots(recording).into_iter().find(|plot| plot.name == name)
 }
 
 /// Returns why a chart is not drawn.
-fn reason(recording: &Recording, what: &str) -> Option<String> {
+pub(crate) fn reason(recording: &Recording, what: &str) -> Option<String> {
     all(recording).into_iter().find_map(|chart| match chart {
         Chart::NotDrawn(NotDrawn { what: own, reason, .. }) if own == what => Some(reason),
         _ => None,
@@ -75,7 +75,7 @@ fn are_sound_axes(axes: &Axes) {
 
 /// Checks what holds for every chart.
 #[track_caller]
-fn is_sound(plot: &Plot) {
+pub(crate) fn is_sound(plot: &Plot) {
     assert!(!plot.panels.is_empty() && !plot.footer.is_empty() && !plot.verdict.is_empty(), "{plot:?}");
     let mut has_values = false;
     for part in plot.panels.iter().flat_map(|panel| &panel.parts) {
@@ -189,6 +189,24 @@ fn every_chart_says_durability_and_verdict_and_where_it_comes_from() {
             assert!(footer.contains(expected), "{expected} in {footer}");
         }
     }
+}
+
+#[test]
+fn what_the_log_writes_twice_lowers_the_band_of_the_bare_disk() {
+    let band = |plot: &Plot| {
+        let band = axes(plot).bands.iter().find(|band| band.kind == BandKind::Ceiling).cloned();
+        band.and_then(|band| band.y).unwrap()
+    };
+    let once = plot(&sample::quickstart(), "throughput").unwrap();
+    let mut recording = sample::quickstart();
+    for trial in recording.result.points.iter_mut().flat_map(|point| &mut point.trials) {
+        trial.of_ceiling.write = trial.of_ceiling.write.map(|share| share * 1.5);
+    }
+    let twice = plot(&recording, "throughput").unwrap();
+    let ((low, high), (low_twice, high_twice)) = (band(&once), band(&twice));
+    assert!((low - low_twice * 1.5).abs() < 1e-9 && (high - high_twice * 1.5).abs() < 1e-9);
+    let names = |plot: &Plot| format!("{plot:?}").contains("1.51 B for each byte of the log");
+    assert!(names(&twice) && !names(&once));
 }
 
 #[test]

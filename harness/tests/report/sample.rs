@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use vnotch::result::latency::{Counting, KeptInterval, Measure, TrialHistograms, new_histogram};
 use vnotch::result::{
     Batches, CeilingFigures, CpuPart, CpuSeconds, DsyncFigures, Event, Flow, IntegrityFigures, Kind,
-    LatencyFigures, OfCeiling, Offered, Point, PumpShares, Recording, Resources, RunResult, SCHEMA_VERSION,
-    SeriesRow, ShardFigures, Trial, TrialRecord, Verdict, VerdictFlag, WriteShape, Writes,
+    LatencyFigures, Limit, LimitKind, OfCeiling, Offered, Point, PumpShares, Recording, Resources, RunResult,
+    SCHEMA_VERSION, SeriesRow, ShardFigures, Trial, TrialRecord, Verdict, VerdictFlag, WriteShape, Writes,
 };
 use vnotch::stats;
 use vnotch::workload::{Durability, Io, PassKind, Poll};
@@ -100,7 +100,8 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
     let drift = 1.0 + 0.06 * (trial as f64 - 1.0);
     let (series, latency) = over_time(spec, drift, &mut random);
     let histograms = whole_trial(&latency);
-    let record = TrialRecord { point, trial, series, events: rolls(spec, &mut random), latency, histograms };
+    let events = rolls(spec, &mut random);
+    let record = TrialRecord { point, trial, series, events, latency, histograms, ..TrialRecord::default() };
     let inside = record.series.iter().filter(|row| row.t_s > -1e-9 && row.t_s < spec.window_s - 1e-9);
     let acked: u64 = inside.clone().map(|row| row.achieved).sum();
     let consumed: u64 = inside.map(|row| row.consumed).sum();
@@ -178,8 +179,10 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
             steal_share: Some(0.004),
             others_cores: Some(0.11),
             throttled_s: None,
+            load_busy: Some(0.62),
             warmed_bytes: Some(412 << 20),
             disk_interrupts: [(1, 40_120)].into(),
+            processes: Vec::new(),
         },
         integrity: IntegrityFigures {
             checked: Some(consumed),
@@ -189,9 +192,16 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
             corruptions: None,
             undrained: Some(0),
             lost_to_retention: None,
-            redelivered: None,
             defects: None,
+            ..IntegrityFigures::default()
         },
+        limit: (spec.pass == PassKind::Max).then_some(Limit {
+            kind: LimitKind::InFlightBytes,
+            disk: Some(written / ceiling),
+            shard_cpu: Some(0.31),
+            load_thread: Some(0.62),
+            in_flight: Some(0.97),
+        }),
         ..Trial::default()
     };
     set_latencies(&mut figures, &record, open);
@@ -322,12 +332,11 @@ fn rolls(spec: &PassSpec, random: &mut Random) -> Vec<Event> {
     let mut events: Vec<Event> = (0..spec.rolls)
         .map(|i| Event {
             t_s: (0.5 + i as f64 * spec.window_s / spec.rolls as f64) + 0.05 * random.unit(),
-            length_s: None,
             kind: if i % 5 == 3 { "sync" } else { "roll" }.into(),
             shard: Some(0),
             topic: Some("topic-0".into()),
             partition: Some(i as u32 % 4),
-            detail: None,
+            ..Event::default()
         })
         .collect();
     events.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));

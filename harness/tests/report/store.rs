@@ -1,10 +1,14 @@
 //! The result directory: its files are written and read back.
 
 use crate::sample::{self, MAX, PassSpec};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use vnotch::report::draw;
 use vnotch::result::{Artifact, Recording, SCHEMA_VERSION, store};
 
 fn small() -> Recording {
@@ -96,6 +100,32 @@ fn a_result_of_version_1_is_read_without_what_version_2_added() {
 }
 
 #[test]
+fn the_lags_of_groups_are_read_as_they_were_written_and_may_be_absent() {
+    let results = tempfile::tempdir().unwrap();
+    let mut recording = small();
+    let groups = ["vnotch-vnotch-0-bench0-group", "a,b"].map(String::from);
+    let record = &mut recording.trials[0];
+    for (index, row) in record.series.iter_mut().enumerate() {
+        row.lag = Some(index as u64 * 3);
+    }
+    for (group, times) in groups.iter().zip([1, 2]) {
+        let lags = (0..record.series.len()).map(|index| (index != 1).then_some(index as u64 * times));
+        record.group_lags.insert(group.clone(), lags.collect());
+    }
+    let dir = store::write(results.path(), &recording, &[]).unwrap();
+    for (back, written) in store::load(&dir).unwrap().trials.iter().zip(&recording.trials) {
+        assert_eq!((&back.series, &back.group_lags), (&written.series, &written.group_lags));
+    }
+    let series = fs::read_to_string(dir.join("series.csv")).unwrap();
+    let before = |line: &str| line.split(',').take(19).collect::<Vec<_>>().join(",");
+    let lines: String = series.lines().map(|line| before(line) + "\n").collect();
+    fs::write(dir.join("series.csv"), lines).unwrap();
+    for record in store::load(&dir).unwrap().trials {
+        assert!(record.group_lags.is_empty() && record.series.iter().all(|row| row.lag.is_none()));
+    }
+}
+
+#[test]
 fn the_published_results_are_read() {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference");
     let published = names(&reference);
@@ -105,6 +135,54 @@ fn the_published_results_are_read() {
         for point in &result.points {
             assert_eq!(result.workload_of(point)["name"], name, "{name}");
         }
+    }
+}
+
+/// Packs a file of a result, as `scripts/publish` does.
+fn pack(file: &Path) {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(&fs::read(file).unwrap()).unwrap();
+    fs::write(format!("{}.gz", file.display()), packer.finish().unwrap()).unwrap();
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn packed_files_are_read_as_they_were() {
+    let results = tempfile::tempdir().unwrap();
+    let dir = store::write(results.path(), &small(), &[]).unwrap();
+    let plain = store::load(&dir).unwrap();
+    for file in ["latency.hlog", "events.jsonl", "series.csv"] {
+        pack(&dir.join(file));
+    }
+    assert_eq!(draw(&store::load(&dir).unwrap()).artifacts, draw(&plain).artifacts);
+
+    let packed = dir.join("events.jsonl.gz");
+    let whole = fs::read(&packed).unwrap();
+    fs::write(&packed, &whole[..whole.len() / 2]).unwrap();
+    let refusal = format!("{:#}", store::load(&dir).unwrap_err());
+    assert!(refusal.contains("cannot read") && refusal.contains("events.jsonl"), "{refusal}");
+}
+
+/// Results that were measured with older versions and published without their largest files. results/README.md lists them.
+const SUPERSEDED: [&str; 6] =
+    ["catch-up", "durability-and-batch", "partitions", "preallocate", "segments-and-retention", "soak"];
+
+#[test]
+fn a_published_result_is_complete_or_listed_as_superseded() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference");
+    let readme = fs::read_to_string(reference.join("../README.md")).unwrap();
+    for name in names(&reference) {
+        let dir = reference.join(&name);
+        if SUPERSEDED.contains(&name.as_str()) {
+            assert!(store::load(&dir).is_err(), "{name} is complete: take it off the list");
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+            continue;
+        }
+        let recording = store::load(&dir).unwrap();
+        let drawn = draw(&recording);
+        let page = drawn.artifacts.iter().find(|it| it.path.ends_with("report.html")).unwrap();
+        assert!(page.content.len() > 10_000, "{name}");
+        assert!(!recording.result.points.is_empty() && !recording.trials.is_empty(), "{name}");
     }
 }
 

@@ -8,7 +8,6 @@ use std::path::Path;
 use vnotch::report::draw;
 use vnotch::report::text::first_screen;
 use vnotch::result::{Artifact, Kind, Recording, VerdictFlag, VerdictStatus};
-use vnotch::stats;
 
 /// A swept key and its values.
 type Swept<'a> = (&'a str, &'a [Value]);
@@ -37,6 +36,11 @@ pub(crate) fn sweep(swept: &[Swept<'_>], trials: usize) -> Recording {
     for (point, made) in recording.result.points.iter_mut().enumerate() {
         for ((key, values), index) in swept.iter().zip(&combinations[point / 2]) {
             made.settings.insert((*key).to_owned(), values[*index].clone());
+            if *key == "durability"
+                && let Ok(durability) = serde_json::from_value(values[*index].clone())
+            {
+                made.durability = durability;
+            }
         }
     }
     recording
@@ -51,12 +55,12 @@ fn combinations(swept: &[Swept<'_>]) -> Vec<Vec<usize>> {
     })
 }
 
-fn sizes(count: u32) -> Vec<Value> {
+pub(crate) fn sizes(count: u32) -> Vec<Value> {
     (0..count).map(|power| json!(format!("{}MiB", 4u32 << power))).collect()
 }
 
 /// Draws a sweep. Returns a function that gives the text of each file by its path, and of the first screen.
-fn of_sweep(recording: &Recording) -> impl Fn(&str) -> Option<String> + use<> {
+pub(crate) fn of_sweep(recording: &Recording) -> impl Fn(&str) -> Option<String> + use<> {
     drawn(&draw(recording).artifacts, &screen(recording))
 }
 
@@ -82,7 +86,7 @@ pub(crate) fn drawn(artifacts: &[Artifact], screen: &str) -> impl Fn(&str) -> Op
     move |path: &str| files.get(path).cloned()
 }
 
-fn screen(recording: &Recording) -> String {
+pub(crate) fn screen(recording: &Recording) -> String {
     first_screen(&recording.result, "results/x".as_ref(), &["quickstart".to_owned()])
 }
 
@@ -107,19 +111,29 @@ fn one_setting_of_three_values() {
     assert_eq!(svg.matches("<polygon").count(), 18);
     assert!(file("charts/sweep-map.svg").is_none(), "a map needs two settings");
     let screen = screen(&recording);
-    holds(&screen, &["segment_bytes 16 MiB: the highest throughput", "the lowest p99 response at 725 k/s"]);
-    holds(&screen, &["3 trials are too few for an interval"]);
+    let said = flowing(&screen);
+    holds(&said, &["Nothing is ruled out yet: an answer needs 8 blocks (`--trials 8`), not 3."]);
+    holds(&said, &["segment_bytes 16 MiB looks best, throughput ", "looks best, p99 response at 725 k/s "]);
+    holds(&said, &["8 blocks with this spread would see a difference of "]);
     for page in [file("summary.md").unwrap(), file("report.html").unwrap()] {
-        holds(&page, &["segment_bytes 16 MiB: the highest throughput", "of ceiling", "write amp."]);
+        holds(&page, &["segment_bytes 16 MiB looks best", "of ceiling", "write amp."]);
     }
 }
 
 #[test]
-fn one_setting_of_nine_values_and_seven_trials() {
-    let recording = sweep(&[("log.segment_bytes", &sizes(9))], 7);
-    let svg = of_sweep(&recording)("charts/sweep.svg").unwrap();
-    holds(&svg, &["4 MiB", "1024 MiB", "log axis"]);
-    holds(&screen(&recording).replace("\n  ", " "), &["7 paired trials", "Holm", "noise band 2 %", " to "]);
+fn one_setting_of_nine_values_and_eight_blocks() {
+    let recording = sweep(&[("log.segment_bytes", &sizes(9))], 8);
+    let file = of_sweep(&recording);
+    let svg = file("charts/sweep.svg").unwrap();
+    holds(&svg, &["4 MiB", "1024 MiB", "log axis", "each vertical line its 95 % interval"]);
+    let screen = screen(&recording);
+    holds(
+        &flowing(&screen),
+        &["Ruled out: ", " % less (", " to ", "best", "out −", "[95 % interval] of 8 trials"],
+    );
+    for page in [file("summary.md").unwrap(), file("report.html").unwrap()] {
+        holds(&page, &["Ruled out: ", "(95 %: ", "vs best"]);
+    }
 }
 
 #[test]
@@ -131,7 +145,12 @@ fn two_settings_have_panels_and_a_map() {
     holds(&file("charts/sweep.svg").unwrap(), &["segment_bytes 4 MiB", "retention_bytes", "no limit"]);
     holds(&file("charts/sweep-map.svg").unwrap(), &["no limit", "32 MiB", "darker is more", "p99 response"]);
     let screen = screen(&recording);
-    assert_eq!(screen.lines().filter(|line| line.contains(" MiB  ")).count(), 16, "{screen}");
+    assert!(screen.lines().count() <= 24, "{screen}");
+    holds(&screen, &["more combinations in the report"]);
+    assert!(screen.lines().any(|line| line.contains("  best  ")), "the best one is shown:\n{screen}");
+    let rows =
+        |text: &str| text.lines().filter(|line| line.starts_with('|') && line.contains(" MiB |")).count();
+    assert_eq!(rows(&file("summary.md").unwrap()), 16);
 }
 
 #[test]
@@ -143,7 +162,7 @@ fn three_settings_are_told_apart_by_colour_and_mark() {
     let recording = sweep(&swept, 1);
     let svg = of_sweep(&recording)("charts/sweep.svg").unwrap();
     holds(&svg, &["durability synced, preallocate recycle", "<polygon"]);
-    holds(&screen(&recording), &["unknown whether this is a real difference"]);
+    holds(&flowing(&screen(&recording)), &["one block shows no spread"]);
     let many = [json!(1), json!(2), json!(3), json!(4)];
     let swept: [Swept<'_>; 3] =
         [("topics", &many), ("partitions_per_topic", &many), ("log.segment_bytes", &sizes(5))];
@@ -177,9 +196,9 @@ fn failed_points_are_shown_named_and_never_the_best() {
     holds(&file("charts/sweep.svg").unwrap(), &["×", "hollow: failed or invalid"]);
     let screen = screen(&recording);
     holds(&screen, &["INTEGRITY FAILED", "INVALID", "Left out: segment_bytes 16 MiB (INVALID under open)"]);
-    holds(&screen, &["segment_bytes 16 MiB: the highest throughput"]);
-    holds(&screen, &["segment_bytes 8 MiB: the lowest p99"]);
-    assert!(!screen.contains("32 MiB: the"), "{screen}");
+    holds(&flowing(&screen), &["segment_bytes 16 MiB looks best, throughput"]);
+    holds(&flowing(&screen), &["segment_bytes 8 MiB looks best, p99"]);
+    assert!(!screen.contains("32 MiB looks best"), "{screen}");
 }
 
 #[test]
@@ -190,7 +209,8 @@ fn without_an_open_load_no_latency_is_compared() {
     let file = of_sweep(&recording);
     assert!(!file("charts/sweep.svg").unwrap().contains("p99"));
     let screen = screen(&recording);
-    holds(&screen, &["latencies under it are not compared", "may promise less"]);
+    holds(&screen, &["latencies under it are not compared"]);
+    holds(&screen, &["With durability written: throughput", "With durability synced: throughput"]);
     assert!(!screen.contains("p99"), "{screen}");
 }
 
@@ -201,8 +221,8 @@ fn with_an_open_load_alone_latencies_are_what_is_compared() {
     recording.trials.clear();
     let _ = of_sweep(&recording);
     let screen = screen(&recording);
-    holds(&screen, &["the lowest p99 response"]);
-    assert!(!screen.contains("the highest throughput"), "{screen}");
+    holds(&flowing(&screen), &["looks best, p99 response at 725 k/s"]);
+    assert!(!screen.contains("looks best, throughput"), "{screen}");
 }
 
 #[test]
@@ -215,28 +235,18 @@ fn what_is_missing_breaks_nothing() {
         point.verdict.lower(VerdictStatus::Errors, "the disk is gone");
     }
     holds(&of_sweep(&recording)("report.html").unwrap(), &["ERRORS"]);
-    holds(&screen(&recording), &["Left out", "No p99 response can be compared"]);
+    holds(
+        &flowing(&screen(&recording)),
+        &["Left out", "No p99 response each at its own rate can be compared"],
+    );
     recording.result.points.clear();
     let _ = of_sweep(&recording);
     let _ = screen(&recording);
 }
 
-#[test]
-fn no_difference_is_claimed_where_there_is_none() {
-    let mut recording = sweep(&[("log.segment_bytes", &sizes(3))], 7);
-    // All three points have the trials of the first one, in other orders. So their settings make no difference.
-    for pass in 0..2 {
-        let trials = recording.result.points[pass].trials.clone();
-        for point in [2 + pass, 4 + pass] {
-            let mut own = trials.clone();
-            own.rotate_left(point);
-            recording.result.points[point].summary = stats::summarise(&own);
-            recording.result.points[point].trials = own;
-        }
-    }
-    let summary = of_sweep(&recording)("summary.md").unwrap();
-    holds(&summary, &["is not larger than the noise: it cannot be distinguished from any of the other 2"]);
-    assert!(!summary.contains("The difference is larger"), "{summary}");
+/// Returns a screen with its wrapped lines joined.
+pub(crate) fn flowing(screen: &str) -> String {
+    screen.replace("\n  ", " ").replace('\n', " ")
 }
 
 #[test]
@@ -250,7 +260,8 @@ fn the_table_fits_a_hundred_columns() {
         point.verdict.flag(VerdictFlag::Short, "short");
     }
     fits(&recording);
-    holds(&screen(&recording), &["disk", "flags: ", "c noisy CPU", "t short"]);
+    holds(&of_sweep(&recording)("summary.md").unwrap(), &["disk peak"]);
+    holds(&screen(&recording), &["flags: ", "c noisy CPU", "t short"]);
 }
 
 /// Checks that the table and the sentences below it fit 100 columns, and that no range is broken over lines.
@@ -262,5 +273,7 @@ fn fits(recording: &Recording) {
         assert!(line.chars().count() <= 100, "{} columns: {line}\n{screen}", line.chars().count());
     }
     let rows = screen.lines().filter(|line| line.contains('[') && !line.contains("min–max")).count();
-    assert_eq!(rows, recording.result.points.len() / 2, "no range is broken:\n{screen}");
+    let left = screen.lines().find_map(|line| line.strip_prefix("  … and ")?.split(' ').next());
+    let left: usize = left.map_or(0, |count| count.parse().unwrap());
+    assert!(rows >= 3 && rows + left == recording.result.points.len() / 2, "no range is broken:\n{screen}");
 }

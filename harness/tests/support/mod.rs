@@ -36,7 +36,7 @@ impl Ended {
     /// the run is invalid. The counts of records sent and received are right in both cases.
     #[track_caller]
     pub(crate) fn measured(self) -> String {
-        let is_late = self.code == Some(5) && self.stdout.contains("the generator was late: response");
+        let is_late = self.code == Some(5) && self.stdout.contains("generator was late: response");
         assert!(self.code == Some(0) || is_late, "{}{}", self.stdout, self.stderr);
         self.stdout
     }

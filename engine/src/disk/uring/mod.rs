@@ -340,6 +340,8 @@ impl DiskFile for UringFile {
     ) -> Result<(ReadBuffer, usize), DiskError> {
         let mut buffer = buffer;
         let mut done = 0;
+        // The furthest byte inside a block at which a read has ended.
+        let mut furthest = 0;
         while done < len_bytes {
             let (outcome, kept) = self.read_once(buffer, done, position, len_bytes).await;
             buffer = kept.expect("a read hands its buffer back");
@@ -354,6 +356,13 @@ impl DiskFile for UringFile {
                         if position + done as u64 >= self.stat_size()? {
                             break;
                         }
+                        if done <= furthest {
+                            let stops =
+                                "reads end again and again inside a block, before the end of the file";
+                            let error = io::Error::new(io::ErrorKind::UnexpectedEof, stops);
+                            return Err(self.error(DiskOp::Read, position + done as u64, error));
+                        }
+                        furthest = done;
                         done -= in_block;
                     }
                 }

@@ -322,6 +322,15 @@ fn a_read_that_the_kernel_cuts_short_or_interrupts_ends_at_the_end_of_the_file_o
 }
 
 #[test]
+fn a_read_that_makes_no_progress_inside_a_block_fails() {
+    let (outcome, left) = read_with(IoMode::Direct, true, vec![Fault::SaysLess { len_bytes: 512 }; 10]);
+    let error = outcome.unwrap_err();
+    assert_eq!((error.op, error.position), (DiskOp::Read, 512));
+    assert_eq!(error.source.kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(left, 8, "it was tried once more");
+}
+
+#[test]
 fn the_error_of_a_read_has_its_position() {
     let failing = Fault::Fails { errno: libc::EIO };
     let (outcome, left) = read_with(IoMode::Buffered, true, vec![Fault::Short { len_bytes: 5000 }, failing]);

@@ -118,7 +118,8 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if let Some(damage) = below.damage {
             return Ok(Judged::Damaged(self.served(&checkpoint, &below.trusted, &[], damage)));
         }
-        let start = checkpoint.recovery_offset.max(checkpoint.log_start_offset);
+        // The log's start may lie in an unsealed segment, or behind one.
+        let start = checkpoint.recovery_offset;
         let mut read = Vec::new();
         let mut epoch = checkpoint.epoch;
         for base_offset in bases.iter().copied().filter(|base| *base >= checkpoint.recovery_offset) {
@@ -138,16 +139,21 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Losses::of(newest, Some(durability), self.synced_after, boot_id)
         };
         let examined: Vec<Examined> = read.iter().map(|read| read.examined.clone()).collect();
-        let verdict = rules::judge(start, &examined, losses, durable_to);
+        let required = rules::required_end(losses, checkpoint.log_start_offset, durable_to);
+        let verdict = rules::judge(start, &examined, losses, required);
         let kept = match self.resolve(verdict, &read).await? {
             Ok(kept) => kept,
             Err(damage) => {
                 return Ok(Judged::Damaged(self.served(&checkpoint, &below.trusted, &read, damage)));
             }
         };
+        let end = examined[..kept].last().map_or(start, |last| last.next_offset);
+        // A crash may have taken records that were deleted before. Then no record of these segments is left, and the log
+        // continues at its start.
+        let kept = if end < checkpoint.log_start_offset { 0 } else { kept };
+        let next_offset = end.max(checkpoint.log_start_offset);
         let behind = examined[kept..].iter().map(|segment| segment.base_offset).collect();
         read.truncate(kept);
-        let next_offset = read.last().map_or(start, |last| last.examined.next_offset);
         let Trusted { retired, trusted, .. } = below;
         Ok(Judged::Whole(RecoveryPlan {
             names,
@@ -180,7 +186,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             ..unknown
         });
         if stored.has_faults {
-            checkpoint.log_start_offset = checkpoint.log_start_offset.max(first.unwrap_or(0));
+            checkpoint.begin_at_least(first.unwrap_or(0));
         }
         checkpoint
     }

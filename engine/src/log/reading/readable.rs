@@ -45,7 +45,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             match found {
                 Located::Readable(readable) => return Ok(readable),
                 Located::Sealed(base_offset, next_offset, readers) => {
-                    return self.open_sealed((base_offset, next_offset), readers).await;
+                    return self.open_sealed(offset, (base_offset, next_offset), readers).await;
                 }
                 // The search is repeated: the segment may have been sealed, or have got more batches.
                 Located::Unsealed(base_offset, readers) => {
@@ -59,9 +59,11 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
     }
 
-    /// Opens a sealed segment for reading and loads its index. If the index cannot be used, makes one by a scan.
+    /// Opens the sealed segment that holds `offset` for reading and loads its index. If the index cannot be used, makes one
+    /// by a scan.
     async fn open_sealed(
         &self,
+        offset: i64,
         (base_offset, next_offset): (i64, i64),
         readers: Readers,
     ) -> Result<Readable<D::File>, FetchError> {
@@ -71,11 +73,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             // Retention has deleted the segment meanwhile.
             Err(error) if error.is_not_found() && base_offset < self.log_start_offset() => {
                 let (log_start_offset, high_watermark) = (self.log_start_offset(), self.high_watermark());
-                return Err(FetchError::OffsetOutOfRange {
-                    offset: base_offset,
-                    log_start_offset,
-                    high_watermark,
-                });
+                return Err(FetchError::OffsetOutOfRange { offset, log_start_offset, high_watermark });
             }
             Err(error) if error.is_not_found() => {
                 let kind = CorruptionKind::SegmentMissing { from: base_offset, to: next_offset };

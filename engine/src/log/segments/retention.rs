@@ -1,4 +1,5 @@
-//! Retention: deletes whole sealed segments, the oldest first, by size or by age. It is off the ack path.
+//! Retention: deletes whole sealed segments, the oldest first, by size or by age, or because a caller has deleted their
+//! records ([`Log::delete_records`]). It is off the ack path.
 //!
 //! The log's start is raised durably before the first file is removed. So if a deletion is interrupted, the next open
 //! finishes it, and it never looks like a gap. Readers keep their data: a slice owns its memory, and an open file keeps
@@ -12,11 +13,11 @@ use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::DiskError;
 use crate::events::EventKind;
 use crate::index::TimeIndex;
-use crate::log::Log;
 use crate::log::files::{FileName, OpenFile};
 use crate::log::spare_file::SpareNumber;
 use crate::log::state::{LargestTimestamp, State};
 use crate::log::work::Work;
+use crate::log::{Log, checkpoint};
 use crate::segment;
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -119,12 +120,14 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         clock.wall_ms().saturating_sub(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Asks for a check by retention, because there are new segments or other limits.
+    /// Asks for a check by retention, because there are new segments, other limits, or another start of the log.
     pub fn look_at_retention(&self) {
         let config = self.config();
         let has_limit = config.retention_bytes.is_some() || config.retention_ms.is_some();
         let state = self.state.borrow();
-        if has_limit && !state.sealed.is_empty() {
+        let start = state.checkpoint.log_start_offset;
+        let has_deleted = state.sealed.front().is_some_and(|oldest| oldest.next_offset <= start);
+        if has_deleted || (has_limit && !state.sealed.is_empty()) {
             self.retention_due.set(true);
         } else {
             self.plan_look(&state);
@@ -196,14 +199,30 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 count.checked_sub(1).and_then(|last| state.sealed.get(last)).map(|sealed| sealed.next_offset)
             };
             let Some(next_offset) = next_offset else { break };
-            let recorded =
-                self.write_checkpoint(|checkpoint| checkpoint.log_start_offset = next_offset).await;
-            recorded.map_err(RetainError::Change)?;
+            self.record_deletion(next_offset).await.map_err(RetainError::Change)?;
             self.delete_oldest(count).await.map_err(RetainError::Change)?;
             self.postponed.end_all();
         }
         self.weigh();
         Ok(())
+    }
+
+    /// Records durably that the sealed segments below `next_offset` are deleted. Nothing is written if that is recorded.
+    async fn record_deletion(&self, next_offset: i64) -> Result<(), DiskError> {
+        let is_recorded = {
+            let checkpoint = &self.state.borrow().checkpoint;
+            self.is_open_recorded.get()
+                && checkpoint.log_start_offset.min(checkpoint.recovery_offset) >= next_offset
+        };
+        if is_recorded {
+            return Ok(());
+        }
+        let record = |checkpoint: &mut checkpoint::Checkpoint| {
+            checkpoint.log_start_offset = checkpoint.log_start_offset.max(next_offset);
+            // The checkpoint of such a segment's own seal may not be written yet.
+            checkpoint.recovery_offset = checkpoint.recovery_offset.max(next_offset);
+        };
+        self.write_checkpoint(record).await
     }
 
     /// Takes the `count` oldest segments out of the log and removes their files. A file that can be recycled becomes
@@ -248,7 +267,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// Number of the oldest segments that can be deleted now, at most [`DELETED_AT_ONCE`].
     async fn expired(&self) -> Result<usize, DiskError> {
         let mut count = 0;
-        while count < DELETED_AT_ONCE && (self.is_too_much(count) || self.is_too_old(count).await?) {
+        while count < DELETED_AT_ONCE
+            && (self.is_below_start(count) || self.is_too_much(count) || self.is_too_old(count).await?)
+        {
             count += 1;
         }
         Ok(count)
@@ -277,6 +298,12 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the sealed segment at `index` holds only records that a caller has deleted.
+    fn is_below_start(&self, index: usize) -> bool {
+        let state = self.state.borrow();
+        state.sealed.get(index).is_some_and(|sealed| sealed.next_offset <= state.checkpoint.log_start_offset)
     }
 
     /// Whether the log would still hold `retention_bytes` without the sealed segment at `index` and those before it.

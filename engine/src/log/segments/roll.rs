@@ -53,6 +53,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         }
     }
 
+    /// Base offset of the segment that takes appends; `None` before the first append, and during a roll.
+    pub fn active_base_offset(&self) -> Option<i64> {
+        self.state.borrow().active.as_ref().map(|active| active.base_offset)
+    }
+
     /// Whether the active segment's first batch is older than `segment_ms`.
     pub(in crate::log) fn is_aged(&self, state: &State<D::File, A>) -> bool {
         let first_append = state.active.as_ref().and_then(|active| active.first_append.get());

@@ -98,7 +98,11 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         if let Some(recovery_offset) = recovery_offset {
             self.state.borrow_mut().collect_acks();
             self.look_at_retention();
-            self.write_checkpoint(|checkpoint| checkpoint.recovery_offset = recovery_offset).await?;
+            // Retention may have moved it further.
+            let advance = |checkpoint: &mut checkpoint::Checkpoint| {
+                checkpoint.recovery_offset = checkpoint.recovery_offset.max(recovery_offset);
+            };
+            self.write_checkpoint(advance).await?;
         }
         failed.map_or(Ok(()), |failed| Err(failed.into()))
     }
@@ -161,8 +165,6 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         let next = {
             let mut next = self.state.borrow().checkpoint;
             change(&mut next);
-            // Retention may delete a sealed segment whose own checkpoint could not be written.
-            next.recovery_offset = next.recovery_offset.max(next.log_start_offset);
             // If the write fails, the next attempt uses the same slot, because the other slot holds the last good
             // checkpoint.
             next.sequence += 1;

@@ -14,6 +14,7 @@ pub(crate) use messages::{
 
 use super::callers::wake_caller;
 use crate::disk::uring::RingWaker;
+use crate::shard::GroupCall;
 use crate::shard::pulse::Pulse;
 use crossbeam::queue::ArrayQueue;
 use futures_util::task::AtomicWaker;
@@ -145,7 +146,12 @@ impl Mailbox {
         has_room
     }
 
-    /// Sends a fetch or a task. If there is no room, `waker` is woken once there is.
+    /// Counts `bytes` of one of the shard's own appends until [`Mailbox::release_bytes`].
+    pub(in crate::shard) fn count_bytes(&self, bytes: usize) {
+        self.append_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Sends a fetch, a task or a request to a group. If there is no room, `waker` is woken once there is.
     pub(crate) fn try_call(&self, call: Call, waker: &Arc<AtomicWaker>) -> Result<(), Refusal<Call>> {
         match self.state.load(Ordering::Acquire) {
             STUCK | FAILED => return Err(Refusal::Stuck(call)),
@@ -159,6 +165,15 @@ impl Mailbox {
         pushed.map(|()| self.wake()).map_err(Refusal::Full)
     }
 
+    /// Leaves a task for the shard, which takes it once it moves if it is stuck. Returns the task if there is no room, or
+    /// if the shard has ended.
+    pub(crate) fn leave_call(&self, call: Call) -> Result<(), Call> {
+        if matches!(self.state.load(Ordering::Acquire), CLOSED | FAILED) {
+            return Err(call);
+        }
+        self.calls.push(call).map(|()| self.wake())
+    }
+
     /// Sends a fetch. If there is no room, `waker` is woken once there is.
     pub(crate) fn try_fetch(
         &self,
@@ -167,12 +182,29 @@ impl Mailbox {
     ) -> Result<(), Refusal<FetchRequest>> {
         let fetch = |call| match call {
             Call::Fetch(request) => request,
-            Call::Run(_) => unreachable!("a refusal returns the message that was sent"),
+            Call::Run(_) | Call::Group(_) => unreachable!("a refusal returns the message that was sent"),
         };
         self.try_call(Call::Fetch(request), waker).map_err(|refusal| match refusal {
             Refusal::Full(call) => Refusal::Full(fetch(call)),
             Refusal::Stuck(call) => Refusal::Stuck(fetch(call)),
             Refusal::Closed(call) => Refusal::Closed(fetch(call)),
+        })
+    }
+
+    /// Sends a request to a group. If there is no room, `waker` is woken once there is.
+    pub(crate) fn try_group(
+        &self,
+        request: Box<GroupCall>,
+        waker: &Arc<AtomicWaker>,
+    ) -> Result<(), Refusal<Box<GroupCall>>> {
+        let group = |call| match call {
+            Call::Group(request) => request,
+            Call::Run(_) | Call::Fetch(_) => unreachable!("a refusal returns the message that was sent"),
+        };
+        self.try_call(Call::Group(request), waker).map_err(|refusal| match refusal {
+            Refusal::Full(call) => Refusal::Full(group(call)),
+            Refusal::Stuck(call) => Refusal::Stuck(group(call)),
+            Refusal::Closed(call) => Refusal::Closed(group(call)),
         })
     }
 

@@ -17,6 +17,7 @@ impl Shard {
         for _ in 0..self.mailbox.waiting_appends() {
             next_turn().await;
         }
+        self.end_compactions().await;
         self.refuses_new.set(true);
         let slots = self.slots();
         // First for all partitions: no partition closes while another one's appends may still get memory from it.
@@ -46,9 +47,19 @@ impl Shard {
         }
     }
 
+    /// Ends a partition whose files will be removed, and waits until nothing uses them. A failure of its log is no error.
+    pub(crate) async fn end_partition(self: Rc<Self>, slot: usize) {
+        // The engine has forgotten the partition, so it hears of no error.
+        let _ = Rc::clone(&self).close_partition(slot, false).await;
+        // Another request may be ending it.
+        while self.partition(slot).is_some() {
+            next_turn().await;
+        }
+    }
+
     /// Ends a partition: refuses the waiting calls, lets its writes finish, and seals the log if `is_kept`. Its slot
     /// stays empty.
-    pub(crate) async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
+    async fn close_partition(self: Rc<Self>, slot: usize, is_kept: bool) -> Result<(), DiskError> {
         // A partition that is being deleted is not found here: its deletion ends it.
         let Some(partition) = self.open_at(slot) else { return Ok(()) };
         partition.is_leaving.set(!is_kept);
@@ -70,6 +81,7 @@ impl Shard {
         for reply in partition.log.abandon() {
             self.answer(reply, Err(self.not_open_errors().0));
         }
+        self.end_coordinator(slot);
         for late in partition.late.take() {
             self.mailbox.release_bytes(late.batch.len());
             self.answer(late.reply, Err(self.not_open_errors().0));

@@ -76,6 +76,13 @@ impl Shard {
         Ok(opened.into_iter().map(|(_, partition)| self.add(partition)).collect())
     }
 
+    /// Ends partitions that were opened and are not wanted any more: their caller has given up meanwhile.
+    pub(crate) async fn end_opened(self: Rc<Self>, opened: Result<Vec<PartitionOpened>, OpenError>) {
+        for PartitionOpened { slot, .. } in opened.into_iter().flatten() {
+            Rc::clone(&self).end_partition(slot).await;
+        }
+    }
+
     /// Returns how many partitions are opened, or closed, at the same time. Each has one or two files open meanwhile.
     pub(in crate::shard) fn partitions_at_once(&self) -> usize {
         let files = self.context.limits.files;

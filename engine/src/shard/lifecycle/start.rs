@@ -9,7 +9,9 @@ use crate::error::{OpenError, RunError};
 use crate::events::Newest;
 use crate::log::{LogContext, LogLimits};
 use crate::shard::clients::mailbox::{Call, Mailbox, Refusal, Task};
+use crate::shard::clients::request::{Answer, request};
 use crate::shard::clients::wake::Flag;
+use crate::shard::groups::Coordinators;
 use crate::shard::intake::TurnBudget;
 use crate::shard::memory::Memory;
 use crate::shard::timers::Timers;
@@ -101,11 +103,35 @@ impl ShardHandle {
         W: FnOnce(Rc<Shard>) -> F + Send + 'static,
         F: Future<Output = R> + 'static,
     {
-        let (report, result) = channel::bounded(1);
-        let task: Task =
-            Box::new(move |shard| work(shard).map(move |outcome| drop(report.send(outcome))).boxed_local());
+        self.begin_undoable(work, |_, _| std::future::ready(()))
+    }
+
+    /// Starts `work` on the shard, without waiting. If the caller withdraws while the work runs
+    /// ([`Answer::wait_or_withdraw`]), the shard gives its result to `undo`.
+    pub(crate) fn begin_undoable<R, W, F, U, G>(&self, work: W, undo: U) -> Option<Answer<R>>
+    where
+        R: Send + 'static,
+        W: FnOnce(Rc<Shard>) -> F + Send + 'static,
+        F: Future<Output = R> + 'static,
+        U: FnOnce(Rc<Shard>, R) -> G + Send + 'static,
+        G: Future<Output = ()> + 'static,
+    {
+        let (task, answer) = request(&self.mailbox, work, undo);
         self.send(task).ok()?;
-        Some(Answer { result, mailbox: Arc::clone(&self.mailbox) })
+        Some(answer)
+    }
+
+    /// Starts `work` on the shard, without waiting. A stuck shard starts it once it moves again. Returns `None` if the
+    /// shard has ended, or has no room for the request.
+    pub(crate) fn begin_once_it_moves<R, W, F>(&self, work: W) -> Option<Answer<R>>
+    where
+        R: Send + 'static,
+        W: FnOnce(Rc<Shard>) -> F + Send + 'static,
+        F: Future<Output = R> + 'static,
+    {
+        let (task, answer) = request(&self.mailbox, work, |_, _| std::future::ready(()));
+        self.mailbox.leave_call(Call::Run(task)).ok()?;
+        Some(answer)
     }
 
     /// Sends `task` to the shard, which starts it.
@@ -130,25 +156,6 @@ impl ShardHandle {
         self.mailbox.close();
         if has_ended {
             let _ = executor.join();
-        }
-    }
-}
-
-/// The pending answer to a call on a shard.
-pub(crate) struct Answer<R> {
-    result: channel::Receiver<R>,
-    mailbox: Arc<Mailbox>,
-}
-
-impl<R> Answer<R> {
-    /// Waits for the answer. Returns `None` if the shard is stuck or closed.
-    pub(crate) fn wait(self) -> Option<R> {
-        loop {
-            match self.result.recv_timeout(Duration::from_millis(50)) {
-                Ok(outcome) => return Some(outcome),
-                Err(channel::RecvTimeoutError::Timeout) if !self.mailbox.is_stuck() => {}
-                Err(_) => return None,
-            }
         }
     }
 }
@@ -227,6 +234,7 @@ impl Shard {
             turn_budget: Cell::new(TurnBudget::new(Instant::now())),
             mailbox,
             partitions: RefCell::default(),
+            coordinators: Coordinators::default(),
             open_count: Cell::new(0),
             listed: RefCell::default(),
             committer: RefCell::new(Committer::new(settings.commit)),
@@ -253,6 +261,7 @@ impl Shard {
         drop(self.tasks.take());
         drop(self.new_tasks.take());
         drop(self.committer.replace(Committer::new(Commit::Each)));
+        self.drop_coordinators();
         self.partitions.borrow_mut().clear();
         self.ring.drain();
     }

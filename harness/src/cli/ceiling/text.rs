@@ -24,7 +24,9 @@ pub(super) fn render(document: &Document<'_>, grid: &Grid, quiet: bool) -> Strin
     }
     section(&mut out, "Operations", &table(document, grid, operations));
     section(&mut out, "Latency, p50 / p99", &table(document, grid, latency));
-    out.push_str("\nOne synced 4 KiB write at a time (RWF_DSYNC), p50\n");
+    if grid.has_dsync_4k {
+        out.push_str("\nOne synced 4 KiB write at a time (RWF_DSYNC), p50\n");
+    }
     for medians in &document.survey.dsync_4k {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {}", dsync_4k(medians));
@@ -98,7 +100,7 @@ fn section(out: &mut String, title: &str, table: &Table) {
 fn table(document: &Document<'_>, grid: &Grid, text: impl Fn(&Figures) -> String) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["block", "depth"].into_iter().chain(Kind::ALL.map(Kind::name)));
+    table.set_header(["block", "depth"].into_iter().chain(grid.kinds.iter().copied().map(Kind::name)));
     for &block_bytes in &grid.block_bytes {
         for &depth in &grid.depths {
             let figures = |kind| {
@@ -106,7 +108,9 @@ fn table(document: &Document<'_>, grid: &Grid, text: impl Fn(&Figures) -> String
                     |cell: &&Cell| (cell.kind, cell.block_bytes, cell.depth) == (kind, block_bytes, depth);
                 document.survey.cells.iter().find(is_it).map_or("–".to_owned(), |cell| text(&cell.figures))
             };
-            let row = [block(block_bytes), depth.to_string()].into_iter().chain(Kind::ALL.map(figures));
+            let row = [block(block_bytes), depth.to_string()]
+                .into_iter()
+                .chain(grid.kinds.iter().copied().map(figures));
             table.add_row(row);
         }
     }

@@ -53,7 +53,7 @@ pub(super) fn unfinished_hint(study: &Study, results: &Path) -> Option<String> {
     let unfinished = staging::unfinished(results).ok()?;
     let (dir, _) = unfinished.into_iter().find(|(_, manifest)| manifest.workload_sha256 == sha256)?;
     Some(format!(
-        "{} is an unfinished run of the same sweep: `--resume` would have continued it",
+        "{} is an unfinished run of the same sweep. This run starts anew; with `--resume` it would continue that one",
         dir.display()
     ))
 }
@@ -144,18 +144,11 @@ fn require_same(study: &Study, dir: &Path, there: &Manifest) -> anyhow::Result<(
     let build = Build::current();
     if there.build != build {
         return Err(UsageError::error(format!(
-            "{} was begun by {}, but this is {}: one sweep must be measured by one build. Continue it with that build, or \
+            "{} was started by {}, but this is {build}: one sweep must be measured by one build. Continue it with that build, or \
              start again without `--resume`",
             dir.display(),
-            described(&there.build),
-            described(&build)
+            there.build
         )));
     }
     Ok(())
-}
-
-fn described(build: &Build) -> String {
-    let revision: String = build.git_revision.chars().take(12).collect();
-    let changed = if build.git_dirty == Some(true) { ", changed" } else { "" };
-    format!("vnotch {} ({revision}{changed}, {}, {})", build.version, build.profile, build.rustc)
 }

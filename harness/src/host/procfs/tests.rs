@@ -65,11 +65,25 @@ fn stolen_time_is_a_share_of_all_time() {
 }
 
 #[test]
+fn ticks_of_some_cores_are_added_up() {
+    let stat =
+        "cpu  9 9 9 9 9 9 9 9\ncpu0 1 0 1 7 0 0 0 1 0\ncpu1 2 0 0 8 0 0 0 0 0\ncpu10 5 0 0 0 0 0 0 5 0\n";
+    let of = |cores: &[u32]| ticks_of_cores(stat, &cores.iter().copied().collect());
+    assert_eq!(of(&[0]), Some(CpuTicks { total: 10, steal: 1, busy: 2 }));
+    assert_eq!(of(&[1, 10]), Some(CpuTicks { total: 20, steal: 5, busy: 7 }));
+    assert_eq!(of(&[0, 2]), None, "a core that is not there");
+}
+
+#[test]
 fn a_thread_may_be_called_anything() {
     let stat = "217 (sh) ard (0) R 1 2 3 0 -1 4194304 98 0 0 0 250 31 0 0 20 0 1 0 864118 3133440";
-    let expected = TaskTicks { name: "sh) ard (0".into(), user: 250, system: 31 };
-    assert_eq!(task_ticks(stat), Some(expected));
+    let expected = TaskTicks { name: "sh) ard (0".into(), user: 250, system: 31, core: None };
+    assert_eq!(task_ticks(stat), Some(expected), "a line of an old kernel");
+    let whole = format!("{stat} 1 18446744073709551615 4 5 0 0 0 0 0 0 0 0 0 0 17 3 0 0 0");
+    assert_eq!(task_ticks(&whole).unwrap().core, Some(3));
     assert_eq!(task_ticks("217 (short) R 1"), None);
+    assert_eq!(process_group("217 (a (b) c) S 1 4711 4711 0 -1"), Some(4711));
+    assert_eq!(process_group("217 (short) R 1"), None);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
 
-const RECORDS: usize = 20_000;
+pub(super) const RECORDS: usize = 20_000;
 const QUANTILES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
 /// Systems of each kind of lateness.
 const SYSTEMS: u64 = 100;
@@ -35,18 +35,18 @@ const KINDS: [Lateness; 5] =
     [Lateness::Constant, Lateness::Bursts, Lateness::Freezes, Lateness::WakeUps, Lateness::Overload];
 
 /// Draws a number whose logarithm is uniform.
-fn between(random: &mut SmallRng, low: f64, high: f64) -> f64 {
+pub(super) fn between(random: &mut SmallRng, low: f64, high: f64) -> f64 {
     low * (high / low).powf(random.random::<f64>())
 }
 
-fn exponential(random: &mut SmallRng, mean: f64) -> f64 {
+pub(super) fn exponential(random: &mut SmallRng, mean: f64) -> f64 {
     mean * -(1.0 - random.random::<f64>()).ln()
 }
 
 /// A system that serves records in order.
-struct System {
+pub(super) struct System {
     /// Time between two due records, ns.
-    interval_ns: f64,
+    pub(super) interval_ns: f64,
     /// Service time of each record, ns.
     service_ns: Vec<u64>,
     /// Time that each record takes besides, in which the next can be served, ns.
@@ -55,7 +55,7 @@ struct System {
 
 impl System {
     /// Draws a system with a load of 5 to 70 %, whose service times have a tail of stalls.
-    fn draw(random: &mut SmallRng) -> Self {
+    pub(super) fn draw(random: &mut SmallRng) -> Self {
         let interval_ns = between(random, 20_000.0, 500_000.0);
         let mean_ns = interval_ns * (0.05 + 0.65 * random.random::<f64>());
         let (stall_share, stall_ns) = (between(random, 5e-5, 5e-3), between(random, 200_000.0, 8_000_000.0));
@@ -70,12 +70,12 @@ impl System {
         Self { interval_ns, service_ns, latency_ns: num::u64_of(between(random, 10_000.0, 3_000_000.0)) }
     }
 
-    fn due_ns(&self, record: usize) -> u64 {
+    pub(super) fn due_ns(&self, record: usize) -> u64 {
         num::u64_of(self.interval_ns * num::f64_of(num::count(record)))
     }
 
     /// Returns when each record is done, if record `n` arrives at `arrivals_ns[n]`.
-    fn serve(&self, arrivals_ns: &[u64]) -> Vec<u64> {
+    pub(super) fn serve(&self, arrivals_ns: &[u64]) -> Vec<u64> {
         let mut free_ns = 0;
         let served = arrivals_ns.iter().zip(&self.service_ns).map(|(arrival_ns, service_ns)| {
             free_ns = free_ns.max(*arrival_ns) + service_ns;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::result::latency::percentile::Percentile;
-use crate::result::{LatencyFigures, LatencySet};
+use crate::result::{LatencyFigures, LatencySet, Offered, Resources, Verdict};
 use crate::stats;
 use crate::workload::{Durability, TimeSpan};
 use std::time::Duration;
@@ -42,9 +42,9 @@ fn judged(trials: Vec<Trial>, limit_ms: u64) -> Verdict {
         statistic: Statistic::P99,
         limit,
     };
-    let mut verdict = Verdict::default();
+    let mut verdict = Reasons::default();
     judge_slo(&Slo { latencies: vec![bound], min_achieved: None }, &point, &mut verdict);
-    verdict
+    verdict.verdict()
 }
 
 #[test]
@@ -81,8 +81,9 @@ fn records_that_were_never_acked_are_flagged_with_their_share() {
     let mut trial = trial(5200, Some(Bound::Lower), 5200);
     let response = trial.latency_ns.response.as_mut().unwrap();
     (response.censored, response.censored_from) = (200, Some(5000 * MS));
-    let mut verdict = Verdict::default();
+    let mut verdict = Reasons::default();
     judge_censored(&trial, &mut verdict);
+    let verdict = verdict.verdict();
     assert!(verdict.flags.contains(&VerdictFlag::Censored));
     assert!(verdict.reasons[0].starts_with("20.0 % of the records (200) were never acked"), "{verdict:?}");
 }
@@ -94,7 +95,65 @@ fn a_late_generator_is_named_with_what_the_system_needed_itself() {
     trial.late_percentile = Some("p99".to_owned());
     let said = lateness(&trial).unwrap();
     assert_eq!(
-        said,
-        "the generator was late: response p99 is ≤ 20.0 ms, and 9.00 ms without the wait for the generator"
+        said.to_string(),
+        "the load generator was late: response p99 is ≤ 20.0 ms, and 9.00 ms without the wait for the generator"
     );
+}
+
+#[test]
+fn a_window_is_short_if_its_p99_is_not_known_however_long_it_is() {
+    let flags = |p99: Option<u64>, window_s: f64| {
+        let mut trial = Trial { window_s, ..Trial::default() };
+        trial.latency_ns.service = Some(LatencyFigures { count: 1000, p99, ..LatencyFigures::default() });
+        let mut verdict = Reasons::default();
+        judge_window(PassKind::Closed, &[], &trial, &mut verdict);
+        verdict.verdict().flags
+    };
+    assert!(flags(Some(MS), 1.0).is_empty());
+    assert!(flags(None, 60.0).contains(&VerdictFlag::Short));
+}
+
+#[test]
+fn others_on_the_cores_in_use_are_flagged_with_a_next_step() {
+    let judged = |resources| {
+        let mut verdict = Reasons::default();
+        judge_machine(&Trial { window_s: 10.0, resources, ..Trial::default() }, &mut verdict);
+        verdict.verdict()
+    };
+    let quiet = Resources { steal_share: Some(0.02), others_cores: Some(0.3), ..Resources::default() };
+    assert_eq!(judged(quiet), Verdict::default());
+    let stolen = judged(Resources { steal_share: Some(0.5), ..Resources::default() });
+    assert_eq!(stolen.flags, [VerdictFlag::NoisyCpu].into());
+    assert!(stolen.reasons[0].contains("50.0 % of the time of the cores in use"), "{stolen:?}");
+    let shared = judged(Resources { others_cores: Some(0.4), ..Resources::default() });
+    assert_eq!(shared.flags, [VerdictFlag::NoisyCpu].into());
+    assert!(shared.reasons[0].contains("0.4 cores of those in use busy; close other programs"), "{shared:?}");
+}
+
+#[test]
+fn a_target_that_fell_behind_says_by_how_many_seconds() {
+    let offered = Offered { records: 10_000, records_per_s: 1000.0, achieved: 0.77 };
+    let trial = Trial { window_s: 10.0, offered: Some(offered), ..Trial::default() };
+    let said = behind(&trial, offered.achieved).to_string();
+    assert!(said.contains("it had 2.3 s of the load left to ack (77.0 % of the offered records"), "{said}");
+}
+
+#[test]
+fn skipped_and_double_owned_records_fail_a_trial_each_in_its_own_words() {
+    let reasons = |found: IntegrityFigures, defects: &[String]| {
+        let mut verdict = Reasons::default();
+        judge_integrity(&found, defects, &mut verdict);
+        let verdict = verdict.verdict();
+        assert_eq!(verdict.status, VerdictStatus::IntegrityFailed);
+        verdict.reasons
+    };
+    let clean = IntegrityFigures { gaps: Some(0), redelivered: Some(9), ..IntegrityFigures::default() };
+    let skipped = reasons(IntegrityFigures { skipped: Some(3), double_owned: Some(0), ..clean }, &[]);
+    assert!(skipped.len() == 1 && skipped[0].starts_with("3 acked records skipped: "), "{skipped:?}");
+    let double = reasons(IntegrityFigures { skipped: Some(0), double_owned: Some(12), ..clean }, &[]);
+    assert!(double.len() == 1 && double[0].starts_with("12 records double-owned: "), "{double:?}");
+    let lost = IntegrityFigures { gaps: Some(2), skipped: Some(2), defects: Some(1), ..clean };
+    let lost = reasons(lost, &["a defect".to_owned()]);
+    assert_eq!(lost.len(), 2, "{lost:?}");
+    assert_eq!(lost[1], "2 acked records missing, 0 repeated, 0 out of order, 0 corrupt; a defect");
 }

@@ -73,6 +73,8 @@ pub struct ProducerPlan {
     pub partitions: u32,
     /// The pace at which the producer sends.
     pub pacing: Pacing,
+    /// The pace from the time on at which the start of the window is known. `None` if it does not change then.
+    pub later_pacing: Option<Pacing>,
     /// The choice of a partition for each record.
     pub partitioner: Partitioner,
     /// The part of the backlog that the producer sends before the window. `None` if there is no backlog.

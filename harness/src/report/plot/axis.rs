@@ -93,6 +93,20 @@ pub(super) fn time(span: (f64, f64)) -> Axis {
     Axis { has_grid: false, ..stepped("s since the window opened", span, (step, number)) }
 }
 
+/// Returns a linear axis of ratios, labelled as differences from 1: `−10 %`.
+pub(super) fn differences(title: &str, (low, high): (f64, f64)) -> Axis {
+    let step = round_step((high - low) / TICKS);
+    let label = |ratio: f64| {
+        let percent = number(((ratio - 1.0) * 100.0 * 1e6).round() / 1e6);
+        match percent.strip_prefix('-') {
+            Some(less) => format!("−{less} %"),
+            None if percent == "0" => "0 %".to_owned(),
+            None => format!("+{percent} %"),
+        }
+    };
+    stepped(title, (low, high), (step, label))
+}
+
 /// Returns the same axis without ticks and title, for a plot above another one with that axis.
 pub(super) fn bare(axis: &Axis) -> Axis {
     Axis { ticks: Vec::new(), title: String::new(), ..axis.clone() }

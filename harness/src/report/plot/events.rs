@@ -1,7 +1,7 @@
-//! Events inside the target, on chart 3. Each kind has a row below the chart, which names its colour. In the chart,
-//! each event has a mark, and one that lasted has a band. Kinds with many events show their rate instead.
+//! Events inside the target, on the charts over time. Each kind has a row below the chart, which names its colour. In
+//! the chart, each event has a mark, and one that lasted has a band. Kinds with many events show their rate instead.
 
-use super::value::{Band, BandKind, Colour, Mark, Row, RowContent};
+use super::value::{Band, BandKind, Colour, Mark, Part, Row, RowContent, Rows};
 use crate::num;
 use crate::quantity;
 use crate::result::Event;
@@ -10,10 +10,18 @@ use crate::result::Event;
 const MARKS_MAX: usize = 60;
 /// Number of bars that show a rate.
 const BARS: u32 = 100;
+/// Least length of an event that has a band, as a share of the time axis: 2 pixels. A narrower band could not be seen.
+const BAND_SHARE_MIN: f64 = 0.0025;
+/// A rebalance of a consumer group, until every member has its partitions.
+const REBALANCE: &str = "rebalance";
+/// A commit of offsets, until its reply.
+const COMMIT: &str = "commit";
 /// Kinds of events in the order of their rows: name in `events.jsonl`, name for people, colour. The colours of the
 /// chart's lines are not used again.
-const KINDS: [(&str, &str, Colour); 7] = [
+const KINDS: [(&str, &str, Colour); 9] = [
     ("stall", "stall", Colour::Ink),
+    (REBALANCE, "rebalance", Colour::Gold),
+    (COMMIT, "commit", Colour::Slate),
     ("roll", "roll", Colour::Green),
     ("seal", "seal", Colour::Purple),
     ("retention", "retention", Colour::Sky),
@@ -29,12 +37,34 @@ pub(super) struct Kind<'a> {
     events: Vec<&'a Event>,
 }
 
+/// The events that a chart shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// Every kind.
+    All,
+    /// Rebalances and commits of consumer groups.
+    OfGroups,
+    /// Rebalances of consumer groups.
+    Rebalances,
+}
+
+impl Shows {
+    fn holds(self, event: &Event) -> bool {
+        match self {
+            Self::All => true,
+            Self::OfGroups => [REBALANCE, COMMIT].contains(&event.kind.as_str()),
+            Self::Rebalances => event.kind == REBALANCE,
+        }
+    }
+}
+
 /// Returns the kinds of events within `span`, in seconds since the window opened. Kinds that this build does not know
 /// come last.
-pub(super) fn kinds<'a>(events: &'a [Event], span: (f64, f64)) -> Vec<Kind<'a>> {
+pub(super) fn kinds<'a>(events: &'a [Event], shows: Shows, span: (f64, f64)) -> Vec<Kind<'a>> {
     let mut kinds: Vec<Kind<'a>> =
         KINDS.iter().map(|(_, name, colour)| Kind { name, colour: *colour, events: Vec::new() }).collect();
-    for event in events.iter().filter(|event| event.t_s < span.1 && event.end_s() >= span.0) {
+    let inside = |event: &&Event| event.t_s < span.1 && event.end_s() >= span.0 && shows.holds(event);
+    for event in events.iter().filter(inside) {
         let known = KINDS.iter().position(|(kind, ..)| *kind == event.kind);
         let at =
             known.or_else(|| kinds.iter().position(|kind| kind.name == event.kind)).unwrap_or_else(|| {
@@ -47,39 +77,50 @@ pub(super) fn kinds<'a>(events: &'a [Event], span: (f64, f64)) -> Vec<Kind<'a>> 
     kinds
 }
 
+/// Returns the rows of events below a chart; `None` if nothing happened.
+pub(super) fn rows(kinds: &[Kind<'_>], span: (f64, f64)) -> Option<Part> {
+    let rows: Vec<Row> = kinds.iter().map(|kind| kind.row(span)).collect();
+    (!rows.is_empty()).then_some(Part::Rows(Rows { x: span, rows }))
+}
+
 impl Kind<'_> {
     fn has_marks(&self) -> bool {
         self.events.len() <= MARKS_MAX
     }
 
-    /// Returns a band for each event that lasted.
+    /// Returns the part of each event that lies within `span`; none if there are too many events.
+    fn drawn(&self, span: (f64, f64)) -> impl Iterator<Item = (f64, f64)> {
+        let within = move |t_s: f64| t_s.clamp(span.0, span.1);
+        let events = self.events.iter().filter(|_| self.has_marks());
+        events.map(move |event| (within(event.t_s), within(event.end_s())))
+    }
+
+    /// Returns a band for each event that lasted. Events that overlap share a band, because bands on top of each other would
+    /// hide the chart.
     pub(super) fn bands(&self, span: (f64, f64)) -> Vec<Band> {
-        let lasting = self.events.iter().filter(|event| self.has_marks() && event.length_s.is_some());
-        let bands = lasting.map(|event| Band {
-            x: (event.t_s.max(span.0), event.end_s().min(span.1)),
-            y: None,
-            colour: self.colour,
-            kind: BandKind::Event,
-        });
-        bands.collect()
+        let mut lasting: Vec<(f64, f64)> = self.drawn(span).filter(|it| is_wide(*it, span)).collect();
+        lasting.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut joined: Vec<(f64, f64)> = Vec::new();
+        for (from, to) in lasting {
+            match joined.last_mut().filter(|last| from <= last.1) {
+                Some(last) => last.1 = last.1.max(to),
+                None => joined.push((from, to)),
+            }
+        }
+        let band = |x| Band { x, y: None, colour: self.colour, kind: BandKind::Event };
+        joined.into_iter().map(band).collect()
     }
 
-    /// Returns a mark for each event that is a moment.
-    pub(super) fn marks(&self) -> Vec<Mark> {
-        let moments = self.events.iter().filter(|event| self.has_marks() && event.length_s.is_none());
-        moments.map(|event| Mark { x: event.t_s, label: String::new(), colour: self.colour }).collect()
+    /// Returns a mark for each event that is a moment, or too short for a band. Commits are regular and many, so their marks are in
+    /// their row alone.
+    pub(super) fn marks(&self, span: (f64, f64)) -> Vec<Mark> {
+        let moments = self.drawn(span).filter(|it| !is_wide(*it, span) && self.name != COMMIT);
+        moments.map(|(x, _)| Mark { x, label: String::new(), colour: self.colour }).collect()
     }
 
-    /// Returns the row below the chart.
-    pub(super) fn row(&self, span: (f64, f64)) -> Row {
-        let content = if self.has_marks() {
-            let within = |t_s: f64| t_s.clamp(span.0, span.1);
-            RowContent::Events(
-                self.events.iter().map(|event| (within(event.t_s), within(event.end_s()))).collect(),
-            )
-        } else {
-            self.rate(span)
-        };
+    fn row(&self, span: (f64, f64)) -> Row {
+        let content =
+            if self.has_marks() { RowContent::Events(self.drawn(span).collect()) } else { self.rate(span) };
         Row { name: self.name.to_owned(), colour: self.colour, content }
     }
 
@@ -99,12 +140,17 @@ impl Kind<'_> {
     }
 }
 
+/// Tells whether an event is long enough for a band.
+fn is_wide((from, to): (f64, f64), span: (f64, f64)) -> bool {
+    to - from >= (span.1 - span.0) * BAND_SHARE_MIN
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn event(kind: &str, t_s: f64, length_s: Option<f64>) -> Event {
-        Event { t_s, length_s, kind: kind.into(), shard: None, topic: None, partition: None, detail: None }
+        Event { t_s, length_s, kind: kind.into(), ..Event::default() }
     }
 
     #[test]
@@ -115,8 +161,10 @@ mod tests {
             event("roll", 3.0, None),
             event("roll", 9.0, None),
         ];
-        let named: Vec<_> =
-            kinds(&events, (0.0, 5.0)).iter().map(|kind| (kind.name, kind.events.len())).collect();
+        let named: Vec<_> = kinds(&events, Shows::All, (0.0, 5.0))
+            .iter()
+            .map(|kind| (kind.name, kind.events.len()))
+            .collect();
         assert_eq!(named, [("roll", 1), ("seal", 1), ("tea", 1)]);
     }
 
@@ -124,17 +172,48 @@ mod tests {
     fn what_began_before_and_lasts_into_the_span_is_shown() {
         let events =
             [event("stall", -3.0, Some(4.0)), event("stall", -3.0, Some(1.0)), event("roll", -3.0, None)];
-        let kinds = kinds(&events, (0.0, 5.0));
+        let kinds = kinds(&events, Shows::All, (0.0, 5.0));
         assert_eq!(kinds.iter().map(|kind| kind.events.len()).sum::<usize>(), 1);
         assert_eq!(kinds[0].bands((0.0, 5.0))[0].x, (0.0, 1.0));
-        assert!(kinds[0].marks().is_empty());
+        assert!(kinds[0].marks((0.0, 5.0)).is_empty());
+    }
+
+    #[test]
+    fn an_event_that_is_too_short_for_a_band_has_a_mark_and_keeps_its_length_in_the_row() {
+        let kinds_of = ["commit", "roll"].map(|kind| event(kind, 1.0, Some(0.002)));
+        let events = [&kinds_of[..], &[event("rebalance", 2.0, Some(0.5))]].concat();
+        let span = (0.0, 5.0);
+        let kinds = kinds(&events, Shows::All, span);
+        let drawn: Vec<_> =
+            kinds.iter().map(|kind| (kind.name, kind.bands(span).len(), kind.marks(span).len())).collect();
+        assert_eq!(drawn, [("rebalance", 1, 0), ("commit", 0, 0), ("roll", 0, 1)]);
+        let RowContent::Events(row) = kinds[1].row(span).content else { panic!("a rate of one event") };
+        assert_eq!(row, [(1.0, 1.002)]);
+    }
+
+    #[test]
+    fn events_that_overlap_share_a_band() {
+        let events = [(3.0, 0.5), (1.0, 1.0), (1.5, 1.0), (1.2, 0.1), (4.0, 0.1)];
+        let events = events.map(|(t_s, length_s)| event("rebalance", t_s, Some(length_s)));
+        let bands = kinds(&events, Shows::All, (0.0, 5.0))[0].bands((0.0, 5.0));
+        assert_eq!(bands.iter().map(|band| band.x).collect::<Vec<_>>(), [(1.0, 2.5), (3.0, 3.5), (4.0, 4.1)]);
+    }
+
+    #[test]
+    fn a_chart_shows_only_the_kinds_that_belong_to_it() {
+        let events = ["roll", "commit", "rebalance", "tea"].map(|kind| event(kind, 1.0, None));
+        let names =
+            |shows| -> Vec<&str> { kinds(&events, shows, (0.0, 5.0)).iter().map(|kind| kind.name).collect() };
+        assert_eq!(names(Shows::All), ["rebalance", "commit", "roll", "tea"]);
+        assert_eq!(names(Shows::OfGroups), ["rebalance", "commit"]);
+        assert_eq!(names(Shows::Rebalances), ["rebalance"]);
     }
 
     #[test]
     fn many_events_are_a_rate_whose_busiest_bar_is_full() {
         let events: Vec<Event> = (0..200).map(|i| event("roll", f64::from(i * i) * 1e-4, None)).collect();
-        let kinds = kinds(&events, (0.0, 5.0));
-        assert!(kinds[0].marks().is_empty());
+        let kinds = kinds(&events, Shows::All, (0.0, 5.0));
+        assert!(kinds[0].marks((0.0, 5.0)).is_empty());
         let RowContent::Rate { bars, top } = kinds[0].row((0.0, 5.0)).content else {
             panic!("marks instead of a rate");
         };

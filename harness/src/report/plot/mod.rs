@@ -4,8 +4,10 @@
 //! nothing to show is not drawn, and the report gives the reason.
 
 mod axis;
+mod comparison;
 mod events;
 mod head;
+mod lag;
 mod latency;
 mod over_time;
 mod overlay;
@@ -18,6 +20,7 @@ pub mod value;
 use super::overlay::Overlay;
 use super::sweep::Sweep;
 use crate::result::Recording;
+use crate::result::comparison::Comparison;
 use shown::Shown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use value::{Key, Plot};
@@ -73,6 +76,7 @@ pub fn all(recording: &Recording) -> Vec<Chart> {
         charts.push(attempt("Throughput over time", || throughput::plot(recording)));
         charts.push(attempt("Latency by percentile", || latency::plot(recording)));
         charts.push(attempt("Latency over time", || over_time::plot(recording)));
+        charts.push(attempt("Lag of consumer groups over time", || lag::plot(recording)));
     }
     charts
 }
@@ -80,6 +84,11 @@ pub fn all(recording: &Recording) -> Vec<Chart> {
 /// Returns every chart of several runs.
 pub(super) fn of_runs(overlay: &Overlay<'_>) -> Vec<Chart> {
     overlay::charts(overlay)
+}
+
+/// Returns the chart of a comparison.
+pub(super) fn of_comparison(compared: &Comparison) -> Vec<Chart> {
+    comparison::charts(compared)
 }
 
 /// Makes a chart. If that fails, only this chart is lost.

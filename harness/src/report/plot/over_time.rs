@@ -1,11 +1,11 @@
 //! Chart 3: median, p99 and maximum over time, with the events inside the target.
 
 use super::axis;
-use super::events::{self, Kind};
+use super::events::{self, Shows};
 use super::head::Head;
 use super::shown::{BOUNDS, Certainty, Moment, Shown, headline, lines, name_of, ns, parts, widest};
 use super::stack::stacked;
-use super::value::{Axes, Axis, Colour, Key, Look, Panel, Part, Plot, Rows, Series, Size, Symbol, Weight};
+use super::value::{Axes, Axis, Colour, Key, Look, Panel, Part, Plot, Series, Size, Symbol, Weight};
 use super::{NotDrawn, OverTime};
 use crate::num;
 use crate::result::latency::percentile::{Generator, Values, is_known_by_rank};
@@ -50,7 +50,7 @@ fn has_latency(shown: &Shown<'_>) -> bool {
 }
 
 fn panel(shown: &Shown<'_>, lines: Vec<Series>, (span, y): ((f64, f64), &Axis)) -> Panel {
-    let kinds = events::kinds(&shown.record.events, span);
+    let kinds = events::kinds(&shown.record.events, Shows::All, span);
     let mut bands = shown.outside_window();
     bands.extend(kinds.iter().flat_map(|kind| kind.bands(span)));
     let notes = remarks(&lines);
@@ -60,7 +60,7 @@ fn panel(shown: &Shown<'_>, lines: Vec<Series>, (span, y): ((f64, f64), &Axis)) 
         y: y.clone(),
         bands,
         series: lines,
-        marks: kinds.iter().flat_map(Kind::marks).collect(),
+        marks: kinds.iter().flat_map(|kind| kind.marks(span)).collect(),
         labels: Vec::new(),
     };
     let key =
@@ -71,9 +71,7 @@ fn panel(shown: &Shown<'_>, lines: Vec<Series>, (span, y): ((f64, f64), &Axis)) 
     // A line and its bounds have one entry.
     keys.dedup();
     let mut parts = vec![Part::Axes(axes)];
-    if !kinds.is_empty() {
-        parts.push(Part::Rows(Rows { x: span, rows: kinds.iter().map(|kind| kind.row(span)).collect() }));
-    }
+    parts.extend(events::rows(&kinds, span));
     let title = format!("{}: {}", shown.title(), name_of(headline(shown.point)));
     Panel { title, keys, notes, parts }
 }

@@ -3,7 +3,7 @@
 use super::head::Head;
 use super::shown::Shown;
 use super::value::{Colour, Key, Symbol};
-use super::{Chart, OverTime, attempt, latency, over_time, throughput};
+use super::{Chart, OverTime, attempt, lag, latency, over_time, throughput};
 use crate::report::overlay::{Overlay, Run};
 use crate::result::Point;
 
@@ -20,13 +20,16 @@ pub(super) fn charts(overlay: &Overlay<'_>) -> Vec<Chart> {
     }
     let alt = "Throughput over time, run by run";
     let loaded = shown(overlay, Run::loaded);
-    let (keys, shown_keys) = (keys.clone(), keys);
-    charts.push(attempt(alt, || throughput::of(&head, OverTime { alt, keys, shown: &loaded })));
+    let of_loaded = |alt| OverTime { alt, keys: keys.clone(), shown: &loaded };
+    charts.push(attempt(alt, || throughput::of(&head, of_loaded(alt))));
     if overlay.has_open() {
         let alt = "Latency over time, run by run";
         let open = shown(overlay, Run::open);
-        charts.push(attempt(alt, || over_time::of(&head, OverTime { alt, keys: shown_keys, shown: &open })));
+        let keys = keys.clone();
+        charts.push(attempt(alt, || over_time::of(&head, OverTime { alt, keys, shown: &open })));
     }
+    let alt = "Lag of consumer groups over time, run by run";
+    charts.push(attempt(alt, || lag::of(&head, of_loaded(alt))));
     charts
 }
 

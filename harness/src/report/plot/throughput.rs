@@ -1,6 +1,7 @@
 //! Chart 2: offered, acked and consumed rates over time, with the speed of the bare disk as a band and the backlog below.
 
 use super::axis::{self, Extent};
+use super::events::{self, Shows};
 use super::head::Head;
 use super::shown::{Moment, Shown, stretches, widest};
 use super::stack::stacked;
@@ -10,11 +11,13 @@ use super::value::{
 use super::{NotDrawn, OverTime};
 use crate::num;
 use crate::quantity;
-use crate::result::{Flow, Recording, SeriesRow};
+use crate::result::{Flow, Recording, SeriesRow, Trial};
 use crate::stats;
 
 const NAME: &str = "throughput";
 const TITLE: &str = "throughput over time";
+/// Bytes written for each byte of the log from which on a chart names them.
+const WRITTEN_SHOWN_MIN: f64 = 1.05;
 /// A ceiling that is more than 1 / this share above everything else is named instead of drawn. Drawing it would flatten
 /// the lines.
 const CEILING_SHARE_MIN: f64 = 0.15;
@@ -128,8 +131,8 @@ struct Ceiling {
     name: &'static str,
 }
 
-/// Returns the least and the greatest of the like-for-like slices around the trial. They are of reads if the trial only
-/// read.
+/// Returns the least and the greatest of the like-for-like slices around the trial, as bytes of the log. They are of reads if
+/// the trial only read.
 fn ceiling(shown: &Shown<'_>) -> Option<Ceiling> {
     let figures = &shown.trial.ceiling;
     if shown.trial.produce.records == 0 {
@@ -137,14 +140,27 @@ fn ceiling(shown: &Shown<'_>) -> Option<Ceiling> {
         return Some(Ceiling { low: read, high: read, name: "the bare disk with the same reads" });
     }
     let slices = Extent::of(figures.write_slices_bytes_per_s.iter().copied())?;
-    Some(Ceiling { low: slices.low, high: slices.high, name: "the bare disk with the same writes" })
+    let written = written_per_log_byte(shown.trial).unwrap_or(1.0);
+    let (low, high) = (slices.low / written, slices.high / written);
+    Some(Ceiling { low, high, name: "the bare disk with the same writes" })
+}
+
+/// Returns the bytes that the device took for each byte of the log. A synced log writes a block again when more records come into
+/// it. So the lines of records and the ceiling of a chart are compared as `of_ceiling` compares them.
+fn written_per_log_byte(trial: &Trial) -> Option<f64> {
+    let written = trial.of_ceiling.write? * trial.ceiling.write_bytes_per_s?;
+    let log = record_bytes(&trial.produce)? * trial.produce.records_per_s;
+    (log > 0.0 && written > 0.0).then(|| written / log)
 }
 
 /// Describes the writes of a trial, because the bare disk's rate depends on them.
 fn writes(shown: &Shown<'_>) -> Option<String> {
     let writes = &shown.trial.writes;
     let (size, depth) = (quantity::bytes(writes.bytes_p50?), writes.depth_mean?);
-    Some(format!("the trial's writes: {size} (median), {depth:.1} in flight"))
+    let again = written_per_log_byte(shown.trial).filter(|written| *written >= WRITTEN_SHOWN_MIN);
+    let again =
+        again.map_or_else(String::new, |written| format!(", {written:.2} B for each byte of the log"));
+    Some(format!("the trial's writes: {size} (median), {depth:.1} in flight{again}"))
 }
 
 /// The axes that all panels share.
@@ -204,6 +220,8 @@ fn panel(shown: &Shown<'_>, common: &Common) -> Panel {
         Panel { title: shown.title(), keys: rates.iter().map(Rate::key).collect(), ..Panel::default() };
     let x = axis::time(common.span);
     let mut bands = shown.outside_window();
+    let kinds = events::kinds(&shown.record.events, Shows::Rebalances, common.span);
+    bands.extend(kinds.iter().flat_map(|kind| kind.bands(common.span)));
     if let Some(it) = ceiling(shown) {
         let (low, high) = (it.low / common.unit, it.high / common.unit);
         if common.y.holds(low) && common.y.holds(high) {
@@ -230,10 +248,11 @@ fn panel(shown: &Shown<'_>, common: &Common) -> Panel {
         y: common.y.clone(),
         bands,
         series: rates.iter().map(|rate| rate.series(common.unit)).collect(),
-        marks: Vec::new(),
+        marks: kinds.iter().flat_map(|kind| kind.marks(common.span)).collect(),
         labels: Vec::new(),
     }));
     panel.parts.extend(strip.map(Part::Axes));
+    panel.parts.extend(events::rows(&kinds, common.span));
     panel
 }
 

@@ -190,6 +190,8 @@ pub enum BandKind {
     Event,
     /// Rates of the bare disk.
     Ceiling,
+    /// Differences that do not matter.
+    NoDifference,
 }
 
 /// A vertical line.
@@ -359,6 +361,10 @@ pub enum Colour {
     Brown,
     /// Dark violet.
     Violet,
+    /// Dark yellow.
+    Gold,
+    /// Greyish blue.
+    Slate,
 }
 
 impl Colour {

@@ -17,6 +17,10 @@ const NAME: f64 = 20.0;
 const LABELS_APART: f64 = 13.0;
 /// Half the width of a bar, pixels.
 const BAR: f64 = 10.0;
+/// Size of a text above a place, pixels.
+const ABOVE: f64 = 14.0;
+/// Least distance between two texts below each other, pixels.
+const LABEL_LINE: f64 = 14.0;
 /// Space below a plot without labels, pixels.
 const BELOW: f64 = 8.0;
 
@@ -33,7 +37,8 @@ pub(super) fn draw(canvas: &Canvas<'_>, axes: &Axes, top: f64) -> anyhow::Result
     frame.horizontal_axis(canvas)?;
     axes.marks.iter().try_for_each(|mark| frame.mark(canvas, mark))?;
     axes.series.iter().try_for_each(|series| frame.series(canvas, series))?;
-    axes.labels.iter().try_for_each(|label| frame.label(canvas, label))
+    let places = apart(&axes.labels, |label| frame.at(label.at));
+    axes.labels.iter().zip(places).try_for_each(|(label, at)| label_at(canvas, label, at))
 }
 
 /// The place of a pair of axes in the picture, pixels.
@@ -133,7 +138,7 @@ impl<'a> Frame<'a> {
         }
         let opacity = match band.kind {
             BandKind::OutsideWindow => 0.06,
-            BandKind::Event => 0.18,
+            BandKind::Event | BandKind::NoDifference => 0.18,
             BandKind::Ceiling => 0.35,
         };
         canvas.rect((left, top), (right.max(left + 1.0), bottom), Paint::of(band.colour).fade(opacity))
@@ -189,20 +194,43 @@ impl<'a> Frame<'a> {
         canvas.polygon(&corners, paint.fade(0.4))?;
         canvas.line(points, paint, 1.0)
     }
+}
 
-    fn label(&self, canvas: &Canvas<'_>, label: &Label) -> anyhow::Result<()> {
-        let ((x, y), paint) = (self.at(label.at), Paint::of(label.colour));
-        match label.side {
-            Side::Above => {
-                let style = Type { size: 14.0, paint, align: Align::Centre };
-                canvas.text(&label.text, (x, y - 16.0), style)
-            }
-            Side::Right => {
-                let style = Type { size: TEXT, paint, align: Align::LeftMiddle };
-                canvas.text(&label.text, (x + BAR + 3.0, y), style)
-            }
+/// Draws a text at a place in the plot.
+fn label_at(canvas: &Canvas<'_>, label: &Label, (x, y): (f64, f64)) -> anyhow::Result<()> {
+    let paint = Paint::of(label.colour);
+    match label.side {
+        Side::Above => {
+            let style = Type { size: ABOVE, paint, align: Align::Centre };
+            // A long text at an edge is moved into the plot.
+            let half = width_of(&label.text, ABOVE) / 2.0;
+            let x = x.clamp(PLOT_LEFT + half, (PLOT_RIGHT - half).max(PLOT_LEFT + half));
+            canvas.text(&label.text, (x, y - 16.0), style)
+        }
+        Side::Right => {
+            let style = Type { size: TEXT, paint, align: Align::LeftMiddle };
+            canvas.text(&label.text, (x + BAR + 3.0, y), style)
         }
     }
+}
+
+/// Returns the places of labels. Of texts to the right of their places that would overlap, the lower one is moved down.
+fn apart(labels: &[Label], at: impl Fn(&Label) -> (f64, f64)) -> Vec<(f64, f64)> {
+    let mut places: Vec<(f64, f64)> = labels.iter().map(at).collect();
+    let mut order: Vec<usize> = (0..labels.len()).filter(|it| labels[*it].side == Side::Right).collect();
+    order.sort_by(|a, b| places[*a].1.total_cmp(&places[*b].1));
+    for (rank, index) in order.iter().enumerate() {
+        let (x, mut y) = places[*index];
+        for other in &order[..rank] {
+            let left = if places[*other].0 < x { *other } else { *index };
+            let is_beside = (places[*other].0 - x).abs() > width_of(&labels[left].text, TEXT);
+            if !is_beside && y - places[*other].1 < LABEL_LINE {
+                y = places[*other].1 + LABEL_LINE;
+            }
+        }
+        places[*index].1 = y;
+    }
+    places
 }
 
 /// Returns the weight of the line that a bar is drawn with.
@@ -251,6 +279,20 @@ mod tests {
     fn axis(labels: &[(f64, &str)]) -> Axis {
         let ticks = labels.iter().map(|(at, label)| Tick { at: *at, label: (*label).to_owned() }).collect();
         Axis { scale: Scale::Linear, low: 0.0, high: 1.0, ticks, title: String::new(), has_grid: false }
+    }
+
+    #[test]
+    fn texts_at_the_same_place_stand_below_each_other() {
+        let label = |text: &str, side| Label { at: (0.0, 0.0), text: text.into(), colour: Colour::Ink, side };
+        let labels = ["A", "B", "C", "D"].map(|text| label(text, Side::Right));
+        let at = |label: &Label| (10.0, if label.text == "D" { 200.0 } else { 50.0 });
+        let mut below: Vec<f64> = apart(&labels, at).into_iter().map(|(_, y)| y).collect();
+        below.sort_by(f64::total_cmp);
+        assert_eq!(below, [50.0, 64.0, 78.0, 200.0]);
+        let beside = |label: &Label| (if label.text == "A" { 10.0 } else { 100.0 }, 50.0);
+        assert_eq!(apart(&labels[..2], beside), [(10.0, 50.0), (100.0, 50.0)]);
+        let above = [label("A", Side::Above), label("B", Side::Above)];
+        assert_eq!(apart(&above, |_| (1.0, 2.0)), [(1.0, 2.0); 2], "values above their marks are not moved");
     }
 
     #[test]

@@ -85,6 +85,8 @@ const fn rgb(colour: Colour) -> (u8, u8, u8) {
         Colour::Sky => (86, 180, 233),
         Colour::Brown => (128, 96, 0),
         Colour::Violet => (110, 60, 130),
+        Colour::Gold => (178, 156, 0),
+        Colour::Slate => (72, 96, 132),
     }
 }
 

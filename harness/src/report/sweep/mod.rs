@@ -3,12 +3,17 @@
 //! A combination has up to two points: `pass: max` or `closed`, whose throughput counts, and `pass: open`, whose
 //! latencies count. If there are only open points, both are taken from them.
 
+pub(super) mod answers;
+pub(super) mod change;
+pub(super) mod metric;
+pub(super) mod prices;
 pub(super) mod table;
 pub(super) mod words;
 
 use super::setting::{self, Setting};
 use crate::result::{Bound, Kind, Point, RunResult, Trial, VerdictStatus};
-use crate::workload::PassKind;
+use crate::workload::{Metric, PassKind, Workload};
+use metric::Pass;
 
 /// Rates that differ by more than this share are not one common rate.
 const SAME_RATE: f64 = 0.01;
@@ -19,6 +24,10 @@ pub(super) struct Sweep<'a> {
     pub(super) settings: Vec<Setting>,
     /// Combinations in the order of their values. The last setting changes fastest.
     pub(super) combinations: Vec<Combination<'a>>,
+    /// The metric that the workload names; `None` if it names none.
+    named: Option<Metric>,
+    /// Index of the setting whose steps have a price (`answer: ratio`); `None` if the best setting is asked for.
+    pub(super) ratio: Option<usize>,
 }
 
 /// One combination: one value of every swept setting.
@@ -30,59 +39,6 @@ pub(super) struct Combination<'a> {
     /// Point under an open load.
     open: Option<&'a Point>,
 }
-
-/// A figure that is compared over the combinations.
-#[derive(Clone, Copy)]
-pub(super) struct Metric {
-    /// Path in the summary of a point.
-    pub(super) path: &'static str,
-    /// Value of one trial.
-    of: fn(&Trial) -> Option<f64>,
-    /// Pass that the figure is taken from.
-    pass: Pass,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    /// `max` or `closed`; an open pass if there is no other.
-    Loaded,
-    Open,
-}
-
-/// Returns the throughput that counts for some points: consumed bytes if the consumers had a backlog, otherwise
-/// produced bytes.
-pub(super) fn throughput_of<'a>(points: impl IntoIterator<Item = &'a Point>) -> Metric {
-    let has_backlog = |point: &Point| point.trials.iter().any(|trial| trial.backlog.is_some());
-    if points.into_iter().any(has_backlog) { CATCH_UP } else { THROUGHPUT }
-}
-
-/// Consumed bytes per second.
-const CATCH_UP: Metric = Metric {
-    path: "consume.bytes_per_s",
-    of: |trial| trial.consume.map(|consumed| consumed.bytes_per_s).filter(|rate| *rate > 0.0),
-    pass: Pass::Loaded,
-};
-
-/// Produced bytes per second.
-const THROUGHPUT: Metric = Metric {
-    path: "produce.bytes_per_s",
-    of: |trial| Some(trial.produce.bytes_per_s).filter(|rate| *rate > 0.0),
-    pass: Pass::Loaded,
-};
-
-/// Bytes written to the device ÷ bytes produced.
-pub(super) const WRITE_AMPLIFICATION: Metric = Metric {
-    path: "resources.write_amplification",
-    of: |trial| trial.resources.write_amplification,
-    pass: Pass::Loaded,
-};
-
-/// p99 response of an open load, ns.
-pub(super) const RESPONSE_P99: Metric = Metric {
-    path: "latency_ns.response.p99",
-    of: |trial| trial.latency_ns.response.as_ref()?.p99.map(crate::num::f64_of),
-    pass: Pass::Open,
-};
 
 impl<'a> Sweep<'a> {
     /// Returns `None` if the result is not that of a sweep.
@@ -104,12 +60,39 @@ impl<'a> Sweep<'a> {
             }
         }
         combinations.sort_by(|a, b| a.values.cmp(&b.values));
-        Some(Self { settings, combinations })
+        let workload = serde_json::from_value::<Workload>(result.workload.clone()).ok();
+        let key = workload.as_ref().and_then(Workload::ratio_key);
+        let ratio = settings.iter().position(|setting| Some(setting.key.as_str()) == key);
+        Some(Self { settings, combinations, named: workload.and_then(|workload| workload.metric), ratio })
+    }
+
+    /// Returns the metrics that the sweep has an answer for. The first is the one that it is about: the one that the workload
+    /// names, or else throughput if there was another load than an open one, or else the p99 response.
+    pub(super) fn metrics(&self) -> Vec<Metric> {
+        let has_loaded = self.combinations.iter().any(|it| it.loaded.is_some());
+        let of_loads =
+            [has_loaded.then(|| self.throughput()), self.has_open().then_some(Metric::ResponseP99)];
+        let mut metrics: Vec<Metric> = self.named.into_iter().collect();
+        for metric in of_loads.into_iter().flatten() {
+            if !metrics.contains(&metric) {
+                metrics.push(metric);
+            }
+        }
+        metrics
     }
 
     /// Returns the name of a combination: `segment_bytes 16 MiB, durability synced`.
     pub(super) fn name(&self, combination: &Combination<'_>) -> String {
-        let named = self.settings.iter().zip(&combination.values);
+        self.name_without(combination, |_| false)
+    }
+
+    /// Returns the name of a combination without some of the settings; empty if none is left.
+    pub(super) fn name_without(
+        &self,
+        combination: &Combination<'_>,
+        is_left_out: impl Fn(&Setting) -> bool,
+    ) -> String {
+        let named = self.settings.iter().zip(&combination.values).filter(|(it, _)| !is_left_out(it));
         let name = |(setting, value): (&Setting, &usize)| {
             format!("{} {}", setting.name, setting.values.get(*value).map_or("–", |value| &value.label))
         };
@@ -118,12 +101,12 @@ impl<'a> Sweep<'a> {
 
     /// Returns the throughput that counts for this sweep.
     pub(super) fn throughput(&self) -> Metric {
-        throughput_of(self.combinations.iter().flat_map(Combination::points))
+        metric::throughput_of(self.combinations.iter().flat_map(Combination::points))
     }
 
     /// Tells whether the sweep measures how fast consumers catch up with a backlog.
     pub(super) fn is_catch_up(&self) -> bool {
-        self.throughput().path == CATCH_UP.path
+        self.throughput() == Metric::CatchUp
     }
 
     /// Tells whether any combination ran under an open load.
@@ -158,7 +141,7 @@ impl<'a> Combination<'a> {
 
     /// Returns the point that a metric is taken from.
     pub(super) fn point(&self, metric: Metric) -> Option<&'a Point> {
-        match metric.pass {
+        match metric::pass(metric) {
             Pass::Loaded => self.loaded_point(),
             Pass::Open => self.open,
         }
@@ -176,18 +159,23 @@ impl<'a> Combination<'a> {
 
     /// Returns a metric by block; NaN for a trial without it, and for a trial whose generator was late.
     pub(super) fn blocks(&self, metric: Metric) -> Vec<f64> {
-        let trials = self.point(metric).map_or(&[][..], |point| &point.trials);
-        let value = |trial: &Trial| if trial.is_late { None } else { (metric.of)(trial) };
-        trials.iter().map(|trial| value(trial).unwrap_or(f64::NAN)).collect()
+        let value = |trial: &Trial| if trial.is_late { None } else { metric::value(metric, trial) };
+        self.by_block(metric, value)
     }
 
     /// Returns a metric of the first attempt in each block, whether its generator was late or not; NaN where it is not known.
     pub(super) fn first_blocks(&self, metric: Metric) -> Vec<f64> {
-        let trials = self.point(metric).map_or(&[][..], |point| &point.trials);
-        let value = |trial: &Trial| match trial.late_attempts.is_empty() {
-            true => (metric.of)(trial),
-            false => (metric.of)(&trial.first_attempt()?),
+        let is_first =
+            |trial: &Trial| trial.late_attempts.is_empty() || !metric::is_kept_of_late_attempts(metric);
+        let value = |trial: &Trial| match is_first(trial) {
+            true => metric::value(metric, trial),
+            false => metric::value(metric, &trial.first_attempt()?),
         };
+        self.by_block(metric, value)
+    }
+
+    fn by_block(&self, metric: Metric, value: impl Fn(&Trial) -> Option<f64>) -> Vec<f64> {
+        let trials = self.point(metric).map_or(&[][..], |point| &point.trials);
         trials.iter().map(|trial| value(trial).unwrap_or(f64::NAN)).collect()
     }
 
@@ -198,7 +186,7 @@ impl<'a> Combination<'a> {
 
     /// Tells whether a metric of the combination is only a lower bound.
     pub(super) fn is_censored(&self, metric: Metric) -> bool {
-        let figure = self.point(metric).and_then(|point| point.figure(metric.path));
+        let figure = self.point(metric).and_then(|point| point.figure(metric.path()));
         figure.is_some_and(|figure| figure.bound == Some(Bound::Lower))
     }
 
@@ -211,7 +199,7 @@ impl<'a> Combination<'a> {
     /// true value may be any greater one.
     pub(super) fn sound_median(&self, metric: Metric) -> Option<f64> {
         let point = self.point(metric).filter(|point| is_sound(point) && !self.has_failed())?;
-        let figure = point.figure(metric.path).filter(|figure| figure.bound != Some(Bound::Lower));
+        let figure = point.figure(metric.path()).filter(|figure| figure.bound != Some(Bound::Lower));
         figure.map(|figure| figure.median)
     }
 }

@@ -1,18 +1,30 @@
-//! The table of a sweep: one row per combination. The terminal, the summary and the page have the same cells.
+//! The table of a sweep: one row per combination. The terminal, the summary and the page have the same rows. The terminal has
+//! fewer columns.
 
-use super::{Combination, RESPONSE_P99, Sweep, WRITE_AMPLIFICATION, is_sound};
+use super::answers::{Answer, answers};
+use super::change::number;
+use super::metric::{name, text as metric_text};
+use super::{Combination, Sweep, is_sound};
 use crate::num;
 use crate::quantity;
-use crate::report::facts::{self, NONE};
+use crate::report::facts::{self, NONE, around};
 use crate::result::{Figure, Point, VerdictFlag};
-use crate::workload::PassKind;
+use crate::stats::Standing;
+use crate::workload::{Metric, PassKind};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::collections::BTreeSet;
 
 /// Width of the terminals that the table fits into, in columns.
 pub(in crate::report) const WIDTH: u16 = 100;
-/// Latencies in the table.
-const SHOWN: [&str; 2] = ["latency_ns.response.p50", RESPONSE_P99.path];
+/// Path of the number of files of a closed log.
+const FILES: &str = "closed.files";
+/// Path of the 99th percentile of the time of a commit, µs.
+const COMMIT_P99: &str = "groups.commit_p99_us";
+/// Title of the column of the most disk space. A terminal that is too narrow goes without it.
+const DISK_PEAK: &str = "disk peak";
+/// Titles of the columns on late trials. A terminal that is too narrow goes without them.
+const FIRST: &str = "p99 first";
+const LATE: &str = "late";
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
@@ -25,23 +37,23 @@ pub(in crate::report) struct Cells {
     pub(in crate::report) notes: Vec<String>,
 }
 
-/// The form in which flags are shown.
+/// The place for which a table is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::report) enum FlagStyle {
-    /// One letter each, explained in a note.
-    Letters,
-    /// In words.
-    Words,
+pub(in crate::report) enum Place {
+    /// A terminal: the columns that the answer needs, and one letter for each flag, explained in a note.
+    Terminal,
+    /// A page: all columns, and flags in words.
+    Page,
 }
 
-struct Column {
+struct Column<'s> {
     title: String,
-    cell: Box<dyn Fn(&Combination<'_>) -> String>,
+    cell: Box<dyn Fn(&Combination<'_>) -> String + 's>,
 }
 
 /// Returns all rows of a sweep.
-pub(in crate::report) fn cells(sweep: &Sweep<'_>, style: FlagStyle) -> Cells {
-    let columns = columns(sweep, style);
+pub(in crate::report) fn cells(sweep: &Sweep<'_>, place: Place) -> Cells {
+    let columns = columns(sweep, place);
     let named = sweep.settings.iter().map(|setting| setting.name.clone());
     let row = |combination: &Combination<'_>| {
         let set = sweep.settings.iter().zip(&combination.values);
@@ -54,29 +66,89 @@ pub(in crate::report) fn cells(sweep: &Sweep<'_>, style: FlagStyle) -> Cells {
         settings: sweep.settings.len(),
         header: named.chain(columns.iter().map(|column| column.title.clone())).collect(),
         rows: sweep.combinations.iter().map(row).collect(),
-        notes: notes(sweep, style),
+        notes: notes(sweep, place),
     }
 }
 
-/// Returns the table for a terminal, at most [`WIDTH`] columns wide, with its notes.
-pub(in crate::report) fn text(sweep: &Sweep<'_>) -> String {
-    let cells = cells(sweep, FlagStyle::Letters);
-    let wide = crate::report::lines::lines(&table(&cells, Header::OneLine));
-    let fits = wide.lines().all(|line| line.chars().count() <= usize::from(WIDTH));
-    let mut text = if fits { wide } else { crate::report::lines::lines(&table(&cells, Header::Broken)) };
-    for note in cells.notes {
+/// Returns the table for a terminal, at most [`WIDTH`] columns wide, with its notes. If there are more than `rows_max`
+/// combinations, the rows of the best ones are shown, and the others are counted.
+pub(in crate::report) fn text(sweep: &Sweep<'_>, rows_max: usize) -> String {
+    let mut cells = cells(sweep, Place::Terminal);
+    let left = cells.rows.len().saturating_sub(rows_max);
+    // The line that counts a single row left out would take its place.
+    if left > 1 {
+        let shown = best_rows(sweep, rows_max);
+        let rows = std::mem::take(&mut cells.rows).into_iter().enumerate();
+        cells.rows = rows.filter(|(row, _)| shown.contains(row)).map(|(_, cells)| cells).collect();
+        cells.notes.insert(0, format!("… and {left} more combinations in the report"));
+    }
+    let notes = std::mem::take(&mut cells.notes);
+    let mut text = fitted(cells);
+    for note in notes {
         text.push_str("\n  ");
         text.push_str(&note);
     }
     text
 }
 
+/// Returns the table without its notes, at most [`WIDTH`] columns wide. Where it does not fit, names of columns are broken at first.
+/// Then columns go, the least important one first, and then the spread of all columns after the first result. No value is wrapped
+/// before all of that is done.
+fn fitted(mut cells: Cells) -> String {
+    let fits = |text: &String| text.lines().all(|line| line.chars().count() <= usize::from(WIDTH));
+    let lines = |cells: &Cells, header| crate::report::lines::lines(&table(cells, header));
+    let steps: [fn(&mut Cells); 4] =
+        [|it| it.remove(DISK_PEAK), |it| it.remove(FIRST), |it| it.remove(LATE), Cells::drop_spreads];
+    for step in std::iter::once(None).chain(steps.map(Some)) {
+        step.into_iter().for_each(|step| step(&mut cells));
+        let mut layouts = [Header::OneLine, Header::Broken].map(|header| lines(&cells, header)).into_iter();
+        if let Some(text) = layouts.find(fits) {
+            return text;
+        }
+    }
+    lines(&cells, Header::Wrapped)
+}
+
+/// Returns the indices of the combinations that are nearest to the best-looking one of their answer.
+fn best_rows(sweep: &Sweep<'_>, most: usize) -> BTreeSet<usize> {
+    let answers = sweep.metrics().first().map_or_else(Vec::new, |metric| answers(sweep, *metric));
+    let distance = |it: &Combination<'_>| {
+        let is_best = answers.iter().any(|answer| answer.best().values == it.values);
+        let against = || answers.iter().find_map(|answer| answer.against(it));
+        if is_best { 0.0 } else { against().map_or(f64::INFINITY, |it| it.ratio.ln().abs()) }
+    };
+    let mut ranked: Vec<(usize, f64)> = sweep.combinations.iter().map(distance).enumerate().collect();
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    ranked.into_iter().take(most).map(|(index, _)| index).collect()
+}
+
+impl Cells {
+    /// Removes a column, if there is one with this title.
+    fn remove(&mut self, title: &str) {
+        let Some(at) = self.header.iter().position(|it| it == title) else { return };
+        self.header.remove(at);
+        self.rows.iter_mut().for_each(|row| drop(row.remove(at)));
+    }
+
+    /// Keeps only the median in the columns after the first result and the column beside it. The report has the spreads.
+    fn drop_spreads(&mut self) {
+        let first = (self.settings + 2).min(self.header.len());
+        for cell in self.rows.iter_mut().flat_map(|row| &mut row[first..]) {
+            if let Some((median, _)) = cell.split_once(" [") {
+                *cell = median.to_owned();
+            }
+        }
+    }
+}
+
 /// Layout of the column names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Header {
     OneLine,
-    /// One word per line, so that columns can be narrow. Names that are still too long wrap.
+    /// One word per line, so that columns can be narrow.
     Broken,
+    /// One word per line. Names and values that are still too long wrap.
+    Wrapped,
 }
 
 fn table(cells: &Cells, header: Header) -> Table {
@@ -85,7 +157,8 @@ fn table(cells: &Cells, header: Header) -> Table {
     let broken = |name: &String| name.replace(' ', "\n").replace('_', "_\n");
     match header {
         Header::OneLine => table.set_header(cells.header.clone()),
-        Header::Broken => {
+        Header::Broken => table.set_header(cells.header.iter().map(broken)),
+        Header::Wrapped => {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
             table.set_header(cells.header.iter().map(broken))
         }
@@ -101,44 +174,122 @@ fn table(cells: &Cells, header: Header) -> Table {
     table
 }
 
-fn columns(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<Column> {
-    let (unit, unit_name) = throughput_unit(sweep);
-    let path = sweep.throughput().path;
-    let share = if sweep.is_catch_up() { "of_ceiling.read" } else { "of_ceiling.write" };
-    let mut columns = vec![
-        column(unit_name, move |it| ranged(it, path, unit)),
-        column("of ceiling", move |it| of_loaded(it, share, |share| format!("{:.0} %", share * 100.0))),
-    ];
-    if !sweep.is_catch_up() {
-        let amplification =
-            |it: &Combination<'_>| of_loaded(it, WRITE_AMPLIFICATION.path, |ratio| format!("{ratio:.2}"));
-        columns.push(column("write amp.", amplification));
-    }
-    if sweep.has_open() {
-        let ns = |ns| quantity::ns(num::u64_of(ns));
-        columns.push(column("p50", move |it| of_open(it, SHOWN[0], ns)));
-        columns.push(column("p99", move |it| of_open(it, RESPONSE_P99.path, ns)));
-        if sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
-            columns.push(column("p99 first", move |it| first_text(it, ns)));
-            columns.push(column("late", |it| quantity::percent(it.late_share())));
+fn columns<'s>(sweep: &'s Sweep<'_>, place: Place) -> Vec<Column<'s>> {
+    let metrics = sweep.metrics();
+    let mut columns: Vec<Column<'s>> = Vec::new();
+    for (index, metric) in metrics.iter().enumerate() {
+        columns.push(of_metric(sweep, *metric));
+        if index == 0 && sweep.ratio.is_none() {
+            columns.push(against(answers(sweep, *metric)));
         }
     }
+    if place == Place::Page {
+        columns.extend(details(sweep, &metrics));
+    }
+    if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
+        columns.push(column(FIRST, first_text));
+        columns.push(column(LATE, |it| quantity::percent(it.late_share())));
+    }
     let disk = |it: &Combination<'_>| {
-        let peaks = it.points().filter_map(|point| point.summary.get("resources.data_max_bytes"));
+        let peaks = it.points().filter_map(|point| point.summary.get(Metric::DiskPeak.path()));
         peaks.map(|figure| figure.max).reduce(f64::max)
     };
-    if sweep.combinations.iter().any(|it| disk(it).is_some()) {
+    if !metrics.contains(&Metric::DiskPeak) && sweep.combinations.iter().any(|it| disk(it).is_some()) {
         let peak = move |it: &Combination<'_>| {
             disk(it).map_or_else(|| NONE.to_owned(), |bytes| quantity::bytes(num::u64_of(bytes)))
         };
-        columns.push(column("disk peak", peak));
+        columns.push(column(DISK_PEAK, peak));
     }
-    columns.push(column("flags", move |it| flags(it, style)));
+    columns.push(column("flags", move |it| flags(it, place)));
     columns
 }
 
-fn column(title: &str, cell: impl Fn(&Combination<'_>) -> String + 'static) -> Column {
+/// Returns the columns that only a page has: shares of the ceiling, write amplification, p50, the files of the closed log, and
+/// the latency of commits.
+fn details<'s>(sweep: &'s Sweep<'_>, metrics: &[Metric]) -> Vec<Column<'s>> {
+    let share = if sweep.is_catch_up() { "of_ceiling.read" } else { "of_ceiling.write" };
+    let mut columns = vec![column("of ceiling", move |it| {
+        spread(it.loaded_point(), share, |share| format!("{:.0} %", share * 100.0))
+    })];
+    let mut beside = Vec::new();
+    if !sweep.is_catch_up() {
+        beside.push(("write amp.", Metric::WriteAmplification));
+    }
+    if sweep.has_open() {
+        beside.push(("p50", Metric::ResponseP50));
+    }
+    if sweep.combinations.iter().any(|it| !it.trials(Metric::Reopen).is_empty()) {
+        beside.push(("reopen", Metric::Reopen));
+    }
+    for (title, metric) in beside.into_iter().filter(|(_, metric)| !metrics.contains(metric)) {
+        let text = move |value| metric_text(metric, value);
+        columns.push(column(title, move |it| spread(it.point(metric), metric.path(), text)));
+    }
+    let has = |path: &str| {
+        let point_has = |point: &Point| point.summary.contains_key(path);
+        sweep.combinations.iter().any(|it| it.loaded_point().is_some_and(point_has))
+    };
+    if has(FILES) {
+        columns.push(column("files", |it| spread(it.loaded_point(), FILES, |files| format!("{files:.0}"))));
+    }
+    if has(COMMIT_P99) {
+        let text = |us: f64| quantity::ns(num::u64_of(us * 1e3));
+        columns.push(column("commit p99", move |it| spread(it.loaded_point(), COMMIT_P99, text)));
+    }
+    columns
+}
+
+fn column<'s>(title: &str, cell: impl Fn(&Combination<'_>) -> String + 's) -> Column<'s> {
     Column { title: title.to_owned(), cell: Box::new(cell) }
+}
+
+/// Returns the column of a metric. Throughputs have one unit for the whole column, so that they can be compared.
+fn of_metric<'s>(sweep: &Sweep<'_>, metric: Metric) -> Column<'s> {
+    match metric {
+        Metric::Throughput | Metric::CatchUp => {
+            let (unit, title) = throughput_unit(sweep);
+            column(title, move |it| {
+                spread(it.point(metric), metric.path(), |value| three_digits(value / unit))
+            })
+        }
+        Metric::ResponseP50 => column("p50", move |it| metric_cell(it, metric)),
+        Metric::ResponseP99 => column("p99", move |it| metric_cell(it, metric)),
+        Metric::ResponseP999 => column("p99.9", move |it| metric_cell(it, metric)),
+        _ => column(name(metric), move |it| metric_cell(it, metric)),
+    }
+}
+
+fn metric_cell(combination: &Combination<'_>, metric: Metric) -> String {
+    spread(combination.point(metric), metric.path(), |value| metric_text(metric, value))
+}
+
+/// Returns the column of the comparison with the best-looking setting.
+fn against<'s>(answers: Vec<Answer<'s>>) -> Column<'s> {
+    column("vs best", move |it| {
+        let is_best = |answer: &&Answer<'_>| answer.best().values == it.values && answer.members.len() > 1;
+        if answers.iter().any(|answer| is_best(&answer)) {
+            return "best".to_owned();
+        }
+        let Some(found) = answers.iter().find_map(|answer| answer.against(it)) else {
+            return NONE.to_owned();
+        };
+        let percent = |ratio: f64| {
+            let sign = if ratio > 1.0 { "+" } else { "" };
+            format!("{sign}{}", number((ratio - 1.0) * 100.0))
+        };
+        let interval = found.interval.map_or_else(String::new, |interval| {
+            format!(" [{} to {}]", percent(interval.low), percent(interval.high))
+        });
+        let out = if found.standing == Standing::RuledOut { "out " } else { "" };
+        format!("{out}{} %{interval}", percent(found.ratio))
+    })
+}
+
+/// Formats the median of a figure and what lies around it: `1.43 [1.31–1.52]`.
+fn spread(point: Option<&Point>, path: &str, text: impl Fn(f64) -> String) -> String {
+    let Some(figure) = point.and_then(|point| point.summary.get(path)) else { return NONE.to_owned() };
+    let median = facts::median_text(figure, &text);
+    around(figure, &text).map_or(median.clone(), |around| format!("{median} [{around}]"))
 }
 
 /// Returns one unit for the whole column, so that its values can be compared. It is GiB/s, unless the greatest value is
@@ -147,17 +298,6 @@ pub(in crate::report) fn throughput_unit(sweep: &Sweep<'_>) -> (f64, &'static st
     let rates = sweep.combinations.iter().flat_map(|it| it.trials(sweep.throughput()));
     let (least, most) = rates.fold((f64::INFINITY, 0.0_f64), |(l, m), rate| (l.min(rate), m.max(rate)));
     if most >= GIB && least >= 0.1 * GIB { (GIB, "GiB/s") } else { (MIB, "MiB/s") }
-}
-
-/// Formats median and range: `1.43 [1.31–1.52]`.
-fn ranged(combination: &Combination<'_>, path: &str, unit: f64) -> String {
-    let figure = combination.loaded_point().and_then(|point| point.summary.get(path));
-    let digits = |value: f64| three_digits(value / unit);
-    match figure {
-        None => NONE.to_owned(),
-        Some(Figure { trials: 1, median, .. }) => digits(*median),
-        Some(it) => format!("{} [{}–{}]", digits(it.median), digits(it.min), digits(it.max)),
-    }
 }
 
 /// Formats a number with three significant digits.
@@ -172,41 +312,24 @@ pub(in crate::report) fn three_digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-fn of_loaded(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> String) -> String {
-    median_text(combination.loaded_point(), path, text)
-}
-
-fn of_open(combination: &Combination<'_>, path: &str, text: impl Fn(f64) -> String) -> String {
-    median_text(combination.point(RESPONSE_P99), path, text)
-}
-
 /// Formats the median p99 over first attempts; that of all trials where none was late.
-fn first_text(combination: &Combination<'_>, text: impl Fn(f64) -> String) -> String {
-    let path = RESPONSE_P99.path;
-    let point = combination.point(RESPONSE_P99);
-    match point.filter(|point| point.late_share() > 0.0) {
-        Some(late) => late.first_figure(path).map_or_else(|| NONE.to_owned(), |figure| text(figure.median)),
-        None => median_text(point, path, text),
-    }
+fn first_text(combination: &Combination<'_>) -> String {
+    let (path, metric) = (Metric::ResponseP99.path(), Metric::ResponseP99);
+    let text = |figure: &Figure| facts::median_text(figure, |value| metric_text(metric, value));
+    let point = combination.point(metric);
+    let figure = match point.filter(|point| point.late_share() > 0.0) {
+        Some(late) => late.first_figure(path),
+        None => point.and_then(|point| point.figure(path)),
+    };
+    figure.map_or_else(|| NONE.to_owned(), text)
 }
 
-fn median_text(point: Option<&Point>, path: &str, text: impl Fn(f64) -> String) -> String {
-    let figure = point.and_then(|point| point.figure(path));
-    figure.map_or_else(|| NONE.to_owned(), |figure| facts::median_text(figure, text))
-}
-
-/// Returns the flags of a point. A target that is saturated under `max` is not among them, because `max` does that on
-/// purpose.
-fn raised(point: &Point) -> impl Iterator<Item = VerdictFlag> {
-    let is_news = |flag: &VerdictFlag| point.pass == PassKind::Open || *flag != VerdictFlag::TargetSaturated;
-    point.verdict.flags.iter().copied().filter(is_news)
-}
-
-fn flags(combination: &Combination<'_>, style: FlagStyle) -> String {
-    let raised: BTreeSet<VerdictFlag> = combination.points().flat_map(raised).collect();
-    let shown = match style {
-        FlagStyle::Letters => raised.into_iter().map(letter).collect::<String>(),
-        FlagStyle::Words => raised.into_iter().map(VerdictFlag::words).collect::<Vec<_>>().join(", "),
+fn flags(combination: &Combination<'_>, place: Place) -> String {
+    let raised: BTreeSet<VerdictFlag> =
+        combination.points().flat_map(|point| point.verdict.flags.iter().copied()).collect();
+    let shown = match place {
+        Place::Terminal => raised.into_iter().map(letter).collect::<String>(),
+        Place::Page => raised.into_iter().map(VerdictFlag::words).collect::<Vec<_>>().join(", "),
     };
     let failed =
         combination.points().filter(|point| !is_sound(point)).map(|point| point.verdict.status).max();
@@ -222,15 +345,14 @@ const fn letter(flag: VerdictFlag) -> char {
         VerdictFlag::NoisyCpu => 'c',
         VerdictFlag::NotSteady => 'u',
         VerdictFlag::GeneratorLimited => 'g',
-        VerdictFlag::TargetSaturated => 's',
+        VerdictFlag::TargetFellBehind => 'b',
         VerdictFlag::Censored => 'a',
         VerdictFlag::Short => 't',
         VerdictFlag::CeilingLow => 'l',
     }
 }
 
-fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
-    let mut notes = Vec::new();
+fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
     let passes: BTreeSet<&str> = sweep
         .combinations
         .iter()
@@ -244,30 +366,29 @@ fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
     let trials = sweep.combinations.iter().filter_map(|it| it.loaded_point()).map(|it| it.trials.len()).max();
     let passes = passes.into_iter().collect::<Vec<_>>().join(" and ");
     let latency = if sweep.has_open() {
-        format!("; p50, p99: response, open load {}", sweep.rate_words())
+        format!("; p99: response, open load {}", sweep.rate_words())
     } else {
         "; latencies under it are not compared".to_owned()
     };
-    notes.push(format!("median [min–max] of {} trials under {passes}{latency}", trials.unwrap_or(0)));
+    let around = around_words(sweep);
+    let median = match trials.unwrap_or(0) {
+        1 => format!("one trial under {passes}{latency}"),
+        trials => format!("median [{around}] of {trials} trials under {passes}{latency}"),
+    };
+    let mut notes = vec![median];
+    if sweep.ratio.is_none() && sweep.metrics().first().is_some_and(|metric| compares(sweep, *metric)) {
+        notes.push("vs best: [interval that holds for all together]; out: ruled out".to_owned());
+    }
     if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
         notes.push(
             "late: share of the trials whose generator was late at first; p99 first: with those first attempts".to_owned(),
         );
     }
-    let mut said: Vec<String> = sweep
-        .combinations
-        .iter()
-        .filter_map(|it| it.point(RESPONSE_P99))
-        .flat_map(|point| SHOWN.map(|path| point.figure(path).and_then(|figure| figure.bound)))
-        .flatten()
-        .map(|bound| facts::bound_note(bound).to_owned())
-        .collect();
-    said.sort_unstable();
-    said.dedup();
-    notes.append(&mut said);
-    if style == FlagStyle::Letters {
+    notes.extend(bound_notes(sweep));
+    if place == Place::Terminal {
+        let points = sweep.combinations.iter().flat_map(Combination::points);
         let raised: BTreeSet<VerdictFlag> =
-            sweep.combinations.iter().flat_map(Combination::points).flat_map(raised).collect();
+            points.flat_map(|point| point.verdict.flags.iter().copied()).collect();
         let explained: Vec<String> =
             raised.into_iter().map(|flag| format!("{} {}", letter(flag), flag.words())).collect();
         if !explained.is_empty() {
@@ -275,4 +396,81 @@ fn notes(sweep: &Sweep<'_>, style: FlagStyle) -> Vec<String> {
         }
     }
     notes
+}
+
+/// Tells whether any comparison by a metric has an interval.
+fn compares(sweep: &Sweep<'_>, metric: Metric) -> bool {
+    let answers = answers(sweep, metric);
+    answers.iter().flat_map(|answer| &answer.found.others).flatten().any(|it| it.interval.is_some())
+}
+
+/// Returns what stands in brackets beside a median.
+fn around_words(sweep: &Sweep<'_>) -> &'static str {
+    let figures = || {
+        let metrics = sweep.metrics().into_iter();
+        let of = |metric| {
+            sweep.combinations.iter().filter_map(move |it| it.point(metric)?.summary.get(metric.path()))
+        };
+        metrics.flat_map(of).filter(|figure| figure.trials > 1)
+    };
+    match (figures().any(|it| it.interval.is_some()), figures().any(|it| it.interval.is_none())) {
+        (true, false) => "95 % interval",
+        (true, true) => "95 % interval, or min–max where it has none",
+        _ => "min–max",
+    }
+}
+
+/// Returns the explanation of each sign before a percentile.
+fn bound_notes(sweep: &Sweep<'_>) -> BTreeSet<String> {
+    let shown = [Metric::ResponseP50, Metric::ResponseP99].map(Metric::path);
+    let points = sweep.combinations.iter().filter_map(|it| it.point(Metric::ResponseP99));
+    points
+        .flat_map(|point| shown.map(|path| point.figure(path).and_then(|figure| figure.bound)))
+        .flatten()
+        .map(|bound| facts::bound_note(bound).to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(names: [&str; 2], p99: &str) -> Cells {
+        let header = ["GiB/s", "vs best", "p99", FIRST, LATE, DISK_PEAK, "flags"];
+        let row = [
+            "256 MiB",
+            "64 MiB",
+            "2.31 [2.19–2.60]",
+            "−1 % [−14 to +14]",
+            p99,
+            "≤ 2.01 ms",
+            "100 %",
+            "512 MiB",
+            "INVALIDug",
+        ];
+        Cells {
+            settings: 2,
+            header: names.into_iter().chain(header).map(str::to_owned).collect(),
+            rows: vec![row.map(str::to_owned).to_vec()],
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_loses_columns_and_then_spreads_but_wraps_no_value() {
+        let names = ["retention_bytes", "segment_bytes"];
+        let wide = fitted(cells(names, "≤ 1.52 ms [≤ 537 µs–≤ 2.17 ms]"));
+        assert!(wide.lines().all(|line| line.chars().count() <= 100), "{wide}");
+        for value in ["256 MiB", "64 MiB", "2.31 [2.19–2.60]", "−1 % [−14 to +14]", "≤ 1.52 ms", "INVALIDug"]
+        {
+            assert!(wide.contains(value), "{value} is not whole:\n{wide}");
+        }
+        assert!(wide.contains("537") && !wide.contains("512 MiB"), "{wide}");
+        let wider = fitted(cells(["retentionbytes", "segmentbytes"], "≤ 1.52 ms [≤ 537 µs–≤ 2.17 ms]"));
+        assert!(wider.contains("≤ 1.52 ms") && !wider.contains("537"), "{wider}");
+        let narrow = fitted(cells(["size", "files"], "1 ms"));
+        for value in ["512 MiB", "≤ 2.01 ms", "100 %"] {
+            assert!(narrow.contains(value), "all fits:\n{narrow}");
+        }
+    }
 }

@@ -1,199 +1,318 @@
-//! Conclusions of a sweep in plain sentences: which setting is best, and whether the difference is larger than the
-//! noise.
+//! The answer of a sweep in plain sentences: which settings remain, and by how much the others are worse.
 
-use super::{Combination, Metric, RESPONSE_P99, Sweep, is_sound};
-use crate::num;
-use crate::quantity;
-use crate::report::facts::{median_text, range_text};
-use crate::result::Figure;
-use crate::stats::{self, Comparison, NOISE_BAND, Standing};
+use super::answers::{Answer, answers, is_apart};
+use super::change::{change, number};
+use super::metric::{best_word, better, name, text};
+use super::{Combination, Sweep, is_sound, prices};
+use crate::report::facts::figure_words;
+use crate::stats::{Against, BLOCKS_MIN, Better, Sight, Standing};
+use crate::workload::Metric;
 
 /// The most combinations that a sentence names. More of them are counted.
 const NAMED_MAX: usize = 3;
+/// The most numbers that stand beside the answer.
+const NUMBERS_MAX: usize = 3;
 
-/// The better end of a metric.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Good {
-    High,
-    Low,
+/// The answer of a sweep.
+pub(in crate::report) struct Said {
+    /// Sentences that answer the question, by the metric that the sweep is about.
+    pub(in crate::report) answer: Vec<String>,
+    /// At most three numbers: what each is, and its value with its interval.
+    pub(in crate::report) numbers: Vec<(String, String)>,
+    /// Answers by other metrics, and limits of the comparison.
+    pub(in crate::report) more: Vec<String>,
 }
 
-/// Returns sentences on throughput and, if there was an open load, on its p99; then on the limits of the comparison.
-pub(in crate::report) fn sentences(sweep: &Sweep<'_>) -> Vec<String> {
-    let mut sentences = Vec::new();
-    let has_loaded = sweep.combinations.iter().any(|it| it.loaded.is_some());
-    if has_loaded {
-        let what = if sweep.is_catch_up() { "the fastest to catch up" } else { "the highest throughput" };
-        sentences.extend(sentence(sweep, sweep.throughput(), Good::High, what, quantity::bytes_per_s));
-    }
-    if sweep.has_open() {
-        let what = format!("the lowest p99 response {}", sweep.rate_words());
-        let p99 = sentence(sweep, RESPONSE_P99, Good::Low, &what, |ns| quantity::ns(num::u64_of(ns)));
-        sentences.push(p99.unwrap_or_else(|| {
-            "No p99 response can be compared: that needs at least 1000 acks in every trial of a valid point; use a longer \
-             window."
-                .to_owned()
-        }));
-    }
-    let censored = sweep.combinations.iter().filter(|it| it.is_censored(RESPONSE_P99));
+/// Returns the answer of a sweep.
+pub(in crate::report) fn said(sweep: &Sweep<'_>) -> Said {
+    let metrics = sweep.metrics();
+    let (answer, numbers) = match metrics.first() {
+        Some(primary) => (sentences(sweep, *primary, true), numbers(sweep, *primary)),
+        None => (vec!["Nothing was measured that can be compared.".to_owned()], Vec::new()),
+    };
+    let mut more: Vec<String> =
+        metrics.iter().skip(1).flat_map(|metric| sentences(sweep, *metric, false)).collect();
+    let censored = sweep.combinations.iter().filter(|it| it.is_censored(Metric::ResponseP99));
     let censored: Vec<String> = censored.map(|it| sweep.name(it)).collect();
     if !censored.is_empty() {
         let names = listed(&censored);
-        sentences.push(format!("Not ranked by p99, because records were never acked: {names}."));
+        more.push(format!("Not compared by p99, because records were never acked: {names}."));
     }
-    if sweep.settings.iter().any(|setting| setting.key == "durability") {
-        sentences.push(
-            "An ack does not promise the same at every durability: the faster setting may promise less."
-                .to_owned(),
+    more.extend(left_out(sweep));
+    Said { answer, numbers, more }
+}
+
+/// Returns the answer by one metric: the prices of the steps, or a sentence for each durability and cache state.
+fn sentences(sweep: &Sweep<'_>, metric: Metric, is_primary: bool) -> Vec<String> {
+    if let Some(along) = sweep.ratio {
+        return vec![prices::sentence(sweep, along, metric)];
+    }
+    let answers = answers(sweep, metric);
+    if answers.is_empty() {
+        return vec![not_compared(sweep, metric)];
+    }
+    let are_too_few = answers.len() > 1 && answers.iter().all(|answer| is_too_few(answer));
+    if is_primary && are_too_few {
+        let least = answers.iter().map(Answer::blocks).min().unwrap_or(0);
+        let said = answers.iter().map(|answer| sentence(sweep, answer, false));
+        return std::iter::once(format!("{}.", too_few("Nothing", least))).chain(said).collect();
+    }
+    answers.iter().map(|answer| sentence(sweep, answer, is_primary)).collect()
+}
+
+/// Returns the sentence for a metric that no combination has.
+fn not_compared(sweep: &Sweep<'_>, metric: Metric) -> String {
+    let noun = noun(sweep, metric);
+    if metric.needs_open_load() {
+        return format!(
+            "No {noun} can be compared: it needs ten acks beyond the percentile in every trial of a valid point; use a longer \
+             window."
         );
     }
-    sentences.extend(left_out(sweep));
-    sentences
+    format!("No {noun} can be compared: every combination failed or is invalid.")
 }
 
-fn sentence(
-    sweep: &Sweep<'_>,
-    metric: Metric,
-    good: Good,
-    what: &str,
-    unit: impl Fn(f64) -> String,
-) -> Option<String> {
-    let mut ranked: Vec<(&Combination<'_>, f64)> =
-        sweep.combinations.iter().filter_map(|it| Some((it, it.sound_median(metric)?))).collect();
-    ranked.sort_by(|(_, a), (_, b)| if good == Good::High { b.total_cmp(a) } else { a.total_cmp(b) });
-    let (best, _) = *ranked.first()?;
-    let figure = best.point(metric)?.figure(metric.path)?;
-    let named = format!("{}: {what}, {}", sweep.name(best), with_range(figure, &unit));
-    let trials: Vec<Vec<f64>> = ranked.iter().map(|(it, _)| it.blocks(metric)).collect();
-    let first: Vec<Vec<f64>> = ranked.iter().map(|(it, _)| it.first_blocks(metric)).collect();
-    let found = stats::against_each(&trials, 0, NOISE_BAND);
-    let (found, doubted) = without_contradicted(found, &first);
-    let others: Vec<(String, Comparison)> = ranked
-        .iter()
-        .zip(found)
-        .skip(1)
-        .filter_map(|((it, _), found)| Some((sweep.name(it), found?)))
-        .collect();
-    let Some((next, comparison)) = others.first() else {
-        return Some(format!("{named}; there is no other to compare it with."));
-    };
-    let effect = format!("{}{} that of the next, {next}", times(comparison.ratio), interval(comparison));
-    let verdict = match comparison.interval {
-        Some(_) => by_interval(&others, comparison, good),
-        None => by_range(&others, comparison),
-    };
-    let late = ranked.iter().any(|(it, _)| it.late_share() > 0.0);
-    let late = if late { first_attempts_words(&first, doubted) } else { String::new() };
-    Some(format!("{named}; {effect}. {verdict}{late}"))
+/// Returns the name of a metric, with the rate of an open load.
+fn noun(sweep: &Sweep<'_>, metric: Metric) -> String {
+    if metric.needs_open_load() {
+        format!("{} {}", name(metric), sweep.rate_words())
+    } else {
+        name(metric).to_owned()
+    }
 }
 
-/// Takes back a claim that the first attempts contradict: those of the late trials included, the ratio lies on the other side
-/// of 1. Returns also how many claims that were.
-fn without_contradicted(
-    mut found: Vec<Option<Comparison>>,
-    first: &[Vec<f64>],
-) -> (Vec<Option<Comparison>>, usize) {
-    let mut doubted = 0;
-    for (comparison, other) in found.iter_mut().zip(first) {
-        let Some(comparison) = comparison else { continue };
-        let ratio = stats::paired_ratio(&first[0], other);
-        let is_same_side = match comparison.standing {
-            Standing::Above => ratio.is_some_and(|ratio| ratio > 1.0),
-            Standing::Below => ratio.is_some_and(|ratio| ratio < 1.0),
-            Standing::NotToldApart | Standing::RangesOverlap | Standing::RangesApart => true,
-        };
-        if !is_same_side {
-            comparison.standing = Standing::NotToldApart;
-            doubted += 1;
+/// A combination that is compared with the best-looking one: its name and the comparison.
+type Other = (String, Against);
+
+/// The combinations of an answer by their standing, the nearest to the best-looking one first.
+struct Others {
+    all: usize,
+    ruled_out: Vec<Other>,
+    remaining: Vec<Other>,
+    contradicted: Vec<Other>,
+    too_few: Vec<Other>,
+}
+
+impl Others {
+    fn of(sweep: &Sweep<'_>, answer: &Answer<'_>) -> Self {
+        let other = |it: &&Combination<'_>| Some((short_name(sweep, it), answer.against(it)?));
+        let mut others: Vec<Other> = answer.members.iter().filter_map(other).collect();
+        let distance = |other: &Other| other.1.ratio.ln().abs();
+        others.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let with =
+            |standing| others.iter().filter(|it| it.1.standing == standing).cloned().collect::<Vec<Other>>();
+        Self {
+            all: others.len(),
+            ruled_out: with(Standing::RuledOut),
+            remaining: with(Standing::Remains),
+            contradicted: with(Standing::Contradicted),
+            too_few: with(Standing::TooFewBlocks),
         }
     }
-    (found, doubted)
-}
 
-/// Returns the ratio of the best to the next over first attempts, and what follows from it.
-fn first_attempts_words(first: &[Vec<f64>], doubted: usize) -> String {
-    let [best, next, ..] = first else { return String::new() };
-    let ratio = stats::paired_ratio(best, next).map_or_else(|| "not known".to_owned(), times);
-    let follows = match doubted {
-        0 => String::new(),
-        _ => ", so what they contradict is not claimed".to_owned(),
-    };
-    format!(" Over first attempts, late ones included, that ratio is {ratio}{follows}.")
-}
-
-fn with_range(figure: &Figure, unit: impl Fn(f64) -> String) -> String {
-    let median = median_text(figure, &unit);
-    if figure.trials == 1 {
-        return median;
+    /// Returns the names of the combinations that remain beside the best-looking one.
+    fn left(&self) -> Vec<String> {
+        let left = self.remaining.iter().chain(&self.contradicted).chain(&self.too_few);
+        left.map(|(name, _)| name.clone()).collect()
     }
-    let (min, max) = range_text(figure, &unit);
-    format!("{median} ({min} to {max})")
 }
 
-fn times(ratio: f64) -> String {
-    format!("{ratio:.2} ×")
+/// Returns the sentence of one answer. `is_primary` is true for the metric that the sweep is about.
+fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String {
+    let (metric, noun) = (answer.metric, noun(sweep, answer.metric));
+    let group = if answer.group.is_empty() { String::new() } else { format!("With {}: ", answer.group) };
+    let others = Others::of(sweep, answer);
+    let best = short_name(sweep, answer.best());
+    let value = value(answer.best(), metric);
+    if others.all == 0 {
+        let best = if best.is_empty() { best } else { format!("{best}: ") };
+        return format!("{group}{best}{noun} {value}; there is no other setting to compare it with.");
+    }
+    let first = first_attempts(&others);
+    if others.too_few.len() == others.all {
+        let sight = sight_of_eight(answer.found.sight);
+        if !is_primary {
+            return format!("{group}{best} looks best, {noun} {value}; {sight}.");
+        }
+        let nothing = too_few(&opening(&group, "nothing"), answer.blocks());
+        return format!("{nothing}. {best} looks best, {noun} {value}; {sight}.");
+    }
+    let seen = seen(answer.found.sight);
+    if others.ruled_out.is_empty() {
+        let (no, bound) = (opening(&group, "no"), bound(&others, metric));
+        return format!(
+            "{no} setting is ruled out by {noun}. {best} looks best, {value}{bound}. {seen}.{first}"
+        );
+    }
+    let out = ruled_out(&others, metric);
+    if others.ruled_out.len() == others.all {
+        return format!("{group}{best} has the {} {noun}: {value}. {out}.", best_word(metric));
+    }
+    let left = listed(&others.left());
+    format!(
+        "{group}{} of {} settings remain for the {} {noun}: {best}, {value}; {left}. {out}. Among those that remain: {}.{first}",
+        others.left().len() + 1,
+        others.all + 1,
+        best_word(metric),
+        lower_first(&seen)
+    )
 }
 
-fn interval(comparison: &Comparison) -> String {
-    comparison.interval.map_or_else(String::new, |it| format!(" ({:.2} to {:.2})", it.low, it.high))
+/// Tells whether no comparison of an answer has enough blocks.
+fn is_too_few(answer: &Answer<'_>) -> bool {
+    let mut compared = answer.found.others.iter().flatten();
+    answer.found.others.len() > 1 && compared.all(|it| it.standing == Standing::TooFewBlocks)
 }
 
-/// Returns the conclusion from intervals, which exist from six trials on.
-fn by_interval(others: &[(String, Comparison)], next: &Comparison, good: Good) -> String {
-    let clear = if good == Good::High { Standing::Above } else { Standing::Below };
-    let close = names(others, |standing| standing != clear);
-    let how = format!(
-        "{} paired trials, t interval of the ratio, Holm's correction for {} comparison{}, noise band {:.0} %",
-        next.pairs,
-        next.comparisons,
-        if next.comparisons == 1 { "" } else { "s" },
-        NOISE_BAND * 100.0
-    );
-    match (close, names(others, |standing| standing == clear)) {
-        (None, _) => format!("The difference is larger than the noise ({how})."),
-        (Some(close), None) => {
+/// Says that so few blocks give no answer.
+fn too_few(nothing: &str, blocks: usize) -> String {
+    format!(
+        "{nothing} is ruled out yet: an answer needs {BLOCKS_MIN} blocks (`--trials {BLOCKS_MIN}`), not {blocks}"
+    )
+}
+
+/// Returns a word after the group. Without a group it begins the sentence, with a capital.
+fn opening(group: &str, word: &str) -> String {
+    if group.is_empty() {
+        let mut chars = word.chars();
+        return chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect());
+    }
+    format!("{group}{word}")
+}
+
+/// Describes the combinations that are ruled out, with the change of each.
+fn ruled_out(others: &Others, metric: Metric) -> String {
+    let told = |(_, against): &Other| {
+        change(against.ratio, against.interval.map(|interval| (interval.low, interval.high)), metric)
+    };
+    let out = &others.ruled_out;
+    match &out[..] {
+        [only] if others.all == 1 => format!("The other, {}, is ruled out with {}", only.0, told(only)),
+        [first, .., last] if out.len() > NAMED_MAX => {
+            let which = if out.len() == others.all {
+                "all others".to_owned()
+            } else {
+                format!("{} others", out.len())
+            };
+            let (near, far) = (told(first), told(last));
+            format!("Ruled out: {which}, from {} with {near} to {} with {far}", first.0, last.0)
+        }
+        named => {
+            let named = named.iter().map(|other| format!("{} with {}", other.0, told(other)));
+            format!("Ruled out: {}", named.collect::<Vec<_>>().join("; "))
+        }
+    }
+}
+
+/// Returns by how much the worst combination that remains can be worse, at most.
+fn bound(others: &Others, metric: Metric) -> String {
+    let worst = |(_, against): &Other| {
+        let interval = against.interval?;
+        Some(if better(metric) == Better::More { interval.low } else { interval.high })
+    };
+    let ends = others.remaining.iter().filter_map(worst);
+    let end = if better(metric) == Better::More { ends.reduce(f64::min) } else { ends.reduce(f64::max) };
+    if others.remaining.len() < others.all {
+        return String::new();
+    }
+    let which = if others.all == 1 { "the other has" } else { "none of the others has" };
+    let at_most = if others.all == 1 { "at most " } else { "more than " };
+    end.map_or_else(String::new, |end| format!("; {which} {at_most}{}", change(end, None, metric)))
+}
+
+/// Returns the least difference that would have been seen.
+fn seen(sight: Option<Sight>) -> String {
+    sight.map_or_else(
+        || "No block shows a spread, so it is not known which difference would have been seen".to_owned(),
+        |it| {
             format!(
-                "The difference is not larger than the noise: it cannot be distinguished from {close} ({how})."
+                "A difference of {} % would have been seen in {} blocks",
+                percent(it.difference),
+                it.blocks
             )
-        }
-        (Some(close), Some(clear)) => {
-            format!("It cannot be distinguished from {close}, but it differs from {clear} ({how}).")
-        }
-    }
+        },
+    )
 }
 
-/// Returns the conclusion from ranges, for fewer than six trials.
-fn by_range(others: &[(String, Comparison)], next: &Comparison) -> String {
-    let plural = if next.pairs == 1 { "trial is" } else { "trials are" };
-    let few = format!(
-        "{} {plural} too few for an interval (`--trials {}` gives one)",
-        next.pairs,
-        stats::INTERVAL_TRIALS_MIN
-    );
-    match names(others, |standing| standing != Standing::RangesApart) {
-        None if next.pairs > 1 => format!("Its range overlaps no other, but {few}."),
-        Some(close) if next.pairs > 1 => {
-            format!("This difference is not reliable: its range overlaps that of {close}, and {few}.")
-        }
-        _ => format!("It is unknown whether this is a real difference: {few}."),
-    }
+fn sight_of_eight(sight: Option<Sight>) -> String {
+    sight.map_or_else(
+        || "one block shows no spread, so it is not known which difference more blocks would see".to_owned(),
+        |it| {
+            format!(
+                "{} blocks with this spread would see a difference of {} %",
+                it.blocks,
+                percent(it.difference)
+            )
+        },
+    )
 }
 
-/// Names the combinations with some standing, or counts them if they are many; `None` if there are none.
-fn names(others: &[(String, Comparison)], is: impl Fn(Standing) -> bool) -> Option<String> {
-    let names: Vec<&str> =
-        others.iter().filter(|(_, found)| is(found.standing)).map(|(name, _)| name.as_str()).collect();
-    match names.len() {
-        0 => None,
-        count if count == others.len() && count > 1 => Some(format!("any of the other {count}")),
-        count if count > NAMED_MAX => Some(format!("{} of the other {}", count, others.len())),
-        _ => Some(names.join("; ")),
+fn percent(difference: f64) -> String {
+    number(difference * 100.0)
+}
+
+/// Names the combinations that first attempts keep from being ruled out.
+fn first_attempts(others: &Others) -> String {
+    let names: Vec<String> = others.contradicted.iter().map(|(name, _)| name.clone()).collect();
+    if names.is_empty() {
+        return String::new();
     }
+    format!(" Not ruled out, because first attempts, late ones included, contradict it: {}.", listed(&names))
+}
+
+/// Returns the numbers beside the answer.
+fn numbers(sweep: &Sweep<'_>, primary: Metric) -> Vec<(String, String)> {
+    let mut numbers = Vec::new();
+    if let Some(along) = sweep.ratio {
+        for price in prices::prices(sweep, along, primary) {
+            let what = if price.beside.is_empty() {
+                price.step
+            } else {
+                format!("{}, {}", price.step, price.beside)
+            };
+            numbers.extend(price.found.map(|found| (what, prices::ratio(found))));
+        }
+    } else {
+        let answers = answers(sweep, primary);
+        if let [only] = &answers[..] {
+            let beside = [sweep.throughput(), Metric::ResponseP99, Metric::DiskPeak];
+            let others = beside.into_iter().filter(|it| *it != primary);
+            let metrics = std::iter::once(primary).chain(others);
+            let has = |metric: &Metric| {
+                only.best().point(*metric).is_some_and(|it| it.figure(metric.path()).is_some())
+            };
+            let number = |metric| (noun(sweep, metric), value(only.best(), metric));
+            numbers.extend(metrics.filter(has).map(number));
+        } else {
+            let number = |it: &Answer<'_>| {
+                (format!("{}, {}", noun(sweep, primary), it.group), value(it.best(), primary))
+            };
+            numbers.extend(answers.iter().map(number));
+        }
+    }
+    numbers.truncate(NUMBERS_MAX);
+    numbers
+}
+
+/// Returns the median of a metric with its interval or range.
+fn value(combination: &Combination<'_>, metric: Metric) -> String {
+    let figure = combination.point(metric).and_then(|point| point.figure(metric.path()));
+    figure.map_or_else(|| "not known".to_owned(), |figure| figure_words(figure, |value| text(metric, value)))
+}
+
+/// Returns the name of a combination without what its answer is apart by.
+fn short_name(sweep: &Sweep<'_>, combination: &Combination<'_>) -> String {
+    sweep.name_without(combination, is_apart)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 /// Names some combinations, or counts them if they are many.
 fn listed(names: &[String]) -> String {
-    if names.len() > NAMED_MAX { format!("{} combinations", names.len()) } else { names.join("; ") }
+    if names.len() > NAMED_MAX { format!("{} others", names.len()) } else { names.join("; ") }
 }
 
 /// Returns a sentence on the combinations that could not be compared.

@@ -3,6 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Largest share of the ceiling up to which the slices are a ceiling. Below it a share above 1 may be the noise between a trial
+/// and its slices.
+pub const OF_CEILING_MAX: f64 = 1.05;
+
 /// The speed of the device alone, measured by slices of raw io_uring requests before and after the trial.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CeilingFigures {

@@ -53,19 +53,42 @@ pub struct Resources {
     pub write_amplification: Option<f64>,
     /// Device flushes and synced writes.
     pub syncs: Option<u64>,
-    /// Share of the machine's CPU time that the hypervisor gave to other virtual machines, 0 to 1.
+    /// Share of the time of the cores in use that the hypervisor gave to other virtual machines, 0 to 1. In schema version 1: of
+    /// all cores.
     pub steal_share: Option<f64>,
-    /// Mean number of cores that other processes and kernel threads kept busy. Some of those kernel threads worked for the
-    /// trial's own I/O.
+    /// Mean number of the cores in use that other processes and kernel threads kept busy. Some of those kernel threads worked
+    /// for the trial's own I/O. In schema version 1: of all cores.
     pub others_cores: Option<f64>,
     /// Time for which a quota of CPU time (cgroup) stopped the process's threads, s. `None` without a quota, and in schema
     /// version 1.
     #[serde(default)]
     pub throttled_s: Option<f64>,
+    /// Share of the window in which the busiest load thread had something to do, 0 to 1; colocated load: its share of the
+    /// busiest shard's thread. `None` in schema version 1.
+    #[serde(default)]
+    pub load_busy: Option<f64>,
     /// Memory that was touched before the trial so that the trial did not measure page faults, bytes.
     pub warmed_bytes: Option<u64>,
     /// Interrupts of the disk, by the core that handled them.
     pub disk_interrupts: BTreeMap<u32, u64>,
+    /// Processes that the harness has started for the target, such as brokers, over the window. Empty for other targets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessFigures>,
+}
+
+/// The resources that one process of the target used over the window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProcessFigures {
+    /// Name of its configuration, such as `broker-1`, or of its program.
+    pub name: String,
+    /// CPU time, to the kernel's tick (mostly 10 ms).
+    pub cpu_s: CpuPart,
+    /// Largest resident memory since the process began, bytes.
+    pub rss_max_bytes: Option<u64>,
+    /// Bytes that devices gave for its reads.
+    pub read_bytes: Option<u64>,
+    /// Bytes that it has written to files. The kernel writes many of them to the device later.
+    pub write_bytes: Option<u64>,
 }
 
 /// CPU time by kind of thread. The kinds add up to the process. `None` for a kind that could not be measured.
@@ -73,7 +96,7 @@ pub struct Resources {
 /// Results of schema version 1 counted other things under these names. They have no CPU time here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct CpuSeconds {
-    /// Load threads. Colocated load runs on threads of shards.
+    /// Load threads, and those of a client library. Colocated load runs on threads of shards.
     pub load: Option<CpuPart>,
     /// Threads of shards.
     pub shard: Option<CpuPart>,

@@ -5,9 +5,11 @@ use crate::measure::finished::TrialRun;
 use crate::measure::writes::WriteFigures;
 use crate::num;
 use crate::result::WriteShape;
-use crate::workload::{Durability, Preallocate, Workload};
+use crate::workload::{Durability, Io, Preallocate, Workload};
 use std::time::Duration;
 
+/// Name of extents beyond the end of the file, in results.
+const EXTENDING: &str = "extending";
 /// Factor up to which mean sizes and depths of two shapes count as alike.
 const FACTOR_ALIKE: f64 = 1.25;
 /// Difference of two shares up to which they count as alike.
@@ -26,7 +28,7 @@ impl Shape {
     /// The shape of the writes and reads of `run`, from the counters of its shards. `None` if the system has no counters, or if
     /// nothing was written.
     pub fn of(workload: &Workload, run: &TrialRun) -> Option<Self> {
-        let writes = WriteFigures::of(&run.watched.shards);
+        let writes = WriteFigures::of(&run.observed.shards);
         let sync = match workload.durability {
             Durability::Appended | Durability::Written => ReplaySync::None,
             Durability::Synced => writes.shared_writes_mean.map_or(ReplaySync::Each, |writes_mean| {
@@ -46,7 +48,8 @@ impl Shape {
             io: workload.deployment().io,
         };
         // A calibration has no backlog to read.
-        let reads = workload.backlog.is_some() || run.watched.shards.iter().any(|shard| shard.read_bytes > 0);
+        let reads =
+            workload.backlog.is_some() || run.observed.shards.iter().any(|shard| shard.read_bytes > 0);
         (!write.sizes.is_empty()).then_some(Self { write, reads })
     }
 
@@ -85,7 +88,7 @@ impl Shape {
         let Replay { sizes, depth, files, overwrites, fresh, sync, .. } = &self.write;
         let extent = match fresh {
             _ if *overwrites >= 0.5 => "overwrite",
-            Extent::Extending => "extending",
+            Extent::Extending => EXTENDING,
             Extent::Fallocated | Extent::Overwrite => "fallocated",
         };
         let (shared, shared_writes_mean) = match *sync {
@@ -121,6 +124,20 @@ impl Shape {
     }
 }
 
+/// Returns the writes of a stored shape, to be replayed; `None` if the result is too old to hold their sizes.
+pub fn replay_of(shape: &WriteShape, io: Io) -> Option<Replay> {
+    let overwrites = shape.overwrites?;
+    let sync = match (shape.dsync, shape.shared_writes_mean) {
+        (false, _) => ReplaySync::None,
+        (true, None) => ReplaySync::Each,
+        (true, Some(writes_mean)) => ReplaySync::Groups { share: shape.shared.unwrap_or(0.0), writes_mean },
+    };
+    let fresh = if shape.extent == EXTENDING { Extent::Extending } else { Extent::Fallocated };
+    let (sizes, depth, files) = (shape.sizes.clone(), shape.depth, shape.files);
+    let replay = Replay { sizes, depth, files, overwrites, fresh, sync, io };
+    replay.validate().is_ok().then_some(replay)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,7 +166,11 @@ mod tests {
         let written = shape.write_shape();
         assert_eq!((written.block_bytes, written.extent.as_str(), written.dsync), (5120, "overwrite", true));
         assert_eq!((written.shared, written.shared_writes_mean), (Some(0.5), Some(9.0)));
+        assert_eq!(replay_of(&written, Io::Direct).as_ref(), Some(&shape.write), "it is replayed as it was");
         shape.write.overwrites = 0.2;
         assert_eq!(shape.write_shape().extent, "fallocated");
+        shape.write.fresh = Extent::Extending;
+        assert_eq!(replay_of(&shape.write_shape(), Io::Direct), Some(shape.write));
+        assert_eq!(replay_of(&WriteShape { sizes: Vec::new(), ..written }, Io::Direct), None);
     }
 }

@@ -1,17 +1,18 @@
 //! Reads back a trial that nobody consumed, before its data is removed. The closed data is scanned. Then the system is opened
 //! again, and every record's stamp and position are checked as consumers would check them.
 
+use crate::host::disk_use::files_below;
 use crate::host::machine_id::machine_number;
 use crate::load::consumers::{Check, note_skipped};
 use crate::load::plan::topic_name;
 use crate::load::pool::StampPlace;
 use crate::load::stamp::sender;
 use crate::load::wake::waker_of;
-use crate::measure::finished::TrialRun;
+use crate::measure::finished::{Closed, TrialRun};
 use crate::measure::ledger::{ConsumedPartition, ProducedPartition, SequenceTrack};
 use crate::system::{self, ConsumerSpec, FetchSink, FetchedInfo, InRecord, SystemConsumer};
 use crate::trial::bench::Bench;
-use crate::workload::{Verify, Workload};
+use crate::workload::Workload;
 use anyhow::Context as _;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -23,11 +24,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Longest sleep between two looks at the consumer.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Whether a trial of this workload is read back: nobody consumes it, and its records carry stamps to check.
-pub(crate) fn is_wanted(workload: &Workload) -> bool {
-    workload.subscriptions_per_topic == 0 && workload.verify != Verify::None
-}
-
 impl Bench<'_> {
     /// Reads back the trial `run`, whose system is closed, and enters the findings into it. Nothing is entered if its system
     /// cannot be read back, or if the run was interrupted.
@@ -37,14 +33,18 @@ impl Bench<'_> {
     pub(crate) fn read_back(&self, run: &mut TrialRun) -> anyhow::Result<()> {
         let data_dir = self.context.data_dir.path();
         let Some(defects) = system::scan(&run.target.kind, data_dir)? else { return Ok(()) };
+        let files = files_below(data_dir);
+        let begun = Instant::now();
         let opened = (self.context.open)(self.workload, &self.place.cores, data_dir);
         let opened = opened.context("the log cannot be opened again")?;
+        let closed = Closed { files, reopen: begun.elapsed() };
         let mut consumed = Vec::new();
         for topic in 0..self.workload.topics {
             let mut reader = Reader::new(self.workload, self.pool.place(), topic, &run.harvest.produced);
             let partitions = 0..self.workload.partitions_per_topic;
             let assignment = partitions.map(|partition| (topic_name(topic), partition)).collect();
-            let spec = ConsumerSpec { assignment, fetch_bytes_max: FETCH_BYTES_MAX };
+            let group = "vnotch-read-back".to_owned();
+            let spec = ConsumerSpec { group, assignment, fetch_bytes_max: FETCH_BYTES_MAX };
             let mut consumer = opened.consumer(&spec)?;
             if !reader.read(&mut *consumer, &|| self.context.is_stopped())? {
                 return Ok(());
@@ -54,6 +54,7 @@ impl Bench<'_> {
         }
         opened.close()?;
         run.defects = Some(defects);
+        run.closed = Some(closed);
         run.harvest.consumed = consumed;
         Ok(())
     }
@@ -147,6 +148,7 @@ mod tests {
     use crate::load::stamp::{Stamp, body_crc};
     use crate::system::fake::{Behaviour, FakeSystem, Fault};
     use crate::system::{OutRecord, ProducerSpec, System as _};
+    use crate::workload::Verify;
 
     /// Reads back ten records of a system with these faults.
     fn found(faults: &[(u64, Fault)]) -> crate::judge::integrity::Integrity {
@@ -178,7 +180,11 @@ mod tests {
             ..Workload::default()
         };
         let mut reader = Reader::new(&workload, StampPlace::Value, 0, &produced);
-        let spec = ConsumerSpec { assignment: vec![(topic_name(0), 0)], fetch_bytes_max: 1 << 20 };
+        let spec = ConsumerSpec {
+            group: "test".to_owned(),
+            assignment: vec![(topic_name(0), 0)],
+            fetch_bytes_max: 1 << 20,
+        };
         let mut consumer = system.consumer(&spec).unwrap();
         assert!(reader.read(&mut *consumer, &|| false).unwrap());
         judge(&produced, &reader.partitions)
@@ -204,7 +210,11 @@ mod tests {
         let mut reader = Reader::new(&Workload::default(), StampPlace::Value, 0, &produced);
         let mut system = FakeSystem::new(Behaviour::default());
         system.create_topic(&topic_name(0), 1).unwrap();
-        let spec = ConsumerSpec { assignment: vec![(topic_name(0), 0)], fetch_bytes_max: 1 << 20 };
+        let spec = ConsumerSpec {
+            group: "test".to_owned(),
+            assignment: vec![(topic_name(0), 0)],
+            fetch_bytes_max: 1 << 20,
+        };
         let mut consumer = system.consumer(&spec).unwrap();
         assert!(!reader.read(&mut *consumer, &|| true).unwrap());
     }

@@ -3,7 +3,7 @@
 
 use super::problems::{Problem, Problems};
 use crate::workload::reading::tree::Node;
-use crate::workload::{BacklogCache, Requirement, Workload};
+use crate::workload::{BacklogCache, Durability, Requirement, Workload};
 use std::collections::BTreeSet;
 
 /// The capabilities of a system.
@@ -11,8 +11,12 @@ use std::collections::BTreeSet;
 pub struct Capabilities {
     /// The name of the system in `target`.
     pub system: &'static str,
+    /// The reason why this build cannot measure it, with what to do; `None` if it can.
+    pub missing: Option<&'static str>,
     /// The section of the workload file that holds its own settings.
     pub settings: Option<&'static str>,
+    /// The levels of durability that it can be asked for.
+    pub durabilities: &'static [Durability],
     /// Whether load can run on its shards' own threads (`engine.placement: colocated`).
     pub runs_colocated_load: bool,
     /// Whether a shard can be stopped on purpose (`--inject`).
@@ -35,14 +39,27 @@ pub fn capabilities_of(known: &[Capabilities], system: &str) -> Option<Capabilit
 pub(in crate::workload) fn check(workload: &Workload, known: &[Capabilities], problems: &mut Problems) {
     let system = workload.target.system();
     let Some(capabilities) = capabilities_of(known, system) else {
-        // Those that are planned are refused by name.
-        if !["kafka", "device"].contains(&system) {
+        // A target that is planned is refused by name.
+        if system != "device" {
             let names: Vec<String> = known.iter().map(|system| format!("`{}`", system.system)).collect();
             let message = format!("`{system}` is no system that can be measured; use {}", names.join(" or "));
             problems.refuse(&["target"], message);
         }
         return;
     };
+    if let Some(missing) = capabilities.missing {
+        problems.refuse(&["target"], missing);
+    }
+    let levels = capabilities.durabilities;
+    if !levels.contains(&workload.durability) {
+        let name = |level: &Durability| format!("`{}`", level.name());
+        let message = format!(
+            "{system} cannot be asked for `durability: {}`; it has {}",
+            workload.durability.name(),
+            levels.iter().map(name).collect::<Vec<_>>().join(" or ")
+        );
+        problems.refuse(&["durability", "target"], message);
+    }
     if workload.deployment().is_colocated() && !capabilities.runs_colocated_load {
         let message = format!("{system} has no shards in this process to run load on");
         problems.refuse(&["engine.placement", "target"], message);
@@ -62,7 +79,7 @@ pub(in crate::workload) fn check(workload: &Workload, known: &[Capabilities], pr
 }
 
 /// Sections of a workload file that hold the settings of one system.
-const SECTIONS: [&str; 1] = ["engine"];
+const SECTIONS: [&str; 2] = ["engine", "kafka"];
 
 /// Refuses settings that are written for a system which no point of the study measures. `measured` are the systems of its points.
 pub(in crate::workload) fn unused_settings<'a>(
@@ -89,7 +106,9 @@ mod tests {
 
     const LIMITED: Capabilities = Capabilities {
         system: "limited",
+        missing: None,
         settings: None,
+        durabilities: &[Durability::Written],
         runs_colocated_load: false,
         can_be_stalled: false,
         drops_caches: false,
@@ -128,6 +147,6 @@ mod tests {
     fn an_unknown_system_is_refused_with_the_names_of_those_that_are_known() {
         let unknown = refusal("target: redpanda");
         assert!(unknown.contains("`redpanda` is no system that can be measured; use `limited`"), "{unknown}");
-        assert!(refusal("target: kafka://host:9092").contains("not supported yet"));
+        assert!(refusal("target: device").contains("not supported yet"));
     }
 }

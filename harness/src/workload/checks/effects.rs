@@ -2,10 +2,15 @@
 
 use crate::num::f64_of;
 use crate::quantity;
+use crate::workload::limits::POOL_BYTES_MAX;
 use crate::workload::{
-    BacklogCache, Ceiling, Difference, Durability, Io, KeyDistribution, LoadMode, Preallocate, Profile, Rate,
-    Workload,
+    BacklogCache, Ceiling, Difference, Durability, Io, KeyDistribution, LoadMode, PayloadSource, Preallocate,
+    Profile, Rate, Target, Workload,
 };
+use std::time::Duration;
+
+/// The time between two looks of a broker for segments to delete, unless it is configured (`log.retention.check.interval.ms`).
+const KAFKA_RETENTION_LOOK: Duration = Duration::from_secs(300);
 
 /// Returns one sentence for each setting that differs from its default and has no effect.
 pub(in crate::workload) fn without_effect(workload: &Workload, differences: &[Difference]) -> Vec<String> {
@@ -31,7 +36,16 @@ pub(in crate::workload) fn without_effect(workload: &Workload, differences: &[Di
         );
     }
     if is_set("late_retries") && (workload.load.mode.rate().is_none() || workload.backlog.is_some()) {
-        notes.push("`late_retries`: only the generator of an open load can be late".into());
+        notes.push("`late_retries`: trials are repeated only under an open load without a backlog, where a generator can be late".into());
+    }
+    if let PayloadSource::Random { pool, .. } = workload.payload.source {
+        let made = workload.pool_entries(pool);
+        if made < u64::from(pool) {
+            let most = quantity::bytes(POOL_BYTES_MAX);
+            notes.push(format!(
+                "`payload.pool`: only {made} different values, because they take {most} at most"
+            ));
+        }
     }
     batch(workload, &is_set, &mut notes);
     profile(workload, &mut notes);
@@ -79,16 +93,23 @@ fn batch(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec<St
             workload.load.in_flight_bytes
         ));
     }
-    if !batch.linger.0.is_zero() && matches!(workload.load.mode, LoadMode::Max) {
-        notes.push("`batch.linger`: at `max` a batch fills at once".into());
+    // A client that batches by itself waits under every load.
+    let is_batched_here = workload.deployment().is_in_process();
+    if is_batched_here && !batch.linger.0.is_zero() && !matches!(workload.load.mode, LoadMode::Open { .. }) {
+        notes.push("`batch.linger`: only an open load has batches that wait for records".into());
     }
     if let LoadMode::Closed { in_flight } = workload.load.mode {
+        let partitions = workload.partitions_per_topic;
+        if workload.key_distribution != KeyDistribution::None && partitions > 1 {
+            notes.push(format!(
+                "`load.in_flight`: `key_distribution` spreads the records of a batch over {partitions} partitions, so up to \
+                 {partitions} smaller batches take the place of each"
+            ));
+        }
         let wanted = f64::from(in_flight) * f64_of(workload.producers()) * f64_of(batch.max_bytes.0);
         if wanted > 2.0 * f64_of(workload.load.in_flight_bytes.0) {
             let bound = workload.load.in_flight_bytes;
-            notes.push(format!(
-                "`load.in_flight`: `load.in_flight_bytes` ({bound}) stops the producers first"
-            ));
+            notes.push(format!("`load.in_flight`: `load.in_flight_bytes` ({bound}) is used up first"));
         }
     }
 }
@@ -102,7 +123,7 @@ fn profile(workload: &Workload, notes: &mut Vec<String>) {
         _ => return,
     };
     if period > window {
-        notes.push(format!("`{key}`: the window ({window}) ends before the first period ({period}) does"));
+        notes.push(format!("`{key}`: the window ({window}) is shorter than one period ({period}), so it does not show a whole one"));
     }
 }
 
@@ -113,12 +134,17 @@ fn segments(workload: &Workload, is_set: &impl Fn(&str) -> bool, notes: &mut Vec
     {
         if let Some(age) = limit.0.filter(|age| age.0 >= offering) {
             let ends = crate::workload::TimeSpan(offering);
-            notes.push(format!(
-                "`{key}`: nothing reaches the age of {age}, because the load ends after {ends}"
-            ));
+            notes.push(format!("`{key}`: nothing gets as old as {age}, because the load ends after {ends}"));
         }
     }
     let log = &workload.log;
+    let is_kept = log.retention_bytes.0.is_none() && log.retention_ms.0.is_none();
+    if !is_kept && workload.target.system() == Target::KAFKA && offering < KAFKA_RETENTION_LOOK {
+        notes.push(
+            "`log.retention_bytes`, `log.retention_ms`: Kafka looks for old segments every 5 minutes, and the load ends before"
+                .into(),
+        );
+    }
     if log.preallocate == Preallocate::Recycle
         && log.retention_bytes.0.is_none()
         && log.retention_ms.0.is_none()

@@ -3,6 +3,8 @@
 pub(super) mod bounds;
 pub(super) mod capabilities;
 pub(super) mod effects;
+pub(super) mod kafka;
+pub(super) mod metric;
 pub(super) mod payload;
 pub(super) mod placement;
 pub(super) mod problems;

@@ -8,10 +8,8 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
     let mut refuse = |key: &'static str, what: &str| {
         problems.refuse(&[key], format!("{what} is not supported yet"));
     };
-    match workload.target.system() {
-        "kafka" => refuse("target", "a Kafka cluster as the target"),
-        "device" => refuse("target", "the device as the target of a workload"),
-        _ => {}
+    if workload.target.system() == "device" {
+        refuse("target", "the device as the target of a workload");
     }
     if workload.compression != Compression::None {
         refuse("compression", "compression");

@@ -3,7 +3,7 @@
 use super::capabilities::{self, Capabilities};
 use super::payload;
 use super::problems::{Problem, Problems};
-use super::{bounds, placement, slo, unsupported};
+use super::{bounds, kafka, metric, placement, slo, unsupported};
 use crate::num::count;
 use crate::workload::limits::{PRODUCERS_MAX, STAMP_BYTES};
 use crate::workload::units::{Bytes, Rate, RecordRate};
@@ -30,6 +30,7 @@ pub(in crate::workload) fn problems(workload: &Workload, systems: &[Capabilities
     let mut problems = Problems(Vec::new());
     unsupported::check(workload, &mut problems);
     capabilities::check(workload, systems, &mut problems);
+    kafka::check(workload, &mut problems);
     check_identity(workload, &mut problems);
     check_counts(workload, &mut problems);
     bounds::check(workload, &mut problems);
@@ -42,6 +43,7 @@ pub(in crate::workload) fn problems(workload: &Workload, systems: &[Capabilities
     check_engine(workload, &mut problems);
     placement::check(workload, &mut problems);
     slo::check(workload, &mut problems);
+    metric::check(workload, &mut problems);
     check_require(workload, &mut problems);
     check_backlog(workload, &mut problems);
     problems.0
@@ -63,7 +65,7 @@ fn check_identity(workload: &Workload, problems: &mut Problems) {
         && name.len() <= NAME_CHARS_MAX;
     if !fits {
         let allowed = format!(
-            "begin with a letter or digit, have only those, `-`, `_` and `.`, and at most {NAME_CHARS_MAX} characters"
+            "begin with a letter or digit, and hold only letters, digits, `-`, `_` and `.`, at most {NAME_CHARS_MAX} of them"
         );
         problems
             .refuse(&["name"], format!("`{name}` becomes part of a directory's name, so it must {allowed}"));
@@ -267,11 +269,11 @@ fn check_load(workload: &Workload, problems: &mut Problems) {
         LoadMode::Open { rate: Rate::Absolute(RecordRate::ZERO), .. } => {
             problems.refuse(
                 &["load.rate"],
-                "a rate of 0 offers nothing; a low one is written like `0.5/s` or `30/min`",
+                "the rate is 0, so nothing would be sent; a low rate is written like `0.5/s` or `30/min`",
             );
         }
         LoadMode::Open { rate: Rate::Share(percent), .. } if percent <= 0.0 => {
-            problems.refuse(&["load.rate"], "a rate of 0% offers nothing");
+            problems.refuse(&["load.rate"], "the rate is 0%, so nothing would be sent");
         }
         LoadMode::Max | LoadMode::Closed { .. } | LoadMode::Open { .. } => {}
     }
@@ -353,8 +355,8 @@ fn check_backlog(workload: &Workload, problems: &mut Problems) {
         && backlog.build.0 > retention.0.saturating_mul(workload.partitions())
     {
         let message = format!(
-            "retention would delete part of a backlog of {} before it is consumed: {} partitions of `log.retention_bytes` \
-             ({retention}) hold less",
+            "the backlog of {} is larger than what retention keeps, {} partitions of `log.retention_bytes` ({retention}): \
+             part of it would be deleted before it is consumed",
             backlog.build,
             workload.partitions()
         );
@@ -378,14 +380,14 @@ fn check_require(workload: &Workload, problems: &mut Problems) {
         problems.refuse(&["require"], message);
     }
     if workload.phases.warmup.0.is_zero() {
-        let message = "`retention_reached` must happen during the warm-up, which lasts at most 10 times `phases.warmup`, and that is 0";
+        let message =
+            "`retention_reached` needs a warm-up in which retention deletes, and `phases.warmup` is 0";
         problems.refuse(&["phases.warmup", "require"], message);
     }
     if let LoadMode::Open { profile, .. } = workload.load.mode
         && profile.first() <= 0.0
     {
-        let message =
-            "a profile that begins at 0 offers nothing during the warm-up, so retention never deletes";
+        let message = "the profile begins at a rate of 0, which the warm-up has too: nothing would be sent, and retention would never delete";
         problems.refuse(&["load.profile", "require"], message);
     }
 }

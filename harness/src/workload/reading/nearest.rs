@@ -1,10 +1,7 @@
 //! Suggestions for an unknown name: the nearest of the names that would have been right.
 
 /// Returns the candidate that `written` most likely stands for, if one is similar enough.
-pub(in crate::workload) fn nearest<'c>(
-    written: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let written_plain = plain(written);
     candidates
         .into_iter()

@@ -50,7 +50,7 @@ impl Override {
     }
 
     /// Tells whether the override sets `key`, a section around it, or a key inside it.
-    pub(in crate::workload) fn sets(&self, key: &str) -> bool {
+    pub fn sets(&self, key: &str) -> bool {
         let mut wanted = key.split('.');
         self.value.is_some() && self.path.iter().all(|part| wanted.next().is_none_or(|wanted| wanted == part))
     }

@@ -113,3 +113,43 @@ fn batches_that_cannot_fill_are_said() {
     );
     assert!(notes("producers_per_topic: 64\nceiling: off").is_empty());
 }
+
+#[test]
+fn values_and_batches_that_are_others_than_asked_for_are_said() {
+    let notes = |yaml: &str| load(yaml).without_effect();
+    assert_eq!(
+        notes("message_size: 1000000B\npayload: {pool: 500}"),
+        ["`payload.pool`: only 67 different values, because they take 64.0 MiB at most"]
+    );
+    let spread = notes("load: {mode: closed}\nkey_distribution: round_robin\npartitions_per_topic: 4");
+    assert!(spread[0].contains("up to 4 smaller batches take the place of each"), "{spread:?}");
+    let lingers = notes("load: {mode: closed}\nbatch: {linger: 5ms}");
+    assert_eq!(lingers, ["`batch.linger`: only an open load has batches that wait for records"]);
+}
+
+#[test]
+fn a_record_that_is_smaller_than_a_stamp_takes_a_header_beside() {
+    let bytes = |yaml: &str| load(yaml).encoded_record_bytes();
+    let (small, large) = (bytes("message_size: 10B\nverify: none"), bytes("message_size: 24B\nverify: none"));
+    assert!((small + 14.0 - 34.0 - large).abs() < 1.0, "{small} and {large}");
+}
+
+#[test]
+fn reading_back_takes_time_that_grows_with_what_a_trial_leaves() {
+    let seconds = |more: &str| {
+        let yaml = format!(
+            "subscriptions_per_topic: 0\nload: {{mode: open, rate: 100k/s}}\ntrials: 1\nceiling: off\n{more}"
+        );
+        load(&yaml).estimate().seconds
+    };
+    let read_back = seconds("") - seconds("verify: none");
+    // 100 k/s × 1 KiB for 1 s of warm-up and 10 s, at 0.6 GiB/s.
+    assert!((1.5..3.0).contains(&read_back), "{read_back} s");
+    let kept = seconds("log: {segment_bytes: 16MiB, retention_bytes: 64MiB}") - seconds("verify: none");
+    assert!(kept > 0.0 && kept < read_back / 2.0, "retention leaves little: {kept} s");
+    let consumed = |verify| {
+        let yaml = format!("load: {{mode: open, rate: 100k/s}}\nverify: {verify}");
+        load(&yaml).estimate().seconds
+    };
+    assert!((consumed("none") - consumed("sequence")).abs() < 1e-9, "consumers check what they read");
+}

@@ -110,7 +110,7 @@ fn keys_that_cannot_be_swept_are_refused_with_the_reason() {
             "sweep: {segment_bytes: [1MiB]}",
             "unknown key `segment_bytes` in `sweep`; did you mean `log.segment_bytes`?",
         ),
-        ("sweep: {nonsense: [1]}", "unknown key `nonsense` in `sweep`; docs/workload.md lists every key"),
+        ("sweep: {nonsense: [1]}", "unknown key `nonsense` in `sweep`; `vnotch explain` lists every key"),
         ("sweep: {durability: []}", "`durability` has no values"),
         (
             "sweep: {load: [{mode: max}], load.mode: [max]}",
@@ -239,13 +239,17 @@ fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
 }
 
 /// For each study, the minutes and the GiB that its header promises.
-const STUDIES: [(&str, f64, u64); 5] = [
-    ("durability-and-batch", 6.0, 2),
-    ("partitions", 7.0, 16),
-    ("preallocate", 5.0, 2),
-    ("segments-and-retention", 6.0, 3),
-    ("catch-up", 8.0, 6),
+const STUDIES: [(&str, f64, u64); 6] = [
+    ("durability-and-batch", 10.0, 2),
+    ("partitions", 14.0, 8),
+    ("preallocate", 11.0, 2),
+    ("segments-and-retention", 13.0, 2),
+    ("catch-up", 11.0, 4),
+    ("write-size-and-depth", 7.0, 1),
 ];
+
+/// The least number of trials for an answer.
+const TRIALS_MIN: u32 = 8;
 
 #[test]
 fn every_study_says_what_it_asks_how_to_read_it_and_keeps_within_the_cost_it_states() {
@@ -261,6 +265,8 @@ fn every_study_says_what_it_asks_how_to_read_it_and_keeps_within_the_cost_it_sta
         let estimate = study.estimate();
         assert!(estimate.seconds <= minutes * 60.0, "{name}: {} s", estimate.seconds);
         assert!(estimate.disk_peak_bytes <= gib << 30, "{name}: {} bytes", estimate.disk_peak_bytes);
+        assert!(study.workload.trials >= TRIALS_MIN && study.workload.metric.is_some(), "{name} answers");
+        assert!(estimate.seconds <= 15.0 * 60.0, "{name}: {} s", estimate.seconds);
         let question = study.workload.question.as_ref().unwrap();
         assert!(text.starts_with(&format!("# Question: {question}\n")), "{name}");
         let header: String =
@@ -274,5 +280,67 @@ fn every_study_says_what_it_asks_how_to_read_it_and_keeps_within_the_cost_it_sta
             study.is_sweep() && study.combinations.iter().any(|it| it.workload.without_effect().is_empty()),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn a_study_names_its_metric_or_has_that_of_its_load() {
+    let metric = |yaml: &str| load(yaml).primary_metric().name();
+    assert_eq!(metric("{}"), "throughput");
+    assert_eq!(metric("load: {mode: open, rate: 50%}"), "throughput");
+    assert_eq!(metric("load: {mode: open, rate: 5k/s}"), "response_p99");
+    assert_eq!(metric("backlog: {build: 1MiB}"), "catch_up");
+    assert_eq!(metric("load: {mode: open, rate: 50%}\nmetric: response_p99_9"), "response_p99_9");
+}
+
+#[test]
+fn a_metric_that_the_load_cannot_have_is_refused_with_a_way_out() {
+    for (yaml, expected) in [
+        ("metric: responce_p99", "did you mean `response_p99`?"),
+        (
+            "metric: response_p99",
+            "`response_p99` is measured from intended times, which only `load: {mode: open",
+        ),
+        ("metric: catch_up", "`catch_up` needs a `backlog`; without one, use `throughput`"),
+        ("metric: throughput\nbacklog: {build: 1MiB}", "with a `backlog`, use `catch_up`"),
+        (
+            "metric: end_to_end_p99\nload: {mode: open, rate: 1k/s}\nsubscriptions_per_topic: 0",
+            "`end_to_end_p99` needs consumers",
+        ),
+        ("metric: reopen", "which needs `subscriptions_per_topic: 0` and not `verify: none`"),
+        ("metric: write_amplification\ndurability: appended", "means nothing for `appended`"),
+    ] {
+        let refused = refused(yaml);
+        assert!(refused.contains(expected), "{refused}");
+    }
+    assert_eq!(load("metric: reopen\nsubscriptions_per_topic: 0").primary_metric().name(), "reopen");
+}
+
+#[test]
+fn a_price_is_asked_along_one_swept_key() {
+    let key = |yaml: &str| study(yaml).workload.ratio_key().map(str::to_owned);
+    let two = "sweep: {durability: [written, synced], batch.max_bytes: [4KiB, 64KiB]}";
+    assert_eq!(key(two), None);
+    assert_eq!(key(&format!("answer: ratio\n{two}")).as_deref(), Some("durability"));
+    assert_eq!(key(&format!("answer: ratio:batch.max_bytes\n{two}")).as_deref(), Some("batch.max_bytes"));
+    assert_eq!(key("answer: ratio\nsweep: {topics: [1, 2]}").as_deref(), Some("topics"));
+    for (yaml, expected) in [
+        ("answer: ratio", "there is no `sweep`"),
+        ("answer: bst", "`bst` is not one of best, ratio, ratio:KEY"),
+        ("answer: ratio\nsweep: {topics: [1, 2], trials: [1]}", "`trials` cannot be swept"),
+        (
+            "answer: ratio\nsweep: {topics: [1, 2], batch.max_bytes: [4KiB, 8KiB]}",
+            "`ratio:batch.max_bytes`, `ratio:topics`",
+        ),
+        (
+            "answer: ratio:durabilty\nsweep: {topics: [1, 2], durability: [written, synced]}",
+            "did you mean `ratio:durability`?",
+        ),
+        ("answer: ratio\nsweep: {topics: [1]}", "needs two values or more of `topics`"),
+        ("sweep: {metric: [throughput]}", "`metric` cannot be swept"),
+        ("sweep: {answer: [best]}", "`answer` cannot be swept"),
+    ] {
+        let refused = refused(yaml);
+        assert!(refused.contains(expected), "{refused}");
     }
 }

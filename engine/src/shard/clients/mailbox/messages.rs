@@ -3,7 +3,7 @@
 use crate::buffer::SharedBytes;
 use crate::error::{AppendError, FetchError};
 use crate::shard::clients::callers::wake_caller;
-use crate::shard::{Shard, Ticket};
+use crate::shard::{GroupCall, Shard, Ticket};
 use crate::types::Durability;
 use crossbeam::queue::{ArrayQueue, SegQueue};
 use futures_util::future::LocalBoxFuture;
@@ -151,6 +151,7 @@ pub(crate) type Task = Box<dyn FnOnce(Rc<Shard>) -> LocalBoxFuture<'static, ()> 
 /// A message of the second queue.
 pub(crate) enum Call {
     Fetch(FetchRequest),
+    Group(Box<GroupCall>),
     Run(Task),
 }
 

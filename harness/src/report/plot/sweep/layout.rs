@@ -52,8 +52,11 @@ impl<'a> Layout<'a> {
                 })
                 .collect(),
         };
-        let mut remarks = vec!["each mark is a trial, each bar the median".to_owned()];
-        if sweep.combinations.iter().flat_map(Combination::points).any(|point| !is_sound(point)) {
+        let points = || sweep.combinations.iter().flat_map(Combination::points);
+        let has_interval = points().any(|point| point.summary.values().any(|it| it.interval.is_some()));
+        let interval = if has_interval { ", each vertical line its 95 % interval" } else { "" };
+        let mut remarks = vec![format!("each mark is a trial, each bar the median{interval}")];
+        if points().any(|point| !is_sound(point)) {
             remarks.push("hollow: failed or invalid".to_owned());
         }
         if count > SERIES_MAX {

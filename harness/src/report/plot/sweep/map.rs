@@ -10,8 +10,9 @@ use crate::report::plot::head::Head;
 use crate::report::plot::value::{Cell, CellContent, Hue, Map, Panel, Part, Plot};
 use crate::report::setting::Setting;
 use crate::report::sweep::table::{three_digits, throughput_unit};
-use crate::report::sweep::{Combination, Metric, RESPONSE_P99, Sweep, is_sound};
+use crate::report::sweep::{Combination, Sweep, is_sound};
 use crate::result::{Figure, Recording};
+use crate::workload::Metric;
 
 /// The shades span at least this share of the greatest value, so that noise does not look like a difference.
 const SPAN_MIN: f64 = 0.25;
@@ -56,13 +57,15 @@ pub(super) fn plot(recording: &Recording, sweep: &Sweep<'_>) -> Result<Plot, Not
 fn figures(sweep: &Sweep<'_>) -> Vec<Shown> {
     let (divisor, unit) = throughput_unit(sweep);
     let what = if sweep.is_catch_up() { "consumed" } else { "throughput" };
-    let title = format!("{what}, {unit}: median of the trials, with their range below it; darker is more");
+    let title = format!(
+        "{what}, {unit}: median of the trials, with its interval or their range below it; darker is more"
+    );
     let mut figures =
         vec![Shown { title, metric: sweep.throughput(), hue: Hue::Blue, text: three_digits, divisor }];
     if sweep.has_open() {
         let title = format!("p99 response, open load {}; darker is slower", sweep.rate_words());
         let text = |ns: f64| quantity::ns(num::u64_of(ns));
-        figures.push(Shown { title, metric: RESPONSE_P99, hue: Hue::Orange, text, divisor: 1.0 });
+        figures.push(Shown { title, metric: Metric::ResponseP99, hue: Hue::Orange, text, divisor: 1.0 });
     }
     figures
 }
@@ -92,7 +95,7 @@ fn panel(sweep: &Sweep<'_>, settings: &Settings<'_>, figure: &Shown) -> Option<P
 
 fn content(combination: &Combination<'_>, figure: &Shown, shades: &Shades) -> CellContent {
     let point = combination.point(figure.metric);
-    let value = point.filter(|point| is_sound(point)).and_then(|point| point.figure(figure.metric.path));
+    let value = point.filter(|point| is_sound(point)).and_then(|point| point.figure(figure.metric.path()));
     match value {
         Some(value) => CellContent::Value {
             text: facts::median_text(value, |value| (figure.text)(value / figure.divisor)),
@@ -107,9 +110,9 @@ fn content(combination: &Combination<'_>, figure: &Shown, shades: &Shades) -> Ce
     }
 }
 
+/// Returns the interval of a value, or its range if it has none; empty for one trial.
 fn range(value: &Figure, figure: &Shown) -> String {
-    let (min, max) = facts::range_text(value, |value| (figure.text)(value / figure.divisor));
-    if value.trials > 1 { format!("{min}–{max}") } else { String::new() }
+    facts::around(value, |value| (figure.text)(value / figure.divisor)).unwrap_or_default()
 }
 
 /// The range of values from the lightest shade to the darkest.

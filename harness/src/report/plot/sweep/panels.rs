@@ -1,5 +1,5 @@
-//! The panels: throughput, write amplification and p99 response against the setting with the most values. Marks are
-//! trials; bars are their medians.
+//! The panels: the metrics of the answer against the setting with the most values. Marks are trials, bars are their medians,
+//! and vertical lines are the intervals of the medians.
 
 use super::layout::{Group, Layout};
 use crate::num;
@@ -10,13 +10,17 @@ use crate::report::plot::head::Head;
 use crate::report::plot::value::{
     Axes, Axis, Colour, Label, Look, Panel, Part, Plot, Series, Shape, Side, Size, Weight,
 };
+use crate::report::sweep::metric::name;
 use crate::report::sweep::table::throughput_unit;
-use crate::report::sweep::{Combination, Metric, RESPONSE_P99, Sweep, WRITE_AMPLIFICATION, is_sound};
-use crate::result::{Bound, Recording};
+use crate::report::sweep::{Combination, Sweep, is_sound};
+use crate::result::{Bound, Interval, Recording};
 use crate::stats;
+use crate::workload::Metric;
 
 /// Write amplification that spans less than this factor is in the table only.
 const AMPLIFICATION_SPAN_MIN: f64 = 1.5;
+const BYTES_PER_MIB: f64 = 1_048_576.0;
+const NS_PER_S: f64 = 1e9;
 /// Trials of one point are spread over this share of the axis, so that equal ones can be seen.
 const SPREAD: f64 = 0.0095;
 
@@ -56,24 +60,36 @@ pub(super) fn plot(recording: &Recording, sweep: &Sweep<'_>) -> Result<Plot, Not
     Ok(Plot { keys: layout.keys(), notes: vec![remarks.join(" · ")], panels, ..plot })
 }
 
-/// Returns the figures that any combination has.
+/// Returns the figures that any combination has: those that the sweep has an answer for, and write amplification where it varies.
 fn figures(sweep: &Sweep<'_>) -> Vec<Shown> {
     let extent = |metric| Extent::of(sweep.combinations.iter().flat_map(|it| it.trials(metric)));
-    let (divisor, unit) = throughput_unit(sweep);
-    let mut figures = Vec::new();
-    if extent(sweep.throughput()).is_some() {
-        let title = if sweep.is_catch_up() { "consumed while catching up" } else { "throughput" }.to_owned();
-        figures.push(Shown { title, metric: sweep.throughput(), divisor, unit, is_time: false });
+    let mut metrics = sweep.metrics();
+    let varies =
+        extent(Metric::WriteAmplification).is_some_and(|it| it.high >= it.low * AMPLIFICATION_SPAN_MIN);
+    if varies && !metrics.contains(&Metric::WriteAmplification) {
+        metrics.insert(1.min(metrics.len()), Metric::WriteAmplification);
     }
-    if extent(WRITE_AMPLIFICATION).is_some_and(|it| it.high >= it.low * AMPLIFICATION_SPAN_MIN) {
-        let title = "write amplification: bytes to the device ÷ bytes produced".to_owned();
-        figures.push(Shown { title, metric: WRITE_AMPLIFICATION, divisor: 1.0, unit: "", is_time: false });
+    metrics.retain(|metric| extent(*metric).is_some());
+    metrics.into_iter().map(|metric| shown(sweep, metric)).collect()
+}
+
+fn shown(sweep: &Sweep<'_>, metric: Metric) -> Shown {
+    let (rate, rate_unit) = throughput_unit(sweep);
+    let of = |title: String, divisor, unit| Shown { title, metric, divisor, unit, is_time: unit.is_empty() };
+    let named = name(metric).to_owned();
+    match metric {
+        Metric::Throughput => of(named, rate, rate_unit),
+        Metric::CatchUp => of("consumed while catching up".to_owned(), rate, rate_unit),
+        Metric::WriteAmplification => {
+            let title = "write amplification: bytes to the device ÷ bytes produced".to_owned();
+            Shown { is_time: false, ..of(title, 1.0, "") }
+        }
+        Metric::DiskPeak => of(named, BYTES_PER_MIB, "MiB"),
+        Metric::Reopen => of(named, 1.0 / NS_PER_S, ""),
+        Metric::ResponseP50 | Metric::ResponseP99 | Metric::ResponseP999 | Metric::EndToEndP99 => {
+            of(format!("{named}, open load {}", sweep.rate_words()), 1.0, "")
+        }
     }
-    if extent(RESPONSE_P99).is_some() {
-        let title = format!("p99 response, open load {}", sweep.rate_words());
-        figures.push(Shown { title, metric: RESPONSE_P99, divisor: 1.0, unit: "", is_time: true });
-    }
-    figures
 }
 
 fn panel(layout: &Layout<'_>, figure: &Shown, is_last: bool) -> Panel {
@@ -122,7 +138,7 @@ fn placed<'a>(
     layout.positions.positions.iter().zip(&group.combinations).map(move |(x, it)| (x + aside, *it))
 }
 
-/// Returns the drawn parts of a series: the line between its medians, the bars of its medians, and its trials.
+/// Returns the drawn parts of a series: the line between its medians, their intervals and bars, and its trials.
 fn series(layout: &Layout<'_>, group: (usize, &Group<'_>), figure: &Shown) -> Vec<Series> {
     let (number, Group { name, .. }) = group;
     let (colour, shape) = (Colour::of_series(number), Shape::of_series(number));
@@ -139,6 +155,8 @@ fn series(layout: &Layout<'_>, group: (usize, &Group<'_>), figure: &Shown) -> Ve
         let lines = runs.map(|run| run.iter().flatten().map(|median| median.at).collect());
         parts.push(of(Look::Line(Weight::Faint)).with(lines.collect()));
     }
+    let whisker = |median: &Median| Some(median.interval?.map(|end| (median.at.0, end)).to_vec());
+    parts.push(of(Look::Line(Weight::Thin)).with(sound.iter().filter_map(whisker).collect()));
     parts.push(of(Look::Bars(Weight::Normal)).with(bars(sound)));
     parts.push(of(Look::Bars(Weight::Faint)).with(bars(unsound)));
     let (sound, unsound) = dots(layout, group, figure);
@@ -151,7 +169,7 @@ fn series(layout: &Layout<'_>, group: (usize, &Group<'_>), figure: &Shown) -> Ve
 /// Returns a sign beside each median that is only a bound.
 fn signs(layout: &Layout<'_>, group: (usize, &Group<'_>), figure: &Shown) -> Vec<Label> {
     let sign = |(x, combination): (f64, Option<&Combination<'_>>)| {
-        let median = combination?.point(figure.metric)?.figure(figure.metric.path)?;
+        let median = combination?.point(figure.metric)?.figure(figure.metric.path())?;
         Some(Label {
             at: (x, median.median / figure.divisor),
             text: median.bound?.sign().trim().to_owned(),
@@ -166,6 +184,8 @@ fn signs(layout: &Layout<'_>, group: (usize, &Group<'_>), figure: &Shown) -> Vec
 #[derive(Clone, Copy)]
 struct Median {
     at: (f64, f64),
+    /// Ends of the interval; `None` with too few trials.
+    interval: Option<[f64; 2]>,
     is_sound: bool,
 }
 
@@ -173,9 +193,12 @@ fn medians(layout: &Layout<'_>, group: (usize, &Group<'_>), figure: &Shown) -> V
     placed(layout, group)
         .map(|(x, combination)| {
             let combination = combination?;
-            let median = stats::median(&combination.trials(figure.metric))?;
+            let trials = combination.trials(figure.metric);
+            let median = stats::median(&trials)?;
+            let ends = |it: Interval| [it.low, it.high].map(|end| end / figure.divisor);
+            let interval = stats::interval(&trials).map(ends);
             let is_sound = combination.point(figure.metric).is_some_and(is_sound);
-            Some(Median { at: (x, median / figure.divisor), is_sound })
+            Some(Median { at: (x, median / figure.divisor), interval, is_sound })
         })
         .collect()
 }

@@ -1,0 +1,480 @@
+//! A consumer that is a member of a group: it reads the partitions that the group assigns to it.
+//!
+//! ```text
+//! Unjoined ─ JoinGroup ─► Joining ─ SyncGroup ─► Syncing ─► Stable ─ rebalance ─► Revoking ─ commit ─► Releasing ─► Unjoined
+//! ```
+//!
+//! Everything happens in [`GroupConsumer::poll`], except for heartbeats, which a thread sends between polls
+//! (`heartbeats.rs`). What follows from replies is in `membership.rs`.
+
+use super::config::{GroupConsumerConfig, Subscribe};
+use super::error::GroupsError;
+use super::heartbeats::{Beat, BeatSettings, Heartbeats};
+use super::link::{Coordinator, LOAD_MAX, Link, RETRY_AFTER, call_loaded};
+use super::offsets::{self, Commit, Committer};
+use super::partitions::{GroupRecords, Moved, News, Partitions};
+use crate::client::RemoteDirectory;
+use crate::clock::after;
+use crate::group::{Client, GroupError, LeaveGroup, LeavingMember, PartitionCounts, RequestBody};
+use crate::shard::Ticket;
+use crate::types::{ConsumerPosition, TopicPartition};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// An event of a consumer in a group.
+#[derive(Debug)]
+pub enum GroupEvent {
+    /// Records of one partition. The next poll says that the caller is done with them.
+    Records(GroupRecords),
+    /// A rebalance is over, and these partitions were added. There may be none.
+    Assigned(Vec<TopicPartition>),
+    /// These partitions are about to go. Until the next poll their offsets can still be committed.
+    Revoked(Vec<TopicPartition>),
+    /// These partitions are gone: the group has removed this member. Their offsets can no longer be committed. The
+    /// consumer joins again.
+    Lost(Vec<TopicPartition>),
+    /// The log did not hold the position, so `auto_offset_reset` was applied.
+    Reset {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset that was not in the log.
+        from: i64,
+        /// The offset from which the consumer reads on.
+        to: i64,
+    },
+    /// An automatic commit failed. The next one contains the same positions, unless the partitions have gone meanwhile.
+    CommitFailed(GroupsError),
+    /// An automatic commit succeeded. Only with [`GroupConsumerConfig::reports_commits`].
+    Committed {
+        /// The positions that were committed.
+        commits: Vec<Commit>,
+        /// Time from sending the request until its reply was handled.
+        took: Duration,
+    },
+}
+
+/// The state of the membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not in a generation. The member joins at this time.
+    Unjoined(Instant),
+    /// A JoinGroup is not answered.
+    Joining(Ticket),
+    /// A SyncGroup is not answered.
+    Syncing(Ticket),
+    /// The member has its assignment.
+    Stable,
+    /// The caller was told which partitions go, and may still commit.
+    Revoking,
+    /// The last commit before partitions go is not answered.
+    Releasing(Ticket),
+    /// The consumer has left for good.
+    Closed,
+}
+
+/// The reason for a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommitKind {
+    Automatic,
+    /// Partitions go once it is answered.
+    BeforeRelease,
+    /// The caller waits for it.
+    Awaited,
+}
+
+/// Partitions that were assigned, and that are not read yet.
+#[derive(Debug)]
+pub(super) struct Acquiring {
+    pub(super) asked: Asked,
+    pub(super) added: Vec<TopicPartition>,
+}
+
+/// The request for the committed offsets of new partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The request is not answered yet.
+    Sent(Ticket),
+    /// The request has failed. It is sent again at this time.
+    Again(Instant),
+}
+
+/// A commit that was sent.
+#[derive(Debug)]
+pub(super) struct SentCommit {
+    pub(super) kind: CommitKind,
+    pub(super) commits: Vec<Commit>,
+    pub(super) sent_at: Instant,
+}
+
+/// A consumer that is a member of a group. Its methods take `&mut self`, so one thread uses it at a time.
+///
+/// Dropping it does not leave the group: the other members get its partitions when its session ends. [`close`](Self::close)
+/// leaves at once.
+#[derive(Debug)]
+pub struct GroupConsumer {
+    pub(super) config: GroupConsumerConfig,
+    pub(super) subscribe: Subscribe,
+    pub(super) directory: RemoteDirectory,
+    pub(super) link: Link,
+    pub(super) beat: Arc<Beat>,
+    pub(super) phase: Phase,
+    /// Id of the member; empty before the group has given it one.
+    pub(super) member_id: String,
+    /// The generation; −1 while the member is in none.
+    pub(super) generation: i32,
+    /// The random part of the next member id.
+    pub(super) random: u128,
+    pub(super) owned: Partitions,
+    /// Partitions that were assigned, and whose committed offsets are being fetched.
+    pub(super) acquiring: Option<Acquiring>,
+    /// Commits that are not answered.
+    pub(super) commits: BTreeMap<Ticket, SentCommit>,
+    /// The outcome of the commit that the caller waits for.
+    pub(super) awaited: Option<(Ticket, Result<(), GroupsError>)>,
+    pub(super) events: VecDeque<Result<GroupEvent, GroupsError>>,
+    pub(super) next_commit: Option<Instant>,
+    pub(super) next_look: Instant,
+    /// The topics with which the member has joined.
+    pub(super) joined_topics: BTreeSet<String>,
+    /// Topics and numbers of partitions that this member has assigned as the leader.
+    pub(super) led: Option<(BTreeSet<String>, PartitionCounts)>,
+    /// The time for which the timer is set.
+    pub(super) armed: Option<Instant>,
+}
+
+impl GroupConsumer {
+    pub(crate) fn new(
+        config: GroupConsumerConfig,
+        subscribe: Subscribe,
+        directory: RemoteDirectory,
+        heartbeats: &Heartbeats,
+    ) -> Result<Self, GroupsError> {
+        config.validate().map_err(GroupsError::Config)?;
+        if config.group_id.is_empty() {
+            return Err(GroupError::InvalidGroupId.into());
+        }
+        // Kafka writes an address here; all clients of an engine are in its process.
+        let client = Client { id: config.client_id.clone(), host: "/127.0.0.1".into() };
+        let coordinator =
+            Coordinator::of_group(&directory, &config.group_id, client).ok_or(GroupsError::Closed)?;
+        let link = Link::new(coordinator);
+        let beat = heartbeats.add(BeatSettings {
+            coordinator: link.coordinator().clone(),
+            inbox: Arc::clone(link.inbox()),
+            group: config.group_id.clone(),
+            instance_id: config.group_instance_id.clone(),
+            interval: config.heartbeat_interval,
+            max_poll_interval: config.max_poll_interval,
+        });
+        let now = Instant::now();
+        Ok(Self {
+            owned: Partitions::new(config.fetch.clone(), config.auto_offset_reset),
+            next_commit: config.auto_commit.map(|every| after(now, every)),
+            next_look: after(now, config.metadata_max_age),
+            config,
+            subscribe,
+            directory,
+            link,
+            beat,
+            phase: Phase::Unjoined(now),
+            member_id: String::new(),
+            generation: -1,
+            random: random()?,
+            acquiring: None,
+            commits: BTreeMap::new(),
+            awaited: None,
+            events: VecDeque::new(),
+            joined_topics: BTreeSet::new(),
+            led: None,
+            armed: None,
+        })
+    }
+
+    /// Returns the next event: records, or a change of the assignment. Stays pending while there is none. Joins the group
+    /// if the consumer is not in it, and takes part in rebalances.
+    ///
+    /// After an event, call it again within `max_poll_interval`, or the consumer leaves its group.
+    ///
+    /// # Errors
+    /// [`GroupsError`]. The next poll tries again, except after [`GroupsError::Closed`].
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<GroupEvent, GroupsError>> {
+        self.link.inbox().waker.register(context.waker());
+        if self.beat.poll_begins() {
+            self.has_left();
+        }
+        self.owned.note_done();
+        let outcome = self.advance(context);
+        if outcome.is_ready() {
+            self.beat.poll_returns();
+        }
+        outcome
+    }
+
+    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Result<GroupEvent, GroupsError>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(event);
+            }
+            if self.phase == Phase::Closed {
+                return Poll::Ready(Err(GroupsError::Closed));
+            }
+            self.link.flush();
+            self.take_replies();
+            if self.events.is_empty() {
+                self.step(Instant::now());
+            }
+            // A request to a shard that is stuck fails at once, and nothing would wake the caller.
+            if !self.events.is_empty() || self.link.has_next() {
+                continue;
+            }
+            match self.owned.poll(context) {
+                Poll::Ready(Ok(News::Records(records))) => {
+                    return Poll::Ready(Ok(GroupEvent::Records(records)));
+                }
+                Poll::Ready(Ok(News::Moved(moved))) => {
+                    if !moved.is_first() {
+                        let Moved { partition, from, to } = moved;
+                        return Poll::Ready(Ok(GroupEvent::Reset { partition, from, to }));
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Returns the next event, for async code.
+    ///
+    /// # Errors
+    /// As [`GroupConsumer::poll`].
+    pub async fn next(&mut self) -> Result<GroupEvent, GroupsError> {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// Returns the next event, for a plain thread.
+    ///
+    /// # Errors
+    /// As [`GroupConsumer::poll`].
+    pub fn wait(&mut self) -> Result<GroupEvent, GroupsError> {
+        pollster::block_on(self.next())
+    }
+
+    /// Commits the positions of all partitions, and waits for the reply. The records that the last poll has returned count
+    /// as read. Partitions whose topic was deleted are left out.
+    ///
+    /// # Errors
+    /// [`GroupsError`]. Nothing is committed then, except after `ShardStuck`, which leaves that open.
+    /// [`GroupsError::NotMember`] before the consumer has joined, and after its group has removed it.
+    pub async fn commit(&mut self) -> Result<(), GroupsError> {
+        self.check_member()?;
+        let mut commits = self.owned.positions();
+        self.retain_existing(&mut commits);
+        self.commit_offsets(commits).await
+    }
+
+    /// Commits given positions, and waits for the reply. They may be of any partition that exists, and beyond a log's end.
+    ///
+    /// # Errors
+    /// As [`GroupConsumer::commit`]; [`GroupsError::UnknownPartition`] if a topic or partition does not exist. If the
+    /// metadata of some is too long, the others are committed.
+    pub async fn commit_offsets(&mut self, commits: Vec<Commit>) -> Result<(), GroupsError> {
+        self.check_member()?;
+        offsets::check_partitions(&self.directory, &commits)?;
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        loop {
+            let outcome = self.send_and_wait(commits.clone()).await;
+            let is_loading = outcome.as_ref().is_err_and(GroupsError::is_loading);
+            if !is_loading || begun.elapsed() > LOAD_MAX {
+                return outcome;
+            }
+            self.pause_requests(RETRY_AFTER).await;
+            self.check_member()?;
+        }
+    }
+
+    /// Refuses a commit of a consumer that is in no generation. The coordinator would take it for one of a consumer without a
+    /// group, if the group is empty.
+    fn check_member(&self) -> Result<(), GroupsError> {
+        if self.phase == Phase::Closed {
+            Err(GroupsError::Closed)
+        } else if self.generation < 0 {
+            Err(GroupsError::NotMember)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Handles replies for a while, and sends nothing new.
+    async fn pause_requests(&mut self, pause: Duration) {
+        let until = after(Instant::now(), pause);
+        self.link.wake_at(until);
+        std::future::poll_fn(|context| {
+            self.link.inbox().waker.register(context.waker());
+            self.take_replies();
+            if Instant::now() >= until { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    async fn send_and_wait(&mut self, commits: Vec<Commit>) -> Result<(), GroupsError> {
+        let ticket = self.send_commit(CommitKind::Awaited, commits);
+        std::future::poll_fn(|context| {
+            self.link.inbox().waker.register(context.waker());
+            self.link.flush();
+            self.take_replies();
+            match self.awaited.take() {
+                Some((answered, outcome)) if answered == ticket => Poll::Ready(outcome),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Commits as [`GroupConsumer::commit`], for a plain thread.
+    ///
+    /// # Errors
+    /// As [`GroupConsumer::commit`].
+    pub fn wait_commit(&mut self) -> Result<(), GroupsError> {
+        pollster::block_on(self.commit())
+    }
+
+    /// Commits as [`GroupConsumer::commit_offsets`], for a plain thread.
+    ///
+    /// # Errors
+    /// As [`GroupConsumer::commit_offsets`].
+    pub fn wait_commit_offsets(&mut self, commits: Vec<Commit>) -> Result<(), GroupsError> {
+        pollster::block_on(self.commit_offsets(commits))
+    }
+
+    /// Removes the commits of partitions whose topic was deleted: nobody can resume there.
+    pub(super) fn retain_existing(&self, commits: &mut Vec<Commit>) {
+        commits.retain(|commit| self.directory.topics.has(&commit.partition));
+    }
+
+    pub(super) fn send_commit(&mut self, kind: CommitKind, commits: Vec<Commit>) -> Ticket {
+        let committer = Committer {
+            group: self.config.group_id.clone(),
+            generation: self.generation,
+            member_id: self.member_id.clone(),
+            instance_id: self.config.group_instance_id.clone(),
+        };
+        let ticket = self.link.send(committer.request(&commits));
+        self.commits.insert(ticket, SentCommit { kind, commits, sent_at: Instant::now() });
+        ticket
+    }
+
+    /// Returns the offsets that the group has committed for `partitions`. Partitions without one are left out.
+    ///
+    /// # Errors
+    /// [`GroupsError`].
+    pub fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Commit>, GroupsError> {
+        let request = offsets::fetch_request(&self.config.group_id, Some(partitions));
+        // A link of its own, so that the replies of this member's other requests are not lost.
+        offsets::committed(call_loaded(self.link.coordinator().clone(), &request)?)
+    }
+
+    /// Returns the partitions that the consumer reads.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.owned.names()
+    }
+
+    /// Returns the id of the member and its generation, while it is in one.
+    pub fn member(&self) -> Option<(&str, i32)> {
+        (self.generation >= 0).then_some((self.member_id.as_str(), self.generation))
+    }
+
+    /// Whether the consumer has noticed a rebalance, and has no assignment of the new generation yet. A consumer that has not
+    /// joined yet, or that was closed, is rebalancing, too.
+    pub fn is_rebalancing(&self) -> bool {
+        self.phase != Phase::Stable || self.acquiring.is_some()
+    }
+
+    /// Returns the position after the last record that a poll has returned; `None` if it is not known yet, or if the
+    /// partition is not assigned.
+    pub fn position(&self, partition: &TopicPartition) -> Option<ConsumerPosition> {
+        self.owned.position(partition)
+    }
+
+    /// Returns the number of records between the position and the high watermark that the last fetch has seen; `None` before
+    /// the first fetch, or if the partition is not assigned.
+    pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
+        self.owned.lag(partition)
+    }
+
+    /// Continues a partition at an offset or at a saved position.
+    ///
+    /// # Errors
+    /// [`GroupsError::NotAssigned`].
+    pub fn seek(
+        &mut self,
+        partition: &TopicPartition,
+        to: impl Into<ConsumerPosition>,
+    ) -> Result<(), GroupsError> {
+        self.owned.seek(partition, to.into())
+    }
+
+    /// Returns no records of a partition until [`GroupConsumer::resume`], or until a rebalance takes the partition away.
+    ///
+    /// # Errors
+    /// [`GroupsError::NotAssigned`].
+    pub fn pause(&mut self, partition: &TopicPartition) -> Result<(), GroupsError> {
+        self.owned.pause(partition, true)
+    }
+
+    /// Returns records of a paused partition again.
+    ///
+    /// # Errors
+    /// [`GroupsError::NotAssigned`].
+    pub fn resume(&mut self, partition: &TopicPartition) -> Result<(), GroupsError> {
+        self.owned.pause(partition, false)
+    }
+
+    /// Leaves the group, so that the other members get the partitions at once. If commits are automatic, the positions are
+    /// committed first. A static member does not leave, as in Kafka. All later polls fail.
+    ///
+    /// # Errors
+    /// [`GroupsError`], of the commit or of the leaving. The consumer is closed all the same.
+    pub async fn leave(&mut self) -> Result<(), GroupsError> {
+        if self.phase == Phase::Closed {
+            return Ok(());
+        }
+        let is_member = self.generation >= 0;
+        let committed =
+            if self.config.auto_commit.is_some() && is_member { self.commit().await } else { Ok(()) };
+        self.beat.set_member(None);
+        self.phase = Phase::Closed;
+        self.owned.clear();
+        let left = if self.member_id.is_empty() || self.config.group_instance_id.is_some() {
+            Ok(())
+        } else {
+            let members = vec![LeavingMember { member_id: self.member_id.clone(), instance_id: None }];
+            let request = RequestBody::Leave(LeaveGroup { group: self.config.group_id.clone(), members });
+            self.link.call(request).await.and_then(|reply| match super::link::error_of(&reply) {
+                // The group has removed the member already.
+                None | Some(GroupError::UnknownMemberId) => Ok(()),
+                Some(error) => Err(error.into()),
+            })
+        };
+        committed.and(left)
+    }
+
+    /// Leaves the group as [`GroupConsumer::leave`], for a plain thread.
+    ///
+    /// # Errors
+    /// As [`GroupConsumer::leave`].
+    pub fn close(mut self) -> Result<(), GroupsError> {
+        pollster::block_on(self.leave())
+    }
+}
+
+fn random() -> Result<u128, GroupsError> {
+    let mut bytes = [0_u8; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    filled.map_err(|error| GroupsError::Config(format!("the kernel gives no random bytes: {error}")))?;
+    Ok(u128::from_be_bytes(bytes))
+}

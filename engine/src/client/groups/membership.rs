@@ -1,0 +1,407 @@
+//! What a consumer does about its membership: joining, the leader's assignment, rebalances, commits.
+
+use super::consumer::{Acquiring, Asked, CommitKind, GroupConsumer, GroupEvent, Phase, SentCommit};
+use super::error::GroupsError;
+use super::leader;
+use super::link::{HEARTBEAT, RETRY_AFTER, error_of};
+use super::offsets;
+use crate::clock::after;
+use crate::group::{
+    Assignment, GroupError, JoinGroup, JoinReply, Joined, ReplyBody, RequestBody, Subscription, SyncGroup,
+    Synced,
+};
+use crate::shard::Ticket;
+use crate::types::TopicPartition;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Type of the protocols of consumers.
+const PROTOCOL_TYPE: &str = "consumer";
+
+impl GroupConsumer {
+    /// Handles the replies that have arrived.
+    pub(super) fn take_replies(&mut self) {
+        while let Some((ticket, outcome)) = self.link.next() {
+            if matches!(outcome, Err(GroupsError::Closed)) {
+                self.phase = Phase::Closed;
+            }
+            if ticket.index() == HEARTBEAT {
+                self.heartbeat_answered(ticket, outcome);
+            } else if let Some(sent) = self.commits.remove(&ticket) {
+                self.commit_answered(ticket, sent, outcome);
+            } else if self.acquiring.as_ref().is_some_and(|waiting| waiting.asked == Asked::Sent(ticket)) {
+                self.offsets_answered(outcome);
+            } else if self.phase == Phase::Joining(ticket) {
+                self.join_answered(outcome);
+            } else if self.phase == Phase::Syncing(ticket) {
+                self.sync_answered(outcome);
+            }
+        }
+    }
+
+    /// Does what is due at `now`. The caller has seen all events before.
+    pub(super) fn step(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Unjoined(at) if at <= now => self.send_join(),
+            Phase::Unjoined(at) => self.arm(at, now),
+            Phase::Revoking => self.begin_release(),
+            Phase::Stable => self.step_stable(now),
+            Phase::Joining(_) | Phase::Syncing(_) | Phase::Releasing(_) | Phase::Closed => {}
+        }
+        self.ask_again(now);
+    }
+
+    /// Asks again for committed offsets, if the last request has failed and its pause is over.
+    fn ask_again(&mut self, now: Instant) {
+        match self.acquiring.take() {
+            Some(Acquiring { asked: Asked::Again(at), added }) if at <= now => self.acquire(added),
+            Some(waiting) => {
+                if let Asked::Again(at) = waiting.asked {
+                    self.arm(at, now);
+                }
+                self.acquiring = Some(waiting);
+            }
+            None => {}
+        }
+    }
+
+    fn step_stable(&mut self, now: Instant) {
+        if let Some(every) = self.config.auto_commit
+            && self.next_commit.is_none_or(|at| at <= now)
+        {
+            self.next_commit = Some(after(now, every));
+            let mut done = self.owned.done();
+            self.retain_existing(&mut done);
+            if !done.is_empty() {
+                self.send_commit(CommitKind::Automatic, done);
+            }
+        }
+        if self.next_look <= now {
+            self.next_look = after(now, self.config.metadata_max_age);
+            if self.has_metadata_changed() {
+                self.begin_rebalance();
+                return;
+            }
+        }
+        let next = self.next_commit.map_or(self.next_look, |at| at.min(self.next_look));
+        self.arm(next, now);
+    }
+
+    /// Has the consumer woken at `at`.
+    fn arm(&mut self, at: Instant, now: Instant) {
+        if self.armed.is_none_or(|armed| armed <= now || armed > at) {
+            self.armed = Some(at);
+            self.link.wake_at(at);
+        }
+    }
+
+    fn wanted_topics(&self) -> BTreeSet<String> {
+        self.subscribe.resolve(self.directory.topics.read().keys())
+    }
+
+    /// Whether the topics that this member means have changed, or the partitions that it has assigned as the leader.
+    fn has_metadata_changed(&self) -> bool {
+        let has_grown = |(names, counts): &(BTreeSet<String>, _)| {
+            leader::counts(&self.directory.topics, names.iter()) != *counts
+        };
+        self.wanted_topics() != self.joined_topics || self.led.as_ref().is_some_and(has_grown)
+    }
+
+    fn send_join(&mut self) {
+        self.beat.set_member(None);
+        self.joined_topics = self.wanted_topics();
+        let mut owned = self.owned.names();
+        owned.extend(self.keep_acquiring());
+        // The group makes a member id of this number. A new number gives a new id.
+        self.random = self.random.wrapping_add(1);
+        let subscription = Subscription {
+            topics: self.joined_topics.iter().cloned().collect(),
+            owned,
+            generation: (self.generation >= 0).then_some(self.generation),
+            ..Subscription::default()
+        };
+        let request = JoinGroup {
+            group: self.config.group_id.clone(),
+            member_id: self.member_id.clone(),
+            instance_id: self.config.group_instance_id.clone(),
+            random: self.random,
+            protocol_type: PROTOCOL_TYPE.into(),
+            protocols: leader::protocols(&self.config.assignors, &subscription),
+            session_timeout_ms: ms_of(self.config.session_timeout),
+            rebalance_timeout_ms: ms_of(self.config.max_poll_interval),
+        };
+        self.phase = Phase::Joining(self.link.send(RequestBody::Join(request)));
+    }
+
+    /// Returns the partitions whose offsets are still being fetched, and which a cooperative member keeps in a rebalance as those
+    /// that it reads. Another member gives them up: it must not begin to read them in a later generation.
+    fn keep_acquiring(&mut self) -> Vec<TopicPartition> {
+        if !self.config.is_cooperative() {
+            self.acquiring = None;
+        }
+        self.acquiring.as_ref().map(|waiting| waiting.added.clone()).unwrap_or_default()
+    }
+
+    fn join_answered(&mut self, outcome: Result<ReplyBody, GroupsError>) {
+        match outcome {
+            Ok(ReplyBody::Join(JoinReply { member_id, outcome: Ok(joined) })) => {
+                self.joined(member_id, &joined);
+            }
+            Ok(ReplyBody::Join(JoinReply { member_id, outcome: Err(GroupError::MemberIdRequired) })) => {
+                self.member_id = member_id;
+                self.send_join();
+            }
+            Ok(reply) => self.join_failed(error_of(&reply).unwrap_or(GroupError::UnknownServerError).into()),
+            Err(error) => self.join_failed(error),
+        }
+    }
+
+    fn joined(&mut self, member_id: String, joined: &Joined) {
+        self.member_id = member_id;
+        self.generation = joined.generation;
+        self.beat.set_member(Some((self.member_id.clone(), self.generation)));
+        let is_leader = joined.leader == self.member_id;
+        self.led = None;
+        let mut assignments = Vec::new();
+        if is_leader {
+            match leader::assign(joined, &self.directory.topics) {
+                Ok(made) => {
+                    self.led = Some((made.topics, made.counts));
+                    if !joined.skips_assignment {
+                        assignments = made.assignments;
+                    }
+                }
+                // A member that is not of this kind cannot be served.
+                Err(_) => {
+                    let error = GroupError::InconsistentGroupProtocol;
+                    return self.join_failed(error.into());
+                }
+            }
+        }
+        let request = SyncGroup {
+            group: self.config.group_id.clone(),
+            generation: self.generation,
+            member_id: self.member_id.clone(),
+            instance_id: self.config.group_instance_id.clone(),
+            protocol_type: joined.protocol_type.clone(),
+            protocol: joined.protocol.clone(),
+            assignments,
+        };
+        self.phase = Phase::Syncing(self.link.send(RequestBody::Sync(request)));
+    }
+
+    /// Reacts to a JoinGroup or SyncGroup that failed: the member joins again, after a while unless the error says that it
+    /// has to.
+    fn join_failed(&mut self, error: GroupsError) {
+        let now = Instant::now();
+        match error {
+            GroupsError::Refused(error @ (GroupError::UnknownMemberId | GroupError::IllegalGeneration)) => {
+                self.lose(error);
+            }
+            GroupsError::Refused(GroupError::RebalanceInProgress) => self.phase = Phase::Unjoined(now),
+            GroupsError::Refused(
+                GroupError::CoordinatorLoadInProgress | GroupError::CoordinatorNotAvailable,
+            ) => self.phase = Phase::Unjoined(after(now, RETRY_AFTER)),
+            GroupsError::Refused(error @ GroupError::FencedInstanceId) => self.lose(error),
+            error => {
+                if self.phase != Phase::Closed {
+                    self.phase = Phase::Unjoined(after(now, RETRY_AFTER));
+                }
+                self.events.push_back(Err(error));
+            }
+        }
+    }
+
+    fn sync_answered(&mut self, outcome: Result<ReplyBody, GroupsError>) {
+        match outcome {
+            Ok(ReplyBody::Sync(Ok(Synced { assignment, .. }))) => match Assignment::decode(&assignment) {
+                Ok(assignment) => self.assigned(assignment.partitions),
+                Err(_) => self.join_failed(GroupError::InconsistentGroupProtocol.into()),
+            },
+            Ok(reply) => self.join_failed(error_of(&reply).unwrap_or(GroupError::UnknownServerError).into()),
+            Err(error) => self.join_failed(error),
+        }
+    }
+
+    /// Takes over an assignment. Partitions that are not in it any more go first, and then the member joins again, so that
+    /// another one can get them.
+    fn assigned(&mut self, assigned: Vec<TopicPartition>) {
+        let acquiring = self.acquiring.take().map(|waiting| waiting.added).unwrap_or_default();
+        let has_lost_unread = acquiring.iter().any(|name| !assigned.contains(name));
+        let revoked: Vec<TopicPartition> =
+            self.owned.names().into_iter().filter(|name| !assigned.contains(name)).collect();
+        let added: Vec<TopicPartition> =
+            assigned.into_iter().filter(|name| !self.owned.contains(name)).collect();
+        self.acquire(added);
+        self.phase = Phase::Stable;
+        if !revoked.is_empty() {
+            self.revoke(revoked);
+        } else if has_lost_unread {
+            // Nothing of them was read, so nothing is to be committed first.
+            self.phase = Phase::Unjoined(Instant::now());
+        }
+    }
+
+    /// Begins to read partitions: from the group's committed offsets, which are fetched first.
+    fn acquire(&mut self, added: Vec<TopicPartition>) {
+        self.acquiring = None;
+        if added.is_empty() {
+            self.events.push_back(Ok(GroupEvent::Assigned(added)));
+            return;
+        }
+        let request = offsets::fetch_request(&self.config.group_id, Some(&added));
+        self.acquiring = Some(Acquiring { asked: Asked::Sent(self.link.send(request)), added });
+    }
+
+    fn offsets_answered(&mut self, outcome: Result<ReplyBody, GroupsError>) {
+        let Some(Acquiring { added, .. }) = self.acquiring.take() else { return };
+        let committed = match outcome.and_then(offsets::committed) {
+            Ok(committed) => committed,
+            Err(error) => {
+                if self.phase != Phase::Closed {
+                    let asked = Asked::Again(after(Instant::now(), RETRY_AFTER));
+                    self.acquiring = Some(Acquiring { asked, added });
+                }
+                if !error.is_loading() {
+                    self.events.push_back(Err(error));
+                }
+                return;
+            }
+        };
+        for name in &added {
+            let position = committed.iter().find(|commit| commit.partition == *name);
+            let position = position.map(|commit| commit.position);
+            if let Err(error) = self.owned.add(&self.directory, name.clone(), position) {
+                self.events.push_back(Err(error));
+            }
+        }
+        self.events.push_back(Ok(GroupEvent::Assigned(added)));
+    }
+
+    fn heartbeat_answered(&mut self, ticket: Ticket, outcome: Result<ReplyBody, GroupsError>) {
+        if ticket != Ticket::new(self.generation.cast_unsigned(), HEARTBEAT) {
+            return;
+        }
+        match outcome.as_ref().map(error_of) {
+            Ok(Some(GroupError::RebalanceInProgress)) => self.begin_rebalance(),
+            Ok(Some(
+                error @ (GroupError::UnknownMemberId
+                | GroupError::IllegalGeneration
+                | GroupError::FencedInstanceId),
+            )) => self.lose(error),
+            // The session may end, but another heartbeat follows.
+            _ => {}
+        }
+    }
+
+    /// Takes part in a rebalance. A cooperative member keeps its partitions; another one gives up all first.
+    fn begin_rebalance(&mut self) {
+        if self.phase != Phase::Stable {
+            return;
+        }
+        self.keep_acquiring();
+        let owned = self.owned.names();
+        if self.config.is_cooperative() || owned.is_empty() {
+            self.phase = Phase::Unjoined(Instant::now());
+        } else {
+            self.revoke(owned);
+        }
+    }
+
+    fn revoke(&mut self, names: Vec<TopicPartition>) {
+        self.owned.begin_to_leave(&names);
+        self.events.push_back(Ok(GroupEvent::Revoked(names)));
+        self.phase = Phase::Revoking;
+    }
+
+    /// Commits what the caller is done with, if commits are automatic, and then gives the partitions up.
+    fn begin_release(&mut self) {
+        let mut done = if self.config.auto_commit.is_some() { self.owned.done() } else { Vec::new() };
+        self.retain_existing(&mut done);
+        if done.is_empty() {
+            self.release();
+        } else {
+            self.phase = Phase::Releasing(self.send_commit(CommitKind::BeforeRelease, done));
+        }
+    }
+
+    fn release(&mut self) {
+        self.owned.remove_leaving();
+        self.phase = Phase::Unjoined(Instant::now());
+        self.step(Instant::now());
+    }
+
+    /// Gives up all partitions: the group has removed this member, or another one has taken over its name.
+    fn lose(&mut self, error: GroupError) {
+        self.beat.set_member(None);
+        self.generation = -1;
+        self.acquiring = None;
+        self.led = None;
+        // With another generation the member is still known by its id.
+        if error != GroupError::IllegalGeneration {
+            self.member_id.clear();
+        }
+        let lost = self.owned.names();
+        self.owned.clear();
+        if !lost.is_empty() {
+            self.events.push_back(Ok(GroupEvent::Lost(lost)));
+        }
+        if error == GroupError::FencedInstanceId {
+            self.phase = Phase::Closed;
+            self.events.push_back(Err(error.into()));
+        } else if self.phase != Phase::Closed {
+            self.phase = Phase::Unjoined(Instant::now());
+        }
+    }
+
+    /// Notes that the member has left the group because the caller did not poll.
+    pub(super) fn has_left(&mut self) {
+        self.lose(GroupError::UnknownMemberId);
+    }
+
+    fn commit_answered(&mut self, ticket: Ticket, sent: SentCommit, outcome: Result<ReplyBody, GroupsError>) {
+        let SentCommit { kind, commits, sent_at } = sent;
+        let outcome = outcome.and_then(|reply| error_of(&reply).map_or(Ok(()), |error| Err(error.into())));
+        if outcome.is_ok() {
+            self.owned.committed(&commits);
+        }
+        let refused = match &outcome {
+            Err(GroupsError::Refused(error)) => Some(*error),
+            _ => None,
+        };
+        match kind {
+            CommitKind::Awaited => self.awaited = Some((ticket, outcome)),
+            CommitKind::Automatic | CommitKind::BeforeRelease if outcome.is_ok() => {
+                if self.config.reports_commits {
+                    let took = sent_at.elapsed();
+                    self.events.push_back(Ok(GroupEvent::Committed { commits, took }));
+                }
+            }
+            CommitKind::Automatic | CommitKind::BeforeRelease => {
+                // The next generation has other partitions, and commits its own positions.
+                if let Err(error) = outcome
+                    && refused != Some(GroupError::RebalanceInProgress)
+                {
+                    self.events.push_back(Ok(GroupEvent::CommitFailed(error)));
+                }
+            }
+        }
+        match refused {
+            Some(
+                error @ (GroupError::UnknownMemberId
+                | GroupError::IllegalGeneration
+                | GroupError::FencedInstanceId),
+            ) if self.generation >= 0 => self.lose(error),
+            Some(GroupError::RebalanceInProgress) if self.phase == Phase::Stable => self.begin_rebalance(),
+            _ => {}
+        }
+        if self.phase == Phase::Releasing(ticket) {
+            self.release();
+        }
+    }
+}
+
+/// Returns a duration in the milliseconds of a request.
+fn ms_of(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

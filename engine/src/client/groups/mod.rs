@@ -1,0 +1,23 @@
+//! The handles of consumer groups: [`GroupConsumer`], a member that reads what its group assigns to it, and
+//! [`GroupAdmin`], which looks at groups and removes them.
+
+mod admin;
+mod clients;
+mod config;
+mod consumer;
+mod error;
+mod heartbeats;
+mod leader;
+mod link;
+mod membership;
+mod offsets;
+mod partitions;
+
+pub use admin::GroupAdmin;
+pub use clients::GroupClients;
+pub use config::{AutoOffsetReset, GroupConsumerConfig, Subscribe, default_group_id};
+pub use consumer::{GroupConsumer, GroupEvent};
+pub use error::GroupsError;
+pub(crate) use heartbeats::Heartbeats;
+pub use offsets::Commit;
+pub use partitions::GroupRecords;

@@ -1,0 +1,236 @@
+//! The partitions that a consumer reads for its group. Each has a consumer of its own, so that partitions come and go
+//! without a change to the others.
+
+use super::config::AutoOffsetReset;
+use super::error::GroupsError;
+use super::offsets::Commit;
+use crate::client::{Consumer, ConsumerConfig, Fetched, OffsetReset, RemoteDirectory};
+use crate::error::FetchError;
+use crate::types::{ConsumerPosition, TopicPartition};
+use std::task::{Context, Poll};
+
+/// The offset of a partition for which the group has committed none. No log holds it, so that the first fetch says where
+/// the log begins and ends.
+const UNKNOWN: i64 = -1;
+
+/// Records of one partition.
+#[derive(Debug)]
+pub struct GroupRecords {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The records.
+    pub fetched: Fetched,
+}
+
+/// The position of a partition was not usable, and was replaced.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) partition: TopicPartition,
+    pub(super) from: i64,
+    pub(super) to: i64,
+}
+
+/// The next thing that a partition has to say.
+#[derive(Debug)]
+pub(super) enum News {
+    Records(GroupRecords),
+    Moved(Moved),
+}
+
+#[derive(Debug)]
+struct Owned {
+    name: TopicPartition,
+    consumer: Consumer,
+    /// The position up to which an earlier poll has returned the records.
+    done: Option<ConsumerPosition>,
+    /// The offset that was committed last.
+    committed: Option<i64>,
+    high_watermark: Option<i64>,
+    is_paused: bool,
+    /// Set while the partition is being given up: it is not read any more.
+    is_leaving: bool,
+}
+
+/// The partitions that a consumer reads, in order.
+#[derive(Debug)]
+pub(super) struct Partitions {
+    config: ConsumerConfig,
+    reset: AutoOffsetReset,
+    owned: Vec<Owned>,
+    /// Index of the partition that is asked first, so that all get their turn.
+    first: usize,
+    /// The partition whose records the last poll has returned.
+    returned: Option<TopicPartition>,
+}
+
+impl Partitions {
+    pub(super) const fn new(config: ConsumerConfig, reset: AutoOffsetReset) -> Self {
+        let config = ConsumerConfig { offset_reset: OffsetReset::None, ..config };
+        Self { config, reset, owned: Vec::new(), first: 0, returned: None }
+    }
+
+    fn index(&self, name: &TopicPartition) -> Option<usize> {
+        self.owned.binary_search_by(|owned| owned.name.cmp(name)).ok()
+    }
+
+    fn get(&mut self, name: &TopicPartition) -> Result<&mut Owned, GroupsError> {
+        let not_assigned = || GroupsError::NotAssigned { partition: name.clone() };
+        self.index(name).map(|index| &mut self.owned[index]).ok_or_else(not_assigned)
+    }
+
+    pub(super) fn contains(&self, name: &TopicPartition) -> bool {
+        self.index(name).is_some()
+    }
+
+    pub(super) fn names(&self) -> Vec<TopicPartition> {
+        self.owned.iter().map(|owned| owned.name.clone()).collect()
+    }
+
+    /// Begins to read a partition from the group's committed position, if there is one.
+    pub(super) fn add(
+        &mut self,
+        directory: &RemoteDirectory,
+        name: TopicPartition,
+        position: Option<ConsumerPosition>,
+    ) -> Result<(), GroupsError> {
+        let topic = directory.topics.get(&name.topic);
+        let Some(place) = topic.and_then(|topic| topic.places.get(name.partition as usize).copied()) else {
+            return Err(GroupsError::Fetch { partition: name, error: FetchError::UnknownPartition });
+        };
+        let Err(at) = self.owned.binary_search_by(|owned| owned.name.cmp(&name)) else { return Ok(()) };
+        let from = position.unwrap_or_else(|| UNKNOWN.into());
+        let assignment = vec![(name.clone(), directory.route(place), from)];
+        let consumer = Consumer::new(self.config.clone(), assignment);
+        let committed = position.map(|position| position.offset);
+        let (done, high_watermark) = (position, None);
+        let (is_paused, is_leaving) = (false, false);
+        self.owned
+            .insert(at, Owned { name, consumer, done, committed, high_watermark, is_paused, is_leaving });
+        Ok(())
+    }
+
+    /// Stops reading partitions that are about to go.
+    pub(super) fn begin_to_leave(&mut self, names: &[TopicPartition]) {
+        for owned in self.owned.iter_mut().filter(|owned| names.contains(&owned.name)) {
+            owned.is_leaving = true;
+        }
+    }
+
+    /// Gives up the partitions that were about to go.
+    pub(super) fn remove_leaving(&mut self) {
+        self.owned.retain(|owned| !owned.is_leaving);
+    }
+
+    /// Gives up all partitions.
+    pub(super) fn clear(&mut self) {
+        self.owned.clear();
+    }
+
+    /// Notes that the caller is done with the records that the last poll has returned.
+    pub(super) fn note_done(&mut self) {
+        if let Some(returned) = self.returned.take()
+            && let Ok(owned) = self.get(&returned)
+        {
+            owned.done = owned.consumer.position(0);
+        }
+    }
+
+    /// Returns what an earlier poll has returned and is not committed.
+    pub(super) fn done(&self) -> Vec<Commit> {
+        self.commits(|owned| owned.done)
+    }
+
+    /// Returns all positions that are not committed.
+    pub(super) fn positions(&self) -> Vec<Commit> {
+        self.commits(|owned| owned.consumer.position(0).filter(|position| position.offset != UNKNOWN))
+    }
+
+    fn commits(&self, position: impl Fn(&Owned) -> Option<ConsumerPosition>) -> Vec<Commit> {
+        let commit = |owned: &Owned| {
+            let position = position(owned).filter(|position| Some(position.offset) != owned.committed)?;
+            Some(Commit { partition: owned.name.clone(), position, metadata: None })
+        };
+        self.owned.iter().filter_map(commit).collect()
+    }
+
+    /// Notes what was committed.
+    pub(super) fn committed(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            if let Ok(owned) = self.get(&commit.partition) {
+                owned.committed = Some(commit.position.offset);
+            }
+        }
+    }
+
+    pub(super) fn position(&self, name: &TopicPartition) -> Option<ConsumerPosition> {
+        let position = self.owned[self.index(name)?].consumer.position(0);
+        position.filter(|position| position.offset != UNKNOWN)
+    }
+
+    pub(super) fn lag(&self, name: &TopicPartition) -> Option<u64> {
+        let high_watermark = self.owned[self.index(name)?].high_watermark?;
+        Some(u64::try_from(high_watermark - self.position(name)?.offset).unwrap_or(0))
+    }
+
+    pub(super) fn seek(&mut self, name: &TopicPartition, to: ConsumerPosition) -> Result<(), GroupsError> {
+        let owned = self.get(name)?;
+        owned.consumer.seek(0, to);
+        owned.done = Some(to);
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, name: &TopicPartition, is_paused: bool) -> Result<(), GroupsError> {
+        self.get(name)?.is_paused = is_paused;
+        Ok(())
+    }
+
+    /// Returns the next records of some partition. Partitions take turns.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<News, GroupsError>> {
+        let count = self.owned.len();
+        for turn in 0..count {
+            let index = (self.first + turn) % count;
+            let owned = &mut self.owned[index];
+            if owned.is_paused || owned.is_leaving {
+                continue;
+            }
+            let Poll::Ready(fetched) = owned.consumer.poll_fetch(context) else { continue };
+            self.first = (index + 1) % count;
+            return Poll::Ready(match fetched {
+                Ok(fetched) => {
+                    owned.high_watermark = Some(fetched.high_watermark);
+                    self.returned = Some(owned.name.clone());
+                    Ok(News::Records(GroupRecords { partition: owned.name.clone(), fetched }))
+                }
+                Err(error) => owned.reset(self.reset, error).map(News::Moved),
+            });
+        }
+        Poll::Pending
+    }
+}
+
+impl Owned {
+    /// Moves to the configured end of the log, if the log does not hold the position.
+    fn reset(&mut self, reset: AutoOffsetReset, error: FetchError) -> Result<Moved, GroupsError> {
+        let partition = self.name.clone();
+        let FetchError::OffsetOutOfRange { offset: from, log_start_offset, high_watermark } = error else {
+            return Err(GroupsError::Fetch { partition, error });
+        };
+        self.high_watermark = Some(high_watermark);
+        let to = match reset {
+            AutoOffsetReset::Earliest => log_start_offset,
+            AutoOffsetReset::Latest => high_watermark,
+            AutoOffsetReset::None if from == UNKNOWN => return Err(GroupsError::NoOffset { partition }),
+            AutoOffsetReset::None => return Err(GroupsError::Fetch { partition, error }),
+        };
+        self.consumer.seek(0, to);
+        self.done = Some(to.into());
+        Ok(Moved { partition, from, to })
+    }
+}
+
+impl Moved {
+    /// Whether the position was unknown before, so that nothing was reset.
+    pub(super) const fn is_first(&self) -> bool {
+        self.from == UNKNOWN
+    }
+}

@@ -1,0 +1,150 @@
+//! OffsetDelete, DeleteGroups, and the expiry of offsets and groups.
+
+use super::Groups;
+use super::appends::Then;
+use super::output::Output;
+use crate::group::error::GroupError;
+use crate::group::records::{CommittedOffset, GroupRecord, OffsetKey};
+use crate::group::reply::{PartitionOutcomes, Reply, ReplyBody};
+use crate::group::request::{Now, OffsetDelete, Token};
+use crate::group::state::{Group, GroupState};
+
+/// Returns the record that removes an offset.
+const fn tombstone(key: OffsetKey) -> GroupRecord {
+    GroupRecord::Offset { key, value: None }
+}
+
+impl Groups {
+    /// Removes offsets that have expired, and empty groups that have no offsets left. Call it now and then: Kafka does every ten
+    /// minutes. Each group's records are one batch. Nothing expires before all records are loaded: a later one may say that an
+    /// offset is fresh.
+    pub fn expire(&mut self, now: Now) -> Output {
+        let mut out = Output::default();
+        if !self.is_serving() {
+            return self.with_deadline(out);
+        }
+        let ids: Vec<String> = self.groups.keys().cloned().collect();
+        for id in ids {
+            let records = self.expired(&id, now);
+            if !records.is_empty() {
+                self.appends.begin(records, Then::Reply, Vec::new(), &mut out);
+            }
+        }
+        self.with_deadline(out)
+    }
+
+    /// Returns the records that remove what has expired of a group. Offsets that are being committed are fresh.
+    fn expired(&self, id: &str, now: Now) -> Vec<GroupRecord> {
+        let Some(group) = self.groups.get(id) else { return Vec::new() };
+        let in_flight = self.appends.offsets_of(id);
+        let mut records = Vec::new();
+        let mut keeps_offsets = !in_flight.is_empty();
+        for (key, offset) in self.offsets.of_group(id) {
+            let expires = !group.is_subscribed_to(&key.topic)
+                && !in_flight.contains(&key)
+                && group.expires(offset, now.unix_ms, self.config.offsets_retention_ms);
+            if expires {
+                records.push(tombstone(key));
+            } else {
+                keeps_offsets = true;
+            }
+        }
+        if !keeps_offsets && group.is(GroupState::Empty) {
+            records.push(GroupRecord::Group { group: id.to_owned(), value: None });
+        }
+        records
+    }
+
+    /// Removes the offsets of a topic that was deleted, of all groups, as Kafka does. Otherwise a group would resume in a new
+    /// topic of that name behind records that it has not read. Each group's records are one batch.
+    pub fn forget_topic(&mut self, topic: &str) -> Output {
+        let mut out = Output::default();
+        if !self.is_serving() {
+            return self.with_deadline(out);
+        }
+        let ids: Vec<String> = self.groups.keys().cloned().collect();
+        for id in ids {
+            let mut keys = self.appends.offsets_of(&id);
+            keys.extend(self.offsets.of_group(&id).into_iter().map(|(key, _)| key));
+            let of_topic = keys.into_iter().filter(|key| key.topic == topic);
+            let records: Vec<GroupRecord> = of_topic.map(tombstone).collect();
+            if !records.is_empty() {
+                self.appends.begin(records, Then::Reply, Vec::new(), &mut out);
+            }
+        }
+        self.with_deadline(out)
+    }
+
+    /// Handles an OffsetDelete.
+    pub(super) fn delete_offsets(&mut self, token: Token, request: &OffsetDelete, out: &mut Output) {
+        let group = match self.groups.get(&request.group) {
+            None => Err(GroupError::GroupIdNotFound),
+            Some(group) if !group.is(GroupState::Empty) && !group.is_of_consumers() => {
+                Err(GroupError::NonEmptyGroup)
+            }
+            Some(group) => Ok(group),
+        };
+        let group = match group {
+            Ok(group) => group,
+            Err(error) => return out.reply(token, ReplyBody::OffsetDelete(Err(error))),
+        };
+        let in_flight = self.appends.offsets_of(&request.group);
+        let mut records = Vec::new();
+        let mut outcomes = PartitionOutcomes::new();
+        for (topic, partitions) in &request.topics {
+            let is_subscribed = group.is_subscribed_to(topic);
+            let outcome = if is_subscribed { Err(GroupError::GroupSubscribedToTopic) } else { Ok(()) };
+            outcomes.push((topic.clone(), partitions.iter().map(|number| (*number, outcome)).collect()));
+            if is_subscribed {
+                continue;
+            }
+            for partition in partitions {
+                let (group, topic) = (request.group.clone(), topic.clone());
+                let key = OffsetKey { group, topic, partition: *partition };
+                let is_stored = self.offsets.get(&key.group, &key.topic, key.partition).is_some();
+                if is_stored || in_flight.contains(&key) {
+                    records.push(tombstone(key));
+                }
+            }
+        }
+        self.reply_after(records, Reply { token, body: ReplyBody::OffsetDelete(Ok(outcomes)) }, out);
+    }
+
+    /// Handles a DeleteGroups: groups without members go, with their offsets.
+    pub(super) fn delete_groups(&mut self, token: Token, groups: &[String], out: &mut Output) {
+        let mut records = Vec::new();
+        let mut outcomes = Vec::with_capacity(groups.len());
+        for id in groups {
+            let outcome = match self.groups.get(id) {
+                None => Err(GroupError::GroupIdNotFound),
+                Some(group) if !group.is(GroupState::Empty) => Err(GroupError::NonEmptyGroup),
+                Some(_) => Ok(()),
+            };
+            outcomes.push((id.clone(), outcome));
+            if outcome.is_ok() {
+                let mut keys = self.appends.offsets_of(id);
+                keys.extend(self.offsets.of_group(id).into_iter().map(|(key, _)| key));
+                records.extend(keys.into_iter().map(tombstone));
+                records.push(GroupRecord::Group { group: id.clone(), value: None });
+            }
+        }
+        self.reply_after(records, Reply { token, body: ReplyBody::DeleteGroups(outcomes) }, out);
+    }
+}
+
+impl Group {
+    /// Says whether an offset of a topic that is not subscribed to has expired. The retention of an offset counts from its commit. In
+    /// a group that had members and is empty now, it counts from the time when the last one left.
+    fn expires(&self, offset: &CommittedOffset, unix_ms: i64, retention_ms: i64) -> bool {
+        let is_of_members = self.protocol_type.is_some();
+        let from_ms = match self.state {
+            _ if !is_of_members => offset.committed_ms,
+            GroupState::Empty => self.since_ms.unwrap_or(offset.committed_ms),
+            GroupState::Stable if self.is_of_consumers() && self.subscribed.is_some() => offset.committed_ms,
+            _ => return false,
+        };
+        offset
+            .expires_ms
+            .map_or_else(|| unix_ms.saturating_sub(from_ms) >= retention_ms, |at_ms| unix_ms >= at_ms)
+    }
+}

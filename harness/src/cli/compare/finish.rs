@@ -1,0 +1,71 @@
+//! The end of a series: its document is stored and printed, and gives the exit code.
+
+use super::Output;
+use super::print::print;
+use crate::campaign::compare::{Pairs, Plan, record};
+use crate::cli::is_broken_pipe;
+use crate::exit::ExitStatus;
+use crate::report;
+use crate::result::comparison::Comparison;
+use crate::result::comparison::store;
+use crate::result::staging::series::Series;
+use crate::stderr;
+use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+
+/// Stores and prints the comparison of a series. An interrupted one stays unfinished, so that it can be continued.
+///
+/// # Errors
+/// The comparison cannot be stored. Its pairs are kept.
+pub(super) fn finish(
+    plan: &Plan,
+    pairs: &Pairs,
+    series: Series,
+    is_whole: bool,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let comparison = record(plan, pairs, is_whole);
+    let dir = series.dir().to_owned();
+    if !is_whole {
+        let printed = print(&comparison, None, output);
+        stderr::line(format_args!(
+            "vnotch: interrupted after {} pairs; `vnotch compare --resume {}` continues",
+            pairs.closed.len(),
+            dir.display()
+        ));
+        return keep_printed(printed, ExitStatus::Interrupted);
+    }
+    let directory = write(&comparison, dir.parent().unwrap_or(Path::new("."))).with_context(|| {
+        format!("the pairs are kept; `vnotch compare --resume {}` stores the comparison", dir.display())
+    })?;
+    if let Err(error) = series.discard() {
+        stderr::line(format_args!("note: {error:#}; the comparison is complete without it"));
+    }
+    let status = comparison.exit_status(output.is_strict);
+    keep_printed(print(&comparison, Some(&directory), output), status)
+}
+
+/// Writes the directory of a comparison. Charts that fail cost the charts only.
+fn write(comparison: &Comparison, results: &Path) -> anyhow::Result<PathBuf> {
+    let drawn = report::draw_comparison(comparison);
+    drawn.faults.iter().for_each(|fault| stderr::line(format_args!("note: {fault}")));
+    store::write(results, comparison, &drawn.artifacts).or_else(|error| {
+        let directory = store::write(results, comparison, &[]).map_err(|_| error)?;
+        stderr::line(format_args!(
+            "note: {} has no charts, as they could not be written; `vnotch report` draws them",
+            directory.display()
+        ));
+        Ok(directory)
+    })
+}
+
+/// Returns the exit status after an attempt to print. What is stored is complete, whether it could be printed or not.
+fn keep_printed(printed: anyhow::Result<()>, status: ExitStatus) -> anyhow::Result<ExitStatus> {
+    match printed {
+        Err(error) if !is_broken_pipe(&error) => {
+            stderr::line(format_args!("vnotch: {error:#}; the comparison is complete all the same"));
+            Ok(if status == ExitStatus::Ok { ExitStatus::Runtime } else { status })
+        }
+        _ => Ok(status),
+    }
+}

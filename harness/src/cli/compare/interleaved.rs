@@ -1,0 +1,188 @@
+//! `compare --interleave`: checks both sides, says what the series costs, measures it, and continues an unfinished one.
+
+use super::request::SeriesRequest;
+use super::{Args, Output, finish};
+use crate::campaign::compare::{
+    Binary, Checked, Pairs, Plan, Session, Side, SidePlan, WorkloadText, check, metric_of,
+};
+use crate::campaign::interrupt::Interrupt;
+use crate::cli::results::prune::leftovers_note;
+use crate::exit::{ExitStatus, UsageError};
+use crate::host::machine_id::machine_id;
+use crate::result::environment::{Environment, IoUring};
+use crate::result::staging::series::{Series, SeriesName, is_series};
+use crate::result::store;
+use crate::trial::data_dir::DataDir;
+use crate::trial::progress::Progress;
+use anyhow::Context as _;
+use rustix::rand::{GetRandomFlags, getrandom};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Measures the series that a command line asks for, or only says what it would cost.
+///
+/// # Errors
+/// A [`UsageError`] before anything is measured; otherwise the failure that ended the series. Its pairs are kept.
+pub(super) fn run(args: &Args, request: &SeriesRequest, output: Output) -> anyhow::Result<ExitStatus> {
+    let sides = sides(request)?;
+    if args.dry_run {
+        let Some(checked) = check_both(&sides, args.data_dir.as_deref(), &AtomicBool::new(false))? else {
+            return Ok(ExitStatus::Interrupted);
+        };
+        return super::plan_text::print(&plan(args, request, sides, &checked)?, &checked, output);
+    }
+    store::check(&args.output)?;
+    let place = Place::open(args.data_dir.as_deref(), output)?;
+    let Some(checked) = check_both(&sides, Some(place.data_dir.path()), place.interrupt.flag())? else {
+        return Ok(ExitStatus::Interrupted);
+    };
+    let plan = plan(args, request, sides, &checked)?;
+    super::plan_text::introduce(&plan, output);
+    let name =
+        SeriesName { started_at: &plan.started_at, name: &plan.directory_name(), sha256: &plan.sha256() };
+    let series = Series::begin(&args.output, name, &plan)?;
+    measure(&plan, series, Pairs::default(), &place, output)
+}
+
+/// Continues an unfinished series.
+///
+/// # Errors
+/// A [`UsageError`] if the directory holds none; otherwise the failure that ended the series. Its pairs are kept.
+pub(super) fn resume(args: &Args, dir: &Path, output: Output) -> anyhow::Result<ExitStatus> {
+    if !is_series(dir) {
+        let what = if dir.exists() { "does not hold an unfinished comparison" } else { "does not exist" };
+        return Err(UsageError::error(format!(
+            "--resume: {} {what}; name the directory that ends in `.partial`",
+            dir.display()
+        )));
+    }
+    let (series, plan, closed) = Series::open::<Plan, _>(dir)?;
+    if plan.machine_id != machine_id() {
+        return Err(UsageError::error(format!(
+            "{} was begun on another machine, so its pairs and new ones are no series; begin a new one",
+            dir.display()
+        )));
+    }
+    let place = Place::open(args.data_dir.as_deref(), output)?;
+    output.note(&format!("continuing {} after {} pairs", dir.display(), closed.len()));
+    measure(&plan, series, Pairs { closed, ..Pairs::default() }, &place, output)
+}
+
+/// The data directory, and the watch for signals.
+struct Place {
+    data_dir: Arc<DataDir>,
+    interrupt: Interrupt,
+}
+
+impl Place {
+    fn open(data_dir: Option<&Path>, output: Output) -> anyhow::Result<Self> {
+        leftovers_note(data_dir).into_iter().for_each(|text| output.note(&text));
+        if cfg!(debug_assertions) {
+            output.note("this is a debug build, so its figures mean nothing; build with --release");
+        }
+        let data_dir = Arc::new(DataDir::open(data_dir)?);
+        let interrupt = Interrupt::watch(Arc::clone(&data_dir))?;
+        // The series ends by itself within seconds, so the watch has not to end the process.
+        interrupt.measured().store(true, Ordering::SeqCst);
+        Ok(Self { data_dir, interrupt })
+    }
+}
+
+/// Measures the pairs that are left, then stores and prints the comparison.
+fn measure(
+    plan: &Plan,
+    mut series: Series,
+    mut pairs: Pairs,
+    place: &Place,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let seconds = plan.expected_seconds(pairs.closed.len());
+    let progress = Progress::new(output.is_quiet, Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    let session = Session {
+        plan,
+        data_dir: &place.data_dir,
+        stop: place.interrupt.flag(),
+        progress: &progress,
+        pairs_before: pairs.closed.len(),
+    };
+    let measured = session.measure(&mut pairs, &mut series);
+    progress.finish();
+    if pairs.closed.is_empty() {
+        series.discard()?;
+        return measured.map(|_| ExitStatus::Interrupted);
+    }
+    let dir = series.dir().display().to_string();
+    let is_whole = measured.with_context(|| {
+        format!(
+            "the series ended early; `vnotch compare --resume {dir}` continues it after {} pairs",
+            pairs.closed.len()
+        )
+    })?;
+    finish::finish(plan, &pairs, series, is_whole, output)
+}
+
+fn sides(request: &SeriesRequest) -> anyhow::Result<[SidePlan; 2]> {
+    let binary =
+        |path: Option<&Path>, flag: &str| path.map_or_else(Binary::this, |path| Binary::at(path, flag));
+    let side = |workload: &str, sets: &[String], binary: Binary| {
+        anyhow::Ok(SidePlan { workload: WorkloadText::read(workload)?, sets: sets.to_vec(), binary })
+    };
+    let a = binary(request.binary_a.as_deref(), "--binary-a")?;
+    let b = binary(request.binary_b.as_deref(), "--binary-b")?;
+    Ok([side(&request.workload_a, &request.sets_a, a)?, side(&request.workload_b, &request.sets_b, b)?])
+}
+
+/// Has both sides checked by their binaries. `None` if the user interrupts.
+fn check_both(
+    sides: &[SidePlan; 2],
+    data_dir: Option<&Path>,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<[Checked; 2]>> {
+    let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let one = |side: Side, plan: &SidePlan| {
+        let Some(checked) = check(side, plan, dir.path(), data_dir, stop)? else { return Ok(None) };
+        checked.require_one_load(side)?;
+        anyhow::Ok(Some(checked))
+    };
+    let Some(a) = one(Side::A, &sides[0])? else { return Ok(None) };
+    let b = if sides[0] == sides[1] { Some(a.clone()) } else { one(Side::B, &sides[1])? };
+    Ok(b.map(|b| [a, b]))
+}
+
+fn plan(
+    args: &Args,
+    request: &SeriesRequest,
+    sides: [SidePlan; 2],
+    checked: &[Checked; 2],
+) -> anyhow::Result<Plan> {
+    let [a, b] = sides;
+    let place = args.data_dir.as_deref().unwrap_or(Path::new("."));
+    Ok(Plan {
+        name: checked[0].name.clone(),
+        question: checked[0].question.clone(),
+        metric: metric_of(args.metric.as_deref(), [&checked[0].resolved, &checked[1].resolved])?,
+        resolved_a: checked[0].resolved.clone(),
+        resolved_b: checked[1].resolved.clone(),
+        seconds: [checked[0].seconds, checked[1].seconds],
+        seconds_max: [checked[0].seconds_max, checked[1].seconds_max],
+        a,
+        b,
+        band: request.band,
+        length: request.length,
+        seed: args.seed.map_or_else(random_seed, Ok)?,
+        is_calibration: request.is_calibration,
+        started_at: jiff::Timestamp::now().to_string(),
+        command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        environment: Environment::collect(place, IoUring::collect()),
+        machine_id: machine_id(),
+    })
+}
+
+/// A seed that nobody chose. It has 32 bits, so that every reader of JSON keeps it whole.
+fn random_seed() -> anyhow::Result<u64> {
+    let mut bytes = [0; 4];
+    getrandom(&mut bytes, GetRandomFlags::empty()).context("the kernel gives no random number")?;
+    Ok(u64::from(u32::from_ne_bytes(bytes)))
+}

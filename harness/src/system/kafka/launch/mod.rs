@@ -1,0 +1,189 @@
+//! Kafka that the harness starts: the script `scripts/kafka` holds the brokers, and ends them when its standard input ends.
+//!
+//! The standard input is a pipe from this process. The kernel closes the pipe when this process ends, also after SIGKILL.
+
+mod ports;
+
+use crate::workload::{KafkaSettings, KafkaVersion};
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The script that starts Kafka. It is part of the binary, so that an installed vnotch needs no other file.
+const SCRIPT: &str = include_str!("../../../../../scripts/kafka");
+/// Name of the directory below the run's data directory that holds the data of the brokers.
+pub(super) const DIRECTORY: &str = "kafka";
+/// Longest wait until the script has ended its processes.
+const END_MAX: Duration = Duration::from_secs(20);
+/// Time between two looks whether the script has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The settings that make one started Kafka differ from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Setup {
+    version: KafkaVersion,
+    brokers: u32,
+    heap_bytes: u64,
+}
+
+impl Setup {
+    fn of(kafka: &KafkaSettings) -> Self {
+        Self { version: kafka.version, brokers: kafka.brokers, heap_bytes: kafka.heap.0 }
+    }
+}
+
+/// A Kafka that runs until this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    setup: Setup,
+    addresses: String,
+    script: Child,
+    /// The script ends when this is closed.
+    input: Option<ChildStdin>,
+}
+
+impl Launched {
+    /// Starts Kafka with its data below `data_dir`, and waits until it is ready.
+    ///
+    /// # Errors
+    /// Java or Maven is missing, a port is in use, or a broker does not come up. The error holds the script's own message.
+    pub(super) fn start(kafka: &KafkaSettings, data_dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(SCRIPT, kafka, data_dir)
+    }
+
+    fn start_with(script: &str, kafka: &KafkaSettings, data_dir: &Path) -> anyhow::Result<Self> {
+        let setup = Setup::of(kafka);
+        let mut messages = tempfile::tempfile().context("cannot make a temporary file")?;
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", script, "kafka", "hold", "--version", setup.version.number()])
+            .args(["--brokers", &setup.brokers.to_string()])
+            .args(["--heap", &setup.heap_bytes.to_string()])
+            .args(["--port", &ports::free(2 * setup.brokers)?.to_string()])
+            .arg("--dir")
+            .arg(data_dir.join(DIRECTORY))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(messages.try_clone()?)
+            // Ctrl-C in the terminal is for vnotch alone, which ends the brokers after the trial.
+            .process_group(0);
+        let mut child = command.spawn().context("cannot start `bash`, which starts Kafka")?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let mut launched = Self { setup, addresses: String::new(), script: child, input };
+        let mut line = String::new();
+        if let Some(output) = output {
+            BufReader::new(output).read_line(&mut line).context("cannot read what the script says")?;
+        }
+        match line.strip_prefix("ready ") {
+            Some(addresses) => launched.addresses = addresses.trim().to_owned(),
+            None => {
+                launched.end();
+                let mut said = String::new();
+                messages.rewind().and_then(|()| messages.read_to_string(&mut said))?;
+                bail!("Kafka does not start:\n{}", said.trim_end());
+            }
+        }
+        Ok(launched)
+    }
+
+    /// Whether it was started with these settings.
+    pub(super) fn is_for(&self, kafka: &KafkaSettings) -> bool {
+        self.setup == Setup::of(kafka)
+    }
+
+    /// The addresses for clients.
+    pub(super) fn addresses(&self) -> &str {
+        &self.addresses
+    }
+
+    /// The group of all its processes.
+    pub(super) fn process_group(&self) -> u32 {
+        self.script.id()
+    }
+
+    /// Ends all processes.
+    fn end(&mut self) {
+        drop(self.input.take());
+        let begun = Instant::now();
+        while begun.elapsed() < END_MAX {
+            match self.script.try_wait() {
+                Ok(None) => std::thread::sleep(LOOK),
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
+        let group = i32::try_from(self.script.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // A script that hangs is killed with all that it has started.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.script.wait();
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Bytes;
+
+    fn start(script: &str, data_dir: &Path) -> anyhow::Result<Launched> {
+        Launched::start_with(script, &KafkaSettings::default(), data_dir)
+    }
+
+    #[test]
+    fn the_script_gets_the_settings_and_ends_with_its_input() {
+        let outer = tempfile::tempdir().unwrap();
+        let gone = outer.path().join("gone");
+        let script =
+            format!("trap 'touch {}' EXIT; echo \"ready $*\"; while read -r _; do :; done", gone.display());
+        let launched = start(&script, outer.path()).unwrap();
+        let said = launched.addresses().to_owned();
+        assert!(said.starts_with("hold --version 4.3.1 --brokers 1 --heap 1073741824 --port "), "{said}");
+        assert!(said.ends_with(&format!("--dir {}", outer.path().join(DIRECTORY).display())), "{said}");
+        assert!(launched.is_for(&KafkaSettings::default()));
+        assert!(!launched.is_for(&KafkaSettings { heap: Bytes::gib(2), ..KafkaSettings::default() }));
+        assert!(!gone.exists());
+        drop(launched);
+        assert!(gone.exists(), "the script has ended by itself");
+    }
+
+    #[test]
+    fn a_script_that_fails_is_quoted() {
+        let outer = tempfile::tempdir().unwrap();
+        let error = start("echo 'port 9092 is in use' >&2; exit 1", outer.path()).unwrap_err().to_string();
+        assert!(error.contains("Kafka does not start") && error.contains("port 9092 is in use"), "{error}");
+    }
+
+    #[test]
+    fn missing_tools_are_named_with_what_to_install() {
+        let outer = tempfile::tempdir().unwrap();
+        let tools = outer.path().join("tools");
+        std::fs::create_dir(&tools).unwrap();
+        for tool in ["bash", "sed", "head"] {
+            let found =
+                ["/bin", "/usr/bin"].map(|dir| Path::new(dir).join(tool)).into_iter().find(|it| it.exists());
+            std::os::unix::fs::symlink(found.unwrap(), tools.join(tool)).unwrap();
+        }
+        let output = Command::new("/bin/bash")
+            .args(["-c", SCRIPT, "kafka", "hold", "--dir"])
+            .arg(outer.path().join("data"))
+            .env("PATH", &tools)
+            .env("VNOTCH_CACHE", outer.path().join("cache"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("Kafka needs Java 17 or newer and Maven, which is not installed"), "{said}");
+        assert!(said.contains("apt-get install openjdk-17-jre-headless maven"), "{said}");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!outer.path().join("data").exists());
+    }
+}

@@ -1,0 +1,161 @@
+//! `vnotch compare A B`, run as a command. One small run is measured. The other results are copies of it, each with one change.
+
+use super::bench;
+use crate::run::{Bench, result_of};
+use crate::support::{Ended, end, vnotch};
+use serde_json::{Value, json};
+use std::fs;
+use std::sync::OnceLock;
+
+/// Returns the result of a small run, which is measured once.
+fn original() -> Value {
+    static ORIGINAL: OnceLock<Value> = OnceLock::new();
+    let measure = || {
+        let bench = bench();
+        end(bench.run(&mut vnotch())).success();
+        let [directory] = &bench.results()[..] else { panic!("one result") };
+        result_of(directory)
+    };
+    ORIGINAL.get_or_init(measure).clone()
+}
+
+/// A directory of results.
+struct Results {
+    bench: Bench,
+}
+
+impl Results {
+    fn new() -> Self {
+        let bench = bench();
+        fs::create_dir(bench.path("results")).unwrap();
+        Self { bench }
+    }
+
+    /// Writes a copy of the result, named `name`, with six trials whose throughput is about `factor` times that of the
+    /// original. `change` changes it further.
+    fn copy(&self, name: &str, factor: f64, change: impl FnOnce(&mut Value)) {
+        let mut result = original();
+        let point = &mut result["points"][0];
+        let trial = point["trials"][0].clone();
+        let rate = trial["produce"]["records_per_s"].as_f64().unwrap();
+        let trials = (0..6_i32).map(|number| {
+            let mut trial = trial.clone();
+            trial["produce"]["records_per_s"] = json!(rate * factor * (1.0 + 0.001 * f64::from(number)));
+            trial
+        });
+        point["trials"] = trials.collect();
+        change(&mut result);
+        self.write(name, &result.to_string());
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        let dir = self.bench.path("results").join(name);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("result.json"), content).unwrap();
+    }
+
+    fn compare(&self, arguments: &[&str]) -> Ended {
+        end(vnotch().args(["compare", "-o"]).arg(self.bench.path("results")).args(arguments))
+    }
+
+    fn refusal(&self, arguments: &[&str], code: i32) -> String {
+        self.compare(arguments).refusal(code)
+    }
+}
+
+#[test]
+fn two_results_are_compared_with_the_warning_that_they_were_not_interleaved() {
+    let results = Results::new();
+    results.copy("plain-1", 1.0, |_| {});
+    results.copy("plain-2", 0.8, |_| {});
+    let ended = results.compare(&["plain-1", "plain-2"]);
+    assert!(ended.stdout.contains("Not interleaved: differences of the hour are in it."), "{}", ended.stdout);
+    assert!(ended.stdout.contains("WORSE"), "{}", ended.stdout);
+    ended.success();
+    let document: Value =
+        serde_json::from_str(&results.compare(&["plain-1", "plain-2", "--format", "json"]).success())
+            .unwrap();
+    let ratio = document["comparison"]["effect"]["ratio"].as_f64().unwrap();
+    assert!((ratio - 0.8).abs() < 0.01, "{ratio}");
+    let markdown = results.compare(&["plain-2", "plain-1", "--format", "markdown"]).success();
+    assert!(markdown.contains("better"), "{markdown}");
+    results.compare(&["plain-1", "plain-2", "--band", "40%", "--strict"]).success();
+}
+
+#[test]
+fn a_regression_against_a_baseline_is_exit_4() {
+    let results = Results::new();
+    results.copy("base-1", 1.0, |_| {});
+    results.copy("base-2", 0.8, |_| {});
+    let saved = results.compare(&["--save-baseline", "main", "base-1"]);
+    assert!(saved.stderr.contains("baseline `main` is "), "{}", saved.stderr);
+    saved.success();
+    let worse = results.compare(&["--baseline", "main", "base-2"]);
+    assert_eq!(worse.code, Some(4), "{}{}", worse.stdout, worse.stderr);
+    results.copy("base-3", 1.0, |_| {});
+    results.compare(&["--baseline", "main", "base-3", "--save-baseline", "next"]).success();
+    let next = results.compare(&["--baseline", "next", "base-2"]);
+    assert_eq!(next.code, Some(4), "{}{}", next.stdout, next.stderr);
+
+    let unknown = results.refusal(&["--baseline", "mainn", "base-2"], 2);
+    assert!(unknown.contains("there is no baseline `mainn`") && unknown.contains("`main`"), "{unknown}");
+    let pruned = end(vnotch().args(["prune", "base-1", "--yes", "-o"]).arg(results.bench.path("results")));
+    assert_eq!(pruned.code, Some(2), "{}", pruned.stderr);
+    fs::remove_dir_all(results.bench.path("results").join("base-1")).unwrap();
+    let gone = results.refusal(&["--baseline", "main", "base-2"], 2);
+    assert!(gone.contains("which is gone"), "{gone}");
+}
+
+#[test]
+fn results_that_cannot_be_compared_are_refused_with_the_reason() {
+    let results = Results::new();
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change, &str); 5] = [
+        ("sweep", |it| it["kind"] = json!("sweep"), "is a sweep"),
+        ("machine", |it| it["provenance"]["machine_id"] = json!("another"), "different machines"),
+        ("load", |it| it["points"][0]["pass"] = json!("max"), "their loads differ"),
+        ("durability", |it| it["points"][0]["durability"] = json!("synced"), "acks promise different things"),
+        ("interrupted", |it| it["verdict"]["status"] = json!("interrupted"), "was interrupted"),
+    ];
+    results.copy("other-1", 1.0, |it| it["provenance"]["machine_id"] = json!("one"));
+    for (name, change, reason) in changes {
+        results.copy(&format!("other-{name}"), 1.0, |it| {
+            it["provenance"]["machine_id"] = json!("one");
+            change(it);
+        });
+        let message = results.refusal(&["other-1", &format!("other-{name}")], 2);
+        assert!(message.contains(reason), "{name}: {message}");
+    }
+    let itself = results.refusal(&["other-1", "other-1"], 2);
+    assert!(itself.contains("the same result"), "{itself}");
+    let none = results.refusal(&["other-1", "nothing"], 2);
+    assert!(none.contains("no result in"), "{none}");
+    results.copy("other-2", 1.0, |it| it["provenance"]["machine_id"] = json!("one"));
+    let metric = results.refusal(&["other-1", "other-2", "--metric", "latency_ns.response.p99"], 2);
+    assert!(metric.contains("has no latency_ns.response.p99"), "{metric}");
+}
+
+#[test]
+fn a_broken_directory_is_an_error_and_an_older_version_is_read() {
+    let results = Results::new();
+    results.copy("old-1", 1.0, |_| {});
+    results.write("old-broken", "{\"schema_version\": 2,");
+    let path = results.bench.path("results").join("old-broken");
+    let broken = results.refusal(&["old-1", path.to_str().unwrap()], 1);
+    assert!(broken.contains("is damaged"), "{broken}");
+    results.copy("old-2", 1.0, |it| {
+        it["schema_version"] = json!(1);
+        it.as_object_mut().unwrap().remove("workloads");
+        it["provenance"].as_object_mut().unwrap().remove("machine_id");
+    });
+    let text = results.compare(&["old-1", "old-2"]).success();
+    assert!(text.contains("not recorded on which machine"), "{text}");
+    results.copy("old-3", 1.0, |it| it["schema_version"] = json!(99));
+    let path = results.bench.path("results").join("old-3");
+    let newer = results.compare(&["old-1", path.to_str().unwrap()]);
+    assert!(
+        newer.code == Some(1) && newer.stderr.contains("was written by a newer vnotch"),
+        "{}",
+        newer.stderr
+    );
+}

@@ -1,0 +1,221 @@
+//! Runs against real Kafka, which vnotch starts itself. They need Java 17 and Maven, and are part of the feature `kafka`.
+#![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{alone, disk, end, vnotch};
+use tempfile::TempDir;
+
+/// Longest wait for anything that must happen. The first run of a machine gets Kafka's jars from Maven.
+const PATIENCE: Duration = Duration::from_secs(240);
+const LOOK: Duration = Duration::from_millis(50);
+
+const WORKLOAD: &str = "
+target: kafka
+kafka: {heap: 384MiB}
+partitions_per_topic: 2
+producers_per_topic: 2
+consumers_per_subscription: 2
+message_size: 1KiB
+load: {mode: open, rate: 2k/s}
+phases: {warmup: 1s, measure: 2s, drain: 20s}
+warm_memory: off
+ceiling: off
+late_retries: 0
+";
+
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { dir: disk() };
+        std::fs::write(bench.path("kafka.yaml"), WORKLOAD).unwrap();
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A run with its data below the test's own directory, so that its processes can be told from others.
+    fn run(&self, arguments: &[&str]) -> Command {
+        let mut command = vnotch();
+        command.arg("run").arg(self.path("kafka.yaml")).args(arguments);
+        command.args(["--data-dir"]).arg(self.path("data")).arg("--output").arg(self.path("results"));
+        command
+    }
+
+    fn result(&self) -> Value {
+        let mut dirs = std::fs::read_dir(self.path("results")).unwrap();
+        let dir = dirs.next().expect("a result").unwrap().path();
+        serde_json::from_str(&std::fs::read_to_string(dir.join("result.json")).unwrap()).unwrap()
+    }
+
+    /// The processes that serve this test: their command lines name its directory.
+    fn brokers(&self) -> Vec<i32> {
+        processes(&self.path("data").join("kafka"))
+    }
+
+    fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "{what}");
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Starts a long run, and waits until its load writes to the brokers.
+    fn begin(&self) -> Child {
+        let mut command = self.run(&["-d", "120s", "--trials", "1"]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        self.wait_until("the load has begun", || bytes_below(&self.path("data")) > 8 << 20);
+        assert!(!self.brokers().is_empty());
+        child
+    }
+
+    fn assert_nothing_is_left(&self) {
+        self.wait_until("every process has ended", || self.brokers().is_empty());
+        self.wait_until("the data is removed", || bytes_below(&self.path("data")) == 0);
+    }
+}
+
+/// The processes, other than vnotch itself, whose command lines hold a file below `dir`.
+fn processes(dir: &Path) -> Vec<i32> {
+    let below = format!("{}/", dir.display());
+    let numbers = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    numbers
+        .filter(|number| {
+            std::fs::read(format!("/proc/{number}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&below))
+        })
+        .collect()
+}
+
+/// Bytes of the log segments below a directory.
+fn bytes_below(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        Ok(metadata) if entry.file_name().to_string_lossy().ends_with(".log") => metadata.len(),
+        _ => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+fn signal(process: i32, signal: rustix::process::Signal) {
+    let process = rustix::process::Pid::from_raw(process).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
+}
+
+/// Checks the trials of a run whose records must all have arrived. A busy machine may make it invalid, and nothing worse.
+fn assert_sound(result: &Value, trials: usize) {
+    let status = result["verdict"]["status"].as_str().unwrap();
+    assert!(["valid", "invalid"].contains(&status), "{}", result["verdict"]);
+    let found = result["points"][0]["trials"].as_array().unwrap();
+    assert_eq!(found.len(), trials);
+    for trial in found {
+        let integrity = &trial["integrity"];
+        assert!(integrity["checked"].as_u64().unwrap() > 4000, "{integrity}");
+        for fault in ["gaps", "duplicates", "reorders", "corruptions"] {
+            assert_eq!(integrity[fault], 0, "{fault}: {integrity}");
+        }
+        assert!(trial["of_ceiling"]["write"].is_null());
+    }
+}
+
+#[test]
+fn a_run_starts_kafka_measures_it_and_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let sweep = "sweep={durability: [written, synced]}";
+    let ended = end(bench.run(&["--trials", "1", "--set", sweep]).env("RUST_BACKTRACE", "0"));
+    assert!([Some(0), Some(5)].contains(&ended.code), "{}{}", ended.stdout, ended.stderr);
+    let result = bench.result();
+    assert_sound(&result, 1);
+    let target = &result["provenance"]["target"];
+    assert_eq!((&target["kind"], &target["version"]), (&"kafka".into(), &"4.3.1".into()));
+    assert_eq!(target["facts"]["brokers"], "1");
+    let acks: Vec<_> =
+        result["points"].as_array().unwrap().iter().map(|it| it["durability"].clone()).collect();
+    assert_eq!(acks, ["written", "synced"]);
+    let resources = &result["points"][0]["trials"][0]["resources"];
+    let broker = &resources["processes"][0];
+    assert_eq!(broker["name"], "broker-1", "{resources}");
+    assert!(broker["cpu_s"]["user_s"].as_f64().unwrap() > 0.0, "{broker}");
+    assert!(broker["rss_max_bytes"].as_u64().unwrap() > 64 << 20, "{broker}");
+    assert!(broker["write_bytes"].as_u64().unwrap() > 0, "{broker}");
+    assert!(resources["cpu_s"]["load"]["user_s"].as_f64().unwrap() > 0.0, "the client's threads are load");
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn kafka_with_zookeeper_takes_a_workload_with_three_brokers() {
+    let bench = Bench::new();
+    let kafka = "kafka={version: 3.6.2, brokers: 3, replication: 3, heap: 256MiB}";
+    let ended = end(&mut bench.run(&["--trials", "1", "--set", kafka]));
+    assert!([Some(0), Some(5)].contains(&ended.code), "{}{}", ended.stdout, ended.stderr);
+    let result = bench.result();
+    assert_sound(&result, 1);
+    assert_eq!(result["provenance"]["target"]["facts"]["brokers"], "3");
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn kafka_ends_with_a_vnotch_that_is_killed() {
+    let _alone = alone();
+    let bench = Bench::new();
+    let mut child = bench.begin();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn a_signal_keeps_the_result_and_ends_kafka() {
+    let _alone = alone();
+    let bench = Bench::new();
+    let mut child = bench.begin();
+    std::thread::sleep(Duration::from_secs(2));
+    signal(i32::try_from(child.id()).unwrap(), rustix::process::Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(bench.result()["verdict"]["status"], "interrupted");
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn a_broker_that_dies_in_mid_run_makes_the_verdict_errors() {
+    let _alone = alone();
+    let bench = Bench::new();
+    let mut command = bench.run(&["-d", "20s", "--trials", "1", "--set", "phases.drain=3s"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    bench.wait_until("the load has begun", || bytes_below(&bench.path("data")) > 8 << 20);
+    let broker = |number: &i32| {
+        let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains("kafka.Kafka\0")
+    };
+    let brokers: Vec<i32> = bench.brokers().into_iter().filter(broker).collect();
+    let [broker] = brokers[..] else { panic!("one broker, not {brokers:?}") };
+    signal(broker, rustix::process::Signal::KILL);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let verdict = &bench.result()["verdict"];
+    assert_eq!(verdict["status"], "errors", "{verdict}");
+    assert!(verdict.to_string().contains("timed out"), "{verdict}");
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn an_address_where_nobody_answers_is_one_message() {
+    let bench = Bench::new();
+    let target = "target=kafka://127.0.0.1:1";
+    let arguments = ["--trials", "1", "--set", target, "--set", "kafka={}"];
+    let said = end(&mut bench.run(&arguments)).refusal(1);
+    assert!(said.contains("no Kafka broker answers at 127.0.0.1:1"), "{said}");
+    assert!(said.contains("Connection refused"), "{said}");
+}
