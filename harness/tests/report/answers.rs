@@ -68,6 +68,25 @@ fn settings_that_remain_and_settings_that_are_ruled_out_are_named_with_their_eff
 }
 
 #[test]
+fn a_better_median_that_does_not_win_is_explained() {
+    let mut recording = sweep(&[("log.segment_bytes", &sizes(2))], 10);
+    // The second setting is faster in most blocks, and much slower in some.
+    let uneven = |setting: usize, block: usize| match (setting, block % 3) {
+        (1, 0) => 0.2,
+        _ => small_noise(setting, block),
+    };
+    with_throughputs(&mut recording, &[1.0, 1.2], uneven);
+    let said = flowing(&screen(&recording));
+    holds(&said, &["segment_bytes 4 MiB looks best, ", "The median of segment_bytes 8 MiB is better, "]);
+    holds(
+        &said,
+        &["but the answer compares settings within each block, and there it had on average ", " % less."],
+    );
+    with_throughputs(&mut recording, &[1.0, 0.8], |_, _| 1.0);
+    assert!(!flowing(&screen(&recording)).contains("is better"), "the best one has the best median too");
+}
+
+#[test]
 fn there_is_one_answer_within_each_durability() {
     let durability = ["written", "synced"].map(|text| json!(text));
     let mut recording = sweep(&[("durability", &durability), ("log.segment_bytes", &sizes(2))], 10);

@@ -128,7 +128,7 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
         let best = if best.is_empty() { best } else { format!("{best}: ") };
         return format!("{group}{best}{noun} {value}; there is no other setting to compare it with.");
     }
-    let first = first_attempts(&others);
+    let first = format!("{}{}", first_attempts(&others), higher_median(sweep, answer));
     if others.too_few.len() == others.all {
         let sight = sight_of_eight(answer.found.sight);
         if !is_primary {
@@ -146,7 +146,8 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
     }
     let out = ruled_out(&others, metric);
     if others.ruled_out.len() == others.all {
-        return format!("{group}{best} has the {} {noun}: {value}. {out}.", best_word(metric));
+        let best = format!("{group}{best} has the {} {noun}", best_word(metric));
+        return format!("{best}: {value}. {out}.{first}");
     }
     let left = listed(&others.left());
     format!(
@@ -258,6 +259,28 @@ fn first_attempts(others: &Others) -> String {
         return String::new();
     }
     format!(" Not ruled out, because first attempts, late ones included, contradict it: {}.", listed(&names))
+}
+
+/// Explains why a combination with a better median does not look best: medians are of single settings, and the answer is of
+/// ratios within blocks.
+fn higher_median(sweep: &Sweep<'_>, answer: &Answer<'_>) -> String {
+    let metric = answer.metric;
+    let sign = if better(metric) == Better::More { 1.0 } else { -1.0 };
+    let median = |it: &&Combination<'_>| it.sound_median(metric).map_or(f64::NEG_INFINITY, |it| sign * it);
+    let Some(other) = answer.members.iter().copied().max_by(|a, b| median(a).total_cmp(&median(b))) else {
+        return String::new();
+    };
+    let medians = other.sound_median(metric).zip(answer.best().sound_median(metric));
+    let (against, name_of_other) = (answer.against(other), short_name(sweep, other));
+    match (medians, against) {
+        (Some((other, best)), Some(against)) if text(metric, other) != text(metric, best) => format!(
+            " The median of {} is better, {}; but the answer compares settings within each block, and there it had on average {}.",
+            name_of_other,
+            text(metric, other),
+            change(against.ratio, None, metric)
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Returns the numbers beside the answer.
