@@ -6,5 +6,5 @@ mod latencies;
 pub mod limit;
 pub mod stall_figures;
 #[cfg(test)]
-mod testbed;
+mod tests;
 pub mod verdict;

@@ -2,8 +2,6 @@
 //! Producers stamp their records, consumers check the stamps, and both record latencies.
 
 pub mod ack_log;
-#[cfg(test)]
-pub(crate) mod bed;
 pub mod colocated;
 pub mod consumers;
 pub mod load_thread;
@@ -16,6 +14,6 @@ pub mod seat;
 pub mod shared;
 pub mod stamp;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turn;
 pub mod wake;

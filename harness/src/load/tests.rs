@@ -1,11 +1,13 @@
 //! Load threads with the fake system and a clock that the tests move: the promises that the measurement makes.
 
-use super::bed::{MS, S, acks_after, open, run, run_with_pause, with_mode};
+pub(crate) mod bed;
+
 use super::plan::topic_name;
 use crate::judge::integrity::Integrity;
 use crate::result::latency::Measure;
 use crate::system::fake::{Behaviour, Fault};
 use crate::workload::{Bytes, KeyDistribution, LoadMode, Phases, TimeSpan};
+use bed::{MS, S, acks_after, open, run, run_with_pause, with_mode};
 use std::time::Duration;
 
 #[test]

@@ -231,7 +231,7 @@ fn of_ceiling(point: &Point) -> String {
         count => format!(" (slice after only: {count} of {})", point.trials.len()),
     };
     if point.figure("of_ceiling.write").is_some_and(|figure| figure.median > OF_CEILING_MAX) {
-        return format!("{share}{after_only}: no ceiling, as the slices were slower");
+        return format!("{share}{after_only}, so no ceiling");
     }
     match (point.figure("writes.bytes_p50"), point.figure("writes.depth_mean")) {
         (Some(size), Some(depth)) if share != NONE => {

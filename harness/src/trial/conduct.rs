@@ -441,7 +441,7 @@ mod tests {
         let requirements = vec![Requirement::RetentionReached];
         let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
         let missed = run.observed.missed.unwrap();
-        assert!(missed.contains("in 2s of warm-up") && missed.contains("0 of 2 partitions"), "{missed}");
+        assert!(missed.contains("in 30s of warm-up") && missed.contains("0 of 2 partitions"), "{missed}");
         assert_eq!((run.timeline.window_ns(), run.error), (0, None));
     }
 

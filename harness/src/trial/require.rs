@@ -6,7 +6,7 @@
 
 use crate::measure::events::{SystemEvent, SystemEventKind};
 use crate::num;
-use crate::workload::limits::WARMUP_TIMES_MAX;
+use crate::workload::limits::{REQUIREMENT_WAIT_MIN, WARMUP_TIMES_MAX, requirement_wait};
 use crate::workload::{Phases, TimeSpan, Workload};
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ impl RetentionGate {
         let warmup_ns = num::ns_of(self.warmup.0);
         if self.reached.len() >= self.partitions {
             if self.fills_first || now_ns >= warmup_ns { GateState::Open } else { GateState::Shut }
-        } else if now_ns >= warmup_ns.saturating_mul(u64::from(WARMUP_TIMES_MAX)) {
+        } else if now_ns >= num::ns_of(requirement_wait(self.warmup.0)) {
             GateState::Missed(self.missed())
         } else {
             GateState::Shut
@@ -63,10 +63,10 @@ impl RetentionGate {
     }
 
     fn missed(&self) -> String {
-        let longest = TimeSpan(self.warmup.0.saturating_mul(WARMUP_TIMES_MAX));
+        let [longest, least] = [requirement_wait(self.warmup.0), REQUIREMENT_WAIT_MIN].map(TimeSpan);
         format!(
             "retention_reached: retention deleted from {} of {} partitions in {longest} of warm-up \
-             ({WARMUP_TIMES_MAX} times `phases.warmup`); lower `log.retention_bytes`, `log.retention_ms` or \
+             ({WARMUP_TIMES_MAX} times `phases.warmup`, at least {least}); lower `log.retention_bytes`, `log.retention_ms` or \
              `log.segment_bytes`, offer more, or raise `phases.warmup`",
             self.reached.len(),
             self.partitions
@@ -99,12 +99,12 @@ mod tests {
         gate.note(&event(SystemEventKind::Retention, 0));
         gate.note(&event(SystemEventKind::Retention, 0));
         gate.note(&event(SystemEventKind::Roll, 1));
-        assert_eq!(gate.state(s(19)), GateState::Shut);
-        let GateState::Missed(why) = gate.state(s(20)) else { panic!("its time is up") };
-        assert!(why.contains("in 20s") && why.contains("1 of 2 partitions"), "{why}");
+        assert_eq!(gate.state(s(29)), GateState::Shut);
+        let GateState::Missed(why) = gate.state(s(30)) else { panic!("its time is up") };
+        assert!(why.contains("in 30s") && why.contains("1 of 2 partitions"), "{why}");
         gate.note(&event(SystemEventKind::Retention, 1));
         assert_eq!(
-            (gate.state(s(1)), gate.state(s(2)), gate.state(s(30))),
+            (gate.state(s(1)), gate.state(s(2)), gate.state(s(60))),
             (GateState::Shut, GateState::Open, GateState::Open)
         );
         let filled = RetentionGate { fills_first: true, ..gate };

@@ -1,7 +1,7 @@
 //! Estimates of what a workload will cost: time, disk and memory. They follow from the file alone, and each field says
 //! what it assumes.
 
-use super::limits::{self, POOL_BYTES_MAX, POOL_ENTRIES_MIN, STAMP_BYTES, WARMUP_TIMES_MAX};
+use super::limits::{self, POOL_BYTES_MAX, POOL_ENTRIES_MIN, STAMP_BYTES};
 use super::{
     Backlog, Bytes, Ceiling, Durability, Host, KeyDistribution, LoadMode, Pass, PassKind, PayloadSource,
     Preallocate, Profile, Rate, Study, Workload,
@@ -236,8 +236,8 @@ impl Workload {
 
     /// Returns the longest time that the warm-up can last.
     fn warmup_max(&self) -> Duration {
-        let times = if self.require.is_empty() { 1 } else { WARMUP_TIMES_MAX };
-        self.phases.warmup.0.saturating_mul(times)
+        let warmup = self.phases.warmup.0;
+        if self.require.is_empty() { warmup } else { limits::requirement_wait(warmup) }
     }
 
     /// Returns the highest possible rate of encoded bytes per second, and the reason for it.

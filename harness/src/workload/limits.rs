@@ -1,7 +1,16 @@
 //! Limits and sizes that validation, the estimate and the load generator share.
 
-/// The warm-up is extended to this many times its length at most.
+use std::time::Duration;
+
+/// The conditions of `require` may take this many times the warm-up, and at least [`REQUIREMENT_WAIT_MIN`].
 pub const WARMUP_TIMES_MAX: u32 = 10;
+/// The conditions of `require` may take this long, however short the warm-up is: a slow disk needs it to fill a log.
+pub const REQUIREMENT_WAIT_MIN: Duration = Duration::from_secs(30);
+
+/// Returns how long the conditions of `require` may take, for a warm-up of this length.
+pub fn requirement_wait(warmup: Duration) -> Duration {
+    warmup.saturating_mul(WARMUP_TIMES_MAX).max(REQUIREMENT_WAIT_MIN)
+}
 
 /// Length of a stamp in bytes, and so the smallest random value that can hold one.
 pub const STAMP_BYTES: usize = 24;

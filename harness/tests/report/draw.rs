@@ -84,14 +84,14 @@ fn the_first_screen_fits_a_terminal() {
 }
 
 #[test]
-fn a_share_above_every_ceiling_says_that_the_slices_were_slower() {
+fn a_share_above_every_ceiling_is_called_no_ceiling() {
     let mut recording = sample::quickstart();
     for point in &mut recording.result.points {
         point.summary.get_mut("of_ceiling.write").unwrap().median = 4.95;
     }
     let screen = first_screen(&recording.result, "r".as_ref(), &["quickstart".to_owned()]);
     let line = screen.lines().find(|line| line.starts_with("of ceiling")).unwrap();
-    assert!(line.contains("495 %") && line.contains(": no ceiling, as the slices were slower"), "{screen}");
+    assert!(line.contains("495 %") && line.contains(", so no ceiling"), "{screen}");
     let screen = first_screen(&sample::quickstart().result, "r".as_ref(), &["quickstart".to_owned()]);
     assert!(!screen.contains("no ceiling"), "{screen}");
 }

@@ -5,7 +5,7 @@
 mod late;
 mod steady;
 
-use crate::load::bed::{MS, S, acks_after, open, run, run_with_pause};
+use crate::load::tests::bed::{MS, S, acks_after, open, run, run_with_pause};
 use crate::measure::finished::Harvest;
 use crate::result::Bound;
 use crate::result::latency::Measure;

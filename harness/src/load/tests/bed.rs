@@ -1,11 +1,11 @@
 //! The test-bed: load threads on the fake system, with a clock that the tests move.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
-use super::load_thread::{AfterTurn, Idle, LoadOutcome, LoadThread, Start};
-use super::plan::{TrialLoad, schedules_of, topic_name};
-use super::pool::Pool;
-use super::stamp::{Stamp, body_crc};
 use crate::judge::integrity::{Integrity, judge};
+use crate::load::load_thread::{AfterTurn, Idle, LoadOutcome, LoadThread, Start};
+use crate::load::plan::{TrialLoad, schedules_of, topic_name};
+use crate::load::pool::Pool;
+use crate::load::stamp::{Stamp, body_crc};
 use crate::measure::finished::Harvest;
 use crate::measure::recorder::{Channel, Interval};
 use crate::result::latency::Measure;
