@@ -204,9 +204,17 @@ fn a_broker_that_dies_in_mid_run_makes_the_verdict_errors() {
     let [broker] = brokers[..] else { panic!("one broker, not {brokers:?}") };
     signal(broker, rustix::process::Signal::KILL);
     assert_eq!(child.wait().unwrap().code(), Some(1));
-    let verdict = &bench.result()["verdict"];
+    let result = bench.result();
+    let verdict = &result["verdict"];
     assert_eq!(verdict["status"], "errors", "{verdict}");
-    assert!(verdict.to_string().contains("timed out"), "{verdict}");
+    assert!(verdict.to_string().contains("records failed and were not acked"), "{verdict}");
+    let trial = &result["points"][0]["trials"][0];
+    assert!(trial["window_s"].as_f64().unwrap() > 19.9, "the run continues: {}", trial["window_s"]);
+    let errors = trial["errors"].as_array().unwrap();
+    assert_eq!(errors[0]["kind"], "timed_out", "{errors:?}");
+    assert!(errors[0]["records"].as_u64().unwrap() > 1000, "{errors:?}");
+    let integrity = &trial["integrity"];
+    assert_eq!((&integrity["gaps"], &integrity["corruptions"]), (&0.into(), &0.into()), "{integrity}");
     bench.assert_nothing_is_left();
 }
 

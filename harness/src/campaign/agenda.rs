@@ -155,6 +155,7 @@ mod tests {
         trial.produce.records_per_s = 1000.0 * (next.combination + 1) as f64;
         let mut verdict = Reasons::default();
         verdict.lower(status, "simulated");
+        trial.failure = (status == VerdictStatus::Errors).then(|| "simulated".to_owned());
         if is_late {
             trial.is_late = true;
             trial.late_percentile = Some("p99".to_owned());

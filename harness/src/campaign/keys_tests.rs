@@ -7,7 +7,7 @@ mod table;
 use crate::host::environment::cores_allowed;
 use crate::num;
 use crate::result::RunResult;
-use crate::system::fake::Behaviour;
+use crate::system::fake::{Behaviour, Failing};
 use crate::workload::keys;
 use bench::{Asked, Ran, run, study};
 use serde_json::{Value, json};
@@ -46,6 +46,10 @@ impl World {
             Self::Acks => Behaviour { retains_at: Some(1), ..Behaviour::default() },
             Self::NeverAcks => Behaviour { ack_ns: never, ..Behaviour::default() },
             Self::LateGenerator => Behaviour { holds_up: Some((0, HOLDS_UP)), ..Behaviour::default() },
+            Self::Fails => {
+                let always = Failing { during: 0..u64::MAX, ..Failing::default() };
+                Behaviour { failing: Some(always), ..Behaviour::default() }
+            }
             Self::HidesRecords => Behaviour { hidden_from: Some(0), ..Behaviour::default() },
             Self::RetainsAll => Behaviour::default(),
         }

@@ -82,11 +82,12 @@ impl PassRun {
         whole
     }
 
-    /// Whether a trial failed, was interrupted, or missed a requirement. No trial follows then.
+    /// Whether an error ended a trial early, or it was interrupted, or missed a requirement. No trial follows then. Records that
+    /// failed do not end a trial (`on_error: count`).
     pub fn is_cut_short(&self) -> bool {
-        use VerdictStatus::{Errors, Interrupted, RequirementMissed};
-        let cut = |verdict: &Reasons| matches!(verdict.status(), Errors | Interrupted | RequirementMissed);
-        self.verdicts.iter().any(cut)
+        use VerdictStatus::{Interrupted, RequirementMissed};
+        let cut = |verdict: &Reasons| matches!(verdict.status(), Interrupted | RequirementMissed);
+        self.verdicts.iter().any(cut) || self.trials.iter().any(|trial| trial.failure.is_some())
     }
 
     /// Numbers of the trials whose generator was late, and which were repeated less than `retries` times.

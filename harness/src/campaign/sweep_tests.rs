@@ -250,7 +250,7 @@ fn a_share_is_one_of_the_slowest_maximum_and_the_same_for_all() {
 
 #[test]
 fn a_combination_that_fails_is_given_up_and_the_others_go_on() {
-    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    let (mut bench, study) = (Bench::new(), study(&format!("on_error: end\n{SWEEP}")));
     bench.failing = Some(20);
     let measured = bench.begin(&study).unwrap();
     assert!(measured.is_whole);
@@ -267,8 +267,8 @@ fn a_combination_that_fails_is_given_up_and_the_others_go_on() {
 
 #[test]
 fn what_fails_at_the_common_rate_does_not_change_it() {
-    let yaml =
-        SWEEP.replace("rate: 2k/s", "rate: 25%, in_flight_bytes: 64KiB").replace("[10, 20]", "[1, 50]");
+    let yaml = format!("on_error: end\n{SWEEP}");
+    let yaml = yaml.replace("rate: 2k/s", "rate: 25%, in_flight_bytes: 64KiB").replace("[10, 20]", "[1, 50]");
     let (mut bench, study) = (Bench::new(), study(&yaml));
     // Trials with one record a batch are the slowest. They fail at the common rate. The sweep is stopped in the third of them.
     (bench.failing, bench.failing_from, bench.stop_at) = (Some(1), 8, Some(11));

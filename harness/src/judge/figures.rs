@@ -52,6 +52,8 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
             achieved: num::f64_of(window.acked_records) / num::f64_of(records.max(1)),
         }),
         failed_records: window.failed_records,
+        errors: run.harvest.errors.figures(&run.timeline),
+        failure: run.error.clone(),
         latency_granularity: run.granularity.unwrap_or_default(),
         latency_ns,
         late_percentile,

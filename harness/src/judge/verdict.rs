@@ -2,6 +2,7 @@
 //! reason.
 
 pub(super) mod drift;
+mod errors;
 
 use crate::measure::events::CLOCK_STEP;
 use crate::measure::finished::TrialRun;
@@ -52,6 +53,7 @@ pub fn of_trial(pass: &Pass, run: &TrialRun, trial: &Trial) -> Reasons {
     if let Some(error) = &run.error {
         verdict.lower(VerdictStatus::Errors, error.clone());
     }
+    errors::judge_errors(trial, &mut verdict);
     if run.observed.interrupted {
         let measured = format!("interrupted {:.1} s after the measured window opened", trial.window_s);
         verdict.lower(VerdictStatus::Interrupted, measured);
@@ -212,7 +214,7 @@ fn judge_censored(trial: &Trial, verdict: &mut Reasons) {
         .share(figures.censored_share())
         .words(" of the records (")
         .count(figures.censored)
-        .words(") were never acked: they count with their age at the end of the drain");
+        .words(") were never acked: they count with their age when they failed, or at the end of the drain");
     let sentence = match figures.censored_from {
         Some(age_ns) => sentence.words(", ").latency(age_ns).words(" or more"),
         None => sentence,

@@ -244,6 +244,7 @@ impl TrialLoad<'_> {
             pacing,
             later_pacing,
             backlog_part: self.backlog_part(id),
+            on_error: workload.on_error,
             partitioner: Partitioner::new(distribution, &keys, own, id, workload.payload.seed),
             limits: BatchLimits {
                 bytes_max: batch.max_bytes.0,

@@ -1,6 +1,7 @@
 //! One logical producer: it sends records at its pace, waits for their acks, and records where each record's time went.
 
 mod acks;
+mod errors;
 mod plan;
 
 use super::pacing::{Blockage, Delay};
@@ -9,6 +10,7 @@ use super::pool::{Pool, StampPlace};
 use super::shared::Shared;
 use super::stamp::Stamp;
 use super::turn::ThreadTurn;
+use crate::measure::histograms::CensoredByMeasure;
 use crate::num;
 use crate::result::Granularity;
 use crate::result::latency::Measure;
@@ -48,6 +50,8 @@ pub(crate) struct Producer {
     backlog: BacklogState,
     /// Encoded bytes of the producer's part of the backlog that are acked.
     backlog_acked_bytes: u64,
+    /// Records of the window that failed, by the measure that they entered at their age.
+    censored: CensoredByMeasure,
     /// Whether all records are sent and acked.
     is_done: bool,
 }
@@ -142,6 +146,7 @@ impl Producer {
             entries: pool.len(),
             backlog: plan.backlog_part.map_or(BacklogState::None, |part| BacklogState::Left(part.bytes)),
             backlog_acked_bytes: 0,
+            censored: CensoredByMeasure::default(),
             is_done: false,
             plan,
             client,
@@ -269,6 +274,11 @@ impl Producer {
         match self.client.try_send(partition, &record) {
             Ok(()) => {}
             Err(SendError::Full) => return Ok(false),
+            Err(SendError::Refused(error)) => {
+                self.refused(turn, (partition, intended_ns, now_ns), error)?;
+                burst.sent += 1;
+                return Ok(true);
+            }
             Err(SendError::Failed(error)) => {
                 return Err(error.context(format!("cannot produce to {}-{partition}", self.plan.topic_name)));
             }
@@ -297,12 +307,17 @@ impl Producer {
 
     fn count_sent(&mut self, partition: u32, bytes: u64) {
         self.partitions[num::index(partition)].next_sequence += 1;
+        self.unacked_records += 1;
+        self.unacked_bytes += bytes;
+        self.move_to_next_record();
+    }
+
+    /// Moves on after a record that was accepted, or that never will be.
+    fn move_to_next_record(&mut self) {
         self.plan.partitioner.sent();
         if let Pacing::Open { schedule, .. } = &mut self.plan.pacing {
             schedule.advance();
         }
-        self.unacked_records += 1;
-        self.unacked_bytes += bytes;
         self.next_entry += 1;
         if self.next_entry == self.entries {
             self.next_entry = 0;

@@ -4,9 +4,12 @@ pub(crate) mod bed;
 
 use super::plan::topic_name;
 use crate::judge::integrity::Integrity;
+use crate::result::ErrorKind;
 use crate::result::latency::Measure;
-use crate::system::fake::{Behaviour, Fault};
-use crate::workload::{Bytes, KeyDistribution, LoadMode, Phases, TimeSpan};
+use crate::system::fake::{Behaviour, Failing, Fault};
+use crate::workload::{
+    Bytes, KeyDistribution, LoadMode, MessageSize, OnError, Phases, TimeSpan, WeightedSize,
+};
 use bed::{MS, S, acks_after, open, run, run_with_pause, with_mode};
 use std::time::Duration;
 
@@ -202,9 +205,67 @@ fn a_consumer_that_is_only_slow_has_lost_nothing() {
 
 #[test]
 fn a_failed_append_ends_the_trial_and_names_the_partition() {
-    let ran = run(&open(1000), Behaviour { ack_ns: MS, fail_at: Some(5000), ..Behaviour::default() });
+    let mut workload = open(1000);
+    workload.on_error = OnError::End;
+    let ran = run(&workload, Behaviour { ack_ns: MS, fail_at: Some(5000), ..Behaviour::default() });
     let error = ran.outcomes[0].error.as_ref().unwrap();
     assert!(format!("{error:#}").contains("vnotch-0-0"), "{error:#}");
     assert!(ran.all().failed_records > 0);
     assert!(!ran.integrity().is_violated(), "what failed may be missing");
+}
+
+/// A system that fails every batch for one second of the window.
+fn failing(is_stored: bool) -> Behaviour {
+    let failing = Failing { during: 5 * S..6 * S, kind: ErrorKind::NoSpace, is_stored };
+    Behaviour { ack_ns: 200 * MS, failing: Some(failing), ..Behaviour::default() }
+}
+
+#[test]
+fn records_that_fail_are_counted_by_kind_and_the_load_continues() {
+    let ran = run(&open(1000), failing(false));
+    assert!(ran.outcomes[0].error.is_none());
+    let figures = ran.outcomes[0].recorded.errors.figures(&ran.timeline);
+    let [figure] = &figures[..] else { panic!("{figures:?}") };
+    assert_eq!((figure.kind, figure.records, &*figure.example), (ErrorKind::NoSpace, 1000, "injected"));
+    // The window opens after a warm-up of 1 s, and an outcome takes 200 ms.
+    assert!((4.19..4.21).contains(&figure.first_s) && (5.19..5.21).contains(&figure.last_s), "{figure:?}");
+    assert_eq!(ran.window().acked_records + ran.window().failed_records, 10_000);
+    assert_eq!(ran.integrity(), Integrity { checked: 10_000, ..Integrity::default() });
+}
+
+#[test]
+fn records_that_failed_and_arrived_all_the_same_are_no_fault() {
+    let ran = run(&open(1000), failing(true));
+    assert_eq!(ran.outcomes[0].recorded.errors.records(), 1000);
+    assert_eq!(ran.integrity(), Integrity { checked: 11_000, ..Integrity::default() });
+}
+
+#[test]
+fn a_record_that_failed_enters_at_its_age_and_is_no_faster_than_one_that_was_acked() {
+    let ran = run(&open(1000), failing(false));
+    let latency = ran.all().latency;
+    assert_eq!(latency.of(Measure::Response).len(), 10_000, "none is left out");
+    let censored = &ran.outcomes[0].producers[0].censored[Measure::Response as usize];
+    assert_eq!(censored.records, 1000);
+    assert!((199 * MS..=201 * MS).contains(&censored.from_ns.unwrap()), "{censored:?}");
+}
+
+#[test]
+fn what_was_acked_and_is_not_found_stays_a_fault_beside_errors() {
+    let faults = [(100, Fault::Lose)].into();
+    let ran = run(&open(1000), Behaviour { faults, ..failing(false) });
+    assert_eq!((ran.integrity().gaps, ran.outcomes[0].recorded.errors.records()), (1, 1000));
+}
+
+#[test]
+fn a_record_that_is_refused_for_good_is_skipped_and_nobody_waits_for_it() {
+    let mut workload = open(1000);
+    let sizes = [(Bytes(100), 3.0), (Bytes(200), 1.0)];
+    workload.message_size =
+        MessageSize::Weighted(sizes.map(|(size, weight)| WeightedSize { size, weight }).to_vec());
+    let ran = run(&workload, Behaviour { ack_ns: MS, refuses_bytes: Some(200), ..Behaviour::default() });
+    let refused = ran.outcomes[0].recorded.errors.records();
+    assert!((2000..3500).contains(&refused), "a quarter of 11,000 are too large: {refused}");
+    assert_eq!(ran.integrity(), Integrity { checked: 11_000 - refused, ..Integrity::default() });
+    assert_eq!(ran.all().latency.of(Measure::Response).len(), 10_000, "none is left out");
 }

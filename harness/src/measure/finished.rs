@@ -1,5 +1,6 @@
 //! The record of a trial that has ended, before figures are computed from it.
 
+use super::errors::ErrorCounts;
 use super::histograms::{CensoredByMeasure, Histograms, Latencies};
 use super::ledger::{ConsumedPartition, ProducedPartition};
 use super::series::Series;
@@ -131,6 +132,8 @@ pub struct Harvest {
     pub consumed: Vec<ConsumedPartition>,
     /// Time inside the window in which each load thread had nothing to do, ns.
     pub idle_ns: Vec<u64>,
+    /// Records that failed.
+    pub errors: ErrorCounts,
     /// The error that stopped a load thread.
     pub error: Option<String>,
 }

@@ -187,7 +187,7 @@ impl Censored {
     }
 }
 
-/// The records outstanding when the drain ended, by measure.
+/// The records that were never acked, by measure.
 pub type CensoredByMeasure = [Censored; Measure::ALL.len()];
 
 /// Adds `part` to `sum`. An empty histogram costs nothing.

@@ -1,5 +1,6 @@
 //! Values that are recorded during a trial: histograms, series, events, counters, and the ledger of integrity.
 
+pub mod errors;
 pub mod events;
 pub mod finished;
 pub mod histograms;

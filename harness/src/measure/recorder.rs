@@ -1,7 +1,9 @@
 //! The recorder of a load thread. It records into one interval at a time, and sends each finished interval to the thread that
 //! watches the trial. It never computes a percentile and never waits.
 
+use super::errors::ErrorCounts;
 use super::histograms::{Histograms, Times, clear_one};
+use crate::result::ErrorKind;
 use crate::result::latency::{Measure, new_histogram};
 use crate::time::timeline::Timeline;
 use crossbeam::channel::{Receiver, Sender};
@@ -121,6 +123,7 @@ pub struct Recorder {
     window_idle_ns: u64,
     distinct: Histograms,
     batch_bytes: Histogram<u64>,
+    errors: ErrorCounts,
     channel: Channel,
 }
 
@@ -144,11 +147,18 @@ pub struct Recorded {
     pub batch_bytes: Histogram<u64>,
     /// Time inside the window in which the thread had nothing to do, ns.
     pub window_idle_ns: u64,
+    /// Records that failed.
+    pub errors: ErrorCounts,
 }
 
 impl Default for Recorded {
     fn default() -> Self {
-        Self { distinct: Histograms::default(), batch_bytes: new_histogram(), window_idle_ns: 0 }
+        Self {
+            distinct: Histograms::default(),
+            batch_bytes: new_histogram(),
+            window_idle_ns: 0,
+            errors: ErrorCounts::default(),
+        }
     }
 }
 
@@ -177,6 +187,7 @@ impl Recorder {
             window_idle_ns: 0,
             distinct: Histograms::default(),
             batch_bytes: new_histogram(),
+            errors: ErrorCounts::default(),
             channel,
         }
     }
@@ -276,9 +287,10 @@ impl Recorder {
         self.interval.consumed_encoded_bytes += fetch.encoded_bytes;
     }
 
-    /// Counts records whose batch failed.
-    pub fn failed(&mut self, records: u64) {
+    /// Counts records that failed at `now_ns`.
+    pub fn failed(&mut self, kind: ErrorKind, records: u64, now_ns: u64, message: &str) {
         self.interval.failed_records += records;
+        self.errors.add(kind, records, now_ns, message);
     }
 
     /// Counts time in which the thread had nothing to do.
@@ -289,8 +301,8 @@ impl Recorder {
     /// Sends the last interval, and returns the values of the whole trial.
     pub fn finish(mut self) -> Recorded {
         self.enter(self.interval_end_ns);
-        let Self { distinct, batch_bytes, window_idle_ns, .. } = self;
-        Recorded { distinct, batch_bytes, window_idle_ns }
+        let Self { distinct, batch_bytes, window_idle_ns, errors, .. } = self;
+        Recorded { distinct, batch_bytes, window_idle_ns, errors }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The figures of one trial. `None` means "not measured" or "does not apply here", never 0.
 
 mod ceiling;
+mod errors;
 mod groups;
 mod limit;
 mod resources;
 
 pub use ceiling::{CeilingFigures, DsyncFigures, GridCell, OF_CEILING_MAX, OfCeiling, WriteShape};
+pub use errors::{ErrorFigures, ErrorKind};
 pub use groups::GroupFigures;
 pub use limit::{Limit, LimitKind};
 pub use resources::{CpuPart, CpuSeconds, ProcessFigures, PumpShares, Resources, ShardFigures};
@@ -39,8 +41,15 @@ pub struct Trial {
     pub produce: Flow,
     /// Records that consumers received inside the window, over all subscriptions; `None` without subscriptions.
     pub consume: Option<Flow>,
-    /// Records whose batch failed.
+    /// Records that failed inside the window, and were not acked.
     pub failed_records: u64,
+    /// Records that failed at any time of the trial, by the kind of the error; the most frequent kind first. Empty in older
+    /// results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ErrorFigures>,
+    /// The error that ended the trial early; `None` if it took its time, and in older results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// Whether latencies are those of records or of batches.
     pub latency_granularity: Granularity,
     /// Latencies of the records whose intended time is inside the window. Under `max` and `closed` the time of the hand-over

@@ -3,12 +3,13 @@
 use super::Inside;
 use super::{
     Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalSystem, LocalWork,
-    OutRecord, ProducerSpec, STAMP_HEADER, SendError, System, SystemConsumer, SystemProducer,
+    OutRecord, ProducerSpec, RecordError, STAMP_HEADER, SendError, System, SystemConsumer, SystemProducer,
 };
 use crate::measure::events::SystemEvent;
 use crate::measure::events::SystemEventKind;
 use crate::measure::shards::ShardStats;
 use crate::num;
+use crate::result::ErrorKind;
 use crate::result::provenance::CoresUsed;
 use crate::workload::{self, Workload};
 use anyhow::Context as _;
@@ -24,6 +25,7 @@ use vnotch_engine::client::{
 };
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
+use vnotch_engine::error::AppendError;
 use vnotch_engine::events::EventKind;
 use vnotch_engine::record::{HeaderRef, Record, RecordRef};
 use vnotch_engine::types::{Durability, IoMode, PollMode, Preallocate};
@@ -310,7 +312,14 @@ impl<P: Port> SystemProducer for EngineProducer<P> {
         match self.0.try_send(Some(partition), &record) {
             Ok(_) => Ok(()),
             Err(TrySendError::Full) => Err(SendError::Full),
-            Err(error) => Err(SendError::Failed(error.into())),
+            Err(error) => {
+                let kind = match &error {
+                    TrySendError::TooLarge(_) => ErrorKind::TooLarge,
+                    TrySendError::UnknownPartition { .. } => ErrorKind::UnknownPartition,
+                    TrySendError::NotOwner { .. } | TrySendError::Full => ErrorKind::Other,
+                };
+                Err(SendError::Refused(RecordError::new(kind, error.to_string())))
+            }
         }
     }
 
@@ -325,9 +334,22 @@ impl<P: Port> SystemProducer for EngineProducer<P> {
             count: ack.count,
             encoded_bytes: num::count(ack.bytes),
             completed_at: Some(ack.at),
-            result: ack.result.map(|_| ()).map_err(anyhow::Error::from),
+            result: ack.result.map(|_| ()).map_err(|error| record_error(&error)),
         })
     }
+}
+
+fn record_error(error: &AppendError) -> RecordError {
+    let kind = match error {
+        AppendError::TooLarge { .. } => ErrorKind::TooLarge,
+        AppendError::Invalid(_) | AppendError::InvalidTimestamp { .. } => ErrorKind::Invalid,
+        AppendError::NoSpace(_) => ErrorKind::NoSpace,
+        AppendError::StorageFailed(_) | AppendError::Corrupt(_) => ErrorKind::Storage,
+        AppendError::UnknownPartition => ErrorKind::UnknownPartition,
+        AppendError::ShardStuck { .. } => ErrorKind::Stuck,
+        AppendError::TooManyOpenFiles(_) | AppendError::Closed => ErrorKind::Other,
+    };
+    RecordError::new(kind, error.to_string())
 }
 
 struct EngineConsumer<P: Port>(Consumer<P>);

@@ -8,11 +8,12 @@ pub(crate) use server::Server;
 use super::Inside;
 use super::{
     Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalWork, OutRecord,
-    ProducerSpec, SendError, System, SystemConsumer, SystemProducer,
+    ProducerSpec, RecordError, SendError, System, SystemConsumer, SystemProducer,
 };
 use crate::measure::events::SystemEvent;
 use crate::measure::events::SystemEventKind;
 use crate::measure::shards::ShardStats;
+use crate::result::ErrorKind;
 use crate::time::clock::Clock;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -53,6 +54,17 @@ pub(crate) enum Fault {
     Corrupt,
 }
 
+/// A span of time in which batches fail.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Failing {
+    /// The time at which a batch arrives, in nanoseconds.
+    pub(crate) during: Range<u64>,
+    /// The kind of the error.
+    pub(crate) kind: ErrorKind,
+    /// Whether the batches are stored all the same.
+    pub(crate) is_stored: bool,
+}
+
 /// Behaviour of a [`FakeSystem`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Behaviour {
@@ -70,6 +82,10 @@ pub(crate) struct Behaviour {
     pub(crate) faults: BTreeMap<u64, Fault>,
     /// The batch that holds this offset of partition 0 fails.
     pub(crate) fail_at: Option<u64>,
+    /// The batches that arrive in a span of time fail.
+    pub(crate) failing: Option<Failing>,
+    /// Values of this length in bytes are refused when they are offered.
+    pub(crate) refuses_bytes: Option<usize>,
     /// A partition that holds this many records reports a retention event, once. Nothing is deleted.
     pub(crate) retains_at: Option<usize>,
     /// After this many sent records, the next one blocks the sending thread for this time. Records that are due in the
@@ -278,6 +294,7 @@ impl FakeProducer {
             ack_ns = state.behaviour.stall.end;
         }
         let fail_at = state.behaviour.fail_at.filter(|_| partition == 0);
+        let failing = state.behaviour.failing.clone();
         let log = state.logs.get_mut(&(self.spec.topic.clone(), partition)).unwrap();
         let base_offset = log.len() as u64;
         let bytes: u64 = records.iter().map(size).sum();
@@ -285,8 +302,14 @@ impl FakeProducer {
         for (stored, offset) in records.iter_mut().zip(base_offset..) {
             (stored.offset, stored.visible_ns) = (offset, ack_ns);
         }
-        let failed = fail_at.is_some_and(|at| (base_offset..base_offset + count as u64).contains(&at));
-        if !failed {
+        let fails_at = fail_at.is_some_and(|at| (base_offset..base_offset + count as u64).contains(&at));
+        let failing = failing.filter(|failing| failing.during.contains(&now_ns));
+        let result =
+            match failing.as_ref().map(|failing| failing.kind).or(fails_at.then_some(ErrorKind::Other)) {
+                Some(kind) => Err(RecordError::new(kind, "injected")),
+                None => Ok(()),
+            };
+        if result.is_ok() || failing.is_some_and(|failing| failing.is_stored) {
             log.append(&mut records);
         }
         state.batches.push(count as u64);
@@ -296,7 +319,6 @@ impl FakeProducer {
         } else {
             state.timers.extend(woken.map(|waker| (ack_ns, waker)));
         }
-        let result = if failed { Err(anyhow::anyhow!("injected")) } else { Ok(()) };
         let (count, encoded_bytes) = (count.try_into().unwrap(), bytes + 61);
         let completed_at = state.behaviour.stamps.then(|| FakeClock::instant_at(ack_ns));
         let ack = Ack { partition, base_offset, count, encoded_bytes, completed_at, result };
@@ -306,6 +328,9 @@ impl FakeProducer {
 
 impl SystemProducer for FakeProducer {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
+        if self.system.state().behaviour.refuses_bytes == Some(record.value.len()) {
+            return Err(SendError::Refused(RecordError::new(ErrorKind::TooLarge, "injected")));
+        }
         let sent = self.system.count_sent();
         std::thread::sleep(self.system.state().take_hold_up(sent));
         let stored = Stored {

@@ -8,6 +8,9 @@ pub mod engine;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod kafka;
+mod record_error;
+
+pub use record_error::RecordError;
 
 use crate::measure::events::SystemEvent;
 use crate::measure::shards::ShardStats;
@@ -249,7 +252,8 @@ pub trait SystemProducer {
     /// Adds a record to the open batch of `partition`, without waiting. The batch is sent when it is full or flushed.
     ///
     /// # Errors
-    /// [`SendError::Full`] is back-pressure: try again after the next ack. Any other error ends the run.
+    /// [`SendError::Full`] is back-pressure: try again after the next ack. [`SendError::Refused`] concerns this record alone.
+    /// [`SendError::Failed`] ends the run.
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError>;
 
     /// Closes the open batches and sends them.
@@ -265,7 +269,9 @@ pub trait SystemProducer {
 pub enum SendError {
     /// Too many bytes are in flight.
     Full,
-    /// The system failed.
+    /// This record will never be accepted. Others may be.
+    Refused(RecordError),
+    /// The system failed, and this producer can send nothing more.
     Failed(anyhow::Error),
 }
 
@@ -283,7 +289,7 @@ pub struct Ack {
     /// The time at which the system had the outcome, if the system stamps it ([`Capabilities::stamps_completion`]).
     pub completed_at: Option<Instant>,
     /// `Ok` if the records have reached the topic's durability level; otherwise the reason why the batch failed.
-    pub result: anyhow::Result<()>,
+    pub result: Result<(), RecordError>,
 }
 
 /// A consumer: reads its assigned partitions, each in offset order.

@@ -1,6 +1,7 @@
 //! The records of all load threads, put together at the end of a trial: latencies, and both sides of the integrity check.
 
 use crate::load::load_thread::LoadOutcome;
+use crate::measure::errors::ErrorCounts;
 use crate::measure::finished::Harvest;
 use crate::measure::histograms::{CensoredByMeasure, Histograms, Latencies};
 use crate::measure::ledger::ProducedPartition;
@@ -25,6 +26,7 @@ pub(crate) fn harvest(
         produced: Vec::new(),
         consumed: Vec::new(),
         idle_ns: Vec::new(),
+        errors: ErrorCounts::default(),
         error: None,
     };
     let mut ended_ns = 0;
@@ -36,6 +38,7 @@ pub(crate) fn harvest(
             .add(&outcome.recorded.batch_bytes)
             .expect("every histogram here has the same bounds");
         harvest.idle_ns.push(outcome.recorded.window_idle_ns);
+        harvest.errors.merge(outcome.recorded.errors);
         for producer in outcome.producers {
             for (sum, part) in harvest.censored.iter_mut().zip(producer.censored) {
                 sum.merge(part);

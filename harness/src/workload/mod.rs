@@ -40,8 +40,8 @@ pub use settings::{
 };
 pub use slo::{Histogram, LatencyBound, Slo, Statistic};
 pub use spec::{
-    Backlog, BacklogCache, Batch, Ceiling, Compression, Durability, Phases, Requirement, SteadyMetric,
-    SteadyState, Target, Verify, WarmMemory, Workload,
+    Backlog, BacklogCache, Batch, Ceiling, Compression, Durability, OnError, Phases, Requirement,
+    SteadyMetric, SteadyState, Target, Verify, WarmMemory, Workload,
 };
 pub use study::{Combination, Many, Study, label};
 pub use units::{Bytes, Fraction, Limit, Rate, RecordRate, TimeSpan};

@@ -80,6 +80,8 @@ pub struct Workload {
     pub ceiling: Ceiling,
     /// Amount of memory that is touched before each trial.
     pub warm_memory: WarmMemory,
+    /// What an error of a record does to the run.
+    pub on_error: OnError,
     /// Objectives that the result must meet, otherwise the run exits with 3.
     pub slo: Slo,
     /// Conditions that must hold before the measured window opens.
@@ -122,6 +124,7 @@ impl Default for Workload {
             late_retries: 1,
             ceiling: Ceiling::Auto,
             warm_memory: WarmMemory::Auto,
+            on_error: OnError::Count,
             slo: Slo::default(),
             require: Vec::new(),
             verify: Verify::Sequence,
@@ -355,6 +358,16 @@ pub enum WarmMemory {
     Off,
     /// A given amount.
     Size(Bytes),
+}
+
+/// What an error of a record does to the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// It is counted by its kind, and the run continues. The status of the result is `errors`.
+    Count,
+    /// It ends the run.
+    End,
 }
 
 /// A condition that must hold before the measured window opens.

@@ -57,6 +57,8 @@ pub(super) enum World {
     NeverAcks,
     /// The generator is held up in each trial.
     LateGenerator,
+    /// Every append fails.
+    Fails,
     /// Consumers see no records.
     HidesRecords,
     /// Retention deletes nothing.
@@ -105,6 +107,7 @@ pub(super) const ROWS: &[Row] = &[
     row("late_retries", ["0", "1"], Part::Trials)
         .with(&["load.rate=10k/s", "phases.measure=400ms"])
         .in_world(World::LateGenerator),
+    row("on_error", ["count", "end"], Part::Trials).in_world(World::Fails),
     row("phases.warmup", ["0", "100ms"], Part::Count),
     row("phases.measure", ["200ms", "300ms"], Part::Count),
     row("phases.drain", ["50ms", "2s"], Part::KeptOpen).in_world(World::NeverAcks),

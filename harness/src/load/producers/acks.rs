@@ -70,11 +70,15 @@ impl Producer {
             };
             let records = left.min(run.records);
             let run_bytes = run.bytes * records / run.records;
-            if ack.result.is_ok() && turn.timeline.in_window(run.intended_ns) {
+            if turn.timeline.in_window(run.intended_ns) {
                 let times = run.times(is_open_load, stamped_ns.unwrap_or(now_ns));
-                oldest.get_or_insert(times);
                 turn.recorder.completed(&times, records);
-                in_window += records;
+                if ack.result.is_ok() {
+                    oldest.get_or_insert(times);
+                    in_window += records;
+                } else {
+                    never_acked(&mut self.censored, &times, records);
+                }
             }
             run.records -= records;
             run.bytes -= run_bytes;
@@ -89,9 +93,8 @@ impl Producer {
         self.unacked_records -= u64::from(ack.count);
         self.unacked_bytes -= bytes;
         if let Err(error) = ack.result {
-            state.failed.push(first..state.answered);
-            turn.recorder.failed(u64::from(ack.count));
-            return Err(error.context(format!("{} records of {topic}-{partition} were refused", ack.count)));
+            let failed = first..state.answered;
+            return self.failed(turn, (partition, failed, stamped_ns.unwrap_or(now_ns)), error);
         }
         state.end_offset = ack.base_offset + u64::from(ack.count);
         turn.recorder.acked(Counted {
@@ -125,14 +128,14 @@ impl Producer {
         recorder: &mut Recorder,
         now_ns: u64,
     ) -> ProducerOutcome {
-        let mut outcome = ProducerOutcome::default();
+        let mut outcome = ProducerOutcome { censored: self.censored, ..ProducerOutcome::default() };
         let is_open_load = self.is_open_load();
         for (partition, state) in (0..).zip(&mut self.partitions) {
             let sent = state.next_sequence;
             for run in state.unacked.drain(..).filter(|run| timeline.in_window(run.intended_ns)) {
                 let times = run.times(is_open_load, now_ns);
                 recorder.completed(&times, run.records);
-                outcome.never_acked(&times, run.records);
+                never_acked(&mut outcome.censored, &times, run.records);
                 outcome.unacked += run.records;
             }
             outcome.partitions.push(ProducedPartition {
@@ -183,14 +186,12 @@ impl Producer {
     }
 }
 
-impl ProducerOutcome {
-    /// Counts records that were accepted and never acked.
-    fn never_acked(&mut self, times: &Times, records: u64) {
-        self.censored[Measure::Service as usize].add(times.service_ns(), records);
-        if let (Some(response_ns), Some(own_ns)) = (times.response_ns(), times.own_ns()) {
-            self.censored[Measure::Response as usize].add(response_ns, records);
-            self.censored[Measure::Own as usize].add(own_ns, records);
-        }
+/// Counts records that were accepted and never acked.
+fn never_acked(censored: &mut CensoredByMeasure, times: &Times, records: u64) {
+    censored[Measure::Service as usize].add(times.service_ns(), records);
+    if let (Some(response_ns), Some(own_ns)) = (times.response_ns(), times.own_ns()) {
+        censored[Measure::Response as usize].add(response_ns, records);
+        censored[Measure::Own as usize].add(own_ns, records);
     }
 }
 

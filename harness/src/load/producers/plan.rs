@@ -3,7 +3,7 @@
 use crate::load::partitioner::Partitioner;
 use crate::result::Granularity;
 use crate::time::schedule::Schedule;
-use crate::workload::RecordRate;
+use crate::workload::{OnError, RecordRate};
 
 /// The pace of a producer.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub struct ProducerPlan {
     pub partitioner: Partitioner,
     /// The part of the backlog that the producer sends before the window. `None` if there is no backlog.
     pub backlog_part: Option<BacklogPart>,
+    /// What an error of a record does to the run.
+    pub on_error: OnError,
     /// The limits at which a batch is closed.
     pub limits: BatchLimits,
 }

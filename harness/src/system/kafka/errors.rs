@@ -1,5 +1,6 @@
 //! The errors that clients report beside the results of single records, such as a broker that cannot be reached.
 
+use crate::result::ErrorKind;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -37,6 +38,41 @@ impl ClientContext for Noting {
 }
 
 impl ConsumerContext for Noting {}
+
+/// The kind of an error because of which a record was not acked.
+pub(super) fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::MessageTimedOut | Code::RequestTimedOut | Code::OperationTimedOut | Code::TimedOutQueue => {
+            ErrorKind::TimedOut
+        }
+        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::BrokerNotAvailable => {
+            ErrorKind::Unreachable
+        }
+        Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend | Code::ISRInsufficient => {
+            ErrorKind::NotEnoughReplicas
+        }
+        Code::KafkaStorageError => ErrorKind::Storage,
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => ErrorKind::TooLarge,
+        Code::InvalidMessage
+        | Code::InvalidRecord
+        | Code::InvalidDifferentRecord
+        | Code::InvalidTimestamp => ErrorKind::Invalid,
+        Code::TopicAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::SaslAuthenticationFailed
+        | Code::Authentication => ErrorKind::NotAuthorized,
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+            ErrorKind::UnknownPartition
+        }
+        _ => ErrorKind::Other,
+    }
+}
+
+/// Whether a client that reports this error can send nothing more.
+pub(super) const fn is_fatal(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced)
+}
 
 /// Whether the client cannot recover from an error, so that waiting is useless.
 pub(super) fn is_final(error: &KafkaError) -> bool {

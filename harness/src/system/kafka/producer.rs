@@ -1,10 +1,10 @@
 //! A producer: one client of librdkafka, whose own threads batch, send and report.
 
-use super::errors::Errors;
+use super::errors::{Errors, is_fatal, kind_of};
 use super::order::{InOrder, Report};
 use super::reports::{PartitionReport, Reporting, Waiting};
 use crate::num;
-use crate::system::{Ack, OutRecord, ProducerSpec, SendError, SystemProducer};
+use crate::system::{Ack, OutRecord, ProducerSpec, RecordError, SendError, SystemProducer};
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -76,7 +76,8 @@ impl KafkaProducer {
         let result = match error {
             None => Ok(()),
             Some(code) => {
-                Err(anyhow::anyhow!("{}{}", KafkaError::MessageProduction(code), self.errors.because()))
+                let message = format!("{}{}", KafkaError::MessageProduction(code), self.errors.because());
+                Err(RecordError::new(kind_of(code), message))
             }
         };
         Ack { partition, base_offset, count, encoded_bytes: 0, completed_at: Some(at), result }
@@ -114,6 +115,10 @@ impl SystemProducer for KafkaProducer {
                 Ok(())
             }
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Err(SendError::Full),
+            Err((KafkaError::MessageProduction(code), _)) if !is_fatal(code) => {
+                let message = format!("{}{}", KafkaError::MessageProduction(code), self.errors.because());
+                Err(SendError::Refused(RecordError::new(kind_of(code), message)))
+            }
             Err((error, _)) => Err(failed(anyhow::anyhow!("{error}{}", self.errors.because()))),
         }
     }

@@ -3,6 +3,7 @@
 use super::config::Client;
 use super::consumer::KafkaConsumer;
 use super::producer::KafkaProducer;
+use crate::result::ErrorKind;
 use crate::system::{
     Ack, ConsumerSpec, FetchSink, FetchedInfo, InRecord, OutRecord, ProducerSpec, STAMP_HEADER, SendError,
     SystemConsumer, SystemProducer,
@@ -214,8 +215,9 @@ fn records_time_out_if_no_broker_answers() {
     acks(&mut producer, 1);
     mock.broker_down(-1).unwrap();
     send(&mut producer, 0, b"lost").unwrap();
-    let lost = acks(&mut producer, 1).remove(0).result.unwrap_err().to_string();
-    assert!(lost.contains("timed out"), "{lost}");
+    let lost = acks(&mut producer, 1).remove(0).result.unwrap_err();
+    assert_eq!(lost.kind, ErrorKind::TimedOut);
+    assert!(lost.message.contains("timed out"), "{lost}");
     mock.broker_up(-1).unwrap();
 }
 

@@ -1,0 +1,70 @@
+//! Records that the system refuses, or that fail later: they are counted, or they end the run (`on_error`).
+
+use super::{BacklogState, Producer};
+use crate::load::turn::ThreadTurn;
+use crate::num;
+use crate::result::latency::Measure;
+use crate::system::RecordError;
+use crate::workload::OnError;
+use std::ops::Range;
+
+impl Producer {
+    /// Whether an error of a record ends the run. A backlog that lacks records is none, so errors end the run while one is built.
+    fn ends_on_error(&self) -> bool {
+        self.plan.on_error == OnError::End || self.backlog != BacklogState::None
+    }
+
+    /// Counts records that were sent and have failed: their partition, their sequences, and the time in ns at which this was
+    /// known.
+    ///
+    /// # Errors
+    /// The error ends the run.
+    pub(super) fn failed(
+        &mut self,
+        turn: &mut ThreadTurn<'_>,
+        failed: (u32, Range<u64>, u64),
+        error: RecordError,
+    ) -> anyhow::Result<()> {
+        let (partition, sequences, at_ns) = failed;
+        let records = sequences.end - sequences.start;
+        turn.recorder.failed(error.kind, records, at_ns, &error.message);
+        let ranges = &mut self.partitions[num::index(partition)].failed;
+        match ranges.last_mut() {
+            Some(last) if last.end == sequences.start => last.end = sequences.end,
+            _ => ranges.push(sequences),
+        }
+        if self.ends_on_error() {
+            let of = format!("{records} records of {}-{partition} failed", self.plan.topic_name);
+            return Err(anyhow::Error::new(error).context(of));
+        }
+        Ok(())
+    }
+
+    /// Counts a record that the system refused for good, with its partition, its intended time, and the time of the refusal in
+    /// ns. It gets no sequence number, so nobody waits for it. The next record takes its turn.
+    ///
+    /// # Errors
+    /// The error ends the run.
+    pub(super) fn refused(
+        &mut self,
+        turn: &mut ThreadTurn<'_>,
+        refused: (u32, u64, u64),
+        error: RecordError,
+    ) -> anyhow::Result<()> {
+        let (partition, intended_ns, now_ns) = refused;
+        turn.recorder.failed(error.kind, 1, now_ns, &error.message);
+        if self.ends_on_error() {
+            let of = format!("a record for {}-{partition} was refused", self.plan.topic_name);
+            return Err(anyhow::Error::new(error).context(of));
+        }
+        if self.is_open_load() && turn.timeline.in_window(intended_ns) {
+            let delay = self.blockage.split(intended_ns, now_ns);
+            let (response_ns, own_ns) = (delay.pacing_lag_ns + delay.blocked_ns, delay.blocked_ns);
+            turn.recorder.response(response_ns, own_ns, 1);
+            self.censored[Measure::Response as usize].add(response_ns, 1);
+            self.censored[Measure::Own as usize].add(own_ns, 1);
+        }
+        self.move_to_next_record();
+        Ok(())
+    }
+}
