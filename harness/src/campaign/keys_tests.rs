@@ -79,6 +79,11 @@ impl Part {
             Self::Label => result(|result| json!([result.name, result.question])),
             Self::Status => result(|result| json!(result.verdict.status)),
             Self::Checked => result(|result| json!(result.points[0].trials[0].integrity.checked.is_some())),
+            Self::Rebalanced => result(|result| {
+                let trials = result.points[0].trials.iter();
+                let groups = trials.map(|trial| trial.groups.as_ref().map(|groups| groups.rebalances > 0));
+                json!(groups.collect::<Vec<_>>())
+            }),
             Self::Warmed => result(|result| {
                 let trials = result.points[0].trials.iter();
                 json!(trials.map(|trial| trial.resources.warmed_bytes).collect::<Vec<_>>())

@@ -16,6 +16,7 @@ use crate::trial::bench::Bench;
 use crate::trial::ceilings::Bracket;
 use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -149,6 +150,13 @@ pub fn has_ceiling(workload: &Workload) -> bool {
     has_device_best(workload) && workload.deployment().is_in_process()
 }
 
+/// Returns the lag of each consumer group at the end of each row of a trial, by the group's id.
+fn group_lags(run: &TrialRun) -> BTreeMap<String, Vec<Option<u64>>> {
+    let of = |number: usize| run.observed.series.group_lags.iter().map(move |lags| lags.get(number).copied());
+    let groups = run.harvest.groups.iter().enumerate();
+    groups.map(|(number, group)| (group.id.clone(), of(number).collect())).collect()
+}
+
 impl Bench<'_> {
     /// Runs a trial of a pass, after a calibration if it is the first trial of this process. Returns its index, or `None` if it
     /// was interrupted before its window opened. A repeated trial without a whole window does not replace the late one.
@@ -180,6 +188,7 @@ impl Bench<'_> {
         }
         run.expected = shape.or(run.expected.take());
         let record = TrialRecord {
+            group_lags: group_lags(&done),
             series: done.observed.series.rows,
             events: done.observed.events,
             latency: done.observed.series.kept,

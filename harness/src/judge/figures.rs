@@ -1,5 +1,6 @@
 //! Computes the figures in a trial's record from its measurements. A figure that was not measured is `None`, never 0.
 
+use super::groups;
 use super::integrity::judge;
 use super::latencies::{late_percentile, latency_set};
 use super::stall_figures;
@@ -65,7 +66,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         per_shard: run.observed.shards.iter().map(shard_figures).collect(),
         resources: Resources { load_busy: load_busy(run, window_s), ..resources(run, produce.bytes) },
         integrity: integrity(workload, run),
-        groups: None,
+        groups: groups::figures(workload, run),
         stall: stall_figures::of(run),
         retention_reached_s: run.observed.retention_reached_s,
         backlog: backlog_figures(workload, run),
@@ -272,6 +273,7 @@ fn integrity(workload: &Workload, run: &TrialRun) -> IntegrityFigures {
         return IntegrityFigures::default();
     }
     let found = judge(&run.harvest.produced, &run.harvest.consumed);
+    let of_groups = |count: u64| (!run.harvest.groups.is_empty()).then_some(count);
     IntegrityFigures {
         checked: Some(found.checked),
         gaps: Some(found.gaps),
@@ -280,9 +282,9 @@ fn integrity(workload: &Workload, run: &TrialRun) -> IntegrityFigures {
         corruptions: Some(found.corruptions),
         undrained: Some(found.undrained),
         lost_to_retention: Some(found.lost_to_retention),
-        redelivered: None,
-        skipped: None,
-        double_owned: None,
+        redelivered: of_groups(found.redelivered),
+        skipped: of_groups(found.skipped),
+        double_owned: of_groups(found.double_owned),
         defects: run.defects.as_ref().map(|defects| num::count(defects.len())),
     }
 }

@@ -20,6 +20,12 @@ pub struct Integrity {
     pub reorders: u64,
     /// Number of records whose bytes differ from those that were sent.
     pub corruptions: u64,
+    /// Number of records that a new owner of a partition read again.
+    pub redelivered: u64,
+    /// Number of acked records before the position of an owner that no member has read.
+    pub skipped: u64,
+    /// Number of records that two owners of one generation have read.
+    pub double_owned: u64,
     /// Number of acked records that a group had not read when the drain ended. They were read too slowly, but are not
     /// lost.
     pub undrained: u64,
@@ -29,9 +35,10 @@ pub struct Integrity {
 }
 
 impl Integrity {
-    /// Returns whether records were lost, repeated, reordered or corrupted.
+    /// Returns whether records were lost, repeated, reordered, corrupted, skipped or read by two owners.
     pub fn is_violated(&self) -> bool {
-        self.gaps + self.duplicates + self.reorders + self.corruptions > 0
+        let of_groups = self.skipped + self.double_owned;
+        self.gaps + self.duplicates + self.reorders + self.corruptions + of_groups > 0
     }
 }
 
@@ -49,16 +56,19 @@ pub fn judge(produced: &[ProducedPartition], consumed: &[ConsumedPartition]) -> 
             let Some(track) = seen.tracks.get(crate::num::index(sent.producer)) else { continue };
             integrity.duplicates += track.duplicates();
             integrity.reorders += track.reorders();
+            integrity.redelivered += track.redelivered();
+            integrity.double_owned += track.double_owned();
             lost += track.lost();
-            integrity.gaps += track
-                .missing()
-                .iter()
-                .map(|range| count_outside(range, &sent.failed, sent.answered))
-                .sum::<u64>();
+            let acked = |ranges: &[Range<u64>]| {
+                ranges.iter().map(|range| count_outside(range, &sent.failed, sent.answered)).sum::<u64>()
+            };
+            integrity.gaps += acked(track.missing());
+            integrity.skipped += acked(track.skipped_ranges());
             let tail = count_outside(&(track.expected()..sent.answered), &sent.failed, sent.answered);
             // A consumer at the end of the log will not see a record that is still missing.
             let count = match seen.position >= end_offset {
                 true if track.has_skipped() => &mut lost,
+                true if track.has_jumped() => &mut integrity.skipped,
                 true => &mut integrity.gaps,
                 false => &mut integrity.undrained,
             };

@@ -1,6 +1,7 @@
 //! Turns the measurements of a trial into claims: figures, a check of the records' integrity, and a verdict.
 
 pub mod figures;
+mod groups;
 pub mod integrity;
 mod latencies;
 pub mod limit;

@@ -1,16 +1,25 @@
 //! One logical consumer: it reads its partitions and checks every record. Under open load it also measures end-to-end
 //! latency, from the time at which a record was intended to be sent.
 
+pub(crate) mod join;
+pub(crate) mod member;
+pub(crate) mod reader;
+#[cfg(test)]
+mod tests;
+
 use super::pool::StampPlace;
 use super::shared::Shared;
 use super::stamp::{Stamp, body_crc};
 use super::turn::ThreadTurn;
+use crate::measure::group::Group;
+use crate::measure::group_partition::{GroupPartition, MemberOf};
 use crate::measure::ledger::{ConsumedPartition, SequenceTrack};
 use crate::measure::recorder::Counted;
 use crate::num;
 use crate::result::latency::Measure;
 use crate::system::{FetchSink, FetchedInfo, InRecord, SystemConsumer};
 use crate::workload::Verify;
+use std::sync::MutexGuard;
 use std::task::{Context, Poll, Waker};
 
 /// Bytes that a consumer reads before the other clients get their turn.
@@ -24,18 +33,12 @@ pub struct ConsumerPlan {
     pub group: u32,
     /// The partitions that the consumer reads, in the order of its client's assignment.
     pub partitions: Vec<u32>,
-    /// Number of the topic's first producer in the stamps of its records.
-    pub first_sender: u32,
     /// Number of producers that the topic has.
     pub producers: u32,
-    /// The check that is made on records.
-    pub verify: Verify,
-    /// The place of the stamp in records.
-    pub place: StampPlace,
+    /// The settings that records are checked against.
+    pub(crate) check: Check,
     /// Whether the consumer starts late, with a backlog to read.
     pub has_backlog: bool,
-    /// Whether records carry an intended time, from which latency is measured.
-    pub is_open_load: bool,
 }
 
 /// A running consumer.
@@ -57,7 +60,7 @@ pub(crate) struct Check {
     pub(crate) verify: Verify,
     /// The place of the stamp in records.
     pub(crate) place: StampPlace,
-    /// Whether records carry an intended time.
+    /// Whether records carry an intended time, from which latency is measured.
     pub(crate) is_open_load: bool,
 }
 
@@ -79,12 +82,7 @@ impl Consumer {
         Self {
             partitions: plan.partitions.iter().map(partition_of).collect(),
             client,
-            check: Check {
-                first_sender: plan.first_sender,
-                verify: plan.verify,
-                place: plan.place,
-                is_open_load: plan.is_open_load,
-            },
+            check: plan.check,
             is_behind: plan.has_backlog,
             is_done: false,
         }
@@ -111,7 +109,7 @@ impl Consumer {
         let mut context = Context::from_waker(waker);
         let mut read_bytes = 0;
         while read_bytes < TURN_BYTES_MAX {
-            let mut fetch = Fetch::new(&self.check, &mut self.partitions, turn);
+            let mut fetch = Fetch::new(&self.check, Entries::Own(&mut self.partitions), turn);
             match self.client.poll_fetch(&mut context, &mut fetch) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(result) => result?,
@@ -136,10 +134,26 @@ impl Consumer {
     }
 }
 
+/// The place where the records of a fetch are entered.
+enum Entries<'a> {
+    /// The partitions of a consumer, in the order of its assignment.
+    Own(&'a mut [ConsumedPartition]),
+    /// The partitions of a group, by number.
+    OfGroup(GroupEntries<'a>),
+}
+
+/// The place where the records of a member's fetch are entered.
+struct GroupEntries<'a> {
+    group: &'a Group,
+    is: MemberOf,
+    /// The partition of the fetch, with the index of the member among its owners.
+    open: Option<(MutexGuard<'a, GroupPartition>, usize)>,
+}
+
 /// A fetch whose records are being checked.
 struct Fetch<'a, 'b> {
     check: &'a Check,
-    partitions: &'a mut [ConsumedPartition],
+    entries: Entries<'a>,
     turn: &'a mut ThreadTurn<'b>,
     assignment: usize,
     now_ns: u64,
@@ -153,10 +167,15 @@ struct Fetch<'a, 'b> {
 }
 
 impl<'a, 'b> Fetch<'a, 'b> {
-    fn new(check: &'a Check, partitions: &'a mut [ConsumedPartition], turn: &'a mut ThreadTurn<'b>) -> Self {
+    /// Makes a fetch of a member of a group.
+    fn of_group(check: &'a Check, (group, is): (&'a Group, MemberOf), turn: &'a mut ThreadTurn<'b>) -> Self {
+        Self::new(check, Entries::OfGroup(GroupEntries { group, is, open: None }), turn)
+    }
+
+    fn new(check: &'a Check, entries: Entries<'a>, turn: &'a mut ThreadTurn<'b>) -> Self {
         Self {
             check,
-            partitions,
+            entries,
             turn,
             assignment: 0,
             now_ns: 0,
@@ -171,6 +190,9 @@ impl<'a, 'b> Fetch<'a, 'b> {
     /// Counts the fetch. Returns its encoded size, or that of its keys and values if it is not known; at least 1.
     fn finish(mut self) -> u64 {
         self.close_run();
+        if let Entries::OfGroup(GroupEntries { group, open: Some((partition, _)), .. }) = &self.entries {
+            group.read_to(self.assignment, partition.position());
+        }
         if let Some(ns) = self.slowest_ns {
             self.turn.recorder.distinct(Measure::EndToEnd, ns);
         }
@@ -195,14 +217,28 @@ impl FetchSink for Fetch<'_, '_> {
         self.now_ns = self.turn.now();
         self.assignment = info.assignment;
         self.encoded_bytes = info.bytes;
-        note_skipped(info, &mut self.partitions[info.assignment]);
+        match &mut self.entries {
+            Entries::Own(partitions) => note_skipped(info, &mut partitions[info.assignment]),
+            Entries::OfGroup(GroupEntries { group, is, open }) => {
+                let mut partition = group.partition(info.assignment);
+                let owner = partition.owner(*is);
+                *open = Some((partition, owner));
+            }
+        }
     }
 
     fn record(&mut self, record: &InRecord<'_>) {
-        let seen = &mut self.partitions[self.assignment];
         self.records += 1;
         self.bytes += num::count(record.value.len() + record.key.map_or(0, <[u8]>::len));
-        let Some(stamp) = self.check.observe(record, seen) else { return };
+        let stamp = match &mut self.entries {
+            Entries::Own(partitions) => self.check.observe(record, &mut partitions[self.assignment]),
+            Entries::OfGroup(GroupEntries { open: Some((partition, owner)), .. }) => {
+                self.check.observe_of_group(record, partition, *owner)
+            }
+            // A record comes after the begin of its fetch.
+            Entries::OfGroup(_) => None,
+        };
+        let Some(stamp) = stamp else { return };
         if self.check.is_open_load {
             if self.run.0 != stamp.intended_ns {
                 self.close_run();
@@ -241,6 +277,25 @@ impl Check {
                 None
             }
         }
+    }
+
+    /// Checks a record that a member of a group has read, and enters it into the partition. `owner` is the index of the member among
+    /// the partition's owners. Returns its stamp; `None` if the record is corrupt.
+    fn observe_of_group(
+        &self,
+        record: &InRecord<'_>,
+        partition: &mut GroupPartition,
+        owner: usize,
+    ) -> Option<Stamp> {
+        partition.read(owner, record.offset);
+        let stamp = self.stamp_of(record).filter(|stamp| {
+            let number = stamp.producer.wrapping_sub(self.first_sender);
+            partition.observe(owner, number, stamp.sequence, stamp.intended_ns)
+        });
+        if stamp.is_none() {
+            partition.corrupt();
+        }
+        stamp
     }
 
     fn stamp_of(&self, record: &InRecord<'_>) -> Option<Stamp> {

@@ -6,6 +6,8 @@
 //! after each of its own.
 
 use super::ack_log::AckLog;
+use super::consumers::member::Member;
+use super::consumers::reader::Reader;
 use super::consumers::{Consumer, ConsumerOutcome, ConsumerPlan};
 use super::pool::Pool;
 use super::producers::{Producer, ProducerOutcome, ProducerPlan};
@@ -74,6 +76,8 @@ pub struct LoadPlan {
     pub producers: Vec<(ProducerPlan, ProducerSeat)>,
     /// The consumers, each with its client.
     pub consumers: Vec<(ConsumerPlan, ConsumerSeat)>,
+    /// The members of groups.
+    pub members: Vec<Member>,
     /// The log of acked batches, if one is written.
     pub ack_log: Option<AckLog>,
     /// The behaviour of the thread while no record is due.
@@ -93,8 +97,8 @@ pub struct LoadThread<C> {
     recorder: Recorder,
     pool: Pool,
     producers: Vec<Producer>,
-    consumers: Vec<Consumer>,
-    /// The clients that are ready. Producers are numbered first, then consumers.
+    readers: Vec<Reader>,
+    /// The clients that are ready. Producers are numbered first, then readers.
     ready: ReadySet,
     ack_log: Option<AckLog>,
     idle: Idle,
@@ -191,10 +195,11 @@ impl<C: Clock> LoadThread<C> {
         let consumers = plan
             .consumers
             .into_iter()
-            .map(|(plan_of, seat)| Ok(Consumer::new(plan_of, seat.into_client(local)?)));
-        let consumers: Vec<_> = consumers.collect::<anyhow::Result<_>>()?;
+            .map(|(plan_of, seat)| Ok(Reader::Fixed(Consumer::new(plan_of, seat.into_client(local)?))));
+        let members = plan.members.into_iter().map(|member| Ok(Reader::Member(Box::new(member))));
+        let readers: Vec<_> = consumers.chain(members).collect::<anyhow::Result<_>>()?;
         Ok(Self {
-            ready: ReadySet::new(producers.len() + consumers.len(), sleeper),
+            ready: ReadySet::new(producers.len() + readers.len(), sleeper),
             clock: start.clock,
             wall_start_ms: start.wall_ms,
             window_start_ns: plan.timeline.window_start_ns(),
@@ -204,7 +209,7 @@ impl<C: Clock> LoadThread<C> {
             recorder,
             pool: plan.pool,
             producers,
-            consumers,
+            readers,
             ack_log: plan.ack_log,
             idle: plan.idle,
         })
@@ -285,16 +290,18 @@ impl<C: Clock> LoadThread<C> {
         let may_consume = !self.starts_late || turn.now() >= self.window_start_ns;
         if self.starts_late && may_consume {
             self.starts_late = false;
-            (self.producers.len()..).zip(&self.consumers).for_each(|(client, _)| self.ready.put_back(client));
+            (self.producers.len()..).zip(&self.readers).for_each(|(client, _)| self.ready.put_back(client));
         }
-        for (client, consumer) in (self.producers.len()..).zip(&mut self.consumers) {
-            // A consumer that may not read yet is not ready, even if it was woken, so that the thread can sleep.
-            let is_ready = self.ready.take(client) && may_consume;
-            if is_ready && consumer.poll(&mut turn, self.ready.waker(client))? {
+        for (client, reader) in (self.producers.len()..).zip(&mut self.readers) {
+            let due_ns = reader.due_ns(turn.timeline);
+            let is_due = due_ns < u64::MAX && due_ns <= turn.now();
+            // A reader that may not read yet is not ready, even if it was woken, so that the thread can sleep.
+            let is_ready = (self.ready.take(client) || is_due) && may_consume;
+            if is_ready && reader.poll(&mut turn, self.ready.waker(client))? {
                 self.ready.put_back(client);
                 again = true;
             }
-            if may_consume && consumer.is_behind() && consumer.check_caught_up(turn.shared) {
+            if may_consume && reader.is_behind() && reader.check_caught_up(turn.shared) {
                 // The last consumer has read its backlog, which was the purpose of the window.
                 turn.timeline.end(turn.now());
             }
@@ -317,9 +324,10 @@ impl<C: Clock> LoadThread<C> {
     fn after_turn(&mut self, now_ns: u64) -> AfterTurn {
         let is_drain = now_ns >= self.timeline.window_end_ns();
         if is_drain {
-            self.consumers.iter_mut().for_each(|consumer| consumer.check_done(&self.shared));
-            let is_done =
-                self.producers.iter().all(Producer::is_done) && self.consumers.iter().all(Consumer::is_done);
+            let readers = self.readers.iter_mut();
+            let are_done =
+                readers.map(|reader| reader.check_done(&self.shared)).fold(true, |all, one| all && one);
+            let is_done = are_done && self.producers.iter().all(Producer::is_done);
             if is_done || now_ns >= self.timeline.drain_end_ns() {
                 return AfterTurn::Finished;
             }
@@ -333,6 +341,7 @@ impl<C: Clock> LoadThread<C> {
         let dues = self.producers.iter().map(|producer| producer.next_due_ns(&self.timeline));
         let opens_ns = if self.starts_late { self.window_start_ns } else { u64::MAX };
         let dues = dues.chain((opens_ns > now_ns).then_some(opens_ns));
+        let dues = dues.chain(self.readers.iter().map(|reader| reader.due_ns(&self.timeline)));
         let due_ns = dues.filter(|due_ns| !is_drain || *due_ns > now_ns).min().unwrap_or(u64::MAX);
         AfterTurn::Until(due_ns.min(look_ns))
     }
@@ -371,7 +380,7 @@ impl<C: Clock> LoadThread<C> {
         let recorder = &mut self.recorder;
         let producers =
             self.producers.into_iter().map(|p| p.finish(&self.timeline, recorder, ended_ns)).collect();
-        let consumers = self.consumers.into_iter().map(Consumer::finish).collect();
+        let consumers = self.readers.into_iter().map(Reader::finish).collect();
         LoadOutcome { producers, consumers, recorded: self.recorder.finish(), ended_ns, error }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::ack_log::AckLog;
 use super::colocated::PartitionShards;
-use super::consumers::ConsumerPlan;
+use super::consumers::member::{Member, MemberPlan};
+use super::consumers::{Check, ConsumerPlan};
 use super::load_thread::{Idle, LoadPlan};
 use super::partitioner::{Keys, Partitioner};
 use super::pool::Pool;
@@ -11,14 +12,15 @@ use super::seat::{ConsumerSeat, ProducerSeat, Seat};
 use super::shared::Shared;
 use super::stamp::sender;
 use crate::exit::UsageError;
+use crate::measure::group::{Group, GroupSpec};
 use crate::measure::recorder::Channel;
 use crate::num;
 use crate::result::Granularity;
 use crate::system;
-use crate::system::{ConsumerSpec, ProducerSpec, System};
+use crate::system::{ConsumerSpec, MemberSpec, ProducerSpec, System};
 use crate::time::schedule::{Even, Schedule, Shape, Shaped, Spacing};
 use crate::time::timeline::Timeline;
-use crate::workload::{Arrival, Backlog, Load, LoadMode, Profile, Rate, RecordRate, Workload};
+use crate::workload::{Arrival, Backlog, CommitMode, Load, LoadMode, Profile, Rate, RecordRate, Workload};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -135,7 +137,8 @@ impl TrialLoad<'_> {
         let workload = self.workload;
         let producers = num::index(self.producers());
         let shared = Shared::new(workload.topics, workload.partitions_per_topic, producers);
-        let shared = Arc::new(shared.with_backlog_for(num::index(self.consumers())));
+        let shared = shared.with_backlog_for(num::index(self.consumers())).with_groups(self.groups());
+        let shared = Arc::new(shared);
         let mut plans = Vec::new();
         for thread in 0..self.threads {
             plans.push(LoadPlan {
@@ -145,6 +148,7 @@ impl TrialLoad<'_> {
                 pool: self.pool.clone(),
                 producers: Vec::new(),
                 consumers: Vec::new(),
+                members: Vec::new(),
                 ack_log: self.ack_log.map(AckLog::open).transpose()?,
                 idle: self.idle,
                 is_paced: self.load.mode.rate().is_some(),
@@ -163,6 +167,10 @@ impl TrialLoad<'_> {
         }
         for id in 0..self.consumers() {
             let members = workload.consumers_per_subscription;
+            if let Some(group) = shared.groups().get(num::index(id / members)) {
+                plans[self.thread_of(id, 0)].members.push(self.member(id % members, Arc::clone(group))?);
+                continue;
+            }
             let topic = &shards_by_topic[num::index(id / members / workload.subscriptions_per_topic)];
             let (shard, partitions) = (topic.shard_of(id % members), topic.assigned(id % members, members));
             plans[self.thread_of(id, shard)].consumers.push(self.consumer(id, partitions)?);
@@ -290,18 +298,70 @@ impl TrialLoad<'_> {
             topic,
             group,
             partitions,
-            first_sender: sender(self.machine, topic * workload.producers_per_topic),
             producers: workload.producers_per_topic,
-            verify: workload.verify,
-            place: self.pool.place(),
+            check: self.check(topic),
             has_backlog: self.backlog.is_some(),
-            is_open_load: granularity_of(self.load.mode)
-                .or(self.backlog.and_then(granularity_after))
-                .is_some(),
         };
         let is_colocated = self.is_colocated();
         let seat =
             if is_colocated { Seat::Colocated(spec) } else { Seat::Remote(self.system.consumer(&spec)?) };
         Ok((plan, seat))
+    }
+
+    /// Returns the settings that records of a topic are checked against.
+    fn check(&self, topic: u32) -> Check {
+        let granularity = granularity_of(self.load.mode).or(self.backlog.and_then(granularity_after));
+        Check {
+            first_sender: sender(self.machine, topic * self.workload.producers_per_topic),
+            verify: self.workload.verify,
+            place: self.pool.place(),
+            is_open_load: granularity.is_some(),
+        }
+    }
+
+    /// Returns the groups of all topics, by topic and number. Empty if consumers read fixed partitions.
+    fn groups(&self) -> Vec<Arc<Group>> {
+        let workload = self.workload;
+        let has_members = workload.consume.has_members();
+        let per_topic = if has_members { workload.subscriptions_per_topic } else { 0 };
+        let numbers = (0..workload.topics).flat_map(|topic| (0..per_topic).map(move |group| (topic, group)));
+        let groups = numbers.map(|(topic, number)| {
+            Arc::new(Group::new(GroupSpec {
+                id: workload.group_id(&topic_name(topic), number),
+                topic,
+                number,
+                members: workload.consumers_per_subscription,
+                partitions: workload.partitions_per_topic,
+                producers: workload.producers_per_topic,
+                may_be_deleted: workload.log.retention_bytes.0.is_some()
+                    || workload.log.retention_ms.0.is_some(),
+            }))
+        });
+        groups.collect()
+    }
+
+    /// Makes member number `number` of a group.
+    fn member(&self, number: u32, group: Arc<Group>) -> anyhow::Result<Member> {
+        let consume = &self.workload.consume;
+        let commit = consume.commit.unwrap_or_default();
+        let every = |mode| (commit.mode == mode).then_some(commit.every.0);
+        let topic = group.spec().topic;
+        let spec = MemberSpec {
+            group: group.spec().id.clone(),
+            topic: topic_name(topic),
+            assignor: consume.assignor,
+            heartbeat_interval: consume.heartbeat_interval.0,
+            auto_commit: every(CommitMode::Auto),
+            fetch_bytes_max: FETCH_BYTES_MAX,
+        };
+        let plan = MemberPlan {
+            number,
+            check: self.check(topic),
+            commits: commit.mode != CommitMode::None,
+            sync_every: every(CommitMode::Sync),
+            churn_every: consume.churn.map(|churn| churn.every.0),
+            group,
+        };
+        Ok(Member::new(plan, self.system.member(&spec)?))
     }
 }

@@ -1,6 +1,8 @@
 //! The counters that the load threads of one trial share. There are a few of them, and no locks.
 
+use crate::measure::group::Group;
 use crate::num;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Counters shared by the load threads of a trial and the thread that watches them.
@@ -20,6 +22,8 @@ pub struct Shared {
     acked_bytes: AtomicU64,
     /// Records of the backlog that are acked.
     acked_records: AtomicU64,
+    /// The consumer groups whose members are in this trial.
+    groups: Vec<Arc<Group>>,
 }
 
 impl Shared {
@@ -34,6 +38,7 @@ impl Shared {
             behind: AtomicUsize::new(0),
             acked_bytes: AtomicU64::new(0),
             acked_records: AtomicU64::new(0),
+            groups: Vec::new(),
         }
     }
 
@@ -41,6 +46,27 @@ impl Shared {
     #[must_use]
     pub fn with_backlog_for(self, consumers: usize) -> Self {
         Self { behind: AtomicUsize::new(consumers), ..self }
+    }
+
+    /// Sets the consumer groups.
+    #[must_use]
+    pub fn with_groups(self, groups: Vec<Arc<Group>>) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// The consumer groups whose members are in this trial; empty if consumers read fixed partitions.
+    pub fn groups(&self) -> &[Arc<Group>] {
+        &self.groups
+    }
+
+    /// Returns the offset after the last acked record of each partition of a topic.
+    pub fn ends(&self, topic: u32) -> impl Iterator<Item = u64> {
+        self.ends[num::index(topic)].iter().map(|end| end.load(Ordering::Acquire))
+    }
+
+    /// Returns the number of records that are acked and that a group has not read.
+    pub fn lag_of(&self, group: &Group) -> u64 {
+        group.lag(self.ends(group.spec().topic))
     }
 
     /// Counts a producer whose part of the backlog is acked.

@@ -1,6 +1,7 @@
 //! The record of a trial that has ended, before figures are computed from it.
 
 use super::errors::ErrorCounts;
+use super::group::GroupRecord;
 use super::histograms::{CensoredByMeasure, Histograms, Latencies};
 use super::ledger::{ConsumedPartition, ProducedPartition};
 use super::series::Series;
@@ -130,6 +131,8 @@ pub struct Harvest {
     pub produced: Vec<ProducedPartition>,
     /// Consumers' side of the integrity check.
     pub consumed: Vec<ConsumedPartition>,
+    /// The consumer groups; empty if consumers read fixed partitions.
+    pub groups: Vec<GroupRecord>,
     /// Time inside the window in which each load thread had nothing to do, ns.
     pub idle_ns: Vec<u64>,
     /// Records that failed.

@@ -17,6 +17,24 @@ pub struct SequenceTrack {
     /// Whether retention has deleted records since the last record arrived.
     has_skipped: bool,
     lost: u64,
+    /// Sequences that lie before the first record of an owner, that no earlier owner has read, and that have not arrived since.
+    /// They are ranges in ascending order that do not touch.
+    skipped: Vec<Range<u64>>,
+    /// Whether an owner has begun beyond what was read, and no later record has arrived since.
+    has_jumped: bool,
+    redelivered: u64,
+    double_owned: u64,
+}
+
+/// The place of a record among those of its producer that one owner of the partition has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The first record that the owner has read.
+    First,
+    /// The owner has not read this record or a later one.
+    Ahead,
+    /// The owner has read this record or a later one.
+    Again,
 }
 
 impl SequenceTrack {
@@ -43,17 +61,63 @@ impl SequenceTrack {
         self.has_skipped = true;
     }
 
+    /// Counts a record that an owner of the partition has read in a group. `has_two_owners` says whether another owner of the same
+    /// generation has read it too.
+    pub fn observe_of_owner(&mut self, sequence: u64, intended_ns: u64, step: Step, has_two_owners: bool) {
+        if sequence >= self.expected {
+            self.last_intended_ns = intended_ns;
+            let hole = self.expected..sequence;
+            self.expected = sequence + 1;
+            if self.has_skipped {
+                self.lost += hole.end - hole.start;
+            } else if !hole.is_empty() {
+                let holes = if step == Step::First { &mut self.skipped } else { &mut self.missing };
+                holes.push(hole);
+            }
+            (self.has_skipped, self.has_jumped) = (false, false);
+        } else if remove(&mut self.missing, sequence) || remove(&mut self.skipped, sequence) {
+            self.reorders += u64::from(step == Step::Again);
+        } else if step == Step::Again {
+            self.duplicates += 1;
+        } else if has_two_owners {
+            self.double_owned += 1;
+        } else {
+            self.redelivered += 1;
+        }
+    }
+
+    /// Notes that an owner has begun beyond what the group has read. The next records that are missing were skipped.
+    pub fn jumped(&mut self) {
+        self.has_jumped = true;
+    }
+
     #[cold]
     fn observe_late(&mut self, sequence: u64) {
-        let at = self.missing.partition_point(|range| range.end <= sequence);
-        match self.missing.get(at).cloned() {
-            Some(range) if range.contains(&sequence) => {
-                self.reorders += 1;
-                let parts = [range.start..sequence, sequence + 1..range.end];
-                self.missing.splice(at..=at, parts.into_iter().filter(|part| !part.is_empty()));
-            }
-            _ => self.duplicates += 1,
+        if remove(&mut self.missing, sequence) {
+            self.reorders += 1;
+        } else {
+            self.duplicates += 1;
         }
+    }
+
+    /// Sequences before the first record of an owner that no owner has read, as ranges in ascending order that do not touch.
+    pub fn skipped_ranges(&self) -> &[Range<u64>] {
+        &self.skipped
+    }
+
+    /// Whether an owner has begun beyond what the group has read, and no later record has arrived since.
+    pub const fn has_jumped(&self) -> bool {
+        self.has_jumped
+    }
+
+    /// Records that an owner has read again, because it began at an older position.
+    pub const fn redelivered(&self) -> u64 {
+        self.redelivered
+    }
+
+    /// Records that two owners of one generation have read.
+    pub const fn double_owned(&self) -> u64 {
+        self.double_owned
     }
 
     /// Sequences that were skipped and have not arrived since, as ranges in ascending order that do not touch.
@@ -92,7 +156,16 @@ impl SequenceTrack {
     }
 }
 
-/// The records of one partition that one consumer saw.
+/// Removes a number from ranges in ascending order. Returns whether one of them held it.
+fn remove(ranges: &mut Vec<Range<u64>>, number: u64) -> bool {
+    let at = ranges.partition_point(|range| range.end <= number);
+    let Some(range) = ranges.get(at).filter(|range| range.contains(&number)).cloned() else { return false };
+    let parts = [range.start..number, number + 1..range.end];
+    ranges.splice(at..=at, parts.into_iter().filter(|part| !part.is_empty()));
+    true
+}
+
+/// The records of one partition that one consumer saw, or that all members of one group saw.
 #[derive(Debug, Clone, Default)]
 pub struct ConsumedPartition {
     /// Topic number.

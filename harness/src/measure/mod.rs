@@ -3,9 +3,12 @@
 pub mod errors;
 pub mod events;
 pub mod finished;
+pub mod group;
+pub mod group_partition;
 pub mod histograms;
 pub mod ledger;
 pub mod recorder;
+pub(crate) mod sampled;
 pub mod series;
 pub mod shards;
 pub mod thin;

@@ -53,6 +53,8 @@ pub struct Series {
     pub window: Interval,
     /// Records that were due inside the window; `None` unless the load is open.
     pub offered: Option<u64>,
+    /// The lag of each consumer group at the end of each row, in the order of the groups; empty where it was not sampled.
+    pub group_lags: Vec<Vec<u64>>,
 }
 
 /// Builds a [`Series`] from intervals as they arrive.
@@ -67,6 +69,8 @@ pub struct SeriesBuilder {
     /// Number of the interval after the one that was closed last.
     next: Option<i64>,
     host: BTreeMap<i64, HostInterval>,
+    /// The lag of each consumer group at the end of intervals.
+    lags: BTreeMap<i64, Vec<u64>>,
     spare: Sender<Box<Interval>>,
     acked: u64,
     consumed: u64,
@@ -87,6 +91,7 @@ impl SeriesBuilder {
             latency: Histograms::default(),
             window: Interval::default(),
             offered: offered.is_open_load().then_some(0),
+            group_lags: Vec::new(),
         };
         Self {
             timeline,
@@ -97,6 +102,7 @@ impl SeriesBuilder {
             sent: Vec::new(),
             next: None,
             host: BTreeMap::new(),
+            lags: BTreeMap::new(),
             spare,
             acked: 0,
             consumed: 0,
@@ -155,6 +161,13 @@ impl SeriesBuilder {
     pub fn add_host(&mut self, index: i64, host: HostInterval) {
         if !Timeline::was_held(index) {
             self.host.insert(index, host);
+        }
+    }
+
+    /// Stores the lag of each consumer group at the end of interval `index`.
+    pub fn add_lags(&mut self, index: i64, lags: Vec<u64>) {
+        if !Timeline::was_held(index) {
+            self.lags.insert(index, lags);
         }
     }
 
@@ -231,13 +244,17 @@ impl SeriesBuilder {
             self.series.offered = self.series.offered.zip(offered).map(|(sum, own)| sum + own);
         }
         let owed = (self.acked * self.groups).saturating_sub(self.consumed);
+        let lags = self.lags.get(&index).cloned().unwrap_or_default();
+        let lag = (!lags.is_empty()).then(|| lags.iter().sum());
+        self.series.group_lags.push(lags);
         SeriesRow {
             t_s: self.timeline.seconds_of(start_ns),
             interval_s: seconds(end_ns - start_ns),
             offered,
             achieved: interval.acked_records,
             consumed: interval.consumed_records,
-            backlog_records: (self.groups > 0).then_some(owed),
+            // Members of groups also consume records that were consumed before.
+            backlog_records: lag.or((self.groups > 0).then_some(owed)),
             p50_ns: p50.map(|it| it.ns),
             p99_ns: p99.map(|it| it.ns),
             max_ns: max.map(|it| it.ns),
@@ -248,7 +265,7 @@ impl SeriesBuilder {
             cpu: host.cpu,
             rss_bytes: host.rss_bytes,
             data_bytes: host.data_bytes,
-            lag: None,
+            lag,
         }
     }
 

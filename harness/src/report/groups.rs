@@ -44,7 +44,8 @@ fn figures_of(result: &RunResult) -> impl Iterator<Item = &GroupFigures> {
 /// Tells whether members came and went on purpose, or a group rebalanced, or records were read again or not at all.
 fn has_news(result: &RunResult) -> bool {
     let workloads = std::iter::once(&result.workload).chain(&result.workloads);
-    let has_churn = workloads.into_iter().any(|it| it.get("churn").is_some_and(|churn| !churn.is_null()));
+    let has_churn =
+        workloads.into_iter().any(|it| it.pointer("/consume/churn").is_some_and(|churn| !churn.is_null()));
     let has_odd_records = |trial: &Trial| {
         let found = &trial.integrity;
         [found.redelivered, found.skipped, found.double_owned].iter().any(|count| *count > Some(0))

@@ -1,9 +1,12 @@
 //! The embedded engine as a system: it runs in this process, without a protocol. Records are copied once, into a batch.
 
+mod member;
+
 use super::Inside;
 use super::{
     Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalSystem, LocalWork,
-    OutRecord, ProducerSpec, RecordError, STAMP_HEADER, SendError, System, SystemConsumer, SystemProducer,
+    MemberSpec, OutRecord, ProducerSpec, RecordError, STAMP_HEADER, SendError, System, SystemConsumer,
+    SystemMember, SystemProducer,
 };
 use crate::measure::events::SystemEvent;
 use crate::measure::events::SystemEventKind;
@@ -15,6 +18,7 @@ use crate::workload::{self, Workload};
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
+use member::EngineMember;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,7 +27,7 @@ use vnotch_engine::client::{
     Consumer, ConsumerConfig, CrcCheck, Fetched, LocalShard, OffsetReset, Partitioner, Port, Producer,
     ProducerConfig, TrySendError,
 };
-use vnotch_engine::config::{EngineConfig, TopicConfig};
+use vnotch_engine::config::{EngineConfig, GroupsConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::AppendError;
 use vnotch_engine::events::EventKind;
@@ -32,6 +36,9 @@ use vnotch_engine::types::{Durability, IoMode, PollMode, Preallocate};
 
 /// Longest time that a shard keeps a fetch that finds no records. It answers as soon as a record arrives.
 const FETCH_WAIT: Duration = Duration::from_millis(500);
+
+/// Time that the first rebalance of a group waits for more members, ms. All members join at the same time.
+const INITIAL_REBALANCE_DELAY_MS: u64 = 200;
 
 /// Kind of this system in results.
 pub(super) const KIND: &str = "engine";
@@ -95,6 +102,10 @@ fn engine_config(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> any
         write_bytes_max: length(settings.write_bytes_max)?,
         write_depth: num::index(settings.write_depth),
         fetch_pinned_bytes: length(settings.fetch_pinned_bytes)?,
+        groups: GroupsConfig {
+            group_initial_rebalance_delay_ms: INITIAL_REBALANCE_DELAY_MS,
+            ..GroupsConfig::default()
+        },
         ..EngineConfig::new(data_dir)
     })
 }
@@ -145,6 +156,7 @@ pub(super) const CAPABILITIES: workload::Capabilities = workload::Capabilities {
     can_be_stalled: true,
     drops_caches: true,
     reports_retention: true,
+    has_groups: true,
     stamps_completion: true,
 };
 
@@ -174,6 +186,10 @@ impl System for EngineSystem {
 
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
         Ok(Box::new(EngineConsumer(self.engine.consumer(assignment(spec), consumer_config(spec)?)?)))
+    }
+
+    fn member(&self, spec: &MemberSpec) -> anyhow::Result<Box<dyn SystemMember + Send>> {
+        Ok(Box::new(EngineMember::new(self.engine.group_clients()?, spec)?))
     }
 
     fn inside(&self) -> Option<&dyn Inside> {
@@ -263,8 +279,12 @@ fn producer_config(spec: &ProducerSpec) -> anyhow::Result<ProducerConfig> {
 }
 
 fn consumer_config(spec: &ConsumerSpec) -> anyhow::Result<ConsumerConfig> {
+    fetch_config(spec.fetch_bytes_max)
+}
+
+fn fetch_config(fetch_bytes_max: u64) -> anyhow::Result<ConsumerConfig> {
     Ok(ConsumerConfig {
-        fetch_bytes_max: usize::try_from(spec.fetch_bytes_max)?,
+        fetch_bytes_max: usize::try_from(fetch_bytes_max)?,
         max_wait: FETCH_WAIT,
         crc: CrcCheck::Verify,
         offset_reset: OffsetReset::Earliest,
@@ -360,13 +380,16 @@ impl<P: Port> SystemConsumer for EngineConsumer<P> {
         context: &mut Context<'_>,
         sink: &mut dyn FetchSink,
     ) -> Poll<anyhow::Result<()>> {
-        self.0.poll_fetch(context).map(|fetched| show(&fetched?, sink))
+        self.0.poll_fetch(context).map(|fetched| {
+            let fetched = fetched?;
+            show(fetched.assignment, &fetched, sink)
+        })
     }
 }
 
-fn show(fetched: &Fetched, sink: &mut dyn FetchSink) -> anyhow::Result<()> {
+fn show(assignment: usize, fetched: &Fetched, sink: &mut dyn FetchSink) -> anyhow::Result<()> {
     sink.begin(&FetchedInfo {
-        assignment: fetched.assignment,
+        assignment,
         bytes: num::count(fetched.bytes),
         high_watermark: fetched.high_watermark.unsigned_abs(),
         skipped: fetched.skipped,

@@ -1,20 +1,23 @@
 //! A system in memory, for tests, with a clock that the test moves. It acks, stalls, refuses records and fails as the
 //! test says. It can also lose, repeat, swap and corrupt records. It wakes its clients when the test moves the clock.
 
+mod group;
 mod server;
 
+pub(crate) use group::GroupFaults;
 pub(crate) use server::Server;
 
 use super::Inside;
 use super::{
-    Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalWork, OutRecord,
-    ProducerSpec, RecordError, SendError, System, SystemConsumer, SystemProducer,
+    Ack, ConsumerSpec, Description, FetchSink, FetchedInfo, InRecord, Joined, LocalWork, MemberSpec,
+    OutRecord, ProducerSpec, RecordError, SendError, System, SystemConsumer, SystemMember, SystemProducer,
 };
 use crate::measure::events::SystemEvent;
 use crate::measure::events::SystemEventKind;
 use crate::measure::shards::ShardStats;
 use crate::result::ErrorKind;
 use crate::time::clock::Clock;
+use group::{FakeGroup, FakeMember};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,6 +94,8 @@ pub(crate) struct Behaviour {
     /// After this many sent records, the next one blocks the sending thread for this time. Records that are due in the
     /// meantime are late.
     pub(crate) holds_up: Option<(u64, Duration)>,
+    /// Faults of consumer groups.
+    pub(crate) group: GroupFaults,
     /// The same for the first record that is sent this long after retention was last reported.
     pub(crate) holds_up_after_retention: Option<(Duration, Duration)>,
 }
@@ -115,6 +120,9 @@ struct State {
     sent: u64,
     retained_at: Option<Instant>,
     retained: BTreeSet<(String, u32)>,
+    groups: BTreeMap<String, FakeGroup>,
+    /// Number of members of groups that were made.
+    members_made: u64,
 }
 
 /// The fake system. Clones share one state.
@@ -125,6 +133,19 @@ pub(crate) struct FakeSystem {
 }
 
 impl State {
+    /// Returns the offset after the last record that consumers can see at `now_ns`.
+    fn visible_end(&self, topic: &str, partition: u32, now_ns: u64) -> u64 {
+        let log = &self.logs[&(topic.to_owned(), partition)];
+        let end = log.partition_point(|stored| stored.visible_ns <= now_ns) as u64;
+        end.min(self.behaviour.hidden_from.unwrap_or(u64::MAX))
+    }
+
+    /// Returns the time at which the next record can be seen.
+    fn next_visible_ns(&self, topic: &str, partition: u32, now_ns: u64) -> Option<u64> {
+        let log = &self.logs[&(topic.to_owned(), partition)];
+        log.get(log.partition_point(|stored| stored.visible_ns <= now_ns)).map(|stored| stored.visible_ns)
+    }
+
     /// Returns the time for which the record after `sent` others blocks the sending thread.
     fn take_hold_up(&mut self, sent: u64) -> Duration {
         let by_count = self.behaviour.holds_up.take_if(|(after, _)| *after <= sent).map(|(_, length)| length);
@@ -213,6 +234,10 @@ impl System for FakeSystem {
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
         let positions = vec![0; spec.assignment.len()];
         Ok(Box::new(FakeConsumer { system: self.clone(), spec: spec.clone(), positions, swapped: None }))
+    }
+
+    fn member(&self, spec: &MemberSpec) -> anyhow::Result<Box<dyn SystemMember + Send>> {
+        Ok(Box::new(FakeMember::new(self.clone(), spec)))
     }
 
     fn inside(&self) -> Option<&dyn Inside> {
@@ -395,45 +420,54 @@ impl SystemConsumer for FakeConsumer {
         context: &mut Context<'_>,
         sink: &mut dyn FetchSink,
     ) -> Poll<anyhow::Result<()>> {
-        let now_ns = self.system.clock.now_ns();
-        for (assignment, topic_partition) in self.spec.assignment.iter().enumerate() {
-            let state = self.system.state();
-            let hidden_from = state.behaviour.hidden_from.unwrap_or(u64::MAX);
-            let log = &state.logs[topic_partition];
-            let end = (log.partition_point(|s| s.visible_ns <= now_ns) as u64).min(hidden_from);
+        for (assignment, log) in self.spec.assignment.iter().enumerate() {
             let start = self.positions[assignment];
-            if start >= end {
-                continue;
+            if let Some(end) = read(&self.system, log, start, (assignment, sink), &mut self.swapped) {
+                self.positions[assignment] = end;
+                return Poll::Ready(Ok(()));
             }
-            let stored: Vec<Stored> =
-                log[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()].to_vec();
-            let faults =
-                if topic_partition.1 == 0 { state.behaviour.faults.clone() } else { BTreeMap::new() };
-            drop(state);
-            self.positions[assignment] = end;
-            let bytes = stored.iter().map(size).sum();
-            sink.begin(&FetchedInfo { assignment, bytes, high_watermark: end, skipped: 0 });
-            for stored in with_faults(stored, &faults, &mut self.swapped) {
-                sink.record(&InRecord {
-                    offset: stored.offset,
-                    key: stored.key.as_deref(),
-                    value: &stored.value,
-                    stamp_header: stored.header.as_deref(),
-                });
-            }
-            return Poll::Ready(Ok(()));
         }
+        let now_ns = self.system.clock.now_ns();
         let mut state = self.system.state();
-        let next_ns = self.spec.assignment.iter().filter_map(|topic_partition| {
-            let log = &state.logs[topic_partition];
-            log.get(log.partition_point(|s| s.visible_ns <= now_ns)).map(|s| s.visible_ns)
-        });
+        let logs = self.spec.assignment.iter();
+        let next_ns = logs.filter_map(|(topic, partition)| state.next_visible_ns(topic, *partition, now_ns));
         match next_ns.min() {
             Some(next_ns) => state.timers.push((next_ns, context.waker().clone())),
             None => state.waiting.push(context.waker().clone()),
         }
         Poll::Pending
     }
+}
+
+/// Passes the visible records of a log from `start` on to a sink, as those of an assignment. Returns the offset after the last
+/// one; `None` if there is none.
+fn read(
+    system: &FakeSystem,
+    log: &(String, u32),
+    start: u64,
+    (assignment, sink): (usize, &mut dyn FetchSink),
+    swapped: &mut Option<Stored>,
+) -> Option<u64> {
+    let state = system.state();
+    let end = state.visible_end(&log.0, log.1, system.clock.now_ns());
+    if start >= end {
+        return None;
+    }
+    let range = usize::try_from(start).unwrap()..usize::try_from(end).unwrap();
+    let stored: Vec<Stored> = state.logs[log][range].to_vec();
+    let faults = if log.1 == 0 { state.behaviour.faults.clone() } else { BTreeMap::new() };
+    drop(state);
+    let bytes = stored.iter().map(size).sum();
+    sink.begin(&FetchedInfo { assignment, bytes, high_watermark: end, skipped: 0 });
+    for stored in with_faults(stored, &faults, swapped) {
+        sink.record(&InRecord {
+            offset: stored.offset,
+            key: stored.key.as_deref(),
+            value: &stored.value,
+            stamp_header: stored.header.as_deref(),
+        });
+    }
+    Some(end)
 }
 
 fn with_faults(

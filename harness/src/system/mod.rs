@@ -8,8 +8,10 @@ pub mod engine;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod kafka;
+mod member;
 mod record_error;
 
+pub use member::{MemberEvent, MemberSpec, Membership, SystemMember};
 pub use record_error::RecordError;
 
 use crate::measure::events::SystemEvent;
@@ -100,6 +102,14 @@ pub trait System: Send {
     /// # Errors
     /// A partition is unknown or the settings are refused.
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>>;
+
+    /// Returns a member of a consumer group. It may be moved to the thread that drives it.
+    ///
+    /// # Errors
+    /// The system has no groups ([`Capabilities::has_groups`]), the topic is unknown, or the settings are refused.
+    fn member(&self, spec: &MemberSpec) -> anyhow::Result<Box<dyn SystemMember + Send>> {
+        anyhow::bail!("consumers of this system cannot be members of the group `{}`", spec.group)
+    }
 
     /// The inside of the system; `None` if it does not run in this process.
     fn inside(&self) -> Option<&dyn Inside>;

@@ -10,6 +10,8 @@ use super::watch::{Gate, LoadThreads, Watcher, WatcherParts};
 use crate::host::machine_id::machine_number;
 use crate::host::usage::{Glance, HostProbe};
 use crate::load::colocated::ShardLoad;
+use crate::load::consumers::join::{Joined, join};
+use crate::load::consumers::member::Member;
 use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
 use crate::load::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
 use crate::load::shared::Shared;
@@ -35,6 +37,9 @@ use std::time::{Duration, Instant, SystemTime};
 const SHORT_WINDOW_MAX: Duration = Duration::from_secs(60);
 const INTERVAL_SHORT: Duration = Duration::from_millis(100);
 const INTERVAL_LONG: Duration = Duration::from_secs(1);
+
+/// The longest time in which the members of all groups join.
+const JOIN_MAX: Duration = Duration::from_secs(30);
 
 impl Bench<'_> {
     /// Runs one trial and leaves its data behind.
@@ -69,9 +74,10 @@ impl Bench<'_> {
             ack_log,
             backlog,
         };
-        let (plans, shared) = request.plans()?;
+        let (mut plans, shared) = request.plans()?;
         // It holds the sending end of the channel, which the watcher waits to be closed.
         drop(request);
+        let missed = self.join_groups(&mut plans, &timeline)?;
         let start = Start { clock: TrialClock::start(), wall_ms: wall_ms() };
         let began_s = self.context.started.elapsed().as_secs_f64();
         let mut begun = Begun::default();
@@ -90,11 +96,15 @@ impl Bench<'_> {
                 clock: start.clock,
                 timeline: Arc::clone(&timeline),
                 gate: self.gate(load, phases, &shared),
+                shared: Arc::clone(&shared),
+                missed,
             },
         );
-        let observed = watcher.until_done();
+        let mut observed = watcher.until_done();
         let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
-        let mut harvest = harvest(begun.end(), &timeline, observed.latency(), granularity.is_some());
+        let mut harvest = harvest(begun.end(), &shared, &timeline, observed.latency(), granularity.is_some());
+        observed.events.extend(harvest.groups.iter().flat_map(|group| group.events(&timeline)));
+        observed.events.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
         let error = harvest.error.take().or_else(|| observed.error.clone());
         let final_sync = if error.is_none() { self.final_sync(&disk_before)? } else { None };
         let closed = self.close(system).err().map(|error| format!("{error:#}"));
@@ -114,6 +124,22 @@ impl Bench<'_> {
             closed: None,
             timeline,
         })
+    }
+
+    /// Lets the members of all groups join before the load begins. Returns the reason if a group did not settle in time; then the
+    /// trial ends at once.
+    fn join_groups(&self, plans: &mut [LoadPlan], timeline: &Timeline) -> anyhow::Result<Option<String>> {
+        let mut members: Vec<&mut Member> = plans.iter_mut().flat_map(|plan| &mut plan.members).collect();
+        if members.is_empty() {
+            return Ok(None);
+        }
+        let missed = match join(&mut members, timeline, JOIN_MAX, &|| self.context.is_stopped())? {
+            Joined::Settled => return Ok(None),
+            Joined::Stopped => None,
+            Joined::Missed(why) => Some(why),
+        };
+        timeline.cut(0, Duration::ZERO);
+        Ok(missed)
     }
 
     /// Closes the system. A system that is interrupted is not closed but dropped, if its data is removed anyway: to close

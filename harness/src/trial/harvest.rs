@@ -1,6 +1,7 @@
 //! The records of all load threads, put together at the end of a trial: latencies, and both sides of the integrity check.
 
 use crate::load::load_thread::LoadOutcome;
+use crate::load::shared::Shared;
 use crate::measure::errors::ErrorCounts;
 use crate::measure::finished::Harvest;
 use crate::measure::histograms::{CensoredByMeasure, Histograms, Latencies};
@@ -12,9 +13,11 @@ use crate::time::timeline::Timeline;
 /// The most steps over which the ages of records that never arrived are spread.
 const SPREAD_STEPS: u64 = 1000;
 
-/// Puts the records of the threads together. `records` are the latencies that the threads handed over during the trial.
+/// Puts the records of the threads together. `records` are the latencies that the threads handed over during the trial, and
+/// `shared` holds the groups of their members.
 pub(crate) fn harvest(
     outcomes: Vec<LoadOutcome>,
+    shared: &Shared,
     timeline: &Timeline,
     records: &Histograms,
     is_open_load: bool,
@@ -25,6 +28,7 @@ pub(crate) fn harvest(
         batch_bytes: new_histogram(),
         produced: Vec::new(),
         consumed: Vec::new(),
+        groups: Vec::new(),
         idle_ns: Vec::new(),
         errors: ErrorCounts::default(),
         error: None,
@@ -47,6 +51,11 @@ pub(crate) fn harvest(
         }
         harvest.consumed.extend(outcome.consumers.into_iter().flat_map(|consumer| consumer.partitions));
         harvest.error = harvest.error.or(outcome.error.map(|error| format!("{error:#}")));
+    }
+    for group in shared.groups() {
+        let (record, consumed) = group.finish(ended_ns, shared.ends(group.spec().topic), timeline);
+        harvest.groups.push(record);
+        harvest.consumed.extend(consumed);
     }
     if is_open_load {
         harvest.record_unconsumed(timeline, ended_ns);

@@ -11,7 +11,6 @@ pub(crate) mod harvest;
 pub mod inject;
 pub mod progress;
 pub mod require;
-mod sampled;
 mod wall_clock;
 pub mod watch;
 

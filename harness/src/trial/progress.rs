@@ -37,6 +37,8 @@ pub struct Live {
     pub consumed_per_s: Option<f64>,
     /// Records acked and not yet consumed.
     pub backlog_records: Option<u64>,
+    /// Whether the consumers are members of groups, whose backlog is called lag.
+    pub has_members: bool,
     /// The kind of latency of `slowest`.
     pub latency: &'static str,
     /// Name and value in ns of the latency that stands for the second's intervals.
@@ -147,7 +149,8 @@ impl std::fmt::Display for Live {
             (quantity::per_s(self.acked_per_s), quantity::bytes_per_s(self.acked_bytes_per_s));
         write!(f, "{:<9}  acked {records} records ({bytes})", self.phase)?;
         if let (Some(consumed), Some(backlog)) = (self.consumed_per_s, self.backlog_records) {
-            write!(f, "  consumed {}  backlog {backlog}", quantity::per_s(consumed))?;
+            let name = if self.has_members { "lag" } else { "backlog" };
+            write!(f, "  consumed {}  {name} {backlog}", quantity::per_s(consumed))?;
         }
         match self.slowest {
             Some((name, ns)) => write!(f, "  {} {name} {}", self.latency, quantity::ns(ns)),

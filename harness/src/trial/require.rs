@@ -4,6 +4,7 @@
 //! Under an open load the log is filled as fast as acks allow until then. The warm-up at the offered rate follows. At a low rate it
 //! would take minutes until retention deletes.
 
+use crate::load::plan::topic_name;
 use crate::measure::events::{SystemEvent, SystemEventKind};
 use crate::num;
 use crate::workload::limits::{REQUIREMENT_WAIT_MIN, WARMUP_TIMES_MAX, requirement_wait};
@@ -13,6 +14,8 @@ use std::collections::BTreeSet;
 /// The condition `retention_reached`: retention has deleted a segment of every partition.
 #[derive(Debug)]
 pub(crate) struct RetentionGate {
+    /// The topics of the workload. A system may have others, such as that of committed offsets.
+    topics: BTreeSet<String>,
     partitions: usize,
     warmup: TimeSpan,
     /// Whether the warm-up follows only when the condition holds.
@@ -35,13 +38,15 @@ impl RetentionGate {
     /// The condition for a trial of these phases. `fills_first`: the warm-up follows when the condition holds.
     pub(crate) fn new(workload: &Workload, phases: Phases, fills_first: bool) -> Self {
         let partitions = usize::try_from(workload.partitions()).unwrap_or(usize::MAX);
-        Self { partitions, warmup: phases.warmup, fills_first, reached: BTreeSet::new() }
+        let topics = (0..workload.topics).map(topic_name).collect();
+        Self { topics, partitions, warmup: phases.warmup, fills_first, reached: BTreeSet::new() }
     }
 
     /// Takes note of an event of the system.
     pub(crate) fn note(&mut self, event: &SystemEvent) {
         if event.kind == SystemEventKind::Retention {
-            self.reached.extend(event.partition.clone());
+            let of_workload = |partition: &&(String, u32)| self.topics.contains(&partition.0);
+            self.reached.extend(event.partition.iter().filter(of_workload).cloned());
         }
     }
 
@@ -89,16 +94,18 @@ mod tests {
         let workload = Workload { partitions_per_topic: 2, ..Workload::default() };
         let phases = Phases { warmup: TimeSpan::seconds(2), ..Phases::default() };
         let mut gate = RetentionGate::new(&workload, phases, false);
-        let event = |kind, partition: u32| SystemEvent {
+        let event_of = |topic: &str, kind, partition: u32| SystemEvent {
             at: Instant::now(),
             kind,
             shard: 0,
-            partition: Some(("t".to_owned(), partition)),
+            partition: Some((topic.to_owned(), partition)),
         };
+        let event = |kind, partition| event_of("vnotch-0", kind, partition);
         let s = |seconds| num::ns_of(Duration::from_secs(seconds));
         gate.note(&event(SystemEventKind::Retention, 0));
         gate.note(&event(SystemEventKind::Retention, 0));
         gate.note(&event(SystemEventKind::Roll, 1));
+        gate.note(&event_of("__consumer_offsets", SystemEventKind::Retention, 1));
         assert_eq!(gate.state(s(29)), GateState::Shut);
         let GateState::Missed(why) = gate.state(s(30)) else { panic!("its time is up") };
         assert!(why.contains("in 30s") && why.contains("1 of 2 partitions"), "{why}");

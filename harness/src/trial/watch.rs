@@ -7,15 +7,17 @@ use super::bench::Bench;
 use super::inject::InjectedStalls;
 use super::progress::{Live, Progress};
 use super::require::{GateState, RetentionGate};
-use super::sampled::Sampled;
+
 use super::wall_clock::{self, WallClock};
 use crate::host::disk_use::DiskUse;
 use crate::host::processes::GroupSample;
 use crate::host::usage::{Glance, HostProbe, HostSample};
+use crate::load::shared::Shared;
 use crate::measure::events::{CLOCK_STEP, SystemEvent, event_of, gaps_without_acks};
 use crate::measure::finished::Built;
 use crate::measure::finished::Observations;
 use crate::measure::recorder::Interval;
+use crate::measure::sampled::Sampled;
 use crate::measure::series::{HostInterval, SeriesBuilder, yield_core};
 use crate::measure::shards::ShardStats;
 use crate::num;
@@ -96,6 +98,10 @@ pub(crate) struct WatcherParts<'a> {
     pub(crate) timeline: Arc<Timeline>,
     /// The condition that the window waits for.
     pub(crate) gate: Option<Gate>,
+    /// The counters that the load threads share.
+    pub(crate) shared: Arc<Shared>,
+    /// The reason why the trial has ended before it began: a condition that was not met.
+    pub(crate) missed: Option<String>,
 }
 
 /// The thread that watches a trial under way.
@@ -136,13 +142,14 @@ pub(crate) struct Watcher<'a> {
     data_dir: &'a Path,
     built: Option<Built>,
     missed: Option<String>,
+    shared: Arc<Shared>,
     retention_reached_ns: Option<u64>,
     wall_clock: WallClock,
 }
 
 impl<'a> Watcher<'a> {
     pub(crate) fn new(bench: &'a Bench<'_>, parts: WatcherParts<'a>) -> Self {
-        let WatcherParts { system, builder, load_threads, clock, timeline, gate } = parts;
+        let WatcherParts { system, builder, load_threads, clock, timeline, gate, shared, missed } = parts;
         let context = bench.context;
         let cores = &bench.place.cores;
         let used = cores.shards.iter().chain(&cores.load).copied();
@@ -179,7 +186,8 @@ impl<'a> Watcher<'a> {
             gate,
             data_dir: context.data_dir.path(),
             built: None,
-            missed: None,
+            missed,
+            shared,
             retention_reached_ns: None,
             wall_clock: WallClock::now(),
         }
@@ -291,7 +299,12 @@ impl<'a> Watcher<'a> {
             self.probe.update_threads();
             yield_core();
         }
-        self.builder.add_host(self.timeline.interval_of(self.next_interval_ns.saturating_sub(1)), host);
+        let index = self.timeline.interval_of(self.next_interval_ns.saturating_sub(1));
+        self.builder.add_host(index, host);
+        let groups = self.shared.groups();
+        if !groups.is_empty() {
+            self.builder.add_lags(index, groups.iter().map(|group| self.shared.lag_of(group)).collect());
+        }
         self.rss_max_bytes = self.rss_max_bytes.max(host.rss_bytes);
         self.data_max_bytes = self.data_max_bytes.max(data_bytes);
         self.next_interval_ns = self.timeline.next_interval_ns(now_ns);
@@ -383,6 +396,7 @@ impl<'a> Watcher<'a> {
                 .and_then(|row| row.backlog_records)
                 .map(|_| per_s(|row| row.consumed)),
             backlog_records: fresh.last().and_then(|row| row.backlog_records),
+            has_members: !self.shared.groups().is_empty(),
             latency: if self.is_open_load { "response" } else { "service" },
             slowest: slowest(fresh),
         });

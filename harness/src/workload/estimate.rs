@@ -53,6 +53,15 @@ const BATCH_HEADER_BYTES: u64 = 61;
 /// Highest write rate that is assumed of a disk. Fast disks reach less when they write into fallocated space.
 const DISK_BYTES_PER_S: f64 = 2.0 * 1024.0 * 1024.0 * 1024.0;
 
+/// Time until the members of all groups have joined: usually, and at most.
+const JOIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
+
+/// Disk space of the committed offsets of all groups: the engine keeps them below four segments of 16 MiB.
+const OFFSETS_BYTES: u64 = 64 << 20;
+
+/// Partitions of the topic of committed offsets.
+const OFFSETS_PARTITIONS: u64 = 16;
+
 /// Rate at which a backlog is assumed to be built. At worst, building takes `BUILD_SLOWEST` times as long.
 const BUILD_BYTES_PER_S: f64 = 1024.0 * 1024.0 * 1024.0;
 const BUILD_SLOWEST: u32 = 10;
@@ -202,6 +211,7 @@ impl Workload {
             let calibration = calibration.saturating_add(if waits { befores[i] } else { Duration::ZERO });
             let one =
                 trial.saturating_add(befores[i]).saturating_add(drains[i]).saturating_add(BETWEEN_TRIALS[i]);
+            let one = if self.consume.has_members() { one.saturating_add(JOIN[i]) } else { one };
             let slowest = [1, READ_BACK_SLOWEST][i];
             let passes = self.passes().into_iter().map(|pass| {
                 let one = one.saturating_add(self.read_back(&pass).saturating_mul(slowest));
@@ -304,13 +314,15 @@ impl Workload {
             Ceiling::Auto => limits::CEILING_BYTES_MAX,
             Ceiling::Off => 0,
         };
-        self.log_peak_bytes(bytes_per_s).saturating_add(ceiling)
+        let offsets = if self.consume.has_members() { OFFSETS_BYTES } else { 0 };
+        self.log_peak_bytes(bytes_per_s).saturating_add(ceiling).saturating_add(offsets)
     }
 
     /// Returns the most segments at any time: the full ones, and one per partition that is not full.
     fn segments(&self, bytes_per_s: f64) -> u64 {
         let full = self.log_peak_bytes(bytes_per_s).div_ceil(self.log.segment_bytes.0.max(1));
-        full.saturating_add(self.partitions())
+        let of_offsets = if self.consume.has_members() { OFFSETS_PARTITIONS } else { 0 };
+        full.saturating_add(self.partitions()).saturating_add(of_offsets)
     }
 
     /// Returns the most disk space that a trial's log takes at any time, in bytes.

@@ -17,13 +17,14 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// The workloads of `workloads/`, by name. They are built into the binary, so that they run in any directory.
-pub const BUILT_IN: [(&str, &str); 12] = [
+pub const BUILT_IN: [(&str, &str); 14] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
     ("latency", include_str!("../../../workloads/latency.yaml")),
     ("small-records", include_str!("../../../workloads/small-records.yaml")),
     ("synced", include_str!("../../../workloads/synced.yaml")),
     ("soak", include_str!("../../../workloads/soak.yaml")),
+    ("rebalance", include_str!("../../../workloads/rebalance.yaml")),
     ("studies/durability-and-batch", include_str!("../../../workloads/studies/durability-and-batch.yaml")),
     ("studies/partitions", include_str!("../../../workloads/studies/partitions.yaml")),
     ("studies/preallocate", include_str!("../../../workloads/studies/preallocate.yaml")),
@@ -31,6 +32,7 @@ pub const BUILT_IN: [(&str, &str); 12] = [
         "studies/segments-and-retention",
         include_str!("../../../workloads/studies/segments-and-retention.yaml"),
     ),
+    ("studies/commits", include_str!("../../../workloads/studies/commits.yaml")),
     ("studies/catch-up", include_str!("../../../workloads/studies/catch-up.yaml")),
     ("studies/write-size-and-depth", include_str!("../../../workloads/studies/write-size-and-depth.yaml")),
 ];

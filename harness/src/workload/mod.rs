@@ -36,7 +36,8 @@ pub use reading::nearest::nearest;
 pub use reading::overrides::Override;
 pub use resolved::{Difference, differences};
 pub use settings::{
-    Cores, EngineSettings, Io, KafkaSettings, KafkaVersion, LogSettings, Placement, Poll, Preallocate,
+    Assignment, Assignor, Churn, Commit, CommitMode, Consume, Cores, EngineSettings, Io, KafkaSettings,
+    KafkaVersion, LogSettings, Placement, Poll, Preallocate,
 };
 pub use slo::{Histogram, LatencyBound, Slo, Statistic};
 pub use spec::{

@@ -1,7 +1,7 @@
 //! The resolved workload, with every default and override filled in: as results record it, and how it differs from the
 //! defaults.
 
-use super::{KafkaSettings, PayloadSource, Target, Workload};
+use super::{Consume, KafkaSettings, PayloadSource, Target, Workload};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -25,6 +25,10 @@ impl Workload {
         let is_unused = self.target.system() != Target::KAFKA && self.kafka == KafkaSettings::default();
         if let (true, Value::Object(keys)) = (is_unused, &mut resolved) {
             keys.remove("kafka");
+        }
+        // Workloads from before there were members keep their hash.
+        if let (true, Value::Object(keys)) = (self.consume == Consume::default(), &mut resolved) {
+            keys.remove("consume");
         }
         resolved
     }

@@ -1,11 +1,13 @@
 //! Settings of the systems and of the topics' logs, with Kafka's names where Kafka has the setting.
 
+mod consume;
 mod kafka;
 
 use super::units::{Bytes, Limit, TimeSpan};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+pub use consume::{Assignment, Assignor, Churn, Commit, CommitMode, Consume};
 pub use kafka::{KafkaSettings, KafkaVersion};
 
 /// Settings of the embedded engine.

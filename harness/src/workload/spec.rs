@@ -6,7 +6,7 @@
 use super::load::{Load, Pass, PassKind};
 use super::message::{KeyDistribution, MessageSize, Payload};
 use super::metric::{Answer, Metric};
-use super::settings::{EngineSettings, KafkaSettings, LogSettings};
+use super::settings::{Consume, EngineSettings, KafkaSettings, LogSettings};
 use super::slo::Slo;
 use super::units::{Bytes, Fraction, Rate, RecordRate, TimeSpan, UnitError, written_as_text};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub struct Workload {
     pub consumers_per_subscription: u32,
     /// Pattern of the groups' ids.
     pub group: String,
+    /// How consumers get their partitions, and what they do as members of a group.
+    pub consume: Consume,
     /// Size of a record's value.
     pub message_size: MessageSize,
     /// Content of the values.
@@ -92,6 +94,11 @@ pub struct Workload {
     pub sweep: BTreeMap<String, Vec<serde_json::Value>>,
 }
 
+/// The consuming system in the ids of groups.
+const CONSUMING_SYSTEM: &str = "vnotch";
+/// The consuming services in the ids of groups; the number of the group follows.
+const CONSUMING_SERVICE: &str = "bench";
+
 impl Default for Workload {
     fn default() -> Self {
         Self {
@@ -107,6 +114,7 @@ impl Default for Workload {
             subscriptions_per_topic: 1,
             consumers_per_subscription: 1,
             group: "{system}-{topic}-{service}-group".into(),
+            consume: Consume::default(),
             message_size: MessageSize::Fixed(Bytes::kib(1)),
             payload: Payload::default(),
             key_distribution: KeyDistribution::None,
@@ -156,10 +164,10 @@ impl Workload {
         u64::from(self.topics) * u64::from(self.producers_per_topic)
     }
 
-    /// Returns the id of group number `group` of a topic.
+    /// Returns the id of group number `group` of a topic, from 0: `vnotch-{topic}-bench{n}-group` by default, with n from 1.
     pub fn group_id(&self, topic: &str, group: u32) -> String {
-        let pattern = self.group.replace("{system}", self.target.system());
-        pattern.replace("{topic}", topic).replace("{service}", &group.to_string())
+        let pattern = self.group.replace("{system}", CONSUMING_SYSTEM).replace("{topic}", topic);
+        pattern.replace("{service}", &format!("{CONSUMING_SERVICE}{}", u64::from(group) + 1))
     }
 
     /// Returns the number of partitions of all topics.

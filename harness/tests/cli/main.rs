@@ -12,6 +12,7 @@ mod dump;
 mod explain;
 mod groups;
 mod leftovers;
+mod members;
 mod payload;
 mod repair;
 mod rerun;

@@ -26,7 +26,7 @@ fn group(number: usize) -> String {
 
 /// Turns the consumers of a recording into members of groups that rebalance twice in each trial.
 fn with_groups(mut recording: Recording, groups: usize) -> Recording {
-    recording.result.workload["churn"] = json!({"every": "5s"});
+    recording.result.workload["consume"] = json!({"churn": {"every": "5s"}});
     for record in &mut recording.trials {
         for number in 1..=groups {
             record.group_lags.insert(group(number), lags(&record.series, number));
@@ -135,7 +135,7 @@ fn the_first_screen_says_what_rebalances_did() {
 #[test]
 fn without_churn_and_rebalances_nothing_is_said_of_groups() {
     let mut quiet = churned(1);
-    quiet.result.workload["churn"] = json!(null);
+    quiet.result.workload["consume"] = json!(null);
     trials(&mut quiet).for_each(|trial| {
         trial.groups.as_mut().unwrap().rebalances = 0;
         trial.integrity.redelivered = Some(0);

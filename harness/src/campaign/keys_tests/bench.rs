@@ -10,8 +10,8 @@ use crate::result::provenance::CoresUsed;
 use crate::system::engine::configuration;
 use crate::system::fake::{Behaviour, FakeSystem};
 use crate::system::{
-    Ack, ConsumerSpec, Description, Inside, Joined, LocalWork, OutRecord, ProducerSpec, SendError, System,
-    SystemConsumer, SystemProducer,
+    Ack, ConsumerSpec, Description, Inside, Joined, LocalWork, MemberSpec, OutRecord, ProducerSpec,
+    SendError, System, SystemConsumer, SystemMember, SystemProducer,
 };
 use crate::trial::context::{Options, RunContext};
 use crate::trial::data_dir::DataDir;
@@ -159,6 +159,13 @@ impl System for NotingSystem {
         let number = asked.clients.len();
         asked.clients.insert(format!("{number}: {spec:?}"));
         self.inner.consumer(spec)
+    }
+
+    fn member(&self, spec: &MemberSpec) -> anyhow::Result<Box<dyn SystemMember + Send>> {
+        let mut asked = self.asked.lock().unwrap();
+        let number = asked.clients.len();
+        asked.clients.insert(format!("{number}: {spec:?}"));
+        self.inner.member(spec)
     }
 
     fn inside(&self) -> Option<&dyn Inside> {

@@ -46,6 +46,8 @@ pub(super) enum Part {
     Checked,
     /// The memory that was warmed before each trial.
     Warmed,
+    /// Whether groups rebalanced in each trial.
+    Rebalanced,
 }
 
 /// The behaviour of the fake system.
@@ -92,6 +94,12 @@ const BURST: &[&str] =
 const ONE_BATCH: &[&str] =
     &["batch.linger=10s", "batch.max_records=5000", "message_size=24B", "partitions_per_topic=2"];
 const WITH_CONSUMERS: &[&str] = &["subscriptions_per_topic=1", "partitions_per_topic=2"];
+const MEMBERS: &[&str] = &[
+    "subscriptions_per_topic=1",
+    "partitions_per_topic=2",
+    "consumers_per_subscription=2",
+    "consume.assignment=group",
+];
 const BACKLOG: &[&str] =
     &["subscriptions_per_topic=1", "load={mode: max, in_flight_bytes: 64KiB}", "backlog={build: 64KiB}"];
 const WITH_CEILING: &[&str] = &["ceiling=auto"];
@@ -121,6 +129,13 @@ pub(super) const ROWS: &[Row] = &[
     row("subscriptions_per_topic", ["0", "1"], Part::Clients),
     row("consumers_per_subscription", ["1", "2"], Part::Clients).with(WITH_CONSUMERS),
     row("group", ["a-{topic}-{service}", "b-{topic}-{service}"], Part::Clients).with(WITH_CONSUMERS),
+    row("group", ["a-{topic}-{service}", "b-{topic}-{service}"], Part::Clients).with(MEMBERS),
+    row("consume.assignment", ["fixed", "group"], Part::Clients).with(WITH_CONSUMERS),
+    row("consume.assignor", ["range", "cooperative-sticky"], Part::Clients).with(MEMBERS),
+    row("consume.heartbeat_interval", ["1s", "3s"], Part::Clients).with(MEMBERS),
+    row("consume.commit.mode", ["auto", "none"], Part::Clients).with(MEMBERS),
+    row("consume.commit.every", ["1s", "2s"], Part::Clients).with(MEMBERS),
+    row("consume.churn.every", ["20ms", "1h"], Part::Rebalanced).with(MEMBERS),
     row("message_size", ["100B", "200B"], Part::Records),
     row("message_size", ["10B", "12B"], Part::Records).with(&["verify=none"]),
     row(
@@ -207,6 +222,19 @@ pub(super) const WITHOUT_EFFECT: &[(Row, &str)] = &[
     (
         row("consumers_per_subscription", ["1", "2"], Part::Clients).with(&["partitions_per_topic=2"]),
         "there are no consumers",
+    ),
+    (
+        row("consume.assignor", ["cooperative-sticky", "range"], Part::Clients).with(WITH_CONSUMERS),
+        "consumers of fixed partitions are no members",
+    ),
+    (
+        row("consume.heartbeat_interval", ["3s", "1s"], Part::Clients).with(WITH_CONSUMERS),
+        "consumers of fixed partitions send no heartbeats",
+    ),
+    (
+        row("consume.commit.every", ["5s", "1s"], Part::Clients)
+            .with(&["subscriptions_per_topic=1", "consume.commit.mode=none"]),
+        "nothing is committed",
     ),
     (
         row("late_retries", ["0", "2"], Part::Trials).with(CLOSED).in_world(World::NeverAcks),

@@ -2,11 +2,15 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 
 use crate::judge::integrity::{Integrity, judge};
+use crate::load::consumers::join::{Joined, join};
 use crate::load::load_thread::{AfterTurn, Idle, LoadOutcome, LoadThread, Start};
 use crate::load::plan::{TrialLoad, schedules_of, topic_name};
 use crate::load::pool::Pool;
+use crate::load::shared::Shared;
 use crate::load::stamp::{Stamp, body_crc};
 use crate::measure::finished::Harvest;
+use crate::measure::group::{Group, GroupRecord};
+use crate::measure::ledger::ConsumedPartition;
 use crate::measure::recorder::{Channel, Interval};
 use crate::result::latency::Measure;
 use crate::system::System as _;
@@ -23,19 +27,27 @@ use std::time::Duration;
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1000 * MS;
 
+/// Longest time in which the members of a group join.
+const JOIN_MAX: Duration = Duration::from_secs(5);
+
 /// The results of a trial, with the system that it ran on.
 pub(crate) struct Ran {
     pub(crate) outcomes: Vec<LoadOutcome>,
     pub(crate) intervals: Vec<Interval>,
     pub(crate) timeline: Arc<Timeline>,
     pub(crate) system: FakeSystem,
+    pub(crate) shared: Arc<Shared>,
+    /// The groups of the members.
+    pub(crate) groups: Vec<GroupRecord>,
+    /// The partitions that the members have read.
+    consumed: Vec<ConsumedPartition>,
 }
 
 impl Ran {
     /// The records of all load threads, as those of a real trial are put together.
     pub(crate) fn harvest(self) -> Harvest {
         let records = self.all().latency;
-        harvest(self.outcomes, &self.timeline, &records, true)
+        harvest(self.outcomes, &self.shared, &self.timeline, &records, true)
     }
 
     /// The response time of each record of the window, in ns and in ascending order, as the system itself knows it. Only for
@@ -74,7 +86,7 @@ impl Ran {
             self.outcomes.iter().flat_map(|o| &o.producers).flat_map(|p| p.partitions.clone()).collect();
         let consumed: Vec<_> =
             self.outcomes.iter().flat_map(|o| &o.consumers).flat_map(|c| c.partitions.clone()).collect();
-        judge(&produced, &consumed)
+        judge(&produced, &[consumed, self.consumed.clone()].concat())
     }
 }
 
@@ -112,8 +124,10 @@ pub(crate) fn run_with_pause(
         channel: Channel { finished, spare, thread: 0 },
         ack_log: None,
     };
-    let (plans, _shared) = load.plans().unwrap();
+    let (mut plans, shared) = load.plans().unwrap();
     drop(load);
+    let mut members: Vec<_> = plans.iter_mut().flat_map(|plan| &mut plan.members).collect();
+    assert_eq!(join(&mut members, &timeline, JOIN_MAX, &|| false).unwrap(), Joined::Settled);
     let here = std::thread::current();
     let mut threads: Vec<_> = plans
         .into_iter()
@@ -139,7 +153,11 @@ pub(crate) fn run_with_pause(
         system.advance_to(next_ns.max(now_ns + 1).min(now_ns + S) + held_up);
     }
     let intervals = intervals.try_iter().map(|i| *i).collect();
-    Ran { outcomes, intervals, timeline, system }
+    let ended_ns = outcomes.iter().map(|outcome| outcome.ended_ns).max().unwrap_or(0);
+    let finish = |group: &Arc<Group>| group.finish(ended_ns, shared.ends(group.spec().topic), &timeline);
+    let (groups, consumed): (Vec<_>, Vec<_>) = shared.groups().iter().map(finish).unzip();
+    let consumed = consumed.concat();
+    Ran { outcomes, intervals, timeline, system, shared, groups, consumed }
 }
 
 fn turn_until_idle(thread: &mut LoadThread<FakeClock>) -> anyhow::Result<Option<u64>> {

@@ -87,5 +87,6 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     can_be_stalled: false,
     drops_caches: false,
     reports_retention: false,
+    has_groups: false,
     stamps_completion: true,
 };

@@ -25,6 +25,8 @@ pub struct Capabilities {
     pub drops_caches: bool,
     /// Whether the system reports the deletions of its retention (`require: [retention_reached]`).
     pub reports_retention: bool,
+    /// Whether consumers can be members of a group (`consume.assignment: group`).
+    pub has_groups: bool,
     /// Whether each ack carries the time at which the system made it. Otherwise a response ends only when the load thread picks
     /// the ack up.
     pub stamps_completion: bool,
@@ -68,6 +70,12 @@ pub(in crate::workload) fn check(workload: &Workload, known: &[Capabilities], pr
         && !capabilities.drops_caches
     {
         problems.refuse(&["backlog.cache", "target"], format!("the caches of {system} cannot be dropped"));
+    }
+    if workload.consume.has_members() && !capabilities.has_groups {
+        let message = format!(
+            "consumers of {system} cannot be members of a group yet; use `consume.assignment: fixed`"
+        );
+        problems.refuse(&["consume", "target"], message);
     }
     let needs_retention = workload.require.contains(&Requirement::RetentionReached);
     if needs_retention && !capabilities.reports_retention {
@@ -113,6 +121,7 @@ mod tests {
         can_be_stalled: false,
         drops_caches: false,
         reports_retention: false,
+        has_groups: false,
         stamps_completion: false,
     };
 
@@ -127,6 +136,8 @@ mod tests {
         assert!(retention.contains("limited does not report the deletions of its retention"), "{retention}");
         let cold = refusal("target: limited\nbacklog: {build: 1GiB, cache: cold}");
         assert!(cold.contains("the caches of limited cannot be dropped"), "{cold}");
+        let members = refusal("target: limited\nconsume: {assignment: group}");
+        assert!(members.contains("consumers of limited cannot be members of a group"), "{members}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Settings that were written but have no effect in their run.
 
+use super::consume;
 use crate::num::f64_of;
 use crate::quantity;
 use crate::workload::limits::POOL_BYTES_MAX;
@@ -23,12 +24,13 @@ pub(in crate::workload) fn without_effect(workload: &Workload, differences: &[Di
             }
         }
     }
-    if is_set("group") {
+    if is_set("group") && !workload.consume.has_members() {
         notes.push(
             "`group`: partitions are assigned by number, without a coordinator, so no group id is used"
                 .into(),
         );
     }
+    notes.extend(consume::without_effect(workload, &is_set));
     if workload.durability == Durability::Appended && workload.ceiling == Ceiling::Auto {
         notes.push(
             "`ceiling`: an `appended` ack does not wait for the disk, so no share of the ceiling is reported"

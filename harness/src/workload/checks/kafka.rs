@@ -149,6 +149,7 @@ mod tests {
         can_be_stalled: false,
         drops_caches: false,
         reports_retention: false,
+        has_groups: false,
         stamps_completion: true,
     };
 

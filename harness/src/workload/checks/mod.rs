@@ -2,6 +2,7 @@
 
 pub(super) mod bounds;
 pub(super) mod capabilities;
+pub(super) mod consume;
 pub(super) mod effects;
 pub(super) mod kafka;
 pub(super) mod metric;

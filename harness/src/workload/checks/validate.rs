@@ -3,7 +3,7 @@
 use super::capabilities::{self, Capabilities};
 use super::payload;
 use super::problems::{Problem, Problems};
-use super::{bounds, kafka, metric, placement, slo, unsupported};
+use super::{bounds, consume, kafka, metric, placement, slo, unsupported};
 use crate::num::count;
 use crate::workload::limits::{PRODUCERS_MAX, STAMP_BYTES};
 use crate::workload::units::{Bytes, Rate, RecordRate};
@@ -42,6 +42,7 @@ pub(in crate::workload) fn problems(workload: &Workload, systems: &[Capabilities
     check_load(workload, &mut problems);
     check_engine(workload, &mut problems);
     placement::check(workload, &mut problems);
+    consume::check(workload, &mut problems);
     slo::check(workload, &mut problems);
     metric::check(workload, &mut problems);
     check_require(workload, &mut problems);

@@ -153,3 +153,13 @@ fn reading_back_takes_time_that_grows_with_what_a_trial_leaves() {
     };
     assert!((consumed("none") - consumed("sequence")).abs() < 1e-9, "consumers check what they read");
 }
+
+#[test]
+fn members_of_groups_take_time_to_join_and_disk_for_their_commits() {
+    let estimate = |consume: &str| load(&format!("trials: 2\nceiling: off\n{consume}")).estimate();
+    let (fixed, members) = (estimate(""), estimate("consume: {assignment: group}"));
+    assert_eq!(members.disk_peak_bytes - fixed.disk_peak_bytes, 64 << 20);
+    assert_eq!(members.segments - fixed.segments, 16);
+    assert!((members.seconds - fixed.seconds - 1.0).abs() < 1e-6, "{members:?}");
+    assert!((members.seconds_max - fixed.seconds_max - 60.0).abs() < 1e-6, "{members:?}");
+}

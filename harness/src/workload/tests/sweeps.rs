@@ -239,13 +239,14 @@ fn a_sweeps_estimate_is_the_sum_of_times_and_the_largest_disk() {
 }
 
 /// For each study, the minutes and the GiB that its header promises.
-const STUDIES: [(&str, f64, u64); 6] = [
+const STUDIES: [(&str, f64, u64); 7] = [
     ("durability-and-batch", 10.0, 2),
     ("partitions", 14.0, 8),
     ("preallocate", 11.0, 2),
     ("segments-and-retention", 13.0, 2),
     ("catch-up", 11.0, 4),
     ("write-size-and-depth", 7.0, 1),
+    ("commits", 4.0, 7),
 ];
 
 /// The least number of trials for an answer.

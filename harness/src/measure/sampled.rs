@@ -2,7 +2,7 @@
 
 /// The entries that are kept of a sequence of any length: the first of every `stride`.
 #[derive(Debug)]
-pub(super) struct Sampled<T> {
+pub(crate) struct Sampled<T> {
     kept: Vec<T>,
     /// Entries seen for each one that is kept.
     stride: u64,
@@ -12,12 +12,12 @@ pub(super) struct Sampled<T> {
 
 impl<T> Sampled<T> {
     /// An empty list that keeps fewer than `most` entries, which is at least 2.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { kept: Vec::new(), stride: 1, seen: 0, most: most.max(2) }
     }
 
     /// Adds entries.
-    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = T>) {
+    pub(crate) fn extend(&mut self, entries: impl IntoIterator<Item = T>) {
         for entry in entries {
             if self.seen.is_multiple_of(self.stride) {
                 self.kept.push(entry);
@@ -35,17 +35,17 @@ impl<T> Sampled<T> {
     }
 
     /// Number of entries that were seen.
-    pub(super) fn seen(&self) -> u64 {
+    pub(crate) fn seen(&self) -> u64 {
         self.seen
     }
 
     /// Number of entries seen for each one that is kept.
-    pub(super) fn stride(&self) -> u64 {
+    pub(crate) fn stride(&self) -> u64 {
         self.stride
     }
 
     /// Returns the entries that were kept, in their order.
-    pub(super) fn into_kept(self) -> Vec<T> {
+    pub(crate) fn into_kept(self) -> Vec<T> {
         self.kept
     }
 }
