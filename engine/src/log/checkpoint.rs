@@ -154,15 +154,13 @@ pub(super) async fn write<D: Disk>(disk: &D, dir: &Path, checkpoint: &Checkpoint
     let path = checkpoint_path(dir);
     let file = match disk.open(&path, OpenMode::ReadWrite, IoMode::Buffered).await {
         Ok(file) => file,
-        Err(error) if error.is_not_found() => {
-            let file = disk.open(&path, OpenMode::CreateNew, IoMode::Buffered).await?;
-            disk.sync_dir(dir).await?;
-            file
-        }
+        Err(error) if error.is_not_found() => disk.open(&path, OpenMode::CreateNew, IoMode::Buffered).await?,
         Err(error) => return Err(error),
     };
     let size = file.size().await?;
     if size < SLOTS_BYTES {
+        // The file is new, or an earlier attempt has ended before its name was durable.
+        disk.sync_dir(dir).await?;
         // The file gets the size of both slots at once. So retention can record what it deletes even if the disk is
         // full.
         let rest = vec![0; crate::num::usize_of(SLOTS_BYTES - size)];

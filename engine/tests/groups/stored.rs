@@ -3,8 +3,8 @@
 use crate::rig::{GROUP, Member, Rig, SESSION_MS, commit, join, nobody, sync};
 use vnotch_engine::group::{
     AppendFailure, CommittedOffset, DeleteGroups, DescribeGroups, EncodedRecord, GroupConfig, GroupError,
-    GroupRecord, GroupState, GroupValue, Groups, Heartbeat, ListGroups, OffsetDelete, OffsetFetch, OffsetKey,
-    ReplyBody, Request, RequestBody, SnapshotPlace, Token,
+    GroupRecord, GroupState, GroupValue, Groups, Heartbeat, LeaveGroup, LeavingMember, ListGroups,
+    OffsetDelete, OffsetFetch, OffsetKey, ReplyBody, Request, RequestBody, SnapshotPlace, Token,
 };
 
 const WEEK_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
@@ -189,6 +189,27 @@ fn a_member_that_joins_during_a_deletion_stays() {
     rig.sync_all(std::slice::from_ref(&member));
     assert_eq!(rig.heartbeat(&member), Ok(()));
     assert_eq!(rig.fetch().offset, -1);
+}
+
+#[test]
+fn a_member_that_comes_and_goes_during_a_deletion_is_not_left_behind() {
+    let mut rig = Rig::new();
+    rig.commit(&nobody(), 3).unwrap();
+    let deletion = DeleteGroups { groups: vec![GROUP.to_owned()] };
+    rig.send(2, RequestBody::DeleteGroups(deletion));
+    rig.send(0, join("", None));
+    let out = rig.groups.tick(rig.now);
+    rig.replies.extend(out.replies);
+    let member = rig.member();
+    rig.send(5, sync(&member, vec![(member.id.clone(), member.id.clone().into())]));
+    let leaving = LeavingMember { member_id: member.id.clone(), instance_id: None };
+    rig.send(5, RequestBody::Leave(LeaveGroup { group: GROUP.to_owned(), members: vec![leaving] }));
+    rig.end_appends(Ok(()));
+    assert_eq!(rig.state(), Some(GroupState::Empty), "the member has left");
+    let stored: Vec<_> = rig.groups.snapshot().collect();
+    restart(&mut rig);
+    assert_eq!(rig.groups.snapshot().collect::<Vec<_>>(), stored, "the log gives the same state");
+    assert_eq!(rig.state(), Some(GroupState::Empty));
 }
 
 #[test]

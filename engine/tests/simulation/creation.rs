@@ -10,6 +10,7 @@ use vnotch_engine::catalog::{Catalog, Topic, partition_dir};
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::Disk as _;
 use vnotch_engine::disk::sim::SimDisk;
+use vnotch_engine::segment;
 use vnotch_engine::types::Durability;
 
 const DATA: &str = "/data";
@@ -80,6 +81,32 @@ fn no_segment_of_an_open_is_there_before_the_checkpoint_of_that_open() {
         }
         assert!(seen > 2, "its file is there");
     }
+}
+
+/// Otherwise a power loss could take the checkpoint and the first segment, and leave the second: the log would begin there.
+#[test]
+fn a_segment_has_a_checkpoint_though_a_process_was_killed_while_it_made_the_first_one() {
+    let mut seen = 0;
+    for (steps, seed) in (0..10).flat_map(|steps| (0..8).map(move |seed| (steps, seed))) {
+        let mut rig = Rig::new(Settings::default(), seed);
+        rig.append(batch(1, 1, 500), None);
+        rig.steps(steps);
+        rig.restart(&Restart::simple(Fate::Kill, seed));
+        rig.append(batch(2, 1, 500), None);
+        while rig.disk.outstanding() > 0 {
+            let after = Fate::PowerLoss.of(&rig.disk, seed);
+            let names = after.run_until(after.list(&dir())).unwrap();
+            if names.iter().any(|entry| segment::base_offset_of(&entry.name).is_some()) {
+                assert!(
+                    names.iter().any(|entry| entry.name == "checkpoint"),
+                    "{steps} steps, seed {seed}: {names:?}"
+                );
+                seen += 1;
+            }
+            rig.steps(1);
+        }
+    }
+    assert!(seen > 20, "{seen} power losses have left a segment");
 }
 
 #[test]

@@ -104,6 +104,12 @@ impl Appends {
         })
     }
 
+    /// Whether a record of the group, and not of its offsets, is being appended.
+    pub(super) fn has_group(&self, id: &str) -> bool {
+        let mut records = self.pending.values().flat_map(|pending| &pending.records);
+        records.any(|record| matches!(record, GroupRecord::Group { group, value: Some(_) } if group == id))
+    }
+
     /// Returns the offsets of the group that are being committed.
     pub(super) fn offsets_of(&self, group: &str) -> BTreeSet<OffsetKey> {
         let records = self.pending.values().flat_map(|pending| &pending.records);

@@ -116,10 +116,12 @@ impl Groups {
         }
     }
 
-    /// Removes a group. Members that have joined since the removal was requested keep their group, but it is not stored.
+    /// Removes a group. Members that have joined since the removal was requested keep their group, but it is not stored. So
+    /// does a group of which they have left records that follow: those would bring back an older generation with its members.
     fn remove_group(&mut self, id: &str) {
+        let has_later_record = self.appends.has_group(id);
         let Some(group) = self.groups.get_mut(id) else { return };
-        if self.phase == Phase::Serving && !group.is(GroupState::Empty) {
+        if self.phase == Phase::Serving && (has_later_record || !group.is(GroupState::Empty)) {
             group.durable = None;
             return;
         }

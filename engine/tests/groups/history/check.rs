@@ -98,14 +98,18 @@ impl Checks {
         }
         let group = request.group().map(str::to_owned).unwrap_or_default();
         match (&request, &reply.body) {
-            (_, ReplyBody::Join(join)) => {
+            (RequestBody::Join(sent), ReplyBody::Join(join)) => {
                 if let Ok(joined) = &join.outcome {
                     self.count("joined");
                     let view = groups.view(&group).expect("the group of a member exists");
                     assert!(view.generation >= joined.generation);
                     let is_in = view.members.iter().any(|member| member.id == join.member_id);
+                    // A static member may be replaced by another client of its instance id before the input has ended.
+                    let instance_id = sent.instance_id.as_ref();
+                    let is_replaced = instance_id.is_some()
+                        && view.members.iter().any(|member| member.instance_id.as_ref() == instance_id);
                     assert!(
-                        is_in || view.generation > joined.generation,
+                        is_in || is_replaced || view.generation > joined.generation,
                         "a member that is told so is in the group: {join:?} {view:?}"
                     );
                 }
@@ -186,14 +190,16 @@ impl Checks {
         errors(&reply.body).into_iter().for_each(|error| self.count(error.name()));
     }
 
-    /// The process has ended: the requests that wait get no reply.
-    pub(crate) fn lose_waiting(&mut self) {
+    /// The process has ended, and another one has the log. The requests that waited get no reply. `records` are those in the log. If
+    /// acked ones are lost, all clients have begun anew, and generations may come again.
+    pub(crate) fn restarted(&mut self, records: &[EncodedRecord], is_acked_lost: bool) {
         self.waiting.clear();
-    }
-
-    /// The log has lost its end, and all clients have begun anew: generations may come again.
-    pub(crate) fn forget_generations(&mut self) {
-        self.owners.clear();
+        if is_acked_lost {
+            self.owners.clear();
+        }
+        self.committed.clear();
+        self.lives.clear();
+        records.iter().for_each(|record| self.record(record));
     }
 
     /// Checks that nothing is left without a reply at the end.
