@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 /// Workload files and the flags that override their keys.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WorkloadArgs {
-    /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced, soak;
+    /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced, soak, rebalance;
     /// studies/segments-and-retention, studies/preallocate, studies/durability-and-batch,
-    /// studies/partitions, studies/catch-up, studies/write-size-and-depth (sweeps)
+    /// studies/partitions, studies/catch-up, studies/write-size-and-depth, studies/commits (sweeps)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
     /// Override a key of the workload, such as log.segment_bytes=16MiB; the value is YAML; repeatable

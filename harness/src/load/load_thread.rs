@@ -88,6 +88,15 @@ pub struct LoadPlan {
     pub starts_late: bool,
 }
 
+impl LoadPlan {
+    /// Removes all clients, because the trial does not begin.
+    pub fn clear(&mut self) {
+        self.producers.clear();
+        self.consumers.clear();
+        self.members.clear();
+    }
+}
+
 /// A running load thread.
 pub struct LoadThread<C> {
     clock: C,
@@ -324,9 +333,7 @@ impl<C: Clock> LoadThread<C> {
     fn after_turn(&mut self, now_ns: u64) -> AfterTurn {
         let is_drain = now_ns >= self.timeline.window_end_ns();
         if is_drain {
-            let readers = self.readers.iter_mut();
-            let are_done =
-                readers.map(|reader| reader.check_done(&self.shared)).fold(true, |all, one| all && one);
+            let are_done = self.readers.iter_mut().all(|reader| reader.check_done(&self.shared));
             let is_done = are_done && self.producers.iter().all(Producer::is_done);
             if is_done || now_ns >= self.timeline.drain_end_ns() {
                 return AfterTurn::Finished;

@@ -1,7 +1,7 @@
 //! One consumer group during a trial: what its members do, what they read, and what they commit. The load threads of its members
 //! share it.
 
-use super::group_partition::{GroupPartition, MemberOf};
+use super::group_partition::{GroupPartition, MemberOf, Span};
 use super::ledger::{ConsumedPartition, SequenceTrack};
 use super::sampled::Sampled;
 use crate::num;
@@ -43,15 +43,6 @@ pub enum Standing {
     Rebalancing,
     /// The member has its assignment of this generation.
     Stable(i32),
-}
-
-/// A stretch of time, ns on the trial's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The start.
-    pub start_ns: u64,
-    /// The end.
-    pub end_ns: u64,
 }
 
 /// A rebalance that led to a stable generation.
@@ -102,7 +93,9 @@ pub struct GroupRecord {
     pub commits_failed: u64,
     /// Commits of the trial that succeeded; of many, an even share.
     pub commits: Vec<Span>,
-    /// The longest time of the window in which a partition had no owner, ns.
+    /// Times in which a partition had no owner, with the partition's number.
+    pub stops: Vec<(u32, Span)>,
+    /// The longest of these times within the window, ns.
     pub stop_max_ns: u64,
     /// Records that were acked and that the group had not read when the drain ended.
     pub lag_end: u64,
@@ -232,11 +225,12 @@ impl Group {
         timeline: &Timeline,
     ) -> (GroupRecord, Vec<ConsumedPartition>) {
         let lag_end = self.lag(ends);
-        let (mut stop_max_ns, mut consumed) = (0, Vec::new());
-        for partition in 0..self.partitions.len() {
-            let (seen, stop_ns) = self.partition(partition).finish(ended_ns, timeline);
-            stop_max_ns = stop_ns.max(stop_max_ns);
-            consumed.push(seen);
+        let (mut stop_max_ns, mut stops, mut consumed) = (0, Vec::new(), Vec::new());
+        for (number, partition) in (0..).zip(0..self.partitions.len()) {
+            let record = self.partition(partition).finish(ended_ns, timeline);
+            stop_max_ns = record.stop_max_ns.max(stop_max_ns);
+            stops.extend(record.stops.into_iter().map(|span| (number, span)));
+            consumed.push(record.seen);
         }
         let mut board = self.board();
         let commits = std::mem::replace(&mut board.commits, Sampled::new(COMMITS_MAX));
@@ -247,6 +241,7 @@ impl Group {
             commit_ns: board.commit_ns.clone(),
             commits_failed: board.commits_failed,
             commits: commits.into_kept(),
+            stops,
             stop_max_ns,
             lag_end,
         };
@@ -276,7 +271,7 @@ impl GroupRecord {
         self.rebalances.iter().filter(|rebalance| timeline.in_window(rebalance.span.end_ns))
     }
 
-    /// Returns rebalances and commits as events of the trial.
+    /// Returns rebalances, commits and times without an owner as events of the trial.
     pub fn events(&self, timeline: &Timeline) -> Vec<Event> {
         let event = |kind: &str, span: Span| Event {
             t_s: timeline.seconds_of(span.start_ns),
@@ -289,7 +284,12 @@ impl GroupRecord {
             generation: Some(rebalance.generation),
             ..event("rebalance", rebalance.span)
         });
-        rebalances.chain(self.commits.iter().map(|span| event("commit", *span))).collect()
+        let stops = self.stops.iter().map(|(partition, span)| Event {
+            partition: Some(*partition),
+            detail: Some("no member owned the partition".to_owned()),
+            ..event("revocation", *span)
+        });
+        rebalances.chain(stops).chain(self.commits.iter().map(|span| event("commit", *span))).collect()
     }
 }
 

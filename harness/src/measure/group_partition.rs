@@ -6,6 +6,18 @@ use crate::num;
 use crate::time::timeline::Timeline;
 use std::ops::Range;
 
+/// The most times without an owner that are kept of a partition.
+const STOPS_MAX: usize = 1000;
+
+/// A stretch of time, ns on the trial's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The start.
+    pub start_ns: u64,
+    /// The end.
+    pub end_ns: u64,
+}
+
 /// A member in a generation of its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemberOf {
@@ -24,8 +36,21 @@ pub struct GroupPartition {
     unowned_since_ns: Option<u64>,
     /// The longest time of the window without an owner, ns.
     stop_max_ns: u64,
+    /// Times without an owner.
+    stops: Vec<Span>,
     /// Whether retention may delete records before an owner reads them.
     may_be_deleted: bool,
+}
+
+/// The record of a partition after a trial.
+#[derive(Debug)]
+pub(super) struct PartitionRecord {
+    /// The records that were seen.
+    pub(super) seen: ConsumedPartition,
+    /// Times without an owner.
+    pub(super) stops: Vec<Span>,
+    /// The longest of these times within the window, ns.
+    pub(super) stop_max_ns: u64,
 }
 
 /// A member that owns the partition.
@@ -74,6 +99,9 @@ impl GroupPartition {
         let start_ns = since_ns.max(timeline.window_start_ns());
         let stop_ns = now_ns.min(timeline.window_end_ns()).saturating_sub(start_ns);
         self.stop_max_ns = self.stop_max_ns.max(stop_ns);
+        if self.stops.len() < STOPS_MAX {
+            self.stops.push(Span { start_ns: since_ns, end_ns: now_ns });
+        }
     }
 
     /// Returns the index of a member among the owners. A member that reads what it was not assigned becomes an owner.
@@ -152,12 +180,14 @@ impl GroupPartition {
     /// Forgets times without an owner.
     pub(super) fn forget_stops(&mut self) {
         self.stop_max_ns = 0;
+        self.stops.clear();
     }
 
-    /// Ends the record at `ended_ns`. Returns the records that were seen, and the longest time of the window without an owner, ns.
-    pub(super) fn finish(&mut self, ended_ns: u64, timeline: &Timeline) -> (ConsumedPartition, u64) {
+    /// Ends the record at `ended_ns`.
+    pub(super) fn finish(&mut self, ended_ns: u64, timeline: &Timeline) -> PartitionRecord {
         self.end_stop(ended_ns, timeline);
-        (std::mem::take(&mut self.seen), self.stop_max_ns)
+        let (seen, stops) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.stops));
+        PartitionRecord { seen, stops, stop_max_ns: self.stop_max_ns }
     }
 }
 
@@ -266,7 +296,10 @@ mod tests {
         partition.acquire(OTHER, None, 150, &timeline);
         assert_eq!(partition.stop_max_ns, 50, "the window has opened at 100");
         partition.release(1, 1000);
-        assert_eq!(partition.finish(2000, &timeline).1, 100, "the window has closed at 1100");
+        let record = partition.finish(2000, &timeline);
+        assert_eq!(record.stop_max_ns, 100, "the window has closed at 1100");
+        let spans = [(50, 150), (1000, 2000)].map(|(start_ns, end_ns)| Span { start_ns, end_ns });
+        assert_eq!(record.stops, spans);
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub struct Event {
     /// Length of the event, s; `None` for an event without length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_s: Option<f64>,
-    /// Kind of event: `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`, `rebalance`, `commit`…
+    /// Kind of event: `roll`, `seal`, `sync`, `retention`, `stall`, `recovery`, `rebalance`, `revocation`, `commit`…
     pub kind: String,
     /// The shard of the event; `None` if it concerns no single shard.
     pub shard: Option<u32>,

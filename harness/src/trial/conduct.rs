@@ -1,6 +1,8 @@
 //! Conducts one trial: opens a fresh system, runs the load threads, and collects their records after the drain.
 
 mod read_back;
+#[cfg(test)]
+mod tests;
 
 use super::backlog::BacklogGate;
 use super::bench::{Bench, Extras};
@@ -39,7 +41,7 @@ const INTERVAL_SHORT: Duration = Duration::from_millis(100);
 const INTERVAL_LONG: Duration = Duration::from_secs(1);
 
 /// The longest time in which the members of all groups join.
-const JOIN_MAX: Duration = Duration::from_secs(30);
+const JOIN_MAX: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
 
 impl Bench<'_> {
     /// Runs one trial and leaves its data behind.
@@ -77,16 +79,10 @@ impl Bench<'_> {
         let (mut plans, shared) = request.plans()?;
         // It holds the sending end of the channel, which the watcher waits to be closed.
         drop(request);
-        let missed = self.join_groups(&mut plans, &timeline)?;
+        let missed = self.join_groups(&mut plans, &timeline, &shared)?;
         let start = Start { clock: TrialClock::start(), wall_ms: wall_ms() };
         let began_s = self.context.started.elapsed().as_secs_f64();
-        let mut begun = Begun::default();
-        for (number, plan) in (0..).zip(plans) {
-            if let Err(error) = self.begin(number, plan, start, &mut *system, &mut begun) {
-                shared.give_up();
-                return Err(error);
-            }
-        }
+        let begun = self.begin_all(plans, start, &mut *system).inspect_err(|_| shared.give_up())?;
         let watcher = Watcher::new(
             self,
             WatcherParts {
@@ -127,8 +123,13 @@ impl Bench<'_> {
     }
 
     /// Lets the members of all groups join before the load begins. Returns the reason if a group did not settle in time; then the
-    /// trial ends at once.
-    fn join_groups(&self, plans: &mut [LoadPlan], timeline: &Timeline) -> anyhow::Result<Option<String>> {
+    /// trial ends at once, and no load begins.
+    fn join_groups(
+        &self,
+        plans: &mut [LoadPlan],
+        timeline: &Timeline,
+        shared: &Shared,
+    ) -> anyhow::Result<Option<String>> {
         let mut members: Vec<&mut Member> = plans.iter_mut().flat_map(|plan| &mut plan.members).collect();
         if members.is_empty() {
             return Ok(None);
@@ -138,7 +139,10 @@ impl Bench<'_> {
             Joined::Stopped => None,
             Joined::Missed(why) => Some(why),
         };
+        drop(members);
+        plans.iter_mut().for_each(LoadPlan::clear);
         timeline.cut(0, Duration::ZERO);
+        shared.give_up();
         Ok(missed)
     }
 
@@ -195,6 +199,20 @@ impl Bench<'_> {
         let took = begun.elapsed();
         let after = HostProbe::new(self.context.data_dir.path()).glance();
         Ok(Some(FinalSync { took, device_write_bytes: after.written_since(before) }))
+    }
+
+    /// Starts the load of all threads, or of all shards.
+    fn begin_all(
+        &self,
+        plans: Vec<LoadPlan>,
+        start: Start<TrialClock>,
+        system: &mut dyn System,
+    ) -> anyhow::Result<Begun> {
+        let mut begun = Begun::default();
+        for (number, plan) in (0..).zip(plans) {
+            self.begin(number, plan, start, system, &mut begun)?;
+        }
+        Ok(begun)
     }
 
     /// Starts load thread `number`, or the load of shard `number`.
@@ -298,184 +316,4 @@ fn spawn(
 fn wall_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::load::load_thread::Idle;
-    use crate::result::provenance::CoresUsed;
-    use crate::system::fake::{Behaviour, FakeSystem};
-    use crate::trial::context::{Options, RunContext};
-    use crate::trial::cores::Place;
-    use crate::trial::data_dir::DataDir;
-    use crate::trial::progress::Progress;
-    use crate::workload::profile::Ramp;
-    use crate::workload::{
-        Backlog, Bytes, LoadMode, MessageSize, Profile, Rate, Requirement, Study, TimeSpan, Workload,
-    };
-    use std::sync::atomic::AtomicBool;
-
-    /// Runs a short trial in real time against a system that acks at once.
-    fn trial(mode: LoadMode, stop: bool) -> TrialRun {
-        trial_of(mode, Case { stop, ..Case::default() })
-    }
-
-    /// The settings in which trials differ.
-    #[derive(Default)]
-    struct Case {
-        stop: bool,
-        requirements: Vec<Requirement>,
-        backlog: Option<Backlog>,
-        behaviour: Behaviour,
-    }
-
-    fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
-        let Case { stop, requirements, backlog, behaviour } = case;
-        let ms = |ms| TimeSpan(Duration::from_millis(ms));
-        let phases = Phases { warmup: ms(200), measure: ms(400), drain: ms(2000) };
-        let load = Load { mode, in_flight_bytes: Bytes::kib(64) };
-        let workload = Workload {
-            message_size: MessageSize::Fixed(Bytes(100)),
-            partitions_per_topic: 2,
-            phases,
-            load,
-            ..Workload::default()
-        };
-        let outer = tempfile::tempdir().unwrap();
-        let data_dir = DataDir::open(Some(&outer.path().join("data"))).unwrap();
-        let study = Study::alone(workload.clone());
-        let context = RunContext {
-            study: &study,
-            options: &Options::default(),
-            open: &|_, _, _| Ok(Box::new(FakeSystem::new(behaviour.clone()))),
-            device: &crate::device::bare_device,
-            data_dir: &data_dir,
-            stop: &Arc::new(AtomicBool::new(stop)),
-            measured: &AtomicBool::new(false),
-            progress: &Progress::silent(),
-            started: Instant::now(),
-        };
-        let place = Place { cores: CoresUsed::default(), idle: Idle::Sleep };
-        let extras = Extras { requirements: &requirements, backlog, ..Extras::default() };
-        let bench = Bench::new(&context, &workload, &place, extras).unwrap();
-        let run = bench.trial(load, phases).unwrap();
-        assert_eq!(context.is_stopped(), stop);
-        run
-    }
-
-    #[test]
-    fn a_trial_measures_its_window_and_drains() {
-        let mode = LoadMode::Open {
-            rate: Rate::per_s(1000),
-            arrival: Default::default(),
-            profile: Default::default(),
-        };
-        let run = trial(mode, false);
-        assert_eq!(run.error, None);
-        assert_eq!(run.offered, Some(400));
-        assert_eq!(run.harvest.latencies.records.of(crate::result::latency::Measure::Response).len(), 400);
-        let sent: u64 = run.harvest.produced.iter().map(|partition| partition.answered).sum();
-        assert_eq!(sent, 600);
-        let rows = &run.observed.series.rows;
-        assert_eq!(rows.len(), 6);
-        assert_eq!(rows.iter().map(|row| row.offered.unwrap()).sum::<u64>(), 600);
-        assert!(run.observed.host.is_some() && !run.observed.interrupted);
-        let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
-        assert_eq!((integrity.checked, integrity.is_violated(), integrity.undrained), (600, false, 0));
-    }
-
-    #[test]
-    fn a_profile_shapes_what_is_offered() {
-        let mode = LoadMode::Open {
-            rate: Rate::per_s(1000),
-            arrival: Default::default(),
-            profile: Profile::Ramp(Ramp { from: 0.0, to: 2.0 }),
-        };
-        let run = trial(mode, false);
-        assert_eq!(run.error, None);
-        assert_eq!(run.offered, Some(400), "the mean over the window is the rate");
-        let rows: Vec<u64> = run.observed.series.rows.iter().map(|row| row.offered.unwrap()).collect();
-        assert_eq!(rows, [0, 0, 25, 75, 125, 175], "none before a ramp from 0, then ever more");
-    }
-
-    #[test]
-    fn a_window_that_waits_for_retention_opens_after_it_and_shapes_what_comes_then() {
-        let mode = LoadMode::Open {
-            rate: Rate::per_s(1000),
-            arrival: Default::default(),
-            profile: Profile::Ramp(Ramp { from: 1.0, to: 3.0 }),
-        };
-        // The 500 records of each of two partitions, which would take a second at the rate, come as fast as acks allow.
-        let behaviour = Behaviour { retains_at: Some(500), ..Behaviour::default() };
-        let requirements = vec![Requirement::RetentionReached];
-        let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
-        assert_eq!((run.error.as_deref(), run.observed.missed.as_deref()), (None, None));
-        let reached_ns = num::u64_of((run.observed.retention_reached_s.unwrap() * 1e9).abs());
-        assert!(
-            reached_ns >= 200_000_000,
-            "the warm-up at the rate follows: {reached_ns} ns before the window"
-        );
-        assert!(run.timeline.window_start_ns() >= reached_ns, "{:?}", run.timeline);
-        let warm = |row: &&crate::result::SeriesRow| row.t_s < 0.0;
-        let offered: u64 = run.observed.series.rows.iter().filter(warm).filter_map(|row| row.offered).sum();
-        assert!((100..=400).contains(&offered), "about 200 in the warm-up, not {offered}");
-        assert_eq!(run.timeline.window_ns(), 400_000_000);
-        assert_eq!(run.offered, Some(800), "twice the rate in the mean");
-        let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
-        assert!(integrity.checked >= 1800 && !integrity.is_violated(), "{integrity:?}");
-        assert!(run.observed.retention_reached_s.unwrap() < 0.0);
-        assert_eq!(run.observed.events.iter().filter(|event| event.kind == "retention").count(), 2);
-        assert!(run.observed.events.iter().all(|event| event.t_s > -10.0), "{:?}", run.observed.events);
-    }
-
-    #[test]
-    fn consumers_that_start_late_end_the_window_when_they_have_caught_up() {
-        for rate in [0, 500] {
-            let backlog = Backlog {
-                build: Bytes::kib(256),
-                cache: Default::default(),
-                drain_producer_rate: Rate::per_s(rate),
-            };
-            let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), ..Case::default() });
-            assert_eq!(run.error, None);
-            let built = run.observed.built.unwrap();
-            assert!((259_000..264_000).contains(&built.encoded_bytes), "{built:?}");
-            assert!(run.observed.is_drained && run.timeline.window_ns() < 400_000_000, "{:?}", run.timeline);
-            let window = &run.observed.series.window;
-            assert!(window.consumed_records >= built.records, "{} of {built:?}", window.consumed_records);
-            assert_eq!(run.granularity.is_some(), rate > 0);
-            let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
-            assert!(integrity.checked >= built.records && !integrity.is_violated(), "{integrity:?}");
-            assert_eq!(integrity.undrained, 0);
-            assert!(
-                run.observed.events.is_empty(),
-                "resting producers are no stall: {:?}",
-                run.observed.events
-            );
-        }
-    }
-
-    #[test]
-    fn a_trial_that_never_gets_there_is_given_up() {
-        let mode = LoadMode::Open {
-            rate: Rate::per_s(100),
-            arrival: Default::default(),
-            profile: Default::default(),
-        };
-        let behaviour = Behaviour { retains_at: Some(usize::MAX), ..Behaviour::default() };
-        let requirements = vec![Requirement::RetentionReached];
-        let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
-        let missed = run.observed.missed.unwrap();
-        assert!(missed.contains("in 30s of warm-up") && missed.contains("0 of 2 partitions"), "{missed}");
-        assert_eq!((run.timeline.window_ns(), run.error), (0, None));
-    }
-
-    #[test]
-    fn an_interrupted_trial_ends_at_once_with_what_it_has() {
-        let run = trial(LoadMode::Max, true);
-        assert!(run.observed.interrupted);
-        assert_eq!(run.timeline.window_ns(), 0);
-        assert_eq!(run.error, None);
-    }
 }

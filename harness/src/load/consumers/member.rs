@@ -4,8 +4,8 @@
 use super::{Check, Fetch, TURN_BYTES_MAX};
 use crate::load::shared::Shared;
 use crate::load::turn::ThreadTurn;
-use crate::measure::group::{Group, Span, Standing};
-use crate::measure::group_partition::MemberOf;
+use crate::measure::group::{Group, Standing};
+use crate::measure::group_partition::{MemberOf, Span};
 use crate::num;
 use crate::system::{FetchSink, FetchedInfo, InRecord, MemberEvent, Membership, SystemMember};
 use crate::time::timeline::Timeline;

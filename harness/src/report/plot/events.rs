@@ -14,13 +14,16 @@ const BARS: u32 = 100;
 const BAND_SHARE_MIN: f64 = 0.0025;
 /// A rebalance of a consumer group, until every member has its partitions.
 const REBALANCE: &str = "rebalance";
+/// A time in which no member of a consumer group owned a partition.
+const REVOCATION: &str = "revocation";
 /// A commit of offsets, until its reply.
 const COMMIT: &str = "commit";
 /// Kinds of events in the order of their rows: name in `events.jsonl`, name for people, colour. The colours of the
 /// chart's lines are not used again.
-const KINDS: [(&str, &str, Colour); 9] = [
+const KINDS: [(&str, &str, Colour); 10] = [
     ("stall", "stall", Colour::Ink),
     (REBALANCE, "rebalance", Colour::Gold),
+    (REVOCATION, "revocation", Colour::Orange),
     (COMMIT, "commit", Colour::Slate),
     ("roll", "roll", Colour::Green),
     ("seal", "seal", Colour::Purple),
@@ -42,7 +45,7 @@ pub(super) struct Kind<'a> {
 pub(super) enum Shows {
     /// Every kind.
     All,
-    /// Rebalances and commits of consumer groups.
+    /// Rebalances, revocations and commits of consumer groups.
     OfGroups,
     /// Rebalances of consumer groups.
     Rebalances,
@@ -52,7 +55,7 @@ impl Shows {
     fn holds(self, event: &Event) -> bool {
         match self {
             Self::All => true,
-            Self::OfGroups => [REBALANCE, COMMIT].contains(&event.kind.as_str()),
+            Self::OfGroups => [REBALANCE, REVOCATION, COMMIT].contains(&event.kind.as_str()),
             Self::Rebalances => event.kind == REBALANCE,
         }
     }

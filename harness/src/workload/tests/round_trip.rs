@@ -134,6 +134,23 @@ fn extras()
     (option::of(backlog), option::of(steady), target, keys, memory)
 }
 
+fn consume() -> impl Strategy<Value = Consume> {
+    let assignment = option::of(select(vec![Assignment::Fixed, Assignment::Group]));
+    let assignor = select(vec![Assignor::Range, Assignor::RoundRobin, Assignor::CooperativeSticky]);
+    let mode = select(vec![CommitMode::Auto, CommitMode::Sync, CommitMode::None]);
+    let commit = option::of((mode, time()).prop_map(|(mode, every)| Commit { mode, every }));
+    let churn = option::of(time().prop_map(|every| Churn { every }));
+    (assignment, assignor, time(), commit, churn).prop_map(
+        |(assignment, assignor, heartbeat_interval, commit, churn)| Consume {
+            assignment,
+            assignor,
+            heartbeat_interval,
+            commit,
+            churn,
+        },
+    )
+}
+
 prop_compose! {
     fn any_workload()(
         counts in any::<[u32; 6]>(),
@@ -141,6 +158,7 @@ prop_compose! {
         (load, message_size, payload, slo) in (load_of_any_mode(), message_size(), payload(), slo()),
         (engine, log, batch, phases) in settings(),
         (backlog, steady_state, target, key_distribution, warm_memory) in extras(),
+        consume in consume(),
         verify in select(vec![Verify::None, Verify::Sequence, Verify::SequenceCrc]),
         swept in vec(any::<i32>(), 0..3),
     ) -> Workload {
@@ -151,7 +169,7 @@ prop_compose! {
         Workload {
             topics, partitions_per_topic, producers_per_topic, subscriptions_per_topic, consumers_per_subscription, trials,
             name, question, load, message_size, payload, slo, engine, log, batch, phases, backlog, steady_state, target,
-            key_distribution, warm_memory, verify,
+            key_distribution, warm_memory, verify, consume,
             require: vec![Requirement::RetentionReached],
             sweep: std::iter::once(("log.segment_bytes".to_owned(), swept.into_iter().map(Into::into).collect())).collect(),
             ..Workload::default()
