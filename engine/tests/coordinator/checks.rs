@@ -72,12 +72,9 @@ impl World {
     }
 
     fn check_commit(&self, commit: &OffsetCommit, topic: &str, partition: i32) {
-        let of_topic =
+        let mut of_topic =
             commit.topics.iter().filter(|(name, _)| name == topic).flat_map(|(_, commits)| commits);
-        let sent = of_topic
-            .filter(|sent| sent.partition == partition)
-            .next_back()
-            .expect("a reply to what was sent");
+        let sent = of_topic.rfind(|sent| sent.partition == partition).expect("a reply to what was sent");
         let sent = Some((sent.offset, sent.metadata.clone().unwrap_or_default()));
         assert_eq!(
             self.committed(&commit.group, topic, partition),

@@ -7,17 +7,19 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use vnotch_engine::group::{Client, OffsetCommit, PartitionCommit, Request, RequestBody, Token};
 
-/// Sends a commit of a consumer without a group, with `chars` characters of text.
-fn commit(world: &mut World, group: &str, offset: i64, chars: usize) {
-    let metadata = Some("x".repeat(chars));
-    let commit = PartitionCommit { partition: 0, offset, leader_epoch: -1, metadata };
+/// Sends a commit of a consumer without a group for `partitions`, with `chars` characters of text for each.
+fn commit(world: &mut World, group: &str, offset: i64, (partitions, chars): (i32, usize)) {
+    let commit = |partition| {
+        let metadata = Some("x".repeat(chars));
+        PartitionCommit { partition, offset, leader_epoch: -1, metadata }
+    };
     let body = RequestBody::OffsetCommit(OffsetCommit {
         group: group.to_owned(),
         generation: -1,
         member_id: String::new(),
         instance_id: None,
         retention_ms: None,
-        topics: vec![("t0".to_owned(), vec![commit])],
+        topics: vec![("t0".to_owned(), (0..partitions).map(commit).collect())],
     });
     let token = Token(u64::try_from(offset).unwrap());
     world.send(Request { token, client: Client::default(), api_version: 9, body });
@@ -29,24 +31,28 @@ fn committed(world: &World, group: &str) -> i64 {
 
 #[test]
 fn steps_that_were_held_back_by_a_roll_keep_their_order() {
-    for seed in 0..60 {
+    const COMMITS: i64 = 60;
+    let mut compactions = 0;
+    for seed in 0..24 {
         let mut random = SmallRng::seed_from_u64(seed);
-        let mut world = World::new(Setup::of(1).rolling_every(5), seed);
+        let mut world = World::new(Setup::of(1).with_metadata(30_000), seed);
+        // Between two batches that the log takes, other requests arrive.
+        world.takes_a_turn = 1;
         world.run_to_idle();
-        for offset in 0..150 {
+        for offset in 0..COMMITS {
+            // Two batches fill a segment. While the log rolls, more of them wait, and the next roll begins with one of these.
+            let partitions = if random.random_bool(0.7) { 15 } else { 1 };
             // The model panics if an older commit comes behind a newer one.
-            commit(&mut world, "g", offset, 0);
-            if random.random_bool(0.5) {
-                world.advance(5);
-            }
-            let count = random.random_range(0..4);
+            commit(&mut world, "g", offset, (partitions, 29_000));
+            let count = random.random_range(0..6);
             world.steps(count);
         }
         world.run_to_idle();
-        assert_eq!(committed(&world, "g"), 149);
-        assert!(world.owner().deletions.get() > 3, "the log was compacted while commits went on");
+        assert_eq!(committed(&world, "g"), COMMITS - 1);
         world.check_state();
+        compactions += world.owner().deletions.get();
     }
+    assert!(compactions > 24, "the logs were compacted while commits arrived: {compactions}");
 }
 
 #[test]
@@ -54,10 +60,10 @@ fn nothing_is_compacted_before_all_records_are_read() {
     const GROUPS: i64 = 60;
     const COMMITS: i64 = 900;
     for turns in 0..8 {
-        let mut world = World::new(Setup::of(1).with_long_metadata(), turns);
+        let mut world = World::new(Setup::of(1).with_metadata(2_000), turns);
         world.run_to_idle();
         for offset in 0..COMMITS {
-            commit(&mut world, &format!("g{}", offset % GROUPS), offset, 1_900);
+            commit(&mut world, &format!("g{}", offset % GROUPS), offset, (1, 1_900));
             world.run_to_idle();
         }
         assert!(world.log.log_start_offset() > 0, "the log was compacted once");

@@ -23,7 +23,8 @@ pub(crate) struct Batch {
 pub(crate) struct Model {
     config: GroupConfig,
     batches: Vec<Batch>,
-    /// Batches that the last cut has taken. Until the first of them is refused, a crash may bring them back.
+    /// Batches that the last cut has taken, and of which none was refused. Nobody knows whether they are in the log. If the process is
+    /// killed before their segment's removal is durable, a power loss may bring them back, also after an open without them.
     cut: Vec<Batch>,
     /// Number of the batches from before the last open.
     before: usize,
@@ -60,6 +61,7 @@ impl Model {
     /// Takes note of a batch that the log has taken. Offsets of a partition, and generations of a group, never go back.
     pub(crate) fn appended(&mut self, bytes: &[u8], number: u32) {
         let base_offset = self.next_offset();
+        self.cut.clear();
         let records = decode(bytes);
         let next_offset = base_offset + i64::try_from(records.len()).unwrap();
         for record in &records {
@@ -116,7 +118,7 @@ impl Model {
     /// `survives` or above, and so do the batches before them.
     pub(crate) fn expected(&self, end: i64, survives: Durability) -> Expected {
         let batches = || self.batches.iter().chain(&self.cut);
-        let promised = batches().filter(|batch| batch.acked >= Some(survives)).last();
+        let promised = batches().rfind(|batch| batch.acked >= Some(survives));
         let promised = promised.map_or(0, |batch| batch.next_offset);
         assert!(end >= promised, "the log ends at {end}, and all below {promised} was promised");
         let left: Vec<Batch> = batches().take_while(|batch| batch.next_offset <= end).cloned().collect();
@@ -137,7 +139,10 @@ impl Model {
     /// Takes over the state after a crash. Returns the records that are left.
     pub(crate) fn reopened(&mut self, expected: Expected) -> Vec<EncodedRecord> {
         self.batches = expected.left;
-        self.cut.clear();
+        let end = self.next_offset();
+        self.cut.retain(|batch| batch.base_offset >= end);
+        // The next coordinator has numbers of its own.
+        self.cut.iter_mut().for_each(|batch| batch.number = u32::MAX);
         self.last = last_of(&self.batches);
         self.before = self.batches.len();
         (self.acked, self.stored) = (expected.groups, None);

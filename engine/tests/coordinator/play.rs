@@ -58,7 +58,11 @@ impl Play {
         let mut random = SmallRng::seed_from_u64(seed ^ 0x9_1A7);
         // In one history of eight, copies end in both ways after each operation.
         let looks_one_in = if random.random_range(0..8) == 0 { 1 } else { 40 };
-        Self { world: World::new(Setup::of(seed), seed), random, looks_one_in, is_faulty: false }
+        let mut world = World::new(Setup::of(seed), seed);
+        if random.random_range(0..4) == 0 {
+            world.takes_a_turn = 1;
+        }
+        Self { world, random, looks_one_in, is_faulty: false }
     }
 
     fn one_in(&mut self, n: u32) -> bool {

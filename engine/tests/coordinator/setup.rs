@@ -88,17 +88,11 @@ impl Setup {
         self
     }
 
-    /// Returns these settings with commits of long texts.
-    pub(crate) fn with_long_metadata(mut self) -> Self {
+    /// Returns these settings with commits of up to `chars` characters of text.
+    pub(crate) fn with_metadata(mut self, chars: usize) -> Self {
         (self.groups.offset_metadata_max_bytes, self.history.config.offset_metadata_max_chars) =
-            (2_000, 2_000);
+            (chars, chars);
         self.with_large_batches()
-    }
-
-    /// Returns these settings with a log that rolls after `ms`.
-    pub(crate) fn rolling_every(mut self, ms: u64) -> Self {
-        (self.topic.segment_ms, self.topic.durability) = (Some(ms), Durability::Written);
-        self
     }
 
     /// Opens the log that `disk` holds.

@@ -47,6 +47,9 @@ pub(crate) struct World {
     tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     /// Outcomes of appends that the coordinator has not heard yet.
     refused: Vec<(u32, AppendError)>,
+    /// Batches that the log takes in one turn, and those that it has taken in this one.
+    pub takes_a_turn: usize,
+    taken: usize,
     /// Levels of the batches that the log has taken, by number.
     levels: BTreeMap<u32, Durability>,
     pub model: Model,
@@ -95,6 +98,8 @@ impl World {
             jobs: FuturesUnordered::new(),
             tasks: FuturesUnordered::new(),
             refused: Vec::new(),
+            takes_a_turn: usize::MAX,
+            taken: 0,
             levels: BTreeMap::new(),
             requests: BTreeMap::new(),
             is_loaded: false,
@@ -181,7 +186,7 @@ impl World {
             if self.disk.outstanding() > 0 {
                 self.steps(1);
                 idle_rounds = 0;
-            } else if self.owner().turns.are_awaited() {
+            } else if self.owner().turns.are_awaited() || !self.owner().waiting.borrow().is_empty() {
                 idle_rounds += 1;
             } else {
                 break;
@@ -200,6 +205,7 @@ impl World {
         let waker = Waker::from(Arc::clone(&woken));
         let context = &mut Context::from_waker(&waker);
         self.owner().turns.begin();
+        self.taken = 0;
         self.log.retry();
         self.log.look_at_age();
         self.tick();
@@ -267,18 +273,26 @@ impl World {
                 self.model.cut(end);
             }
             assert_eq!(end, self.model.next_offset(), "the end of the log");
+            if self.taken == self.takes_a_turn {
+                break;
+            }
             let Some(next) = self.coordinator.owner().waiting.borrow_mut().pop_front() else { break };
             let number = next.number;
             match self.log.append(&next.batch, next.level, number) {
                 Ok(()) => {
                     self.levels.insert(number, next.level.unwrap_or(self.setup.topic.durability));
                     self.model.appended(&next.batch, number);
+                    self.taken += 1;
                 }
                 Err(Refused::NotNow(_)) => {
                     self.coordinator.owner().waiting.borrow_mut().push_front(next);
                     break;
                 }
-                Err(Refused::NoMemory(_)) => panic!("a small log has memory"),
+                Err(Refused::NoMemory(_)) => {
+                    self.coordinator.owner().waiting.borrow_mut().push_front(next);
+                    self.log.shed_memory();
+                    break;
+                }
                 Err(Refused::Failed(_, error)) => self.refused.push((number, error)),
             }
             has_moved = true;
