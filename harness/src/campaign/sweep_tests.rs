@@ -145,6 +145,7 @@ impl Bench {
             study,
             options: &options,
             open: &open,
+            unwarmed: &|_| None,
             device: &bare_device,
             data_dir: &data_dir,
             stop: &stop,

@@ -17,7 +17,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// The workloads of `workloads/`, by name. They are built into the binary, so that they run in any directory.
-pub const BUILT_IN: [(&str, &str); 12] = [
+pub const BUILT_IN: [(&str, &str); 13] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
     ("latency", include_str!("../../../workloads/latency.yaml")),
@@ -31,6 +31,7 @@ pub const BUILT_IN: [(&str, &str); 12] = [
         "studies/segments-and-retention",
         include_str!("../../../workloads/studies/segments-and-retention.yaml"),
     ),
+    ("studies/kafka-side-by-side", include_str!("../../../workloads/studies/kafka-side-by-side.yaml")),
     ("studies/catch-up", include_str!("../../../workloads/studies/catch-up.yaml")),
     ("studies/write-size-and-depth", include_str!("../../../workloads/studies/write-size-and-depth.yaml")),
 ];
