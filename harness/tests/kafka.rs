@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 const WORKLOAD: &str = "
 target: kafka
-kafka: {heap: 384MiB}
+kafka: {heap: 384MiB, warm: 0s}
 partitions_per_topic: 2
 producers_per_topic: 2
 consumers_per_subscription: 2
@@ -151,14 +151,66 @@ fn a_run_starts_kafka_measures_it_and_leaves_nothing_behind() {
     assert!(broker["cpu_s"]["user_s"].as_f64().unwrap() > 0.0, "{broker}");
     assert!(broker["rss_max_bytes"].as_u64().unwrap() > 64 << 20, "{broker}");
     assert!(broker["write_bytes"].as_u64().unwrap() > 0, "{broker}");
+    assert!(broker["gc_pauses"].is_u64(), "{broker}");
     assert!(resources["cpu_s"]["load"]["user_s"].as_f64().unwrap() > 0.0, "the client's threads are load");
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn the_engine_and_kafka_are_measured_side_by_side() {
+    let bench = Bench::new();
+    let sets = ["sweep={target: [engine, kafka]}", "kafka={heap: 384MiB, warm: 2s}"];
+    let ended = end(&mut bench.run(&["--trials", "1", "--set", sets[0], "--set", sets[1]]));
+    assert!([Some(0), Some(5)].contains(&ended.code), "{}{}", ended.stdout, ended.stderr);
+    for said in
+        ["CPU system", "no network, it runs in the process of the load", "acks=all", "warmed by 2 s of load"]
+    {
+        assert!(ended.stdout.contains(said), "{said} in:\n{}", ended.stdout);
+    }
+    let result = bench.result();
+    let points = result["points"].as_array().unwrap();
+    let kinds: Vec<_> = points.iter().map(|point| point["system"]["kind"].clone()).collect();
+    assert_eq!(kinds, ["engine", "kafka"]);
+    for point in points {
+        let trial = &point["trials"][0];
+        assert_eq!(trial["integrity"]["gaps"], 0, "{trial}");
+        let cpu = &trial["resources"]["cpu_s_per_gib"];
+        for part in ["system", "client"] {
+            assert!(cpu[part].as_f64().unwrap() > 0.0, "{part}: {cpu}");
+        }
+    }
+    bench.assert_nothing_is_left();
+}
+
+#[test]
+fn brokers_stay_up_for_all_pairs_of_a_comparison() {
+    let bench = Bench::new();
+    let mut command = vnotch();
+    command.args(["compare", "--interleave"]).arg(bench.path("kafka.yaml"));
+    command.args(["--pairs", "1", "--set-b", "durability=synced", "--metric", "produce.records_per_s"]);
+    command.arg("--data-dir").arg(bench.path("data")).arg("--output").arg(bench.path("results"));
+    let ended = end(&mut command);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert!(
+        ended.stdout.contains("flush.messages=1: each append is flushed before its ack"),
+        "{}",
+        ended.stdout
+    );
+    let result = bench.result();
+    let cluster = |side: &str| result[side]["system"]["facts"]["cluster_id"].clone();
+    assert!(
+        cluster("a").is_string() && cluster("a") == cluster("b"),
+        "{} and {}",
+        cluster("a"),
+        cluster("b")
+    );
     bench.assert_nothing_is_left();
 }
 
 #[test]
 fn kafka_with_zookeeper_takes_a_workload_with_three_brokers() {
     let bench = Bench::new();
-    let kafka = "kafka={version: 3.6.2, brokers: 3, replication: 3, heap: 256MiB}";
+    let kafka = "kafka={version: 3.6.2, brokers: 3, replication: 3, heap: 256MiB, warm: 0s}";
     let ended = end(&mut bench.run(&["--trials", "1", "--set", kafka]));
     assert!([Some(0), Some(5)].contains(&ended.code), "{}{}", ended.stdout, ended.stderr);
     let result = bench.result();

@@ -15,3 +15,4 @@ mod session;
 pub mod stored;
 #[cfg(test)]
 mod sweep_tests;
+mod warm;

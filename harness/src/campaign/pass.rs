@@ -165,6 +165,7 @@ impl Bench<'_> {
     /// The system cannot be opened, the ceiling cannot be measured, or the data cannot be removed.
     pub fn next_trial(&self, request: &TrialRequest<'_>, run: &mut PassRun) -> anyhow::Result<Option<usize>> {
         let TrialRequest { pass, title, keep, replaces } = *request;
+        self.warm_up(pass.load, title)?;
         if has_ceiling(self.workload) && !run.is_calibrated {
             run.expected = self.calibrate(pass.load, title)?;
             run.is_calibrated = true;
@@ -258,7 +259,7 @@ impl Bench<'_> {
     }
 
     /// Removes the data of a trial, and waits until the device is idle again.
-    fn clear(&self) -> anyhow::Result<()> {
+    pub(super) fn clear(&self) -> anyhow::Result<()> {
         if let Some(path) = self.extras.ack_log {
             // The ack log is emptied first: it must never list data that was removed.
             std::fs::write(path, "")

@@ -86,6 +86,7 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
         study,
         options,
         open: &|workload, cores, data_dir| systems.open(workload, cores, data_dir),
+        unwarmed: &|workload| systems.unwarmed(workload),
         device: &bare_device,
         data_dir: &data_dir,
         stop: interrupt.flag(),
@@ -270,7 +271,7 @@ fn record(study: &Study, mut points: Points, about: About) -> Recording {
             record.point = done.len();
             record
         }));
-        target = target.or_else(|| run.target.take());
+        target = target.or_else(|| run.target.clone());
         let kind = combination.workload.passes()[pass].kind;
         let (mut point, reasons) = point(combination, kind, (run, &device_best));
         point.workload = workloads.index_of(combination.workload.resolved());
@@ -346,6 +347,7 @@ fn point(
         workload: 0,
         pass: kind,
         target: workload.target.to_string(),
+        system: run.target,
         durability: workload.durability,
         io: workload.deployment().is_in_process().then_some(workload.deployment().io),
         poll: workload.deployment().is_in_process().then_some(workload.deployment().poll),

@@ -318,6 +318,7 @@ fn side(dir: &Path, result: &RunResult, point: &Point, values: Vec<f64>) -> Side
         settings: Vec::new(),
         binary: None,
         build: Some(result.provenance.build.clone()),
+        system: point.system.clone(),
         result: Some(name),
         started_at: Some(result.provenance.started_at.clone()),
         resolved: result.workload_of(point).clone(),

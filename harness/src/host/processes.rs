@@ -17,6 +17,7 @@ struct ProcessSample {
     cpu: CpuTime,
     rss_max_bytes: Option<u64>,
     io: Option<ProcessIo>,
+    collections: Option<Collections>,
 }
 
 /// Bytes that a process has moved to and from devices.
@@ -26,6 +27,15 @@ pub struct ProcessIo {
     pub read: u64,
     /// Bytes that it has written to files, cancelled ones included. Many reach the device later.
     pub written: u64,
+}
+
+/// The garbage collections of a JVM that stopped its threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Collections {
+    /// Number of pauses.
+    pub pauses: u64,
+    /// Length of all pauses together, s.
+    pub paused_s: f64,
 }
 
 /// The usage of one process between two samples.
@@ -39,6 +49,8 @@ pub struct ProcessUsage {
     pub rss_max_bytes: Option<u64>,
     /// Bytes moved; `None` if the kernel does not tell.
     pub io: Option<ProcessIo>,
+    /// Garbage collections; `None` if it keeps no log of them.
+    pub collections: Option<Collections>,
 }
 
 impl GroupSample {
@@ -59,7 +71,14 @@ impl GroupSample {
                 let since = |now: u64, then: u64| now.saturating_sub(then);
                 ProcessIo { read: since(now.read, then.read), written: since(now.written, then.written) }
             });
-            ProcessUsage { name: now.name.clone(), cpu, rss_max_bytes: now.rss_max_bytes, io }
+            let collections = now.collections.map(|now| {
+                let then = then.and_then(|then| then.collections).unwrap_or_default();
+                Collections {
+                    pauses: now.pauses.saturating_sub(then.pauses),
+                    paused_s: (now.paused_s - then.paused_s).max(0.0),
+                }
+            });
+            ProcessUsage { name: now.name.clone(), cpu, rss_max_bytes: now.rss_max_bytes, io, collections }
         };
         let is_used = |usage: &ProcessUsage| {
             usage.cpu.total_s > 0.0 || usage.io.is_some_and(|io| io != ProcessIo::default())
@@ -88,15 +107,33 @@ fn sample(process: u32, group: u32) -> Option<ProcessSample> {
             let bytes = |key| procfs::field(&text, key)?.parse().ok();
             Some(ProcessIo { read: bytes("read_bytes")?, written: bytes("write_bytes")? })
         }),
+        collections: configuration_of(&arguments)
+            .and_then(|path| read(&format!("{path}.log.gc")))
+            .map(|log| collections(&log)),
+    })
+}
+
+/// Returns the path of the configuration file in the last argument, without its extension; `None` if there is none.
+fn configuration_of(arguments: &str) -> Option<&str> {
+    arguments.trim_end_matches('\0').rsplit('\0').next()?.strip_suffix(".properties")
+}
+
+/// Counts the pauses in the garbage collector's log of a JVM (`-Xlog:gc`): lines such as
+/// `[3.5s][info][gc] GC(7) Pause Young (Normal) (G1 Evacuation Pause) 612M->9M(1024M) 4.250ms`.
+fn collections(log: &str) -> Collections {
+    let pauses = log.lines().filter(|line| line.contains("] GC(") && line.contains(") Pause "));
+    let lengths = pauses.filter_map(|line| line.rsplit(' ').next()?.strip_suffix("ms")?.parse::<f64>().ok());
+    lengths.fold(Collections::default(), |sum, ms| Collections {
+        pauses: sum.pauses + 1,
+        paused_s: sum.paused_s + ms / 1e3,
     })
 }
 
 /// Returns the name of the file in the last argument, without its extension; the program's name if the last argument is no
 /// configuration file.
 fn name_of(arguments: &str, program: &str) -> String {
-    let last = arguments.trim_end_matches('\0').rsplit('\0').next().unwrap_or_default();
-    let file = last.rsplit('/').next().unwrap_or_default();
-    file.strip_suffix(".properties").unwrap_or(program).to_owned()
+    let file = configuration_of(arguments).and_then(|path| path.rsplit('/').next());
+    file.unwrap_or(program).to_owned()
 }
 
 #[cfg(test)]
@@ -110,6 +147,17 @@ mod tests {
         assert_eq!(name_of("java\0-Xmx1g\0kafka.Kafka\0/data/broker-2.properties\0", "java"), "broker-2");
         assert_eq!(name_of("bash\0-c\0sleep 1\0", "bash"), "bash");
         assert_eq!(name_of("", "kworker"), "kworker");
+    }
+
+    #[test]
+    fn the_pauses_of_garbage_collections_are_counted_and_concurrent_work_is_not() {
+        let log = "[0.01s][info][gc] Using G1\n\
+            [1.2s][info][gc] GC(0) Pause Young (Normal) (G1 Evacuation Pause) 24M->4M(1024M) 3.500ms\n\
+            [1.3s][info][gc] GC(1) Concurrent Mark Cycle 12.000ms\n\
+            [1.4s][info][gc] GC(1) Pause Remark 30M->30M(1024M) 0.250ms\n";
+        let found = collections(log);
+        assert_eq!(found.pauses, 2);
+        assert!((found.paused_s - 0.00375).abs() < 1e-9, "{found:?}");
     }
 
     #[test]

@@ -13,10 +13,10 @@ use crate::measure::shards::ShardStats;
 use crate::measure::writes::{WriteFigures, mean_depth, median_of};
 use crate::num;
 use crate::result::{
-    BacklogFigures, Batches, CeilingFigures, ClosedFigures, CpuPart, CpuSeconds, Flow, IntegrityFigures,
-    OfCeiling, Offered, ProcessFigures, PumpShares, Resources, ShardFigures, Trial, Writes,
+    BacklogFigures, Batches, CeilingFigures, ClosedFigures, CpuPart, CpuPerGib, CpuSeconds, Flow,
+    IntegrityFigures, OfCeiling, Offered, ProcessFigures, PumpShares, Resources, ShardFigures, Trial, Writes,
 };
-use crate::workload::{Durability, Placement, Verify, Workload};
+use crate::workload::{Durability, Host, Placement, Verify, Workload};
 
 const NS_PER_S: f64 = 1e9;
 
@@ -79,6 +79,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         produce,
         consume,
     };
+    trial.resources.cpu_s_per_gib = cpu_per_gib(workload, &trial);
     trial.of_ceiling = of_ceiling(workload, &trial);
     trial
 }
@@ -163,6 +164,8 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
     let device_write_bytes = host.disk.map(|disk| disk.written);
     Resources {
         cpu_s: cpu_seconds(host),
+        // The caller sets it, because it knows what was produced.
+        cpu_s_per_gib: None,
         pump: pump_shares(shards),
         rss_max_bytes: run.observed.rss_max_bytes,
         data_max_bytes: run.observed.data_max_bytes,
@@ -189,6 +192,8 @@ fn process(usage: &ProcessUsage) -> ProcessFigures {
         rss_max_bytes: usage.rss_max_bytes,
         read_bytes: usage.io.map(|io| io.read),
         write_bytes: usage.io.map(|io| io.written),
+        gc_pauses: usage.collections.map(|collections| collections.pauses),
+        gc_paused_s: usage.collections.map(|collections| collections.paused_s),
     }
 }
 
@@ -209,6 +214,26 @@ fn load_busy(run: &TrialRun, window_s: f64) -> Option<f64> {
         return run.observed.shards.iter().map(|shard| shard.colocated_ns).max().map(share);
     }
     run.harvest.idle_ns.iter().min().map(|least_ns| 1.0 - share(*least_ns))
+}
+
+/// Returns the CPU time of the system and of its client for each GiB. Colocated load shares its threads with the system.
+fn cpu_per_gib(workload: &Workload, trial: &Trial) -> Option<CpuPerGib> {
+    let flow = if trial.backlog.is_some() { trial.consume.as_ref()? } else { &trial.produce };
+    let gib = num::f64_of(flow.bytes) / num::f64_of(1 << 30);
+    if gib <= 0.0 || workload.deployment().is_colocated() {
+        return None;
+    }
+    let resources = &trial.resources;
+    let seconds = |part: CpuPart| part.user_s + part.kernel_s;
+    let own = || Some(seconds(resources.cpu_s.shard?) + seconds(resources.cpu_s.io_workers?));
+    let of_processes = || resources.processes.iter().map(|process| seconds(process.cpu_s)).sum();
+    let system = match workload.deployment().host {
+        Host::Process => own(),
+        Host::Started => (!resources.processes.is_empty()).then(of_processes),
+        Host::Elsewhere => None,
+    };
+    let per_gib = |seconds: f64| seconds / gib;
+    Some(CpuPerGib { system: system.map(per_gib), client: resources.cpu_s.load.map(seconds).map(per_gib) })
 }
 
 /// Returns the CPU time by kind of thread. The harness has what no other kind has, so the kinds add up to the process.

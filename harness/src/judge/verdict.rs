@@ -43,6 +43,19 @@ const DEFECTS_NAMED_MAX: usize = 2;
 /// A step for a reader whose generator is too slow.
 const SLOW_GENERATOR: &str = "close other programs, lower the rate (`-r`), or give the load more cores \
                               (`--set engine.cores.load=[…]`)";
+/// The same where the system is not in this process, so that no cores are chosen for it.
+const SLOW_GENERATOR_ELSEWHERE: &str =
+    "close other programs, lower the rate (`-r`), or use a machine with more cores";
+
+/// Whether the system of a trial ran on shards of this process.
+fn has_shards(trial: &Trial) -> bool {
+    !trial.per_shard.is_empty()
+}
+
+/// Returns the step for a reader whose generator was too slow in these trials.
+fn slow_generator<'a>(mut trials: impl Iterator<Item = &'a Trial>) -> &'static str {
+    if trials.any(has_shards) { SLOW_GENERATOR } else { SLOW_GENERATOR_ELSEWHERE }
+}
 
 /// Returns the reasons for the verdict on one trial.
 pub fn of_trial(pass: &Pass, run: &TrialRun, trial: &Trial) -> Reasons {
@@ -125,7 +138,7 @@ pub fn remark_late(trials: &[Trial], verdict: &mut Reasons) {
         let left_out = format!(
             "{late} of {all} trials were left out of the figures, because the load generator was late in every attempt"
         );
-        verdict.remark(left_out).advise(SLOW_GENERATOR);
+        verdict.remark(left_out).advise(slow_generator(trials.iter()));
     }
 }
 
@@ -135,9 +148,12 @@ fn judge_load(pass: &Pass, run: &TrialRun, trial: &Trial, verdict: &mut Reasons)
         LoadMode::Open { profile, .. } => {
             let achieved = trial.offered.map_or(1.0, |offered| offered.achieved);
             if let Some(late) = lateness(trial) {
-                verdict.invalidate(VerdictFlag::GeneratorLimited, late).advise(SLOW_GENERATOR);
+                verdict
+                    .invalidate(VerdictFlag::GeneratorLimited, late)
+                    .advise(slow_generator(std::iter::once(trial)));
             } else if achieved < ACHIEVED_MIN && busy > LOAD_BUSY_MAX {
-                verdict.invalidate(VerdictFlag::GeneratorLimited, saturated(busy)).advise(SLOW_GENERATOR);
+                let advice = slow_generator(std::iter::once(trial));
+                verdict.invalidate(VerdictFlag::GeneratorLimited, saturated(busy)).advise(advice);
             } else if achieved < ACHIEVED_MIN {
                 verdict
                     .flag(VerdictFlag::TargetFellBehind, behind(trial, achieved))
@@ -147,9 +163,12 @@ fn judge_load(pass: &Pass, run: &TrialRun, trial: &Trial, verdict: &mut Reasons)
             }
         }
         LoadMode::Max if busy > LOAD_BUSY_MAX => {
-            verdict
-                .flag(VerdictFlag::GeneratorLimited, saturated(busy))
-                .advise("give the load more cores (`--set engine.cores.load=[…]`), or send larger records");
+            let advice = if has_shards(trial) {
+                "give the load more cores (`--set engine.cores.load=[…]`), or send larger records"
+            } else {
+                "add load threads (`--set kafka.load_threads=2`), or send larger records"
+            };
+            verdict.flag(VerdictFlag::GeneratorLimited, saturated(busy)).advise(advice);
         }
         LoadMode::Max | LoadMode::Closed { .. } => {}
     }
@@ -255,15 +274,19 @@ fn judge_machine(trial: &Trial, verdict: &mut Reasons) {
         let stopped = Sentence::from("the CPU quota of the control group stopped threads for ")
             .seconds(throttled_s)
             .words(" of the window");
-        verdict.flag(VerdictFlag::NoisyCpu, stopped).advise("raise the quota, or use fewer shards");
+        verdict.flag(VerdictFlag::NoisyCpu, stopped).advise(match has_shards(trial) {
+            true => "raise the quota, or use fewer shards",
+            false => "raise the quota",
+        });
     }
     if let Some(others) = resources.others_cores.filter(|others| *others > OTHERS_CORES_MAX) {
         let taken = Sentence::from("other processes and kernel threads kept ")
             .cores(others)
             .words(" of those in use busy");
-        verdict
-            .flag(VerdictFlag::NoisyCpu, taken)
-            .advise("close other programs, or use other cores (`--set engine.cores.shards=[…]`)");
+        verdict.flag(VerdictFlag::NoisyCpu, taken).advise(match has_shards(trial) {
+            true => "close other programs, or use other cores (`--set engine.cores.shards=[…]`)",
+            false => "close other programs, or use a machine with more cores",
+        });
     }
 }
 
@@ -367,7 +390,7 @@ fn judge_latency(bound: &LatencyBound, point: &Point, verdict: &mut Reasons) {
             "{key} is {text}, but without the wait for the generator it is {}: whether it exceeds {limit} cannot be told",
             own_ns.map_or_else(|| "unknown".to_owned(), quantity::ns)
         );
-        verdict.lower(VerdictStatus::Invalid, unknown).advise(SLOW_GENERATOR);
+        verdict.lower(VerdictStatus::Invalid, unknown).advise(slow_generator(point.trials.iter()));
     }
 }
 

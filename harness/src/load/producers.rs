@@ -275,7 +275,7 @@ impl Producer {
             Ok(()) => {}
             Err(SendError::Full) => return Ok(false),
             Err(SendError::Refused(error)) => {
-                self.refused(turn, (partition, intended_ns, now_ns), error)?;
+                self.refused(turn, partition, intended_ns, now_ns, error)?;
                 burst.sent += 1;
                 return Ok(true);
             }

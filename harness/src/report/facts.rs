@@ -270,14 +270,21 @@ fn cpu(point: &Point) -> String {
 /// Describes how many cores each process of the target kept busy, as the end of a sentence; empty without such processes.
 fn processes(point: &Point) -> String {
     let mut cores: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut paused: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for trial in point.trials.iter().filter(|trial| trial.window_s > 0.0) {
         for process in &trial.resources.processes {
             let cpu = process.cpu_s;
             cores.entry(&process.name).or_default().push((cpu.user_s + cpu.kernel_s) / trial.window_s);
+            let share = process.gc_paused_s.map(|paused_s| paused_s / trial.window_s);
+            paused.entry(&process.name).or_default().extend(share);
         }
     }
     let text = |(name, cores): (&str, Vec<f64>)| {
-        crate::stats::median(&cores).map(|cores| format!("; {name} {cores:.2}")).unwrap_or_default()
+        let shares = paused.get(name).map_or(&[][..], Vec::as_slice);
+        let paused = crate::stats::median(shares);
+        let paused = paused.map(|share| format!(" (garbage collection {})", quantity::percent(share)));
+        let paused = paused.unwrap_or_default();
+        crate::stats::median(&cores).map(|cores| format!("; {name} {cores:.2}{paused}")).unwrap_or_default()
     };
     cores.into_iter().map(text).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::chart::{Chart, Charts};
+use super::comparison::systems;
 use super::facts::{self, Intervals, STATISTICS};
 use super::groups;
 use super::limit;
@@ -52,6 +53,11 @@ pub(super) fn page(recording: &Recording, charts: &Charts) -> String {
     shown.into_iter().for_each(|chart| figure(&mut out, chart));
     verdict(&mut out, result);
     let _ = writeln!(out, "<p class=\"pale\">{}</p>", escape(&facts::settings(result)));
+    let systems = systems::sentences(result);
+    if !systems.is_empty() {
+        let items = systems.iter().map(|sentence| format!("<li>{}</li>", prose(sentence)));
+        let _ = writeln!(out, "<p>The systems:</p>\n<ul>{}</ul>", items.collect::<String>());
+    }
     folded(&mut out, "All results", |out| match Sweep::of(result) {
         Some(sweep) => of_sweep(out, &sweep),
         None => of_points(out, result),

@@ -110,6 +110,7 @@ mod tests {
             workload: 0,
             pass,
             target: "engine".into(),
+            system: None,
             durability: Durability::Written,
             io: None,
             poll: None,

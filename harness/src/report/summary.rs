@@ -2,6 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::chart::{Chart, Charts};
+use super::comparison::systems;
 use super::facts::{self, Intervals, STATISTICS};
 use super::groups;
 use super::limit;
@@ -29,6 +30,9 @@ pub(super) fn markdown(recording: &Recording, charts: &Charts) -> String {
     let of_groups = groups::sentences(result);
     if !of_groups.is_empty() {
         let _ = writeln!(out, "Groups: {}\n", cell(&of_groups.join("; ")));
+    }
+    for sentence in systems::sentences(result) {
+        let _ = writeln!(out, "- {}", cell(&sentence));
     }
     match Sweep::of(result) {
         Some(sweep) => of_sweep(&mut out, &sweep),

@@ -1,6 +1,7 @@
 //! The first screen: the outcome of a run in at most 24 lines of a terminal.
 
 use super::answer;
+use super::comparison::systems;
 use super::facts::{
     Intervals, STATISTICS, integrity, latency_notes, latency_rows, latency_title, load, settings,
 };
@@ -64,6 +65,11 @@ fn of_run(result: &RunResult, without: &[&str], (dir, arguments): (&Path, &[Stri
             let _ = writeln!(out, "  {}", cut(&note));
         }
         of_groups(&mut out, result);
+        // The line of settings has what the acks mean.
+        let systems = systems::sentences(result);
+        systems.iter().skip(1).for_each(|sentence| {
+            let _ = writeln!(out, "system     {}", cut_to(sentence, WIDTH - 11));
+        });
         let _ = writeln!(out, "integrity  {}", integrity(result));
     }
     let _ = writeln!(out, "report     {}", dir.join("report.html").display());
@@ -86,12 +92,18 @@ fn of_sweep(result: &RunResult, sweep: &Sweep<'_>, dir: &Path) -> String {
         let _ = writeln!(after, "{}", wrapped(sentence));
     }
     of_groups(&mut after, result);
+    let systems = systems::sentences(result);
+    for (index, sentence) in systems.iter().enumerate() {
+        let label = if index == 0 { "systems" } else { "" };
+        let _ = writeln!(after, "{label:<11}{}", cut_to(sentence, WIDTH - 11));
+    }
     let _ = writeln!(after, "integrity  {}", integrity(result));
     let _ = writeln!(after, "report     {}", dir.join("report.html").display());
     let rows = sweep.combinations.len();
     let lines = |rows: usize| table::text(sweep, rows).lines().count();
     let others = out.lines().count() + after.lines().count() + 2;
-    let fits = |count: &usize| others + lines(*count) <= LINES_MAX;
+    // A comparison of systems is worth a longer screen: no row of its table is left out for the sentences.
+    let fits = |count: &usize| others + lines(*count) <= LINES_MAX + 3 * systems.len();
     let rows = (ROWS_MIN..=rows).rev().find(fits).unwrap_or(ROWS_MIN);
     let _ = writeln!(out, "\n{}\n", table::text(sweep, rows));
     out.push_str(&after);

@@ -2,7 +2,7 @@
 
 use super::environment::Environment;
 use super::latency::percentile::Bound;
-use super::provenance::Provenance;
+use super::provenance::{Provenance, SystemIdentity};
 use super::trial::Trial;
 use super::verdict::Verdict;
 use crate::num;
@@ -75,6 +75,9 @@ pub struct Point {
     pub pass: PassKind,
     /// The target: `engine`, `kafka://…` or `device`.
     pub target: String,
+    /// The system that was measured; `None` in older results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<SystemIdentity>,
     /// Durability that an ack promises.
     pub durability: Durability,
     /// How segments are written; `None` where the target does not report it.

@@ -47,6 +47,7 @@ pub(super) const KIND: &str = "engine";
 pub struct EngineSystem {
     engine: Engine,
     topic: TopicConfig,
+    io: workload::Io,
 }
 
 impl EngineSystem {
@@ -56,7 +57,7 @@ impl EngineSystem {
     /// The settings are invalid, the machine does not support them, or the directory cannot be used.
     pub fn open(workload: &Workload, cores: &CoresUsed, data_dir: &Path) -> anyhow::Result<Self> {
         let (engine, topic) = configuration(workload, cores, data_dir)?;
-        Ok(Self { engine: Engine::open(engine)?, topic })
+        Ok(Self { engine: Engine::open(engine)?, topic, io: workload.engine.io })
     }
 }
 
@@ -134,6 +135,18 @@ fn topic_config(workload: &Workload) -> anyhow::Result<TopicConfig> {
     })
 }
 
+/// The meaning of an ack.
+const fn ack_in_words(durability: Durability, io: workload::Io) -> &'static str {
+    match (durability, io) {
+        (Durability::Appended, _) => "the record is in the memory of the process; nothing is written yet",
+        (Durability::Written, workload::Io::Direct) => {
+            "the device has the bytes (O_DIRECT); its cache is not flushed"
+        }
+        (Durability::Written, workload::Io::Buffered) => "in the page cache; nothing is flushed",
+        (Durability::Synced, _) => "a completed sync covers the record, which may serve several appends",
+    }
+}
+
 fn ms(span: workload::TimeSpan) -> u64 {
     u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX)
 }
@@ -169,6 +182,8 @@ impl System for EngineSystem {
             kind: KIND,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             facts: vec![
+                fact("ack", ack_in_words(self.topic.durability, self.io).to_owned()),
+                fact("network", "none: it runs in the process of the load".to_owned()),
                 fact("arena_registered", is_registered.to_string()),
                 fact("mailbox_bytes", config.mailbox_bytes.to_string()),
                 fact("stuck_after_s", config.stuck_after.as_secs_f64().to_string()),

@@ -167,6 +167,10 @@ impl FakeSystem {
         self.state.lock().unwrap()
     }
 
+    fn has(&self, topic: &str, partition: u32) -> bool {
+        self.state().logs.contains_key(&(topic.to_owned(), partition))
+    }
+
     /// Counts a record, refused ones included. Returns the number of records that were sent before it.
     fn count_sent(&self) -> u64 {
         let mut state = self.state();
@@ -214,6 +218,7 @@ impl System for FakeSystem {
     }
 
     fn create_topic(&mut self, name: &str, partitions: u32) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.has(name, 0), "the topic {name} exists");
         for partition in 0..partitions {
             self.state().logs.insert((name.to_owned(), partition), Vec::new());
         }
@@ -221,6 +226,7 @@ impl System for FakeSystem {
     }
 
     fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer + Send>> {
+        anyhow::ensure!(self.has(&spec.topic, 0), "there is no topic {}", spec.topic);
         Ok(Box::new(FakeProducer {
             system: self.clone(),
             spec: spec.clone(),
@@ -232,6 +238,9 @@ impl System for FakeSystem {
     }
 
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
+        for (topic, partition) in &spec.assignment {
+            anyhow::ensure!(self.has(topic, *partition), "there is no partition {topic}-{partition}");
+        }
         let positions = vec![0; spec.assignment.len()];
         Ok(Box::new(FakeConsumer { system: self.clone(), spec: spec.clone(), positions, swapped: None }))
     }
@@ -355,6 +364,12 @@ impl SystemProducer for FakeProducer {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
         if self.system.state().behaviour.refuses_bytes == Some(record.value.len()) {
             return Err(SendError::Refused(RecordError::new(ErrorKind::TooLarge, "injected")));
+        }
+        if !self.system.has(&self.spec.topic, partition) {
+            return Err(SendError::Refused(RecordError::new(
+                ErrorKind::UnknownPartition,
+                "no such partition",
+            )));
         }
         let sent = self.system.count_sent();
         std::thread::sleep(self.system.state().take_hold_up(sent));

@@ -4,13 +4,17 @@
 //! return keeps the waker, and wakes it as soon as it has something. Nothing in this folder measures: the load that
 //! calls it takes the times.
 
+#[cfg(test)]
+mod conformance;
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod kafka;
+mod lender;
 mod member;
 mod record_error;
 
+pub use lender::Lender;
 pub use member::{MemberEvent, MemberSpec, Membership, SystemMember};
 pub use record_error::RecordError;
 
@@ -32,7 +36,7 @@ pub const CAPABILITIES: &[Capabilities] = &[engine::CAPABILITIES, kafka::CAPABIL
 #[derive(Debug, Default)]
 pub struct Systems {
     #[cfg(feature = "kafka")]
-    kafka: std::cell::RefCell<Option<kafka::Launched>>,
+    kafka: std::cell::RefCell<kafka::Brokers>,
 }
 
 impl Systems {
@@ -50,10 +54,21 @@ impl Systems {
         match workload.target.system() {
             Target::ENGINE => Ok(Box::new(engine::EngineSystem::open(workload, cores, data_dir)?)),
             #[cfg(feature = "kafka")]
-            Target::KAFKA => kafka::open(workload, data_dir, &mut self.kafka.borrow_mut()),
+            Target::KAFKA => self.kafka.borrow_mut().open(workload, data_dir),
             // Workload files with another system are refused when they are read.
             other => anyhow::bail!("`{other}` cannot be measured"),
         }
+    }
+
+    /// Returns how long load must be put on the workload's system before its first trial; `None` if that was done, or is not
+    /// needed.
+    pub fn unwarmed(&self, workload: &Workload) -> Option<Duration> {
+        #[cfg(feature = "kafka")]
+        if workload.target.system() == Target::KAFKA {
+            return self.kafka.borrow().unwarmed(workload);
+        }
+        let _ = workload;
+        None
     }
 }
 

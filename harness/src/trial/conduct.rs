@@ -182,7 +182,8 @@ impl Bench<'_> {
     /// Opens a fresh system with the workload's topics.
     fn open_with_topics(&self) -> anyhow::Result<Box<dyn System>> {
         let workload = self.workload;
-        let mut system = (self.context.open)(workload, &self.place.cores, self.context.data_dir.path())?;
+        let data_dir = self.context.system_dir(workload);
+        let mut system = (self.context.open)(workload, &self.place.cores, &data_dir)?;
         for topic in 0..workload.topics {
             system.create_topic(&topic_name(topic), workload.partitions_per_topic)?;
         }

@@ -6,15 +6,19 @@ use super::progress::Progress;
 use crate::device::{BareDevice, DeviceError};
 use crate::result::provenance::CoresUsed;
 use crate::system::System;
-use crate::workload::{Study, Workload};
+use crate::workload::{Combination, Host, Study, Workload};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A function that opens the system of a workload on the given cores, with its data in the given directory.
 pub type Opener<'a> = dyn Fn(&Workload, &CoresUsed, &Path) -> anyhow::Result<Box<dyn System>> + 'a;
+
+/// A function that returns how long load must be put on a workload's system before its first trial; `None` if that was done, or
+/// is not needed.
+pub type Unwarmed<'a> = dyn Fn(&Workload) -> Option<Duration> + 'a;
 
 /// A function that opens the bare device below a directory. Once the flag is set, measuring it ends early.
 pub type DeviceOpener<'a> = dyn Fn(&Path, Arc<AtomicBool>) -> Result<Box<dyn BareDevice>, DeviceError> + 'a;
@@ -48,6 +52,8 @@ pub struct RunContext<'a> {
     pub options: &'a Options,
     /// Opens the system of a workload.
     pub open: &'a Opener<'a>,
+    /// Says whether a system needs load before its first trial.
+    pub unwarmed: &'a Unwarmed<'a>,
     /// Opens the bare device, for the ceilings.
     pub device: &'a DeviceOpener<'a>,
     /// The directory of the data. It is cleared after each trial.
@@ -62,7 +68,22 @@ pub struct RunContext<'a> {
     pub started: Instant,
 }
 
+/// Name of the directory of the embedded engine's data in a study that also starts processes.
+const OWN_DIRECTORY: &str = "engine";
+
 impl RunContext<'_> {
+    /// The directory in which the system of a workload keeps its data. The data of processes that serve all trials stays in the
+    /// data directory while the embedded engine is measured, so the engine has a directory of its own then.
+    pub fn system_dir(&self, workload: &Workload) -> PathBuf {
+        let starts = |it: &Combination| it.workload.deployment().host == Host::Started;
+        let path = self.data_dir.path();
+        if workload.deployment().is_in_process() && self.study.combinations.iter().any(starts) {
+            path.join(OWN_DIRECTORY)
+        } else {
+            path.to_owned()
+        }
+    }
+
     /// Whether the run was asked to end early.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)

@@ -169,7 +169,7 @@ impl<'a> Watcher<'a> {
             clock,
             timeline,
             probe,
-            disk_use: DiskUse::of(context.data_dir.path()),
+            disk_use: DiskUse::of(&context.system_dir(bench.workload)),
             before,
             next_threads_ns: 0,
             before_window: None,

@@ -101,11 +101,14 @@ const CEILING_READS_PER_TRIAL: Duration = Duration::from_secs(2);
 /// Time to delete a trial's data and wait for the device: usually, and at most.
 const BETWEEN_TRIALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
+/// Time to start brokers, once their jars are there.
+const BROKERS_START: Duration = Duration::from_secs(10);
+
 impl Workload {
     /// Estimates the cost of running this workload without its sweep.
     pub fn estimate(&self) -> Estimate {
         let (bytes_per_s, bytes_per_s_because) = self.highest_rate();
-        let once = self.once();
+        let once = self.once().saturating_add(self.start());
         let [seconds, seconds_max] =
             self.points_seconds().map(|points| once.saturating_add(points).as_secs_f64());
         Estimate {
@@ -185,6 +188,15 @@ impl Workload {
             Ceiling::Auto => CEILING_ONCE,
             Ceiling::Off => Duration::ZERO,
         }
+    }
+
+    /// Returns the time to start the brokers of this workload, and to warm them; 0 if it needs none.
+    /// A sweep starts them once.
+    fn start(&self) -> Duration {
+        if self.deployment().host != Host::Started {
+            return Duration::ZERO;
+        }
+        BROKERS_START.saturating_add(self.kafka.warm.0)
     }
 
     /// Returns the time for all trials of all passes: expected, with drains that end at once, and at most.
@@ -416,11 +428,17 @@ impl Study {
     pub fn estimate(&self) -> Estimate {
         let each = self.combinations.iter().map(|combination| combination.workload.estimate());
         let once = self.workload.once().as_secs_f64();
+        // Brokers are started and warmed for the first combination that has them.
+        let mut starts = self.combinations.iter().map(|it| it.workload.start().as_secs_f64());
+        let mut is_started = starts.next().is_some_and(|start| start > 0.0);
         let sum = each.reduce(|sum, one| {
+            let start = starts.next().unwrap_or(0.0);
+            let again = if is_started { start } else { 0.0 };
+            is_started = is_started || start > 0.0;
             let (points, memory_bytes) = (sum.points + one.points, sum.memory_bytes.max(one.memory_bytes));
             let segments = sum.segments.max(one.segments);
-            let seconds = sum.seconds + one.seconds - once;
-            let seconds_max = sum.seconds_max + one.seconds_max - once;
+            let seconds = sum.seconds + one.seconds - once - again;
+            let seconds_max = sum.seconds_max + one.seconds_max - once - again;
             let largest = if one.disk_peak_bytes > sum.disk_peak_bytes { one } else { sum };
             Estimate { points, segments, memory_bytes, seconds, seconds_max, ..largest }
         });

@@ -17,7 +17,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// The workloads of `workloads/`, by name. They are built into the binary, so that they run in any directory.
-pub const BUILT_IN: [(&str, &str); 14] = [
+pub const BUILT_IN: [(&str, &str); 15] = [
     ("quickstart", include_str!("../../../workloads/quickstart.yaml")),
     ("throughput", include_str!("../../../workloads/throughput.yaml")),
     ("latency", include_str!("../../../workloads/latency.yaml")),
@@ -33,6 +33,7 @@ pub const BUILT_IN: [(&str, &str); 14] = [
         include_str!("../../../workloads/studies/segments-and-retention.yaml"),
     ),
     ("studies/commits", include_str!("../../../workloads/studies/commits.yaml")),
+    ("studies/kafka-side-by-side", include_str!("../../../workloads/studies/kafka-side-by-side.yaml")),
     ("studies/catch-up", include_str!("../../../workloads/studies/catch-up.yaml")),
     ("studies/write-size-and-depth", include_str!("../../../workloads/studies/write-size-and-depth.yaml")),
 ];

@@ -124,6 +124,14 @@ fn too_little_disk_is_exit_2_after_the_plan() {
     assert!(stderr.starts_with("vnotch: throughput may need "), "{stderr}");
 }
 
+#[cfg(not(feature = "kafka"))]
+#[test]
+fn a_study_of_kafka_is_refused_with_the_command_that_has_a_client() {
+    let (code, _, stderr) = check(&["kafka-side-by-side"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("`cargo run --release --features kafka -- run …`"), "{stderr}");
+}
+
 #[test]
 fn help_names_every_built_in_workload() {
     let (_, help, _) = check(&["--help"]);

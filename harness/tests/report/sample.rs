@@ -84,6 +84,7 @@ fn point(index: usize, spec: &PassSpec) -> (Point, Vec<TrialRecord>) {
         workload: 0,
         pass: spec.pass,
         target: "engine".into(),
+        system: None,
         durability: Durability::Written,
         io: Some(Io::Direct),
         poll: Some(Poll::Adaptive),
@@ -162,6 +163,7 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
             read_bytes: 0,
         }],
         resources: Resources {
+            cpu_s_per_gib: None,
             cpu_s: CpuSeconds {
                 load: Some(CpuPart { user_s: 7.9, kernel_s: 0.8 }),
                 shard: Some(CpuPart { user_s: 8.1, kernel_s: 1.4 }),

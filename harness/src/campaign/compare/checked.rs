@@ -69,8 +69,8 @@ pub(crate) fn check(
     stop: &AtomicBool,
 ) -> anyhow::Result<Option<Checked>> {
     let arguments = plan.check_arguments(dir, data_dir)?;
-    let request =
-        Request { binary: &plan.binary, arguments: &arguments, dir, limit: LIMIT, stop, tick: &|| {} };
+    let (binary, arguments, environment) = (&plan.binary, &arguments[..], &[][..]);
+    let request = Request { binary, arguments, environment, dir, limit: LIMIT, stop, tick: &|| {} };
     let output = child::run(&request)?;
     if output.ended == Ended::Interrupted {
         return Ok(None);

@@ -32,6 +32,8 @@ pub(crate) struct Request<'a> {
     pub(crate) binary: &'a Binary,
     /// Its arguments.
     pub(crate) arguments: &'a [OsString],
+    /// Variables of its environment, beside those of this process.
+    pub(crate) environment: &'a [(&'static str, String)],
     /// The directory for the files with its output.
     pub(crate) dir: &'a Path,
     /// The time in which it has to end.
@@ -75,6 +77,7 @@ pub(crate) fn run(request: &Request<'_>) -> anyhow::Result<Output> {
     };
     let mut command = Command::new("/proc/self/exe");
     command.arg(VERB).arg(std::process::id().to_string()).arg("--").arg(request.binary.file());
+    command.envs(request.environment.iter().map(|(name, value)| (*name, value)));
     command.args(request.arguments).process_group(0).stdin(Stdio::null());
     command.stdout(create("stdout")?).stderr(create("stderr")?);
     let mut child = command.spawn().context("cannot start a process")?;

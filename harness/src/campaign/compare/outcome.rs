@@ -3,7 +3,7 @@
 
 use super::child::Output;
 use super::pairs::{Fault, TrialEnd, Values};
-use crate::result::provenance::Build;
+use crate::result::provenance::{Build, SystemIdentity};
 use crate::result::{Figure, VerdictStatus};
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,6 +17,8 @@ pub(crate) struct Measured {
     pub(crate) summary: BTreeMap<String, Figure>,
     /// The build that measured, if it says so in a form that this one knows.
     pub(crate) build: Option<Box<Build>>,
+    /// The system that was measured, if the result says so in a form that this build knows.
+    pub(crate) system: Option<Box<SystemIdentity>>,
 }
 
 /// Reads the outcome of a trial. A trial whose figures do not count is an error that says how it ended.
@@ -53,6 +55,7 @@ pub(crate) fn read(output: &Output) -> Result<Measured, TrialEnd> {
     Ok(Measured {
         summary: summary.filter_map(figure).collect(),
         build: provenance.get("build").and_then(|build| Build::deserialize(build).ok()).map(Box::new),
+        system: provenance.get("target").and_then(|it| SystemIdentity::deserialize(it).ok()).map(Box::new),
     })
 }
 
@@ -72,7 +75,7 @@ impl Measured {
             None if primary <= 0.0 => TrialEnd::Failed(Fault::Errors(format!("{metric} is {primary}"))),
             None => {
                 let figures = self.summary.into_iter().map(|(path, figure)| (path, figure.median)).collect();
-                TrialEnd::Usable(Values { primary, figures, build: self.build })
+                TrialEnd::Usable(Values { primary, figures, build: self.build, system: self.system })
             }
         })
     }

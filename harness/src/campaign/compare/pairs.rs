@@ -1,6 +1,6 @@
 //! The pairs of a comparison that were measured, as plain values.
 
-use crate::result::provenance::Build;
+use crate::result::provenance::{Build, SystemIdentity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,6 +38,9 @@ pub(crate) struct Values {
     /// The build that measured, if it says so in a form that this one knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) build: Option<Box<Build>>,
+    /// The system that was measured, if its result says so in a form that this build knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) system: Option<Box<SystemIdentity>>,
 }
 
 /// The failure of a trial, with the reason in words.

@@ -91,6 +91,14 @@ impl Plan {
         }
     }
 
+    /// The workload of one side with every key.
+    pub(crate) fn resolved(&self, side: Side) -> &Value {
+        match side {
+            Side::A => &self.resolved_a,
+            Side::B => &self.resolved_b,
+        }
+    }
+
     /// SHA-256 of the plan as JSON, hexadecimal.
     pub(crate) fn sha256(&self) -> String {
         let json = serde_json::to_vec(self).expect("every key is a string and no number is infinite or NaN");

@@ -116,6 +116,8 @@ fn side(plan: &Plan, pairs: &Pairs, side: Side) -> comparison::Side {
         settings: own.sets.clone(),
         binary: own.binary.path().map(|path| path.display().to_string()),
         build: pairs.counted().map(values).find_map(|values| values.build.as_deref().cloned()),
+        // A later trial knows more: that its brokers were warmed.
+        system: pairs.counted().map(values).filter_map(|values| values.system.as_deref().cloned()).last(),
         result: None,
         started_at: None,
         resolved: resolved.clone(),

@@ -11,6 +11,7 @@ use crate::num;
 use crate::quantity;
 use crate::result::staging::series::Series;
 use crate::stats;
+use crate::system::Lender;
 use crate::trial::data_dir::DataDir;
 use crate::trial::progress::Progress;
 use std::fmt::Write as _;
@@ -41,12 +42,14 @@ impl Session<'_> {
         let wanted = |made: &Pairs| self.plan.length.wanted(made);
         let mut agenda = Pairwise::new(self.plan.seed, &wanted);
         let (mut planned, mut begun) = (agenda.pairs(pairs), Instant::now());
+        // Brokers serve all pairs. They end with the series.
+        let mut lender = Lender::default();
         while let Some(next) = agenda.next(pairs) {
             if self.is_stopped() {
                 return Ok(false);
             }
             self.announce(next, planned, pairs);
-            let Some(end) = self.trial(next, pairs, series)? else { return Ok(false) };
+            let Some(end) = self.trial(next, pairs, series, &mut lender)? else { return Ok(false) };
             self.note(next, &end);
             if pairs.enter(next.side, end)
                 && let Some(pair) = pairs.closed.last_mut()
@@ -75,15 +78,24 @@ impl Session<'_> {
     }
 
     /// Makes one trial. `None` if the user interrupts it.
-    fn trial(&self, next: NextTrial, pairs: &Pairs, series: &Series) -> anyhow::Result<Option<TrialEnd>> {
+    fn trial(
+        &self,
+        next: NextTrial,
+        pairs: &Pairs,
+        series: &Series,
+        lender: &mut Lender,
+    ) -> anyhow::Result<Option<TrialEnd>> {
         let side = self.plan.side(next.side);
         let dir = series.scratch()?;
         // Both sides use the same path, so that nothing depends on its length or its directory.
         let data_dir = self.data_dir.path().join("trial");
         let arguments = side.run_arguments(series.dir(), &dir.join("results"), &data_dir)?;
+        let resolved = self.plan.resolved(next.side);
+        let environment = lender.environment(resolved, self.data_dir.path())?;
         let request = Request {
             binary: &side.binary,
             arguments: &arguments,
+            environment: &environment,
             dir: &dir,
             limit: self.plan.limit(next.side),
             stop: self.stop,
@@ -98,8 +110,13 @@ impl Session<'_> {
         }
         let measured = match outcome::read(&output) {
             Ok(measured) => measured,
-            Err(end) => return Ok(Some(end)),
+            Err(end @ TrialEnd::Failed(_)) => return Ok(Some(end)),
+            Err(end) => {
+                lender.served(resolved);
+                return Ok(Some(end));
+            }
         };
+        lender.served(resolved);
         match measured.end(&self.plan.metric) {
             Ok(end) => Ok(Some(end)),
             // If earlier trials have the figure, this one lacks it for a reason of its own.

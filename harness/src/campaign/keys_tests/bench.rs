@@ -101,6 +101,7 @@ pub(super) fn run(dir: &Path, study: &Study, behaviour: &Behaviour) -> Ran {
         study,
         options: &Options { is_quiet: true, ..Options::default() },
         open: &open,
+        unwarmed: &|_| None,
         device: &device,
         data_dir: &data_dir,
         stop: &Arc::new(AtomicBool::new(false)),

@@ -266,6 +266,7 @@ pub(super) const REFUSED: &[(&str, &[&str], &str)] = &[
     ("kafka.version", &["kafka.version=3.6.2"], NOT_MEASURED),
     ("kafka.brokers", &["kafka.brokers=3"], NOT_MEASURED),
     ("kafka.heap", &["kafka.heap=2GiB"], NOT_MEASURED),
+    ("kafka.warm", &["kafka.warm=1m"], NOT_MEASURED),
     ("steady_state.metric", &["steady_state.metric=response_p99"], "steady_state"),
     ("steady_state.slope", &["steady_state.slope=0.1"], "steady_state"),
     ("steady_state.window", &["steady_state.window=5s"], "steady_state"),

@@ -92,6 +92,7 @@ fn a_sweep_is_not_gone_on_with_under_other_stalls() {
         study: &study,
         options: &Options { is_quiet: true, ..Options::default() },
         open: &open,
+        unwarmed: &|_| None,
         device: &bare_device,
         data_dir: &data_dir,
         stop: &Arc::default(),

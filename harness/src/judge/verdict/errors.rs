@@ -26,6 +26,11 @@ pub(super) fn judge_errors(trial: &Trial, verdict: &mut Reasons) {
             .count(undrained)
             .words(" were not read back before the drain ended, so they may be lost");
     }
+    if trial.failure.is_some() {
+        // The error that ended the trial is the reason. The counts stand beside it.
+        verdict.remark(sentence);
+        return;
+    }
     verdict.lower(VerdictStatus::Errors, sentence);
     for error in errors {
         verdict.remark(format!("an example of those that {}: {}", error.kind.words(), error.example));

@@ -27,6 +27,7 @@ fn judged(trials: Vec<Trial>, limit_ms: u64) -> Verdict {
         workload: 0,
         pass: PassKind::Open,
         target: "fake".into(),
+        system: None,
         durability: Durability::Written,
         io: None,
         poll: None,

@@ -94,7 +94,7 @@ impl Producer {
         self.unacked_bytes -= bytes;
         if let Err(error) = ack.result {
             let failed = first..state.answered;
-            return self.failed(turn, (partition, failed, stamped_ns.unwrap_or(now_ns)), error);
+            return self.failed(turn, partition, failed, stamped_ns.unwrap_or(now_ns), error);
         }
         state.end_offset = ack.base_offset + u64::from(ack.count);
         turn.recorder.acked(Counted {

@@ -14,18 +14,18 @@ impl Producer {
         self.plan.on_error == OnError::End || self.backlog != BacklogState::None
     }
 
-    /// Counts records that were sent and have failed: their partition, their sequences, and the time in ns at which this was
-    /// known.
+    /// Counts records of a partition, by their sequences, that were sent and have failed. This was known at `at_ns`.
     ///
     /// # Errors
     /// The error ends the run.
     pub(super) fn failed(
         &mut self,
         turn: &mut ThreadTurn<'_>,
-        failed: (u32, Range<u64>, u64),
+        partition: u32,
+        sequences: Range<u64>,
+        at_ns: u64,
         error: RecordError,
     ) -> anyhow::Result<()> {
-        let (partition, sequences, at_ns) = failed;
         let records = sequences.end - sequences.start;
         turn.recorder.failed(error.kind, records, at_ns, &error.message);
         let ranges = &mut self.partitions[num::index(partition)].failed;
@@ -40,18 +40,18 @@ impl Producer {
         Ok(())
     }
 
-    /// Counts a record that the system refused for good, with its partition, its intended time, and the time of the refusal in
-    /// ns. It gets no sequence number, so nobody waits for it. The next record takes its turn.
+    /// Counts a record, intended at `intended_ns`, that the system refused for good at `now_ns`. It gets no sequence number, so nobody waits for it. The next record takes its turn.
     ///
     /// # Errors
     /// The error ends the run.
     pub(super) fn refused(
         &mut self,
         turn: &mut ThreadTurn<'_>,
-        refused: (u32, u64, u64),
+        partition: u32,
+        intended_ns: u64,
+        now_ns: u64,
         error: RecordError,
     ) -> anyhow::Result<()> {
-        let (partition, intended_ns, now_ns) = refused;
         turn.recorder.failed(error.kind, 1, now_ns, &error.message);
         if self.ends_on_error() {
             let of = format!("a record for {}-{partition} was refused", self.plan.topic_name);

@@ -1,5 +1,6 @@
 //! The rows of a comparison's tables.
 
+use super::systems::of_side;
 use super::words::{self, difference, range};
 use crate::report::facts::NONE;
 use crate::report::setting::label;
@@ -66,6 +67,17 @@ pub(in crate::report) fn side(side: &Side) -> String {
     parts.extend(side.build.as_ref().map(build));
     parts.extend(side.result.clone());
     parts.join(" · ")
+}
+
+/// Returns the letter of each side, and what an ack of its system means. Empty if both are the embedded engine.
+pub(in crate::report) fn systems(comparison: &Comparison) -> Vec<(&'static str, String)> {
+    let sides = [("A", &comparison.a), ("B", &comparison.b)];
+    let is_engine = |side: &Side| side.system.as_ref().is_none_or(|system| system.kind == "engine");
+    if sides.iter().all(|(_, side)| is_engine(side)) {
+        return Vec::new();
+    }
+    let of = |(letter, side): (&'static str, &Side)| Some((letter, of_side(side.system.as_ref()?)?));
+    sides.into_iter().filter_map(of).collect()
 }
 
 pub(in crate::report) fn build(build: &Build) -> String {

@@ -3,9 +3,11 @@
 //! - `words`: the sentences that all forms share.
 //! - `facts`: the rows of the tables that all forms share.
 //! - `screen`: the text of a terminal.
+//! - `systems`: what acks mean, and what lies between client and system. Sweeps over systems say it too.
 
 pub(super) mod facts;
 mod screen;
+pub(super) mod systems;
 pub(super) mod words;
 
 use crate::escape::visible_lines;

@@ -51,6 +51,9 @@ pub(super) fn text(comparison: &Comparison, dir: Option<&Path>) -> String {
     }
     let _ = writeln!(out, "A          {}", facts::side(&comparison.a));
     let _ = writeln!(out, "B          {}", facts::side(&comparison.b));
+    for (letter, system) in facts::systems(comparison) {
+        let _ = writeln!(out, "system {letter}   {system}");
+    }
     differences(&mut out, comparison);
     if let Some(dir) = dir {
         let _ = writeln!(out, "report     {}", dir.join("report.html").display());

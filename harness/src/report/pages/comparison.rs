@@ -38,6 +38,9 @@ pub(in crate::report) fn html(comparison: &Comparison, charts: &Charts) -> Strin
     for sentence in comparison.verdict.reasons.iter().chain(&trust).chain(&comparison.notes) {
         let _ = writeln!(out, "<p>{}</p>", prose(sentence));
     }
+    for (letter, system) in facts::systems(comparison) {
+        let _ = writeln!(out, "<p>System {letter}: {}</p>", prose(&system));
+    }
     let _ = writeln!(out, "<p class=\"pale\">{}</p>", prose(&basis(comparison)));
     folded(&mut out, "All figures", &table(&facts::FIGURES, &rows, 1..3));
     sides(&mut out, comparison);
@@ -69,6 +72,9 @@ pub(in crate::report) fn markdown(comparison: &Comparison, charts: &Charts) -> S
     let trust = words::trust(comparison);
     for line in comparison.verdict.reasons.iter().chain(&trust).chain(&comparison.notes) {
         let _ = writeln!(out, "- {}", cell(line));
+    }
+    for (letter, system) in facts::systems(comparison) {
+        let _ = writeln!(out, "- system {letter}: {}", cell(&system));
     }
     let rows = facts::figures(comparison);
     if !rows.is_empty() {

@@ -22,6 +22,9 @@ const FILES: &str = "closed.files";
 const COMMIT_P99: &str = "groups.commit_p99_us";
 /// Title of the column of the most disk space. A terminal that is too narrow goes without it.
 const DISK_PEAK: &str = "disk peak";
+/// Titles and paths of the CPU time for each GiB, in sweeps over systems.
+const CPU: [(&str, &str); 2] =
+    [("CPU system", "resources.cpu_s_per_gib.system"), ("CPU client", "resources.cpu_s_per_gib.client")];
 /// Titles of the columns on late trials. A terminal that is too narrow goes without them.
 const FIRST: &str = "p99 first";
 const LATE: &str = "late";
@@ -174,6 +177,11 @@ fn table(cells: &Cells, header: Header) -> Table {
     table
 }
 
+/// Whether the combinations of a sweep measure different systems.
+fn is_over_systems(sweep: &Sweep<'_>) -> bool {
+    sweep.settings.iter().any(|setting| matches!(setting.key.as_str(), "target" | "kafka.version"))
+}
+
 fn columns<'s>(sweep: &'s Sweep<'_>, place: Place) -> Vec<Column<'s>> {
     let metrics = sweep.metrics();
     let mut columns: Vec<Column<'s>> = Vec::new();
@@ -182,6 +190,11 @@ fn columns<'s>(sweep: &'s Sweep<'_>, place: Place) -> Vec<Column<'s>> {
         if index == 0 && sweep.ratio.is_none() {
             columns.push(against(answers(sweep, *metric)));
         }
+    }
+    if is_over_systems(sweep) {
+        columns.extend(
+            CPU.map(|(title, path)| column(title, move |it| spread(it.loaded_point(), path, three_digits))),
+        );
     }
     if place == Place::Page {
         columns.extend(details(sweep, &metrics));
@@ -383,6 +396,9 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
         notes.push(
             "late: share of the trials whose generator was late at first; p99 first: with those first attempts".to_owned(),
         );
+    }
+    if is_over_systems(sweep) {
+        notes.push("CPU: seconds for each GiB of values, of the system's processes or shards, and of client and load".to_owned());
     }
     notes.extend(bound_notes(sweep));
     if place == Place::Terminal {

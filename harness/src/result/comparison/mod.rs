@@ -13,7 +13,7 @@ pub mod store;
 pub use metric::{Metric, Unit};
 
 use super::environment::Environment;
-use super::provenance::Build;
+use super::provenance::{Build, SystemIdentity};
 use super::schema::{Interval, Kind};
 use super::verdict::{Verdict, VerdictStatus};
 use crate::exit::ExitStatus;
@@ -93,6 +93,9 @@ pub struct Side {
     pub binary: Option<String>,
     /// The build that measured; `None` if it did not say so in a form that is known.
     pub build: Option<Build>,
+    /// The system that was measured; `None` in older results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<SystemIdentity>,
     /// Directory of the stored result; `None` for sides that were measured in pairs.
     pub result: Option<String>,
     /// When the stored result began, RFC 3339; `None` for sides that were measured in pairs.

@@ -37,6 +37,10 @@ pub struct ShardFigures {
 pub struct Resources {
     /// CPU time by kind of thread.
     pub cpu_s: CpuSeconds,
+    /// CPU time for each GiB of keys and values that were acked in the window; with a backlog, that were consumed. `None` in older
+    /// results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_s_per_gib: Option<CpuPerGib>,
     /// What the pumps of the shards did; `None` for a target without shards, and in older results.
     #[serde(default)]
     pub pump: Option<PumpShares>,
@@ -89,6 +93,12 @@ pub struct ProcessFigures {
     pub read_bytes: Option<u64>,
     /// Bytes that it has written to files. The kernel writes many of them to the device later.
     pub write_bytes: Option<u64>,
+    /// Number of garbage collections that stopped its threads; `None` if it keeps no log of them, and in older results.
+    #[serde(default)]
+    pub gc_pauses: Option<u64>,
+    /// Time for which garbage collections stopped its threads, s.
+    #[serde(default)]
+    pub gc_paused_s: Option<f64>,
 }
 
 /// CPU time by kind of thread. The kinds add up to the process. `None` for a kind that could not be measured.
@@ -106,6 +116,16 @@ pub struct CpuSeconds {
     pub harness: Option<CpuPart>,
     /// The whole process.
     pub process: Option<CpuPart>,
+}
+
+/// CPU time for each GiB of keys and values, s.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CpuPerGib {
+    /// The system: its shards and the workers of the kernel, or the processes that the harness has started for it. `None` for a
+    /// system elsewhere, and for colocated load.
+    pub system: Option<f64>,
+    /// The client and the load: load threads, and the threads of a client library. `None` for colocated load.
+    pub client: Option<f64>,
 }
 
 /// CPU time from the scheduler's counters.

@@ -32,7 +32,7 @@ pub(super) fn of_pairs(pairs: &[PairRecord]) -> Vec<SecondaryEffect> {
         let (ratio, interval) = estimate(&values)?;
         Some(effect_of(metric, values.into_iter().unzip(), (ratio, interval)))
     });
-    effects.collect()
+    distinct(effects.collect())
 }
 
 /// Returns the effect on each figure beside the metric that all trials of two stored results have.
@@ -43,7 +43,7 @@ pub(super) fn of_trials(a: &[Figures], b: &[Figures]) -> Vec<SecondaryEffect> {
         let found = super::unpaired(&a, &b, 0.0, true)?;
         Some(effect_of(metric, (a, b), (found.ratio, found.interval)))
     });
-    effects.collect()
+    distinct(effects.collect())
 }
 
 fn effect_of(
@@ -59,6 +59,19 @@ fn effect_of(
         a_median: median(&a).unwrap_or_default(),
         b_median: median(&b).unwrap_or_default(),
     }
+}
+
+/// CPU time of the system, whether it is shards or processes of its own.
+const CPU_OF_SYSTEM: &str = "resources.cpu_s_per_gib.system";
+/// CPU time of shards. Where both sides have them, that of the system says nothing more.
+const CPU_OF_SHARDS: &str = "cpu.shard_s_per_gib";
+
+/// Leaves out figures that repeat others.
+fn distinct(mut effects: Vec<SecondaryEffect>) -> Vec<SecondaryEffect> {
+    if effects.iter().any(|effect| effect.metric.path == CPU_OF_SHARDS) {
+        effects.retain(|effect| effect.metric.path != CPU_OF_SYSTEM);
+    }
+    effects
 }
 
 /// A function that returns a figure of a trial, if the trial has it and it is above 0.
@@ -80,6 +93,10 @@ fn figures() -> Vec<(Metric, Reading)> {
             (metric, reading)
         })
         .collect();
+    figures.push((
+        metric(CPU_OF_SYSTEM, "CPU of the system", Unit::CpuSPerGib),
+        Box::new(|trial| trial.get(CPU_OF_SYSTEM).copied().filter(|value| *value > 0.0)),
+    ));
     figures.push((
         metric("syncs_per_record", "syncs for each record", Unit::Number),
         Box::new(|trial| ratio(*trial.get("resources.syncs")?, records(trial)?)),

@@ -44,6 +44,8 @@ pub(super) struct Started {
     pub(super) version: &'static str,
     /// The group of their processes.
     pub(super) process_group: u32,
+    /// The time for which load was put on them before the first trial; `None` if there was none.
+    pub(super) warmed: Option<Duration>,
 }
 
 impl KafkaSystem {
@@ -71,8 +73,17 @@ impl KafkaSystem {
             fact("topic_config", settings.join(", ")),
         ];
         facts.extend(found.cluster_id.map(|id| fact("cluster_id", id)));
-        facts
-            .extend(started.map(|_| fact("data", "on this machine, in the run's data directory".to_owned())));
+        let network = match started {
+            Some(_) => "TCP on loopback, to processes of its own",
+            None => "TCP to the cluster's addresses",
+        };
+        facts.push(fact("network", network.to_owned()));
+        if let Some(started) = started {
+            facts.push(fact("data", "on this machine, in the run's data directory".to_owned()));
+            let warmed =
+                started.warmed.map(|warmed| fact("warmed", format!("{} s of load", warmed.as_secs_f64())));
+            facts.extend(warmed);
+        }
         Ok(Self {
             admin,
             client,

@@ -4,6 +4,8 @@
 //! batches, retries and times out; the load thread hands records over and picks results up.
 
 #[cfg(feature = "kafka")]
+mod brokers;
+#[cfg(feature = "kafka")]
 mod cluster;
 #[cfg(feature = "kafka")]
 mod config;
@@ -27,39 +29,19 @@ mod topics;
 
 use crate::workload::{Capabilities, Durability, Target};
 #[cfg(feature = "kafka")]
-use {
-    super::System,
-    crate::workload::Workload,
-    anyhow::Context as _,
-    cluster::{KafkaSystem, Started},
-    std::path::Path,
+use crate::workload::{KafkaSettings, Workload};
+#[cfg(feature = "kafka")]
+pub(super) use {
+    brokers::{Brokers, Lender},
+    config::check,
 };
 
+/// Returns the settings of the brokers that a workload with these keys and values has started; `None` for other targets.
 #[cfg(feature = "kafka")]
-pub(super) use {config::check, launch::Launched};
-
-/// Opens the cluster that the workload measures. One that the harness starts is kept in `launched`, for later trials.
-///
-/// # Errors
-/// Kafka cannot be started, no broker answers, or the client cannot be made.
-#[cfg(feature = "kafka")]
-pub(super) fn open(
-    workload: &Workload,
-    data_dir: &Path,
-    launched: &mut Option<Launched>,
-) -> anyhow::Result<Box<dyn System>> {
-    if let Some(brokers) = workload.target.address() {
-        return Ok(Box::new(KafkaSystem::connect(workload, brokers, None)?));
-    }
-    let kafka = &workload.kafka;
-    if !launched.as_ref().is_some_and(|launched| launched.is_for(kafka)) {
-        // The old one ends before its data directory is used again.
-        drop(launched.take());
-        *launched = Some(Launched::start(kafka, data_dir)?);
-    }
-    let launched = launched.as_ref().context("Kafka was just started")?;
-    let started = Started { version: kafka.version.number(), process_group: launched.process_group() };
-    Ok(Box::new(KafkaSystem::connect(workload, launched.addresses(), Some(started))?))
+pub(super) fn started_by(resolved: &serde_json::Value) -> Option<KafkaSettings> {
+    let workload: Workload = serde_json::from_value(resolved.clone()).ok()?;
+    let is_started = workload.target.system() == Target::KAFKA && workload.target.address().is_none();
+    is_started.then_some(workload.kafka)
 }
 
 /// Kind of this system in results.

@@ -4,6 +4,7 @@ use super::errors::{Errors, is_fatal, kind_of};
 use super::order::{InOrder, Report};
 use super::reports::{PartitionReport, Reporting, Waiting};
 use crate::num;
+use crate::result::ErrorKind;
 use crate::system::{Ack, OutRecord, ProducerSpec, RecordError, SendError, SystemProducer};
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
@@ -93,7 +94,10 @@ impl SystemProducer for KafkaProducer {
         let failed = |error: anyhow::Error| SendError::Failed(error);
         let number = i32::try_from(partition).map_err(|error| failed(error.into()))?;
         let state = self.partitions.get_mut(num::index(partition));
-        let state = state.ok_or_else(|| failed(anyhow::anyhow!("there is no partition {partition}")))?;
+        let Some(state) = state else {
+            let message = format!("there is no partition {partition}");
+            return Err(SendError::Refused(RecordError::new(ErrorKind::UnknownPartition, message)));
+        };
         let position = usize::try_from(state.sent).map_err(|error| failed(error.into()))?;
         let mut message: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&self.topic, position)

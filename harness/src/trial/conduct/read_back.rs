@@ -31,7 +31,7 @@ impl Bench<'_> {
     /// # Errors
     /// The data cannot be read, or the system cannot be opened again.
     pub(crate) fn read_back(&self, run: &mut TrialRun) -> anyhow::Result<()> {
-        let data_dir = self.context.data_dir.path();
+        let data_dir = &self.context.system_dir(self.workload);
         let Some(defects) = system::scan(&run.target.kind, data_dir)? else { return Ok(()) };
         let files = files_below(data_dir);
         let begun = Instant::now();

@@ -50,6 +50,7 @@ fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
         study: &study,
         options: &Options::default(),
         open: &|_, _, _| Ok(Box::new(FakeSystem::new(behaviour.clone()))),
+        unwarmed: &|_| None,
         device: &crate::device::bare_device,
         data_dir: &data_dir,
         stop: &Arc::new(AtomicBool::new(stop)),

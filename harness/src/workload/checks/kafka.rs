@@ -110,6 +110,7 @@ fn check_launch(workload: &Workload, problems: &mut Problems) {
             ("kafka.version", kafka.version != default.version),
             ("kafka.brokers", kafka.brokers != default.brokers),
             ("kafka.heap", kafka.heap != default.heap),
+            ("kafka.warm", kafka.warm != default.warm),
         ];
         for (key, _) in written.iter().filter(|(_, is_written)| *is_written) {
             let message = format!(

@@ -1,6 +1,6 @@
 //! Settings of a Kafka cluster that is measured, and of the one that the harness starts itself.
 
-use crate::workload::units::Bytes;
+use crate::workload::units::{Bytes, TimeSpan};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub struct KafkaSettings {
     pub brokers: u32,
     /// Heap of each broker that the harness starts.
     pub heap: Bytes,
+    /// Time for which load is put on brokers that the harness starts, before the first trial.
+    pub warm: TimeSpan,
 }
 
 impl Default for KafkaSettings {
@@ -31,6 +33,7 @@ impl Default for KafkaSettings {
             version: KafkaVersion::V4_3_1,
             brokers: 1,
             heap: Bytes::gib(1),
+            warm: TimeSpan::seconds(30),
         }
     }
 }

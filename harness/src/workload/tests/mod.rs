@@ -10,6 +10,11 @@ mod units;
 
 use super::*;
 
+/// The systems as a build with every client has them.
+fn with_every_client() -> Vec<Capabilities> {
+    crate::system::CAPABILITIES.iter().map(|system| Capabilities { missing: None, ..*system }).collect()
+}
+
 fn load(yaml: &str) -> Workload {
     parse(yaml, "test.yaml", &[]).unwrap()
 }

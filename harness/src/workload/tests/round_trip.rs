@@ -248,7 +248,7 @@ fn a_relative_rate_is_two_passes_and_anything_else_is_one() {
 #[test]
 fn every_built_in_workload_is_valid_and_named_like_its_file() {
     for (name, _) in BUILT_IN {
-        let workload = super::super::load(name, &[]).unwrap();
+        let workload = load_study(name, &[], Many::Refused, &with_every_client()).unwrap().workload;
         assert_eq!(workload.name, name.rsplit('/').next().unwrap());
         assert!(workload.question.is_some(), "{name} says what it is for");
         assert!(workload.without_effect().is_empty(), "{name}: {:?}", workload.without_effect());

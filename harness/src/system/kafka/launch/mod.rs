@@ -7,6 +7,7 @@ mod ports;
 use crate::workload::{KafkaSettings, KafkaVersion};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -23,15 +24,15 @@ const END_MAX: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The settings that make one started Kafka differ from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Setup {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Setup {
     version: KafkaVersion,
     brokers: u32,
     heap_bytes: u64,
 }
 
 impl Setup {
-    fn of(kafka: &KafkaSettings) -> Self {
+    pub(super) fn of(kafka: &KafkaSettings) -> Self {
         Self { version: kafka.version, brokers: kafka.brokers, heap_bytes: kafka.heap.0 }
     }
 }
@@ -52,10 +53,18 @@ impl Launched {
     /// # Errors
     /// Java or Maven is missing, a port is in use, or a broker does not come up. The error holds the script's own message.
     pub(super) fn start(kafka: &KafkaSettings, data_dir: &Path) -> anyhow::Result<Self> {
-        Self::start_with(SCRIPT, kafka, data_dir)
+        Self::start_in(kafka, &data_dir.join(DIRECTORY))
     }
 
-    fn start_with(script: &str, kafka: &KafkaSettings, data_dir: &Path) -> anyhow::Result<Self> {
+    /// Does the same with the data in `dir`, which must be empty or missing.
+    ///
+    /// # Errors
+    /// The same as of [`Self::start`].
+    pub(super) fn start_in(kafka: &KafkaSettings, dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(SCRIPT, kafka, dir)
+    }
+
+    fn start_with(script: &str, kafka: &KafkaSettings, dir: &Path) -> anyhow::Result<Self> {
         let setup = Setup::of(kafka);
         let mut messages = tempfile::tempfile().context("cannot make a temporary file")?;
         let mut command = Command::new("bash");
@@ -65,7 +74,7 @@ impl Launched {
             .args(["--heap", &setup.heap_bytes.to_string()])
             .args(["--port", &ports::free(2 * setup.brokers)?.to_string()])
             .arg("--dir")
-            .arg(data_dir.join(DIRECTORY))
+            .arg(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(messages.try_clone()?)
@@ -136,7 +145,7 @@ mod tests {
     use crate::workload::Bytes;
 
     fn start(script: &str, data_dir: &Path) -> anyhow::Result<Launched> {
-        Launched::start_with(script, &KafkaSettings::default(), data_dir)
+        Launched::start_with(script, &KafkaSettings::default(), &data_dir.join(DIRECTORY))
     }
 
     #[test]

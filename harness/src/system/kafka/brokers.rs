@@ -1,0 +1,136 @@
+//! The brokers that serve the trials of this process: started here, or lent by the comparison that this trial is part of.
+//!
+//! Each trial of a comparison is a process of its own. The comparison starts the brokers once, keeps them up for all pairs, and
+//! names them to its trials in the environment.
+
+use super::cluster::{KafkaSystem, Started};
+use super::launch::{Launched, Setup};
+use crate::system::System;
+use crate::workload::{KafkaSettings, Workload};
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Duration;
+
+/// The variable of the environment in which a comparison names its brokers to a trial.
+pub(super) const LENT: &str = "VNOTCH_LENT_KAFKA";
+
+/// Brokers that a comparison lends to a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Lent {
+    pub(super) setup: Setup,
+    pub(super) addresses: String,
+    pub(super) process_group: u32,
+    /// Whether a trial before has put the load on them that warms them.
+    pub(super) is_warm: bool,
+}
+
+impl Lent {
+    /// Returns the brokers that the environment names, if they are those that `kafka` asks for.
+    fn for_settings(kafka: &KafkaSettings) -> Option<Self> {
+        let lent: Self = serde_json::from_str(&std::env::var(LENT).ok()?).ok()?;
+        (lent.setup == Setup::of(kafka)).then_some(lent)
+    }
+}
+
+/// The brokers of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Brokers {
+    started: Option<Launched>,
+    /// The setup of the brokers that have served a system of this process.
+    served: Option<Setup>,
+}
+
+impl Brokers {
+    /// Returns how long load must be put on the workload's brokers before the first trial; `None` if that was done, or is not
+    /// asked for.
+    pub(crate) fn unwarmed(&self, workload: &Workload) -> Option<Duration> {
+        let kafka = &workload.kafka;
+        let is_warm = self.served == Some(Setup::of(kafka))
+            || Lent::for_settings(kafka).is_some_and(|lent| lent.is_warm);
+        let is_started_here = workload.target.address().is_none();
+        Some(kafka.warm.0).filter(|warm| is_started_here && !is_warm && !warm.is_zero())
+    }
+
+    /// Opens the cluster that the workload measures. One that is started here is kept for later trials.
+    ///
+    /// # Errors
+    /// Kafka cannot be started, no broker answers, or the client cannot be made.
+    pub(crate) fn open(&mut self, workload: &Workload, data_dir: &Path) -> anyhow::Result<Box<dyn System>> {
+        if let Some(brokers) = workload.target.address() {
+            return Ok(Box::new(KafkaSystem::connect(workload, brokers, None)?));
+        }
+        let kafka = &workload.kafka;
+        let warmed = self.unwarmed(workload).is_none().then_some(kafka.warm.0).filter(|warm| !warm.is_zero());
+        let version = kafka.version.number();
+        let (addresses, process_group) = if let Some(lent) = Lent::for_settings(kafka) {
+            (lent.addresses, lent.process_group)
+        } else {
+            let started = self.start(kafka, data_dir)?;
+            (started.addresses().to_owned(), started.process_group())
+        };
+        let started = Started { version, process_group, warmed };
+        let system = KafkaSystem::connect(workload, &addresses, Some(started))?;
+        self.served = Some(Setup::of(kafka));
+        Ok(Box::new(system))
+    }
+
+    /// Starts the brokers that `kafka` asks for, unless they run.
+    fn start(&mut self, kafka: &KafkaSettings, data_dir: &Path) -> anyhow::Result<&Launched> {
+        if !self.started.as_ref().is_some_and(|started| started.is_for(kafka)) {
+            // The old ones end before their data directory is used again.
+            drop(self.started.take());
+            self.served = None;
+            self.started = Some(Launched::start(kafka, data_dir)?);
+        }
+        self.started.as_ref().context("Kafka was just started")
+    }
+}
+
+/// The brokers that a comparison starts for its trials. They end with this value.
+#[derive(Debug, Default)]
+pub(crate) struct Lender {
+    brokers: Vec<(Launched, bool)>,
+}
+
+impl Lender {
+    /// Returns the variable of the environment that names the brokers of `kafka` to a trial. They are started if they do not run
+    /// yet, with their data below `data_dir`.
+    ///
+    /// # Errors
+    /// Kafka cannot be started.
+    pub(crate) fn lend(
+        &mut self,
+        kafka: &KafkaSettings,
+        data_dir: &Path,
+    ) -> anyhow::Result<(&'static str, String)> {
+        let found = self.brokers.iter().position(|(brokers, _)| brokers.is_for(kafka));
+        let index = match found {
+            Some(index) => index,
+            None => {
+                // Two setups run side by side, each below a directory of its own.
+                let number = self.brokers.len().to_string();
+                let launched =
+                    Launched::start_in(kafka, &data_dir.join(super::launch::DIRECTORY).join(number))?;
+                self.brokers.push((launched, false));
+                self.brokers.len() - 1
+            }
+        };
+        let (brokers, is_warm) = &self.brokers[index];
+        let lent = Lent {
+            setup: Setup::of(kafka),
+            addresses: brokers.addresses().to_owned(),
+            process_group: brokers.process_group(),
+            is_warm: *is_warm,
+        };
+        Ok((LENT, serde_json::to_string(&lent)?))
+    }
+
+    /// Notes that a trial with these settings has ended with figures, so that its brokers are warm.
+    pub(crate) fn warmed(&mut self, kafka: &KafkaSettings) {
+        self.brokers
+            .iter_mut()
+            .filter(|(brokers, _)| brokers.is_for(kafka))
+            .for_each(|(_, is_warm)| *is_warm = true);
+    }
+}
