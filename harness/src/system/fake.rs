@@ -1,9 +1,11 @@
 //! A system in memory, for tests, with a clock that the test moves. It acks, stalls, refuses records and fails as the
 //! test says. It can also lose, repeat, swap and corrupt records. It wakes its clients when the test moves the clock.
 
+mod behaviour;
 mod group;
 mod server;
 
+pub(crate) use behaviour::{Behaviour, Failing, Fault};
 pub(crate) use group::GroupFaults;
 pub(crate) use server::Server;
 
@@ -19,7 +21,6 @@ use crate::result::ErrorKind;
 use crate::time::clock::Clock;
 use group::{FakeGroup, FakeMember};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -46,58 +47,6 @@ impl Clock for FakeClock {
     fn ns_at(&self, at: Instant) -> u64 {
         crate::num::ns_of(at.saturating_duration_since(*ORIGIN))
     }
-}
-
-/// The fault applied to one record when consumers read it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    Lose,
-    Repeat,
-    SwapWithNext,
-    Corrupt,
-}
-
-/// A span of time in which batches fail.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Failing {
-    /// The time at which a batch arrives, in nanoseconds.
-    pub(crate) during: Range<u64>,
-    /// The kind of the error.
-    pub(crate) kind: ErrorKind,
-    /// Whether the batches are stored all the same.
-    pub(crate) is_stored: bool,
-}
-
-/// Behaviour of a [`FakeSystem`].
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Behaviour {
-    /// Time from a batch's arrival to its ack, in nanoseconds.
-    pub(crate) ack_ns: u64,
-    /// Whether acks carry the time at which they were made.
-    pub(crate) stamps: bool,
-    /// A batch whose ack would fall into this time, in nanoseconds, is acked at its end instead.
-    pub(crate) stall: Range<u64>,
-    /// Serves batches one after the other. Its time is added to `ack_ns`.
-    pub(crate) server: Option<Server>,
-    /// Consumers do not see records from this offset on.
-    pub(crate) hidden_from: Option<u64>,
-    /// The faults of records of partition 0, by offset.
-    pub(crate) faults: BTreeMap<u64, Fault>,
-    /// The batch that holds this offset of partition 0 fails.
-    pub(crate) fail_at: Option<u64>,
-    /// The batches that arrive in a span of time fail.
-    pub(crate) failing: Option<Failing>,
-    /// Values of this length in bytes are refused when they are offered.
-    pub(crate) refuses_bytes: Option<usize>,
-    /// A partition that holds this many records reports a retention event, once. Nothing is deleted.
-    pub(crate) retains_at: Option<usize>,
-    /// After this many sent records, the next one blocks the sending thread for this time. Records that are due in the
-    /// meantime are late.
-    pub(crate) holds_up: Option<(u64, Duration)>,
-    /// Faults of consumer groups.
-    pub(crate) group: GroupFaults,
-    /// The same for the first record that is sent this long after retention was last reported.
-    pub(crate) holds_up_after_retention: Option<(Duration, Duration)>,
 }
 
 #[derive(Debug, Clone)]

@@ -331,7 +331,7 @@ fn a_missing_file_is_refused_with_the_built_in_names() {
     assert_eq!(
         message_of(super::super::load("quickstrat", &[])),
         "there is no workload file `quickstrat`, nor a built-in workload of that name; did you mean `quickstart`?\n\
-         built in: quickstart, throughput, latency, small-records, synced, soak, rebalance, studies/durability-and-batch, studies/partitions, studies/preallocate, studies/segments-and-retention, studies/commits, studies/catch-up, studies/write-size-and-depth"
+         built in: quickstart, throughput, latency, small-records, synced, soak, rebalance, studies/durability-and-batch, studies/partitions, studies/preallocate, studies/segments-and-retention, studies/commits, studies/kafka-side-by-side, studies/catch-up, studies/write-size-and-depth"
     );
 }
 
