@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct WorkloadArgs {
     /// Workload files, or names of built-in workloads: quickstart, throughput, latency, small-records, synced, soak, rebalance;
     /// studies/segments-and-retention, studies/preallocate, studies/durability-and-batch,
-    /// studies/partitions, studies/catch-up, studies/write-size-and-depth, studies/commits (sweeps)
+    /// studies/partitions, studies/catch-up, studies/write-size-and-depth, studies/commits, studies/kafka-side-by-side (sweeps)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
     /// Override a key of the workload, such as log.segment_bytes=16MiB; the value is YAML; repeatable

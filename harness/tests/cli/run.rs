@@ -312,7 +312,8 @@ fn a_disk_that_fills_up_ends_the_run_and_keeps_its_result_and_earlier_ones() {
     let verdict = &result_of(failed)["verdict"];
     assert_eq!(verdict["status"], "errors");
     let reasons = verdict["reasons"].to_string();
-    assert!(reasons.contains("records of") && reasons.contains("were refused"), "{reasons}");
+    assert!(reasons.contains("records failed and were not acked"), "{reasons}");
+    assert!(reasons.contains("found no space on the disk"), "{reasons}");
     assert!(reasons.contains("no space for the log") && reasons.contains("retention_bytes"), "{reasons}");
     let trial = &result_of(failed)["points"][0]["trials"][0];
     assert!(trial["failed_records"].as_u64().unwrap() > 0, "{}", trial["failed_records"]);

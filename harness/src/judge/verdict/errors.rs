@@ -29,9 +29,9 @@ pub(super) fn judge_errors(trial: &Trial, verdict: &mut Reasons) {
     if trial.failure.is_some() {
         // The error that ended the trial is the reason. The counts stand beside it.
         verdict.remark(sentence);
-        return;
+    } else {
+        verdict.lower(VerdictStatus::Errors, sentence);
     }
-    verdict.lower(VerdictStatus::Errors, sentence);
     for error in errors {
         verdict.remark(format!("an example of those that {}: {}", error.kind.words(), error.example));
     }
