@@ -74,8 +74,14 @@ impl Bench {
     /// Starts a long run, and waits until its load writes to the brokers.
     fn begin(&self) -> Child {
         let mut command = self.run(&["-d", "120s", "--trials", "1"]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        self.wait_until("the load has begun", || bytes_below(&self.path("data")) > 8 << 20);
+        let words = std::fs::File::create(self.path("words")).unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(words).spawn().unwrap();
+        self.wait_until("the load has begun", || {
+            let ended = child.try_wait().unwrap();
+            let words = || std::fs::read_to_string(self.path("words")).unwrap();
+            assert!(ended.is_none(), "the run ended before its load began: {}", words());
+            bytes_below(&self.path("data")) > 8 << 20
+        });
         assert!(!self.brokers().is_empty());
         child
     }
