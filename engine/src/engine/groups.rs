@@ -11,7 +11,7 @@ use crate::shard::{CoordinatorToStart, OFFSETS_TOPIC};
 use crate::types::TopicPartition;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-/// What an engine that serves groups holds.
+/// State of an engine that serves groups.
 pub(super) struct OpenGroups {
     heartbeats: Heartbeats,
 }

@@ -115,7 +115,7 @@ impl Play {
         self.steps(count);
     }
 
-    /// Completes operations of the disk. Copies of it end on the way.
+    /// Completes operations of the disk. A copy of the disk may be made and recovered after each.
     fn steps(&mut self, count: usize) {
         for _ in 0..count {
             if self.world.disk.outstanding() > 0 && self.random.random_range(0..self.looks_one_in) == 0 {

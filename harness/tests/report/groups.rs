@@ -298,6 +298,18 @@ fn a_lag_that_is_only_on_its_way_has_no_chart_but_a_reason() {
 }
 
 #[test]
+fn a_rebalance_without_a_measured_lag_has_no_chart_but_a_reason() {
+    let mut recording = churned(1);
+    let record = &mut recording.trials[0];
+    assert!(record.events.iter().any(|event| event.kind == "rebalance"));
+    record.group_lags.values_mut().flatten().for_each(|lag| *lag = None);
+    assert!(plot(&recording, "lag").is_none());
+    assert_eq!(reason(&recording, LAG).as_deref(), Some("the lag of no group was measured"));
+    recording.trials[0].group_lags.values_mut().for_each(Vec::clear);
+    assert!(plot(&recording, "lag").is_none());
+}
+
+#[test]
 fn several_runs_share_the_axes_of_their_lags() {
     let slower = PassSpec { trials: 1, records_per_s: 100e3, seed: 5, ..OPEN };
     let runs = [churned(1), with_groups(sample::recording(&[slower]), 1)];

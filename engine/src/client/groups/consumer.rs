@@ -66,11 +66,11 @@ pub(super) enum Phase {
     Syncing(Ticket),
     /// The member has its assignment.
     Stable,
-    /// The caller was told which partitions go, and may still commit.
+    /// The caller has the list of partitions that it will lose, and may still commit.
     Revoking,
     /// The last commit before partitions go is not answered.
     Releasing(Ticket),
-    /// The consumer has left for good.
+    /// The consumer has left and does not join again.
     Closed,
 }
 

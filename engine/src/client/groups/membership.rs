@@ -1,4 +1,4 @@
-//! What a consumer does about its membership: joining, the leader's assignment, rebalances, commits.
+//! Membership of a consumer in its group: joining, the leader's assignment, rebalances, commits.
 
 use super::consumer::{Acquiring, Asked, CommitKind, GroupConsumer, GroupEvent, Phase, SentCommit};
 use super::error::GroupsError;

@@ -1,5 +1,5 @@
-//! The document that one trial's process printed, read only as far as a comparison needs it. Results of other revisions may
-//! have other fields.
+//! The document that one trial's process printed. Only the fields that a comparison needs are read: results of other
+//! revisions may have other fields.
 
 use super::child::Output;
 use super::pairs::{Fault, TrialEnd, Values};

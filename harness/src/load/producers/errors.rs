@@ -40,7 +40,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Counts a record, intended at `intended_ns`, that the system refused for good at `now_ns`. It gets no sequence number, so nobody waits for it. The next record takes its turn.
+    /// Counts a record, intended at `intended_ns`, that the system refused at `now_ns`. It gets no sequence number, so nobody
+    /// waits for it. The next record takes its turn.
     ///
     /// # Errors
     /// The error ends the run.

@@ -36,7 +36,7 @@ pub(in crate::report) fn figures(comparison: &Comparison) -> Vec<[String; 5]> {
     primary.chain(beside).collect()
 }
 
-/// Returns how many pairs or trials there are, and what became of the others.
+/// Returns how many pairs or trials were compared, and how many were left out.
 pub(in crate::report) fn pairs(comparison: &Comparison) -> String {
     if comparison.method == Method::Stored {
         let (a, b) = (comparison.a.values.len(), comparison.b.values.len());

@@ -37,6 +37,9 @@ pub(super) fn of(head: &Head, it: OverTime<'_, '_>) -> Result<Plot, NotDrawn> {
     if trials.is_empty() {
         return Err(NotDrawn::because("no consumer was a member of a group"));
     }
+    if !trials.iter().any(Trial::was_measured) {
+        return Err(NotDrawn::because("the lag of no group was measured"));
+    }
     if !trials.iter().any(Trial::has_news) {
         return Err(NotDrawn::because(
             "the groups kept up and none rebalanced: no lag was as large as the records of one interval",
@@ -64,6 +67,12 @@ impl<'a> Trial<'a> {
 
     fn rows(&self) -> &'a [SeriesRow] {
         &self.shown.record.series
+    }
+
+    /// Tells whether the lag of a group is known at the end of any row.
+    fn was_measured(&self) -> bool {
+        let is_known = |lags: &&[Option<u64>]| lags.iter().take(self.rows().len()).any(Option::is_some);
+        self.groups.values().any(is_known)
     }
 
     /// Tells whether a group was behind by more than what is always on its way, or rebalanced.
