@@ -127,7 +127,7 @@ fn a_consumer_that_keeps_all_it_reads_gets_copies_and_holds_nobody_up() {
     assert!(stats.arena_pinned_bytes <= 8 << 20, "{stats:?}");
     // No bytes were read several times.
     let bytes = u64::from(rounds) * VALUE_BYTES as u64;
-    assert!(stats.read_bytes < 3 * bytes, "{} bytes read of {bytes}", stats.read_bytes);
+    assert!(stats.reads.bytes < 3 * bytes, "{} bytes read of {bytes}", stats.reads.bytes);
     // Appends and other readers are served as well.
     (rounds..rounds + 300).for_each(|number| round(&mut producer, 2, number));
     engine.drop_caches().unwrap();

@@ -39,6 +39,7 @@ pub(crate) use lifecycle::start::{ShardHandle, ShardSettings};
 pub use stats::{ShardStats, WriteStats};
 
 pub use crate::coordinator::{OffsetsDamage, OffsetsFault};
+pub use crate::disk::uring::ReadStats;
 pub use crate::group::{OFFSETS_TOPIC, partition_of_group};
 
 use crate::clock::SystemClock;
@@ -253,7 +254,7 @@ impl Shard {
             arena_used_bytes: usage.used_bytes,
             arena_pinned_bytes: usage.pinned_bytes,
             is_arena_registered: self.is_registered,
-            read_bytes: self.ring.read_bytes(),
+            reads: self.ring.read_stats(),
             writes: self.committer.borrow().stats().clone(),
             dropped_events: self.dropped_events(),
         }

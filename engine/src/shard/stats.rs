@@ -1,5 +1,6 @@
 //! Counters of a shard.
 
+use crate::disk::uring::ReadStats;
 use std::collections::BTreeMap;
 
 /// One shard's counters since the engine was opened.
@@ -21,8 +22,8 @@ pub struct ShardStats {
     pub arena_pinned_bytes: usize,
     /// Whether the arena is registered with the ring.
     pub is_arena_registered: bool,
-    /// Bytes read from files.
-    pub read_bytes: u64,
+    /// Counters of the reads from files.
+    pub reads: ReadStats,
     /// Counters of the committer's writes.
     pub writes: WriteStats,
     /// Events that were dropped because nobody took them in time (`Engine::take_events`).

@@ -273,7 +273,7 @@ fn what_was_dropped_from_memory_is_read_from_the_device() {
     let topic = TopicConfig { segment_bytes: 2 << 20, ..TopicConfig::default() };
     engine.create_topic("t", 1, topic).unwrap();
     produce(&engine, "t", 0, 0..5_000, 1000);
-    let read_bytes = || engine.stats().iter().map(|shard| shard.read_bytes).sum::<u64>();
+    let read_bytes = || engine.stats().iter().map(|shard| shard.reads.bytes).sum::<u64>();
     engine.drop_caches().unwrap();
     let before = read_bytes();
     consume(&engine, "t", 0, 0..5_000);

@@ -42,7 +42,7 @@ fn every_status_and_flag_is_explained_by_both_of_its_names() {
             assert!(kinds(&entry.facts["printed as"]).contains(&kind), "{name}");
         }
     }
-    assert_eq!(explain("limited by the generator").unwrap().entries[0].name, "generator_limited");
+    assert_eq!(explain("generator late or busy").unwrap().entries[0].name, "generator_limited");
 }
 
 #[test]

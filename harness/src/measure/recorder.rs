@@ -11,8 +11,12 @@ use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 
-/// Whether latencies are recorded. A build without them shows what recording costs (`scripts/recorder-cost`).
-const RECORDS_LATENCIES: bool = !cfg!(feature = "unrecorded");
+/// Tells whether latencies are recorded in an interval. A build with the feature `half-recorded` records one interval of each two,
+/// so that one run shows what recording costs (`scripts/recorder-cost`). Which of the two it is follows the Thue-Morse sequence:
+/// a speed that changes slowly favours neither.
+fn records_latencies(interval: i64) -> bool {
+    !cfg!(feature = "half-recorded") || interval.count_ones().is_multiple_of(2)
+}
 
 /// The measurements of one load thread in one interval.
 #[derive(Debug, Clone)]
@@ -224,7 +228,7 @@ impl Recorder {
 
     /// Records `count` values of `ns`.
     pub fn latency(&mut self, measure: Measure, ns: u64, count: u64) {
-        if !RECORDS_LATENCIES {
+        if !records_latencies(self.interval.index) {
             return;
         }
         self.interval.latency.record_n(measure, ns, count);
@@ -232,7 +236,7 @@ impl Recorder {
 
     /// Records the latencies of `records` records that were acked or given up together.
     pub fn completed(&mut self, times: &Times, records: u64) {
-        if !RECORDS_LATENCIES {
+        if !records_latencies(self.interval.index) {
             return;
         }
         self.interval.latency.record_times(times, records);
@@ -240,7 +244,7 @@ impl Recorder {
 
     /// Records the response times of `records` records. `own_ns` is the part in which they did not wait for the generator.
     pub fn response(&mut self, response_ns: u64, own_ns: u64, records: u64) {
-        if !RECORDS_LATENCIES {
+        if !records_latencies(self.interval.index) {
             return;
         }
         self.interval.latency.record_response(response_ns, own_ns, records);
@@ -248,7 +252,7 @@ impl Recorder {
 
     /// Records one distinct ack. `times` are those of its oldest record.
     pub fn ack(&mut self, times: &Times) {
-        if !RECORDS_LATENCIES {
+        if !records_latencies(self.interval.index) {
             return;
         }
         let (service_ns, response_ns) = (times.service_ns(), times.response_ns());
@@ -262,7 +266,7 @@ impl Recorder {
 
     /// Records one distinct ack, hand-over or fetch. `ns` is the largest of its values.
     pub fn distinct(&mut self, measure: Measure, ns: u64) {
-        if !RECORDS_LATENCIES {
+        if !records_latencies(self.interval.index) {
             return;
         }
         self.distinct.record_n(measure, ns, 1);

@@ -33,6 +33,12 @@ pub struct ShardStats {
     pub shared_flushes: u64,
     /// Bytes read from the device.
     pub read_bytes: u64,
+    /// Number of reads.
+    pub reads: u64,
+    /// Time in which at least one read was in flight, ns.
+    pub read_busy_ns: u64,
+    /// Number of reads in flight, integrated over that time, ns.
+    pub read_depth_ns: u64,
 }
 
 impl ShardStats {
@@ -60,6 +66,9 @@ impl ShardStats {
             shared: self.shared.saturating_sub(earlier.shared),
             shared_flushes: self.shared_flushes.saturating_sub(earlier.shared_flushes),
             read_bytes: self.read_bytes.saturating_sub(earlier.read_bytes),
+            reads: self.reads.saturating_sub(earlier.reads),
+            read_busy_ns: self.read_busy_ns.saturating_sub(earlier.read_busy_ns),
+            read_depth_ns: self.read_depth_ns.saturating_sub(earlier.read_depth_ns),
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Facts of a result as text, shared by the first screen, the summary and the HTML report.
 
+mod integrity;
+
+pub(super) use integrity::integrity;
+
 use super::setting::{label, last_of};
 use crate::escape::visible;
 use crate::result::environment::Storage;
 use crate::result::latency::percentile::sign;
 use crate::result::{
-    Bound, CpuPart, CpuSeconds, Figure, Granularity, IntegrityFigures, LatencyFigures, OF_CEILING_MAX, Point,
-    RunResult, Trial,
+    Bound, CpuPart, CpuSeconds, Figure, Granularity, LatencyFigures, OF_CEILING_MAX, Point, RunResult, Trial,
 };
 use crate::workload::{MessageSize, PassKind, Workload};
 use crate::{num, quantity};
@@ -446,41 +449,4 @@ pub(super) fn latency_title(point: &Point) -> String {
 
 fn figures_of<'a>(trial: &'a Trial, name: &str) -> Option<&'a LatencyFigures> {
     trial.latency_ns.named().into_iter().find(|(own, _)| *own == name).and_then(|(_, figures)| figures)
-}
-
-/// Describes what the consumers found.
-pub(super) fn integrity(result: &RunResult) -> String {
-    let trials = || result.points.iter().flat_map(|point| &point.trials).map(|trial| &trial.integrity);
-    let sum = |of: fn(&IntegrityFigures) -> Option<u64>| trials().filter_map(of).sum::<u64>();
-    if trials().all(|found| found.checked.is_none()) {
-        return "not checked: nothing was consumed or read back, or `verify: none`".to_owned();
-    }
-    let is_read_back = trials().any(|found| found.defects.is_some());
-    let read_back = if is_read_back { " (read back after the trial)" } else { "" };
-    let apart = [
-        (sum(|found| found.undrained), "not consumed when the drain ended"),
-        (sum(|found| found.lost_to_retention), "deleted by retention before they were consumed"),
-    ];
-    let apart = apart.into_iter().filter(|(count, _)| *count > 0);
-    let apart: String = apart.map(|(count, what)| format!("; {count} {what}")).collect();
-    if trials().any(|found| found.failed()) {
-        let defects = match sum(|found| found.defects) {
-            0 => String::new(),
-            defects => format!("; {defects} defects of the log"),
-        };
-        let of_groups =
-            [(sum(|found| found.skipped), "skipped"), (sum(|found| found.double_owned), "double-owned")];
-        let of_groups = of_groups.into_iter().filter(|(count, _)| *count > 0);
-        let of_groups: String = of_groups.map(|(count, what)| format!("{count} {what}, ")).collect();
-        return format!(
-            "FAILED: {} missing, {} repeated, {} out of order, {} corrupt, {of_groups}of {} records{read_back}{defects}{apart}",
-            sum(|found| found.gaps),
-            sum(|found| found.duplicates),
-            sum(|found| found.reorders),
-            sum(|found| found.corruptions),
-            sum(|found| found.checked)
-        );
-    }
-    let checked = sum(|found| found.checked);
-    format!("{checked} records checked{read_back}: none missing, repeated, out of order or corrupt{apart}")
 }

@@ -190,7 +190,7 @@ impl VerdictFlag {
             Self::NoisyDisk => "noisy disk",
             Self::NoisyCpu => "noisy CPU",
             Self::NotSteady => "not steady",
-            Self::GeneratorLimited => "limited by the generator",
+            Self::GeneratorLimited => "generator late or busy",
             Self::TargetFellBehind => "target fell behind",
             Self::Censored => "some never acked",
             Self::Short => "short",

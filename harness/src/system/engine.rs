@@ -277,7 +277,10 @@ fn shard_stats(shard: vnotch_engine::shard::ShardStats) -> ShardStats {
         overwrites: shard.writes.overwrites,
         shared: shard.writes.shared,
         shared_flushes: shard.writes.shared_flushes,
-        read_bytes: shard.read_bytes,
+        read_bytes: shard.reads.bytes,
+        reads: shard.reads.count,
+        read_busy_ns: shard.reads.busy_ns,
+        read_depth_ns: shard.reads.depth_ns,
     }
 }
 

@@ -66,7 +66,8 @@ impl Bracket {
         let before = self.before.as_ref().filter(|before| before.shape.is_like(&after.shape));
         let sides = || before.into_iter().chain([after]);
         let write: Vec<f64> = sides().filter_map(|side| side.write).collect();
-        let read: Vec<f64> = sides().filter_map(|side| side.read).collect();
+        let reads_before = before.filter(|before| before.shape.reads_like(&after.shape));
+        let read: Vec<f64> = reads_before.into_iter().chain([after]).filter_map(|side| side.read).collect();
         let dsync: Vec<f64> = sides().filter_map(|side| side.dsync_4k_ns).map(num::f64_of).collect();
         CeilingFigures {
             write_bytes_per_s: stats::median(&write),
@@ -76,6 +77,7 @@ impl Bracket {
             is_after_only: before.is_none(),
             dsync_4k_ns: DsyncFigures { p50: stats::median(&dsync).map(num::u64_of) },
             write_shape: Some(after.shape.write_shape()),
+            read_shape: after.shape.read,
             ..CeilingFigures::default()
         }
     }
@@ -187,6 +189,22 @@ mod tests {
         assert!(first.figures().is_after_only);
         let none = Bracket { before: Some(side(&[(4096, 9)], 1.0)), after: None };
         assert_eq!(none.figures(), CeilingFigures::default());
+    }
+
+    #[test]
+    fn a_side_that_read_something_else_counts_for_its_writes_only() {
+        let reading = |depth, per_s| {
+            let mut side = side(&[(4096, 9)], 1.0);
+            side.shape.read = Some(GridCell { block_bytes: 65_536, depth });
+            side.read = Some(per_s);
+            Some(side)
+        };
+        let figures = Bracket { before: reading(8, 1.0), after: reading(2, 3.0) }.figures();
+        assert_eq!((figures.is_after_only, figures.write_slices_bytes_per_s.len()), (false, 2));
+        assert_eq!((figures.read_bytes_per_s, figures.read_slices_bytes_per_s), (Some(3.0), vec![3.0]));
+        assert_eq!(figures.read_shape, Some(GridCell { block_bytes: 65_536, depth: 2 }));
+        let figures = Bracket { before: reading(2, 1.0), after: reading(2, 3.0) }.figures();
+        assert_eq!(figures.read_slices_bytes_per_s, [1.0, 3.0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The ring and the table of its operations, which both sides share.
 
 use super::keep::Slot;
+use super::reads::Reads;
 use glommio::io::BufferedFile;
 use io_uring::IoUring;
 use slab::Slab;
@@ -28,7 +29,7 @@ pub(super) struct Inner {
     pub(super) event_file: RefCell<Option<Rc<BufferedFile>>>,
     /// Address and size in bytes of the registered arena.
     pub(super) registered: Cell<Option<(usize, usize)>>,
-    pub(super) read_bytes: Cell<u64>,
+    pub(super) reads: Reads,
     #[cfg(test)]
     pub(super) faults: super::faults::Faults,
 }

@@ -11,11 +11,13 @@ mod inner;
 mod keep;
 mod operation;
 mod probe;
+mod reads;
 mod ring;
 #[cfg(test)]
 mod tests;
 
 pub use probe::probe;
+pub use reads::ReadStats;
 pub use ring::{Ring, RingWaker};
 
 use super::{DirEntry, Disk, DiskFile, OpenMode, SyncFailures, WriteData, WriteSync};
@@ -338,6 +340,7 @@ impl DiskFile for UringFile {
         position: u64,
         len_bytes: usize,
     ) -> Result<(ReadBuffer, usize), DiskError> {
+        let mut counted = self.inner.ring.begin_read();
         let mut buffer = buffer;
         let mut done = 0;
         // The furthest byte inside a block at which a read has ended.
@@ -370,7 +373,7 @@ impl DiskFile for UringFile {
                 Err(error) => return Err(self.error(DiskOp::Read, position + done as u64, error)),
             }
         }
-        self.inner.ring.count_read(done);
+        counted.bytes = done as u64;
         Ok((buffer, done))
     }
 

@@ -9,6 +9,7 @@ use super::inner::{Inner, may_retry};
 use super::keep::{Keep, Slot};
 use super::operation::Operation;
 use super::probe::builder;
+use super::reads::{ReadInFlight, ReadStats, Reads};
 use crate::buffer::Arena;
 use glommio::io::BufferedFile;
 use glommio::timer::Timer;
@@ -69,7 +70,7 @@ impl Ring {
                 event_file: RefCell::new(Some(Rc::new(glommio_file(&event)?))),
                 event: Arc::new(event),
                 registered: Cell::new(None),
-                read_bytes: Cell::new(0),
+                reads: Reads::default(),
                 #[cfg(test)]
                 faults: super::faults::Faults::default(),
             }),
@@ -135,14 +136,14 @@ impl Ring {
         self.inner.event.as_raw_fd()
     }
 
-    /// Returns the number of bytes that were read from files since the ring was made.
-    pub fn read_bytes(&self) -> u64 {
-        self.inner.read_bytes.get()
+    /// Returns the counters of the reads from files since the ring was made.
+    pub fn read_stats(&self) -> ReadStats {
+        self.inner.reads.stats()
     }
 
-    /// Counts the bytes of a completed read.
-    pub(super) fn count_read(&self, bytes: usize) {
-        self.inner.read_bytes.set(self.inner.read_bytes.get() + bytes as u64);
+    /// Counts a read as in flight until the returned value is dropped.
+    pub(super) fn begin_read(&self) -> ReadInFlight<'_> {
+        self.inner.reads.begin()
     }
 
     /// Returns the number of operations that are queued or submitted, and whose completion was not reaped yet.

@@ -99,7 +99,7 @@ fn a_fetch_that_waits_for_memory_stays_at_the_shard_and_is_woken() {
     assert!(poll_fetch(&mut consumer).is_pending());
     pass(&engine);
     assert!(poll_fetch(&mut consumer).is_pending());
-    assert_eq!(engine.stats()[0].read_bytes, 0);
+    assert_eq!(engine.stats()[0].reads.bytes, 0);
     // The reserve alone is enough to continue reading.
     drop(held.reads);
     let (consumer, records) = within_patience(move || {

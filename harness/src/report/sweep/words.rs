@@ -132,7 +132,10 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
     if others.too_few.len() == others.all {
         let sight = sight_of_eight(answer.found.sight);
         if !is_primary {
-            return format!("{group}{best} looks best, {noun} {value}; {sight}.");
+            let by = opening(&group, "by");
+            return format!(
+                "{by} {noun} no setting can be told from another: {sight}. The best median is that of {best}, {value}."
+            );
         }
         let nothing = too_few(&opening(&group, "nothing"), answer.blocks());
         return format!("{nothing}. {best} looks best, {noun} {value}; {sight}.");
@@ -149,13 +152,11 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
         let best = format!("{group}{best} has the {} {noun}", best_word(metric));
         return format!("{best}: {value}. {out}.{first}");
     }
-    let left = listed(&others.left());
+    let left = others.left();
+    let names = if left.len() > NAMED_MAX { String::new() } else { format!(": {}", left.join("; ")) };
+    let count = if left.len() == 1 { "One other".to_owned() } else { format!("{} others", left.len()) };
     format!(
-        "{group}{} of {} settings remain for the {} {noun}: {best}, {value}; {left}. {out}. Among those that remain: {}.{first}",
-        others.left().len() + 1,
-        others.all + 1,
-        best_word(metric),
-        lower_first(&seen)
+        "{group}{best} looks best, {noun} {value}. {count} cannot be told from it{names}. {seen}. {out}.{first}"
     )
 }
 
@@ -224,12 +225,12 @@ fn bound(others: &Others, metric: Metric) -> String {
 /// Returns the least difference that would have been seen.
 fn seen(sight: Option<Sight>) -> String {
     sight.map_or_else(
-        || "No block shows a spread, so it is not known which difference would have been seen".to_owned(),
+        || "No block shows a spread, so it is not known which difference would have been shown".to_owned(),
         |it| {
             format!(
-                "A difference of {} % would have been seen in {} blocks",
-                percent(it.difference),
-                it.blocks
+                "{} trials of each would have shown a difference of {} %",
+                it.blocks,
+                percent(it.difference)
             )
         },
     )
@@ -237,10 +238,10 @@ fn seen(sight: Option<Sight>) -> String {
 
 fn sight_of_eight(sight: Option<Sight>) -> String {
     sight.map_or_else(
-        || "one block shows no spread, so it is not known which difference more blocks would see".to_owned(),
+        || "one block shows no spread, so it is not known which difference more blocks would show".to_owned(),
         |it| {
             format!(
-                "{} blocks with this spread would see a difference of {} %",
+                "{} trials of each, with this spread, would show a difference of {} %",
                 it.blocks,
                 percent(it.difference)
             )
@@ -326,11 +327,6 @@ fn value(combination: &Combination<'_>, metric: Metric) -> String {
 /// Returns the name of a combination without what its answer is apart by.
 fn short_name(sweep: &Sweep<'_>, combination: &Combination<'_>) -> String {
     sweep.name_without(combination, is_apart)
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 /// Names some combinations, or counts them if they are many.

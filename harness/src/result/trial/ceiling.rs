@@ -38,6 +38,10 @@ pub struct CeilingFigures {
     pub is_after_only: bool,
     /// The kind of writes that "like for like" stands for: those of this trial.
     pub write_shape: Option<WriteShape>,
+    /// The reads that the slices repeat: those of this trial. `None` where it did not read from the device, and in older
+    /// results, whose slices read 1 MiB with 8 in flight.
+    #[serde(default)]
+    pub read_shape: Option<GridCell>,
 }
 
 /// Latency of a synced 4 KiB write.
@@ -47,7 +51,7 @@ pub struct DsyncFigures {
     pub p50: Option<u64>,
 }
 
-/// A cell of the grid in which the device's best is looked for.
+/// Size and depth of operations: a cell of the grid in which the device's best is looked for, or reads like those of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GridCell {
     /// Bytes of each operation.

@@ -1,10 +1,13 @@
 //! The shape of a trial's writes and reads: what the slices of the ceiling beside it replay.
 
-use crate::device::{CeilingSpec, Extent, FILES_MAX, REPLAY_DEPTH_MAX, Reap, Replay, ReplaySync, Work};
+use crate::device::{
+    BLOCK_ALIGN_BYTES, CeilingSpec, Extent, FILES_MAX, REPLAY_DEPTH_MAX, Reap, Replay, ReplaySync, Work,
+};
 use crate::measure::finished::TrialRun;
-use crate::measure::writes::WriteFigures;
+use crate::measure::shards::ShardStats;
+use crate::measure::writes::{WriteFigures, mean_depth};
 use crate::num;
-use crate::result::WriteShape;
+use crate::result::{GridCell, WriteShape};
 use crate::workload::{Durability, Io, Preallocate, Workload};
 use std::time::Duration;
 
@@ -15,13 +18,20 @@ const FACTOR_ALIKE: f64 = 1.25;
 /// Difference of two shares up to which they count as alike.
 const SHARE_ALIKE: f64 = 0.25;
 
+/// The reads of the slices as long as those of the trial are not known.
+const READS_UNKNOWN: GridCell = GridCell { block_bytes: READ_BYTES_MAX, depth: 8 };
+/// Most bytes of one read of the slices.
+const READ_BYTES_MAX: u32 = 1 << 20;
+/// Most reads of the slices that are in flight at the same time.
+const READ_DEPTH_MAX: u32 = 64;
+
 /// The writes and reads of a trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// The writes.
     pub(super) write: Replay,
-    /// Whether the trial reads from the device.
-    reads: bool,
+    /// The reads from the device; `None` if there are none.
+    pub(super) read: Option<GridCell>,
 }
 
 impl Shape {
@@ -48,27 +58,29 @@ impl Shape {
             io: workload.deployment().io,
         };
         // A calibration has no backlog to read.
-        let reads =
-            workload.backlog.is_some() || run.observed.shards.iter().any(|shard| shard.read_bytes > 0);
-        (!write.sizes.is_empty()).then_some(Self { write, reads })
+        let read = reads_of(&run.observed.shards).or(workload.backlog.is_some().then_some(READS_UNKNOWN));
+        (!write.sizes.is_empty()).then_some(Self { write, read })
     }
 
     /// The slice of reads; `None` if the trial reads nothing from the device.
     pub(super) fn read_spec(&self, slice: Duration) -> Option<CeilingSpec> {
         let Replay { files, io, .. } = self.write;
-        let spec = CeilingSpec {
-            work: Work::Read,
-            block_bytes: 1 << 20,
-            depth: 8,
-            files,
-            io,
-            reap: Reap::Wait,
-            slice,
-        };
-        self.reads.then_some(spec)
+        let GridCell { block_bytes, depth } = self.read?;
+        Some(CeilingSpec { work: Work::Read, block_bytes, depth, files, io, reap: Reap::Wait, slice })
     }
 
-    /// Whether slices of both shapes measure nearly the same: their sizes, depths, extents and flushes are alike.
+    /// Whether slices of both shapes measure nearly the same reads.
+    pub(super) fn reads_like(&self, other: &Self) -> bool {
+        let is_near = |a: u32, b: u32| f64::from(a.max(b)) <= f64::from(a.min(b)) * FACTOR_ALIKE;
+        match (self.read, other.read) {
+            (Some(one), Some(other)) => {
+                is_near(one.block_bytes, other.block_bytes) && is_near(one.depth, other.depth)
+            }
+            (one, other) => one == other,
+        }
+    }
+
+    /// Whether slices of both shapes measure nearly the same writes: their sizes, depths, extents and flushes are alike.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let (one, other) = (&self.write, &other.write);
         let is_near = |a: f64, b: f64| a.max(b) <= a.min(b) * FACTOR_ALIKE;
@@ -120,8 +132,25 @@ impl Shape {
             sync: ReplaySync::Each,
             io: crate::workload::Io::Direct,
         };
-        Self { write, reads: false }
+        Self { write, read: None }
     }
+}
+
+/// Returns the mean size and depth of the reads of a trial, from the counters of its shards; `None` if it read nothing. Both are
+/// rounded up, so that the slices are no slower for that.
+fn reads_of(shards: &[ShardStats]) -> Option<GridCell> {
+    let sum = |of: fn(&ShardStats) -> u64| shards.iter().map(of).sum::<u64>();
+    let (bytes, count) = (sum(|shard| shard.read_bytes), sum(|shard| shard.reads));
+    if bytes == 0 || count == 0 {
+        return None;
+    }
+    let mean = u32::try_from(bytes.div_ceil(count)).unwrap_or(READ_BYTES_MAX).min(READ_BYTES_MAX);
+    let depths = shards.iter().filter_map(|shard| mean_depth(shard.read_depth_ns, shard.read_busy_ns));
+    let depth = depths.sum::<f64>().ceil().clamp(1.0, f64::from(READ_DEPTH_MAX));
+    Some(GridCell {
+        block_bytes: mean.next_multiple_of(BLOCK_ALIGN_BYTES),
+        depth: u32::try_from(num::u64_of(depth)).unwrap_or(READ_DEPTH_MAX),
+    })
 }
 
 /// Returns the writes of a stored shape, to be replayed; `None` if the result is too old to hold their sizes.
@@ -157,6 +186,33 @@ mod tests {
         assert!(!with(&|write| write.overwrites = 0.7));
         let groups = ReplaySync::Groups { share: 0.5, writes_mean: 9.0 };
         assert!(!with(&|write| write.sync = groups));
+    }
+
+    #[test]
+    fn slices_read_as_the_trial_did_over_all_its_shards() {
+        let shard = |reads, read_bytes, depth: u64| ShardStats {
+            reads,
+            read_bytes,
+            read_busy_ns: 1000,
+            read_depth_ns: 1000 * depth,
+            ..ShardStats::default()
+        };
+        let reads = reads_of(&[shard(10, 650_000, 2), shard(10, 650_000, 1)]);
+        assert_eq!(reads, Some(GridCell { block_bytes: 65_536, depth: 3 }), "65,000 B in whole blocks");
+        assert_eq!(reads_of(&[shard(0, 0, 0)]), None);
+        let huge = reads_of(&[shard(1, 1 << 40, 100)]);
+        assert_eq!(huge, Some(GridCell { block_bytes: READ_BYTES_MAX, depth: READ_DEPTH_MAX }));
+        let like = |block_bytes, depth| Shape {
+            read: Some(GridCell { block_bytes, depth }),
+            ..Shape::of_sizes(&[(4096, 1)])
+        };
+        let one = like(65_536, 4);
+        assert!(one.reads_like(&like(69_632, 5)) && !one.reads_like(&like(131_072, 4)));
+        assert!(!one.reads_like(&like(65_536, 8)) && !one.reads_like(&Shape::of_sizes(&[(4096, 1)])));
+        assert_eq!(
+            like(65_536, 4).read_spec(Duration::from_secs(1)).map(|spec| spec.validate().is_ok()),
+            Some(true)
+        );
     }
 
     #[test]
