@@ -17,13 +17,33 @@ struct Group {
     written: usize,
 }
 
+/// The numbers of writes of successive groups: whole numbers with a given mean.
+#[derive(Debug)]
+pub(super) struct GroupSizes {
+    writes_mean: f64,
+    /// Part of a write that the sizes are behind their mean.
+    rest: f64,
+}
+
+impl GroupSizes {
+    /// Makes sizes of `writes_mean` writes on average, at least 1.
+    pub(super) const fn new(writes_mean: f64) -> Self {
+        Self { writes_mean: writes_mean.max(1.0), rest: 0.0 }
+    }
+
+    /// Returns the size of the next group.
+    pub(super) fn next_size(&mut self) -> usize {
+        let exact = self.writes_mean + self.rest;
+        let size = num::index_of_f64(exact).max(1);
+        self.rest = exact - num::f64_of(num::count(size));
+        size
+    }
+}
+
 /// All groups of a slice.
 #[derive(Debug)]
 pub(super) struct Groups {
-    /// Mean number of writes of a group.
-    writes_mean: f64,
-    /// Part of a write that the sizes of the groups are behind their mean.
-    rest: f64,
+    sizes: GroupSizes,
     /// Groups that wait for their flush, oldest first. Only the last one may take more writes.
     waiting: VecDeque<Group>,
     /// Number of the first group in `waiting`.
@@ -35,16 +55,13 @@ pub(super) struct Groups {
 impl Groups {
     /// Makes groups of `writes_mean` writes on average, at least 1.
     pub(super) fn new(writes_mean: f64) -> Self {
-        let writes_mean = writes_mean.max(1.0);
-        Self { writes_mean, rest: 0.0, waiting: VecDeque::new(), first: 0, flushing: None }
+        Self { sizes: GroupSizes::new(writes_mean), waiting: VecDeque::new(), first: 0, flushing: None }
     }
 
     /// Adds the write of a slot that begins now. Returns the number of its group.
     pub(super) fn join(&mut self, slot: u32) -> u64 {
         if self.waiting.back().is_none_or(|group| group.slots.len() >= group.size) {
-            let exact = self.writes_mean + self.rest;
-            let size = num::index_of_f64(exact).max(1);
-            self.rest = exact - num::f64_of(num::count(size));
+            let size = self.sizes.next_size();
             self.waiting.push_back(Group { size, slots: Vec::with_capacity(size), written: 0 });
         }
         if let Some(group) = self.waiting.back_mut() {
@@ -81,7 +98,7 @@ impl Groups {
 
     /// Forgets all writes, after a lap that failed.
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.writes_mean);
+        *self = Self::new(self.sizes.writes_mean);
     }
 }
 

@@ -1,8 +1,11 @@
 //! Writes like those of a trial: their sizes, depth and files, the way they are synced, and the share that overwrites.
 //!
 //! A [`Deck`] deals the writes one after the other. Sizes and kinds are spread evenly over time by an additive sequence in
-//! two dimensions. So a slice of a few hundred writes has nearly the same mix as a trial of a million.
+//! two dimensions. So a slice of a few hundred writes has nearly the same mix as a trial of a million. The writes of a group
+//! come one after the other, as a log sends what it commits together: a group that had to wait for other writes between its own
+//! would make the disk idle.
 
+use super::groups::GroupSizes;
 use super::ring::Direction;
 use super::slice::{Order, Step};
 use super::{BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, DeviceError, Extent, FILES_MAX};
@@ -123,6 +126,14 @@ impl Replay {
         (self.overwrites > 0.0 || grouped > 0.0, self.overwrites.max(grouped) < 1.0)
     }
 
+    /// Mean number of writes of a group; 1 without groups.
+    fn group_writes_mean(&self) -> f64 {
+        match self.sync {
+            ReplaySync::Groups { writes_mean, .. } => writes_mean,
+            ReplaySync::None | ReplaySync::Each => 1.0,
+        }
+    }
+
     fn grouped(&self) -> f64 {
         match self.sync {
             ReplaySync::Groups { share, .. } => share.clamp(0.0, 1.0),
@@ -172,13 +183,19 @@ pub(super) struct Deck {
     /// Each size, with the share of the writes that are at most that large.
     sizes: Vec<(u32, f64)>,
     grouped: f64,
+    groups: GroupSizes,
+    /// Writes that the current group still takes.
+    left_in_group: usize,
+    /// Number of writes outside of groups that are due before the next group.
+    alone_due: f64,
     /// Share of the writes outside of groups that overwrite.
     overwrites: f64,
     alone: Direction,
     written: Files,
     fresh: Files,
     file_bytes: u64,
-    dealt: u64,
+    /// Writes dealt outside of groups, and in groups.
+    dealt: [u64; 2],
 }
 
 impl Deck {
@@ -197,13 +214,36 @@ impl Deck {
         Self {
             sizes: sizes.collect(),
             grouped,
+            groups: GroupSizes::new(replay.group_writes_mean()),
+            left_in_group: 0,
+            alone_due: 0.0,
             overwrites: if rest > 0.0 { ((replay.overwrites - grouped) / rest).clamp(0.0, 1.0) } else { 1.0 },
             alone: if replay.sync == ReplaySync::None { Direction::Write } else { Direction::WriteDsync },
             written: Files::new(0, count(has_written), replay.io == Io::Direct),
             fresh: Files::new(count(has_written), count(has_fresh), false),
             file_bytes,
-            dealt: 0,
+            dealt: [0; 2],
         }
+    }
+
+    /// Whether the next write belongs to a group.
+    fn is_next_grouped(&self) -> bool {
+        let begins_group = self.grouped > 0.0 && (self.alone_due < 1.0 || self.grouped >= 1.0);
+        self.left_in_group > 0 || begins_group
+    }
+
+    /// Counts a write that was dealt.
+    fn count(&mut self, is_grouped: bool) {
+        self.dealt[usize::from(is_grouped)] += 1;
+        if !is_grouped {
+            self.alone_due -= 1.0;
+            return;
+        }
+        if self.left_in_group == 0 {
+            self.left_in_group = self.groups.next_size();
+        }
+        self.left_in_group -= 1;
+        self.alone_due += (1.0 - self.grouped) / self.grouped;
     }
 
     /// Begins again at the start of every file that takes each block once, because the next lap has fresh ones.
@@ -218,17 +258,20 @@ impl Deck {
 
 impl Order for Deck {
     fn next(&mut self) -> Option<Step> {
-        let number = num::f64_of(self.dealt + 1);
+        let is_grouped = self.is_next_grouped();
+        let number = num::f64_of(self.dealt[usize::from(is_grouped)] + 1);
         let (by_size, by_kind) = ((number * STEP_SIZE).fract(), (number * STEP_KIND).fract());
+        // The smallest writes are in groups.
+        let by_size =
+            if is_grouped { by_size * self.grouped } else { self.grouped + by_size * (1.0 - self.grouped) };
         let found = self.sizes.iter().find(|(_, below)| by_size < *below).or(self.sizes.last());
         let length = found.map(|(size, _)| *size)?;
-        let is_grouped = by_size < self.grouped;
         let files = match is_grouped || by_kind < self.overwrites {
             true => &mut self.written,
             false => &mut self.fresh,
         };
         let (file, position) = files.place(length, self.file_bytes)?;
-        self.dealt += 1;
+        self.count(is_grouped);
         let direction = if is_grouped { Direction::Write } else { self.alone };
         Some(Step { file, position, length, direction, is_grouped })
     }
@@ -276,6 +319,17 @@ mod tests {
             prop_assert!(dealt.iter().all(|step| !step.is_grouped || step.file < written));
             prop_assert!(dealt.iter().all(|step| step.is_grouped == (step.direction == Direction::Write)));
         }
+    }
+
+    #[test]
+    fn the_writes_of_a_group_come_one_after_the_other() {
+        let sync = ReplaySync::Groups { share: 0.6, writes_mean: 2.5 };
+        let mut deck = Deck::new(&Replay { sync, ..replay() }, 1 << 30);
+        let kinds: Vec<bool> = (0..100).map_while(|_| deck.next()).map(|step| step.is_grouped).collect();
+        // Groups of 3 and 2 writes in turn. Each grouped write makes two thirds of a write alone due.
+        assert_eq!(kinds[..9], [true, true, true, false, false, true, true, false, true]);
+        let grouped = kinds.iter().filter(|is_grouped| **is_grouped).count();
+        assert!((59..=61).contains(&grouped), "{grouped}");
     }
 
     #[test]
