@@ -4,7 +4,7 @@
 use super::config::AutoOffsetReset;
 use super::error::GroupsError;
 use super::offsets::Commit;
-use crate::client::{Consumer, ConsumerConfig, Fetched, OffsetReset, RemoteDirectory};
+use crate::client::{Consumer, ConsumerConfig, Fetched, OffsetReset, RemoteDirectory, Topics};
 use crate::error::FetchError;
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::task::{Context, Poll};
@@ -40,6 +40,8 @@ pub(super) enum News {
 #[derive(Debug)]
 struct Owned {
     name: TopicPartition,
+    /// Id of the topic.
+    topic_id: u64,
     consumer: Consumer,
     /// The position up to which an earlier poll has returned the records.
     done: Option<ConsumerPosition>,
@@ -94,7 +96,8 @@ impl Partitions {
         position: Option<ConsumerPosition>,
     ) -> Result<(), GroupsError> {
         let topic = directory.topics.get(&name.topic);
-        let Some(place) = topic.and_then(|topic| topic.places.get(name.partition as usize).copied()) else {
+        let found = topic.and_then(|topic| Some((topic.id, *topic.places.get(name.partition as usize)?)));
+        let Some((topic_id, place)) = found else {
             return Err(GroupsError::Fetch { partition: name, error: FetchError::UnknownPartition });
         };
         let Err(at) = self.owned.binary_search_by(|owned| owned.name.cmp(&name)) else { return Ok(()) };
@@ -104,8 +107,9 @@ impl Partitions {
         let committed = position.map(|position| position.offset);
         let (done, high_watermark) = (position, None);
         let (is_paused, is_leaving) = (false, false);
-        self.owned
-            .insert(at, Owned { name, consumer, done, committed, high_watermark, is_paused, is_leaving });
+        let owned =
+            Owned { name, topic_id, consumer, done, committed, high_watermark, is_paused, is_leaving };
+        self.owned.insert(at, owned);
         Ok(())
     }
 
@@ -119,6 +123,21 @@ impl Partitions {
     /// Gives up the partitions that were about to go.
     pub(super) fn remove_leaving(&mut self) {
         self.owned.retain(|owned| !owned.is_leaving);
+    }
+
+    /// Returns the id of a topic of which a partition is read.
+    pub(super) fn topic_id(&self, topic: &str) -> Option<u64> {
+        self.owned.iter().find(|owned| &*owned.name.topic == topic).map(|owned| owned.topic_id)
+    }
+
+    /// Gives up the partitions of topics that were deleted, also if another topic has the name now. Returns them, except for
+    /// those that were about to go: nobody reads them any more.
+    pub(super) fn remove_deleted(&mut self, topics: &Topics) -> Vec<TopicPartition> {
+        let is_gone = |owned: &Owned| !owned.is_leaving && topics.id(&owned.name.topic) != Some(owned.topic_id);
+        let gone: Vec<TopicPartition> =
+            self.owned.iter().filter(|owned| is_gone(owned)).map(|owned| owned.name.clone()).collect();
+        self.owned.retain(|owned| !gone.contains(&owned.name));
+        gone
     }
 
     /// Gives up all partitions.

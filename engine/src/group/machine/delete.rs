@@ -58,6 +58,11 @@ impl Groups {
     /// Removes the offsets of a topic that was deleted, of all groups, as Kafka does. Otherwise a group would resume in a new
     /// topic of that name behind records that it has not read. Each group's records are one batch.
     pub fn forget_topic(&mut self, topic: &str) -> Output {
+        self.forget_topics(|name| name == topic)
+    }
+
+    /// Removes the offsets of all topics that `is_gone` names, as [`forget_topic`](Self::forget_topic) does.
+    pub fn forget_topics(&mut self, is_gone: impl Fn(&str) -> bool) -> Output {
         let mut out = Output::default();
         if !self.is_serving() {
             return self.with_deadline(out);
@@ -66,13 +71,18 @@ impl Groups {
         for id in ids {
             let mut keys = self.appends.offsets_of(&id);
             keys.extend(self.offsets.of_group(&id).into_iter().map(|(key, _)| key));
-            let of_topic = keys.into_iter().filter(|key| key.topic == topic);
-            let records: Vec<GroupRecord> = of_topic.map(tombstone).collect();
+            let of_gone = keys.into_iter().filter(|key| is_gone(&key.topic));
+            let records: Vec<GroupRecord> = of_gone.map(tombstone).collect();
             if !records.is_empty() {
                 self.appends.begin(records, Then::Reply, Vec::new(), &mut out);
             }
         }
         self.with_deadline(out)
+    }
+
+    /// Whether a group has a committed offset of the topic.
+    pub fn has_offsets_of(&self, topic: &str) -> bool {
+        self.groups.keys().any(|id| self.offsets.of_group(id).iter().any(|(key, _)| key.topic == topic))
     }
 
     /// Handles an OffsetDelete.
