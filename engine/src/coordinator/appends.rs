@@ -19,7 +19,9 @@ pub(super) struct Appends {
     next: Cell<u32>,
     /// Batches that are not acked, in the order of their offsets.
     in_flight: RefCell<VecDeque<(u32, Purpose)>>,
-    /// Steps that wait for a compaction.
+    /// Number of removals that are not acked.
+    removals: Cell<usize>,
+    /// Steps that wait for a compaction, or for a removal before them.
     held: RefCell<VecDeque<group::Append>>,
     /// Bytes of batches since the live state was last written.
     pub(super) bytes: Cell<u64>,
@@ -43,11 +45,6 @@ impl Appends {
         self.in_flight.borrow().is_empty()
     }
 
-    /// Whether a removal is not acked.
-    fn awaits_removal(&self) -> bool {
-        self.in_flight.borrow().iter().any(|(_, purpose)| matches!(purpose, Purpose::Removal(_)))
-    }
-
     fn take_in_flight(&self, number: u32) -> Option<Purpose> {
         let mut in_flight = self.in_flight.borrow_mut();
         // Nearly always the first: only what is synced, as the end of a live state is, is acked later than others.
@@ -69,7 +66,7 @@ impl<O: Owner> Coordinator<O> {
         while !self.holds_steps() {
             let Some(step) = self.appends.held.borrow_mut().pop_front() else { break };
             let is_removal = step.records.iter().any(|record| record.value.is_none());
-            if !is_removal && self.appends.awaits_removal() {
+            if !is_removal && self.appends.removals.get() > 0 {
                 self.appends.held.borrow_mut().push_front(step);
                 break;
             }
@@ -91,6 +88,7 @@ impl<O: Owner> Coordinator<O> {
         };
         // A batch that the format cannot hold is refused by the log as too large, on the same way as any other.
         let (level, purpose) = if is_removal {
+            self.appends.removals.set(self.appends.removals.get() + 1);
             (Some(Durability::Synced), Purpose::Removal(step.id))
         } else {
             (None, Purpose::Step(step.id))
@@ -115,6 +113,7 @@ impl<O: Owner> Coordinator<O> {
             Some(Purpose::Step(id)) => self.step_ended(id, outcome),
             Some(Purpose::Removal(id)) => {
                 self.step_ended(id, outcome);
+                self.appends.removals.set(self.appends.removals.get() - 1);
                 self.append_held();
             }
             Some(Purpose::Snapshot) => self.part_acked(outcome),

@@ -104,7 +104,9 @@ impl Engine {
         for (number, call) in begun.into_iter().enumerate() {
             match call.and_then(|call| call.wait()) {
                 Some(true) => {}
-                Some(false) => outcome = outcome.and_then(|()| Err(TopicError::OffsetsLeft(topic.to_owned()))),
+                Some(false) => {
+                    outcome = outcome.and_then(|()| Err(TopicError::OffsetsLeft(topic.to_owned())))
+                }
                 None => outcome = Err(TopicError::ShardStuck { shard: u32_of(number) }),
             }
         }

@@ -121,11 +121,17 @@ fn a_removal_that_is_answered_survives_a_power_loss() {
         let groups = vec!["deleted".to_owned()];
         send(&mut world, 100, RequestBody::DeleteGroups(DeleteGroups { groups }));
         let topics = vec![("t0".to_owned(), vec![0])];
-        send(&mut world, 101, RequestBody::OffsetDelete(OffsetDelete { group: "offsets".to_owned(), topics }));
+        send(
+            &mut world,
+            101,
+            RequestBody::OffsetDelete(OffsetDelete { group: "offsets".to_owned(), topics }),
+        );
         world.restart(&Restart::simple(Fate::PowerLoss, seed));
         world.run_to_idle();
         let stored = |world: &World, group: &str| {
-            world.coordinator.look(|groups| groups.committed(group).iter().map(|(_, it)| it.offset).collect::<Vec<_>>())
+            world
+                .coordinator
+                .look(|groups| groups.committed(group).iter().map(|(_, it)| it.offset).collect::<Vec<_>>())
         };
         assert!(stored(&world, "deleted").is_empty(), "seed {seed}");
         assert_eq!(stored(&world, "offsets"), [1], "seed {seed}");

@@ -1,7 +1,8 @@
 //! Topics that are deleted and created again while groups read them, and after a crash.
 
 use super::{
-    PATIENCE, data_dir, member, offsets, open, partition, poll, poll_until, produce, settings, settle, with_topic,
+    PATIENCE, data_dir, member, offsets, open, partition, poll, poll_until, produce, settings, settle,
+    with_topic,
 };
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -95,7 +96,8 @@ fn a_group_shares_the_partitions_of_a_topic_that_is_created_again_with_more_of_t
             produce(&engine, number, 10);
         }
         let mut events = settle(&mut members, vec![2, 2]);
-        let is_read = |events: &[(usize, GroupEvent)]| (0..4).all(|number| offsets(events, number).len() >= 10);
+        let is_read =
+            |events: &[(usize, GroupEvent)]| (0..4).all(|number| offsets(events, number).len() >= 10);
         while !is_read(&events) {
             events.extend(poll_until(&mut members, |_, events| !events.is_empty()));
         }
@@ -122,7 +124,9 @@ fn positions_in_an_earlier_topic_of_the_same_name_are_not_committed() {
         "{outcome:?}"
     );
     assert!(committed(&engine).is_empty());
-    poll_until(&mut members, |members, _| members[0].position(&partition(0)).is_some_and(|at| at.offset == 0));
+    poll_until(&mut members, |members, _| {
+        members[0].position(&partition(0)).is_some_and(|at| at.offset == 0)
+    });
     members[0].wait_commit_offsets(vec![given.clone()]).unwrap();
     assert_eq!(committed(&engine), [given]);
 }

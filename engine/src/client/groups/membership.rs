@@ -269,17 +269,19 @@ impl GroupConsumer {
                 return;
             }
         };
-        // The offsets of another topic of that name are asked for once the group has assigned anew.
-        let added: Vec<TopicPartition> =
-            added.into_iter().filter(|name| self.is_as_assigned(name)).collect();
-        for name in &added {
-            let position = committed.iter().find(|commit| commit.partition == *name);
+        let mut taken = Vec::with_capacity(added.len());
+        for name in added {
+            let position = committed.iter().find(|commit| commit.partition == name);
             let position = position.map(|commit| commit.position);
-            if let Err(error) = self.owned.add(&self.directory, name.clone(), position) {
-                self.events.push_back(Err(error));
+            let Some(topic_id) = self.assigned.get(&name.topic).copied().flatten() else { continue };
+            match self.owned.add(&self.directory, name.clone(), topic_id, position) {
+                Ok(true) => taken.push(name),
+                // Another topic has the name now. The group assigns anew, and then its offsets are asked for.
+                Ok(false) => {}
+                Err(error) => self.events.push_back(Err(error)),
             }
         }
-        self.events.push_back(Ok(GroupEvent::Assigned(added)));
+        self.events.push_back(Ok(GroupEvent::Assigned(taken)));
     }
 
     fn heartbeat_answered(&mut self, ticket: Ticket, outcome: Result<ReplyBody, GroupsError>) {

@@ -29,11 +29,7 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Returns the request that commits `commits`. `id_of` returns the id of the topic that was read.
-    pub(super) fn request(
-        self,
-        commits: &[Commit],
-        id_of: impl Fn(&str) -> Option<u64>,
-    ) -> RequestBody {
+    pub(super) fn request(self, commits: &[Commit], id_of: impl Fn(&str) -> Option<u64>) -> RequestBody {
         let mut topics: BTreeMap<&str, Vec<PartitionCommit>> = BTreeMap::new();
         for Commit { partition, position, metadata } in commits {
             topics.entry(&partition.topic).or_default().push(PartitionCommit {

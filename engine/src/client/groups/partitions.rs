@@ -88,19 +88,21 @@ impl Partitions {
         self.owned.iter().map(|owned| owned.name.clone()).collect()
     }
 
-    /// Begins to read a partition from the group's committed position, if there is one.
+    /// Begins to read a partition from the group's committed position, if there is one. Returns `false`, and does nothing, if
+    /// the topic with this id was deleted.
     pub(super) fn add(
         &mut self,
         directory: &RemoteDirectory,
         name: TopicPartition,
+        topic_id: u64,
         position: Option<ConsumerPosition>,
-    ) -> Result<(), GroupsError> {
-        let topic = directory.topics.get(&name.topic);
-        let found = topic.and_then(|topic| Some((topic.id, *topic.places.get(name.partition as usize)?)));
-        let Some((topic_id, place)) = found else {
+    ) -> Result<bool, GroupsError> {
+        let topic = directory.topics.get(&name.topic).filter(|topic| topic.id == topic_id);
+        let Some(topic) = topic else { return Ok(false) };
+        let Some(place) = topic.places.get(name.partition as usize).copied() else {
             return Err(GroupsError::Fetch { partition: name, error: FetchError::UnknownPartition });
         };
-        let Err(at) = self.owned.binary_search_by(|owned| owned.name.cmp(&name)) else { return Ok(()) };
+        let Err(at) = self.owned.binary_search_by(|owned| owned.name.cmp(&name)) else { return Ok(true) };
         let from = position.unwrap_or_else(|| UNKNOWN.into());
         let assignment = vec![(name.clone(), directory.route(place), from)];
         let consumer = Consumer::new(self.config.clone(), assignment);
@@ -110,7 +112,7 @@ impl Partitions {
         let owned =
             Owned { name, topic_id, consumer, done, committed, high_watermark, is_paused, is_leaving };
         self.owned.insert(at, owned);
-        Ok(())
+        Ok(true)
     }
 
     /// Stops reading partitions that are about to go.
@@ -133,7 +135,8 @@ impl Partitions {
     /// Gives up the partitions of topics that were deleted, also if another topic has the name now. Returns them, except for
     /// those that were about to go: nobody reads them any more.
     pub(super) fn remove_deleted(&mut self, topics: &Topics) -> Vec<TopicPartition> {
-        let is_gone = |owned: &Owned| !owned.is_leaving && topics.id(&owned.name.topic) != Some(owned.topic_id);
+        let is_gone =
+            |owned: &Owned| !owned.is_leaving && topics.id(&owned.name.topic) != Some(owned.topic_id);
         let gone: Vec<TopicPartition> =
             self.owned.iter().filter(|owned| is_gone(owned)).map(|owned| owned.name.clone()).collect();
         self.owned.retain(|owned| !gone.contains(&owned.name));

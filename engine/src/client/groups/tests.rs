@@ -3,7 +3,7 @@
 use super::{AutoOffsetReset, GroupConsumer, GroupConsumerConfig, GroupEvent, Heartbeats, Subscribe};
 use crate::client::{LingerTimer, OpenTopic, Remote, RemoteDirectory, Topics};
 use crate::config::TopicConfig;
-use crate::group::{GroupConfig, Groups, Now, Request, RequestBody, Token};
+use crate::group::{GroupConfig, GroupError, GroupState, Groups, Now, Request, RequestBody, Token};
 use crate::shard::{GroupCall, GroupReply, Mailbox, OFFSETS_TOPIC};
 use crate::types::TopicPartition;
 use std::collections::BTreeMap;
@@ -26,14 +26,15 @@ struct Played {
 }
 
 impl Played {
-    fn new(partitions: usize) -> Self {
+    /// Makes a coordinator, and topics with their numbers of partitions.
+    fn new(topics_to_make: &[(&str, usize)]) -> Self {
         let mailbox = Arc::new(Mailbox::new(0, 1 << 20));
         let (timer, _) = LingerTimer::start().unwrap();
         let topics: Arc<Topics> = Arc::default();
-        for (id, name, count) in [(1, OFFSETS_TOPIC, 1), (2, "t", partitions)] {
-            let places = (0..count).map(|slot| (0, slot)).collect();
+        for (id, (name, count)) in (1..).zip([(OFFSETS_TOPIC, 1)].iter().chain(topics_to_make)) {
+            let places = (0..*count).map(|slot| (0, slot)).collect();
             let open = OpenTopic { id, config: TopicConfig::default(), places };
-            topics.write().insert(name.to_owned(), open);
+            topics.write().insert((*name).to_owned(), open);
         }
         let ports = [Remote { mailbox: Arc::clone(&mailbox), timer }].into();
         let config = GroupConfig { initial_rebalance_delay_ms: 0, ..GroupConfig::default() };
@@ -56,7 +57,7 @@ impl Played {
             heartbeat_interval: Duration::from_millis(10),
             ..GroupConsumerConfig::new("g")
         };
-        let subscribe = Subscribe::topics(["t"]);
+        let subscribe = Subscribe::topics(["t", "u"]);
         GroupConsumer::new(config, subscribe, self.directory.clone(), &self.heartbeats).unwrap()
     }
 
@@ -70,8 +71,7 @@ impl Played {
         self.last += 1;
         let token = Token(self.last);
         self.callers.insert(token, call.reply);
-        let request =
-            Request { token, client: call.client, api_version: call.api_version, body: call.body };
+        let request = Request { token, client: call.client, api_version: call.api_version, body: call.body };
         let now = self.now();
         let mut outputs = vec![self.groups.handle(request, now), self.groups.tick(now)];
         while let Some(output) = outputs.pop() {
@@ -91,6 +91,16 @@ impl Played {
             if is_held(&call.body) { held.push(call) } else { self.serve(call) }
         }
         held
+    }
+
+    /// Polls `consumer` until it has begun a rebalance of its group.
+    fn begin_to_join(&mut self, consumer: &mut GroupConsumer) {
+        let begun = Instant::now();
+        while self.groups.view("g").unwrap().state != GroupState::PreparingRebalance {
+            assert!(begun.elapsed() < PATIENCE);
+            poll(consumer);
+            self.turn(is_nothing);
+        }
     }
 
     /// Polls `consumer` and serves until a request that `is_held` arrives. Returns it.
@@ -129,19 +139,29 @@ const fn is_offset_fetch(body: &RequestBody) -> bool {
     matches!(body, RequestBody::OffsetFetch(_))
 }
 
+const fn is_commit(body: &RequestBody) -> bool {
+    matches!(body, RequestBody::OffsetCommit(_))
+}
+
+const fn is_nothing(_: &RequestBody) -> bool {
+    false
+}
+
+fn partition(topic: &str) -> TopicPartition {
+    TopicPartition { topic: topic.into(), partition: 0 }
+}
+
 #[test]
 fn partitions_of_a_generation_that_is_over_are_not_taken_up() {
-    let mut played = Played::new(2);
+    let mut played = Played::new(&[("t", 2)]);
     let (mut first, mut second) = (played.member(), played.member());
     let (offsets, _) = played.drive_until(&mut first, is_offset_fetch);
-    assert!(first.is_rebalancing(), "the first member has both partitions, and does not know where they begin");
-    // The second member joins. A heartbeat of the first one says so, and the first one joins, too.
-    let begun = Instant::now();
-    while played.groups.view("g").unwrap().state != crate::group::GroupState::PreparingRebalance {
-        assert!(begun.elapsed() < PATIENCE);
-        poll(&mut second);
-        played.turn(|_| false);
-    }
+    assert!(
+        first.is_rebalancing(),
+        "the first member has both partitions, and does not know where they begin"
+    );
+    // A heartbeat says that the second member has joined, and the first one joins, too.
+    played.begin_to_join(&mut second);
     let (join, events) = played.drive_until(&mut first, is_join);
     assert!(events.is_empty(), "{events:?}");
     // The answer of the old generation arrives. The next generation may give the partitions to the other member.
@@ -154,7 +174,7 @@ fn partitions_of_a_generation_that_is_over_are_not_taken_up() {
         assert!(begun.elapsed() < PATIENCE);
         poll(&mut first);
         poll(&mut second);
-        played.turn(|_| false);
+        played.turn(is_nothing);
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_ne!(first.assignment(), second.assignment());
@@ -162,7 +182,7 @@ fn partitions_of_a_generation_that_is_over_are_not_taken_up() {
 
 #[test]
 fn offsets_of_a_topic_that_was_created_again_meanwhile_are_asked_for_anew() {
-    let mut played = Played::new(1);
+    let mut played = Played::new(&[("t", 1)]);
     let mut consumer = played.member();
     let (offsets, _) = played.drive_until(&mut consumer, is_offset_fetch);
     // Another topic has the name before the answer arrives.
@@ -173,10 +193,37 @@ fn offsets_of_a_topic_that_was_created_again_meanwhile_are_asked_for_anew() {
     let (offsets, _) = played.drive_until(&mut consumer, is_offset_fetch);
     played.serve(offsets);
     let events = poll(&mut consumer);
-    let partition = TopicPartition { topic: "t".into(), partition: 0 };
+    let is_assigned =
+        |event: &GroupEvent| matches!(event, GroupEvent::Assigned(added) if *added == [partition("t")]);
+    assert!(events.iter().any(is_assigned), "{events:?}");
+    assert_eq!(consumer.assignment(), [partition("t")]);
+}
+
+#[test]
+fn the_last_commit_before_partitions_go_leaves_out_a_topic_that_was_deleted_meanwhile() {
+    let mut played = Played::new(&[("t", 1), ("u", 1)]);
+    let (mut first, mut second) = (played.member(), played.member());
+    let begun = Instant::now();
+    while first.assignment().len() < 2 {
+        assert!(begun.elapsed() < PATIENCE);
+        poll(&mut first);
+        played.turn(is_nothing);
+    }
+    for topic in ["t", "u"] {
+        first.seek(&partition(topic), 5).unwrap();
+    }
+    played.begin_to_join(&mut second);
+    let (commit, events) = played.drive_until(&mut first, is_commit);
     assert!(
-        events.iter().any(|event| matches!(event, GroupEvent::Assigned(added) if *added == [partition.clone()])),
+        events.iter().any(|event| matches!(event, GroupEvent::Revoked(names) if names.len() == 2)),
         "{events:?}"
     );
-    assert_eq!(consumer.assignment(), [partition]);
+    // Another topic has the name before the request arrives, so the coordinator refuses the whole commit.
+    played.directory.topics.write().get_mut("t").unwrap().id = 7;
+    commit.refuse(GroupError::UnknownTopicOrPartition);
+    let (_, events) = played.drive_until(&mut first, is_join);
+    assert!(!events.iter().any(|event| matches!(event, GroupEvent::CommitFailed(_))), "{events:?}");
+    let committed = played.groups.committed("g");
+    let committed: Vec<_> = committed.iter().map(|(key, it)| (key.topic.as_str(), it.offset)).collect();
+    assert_eq!(committed, [("u", 5)]);
 }

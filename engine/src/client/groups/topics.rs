@@ -66,18 +66,13 @@ impl GroupConsumer {
         }
     }
 
-    /// Takes note of the topics of an assignment, before the committed offsets of new partitions are asked for.
+    /// Takes note of the topics of an assignment, before the committed offsets of new partitions are asked for. Where the
+    /// consumer reads on, it is the topic that it reads.
     pub(super) fn note_assigned(&mut self, assigned: &[TopicPartition]) {
         let topics = &self.directory.topics;
-        self.assigned =
-            assigned.iter().map(|name| (name.topic.clone(), topics.id(&name.topic))).collect();
+        let id = |topic: &str| self.owned.topic_id(topic).or_else(|| topics.id(topic));
+        self.assigned = assigned.iter().map(|name| (name.topic.clone(), id(&name.topic))).collect();
         self.has_news_of_topics = true;
-    }
-
-    /// Whether a partition of the assignment is of the topic that had its name when the assignment was taken over.
-    pub(super) fn is_as_assigned(&self, partition: &TopicPartition) -> bool {
-        let assigned = self.assigned.get(&partition.topic).copied().flatten();
-        assigned.is_some() && assigned == self.directory.topics.id(&partition.topic)
     }
 
     /// Whether a topic of the assignment was deleted or created since, so that the group has to assign anew. The leader looks
