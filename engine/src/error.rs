@@ -269,6 +269,13 @@ pub enum TopicError {
         "the disk, or a quota, is full: free some space on the data directory's file system, then try again: {0}"
     )]
     NoSpace(DiskError),
+    /// Groups have committed offsets of an earlier topic of this name, and their log takes no records that would remove them.
+    /// They would be used for the new topic, so it was not created.
+    #[error(
+        "groups have committed offsets of an earlier topic {0}, and their log takes no records to remove them: free some space \
+         on the data directory's file system, or close the engine and open it again, then try again"
+    )]
+    OffsetsLeft(String),
     /// A partition could not be opened, or the catalog could not be written.
     #[error(transparent)]
     Open(OpenError),

@@ -19,7 +19,9 @@ pub(super) struct Appends {
     next: Cell<u32>,
     /// Batches that are not acked, in the order of their offsets.
     in_flight: RefCell<VecDeque<(u32, Purpose)>>,
-    /// Steps that wait for a compaction.
+    /// Number of removals that are not acked.
+    removals: Cell<usize>,
+    /// Steps that wait for a compaction, or for a removal before them.
     held: RefCell<VecDeque<group::Append>>,
     /// Bytes of batches since the live state was last written.
     pub(super) bytes: Cell<u64>,
@@ -30,6 +32,9 @@ pub(super) struct Appends {
 pub(super) enum Purpose {
     /// A step of the state machine.
     Step(AppendId),
+    /// A step that removes what was stored. It is synced: if a power loss took it back, the offsets that it removes would be
+    /// used again.
+    Removal(AppendId),
     /// A part of the live state.
     Snapshot,
 }
@@ -42,7 +47,7 @@ impl Appends {
 
     fn take_in_flight(&self, number: u32) -> Option<Purpose> {
         let mut in_flight = self.in_flight.borrow_mut();
-        // Nearly always the first: only the parts of a live state, which are synced, are acked later than others.
+        // Nearly always the first: only what is synced, as the end of a live state is, is acked later than others.
         let index = in_flight.iter().position(|(waiting, _)| *waiting == number)?;
         in_flight.remove(index).map(|(_, purpose)| purpose)
     }
@@ -55,15 +60,21 @@ impl<O: Owner> Coordinator<O> {
         self.append_held();
     }
 
-    /// Appends the steps that were held back, as far as they may be appended now.
+    /// Appends the steps that were held back, as far as they may be appended now. A step behind a removal waits until that is
+    /// acked, unless it is a removal, too: its own ack could come first otherwise, and steps take effect in their order.
     pub(super) fn append_held(&self) {
         while !self.holds_steps() {
             let Some(step) = self.appends.held.borrow_mut().pop_front() else { break };
-            self.append_now(&step);
+            let is_removal = step.records.iter().any(|record| record.value.is_none());
+            if !is_removal && self.appends.removals.get() > 0 {
+                self.appends.held.borrow_mut().push_front(step);
+                break;
+            }
+            self.append_now(&step, is_removal);
         }
     }
 
-    fn append_now(&self, step: &group::Append) {
+    fn append_now(&self, step: &group::Append, is_removal: bool) {
         let now_ms = self.owner.clock().wall_ms();
         let batch = {
             let mut builder = self.appends.builder.borrow_mut();
@@ -76,7 +87,13 @@ impl<O: Owner> Coordinator<O> {
             }
         };
         // A batch that the format cannot hold is refused by the log as too large, on the same way as any other.
-        self.append_batch(batch.unwrap_or_default(), None, Purpose::Step(step.id));
+        let (level, purpose) = if is_removal {
+            self.appends.removals.set(self.appends.removals.get() + 1);
+            (Some(Durability::Synced), Purpose::Removal(step.id))
+        } else {
+            (None, Purpose::Step(step.id))
+        };
+        self.append_batch(batch.unwrap_or_default(), level, purpose);
     }
 
     /// Appends a batch. Its ack arrives through [`Coordinator::acked`].
@@ -93,15 +110,22 @@ impl<O: Owner> Coordinator<O> {
     /// some acks.
     pub fn acked(self: &Rc<Self>, number: u32, outcome: Result<i64, AppendError>) {
         match self.appends.take_in_flight(number) {
-            Some(Purpose::Step(id)) => {
-                let outcome = outcome.map(drop).map_err(|error| failure(&error));
-                let now = self.now();
-                let output = self.groups.borrow_mut().appended(id, outcome, now);
-                self.carry_out(output);
+            Some(Purpose::Step(id)) => self.step_ended(id, outcome),
+            Some(Purpose::Removal(id)) => {
+                self.step_ended(id, outcome);
+                self.appends.removals.set(self.appends.removals.get() - 1);
+                self.append_held();
             }
             Some(Purpose::Snapshot) => self.part_acked(outcome),
             None => {}
         }
+    }
+
+    fn step_ended(&self, id: AppendId, outcome: Result<i64, AppendError>) {
+        let outcome = outcome.map(drop).map_err(|error| failure(&error));
+        let now = self.now();
+        let output = self.groups.borrow_mut().appended(id, outcome, now);
+        self.carry_out(output);
     }
 }
 

@@ -21,7 +21,8 @@ pub use owner::{LogOf, Owner};
 use crate::clock::{Clock as _, after};
 use crate::config::GroupsConfig;
 use crate::group::{
-    EncodedRecord, GroupConfig, Groups, Now, Output, Request, RequestBody, partition_of_group,
+    EncodedRecord, GroupConfig, GroupError, Groups, Now, Output, Reply, ReplyBody, Request, RequestBody,
+    partition_of_group,
 };
 use crate::types::TopicPartition;
 use appends::Appends;
@@ -103,20 +104,34 @@ impl<O: Owner> Coordinator<O> {
         Now { monotonic_ms, unix_ms: clock.wall_ms() }
     }
 
-    /// Handles a request. The groups must not be damaged, and must belong to this partition.
+    /// Handles a request. The groups must not be damaged, and must belong to this partition. A commit of a consumer that has
+    /// read an earlier topic of the same name is refused whole.
     pub fn handle(self: &Rc<Self>, request: Request) {
+        if self.is_of_deleted_topic(&request.body) {
+            let body = ReplyBody::refusal(&request.body, GroupError::UnknownTopicOrPartition);
+            self.owner.reply(Reply { token: request.token, body });
+            return;
+        }
         let now = self.now();
         let output = self.groups.borrow_mut().handle(request, now);
         self.carry_out(output);
     }
 
-    /// Removes the committed offsets of a topic that was deleted, and waits until that is stored or has failed. Stored groups that
-    /// are still being read are read first.
-    pub async fn forget_topic(self: Rc<Self>, topic: String) {
+    /// Whether the request commits offsets of a topic that does not exist any more. The offsets of one that is deleted later are
+    /// removed then.
+    fn is_of_deleted_topic(&self, body: &RequestBody) -> bool {
+        let RequestBody::OffsetCommit(commit) = body else { return false };
+        commit.topic_ids.iter().any(|(name, id)| self.owner.topic_id(name) != Some(*id))
+    }
+
+    /// Removes the committed offsets of a topic that was deleted, and waits until that is durable or has failed. Stored groups
+    /// that are still being read are read first. Returns whether none is left.
+    pub async fn forget_topic(self: Rc<Self>, topic: String) -> bool {
         while !self.groups.borrow().is_serving() {
             let is_closed = self.owner.is_closing() || self.owner.log().is_none();
             if is_closed || self.damage.borrow().is_some() {
-                return;
+                // Nobody is served the offsets.
+                return true;
             }
             self.owner.next_turn().await;
         }
@@ -126,6 +141,7 @@ impl<O: Owner> Coordinator<O> {
         while begun.iter().any(|id| self.groups.borrow().is_appending(*id)) {
             self.owner.next_turn().await;
         }
+        !self.groups.borrow().has_offsets_of(&topic)
     }
 
     /// Ends the sessions, rebalances and offsets whose time has come. The owner calls it at the time given to [`Owner::tick_at`].

@@ -28,6 +28,9 @@ pub trait Owner: 'static {
     /// Returns the log; `None` once the partition has ended.
     fn log(&self) -> Option<Rc<LogOf<Self>>>;
 
+    /// Returns the id of the topic that has this name now, if there is one.
+    fn topic_id(&self, name: &str) -> Option<u64>;
+
     /// Returns an empty buffer for the next batch.
     fn buffer(&self) -> Vec<u8> {
         Vec::new()

@@ -74,14 +74,18 @@ impl Engine {
             Ok(catalog.next_topic_id())
         })?;
         let whole = TopicToOpen::whole(name.to_owned(), topic.clone());
-        let opened = self.open_partitions(&[whole], |_, _| Origin::Created);
-        let created = opened.map_err(TopicError::from).and_then(|mut opened| {
+        // A crash may have left offsets that groups had committed for an earlier topic of that name.
+        let opened = self
+            .forget_offsets(name)
+            .and_then(|()| Ok(self.open_partitions(&[whole], |_, _| Origin::Created)?));
+        let created = opened.and_then(|mut opened| {
             let opened = opened.pop().unwrap_or_default();
             self.finish_topic(name, &topic, opened.places)
         });
         match created {
             Ok(places) => {
-                self.topics.write().insert(name.to_owned(), OpenTopic { config: topic.config, places });
+                let open = OpenTopic { id: topic.id, config: topic.config, places };
+                self.topics.write().insert(name.to_owned(), open);
                 Ok(())
             }
             Err(error) => {
@@ -198,7 +202,11 @@ impl Engine {
         self.drop_partitions(name, topic.places)?;
         deleted?;
         self.remove_topic_files(name)?;
-        self.forget_offsets(name)
+        match self.forget_offsets(name) {
+            // The topic is deleted. The next one of that name cannot be created before they are gone.
+            Err(TopicError::OffsetsLeft(_)) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Runs `work` on the catalog, on shard 0. A request that is still running there comes first. If shard 0 does not

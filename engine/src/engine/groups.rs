@@ -7,7 +7,7 @@ use crate::client::{
 };
 use crate::error::{OpenError, TopicError};
 use crate::num::u32_of;
-use crate::shard::{CoordinatorToStart, OFFSETS_TOPIC};
+use crate::shard::{CoordinatorToStart, OFFSETS_TOPIC, TopicIds};
 use crate::types::TopicPartition;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -84,8 +84,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the committed offsets of a topic that was deleted. An offset that cannot be removed, because the log of its group
-    /// takes no records, stays.
+    /// Removes the committed offsets of a topic that was deleted, durably.
+    ///
+    /// # Errors
+    /// [`TopicError::OffsetsLeft`]: an offset cannot be removed, because the log of its group takes no records.
+    /// [`TopicError::ShardStuck`].
     pub(super) fn forget_offsets(&self, topic: &str) -> Result<(), TopicError> {
         if self.topics.get(OFFSETS_TOPIC).is_none() {
             return Ok(());
@@ -99,8 +102,12 @@ impl Engine {
         // The shards work at the same time.
         let mut outcome = Ok(());
         for (number, call) in begun.into_iter().enumerate() {
-            if call.and_then(|call| call.wait()).is_none() {
-                outcome = Err(TopicError::ShardStuck { shard: u32_of(number) });
+            match call.and_then(|call| call.wait()) {
+                Some(true) => {}
+                Some(false) => {
+                    outcome = outcome.and_then(|()| Err(TopicError::OffsetsLeft(topic.to_owned())))
+                }
+                None => outcome = Err(TopicError::ShardStuck { shard: u32_of(number) }),
             }
         }
         outcome
@@ -118,8 +125,11 @@ impl Engine {
             };
             let (starts, count) = (of_shard.map(start).collect(), u32_of(places.len()));
             let config = self.config.groups.clone();
-            let started =
-                shard.call(move |shard| async move { shard.start_coordinators(starts, count, &config) });
+            let topics = Arc::clone(&self.topics);
+            let topic_ids: TopicIds = Arc::new(move |name| topics.id(name));
+            let started = shard.call(move |shard| async move {
+                shard.start_coordinators(starts, count, &config, &topic_ids);
+            });
             started.ok_or_else(|| does_not_answer(number))?;
         }
         let heartbeats = Heartbeats::start().map_err(|error| OpenError::Config(error.to_string()))?;

@@ -85,7 +85,7 @@ impl Engine {
         self.record_damage(damaged)?;
         for (TopicToOpen { name, topic, .. }, opened) in topics.into_iter().zip(opened) {
             self.damaged.extend(opened.damaged);
-            let open = OpenTopic { config: topic.config, places: opened.places };
+            let open = OpenTopic { id: topic.id, config: topic.config, places: opened.places };
             self.topics.write().insert(name, open);
         }
         for (number, shard) in self.shards.iter().enumerate() {

@@ -8,6 +8,9 @@ pub enum GroupError {
     /// The server failed in a way that has no code of its own. A record that is too large for the log is answered so.
     #[error("the server failed unexpectedly")]
     UnknownServerError,
+    /// A topic of the request was deleted. Another one may have its name.
+    #[error("the topic or partition does not exist")]
+    UnknownTopicOrPartition,
     /// The request holds more bytes of metadata or assignments than a group may have.
     #[error("the request holds more bytes than the group takes")]
     MessageTooLarge,
@@ -72,6 +75,7 @@ impl GroupError {
     const fn code_and_name(self) -> (i16, &'static str) {
         match self {
             Self::UnknownServerError => (-1, "UNKNOWN_SERVER_ERROR"),
+            Self::UnknownTopicOrPartition => (3, "UNKNOWN_TOPIC_OR_PARTITION"),
             Self::MessageTooLarge => (10, "MESSAGE_TOO_LARGE"),
             Self::OffsetMetadataTooLarge => (12, "OFFSET_METADATA_TOO_LARGE"),
             Self::CoordinatorLoadInProgress => (14, "COORDINATOR_LOAD_IN_PROGRESS"),

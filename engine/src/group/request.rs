@@ -1,6 +1,7 @@
 //! The requests that a group's coordinator answers, as plain values. Fields are those of Kafka's requests.
 
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// Identifies a request to its caller. Each token gets exactly one reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,6 +156,8 @@ pub struct OffsetCommit {
     pub instance_id: Option<String>,
     /// Time after which the offsets expire, ms (versions 2 to 4).
     pub retention_ms: Option<i64>,
+    /// Ids of the topics that the sender has read, by name, where it knows them.
+    pub topic_ids: BTreeMap<String, u64>,
     /// The offsets, by topic.
     pub topics: Vec<(String, Vec<PartitionCommit>)>,
 }

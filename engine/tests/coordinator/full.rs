@@ -45,6 +45,7 @@ fn commit(group: &str) -> RequestBody {
         member_id: String::new(),
         instance_id: None,
         retention_ms: None,
+        topic_ids: std::collections::BTreeMap::new(),
         topics: vec![("t0".to_owned(), vec![commit])],
     })
 }

@@ -3,7 +3,7 @@
 use crate::clock::JumpingClock;
 use futures_util::future::LocalBoxFuture;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
@@ -71,6 +71,8 @@ pub(crate) struct SimOwner {
     pub replies: RefCell<Vec<Reply>>,
     pub timer: Cell<Option<Instant>>,
     pub turns: Rc<Turns>,
+    /// Names of topics that do not exist. All others do.
+    pub missing_topics: RefCell<BTreeSet<String>>,
     /// Number of deletions that the coordinator has asked for.
     pub deletions: Cell<u64>,
 }
@@ -88,6 +90,7 @@ impl SimOwner {
             replies: RefCell::default(),
             timer: Cell::default(),
             turns: Rc::default(),
+            missing_topics: RefCell::default(),
             deletions: Cell::default(),
         }
     }
@@ -104,6 +107,10 @@ impl Owner for SimOwner {
 
     fn log(&self) -> Option<Rc<SimLog>> {
         (!self.has_ended.get()).then(|| Rc::clone(&self.log))
+    }
+
+    fn topic_id(&self, name: &str) -> Option<u64> {
+        (!self.missing_topics.borrow().contains(name)).then_some(1)
     }
 
     fn append(&self, batch: Vec<u8>, level: Option<Durability>, number: u32) {

@@ -163,7 +163,9 @@ impl Play {
     fn forget_topic(&mut self) {
         let topic = (*["t0", "t1", "t2"].choose(&mut self.random).unwrap()).to_owned();
         let work = Rc::clone(&self.world.coordinator).forget_topic(topic);
-        self.world.spawn(Box::pin(work));
+        self.world.spawn(Box::pin(async move {
+            work.await;
+        }));
         self.world.count("a topic is deleted");
     }
 

@@ -7,6 +7,7 @@ mod internal_topic;
 mod members;
 mod refused;
 mod stored;
+mod topics;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,10 +1,11 @@
 //! Members come, leave and are lost.
 
-use super::{PATIENCE, member};
+use super::{PATIENCE, member, poll};
 use super::{data_dir, offsets, partition, poll_until, produce, settings, settle, with_topic};
 use std::time::{Duration, Instant};
-use vnotch_engine::client::{GroupConsumerConfig, GroupEvent, Subscribe};
+use vnotch_engine::client::{ConsumerConfig, GroupConsumer, GroupConsumerConfig, GroupEvent, Subscribe};
 use vnotch_engine::config::TopicConfig;
+use vnotch_engine::engine::Engine;
 use vnotch_engine::group::Assignor;
 
 #[test]
@@ -71,6 +72,103 @@ fn a_member_that_does_not_poll_keeps_its_session_and_leaves_after_the_longest_ti
     });
     let (_, GroupEvent::Lost(lost)) = &events[0] else { panic!("{events:?}") };
     assert_eq!(*lost, [partition(0)], "and the member joins again");
+}
+
+#[test]
+fn a_member_whose_last_poll_is_pending_leaves_after_the_longest_time_between_polls() {
+    let dir = data_dir();
+    let engine = with_topic(dir.path(), 1);
+    let config = GroupConsumerConfig { max_poll_interval: Duration::from_secs(1), ..settings("g") };
+    let mut members = vec![member(&engine, config)];
+    settle(&mut members, vec![1]);
+    while poll(&mut members[0]).is_some() {}
+    let admin = engine.group_admin().unwrap();
+    let polled = Instant::now();
+    while !admin.describe("g").unwrap().members.is_empty() {
+        assert!(polled.elapsed() < PATIENCE, "the pending poll holds the partition");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(polled.elapsed() >= Duration::from_millis(500), "it had time to poll");
+    let Some(GroupEvent::Lost(lost)) = poll(&mut members[0]) else { panic!("the partition is lost") };
+    assert_eq!(lost, [partition(0)]);
+    settle(&mut members, vec![1]);
+}
+
+#[test]
+fn a_member_that_waits_for_records_stays_in_its_group() {
+    let dir = data_dir();
+    let engine = with_topic(dir.path(), 1);
+    let config = GroupConsumerConfig {
+        max_poll_interval: Duration::from_secs(1),
+        fetch: ConsumerConfig { max_wait: Duration::MAX, ..ConsumerConfig::default() },
+        ..settings("g")
+    };
+    let mut members = vec![member(&engine, config)];
+    settle(&mut members, vec![1]);
+    let mut consumer = members.pop().unwrap();
+    let id = consumer.member().unwrap().0.to_owned();
+    let waiting = std::thread::spawn(move || (consumer.wait(), consumer));
+    let admin = engine.group_admin().unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(3_500) {
+        let members = admin.describe("g").unwrap().members;
+        assert_eq!(members.iter().map(|member| &member.id).collect::<Vec<_>>(), [&id]);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    produce(&engine, 0, 1);
+    let (event, _consumer) = waiting.join().unwrap();
+    assert!(matches!(event, Ok(GroupEvent::Records(_))), "{event:?}");
+}
+
+fn static_member(engine: &Engine, name: &str, subscribe: Subscribe) -> GroupConsumer {
+    let config = GroupConsumerConfig { group_instance_id: Some(name.to_owned()), ..settings("g") };
+    engine.group_consumer(config, subscribe).unwrap()
+}
+
+#[test]
+fn partitions_that_were_added_while_a_static_leader_was_away_are_read() {
+    let dir = data_dir();
+    let engine = with_topic(dir.path(), 2);
+    let mut members = vec![static_member(&engine, "a", Subscribe::topics(["t"]))];
+    settle(&mut members, vec![2]);
+    members.pop();
+    engine.create_partitions("t", 3).unwrap();
+    produce(&engine, 2, 5);
+    let mut members = vec![static_member(&engine, "a", Subscribe::topics(["t"]))];
+    poll_until(&mut members, |_, events| offsets(events, 2).len() == 5);
+}
+
+#[test]
+fn a_static_leader_that_returns_keeps_the_generation_if_nothing_was_added() {
+    let dir = data_dir();
+    let engine = with_topic(dir.path(), 2);
+    let mut members = vec![static_member(&engine, "a", Subscribe::topics(["t"]))];
+    settle(&mut members, vec![2]);
+    let generation = members.pop().unwrap().member().unwrap().1;
+    let mut members = vec![static_member(&engine, "a", Subscribe::topics(["t"]))];
+    settle(&mut members, vec![2]);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(300) {
+        poll(&mut members[0]);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(members[0].member().unwrap().1, generation);
+}
+
+#[test]
+fn a_topic_that_was_created_while_a_static_member_was_away_is_read() {
+    let dir = data_dir();
+    let engine = with_topic(dir.path(), 1);
+    let mut members = vec![
+        static_member(&engine, "a", Subscribe::topics(["t"])),
+        static_member(&engine, "b", Subscribe::prefix("u")),
+    ];
+    settle(&mut members, vec![0, 1]);
+    // The one that leads stays, and does not mean the new topic.
+    members.pop();
+    engine.create_topic("u", 1, TopicConfig::default()).unwrap();
+    members.push(static_member(&engine, "b", Subscribe::prefix("u")));
+    settle(&mut members, vec![1, 1]);
 }
 
 #[test]

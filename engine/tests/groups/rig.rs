@@ -268,6 +268,7 @@ pub(crate) fn commit(member: &Member, offset: i64, metadata: Option<String>) -> 
         member_id: member.id.clone(),
         instance_id: member.instance_id.clone(),
         retention_ms: None,
+        topic_ids: std::collections::BTreeMap::new(),
         topics: vec![("orders".to_owned(), vec![commit])],
     })
 }

@@ -365,3 +365,38 @@ fn nothing_expires_while_records_are_still_being_loaded() {
     assert!(groups.is_serving());
     assert_eq!(groups.expire(late).appends.len(), 1);
 }
+
+#[test]
+fn the_offsets_of_a_deleted_topic_are_removed_in_batches_that_every_log_takes() {
+    const PARTITIONS: i32 = 3_000;
+    let mut rig = Rig::new();
+    let mut groups = Groups::new(GroupConfig::default());
+    let id = "g".repeat(200);
+    for topic in ["kept", "deleted"] {
+        for partition in 0..PARTITIONS {
+            let key = OffsetKey { group: id.clone(), topic: topic.to_owned(), partition };
+            let value = CommittedOffset {
+                offset: 1,
+                leader_epoch: -1,
+                metadata: String::new(),
+                committed_ms: 0,
+                expires_ms: None,
+            };
+            let record = GroupRecord::Offset { key, value: Some(value) }.encode();
+            groups.load(&record.key, record.value.as_deref()).unwrap();
+        }
+    }
+    groups.serve(rig.now);
+    rig.groups = groups;
+    assert!(rig.groups.has_offsets_of("deleted"));
+    let out = rig.groups.forget_topic("deleted");
+    assert!(out.appends.len() > 5, "{} batches", out.appends.len());
+    for append in &out.appends {
+        let bytes: usize = append.records.iter().map(|record| record.key.len()).sum();
+        assert!(bytes < 128 << 10, "{bytes} bytes");
+    }
+    rig.open.extend(out.appends);
+    rig.end_appends(Ok(()));
+    assert!(!rig.groups.has_offsets_of("deleted"));
+    assert_eq!(rig.groups.committed(&id).len(), usize::try_from(PARTITIONS).unwrap());
+}

@@ -83,7 +83,7 @@ impl GroupAdmin {
     pub fn commit(&self, group: &str, commits: &[Commit]) -> Result<(), GroupsError> {
         offsets::check_partitions(&self.directory, commits)?;
         let committer = Committer { group: group.to_owned(), generation: -1, ..Committer::default() };
-        self.succeed(group, &committer.request(commits))
+        self.succeed(group, &committer.request(commits, |topic| self.directory.topics.id(topic)))
     }
 
     /// Deletes committed offsets of a group. It must not be subscribed to their topics.

@@ -23,8 +23,8 @@ pub struct GroupConsumerConfig {
     pub session_timeout: Duration,
     /// How often heartbeats are sent.
     pub heartbeat_interval: Duration,
-    /// Longest time that may pass after a poll has returned something, until the next poll. After that the consumer
-    /// leaves the group.
+    /// Longest time that may pass after a poll until the next one. After that the consumer leaves the group. The caller of
+    /// a poll that stays pending is woken after half of it.
     pub max_poll_interval: Duration,
     /// How often positions are committed by a poll; `None` for never. Only what an earlier poll has returned is
     /// committed.

@@ -5,17 +5,19 @@
 //! ```
 //!
 //! Everything happens in [`GroupConsumer::poll`], except for heartbeats, which a thread sends between polls
-//! (`heartbeats.rs`). What follows from replies is in `membership.rs`.
+//! (`heartbeats.rs`). What follows from replies is in `membership.rs`, what follows from changes of topics in `topics.rs`, and
+//! commits that the caller waits for are in `commits.rs`.
 
 use super::config::{GroupConsumerConfig, Subscribe};
 use super::error::GroupsError;
-use super::heartbeats::{Beat, BeatSettings, Heartbeats};
-use super::link::{Coordinator, LOAD_MAX, Link, RETRY_AFTER, call_loaded};
-use super::offsets::{self, Commit, Committer};
+use super::heartbeats::{Beat, BeatSettings, Heartbeats, PollEnd};
+use super::leader::Led;
+use super::link::{Coordinator, Link, call_loaded};
+use super::offsets::{self, Commit};
 use super::partitions::{GroupRecords, Moved, News, Partitions};
 use crate::client::RemoteDirectory;
 use crate::clock::after;
-use crate::group::{Client, GroupError, LeaveGroup, LeavingMember, PartitionCounts, RequestBody};
+use crate::group::{Client, GroupError, LeaveGroup, LeavingMember, RequestBody};
 use crate::shard::Ticket;
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,8 +34,8 @@ pub enum GroupEvent {
     Assigned(Vec<TopicPartition>),
     /// These partitions are about to go. Until the next poll their offsets can still be committed.
     Revoked(Vec<TopicPartition>),
-    /// These partitions are gone: the group has removed this member. Their offsets can no longer be committed. The
-    /// consumer joins again.
+    /// These partitions are gone: the group has removed this member, or their topic was deleted. Their offsets can no longer
+    /// be committed. The consumer joins again.
     Lost(Vec<TopicPartition>),
     /// The log did not hold the position, so `auto_offset_reset` was applied.
     Reset {
@@ -138,8 +140,18 @@ pub struct GroupConsumer {
     pub(super) next_look: Instant,
     /// The topics with which the member has joined.
     pub(super) joined_topics: BTreeSet<String>,
-    /// Topics and numbers of partitions that this member has assigned as the leader.
-    pub(super) led: Option<(BTreeSet<String>, PartitionCounts)>,
+    /// The topics and partitions that the assignment covers, if this member leads the group.
+    pub(super) led: Option<Led>,
+    /// Ids of the topics of this member's assignment when it took it over; `None` for a topic that did not exist.
+    pub(super) assigned: BTreeMap<Arc<str>, Option<u64>>,
+    /// Count of changes of topics at which the consumer last looked at them.
+    pub(super) looked_at: u64,
+    /// Whether topics have changed since the assignment was last compared with them.
+    pub(super) has_news_of_topics: bool,
+    /// Whether this generation is the first one of a static member in this process, and the member has not assigned it.
+    pub(super) has_returned: bool,
+    /// The request for all members' assignments that a static member sends at its return, with its generation.
+    pub(super) describing: Option<(Ticket, i32)>,
     /// The time for which the timer is set.
     pub(super) armed: Option<Instant>,
 }
@@ -188,6 +200,11 @@ impl GroupConsumer {
             events: VecDeque::new(),
             joined_topics: BTreeSet::new(),
             led: None,
+            assigned: BTreeMap::new(),
+            looked_at: 0,
+            has_news_of_topics: true,
+            has_returned: false,
+            describing: None,
             armed: None,
         })
     }
@@ -195,7 +212,9 @@ impl GroupConsumer {
     /// Returns the next event: records, or a change of the assignment. Stays pending while there is none. Joins the group
     /// if the consumer is not in it, and takes part in rebalances.
     ///
-    /// After an event, call it again within `max_poll_interval`, or the consumer leaves its group.
+    /// Call it again within `max_poll_interval` after an event, or the consumer leaves its group. A poll that stays pending
+    /// wakes its caller after half of that time, and has to be called again, too: so a future that nobody polls any more
+    /// does not hold partitions for ever.
     ///
     /// # Errors
     /// [`GroupsError`]. The next poll tries again, except after [`GroupsError::Closed`].
@@ -206,9 +225,7 @@ impl GroupConsumer {
         }
         self.owned.note_done();
         let outcome = self.advance(context);
-        if outcome.is_ready() {
-            self.beat.poll_returns();
-        }
+        self.beat.poll_ends(if outcome.is_ready() { PollEnd::Event } else { PollEnd::Pending });
         outcome
     }
 
@@ -222,6 +239,7 @@ impl GroupConsumer {
             }
             self.link.flush();
             self.take_replies();
+            self.look_at_topics();
             if self.events.is_empty() {
                 self.step(Instant::now());
             }
@@ -239,6 +257,8 @@ impl GroupConsumer {
                         return Poll::Ready(Ok(GroupEvent::Reset { partition, from, to }));
                     }
                 }
+                // The next look finds that the topic is gone.
+                Poll::Ready(Err(error)) if self.is_of_deleted_topic(&error) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -259,113 +279,6 @@ impl GroupConsumer {
     /// As [`GroupConsumer::poll`].
     pub fn wait(&mut self) -> Result<GroupEvent, GroupsError> {
         pollster::block_on(self.next())
-    }
-
-    /// Commits the positions of all partitions, and waits for the reply. The records that the last poll has returned count
-    /// as read. Partitions whose topic was deleted are left out.
-    ///
-    /// # Errors
-    /// [`GroupsError`]. Nothing is committed then, except after `ShardStuck`, which leaves that open.
-    /// [`GroupsError::NotMember`] before the consumer has joined, and after its group has removed it.
-    pub async fn commit(&mut self) -> Result<(), GroupsError> {
-        self.check_member()?;
-        let mut commits = self.owned.positions();
-        self.retain_existing(&mut commits);
-        self.commit_offsets(commits).await
-    }
-
-    /// Commits given positions, and waits for the reply. They may be of any partition that exists, and beyond a log's end.
-    ///
-    /// # Errors
-    /// As [`GroupConsumer::commit`]; [`GroupsError::UnknownPartition`] if a topic or partition does not exist. If the
-    /// metadata of some is too long, the others are committed.
-    pub async fn commit_offsets(&mut self, commits: Vec<Commit>) -> Result<(), GroupsError> {
-        self.check_member()?;
-        offsets::check_partitions(&self.directory, &commits)?;
-        if commits.is_empty() {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        loop {
-            let outcome = self.send_and_wait(commits.clone()).await;
-            let is_loading = outcome.as_ref().is_err_and(GroupsError::is_loading);
-            if !is_loading || begun.elapsed() > LOAD_MAX {
-                return outcome;
-            }
-            self.pause_requests(RETRY_AFTER).await;
-            self.check_member()?;
-        }
-    }
-
-    /// Refuses a commit of a consumer that is in no generation. The coordinator would take it for one of a consumer without a
-    /// group, if the group is empty.
-    fn check_member(&self) -> Result<(), GroupsError> {
-        if self.phase == Phase::Closed {
-            Err(GroupsError::Closed)
-        } else if self.generation < 0 {
-            Err(GroupsError::NotMember)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Handles replies for a while, and sends nothing new.
-    async fn pause_requests(&mut self, pause: Duration) {
-        let until = after(Instant::now(), pause);
-        self.link.wake_at(until);
-        std::future::poll_fn(|context| {
-            self.link.inbox().waker.register(context.waker());
-            self.take_replies();
-            if Instant::now() >= until { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
-    async fn send_and_wait(&mut self, commits: Vec<Commit>) -> Result<(), GroupsError> {
-        let ticket = self.send_commit(CommitKind::Awaited, commits);
-        std::future::poll_fn(|context| {
-            self.link.inbox().waker.register(context.waker());
-            self.link.flush();
-            self.take_replies();
-            match self.awaited.take() {
-                Some((answered, outcome)) if answered == ticket => Poll::Ready(outcome),
-                _ => Poll::Pending,
-            }
-        })
-        .await
-    }
-
-    /// Commits as [`GroupConsumer::commit`], for a plain thread.
-    ///
-    /// # Errors
-    /// As [`GroupConsumer::commit`].
-    pub fn wait_commit(&mut self) -> Result<(), GroupsError> {
-        pollster::block_on(self.commit())
-    }
-
-    /// Commits as [`GroupConsumer::commit_offsets`], for a plain thread.
-    ///
-    /// # Errors
-    /// As [`GroupConsumer::commit_offsets`].
-    pub fn wait_commit_offsets(&mut self, commits: Vec<Commit>) -> Result<(), GroupsError> {
-        pollster::block_on(self.commit_offsets(commits))
-    }
-
-    /// Removes the commits of partitions whose topic was deleted: nobody can resume there.
-    pub(super) fn retain_existing(&self, commits: &mut Vec<Commit>) {
-        commits.retain(|commit| self.directory.topics.has(&commit.partition));
-    }
-
-    pub(super) fn send_commit(&mut self, kind: CommitKind, commits: Vec<Commit>) -> Ticket {
-        let committer = Committer {
-            group: self.config.group_id.clone(),
-            generation: self.generation,
-            member_id: self.member_id.clone(),
-            instance_id: self.config.group_instance_id.clone(),
-        };
-        let ticket = self.link.send(committer.request(&commits));
-        self.commits.insert(ticket, SentCommit { kind, commits, sent_at: Instant::now() });
-        ticket
     }
 
     /// Returns the offsets that the group has committed for `partitions`. Partitions without one are left out.

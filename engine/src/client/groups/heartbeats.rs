@@ -1,12 +1,13 @@
 //! Heartbeats of all consumers of an engine, sent by one thread. So a member does not lose its session between polls.
 //!
-//! The thread only sends. The replies wait in the consumer's inbox until its next poll. A consumer that does not poll for
-//! `max_poll_interval` leaves its group, as in Kafka.
+//! The thread only sends. The replies wait in the consumer's inbox until its next poll. A consumer that is not polled for
+//! `max_poll_interval` leaves its group, as in Kafka. A caller whose poll stays pending is woken after half of that time, so
+//! that one that still waits polls again.
 
 use super::link::{Coordinator, HEARTBEAT};
 use crate::clock::after;
 use crate::group::{Heartbeat, LeaveGroup, LeavingMember, RequestBody};
-use crate::shard::{GroupInbox, Ticket};
+use crate::shard::{GroupInbox, Ticket, wake_caller};
 use crossbeam::channel::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -39,12 +40,23 @@ pub(super) struct Beat {
 struct BeatState {
     /// Id and generation of the member; `None` while it is not in the group.
     member: Option<(String, i32)>,
-    /// The time at which a poll last returned something; `None` while a poll waits.
-    busy_since: Option<Instant>,
+    /// The end of the last poll; `None` before the first one, and during a poll.
+    polled: Option<(Instant, PollEnd)>,
+    /// The time at which the caller was woken since then, so that it polls again.
+    woken_at: Option<Instant>,
     /// The time of the next heartbeat.
     due: Option<Instant>,
     /// Set when the consumer has left because it did not poll.
     has_left: bool,
+}
+
+/// The end of a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PollEnd {
+    /// The poll has returned something.
+    Event,
+    /// The poll is pending: the caller polls again once it is woken.
+    Pending,
 }
 
 /// The settings of one consumer's heartbeats.
@@ -100,6 +112,29 @@ fn run(arriving: &channel::Receiver<Weak<Beat>>) {
     }
 }
 
+/// The reaction to a poll that does not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overdue {
+    /// The caller is woken: it may wait for records that do not come.
+    Wake,
+    /// The member leaves its group.
+    Leave,
+}
+
+impl BeatState {
+    /// Returns the reaction that comes next if the caller does not poll, and its time. A caller that waits is woken first, and
+    /// then has as long again.
+    fn poll_due(&self, max_poll_interval: Duration) -> Option<(Instant, Overdue)> {
+        let (since, end) = self.polled?;
+        let (half, leaves_at) = (max_poll_interval / 2, after(since, max_poll_interval));
+        Some(match (end, self.woken_at) {
+            (PollEnd::Event, _) => (leaves_at, Overdue::Leave),
+            (PollEnd::Pending, None) => (after(since, half), Overdue::Wake),
+            (PollEnd::Pending, Some(woken_at)) => (leaves_at.max(after(woken_at, half)), Overdue::Leave),
+        })
+    }
+}
+
 impl Beat {
     fn state(&self) -> MutexGuard<'_, BeatState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,13 +150,13 @@ impl Beat {
     /// Notes that a poll begins. Returns whether the consumer has left its group since the last one.
     pub(super) fn poll_begins(&self) -> bool {
         let mut state = self.state();
-        state.busy_since = None;
+        (state.polled, state.woken_at) = (None, None);
         std::mem::take(&mut state.has_left)
     }
 
-    /// Notes that a poll has returned something, so that the next one is expected.
-    pub(super) fn poll_returns(&self) {
-        self.state().busy_since = Some(Instant::now());
+    /// Notes that a poll has ended, so that the next one is expected.
+    pub(super) fn poll_ends(&self, end: PollEnd) {
+        self.state().polled = Some((Instant::now(), end));
     }
 
     /// Sends what is due. Returns the time of the next call.
@@ -129,8 +164,12 @@ impl Beat {
         let mut state = self.state();
         let idle = after(now, self.interval);
         let Some((member_id, generation)) = state.member.clone() else { return idle };
-        let leaves_at = state.busy_since.map(|since| after(since, self.max_poll_interval));
-        if leaves_at.is_some_and(|at| at <= now) {
+        let wakes = matches!(state.poll_due(self.max_poll_interval), Some((at, Overdue::Wake)) if at <= now);
+        if wakes {
+            state.woken_at = Some(now);
+        }
+        let poll_due = state.poll_due(self.max_poll_interval);
+        if matches!(poll_due, Some((at, Overdue::Leave)) if at <= now) {
             state.member = None;
             state.has_left = true;
             drop(state);
@@ -145,7 +184,12 @@ impl Beat {
             due
         };
         state.due = Some(next);
-        leaves_at.map_or(next, |at| at.min(next))
+        // A waker may poll at once, and a poll takes the lock.
+        drop(state);
+        if wakes {
+            wake_caller(&self.inbox.waker);
+        }
+        poll_due.map_or(next, |(at, _)| at.min(next))
     }
 
     fn send_heartbeat(&self, member_id: String, generation: i32) -> bool {

@@ -25,14 +25,29 @@ pub(super) fn counts<'a>(topics: &Topics, names: impl Iterator<Item = &'a String
     names.filter_map(count).collect()
 }
 
+/// Returns the ids of those of `names` that exist.
+pub(super) fn ids(topics: &Topics, names: &BTreeSet<String>) -> BTreeMap<String, u64> {
+    let topics = topics.read();
+    names.iter().filter_map(|name| Some((name.clone(), topics.get(name)?.id))).collect()
+}
+
+/// The topics that the assignment of a generation covers.
+#[derive(Debug)]
+pub(super) struct Led {
+    /// All topics that members subscribe to.
+    pub(super) topics: BTreeSet<String>,
+    /// Ids of those that existed.
+    pub(super) ids: BTreeMap<String, u64>,
+    /// Number of partitions that were assigned, by topic.
+    pub(super) counts: PartitionCounts,
+}
+
 /// An assignment of all members, encoded, with what it was made from.
 pub(super) struct Made {
     /// Assignments by member id.
     pub(super) assignments: Vec<(String, Bytes)>,
-    /// All topics that members subscribe to.
-    pub(super) topics: BTreeSet<String>,
-    /// Number of partitions of those that exist.
-    pub(super) counts: PartitionCounts,
+    /// What it was made from.
+    pub(super) led: Led,
 }
 
 /// Makes the assignment of a generation.
@@ -48,6 +63,8 @@ pub(super) fn assign(joined: &Joined, topics: &Topics) -> Result<Made, RecordFau
     }
     let names: BTreeSet<String> =
         members.values().flat_map(|member| member.subscription.topics.iter().cloned()).collect();
+    // If a topic changes between the two, the leader notices that its ids or counts differ.
+    let ids = ids(topics, &names);
     let counts = counts(topics, names.iter());
     let assignor = joined.protocol.as_deref().and_then(Assignor::from_name).unwrap_or(Assignor::Range);
     let encode = |(id, partitions): (String, Vec<TopicPartition>)| {
@@ -55,5 +72,5 @@ pub(super) fn assign(joined: &Joined, topics: &Topics) -> Result<Made, RecordFau
         (id, Bytes::from(assignment.encode(PROTOCOL_VERSION)))
     };
     let assignments = assignor.assign(&counts, &members).into_iter().map(encode).collect();
-    Ok(Made { assignments, topics: names, counts })
+    Ok(Made { assignments, led: Led { topics: names, ids, counts } })
 }

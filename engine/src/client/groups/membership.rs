@@ -12,7 +12,6 @@ use crate::group::{
 };
 use crate::shard::Ticket;
 use crate::types::TopicPartition;
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Type of the protocols of consumers.
@@ -31,6 +30,11 @@ impl GroupConsumer {
                 self.commit_answered(ticket, sent, outcome);
             } else if self.acquiring.as_ref().is_some_and(|waiting| waiting.asked == Asked::Sent(ticket)) {
                 self.offsets_answered(outcome);
+            } else if let Some((asked, generation)) = self.describing
+                && asked == ticket
+            {
+                self.describing = None;
+                self.described(generation, outcome);
             } else if self.phase == Phase::Joining(ticket) {
                 self.join_answered(outcome);
             } else if self.phase == Phase::Syncing(ticket) {
@@ -76,15 +80,16 @@ impl GroupConsumer {
                 self.send_commit(CommitKind::Automatic, done);
             }
         }
-        if self.next_look <= now {
+        let is_due = self.next_look <= now;
+        if is_due {
             self.next_look = after(now, self.config.metadata_max_age);
-            if self.has_metadata_changed() {
-                self.begin_rebalance();
-                return;
-            }
         }
-        let next = self.next_commit.map_or(self.next_look, |at| at.min(self.next_look));
-        self.arm(next, now);
+        if self.is_assignment_outdated() || is_due && self.has_metadata_changed() {
+            self.begin_rebalance();
+            return;
+        }
+        let look_at = self.next_look_at(now);
+        self.arm(self.next_commit.map_or(look_at, |at| at.min(look_at)), now);
     }
 
     /// Has the consumer woken at `at`.
@@ -93,18 +98,6 @@ impl GroupConsumer {
             self.armed = Some(at);
             self.link.wake_at(at);
         }
-    }
-
-    fn wanted_topics(&self) -> BTreeSet<String> {
-        self.subscribe.resolve(self.directory.topics.read().keys())
-    }
-
-    /// Whether the topics that this member means have changed, or the partitions that it has assigned as the leader.
-    fn has_metadata_changed(&self) -> bool {
-        let has_grown = |(names, counts): &(BTreeSet<String>, _)| {
-            leader::counts(&self.directory.topics, names.iter()) != *counts
-        };
-        self.wanted_topics() != self.joined_topics || self.led.as_ref().is_some_and(has_grown)
     }
 
     fn send_join(&mut self) {
@@ -157,16 +150,18 @@ impl GroupConsumer {
     }
 
     fn joined(&mut self, member_id: String, joined: &Joined) {
+        let is_return = self.config.group_instance_id.is_some() && self.member_id.is_empty();
         self.member_id = member_id;
         self.generation = joined.generation;
         self.beat.set_member(Some((self.member_id.clone(), self.generation)));
         let is_leader = joined.leader == self.member_id;
-        self.led = None;
+        (self.led, self.describing) = (None, None);
+        self.has_returned = is_return && (!is_leader || joined.skips_assignment);
         let mut assignments = Vec::new();
         if is_leader {
             match leader::assign(joined, &self.directory.topics) {
                 Ok(made) => {
-                    self.led = Some((made.topics, made.counts));
+                    self.led = Some(made.led);
                     if !joined.skips_assignment {
                         assignments = made.assignments;
                     }
@@ -226,6 +221,9 @@ impl GroupConsumer {
     /// Takes over an assignment. Partitions that are not in it any more go first, and then the member joins again, so that
     /// another one can get them.
     fn assigned(&mut self, assigned: Vec<TopicPartition>) {
+        // A partition of an earlier topic of the same name is not kept.
+        self.drop_deleted();
+        self.note_assigned(&assigned);
         let acquiring = self.acquiring.take().map(|waiting| waiting.added).unwrap_or_default();
         let has_lost_unread = acquiring.iter().any(|name| !assigned.contains(name));
         let revoked: Vec<TopicPartition> =
@@ -234,6 +232,9 @@ impl GroupConsumer {
             assigned.into_iter().filter(|name| !self.owned.contains(name)).collect();
         self.acquire(added);
         self.phase = Phase::Stable;
+        if std::mem::take(&mut self.has_returned) {
+            self.ask_for_assignments();
+        }
         if !revoked.is_empty() {
             self.revoke(revoked);
         } else if has_lost_unread {
@@ -268,14 +269,19 @@ impl GroupConsumer {
                 return;
             }
         };
-        for name in &added {
-            let position = committed.iter().find(|commit| commit.partition == *name);
+        let mut taken = Vec::with_capacity(added.len());
+        for name in added {
+            let position = committed.iter().find(|commit| commit.partition == name);
             let position = position.map(|commit| commit.position);
-            if let Err(error) = self.owned.add(&self.directory, name.clone(), position) {
-                self.events.push_back(Err(error));
+            let Some(topic_id) = self.assigned.get(&name.topic).copied().flatten() else { continue };
+            match self.owned.add(&self.directory, name.clone(), topic_id, position) {
+                Ok(true) => taken.push(name),
+                // Another topic has the name now. The group assigns anew, and then its offsets are asked for.
+                Ok(false) => {}
+                Err(error) => self.events.push_back(Err(error)),
             }
         }
-        self.events.push_back(Ok(GroupEvent::Assigned(added)));
+        self.events.push_back(Ok(GroupEvent::Assigned(taken)));
     }
 
     fn heartbeat_answered(&mut self, ticket: Ticket, outcome: Result<ReplyBody, GroupsError>) {
@@ -295,7 +301,7 @@ impl GroupConsumer {
     }
 
     /// Takes part in a rebalance. A cooperative member keeps its partitions; another one gives up all first.
-    fn begin_rebalance(&mut self) {
+    pub(super) fn begin_rebalance(&mut self) {
         if self.phase != Phase::Stable {
             return;
         }
@@ -337,6 +343,7 @@ impl GroupConsumer {
         self.generation = -1;
         self.acquiring = None;
         self.led = None;
+        self.assigned.clear();
         // With another generation the member is still known by its id.
         if error != GroupError::IllegalGeneration {
             self.member_id.clear();
@@ -371,6 +378,15 @@ impl GroupConsumer {
         };
         match kind {
             CommitKind::Awaited => self.awaited = Some((ticket, outcome)),
+            // A topic was deleted while the request was on its way. The rest is committed before the partitions go.
+            CommitKind::BeforeRelease
+                if refused == Some(GroupError::UnknownTopicOrPartition)
+                    && self.phase == Phase::Releasing(ticket) =>
+            {
+                return self.begin_release();
+            }
+            // The next commit has the rest.
+            CommitKind::Automatic if refused == Some(GroupError::UnknownTopicOrPartition) => {}
             CommitKind::Automatic | CommitKind::BeforeRelease if outcome.is_ok() => {
                 if self.config.reports_commits {
                     let took = sent_at.elapsed();

@@ -3,6 +3,7 @@
 
 mod admin;
 mod clients;
+mod commits;
 mod config;
 mod consumer;
 mod error;
@@ -12,6 +13,9 @@ mod link;
 mod membership;
 mod offsets;
 mod partitions;
+#[cfg(test)]
+mod tests;
+mod topics;
 
 pub use admin::GroupAdmin;
 pub use clients::GroupClients;

@@ -28,8 +28,8 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Returns the request that commits `commits`.
-    pub(super) fn request(self, commits: &[Commit]) -> RequestBody {
+    /// Returns the request that commits `commits`. `id_of` returns the id of the topic that was read.
+    pub(super) fn request(self, commits: &[Commit], id_of: impl Fn(&str) -> Option<u64>) -> RequestBody {
         let mut topics: BTreeMap<&str, Vec<PartitionCommit>> = BTreeMap::new();
         for Commit { partition, position, metadata } in commits {
             topics.entry(&partition.topic).or_default().push(PartitionCommit {
@@ -45,6 +45,7 @@ impl Committer {
             member_id: self.member_id,
             instance_id: self.instance_id,
             retention_ms: None,
+            topic_ids: topics.keys().filter_map(|name| Some(((*name).to_owned(), id_of(name)?))).collect(),
             topics: topics.into_iter().map(|(topic, commits)| (topic.to_owned(), commits)).collect(),
         })
     }

@@ -4,7 +4,7 @@
 use super::config::AutoOffsetReset;
 use super::error::GroupsError;
 use super::offsets::Commit;
-use crate::client::{Consumer, ConsumerConfig, Fetched, OffsetReset, RemoteDirectory};
+use crate::client::{Consumer, ConsumerConfig, Fetched, OffsetReset, RemoteDirectory, Topics};
 use crate::error::FetchError;
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::task::{Context, Poll};
@@ -40,6 +40,8 @@ pub(super) enum News {
 #[derive(Debug)]
 struct Owned {
     name: TopicPartition,
+    /// Id of the topic.
+    topic_id: u64,
     consumer: Consumer,
     /// The position up to which an earlier poll has returned the records.
     done: Option<ConsumerPosition>,
@@ -86,27 +88,31 @@ impl Partitions {
         self.owned.iter().map(|owned| owned.name.clone()).collect()
     }
 
-    /// Begins to read a partition from the group's committed position, if there is one.
+    /// Begins to read a partition from the group's committed position, if there is one. Returns `false`, and does nothing, if
+    /// the topic with this id was deleted.
     pub(super) fn add(
         &mut self,
         directory: &RemoteDirectory,
         name: TopicPartition,
+        topic_id: u64,
         position: Option<ConsumerPosition>,
-    ) -> Result<(), GroupsError> {
-        let topic = directory.topics.get(&name.topic);
-        let Some(place) = topic.and_then(|topic| topic.places.get(name.partition as usize).copied()) else {
+    ) -> Result<bool, GroupsError> {
+        let topic = directory.topics.get(&name.topic).filter(|topic| topic.id == topic_id);
+        let Some(topic) = topic else { return Ok(false) };
+        let Some(place) = topic.places.get(name.partition as usize).copied() else {
             return Err(GroupsError::Fetch { partition: name, error: FetchError::UnknownPartition });
         };
-        let Err(at) = self.owned.binary_search_by(|owned| owned.name.cmp(&name)) else { return Ok(()) };
+        let Err(at) = self.owned.binary_search_by(|owned| owned.name.cmp(&name)) else { return Ok(true) };
         let from = position.unwrap_or_else(|| UNKNOWN.into());
         let assignment = vec![(name.clone(), directory.route(place), from)];
         let consumer = Consumer::new(self.config.clone(), assignment);
         let committed = position.map(|position| position.offset);
         let (done, high_watermark) = (position, None);
         let (is_paused, is_leaving) = (false, false);
-        self.owned
-            .insert(at, Owned { name, consumer, done, committed, high_watermark, is_paused, is_leaving });
-        Ok(())
+        let owned =
+            Owned { name, topic_id, consumer, done, committed, high_watermark, is_paused, is_leaving };
+        self.owned.insert(at, owned);
+        Ok(true)
     }
 
     /// Stops reading partitions that are about to go.
@@ -119,6 +125,22 @@ impl Partitions {
     /// Gives up the partitions that were about to go.
     pub(super) fn remove_leaving(&mut self) {
         self.owned.retain(|owned| !owned.is_leaving);
+    }
+
+    /// Returns the id of a topic of which a partition is read.
+    pub(super) fn topic_id(&self, topic: &str) -> Option<u64> {
+        self.owned.iter().find(|owned| &*owned.name.topic == topic).map(|owned| owned.topic_id)
+    }
+
+    /// Gives up the partitions of topics that were deleted, also if another topic has the name now. Returns them, except for
+    /// those that were about to go: nobody reads them any more.
+    pub(super) fn remove_deleted(&mut self, topics: &Topics) -> Vec<TopicPartition> {
+        let is_gone =
+            |owned: &Owned| !owned.is_leaving && topics.id(&owned.name.topic) != Some(owned.topic_id);
+        let gone: Vec<TopicPartition> =
+            self.owned.iter().filter(|owned| is_gone(owned)).map(|owned| owned.name.clone()).collect();
+        self.owned.retain(|owned| !gone.contains(&owned.name));
+        gone
     }
 
     /// Gives up all partitions.

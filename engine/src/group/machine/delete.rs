@@ -8,6 +8,14 @@ use crate::group::records::{CommittedOffset, GroupRecord, OffsetKey};
 use crate::group::reply::{PartitionOutcomes, Reply, ReplyBody};
 use crate::group::request::{Now, OffsetDelete, Token};
 use crate::group::state::{Group, GroupState};
+use std::collections::BTreeSet;
+
+/// Bytes of the records of one batch that removes the offsets of a topic, before the last one. The largest record has less than
+/// 64 KiB, and the log takes larger batches than both together.
+const REMOVAL_BYTES: usize = 64 << 10;
+
+/// Bytes of the record that removes an offset, without the names of its group and topic; at most so many.
+const KEY_REST_BYTES: usize = 32;
 
 /// Returns the record that removes an offset.
 const fn tombstone(key: OffsetKey) -> GroupRecord {
@@ -56,8 +64,14 @@ impl Groups {
     }
 
     /// Removes the offsets of a topic that was deleted, of all groups, as Kafka does. Otherwise a group would resume in a new
-    /// topic of that name behind records that it has not read. Each group's records are one batch.
+    /// topic of that name behind records that it has not read.
     pub fn forget_topic(&mut self, topic: &str) -> Output {
+        self.forget_topics(|name| name == topic)
+    }
+
+    /// Removes the offsets of all topics that `is_gone` names, as [`forget_topic`](Self::forget_topic) does. A group with many
+    /// offsets needs several batches.
+    pub fn forget_topics(&mut self, is_gone: impl Fn(&str) -> bool) -> Output {
         let mut out = Output::default();
         if !self.is_serving() {
             return self.with_deadline(out);
@@ -65,14 +79,40 @@ impl Groups {
         let ids: Vec<String> = self.groups.keys().cloned().collect();
         for id in ids {
             let mut keys = self.appends.offsets_of(&id);
-            keys.extend(self.offsets.of_group(&id).into_iter().map(|(key, _)| key));
-            let of_topic = keys.into_iter().filter(|key| key.topic == topic);
-            let records: Vec<GroupRecord> = of_topic.map(tombstone).collect();
-            if !records.is_empty() {
-                self.appends.begin(records, Then::Reply, Vec::new(), &mut out);
+            keys.retain(|key| is_gone(&key.topic));
+            let stored = self.offsets.group(&id).into_iter().flatten();
+            for (topic, partitions) in stored.filter(|(topic, _)| is_gone(topic)) {
+                let key = |partition: &i32| OffsetKey {
+                    group: id.clone(),
+                    topic: topic.clone(),
+                    partition: *partition,
+                };
+                keys.extend(partitions.keys().map(key));
             }
+            self.remove_offsets(keys, &mut out);
         }
         self.with_deadline(out)
+    }
+
+    /// Begins to append the records that remove `keys`.
+    fn remove_offsets(&mut self, keys: BTreeSet<OffsetKey>, out: &mut Output) {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        for key in keys {
+            bytes += key.group.len() + key.topic.len() + KEY_REST_BYTES;
+            records.push(tombstone(key));
+            if bytes >= REMOVAL_BYTES {
+                self.appends.begin(std::mem::take(&mut records), Then::Reply, Vec::new(), out);
+                bytes = 0;
+            }
+        }
+        if !records.is_empty() {
+            self.appends.begin(records, Then::Reply, Vec::new(), out);
+        }
+    }
+
+    /// Whether a group has a committed offset of the topic.
+    pub fn has_offsets_of(&self, topic: &str) -> bool {
+        self.offsets.has_topic(topic)
     }
 
     /// Handles an OffsetDelete.

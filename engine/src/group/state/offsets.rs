@@ -24,6 +24,11 @@ impl Offsets {
         self.by_group.get(group)?.get(topic)?.get(&partition)
     }
 
+    /// Whether a group has an offset of the topic.
+    pub(crate) fn has_topic(&self, topic: &str) -> bool {
+        self.by_group.values().any(|topics| topics.contains_key(topic))
+    }
+
     /// Stores an offset, or removes it if `value` is `None`.
     pub(crate) fn apply(&mut self, key: &OffsetKey, value: Option<CommittedOffset>) {
         let Some(value) = value else { return self.remove(key) };

@@ -315,6 +315,15 @@ impl Mailbox {
         assert!(self.calls.push(Call::Run(task)).is_ok(), "there is room");
     }
 
+    /// Takes the next request to a group, for a test that plays the shard. Fetches before it are dropped, and not answered.
+    #[cfg(test)]
+    pub(crate) fn take_group_call(&self) -> Option<GroupCall> {
+        std::iter::from_fn(|| self.calls.pop()).find_map(|call| match call {
+            Call::Group(call) => Some(*call),
+            Call::Fetch(_) | Call::Run(_) => None,
+        })
+    }
+
     /// Whether the shard has messages to take.
     pub(in crate::shard) fn has_messages(&self) -> bool {
         !self.appends.is_empty() || !self.calls.is_empty()

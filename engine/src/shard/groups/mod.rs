@@ -18,10 +18,14 @@ use owner::ShardOwner;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The coordinators of a shard, by the slot of their partition.
 #[derive(Default)]
 pub(super) struct Coordinators(RefCell<BTreeMap<usize, Rc<ShardCoordinator>>>);
+
+/// Looks up the id of the topic that has a name now. It waits for nothing.
+pub(crate) type TopicIds = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
 
 type ShardCoordinator = Coordinator<ShardOwner>;
 
@@ -40,12 +44,13 @@ impl Shard {
         starts: Vec<CoordinatorToStart>,
         partitions: u32,
         config: &GroupsConfig,
+        topic_ids: &TopicIds,
     ) {
         for CoordinatorToStart { slot, name } in starts {
             if self.open_at(slot).is_none() || self.coordinator(slot).is_some() {
                 continue;
             }
-            let owner = ShardOwner::new(Rc::clone(self), slot);
+            let owner = ShardOwner::new(Rc::clone(self), slot, Arc::clone(topic_ids));
             let coordinator = Coordinator::new(owner, name, partitions, config);
             self.coordinators.0.borrow_mut().insert(slot, Rc::clone(&coordinator));
             self.spawn(Box::pin(owner::take_acks(Rc::clone(&coordinator))));
@@ -74,11 +79,12 @@ impl Shard {
         coordinator.handle(Request { token, client, api_version, body });
     }
 
-    /// Removes the committed offsets of a topic that was deleted, and waits until that is stored or has failed.
-    pub(crate) async fn forget_topic(&self, topic: String) {
+    /// Removes the committed offsets of a topic that was deleted, and waits until that is durable or has failed. Returns whether
+    /// none is left.
+    pub(crate) async fn forget_topic(&self, topic: String) -> bool {
         let coordinators: Vec<_> = self.coordinators.0.borrow().values().cloned().collect();
         let works = coordinators.into_iter().map(|coordinator| coordinator.forget_topic(topic.clone()));
-        futures_util::future::join_all(works).await;
+        futures_util::future::join_all(works).await.into_iter().all(|is_done| is_done)
     }
 
     /// Ends the sessions, rebalances and offsets whose time has come. Called at the partition's timer.

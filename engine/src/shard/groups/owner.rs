@@ -1,6 +1,6 @@
 //! A shard as the owner of a coordinator.
 
-use super::ShardCoordinator;
+use super::{ShardCoordinator, TopicIds};
 use crate::clock::SystemClock;
 use crate::coordinator::Owner;
 use crate::disk::uring::UringDisk;
@@ -26,6 +26,7 @@ pub(super) struct ShardOwner {
     slot: usize,
     inbox: Arc<AckInbox>,
     callers: RefCell<Callers>,
+    topic_ids: TopicIds,
     has_ended: Cell<bool>,
 }
 
@@ -37,9 +38,9 @@ struct Callers {
 }
 
 impl ShardOwner {
-    pub(super) fn new(shard: Rc<Shard>, slot: usize) -> Self {
+    pub(super) fn new(shard: Rc<Shard>, slot: usize, topic_ids: TopicIds) -> Self {
         let inbox = Arc::new(AckInbox::new(shard.id));
-        Self { shard, slot, inbox, callers: RefCell::default(), has_ended: Cell::new(false) }
+        Self { shard, slot, inbox, callers: RefCell::default(), topic_ids, has_ended: Cell::new(false) }
     }
 
     /// Notes the sender of a request. Returns the token by which its reply finds it.
@@ -93,6 +94,10 @@ impl Owner for ShardOwner {
 
     fn log(&self) -> Option<Rc<ShardLog>> {
         self.shard.open_at(self.slot).map(|partition| Rc::clone(&partition.log))
+    }
+
+    fn topic_id(&self, name: &str) -> Option<u64> {
+        (self.topic_ids)(name)
     }
 
     fn buffer(&self) -> Vec<u8> {

@@ -314,6 +314,7 @@ impl Generator {
             member_id,
             instance_id: consumer.instance_id.clone().filter(|_| generation >= 0),
             retention_ms: self.one_in(10).then_some(5_000),
+            topic_ids: std::collections::BTreeMap::new(),
             topics,
         };
         let version = if self.random.random_bool(0.7) { 9 } else { 8 };
