@@ -65,11 +65,35 @@ impl Cluster {
         let (dir, ports, jars) = (disk(), free_ports(), jars());
         let path = |name: &str| dir.path().join(name);
         succeed(Command::new("keytool").current_dir(dir.path()).args([
-            "-genkeypair", "-alias", "broker", "-keyalg", "RSA", "-storetype", "PKCS12", "-keystore", "keys.p12",
-            "-storepass", "secret", "-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1", "-validity", "2",
+            "-genkeypair",
+            "-alias",
+            "broker",
+            "-keyalg",
+            "RSA",
+            "-storetype",
+            "PKCS12",
+            "-keystore",
+            "keys.p12",
+            "-storepass",
+            "secret",
+            "-dname",
+            "CN=127.0.0.1",
+            "-ext",
+            "san=ip:127.0.0.1",
+            "-validity",
+            "2",
         ]));
         succeed(Command::new("keytool").current_dir(dir.path()).args([
-            "-exportcert", "-rfc", "-alias", "broker", "-keystore", "keys.p12", "-storepass", "secret", "-file", "ca.pem",
+            "-exportcert",
+            "-rfc",
+            "-alias",
+            "broker",
+            "-keystore",
+            "keys.p12",
+            "-storepass",
+            "secret",
+            "-file",
+            "ca.pem",
         ]));
         std::fs::write(path("broker.properties"), properties(dir.path(), ports)).unwrap();
         let java = || {
@@ -77,10 +101,19 @@ impl Cluster {
             command.args(["-Xmx384m", "-cp", &jars]);
             command
         };
-        succeed(java().args([
-            "kafka.tools.StorageTool", "format", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "--add-scram",
-            &format!("SCRAM-SHA-256=[name=bench,password={PASSWORD}]"), "--config",
-        ]).arg(path("broker.properties")));
+        succeed(
+            java()
+                .args([
+                    "kafka.tools.StorageTool",
+                    "format",
+                    "--cluster-id",
+                    "AAAAAAAAAAAAAAAAAAAAAA",
+                    "--add-scram",
+                    &format!("SCRAM-SHA-256=[name=bench,password={PASSWORD}]"),
+                    "--config",
+                ])
+                .arg(path("broker.properties")),
+        );
         let log = std::fs::File::create(path("broker.log")).unwrap();
         let mut command = java();
         command.arg("kafka.Kafka").arg(path("broker.properties"));

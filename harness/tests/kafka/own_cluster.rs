@@ -57,7 +57,8 @@ fn an_existing_topic_is_measured_beside_the_records_of_others_and_stays_as_it_wa
         let foreign = trial["integrity"]["foreign"].as_u64().unwrap();
         // What was there before the trial is not read, the 4000 records and more of an earlier trial included.
         assert!((20..500).contains(&foreign), "{}", trial["integrity"]);
-        let [consumed, produced] = ["consume", "produce"].map(|side| trial[side]["records"].as_u64().unwrap());
+        let [consumed, produced] =
+            ["consume", "produce"].map(|side| trial[side]["records"].as_u64().unwrap());
         assert!(consumed.abs_diff(produced) < produced / 10, "records of others are no load: {trial}");
         assert!(trial["resources"]["data_max_bytes"].is_null(), "the disk of the cluster is not known");
     }
@@ -132,10 +133,25 @@ fn a_connection_that_cannot_be_made_is_one_message_that_says_what_to_do() {
                  sasl.password: 'env:VNOTCH_TEST_PASSWORD'}}";
     let unknown = "{properties: {security.protocol: SSL}}";
     for (name, address, kafka, said) in [
-        ("a plain client at a port for TLS", cluster.tls(), "{}", "`security.protocol` in `kafka.properties`"),
+        (
+            "a plain client at a port for TLS",
+            cluster.tls(),
+            "{}",
+            "`security.protocol` in `kafka.properties`",
+        ),
         ("a TLS client at a plain port", cluster.plain(), &tls, "check that this port speaks TLS"),
-        ("a certificate that nobody vouches for", cluster.tls(), unknown, "`ssl.ca.location` names the certificate"),
-        ("wrong credentials", cluster.sasl(), wrong, "check `sasl.mechanism`, `sasl.username` and `sasl.password`"),
+        (
+            "a certificate that nobody vouches for",
+            cluster.tls(),
+            unknown,
+            "`ssl.ca.location` names the certificate",
+        ),
+        (
+            "wrong credentials",
+            cluster.sasl(),
+            wrong,
+            "check `sasl.mechanism`, `sasl.username` and `sasl.password`",
+        ),
     ] {
         let refused = end(&mut run_at(&bench, &address, kafka, &[])).refusal(1);
         assert!(refused.contains(&address) && refused.contains(said), "{name}: {refused}");
@@ -167,7 +183,11 @@ fn topics_that_a_killed_run_left_are_listed_and_removed_by_name_while_they_are_y
         find().unwrap()
     };
     let listed = prune(&cluster, &[]);
-    assert!(listed.stderr.contains(&format!("not removed: {left} (2 partitions, made ")), "{}", listed.stderr);
+    assert!(
+        listed.stderr.contains(&format!("not removed: {left} (2 partitions, made ")),
+        "{}",
+        listed.stderr
+    );
     assert!(listed.stderr.contains("a run may use it; name it to remove it"), "{}", listed.stderr);
     assert!(listed.stdout.contains(&format!("would remove {old} (1 partition, made ")), "{}", listed.stdout);
     assert!(!format!("{}{}", listed.stdout, listed.stderr).contains("orders"), "no run gives such a name");

@@ -74,7 +74,11 @@ pub struct Args {
 /// removed.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     if let Some(target) = &args.target {
-        return topics::prune(globals, target, &topics::Request::of(&args.names, &args.properties, args.yes)?);
+        return topics::prune(
+            globals,
+            target,
+            &topics::Request::of(&args.names, &args.properties, args.yes)?,
+        );
     }
     if let Some(dir) = &args.leftovers {
         if let Some(name) = args.names.first() {

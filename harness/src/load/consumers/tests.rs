@@ -8,7 +8,9 @@ use crate::measure::group::GroupRecord;
 use crate::measure::ledger::{ConsumedPartition, SequenceTrack};
 use crate::system::InRecord;
 use crate::system::fake::{Behaviour, GroupFaults};
-use crate::workload::{Assignment, Churn, Commit, CommitMode, Consume, KeyDistribution, TimeSpan, Verify, Workload};
+use crate::workload::{
+    Assignment, Churn, Commit, CommitMode, Consume, KeyDistribution, TimeSpan, Verify, Workload,
+};
 use std::time::Duration;
 
 /// A workload in which two members read four partitions. Each partition gets a record a millisecond.
@@ -161,7 +163,8 @@ fn records_of_others_are_counted_and_a_changed_record_of_the_trial_is_missing() 
     changed[30] ^= 1;
     // A second trial of the same workload has the same producers and sequences, and another salt.
     let of_another_trial = value(1, SALT + 1);
-    let values = [value(0, SALT), b"an order".to_vec(), of_another_trial, value(1, SALT), changed, value(3, SALT)];
+    let values =
+        [value(0, SALT), b"an order".to_vec(), of_another_trial, value(1, SALT), changed, value(3, SALT)];
     let found = |salt| {
         let check = Check {
             first_sender: 0,
@@ -181,5 +184,9 @@ fn records_of_others_are_counted_and_a_changed_record_of_the_trial_is_missing() 
     assert_eq!(seen.tracks[0].missing(), [2..3], "the changed record is missing");
     assert_eq!(seen.tracks[0].duplicates(), 0);
     let alone = found(None);
-    assert_eq!((alone.foreign, alone.checked, alone.corruptions), (0, 6, 5), "nobody else writes to its topics");
+    assert_eq!(
+        (alone.foreign, alone.checked, alone.corruptions),
+        (0, 6, 5),
+        "nobody else writes to its topics"
+    );
 }

@@ -52,7 +52,9 @@ impl Lent {
 /// Says that processes of a started Kafka have ended, and returns why it is started again.
 fn started_again(lost: &[String]) -> String {
     let lost = lost.join(", ");
-    stderr::line(format_args!("vnotch: {lost} of the started Kafka ended; Kafka is started again for the next trial"));
+    stderr::line(format_args!(
+        "vnotch: {lost} of the started Kafka ended; Kafka is started again for the next trial"
+    ));
     format!("because {lost} had ended in an earlier trial")
 }
 

@@ -190,14 +190,11 @@ impl System for KafkaSystem {
     }
 
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
-        let named = spec
-            .assignment
-            .iter()
-            .map(|(topic, partition)| {
-                let topic = self.topic(topic)?;
-                let offset = topic.first_offset(*partition);
-                Ok(Begin { topic: topic.name.clone(), partition: i32::try_from(*partition)?, offset })
-            });
+        let named = spec.assignment.iter().map(|(topic, partition)| {
+            let topic = self.topic(topic)?;
+            let offset = topic.first_offset(*partition);
+            Ok(Begin { topic: topic.name.clone(), partition: i32::try_from(*partition)?, offset })
+        });
         let assignment = named.collect::<anyhow::Result<Vec<_>>>()?;
         let config = self.client.consumer(&format!("{}-{}", spec.group, self.run_id), spec.fetch_bytes_max);
         Ok(Box::new(KafkaConsumer::new(&config, assignment, spec)?))

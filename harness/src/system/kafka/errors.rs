@@ -157,9 +157,16 @@ mod tests {
         assert_eq!(errors.because(), ": two", "the reason is worth more than the count");
         assert_eq!(errors.advice(), None, "a broker may come up");
         let closed = Errors::default();
-        closed.note(&refused, "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?");
-        assert!(closed.advice().is_some_and(|advice| advice.contains("speaks TLS")), "the port stays a plain one");
+        closed
+            .note(&refused, "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?");
+        assert!(
+            closed.advice().is_some_and(|advice| advice.contains("speaks TLS")),
+            "the port stays a plain one"
+        );
         errors.note(&KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
-        assert!(errors.advice().is_some_and(|advice| advice.contains("sasl.password")), "credentials stay wrong");
+        assert!(
+            errors.advice().is_some_and(|advice| advice.contains("sasl.password")),
+            "credentials stay wrong"
+        );
     }
 }

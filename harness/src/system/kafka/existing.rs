@@ -68,7 +68,8 @@ pub(super) fn look(
 ) -> anyhow::Result<Found> {
     let metadata = probe.client().fetch_metadata(Some(name), ANSWER_MAX);
     let metadata = metadata.with_context(|| format!("cannot look at the topic {name}"))?;
-    let found = metadata.topics().first().with_context(|| format!("the cluster says nothing about {name}"))?;
+    let found =
+        metadata.topics().first().with_context(|| format!("the cluster says nothing about {name}"))?;
     if let Some(error) = found.error() {
         let code = RDKafkaErrorCode::from(error);
         return Err(refused(name, code));
@@ -80,7 +81,8 @@ pub(super) fn look(
             workload.partitions_per_topic
         )));
     }
-    let replication = found.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0);
+    let replication =
+        found.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0);
     let settings = Settings::read(admin, name)?;
     settings.check(name, workload)?;
     let end = |partition: u32| {
@@ -100,9 +102,11 @@ pub(super) fn look(
 /// The error of a topic that the cluster does not show.
 fn refused(name: &str, code: RDKafkaErrorCode) -> anyhow::Error {
     match code {
-        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => UsageError::error(format!(
-            "there is no topic {name} in the cluster; `topic` names one that exists, and without it the run makes its own"
-        )),
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            UsageError::error(format!(
+                "there is no topic {name} in the cluster; `topic` names one that exists, and without it the run makes its own"
+            ))
+        }
         RDKafkaErrorCode::TopicAuthorizationFailed => anyhow::anyhow!(
             "the user may not see the topic {name} ({code}); it needs the rights DESCRIBE, DESCRIBE_CONFIGS, READ and WRITE"
         ),
@@ -118,7 +122,8 @@ impl Settings {
     fn read(admin: &AdminClient<DefaultClientContext>, name: &str) -> anyhow::Result<Self> {
         let context = || format!("cannot read the settings of the topic {name}");
         let asked = [ResourceSpecifier::Topic(name)];
-        let read = pollster::block_on(admin.describe_configs(&asked, &topics::options())).with_context(context)?;
+        let read =
+            pollster::block_on(admin.describe_configs(&asked, &topics::options())).with_context(context)?;
         let Some(read) = read.into_iter().next() else { bail!("{}: the cluster has no answer", context()) };
         let read = read.map_err(|code| match code {
             RDKafkaErrorCode::TopicAuthorizationFailed => anyhow::anyhow!(
@@ -206,7 +211,8 @@ mod tests {
 
     #[test]
     fn compaction_and_batches_that_are_too_large_are_refused() {
-        let compacted = problem(&settings(&[("cleanup.policy", "compact,delete")]), &Workload::default()).unwrap();
+        let compacted =
+            problem(&settings(&[("cleanup.policy", "compact,delete")]), &Workload::default()).unwrap();
         assert!(compacted.contains("cleanup.policy=compact,delete"), "{compacted}");
         let batch = Batch { max_bytes: Bytes::kib(64), ..Batch::default() };
         let large = Workload { batch, ..Workload::default() };

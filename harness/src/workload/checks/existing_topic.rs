@@ -39,8 +39,9 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
     for difference in workload.diff_from_defaults() {
         let key = difference.key.as_str();
         if key.starts_with("log.") || key == "kafka.replication" {
-            let message =
-                format!("`{key}` is for topics that a run makes; `{topic}` exists, and a run never alters it");
+            let message = format!(
+                "`{key}` is for topics that a run makes; `{topic}` exists, and a run never alters it"
+            );
             problems.refuse(&[key, "topic"], message);
         }
     }
@@ -79,10 +80,16 @@ mod tests {
         let orders = "target: 'kafka://h:1'\ntopic: orders.v1\npartitions_per_topic: 3\n";
         assert_eq!(problem(orders), None);
         for (more, message) in [
-            ("log: {segment_bytes: 1MiB}", "`log.segment_bytes` is for topics that a run makes; `orders.v1` exists"),
+            (
+                "log: {segment_bytes: 1MiB}",
+                "`log.segment_bytes` is for topics that a run makes; `orders.v1` exists",
+            ),
             ("log: {retention_ms: 1h}", "`log.retention_ms` is for topics that a run makes"),
             ("kafka: {replication: 3}", "`kafka.replication` is for topics that a run makes"),
-            ("sweep: {log.segment_bytes: [128MiB, 1GiB]}", "`log.segment_bytes` is for topics that a run makes"),
+            (
+                "sweep: {log.segment_bytes: [128MiB, 1GiB]}",
+                "`log.segment_bytes` is for topics that a run makes",
+            ),
             ("topics: 2", "`topic` names one topic, and `topics` asks for 2"),
             ("consume: {assignment: group}", "cannot begin at the end of an existing topic"),
         ] {

@@ -86,12 +86,16 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
 fn check_sasl(workload: &Workload, problems: &mut Problems) {
     let properties = &workload.kafka.properties;
     let mechanism = ["sasl.mechanism", "sasl.mechanisms"].iter().find_map(|name| properties.get(*name));
-    let is_sasl = properties.get("security.protocol").is_some_and(|it| it.to_ascii_uppercase().starts_with("SASL"));
+    let is_sasl =
+        properties.get("security.protocol").is_some_and(|it| it.to_ascii_uppercase().starts_with("SASL"));
     let message = match mechanism {
         Some(name) if MECHANISMS.contains(&name.as_str()) => return,
         Some(name) => format!("`sasl.mechanism: {name}` is not supported; use {}", MECHANISMS.join(", ")),
         None if is_sasl => {
-            format!("`sasl.mechanism` is missing, and librdkafka's own is GSSAPI, which is not supported; use {}", MECHANISMS.join(", "))
+            format!(
+                "`sasl.mechanism` is missing, and librdkafka's own is GSSAPI, which is not supported; use {}",
+                MECHANISMS.join(", ")
+            )
         }
         None => return,
     };
@@ -226,14 +230,19 @@ mod tests {
 
     #[test]
     fn ways_to_authenticate_that_the_client_lacks_are_refused_by_name() {
-        let with = |properties: &str| parsed(&format!("target: 'kafka://h:1'\nkafka: {{properties: {{{properties}}}}}"));
+        let with = |properties: &str| {
+            parsed(&format!("target: 'kafka://h:1'\nkafka: {{properties: {{{properties}}}}}"))
+        };
         for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
             with(&format!("security.protocol: SASL_SSL, sasl.mechanism: {mechanism}")).unwrap();
         }
         with("security.protocol: SSL").unwrap();
         for mechanism in ["GSSAPI", "OAUTHBEARER"] {
             let refused = with(&format!("sasl.mechanisms: {mechanism}")).unwrap_err().to_string();
-            assert!(refused.contains(&format!("`sasl.mechanism: {mechanism}` is not supported; use PLAIN")), "{refused}");
+            assert!(
+                refused.contains(&format!("`sasl.mechanism: {mechanism}` is not supported; use PLAIN")),
+                "{refused}"
+            );
         }
         let missing = with("security.protocol: sasl_plaintext").unwrap_err().to_string();
         assert!(missing.contains("librdkafka's own is GSSAPI"), "{missing}");

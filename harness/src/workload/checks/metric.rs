@@ -67,7 +67,8 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
     if matches!(metric, Metric::DiskPeak | Metric::WriteAmplification)
         && !workload.deployment().is_on_this_machine()
     {
-        let message = format!("`{name}` needs the system's disk, and `{}` keeps its data elsewhere", workload.target);
+        let message =
+            format!("`{name}` needs the system's disk, and `{}` keeps its data elsewhere", workload.target);
         refuse(&["metric", "target"], message);
     }
     if metric == Metric::WriteAmplification && workload.durability == Durability::Appended {

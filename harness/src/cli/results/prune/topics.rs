@@ -149,7 +149,8 @@ mod tests {
     fn a_topic_is_described_by_its_size_and_its_age() {
         let now = UNIX_EPOCH + Duration::from_secs(100_000);
         assert_eq!(words(&topic("t", 89_000), now), "2 partitions, made 3h ago, no records");
-        let unknown = LeftTopic { partitions: 1, made_s: None, written_ms: Some(99_958_000), ..topic("t", 0) };
+        let unknown =
+            LeftTopic { partitions: 1, made_s: None, written_ms: Some(99_958_000), ..topic("t", 0) };
         assert_eq!(words(&unknown, now), "1 partition, age unknown, last written 42s ago");
     }
 }

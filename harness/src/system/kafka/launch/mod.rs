@@ -108,7 +108,9 @@ impl Launched {
         let mut attempts = 1;
         loop {
             match Self::try_to_start(script, kafka, dir) {
-                Err(error) if attempts < PORT_ATTEMPTS && error.to_string().contains(PORT_IN_USE) => attempts += 1,
+                Err(error) if attempts < PORT_ATTEMPTS && error.to_string().contains(PORT_IN_USE) => {
+                    attempts += 1
+                }
                 outcome => return outcome,
             }
         }
@@ -132,7 +134,8 @@ impl Launched {
             .process_group(0);
         let mut child = command.spawn().context("cannot start `bash`, which starts Kafka")?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
-        let mut launched = Self { setup, dir: dir.to_owned(), addresses: String::new(), script: child, input };
+        let mut launched =
+            Self { setup, dir: dir.to_owned(), addresses: String::new(), script: child, input };
         let mut line = String::new();
         if let Some(output) = output {
             BufReader::new(output).read_line(&mut line).context("cannot read what the script says")?;
