@@ -186,7 +186,7 @@ fn records_of_others_are_counted_and_a_changed_record_of_the_trial_is_missing() 
     let alone = found(None);
     assert_eq!(
         (alone.foreign, alone.checked, alone.corruptions),
-        (0, 6, 5),
+        (0, 6, 6),
         "nobody else writes to its topics"
     );
 }
