@@ -2,6 +2,10 @@
 #![cfg(feature = "kafka")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "kafka/cluster.rs"]
+mod cluster;
+#[path = "kafka/own_cluster.rs"]
+mod own_cluster;
 mod support;
 
 use serde_json::Value;
@@ -203,6 +207,9 @@ fn brokers_stay_up_for_all_pairs_of_a_comparison() {
         ended.stdout
     );
     let result = bench.result();
+    assert!(ended.stdout.contains("CPU of system and load"), "{}", ended.stdout);
+    let peak = &result["pairs"][0]["figures_a"]["resources.data_max_bytes"];
+    assert!(peak.as_f64().is_some_and(|bytes| bytes > 1e6), "the brokers' disk: {peak}");
     let cluster = |side: &str| result[side]["system"]["facts"]["cluster_id"].clone();
     assert!(
         cluster("a").is_string() && cluster("a") == cluster("b"),
@@ -248,11 +255,12 @@ fn a_signal_keeps_the_result_and_ends_kafka() {
 }
 
 #[test]
-fn a_broker_that_dies_in_mid_run_makes_the_verdict_errors() {
+fn a_broker_that_dies_in_mid_run_makes_the_verdict_errors_and_the_next_trial_has_a_new_one() {
     let _alone = alone();
     let bench = Bench::new();
-    let mut command = bench.run(&["-d", "20s", "--trials", "1", "--set", "phases.drain=3s"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut command = bench.run(&["-d", "10s", "--trials", "2", "--set", "phases.drain=3s"]);
+    let words = std::fs::File::create(bench.path("words")).unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(words).spawn().unwrap();
     bench.wait_until("the load has begun", || bytes_below(&bench.path("data")) > 8 << 20);
     let broker = |number: &i32| {
         let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
@@ -267,12 +275,19 @@ fn a_broker_that_dies_in_mid_run_makes_the_verdict_errors() {
     assert_eq!(verdict["status"], "errors", "{verdict}");
     assert!(verdict.to_string().contains("records failed and were not acked"), "{verdict}");
     let trial = &result["points"][0]["trials"][0];
-    assert!(trial["window_s"].as_f64().unwrap() > 19.9, "the run continues: {}", trial["window_s"]);
+    assert!(trial["window_s"].as_f64().unwrap() > 9.9, "the run continues: {}", trial["window_s"]);
     let errors = trial["errors"].as_array().unwrap();
     assert_eq!(errors[0]["kind"], "timed_out", "{errors:?}");
     assert!(errors[0]["records"].as_u64().unwrap() > 1000, "{errors:?}");
     let integrity = &trial["integrity"];
     assert_eq!((&integrity["gaps"], &integrity["corruptions"]), (&0.into(), &0.into()), "{integrity}");
+    let second = &result["points"][0]["trials"][1];
+    assert!(second["integrity"]["checked"].as_u64().unwrap() > 18_000, "{}", second["integrity"]);
+    assert!(second["errors"].as_array().is_none_or(Vec::is_empty), "{}", second["errors"]);
+    let words = std::fs::read_to_string(bench.path("words")).unwrap();
+    assert!(words.contains("broker-1 of the started Kafka ended; Kafka is started again"), "{words}");
+    let again = &result["provenance"]["target"]["facts"]["started_again"];
+    assert_eq!(again, "because broker-1 had ended in an earlier trial");
     bench.assert_nothing_is_left();
 }
 

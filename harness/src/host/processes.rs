@@ -4,7 +4,7 @@ use super::environment::read;
 use super::procfs;
 use super::usage::CpuTime;
 use crate::num;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// The counters of each process of a group at one moment, by process id.
@@ -59,6 +59,11 @@ impl GroupSample {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         Self(numbers.filter_map(|process| Some((process, sample(process, group)?))).collect())
+    }
+
+    /// Returns the names of the processes. One that has ended has no name of its own any more.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.0.values().map(|process| process.name.clone()).collect()
     }
 
     /// Returns the usage of each process since `earlier`. Processes that did nothing are left out.

@@ -64,7 +64,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         },
         writes: Writes { bytes_p50: writes.bytes_p50, depth_mean: writes.depth_mean },
         per_shard: run.observed.shards.iter().map(shard_figures).collect(),
-        resources: Resources { load_busy: load_busy(run, window_s), ..resources(run, produce.bytes) },
+        resources: resources_of(workload, run, produce.bytes),
         integrity: integrity(workload, run),
         groups: groups::figures(workload, run),
         stall: stall_figures::of(run),
@@ -155,6 +155,22 @@ fn shard_figures(shard: &ShardStats) -> ShardFigures {
         syncs: shard.syncs,
         overwrites: shard.overwrites,
         read_bytes: shard.read_bytes,
+    }
+}
+
+/// Returns the resources that a trial used. What a system elsewhere writes is not known here.
+fn resources_of(workload: &Workload, run: &TrialRun, produced_bytes: u64) -> Resources {
+    let window_s = num::f64_of(run.timeline.window_ns()) / NS_PER_S;
+    let here = Resources { load_busy: load_busy(run, window_s), ..resources(run, produced_bytes) };
+    if workload.deployment().is_on_this_machine() {
+        return here;
+    }
+    Resources {
+        data_max_bytes: None,
+        device_write_bytes: None,
+        device_read_bytes: None,
+        write_amplification: None,
+        ..here
     }
 }
 
@@ -307,6 +323,7 @@ fn integrity(workload: &Workload, run: &TrialRun) -> IntegrityFigures {
         corruptions: Some(found.corruptions),
         undrained: Some(found.undrained),
         lost_to_retention: Some(found.lost_to_retention),
+        foreign: workload.topic.is_some().then_some(found.foreign),
         redelivered: of_groups(found.redelivered),
         skipped: of_groups(found.skipped),
         double_owned: of_groups(found.double_owned),

@@ -32,6 +32,8 @@ pub struct Integrity {
     /// Number of records that retention deleted before a group read them. The group was slow; the log did not lose
     /// them.
     pub lost_to_retention: u64,
+    /// Number of records in an existing topic that others wrote. They are not among the checked ones.
+    pub foreign: u64,
 }
 
 impl Integrity {
@@ -48,6 +50,7 @@ pub fn judge(produced: &[ProducedPartition], consumed: &[ConsumedPartition]) -> 
     for seen in consumed {
         integrity.checked += seen.checked;
         integrity.corruptions += seen.corruptions;
+        integrity.foreign += seen.foreign;
         let of_partition =
             || produced.iter().filter(|p| p.topic == seen.topic && p.partition == seen.partition);
         let end_offset = of_partition().map(|p| p.end_offset).max().unwrap_or(0);

@@ -62,6 +62,9 @@ pub(crate) struct Check {
     pub(crate) place: StampPlace,
     /// Whether records carry an intended time, from which latency is measured.
     pub(crate) is_open_load: bool,
+    /// The salt of the trial's stamps. A record without a stamp of the trial was then written by others; without a salt it is
+    /// corrupt.
+    pub(crate) salt: Option<u32>,
 }
 
 /// The result of a consumer.
@@ -160,6 +163,8 @@ struct Fetch<'a, 'b> {
     encoded_bytes: u64,
     records: u64,
     bytes: u64,
+    /// Bytes of records that others wrote.
+    foreign_bytes: u64,
     /// Intended time and number of the records in a row that share this intended time.
     run: (u64, u64),
     /// The longest end-to-end latency in this fetch, in ns; `None` if no record of the window is in it.
@@ -182,6 +187,7 @@ impl<'a, 'b> Fetch<'a, 'b> {
             encoded_bytes: 0,
             records: 0,
             bytes: 0,
+            foreign_bytes: 0,
             run: (0, 0),
             slowest_ns: None,
         }
@@ -199,7 +205,7 @@ impl<'a, 'b> Fetch<'a, 'b> {
         let (records, bytes, encoded_bytes) = (self.records, self.bytes, self.encoded_bytes);
         self.turn.recorder.consumed(Counted { records, bytes, encoded_bytes });
         // Some systems do not report the encoded size.
-        self.encoded_bytes.max(bytes).max(1)
+        self.encoded_bytes.max(bytes + self.foreign_bytes).max(1)
     }
 
     fn close_run(&mut self) {
@@ -228,8 +234,7 @@ impl FetchSink for Fetch<'_, '_> {
     }
 
     fn record(&mut self, record: &InRecord<'_>) {
-        self.records += 1;
-        self.bytes += num::count(record.value.len() + record.key.map_or(0, <[u8]>::len));
+        let bytes = num::count(record.value.len() + record.key.map_or(0, <[u8]>::len));
         let stamp = match &mut self.entries {
             Entries::Own(partitions) => self.check.observe(record, &mut partitions[self.assignment]),
             Entries::OfGroup(GroupEntries { open: Some((partition, owner)), .. }) => {
@@ -238,6 +243,12 @@ impl FetchSink for Fetch<'_, '_> {
             // A record comes after the begin of its fetch.
             Entries::OfGroup(_) => None,
         };
+        if stamp.is_none() && self.check.salt.is_some() {
+            self.foreign_bytes += bytes;
+            return;
+        }
+        self.records += 1;
+        self.bytes += bytes;
         let Some(stamp) = stamp else { return };
         if self.check.is_open_load {
             if self.run.0 != stamp.intended_ns {
@@ -258,11 +269,16 @@ pub(crate) fn note_skipped(info: &FetchedInfo, seen: &mut ConsumedPartition) {
 }
 
 impl Check {
-    /// Checks a record and enters it into its partition. Returns its stamp; `None` if the record is corrupt.
+    /// Checks a record and enters it into its partition. Returns its stamp; `None` if the record is corrupt or was written by
+    /// others. A record of the trial that was changed counts as one of others where they may write, and is missing.
     pub(crate) fn observe(&self, record: &InRecord<'_>, seen: &mut ConsumedPartition) -> Option<Stamp> {
         seen.position = record.offset + 1;
-        seen.checked += 1;
         let stamp = self.stamp_of(record);
+        if stamp.is_none() && self.salt.is_some() {
+            seen.foreign += 1;
+            return None;
+        }
+        seen.checked += 1;
         let track = stamp.and_then(|stamp| {
             let number = stamp.producer.wrapping_sub(self.first_sender);
             seen.tracks.get_mut(num::index(number))
@@ -307,6 +323,6 @@ impl Check {
             Verify::SequenceCrc => body_crc(self.place.body_of(record.value)),
             Verify::Sequence | Verify::None => 0,
         };
-        Stamp::decode(bytes, crc)
+        Stamp::decode(bytes, crc ^ self.salt.unwrap_or(0))
     }
 }

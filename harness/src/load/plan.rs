@@ -60,6 +60,8 @@ pub struct TrialLoad<'a> {
     pub ack_log: Option<&'a Path>,
     /// The backlog that is produced before the window opens and that the consumers then read.
     pub backlog: Option<Backlog>,
+    /// The salt of the trial's stamps; `None` if nobody else writes to its topics.
+    pub salt: Option<u32>,
 }
 
 /// Returns the name of topic number `topic`.
@@ -145,7 +147,7 @@ impl TrialLoad<'_> {
                 timeline: Arc::clone(&self.timeline),
                 shared: Arc::clone(&shared),
                 channel: Channel { thread, ..self.channel.clone() },
-                pool: self.pool.clone(),
+                pool: self.pool.clone().with_salt(self.salt.unwrap_or(0)),
                 producers: Vec::new(),
                 consumers: Vec::new(),
                 members: Vec::new(),
@@ -316,6 +318,7 @@ impl TrialLoad<'_> {
             verify: self.workload.verify,
             place: self.pool.place(),
             is_open_load: granularity.is_some(),
+            salt: self.salt,
         }
     }
 

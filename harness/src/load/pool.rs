@@ -26,6 +26,8 @@ pub struct Pool {
     values: Values,
     entries: Arc<[Entry]>,
     stamp: [u8; STAMP_BYTES],
+    /// Mixed into the checks of all stamps; 0 changes nothing.
+    salt: u32,
 }
 
 /// The bytes of all values.
@@ -72,7 +74,13 @@ impl Pool {
             StampPlace::Value => Values::Own(bytes),
             StampPlace::Header => Values::Shared(bytes.into()),
         };
-        Ok(Self { values, entries, stamp: [0; STAMP_BYTES] })
+        Ok(Self { values, entries, stamp: [0; STAMP_BYTES], salt: 0 })
+    }
+
+    /// Mixes `salt` into the checks of all stamps.
+    #[must_use]
+    pub fn with_salt(self, salt: u32) -> Self {
+        Self { salt, ..self }
     }
 
     /// Returns the place of the stamps of this pool's values.
@@ -107,7 +115,7 @@ impl Pool {
     /// Returns value number `entry` with `stamp` on it, or in a header if this pool's stamps are in headers.
     pub fn stamped(&mut self, entry: usize, stamp: Stamp) -> Stamped<'_> {
         let Entry { range, body_crc } = &self.entries[entry];
-        let bytes = stamp.encode(*body_crc);
+        let bytes = stamp.encode(*body_crc ^ self.salt);
         match &mut self.values {
             Values::Own(values) => {
                 let value = &mut values[range.clone()];

@@ -13,6 +13,8 @@
 //! bits the producer's. So records of one machine are not taken for those of another.
 
 use crate::workload::limits::{PRODUCERS_MAX, STAMP_BYTES};
+use anyhow::Context as _;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 /// The stamp of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +37,19 @@ pub fn sender(machine: u32, producer: u32) -> u32 {
     machine * PRODUCERS_MAX + producer
 }
 
+/// Returns a number for the checks of one trial's stamps, so that no other records pass for those of the trial.
+///
+/// # Errors
+/// The kernel has no random numbers.
+pub fn salt() -> anyhow::Result<u32> {
+    let mut bytes = [0; 4];
+    getrandom(&mut bytes, GetRandomFlags::empty()).context("the kernel gives no random number")?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
 impl Stamp {
-    /// Returns the bytes of the stamp. `body_crc` is 0 if bodies are not checked.
+    /// Returns the bytes of the stamp. `body_crc` is 0 if bodies are not checked. In a topic that others may write to, the trial's
+    /// [`salt`] is mixed in (exclusive or).
     pub fn encode(self, body_crc: u32) -> [u8; STAMP_BYTES] {
         let mut bytes = [0; STAMP_BYTES];
         bytes[0..8].copy_from_slice(&self.sequence.to_le_bytes());

@@ -182,6 +182,8 @@ pub struct ConsumedPartition {
     pub checked: u64,
     /// Records whose stamp differs from the one that was sent. Under `sequence+crc` the rest of the value counts too.
     pub corruptions: u64,
+    /// Records that others wrote. They are not checked.
+    pub foreign: u64,
     /// The records of each producer of the topic, by producer number.
     pub tracks: Vec<SequenceTrack>,
 }

@@ -237,6 +237,10 @@ pub struct IntegrityFigures {
     pub undrained: Option<u64>,
     /// Records that retention deleted before they were consumed. They are not a failure.
     pub lost_to_retention: Option<u64>,
+    /// Records that others wrote to the existing topic that was measured. They are not checked, and are not a failure. `None` where
+    /// the run made its topics.
+    #[serde(default)]
+    pub foreign: Option<u64>,
     /// Records that were delivered again after a rebalance. They are not a failure. `None` without group members.
     pub redelivered: Option<u64>,
     /// Acked records below a position from which a group has read on, or which it has committed, that no member has read.

@@ -10,19 +10,22 @@ pub mod engine;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod kafka;
+mod left_topic;
 mod lender;
 mod member;
 mod record_error;
 
+pub use left_topic::{IN_USE_MAX, LeftTopic};
 pub use lender::Lender;
 pub use member::{MemberEvent, MemberSpec, Membership, SystemMember};
 pub use record_error::RecordError;
 
+use crate::exit::UsageError;
 use crate::measure::events::SystemEvent;
 use crate::measure::shards::ShardStats;
 use crate::result::provenance::CoresUsed;
 use crate::result::provenance::SystemIdentity;
-use crate::workload::{Capabilities, Target, Workload};
+use crate::workload::{Capabilities, KafkaSettings, Target, Workload};
 use futures_util::future::LocalBoxFuture;
 use std::path::Path;
 use std::rc::Rc;
@@ -85,6 +88,55 @@ pub fn check(workload: &Workload) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the topics with names of runs in a cluster, by name.
+///
+/// # Errors
+/// A [`UsageError`] if the target is no cluster, or this build has no client for it. No broker answers, or a topic cannot be looked
+/// at.
+pub fn topics_left(target: &Target, settings: &KafkaSettings) -> anyhow::Result<Vec<LeftTopic>> {
+    let workload = cluster(target, settings)?;
+    #[cfg(feature = "kafka")]
+    {
+        kafka::leftovers::find(&workload)
+    }
+    #[cfg(not(feature = "kafka"))]
+    {
+        Err(missing(&workload))
+    }
+}
+
+/// Removes topics with names of runs from a cluster.
+///
+/// # Errors
+/// The same as of [`topics_left`]. A name is none of a run, or the cluster refuses it.
+pub fn remove_topics(target: &Target, settings: &KafkaSettings, names: &[&str]) -> anyhow::Result<()> {
+    let workload = cluster(target, settings)?;
+    #[cfg(feature = "kafka")]
+    {
+        kafka::leftovers::remove(&workload, names)
+    }
+    #[cfg(not(feature = "kafka"))]
+    {
+        let _ = names;
+        Err(missing(&workload))
+    }
+}
+
+fn cluster(target: &Target, settings: &KafkaSettings) -> anyhow::Result<Workload> {
+    if target.system() != Target::KAFKA || target.address().is_none() {
+        return Err(UsageError::error(format!(
+            "--target {target}: topics are left in a running cluster; name it as kafka://host:port"
+        )));
+    }
+    Ok(Workload { target: target.clone(), kafka: settings.clone(), ..Workload::default() })
+}
+
+#[cfg(not(feature = "kafka"))]
+fn missing(workload: &Workload) -> anyhow::Error {
+    let why = kafka::CAPABILITIES.missing.unwrap_or("this build has no Kafka client");
+    UsageError::error(format!("--target {}: {why}", workload.target))
+}
+
 /// Scans the data of a closed system of this `kind`. Returns each defect in a sentence; `None` if such data cannot be
 /// scanned, because it lies elsewhere or its format is not known.
 ///
@@ -100,10 +152,11 @@ pub trait System: Send {
     /// Returns the system's kind, version and configuration, for the result.
     fn describe(&self) -> Description;
 
-    /// Creates a topic with empty partitions.
+    /// Creates a topic with empty partitions. If the workload names an existing topic, that one gets this name instead.
     ///
     /// # Errors
-    /// The topic exists, its settings are refused, or the storage fails.
+    /// The topic exists, its settings are refused, or the storage fails. The existing one is missing, or is not as the workload
+    /// needs it.
     fn create_topic(&mut self, name: &str, partitions: u32) -> anyhow::Result<()>;
 
     /// Returns a producer for one topic. It may be moved to the thread that drives it.
@@ -131,6 +184,11 @@ pub trait System: Send {
 
     /// The group of the processes that the harness has started for this system; `None` if there are none.
     fn process_group(&self) -> Option<u32> {
+        None
+    }
+
+    /// The directory of the data of those processes; `None` if there are none.
+    fn data_dir(&self) -> Option<&Path> {
         None
     }
 

@@ -17,6 +17,7 @@ use crate::load::consumers::member::Member;
 use crate::load::load_thread::{LoadOutcome, LoadPlan, LoadThread, Start};
 use crate::load::plan::{TrialLoad, granularity_after, granularity_of, schedules_of, topic_name};
 use crate::load::shared::Shared;
+use crate::load::stamp::salt;
 use crate::measure::finished::{FinalSync, TrialRun};
 use crate::measure::recorder::{Channel, Interval};
 use crate::measure::series::SeriesBuilder;
@@ -75,6 +76,7 @@ impl Bench<'_> {
             channel: Channel { finished, spare, thread: 0 },
             ack_log,
             backlog,
+            salt: workload.topic.is_some().then(salt).transpose()?,
         };
         let (mut plans, shared) = request.plans()?;
         // It holds the sending end of the channel, which the watcher waits to be closed.

@@ -155,6 +155,8 @@ impl<'a> Watcher<'a> {
         let used = cores.shards.iter().chain(&cores.load).copied();
         let probe = HostProbe::new(context.data_dir.path()).on_cores(used);
         let before = probe.glance();
+        let own = context.system_dir(bench.workload);
+        let disk_use = DiskUse::of(system.data_dir().unwrap_or(&own));
         Self {
             system,
             stop: context.stop,
@@ -169,7 +171,7 @@ impl<'a> Watcher<'a> {
             clock,
             timeline,
             probe,
-            disk_use: DiskUse::of(&context.system_dir(bench.workload)),
+            disk_use,
             before,
             next_threads_ns: 0,
             before_window: None,

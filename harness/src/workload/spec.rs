@@ -32,6 +32,9 @@ pub struct Workload {
     pub answer: Answer,
     /// System that is measured.
     pub target: Target,
+    /// Name of an existing topic that is measured; `None` if the run makes its topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     /// Number of topics.
     pub topics: u32,
     /// Partitions of each topic.
@@ -108,6 +111,7 @@ impl Default for Workload {
             metric: None,
             answer: Answer::Best,
             target: Target::default(),
+            topic: None,
             topics: 1,
             partitions_per_topic: 1,
             producers_per_topic: 1,

@@ -260,6 +260,7 @@ pub(super) const REFUSED: &[(&str, &[&str], &str)] = &[
     ("version", &["version=2"], "version"),
     ("target", &["target=device"], "the device as the target"),
     // Their effects on a cluster are shown where clients and topics are configured (system/kafka).
+    ("topic", &["topic=orders"], "names an existing topic of a Kafka cluster"),
     ("kafka.properties", &["kafka.properties={a.b: 1}"], NOT_MEASURED),
     ("kafka.load_threads", &["kafka.load_threads=2"], NOT_MEASURED),
     ("kafka.replication", &["kafka.replication=3"], NOT_MEASURED),

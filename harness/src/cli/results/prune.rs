@@ -1,5 +1,7 @@
 //! `vnotch prune`: removes old results, or what killed runs left, if `--yes` is given; otherwise lists them.
 
+mod topics;
+
 use super::dir::ResultsDir;
 use crate::cli::{self, Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
@@ -8,7 +10,7 @@ use crate::quantity;
 use crate::result::comparison::baseline::BASELINES;
 use crate::result::shelf::{self, Entry, REFERENCE, Shelf};
 use crate::stderr;
-use crate::workload::TimeSpan;
+use crate::workload::{Target, TimeSpan};
 use anyhow::Context as _;
 use serde_json::json;
 use std::fs;
@@ -26,15 +28,20 @@ With --leftovers, what killed runs left behind is removed instead: their data (v
 in DIR, and unfinished files among the results. What a run still uses is left alone, and so is data that was kept \
 (vnotch-kept-…, and directories that --data-dir named).
 
+With --leftovers and --target kafka://host:port, the topics that killed runs left in a cluster are removed: only names that \
+runs give (vnotch-<number>-<run id>). A topic that was made or written within the last hour may belong to a run that is \
+alive. It is listed, and removed only if it is named.
+
 Examples:
   vnotch prune --keep 10
   vnotch prune --older-than 30d --yes
   vnotch prune --leftovers --yes
+  vnotch prune --leftovers --target kafka://broker-1:9092 --yes
   vnotch prune 20261124-035404-quickstart-1a2b3c4d --yes
 
 Exit codes: 0 done, or nothing to remove; 1 a result cannot be removed; 2 wrong usage.")]
 pub struct Args {
-    /// Results to remove: directories, or the beginnings of their names
+    /// Results to remove: directories, or the beginnings of their names. With --target: topics
     #[arg(value_name = "RESULT", conflicts_with_all = ["keep", "older_than"], value_hint = clap::ValueHint::DirPath)]
     names: Vec<String>,
     /// Keep the newest N results
@@ -45,8 +52,14 @@ pub struct Args {
     older_than: Option<TimeSpan>,
     /// Remove what killed runs left in DIR [default: the working directory]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = ".",
-        conflicts_with_all = ["names", "keep", "older_than"], value_hint = clap::ValueHint::DirPath)]
+        conflicts_with_all = ["keep", "older_than"], value_hint = clap::ValueHint::DirPath)]
     leftovers: Option<PathBuf>,
+    /// Remove what killed runs left in this cluster: kafka://host:port[,host:port…]
+    #[arg(long, value_name = "CLUSTER", requires = "leftovers")]
+    target: Option<Target>,
+    /// A client property for --target, as in `kafka.properties`; a secret as NAME=env:VARIABLE
+    #[arg(long = "property", value_name = "NAME=VALUE", requires = "target")]
+    properties: Vec<String>,
     /// Remove the results, instead of printing which would be removed
     #[arg(short, long)]
     yes: bool,
@@ -60,7 +73,17 @@ pub struct Args {
 /// A [`UsageError`] before anything is removed; otherwise the first failed removal. Results before it are already
 /// removed.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
+    if let Some(target) = &args.target {
+        return topics::prune(
+            globals,
+            target,
+            &topics::Request::of(&args.names, &args.properties, args.yes)?,
+        );
+    }
     if let Some(dir) = &args.leftovers {
+        if let Some(name) = args.names.first() {
+            return Err(UsageError::error(format!("--leftovers takes no names without --target: {name}")));
+        }
         return prune_leftovers(globals, args, dir);
     }
     let shelf = args.results.look()?;

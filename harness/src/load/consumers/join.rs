@@ -103,6 +103,7 @@ mod tests {
                     verify: Verify::Sequence,
                     place: StampPlace::Value,
                     is_open_load: false,
+                    salt: None,
                 },
                 commits: false,
                 sync_every: None,

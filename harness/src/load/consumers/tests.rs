@@ -1,9 +1,17 @@
 //! Members of groups with the fake system and a clock that the tests move: what they read, commit and lose.
 
+use super::Check;
+use crate::load::pool::StampPlace;
+use crate::load::stamp::{Stamp, body_crc};
 use crate::load::tests::bed::{MS, Ran, S, acks_after, open, run, run_with_pause};
 use crate::measure::group::GroupRecord;
+use crate::measure::ledger::{ConsumedPartition, SequenceTrack};
+use crate::system::InRecord;
 use crate::system::fake::{Behaviour, GroupFaults};
-use crate::workload::{Assignment, Churn, Commit, CommitMode, Consume, KeyDistribution, TimeSpan, Workload};
+use crate::workload::{
+    Assignment, Churn, Commit, CommitMode, Consume, KeyDistribution, TimeSpan, Verify, Workload,
+};
+use std::ops::Range;
 use std::time::Duration;
 
 /// A workload in which two members read four partitions. Each partition gets a record a millisecond.
@@ -141,5 +149,45 @@ fn commits_that_are_waited_for_cover_what_was_read_before_partitions_go() {
         (integrity.redelivered, integrity.is_violated(), integrity.undrained),
         (0, false, 0),
         "{integrity:?}"
+    );
+}
+
+#[test]
+fn records_of_others_are_counted_and_a_changed_record_of_the_trial_is_missing() {
+    const SALT: u32 = 0x5eed;
+    let body = [7; 8];
+    let value = |sequence, salt: u32| {
+        let stamp = Stamp { sequence, intended_ns: 0, producer: 0 }.encode(body_crc(&body) ^ salt);
+        [&stamp[..], &body[..]].concat()
+    };
+    let mut changed = value(2, SALT);
+    changed[30] ^= 1;
+    // A second trial of the same workload has the same producers and sequences, and another salt.
+    let of_another_trial = value(1, SALT + 1);
+    let values =
+        [value(0, SALT), b"an order".to_vec(), of_another_trial, value(1, SALT), changed, value(3, SALT)];
+    let found = |salt| {
+        let check = Check {
+            first_sender: 0,
+            verify: Verify::SequenceCrc,
+            place: StampPlace::Value,
+            is_open_load: false,
+            salt,
+        };
+        let mut seen = ConsumedPartition { tracks: vec![SequenceTrack::default()], ..Default::default() };
+        for (offset, value) in (100..).zip(&values) {
+            check.observe(&InRecord { offset, key: None, value, stamp_header: None }, &mut seen);
+        }
+        seen
+    };
+    let seen = found(Some(SALT));
+    assert_eq!((seen.foreign, seen.checked, seen.corruptions, seen.position), (3, 3, 0, 106));
+    assert_eq!(seen.tracks[0].missing(), vec![Range { start: 2, end: 3 }], "the changed record is missing");
+    assert_eq!(seen.tracks[0].duplicates(), 0);
+    let alone = found(None);
+    assert_eq!(
+        (alone.foreign, alone.checked, alone.corruptions),
+        (0, 6, 6),
+        "nobody else writes to its topics"
     );
 }

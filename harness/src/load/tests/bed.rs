@@ -112,6 +112,7 @@ pub(crate) fn run_with_pause(
     let (_give_back, spare) = unbounded();
     let load = TrialLoad {
         backlog: None,
+        salt: None,
         workload,
         load: workload.load,
         machine: 5,

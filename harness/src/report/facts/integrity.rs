@@ -20,6 +20,7 @@ pub(in crate::report) fn integrity(result: &RunResult) -> String {
     let apart = [
         (sum(|found| found.undrained), "not consumed when the drain ended"),
         (sum(|found| found.lost_to_retention), "deleted by retention before they were consumed"),
+        (sum(|found| found.foreign), "written to the topic by others, and not checked"),
     ];
     let apart = apart.into_iter().filter(|(count, _)| *count > 0);
     let apart: String = apart.map(|(count, what)| format!("; {} {what}", whole(count))).collect();

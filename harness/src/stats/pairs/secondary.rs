@@ -12,12 +12,11 @@ const GIB: f64 = 1_073_741_824.0;
 pub type Figures = BTreeMap<String, f64>;
 
 /// Kinds of threads whose CPU time is compared, with the names for people.
-const PARTS: [(&str, &str); 4] = [
-    ("shard", "shards"),
-    ("load", "load threads"),
-    ("io_workers", "io workers"),
-    ("process", "the whole process"),
-];
+const PARTS: [(&str, &str); 4] =
+    [("shard", "shards"), ("load", "load threads"), ("io_workers", "io workers"), (ALL, "system and load")];
+
+/// The kind that stands for all threads of vnotch's process.
+const ALL: &str = "process";
 
 /// Returns the effect on each figure beside the metric that all counted pairs have.
 pub(super) fn of_pairs(pairs: &[PairRecord]) -> Vec<SecondaryEffect> {
@@ -89,7 +88,10 @@ fn figures() -> Vec<(Metric, Reading)> {
         .map(|(part, name)| {
             let metric =
                 metric(&format!("cpu.{part}_s_per_gib"), &format!("CPU of {name}"), Unit::CpuSPerGib);
-            let reading: Reading = Box::new(move |trial| cpu_per_gib(trial, part));
+            let reading: Reading = Box::new(move |trial| match part {
+                ALL => cpu_of_all(trial),
+                _ => cpu_per_gib(trial, part),
+            });
             (metric, reading)
         })
         .collect();
@@ -112,6 +114,16 @@ fn figures() -> Vec<(Metric, Reading)> {
 fn cpu_per_gib(trial: &Figures, part: &str) -> Option<f64> {
     let seconds = |mode: &str| trial.get(&format!("resources.cpu_s.{part}.{mode}")).copied();
     ratio((seconds("user_s")? + seconds("kernel_s")?) * GIB, flow(trial, "bytes")?)
+}
+
+/// Returns the CPU time of system and load together for each GiB. The process of vnotch has all of it if shards run there. Otherwise
+/// the processes of the system are added, and there is no such figure if their CPU time is not known.
+fn cpu_of_all(trial: &Figures) -> Option<f64> {
+    let own = cpu_per_gib(trial, ALL)?;
+    if cpu_per_gib(trial, "shard").is_some() {
+        return Some(own);
+    }
+    Some(own + trial.get(CPU_OF_SYSTEM)?)
 }
 
 fn records(trial: &Figures) -> Option<f64> {
@@ -167,6 +179,21 @@ mod tests {
         assert!((cpu_ratio - 1.5).abs() < 1e-9 && (syncs_ratio - 1.0).abs() < 1e-9);
         let stored = of_trials(&[figures(1.5), figures(1.5)], &[figures(2.5)]);
         assert!((stored[0].ratio - 1.5).abs() < 1e-9 && stored[0].interval.is_none());
+    }
+
+    #[test]
+    fn processes_of_the_system_count_and_unknown_ones_leave_the_figure_out() {
+        let with = |pairs: &[(&str, f64)]| {
+            let mut trial = figures(0.0);
+            trial.extend(pairs.iter().map(|(path, value)| ((*path).to_owned(), *value)));
+            cpu_of_all(&trial)
+        };
+        let process = [("resources.cpu_s.process.user_s", 3.0), ("resources.cpu_s.process.kernel_s", 1.0)];
+        assert_eq!(with(&process), Some(4.0), "shards run in the process");
+        let elsewhere = [process[0], process[1], ("resources.cpu_s.shard.kernel_s", 0.0)];
+        assert_eq!(with(&elsewhere), None, "brokers of others");
+        let brokers = [elsewhere[0], elsewhere[1], elsewhere[2], (CPU_OF_SYSTEM, 5.0)];
+        assert_eq!(with(&brokers), Some(9.0));
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! A Kafka cluster as a [`System`]: its topics are made for one trial and removed at its end.
+//! A Kafka cluster as a [`System`]: its topics are made for one trial and removed at its end, or there is one that existed before.
 
 use super::config::{self, Client};
-use super::consumer::KafkaConsumer;
+use super::consumer::{Begin, KafkaConsumer};
 use super::errors::Noting;
+use super::existing;
+use super::launch::Started;
 use super::producer::KafkaProducer;
-use super::topics::{self, Topic};
+use super::topics::{self, Origin, Refusal, Topic};
+use crate::stderr;
 use crate::system::{
     ConsumerSpec, Description, Inside, ProducerSpec, System, SystemConsumer, SystemProducer,
 };
@@ -15,10 +18,11 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::util::get_rdkafka_version;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longest wait for the first answer of a cluster.
-const ANSWER_MAX: Duration = Duration::from_secs(15);
+const ANSWER_MAX: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(15) };
 /// Longest time of one request for metadata.
 const METADATA_MAX: Duration = Duration::from_secs(1);
 /// Time between two requests that are refused at once.
@@ -29,23 +33,15 @@ pub(super) struct KafkaSystem {
     admin: AdminClient<DefaultClientContext>,
     client: Client,
     topic_config: Vec<(&'static str, String)>,
-    replication: u16,
+    /// Asks for metadata. The request of a consumer never makes a topic.
+    probe: BaseConsumer<Noting>,
+    /// The settings of the trial.
+    workload: Workload,
     run_id: String,
     /// The topics, by the names that the load knows.
     topics: BTreeMap<String, Topic>,
     started: Option<Started>,
     facts: Vec<(String, String)>,
-}
-
-/// Facts of brokers that the harness has started.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Started {
-    /// The version of Kafka.
-    pub(super) version: &'static str,
-    /// The group of their processes.
-    pub(super) process_group: u32,
-    /// The time for which load was put on them before the first trial; `None` if there was none.
-    pub(super) warmed: Option<Duration>,
 }
 
 impl KafkaSystem {
@@ -59,7 +55,7 @@ impl KafkaSystem {
         started: Option<Started>,
     ) -> anyhow::Result<Self> {
         let client = Client::of(workload, brokers)?;
-        let found = first_answer(&client, brokers)?;
+        let (probe, found) = first_answer(&client, brokers)?;
         let admin = client.admin().create().context("cannot make a Kafka client")?;
         let topic_config = config::topic(workload);
         let fact = |name: &str, value: String| (name.to_owned(), value);
@@ -78,17 +74,19 @@ impl KafkaSystem {
             None => "TCP to the cluster's addresses",
         };
         facts.push(fact("network", network.to_owned()));
-        if let Some(started) = started {
+        if let Some(started) = &started {
             facts.push(fact("data", "on this machine, in the run's data directory".to_owned()));
             let warmed =
                 started.warmed.map(|warmed| fact("warmed", format!("{} s of load", warmed.as_secs_f64())));
             facts.extend(warmed);
+            facts.extend(started.started_again.clone().map(|why| fact("started_again", why)));
         }
         Ok(Self {
             admin,
             client,
             topic_config,
-            replication: workload.kafka.replication,
+            probe,
+            workload: workload.clone(),
             run_id: topics::run_id()?,
             topics: BTreeMap::new(),
             started,
@@ -100,22 +98,38 @@ impl KafkaSystem {
         self.topics.get(name).with_context(|| format!("there is no topic {name}"))
     }
 
-    /// Removes the topics that this system made.
+    /// Removes the topics that this system made. Brokers of the harness that have lost one of them are started again for the next
+    /// trial, without any topic.
     fn remove_topics(&mut self) -> anyhow::Result<()> {
-        let made = std::mem::take(&mut self.topics);
-        let names: Vec<&str> = made.values().map(|topic| topic.name.as_str()).collect();
+        let topics = std::mem::take(&mut self.topics);
+        if self.started.as_ref().is_some_and(|started| !started.lost().is_empty()) {
+            return Ok(());
+        }
+        let made = topics.values().filter(|topic| topic.origin == Origin::Made);
+        let names: Vec<&str> = made.map(|topic| topic.name.as_str()).collect();
         topics::delete(&self.admin, &names)
+    }
+
+    /// Uses the existing topic that the workload names, under the name that the load knows.
+    fn use_existing(&mut self, name: &str, existing: &str) -> anyhow::Result<()> {
+        let found = existing::look(&self.admin, &self.probe, existing, &self.workload)?;
+        for (name, value) in found.facts() {
+            self.facts.retain(|(other, _)| *other != name);
+            self.facts.push((name, value));
+        }
+        self.topics.insert(name.to_owned(), found.topic);
+        Ok(())
     }
 }
 
 /// The first answer of a cluster.
-struct Answer {
+pub(super) struct Answer {
     brokers: usize,
     cluster_id: Option<String>,
 }
 
-/// Waits for the first answer of a cluster.
-fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<Answer> {
+/// Waits for the first answer of a cluster. Returns it with the client that got it.
+pub(super) fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<(BaseConsumer<Noting>, Answer)> {
     let context = Noting::default();
     let probe: BaseConsumer<Noting> =
         client.admin().create_with_context(context.clone()).context("cannot make a Kafka client")?;
@@ -124,17 +138,20 @@ fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<Answer> {
         match probe.client().fetch_metadata(None, METADATA_MAX) {
             Ok(metadata) => {
                 let cluster_id = probe.client().fetch_cluster_id(METADATA_MAX);
-                return Ok(Answer { brokers: metadata.brokers().len(), cluster_id });
+                let answer = Answer { brokers: metadata.brokers().len(), cluster_id };
+                return Ok((probe, answer));
             }
             Err(error) => {
                 // The client tells why in events of its own.
                 while probe.poll(Duration::ZERO).is_some() {}
-                if begun.elapsed() > ANSWER_MAX {
-                    bail!(
-                        "no Kafka broker answers at {brokers} ({error}){}; check the address, and that this machine may \
-                         connect to it",
-                        context.0.because()
+                let advice = context.0.advice();
+                if begun.elapsed() > ANSWER_MAX || advice.is_some() {
+                    let advice = advice.unwrap_or(
+                        "check the address, that this machine may connect to it, and `security.protocol` in \
+                         `kafka.properties`",
                     );
+                    let because = context.0.because();
+                    bail!("no Kafka broker answers at {brokers} ({error}){because}; {advice}");
                 }
                 std::thread::sleep(RETRY);
             }
@@ -145,7 +162,7 @@ fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<Answer> {
 impl System for KafkaSystem {
     fn describe(&self) -> Description {
         // The protocol does not tell the version of brokers.
-        let version = self.started.map_or("unknown", |started| started.version).to_owned();
+        let version = self.started.as_ref().map_or("unknown", |started| started.version).to_owned();
         Description { kind: super::KIND, version, facts: self.facts.clone() }
     }
 
@@ -153,22 +170,31 @@ impl System for KafkaSystem {
         if self.topics.contains_key(name) {
             bail!("the topic {name} exists already");
         }
-        let topic = Topic { name: format!("{name}-{}", self.run_id), partitions };
-        // Entered first: a topic without leaders exists all the same, and is removed with the others.
-        self.topics.insert(name.to_owned(), topic.clone());
-        topics::create(&self.admin, &topic, self.replication, &self.topic_config)
+        if let Some(existing) = self.workload.topic.clone() {
+            return self.use_existing(name, &existing);
+        }
+        let topic = Topic { name: format!("{name}-{}", self.run_id), partitions, origin: Origin::Made };
+        let replication = self.workload.kafka.replication;
+        let made = topics::create(&self.admin, &topic, replication, &self.topic_config);
+        // A topic that was not refused may exist, and is removed with the others.
+        if !made.as_ref().is_err_and(|error| error.chain().any(|cause| cause.is::<Refusal>())) {
+            self.topics.insert(name.to_owned(), topic.clone());
+        }
+        made?;
+        topics::wait_for_leaders(self.admin.inner(), &topic)
     }
 
     fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer + Send>> {
-        let Topic { name, partitions } = self.topic(&spec.topic)?;
+        let Topic { name, partitions, .. } = self.topic(&spec.topic)?;
         Ok(Box::new(KafkaProducer::new(&self.client.producer(), name.clone(), *partitions, spec)?))
     }
 
     fn consumer(&self, spec: &ConsumerSpec) -> anyhow::Result<Box<dyn SystemConsumer + Send>> {
-        let named = spec
-            .assignment
-            .iter()
-            .map(|(topic, partition)| Ok((self.topic(topic)?.name.clone(), i32::try_from(*partition)?)));
+        let named = spec.assignment.iter().map(|(topic, partition)| {
+            let topic = self.topic(topic)?;
+            let offset = topic.first_offset(*partition);
+            Ok(Begin { topic: topic.name.clone(), partition: i32::try_from(*partition)?, offset })
+        });
         let assignment = named.collect::<anyhow::Result<Vec<_>>>()?;
         let config = self.client.consumer(&format!("{}-{}", spec.group, self.run_id), spec.fetch_bytes_max);
         Ok(Box::new(KafkaConsumer::new(&config, assignment, spec)?))
@@ -179,7 +205,11 @@ impl System for KafkaSystem {
     }
 
     fn process_group(&self) -> Option<u32> {
-        self.started.map(|started| started.process_group)
+        self.started.as_ref().map(|started| started.process_group)
+    }
+
+    fn data_dir(&self) -> Option<&Path> {
+        self.started.as_ref().map(|started| started.dir.as_path())
     }
 
     fn close(mut self: Box<Self>) -> anyhow::Result<()> {
@@ -190,7 +220,7 @@ impl System for KafkaSystem {
 impl Drop for KafkaSystem {
     fn drop(&mut self) {
         if let Err(error) = self.remove_topics() {
-            tracing::warn!("{error:#}");
+            stderr::line(format_args!("vnotch: {error:#}"));
         }
     }
 }

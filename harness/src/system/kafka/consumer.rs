@@ -58,6 +58,17 @@ impl Ready {
     }
 }
 
+/// A partition that a consumer is assigned.
+#[derive(Debug, Clone)]
+pub(super) struct Begin {
+    /// The topic's name in the cluster.
+    pub(super) topic: String,
+    /// Number of the partition.
+    pub(super) partition: i32,
+    /// Offset of the first record to read; `None` for the first that there is.
+    pub(super) offset: Option<u64>,
+}
+
 /// One assigned partition.
 struct Assigned {
     queue: PartitionQueue<Noting>,
@@ -81,7 +92,7 @@ impl KafkaConsumer {
     /// Makes a client, and assigns it the partitions with their names in the cluster.
     pub(super) fn new(
         config: &ClientConfig,
-        assignment: Vec<(String, i32)>,
+        assignment: Vec<Begin>,
         spec: &ConsumerSpec,
     ) -> anyhow::Result<Self> {
         let ready = Ready::default();
@@ -93,16 +104,18 @@ impl KafkaConsumer {
         client.set_nonempty_callback(move || others.note(own));
         let client = Arc::new(client);
         let mut partitions = TopicPartitionList::with_capacity(assignment.len());
-        for (topic, partition) in &assignment {
-            partitions.add_partition_offset(topic, *partition, Offset::Beginning)?;
+        for Begin { topic, partition, offset } in &assignment {
+            let offset = offset.map(i64::try_from).transpose()?.map_or(Offset::Beginning, Offset::Offset);
+            partitions.add_partition_offset(topic, *partition, offset)?;
         }
         client.assign(&partitions).context("cannot assign partitions")?;
-        let assigned = assignment.into_iter().enumerate().map(|(number, (topic, partition))| {
+        let assigned = assignment.into_iter().enumerate().map(|(number, begin)| {
+            let Begin { topic, partition, offset } = begin;
             let queue = client.split_partition_queue(&topic, partition);
             let mut queue = queue.with_context(|| format!("there is no partition {topic}-{partition}"))?;
             let ready = ready.clone();
             queue.set_nonempty_callback(move || ready.note(number));
-            Ok(Assigned { queue, topic, partition, next_offset: 0 })
+            Ok(Assigned { queue, topic, partition, next_offset: offset.unwrap_or(0) })
         });
         let assigned = assigned.collect::<anyhow::Result<Vec<_>>>()?;
         // Records may have arrived before the callbacks were set.

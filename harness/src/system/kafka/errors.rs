@@ -6,24 +6,42 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// librdkafka's words for a TLS connection that did not come about, whatever the code of the error.
+const HANDSHAKE_FAILED: &str = "SSL handshake failed";
+
 /// The newest error of some clients. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Errors(Arc<Mutex<Option<String>>>);
+pub(super) struct Errors(Arc<Mutex<Newest>>);
+
+#[derive(Debug, Default)]
+struct Newest {
+    reason: Option<String>,
+    /// What the user can do about an error that does not pass.
+    advice: Option<&'static str>,
+}
 
 impl Errors {
     /// Notes an error, in place of an earlier one. That all brokers are down says nothing about why, so it replaces nothing.
     pub(super) fn note(&self, error: &KafkaError, reason: &str) {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_only_a_count = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        if newest.is_none() || !is_only_a_count {
-            *newest = Some(reason.to_owned());
+        if newest.reason.is_none() || !is_only_a_count {
+            newest.reason = Some(reason.to_owned());
         }
+        let of_handshake = reason.contains(HANDSHAKE_FAILED).then_some(RDKafkaErrorCode::SSL);
+        let code = of_handshake.or(error.rdkafka_error_code());
+        newest.advice = newest.advice.or(code.and_then(advice_on));
+    }
+
+    /// What the user can do about an error that does not pass by itself; `None` if there was none.
+    pub(super) fn advice(&self) -> Option<&'static str> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).advice
     }
 
     /// The newest error, as the end of a sentence; empty if there is none.
     pub(super) fn because(&self) -> String {
         let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.as_ref().map_or_else(String::new, |reason| format!(": {reason}"))
+        newest.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"))
     }
 }
 
@@ -38,6 +56,24 @@ impl ClientContext for Noting {
 }
 
 impl ConsumerContext for Noting {}
+
+/// What the user can do about an error of a connection; `None` if it may pass by itself.
+const fn advice_on(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::SSL => Some(
+            "check that this port speaks TLS (`security.protocol` in `kafka.properties`), and that `ssl.ca.location` names the \
+             certificate of its authority",
+        ),
+        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => Some(
+            "check `sasl.mechanism`, `sasl.username` and `sasl.password` in `kafka.properties`, and the environment variable that \
+             holds the password",
+        ),
+        RDKafkaErrorCode::UnsupportedSASLMechanism => {
+            Some("check `sasl.mechanism` in `kafka.properties`: the broker does not offer this one")
+        }
+        _ => None,
+    }
+}
 
 /// The kind of an error because of which a record was not acked.
 pub(super) fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
@@ -119,5 +155,18 @@ mod tests {
         assert_eq!(errors.because(), ": two");
         errors.note(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(errors.because(), ": two", "the reason is worth more than the count");
+        assert_eq!(errors.advice(), None, "a broker may come up");
+        let closed = Errors::default();
+        closed
+            .note(&refused, "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?");
+        assert!(
+            closed.advice().is_some_and(|advice| advice.contains("speaks TLS")),
+            "the port stays a plain one"
+        );
+        errors.note(&KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
+        assert!(
+            errors.advice().is_some_and(|advice| advice.contains("sasl.password")),
+            "credentials stay wrong"
+        );
     }
 }

@@ -14,7 +14,11 @@ mod consumer;
 #[cfg(feature = "kafka")]
 mod errors;
 #[cfg(feature = "kafka")]
+mod existing;
+#[cfg(feature = "kafka")]
 mod launch;
+#[cfg(feature = "kafka")]
+pub(super) mod leftovers;
 #[cfg(feature = "kafka")]
 mod order;
 #[cfg(feature = "kafka")]

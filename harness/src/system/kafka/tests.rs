@@ -1,7 +1,8 @@
 //! Producers and consumers against librdkafka's mock cluster, which gives errors on request.
 
+use super::cluster::KafkaSystem;
 use super::config::Client;
-use super::consumer::KafkaConsumer;
+use super::consumer::{Begin, KafkaConsumer};
 use super::producer::KafkaProducer;
 use crate::result::ErrorKind;
 use crate::system::{
@@ -13,6 +14,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -60,7 +63,12 @@ fn producer(mock: &Mock, workload: &Workload, in_flight_bytes_max: u64) -> Kafka
 }
 
 fn consumer(mock: &Mock, partitions: i32) -> KafkaConsumer {
-    let assignment: Vec<_> = (0..partitions).map(|partition| (TOPIC.to_owned(), partition)).collect();
+    consumer_from(mock, partitions, None)
+}
+
+fn consumer_from(mock: &Mock, partitions: i32, offset: Option<u64>) -> KafkaConsumer {
+    let begin = |partition| Begin { topic: TOPIC.to_owned(), partition, offset };
+    let assignment: Vec<_> = (0..partitions).map(begin).collect();
     let spec = ConsumerSpec { group: "test".to_owned(), assignment: Vec::new(), fetch_bytes_max: 1 << 20 };
     let config = Client::of(&workload(), &mock.bootstrap_servers()).unwrap().consumer("test", 1 << 20);
     KafkaConsumer::new(&config, assignment, &spec).unwrap()
@@ -166,6 +174,19 @@ fn consumers_get_every_record_of_their_partitions_in_order_and_are_woken_for_lat
 }
 
 #[test]
+fn a_consumer_of_an_existing_topic_begins_at_its_end_and_skips_nothing() {
+    let mock = mock(1);
+    let mut producer = producer(&mock, &workload(), 1 << 20);
+    for value in [b"old", b"old", b"new"] {
+        send(&mut producer, 0, value).unwrap();
+    }
+    acks(&mut producer, 3).into_iter().for_each(|ack| ack.result.unwrap());
+    let seen = read(&mut consumer_from(&mock, 1, Some(2)), 1);
+    assert_eq!(seen.skipped, 0, "what was there before is not the trial's");
+    assert_eq!((seen.records[0].1, &seen.records[0].2[..]), (2, &b"new"[..]));
+}
+
+#[test]
 fn bytes_in_flight_are_bounded_and_an_ack_makes_room() {
     let mock = mock(1);
     let mut producer = producer(&mock, &workload(), 100);
@@ -245,4 +266,60 @@ fn a_partition_that_does_not_exist_ends_the_consumer_with_a_reason() {
         }
     };
     assert!(error.contains("cannot fetch"), "{error}");
+}
+
+/// Connects to a port that reads a request, answers every connection with these bytes, and closes it.
+fn connected(answer: &'static [u8], properties: &[(&str, &str)]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Ok(mut connection) = connection else { return };
+            // The whole of a TLS client's first message: a connection that is closed before all is read is reset, and its answer is
+            // lost.
+            let _ = connection.read(&mut [0; 1 << 16]);
+            let _ = connection.write_all(answer);
+        }
+    });
+    let mut workload = workload();
+    let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    workload.kafka.properties.extend(properties);
+    let error = KafkaSystem::connect(&workload, &address, None).err().unwrap().to_string();
+    assert!(error.contains(&format!("no Kafka broker answers at {address}")), "{error}");
+    error
+}
+
+#[test]
+fn a_port_of_another_protocol_is_told_with_the_property_to_look_at() {
+    for (answer, properties) in
+        [(&b""[..], &[][..]), (b"HTTP/1.1 400 Bad Request\r\n\r\n", &[("security.protocol", "SSL")])]
+    {
+        let error = connected(answer, properties);
+        assert!(error.contains("`security.protocol` in `kafka.properties`"), "{error}");
+    }
+}
+
+#[test]
+fn topics_with_the_names_of_runs_are_found_with_their_newest_record() {
+    let mock = mock(1);
+    let name = "vnotch-0-5f5e10000a1b2c3d";
+    mock.create_topic(name, 2, 1).unwrap();
+    let spec = ProducerSpec {
+        topic: "vnotch-0".to_owned(),
+        batch_bytes_max: 1 << 16,
+        batch_records_max: 1000,
+        in_flight_bytes_max: 1 << 20,
+    };
+    let config = Client::of(&workload(), &mock.bootstrap_servers()).unwrap().producer();
+    let mut producer = KafkaProducer::new(&config, name.to_owned(), 2, &spec).unwrap();
+    for (partition, timestamp_ms) in [(0, 7000), (0, 8000), (1, 5000)] {
+        let record = OutRecord { timestamp_ms, key: None, value: b"left", headers: &[] };
+        producer.try_send(partition, &record).unwrap();
+    }
+    acks(&mut producer, 3).into_iter().for_each(|ack| ack.result.unwrap());
+    let target = format!("kafka://{}", mock.bootstrap_servers()).parse().unwrap();
+    let found = super::leftovers::find(&Workload { target, ..workload() }).unwrap();
+    let [left] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((left.name.as_str(), left.partitions), (name, 2), "{TOPIC} is no name of a run");
+    assert_eq!((left.made_s, left.written_ms), (Some(0x5f5e_1000), Some(8000)));
 }

@@ -83,6 +83,7 @@ impl Reader {
                 verify: workload.verify,
                 place,
                 is_open_load: false,
+                salt: None,
             },
             ends: partitions.clone().map(end).collect(),
             partitions: partitions

@@ -46,6 +46,9 @@ const SECRET: [&str; 7] = [
 /// Prefix of a property's value that is read from the environment.
 pub const FROM_ENVIRONMENT: &str = "env:";
 
+/// The ways to authenticate by SASL. GSSAPI (Kerberos) needs a library of the system, and OAUTHBEARER a server for tokens.
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 /// The smallest and the largest heap of a broker.
 const HEAP: [Bytes; 2] = [Bytes::mib(256), Bytes::gib(64)];
 /// Most load threads.
@@ -73,9 +76,30 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
             problems.refuse(&["kafka.properties"], message);
         }
     }
+    check_sasl(workload, problems);
     check_log(workload, problems);
     check_counts(workload, problems);
     check_launch(workload, problems);
+}
+
+/// Refuses ways to authenticate that the client is not built with. Without a mechanism librdkafka takes GSSAPI.
+fn check_sasl(workload: &Workload, problems: &mut Problems) {
+    let properties = &workload.kafka.properties;
+    let mechanism = ["sasl.mechanism", "sasl.mechanisms"].iter().find_map(|name| properties.get(*name));
+    let is_sasl =
+        properties.get("security.protocol").is_some_and(|it| it.to_ascii_uppercase().starts_with("SASL"));
+    let message = match mechanism {
+        Some(name) if MECHANISMS.contains(&name.as_str()) => return,
+        Some(name) => format!("`sasl.mechanism: {name}` is not supported; use {}", MECHANISMS.join(", ")),
+        None if is_sasl => {
+            format!(
+                "`sasl.mechanism` is missing, and librdkafka's own is GSSAPI, which is not supported; use {}",
+                MECHANISMS.join(", ")
+            )
+        }
+        None => return,
+    };
+    problems.refuse(&["kafka.properties"], message);
 }
 
 /// Refuses settings of the log that topics of Kafka do not have.
@@ -202,6 +226,26 @@ mod tests {
         let written = refusal("target: 'kafka://h:1'\nkafka: {properties: {sasl.password: hunter2}}");
         assert!(written.contains("write `sasl.password: env:NAME`"), "{written}");
         parsed("target: 'kafka://h:1'\nkafka: {properties: {sasl.password: 'env:KAFKA_PASSWORD'}}").unwrap();
+    }
+
+    #[test]
+    fn ways_to_authenticate_that_the_client_lacks_are_refused_by_name() {
+        let with = |properties: &str| {
+            parsed(&format!("target: 'kafka://h:1'\nkafka: {{properties: {{{properties}}}}}"))
+        };
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            with(&format!("security.protocol: SASL_SSL, sasl.mechanism: {mechanism}")).unwrap();
+        }
+        with("security.protocol: SSL").unwrap();
+        for mechanism in ["GSSAPI", "OAUTHBEARER"] {
+            let refused = with(&format!("sasl.mechanisms: {mechanism}")).unwrap_err().to_string();
+            assert!(
+                refused.contains(&format!("`sasl.mechanism: {mechanism}` is not supported; use PLAIN")),
+                "{refused}"
+            );
+        }
+        let missing = with("security.protocol: sasl_plaintext").unwrap_err().to_string();
+        assert!(missing.contains("librdkafka's own is GSSAPI"), "{missing}");
     }
 
     #[test]

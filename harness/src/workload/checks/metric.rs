@@ -64,6 +64,13 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
         );
         refuse(&["metric", "subscriptions_per_topic", "verify"], message);
     }
+    if matches!(metric, Metric::DiskPeak | Metric::WriteAmplification)
+        && !workload.deployment().is_on_this_machine()
+    {
+        let message =
+            format!("`{name}` needs the system's disk, and `{}` keeps its data elsewhere", workload.target);
+        refuse(&["metric", "target"], message);
+    }
     if metric == Metric::WriteAmplification && workload.durability == Durability::Appended {
         let message = format!("`{name}` means nothing for `appended`, whose writes come later than the acks");
         refuse(&["metric", "durability"], message);

@@ -4,6 +4,7 @@ pub(super) mod bounds;
 pub(super) mod capabilities;
 pub(super) mod consume;
 pub(super) mod effects;
+pub(super) mod existing_topic;
 pub(super) mod kafka;
 pub(super) mod metric;
 pub(super) mod payload;

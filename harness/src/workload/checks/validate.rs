@@ -3,7 +3,7 @@
 use super::capabilities::{self, Capabilities};
 use super::payload;
 use super::problems::{Problem, Problems};
-use super::{bounds, consume, kafka, metric, placement, slo, unsupported};
+use super::{bounds, consume, existing_topic, kafka, metric, placement, slo, unsupported};
 use crate::num::count;
 use crate::workload::limits::{PRODUCERS_MAX, STAMP_BYTES};
 use crate::workload::units::{Bytes, Rate, RecordRate};
@@ -31,6 +31,7 @@ pub(in crate::workload) fn problems(workload: &Workload, systems: &[Capabilities
     unsupported::check(workload, &mut problems);
     capabilities::check(workload, systems, &mut problems);
     kafka::check(workload, &mut problems);
+    existing_topic::check(workload, &mut problems);
     check_identity(workload, &mut problems);
     check_counts(workload, &mut problems);
     bounds::check(workload, &mut problems);

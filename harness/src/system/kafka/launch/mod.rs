@@ -4,13 +4,14 @@
 
 mod ports;
 
+use crate::host::processes::GroupSample;
 use crate::workload::{KafkaSettings, KafkaVersion};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,10 @@ const SCRIPT: &str = include_str!("../../../../../scripts/kafka");
 pub(super) const DIRECTORY: &str = "kafka";
 /// Longest wait until the script has ended its processes.
 const END_MAX: Duration = Duration::from_secs(20);
+/// The script's word for a port that another process has.
+const PORT_IN_USE: &str = " is in use; ";
+/// The most attempts to start Kafka on ports of its own.
+const PORT_ATTEMPTS: u32 = 3;
 /// Time between two looks whether the script has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -37,10 +42,44 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// The names of the processes of this setup that do not run in a process group any more.
+    pub(super) fn lost(self, process_group: u32) -> Vec<String> {
+        let running = GroupSample::of(process_group).names();
+        let brokers = (1..=self.brokers).map(|number| format!("broker-{number}"));
+        let zookeeper = (self.version == KafkaVersion::V3_6_2).then(|| "zookeeper".to_owned());
+        brokers.chain(zookeeper).filter(|name| !running.contains(name)).collect()
+    }
+}
+
+/// Brokers that the harness has started, as a system needs them.
+#[derive(Debug, Clone)]
+pub(super) struct Started {
+    pub(super) setup: Setup,
+    /// The version of Kafka.
+    pub(super) version: &'static str,
+    /// The group of their processes.
+    pub(super) process_group: u32,
+    /// The directory of their data.
+    pub(super) dir: PathBuf,
+    /// The time for which load was put on them before the first trial; `None` if there was none.
+    pub(super) warmed: Option<Duration>,
+    /// The reason for which they were started again; `None` if they were not.
+    pub(super) started_again: Option<String>,
+}
+
+impl Started {
+    /// The names of their processes that have ended.
+    pub(super) fn lost(&self) -> Vec<String> {
+        self.setup.lost(self.process_group)
+    }
+}
+
 /// A Kafka that runs until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Launched {
     setup: Setup,
+    dir: PathBuf,
     addresses: String,
     script: Child,
     /// The script ends when this is closed.
@@ -64,7 +103,20 @@ impl Launched {
         Self::start_with(SCRIPT, kafka, dir)
     }
 
+    /// Starts Kafka by a script. The ports were free a moment ago; if another process has taken one since, others are tried.
     fn start_with(script: &str, kafka: &KafkaSettings, dir: &Path) -> anyhow::Result<Self> {
+        let mut attempts = 1;
+        loop {
+            match Self::try_to_start(script, kafka, dir) {
+                Err(error) if attempts < PORT_ATTEMPTS && error.to_string().contains(PORT_IN_USE) => {
+                    attempts += 1
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn try_to_start(script: &str, kafka: &KafkaSettings, dir: &Path) -> anyhow::Result<Self> {
         let setup = Setup::of(kafka);
         let mut messages = tempfile::tempfile().context("cannot make a temporary file")?;
         let mut command = Command::new("bash");
@@ -82,7 +134,8 @@ impl Launched {
             .process_group(0);
         let mut child = command.spawn().context("cannot start `bash`, which starts Kafka")?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
-        let mut launched = Self { setup, addresses: String::new(), script: child, input };
+        let mut launched =
+            Self { setup, dir: dir.to_owned(), addresses: String::new(), script: child, input };
         let mut line = String::new();
         if let Some(output) = output {
             BufReader::new(output).read_line(&mut line).context("cannot read what the script says")?;
@@ -102,6 +155,16 @@ impl Launched {
     /// Whether it was started with these settings.
     pub(super) fn is_for(&self, kafka: &KafkaSettings) -> bool {
         self.setup == Setup::of(kafka)
+    }
+
+    /// The names of its processes that have ended.
+    pub(super) fn lost(&self) -> Vec<String> {
+        self.setup.lost(self.process_group())
+    }
+
+    /// The directory of its data.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The addresses for clients.
@@ -170,6 +233,42 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let error = start("echo 'port 9092 is in use' >&2; exit 1", outer.path()).unwrap_err().to_string();
         assert!(error.contains("Kafka does not start") && error.contains("port 9092 is in use"), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_was_taken_in_the_meantime_is_not_the_end() {
+        let outer = tempfile::tempdir().unwrap();
+        let flag = outer.path().join("flag").display().to_string();
+        let script = format!(
+            "if [ -e {flag} ]; then echo 'ready here'; while read -r _; do :; done; else touch {flag}; \
+             echo 'kafka: port 1 is in use; stop what listens there' >&2; exit 1; fi"
+        );
+        assert_eq!(start(&script, outer.path()).unwrap().addresses(), "here");
+        let always = "echo 'kafka: port 1 is in use; stop what listens there' >&2; exit 1";
+        let error = start(always, outer.path()).unwrap_err().to_string();
+        assert!(error.contains("port 1 is in use; stop what listens there"), "{error}");
+    }
+
+    #[test]
+    fn a_broker_that_has_ended_is_named() {
+        let outer = tempfile::tempdir().unwrap();
+        let file = outer.path().join("broker-1.properties").display().to_string();
+        let script = format!(
+            "mkfifo {file}.fifo; bash -c 'read -r _ <\"$0.fifo\"' {file} & echo \"ready $!\"; while read -r _; do :; done; \
+             kill $! 2>/dev/null"
+        );
+        let launched = start(&script, outer.path()).unwrap();
+        let wait_for = |lost: &[&str]| {
+            let begun = Instant::now();
+            while launched.lost() != lost {
+                assert!(begun.elapsed() < END_MAX, "{:?}", launched.lost());
+                std::thread::sleep(LOOK);
+            }
+        };
+        wait_for(&[]);
+        let broker = Pid::from_raw(launched.addresses().parse().unwrap()).unwrap();
+        rustix::process::kill_process(broker, Signal::KILL).unwrap();
+        wait_for(&["broker-1"]);
     }
 
     #[test]

@@ -1,0 +1,65 @@
+//! A topic that a killed run has left in a cluster.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A run that is alive has made or written its topics within this time, unless its consumers drain for longer.
+pub const IN_USE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// A topic with the name of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftTopic {
+    /// The name in the cluster.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// The time at which it was made, in seconds since the Unix epoch; `None` for runs of older revisions.
+    pub made_s: Option<u64>,
+    /// The timestamp of its newest record, in ms since the Unix epoch; `None` without records.
+    pub written_ms: Option<i64>,
+}
+
+impl LeftTopic {
+    /// The time since it was made; `None` if that is not known.
+    pub fn since_made(&self, now: SystemTime) -> Option<Duration> {
+        Some(age(now, Duration::from_secs(self.made_s?)))
+    }
+
+    /// The time since its newest record was written; `None` without records.
+    pub fn since_written(&self, now: SystemTime) -> Option<Duration> {
+        Some(age(now, Duration::from_millis(u64::try_from(self.written_ms?).unwrap_or(0))))
+    }
+
+    /// Whether a run may still use it: it was made or written not long ago, or neither is known.
+    pub fn may_be_in_use(&self, now: SystemTime) -> bool {
+        let ages = [self.since_made(now), self.since_written(now)];
+        ages.into_iter().flatten().min().is_none_or(|age| age < IN_USE_MAX)
+    }
+}
+
+fn age(now: SystemTime, at: Duration) -> Duration {
+    now.duration_since(UNIX_EPOCH + at).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(made_s: Option<u64>, written_ms: Option<i64>) -> LeftTopic {
+        LeftTopic { name: "vnotch-0-0a1b2c3d".to_owned(), partitions: 1, made_s, written_ms }
+    }
+
+    #[test]
+    fn a_topic_that_was_made_or_written_not_long_ago_may_be_in_use() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let hours_ago = |hours: u64| 1_000_000 - hours * 3600;
+        let ms = |s: u64| Some(i64::try_from(s * 1000).unwrap());
+        assert!(!topic(Some(hours_ago(2)), None).may_be_in_use(now));
+        assert!(!topic(Some(hours_ago(9)), ms(hours_ago(2))).may_be_in_use(now));
+        assert!(!topic(None, ms(hours_ago(2))).may_be_in_use(now));
+        assert!(topic(Some(hours_ago(9)), ms(hours_ago(0))).may_be_in_use(now), "a long run");
+        assert!(topic(Some(999_990), None).may_be_in_use(now), "a run that has just begun");
+        assert!(topic(None, None).may_be_in_use(now), "nothing is known");
+        assert!(topic(Some(1_000_500), None).may_be_in_use(now), "a clock that is ahead");
+        assert_eq!(topic(Some(hours_ago(2)), None).since_made(now), Some(2 * IN_USE_MAX));
+    }
+}
