@@ -78,7 +78,7 @@ impl Systems {
 /// Checks the settings of the system that the workload measures, as far as only the system itself can.
 ///
 /// # Errors
-/// A [`UsageError`](crate::exit::UsageError) for settings that the system does not have.
+/// A [`UsageError`] for settings that the system does not have.
 pub fn check(workload: &Workload) -> anyhow::Result<()> {
     #[cfg(feature = "kafka")]
     if workload.target.system() == Target::KAFKA {

@@ -86,10 +86,14 @@ pub(in crate::report) fn text(sweep: &Sweep<'_>, rows_max: usize) -> String {
         cells.notes.insert(0, format!("… and {left} more combinations in the report"));
     }
     let notes = std::mem::take(&mut cells.notes);
-    let mut text = fitted(cells);
-    for note in notes {
+    let mut text = fitted(&mut cells);
+    // A column that did not fit needs no explanation.
+    let is_hidden = |title: &&str| !cells.header.iter().any(|shown| shown == title);
+    let hidden: Vec<String> =
+        [FIRST, LATE].iter().filter(is_hidden).map(|title| format!("{title}: ")).collect();
+    for note in notes.iter().filter(|note| !hidden.iter().any(|title| note.starts_with(title))) {
         text.push_str("\n  ");
-        text.push_str(&note);
+        text.push_str(note);
     }
     text
 }
@@ -97,19 +101,19 @@ pub(in crate::report) fn text(sweep: &Sweep<'_>, rows_max: usize) -> String {
 /// Returns the table without its notes, at most [`WIDTH`] columns wide. Where it does not fit, names of columns are broken at first.
 /// Then columns go, the least important one first, and then the spread of all columns after the first result. No value is wrapped
 /// before all of that is done.
-fn fitted(mut cells: Cells) -> String {
+fn fitted(cells: &mut Cells) -> String {
     let fits = |text: &String| text.lines().all(|line| line.chars().count() <= usize::from(WIDTH));
     let lines = |cells: &Cells, header| crate::report::lines::lines(&table(cells, header));
     let steps: [fn(&mut Cells); 4] =
         [|it| it.remove(DISK_PEAK), |it| it.remove(FIRST), |it| it.remove(LATE), Cells::drop_spreads];
     for step in std::iter::once(None).chain(steps.map(Some)) {
-        step.into_iter().for_each(|step| step(&mut cells));
-        let mut layouts = [Header::OneLine, Header::Broken].map(|header| lines(&cells, header)).into_iter();
+        step.into_iter().for_each(|step| step(cells));
+        let mut layouts = [Header::OneLine, Header::Broken].map(|header| lines(&*cells, header)).into_iter();
         if let Some(text) = layouts.find(fits) {
             return text;
         }
     }
-    lines(&cells, Header::Wrapped)
+    lines(cells, Header::Wrapped)
 }
 
 /// Returns the indices of the combinations that are nearest to the best-looking one of their answer.
@@ -393,9 +397,8 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
         notes.push("vs best: [interval that holds for all together]; out: ruled out".to_owned());
     }
     if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
-        notes.push(
-            "late: share of the trials whose generator was late at first; p99 first: with those first attempts".to_owned(),
-        );
+        notes.push("late: share of the trials whose generator was late at first".to_owned());
+        notes.push("p99 first: with the first attempts, late ones included".to_owned());
     }
     if is_over_systems(sweep) {
         notes.push("CPU: seconds for each GiB of values, of the system's processes or shards, and of client and load".to_owned());
@@ -475,16 +478,16 @@ mod tests {
     #[test]
     fn a_table_that_is_too_wide_loses_columns_and_then_spreads_but_wraps_no_value() {
         let names = ["retention_bytes", "segment_bytes"];
-        let wide = fitted(cells(names, "≤ 1.52 ms [≤ 537 µs–≤ 2.17 ms]"));
+        let wide = fitted(&mut cells(names, "≤ 1.52 ms [≤ 537 µs–≤ 2.17 ms]"));
         assert!(wide.lines().all(|line| line.chars().count() <= 100), "{wide}");
         for value in ["256 MiB", "64 MiB", "2.31 [2.19–2.60]", "−1 % [−14 to +14]", "≤ 1.52 ms", "INVALIDug"]
         {
             assert!(wide.contains(value), "{value} is not whole:\n{wide}");
         }
         assert!(wide.contains("537") && !wide.contains("512 MiB"), "{wide}");
-        let wider = fitted(cells(["retentionbytes", "segmentbytes"], "≤ 1.52 ms [≤ 537 µs–≤ 2.17 ms]"));
+        let wider = fitted(&mut cells(["retentionbytes", "segmentbytes"], "≤ 1.52 ms [≤ 537 µs–≤ 2.17 ms]"));
         assert!(wider.contains("≤ 1.52 ms") && !wider.contains("537"), "{wider}");
-        let narrow = fitted(cells(["size", "files"], "1 ms"));
+        let narrow = fitted(&mut cells(["size", "files"], "1 ms"));
         for value in ["512 MiB", "≤ 2.01 ms", "100 %"] {
             assert!(narrow.contains(value), "all fits:\n{narrow}");
         }
