@@ -88,9 +88,9 @@ pub(in crate::report) fn text(sweep: &Sweep<'_>, rows_max: usize) -> String {
     let notes = std::mem::take(&mut cells.notes);
     let mut text = fitted(&mut cells);
     // A column that did not fit needs no explanation.
-    let is_hidden = |title: &&str| !cells.header.iter().any(|shown| shown == title);
-    let hidden: Vec<String> =
-        [FIRST, LATE].iter().filter(is_hidden).map(|title| format!("{title}: ")).collect();
+    let is_hidden = |title: &&str| !cells.header.iter().any(|shown| shown == *title);
+    let hidden = [FIRST, LATE].into_iter().filter(is_hidden).map(|title| format!("{title}: "));
+    let hidden: Vec<String> = hidden.collect();
     for note in notes.iter().filter(|note| !hidden.iter().any(|title| note.starts_with(title))) {
         text.push_str("\n  ");
         text.push_str(note);
