@@ -41,13 +41,13 @@ name: late-sweep
 message_size: 100B
 ceiling: off
 warm_memory: off
-phases: {warmup: 0, measure: 400ms, drain: 2s}
+phases: {warmup: 0, measure: 800ms, drain: 2s}
 trials: 2
 load: {mode: open, rate: 10k/s}
 sweep: {batch.max_records: [1, 2]}
 ";
 /// A delay of the generator that is far longer than a busy machine causes.
-const HOLDS_UP: Duration = Duration::from_millis(200);
+const HOLDS_UP: Duration = Duration::from_millis(500);
 
 pub(super) fn study(yaml: &str) -> Study {
     parse_study(yaml, "test.yaml", &[], Many::Refused, crate::system::CAPABILITIES).unwrap()

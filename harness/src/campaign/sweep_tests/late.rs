@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HELD_UP_NS: u64 = 150_000_000;
+const HELD_UP_NS: u64 = 400_000_000;
 
 /// How often a generator that was held up was late, in the attempts of each trial of a point.
 fn held_up(result: &RunResult, point: usize) -> Vec<usize> {
@@ -83,7 +83,7 @@ fn a_late_trial_stands_when_retention_is_not_reached_in_another_attempt_at_it() 
     let yaml = LATE.replace("warmup: 0", "warmup: 100ms")
         + "require: [retention_reached]\nlog: {segment_bytes: 1MiB, retention_bytes: 1MiB}";
     let (mut bench, study) = (Bench::new(), study(&yaml));
-    // The window opens some 200 ms after the report of retention, and lasts 400 ms.
+    // The window opens some 200 ms after the report of retention, and lasts 800 ms.
     let late_after = Some(Duration::from_millis(350));
     (bench.late, bench.late_after, bench.is_forgetful) = (Some((2, usize::MAX)), late_after, true);
     let measured = bench.begin(&study).unwrap();
