@@ -172,11 +172,10 @@ fn a_poll_fails_once_while_the_coordinator_is_stuck_and_a_later_one_goes_on() {
     let engine = Engine::open(EngineConfig { stuck_after, ..super::config(dir.path(), 1) }).unwrap();
     engine.create_topic("t", 1, vnotch_engine::config::TopicConfig::default()).unwrap();
     let mut consumer = member(&engine, settings("g"));
-    // The polls send the two JoinGroups and the SyncGroup. The reply to the last one waits then.
-    for _ in 0..3 {
-        assert!(super::poll(&mut consumer).is_none());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    // The first poll sends a JoinGroup. On a busy machine its reply can come within the poll, which then sends the next request.
+    // An assignment takes two more requests.
+    assert!(super::poll(&mut consumer).is_none());
+    std::thread::sleep(Duration::from_millis(200));
     let (release, released) = mpsc::channel::<()>();
     let (begin, begun) = mpsc::channel();
     let task = engine.run_on(0, move |_| async move {
