@@ -42,7 +42,8 @@ pub enum ReplaySync {
 pub struct Replay {
     /// Sizes of the writes in bytes, each with its number, ascending. Sizes are multiples of [`BLOCK_ALIGN_BYTES`].
     pub sizes: Vec<(u32, u64)>,
-    /// Mean number of writes in flight, at least 1. The number varies between the two next integers.
+    /// Mean number of writes in flight, at least 1. The number varies between the two next integers. A write that only waits for
+    /// its flush is not in flight.
     pub depth: f64,
     /// Number of files that the writes use in turn.
     pub files: u32,
@@ -81,20 +82,21 @@ impl Replay {
         self.sizes.last().map_or(BLOCK_ALIGN_BYTES, |(size, _)| *size)
     }
 
-    /// Returns the largest number of writes in flight.
-    pub(super) fn depth_max(&self) -> u32 {
-        let group = match self.sync {
-            ReplaySync::Groups { writes_mean, .. } => writes_mean,
-            ReplaySync::None | ReplaySync::Each => 1.0,
+    /// Returns the largest number of writes that have begun and are not durable: those in flight, and for groups one that is being
+    /// flushed and one that waits for its flush.
+    pub(super) fn unfinished_max(&self) -> u32 {
+        let waiting = match self.sync {
+            ReplaySync::Groups { writes_mean, .. } => 2.0 * writes_mean.ceil(),
+            ReplaySync::None | ReplaySync::Each => 0.0,
         };
-        let depth = num::u64_of(self.depth.max(group).ceil()).clamp(1, u64::from(REPLAY_DEPTH_MAX));
-        u32::try_from(depth).unwrap_or(REPLAY_DEPTH_MAX)
+        let writes = num::u64_of(self.depth.ceil() + waiting).clamp(1, u64::from(REPLAY_DEPTH_MAX));
+        u32::try_from(writes).unwrap_or(REPLAY_DEPTH_MAX)
     }
 
-    /// Returns the number of buffers: one for each write in flight, or fewer where that would be too much memory.
+    /// Returns the number of buffers: one for each unfinished write, or fewer where that would be too much memory.
     pub(super) fn buffers(&self) -> u32 {
         let most = BUFFER_BYTES_MAX / u64::from(self.bytes_max());
-        self.depth_max().min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
+        self.unfinished_max().min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
     }
 
     /// Returns an error for writes that cannot be replayed.
@@ -348,9 +350,9 @@ mod tests {
     #[test]
     fn sizes_are_whole_blocks_and_writes_share_buffers_only_where_memory_is_short() {
         assert_eq!(Replay::sizes_of([(0, 4), (1, 2), (4096, 3), (5000, 1)]), [(4096, 5), (8192, 1)]);
-        assert_eq!((replay().depth_max(), replay().buffers()), (8, 8));
+        assert_eq!((replay().unfinished_max(), replay().buffers()), (20, 20));
         let deep = Replay { depth: 600.0, ..replay() };
-        assert_eq!((deep.depth_max(), deep.buffers()), (600, 256));
+        assert_eq!((deep.unfinished_max(), deep.buffers()), (616, 256));
         assert!(replay().validate().is_ok());
         assert!(Replay { depth: 0.5, ..replay() }.validate().is_err());
         assert!(Replay { sizes: vec![(4097, 1)], ..replay() }.validate().is_err());

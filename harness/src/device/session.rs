@@ -139,15 +139,15 @@ impl Ceiling {
     fn replayed(&mut self, replay: &Replay, reap: Reap, slice: Duration) -> Result<ReplaySlice, DeviceError> {
         let (stop, disk) = (Arc::clone(&self.stop), self.disk.clone());
         let layout = self.layout(Needs::of_replay(replay), replay.io)?;
-        let (operations, buffers) = (replay.depth_max(), replay.buffers());
+        let (operations, buffers) = (replay.unfinished_max(), replay.buffers());
         let group_writes = match replay.sync {
+            // A group that does not fit into the slots would never be complete.
             ReplaySync::Groups { writes_mean, .. } => writes_mean.min(f64::from(operations)),
             ReplaySync::None | ReplaySync::Each => 1.0,
         };
         let setup = Setup {
             ring: RingSize { operations, buffer_bytes: replay.bytes_max(), buffers },
-            // A group that does not fit into the depth would never be complete.
-            depth: replay.depth.max(group_writes),
+            depth: replay.depth,
             group_writes,
             reap,
             slice,
@@ -335,7 +335,7 @@ impl Needs {
     }
 
     fn of_replay(replay: &Replay) -> Self {
-        Self { files: replay.files, block_bytes: replay.bytes_max(), depth: replay.depth_max() }
+        Self { files: replay.files, block_bytes: replay.bytes_max(), depth: replay.unfinished_max() }
     }
 }
 

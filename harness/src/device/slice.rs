@@ -66,7 +66,7 @@ pub(super) trait Order {
 pub(super) struct Setup {
     /// Size of the ring.
     pub(super) ring: RingSize,
-    /// Mean number of operations in flight, at most `ring.operations`.
+    /// Mean number of reads or writes in flight, at most `ring.operations`. The other slots are for writes that wait for a flush.
     pub(super) depth: f64,
     /// Mean number of writes that share a flush.
     pub(super) group_writes: f64,
@@ -117,8 +117,12 @@ pub(super) struct Runner<'a> {
     ring: Ring,
     slots: Vec<Slot>,
     idle: Vec<u32>,
-    /// Number of operations that may be in flight until the next one ends.
+    /// Number of reads or writes that may be in flight until the next one ends.
     limit: usize,
+    /// Number of reads or writes that have moved their bytes.
+    moved: u64,
+    /// Whether a flush is in flight.
+    is_flushing: bool,
     groups: Groups,
     disk: Option<&'a Disk>,
     stop: &'a AtomicBool,
@@ -155,6 +159,8 @@ impl<'a> Runner<'a> {
             slots: (0..depth).map(|_| unused).collect(),
             idle: (0..depth).rev().collect(),
             limit: num::index_of_f64(setup.depth.ceil()),
+            moved: 0,
+            is_flushing: false,
             groups: Groups::new(setup.group_writes),
             setup,
             disk,
@@ -177,6 +183,7 @@ impl<'a> Runner<'a> {
             // The caller closes the files after an error, so no operation on them may stay in flight.
             self.ring.drain()?;
             self.groups.clear();
+            self.is_flushing = false;
         }
         self.total.elapsed += begun.elapsed();
         self.total.cpu_s += process_cpu_s() - cpu_before_s;
@@ -227,6 +234,7 @@ impl<'a> Runner<'a> {
             if let Some(slot) = self.groups.begin_flush(is_last) {
                 let file = self.slots[num::index(slot)].step.file;
                 self.ring.push_flush(self.flush_slot(), area.files[file].1.as_raw_fd());
+                self.is_flushing = true;
             }
             if self.ring.in_flight() == 0 {
                 return Ok(());
@@ -247,9 +255,10 @@ impl<'a> Runner<'a> {
         self.setup.ring.operations
     }
 
-    /// Starts operations until as many are in flight as the depth allows.
+    /// Starts operations until as many are in flight as the depth allows. A write that waits for a flush, or is being flushed, is not
+    /// in flight: the disk moves none of its bytes.
     fn start(&mut self, area: &Area, order: &mut dyn Order, now: Instant) {
-        while self.slots.len() - self.idle.len() < self.limit {
+        while num::index(self.ring.in_flight()) - usize::from(self.is_flushing) < self.limit {
             let Some(slot) = self.idle.pop() else { return };
             let Some(step) = order.next() else {
                 self.idle.push(slot);
@@ -287,16 +296,21 @@ impl<'a> Runner<'a> {
         assert!(state.done <= state.step.length, "the kernel moves no more than it was asked to");
         if state.done < state.step.length {
             self.push(area, slot);
-        } else if state.step.is_grouped {
-            self.groups.written(state.group);
+            return Ok(());
+        }
+        let (is_grouped, group) = (state.step.is_grouped, state.group);
+        self.vary_limit();
+        if is_grouped {
+            self.groups.written(group)
         } else {
-            self.end(slot, now);
+            self.end(slot, now)
         }
         Ok(())
     }
 
     fn complete_flush(&mut self, area: &Area, result: i32, now: Instant) -> Result<(), DeviceError> {
         let durable = self.groups.end_flush();
+        self.is_flushing = false;
         if result < 0 {
             let source = io::Error::from_raw_os_error(-result);
             let first = durable.first().map_or(0, |slot| self.slots[num::index(*slot)].step.file);
@@ -314,7 +328,12 @@ impl<'a> Runner<'a> {
         self.total.ops += 1;
         self.total.bytes += u64::from(step.length);
         self.idle.push(slot);
-        let varied = (num::f64_of(self.total.ops) * STEP_DEPTH).fract();
+    }
+
+    /// Chooses the depth until the next operation has moved its bytes.
+    fn vary_limit(&mut self) {
+        self.moved += 1;
+        let varied = (num::f64_of(self.moved) * STEP_DEPTH).fract();
         let is_more = varied < self.setup.depth.fract();
         self.limit = num::index_of_f64(self.setup.depth.floor()) + usize::from(is_more);
     }
