@@ -165,6 +165,8 @@ impl Shard {
 
     /// Puts an append into its log, even if others wait for memory. Returns the append if the log cannot take it now.
     pub(super) fn put_now(&self, slot: usize, partition: &Partition, append: Append) -> Option<Append> {
+        #[cfg(feature = "delayed-appends")]
+        delay();
         let bytes = append.batch.len();
         let mut outcome = partition.append(append);
         if let AppendOutcome::NoMemory(append) = outcome {
@@ -239,5 +241,18 @@ impl Shard {
         if taken_bytes > 0 {
             self.mailbox.wake_waiting_clients();
         }
+    }
+}
+
+/// Waits as long as the environment variable `VNOTCH_APPEND_DELAY_NS` says, without giving up the core.
+#[cfg(feature = "delayed-appends")]
+fn delay() {
+    static DELAY: std::sync::LazyLock<std::time::Duration> = std::sync::LazyLock::new(|| {
+        let text = std::env::var("VNOTCH_APPEND_DELAY_NS").unwrap_or_default();
+        std::time::Duration::from_nanos(text.parse().unwrap_or(0))
+    });
+    let begun = Instant::now();
+    while begun.elapsed() < *DELAY {
+        std::hint::spin_loop();
     }
 }

@@ -128,15 +128,17 @@ pub fn remark_late(trials: &[Trial], verdict: &mut Reasons) {
     if let Some(latest) = attempts.filter_map(|attempt| attempt.pacing_lag_p99).max() {
         let count = trials.iter().filter(|trial| !trial.late_attempts.is_empty()).count();
         let latest = quantity::ns(latest);
+        let were = if count == 1 { "was" } else { "were" };
         verdict.remark(format!(
-            "{count} of {all} trials were measured again, because the load generator was late (pacing lag p99 up to \
+            "{count} of {all} trials {were} measured again, because the load generator was late (pacing lag p99 up to \
              {latest}): the figures leave out the late attempts"
         ));
     }
     let late = trials.iter().filter(|trial| trial.is_late).count();
     if late > 0 && late < all {
+        let were = if late == 1 { "was" } else { "were" };
         let left_out = format!(
-            "{late} of {all} trials were left out of the figures, because the load generator was late in every attempt"
+            "{late} of {all} trials {were} left out of the figures, because the load generator was late in every attempt"
         );
         verdict.remark(left_out).advise(slow_generator(trials.iter()));
     }
@@ -216,7 +218,7 @@ fn lateness(trial: &Trial) -> Option<Sentence> {
     let response_ns = at(&trial.latency_ns.response)?.ns;
     let sentence = Sentence::from("the load generator was late: response ")
         .words(name.replace('_', "."))
-        .words(" is ≤ ")
+        .words(" is at most ")
         .latency(response_ns);
     Some(match at(&trial.latency_ns.own) {
         Some(own) => sentence.words(", and ").latency(own.ns).words(" without the wait for the generator"),

@@ -114,7 +114,9 @@ fn of_sweep(points: &[(&Point, LimitKind)]) -> Option<String> {
             LimitKind::Unknown => "none reached",
         };
         match of_kind.len() {
-            count if count == points.len() => format!("{name} at all {count} points under `max`"),
+            count if count == points.len() => {
+                format!("{name} at all {count} points that ran as fast as acks allow (`max`)")
+            }
             count if count > NAMED_MAX => format!("{name} at {count} points"),
             _ => {
                 let labels: Vec<String> = of_kind.into_iter().map(point_settings).collect();
@@ -122,6 +124,12 @@ fn of_sweep(points: &[(&Point, LimitKind)]) -> Option<String> {
             }
         }
     };
+    let is_in_flight = by_kind.contains_key(&LimitKind::InFlightBytes);
     let parts: Vec<String> = by_kind.into_iter().map(part).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+    let advice = if is_in_flight {
+        "; more bytes in flight may give more throughput, with longer latencies"
+    } else {
+        ""
+    };
+    (!parts.is_empty()).then(|| format!("{}{advice}", parts.join("; ")))
 }

@@ -22,6 +22,9 @@ const LINES_MAX: usize = 24;
 const LESS_IMPORTANT: [&str; 5] = [groups::COMMITS, "pump", "ack pickup", "blocked", "CPU"];
 /// The least rows of a sweep's table, also where the screen becomes longer.
 const ROWS_MIN: usize = 3;
+/// The most rows of a sweep's table that are all shown, also where the screen becomes longer: readers look for the settings that
+/// the answer rules out.
+const ROWS_WHOLE: usize = 8;
 /// The most columns of a line, so that a terminal does not wrap it. Longer sentences are cut at a word.
 const WIDTH: usize = 118;
 /// The most columns of a cause at the end of a sentence that is cut.
@@ -104,7 +107,8 @@ fn of_sweep(result: &RunResult, sweep: &Sweep<'_>, dir: &Path) -> String {
     let others = out.lines().count() + after.lines().count() + 2;
     // A comparison of systems is worth a longer screen: no row of its table is left out for the sentences.
     let fits = |count: &usize| others + lines(*count) <= LINES_MAX + 3 * systems.len();
-    let rows = (ROWS_MIN..=rows).rev().find(fits).unwrap_or(ROWS_MIN);
+    let least = if rows <= ROWS_WHOLE { rows } else { ROWS_MIN };
+    let rows = (least..=rows).rev().find(fits).unwrap_or(least);
     let _ = writeln!(out, "\n{}\n", table::text(sweep, rows));
     out.push_str(&after);
     out

@@ -97,7 +97,7 @@ fn a_late_generator_is_named_with_what_the_system_needed_itself() {
     let said = lateness(&trial).unwrap();
     assert_eq!(
         said.to_string(),
-        "the load generator was late: response p99 is ≤ 20.0 ms, and 9.00 ms without the wait for the generator"
+        "the load generator was late: response p99 is at most 20.0 ms, and 9.00 ms without the wait for the generator"
     );
 }
 

@@ -17,9 +17,14 @@ pub(in crate::report) fn integrity(result: &RunResult) -> String {
     }
     let is_read_back = trials().any(|found| found.defects.is_some());
     let read_back = if is_read_back { " (read back after the trial)" } else { "" };
+    let deleted = if is_read_back {
+        "deleted by retention before that"
+    } else {
+        "deleted by retention before they were consumed"
+    };
     let apart = [
         (sum(|found| found.undrained), "not consumed when the drain ended"),
-        (sum(|found| found.lost_to_retention), "deleted by retention before they were consumed"),
+        (sum(|found| found.lost_to_retention), deleted),
         (sum(|found| found.foreign), "written to the topic by others, and not checked"),
     ];
     let apart = apart.into_iter().filter(|(count, _)| *count > 0);

@@ -133,8 +133,10 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
         let sight = sight_of_eight(answer.found.sight);
         if !is_primary {
             let by = opening(&group, "by");
+            let (blocks, medians) = (answer.blocks(), medians(answer));
             return format!(
-                "{by} {noun} no setting can be told from another: {sight}. The best median is that of {best}, {value}."
+                "{by} {noun} no setting can be told from another: an answer needs {BLOCKS_MIN} blocks in which all are in time, \
+                 there are {blocks}; {sight}. {medians}."
             );
         }
         let nothing = too_few(&opening(&group, "nothing"), answer.blocks());
@@ -158,6 +160,18 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
     format!(
         "{group}{best} looks best, {noun} {value}. {count} cannot be told from it{names}. {seen}. {out}.{first}"
     )
+}
+
+/// Returns the least and the greatest median of an answer's combinations.
+fn medians(answer: &Answer<'_>) -> String {
+    let metric = answer.metric;
+    let medians: Vec<f64> = answer.members.iter().filter_map(|it| it.sound_median(metric)).collect();
+    let end = |of: fn(f64, f64) -> f64| medians.iter().copied().reduce(of).map(|median| text(metric, median));
+    match end(f64::min).zip(end(f64::max)) {
+        Some((least, greatest)) if least != greatest => format!("Medians are {least} to {greatest}"),
+        Some((only, _)) => format!("All medians are {only}"),
+        None => "No median is known".to_owned(),
+    }
 }
 
 /// Tells whether no comparison of an answer has enough blocks.
@@ -222,13 +236,13 @@ fn bound(others: &Others, metric: Metric) -> String {
     end.map_or_else(String::new, |end| format!("; {which} {at_most}{}", change(end, None, metric)))
 }
 
-/// Returns the least difference that would have been seen.
+/// Says which differences the trials can show.
 fn seen(sight: Option<Sight>) -> String {
     sight.map_or_else(
-        || "No block shows a spread, so it is not known which difference would have been shown".to_owned(),
+        || "No block shows a spread, so it is not known which differences the trials can show".to_owned(),
         |it| {
             format!(
-                "{} trials of each would have shown a difference of {} %",
+                "The {} trials of each can show differences of {} % or more",
                 it.blocks,
                 percent(it.difference)
             )
@@ -236,12 +250,16 @@ fn seen(sight: Option<Sight>) -> String {
     )
 }
 
+/// Says which differences eight blocks could show.
 fn sight_of_eight(sight: Option<Sight>) -> String {
     sight.map_or_else(
-        || "one block shows no spread, so it is not known which difference more blocks would show".to_owned(),
+        || {
+            "one block shows no spread, so it is not known which differences more blocks could show"
+                .to_owned()
+        },
         |it| {
             format!(
-                "{} trials of each, with this spread, would show a difference of {} %",
+                "with this spread, {} trials of each could show only differences of {} % or more",
                 it.blocks,
                 percent(it.difference)
             )
