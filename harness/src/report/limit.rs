@@ -115,7 +115,7 @@ fn of_sweep(points: &[(&Point, LimitKind)]) -> Option<String> {
         };
         match of_kind.len() {
             count if count == points.len() => {
-                format!("{name} at all {count} points that ran as fast as acks allow (`max`)")
+                format!("{name} at all {count} points under `max`")
             }
             count if count > NAMED_MAX => format!("{name} at {count} points"),
             _ => {
@@ -126,10 +126,6 @@ fn of_sweep(points: &[(&Point, LimitKind)]) -> Option<String> {
     };
     let is_in_flight = by_kind.contains_key(&LimitKind::InFlightBytes);
     let parts: Vec<String> = by_kind.into_iter().map(part).collect();
-    let advice = if is_in_flight {
-        "; more bytes in flight may give more throughput, with longer latencies"
-    } else {
-        ""
-    };
+    let advice = if is_in_flight { "; a larger value may give more throughput" } else { "" };
     (!parts.is_empty()).then(|| format!("{}{advice}", parts.join("; ")))
 }

@@ -228,11 +228,11 @@ impl<'de> Deserialize<'de> for Verdict {
 }
 
 impl fmt::Display for Verdict {
-    /// Writes the status in words, then the flags: `valid (noisy disk, short)`.
+    /// Writes the status in words, then the flags: `valid (flags: noisy disk, short)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.status.words())?;
         let flags: Vec<_> = self.flags.iter().map(|flag| flag.words()).collect();
-        if flags.is_empty() { Ok(()) } else { write!(f, " ({})", flags.join(", ")) }
+        if flags.is_empty() { Ok(()) } else { write!(f, " (flags: {})", flags.join(", ")) }
     }
 }
 
@@ -251,7 +251,7 @@ mod tests {
         whole.absorb(&part);
         assert_eq!(whole.status, VerdictStatus::SloMissed, "also when the generator was late");
         assert_eq!(whole.reasons, ["response p99 12 ms > 10 ms", "5 s", "late"]);
-        assert_eq!(whole.to_string(), "SLO missed (short)");
+        assert_eq!(whole.to_string(), "SLO missed (flags: short)");
     }
 
     #[test]

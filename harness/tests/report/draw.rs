@@ -54,7 +54,7 @@ fn every_drawing_says_what_was_measured_and_how_far_to_trust_it() {
     let text = drawn(&sample::quickstart());
     for chart in ["throughput", "latency", "latency-over-time"] {
         let svg = text(&format!("charts/{chart}.svg"));
-        for expected in ["quickstart: ", "WRITTEN", "io direct", "valid (noisy disk"] {
+        for expected in ["quickstart: ", "WRITTEN", "io direct", "valid (flags: noisy disk"] {
             assert!(svg.contains(expected), "{expected} in {chart}");
         }
     }

@@ -46,7 +46,10 @@ fn runs_share_axes_and_only_what_differs_is_named() {
     );
     holds(
         &latency,
-        &["A valid (noisy disk) · B valid (noisy disk) · C valid", "response time by percentile"],
+        &[
+            "A valid (flags: noisy disk) · B valid (flags: noisy disk) · C valid",
+            "response time by percentile",
+        ],
     );
     assert!(!latency.contains("C quickstart"), "no latency of a closed load");
     assert!(!latency.contains("partitions_per_topic"), "what is the same is not named");

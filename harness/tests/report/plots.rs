@@ -178,11 +178,11 @@ fn the_charts_of_all_kinds_of_results_are_sound() {
 fn every_chart_says_durability_and_verdict_and_where_it_comes_from() {
     for plot in plots(&sample::quickstart()) {
         assert!(plot.title.starts_with("quickstart: "), "{}", plot.title);
-        assert_eq!(plot.verdict, "WRITTEN: survives a killed process · valid (noisy disk)");
+        assert_eq!(plot.verdict, "WRITTEN: survives a killed process · valid (flags: noisy disk)");
         let footer = plot.footer.join(" ");
         for expected in [
             "4d1e8a6c0f",
-            "2 × AMD EPYC 9554P",
+            "2 cores, AMD EPYC 9554P",
             "2026-11-24 03:54 UTC",
             "20261124-035404-quickstart-1a2b3c4d",
         ] {

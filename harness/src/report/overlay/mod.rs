@@ -82,7 +82,7 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// Returns the verdicts: `A valid, B valid (noisy disk)`.
+    /// Returns the verdicts: `A valid, B valid (flags: noisy disk)`.
     pub(super) fn verdicts(&self) -> String {
         let verdicts = self.runs.iter().map(|run| format!("{} {}", run.letter, run.recording.result.verdict));
         verdicts.collect::<Vec<_>>().join(" · ")

@@ -87,7 +87,7 @@ fn origin(result: &RunResult) -> String {
         if build.profile == "release" { String::new() } else { format!(", {} build", build.profile) };
     let cpu = &result.environment.cpu;
     format!(
-        "vnotch {} {revision}{dirty}{profile} · {} × {} · {} UTC",
+        "vnotch {} {revision}{dirty}{profile} · {} cores, {} · {} UTC",
         build.version,
         cpu.cores_online,
         cpu.model.as_deref().unwrap_or("unknown processor"),

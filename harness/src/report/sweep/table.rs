@@ -383,7 +383,10 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
     let trials = sweep.combinations.iter().filter_map(|it| it.loaded_point()).map(|it| it.trials.len()).max();
     let passes = passes.into_iter().collect::<Vec<_>>().join(" and ");
     let latency = if sweep.has_open() {
-        format!("; p99: response, open load {}", sweep.rate_words())
+        format!(
+            "; p99: response under an open load {}. A row has a point under each load",
+            sweep.rate_words()
+        )
     } else {
         "; latencies under it are not compared".to_owned()
     };
@@ -394,7 +397,7 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
     };
     let mut notes = vec![median];
     if sweep.ratio.is_none() && sweep.metrics().first().is_some_and(|metric| compares(sweep, *metric)) {
-        notes.push("vs best: [interval that holds for all together]; out: ruled out".to_owned());
+        notes.push("vs best: [95 % interval that holds for all rows together]; out: ruled out".to_owned());
     }
     if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
         notes.push("late: share of the trials whose generator was late at first".to_owned());

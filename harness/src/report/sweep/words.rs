@@ -135,8 +135,8 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
             let by = opening(&group, "by");
             let (blocks, medians) = (answer.blocks(), medians(answer));
             return format!(
-                "{by} {noun} no setting can be told from another: an answer needs {BLOCKS_MIN} blocks in which all are in time, \
-                 there are {blocks}; {sight}. {medians}."
+                "{by} {noun} no setting can be told from another: an answer needs {BLOCKS_MIN} trials of each whose generator was in \
+                 time, there are {blocks}; {sight}. {medians}."
             );
         }
         let nothing = too_few(&opening(&group, "nothing"), answer.blocks());
@@ -259,9 +259,13 @@ fn sight_of_eight(sight: Option<Sight>) -> String {
         },
         |it| {
             format!(
-                "with this spread, {} trials of each could show only differences of {} % or more",
+                "with this spread, {} trials of each could show {}",
                 it.blocks,
-                percent(it.difference)
+                if it.difference < 1.0 {
+                    format!("only differences of {} % or more", percent(it.difference))
+                } else {
+                    "not even a difference of 100 %".to_owned()
+                }
             )
         },
     )
