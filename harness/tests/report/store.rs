@@ -164,7 +164,7 @@ fn packed_files_are_read_as_they_were() {
 }
 
 /// Results that were measured with older versions and published without their largest files. results/README.md lists them.
-const SUPERSEDED: [&str; 2] = ["partitions", "soak"];
+const SUPERSEDED: [&str; 1] = ["soak"];
 
 #[test]
 fn a_published_result_is_complete_or_listed_as_superseded() {

@@ -383,10 +383,7 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
     let trials = sweep.combinations.iter().filter_map(|it| it.loaded_point()).map(|it| it.trials.len()).max();
     let passes = passes.into_iter().collect::<Vec<_>>().join(" and ");
     let latency = if sweep.has_open() {
-        format!(
-            "; p99: response under an open load {}. A row has a point under each load",
-            sweep.rate_words()
-        )
+        format!("; p99: response, open load {} (a second point)", sweep.rate_words())
     } else {
         "; latencies under it are not compared".to_owned()
     };
