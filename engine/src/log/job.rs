@@ -19,7 +19,8 @@ pub struct Job<F> {
 /// The state of the extents that a write covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extents {
-    /// Extents that were durably written before, within the file's size.
+    /// Extents that were durably written before, within the file's size: those of a recycled file, or those of the log's own
+    /// synced writes.
     AlreadyWritten,
     /// Extents that are not written yet, or not all of them. They may be reserved, or missing.
     New,

@@ -345,6 +345,11 @@ impl<A> Progress<A> {
     pub(super) const fn written_to(&self) -> u64 {
         self.written_to
     }
+
+    /// Stream position below which all bytes are durable.
+    pub(super) const fn synced_to(&self) -> u64 {
+        self.synced_to
+    }
 }
 
 /// Takes the batches that end at or below stream position `to`. `reached` becomes the end of the last one.

@@ -112,7 +112,7 @@ pub(super) struct Active<F> {
     /// Time of the last append; `None` before the first.
     pub(super) last_append: Cell<Option<Instant>>,
     /// File position below which the file's extents were durably written before it became this segment. A write below
-    /// it overwrites, and changes no metadata.
+    /// it overwrites, and changes no metadata. See also [`State::overwritable_to`].
     pub(super) written_to: u64,
     pub(super) readers: Readers,
 }
@@ -235,7 +235,7 @@ impl<F: DiskFile, A> State<F, A> {
         let owner = self.owner_of(planned.segment);
         let file = owner.file.clone().expect("the segment of the next write holds its file");
         let (stream_base, is_named) = (owner.stream_base, owner.is_named.get());
-        let written_to = owner.written_to;
+        let overwritable_to = self.overwritable_to(owner);
         let end = stream_base + planned.content_end;
         let (sync, flight) = match level {
             // A write with its own sync does not last if the file's name may be lost. So a separate sync of the file
@@ -250,7 +250,7 @@ impl<F: DiskFile, A> State<F, A> {
         let id = self.progress.submitted(end, flight, planned.is_padded, failed_syncs);
         let failed_syncs = self.progress.failed_syncs_before().unwrap_or(failed_syncs);
         let PlannedWrite { bytes, position, .. } = planned;
-        let is_written = position + bytes.len() as u64 <= written_to;
+        let is_written = position + bytes.len() as u64 <= overwritable_to;
         let extents = if is_written { Extents::AlreadyWritten } else { Extents::New };
         let data = WriteData::Slice(bytes);
         Some(Job { id, failed_syncs, kind: JobKind::Write { file, data, position, sync, extents } })
@@ -258,6 +258,13 @@ impl<F: DiskFile, A> State<F, A> {
 
     fn owner_of(&self, segment: i64) -> &Active<F> {
         self.unsealed(segment).expect("a segment stays until its writes are complete")
+    }
+
+    /// File position below which the segment's extents are durably written. The segment's own synced writes move it: each of
+    /// them writes whole blocks. So small synced appends, which write the last block again and again, overwrite it.
+    fn overwritable_to(&self, segment: &Active<F>) -> u64 {
+        let synced_bytes = self.progress.synced_to().saturating_sub(segment.stream_base);
+        segment.written_to.max(align_up(synced_bytes, BLOCK_BYTES as u64))
     }
 
     /// The closing or active segment at `base_offset`.

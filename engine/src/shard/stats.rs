@@ -45,7 +45,8 @@ pub struct WriteStats {
     pub depth_ns: u64,
     /// Number of syncs, and of writes with their own sync.
     pub syncs: u64,
-    /// Number of writes over extents that were written before, as in recycled segments.
+    /// Number of writes over extents that were durably written before: in recycled segments, and in a block that a synced write has
+    /// filled in part.
     pub overwrites: u64,
     /// Number of writes that share a flush with others. They are the smallest of the synced writes over written extents.
     pub shared: u64,

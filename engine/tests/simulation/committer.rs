@@ -183,7 +183,7 @@ impl Fleet {
     }
 
     /// Checks that all logs would keep their promises after a power loss at this moment.
-    fn check_after_power_loss(&self, seed: u64) {
+    pub(crate) fn check_after_power_loss(&self, seed: u64) {
         self.reopened(self.disk.crash(seed));
     }
 

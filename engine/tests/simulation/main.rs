@@ -23,6 +23,7 @@ mod dropped;
 mod epochs;
 mod faults;
 mod fleet;
+mod last_blocks;
 mod limits;
 mod long;
 mod memory;

@@ -23,8 +23,10 @@ pub(super) trait State: Clone + Default {
     /// parts.
     fn survivors(change: &Self::Change, rng: &mut SmallRng) -> Vec<Self::Change>;
 
-    /// Whether the change leaves all metadata of this state unchanged.
-    fn is_data_only(&self, change: &Self::Change) -> bool;
+    /// Whether the change leaves all metadata unchanged that this state has after the changes `before`.
+    fn is_data_only<'c>(&self, before: impl Iterator<Item = &'c Self::Change>, change: &Self::Change) -> bool
+    where
+        Self::Change: 'c;
 }
 
 /// A state, and those of its changes that are not durable yet.
@@ -96,8 +98,10 @@ impl<S: State> History<S> {
     /// Adds a change that went past the page cache to the device. If it changed nothing but data, any sync on the
     /// device makes it durable.
     pub(super) fn change_on_device(&mut self, change: S::Change, number: u64) {
-        // Metadata that is not durable now may still be lost, and the change with it. So the durable state counts too.
-        let is_data_only = self.live.is_data_only(&change) && self.durable.is_data_only(&change);
+        // Metadata that is not durable now may still be lost, and the change with it. So what is sure to survive counts too.
+        let sure = self.changes.iter().filter(|pending| pending.sync_needed == SyncNeeded::None);
+        let is_data_only = self.live.is_data_only(std::iter::empty(), &change)
+            && self.durable.is_data_only(sure.map(|pending| &pending.change), &change);
         let sync_needed = if is_data_only { SyncNeeded::Any } else { SyncNeeded::Own };
         self.live.apply(&change);
         self.changes.push_back(PendingChange { change, number, sync_needed });
@@ -267,10 +271,22 @@ impl State for Content {
 
     /// True for a write within the file over bytes that were written before: neither the file's size nor its extents
     /// change.
-    fn is_data_only(&self, change: &FileChange) -> bool {
+    fn is_data_only<'c>(&self, before: impl Iterator<Item = &'c FileChange>, change: &FileChange) -> bool {
         let FileChange::Write(position, bytes) = change else { return false };
         let end = position + bytes.len() as u64;
-        end <= self.len && self.written.iter().any(|range| range.start <= *position && end <= range.end)
+        // The bytes themselves do not matter.
+        let mut state = Self { bytes: Rc::default(), len: self.len, written: self.written.clone() };
+        for earlier in before {
+            match earlier {
+                FileChange::Write(position, bytes) => {
+                    let end = position + bytes.len() as u64;
+                    state.len = state.len.max(end);
+                    state.add_written(*position..end);
+                }
+                earlier => state.apply(earlier),
+            }
+        }
+        end <= state.len && state.written.iter().any(|range| range.start <= *position && end <= range.end)
     }
 
     fn apply(&mut self, change: &FileChange) {
@@ -345,7 +361,7 @@ pub(super) enum DirChange {
 impl State for Entries {
     type Change = DirChange;
 
-    fn is_data_only(&self, _change: &DirChange) -> bool {
+    fn is_data_only<'c>(&self, _before: impl Iterator<Item = &'c DirChange>, _change: &DirChange) -> bool {
         false
     }
 
