@@ -4,6 +4,8 @@
 
 #[path = "kafka/cluster.rs"]
 mod cluster;
+#[path = "kafka/members.rs"]
+mod members;
 #[path = "kafka/own_cluster.rs"]
 mod own_cluster;
 mod support;

@@ -1,5 +1,7 @@
 //! What every system does: one suite for the engine, the fake and Kafka.
 
+mod groups;
+
 use super::fake::{Behaviour, FakeSystem};
 use super::{
     Ack, ConsumerSpec, FetchSink, FetchedInfo, InRecord, OutRecord, ProducerSpec, SendError, System,
@@ -180,6 +182,7 @@ fn topics(system: &mut dyn System) {
 
 /// Runs the whole suite, and closes the system with records in flight.
 fn conforms(mut system: Box<dyn System>) {
+    groups::conform(&mut *system);
     assert!(!system.describe().version.is_empty());
     order_and_acks(&mut *system);
     back_pressure(&mut *system);

@@ -25,7 +25,8 @@ pub struct MemberSpec {
 /// A member of a consumer group. Where its group has no committed offset, it reads from the log's start.
 pub trait SystemMember {
     /// Returns the next event. Records are passed to `sink`, as a consumer does; there [`FetchedInfo::assignment`] is the number of
-    /// the partition. If there is no event, keeps the waker and returns `Pending`. The member joins at the first call.
+    /// the partition. If there is no event, keeps the waker and returns `Pending`. The member joins at the first call, or
+    /// has begun to join before.
     ///
     /// [`FetchedInfo::assignment`]: super::FetchedInfo::assignment
     ///

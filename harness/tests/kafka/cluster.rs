@@ -184,6 +184,13 @@ impl Cluster {
         topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect()
     }
 
+    /// The ids of all groups.
+    pub(crate) fn groups(&self) -> Vec<String> {
+        let client: BaseConsumer = self.config().create().unwrap();
+        let list = client.fetch_group_list(None, PATIENCE).unwrap();
+        list.groups().iter().map(|group| group.name().to_owned()).collect()
+    }
+
     /// The settings of a topic.
     pub(crate) fn settings(&self, name: &str) -> BTreeMap<String, Option<String>> {
         let asked = [ResourceSpecifier::Topic(name)];

@@ -4,12 +4,14 @@ use super::config::{self, Client};
 use super::consumer::{Begin, KafkaConsumer};
 use super::errors::Noting;
 use super::existing;
+use super::groups::{Endings, KafkaMember, MemberPlan, removal};
 use super::launch::Started;
 use super::producer::KafkaProducer;
 use super::topics::{self, Origin, Refusal, Topic};
 use crate::stderr;
 use crate::system::{
-    ConsumerSpec, Description, Inside, ProducerSpec, System, SystemConsumer, SystemProducer,
+    ConsumerSpec, Description, Inside, MemberSpec, ProducerSpec, System, SystemConsumer, SystemMember,
+    SystemProducer,
 };
 use crate::workload::Workload;
 use anyhow::{Context as _, bail};
@@ -17,14 +19,17 @@ use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::util::get_rdkafka_version;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest wait for the first answer of a cluster.
 const ANSWER_MAX: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(15) };
 /// Longest time of one request for metadata.
 const METADATA_MAX: Duration = Duration::from_secs(1);
+/// Longest wait until all members have left their groups.
+const LEAVE_MAX: Duration = Duration::from_secs(15);
 /// Time between two requests that are refused at once.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -40,6 +45,10 @@ pub(super) struct KafkaSystem {
     run_id: String,
     /// The topics, by the names that the load knows.
     topics: BTreeMap<String, Topic>,
+    /// The groups that members of this system have joined, by their ids in the cluster.
+    groups: Mutex<BTreeSet<String>>,
+    /// The clients of members that have left or were dropped.
+    endings: Endings,
     started: Option<Started>,
     facts: Vec<(String, String)>,
 }
@@ -89,6 +98,8 @@ impl KafkaSystem {
             workload: workload.clone(),
             run_id: topics::run_id()?,
             topics: BTreeMap::new(),
+            groups: Mutex::default(),
+            endings: Endings::default(),
             started,
             facts,
         })
@@ -98,16 +109,21 @@ impl KafkaSystem {
         self.topics.get(name).with_context(|| format!("there is no topic {name}"))
     }
 
-    /// Removes the topics that this system made. Brokers of the harness that have lost one of them are started again for the next
-    /// trial, without any topic.
-    fn remove_topics(&mut self) -> anyhow::Result<()> {
+    /// Removes the topics and the groups that this system made. Brokers of the harness that have lost one of them are started again
+    /// for the next trial, without any topic.
+    fn remove_all(&mut self) -> anyhow::Result<()> {
         let topics = std::mem::take(&mut self.topics);
+        let groups = std::mem::take(&mut *self.groups.lock().unwrap_or_else(PoisonError::into_inner));
+        self.endings.wait(LEAVE_MAX);
         if self.started.as_ref().is_some_and(|started| !started.lost().is_empty()) {
             return Ok(());
         }
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let without_groups = removal::delete(&self.admin, &groups);
         let made = topics.values().filter(|topic| topic.origin == Origin::Made);
         let names: Vec<&str> = made.map(|topic| topic.name.as_str()).collect();
-        topics::delete(&self.admin, &names)
+        topics::delete(&self.admin, &names)?;
+        without_groups
     }
 
     /// Uses the existing topic that the workload names, under the name that the load knows.
@@ -200,6 +216,20 @@ impl System for KafkaSystem {
         Ok(Box::new(KafkaConsumer::new(&config, assignment, spec)?))
     }
 
+    fn member(&self, spec: &MemberSpec) -> anyhow::Result<Box<dyn SystemMember + Send>> {
+        let topic = self.topic(&spec.topic)?.name.clone();
+        let group = format!("{}-{}", spec.group, self.run_id);
+        let plan = MemberPlan {
+            config: self.client.member(&group, spec),
+            topic,
+            commits_by_itself: spec.auto_commit.is_some(),
+            fetch_bytes_max: spec.fetch_bytes_max,
+        };
+        let member = KafkaMember::new(plan, self.endings.clone())?;
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
+        Ok(Box::new(member))
+    }
+
     fn inside(&self) -> Option<&dyn Inside> {
         None
     }
@@ -213,13 +243,13 @@ impl System for KafkaSystem {
     }
 
     fn close(mut self: Box<Self>) -> anyhow::Result<()> {
-        self.remove_topics()
+        self.remove_all()
     }
 }
 
 impl Drop for KafkaSystem {
     fn drop(&mut self) {
-        if let Err(error) = self.remove_topics() {
+        if let Err(error) = self.remove_all() {
             stderr::line(format_args!("vnotch: {error:#}"));
         }
     }

@@ -1,10 +1,13 @@
 //! What the keys of a workload become in librdkafka's and in Kafka's names. docs/kafka.md has the same table.
 
 use crate::exit::UsageError;
+use crate::system::MemberSpec;
 use crate::workload::{
-    Bytes, Durability, FROM_ENVIRONMENT, KafkaSettings, LogSettings, Preallocate, TimeSpan, Workload,
+    Assignor, Bytes, Durability, FROM_ENVIRONMENT, KafkaSettings, LogSettings, Preallocate, TimeSpan,
+    Workload,
 };
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::BaseProducer;
 use std::collections::BTreeMap;
@@ -16,6 +19,8 @@ const BATCH_RECORDS_MAX: u32 = 1_000_000;
 const QUEUE_KIB_MAX: u32 = i32::MAX.unsigned_abs();
 /// Shortest time after which a record that is not acked has failed.
 const MESSAGE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// The longest time after which a client looks whether a heartbeat is due.
+const HEARTBEAT_LOOK: Duration = Duration::from_millis(500);
 /// The segment's age that stands for no limit.
 const NO_LIMIT_MS: &str = "9223372036854775807";
 
@@ -83,6 +88,34 @@ impl Client {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
             .set("max.partition.fetch.bytes", fetch_bytes_max.to_string());
+        config
+    }
+
+    /// The configuration of a member of a group.
+    pub(super) fn member(&self, group: &str, spec: &MemberSpec) -> ClientConfig {
+        let mut config = self.consumer(group, spec.fetch_bytes_max);
+        let heartbeat = spec.heartbeat_interval;
+        let assignor = match spec.assignor {
+            Assignor::Range => "range",
+            Assignor::RoundRobin => "roundrobin",
+            Assignor::CooperativeSticky => "cooperative-sticky",
+        };
+        // The client tells much of its membership only in the lines that it logs.
+        let debug = config.get("debug").map_or_else(|| "cgrp".to_owned(), |given| format!("{given},cgrp"));
+        config
+            .set("partition.assignment.strategy", assignor)
+            .set("heartbeat.interval.ms", heartbeat.as_millis().to_string())
+            .set("debug", debug)
+            .set_log_level(RDKafkaLogLevel::Debug);
+        if let Some(every) = spec.auto_commit {
+            config
+                .set("enable.auto.commit", "true")
+                .set("auto.commit.interval.ms", every.as_millis().to_string());
+        }
+        if heartbeat < HEARTBEAT_LOOK {
+            // Each report of statistics lets the client look.
+            config.set("statistics.interval.ms", (heartbeat / 2).as_millis().max(1).to_string());
+        }
         config
     }
 }

@@ -75,6 +75,16 @@ const fn advice_on(code: RDKafkaErrorCode) -> Option<&'static str> {
     }
 }
 
+/// The rights that are missing after an error of a group, as the end of a sentence; empty for other errors.
+pub(super) const fn missing_rights(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::GroupAuthorizationFailed => {
+            "; the user needs the rights READ, DESCRIBE and DELETE for groups whose ids begin with `vnotch-`"
+        }
+        _ => "",
+    }
+}
+
 /// The kind of an error because of which a record was not acked.
 pub(super) fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
     use RDKafkaErrorCode as Code;
@@ -122,6 +132,9 @@ pub(super) fn is_final(error: &KafkaError) -> bool {
                 | Code::UnknownPartition
                 | Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed
+                | Code::GroupMaxSizeReached
+                | Code::InconsistentGroupProtocol
+                | Code::InvalidSessionTimeout
                 | Code::ClusterAuthorizationFailed
                 | Code::SaslAuthenticationFailed
                 | Code::Authentication

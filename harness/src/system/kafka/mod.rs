@@ -16,13 +16,19 @@ mod errors;
 #[cfg(feature = "kafka")]
 mod existing;
 #[cfg(feature = "kafka")]
+mod groups;
+#[cfg(feature = "kafka")]
 mod launch;
 #[cfg(feature = "kafka")]
 pub(super) mod leftovers;
 #[cfg(feature = "kafka")]
 mod order;
 #[cfg(feature = "kafka")]
+mod partition;
+#[cfg(feature = "kafka")]
 mod producer;
+#[cfg(feature = "kafka")]
+mod ready;
 #[cfg(feature = "kafka")]
 mod reports;
 #[cfg(feature = "kafka")]
@@ -73,6 +79,6 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     can_be_stalled: false,
     drops_caches: false,
     reports_retention: false,
-    has_groups: false,
+    has_groups: true,
     stamps_completion: true,
 };

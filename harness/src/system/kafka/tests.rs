@@ -1,4 +1,6 @@
-//! Producers and consumers against librdkafka's mock cluster, which gives errors on request.
+//! Producers, consumers and members of groups against librdkafka's mock cluster, which gives errors on request.
+
+mod members;
 
 use super::cluster::KafkaSystem;
 use super::config::Client;

@@ -5,7 +5,7 @@ use crate::workload::{Bytes, KafkaSettings, Preallocate, Target, Workload};
 
 /// Client properties that follow from other keys of the workload, each with that key. A trailing `.` stands for all properties
 /// that begin with the name.
-const OWNED: [(&str, &str); 24] = [
+const OWNED: [(&str, &str); 30] = [
     ("bootstrap.servers", "`target`"),
     ("metadata.broker.list", "`target`"),
     ("test.mock.", "`target`"),
@@ -24,8 +24,14 @@ const OWNED: [(&str, &str); 24] = [
     ("partitioner", "`key_distribution`"),
     ("transactional.id", "the harness, which uses no transactions"),
     ("group.id", "`group`"),
-    ("enable.auto.commit", "the harness, which commits no offsets"),
-    ("enable.auto.offset.store", "the harness, which commits no offsets"),
+    ("group.protocol", "the harness, whose members speak the classic protocol"),
+    ("group.remote.assignor", "the harness, whose members speak the classic protocol"),
+    ("group.instance.id", "the harness, whose members are not static"),
+    ("partition.assignment.strategy", "`consume.assignor`"),
+    ("heartbeat.interval.ms", "`consume.heartbeat_interval`"),
+    ("enable.auto.commit", "`consume.commit.mode`"),
+    ("auto.commit.interval.ms", "`consume.commit.every`"),
+    ("enable.auto.offset.store", "the harness, which knows what it has read"),
     ("auto.offset.reset", "the harness, which reads from the first record"),
     ("enable.partition.eof", "the harness, which knows the ends"),
     ("max.partition.fetch.bytes", "the harness, which bounds the bytes of a fetch"),
@@ -174,7 +180,7 @@ mod tests {
         can_be_stalled: false,
         drops_caches: false,
         reports_retention: false,
-        has_groups: false,
+        has_groups: true,
         stamps_completion: true,
     };
 
@@ -211,9 +217,13 @@ mod tests {
         let properties = parsed(yaml).unwrap().workload.kafka.properties;
         assert_eq!(properties["socket.nagle.disable"], "true");
         assert_eq!(properties["fetch.wait.max.ms"], "10");
-        for (name, key) in
-            [("linger.ms", "`batch.linger`"), ("acks", "`durability`"), ("group.id", "`group`")]
-        {
+        for (name, key) in [
+            ("linger.ms", "`batch.linger`"),
+            ("acks", "`durability`"),
+            ("group.id", "`group`"),
+            ("heartbeat.interval.ms", "`consume.heartbeat_interval`"),
+            ("group.protocol", "the harness, whose members speak the classic protocol"),
+        ] {
             let refused = refusal(&format!("target: 'kafka://h:1'\nkafka: {{properties: {{{name}: 1}}}}"));
             assert!(refused.contains(&format!("`{name}` follows from {key}")), "{refused}");
         }
