@@ -179,6 +179,31 @@ fn a_commit_that_is_refused_is_told_and_a_removed_member_joins_again() {
 }
 
 #[test]
+fn members_that_are_dropped_in_the_middle_of_a_rebalance_end() {
+    let mock = mock(4);
+    let mut group = Group::new(&mock, 2, Assignor::Range, None);
+    group.until("both join", |group| group.are_stable(2));
+    group.members[1].0.leave(false);
+    // Without the next poll the partitions are not given back.
+    let (waker, begun) = (waker(), Instant::now());
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match group.members[0].0.poll_event(&mut context, &mut Sink::default()) {
+            Poll::Ready(event) if matches!(event, Ok(MemberEvent::Revoked(_))) => break,
+            Poll::Ready(_) => {}
+            Poll::Pending => std::thread::sleep(Duration::from_millis(5)),
+        }
+        assert!(begun.elapsed() < PATIENCE);
+        if let Poll::Ready(event) = group.members[1].0.poll_event(&mut context, &mut Sink::default()) {
+            event.unwrap();
+        }
+    }
+    let endings = group.endings.clone();
+    drop(group);
+    assert!(endings.wait(PATIENCE), "its clients end");
+}
+
+#[test]
 fn a_user_without_the_right_to_a_group_hears_of_it() {
     let mock = mock(4);
     let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 4];
