@@ -182,7 +182,9 @@ impl Cluster {
     /// The settings of a topic.
     pub(crate) fn settings(&self, name: &str) -> BTreeMap<String, Option<String>> {
         let asked = [ResourceSpecifier::Topic(name)];
-        let read = pollster::block_on(admin_of(&self.config()).describe_configs(&asked, &AdminOptions::new())).unwrap();
+        let read =
+            pollster::block_on(admin_of(&self.config()).describe_configs(&asked, &AdminOptions::new()))
+                .unwrap();
         let entries = read.into_iter().flat_map(|it| it.unwrap().entries);
         entries.map(|entry| (entry.name, entry.value)).collect()
     }

@@ -57,7 +57,9 @@ fn pause_of_the_broker(warmup: Duration, bounds: &RangeInclusive<f64>) {
     let slow = response.count_between(slow_ns, u64::MAX);
     let expected = RATE * (paused - SLOW).as_secs_f64();
     let ratio = slow as f64 / expected;
-    println!("paused {paused:?}, largest response {max:?}, {slow} slow responses ÷ {expected:.0} = {ratio:.3}");
+    println!(
+        "paused {paused:?}, largest response {max:?}, {slow} slow responses ÷ {expected:.0} = {ratio:.3}"
+    );
     assert!(bounds.contains(&ratio), "{slow} slow responses ÷ {expected:.0} = {ratio:.3}");
 }
 
