@@ -84,7 +84,9 @@ fn no_acked_record_is_lost_with_the_leader_of_a_partition_of_three_copies() {
     let topic_set = format!("topic={topic}");
     let sets = [target.as_str(), "kafka={}", topic_set.as_str(), "phases.drain=60s"];
     let mut command = bench.run(&["-d", "14s", "--trials", "1"]);
-    sets.iter().for_each(|set| drop(command.args(["--set", set])));
+    for set in sets {
+        command.args(["--set", set]);
+    }
     let words = std::fs::File::create(bench.path("words")).unwrap();
     let mut child = command.stdout(Stdio::null()).stderr(words).spawn().unwrap();
     bench.wait_until("the load has begun", || {
