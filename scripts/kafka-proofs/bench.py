@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -72,12 +73,16 @@ class Brokers:
         self.directory = Path(directory)
         command = [ROOT / "scripts/kafka", "hold", "--brokers", brokers, "--heap", heap,
                    "--port", free_ports(2 * brokers), "--dir", self.directory]
-        # A signal to the terminal's group must not reach the brokers before their trial is over.
-        self.script = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       text=True, start_new_session=True)
-        word, _, self.addresses = self.script.stdout.readline().strip().partition(" ")
-        if word != "ready":
-            raise Failure("Kafka does not start")
+        # Its messages are shown only if Kafka does not start: the shell also reports brokers that are killed on purpose.
+        with tempfile.TemporaryFile("w+") as words:
+            # A signal to the terminal's group must not reach the brokers before their trial is over.
+            self.script = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                           stderr=words, text=True, start_new_session=True)
+            word, _, self.addresses = self.script.stdout.readline().strip().partition(" ")
+            if word != "ready":
+                self.script.wait()
+                words.seek(0)
+                raise Failure(f"Kafka does not start:\n{words.read()}")
 
     def __enter__(self):
         return self

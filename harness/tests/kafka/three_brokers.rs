@@ -38,10 +38,14 @@ impl ThreeBrokers {
         let mut command = Command::new("bash");
         command.args([SCRIPT, "hold", "--brokers", &BROKERS.to_string(), "--heap", "256m"]);
         command.args(["--port", &free_ports().to_string(), "--dir"]).arg(dir.path().join("kafka"));
-        let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // The shell also reports brokers that are killed on purpose.
+        let words = std::fs::File::create(dir.path().join("words")).unwrap();
+        let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(words).spawn().unwrap();
         let (input, mut said) = (script.stdin.take(), String::new());
         BufReader::new(script.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let addresses = said.strip_prefix("ready ").expect("Kafka starts").trim().to_owned();
+        let words = || std::fs::read_to_string(dir.path().join("words")).unwrap();
+        let addresses =
+            said.strip_prefix("ready ").unwrap_or_else(|| panic!("{}", words())).trim().to_owned();
         Self { dir, script, input, addresses }
     }
 
