@@ -4,11 +4,15 @@
 
 #[path = "kafka/cluster.rs"]
 mod cluster;
+#[path = "kafka/faults.rs"]
+mod faults;
 #[path = "kafka/members.rs"]
 mod members;
 #[path = "kafka/own_cluster.rs"]
 mod own_cluster;
 mod support;
+#[path = "kafka/three_brokers.rs"]
+mod three_brokers;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -58,15 +62,30 @@ impl Bench {
         command
     }
 
-    fn result(&self) -> Value {
+    fn result_dir(&self) -> PathBuf {
         let mut dirs = std::fs::read_dir(self.path("results")).unwrap();
-        let dir = dirs.next().expect("a result").unwrap().path();
-        serde_json::from_str(&std::fs::read_to_string(dir.join("result.json")).unwrap()).unwrap()
+        dirs.next().expect("a result").unwrap().path()
+    }
+
+    fn result(&self) -> Value {
+        let file = self.result_dir().join("result.json");
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
     }
 
     /// The processes that serve this test: their command lines name its directory.
     fn brokers(&self) -> Vec<i32> {
         processes(&self.path("data").join("kafka"))
+    }
+
+    /// The process of the only broker.
+    fn broker(&self) -> i32 {
+        let is_broker = |number: &i32| {
+            let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains("kafka.Kafka\0")
+        };
+        let brokers: Vec<i32> = self.brokers().into_iter().filter(is_broker).collect();
+        let [broker] = brokers[..] else { panic!("one broker, not {brokers:?}") };
+        broker
     }
 
     fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
@@ -264,13 +283,7 @@ fn a_broker_that_dies_in_mid_run_makes_the_verdict_errors_and_the_next_trial_has
     let words = std::fs::File::create(bench.path("words")).unwrap();
     let mut child = command.stdout(Stdio::null()).stderr(words).spawn().unwrap();
     bench.wait_until("the load has begun", || bytes_below(&bench.path("data")) > 8 << 20);
-    let broker = |number: &i32| {
-        let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains("kafka.Kafka\0")
-    };
-    let brokers: Vec<i32> = bench.brokers().into_iter().filter(broker).collect();
-    let [broker] = brokers[..] else { panic!("one broker, not {brokers:?}") };
-    signal(broker, rustix::process::Signal::KILL);
+    signal(bench.broker(), rustix::process::Signal::KILL);
     assert_eq!(child.wait().unwrap().code(), Some(1));
     let result = bench.result();
     let verdict = &result["verdict"];

@@ -6,6 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -164,22 +165,16 @@ impl Cluster {
         config
     }
 
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        self.config().create().unwrap()
-    }
-
     /// Makes a topic.
     pub(crate) fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
-        let made = pollster::block_on(self.admin().create_topics([&new], &AdminOptions::new())).unwrap();
-        made.into_iter().for_each(|it| drop(it.unwrap()));
+        create_topic(&admin_of(&self.config()), &new);
     }
 
     /// The topics that clients make, with their numbers of partitions.
     pub(crate) fn topics(&self) -> BTreeMap<String, usize> {
-        let client: BaseConsumer = self.config().create().unwrap();
-        let metadata = client.client().fetch_metadata(None, PATIENCE).unwrap();
+        let metadata = metadata_of(&self.config(), None);
         let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
         topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect()
     }
@@ -194,7 +189,9 @@ impl Cluster {
     /// The settings of a topic.
     pub(crate) fn settings(&self, name: &str) -> BTreeMap<String, Option<String>> {
         let asked = [ResourceSpecifier::Topic(name)];
-        let read = pollster::block_on(self.admin().describe_configs(&asked, &AdminOptions::new())).unwrap();
+        let read =
+            pollster::block_on(admin_of(&self.config()).describe_configs(&asked, &AdminOptions::new()))
+                .unwrap();
         let entries = read.into_iter().flat_map(|it| it.unwrap().entries);
         entries.map(|entry| (entry.name, entry.value)).collect()
     }
@@ -203,6 +200,23 @@ impl Cluster {
     pub(crate) fn producer(&self) -> BaseProducer {
         self.config().create().unwrap()
     }
+}
+
+/// Returns a client that changes topics.
+pub(crate) fn admin_of(config: &ClientConfig) -> AdminClient<DefaultClientContext> {
+    config.create().unwrap()
+}
+
+/// Makes a topic.
+pub(crate) fn create_topic(admin: &AdminClient<DefaultClientContext>, topic: &NewTopic<'_>) {
+    let made = pollster::block_on(admin.create_topics([topic], &AdminOptions::new())).unwrap();
+    made.into_iter().for_each(|it| drop(it.unwrap()));
+}
+
+/// Returns what the brokers say about a topic, or about all topics.
+pub(crate) fn metadata_of(config: &ClientConfig, topic: Option<&str>) -> Metadata {
+    let client: BaseConsumer = config.create().unwrap();
+    client.client().fetch_metadata(topic, PATIENCE).unwrap()
 }
 
 /// Writes records that are not vnotch's to a partition, and waits until they are there.

@@ -2,7 +2,7 @@
 
 use super::errors::{Errors, is_fatal, kind_of};
 use super::order::{InOrder, Report};
-use super::reports::{PartitionReport, Reporting, Waiting};
+use super::reports::{Amount, PartitionReport, Reporting, Waiting};
 use crate::num;
 use crate::result::ErrorKind;
 use crate::system::{Ack, OutRecord, ProducerSpec, RecordError, SendError, SystemProducer};
@@ -29,6 +29,13 @@ pub(super) struct KafkaProducer {
     /// Bytes of keys and values that the client holds.
     in_flight_bytes: u64,
     in_flight_bytes_max: u64,
+    /// Bytes of keys and values whose report the load thread has not taken. Less than in flight if reports wait for those of
+    /// earlier records.
+    unreported_bytes: u64,
+    /// Half a full batch. A producer without room waits for the reports of this amount. The client reports a whole batch within
+    /// microseconds, so the wait is not longer than for the first report. But the load thread is woken once for a batch, and
+    /// not several times while the batch is reported.
+    half_batch: Amount,
 }
 
 /// The state of one partition.
@@ -62,6 +69,11 @@ impl KafkaProducer {
             ready: VecDeque::new(),
             in_flight_bytes: 0,
             in_flight_bytes_max: spec.in_flight_bytes_max,
+            unreported_bytes: 0,
+            half_batch: Amount {
+                records: u64::from(spec.batch_records_max / 2),
+                bytes: spec.batch_bytes_max / 2,
+            },
         })
     }
 
@@ -89,6 +101,9 @@ impl SystemProducer for KafkaProducer {
     fn try_send(&mut self, partition: u32, record: &OutRecord<'_>) -> Result<(), SendError> {
         let bytes = num::count(record.value.len() + record.key.map_or(0, <[u8]>::len));
         if self.in_flight_bytes + bytes > self.in_flight_bytes_max {
+            // Reports of so many bytes are missing, so they come.
+            let bytes = self.half_batch.bytes.min(self.unreported_bytes);
+            self.waiting.wake_at(Amount { bytes, ..self.half_batch });
             return Err(SendError::Full);
         }
         let failed = |error: anyhow::Error| SendError::Failed(error);
@@ -116,6 +131,7 @@ impl SystemProducer for KafkaProducer {
             Ok(()) => {
                 state.sent += 1;
                 self.in_flight_bytes += bytes;
+                self.unreported_bytes += bytes;
                 Ok(())
             }
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Err(SendError::Full),
@@ -139,6 +155,7 @@ impl SystemProducer for KafkaProducer {
                 return Poll::Pending;
             }
             for (partition, report) in self.taken.drain(..) {
+                self.unreported_bytes = self.unreported_bytes.saturating_sub(report.bytes);
                 let Some(state) = self.partitions.get_mut(num::index(partition)) else { continue };
                 state.order.accept(report, &mut |report| self.ready.push_back((partition, report)));
             }

@@ -22,12 +22,23 @@ pub(super) type PartitionReport = (u32, Report);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waiting(Arc<Mutex<State>>);
 
+/// A number of records or of bytes, whichever comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Amount {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     reports: Vec<PartitionReport>,
+    /// The records and bytes of `reports`.
+    held: Amount,
+    /// The amount at which the load thread is woken; 0 wakes it at the first report.
+    wake_at: Amount,
     /// The time of the first record in the last report.
     begun: Option<Instant>,
-    /// Woken when the first report arrives.
+    /// Woken as soon as `held` reaches `wake_at`.
     waker: Option<Waker>,
 }
 
@@ -39,17 +50,31 @@ impl Waiting {
     /// Moves all reports to `taken`, which must be empty. Returns false if there are none; the waker is kept then.
     pub(super) fn take(&self, taken: &mut Vec<PartitionReport>, context: &Context<'_>) -> bool {
         let mut state = self.state();
+        state.wake_at = Amount::default();
         if state.reports.is_empty() {
             state.waker = Some(context.waker().clone());
             return false;
         }
         std::mem::swap(&mut state.reports, taken);
+        state.held = Amount::default();
         state.begun = None;
         true
     }
 
+    /// Wakes the load thread not before reports of this amount of records or bytes have arrived. It holds until the next
+    /// [`Self::take`]. At least this amount must be without a report, or nothing would ever wake the thread.
+    pub(super) fn wake_at(&self, amount: Amount) {
+        let mut state = self.state();
+        // A waker that was called already has the thread take what there is.
+        if state.waker.is_some() {
+            state.wake_at = amount;
+        }
+    }
+
     fn add(&self, partition: u32, report: Report) {
         let mut state = self.state();
+        state.held.records += u64::from(report.count);
+        state.held.bytes += report.bytes;
         let is_recent = state.begun.is_some_and(|begun| report.at.duration_since(begun) <= REPORT_TIME_MAX);
         match state.reports.last_mut() {
             Some((of, last)) if is_recent && *of == partition && last.is_continued_by(&report) => {
@@ -60,7 +85,9 @@ impl Waiting {
                 state.reports.push((partition, report));
             }
         }
-        let waker = state.waker.take();
+        let (held, wake_at) = (state.held, state.wake_at);
+        let is_enough = held.records >= wake_at.records || held.bytes >= wake_at.bytes;
+        let waker = if is_enough { state.waker.take() } else { None };
         drop(state);
         waker.into_iter().for_each(Waker::wake);
     }
@@ -148,5 +175,41 @@ mod tests {
         waiting.add(0, at(0, Instant::now()));
         waiting.add(0, at(5, Instant::now()));
         assert_eq!(counting.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_load_thread_that_waits_for_room_is_woken_by_as_many_records_or_bytes() {
+        for (wake_at, reports) in
+            [(Amount { records: 3, bytes: 1000 }, 3), (Amount { records: 100, bytes: 40 }, 4)]
+        {
+            let waiting = Waiting::default();
+            let counting = Arc::new(Counting::default());
+            let waker = Waker::from(Arc::clone(&counting));
+            let woken = || counting.0.load(Ordering::SeqCst);
+            assert!(!waiting.take(&mut Vec::new(), &Context::from_waker(&waker)));
+            waiting.wake_at(wake_at);
+            for position in 0..reports {
+                assert_eq!(woken(), 0, "{wake_at:?}, {position}");
+                waiting.add(0, at(position, Instant::now()));
+            }
+            assert_eq!(woken(), 1, "{wake_at:?}");
+            // The next wait is for the first report again.
+            assert!(waiting.take(&mut Vec::new(), &Context::from_waker(&waker)));
+            assert!(!waiting.take(&mut Vec::new(), &Context::from_waker(&waker)));
+            waiting.add(0, at(reports, Instant::now()));
+            assert_eq!(woken(), 2, "{wake_at:?}");
+        }
+    }
+
+    #[test]
+    fn reports_that_came_before_the_wait_for_room_have_woken_the_load_thread() {
+        let waiting = Waiting::default();
+        let counting = Arc::new(Counting::default());
+        let waker = Waker::from(Arc::clone(&counting));
+        assert!(!waiting.take(&mut Vec::new(), &Context::from_waker(&waker)));
+        waiting.add(0, at(0, Instant::now()));
+        waiting.wake_at(Amount { records: 50, bytes: 500 });
+        assert_eq!(counting.0.load(Ordering::SeqCst), 1);
+        assert!(waiting.take(&mut Vec::new(), &Context::from_waker(&waker)));
     }
 }
