@@ -3,7 +3,8 @@
 use super::Engine;
 use super::open::does_not_answer;
 use crate::client::{
-    GroupAdmin, GroupClients, GroupConsumer, GroupConsumerConfig, GroupsError, Heartbeats, OpenTopic, Subscribe,
+    GroupAdmin, GroupClients, GroupConsumer, GroupConsumerConfig, GroupsError, Heartbeats, OpenTopic,
+    Subscribe,
 };
 use crate::error::{OpenError, TopicError};
 use crate::num::u32_of;

@@ -205,7 +205,8 @@ fn offsets_that_a_copy_brings_back_are_not_those_of_a_topic_that_was_created_sin
     engine.close().unwrap();
     std::fs::write(&segment, whole).unwrap();
     let report = vnotch_engine::verify::groups(dir.path()).unwrap();
-    let stored: Vec<_> = report.groups[0].partitions.iter().map(|partition| partition.topic.as_str()).collect();
+    let stored: Vec<_> =
+        report.groups[0].partitions.iter().map(|partition| partition.topic.as_str()).collect();
     assert_eq!(stored, ["u"]);
     for commits_of_t in [false, true] {
         let engine = open(dir.path());

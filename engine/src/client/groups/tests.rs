@@ -266,7 +266,8 @@ fn a_caller_that_waits_is_woken_after_half_of_the_poll_interval_and_has_as_long_
     let earliest = Instant::now();
     beat.poll_ends(PollEnd::Pending);
     let latest = Instant::now();
-    let is_between = |at: Instant, hours: u32| (earliest + hours * HOUR..=latest + hours * HOUR).contains(&at);
+    let is_between =
+        |at: Instant, hours: u32| (earliest + hours * HOUR..=latest + hours * HOUR).contains(&at);
     // The next heartbeat comes later than the wake-up.
     assert!(is_between(beat.send_due(latest), 1));
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);

@@ -189,7 +189,7 @@ fn members_that_are_dropped_in_the_middle_of_a_rebalance_end() {
     let mut context = Context::from_waker(&waker);
     loop {
         match group.members[0].0.poll_event(&mut context, &mut Sink::default()) {
-            Poll::Ready(event) if matches!(event, Ok(MemberEvent::Revoked(_))) => break,
+            Poll::Ready(Ok(MemberEvent::Revoked(_))) => break,
             Poll::Ready(_) => {}
             Poll::Pending => std::thread::sleep(Duration::from_millis(5)),
         }
