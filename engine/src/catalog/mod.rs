@@ -61,12 +61,16 @@ pub struct Topic {
     /// Distinguishes the topic from earlier ones of the same name. 0 until the catalog has assigned an id.
     #[serde(default)]
     pub id: u64,
+    /// The incarnation in which the topic was created. 0 if that is not known: an older version of this engine, or a repair of
+    /// the catalog, has written the entry.
+    #[serde(default)]
+    pub created_in: i32,
 }
 
 impl Topic {
     /// Returns a new topic.
     pub const fn new(partitions: u32, config: TopicConfig) -> Self {
-        Self { partitions, config, synced_after: 0, id: 0 }
+        Self { partitions, config, synced_after: 0, id: 0, created_in: 0 }
     }
 }
 

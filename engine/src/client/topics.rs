@@ -12,6 +12,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) struct OpenTopic {
     /// Distinguishes the topic from earlier ones of the same name.
     pub(crate) id: u64,
+    /// The incarnation in which the topic was created; 0 if that is not known.
+    pub(crate) created_in: i32,
     pub(crate) config: TopicConfig,
     /// Shard and slot of each partition, by number.
     pub(crate) places: Vec<(usize, usize)>,

@@ -16,7 +16,7 @@ mod owner;
 mod replay;
 
 pub use damage::{OffsetsDamage, OffsetsFault};
-pub use owner::{LogOf, Owner};
+pub use owner::{LivingTopic, LogOf, Owner};
 
 use crate::clock::{Clock as _, after};
 use crate::config::GroupsConfig;
@@ -121,7 +121,8 @@ impl<O: Owner> Coordinator<O> {
     /// removed then.
     fn is_of_deleted_topic(&self, body: &RequestBody) -> bool {
         let RequestBody::OffsetCommit(commit) = body else { return false };
-        commit.topic_ids.iter().any(|(name, id)| self.owner.topic_id(name) != Some(*id))
+        let living_id = |name: &str| self.owner.topic(name).map(|topic| topic.id);
+        commit.topic_ids.iter().any(|(name, id)| living_id(name) != Some(*id))
     }
 
     /// Removes the committed offsets of a topic that was deleted, and waits until that is durable or has failed. Stored groups

@@ -13,6 +13,15 @@ use std::time::Instant;
 /// The log of an owner's partition.
 pub type LogOf<O> = Log<<O as Owner>::Disk, <O as Owner>::Clock, <O as Owner>::Ack>;
 
+/// A topic that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LivingTopic {
+    /// Distinguishes the topic from earlier ones of the same name.
+    pub id: u64,
+    /// The open in which the topic was created; 0 if that is not known.
+    pub created_in: i32,
+}
+
 /// The owner of a coordinator: a shard, or a test. It owns the log, runs the coordinator's futures, and reaches the callers.
 pub trait Owner: 'static {
     /// The disk of the log.
@@ -28,8 +37,8 @@ pub trait Owner: 'static {
     /// Returns the log; `None` once the partition has ended.
     fn log(&self) -> Option<Rc<LogOf<Self>>>;
 
-    /// Returns the id of the topic that has this name now, if there is one.
-    fn topic_id(&self, name: &str) -> Option<u64>;
+    /// Returns the topic that has this name now, if there is one.
+    fn topic(&self, name: &str) -> Option<LivingTopic>;
 
     /// Returns an empty buffer for the next batch.
     fn buffer(&self) -> Vec<u8> {

@@ -40,7 +40,7 @@ impl<O: Owner> Coordinator<O> {
 
     /// Removes the committed offsets of topics that do not exist. A crash after the deletion of a topic can leave them.
     fn forget_deleted_topics(&self) {
-        let output = self.groups.borrow_mut().forget_topics(|topic| self.owner.topic_id(topic).is_none());
+        let output = self.groups.borrow_mut().forget_topics(|topic| self.owner.topic(topic).is_none());
         self.carry_out(output);
     }
 
@@ -73,18 +73,20 @@ impl<O: Owner> Coordinator<O> {
         }
     }
 
-    /// Applies the records of whole batches from `next_offset` on.
+    /// Applies the records of whole batches from `next_offset` on. Offsets of an earlier topic of the same name are passed over.
     fn apply(&self, pieces: &[SharedBytes], next_offset: &mut i64) -> Result<(), OffsetsFault> {
         for batch in pieces.iter().flat_map(|piece| batches(piece)) {
             let batch = batch?;
             batch.verify_crc()?;
+            let epoch = batch.header().partition_leader_epoch;
             for record in batch.records() {
                 let record = record?;
                 if record.offset < *next_offset {
                     continue;
                 }
                 let key = record.key.ok_or(OffsetsFault::NoKey)?;
-                self.groups.borrow_mut().load(key, record.value)?;
+                let created_in = |topic: &str| self.owner.topic(topic).map(|topic| topic.created_in);
+                self.groups.borrow_mut().load_of_epoch(key, record.value, epoch, created_in)?;
                 *next_offset = record.offset + 1;
             }
             let header = batch.header();

@@ -3,9 +3,8 @@
 
 use super::Engine;
 use super::groups::refuse_internal;
-use super::open::TopicToOpen;
+use super::open::{TopicToOpen, open_topic};
 use crate::catalog::{Catalog, Topic};
-use crate::client::OpenTopic;
 use crate::config::{TopicChanges, TopicConfig};
 use crate::error::{OpenError, TopicError};
 use crate::log::Origin;
@@ -73,6 +72,7 @@ impl Engine {
             catalog.announce(disk, &own_name, &own_topic).await?;
             Ok(catalog.next_topic_id())
         })?;
+        topic.created_in = self.epoch;
         let whole = TopicToOpen::whole(name.to_owned(), topic.clone());
         // A crash may have left offsets that groups had committed for an earlier topic of that name.
         let opened = self
@@ -84,7 +84,7 @@ impl Engine {
         });
         match created {
             Ok(places) => {
-                let open = OpenTopic { id: topic.id, config: topic.config, places };
+                let open = open_topic(topic, places);
                 self.topics.write().insert(name.to_owned(), open);
                 Ok(())
             }

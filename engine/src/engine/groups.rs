@@ -3,11 +3,12 @@
 use super::Engine;
 use super::open::does_not_answer;
 use crate::client::{
-    GroupAdmin, GroupClients, GroupConsumer, GroupConsumerConfig, GroupsError, Heartbeats, Subscribe,
+    GroupAdmin, GroupClients, GroupConsumer, GroupConsumerConfig, GroupsError, Heartbeats, OpenTopic,
+    Subscribe,
 };
 use crate::error::{OpenError, TopicError};
 use crate::num::u32_of;
-use crate::shard::{CoordinatorToStart, OFFSETS_TOPIC, TopicIds};
+use crate::shard::{CoordinatorToStart, LivingTopic, LivingTopics, OFFSETS_TOPIC};
 use crate::types::TopicPartition;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -126,9 +127,10 @@ impl Engine {
             let (starts, count) = (of_shard.map(start).collect(), u32_of(places.len()));
             let config = self.config.groups.clone();
             let topics = Arc::clone(&self.topics);
-            let topic_ids: TopicIds = Arc::new(move |name| topics.id(name));
+            let living = |topic: &OpenTopic| LivingTopic { id: topic.id, created_in: topic.created_in };
+            let living_topics: LivingTopics = Arc::new(move |name| topics.read().get(name).map(living));
             let started = shard.call(move |shard| async move {
-                shard.start_coordinators(starts, count, &config, &topic_ids);
+                shard.start_coordinators(starts, count, &config, &living_topics);
             });
             started.ok_or_else(|| does_not_answer(number))?;
         }

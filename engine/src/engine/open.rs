@@ -85,7 +85,7 @@ impl Engine {
         self.record_damage(damaged)?;
         for (TopicToOpen { name, topic, .. }, opened) in topics.into_iter().zip(opened) {
             self.damaged.extend(opened.damaged);
-            let open = OpenTopic { id: topic.id, config: topic.config, places: opened.places };
+            let open = open_topic(topic, opened.places);
             self.topics.write().insert(name, open);
         }
         for (number, shard) in self.shards.iter().enumerate() {
@@ -189,6 +189,10 @@ impl Engine {
         });
         sorted.collect()
     }
+}
+
+pub(super) fn open_topic(topic: Topic, places: Vec<(usize, usize)>) -> OpenTopic {
+    OpenTopic { id: topic.id, created_in: topic.created_in, config: topic.config, places }
 }
 
 pub(super) fn does_not_answer(shard: usize) -> OpenError {

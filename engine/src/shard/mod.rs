@@ -31,7 +31,7 @@ pub(crate) use clients::mailbox::{
     AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task,
 };
 pub(crate) use clients::ticket::Ticket;
-pub(crate) use groups::{CoordinatorToStart, TopicIds};
+pub(crate) use groups::{CoordinatorToStart, LivingTopic, LivingTopics};
 pub(crate) use lifecycle::catalog::ShardDisk;
 pub(crate) use lifecycle::heartbeat::idle_look_every;
 pub(crate) use lifecycle::open::{PartitionOpened, PartitionToOpen};

@@ -132,6 +132,13 @@ impl<'a> Found<'a> {
     pub(super) fn partitions_of(&self, found: &FoundPartition<'_>) -> Option<u32> {
         found.entry.stored.map(|stored| stored.partitions)
     }
+
+    /// Returns the incarnation in which a topic was created, if the catalog and a directory have the topic; 0 if that is not known.
+    pub(super) fn created_in(&self, topic: &str) -> Option<i32> {
+        let first = self.partitions.partition_point(|found| found.entry.topic < topic);
+        let entry = &self.partitions.get(first)?.entry;
+        (entry.topic == topic).then_some(entry.stored?.created_in)
+    }
 }
 
 /// Reads the recovery points of all shards. A torn file has none.

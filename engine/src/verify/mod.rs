@@ -92,7 +92,7 @@ fn check_groups(found: &Found<'_>, walked: &[Walked], findings: &mut Findings<'_
     let logs = groups::Logs::of(found, read());
     for (partition, walked) in read() {
         if partition.entry.topic == OFFSETS_TOPIC && found.is_served(partition) {
-            let stored = groups::replay(walked, found.partitions_of(partition), findings)?;
+            let stored = groups::replay(walked, (found, partition), findings)?;
             groups::check_commits(&stored, &logs, findings);
         }
     }

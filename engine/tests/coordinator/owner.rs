@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
-use vnotch_engine::coordinator::{Coordinator, Owner};
+use vnotch_engine::coordinator::{Coordinator, LivingTopic, Owner};
 use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::error::DeleteRecordsError;
 use vnotch_engine::group::Reply;
@@ -109,8 +109,9 @@ impl Owner for SimOwner {
         (!self.has_ended.get()).then(|| Rc::clone(&self.log))
     }
 
-    fn topic_id(&self, name: &str) -> Option<u64> {
-        (!self.missing_topics.borrow().contains(name)).then_some(1)
+    fn topic(&self, name: &str) -> Option<LivingTopic> {
+        let is_there = !self.missing_topics.borrow().contains(name);
+        is_there.then_some(LivingTopic { id: 1, created_in: 0 })
     }
 
     fn append(&self, batch: Vec<u8>, level: Option<Durability>, number: u32) {

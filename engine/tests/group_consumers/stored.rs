@@ -7,7 +7,7 @@ use vnotch_engine::client::{Commit, GroupAdmin, GroupsError};
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::engine::Engine;
 use vnotch_engine::shard::partition_of_group;
-use vnotch_engine::types::Durability;
+use vnotch_engine::types::{Durability, TopicPartition};
 
 fn commit(offset: i64, metadata: &str) -> Commit {
     let metadata = Some(metadata.to_owned());
@@ -145,14 +145,7 @@ fn damaged_records_keep_one_partitions_groups_from_being_served_and_nothing_else
     admin.commit("a", &[commit(1, "")]).unwrap();
     admin.commit("b", &[commit(2, "")]).unwrap();
     engine.close().unwrap();
-    // The batch stays valid, and the version of the record's key does not.
-    let (path, _) = segments(dir.path(), "a").pop().unwrap();
-    let mut bytes = std::fs::read(&path).unwrap();
-    let at = bytes.windows(5).position(|window| window == [0, 1, 0, 1, b'a']).unwrap();
-    bytes[at] = 0x80;
-    let crc = crc_of(&bytes);
-    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-    std::fs::write(&path, bytes).unwrap();
+    damage_first_record_of_a(dir.path());
     let engine = open(dir.path());
     let admin = engine.group_admin().unwrap();
     let begun = Instant::now();
@@ -166,6 +159,67 @@ fn damaged_records_keep_one_partitions_groups_from_being_served_and_nothing_else
     assert!(matches!(admin.commit("a", &[commit(5, "")]), Err(GroupsError::Damaged(_))));
     assert_eq!(committed(&admin, "b"), Some(2));
     super::produce(&engine, 0, 5);
+}
+
+/// Makes the first record of group a unreadable: the batch stays valid, and the version of the record's key does not.
+fn damage_first_record_of_a(dir: &Path) {
+    let (path, _) = segments(dir, "a").pop().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(5).position(|window| window == [0, 1, 0, 1, b'a']).unwrap();
+    bytes[at] = 0x80;
+    let crc = crc_of(&bytes);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    std::fs::write(&path, bytes).unwrap();
+}
+
+/// Returns the topics of which group a has a committed offset, once its records are read.
+fn topics_of_a(admin: &GroupAdmin) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        match admin.offsets("a") {
+            Err(GroupsError::Refused(error)) => assert!(begun.elapsed() < super::PATIENCE, "{error}"),
+            offsets => {
+                let topics = offsets.unwrap().into_iter().map(|commit| commit.partition.topic.to_string());
+                return topics.collect();
+            }
+        }
+    }
+}
+
+#[test]
+fn offsets_that_a_copy_brings_back_are_not_those_of_a_topic_that_was_created_since() {
+    let dir = data_dir();
+    let engine = super::with_topic(dir.path(), 1);
+    engine.create_topic("u", 1, TopicConfig::default()).unwrap();
+    let of_u = TopicPartition { topic: "u".into(), partition: 0 };
+    let commits = [commit(50, ""), Commit { partition: of_u, ..commit(60, "") }];
+    engine.group_admin().unwrap().commit("a", &commits).unwrap();
+    engine.close().unwrap();
+    let (segment, _) = segments(dir.path(), "a").pop().unwrap();
+    let whole = std::fs::read(&segment).unwrap();
+    damage_first_record_of_a(dir.path());
+    // While the records cannot be read, the offsets of the topic cannot be removed.
+    let engine = open(dir.path());
+    engine.delete_topic("t").unwrap();
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    engine.close().unwrap();
+    std::fs::write(&segment, whole).unwrap();
+    let report = vnotch_engine::verify::groups(dir.path()).unwrap();
+    let stored: Vec<_> =
+        report.groups[0].partitions.iter().map(|partition| partition.topic.as_str()).collect();
+    assert_eq!(stored, ["u"]);
+    for commits_of_t in [false, true] {
+        let engine = open(dir.path());
+        let admin = engine.group_admin().unwrap();
+        assert_eq!(topics_of_a(&admin), ["u"]);
+        if commits_of_t {
+            // What is committed for the new topic is kept.
+            admin.commit("a", &[commit(1, "")]).unwrap();
+        }
+        engine.close().unwrap();
+    }
+    let engine = open(dir.path());
+    assert_eq!(topics_of_a(&engine.group_admin().unwrap()), ["t", "u"]);
 }
 
 /// Returns the CRC32C of the first batch of a segment.

@@ -283,6 +283,18 @@ fn loaded(records: &[GroupRecord]) -> Groups {
 }
 
 #[test]
+fn an_offset_that_is_older_than_the_topic_of_its_name_is_passed_over() {
+    let EncodedRecord { key, value } = offset("g", "t", 0).encode();
+    for (epoch, created_in, is_kept) in
+        [(4, Some(5), false), (5, Some(5), true), (1, Some(0), true), (4, None, true)]
+    {
+        let mut groups = Groups::new(GroupConfig::default());
+        groups.load_of_epoch(&key, value.as_deref(), epoch, |_| created_in).unwrap();
+        assert_eq!(groups.has_offsets_of("t"), is_kept, "{epoch} {created_in:?}");
+    }
+}
+
+#[test]
 fn the_removal_of_a_group_removes_the_offsets_that_its_log_has_left() {
     let removed = GroupRecord::Group { group: "g".into(), value: None };
     let groups = loaded(&[offset("g", "t", 0), offset("h", "t", 0), removed]);

@@ -33,7 +33,7 @@ impl Played {
         let topics: Arc<Topics> = Arc::default();
         for (id, (name, count)) in (1..).zip([(OFFSETS_TOPIC, 1)].iter().chain(topics_to_make)) {
             let places = (0..*count).map(|slot| (0, slot)).collect();
-            let open = OpenTopic { id, config: TopicConfig::default(), places };
+            let open = OpenTopic { id, created_in: 0, config: TopicConfig::default(), places };
             topics.write().insert((*name).to_owned(), open);
         }
         let ports = [Remote { mailbox: Arc::clone(&mailbox), timer }].into();

@@ -27,9 +27,34 @@ impl Groups {
     /// # Panics
     /// If the coordinator serves already.
     pub fn load(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), RecordFault> {
+        self.load_of_epoch(key, value, i32::MAX, |_| None)
+    }
+
+    /// Applies a record as [`Groups::load`] does, but passes over an offset that was committed for an earlier topic of the same
+    /// name. `epoch` is the leader epoch of the record's batch: the open that has appended it. `created_in` returns the open in
+    /// which the topic of a name was created, if there is one.
+    ///
+    /// A coordinator removes the offsets of a topic when the topic is deleted. It cannot while its log is damaged, and these
+    /// offsets come back when the log is restored from a copy. They are older than the topic that has the name by then.
+    ///
+    /// # Errors
+    /// As [`Groups::load`].
+    ///
+    /// # Panics
+    /// As [`Groups::load`].
+    pub fn load_of_epoch(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        epoch: i32,
+        created_in: impl Fn(&str) -> Option<i32>,
+    ) -> Result<(), RecordFault> {
         assert_eq!(self.phase, Phase::Loading, "records of the log are applied before the first request");
-        if let Some(record) = GroupRecord::decode(key, value)? {
-            self.apply(record, BEFORE_SERVING, &mut Output::default());
+        match GroupRecord::decode(key, value)? {
+            Some(GroupRecord::Offset { key, value: Some(_) })
+                if created_in(&key.topic).is_some_and(|created_in| epoch < created_in) => {}
+            Some(record) => self.apply(record, BEFORE_SERVING, &mut Output::default()),
+            None => {}
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::Shard;
 use super::clients::group_messages::GroupCall;
 use super::timers::TimerKind;
 use crate::config::GroupsConfig;
+pub(crate) use crate::coordinator::LivingTopic;
 use crate::coordinator::{Coordinator, Owner as _};
 use crate::group::{GroupError, Request};
 use crate::types::TopicPartition;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Coordinators(RefCell<BTreeMap<usize, Rc<ShardCoordinator>>>);
 
-/// Looks up the id of the topic that has a name now. It waits for nothing.
-pub(crate) type TopicIds = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
+/// Looks up the topic that has a name now. It waits for nothing.
+pub(crate) type LivingTopics = Arc<dyn Fn(&str) -> Option<LivingTopic> + Send + Sync>;
 
 type ShardCoordinator = Coordinator<ShardOwner>;
 
@@ -44,13 +45,13 @@ impl Shard {
         starts: Vec<CoordinatorToStart>,
         partitions: u32,
         config: &GroupsConfig,
-        topic_ids: &TopicIds,
+        topics: &LivingTopics,
     ) {
         for CoordinatorToStart { slot, name } in starts {
             if self.open_at(slot).is_none() || self.coordinator(slot).is_some() {
                 continue;
             }
-            let owner = ShardOwner::new(Rc::clone(self), slot, Arc::clone(topic_ids));
+            let owner = ShardOwner::new(Rc::clone(self), slot, Arc::clone(topics));
             let coordinator = Coordinator::new(owner, name, partitions, config);
             self.coordinators.0.borrow_mut().insert(slot, Rc::clone(&coordinator));
             self.spawn(Box::pin(owner::take_acks(Rc::clone(&coordinator))));

@@ -1,8 +1,8 @@
 //! A shard as the owner of a coordinator.
 
-use super::{ShardCoordinator, TopicIds};
+use super::{LivingTopics, ShardCoordinator};
 use crate::clock::SystemClock;
-use crate::coordinator::Owner;
+use crate::coordinator::{LivingTopic, Owner};
 use crate::disk::uring::UringDisk;
 use crate::error::DeleteRecordsError;
 use crate::group::{self, Token};
@@ -26,7 +26,7 @@ pub(super) struct ShardOwner {
     slot: usize,
     inbox: Arc<AckInbox>,
     callers: RefCell<Callers>,
-    topic_ids: TopicIds,
+    topics: LivingTopics,
     has_ended: Cell<bool>,
 }
 
@@ -38,9 +38,9 @@ struct Callers {
 }
 
 impl ShardOwner {
-    pub(super) fn new(shard: Rc<Shard>, slot: usize, topic_ids: TopicIds) -> Self {
+    pub(super) fn new(shard: Rc<Shard>, slot: usize, topics: LivingTopics) -> Self {
         let inbox = Arc::new(AckInbox::new(shard.id));
-        Self { shard, slot, inbox, callers: RefCell::default(), topic_ids, has_ended: Cell::new(false) }
+        Self { shard, slot, inbox, callers: RefCell::default(), topics, has_ended: Cell::new(false) }
     }
 
     /// Notes the sender of a request. Returns the token by which its reply finds it.
@@ -96,8 +96,8 @@ impl Owner for ShardOwner {
         self.shard.open_at(self.slot).map(|partition| Rc::clone(&partition.log))
     }
 
-    fn topic_id(&self, name: &str) -> Option<u64> {
-        (self.topic_ids)(name)
+    fn topic(&self, name: &str) -> Option<LivingTopic> {
+        (self.topics)(name)
     }
 
     fn buffer(&self) -> Vec<u8> {

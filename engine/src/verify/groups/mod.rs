@@ -46,8 +46,7 @@ pub fn groups(data_dir: &Path) -> Result<GroupsReport, VerifyError> {
     for partition in found.partitions.iter().filter(|partition| partition.entry.topic == OFFSETS_TOPIC) {
         let walked = found.walk(partition, Extent::Whole, findings)?;
         if found.is_served(partition) {
-            let partitions = found.partitions_of(partition);
-            stored.push(replay(&walked, partitions, findings)?);
+            stored.push(replay(&walked, (&found, partition), findings)?);
         }
     }
     let groups = stored.iter().flat_map(|stored| {

@@ -4,6 +4,7 @@ use crate::error::DiskError;
 use crate::group::{GroupConfig, Groups, OFFSETS_TOPIC, partition_of_group};
 use crate::record::{BatchError, BatchHeader, Compression, RecordBatch};
 use crate::segment;
+use crate::verify::found::{Found, FoundPartition};
 use crate::verify::partition::Walked;
 use crate::verify::report::{DefectKind, Findings};
 use crate::verify::window::Window;
@@ -26,17 +27,19 @@ struct Replay<'a, 'f> {
     /// First offset that the log holds, and the offset at which it ends.
     offsets: (i64, i64),
     groups: &'a mut Groups,
+    found: &'a Found<'a>,
     findings: &'a mut Findings<'f>,
 }
 
-/// Replays a partition that was read. Reports each record that cannot be decoded, and passes it over. Reports the groups that
-/// belong to another partition, if the number of partitions is known.
+/// Replays a partition that was read. Reports each record that cannot be decoded, and passes it over. Offsets of an earlier topic
+/// of the same name are passed over as well. Reports the groups that belong to another partition, if the number of partitions is
+/// known.
 ///
 /// # Errors
 /// Reading failed.
 pub(in crate::verify) fn replay(
     walked: &Walked,
-    partitions: Option<u32>,
+    (found, partition): (&Found<'_>, &FoundPartition<'_>),
     findings: &mut Findings<'_>,
 ) -> Result<Stored, DiskError> {
     let mut groups = Groups::new(GroupConfig::default());
@@ -48,10 +51,10 @@ pub(in crate::verify) fn replay(
         }
         let path = segment::log_path(&walked.dir, base_offset);
         let window = Window::open(&path)?;
-        Replay { path: &path, window, offsets, groups: &mut groups, findings }.run(base_offset)?;
+        Replay { path: &path, window, offsets, groups: &mut groups, found, findings }.run(base_offset)?;
     }
     let stored = Stored { partition: walked.report.partition, dir: walked.dir.clone(), groups };
-    if let Some(partitions) = partitions {
+    if let Some(partitions) = found.partitions_of(partition) {
         check_places(&stored, partitions, findings);
     }
     Ok(stored)
@@ -109,7 +112,10 @@ impl Replay<'_, '_> {
             if !(start..end).contains(&record.offset) {
                 continue;
             }
-            let message = match record.key.map(|key| self.groups.load(key, record.value)) {
+            let created_in = |topic: &str| self.found.created_in(topic);
+            let epoch = header.partition_leader_epoch;
+            let load = |key| self.groups.load_of_epoch(key, record.value, epoch, created_in);
+            let message = match record.key.map(load) {
                 Some(Ok(())) => continue,
                 Some(Err(fault)) => refused(record.offset, &fault),
                 None => refused(record.offset, &"it has no key"),
