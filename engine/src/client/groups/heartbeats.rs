@@ -160,7 +160,7 @@ impl Beat {
     }
 
     /// Sends what is due. Returns the time of the next call.
-    fn send_due(&self, now: Instant) -> Instant {
+    pub(super) fn send_due(&self, now: Instant) -> Instant {
         let mut state = self.state();
         let idle = after(now, self.interval);
         let Some((member_id, generation)) = state.member.clone() else { return idle };

@@ -1,5 +1,8 @@
 //! A consumer in a group whose coordinator the test plays: it holds requests back, and answers when the test says so.
 
+use super::consumer::Phase;
+use super::heartbeats::{BeatSettings, PollEnd};
+use super::link::RETRY_AFTER;
 use super::{AutoOffsetReset, GroupConsumer, GroupConsumerConfig, GroupEvent, Heartbeats, Subscribe};
 use crate::client::{LingerTimer, OpenTopic, Remote, RemoteDirectory, Topics};
 use crate::config::TopicConfig;
@@ -8,7 +11,8 @@ use crate::shard::{GroupCall, GroupReply, Mailbox, OFFSETS_TOPIC};
 use crate::types::TopicPartition;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// Longest wait for something that happens within milliseconds on a quiet machine.
@@ -52,11 +56,12 @@ impl Played {
     }
 
     fn member(&self) -> GroupConsumer {
-        let config = GroupConsumerConfig {
-            auto_offset_reset: AutoOffsetReset::Earliest,
-            heartbeat_interval: Duration::from_millis(10),
-            ..GroupConsumerConfig::new("g")
-        };
+        let heartbeat_interval = Duration::from_millis(10);
+        self.member_with(GroupConsumerConfig { heartbeat_interval, ..GroupConsumerConfig::new("g") })
+    }
+
+    fn member_with(&self, config: GroupConsumerConfig) -> GroupConsumer {
+        let config = GroupConsumerConfig { auto_offset_reset: AutoOffsetReset::Earliest, ..config };
         let subscribe = Subscribe::topics(["t", "u"]);
         GroupConsumer::new(config, subscribe, self.directory.clone(), &self.heartbeats).unwrap()
     }
@@ -226,4 +231,93 @@ fn the_last_commit_before_partitions_go_leaves_out_a_topic_that_was_deleted_mean
     let committed = played.groups.committed("g");
     let committed: Vec<_> = committed.iter().map(|(key, it)| (key.topic.as_str(), it.offset)).collect();
     assert_eq!(committed, [("u", 5)]);
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_caller_that_waits_is_woken_after_half_of_the_poll_interval_and_has_as_long_again() {
+    let played = Played::new(&[("t", 1)]);
+    let consumer = played.member();
+    let (coordinator, inbox) = (consumer.link.coordinator().clone(), Arc::clone(consumer.link.inbox()));
+    let woken = Arc::new(Woken::default());
+    let waits = || inbox.waker.register(&Waker::from(Arc::clone(&woken)));
+    waits();
+    // The times are so long that the thread of the heartbeats does nothing by itself.
+    let beat = played.heartbeats.add(BeatSettings {
+        coordinator,
+        inbox: Arc::clone(&inbox),
+        group: "g".to_owned(),
+        instance_id: None,
+        interval: 3 * HOUR,
+        max_poll_interval: 2 * HOUR,
+    });
+    beat.set_member(Some(("m".to_owned(), 1)));
+    beat.poll_begins();
+    let earliest = Instant::now();
+    beat.poll_ends(PollEnd::Pending);
+    let latest = Instant::now();
+    let is_between =
+        |at: Instant, hours: u32| (earliest + hours * HOUR..=latest + hours * HOUR).contains(&at);
+    // The next heartbeat comes later than the wake-up.
+    assert!(is_between(beat.send_due(latest), 1));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    // The thread is late by half an hour. The caller has an hour from then on.
+    let late = latest + HOUR + HOUR / 2;
+    assert_eq!(beat.send_due(late), late + HOUR);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    waits();
+    beat.send_due(late + HOUR / 2);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1, "it is woken once");
+    assert!(!beat.poll_begins(), "the member is still in its group");
+    // A caller that has an event is not woken, and has the whole time.
+    beat.poll_ends(PollEnd::Event);
+    let polled = Instant::now();
+    beat.send_due(polled + HOUR);
+    assert!(!beat.poll_begins());
+    beat.poll_ends(PollEnd::Event);
+    beat.send_due(Instant::now() + 2 * HOUR);
+    assert!(beat.poll_begins(), "the member has left");
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+}
+
+/// Nothing but the consumer's own timer wakes it here: it reads no partition, and its heartbeats are rare.
+#[test]
+fn a_topic_that_does_not_exist_is_looked_for_soon() {
+    let mut played = Played::new(&[]);
+    let config = GroupConsumerConfig {
+        session_timeout: Duration::from_secs(1_500),
+        heartbeat_interval: Duration::from_secs(1_000),
+        metadata_max_age: HOUR,
+        auto_commit: None,
+        ..GroupConsumerConfig::new("g")
+    };
+    let mut consumer = played.member_with(config);
+    let begun = Instant::now();
+    while consumer.phase != Phase::Stable {
+        assert!(begun.elapsed() < PATIENCE);
+        poll(&mut consumer);
+        played.turn(is_nothing);
+    }
+    poll(&mut consumer);
+    assert!(consumer.armed.unwrap() <= Instant::now() + RETRY_AFTER);
+    let next_look = consumer.next_look_at(begun + HOUR / 2);
+    assert!(next_look <= begun + HOUR / 2 + RETRY_AFTER);
+    // It joins again once the topics exist.
+    let places = vec![(0, 0)];
+    for (id, name) in [(7, "t"), (8, "u")] {
+        let open = OpenTopic { id, created_in: 0, config: TopicConfig::default(), places: places.clone() };
+        played.directory.topics.write().insert(name.to_owned(), open);
+    }
+    played.drive_until(&mut consumer, is_join);
 }
