@@ -47,7 +47,7 @@ impl Groups {
         key: &[u8],
         value: Option<&[u8]>,
         epoch: i32,
-        created_in: impl FnOnce(&str) -> Option<i32>,
+        created_in: impl Fn(&str) -> Option<i32>,
     ) -> Result<(), RecordFault> {
         assert_eq!(self.phase, Phase::Loading, "records of the log are applied before the first request");
         match GroupRecord::decode(key, value)? {
