@@ -191,6 +191,7 @@ impl Engine {
     }
 }
 
+/// Returns an open topic whose partitions are at these places: shard and slot by number.
 pub(super) fn open_topic(topic: Topic, places: Vec<(usize, usize)>) -> OpenTopic {
     OpenTopic { id: topic.id, created_in: topic.created_in, config: topic.config, places }
 }

@@ -114,9 +114,7 @@ fn of_sweep(points: &[(&Point, LimitKind)]) -> Option<String> {
             LimitKind::Unknown => "none reached",
         };
         match of_kind.len() {
-            count if count == points.len() => {
-                format!("{name} at all {count} points under `max`")
-            }
+            count if count == points.len() => format!("{name} at all {count} points under `max`"),
             count if count > NAMED_MAX => format!("{name} at {count} points"),
             _ => {
                 let labels: Vec<String> = of_kind.into_iter().map(point_settings).collect();

@@ -98,7 +98,9 @@ impl<S: State> History<S> {
     /// Adds a change that went past the page cache to the device. If it changed nothing but data, any sync on the
     /// device makes it durable.
     pub(super) fn change_on_device(&mut self, change: S::Change, number: u64) {
-        // Metadata that is not durable now may still be lost, and the change with it. So what is sure to survive counts too.
+        // Metadata that may still be lost would take the change with it. So the change also has to fit into what survives in any
+        // case: the durable state, and the synced changes. A synced write into reserved space is one of these, although the
+        // reservation before it is not durable yet.
         let sure = self.changes.iter().filter(|pending| pending.sync_needed == SyncNeeded::None);
         let is_data_only = self.live.is_data_only(std::iter::empty(), &change)
             && self.durable.is_data_only(sure.map(|pending| &pending.change), &change);

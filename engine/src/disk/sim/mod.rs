@@ -55,6 +55,8 @@ mod world;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod tests;
 
 use super::{DirEntry, Disk, DiskFile, OpenMode, SyncFailures, WriteData, WriteSync};

@@ -383,7 +383,7 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
     let trials = sweep.combinations.iter().filter_map(|it| it.loaded_point()).map(|it| it.trials.len()).max();
     let passes = passes.into_iter().collect::<Vec<_>>().join(" and ");
     let latency = if sweep.has_open() {
-        format!("; p99: response, open load {} (a second point)", sweep.rate_words())
+        format!("; p99: response, open load {}", sweep.rate_words())
     } else {
         "; latencies under it are not compared".to_owned()
     };
@@ -393,6 +393,9 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
         trials => format!("median [{around}] of {trials} trials under {passes}{latency}"),
     };
     let mut notes = vec![median];
+    if sweep.combinations.iter().any(|it| it.points().count() > 1) {
+        notes.push("each row has two points: one under each of these loads".to_owned());
+    }
     if sweep.ratio.is_none() && sweep.metrics().first().is_some_and(|metric| compares(sweep, *metric)) {
         notes.push("vs best: [95 % interval that holds for all rows together]; out: ruled out".to_owned());
     }

@@ -133,11 +133,8 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
         let sight = sight_of_eight(answer.found.sight);
         if !is_primary {
             let by = opening(&group, "by");
-            let (blocks, medians) = (answer.blocks(), medians(answer));
-            return format!(
-                "{by} {noun} no setting can be told from another: an answer needs {BLOCKS_MIN} trials of each whose generator was in \
-                 time, there are {blocks}; {sight}. {medians}."
-            );
+            let (needed, medians) = (trials_needed(answer), medians(answer));
+            return format!("{by} {noun} no setting can be told from another: {needed}; {sight}. {medians}.");
         }
         let nothing = too_few(&opening(&group, "nothing"), answer.blocks());
         return format!("{nothing}. {best} looks best, {noun} {value}; {sight}.");
@@ -162,7 +159,15 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
     )
 }
 
-/// Returns the least and the greatest median of an answer's combinations.
+/// Says how many trials an answer needs, and how many there are. Trials whose generator was late do not count.
+fn trials_needed(answer: &Answer<'_>) -> String {
+    let made = answer.members.iter().filter_map(|it| it.point(answer.metric)).map(|point| point.trials.len());
+    let blocks = answer.blocks();
+    let in_time = if made.max() > Some(blocks) { " whose generator was in time" } else { "" };
+    format!("an answer needs {BLOCKS_MIN} trials of each{in_time}, and there are {blocks}")
+}
+
+/// Names the least and the greatest median of an answer's combinations.
 fn medians(answer: &Answer<'_>) -> String {
     let metric = answer.metric;
     let medians: Vec<f64> = answer.members.iter().filter_map(|it| it.sound_median(metric)).collect();
