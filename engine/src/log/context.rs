@@ -45,7 +45,7 @@ impl<D: Disk, C: Clock> Clone for LogContext<D, C> {
     }
 }
 
-/// Limits of every log of a shard. The shard keeps those current that depend on the number of partitions.
+/// Limits of every log of a shard. The shard keeps those current that depend on the number of logs that use memory.
 #[derive(Debug)]
 pub struct LogLimits {
     /// Whether files are used with direct or buffered I/O.

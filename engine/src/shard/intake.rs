@@ -179,7 +179,7 @@ impl Shard {
         }
         match outcome {
             AppendOutcome::Taken => {
-                self.memory.used(slot);
+                self.note_memory_use(slot, bytes);
                 self.mailbox.release_bytes(bytes);
                 None
             }
@@ -216,7 +216,7 @@ impl Shard {
                     reader.fetch_from_disk(request).await;
                     // While it read, the log may have been asked for memory, and so may have left the list of memory
                     // holders.
-                    shard.memory.used(slot);
+                    shard.note_memory_use(slot, 0);
                 });
             }
         }

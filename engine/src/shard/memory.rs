@@ -3,6 +3,8 @@
 //! Memory serves the logs that use it. An append that finds none takes it from the log that was used longest ago. Only
 //! if no log can give any does the append wait, behind those that already wait. No timer is involved. Every chunk that
 //! returns, on any thread, wakes the shard. So does a completed write, as its log may then give memory back.
+//!
+//! The logs that use memory share half of the arena for what they keep for readers. Logs that are only open have no share.
 
 use super::Shard;
 use super::clients::mailbox::Mailbox;
@@ -15,6 +17,9 @@ use std::task::{Wake, Waker};
 /// Size of the buffer that a read from files requests from the arena, bytes.
 const READ_BYTES: usize = 1 << 20;
 
+/// Smallest bound on a log's chunks, however many logs use memory, bytes.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+
 /// The lists of logs that may give memory back, and of slots that wait for memory.
 pub(super) struct Memory {
     returned: Arc<Returned>,
@@ -23,6 +28,51 @@ pub(super) struct Memory {
     holders: RefCell<SlotList>,
     /// Slots whose next append waits for memory, first come first served.
     starved: RefCell<SlotList>,
+    users: RefCell<Users>,
+}
+
+/// The logs that use memory now. They are counted in rounds: a round ends when half of the arena's bytes were used.
+#[derive(Debug)]
+struct Users {
+    round_bytes: usize,
+    /// Number of the round, from 1.
+    round: u64,
+    /// The round in which each slot was used last; 0 before its first use.
+    last_used: Vec<u64>,
+    /// Bytes used in this round.
+    used_bytes: usize,
+    /// Number of logs used in this round.
+    in_round: usize,
+    /// Number of logs used in the round before.
+    in_last_round: usize,
+}
+
+impl Users {
+    const fn new(round_bytes: usize) -> Self {
+        Self { round_bytes, round: 1, last_used: Vec::new(), used_bytes: 0, in_round: 0, in_last_round: 0 }
+    }
+
+    /// Notes that the log in `slot` uses `bytes` of memory.
+    fn used(&mut self, slot: usize, bytes: usize) {
+        if self.last_used.len() <= slot {
+            self.last_used.resize(slot + 1, 0);
+        }
+        if self.last_used[slot] != self.round {
+            self.last_used[slot] = self.round;
+            self.in_round += 1;
+        }
+        self.used_bytes += bytes;
+        if self.used_bytes >= self.round_bytes {
+            self.round += 1;
+            self.used_bytes = 0;
+            self.in_last_round = std::mem::take(&mut self.in_round);
+        }
+    }
+
+    /// Number of logs that use memory; at least 1.
+    fn count(&self) -> usize {
+        self.in_round.max(self.in_last_round).max(1)
+    }
 }
 
 /// A flag that says that memory has returned for which somebody waits. Raising it wakes the shard.
@@ -44,8 +94,10 @@ impl Wake for Returned {
 }
 
 impl Memory {
-    pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
+    /// Makes the lists for an arena of this size.
+    pub(super) fn new(mailbox: Arc<Mailbox>, arena_bytes: usize) -> Self {
         Self {
+            users: RefCell::new(Users::new(arena_bytes / 2)),
             returned: Arc::new(Returned { is_raised: AtomicBool::new(false), mailbox }),
             holders: RefCell::default(),
             starved: RefCell::default(),
@@ -67,11 +119,6 @@ impl Memory {
         !self.starved.borrow().is_empty()
     }
 
-    /// Notes that the log in `slot` was appended to, or has read from its files. It becomes the most recently used one.
-    pub(super) fn used(&self, slot: usize) {
-        self.holders.borrow_mut().move_to_back(slot);
-    }
-
     /// Notes that a write of the log in `slot` has completed, so that it may have memory to give back.
     pub(super) fn written(&self, slot: usize) {
         self.holders.borrow_mut().push_back(slot);
@@ -79,6 +126,22 @@ impl Memory {
 }
 
 impl Shard {
+    /// Notes that the log in `slot` was appended to, or reads from its files, and uses `bytes` of memory for that. It becomes the
+    /// most recently used one. Sets each log's share of the arena anew if the number of logs that use it has changed.
+    pub(super) fn note_memory_use(&self, slot: usize, bytes: usize) {
+        self.memory.holders.borrow_mut().move_to_back(slot);
+        let mut users = self.memory.users.borrow_mut();
+        let before = users.count();
+        users.used(slot, bytes);
+        let count = users.count();
+        if count != before {
+            let arena_bytes = self.context.arena.usage().capacity_bytes;
+            let limits = &self.context.limits;
+            limits.cache_bytes.set(arena_bytes / 2 / count);
+            limits.chunk_bytes_max.set((arena_bytes / 8 / count).clamp(CHUNK_BYTES_MIN, 1 << 20));
+        }
+    }
+
     /// Takes memory from the logs that were used longest ago until the arena has `bytes`. Returns whether it has. If
     /// not, the next chunk that returns wakes the shard.
     pub(super) fn find_room(&self, bytes: usize) -> bool {
@@ -99,7 +162,7 @@ impl Shard {
     /// Takes memory from other logs for a read from the files of the log in `slot`. The log itself keeps what it has
     /// read ahead. Does nothing while appends wait, as they come first.
     pub(super) fn find_read_room(&self, slot: usize) {
-        self.memory.used(slot);
+        self.note_memory_use(slot, READ_BYTES);
         if self.memory.has_starved() {
             return;
         }
@@ -176,5 +239,27 @@ impl Shard {
             && !self.memory.has_returned()
             && self.ring.in_flight() == 0
             && self.committer.borrow().is_idle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_that_are_not_used_have_no_share() {
+        let mut users = Users::new(1000);
+        assert_eq!(users.count(), 1);
+        (0..4).for_each(|slot| users.used(slot, 100));
+        assert_eq!(users.count(), 4, "at once, within the round");
+        users.used(0, 600);
+        assert_eq!(users.count(), 4, "in the round before");
+        users.used(9, 0);
+        (0..3).for_each(|_| users.used(0, 300));
+        assert_eq!(users.count(), 4, "the round has not ended");
+        users.used(0, 100);
+        assert_eq!(users.count(), 2, "logs 0 and 9");
+        users.used(0, 1000);
+        assert_eq!(users.count(), 1);
     }
 }

@@ -101,8 +101,6 @@ pub(crate) struct Shard {
     partitions: RefCell<Vec<Option<Rc<Partition>>>>,
     /// The coordinators of groups; none until a group is used.
     coordinators: Coordinators,
-    /// Number of open partitions.
-    open_count: Cell<usize>,
     /// Slots of partitions that the pump has to look at, each once.
     listed: RefCell<VecDeque<usize>>,
     memory: Memory,
@@ -181,7 +179,7 @@ impl Shard {
         let listed = Rc::clone(&partition.log).list_offset(spec).await;
         partition.tasks.set(partition.tasks.get() - 1);
         // The log keeps in memory what this search has read.
-        self.memory.used(slot);
+        self.note_memory_use(slot, 0);
         self.list(slot);
         listed
     }

@@ -283,6 +283,20 @@ fn what_was_dropped_from_memory_is_read_from_the_device() {
 }
 
 #[test]
+fn partitions_that_are_only_open_take_no_memory_from_the_readers_of_others() {
+    let dir = data_dir();
+    let engine = open(dir.path());
+    engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    let idle = TopicConfig { segment_bytes: 2 << 20, ..TopicConfig::default() };
+    engine.create_topic("idle", 100, idle).unwrap();
+    // The arena has 32 MiB, of which readers may have half.
+    produce(&engine, "t", 0, 0..12_000, 1000);
+    consume(&engine, "t", 0, 0..12_000);
+    assert_eq!(engine.stats()[0].reads.bytes, 0, "the records are still in memory");
+    engine.close().unwrap();
+}
+
+#[test]
 fn cold_logs_are_read_in_little_memory_though_others_have_read_ahead() {
     let dir = data_dir();
     let engine = Engine::open(EngineConfig { arena_bytes: 16 << 20, ..config(dir.path()) }).unwrap();

@@ -1,4 +1,4 @@
-//! What every system does: one suite for the engine, the fake and Kafka.
+//! Rules that every system keeps: one suite of tests for the engine, the fake and Kafka.
 
 mod groups;
 

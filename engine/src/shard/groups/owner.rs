@@ -150,6 +150,6 @@ impl Owner for ShardOwner {
     }
 
     fn has_read(&self) {
-        self.shard.memory.used(self.slot);
+        self.shard.note_memory_use(self.slot, 0);
     }
 }

@@ -75,7 +75,6 @@ impl Shard {
         // From here on only this function drives the log.
         self.partitions.borrow_mut()[slot] = None;
         self.timers.remove(slot, &partition.timers);
-        self.open_count.set(self.open_count.get() - 1);
         let closed = if is_kept { Rc::clone(&partition.log).close().await } else { Ok(()) };
         self.deliver(&partition);
         for reply in partition.log.abandon() {
@@ -88,7 +87,6 @@ impl Shard {
         }
         self.collect_events(&partition);
         self.dropped_events.set(self.dropped_events.get() + partition.log.dropped_events());
-        self.share_memory();
         closed
     }
 

@@ -11,9 +11,6 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Smallest bound on a log's chunks, however many logs there are, bytes.
-const CHUNK_BYTES_MIN: usize = 16 << 10;
-
 /// Most partitions that a shard opens, or closes, at the same time.
 const AT_ONCE_MAX: usize = 32;
 
@@ -71,8 +68,6 @@ impl Shard {
             opening.buffer_unordered(self.partitions_at_once()).collect().await;
         let mut opened = results.into_iter().flatten().collect::<Result<Vec<_>, OpenError>>()?;
         opened.sort_unstable_by_key(|(index, _)| *index);
-        self.open_count.set(self.open_count.get() + opened.len());
-        self.share_memory();
         Ok(opened.into_iter().map(|(_, partition)| self.add(partition)).collect())
     }
 
@@ -99,14 +94,5 @@ impl Shard {
         };
         self.list(slot);
         PartitionOpened { slot, damage }
-    }
-
-    /// Sets each log's share of the arena. Called when the number of open logs has changed.
-    pub(in crate::shard) fn share_memory(&self) {
-        let count = self.open_count.get().max(1);
-        let arena_bytes = self.context.arena.usage().capacity_bytes;
-        let limits = &self.context.limits;
-        limits.cache_bytes.set(arena_bytes / 2 / count);
-        limits.chunk_bytes_max.set((arena_bytes / 8 / count).clamp(CHUNK_BYTES_MIN, 1 << 20));
     }
 }

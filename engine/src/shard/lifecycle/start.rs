@@ -215,7 +215,7 @@ impl Shard {
         let is_registered = ring.register_arena(&arena);
         ring.keep_open(settings.lock.as_fd()).map_err(|source| OpenError::RingUnavailable { source })?;
         mailbox.attach(ring.waker());
-        let memory = Memory::new(Arc::clone(&mailbox));
+        let memory = Memory::new(Arc::clone(&mailbox), settings.arena_bytes);
         arena.set_notifier(memory.notifier());
         let disk = UringDisk::new(ring.clone());
         let context = LogContext::new(disk, SystemClock, Rc::new(arena), settings.limits);
@@ -235,7 +235,6 @@ impl Shard {
             mailbox,
             partitions: RefCell::default(),
             coordinators: Coordinators::default(),
-            open_count: Cell::new(0),
             listed: RefCell::default(),
             committer: RefCell::new(Committer::new(settings.commit)),
             tasks: RefCell::default(),

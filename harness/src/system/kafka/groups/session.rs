@@ -31,7 +31,7 @@ pub(super) enum Commits {
 /// How far a member has come with leaving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaving {
-    /// It stays.
+    /// The member stays in its group.
     No,
     /// It leaves once the commit under way is answered, and after another one if `commits` is true.
     Begun { commits: bool },
