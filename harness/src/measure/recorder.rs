@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 
 /// Tells whether latencies are recorded in an interval. A build with the feature `half-recorded` records one interval of each two,
-/// so that one run shows what recording costs (`scripts/recorder-cost`). Which of the two it is follows the Thue-Morse sequence:
+/// so that one run shows what recording costs (`scripts/proofs/recorder-cost`). Which of the two it is follows the Thue-Morse sequence:
 /// a speed that changes slowly favours neither.
 fn records_latencies(interval: i64) -> bool {
     !cfg!(feature = "half-recorded") || interval.count_ones().is_multiple_of(2)

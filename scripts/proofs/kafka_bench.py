@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import socket
@@ -95,29 +94,13 @@ class Brokers:
             os.killpg(self.script.pid, signal.SIGKILL)
             self.script.wait()
 
-    def process(self, number):
-        """Returns the process id of a broker."""
-        # The same name may be in the command line of a tool, so the main class is looked for too.
-        wanted = f"kafka.Kafka\0{self.directory}/broker-{number}.properties"
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                if wanted in path.read_text(errors="replace"):
-                    return int(path.parent.name)
-            except OSError:
-                continue
-        raise Failure(f"broker {number} does not run")
-
-    def logged_bytes(self, topic):
-        """Returns the bytes of a topic's segments, all copies together."""
-        return sum(path.stat().st_size for path in self.directory.glob(f"broker-*/{topic}-*/*.log"))
-
 
 class Tools:
     """Kafka's own tools, which Maven fetches once."""
 
     def __init__(self):
         folder = TARGET / "kafka-dump"
-        run(["mvn", "-q", "-B", "-f", ROOT / "scripts/kafka-dump/pom.xml", f"-Dbuild={folder}", "dependency:build-classpath"])
+        run(["mvn", "-q", "-B", "-f", ROOT / "scripts/proofs/kafka-dump/pom.xml", f"-Dbuild={folder}", "dependency:build-classpath"])
         self.java = ["java", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
                      (folder / "classpath").read_text().strip()]
 
@@ -130,14 +113,6 @@ class Tools:
         settings = [part for name, value in config.items() for part in ("--config", f"{name}={value}")]
         self.topics(addresses, "--create", "--topic", topic, "--partitions", partitions, "--replication-factor", replication,
                     *settings)
-
-    def partition(self, addresses, topic, partition):
-        """Returns the leader of a partition and the brokers that are in sync."""
-        found = re.search(rf"Partition: {partition}\s+Leader: (\d+)\s+Replicas: \S+\s+Isr: (\S*)",
-                          self.topics(addresses, "--describe", "--topic", topic))
-        if found is None:
-            raise Failure(f"{topic}-{partition} has no leader")
-        return int(found.group(1)), sorted(int(number) for number in found.group(2).split(","))
 
 
 def vnotch_command(vnotch, directory, name, workload, settings):
