@@ -30,6 +30,7 @@ batch: {max_bytes: 16KiB}
 load: {mode: max, in_flight_bytes: 256KiB}
 engine: {arena_bytes: 32MiB, fetch_pinned_bytes: 8MiB}
 log: {segment_bytes: 1MiB, max_message_bytes: 64KiB}
+consume: {assignment: fixed}
 phases: {warmup: 0s, measure: 3s, drain: 5s}
 trials: 1
 ceiling: off

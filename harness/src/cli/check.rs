@@ -10,6 +10,7 @@ use crate::quantity;
 use crate::result::environment::{Cgroup, Memory};
 use crate::stats;
 use crate::stderr;
+use crate::system::CAPABILITIES;
 use crate::workload::{Difference, Estimate, Study, label};
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit};
@@ -163,6 +164,8 @@ struct Plan {
     combinations: Vec<BTreeMap<String, serde_json::Value>>,
     #[serde(skip)]
     trials: String,
+    /// How the consumers get their partitions; `None` without consumers.
+    consumers: Option<String>,
     differences: Vec<Difference>,
     without_effect: Vec<String>,
     estimate: Estimate,
@@ -192,6 +195,7 @@ impl Plan {
             passes: passes_of(study),
             combinations: swept.map(|combination| combination.settings.clone()).collect(),
             trials: trials_of(study),
+            consumers: workload.consumers_in_words(CAPABILITIES),
             differences: workload.diff_from_defaults(),
             without_effect: without_effect(study),
             estimate: study.estimate(),
@@ -230,6 +234,7 @@ impl Plan {
                 estimate.bytes_per_s_because
             ),
         );
+        self.consumers.iter().for_each(|words| line("consumers", words.clone()));
         line("memory", format!("about {}", quantity::bytes(estimate.memory_bytes)));
         line("files", self.files(getrlimit(Resource::Nofile).maximum));
         text.push_str(&self.combinations());

@@ -149,7 +149,12 @@ fn here(result: &RunResult, data_dir: Option<&Path>) -> Here {
 
 /// Reads the workload of a result.
 fn study_of(result: &RunResult) -> anyhow::Result<Study> {
-    let text = serde_json::to_string_pretty(&result.workload)?;
+    let mut workload = result.workload.clone();
+    if workload.pointer("/consume").is_none() {
+        // A version that wrote no such keys gave consumers their partitions by number.
+        workload["consume"] = serde_json::json!({ "assignment": "fixed" });
+    }
+    let text = serde_json::to_string_pretty(&workload)?;
     // A run of as many combinations was allowed before. The label has no directory, so paths stay relative to the working
     // directory.
     parse_study(&text, "result.json", &[], Many::Allowed, system::CAPABILITIES)

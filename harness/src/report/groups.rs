@@ -53,6 +53,15 @@ fn has_news(result: &RunResult) -> bool {
     has_churn || figures_of(result).any(|it| it.rebalances > 0) || trials(result).any(has_odd_records)
 }
 
+/// Tells whether the commits belong on the first screen: the workload sets how members commit, a commit has failed, or there is
+/// other news of the groups. Otherwise members commit by default, and the report has the figures.
+pub(super) fn are_commits_news(result: &RunResult) -> bool {
+    let mut workloads = std::iter::once(&result.workload).chain(&result.workloads);
+    let has_commit =
+        workloads.any(|it| it.pointer("/consume/commit").is_some_and(|commit| !commit.is_null()));
+    has_commit || has_news(result) || figures_of(result).any(|it| it.commits_failed > 0)
+}
+
 /// Returns how often the groups rebalanced, and for how long a partition stood still.
 fn of_rebalances(found: &[&GroupFigures]) -> String {
     let counts = || found.iter().map(|it| it.rebalances);

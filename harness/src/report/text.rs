@@ -211,7 +211,11 @@ fn figures(result: &RunResult, without: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(std::iter::once(String::new()).chain(result.points.iter().map(load)));
-    let is_shown = |name: &str| !without.contains(&name) && !groups::IN_SENTENCES.contains(&name);
+    let has_commits = groups::are_commits_news(result);
+    let is_shown = |name: &str| {
+        let is_left_out = name == groups::COMMITS && !has_commits || groups::IN_SENTENCES.contains(&name);
+        !without.contains(&name) && !is_left_out
+    };
     for (name, cells) in groups::figure_rows(result).into_iter().filter(|(name, _)| is_shown(name)) {
         table.add_row(std::iter::once(name.to_owned()).chain(cells));
     }

@@ -1,7 +1,7 @@
 //! The deployment of the system under test. The settings of a system (`engine:`) are read here alone; the rest of the harness
-//! asks the deployment.
+//! asks the deployment. Also what keeps consumers from being members of a group there.
 
-use super::{Cores, Io, Placement, Poll, Target, Workload};
+use super::{Assignment, Cores, Io, Placement, Poll, Target, Workload};
 
 /// The place where the system under test runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,5 +83,48 @@ impl Workload {
             io: settings.io,
             poll: settings.poll,
         }
+    }
+}
+
+/// A reason why consumers cannot be members of a group.
+pub(super) struct Obstacle {
+    /// The keys that it concerns.
+    pub(super) keys: [&'static str; 2],
+    /// The reason, with a way out behind the semicolon.
+    pub(super) message: &'static str,
+}
+
+impl Workload {
+    /// Returns what keeps the consumers from being members of a group. Whether the system has groups is another question.
+    pub(super) fn obstacles_of_members(&self) -> Vec<Obstacle> {
+        let mut obstacles = Vec::new();
+        let mut add = |keys, message| obstacles.push(Obstacle { keys, message });
+        if self.topic.is_some() {
+            let message = "members of a group cannot begin at the end of an existing topic yet; use `consume.assignment: fixed`";
+            add(["consume", "topic"], message);
+        }
+        if self.subscriptions_per_topic == 0 {
+            let message = "members of a group need `subscriptions_per_topic` of at least 1";
+            add(["consume", "subscriptions_per_topic"], message);
+        }
+        if self.deployment().is_colocated() {
+            let message = "colocated consumers cannot be members of a group yet; use `engine.placement: remote`, or \
+                           `consume.assignment: fixed`";
+            add(["consume", "engine.placement"], message);
+        }
+        if self.backlog.is_some() {
+            let message =
+                "members of a group cannot start late on a backlog yet; use `consume.assignment: fixed`";
+            add(["consume", "backlog"], message);
+        }
+        obstacles
+    }
+
+    /// Whether `consume.assignment` says something about the workload: consumers of the engine could be members of a group, and are
+    /// not.
+    pub(super) fn is_assignment_chosen(&self) -> bool {
+        self.target.system() == Target::ENGINE
+            && self.consume.assignment == Some(Assignment::Fixed)
+            && self.obstacles_of_members().is_empty()
     }
 }

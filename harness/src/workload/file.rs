@@ -9,6 +9,7 @@ use super::reading::tree::{Node, Origin, Place, SyntaxError};
 use crate::exit::UsageError;
 use crate::workload::Workload;
 use crate::workload::checks::capabilities::{self, Capabilities};
+use crate::workload::checks::consume;
 use crate::workload::checks::payload;
 use crate::workload::checks::{metric, problems::Problem, validate};
 use crate::workload::study::{self, Many, Mistake, Study};
@@ -119,6 +120,7 @@ pub fn parse_study(
         workload.name = name_of(label);
     }
     let study = if workload.sweep.is_empty() {
+        consume::assign([&mut workload], systems);
         let mut problems = validate::problems(&workload, systems);
         if let Some(message) = metric::problem_of_answer(&workload) {
             problems.push(Problem { keys: vec!["answer".to_owned()], message });

@@ -2,7 +2,7 @@
 //! defaults.
 
 use super::{Consume, KafkaSettings, PayloadSource, Target, Workload};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
@@ -26,11 +26,19 @@ impl Workload {
         if let (true, Value::Object(keys)) = (is_unused, &mut resolved) {
             keys.remove("kafka");
         }
-        // Workloads from before there were members keep their hash.
-        if let (true, Value::Object(keys)) = (self.consume == Consume::default(), &mut resolved) {
-            keys.remove("consume");
+        if let (true, Value::Object(keys)) = (self.has_plain_consumers(), &mut resolved) {
+            // The settings of members mean nothing here.
+            match self.consume.assignment {
+                Some(assignment) => keys.insert("consume".to_owned(), json!({ "assignment": assignment })),
+                None => keys.remove("consume"),
+            };
         }
         resolved
+    }
+
+    /// Whether the consumers are no members of a group, and no setting of members is written.
+    fn has_plain_consumers(&self) -> bool {
+        !self.consume.has_members() && Consume { assignment: None, ..self.consume } == Consume::default()
     }
 
     /// Returns every key with its value, those without a meaning for this workload included.
@@ -44,10 +52,15 @@ impl Workload {
         keys
     }
 
-    /// Returns the SHA-256, in hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys. Two workloads with
+    /// Returns the SHA-256, in hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys. Consumers that are no members of
+    /// a group do not count. Two workloads with
     /// the same hash ask for the same run.
     pub fn sha256(&self) -> String {
         let mut resolved = self.resolved();
+        // Workloads from before there were members keep their hash.
+        if let (true, Value::Object(keys)) = (self.has_plain_consumers(), &mut resolved) {
+            keys.remove("consume");
+        }
         resolved.sort_all_objects();
         let digest = Sha256::digest(resolved.to_string().as_bytes());
         digest.iter().fold(String::new(), |mut hex, byte| {
@@ -70,8 +83,10 @@ impl Workload {
         let assumed =
             |key: &str, value: &Value| ASSUMED_IN_MODE.contains(&(key, value.as_str().unwrap_or("")));
         let is_absent = |d: &Difference| d.key == "message_size" && d.value.is_null();
-        differences
-            .retain(|d| !(LABELS.contains(&d.key.as_str()) || assumed(&d.key, &d.value) || is_absent(d)));
+        let is_default = |d: &Difference| d.key == "consume.assignment" && !self.is_assignment_chosen();
+        differences.retain(|d| {
+            !(LABELS.contains(&d.key.as_str()) || assumed(&d.key, &d.value) || is_absent(d) || is_default(d))
+        });
         differences
     }
 }

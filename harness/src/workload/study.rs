@@ -1,7 +1,7 @@
 //! Expands a `sweep` into one workload for every combination of its values. Each workload is checked like a file of its
 //! own. A mistake is shown at its place in the sweep.
 
-use super::checks::{metric, problems::Problem, validate};
+use super::checks::{consume, metric, problems::Problem, validate};
 use super::reading::keys::keys;
 use super::reading::nearest::nearest;
 use super::reading::tree::{Node, Place, Value as Written};
@@ -111,7 +111,7 @@ struct Axis<'n> {
 /// Expands the sweep in the tree `root`, from which `workload` was read.
 pub(super) fn expand(
     root: &Node,
-    workload: Workload,
+    mut workload: Workload,
     many: Many,
     systems: &[Capabilities],
 ) -> Result<Study, Vec<Mistake>> {
@@ -127,6 +127,9 @@ pub(super) fn expand(
     let combinations = combinations(&bare, &axes, name, count.min(wanted), systems)?;
     check_rates(&combinations, &axes)?;
     check_repeats(&combinations, &axes)?;
+    // The combinations have the same one, unless it is swept.
+    let first = combinations.first().and_then(|first| first.workload.consume.assignment);
+    workload.consume.assignment = workload.consume.assignment.or(first);
     let study = Study { workload, combinations };
     if count > wanted {
         return Err(vec![Mistake {
@@ -191,20 +194,11 @@ fn combinations(
 ) -> Result<Vec<Combination>, Vec<Mistake>> {
     let (mut combinations, mut mistakes) = (Vec::new(), Mistakes::default());
     for number in 0..wanted {
-        let chosen = chosen(axes, number);
-        let mut root = bare.clone();
-        let mut settings = BTreeMap::new();
-        for (axis, (node, value)) in axes.iter().zip(chosen) {
-            let path: Vec<&str> = axis.key.split('.').collect();
-            root.set(&path, (*node).clone());
-            settings.insert(axis.key.to_owned(), value.clone());
-        }
+        let (root, settings) = combine(bare, axes, number);
         match root.decode::<Workload>() {
             Ok(mut workload) => {
                 name.clone_into(&mut workload.name);
-                let problems = validate::problems(&workload, systems);
-                mistakes.add(&settings, problems.into_iter().map(|problem| placed(&root, axes, problem)));
-                combinations.push(Combination { settings, workload });
+                combinations.push((number, Combination { settings, workload }));
             }
             Err(fault) => {
                 let mistake = Mistake { place: fault.place, message: fault.message };
@@ -212,8 +206,29 @@ fn combinations(
             }
         }
     }
+    consume::assign(combinations.iter_mut().map(|(_, combination)| &mut combination.workload), systems);
+    for (number, Combination { settings, workload }) in &combinations {
+        let problems = validate::problems(workload, systems);
+        if !problems.is_empty() {
+            let (root, _) = combine(bare, axes, *number);
+            mistakes.add(settings, problems.into_iter().map(|problem| placed(&root, axes, problem)));
+        }
+    }
     let mistakes = mistakes.found(wanted);
+    let combinations = combinations.into_iter().map(|(_, combination)| combination).collect();
     if mistakes.is_empty() { Ok(combinations) } else { Err(mistakes) }
+}
+
+/// Returns the tree of combination `number`, and each swept key with its value.
+fn combine(bare: &Node, axes: &[Axis<'_>], number: u64) -> (Node, BTreeMap<String, Value>) {
+    let mut root = bare.clone();
+    let mut settings = BTreeMap::new();
+    for (axis, (node, value)) in axes.iter().zip(chosen(axes, number)) {
+        let path: Vec<&str> = axis.key.split('.').collect();
+        root.set(&path, (*node).clone());
+        settings.insert(axis.key.to_owned(), value.clone());
+    }
+    (root, settings)
 }
 
 /// Returns the value of each axis in combination `number`. The last axis changes fastest.

@@ -8,6 +8,8 @@ use std::path::Path;
 use vnotch::report::draw;
 use vnotch::report::text::first_screen;
 use vnotch::result::{Artifact, Kind, Recording, RunResult, VerdictFlag, VerdictStatus};
+use vnotch::stats;
+use vnotch::workload::PassKind;
 
 /// A swept key and its values.
 type Swept<'a> = (&'a str, &'a [Value]);
@@ -138,6 +140,21 @@ fn one_setting_of_three_values() {
     for page in [file("summary.md").unwrap(), file("report.html").unwrap()] {
         holds(&page, &["segment_bytes 16 MiB looks best", "of ceiling", "write amp."]);
     }
+}
+
+#[test]
+fn a_trial_whose_generator_was_late_does_not_count() {
+    let mut recording = sweep(&[("log.segment_bytes", &sizes(3))], 3);
+    let point = &mut recording.result.points[1];
+    assert_eq!(point.pass, PassKind::Open);
+    point.trials[2].is_late = true;
+    point.summary = stats::summarise(&point.trials);
+    holds(
+        &flowing(&screen(&recording)),
+        &[
+            "no setting can be told from another: an answer needs 8 trials of each whose generator was in time, and there are 2;",
+        ],
+    );
 }
 
 #[test]

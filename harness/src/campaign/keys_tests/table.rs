@@ -94,6 +94,7 @@ const BURST: &[&str] =
 const ONE_BATCH: &[&str] =
     &["batch.linger=10s", "batch.max_records=5000", "message_size=24B", "partitions_per_topic=2"];
 const WITH_CONSUMERS: &[&str] = &["subscriptions_per_topic=1", "partitions_per_topic=2"];
+const FIXED: &[&str] = &["subscriptions_per_topic=1", "partitions_per_topic=2", "consume.assignment=fixed"];
 const MEMBERS: &[&str] = &[
     "subscriptions_per_topic=1",
     "partitions_per_topic=2",
@@ -224,11 +225,11 @@ pub(super) const WITHOUT_EFFECT: &[(Row, &str)] = &[
         "there are no consumers",
     ),
     (
-        row("consume.assignor", ["cooperative-sticky", "range"], Part::Clients).with(WITH_CONSUMERS),
+        row("consume.assignor", ["cooperative-sticky", "range"], Part::Clients).with(FIXED),
         "consumers of fixed partitions are no members",
     ),
     (
-        row("consume.heartbeat_interval", ["3s", "1s"], Part::Clients).with(WITH_CONSUMERS),
+        row("consume.heartbeat_interval", ["3s", "1s"], Part::Clients).with(FIXED),
         "consumers of fixed partitions send no heartbeats",
     ),
     (

@@ -71,12 +71,6 @@ pub(in crate::workload) fn check(workload: &Workload, known: &[Capabilities], pr
     {
         problems.refuse(&["backlog.cache", "target"], format!("the caches of {system} cannot be dropped"));
     }
-    if workload.consume.has_members() && !capabilities.has_groups {
-        let message = format!(
-            "consumers of {system} cannot be members of a group yet; use `consume.assignment: fixed`"
-        );
-        problems.refuse(&["consume", "target"], message);
-    }
     let needs_retention = workload.require.contains(&Requirement::RetentionReached);
     if needs_retention && !capabilities.reports_retention {
         problems.refuse(
@@ -110,7 +104,7 @@ pub(in crate::workload) fn unused_settings<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Many, parse_study};
+    use crate::workload::{Assignment, Many, parse_study};
 
     const LIMITED: Capabilities = Capabilities {
         system: "limited",
@@ -142,7 +136,11 @@ mod tests {
 
     #[test]
     fn defaults_that_a_system_cannot_honour_are_no_reason_to_refuse() {
-        assert!(parse_study("target: limited", "test.yaml", &[], Many::Refused, &[LIMITED]).is_ok());
+        let study = parse_study("target: limited", "test.yaml", &[], Many::Refused, &[LIMITED]).unwrap();
+        assert_eq!(study.workload.consume.assignment, Some(Assignment::Fixed));
+        assert!(study.workload.diff_from_defaults().iter().all(|it| it.key == "target"));
+        let said = study.workload.consumers_in_words(&[LIMITED]).unwrap();
+        assert!(said.ends_with("because consumers of limited cannot be members of a group yet"), "{said}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Checks of the consumers' settings: what needs members of a group, and what members cannot do.
 
+use super::capabilities::{self, Capabilities};
 use super::problems::Problems;
-use crate::workload::{Assignment, Churn, Commit, CommitMode, TimeSpan, Workload};
+use crate::workload::{Assignment, Churn, Commit, CommitMode, Target, TimeSpan, Workload};
 use std::time::Duration;
 
 /// The longest time between two heartbeats: a third of the session timeout of 45 s, as Kafka advises.
@@ -11,8 +12,30 @@ const TIME_MIN: Duration = Duration::from_millis(1);
 /// The longest time between two commits or changes.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// Gives `consume.assignment` its default in workloads whose file does not have it: members of a group if consumers of all these
+/// workloads can be members, so that the combinations of a sweep are alike. A workload with settings of members has them in any
+/// case, and is refused later if it cannot.
+pub(in crate::workload) fn assign<'w>(
+    workloads: impl IntoIterator<Item = &'w mut Workload>,
+    systems: &[Capabilities],
+) {
+    let is_open = |workload: &&mut Workload| workload.consume.assignment.is_none();
+    let open: Vec<&mut Workload> = workloads.into_iter().filter(is_open).collect();
+    let may_be_members = open.iter().all(|workload| may_be_members(workload, systems));
+    for workload in open {
+        let is_group = may_be_members || workload.consume.asks_for_members();
+        workload.consume.assignment = Some(if is_group { Assignment::Group } else { Assignment::Fixed });
+    }
+}
+
+/// Whether consumers of the workload are members of a group by default. On Kafka they are not: its brokers wait 3 s before the first
+/// assignment of each group, so each trial would take longer. A system that is not in `systems` has groups.
+fn may_be_members(workload: &Workload, systems: &[Capabilities]) -> bool {
+    workload.target.system() != Target::KAFKA && obstacles(workload, systems).into_list().is_empty()
+}
+
 /// Refuses settings of members that contradict each other, or that members cannot do.
-pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
+pub(in crate::workload) fn check(workload: &Workload, systems: &[Capabilities], problems: &mut Problems) {
     let consume = &workload.consume;
     let times = [
         ("consume.heartbeat_interval", Some(consume.heartbeat_interval), HEARTBEAT_MAX),
@@ -36,29 +59,46 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
         }
     }
     if consume.has_members() {
-        check_members(workload, problems);
+        problems.0.extend(obstacles(workload, systems).into_list());
+        if consume.churn.is_some() && workload.consumers_per_subscription < 2 {
+            let message =
+                "`consume.churn` needs `consumers_per_subscription` of at least 2, so that a member is left";
+            problems.refuse(&["consume.churn", "consumers_per_subscription"], message);
+        }
     }
 }
 
-fn check_members(workload: &Workload, problems: &mut Problems) {
-    if workload.subscriptions_per_topic == 0 {
-        let message = "members of a group need `subscriptions_per_topic` of at least 1";
-        problems.refuse(&["consume", "subscriptions_per_topic"], message);
+/// Returns what keeps the consumers of a workload from being members of a group.
+fn obstacles(workload: &Workload, systems: &[Capabilities]) -> Problems {
+    let mut problems = Problems::default();
+    let system = workload.target.system();
+    if capabilities::capabilities_of(systems, system).is_some_and(|known| !known.has_groups) {
+        let message = format!(
+            "consumers of {system} cannot be members of a group yet; use `consume.assignment: fixed`"
+        );
+        problems.refuse(&["consume", "target"], message);
     }
-    if workload.deployment().is_colocated() {
-        let message = "colocated consumers cannot be members of a group yet; use `engine.placement: remote`, or \
-                       `consume.assignment: fixed`";
-        problems.refuse(&["consume", "engine.placement"], message);
+    for obstacle in workload.obstacles_of_members() {
+        problems.refuse(&obstacle.keys, obstacle.message);
     }
-    if workload.backlog.is_some() {
-        let message =
-            "members of a group cannot start late on a backlog yet; use `consume.assignment: fixed`";
-        problems.refuse(&["consume", "backlog"], message);
-    }
-    if workload.consume.churn.is_some() && workload.consumers_per_subscription < 2 {
-        let message =
-            "`consume.churn` needs `consumers_per_subscription` of at least 2, so that a member is left";
-        problems.refuse(&["consume.churn", "consumers_per_subscription"], message);
+    problems
+}
+
+impl Workload {
+    /// Says how the consumers get their partitions and, where they cannot be members of a group, why. `None` without consumers.
+    pub fn consumers_in_words(&self, systems: &[Capabilities]) -> Option<String> {
+        if self.subscriptions_per_topic == 0 {
+            return None;
+        }
+        if self.consume.has_members() {
+            return Some("members of a group, which gives them their partitions".into());
+        }
+        let obstacle = obstacles(self, systems).into_list().into_iter().next();
+        let why = obstacle.map(|problem| problem.message.split(';').next().unwrap_or_default().to_owned());
+        Some(match why {
+            Some(why) => format!("they read partitions by number, because {why}"),
+            None => "they read partitions by number".into(),
+        })
     }
 }
 
@@ -88,7 +128,12 @@ pub(super) fn without_effect(workload: &Workload, is_set: &impl Fn(&str) -> bool
 
 #[cfg(test)]
 mod tests {
-    use crate::workload::parse;
+    use crate::system::CAPABILITIES;
+    use crate::workload::{Assignment, Many, Workload, parse, parse_study};
+
+    fn workload(yaml: &str) -> Workload {
+        parse(yaml, "test.yaml", &[]).unwrap()
+    }
 
     fn refusal(yaml: &str) -> String {
         parse(yaml, "test.yaml", &[]).unwrap_err().to_string()
@@ -127,11 +172,61 @@ mod tests {
     }
 
     #[test]
+    fn consumers_are_members_of_a_group_where_they_can_be() {
+        for (yaml, has_members, words) in [
+            ("{}", true, Some("members of a group")),
+            ("consume: {assignment: group}", true, Some("members of a group")),
+            ("consume: {assignment: fixed}", false, Some("they read partitions by number")),
+            ("engine: {placement: colocated}", false, Some("because colocated consumers cannot be members")),
+            ("backlog: {build: 1MiB}\nload: {mode: max}", false, Some("cannot start late on a backlog yet")),
+            ("subscriptions_per_topic: 0", false, None),
+        ] {
+            let workload = workload(yaml);
+            assert_eq!(workload.consume.has_members(), has_members, "{yaml}");
+            let said = workload.consumers_in_words(CAPABILITIES);
+            assert_eq!(said.is_some(), words.is_some(), "{yaml}: {said:?}");
+            assert!(said.unwrap_or_default().contains(words.unwrap_or_default()), "{yaml}");
+            let resolved = workload.resolved();
+            let assignment = resolved.pointer("/consume/assignment").and_then(|value| value.as_str());
+            assert_eq!(assignment, Some(if has_members { "group" } else { "fixed" }), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn a_default_is_no_difference_from_the_defaults() {
+        for (yaml, is_shown) in
+            [("{}", false), ("engine: {placement: colocated}", false), ("consume: {assignment: fixed}", true)]
+        {
+            let differences = workload(yaml).diff_from_defaults();
+            assert_eq!(differences.iter().any(|it| it.key.starts_with("consume")), is_shown, "{yaml}");
+        }
+    }
+
+    #[test]
+    fn the_combinations_of_a_sweep_have_the_same_default() {
+        let assignments = |yaml: &str| {
+            let study = parse_study(yaml, "test.yaml", &[], Many::Refused, CAPABILITIES).unwrap();
+            let workloads = study.combinations.into_iter().map(|combination| combination.workload);
+            workloads.map(|workload| workload.consume.assignment.unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(assignments("sweep: {partitions_per_topic: [1, 2]}"), [Assignment::Group; 2]);
+        assert_eq!(assignments("sweep: {engine.placement: [remote, colocated]}"), [Assignment::Fixed; 2]);
+        assert_eq!(
+            assignments("sweep: {consume.assignment: [fixed, group]}"),
+            [Assignment::Fixed, Assignment::Group]
+        );
+    }
+
+    #[test]
+    fn workloads_without_members_keep_the_hash_that_they_had_before_there_were_members() {
+        let fixed = workload("consume: {assignment: fixed}");
+        assert_eq!(fixed.hash(), Workload { name: fixed.name.clone(), ..Workload::default() }.hash());
+        assert_ne!(fixed.hash(), workload("{}").hash());
+    }
+
+    #[test]
     fn commits_or_churn_make_members_of_consumers() {
-        let has_members = |yaml: &str| parse(yaml, "test.yaml", &[]).unwrap().consume.has_members();
-        assert!(!has_members("{}"));
-        assert!(!has_members("consume: {assignment: fixed}"));
-        assert!(has_members("consume: {assignment: group}"));
+        let has_members = |yaml: &str| workload(yaml).consume.has_members();
         assert!(has_members("consume: {commit: {mode: sync}}"));
         assert!(has_members(
             "partitions_per_topic: 2\nconsumers_per_subscription: 2\nconsume: {churn: {every: 1s}}"
@@ -141,8 +236,9 @@ mod tests {
     #[test]
     fn settings_of_members_that_have_no_effect_are_said() {
         let notes = |yaml: &str| parse(yaml, "test.yaml", &[]).unwrap().without_effect();
-        assert!(notes("consume: {assignor: range}")[0].starts_with("`consume.assignor`"));
-        assert!(notes("consume: {heartbeat_interval: 1s}")[0].starts_with("`consume.heartbeat_interval`"));
+        let fixed = |key: &str| notes(&format!("consume: {{assignment: fixed, {key}}}")).remove(0);
+        assert!(fixed("assignor: range").starts_with("`consume.assignor`"));
+        assert!(fixed("heartbeat_interval: 1s").starts_with("`consume.heartbeat_interval`"));
         assert!(notes("consume: {commit: {mode: none, every: 1s}}")[0].starts_with("`consume.commit.every`"));
         let churn = "partitions_per_topic: 2\nconsumers_per_subscription: 2\nphases: {measure: 1s}\n";
         assert!(

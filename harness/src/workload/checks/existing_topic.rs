@@ -32,10 +32,6 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
         let message = format!("`topic` names one topic, and `topics` asks for {}", workload.topics);
         problems.refuse(&["topics", "topic"], message);
     }
-    if workload.consume.has_members() {
-        let message = "members of a group cannot begin at the end of an existing topic yet; use `consume.assignment: fixed`";
-        problems.refuse(&["consume", "topic"], message);
-    }
     for difference in workload.diff_from_defaults() {
         let key = difference.key.as_str();
         if key.starts_with("log.") || key == "kafka.replication" {

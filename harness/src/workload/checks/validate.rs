@@ -43,7 +43,7 @@ pub(in crate::workload) fn problems(workload: &Workload, systems: &[Capabilities
     check_load(workload, &mut problems);
     check_engine(workload, &mut problems);
     placement::check(workload, &mut problems);
-    consume::check(workload, &mut problems);
+    consume::check(workload, systems, &mut problems);
     slo::check(workload, &mut problems);
     metric::check(workload, &mut problems);
     check_require(workload, &mut problems);

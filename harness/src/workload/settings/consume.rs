@@ -8,7 +8,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Consume {
-    /// How consumers get their partitions. `None`: from their group if `commit` or `churn` is written, else by number.
+    /// How consumers get their partitions. A workload that was read from a file has it; if the file does not, its consumers are
+    /// members of a group where that is possible. `None` in documents of older versions: from their group if `commit` or `churn`
+    /// is written, else by number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assignment: Option<Assignment>,
     /// How the leader of a group divides the partitions.
@@ -40,8 +42,13 @@ impl Consume {
     pub fn has_members(&self) -> bool {
         match self.assignment {
             Some(assignment) => assignment == Assignment::Group,
-            None => self.commit.is_some() || self.churn.is_some(),
+            None => self.asks_for_members(),
         }
+    }
+
+    /// Whether settings are written that only members of a group have.
+    pub(in crate::workload) const fn asks_for_members(&self) -> bool {
+        self.commit.is_some() || self.churn.is_some()
     }
 }
 

@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn an_absolute_rate_bounds_the_disk() {
     let workload = load(
-        "load: {mode: open, rate: 10k/s}\nceiling: off\nlog: {preallocate: none}\nphases: {warmup: 1s, measure: 9s, drain: 0}\ntrials: 2",
+        "load: {mode: open, rate: 10k/s}\nceiling: off\nlog: {preallocate: none}\nphases: {warmup: 1s, measure: 9s, drain: 0}\ntrials: 2\n\
+         consume: {assignment: fixed}",
     );
     let estimate = workload.estimate();
     let records = 10_000 * 10 * 1024;
@@ -38,11 +39,12 @@ fn preallocated_segments_and_the_ceiling_count() {
 }
 
 #[test]
-fn the_quickstart_keeps_within_two_gib_and_forty_seconds() {
+fn the_quickstart_keeps_within_two_gib_and_about_forty_seconds() {
     let estimate = super::super::load("quickstart", &[]).unwrap().estimate();
     assert_eq!(estimate.points, 2);
     assert!(estimate.disk_peak_bytes <= 2 << 30, "{estimate:?}");
-    assert!(estimate.seconds <= 40.0, "{estimate:?}");
+    // Half a second of each pass is for the consumer to join its group.
+    assert!(estimate.seconds <= 41.0, "{estimate:?}");
 }
 
 #[test]
@@ -157,7 +159,8 @@ fn reading_back_takes_time_that_grows_with_what_a_trial_leaves() {
 #[test]
 fn members_of_groups_take_time_to_join_and_disk_for_their_commits() {
     let estimate = |consume: &str| load(&format!("trials: 2\nceiling: off\n{consume}")).estimate();
-    let (fixed, members) = (estimate(""), estimate("consume: {assignment: group}"));
+    let (fixed, members) =
+        (estimate("consume: {assignment: fixed}"), estimate("consume: {assignment: group}"));
     assert_eq!(members.disk_peak_bytes - fixed.disk_peak_bytes, 64 << 20);
     assert_eq!(members.segments - fixed.segments, 16);
     assert!((members.seconds - fixed.seconds - 1.0).abs() < 1e-6, "{members:?}");
