@@ -1,4 +1,4 @@
-"""Ratios of pairs, with the interval that belongs to Wilcoxon's signed-rank test."""
+"""Ratios of pairs, with the interval of Wilcoxon's signed-rank test, and medians, with the interval of the sign test."""
 
 import math
 import statistics
@@ -33,6 +33,17 @@ def ratio_of(pairs):
     return tuple(math.exp(value) for value in (statistics.median(walsh), walsh[k - 1], walsh[-k]))
 
 
+def interval_of_median(values):
+    """Returns the ends of the 95 % interval of a median: the k-th least and the k-th greatest value, as in vnotch's results."""
+    ordered, below, k = sorted(values), 0, 0
+    while 2 * (below + math.comb(len(ordered), k)) <= LEVEL * 2**len(ordered):
+        below += math.comb(len(ordered), k)
+        k += 1
+    if k == 0:
+        raise ValueError("an interval needs 6 values")
+    return ordered[k - 1], ordered[-k]
+
+
 def self_test():
     """Checks the ranks against printed tables, and a ratio against one that was worked out. Returns the number of checks."""
     # Critical values of the rank sum at 5 %, two-sided: 0 for 6 pairs, 3 for 8, 8 for 10, 13 for 12, 52 for 20.
@@ -43,4 +54,7 @@ def self_test():
     assert all(abs(value - 2) < 1e-9 for value in (estimate, low, high))
     mixed = ratio_of([(1.0 + index / 100, 1.0) for index in range(12)])
     assert 1.0 < mixed[1] < mixed[0] < mixed[2] < 1.11, mixed
-    return 3
+    # Of 10 values the 2nd least and greatest bound 97.9 %, of 20 the 6th, of 30 the 10th.
+    for count, rank in ((6, 1), (10, 2), (20, 6), (30, 10)):
+        assert interval_of_median(range(1, count + 1)) == (rank, count + 1 - rank), count
+    return 4
