@@ -261,6 +261,8 @@ fn settings(
     files: FileLimits,
     lock: &Arc<File>,
 ) -> ShardSettings {
+    // A shard that no log uses yet; the first one has it all.
+    let (cache_bytes, chunk_bytes_max) = LogLimits::shares(config.arena_bytes, 1);
     ShardSettings {
         id,
         core: config.cores.get(id as usize).copied().unwrap_or(id as usize),
@@ -274,8 +276,8 @@ fn settings(
             write_depth: config.write_depth,
             boot_id,
             fetch_pinned_bytes: config.pinned_bytes_max(),
-            cache_bytes: Cell::new(config.arena_bytes / 2),
-            chunk_bytes_max: Cell::new(1 << 20),
+            cache_bytes: Cell::new(cache_bytes),
+            chunk_bytes_max: Cell::new(chunk_bytes_max),
             files,
             filling: futures_util::lock::Mutex::new(()),
         },

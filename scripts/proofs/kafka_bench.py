@@ -72,7 +72,7 @@ class Brokers:
         self.directory = Path(directory)
         command = [ROOT / "scripts/kafka", "hold", "--brokers", brokers, "--heap", heap,
                    "--port", free_ports(2 * brokers), "--dir", self.directory]
-        # Its messages are shown only if Kafka does not start: the shell also reports brokers that are killed on purpose.
+        # Its messages are shown only if Kafka does not start.
         with tempfile.TemporaryFile("w+") as words:
             # A signal to the terminal's group must not reach the brokers before their trial is over.
             self.script = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

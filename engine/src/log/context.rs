@@ -69,7 +69,19 @@ pub struct LogLimits {
     pub filling: Mutex<()>,
 }
 
+/// Smallest bound on a log's chunks, however many logs use memory, bytes.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+/// Largest bound on a log's chunks, bytes.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
+
 impl LogLimits {
+    /// Returns the share that each of `logs` has of an arena: what it keeps in memory for readers, and the size of its largest
+    /// chunk, both in bytes.
+    pub fn shares(arena_bytes: usize, logs: usize) -> (usize, usize) {
+        let chunk_bytes = (arena_bytes / 8 / logs).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        (arena_bytes / 2 / logs, chunk_bytes)
+    }
+
     /// Bytes behind a gap that can have been written when the process died.
     pub(super) fn in_flight_bytes_max(&self) -> u64 {
         (self.write_bytes_max * (self.write_depth + 1) + crate::buffer::CHUNK_BYTES_MAX) as u64

@@ -213,10 +213,10 @@ impl Shard {
                 self.find_read_room(slot);
                 let (shard, reader) = (Rc::clone(self), Rc::clone(&partition));
                 self.spawn_for(slot, &partition, async move {
-                    reader.fetch_from_disk(request).await;
+                    let bytes = reader.fetch_from_disk(request).await;
                     // While it read, the log may have been asked for memory, and so may have left the list of memory
                     // holders.
-                    shard.note_memory_use(slot, 0);
+                    shard.note_memory_use(slot, bytes);
                 });
             }
         }

@@ -4,11 +4,15 @@
 //! if no log can give any does the append wait, behind those that already wait. No timer is involved. Every chunk that
 //! returns, on any thread, wakes the shard. So does a completed write, as its log may then give memory back.
 //!
-//! The logs that use memory share half of the arena for what they keep for readers. Logs that are only open have no share.
+//! The logs in use share half of the arena for what they keep for readers: those that were appended to, or read from their files, in
+//! this round or the last one. A round ends when half of the arena's bytes were appended or read. Logs that are only open have no
+//! share. A log that is no longer used keeps its memory until the arena is used up; then the log that was used longest ago gives
+//! its memory back first.
 
 use super::Shard;
 use super::clients::mailbox::Mailbox;
 use super::slots::SlotList;
+use crate::log::LogLimits;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +21,7 @@ use std::task::{Wake, Waker};
 /// Size of the buffer that a read from files requests from the arena, bytes.
 const READ_BYTES: usize = 1 << 20;
 
-/// Smallest bound on a log's chunks, however many logs use memory, bytes.
-const CHUNK_BYTES_MIN: usize = 16 << 10;
-
-/// The lists of logs that may give memory back, and of slots that wait for memory.
+/// The lists of logs that may give memory back, and of slots that wait for memory, and the count of the logs in use.
 pub(super) struct Memory {
     returned: Arc<Returned>,
     /// Slots of logs that may have memory to give back, the least recently used first. A log that was asked leaves the
@@ -28,6 +29,7 @@ pub(super) struct Memory {
     holders: RefCell<SlotList>,
     /// Slots whose next append waits for memory, first come first served.
     starved: RefCell<SlotList>,
+    /// The logs in use.
     users: RefCell<Users>,
 }
 
@@ -135,10 +137,11 @@ impl Shard {
         users.used(slot, bytes);
         let count = users.count();
         if count != before {
-            let arena_bytes = self.context.arena.usage().capacity_bytes;
             let limits = &self.context.limits;
-            limits.cache_bytes.set(arena_bytes / 2 / count);
-            limits.chunk_bytes_max.set((arena_bytes / 8 / count).clamp(CHUNK_BYTES_MIN, 1 << 20));
+            let (cache_bytes, chunk_bytes_max) =
+                LogLimits::shares(self.context.arena.usage().capacity_bytes, count);
+            limits.cache_bytes.set(cache_bytes);
+            limits.chunk_bytes_max.set(chunk_bytes_max);
         }
     }
 
@@ -162,7 +165,7 @@ impl Shard {
     /// Takes memory from other logs for a read from the files of the log in `slot`. The log itself keeps what it has
     /// read ahead. Does nothing while appends wait, as they come first.
     pub(super) fn find_read_room(&self, slot: usize) {
-        self.note_memory_use(slot, READ_BYTES);
+        self.note_memory_use(slot, 0);
         if self.memory.has_starved() {
             return;
         }

@@ -122,13 +122,15 @@ impl Partition {
     }
 
     /// Answers a fetch from files, or checks its saved position. While memory is short it waits here. Its consumer then
-    /// waits too.
-    pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) {
+    /// waits too. Returns the size of the answer's batches, bytes.
+    pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) -> usize {
         let batches = match request.saved_epoch {
             Some(epoch) => self.log.check_position(request.offset, epoch).await.map(|()| Vec::new()),
             None => Rc::clone(&self.log).fetch_from_disk(request.offset, request.bytes_max).await,
         };
+        let bytes = batches.iter().flatten().map(|batch| batch.len()).sum();
         request.answer(batches.map(|batches| self.reply(batches)));
+        bytes
     }
 
     /// Removes and returns the fetches that have something to read now, and those that wait at an offset beyond the

@@ -8,7 +8,7 @@ use crate::result::provenance::Build;
 use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus, in_time, store};
 use crate::stats;
 use crate::stats::pairs::Figures;
-use crate::workload::{Difference, Metric as WorkloadMetric, PassKind, differences};
+use crate::workload::{Difference, Metric as WorkloadMetric, PassKind, differences, with_former_defaults};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -198,7 +198,8 @@ fn usual(point: &Point) -> &'static str {
 
 /// Returns the settings in which the workloads of both points differ: `value` is B's, `default` is A's.
 fn settings_that_differ(a: &RunResult, b: &RunResult, found: &Found<'_>) -> Vec<Difference> {
-    let mut settings = differences(found.workload_b, found.workload_a);
+    let mut settings =
+        differences(&with_former_defaults(found.workload_b), &with_former_defaults(found.workload_a));
     settings.retain(|it| !NO_SETTINGS.contains(&it.key.as_str()));
     if a.schema_version != b.schema_version {
         // A key that only one version has is no difference of the settings.

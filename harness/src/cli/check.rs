@@ -195,7 +195,10 @@ impl Plan {
             passes: passes_of(study),
             combinations: swept.map(|combination| combination.settings.clone()).collect(),
             trials: trials_of(study),
-            consumers: workload.consumers_in_words(CAPABILITIES),
+            consumers: Workload::consumers_in_words(
+                study.combinations.iter().map(|it| &it.workload),
+                CAPABILITIES,
+            ),
             differences: workload.diff_from_defaults(),
             without_effect: without_effect(study),
             estimate: study.estimate(),

@@ -12,7 +12,7 @@ use crate::result::{Kind, RunResult, store};
 use crate::system;
 use crate::trial::context::Options;
 use crate::trial::inject;
-use crate::workload::{Lines, Many, Study, differences, parse_study};
+use crate::workload::{Lines, Many, Study, differences, parse_study, with_former_defaults};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -149,12 +149,7 @@ fn here(result: &RunResult, data_dir: Option<&Path>) -> Here {
 
 /// Reads the workload of a result.
 fn study_of(result: &RunResult) -> anyhow::Result<Study> {
-    let mut workload = result.workload.clone();
-    if workload.pointer("/consume").is_none() {
-        // A version that wrote no such keys gave consumers their partitions by number.
-        workload["consume"] = serde_json::json!({ "assignment": "fixed" });
-    }
-    let text = serde_json::to_string_pretty(&workload)?;
+    let text = serde_json::to_string_pretty(&with_former_defaults(&result.workload))?;
     // A run of as many combinations was allowed before. The label has no directory, so paths stay relative to the working
     // directory.
     parse_study(&text, "result.json", &[], Many::Allowed, system::CAPABILITIES)
@@ -167,7 +162,7 @@ fn changed_keys(result: &RunResult, study: &Study) -> Vec<Change> {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let changed = differences(&result.workload, &study.workload.resolved());
+    let changed = differences(&with_former_defaults(&result.workload), &study.workload.resolved());
     let change = |it: &crate::workload::Difference| Change {
         what: format!("key {}", it.key),
         there: value(&it.value),

@@ -1,5 +1,5 @@
 //! The deployment of the system under test. The settings of a system (`engine:`) are read here alone; the rest of the harness
-//! asks the deployment. Also what keeps consumers from being members of a group there.
+//! asks the deployment. This file also lists what keeps consumers from being members of a group.
 
 use super::{Assignment, Cores, Io, Placement, Poll, Target, Workload};
 
@@ -90,12 +90,12 @@ impl Workload {
 pub(super) struct Obstacle {
     /// The keys that it concerns.
     pub(super) keys: [&'static str; 2],
-    /// The reason, with a way out behind the semicolon.
+    /// The reason and, after the semicolon, what to change.
     pub(super) message: &'static str,
 }
 
 impl Workload {
-    /// Returns what keeps the consumers from being members of a group. Whether the system has groups is another question.
+    /// Returns what keeps the consumers from being members of a group. Does not check whether the system has groups.
     pub(super) fn obstacles_of_members(&self) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
         let mut add = |keys, message| obstacles.push(Obstacle { keys, message });
@@ -120,11 +120,13 @@ impl Workload {
         obstacles
     }
 
-    /// Whether `consume.assignment` says something about the workload: consumers of the engine could be members of a group, and are
-    /// not.
+    /// Whether `consume.assignment` is not the default that a workload of its own would have.
     pub(super) fn is_assignment_chosen(&self) -> bool {
-        self.target.system() == Target::ENGINE
-            && self.consume.assignment == Some(Assignment::Fixed)
-            && self.obstacles_of_members().is_empty()
+        let can_be_members = self.target.system() == Target::ENGINE && self.obstacles_of_members().is_empty();
+        let default = match can_be_members || self.consume.asks_for_members() {
+            true => Assignment::Group,
+            false => Assignment::Fixed,
+        };
+        self.consume.assignment.is_some_and(|assignment| assignment != default)
     }
 }

@@ -34,7 +34,7 @@ pub use profile::Profile;
 pub use reading::keys::keys;
 pub use reading::nearest::nearest;
 pub use reading::overrides::Override;
-pub use resolved::{Difference, differences};
+pub use resolved::{Difference, differences, with_former_defaults};
 pub use settings::{
     Assignment, Assignor, Churn, Commit, CommitMode, Consume, Cores, EngineSettings, Io, KafkaSettings,
     KafkaVersion, LogSettings, Placement, Poll, Preallocate,

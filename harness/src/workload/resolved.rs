@@ -1,7 +1,7 @@
 //! The resolved workload, with every default and override filled in: as results record it, and how it differs from the
 //! defaults.
 
-use super::{Consume, KafkaSettings, PayloadSource, Target, Workload};
+use super::{Assignment, Consume, KafkaSettings, PayloadSource, Target, Workload};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -52,9 +52,8 @@ impl Workload {
         keys
     }
 
-    /// Returns the SHA-256, in hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys. Consumers that are no members of
-    /// a group do not count. Two workloads with
-    /// the same hash ask for the same run.
+    /// Returns the SHA-256, in hexadecimal, of [`Self::resolved`] as compact JSON with sorted keys. Where consumers are no members of
+    /// a group, the keys of `consume` are left out. Two workloads with the same hash ask for the same run.
     pub fn sha256(&self) -> String {
         let mut resolved = self.resolved();
         // Workloads from before there were members keep their hash.
@@ -91,6 +90,26 @@ impl Workload {
     }
 }
 
+/// Returns a resolved workload with the values that its version used for keys that it did not write. Versions without
+/// `consume.assignment` gave consumers their partitions by number, unless settings of members were written or swept.
+pub fn with_former_defaults(resolved: &Value) -> Value {
+    let mut resolved = resolved.clone();
+    if resolved.pointer("/consume/assignment").is_some() {
+        return resolved;
+    }
+    let swept = resolved.get("sweep").and_then(Value::as_object);
+    let is_set = |key: &str| {
+        let path = format!("consume.{key}");
+        let is_written = resolved.pointer(&format!("/consume/{key}")).is_some_and(|value| !value.is_null());
+        is_written || swept.is_some_and(|keys| keys.keys().any(|swept| swept.starts_with(&path)))
+    };
+    let assignment = if is_set("commit") || is_set("churn") { Assignment::Group } else { Assignment::Fixed };
+    if let Value::Object(keys) = &mut resolved {
+        keys.entry("consume").or_insert_with(|| json!({}))["assignment"] = json!(assignment);
+    }
+    resolved
+}
+
 /// Returns the differences between two resolved workloads: `value` is the first one's, `default` the second one's.
 pub fn differences(first: &Value, second: &Value) -> Vec<Difference> {
     let mut differences = Vec::new();
@@ -119,5 +138,33 @@ fn collect(path: &str, value: &Value, default: &Value, differences: &mut Vec<Dif
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let [ours, theirs] = [ours, theirs].map(|object| object.get(key).unwrap_or(&Value::Null));
         collect(&path, ours, theirs, differences);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_of_a_version_without_members_has_the_assignment_that_it_was_run_with() {
+        let assignment = |resolved: Value| {
+            let full = with_former_defaults(&resolved);
+            full.pointer("/consume/assignment").and_then(Value::as_str).map(str::to_owned).unwrap()
+        };
+        assert_eq!(assignment(json!({})), "fixed");
+        assert_eq!(assignment(json!({ "consume": { "assignor": "range", "commit": null } })), "fixed");
+        assert_eq!(assignment(json!({ "consume": { "commit": { "mode": "sync" } } })), "group");
+        assert_eq!(assignment(json!({ "sweep": { "consume.commit.mode": ["auto", "sync"] } })), "group");
+        assert_eq!(assignment(json!({ "consume": { "assignment": "group" } })), "group");
+    }
+
+    #[test]
+    fn what_this_version_writes_is_complete() {
+        for workload in [Workload::default(), Workload { subscriptions_per_topic: 0, ..Workload::default() }]
+        {
+            let study = serde_json::to_string(&workload.resolved()).unwrap();
+            let read = crate::workload::parse(&study, "test.json", &[]).unwrap();
+            assert_eq!(with_former_defaults(&read.resolved()), read.resolved());
+        }
     }
 }

@@ -83,6 +83,7 @@ const KILLS_DIFFER_BY: Duration = Duration::from_secs(2);
 #[test]
 fn no_acked_record_is_lost_with_the_leader_of_a_partition_of_three_copies() {
     let kills = std::env::var("VNOTCH_LEADER_KILLS").map_or(LEADER_KILLS, |kills| kills.parse().unwrap());
+    assert!(kills > 0);
     let _alone = alone();
     for kill in 0..kills {
         println!("kill {} of {kills}: {}", kill + 1, kill_a_leader(KILLS_DIFFER_BY * kill / kills));
@@ -109,6 +110,7 @@ fn kill_a_leader(delay: Duration) -> String {
     });
     std::thread::sleep(delay);
     let leader = brokers.leader(topic, 0);
+    assert!(child.try_wait().unwrap().is_none(), "the run ended before the kill");
     signal(brokers.process(leader), Signal::KILL);
     child.wait().unwrap();
     let next_leader = brokers.leader(topic, 0);

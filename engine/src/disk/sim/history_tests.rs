@@ -1,4 +1,4 @@
-//! What a power loss leaves of a file whose direct writes were followed by a sync of another file.
+//! Tests of what a power loss leaves of a file whose direct writes were followed by a sync of another file.
 
 use super::history::{Content, FileChange, History};
 use rand::SeedableRng as _;

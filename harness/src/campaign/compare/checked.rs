@@ -4,7 +4,7 @@ use super::child::{self, Ended, Request};
 use super::pairs::Side;
 use super::side::SidePlan;
 use crate::exit::UsageError;
-use crate::workload::{Difference, differences};
+use crate::workload::{Assignment, Difference, differences, with_former_defaults};
 use anyhow::bail;
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,6 +17,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Keys that only label a workload.
 const LABELS: [&str; 2] = ["name", "question"];
+/// The key that says how consumers get their partitions.
+const ASSIGNMENT: &str = "consume.assignment";
 
 /// One side as its binary resolves it.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +29,8 @@ pub(crate) struct Checked {
     pub(crate) question: Option<String>,
     /// Every key with its value.
     pub(crate) resolved: Value,
+    /// Whether the workload or a `--set` says otherwise than by default how consumers get their partitions.
+    pub(crate) has_chosen_assignment: bool,
     /// Expected length of a trial, s.
     pub(crate) seconds: f64,
     /// The longest that a trial can take, s.
@@ -47,7 +51,14 @@ struct Plan {
     #[serde(default)]
     question: Option<String>,
     resolved: Value,
+    #[serde(default)]
+    differences: Vec<DifferingKey>,
     estimate: Estimate,
+}
+
+#[derive(Deserialize)]
+struct DifferingKey {
+    key: String,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +105,8 @@ pub(crate) fn check(
     Ok(Some(Checked {
         name: plan.name,
         question: plan.question,
-        resolved: plan.resolved,
+        resolved: with_former_defaults(&plan.resolved),
+        has_chosen_assignment: plan.differences.iter().any(|it| it.key == ASSIGNMENT),
         seconds: plan.estimate.seconds,
         seconds_max: plan.estimate.seconds_max,
         disk_peak_bytes: plan.estimate.disk_peak_bytes,
@@ -106,6 +118,21 @@ pub(crate) fn differences_of(a: &Value, b: &Value) -> Vec<Difference> {
     let mut found = differences(b, a);
     found.retain(|difference| !LABELS.contains(&difference.key.as_str()));
     found
+}
+
+/// Returns the setting that makes the sides of one workload alike, and the side that needs it: consumers get their partitions by
+/// number on both sides if they do so on one of them, and the workload does not say how they get them.
+pub(crate) fn alike(checked: &[Checked; 2]) -> Option<(Side, String)> {
+    let fixed = serde_json::json!(Assignment::Fixed);
+    let is_fixed = |side: &Checked| side.resolved.pointer("/consume/assignment") == Some(&fixed);
+    let [a, b] = checked;
+    let side = match (is_fixed(a), is_fixed(b)) {
+        (true, false) => Side::B,
+        (false, true) => Side::A,
+        _ => return None,
+    };
+    let is_chosen = a.has_chosen_assignment || b.has_chosen_assignment;
+    (!is_chosen).then(|| (side, format!("{ASSIGNMENT}=fixed")))
 }
 
 impl Checked {
@@ -131,5 +158,36 @@ impl Checked {
             )));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn side(assignment: &str, has_chosen_assignment: bool) -> Checked {
+        Checked {
+            name: "w".into(),
+            question: None,
+            resolved: json!({ "consume": { "assignment": assignment } }),
+            has_chosen_assignment,
+            seconds: 1.0,
+            seconds_max: 1.0,
+            disk_peak_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn sides_are_alike_unless_somebody_chose_otherwise() {
+        let found = |a: (&str, bool), b: (&str, bool)| {
+            alike(&[side(a.0, a.1), side(b.0, b.1)]).map(|(side, set)| (side.letter(), set))
+        };
+        let fixed = "consume.assignment=fixed".to_owned();
+        assert_eq!(found(("group", false), ("fixed", false)).unwrap().1, fixed);
+        assert_eq!(found(("group", false), ("fixed", false)).unwrap().0, Side::A.letter());
+        assert_eq!(found(("fixed", false), ("group", false)).unwrap().0, Side::B.letter());
+        assert_eq!(found(("group", false), ("group", false)), None);
+        assert_eq!(found(("group", false), ("fixed", true)), None, "the subject of the comparison");
     }
 }

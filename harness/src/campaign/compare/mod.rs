@@ -22,7 +22,7 @@ mod series;
 mod side;
 
 pub(crate) use binary::Binary;
-pub(crate) use checked::{Checked, check, differences_of};
+pub(crate) use checked::{Checked, alike, check, differences_of};
 pub(crate) use metric::metric_of;
 pub(crate) use pairs::{Pairs, Side};
 pub(crate) use plan::{Length, Plan};

@@ -3,7 +3,7 @@
 use super::request::SeriesRequest;
 use super::{Args, Output, finish};
 use crate::campaign::compare::{
-    Binary, Checked, Pairs, Plan, Session, Side, SidePlan, WorkloadText, check, metric_of,
+    Binary, Checked, Pairs, Plan, Session, Side, SidePlan, WorkloadText, alike, check, metric_of,
 };
 use crate::campaign::interrupt::Interrupt;
 use crate::cli::results::prune::leftovers_note;
@@ -26,16 +26,19 @@ use std::time::Duration;
 /// # Errors
 /// A [`UsageError`] before anything is measured; otherwise the failure that ended the series. Its pairs are kept.
 pub(super) fn run(args: &Args, request: &SeriesRequest, output: Output) -> anyhow::Result<ExitStatus> {
-    let sides = sides(request)?;
+    let mut sides = sides(request)?;
     if args.dry_run {
-        let Some(checked) = check_both(&sides, args.data_dir.as_deref(), &AtomicBool::new(false))? else {
+        let Some(checked) =
+            check_both(&mut sides, args.data_dir.as_deref(), &AtomicBool::new(false), output)?
+        else {
             return Ok(ExitStatus::Interrupted);
         };
         return super::plan_text::print(&plan(args, request, sides, &checked)?, &checked, output);
     }
     store::check(&args.output)?;
     let place = Place::open(args.data_dir.as_deref(), output)?;
-    let Some(checked) = check_both(&sides, Some(place.data_dir.path()), place.interrupt.flag())? else {
+    let Some(checked) = check_both(&mut sides, Some(place.data_dir.path()), place.interrupt.flag(), output)?
+    else {
         return Ok(ExitStatus::Interrupted);
     };
     let plan = plan(args, request, sides, &checked)?;
@@ -134,11 +137,13 @@ fn sides(request: &SeriesRequest) -> anyhow::Result<[SidePlan; 2]> {
     Ok([side(&request.workload_a, &request.sets_a, a)?, side(&request.workload_b, &request.sets_b, b)?])
 }
 
-/// Has both sides checked by their binaries. `None` if the user interrupts.
+/// Has both sides checked by their binaries. `None` if the user interrupts. If the sides of one workload differ in a default that the
+/// other setting has changed, one side gets another setting, so that they differ in nothing that nobody asked for.
 fn check_both(
-    sides: &[SidePlan; 2],
+    sides: &mut [SidePlan; 2],
     data_dir: Option<&Path>,
     stop: &AtomicBool,
+    output: Output,
 ) -> anyhow::Result<Option<[Checked; 2]>> {
     let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
     let one = |side: Side, plan: &SidePlan| {
@@ -148,7 +153,23 @@ fn check_both(
     };
     let Some(a) = one(Side::A, &sides[0])? else { return Ok(None) };
     let b = if sides[0] == sides[1] { Some(a.clone()) } else { one(Side::B, &sides[1])? };
-    Ok(b.map(|b| [a, b]))
+    let Some(b) = b else { return Ok(None) };
+    let mut checked = [a, b];
+    let is_one_workload = sides[0].workload == sides[1].workload;
+    let Some((side, set)) = alike(&checked).filter(|_| is_one_workload) else { return Ok(Some(checked)) };
+    output.note(&format!(
+        "{} is measured with {set}, as the other side has no members of groups",
+        side.letter()
+    ));
+    let index = match side {
+        Side::A => 0,
+        Side::B => 1,
+    };
+    // Before the others, which then count.
+    sides[index].sets.insert(0, set);
+    let Some(again) = one(side, &sides[index])? else { return Ok(None) };
+    checked[index] = again;
+    Ok(Some(checked))
 }
 
 fn plan(

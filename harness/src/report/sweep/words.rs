@@ -159,12 +159,12 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
     )
 }
 
-/// Says how many trials an answer needs, and how many there are. Trials whose generator was late do not count.
+/// Says how many trials an answer needs, and how many count. Trials whose generator was late do not.
 fn trials_needed(answer: &Answer<'_>) -> String {
-    let made = answer.members.iter().filter_map(|it| it.point(answer.metric)).map(|point| point.trials.len());
-    let blocks = answer.blocks();
-    let in_time = if made.max() > Some(blocks) { " whose generator was in time" } else { "" };
-    format!("an answer needs {BLOCKS_MIN} trials of each{in_time}, and there are {blocks}")
+    let points = answer.members.iter().filter_map(|it| it.point(answer.metric));
+    let is_any_late = points.flat_map(|point| &point.trials).any(|trial| trial.is_late);
+    let in_time = if is_any_late { " whose generator was in time" } else { "" };
+    format!("an answer needs {BLOCKS_MIN} trials of each{in_time}, and there are {}", answer.blocks())
 }
 
 /// Names the least and the greatest median of an answer's combinations.

@@ -139,7 +139,7 @@ mod tests {
         let study = parse_study("target: limited", "test.yaml", &[], Many::Refused, &[LIMITED]).unwrap();
         assert_eq!(study.workload.consume.assignment, Some(Assignment::Fixed));
         assert!(study.workload.diff_from_defaults().iter().all(|it| it.key == "target"));
-        let said = study.workload.consumers_in_words(&[LIMITED]).unwrap();
+        let said = Workload::consumers_in_words([&study.workload], &[LIMITED]).unwrap();
         assert!(said.ends_with("because consumers of limited cannot be members of a group yet"), "{said}");
     }
 

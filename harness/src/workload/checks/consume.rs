@@ -12,26 +12,34 @@ const TIME_MIN: Duration = Duration::from_millis(1);
 /// The longest time between two commits or changes.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// Gives `consume.assignment` its default in workloads whose file does not have it: members of a group if consumers of all these
-/// workloads can be members, so that the combinations of a sweep are alike. A workload with settings of members has them in any
-/// case, and is refused later if it cannot.
+/// Gives `consume.assignment` its default in workloads whose file does not have it. The combinations of a sweep are alike: if one of
+/// them has settings of members, or if consumers of all can be members, all have members. One that cannot is refused later.
+/// Workloads without consumers do not count.
 pub(in crate::workload) fn assign<'w>(
     workloads: impl IntoIterator<Item = &'w mut Workload>,
     systems: &[Capabilities],
 ) {
     let is_open = |workload: &&mut Workload| workload.consume.assignment.is_none();
     let open: Vec<&mut Workload> = workloads.into_iter().filter(is_open).collect();
-    let may_be_members = open.iter().all(|workload| may_be_members(workload, systems));
+    let mut with_consumers = open.iter().filter(|workload| workload.subscriptions_per_topic > 0);
+    let have_members = open.iter().any(|workload| workload.consume.asks_for_members())
+        || with_consumers.all(|workload| why_not_members(workload, systems).is_none());
     for workload in open {
-        let is_group = may_be_members || workload.consume.asks_for_members();
+        let has_consumers = workload.subscriptions_per_topic > 0 || workload.consume.asks_for_members();
+        let is_group = have_members && has_consumers;
         workload.consume.assignment = Some(if is_group { Assignment::Group } else { Assignment::Fixed });
     }
 }
 
-/// Whether consumers of the workload are members of a group by default. On Kafka they are not: its brokers wait 3 s before the first
-/// assignment of each group, so each trial would take longer. A system that is not in `systems` has groups.
-fn may_be_members(workload: &Workload, systems: &[Capabilities]) -> bool {
-    workload.target.system() != Target::KAFKA && obstacles(workload, systems).into_list().is_empty()
+/// Returns why consumers of the workload are no members of a group by default; `None` if they are. A system that is not in `systems`
+/// has groups.
+fn why_not_members(workload: &Workload, systems: &[Capabilities]) -> Option<String> {
+    if workload.target.system() == Target::KAFKA {
+        return Some("Kafka's brokers wait 3 s before the first assignment of each group".into());
+    }
+    let obstacle = obstacles(workload, systems).into_list().into_iter().next()?;
+    // The remedy follows after the semicolon.
+    Some(obstacle.message.split(';').next().unwrap_or_default().to_owned())
 }
 
 /// Refuses settings of members that contradict each other, or that members cannot do.
@@ -85,19 +93,28 @@ fn obstacles(workload: &Workload, systems: &[Capabilities]) -> Problems {
 }
 
 impl Workload {
-    /// Says how the consumers get their partitions and, where they cannot be members of a group, why. `None` without consumers.
-    pub fn consumers_in_words(&self, systems: &[Capabilities]) -> Option<String> {
-        if self.subscriptions_per_topic == 0 {
-            return None;
-        }
-        if self.consume.has_members() {
-            return Some("members of a group, which gives them their partitions".into());
-        }
-        let obstacle = obstacles(self, systems).into_list().into_iter().next();
-        let why = obstacle.map(|problem| problem.message.split(';').next().unwrap_or_default().to_owned());
-        Some(match why {
-            Some(why) => format!("they read partitions by number, because {why}"),
-            None => "they read partitions by number".into(),
+    /// Says how the consumers of the combinations of a sweep, or of one workload, get their partitions. Where they are no members of a
+    /// group, says why. `None` without consumers.
+    pub fn consumers_in_words<'w>(
+        workloads: impl IntoIterator<Item = &'w Self>,
+        systems: &[Capabilities],
+    ) -> Option<String> {
+        let has_consumers = |workload: &&Self| workload.subscriptions_per_topic > 0;
+        let workloads: Vec<&Self> = workloads.into_iter().filter(has_consumers).collect();
+        let members = workloads.iter().filter(|workload| workload.consume.has_members()).count();
+        let mut reasons = workloads.iter().filter_map(|workload| why_not_members(workload, systems));
+        Some(match members {
+            _ if workloads.is_empty() => return None,
+            0 => match reasons.next() {
+                Some(why) => format!("read partitions by number, because {why}"),
+                None => "read partitions by number".into(),
+            },
+            _ if members == workloads.len() => {
+                "are members of a group, which gives them their partitions".into()
+            }
+            _ => {
+                "are members of a group in some combinations, and read partitions by number in others".into()
+            }
         })
     }
 }
@@ -176,14 +193,14 @@ mod tests {
         for (yaml, has_members, words) in [
             ("{}", true, Some("members of a group")),
             ("consume: {assignment: group}", true, Some("members of a group")),
-            ("consume: {assignment: fixed}", false, Some("they read partitions by number")),
+            ("consume: {assignment: fixed}", false, Some("read partitions by number")),
             ("engine: {placement: colocated}", false, Some("because colocated consumers cannot be members")),
             ("backlog: {build: 1MiB}\nload: {mode: max}", false, Some("cannot start late on a backlog yet")),
             ("subscriptions_per_topic: 0", false, None),
         ] {
             let workload = workload(yaml);
             assert_eq!(workload.consume.has_members(), has_members, "{yaml}");
-            let said = workload.consumers_in_words(CAPABILITIES);
+            let said = Workload::consumers_in_words([&workload], CAPABILITIES);
             assert_eq!(said.is_some(), words.is_some(), "{yaml}: {said:?}");
             assert!(said.unwrap_or_default().contains(words.unwrap_or_default()), "{yaml}");
             let resolved = workload.resolved();
@@ -194,9 +211,14 @@ mod tests {
 
     #[test]
     fn a_default_is_no_difference_from_the_defaults() {
-        for (yaml, is_shown) in
-            [("{}", false), ("engine: {placement: colocated}", false), ("consume: {assignment: fixed}", true)]
-        {
+        let kafka = "target: kafka\nconsume: {assignment: group}";
+        for (yaml, is_shown) in [
+            ("{}", false),
+            ("engine: {placement: colocated}", false),
+            ("consume: {assignment: fixed}", true),
+            ("target: kafka", false),
+            (kafka, true),
+        ] {
             let differences = workload(yaml).diff_from_defaults();
             assert_eq!(differences.iter().any(|it| it.key.starts_with("consume")), is_shown, "{yaml}");
         }
@@ -211,6 +233,11 @@ mod tests {
         };
         assert_eq!(assignments("sweep: {partitions_per_topic: [1, 2]}"), [Assignment::Group; 2]);
         assert_eq!(assignments("sweep: {engine.placement: [remote, colocated]}"), [Assignment::Fixed; 2]);
+        assert_eq!(
+            assignments("sweep: {subscriptions_per_topic: [0, 1]}"),
+            [Assignment::Fixed, Assignment::Group],
+            "the first one has no consumers"
+        );
         assert_eq!(
             assignments("sweep: {consume.assignment: [fixed, group]}"),
             [Assignment::Fixed, Assignment::Group]

@@ -26,7 +26,7 @@ pub(in crate::workload) fn without_effect(workload: &Workload, differences: &[Di
     }
     if is_set("group") && !workload.consume.has_members() {
         notes.push(
-            "`group`: partitions are assigned by number, without a coordinator, so no group id is used"
+            "`group`: partitions are assigned by number, without a coordinator, so the ids only name the consumers"
                 .into(),
         );
     }
