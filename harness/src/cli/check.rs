@@ -11,7 +11,7 @@ use crate::result::environment::{Cgroup, Memory};
 use crate::stats;
 use crate::stderr;
 use crate::system::CAPABILITIES;
-use crate::workload::{Difference, Estimate, Study, label};
+use crate::workload::{Difference, Estimate, Study, Workload, label};
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit};
 use std::collections::BTreeMap;

@@ -86,6 +86,18 @@ fn a_workload_is_measured_against_itself_by_processes_of_their_own_that_leave_no
 }
 
 #[test]
+fn the_sides_of_one_workload_are_alike_where_one_cannot_have_members() {
+    let bench = bench();
+    let sets = ["--set", "subscriptions_per_topic=1", "--set-b", "engine.placement=colocated", "--dry-run"];
+    let mut command = vnotch();
+    let ended = end(command.args(["compare", "--interleave"]).arg(&bench.file).args(sets));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("A is measured with consume.assignment=fixed"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("engine.placement"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("assignment: A"), "{}", ended.stdout);
+}
+
+#[test]
 fn one_pair_cannot_tell() {
     let bench = bench();
     let [a, b] = [Fake::of(&bench, "a", &[1000.0]), Fake::of(&bench, "b", &[500.0])];
