@@ -211,16 +211,19 @@ mod tests {
 
     #[test]
     fn a_default_is_no_difference_from_the_defaults() {
-        let kafka = "target: kafka\nconsume: {assignment: group}";
-        for (yaml, is_shown) in [
-            ("{}", false),
-            ("engine: {placement: colocated}", false),
-            ("consume: {assignment: fixed}", true),
-            ("target: kafka", false),
-            (kafka, true),
-        ] {
-            let differences = workload(yaml).diff_from_defaults();
-            assert_eq!(differences.iter().any(|it| it.key.starts_with("consume")), is_shown, "{yaml}");
+        let is_difference = |workload: &Workload| {
+            workload.diff_from_defaults().iter().any(|it| it.key.starts_with("consume"))
+        };
+        for (yaml, is_shown) in
+            [("{}", false), ("engine: {placement: colocated}", false), ("consume: {assignment: fixed}", true)]
+        {
+            assert_eq!(is_difference(&workload(yaml)), is_shown, "{yaml}");
+        }
+        for (assignment, is_shown) in [(Assignment::Fixed, false), (Assignment::Group, true)] {
+            let mut on_kafka = workload("{}");
+            on_kafka.target = serde_json::from_str("\"kafka\"").unwrap();
+            on_kafka.consume.assignment = Some(assignment);
+            assert_eq!(is_difference(&on_kafka), is_shown, "{assignment:?}");
         }
     }
 
