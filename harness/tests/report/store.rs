@@ -163,20 +163,11 @@ fn packed_files_are_read_as_they_were() {
     assert!(refusal.contains("cannot read") && refusal.contains("events.jsonl"), "{refusal}");
 }
 
-/// Results that were measured with older versions and published without their largest files. results/README.md lists them.
-const SUPERSEDED: [&str; 1] = ["soak"];
-
 #[test]
-fn a_published_result_is_complete_or_listed_as_superseded() {
+fn a_published_result_is_complete() {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference");
-    let readme = fs::read_to_string(reference.join("../README.md")).unwrap();
     for name in names(&reference) {
         let dir = reference.join(&name);
-        if SUPERSEDED.contains(&name.as_str()) {
-            assert!(store::load(&dir).is_err(), "{name} is complete: take it off the list");
-            assert!(readme.contains(&format!("`{name}`")), "{name}");
-            continue;
-        }
         let recording = store::load(&dir).unwrap();
         let drawn = draw(&recording);
         let page = drawn.artifacts.iter().find(|it| it.path.ends_with("report.html")).unwrap();
