@@ -70,15 +70,15 @@ pub struct LogLimits {
 }
 
 /// Smallest bound on a log's chunks, however many logs use memory, bytes.
-const CHUNK_BYTES_MIN: usize = 16 << 10;
+const CHUNK_SHARE_MIN: usize = 16 << 10;
 /// Largest bound on a log's chunks, bytes.
-const CHUNK_BYTES_MAX: usize = 1 << 20;
+const CHUNK_SHARE_MAX: usize = 1 << 20;
 
 impl LogLimits {
     /// Returns the share that each of `logs` has of an arena: what it keeps in memory for readers, and the size of its largest
     /// chunk, both in bytes.
     pub fn shares(arena_bytes: usize, logs: usize) -> (usize, usize) {
-        let chunk_bytes = (arena_bytes / 8 / logs).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        let chunk_bytes = (arena_bytes / 8 / logs).clamp(CHUNK_SHARE_MIN, CHUNK_SHARE_MAX);
         (arena_bytes / 2 / logs, chunk_bytes)
     }
 

@@ -36,6 +36,7 @@ pub(super) struct Memory {
 /// The logs that use memory now. They are counted in rounds: a round ends when half of the arena's bytes were used.
 #[derive(Debug)]
 struct Users {
+    /// Bytes whose use ends a round.
     round_bytes: usize,
     /// Number of the round, from 1.
     round: u64,

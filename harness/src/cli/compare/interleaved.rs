@@ -165,7 +165,7 @@ fn check_both(
         Side::A => 0,
         Side::B => 1,
     };
-    // Before the others, which then count.
+    // The settings that the user gave come later, and the last one counts.
     sides[index].sets.insert(0, set);
     let Some(again) = one(side, &sides[index])? else { return Ok(None) };
     checked[index] = again;

@@ -13,21 +13,18 @@ const TIME_MIN: Duration = Duration::from_millis(1);
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Gives `consume.assignment` its default in workloads whose file does not have it. The combinations of a sweep are alike: if one of
-/// them has settings of members, or if consumers of all can be members, all have members. One that cannot is refused later.
-/// Workloads without consumers do not count.
+/// them has settings of members, or if consumers of all can be members, all have members. One that cannot is refused later. So one
+/// value for all, that of the whole sweep, is enough to repeat it.
 pub(in crate::workload) fn assign<'w>(
     workloads: impl IntoIterator<Item = &'w mut Workload>,
     systems: &[Capabilities],
 ) {
     let is_open = |workload: &&mut Workload| workload.consume.assignment.is_none();
     let open: Vec<&mut Workload> = workloads.into_iter().filter(is_open).collect();
-    let mut with_consumers = open.iter().filter(|workload| workload.subscriptions_per_topic > 0);
     let have_members = open.iter().any(|workload| workload.consume.asks_for_members())
-        || with_consumers.all(|workload| why_not_members(workload, systems).is_none());
+        || open.iter().all(|workload| why_not_members(workload, systems).is_none());
     for workload in open {
-        let has_consumers = workload.subscriptions_per_topic > 0 || workload.consume.asks_for_members();
-        let is_group = have_members && has_consumers;
-        workload.consume.assignment = Some(if is_group { Assignment::Group } else { Assignment::Fixed });
+        workload.consume.assignment = Some(if have_members { Assignment::Group } else { Assignment::Fixed });
     }
 }
 
@@ -99,12 +96,11 @@ impl Workload {
         workloads: impl IntoIterator<Item = &'w Self>,
         systems: &[Capabilities],
     ) -> Option<String> {
-        let has_consumers = |workload: &&Self| workload.subscriptions_per_topic > 0;
-        let workloads: Vec<&Self> = workloads.into_iter().filter(has_consumers).collect();
+        let workloads: Vec<&Self> = workloads.into_iter().collect();
         let members = workloads.iter().filter(|workload| workload.consume.has_members()).count();
         let mut reasons = workloads.iter().filter_map(|workload| why_not_members(workload, systems));
         Some(match members {
-            _ if workloads.is_empty() => return None,
+            _ if workloads.iter().all(|workload| workload.subscriptions_per_topic == 0) => return None,
             0 => match reasons.next() {
                 Some(why) => format!("read partitions by number, because {why}"),
                 None => "read partitions by number".into(),
@@ -236,11 +232,7 @@ mod tests {
         };
         assert_eq!(assignments("sweep: {partitions_per_topic: [1, 2]}"), [Assignment::Group; 2]);
         assert_eq!(assignments("sweep: {engine.placement: [remote, colocated]}"), [Assignment::Fixed; 2]);
-        assert_eq!(
-            assignments("sweep: {subscriptions_per_topic: [0, 1]}"),
-            [Assignment::Fixed, Assignment::Group],
-            "the first one has no consumers"
-        );
+        assert_eq!(assignments("sweep: {subscriptions_per_topic: [0, 1]}"), [Assignment::Fixed; 2]);
         assert_eq!(
             assignments("sweep: {consume.assignment: [fixed, group]}"),
             [Assignment::Fixed, Assignment::Group]
