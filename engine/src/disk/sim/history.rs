@@ -240,10 +240,11 @@ impl Content {
     pub(super) fn read(&self, position: u64, len_bytes: usize) -> Vec<u8> {
         let from = position.min(self.len);
         let to = (position + len_bytes as u64).min(self.len);
-        let mut bytes = vec![0; crate::num::usize_of(to - from)];
+        let len_bytes = crate::num::usize_of(to - from);
         let written = self.bytes.get(crate::num::usize_of(from)..).unwrap_or_default();
-        let known = written.len().min(bytes.len());
-        bytes[..known].copy_from_slice(&written[..known]);
+        let mut bytes = Vec::with_capacity(len_bytes);
+        bytes.extend_from_slice(&written[..written.len().min(len_bytes)]);
+        bytes.resize(len_bytes, 0);
         bytes
     }
 }

@@ -324,9 +324,17 @@ impl DiskFile for UringFile {
             let (outcome, kept) = self.write_once(data, done, position, sync).await;
             data = kept.expect("a write hands its data back");
             match outcome {
-                Ok(0) => return Err(self.error(DiskOp::Write, position, io::ErrorKind::WriteZero.into())),
-                // A short write is continued. With direct I/O it ends at the end of a block, as the kernel guarantees.
-                Ok(bytes) => done += bytes,
+                Ok(bytes) => {
+                    // A short write is continued. Direct I/O takes whole blocks, so a block that was cut is written again.
+                    let is_direct = self.inner.io == IoMode::Direct;
+                    let end = done + bytes;
+                    let end = if is_direct { end - end % crate::buffer::BLOCK_BYTES } else { end };
+                    if end <= done {
+                        let nothing = io::ErrorKind::WriteZero.into();
+                        return Err(self.error(DiskOp::Write, position + done as u64, nothing));
+                    }
+                    done = end;
+                }
                 Err(error) if is_transient(&error) => {}
                 Err(error) => return Err(self.error(DiskOp::Write, position + done as u64, error)),
             }

@@ -262,6 +262,7 @@ fn a_write_that_the_kernel_cuts_short_or_interrupts_is_finished() {
     expected.extend(pattern(3 * BLOCK_BYTES));
     for (io, faults) in [
         (IoMode::Direct, vec![block, INTERRUPTED, AGAIN, block]),
+        (IoMode::Direct, vec![Fault::SaysLess { len_bytes: 4096 + 512 }, block]),
         (IoMode::Buffered, vec![odd(1), INTERRUPTED, odd(4095), AGAIN, odd(5000), odd(3)]),
     ] {
         let (held, left) = write_with(io, faults);
@@ -276,8 +277,13 @@ fn the_error_of_a_write_has_its_position() {
     let error = outcome.unwrap_err();
     assert_eq!((error.op, error.position, left), (DiskOp::Write, 2 * BLOCK_BYTES as u64, 0));
     assert_eq!(error.source.raw_os_error(), Some(libc::EIO));
-    let (outcome, _) = write_with(IoMode::Buffered, vec![Fault::Short { len_bytes: 0 }]);
-    assert_eq!(outcome.unwrap_err().source.kind(), io::ErrorKind::WriteZero);
+    for (io, nothing) in [
+        (IoMode::Buffered, Fault::Short { len_bytes: 0 }),
+        (IoMode::Direct, Fault::SaysLess { len_bytes: 512 }),
+    ] {
+        let (outcome, _) = write_with(io, vec![nothing]);
+        assert_eq!(outcome.unwrap_err().source.kind(), io::ErrorKind::WriteZero, "{io:?}");
+    }
 }
 
 /// Reads four blocks of a file that ends before them, with `faults`. Returns the bytes read, and the number of faults
