@@ -219,6 +219,26 @@ fn long_names_are_cut_and_never_run_into_each_other() {
 }
 
 #[test]
+fn notes_say_where_the_common_rate_and_the_disk_peak_come_from() {
+    let mut recording = sweep(&[("log.retention_bytes", &sizes(2))], 3);
+    let says = |recording: &Recording| {
+        let file = of_sweep(recording);
+        let summary = file("summary.md").unwrap();
+        let rate =
+            "725 k/s is 5 % of what the slowest combination reached under max, and the same for all rows";
+        let disk = "disk peak can be retention and two segments of each partition";
+        (screen(recording).contains(rate), summary.contains(rate), summary.contains(disk))
+    };
+    recording.result.workload["load"] = json!({"mode": "open", "rate": "5%"});
+    assert_eq!(says(&recording), (true, true, true));
+    recording.result.workload["load"] = json!({"mode": "open", "rate": "725k/s"});
+    assert_eq!(says(&recording), (false, false, true), "the workload names the rate itself");
+    let mut recording = sweep(&[("log.segment_bytes", &sizes(2))], 3);
+    recording.result.workload["load"] = json!({"mode": "open", "rate": "5%"});
+    assert_eq!(says(&recording), (true, true, false), "nothing is deleted");
+}
+
+#[test]
 fn failed_points_are_shown_named_and_never_the_best() {
     let mut recording = sweep(&[("log.segment_bytes", &sizes(4))], 3);
     // The fastest combination fails in its first trial. The second fastest is invalid under the open load.

@@ -12,7 +12,7 @@ pub(super) mod words;
 
 use super::setting::{self, Setting};
 use crate::result::{Bound, Kind, Point, RunResult, Trial, VerdictStatus};
-use crate::workload::{Metric, PassKind, Workload};
+use crate::workload::{Metric, PassKind, Rate, Workload};
 use metric::Pass;
 
 /// Rates that differ by more than this share are not one common rate.
@@ -26,6 +26,10 @@ pub(super) struct Sweep<'a> {
     pub(super) combinations: Vec<Combination<'a>>,
     /// The metric that the workload names; `None` if it names none.
     named: Option<Metric>,
+    /// The load's share of the slowest combination's rate, percent. `None` if the workload does not ask for a share.
+    share_percent: Option<f64>,
+    /// Whether retention deletes records, or may do so in some combination.
+    pub(super) has_retention: bool,
     /// Index of the setting whose steps have a price (`answer: ratio`); `None` if the best setting is asked for.
     pub(super) ratio: Option<usize>,
 }
@@ -63,7 +67,16 @@ impl<'a> Sweep<'a> {
         let workload = serde_json::from_value::<Workload>(result.workload.clone()).ok();
         let key = workload.as_ref().and_then(Workload::ratio_key);
         let ratio = settings.iter().position(|setting| Some(setting.key.as_str()) == key);
-        Some(Self { settings, combinations, named: workload.and_then(|workload| workload.metric), ratio })
+        let share_percent = workload.as_ref().and_then(|workload| match workload.load.mode.rate() {
+            Some(Rate::Share(percent)) => Some(percent),
+            _ => None,
+        });
+        let is_kept_for_ever =
+            workload.as_ref().is_none_or(|workload| workload.log.retention_bytes.0.is_none());
+        let has_retention =
+            !is_kept_for_ever || settings.iter().any(|it| it.key.starts_with("log.retention_"));
+        let named = workload.and_then(|workload| workload.metric);
+        Some(Self { settings, combinations, named, share_percent, has_retention, ratio })
     }
 
     /// Returns the metrics that the sweep has an answer for. The first is the one that it is about: the one that the workload
@@ -122,6 +135,14 @@ impl<'a> Sweep<'a> {
             points.filter_map(|point| Some(point.summary.get("offered.records_per_s")?.median)).collect();
         let (low, high) = rates.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), r| (l.min(*r), h.max(*r)));
         (low.is_finite() && high <= low * (1.0 + SAME_RATE)).then_some(low)
+    }
+
+    /// Explains the common rate of the open load. `None` if the workload names the rate itself.
+    pub(super) fn rate_note(&self) -> Option<String> {
+        let (rate, percent) = self.common_rate().zip(self.share_percent)?;
+        let rate = crate::quantity::per_s(rate);
+        let of = "of what the slowest combination reached under max, and the same for all rows";
+        Some(format!("{rate} is {percent} % {of}"))
     }
 
     /// Returns `at 350 k/s`, or a text that each combination has its own rate.

@@ -393,6 +393,7 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
         trials => format!("median [{around}] of {trials} trials under {passes}{latency}"),
     };
     let mut notes = vec![median];
+    notes.extend(sweep.rate_note());
     if sweep.combinations.iter().any(|it| it.points().count() > 1) {
         notes.push("each row has two points: one under each of these loads".to_owned());
     }
@@ -402,6 +403,13 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
     if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
         notes.push("late: share of the trials whose generator was late at first".to_owned());
         notes.push("p99 first: with the first attempts, late ones included".to_owned());
+    }
+    if place == Place::Page && sweep.has_retention {
+        notes.push(
+            "disk peak can be retention and two segments of each partition: retention deletes whole segments only, and the next \
+             segment has its space before it is written"
+                .to_owned(),
+        );
     }
     if is_over_systems(sweep) {
         notes.push("CPU: seconds for each GiB of values, of the system's processes or shards, and of client and load".to_owned());
