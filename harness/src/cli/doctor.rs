@@ -139,6 +139,7 @@ mod tests {
             ],
             environment: Environment::collect(Path::new("/"), IoUring::collect()),
             jitter: Jitter::default(),
+            core_messages: None,
             build: Build::current(),
         }
     }

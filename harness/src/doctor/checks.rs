@@ -1,5 +1,7 @@
 //! The checks: pure functions from facts to findings, so that they can be tested for machines that nobody here has.
 
+use super::check::{check, ok};
+use super::messages::core_messages;
 use super::{Check, Facts, Jitter, Level, Needs};
 use crate::device::{DeviceError, DirProbe, MEMLOCK_REMEDY};
 use crate::host::leftovers::Leftover;
@@ -52,6 +54,7 @@ pub(super) fn all(facts: &Facts, needs: &Needs) -> Vec<Check> {
     checks.push(load(environment));
     checks.push(steal(&environment.load));
     checks.push(jitter_probe(jitter));
+    checks.extend(core_messages(facts.core_messages));
     checks.extend(leftovers(&facts.leftovers));
     checks.push(profile(build));
     checks
@@ -103,14 +106,6 @@ pub(super) fn siblings(cpu: &Cpu, needs: &Needs) -> Option<Check> {
         return Some(check(NAME, Level::Warn, finding, remedy));
     }
     Some(ok(NAME, finding))
-}
-
-fn check(name: &'static str, level: Level, finding: impl Into<String>, remedy: &str) -> Check {
-    Check { name, level, finding: finding.into(), remedy: Some(remedy.to_owned()) }
-}
-
-fn ok(name: &'static str, finding: impl Into<String>) -> Check {
-    Check { name, level: Level::Ok, finding: finding.into(), remedy: None }
 }
 
 pub(super) fn kernel(uname: &str) -> Check {

@@ -1,8 +1,10 @@
 //! Checks of this machine. `vnotch doctor` shows all of them, each with a remedy. `run` uses some of them to refuse
 //! early, in the same words, a run that cannot work.
 
+mod check;
 mod checks;
 mod jitter;
+mod messages;
 #[cfg(test)]
 mod tests;
 
@@ -18,32 +20,9 @@ use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 use std::path::Path;
 
+pub use check::{Check, Level};
 pub use jitter::Jitter;
-
-/// The severity of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Nothing to fix.
-    Ok,
-    /// A run works, but its figures are worse or mean less.
-    Warn,
-    /// A run does not work.
-    Fail,
-}
-
-/// One check of the machine, with its result.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// Name of the check.
-    pub name: &'static str,
-    /// Severity of the finding.
-    pub level: Level,
-    /// The finding, as text for people.
-    pub finding: String,
-    /// How to fix it. Always present if the level is not [`Level::Ok`].
-    pub remedy: Option<String>,
-}
+pub use messages::CoreMessages;
 
 /// The needs of a run, against which the machine is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +64,7 @@ struct Facts {
     interrupt_cores: Vec<u32>,
     leftovers: Vec<Leftover>,
     jitter: Jitter,
+    core_messages: Option<CoreMessages>,
     build: Build,
 }
 
@@ -97,6 +77,8 @@ pub struct Diagnosis {
     pub environment: Environment,
     /// Time that a spinning thread lost to interruptions.
     pub jitter: Jitter,
+    /// The time of a message between two cores; `None` with a single core.
+    pub core_messages: Option<CoreMessages>,
     /// The build of vnotch that examined the machine.
     pub build: Build,
 }
@@ -108,10 +90,12 @@ impl Diagnosis {
     }
 }
 
-/// Examines this machine and `dir`, which must exist. Takes about a quarter of a second.
+/// Examines this machine and `dir`, which must exist. Takes about a second.
 pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
+    let environment = Environment::collect(dir, IoUring::collect());
     let facts = Facts {
-        environment: Environment::collect(dir, IoUring::collect()),
+        core_messages: messages::probe(&environment.cpu.cores_allowed),
+        environment,
         descriptors_max: getrlimit(Resource::Nofile).maximum,
         ring: device::probe(),
         dir: device::probe_dir(dir),
@@ -123,7 +107,8 @@ pub fn examine(dir: &Path, needs: &Needs) -> Diagnosis {
         build: Build::current(),
     };
     let checks = checks::all(&facts, needs);
-    Diagnosis { checks, environment: facts.environment, jitter: facts.jitter, build: facts.build }
+    let Facts { environment, jitter, core_messages, build, .. } = facts;
+    Diagnosis { checks, environment, jitter, core_messages, build }
 }
 
 /// Refuses a run that cannot work on this machine with its data in `data_dir`. If that directory does not exist yet,

@@ -2,6 +2,7 @@
 //! folder only reads, except for [`memory`], which touches memory before a trial.
 
 mod cgroup;
+pub mod core_messages;
 pub mod disk_use;
 pub mod environment;
 pub mod leftovers;

@@ -192,6 +192,7 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
         steal_share: host.steal_share,
         others_cores: host.others_cores,
         throttled_s: host.throttled_s,
+        core_round_trip: run.core_round_trip,
         // The caller sets it, because the load is not the host's.
         load_busy: None,
         // The caller sets it, because it knows how much memory was warmed.

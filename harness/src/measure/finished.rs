@@ -9,7 +9,7 @@ use super::shards::ShardStats;
 use crate::host::processes::ProcessUsage;
 use crate::host::usage::HostUsage;
 use crate::result::provenance::SystemIdentity;
-use crate::result::{Event, Granularity, InjectedStall};
+use crate::result::{CoreRoundTrip, Event, Granularity, InjectedStall};
 use crate::time::timeline::Timeline;
 use crate::workload::Placement;
 use hdrhistogram::Histogram;
@@ -39,6 +39,8 @@ pub struct TrialRun {
     pub load_threads: usize,
     /// The system that was measured.
     pub target: SystemIdentity,
+    /// The time of a message between cores, before and after the trial.
+    pub core_round_trip: Option<CoreRoundTrip>,
     /// The sync after the drain; only for runs with buffered I/O.
     pub final_sync: Option<FinalSync>,
     /// The error that ended the trial early.
@@ -104,6 +106,12 @@ impl Observations {
     /// Latencies of the window's records.
     pub fn latency(&self) -> &Histograms {
         &self.series.latency
+    }
+
+    /// Adds events, and puts all of them in order of time.
+    pub fn add_events(&mut self, events: impl Iterator<Item = Event>) {
+        self.events.extend(events);
+        self.events.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
     }
 }
 

@@ -34,9 +34,9 @@ pub use record::{Artifact, Recording, TrialRecord};
 pub use schema::{Figure, Interval, Kind, Point, RunResult, SCHEMA_VERSION, WorkloadList, in_time};
 pub use series::{Event, SeriesRow};
 pub use trial::{
-    BacklogFigures, Batches, CeilingFigures, ClosedFigures, CpuPart, CpuPerGib, CpuSeconds, DsyncFigures,
-    ErrorFigures, ErrorKind, Flow, GridCell, GroupFigures, InjectedStall, IntegrityFigures, LateAttempt,
-    Limit, LimitKind, OF_CEILING_MAX, OfCeiling, Offered, ProcessFigures, PumpShares, Resources,
+    BacklogFigures, Batches, CeilingFigures, ClosedFigures, CoreRoundTrip, CpuPart, CpuPerGib, CpuSeconds,
+    DsyncFigures, ErrorFigures, ErrorKind, Flow, GridCell, GroupFigures, InjectedStall, IntegrityFigures,
+    LateAttempt, Limit, LimitKind, OF_CEILING_MAX, OfCeiling, Offered, ProcessFigures, PumpShares, Resources,
     ShardFigures, StallFigures, Trial, WriteShape, Writes,
 };
 pub use verdict::{Verdict, VerdictFlag, VerdictStatus};

@@ -10,7 +10,9 @@ pub use ceiling::{CeilingFigures, DsyncFigures, GridCell, OF_CEILING_MAX, OfCeil
 pub use errors::{ErrorFigures, ErrorKind};
 pub use groups::GroupFigures;
 pub use limit::{Limit, LimitKind};
-pub use resources::{CpuPart, CpuPerGib, CpuSeconds, ProcessFigures, PumpShares, Resources, ShardFigures};
+pub use resources::{
+    CoreRoundTrip, CpuPart, CpuPerGib, CpuSeconds, ProcessFigures, PumpShares, Resources, ShardFigures,
+};
 
 use super::latency::figures::{Granularity, LatencyFigures, LatencySet};
 use crate::num;

@@ -9,6 +9,7 @@ use super::bench::{Bench, Extras};
 use super::harvest::harvest;
 use super::require::RetentionGate;
 use super::watch::{Gate, LoadThreads, Watcher, WatcherParts};
+use crate::host::core_messages;
 use crate::host::machine_id::machine_number;
 use crate::host::usage::{Glance, HostProbe};
 use crate::load::colocated::ShardLoad;
@@ -22,6 +23,8 @@ use crate::measure::finished::{FinalSync, TrialRun};
 use crate::measure::recorder::{Channel, Interval};
 use crate::measure::series::SeriesBuilder;
 use crate::num;
+use crate::result::CoreRoundTrip;
+use crate::result::provenance::CoresUsed;
 use crate::system::System;
 use crate::time::clock::TrialClock;
 use crate::time::schedule::Offered;
@@ -51,6 +54,15 @@ impl Bench<'_> {
     /// The system cannot be opened or given its topics, or a thread cannot be started. A later failure is part of the
     /// trial's record.
     pub fn trial(&self, load: Load, phases: Phases) -> anyhow::Result<TrialRun> {
+        let before_ns = self.core_round_trip_ns();
+        let mut run = self.conduct(load, phases)?;
+        let after_ns = self.core_round_trip_ns();
+        let both = before_ns.zip(after_ns);
+        run.core_round_trip = both.map(|(before_ns, after_ns)| CoreRoundTrip { before_ns, after_ns });
+        Ok(run)
+    }
+
+    fn conduct(&self, load: Load, phases: Phases) -> anyhow::Result<TrialRun> {
         let Extras { requirements, backlog, ack_log, .. } = self.extras;
         let workload = self.workload;
         let disk_before = HostProbe::new(self.context.data_dir.path()).glance();
@@ -101,8 +113,7 @@ impl Bench<'_> {
         let mut observed = watcher.until_done();
         let granularity = granularity_of(load.mode).or(backlog.and_then(granularity_after));
         let mut harvest = harvest(begun.end(), &shared, &timeline, observed.latency(), granularity.is_some());
-        observed.events.extend(harvest.groups.iter().flat_map(|group| group.events(&timeline)));
-        observed.events.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
+        observed.add_events(harvest.groups.iter().flat_map(|group| group.events(&timeline)));
         let error = harvest.error.take().or_else(|| observed.error.clone());
         let final_sync = if error.is_none() { self.final_sync(&disk_before)? } else { None };
         let closed = self.close(system).err().map(|error| format!("{error:#}"));
@@ -116,6 +127,7 @@ impl Bench<'_> {
             placement: workload.deployment().placement,
             load_threads: self.load_threads(),
             target: description.into(),
+            core_round_trip: None,
             final_sync,
             error: error.or(closed),
             defects: None,
@@ -146,6 +158,13 @@ impl Bench<'_> {
         timeline.cut(0, Duration::ZERO);
         shared.give_up();
         Ok(missed)
+    }
+
+    /// Measures the time of a message between the first shard's core and the first load thread's core, and back, ns. `None` where
+    /// these are not two cores.
+    fn core_round_trip_ns(&self) -> Option<u64> {
+        let CoresUsed { shards, load, .. } = &self.place.cores;
+        core_messages::round_trip_ns(*shards.first()?, *load.first()?)
     }
 
     /// Closes the system. A system that is interrupted is not closed but dropped, if its data is removed anyway: to close

@@ -181,6 +181,7 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
             steal_share: Some(0.004),
             others_cores: Some(0.11),
             throttled_s: None,
+            core_round_trip: None,
             load_busy: Some(0.62),
             warmed_bytes: Some(412 << 20),
             disk_interrupts: [(1, 40_120)].into(),

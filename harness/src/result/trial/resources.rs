@@ -67,6 +67,10 @@ pub struct Resources {
     /// version 1.
     #[serde(default)]
     pub throttled_s: Option<f64>,
+    /// The time of a message between cores, right before and right after the trial. `None` where the load runs on the shards'
+    /// threads, where the target has no shards, and in older results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_round_trip: Option<CoreRoundTrip>,
     /// Share of the window in which the busiest load thread had something to do, 0 to 1; colocated load: its share of the
     /// busiest shard's thread. `None` in schema version 1.
     #[serde(default)]
@@ -78,6 +82,16 @@ pub struct Resources {
     /// Processes that the harness has started for the target, such as brokers, over the window. Empty for other targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<ProcessFigures>,
+}
+
+/// The time in which a message reaches the first load thread's core from the first shard's core and its answer comes back. It
+/// depends on the caches that the two cores share. On a virtual machine it changes when the hypervisor moves virtual cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CoreRoundTrip {
+    /// Right before the trial, ns.
+    pub before_ns: u64,
+    /// Right after the trial, ns.
+    pub after_ns: u64,
 }
 
 /// The resources that one process of the target used over the window.
