@@ -147,7 +147,12 @@ fn a_connection_that_cannot_be_made_is_one_message_that_says_what_to_do() {
             "{}",
             "`security.protocol` in `kafka.properties`",
         ),
-        ("a TLS client at a plain port", cluster.plain(), &tls, "check that this port speaks TLS"),
+        (
+            "a TLS client at a plain port",
+            cluster.plain(),
+            &tls,
+            "that this port speaks TLS (`security.protocol` in `kafka.properties`)",
+        ),
         (
             "a certificate that nobody vouches for",
             cluster.tls(),

@@ -30,7 +30,7 @@ const ANSWER_MAX: Duration = if cfg!(test) { Duration::from_secs(3) } else { Dur
 const METADATA_MAX: Duration = Duration::from_secs(1);
 /// Longest wait until all members have left their groups.
 const LEAVE_MAX: Duration = Duration::from_secs(15);
-/// Time between two requests that are refused at once.
+/// Time after a request that is refused, in which the client may tell why. Then it is sent again.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// A cluster, and the topics that this system made in it.
@@ -158,20 +158,35 @@ pub(super) fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<(Ba
                 return Ok((probe, answer));
             }
             Err(error) => {
-                // The client tells why in events of its own.
-                while probe.poll(Duration::ZERO).is_some() {}
+                note_events(&probe);
                 let advice = context.0.advice();
                 if begun.elapsed() > ANSWER_MAX || advice.is_some() {
-                    let advice = advice.unwrap_or(
-                        "check the address, that this machine may connect to it, and `security.protocol` in \
-                         `kafka.properties`",
-                    );
+                    let advice = advice.unwrap_or_else(|| advice_on_silence(client));
                     let because = context.0.because();
                     bail!("no Kafka broker answers at {brokers} ({error}){because}; {advice}");
                 }
-                std::thread::sleep(RETRY);
             }
         }
+    }
+}
+
+/// What the user can check if a broker closes each connection and the client does not know why.
+fn advice_on_silence(client: &Client) -> &'static str {
+    let protocol = client.admin().get("security.protocol").map(str::to_ascii_uppercase);
+    if protocol.is_some_and(|protocol| protocol.ends_with("SSL")) {
+        "check the address, that this machine may connect to it, and that this port speaks TLS (`security.protocol` in \
+         `kafka.properties`)"
+    } else {
+        "check the address, that this machine may connect to it, and `security.protocol` in `kafka.properties`"
+    }
+}
+
+/// Lets a client note its events for [`RETRY`]. They tell why a request failed, and may come a little after its answer.
+fn note_events(probe: &BaseConsumer<Noting>) {
+    let begun = Instant::now();
+    while begun.elapsed() < RETRY {
+        // The context notes events of errors.
+        drop(probe.poll(RETRY / 4));
     }
 }
 
