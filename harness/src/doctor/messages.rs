@@ -48,7 +48,7 @@ pub(super) fn core_messages(measured: Option<CoreMessages>) -> Option<Check> {
     };
     let finding = format!("a message between cores {one} and {other} and back takes {times}");
     if moved {
-        let remedy = "the hypervisor moves the virtual cores, so runs that send many messages change their speed: use a machine with \
+        let remedy = "the hypervisor moves the virtual cores, so runs that send many messages may change their speed: use a machine with \
                       cores of its own, or compare with `vnotch compare --interleave`, whose pairs lie close together";
         return Some(check(NAME, Level::Warn, finding, remedy));
     }

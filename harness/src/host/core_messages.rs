@@ -1,6 +1,5 @@
 //! The time that a message between two cores takes. It depends on which caches the two cores share. The hypervisor of a virtual
-//! machine may move virtual cores while a run is under way: then the same message takes several times as long, and everything
-//! that crosses cores becomes slower.
+//! machine may move virtual cores while a run is under way: then the same message takes several times as long.
 
 use crate::num;
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -13,8 +12,8 @@ const MESSAGES_OF_GROUP: u64 = 500;
 /// The longest time that a measurement takes. A group of messages takes 0.05 to 0.5 ms.
 const TIME_MAX: Duration = Duration::from_millis(30);
 
-/// Times of a message that differ by this factor or more belong to cores that share other caches. Between cores that share a cache 38
-/// to 141 ns were measured on one virtual machine, without an effect on throughput; between others 230 to 440 ns.
+/// Times of a message that differ by this factor or more count as a move of the cores. On one virtual machine 33 to 440 ns were
+/// measured. Between 38 and 141 ns throughput did not differ; for the longer times it is not known.
 const CHANGE_MIN: u64 = 4;
 
 /// A counter on a cache line of its own.

@@ -29,7 +29,7 @@ pub(super) struct Sweep<'a> {
     /// The load's share of the slowest combination's rate, percent. `None` if the workload does not ask for a share.
     share_percent: Option<f64>,
     /// Whether retention deletes records, or may do so in some combination.
-    pub(super) has_retention: bool,
+    has_retention: bool,
     /// Index of the setting whose steps have a price (`answer: ratio`); `None` if the best setting is asked for.
     pub(super) ratio: Option<usize>,
 }
@@ -143,6 +143,13 @@ impl<'a> Sweep<'a> {
         let rate = crate::quantity::per_s(rate);
         let of = "of what the slowest combination reached under max, and the same for all rows";
         Some(format!("{rate} is {percent} % {of}"))
+    }
+
+    /// Explains why the disk peak exceeds retention. `None` if nothing is deleted.
+    pub(super) fn disk_note(&self) -> Option<String> {
+        let note = "disk peak can be retention and two segments of each partition: retention deletes whole segments only, and the \
+                    next segment has its space before it is written";
+        self.has_retention.then(|| note.to_owned())
     }
 
     /// Returns `at 350 k/s`, or a text that each combination has its own rate.

@@ -404,13 +404,7 @@ fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
         notes.push("late: share of the trials whose generator was late at first".to_owned());
         notes.push("p99 first: with the first attempts, late ones included".to_owned());
     }
-    if place == Place::Page && sweep.has_retention {
-        notes.push(
-            "disk peak can be retention and two segments of each partition: retention deletes whole segments only, and the next \
-             segment has its space before it is written"
-                .to_owned(),
-        );
-    }
+    notes.extend(sweep.disk_note().filter(|_| place == Place::Page));
     if is_over_systems(sweep) {
         notes.push("CPU: seconds for each GiB of values, of the system's processes or shards, and of client and load".to_owned());
     }

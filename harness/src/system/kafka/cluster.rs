@@ -170,7 +170,7 @@ pub(super) fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<(Ba
     }
 }
 
-/// What the user can check if a broker closes each connection and the client does not know why.
+/// Returns what the user can check if a broker closes each connection and the client does not know why.
 fn advice_on_silence(client: &Client) -> &'static str {
     let protocol = client.admin().get("security.protocol").map(str::to_ascii_uppercase);
     if protocol.is_some_and(|protocol| protocol.ends_with("SSL")) {
