@@ -5,7 +5,7 @@
 //! come one after the other, as a log sends what it commits together: a group that had to wait for other writes between its own
 //! would make the disk idle.
 
-use super::groups::GroupSizes;
+use super::flushes::GroupSizes;
 use super::ring::Direction;
 use super::slice::{Order, Step};
 use super::{BLOCK_ALIGN_BYTES, BUFFER_BYTES_MAX, DeviceError, Extent, FILES_MAX};
@@ -26,6 +26,11 @@ const STEP_KIND: f64 = 0.569_840_290_998_053_3;
 pub enum ReplaySync {
     /// Not at all: a write counts when it has completed.
     None,
+    /// A write counts when it has completed. Beside the writes there are flushes that none of them waits for.
+    Background {
+        /// Mean bytes written between two flushes.
+        every_bytes: u64,
+    },
     /// Each write carries `RWF_DSYNC`.
     Each,
     /// A share of the writes forms groups, and each group has one flush. The other writes carry `RWF_DSYNC`.
@@ -35,6 +40,13 @@ pub enum ReplaySync {
         /// Mean number of writes of a group.
         writes_mean: f64,
     },
+}
+
+impl ReplaySync {
+    /// Whether each write is durable when it counts.
+    pub const fn is_durable(self) -> bool {
+        matches!(self, Self::Each | Self::Groups { .. })
+    }
 }
 
 /// The writes of a trial.
@@ -87,7 +99,7 @@ impl Replay {
     pub(super) fn unfinished_max(&self) -> u32 {
         let waiting = match self.sync {
             ReplaySync::Groups { writes_mean, .. } => 2.0 * writes_mean.ceil(),
-            ReplaySync::None | ReplaySync::Each => 0.0,
+            ReplaySync::None | ReplaySync::Background { .. } | ReplaySync::Each => 0.0,
         };
         let writes = num::u64_of(self.depth.ceil() + waiting).clamp(1, u64::from(REPLAY_DEPTH_MAX));
         u32::try_from(writes).unwrap_or(REPLAY_DEPTH_MAX)
@@ -97,6 +109,14 @@ impl Replay {
     pub(super) fn buffers(&self) -> u32 {
         let most = BUFFER_BYTES_MAX / u64::from(self.bytes_max());
         self.unfinished_max().min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// Returns the mean bytes written between two flushes that no write waits for; `None` without such flushes.
+    pub const fn background_bytes(&self) -> Option<u64> {
+        match self.sync {
+            ReplaySync::Background { every_bytes } => Some(every_bytes),
+            ReplaySync::None | ReplaySync::Each | ReplaySync::Groups { .. } => None,
+        }
     }
 
     /// Returns an error for writes that cannot be replayed.
@@ -119,6 +139,9 @@ impl Replay {
         if !(0.0..=1.0).contains(&self.overwrites) || self.fresh == Extent::Overwrite {
             return refuse("the kinds of extents make no sense");
         }
+        if self.sync == (ReplaySync::Background { every_bytes: 0 }) {
+            return refuse("the flushes beside the writes have no bytes between them");
+        }
         Ok(())
     }
 
@@ -132,14 +155,14 @@ impl Replay {
     fn group_writes_mean(&self) -> f64 {
         match self.sync {
             ReplaySync::Groups { writes_mean, .. } => writes_mean,
-            ReplaySync::None | ReplaySync::Each => 1.0,
+            ReplaySync::None | ReplaySync::Background { .. } | ReplaySync::Each => 1.0,
         }
     }
 
     fn grouped(&self) -> f64 {
         match self.sync {
             ReplaySync::Groups { share, .. } => share.clamp(0.0, 1.0),
-            ReplaySync::None | ReplaySync::Each => 0.0,
+            ReplaySync::None | ReplaySync::Background { .. } | ReplaySync::Each => 0.0,
         }
     }
 }
@@ -220,7 +243,7 @@ impl Deck {
             left_in_group: 0,
             alone_due: 0.0,
             overwrites: if rest > 0.0 { ((replay.overwrites - grouped) / rest).clamp(0.0, 1.0) } else { 1.0 },
-            alone: if replay.sync == ReplaySync::None { Direction::Write } else { Direction::WriteDsync },
+            alone: if replay.sync.is_durable() { Direction::WriteDsync } else { Direction::Write },
             written: Files::new(0, count(has_written), replay.io == Io::Direct),
             fresh: Files::new(count(has_written), count(has_fresh), false),
             file_bytes,
@@ -357,5 +380,7 @@ mod tests {
         assert!(Replay { depth: 0.5, ..replay() }.validate().is_err());
         assert!(Replay { sizes: vec![(4097, 1)], ..replay() }.validate().is_err());
         assert!(Replay { sizes: Vec::new(), ..replay() }.validate().is_err());
+        let background = |every_bytes| Replay { sync: ReplaySync::Background { every_bytes }, ..replay() };
+        assert!(background(0).validate().is_err() && background(1).validate().is_ok());
     }
 }

@@ -143,12 +143,13 @@ impl Ceiling {
         let group_writes = match replay.sync {
             // A group that does not fit into the slots would never be complete.
             ReplaySync::Groups { writes_mean, .. } => writes_mean.min(f64::from(operations)),
-            ReplaySync::None | ReplaySync::Each => 1.0,
+            ReplaySync::None | ReplaySync::Background { .. } | ReplaySync::Each => 1.0,
         };
         let setup = Setup {
             ring: RingSize { operations, buffer_bytes: replay.bytes_max(), buffers },
             depth: replay.depth,
             group_writes,
+            background_bytes: replay.background_bytes(),
             reap,
             slice,
         };
@@ -184,7 +185,7 @@ impl Ceiling {
         spec: &CeilingSpec,
         layout: Layout,
     ) -> Result<(), DeviceError> {
-        while !runner.remaining().is_zero() {
+        while runner.needs_lap() {
             let area = self.fresh_area(extent, layout)?;
             runner.lap(&area, &mut Blocks::new(&area, spec, Passes::One))?;
             if spec.io == Io::Buffered {
@@ -203,7 +204,7 @@ impl Ceiling {
     ) -> Result<(), DeviceError> {
         let mut deck = Deck::new(replay, layout.file_bytes);
         let (has_written, has_fresh) = replay.extents();
-        while !runner.remaining().is_zero() {
+        while runner.needs_lap() {
             let mut area = Area { files: Vec::new(), file_bytes: layout.file_bytes };
             if has_written {
                 area.files.extend(self.written_area(layout)?.files);
@@ -345,7 +346,7 @@ fn over_written(runner: &mut Runner<'_>, area: &Area, spec: &CeilingSpec) -> Res
     if spec.io == Io::Direct {
         return runner.lap(area, &mut Blocks::new(area, spec, Passes::Endless));
     }
-    while !runner.remaining().is_zero() {
+    while runner.needs_lap() {
         drop_from_page_cache(area)?;
         runner.lap(area, &mut Blocks::new(area, spec, Passes::One))?;
         if spec.work != Work::Read {

@@ -1,9 +1,9 @@
 //! The timed loop: it keeps `depth` operations in flight over prepared files and counts the completed ones.
 
-use super::groups::Groups;
+use super::flushes::{Background, Groups};
 use super::ring::{Direction, Operation, Ring, RingSize};
 use super::{CeilingSpec, DeviceError, Reap, Registration, Sync, Work};
-use crate::host::procfs::DiskBytes;
+use crate::host::procfs::DiskCounters;
 use crate::host::storage::Disk;
 use crate::host::usage::process_cpu_s;
 use crate::num;
@@ -70,6 +70,8 @@ pub(super) struct Setup {
     pub(super) depth: f64,
     /// Mean number of writes that share a flush.
     pub(super) group_writes: f64,
+    /// Bytes written between two flushes that no write waits for; `None` without such flushes.
+    pub(super) background_bytes: Option<u64>,
     /// The way to wait for completions.
     pub(super) reap: Reap,
     /// The time in which operations are started.
@@ -81,7 +83,7 @@ impl Setup {
     pub(super) fn of(spec: &CeilingSpec) -> Self {
         let CeilingSpec { block_bytes: buffer_bytes, depth, reap, slice, .. } = *spec;
         let ring = RingSize { operations: depth, buffer_bytes, buffers: depth };
-        Self { ring, depth: f64::from(depth), group_writes: 1.0, reap, slice }
+        Self { ring, depth: f64::from(depth), group_writes: 1.0, background_bytes: None, reap, slice }
     }
 }
 
@@ -95,9 +97,9 @@ pub(super) struct Totals {
     pub(super) cpu_s: f64,
     pub(super) latency_ns: Histogram<u64>,
     pub(super) registration: Registration,
-    /// Bytes that the disk moved, by its own counters; `None` if it has none.
-    pub(super) disk: Option<DiskBytes>,
-    /// Flushes that writes shared.
+    /// What the disk did, by its own counters; `None` if it has none.
+    pub(super) disk: Option<DiskCounters>,
+    /// Flushes, each an operation of its own.
     pub(super) flushes: u64,
 }
 
@@ -121,9 +123,12 @@ pub(super) struct Runner<'a> {
     limit: usize,
     /// Number of reads or writes that have moved their bytes.
     moved: u64,
-    /// Whether a flush is in flight.
-    is_flushing: bool,
+    /// The file of the flush in flight, as an index into the lap's files.
+    flushing: Option<usize>,
     groups: Groups,
+    background: Background,
+    /// The file of the last write that has ended.
+    last_file: usize,
     disk: Option<&'a Disk>,
     stop: &'a AtomicBool,
     total: Totals,
@@ -160,8 +165,10 @@ impl<'a> Runner<'a> {
             idle: (0..depth).rev().collect(),
             limit: num::index_of_f64(setup.depth.ceil()),
             moved: 0,
-            is_flushing: false,
+            flushing: None,
             groups: Groups::new(setup.group_writes),
+            background: Background::new(setup.background_bytes),
+            last_file: 0,
             setup,
             disk,
             stop,
@@ -169,37 +176,43 @@ impl<'a> Runner<'a> {
         })
     }
 
+    /// Whether the slice needs another lap.
+    pub(super) fn needs_lap(&self) -> bool {
+        !self.remaining().is_zero() || self.background.owes_flush()
+    }
+
     /// Returns how much of the slice's time is left.
-    pub(super) fn remaining(&self) -> Duration {
+    fn remaining(&self) -> Duration {
         self.setup.slice.saturating_sub(self.total.elapsed)
     }
 
     /// Works on `area` until the slice's time is over or the order has no more operations.
     pub(super) fn lap(&mut self, area: &Area, order: &mut dyn Order) -> Result<(), DeviceError> {
-        let (cpu_before_s, disk_before) = (process_cpu_s(), self.disk_bytes());
+        let (cpu_before_s, disk_before) = (process_cpu_s(), self.disk_counters());
         let begun = Instant::now();
+        self.last_file = 0;
         let outcome = self.run(area, order, begun);
         if outcome.is_err() {
             // The caller closes the files after an error, so no operation on them may stay in flight.
             self.ring.drain()?;
             self.groups.clear();
-            self.is_flushing = false;
+            self.flushing = None;
         }
         self.total.elapsed += begun.elapsed();
         self.total.cpu_s += process_cpu_s() - cpu_before_s;
-        self.count_disk_bytes(disk_before);
+        self.count_disk(disk_before);
         outcome
     }
 
     /// Syncs the writes that the lap made through the page cache. This time is counted separately.
     pub(super) fn sync(&mut self, area: &Area) -> Result<(), DeviceError> {
-        let disk_before = self.disk_bytes();
+        let disk_before = self.disk_counters();
         let begun = Instant::now();
         for (path, file) in &area.files {
             file.sync_data().map_err(|source| super::scratch::file_error("sync", path, source))?;
         }
         *self.total.synced_elapsed.get_or_insert_default() += begun.elapsed();
-        self.count_disk_bytes(disk_before);
+        self.count_disk(disk_before);
         Ok(())
     }
 
@@ -211,30 +224,31 @@ impl<'a> Runner<'a> {
         self.total
     }
 
-    fn disk_bytes(&self) -> Option<DiskBytes> {
-        self.disk.and_then(Disk::bytes)
+    fn disk_counters(&self) -> Option<DiskCounters> {
+        self.disk.and_then(Disk::counters)
     }
 
-    fn count_disk_bytes(&mut self, before: Option<DiskBytes>) {
-        let Some((now, before)) = self.disk_bytes().zip(before) else { return };
-        let sum = self.total.disk.get_or_insert_default();
-        sum.read += now.read.saturating_sub(before.read);
-        sum.written += now.written.saturating_sub(before.written);
+    fn count_disk(&mut self, before: Option<DiskCounters>) {
+        let Some((now, before)) = self.disk_counters().zip(before) else { return };
+        let lap = now.since(before);
+        self.total.disk = Some(self.total.disk.map_or(lap, |sum| sum.and(lap)));
     }
 
     fn run(&mut self, area: &Area, order: &mut dyn Order, begun: Instant) -> Result<(), DeviceError> {
         let deadline = self.remaining();
         let mut now = begun;
         loop {
-            if now - begun < deadline {
+            let is_over = now - begun >= deadline;
+            if self.background.begin(is_over, self.flushing.is_some()) {
+                self.flush(area, self.last_file);
+            }
+            if !is_over || self.background.holds_slice_open(self.flushing.is_some()) {
                 self.start(area, order, now);
             }
             // With nothing in flight, no write can join or complete a group any more.
             let is_last = self.ring.in_flight() == 0;
             if let Some(slot) = self.groups.begin_flush(is_last) {
-                let file = self.slots[num::index(slot)].step.file;
-                self.ring.push_flush(self.flush_slot(), area.files[file].1.as_raw_fd());
-                self.is_flushing = true;
+                self.flush(area, self.slots[num::index(slot)].step.file);
             }
             if self.ring.in_flight() == 0 {
                 return Ok(());
@@ -250,6 +264,11 @@ impl<'a> Runner<'a> {
         }
     }
 
+    fn flush(&mut self, area: &Area, file: usize) {
+        self.ring.push_flush(self.flush_slot(), area.files[file].1.as_raw_fd());
+        self.flushing = Some(file);
+    }
+
     /// Number of the slot of the flush in flight, behind those of all other operations.
     fn flush_slot(&self) -> u32 {
         self.setup.ring.operations
@@ -258,7 +277,7 @@ impl<'a> Runner<'a> {
     /// Starts operations until as many are in flight as the depth allows. A write that waits for a flush, or is being flushed, is not
     /// in flight: the disk moves none of its bytes.
     fn start(&mut self, area: &Area, order: &mut dyn Order, now: Instant) {
-        while num::index(self.ring.in_flight()) - usize::from(self.is_flushing) < self.limit {
+        while num::index(self.ring.in_flight()) - usize::from(self.flushing.is_some()) < self.limit {
             let Some(slot) = self.idle.pop() else { return };
             let Some(step) = order.next() else {
                 self.idle.push(slot);
@@ -309,12 +328,11 @@ impl<'a> Runner<'a> {
     }
 
     fn complete_flush(&mut self, area: &Area, result: i32, now: Instant) -> Result<(), DeviceError> {
+        let file = self.flushing.take().expect("a flush that completes was in flight");
         let durable = self.groups.end_flush();
-        self.is_flushing = false;
         if result < 0 {
             let source = io::Error::from_raw_os_error(-result);
-            let first = durable.first().map_or(0, |slot| self.slots[num::index(*slot)].step.file);
-            return Err(super::scratch::file_error("sync", &area.files[first].0, source));
+            return Err(super::scratch::file_error("sync", &area.files[file].0, source));
         }
         self.total.flushes += 1;
         durable.into_iter().for_each(|slot| self.end(slot, now));
@@ -327,6 +345,8 @@ impl<'a> Runner<'a> {
         self.total.latency_ns.saturating_record(num::ns_of(now - started).max(1));
         self.total.ops += 1;
         self.total.bytes += u64::from(step.length);
+        self.background.wrote(u64::from(step.length));
+        self.last_file = step.file;
         self.idle.push(slot);
     }
 

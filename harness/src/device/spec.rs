@@ -1,7 +1,7 @@
 //! The settings of one slice of the ceiling, and its figures. Plain values that go into results unchanged.
 
 use super::DeviceError;
-use crate::host::procfs::DiskBytes;
+use crate::host::procfs::DiskCounters;
 use crate::host::storage::device_bytes;
 use crate::num;
 use crate::workload::Io;
@@ -160,8 +160,8 @@ pub struct CeilingSlice {
     pub latency_ns: Histogram<u64>,
     /// Whether the buffers were registered with the ring.
     pub registration: Registration,
-    /// Bytes that the disk moved for all processes in `elapsed` and in the syncs; `None` if it has no counters.
-    pub disk: Option<DiskBytes>,
+    /// What the disk did for all processes in `elapsed` and in the syncs; `None` if it has no counters.
+    pub disk: Option<DiskCounters>,
 }
 
 /// The figures of a slice of writes like those of a trial.
@@ -177,9 +177,9 @@ pub struct ReplaySlice {
     pub elapsed: Duration,
     /// For buffered writes only: `elapsed`, and the time of the syncs after each use of all blocks.
     pub synced_elapsed: Option<Duration>,
-    /// Bytes that the disk moved for all processes in that time; `None` if it has no counters.
-    pub disk: Option<DiskBytes>,
-    /// Number of flushes that writes shared.
+    /// What the disk did for all processes in that time; `None` if it has no counters.
+    pub disk: Option<DiskCounters>,
+    /// Number of flushes: those that writes shared, and those that no write waited for.
     pub flushes: u64,
 }
 

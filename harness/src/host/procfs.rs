@@ -195,19 +195,45 @@ pub fn process_group(stat: &str) -> Option<u32> {
 
 /// Bytes that a disk has transferred since it was attached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DiskBytes {
+pub struct DiskCounters {
     /// Bytes read.
     pub read: u64,
     /// Bytes written. Discards are not included.
     pub written: u64,
+    /// Flushes of the disk's write cache that have completed. A disk without such a cache gets none. `None` for kernels before
+    /// 5.5, which do not count them.
+    pub flushes: Option<u64>,
+}
+
+impl DiskCounters {
+    /// Returns what was counted since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            read: self.read.saturating_sub(earlier.read),
+            written: self.written.saturating_sub(earlier.written),
+            flushes: self.flushes.zip(earlier.flushes).map(|(now, then)| now.saturating_sub(then)),
+        }
+    }
+
+    /// Returns the sums of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            written: self.written + other.written,
+            flushes: self.flushes.zip(other.flushes).map(|(one, other)| one + other),
+        }
+    }
 }
 
 /// Parses /sys/dev/block/M:m/stat, which counts sectors of 512 bytes even if the disk's own sectors have another size.
-pub fn disk_bytes(stat: &str) -> Option<DiskBytes> {
+pub fn disk_counters(stat: &str) -> Option<DiskCounters> {
     let mut fields = stat.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
     let read = fields.nth(2)??.checked_mul(512)?;
     let written = fields.nth(3)??.checked_mul(512)?;
-    Some(DiskBytes { read, written })
+    let flushes = fields.nth(8).flatten();
+    Some(DiskCounters { read, written, flushes })
 }
 
 /// One line of /proc/interrupts: the number of interrupts since boot on each core.

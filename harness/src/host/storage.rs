@@ -1,7 +1,7 @@
 //! The file system and the block device under a directory.
 
 use super::environment::read;
-use super::procfs::{self, DiskBytes, Interrupts, Mount};
+use super::procfs::{self, DiskCounters, Interrupts, Mount};
 use crate::result::environment::{BlockDevice, Storage};
 use crate::workload::Io;
 use std::collections::BTreeMap;
@@ -75,9 +75,9 @@ pub(crate) fn disk_under(dir: &Path) -> Option<Disk> {
 }
 
 impl Disk {
-    /// Returns the bytes that the disk has transferred since it was attached.
-    pub(crate) fn bytes(&self) -> Option<DiskBytes> {
-        procfs::disk_bytes(&self.read("stat")?)
+    /// Returns the counters of the disk since it was attached.
+    pub(crate) fn counters(&self) -> Option<DiskCounters> {
+        procfs::disk_counters(&self.read("stat")?)
     }
 
     /// Returns the `interrupts` that this disk raises. For a stacked disk, those of the first physical disk below it.

@@ -5,7 +5,7 @@
 
 use super::cgroup::CpuGroups;
 use super::environment::read;
-use super::procfs::{self, CpuTicks, DiskBytes, TaskTicks};
+use super::procfs::{self, CpuTicks, DiskCounters, TaskTicks};
 use super::storage::{self, Disk};
 use crate::num;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -61,7 +61,7 @@ pub struct HostSample {
     threads: BTreeMap<String, CpuTime>,
     /// Ticks of the cores in use, and the CPU time of this process on them in seconds.
     cores: Option<(CpuTicks, f64)>,
-    disk: Option<DiskBytes>,
+    disk: Option<DiskCounters>,
     interrupts: BTreeMap<u32, u64>,
     throttled_s: Option<f64>,
 }
@@ -79,8 +79,8 @@ pub struct HostUsage {
     pub steal_share: Option<f64>,
     /// Number of the cores in use that other processes and kernel threads kept busy.
     pub others_cores: Option<f64>,
-    /// Bytes that the disk transferred for all processes. `None` if the file system has no disk.
-    pub disk: Option<DiskBytes>,
+    /// What the disk did for all processes. `None` if the file system has no disk.
+    pub disk: Option<DiskCounters>,
     /// The disk's interrupts by the core that took them. Cores without interrupts are left out.
     pub interrupts: BTreeMap<u32, u64>,
     /// Time for which a quota of the control group stopped threads, in seconds. `None` without a quota.
@@ -110,7 +110,7 @@ impl HostUsage {
 pub struct Glance {
     at: Instant,
     cpu_s: f64,
-    disk: Option<DiskBytes>,
+    disk: Option<DiskCounters>,
     /// Resident memory in bytes.
     pub rss_bytes: Option<u64>,
 }
@@ -168,7 +168,7 @@ impl HostProbe {
         Glance {
             at: Instant::now(),
             cpu_s: process_cpu_s(),
-            disk: self.disk.as_ref().and_then(Disk::bytes),
+            disk: self.disk.as_ref().and_then(Disk::counters),
             rss_bytes: pages.map(|pages| pages * page_bytes),
         }
     }
@@ -183,7 +183,7 @@ impl HostProbe {
             process: process.map_or(CpuTime { total_s, kernel_s: 0.0 }, |ticks| split(total_s, &ticks)),
             threads: self.threads.clone(),
             cores: self.usage_of_cores(total_s),
-            disk: self.disk.as_ref().and_then(Disk::bytes),
+            disk: self.disk.as_ref().and_then(Disk::counters),
             interrupts: self.interrupts(),
             throttled_s: self.cpu_groups.throttling().map(|throttling| throttling.throttled_s),
         }
@@ -294,10 +294,7 @@ impl HostSample {
                 .zip(earlier.cores)
                 .map(|((now, _), (then, _))| now.steal_share_since(then)),
             others_cores: self.others_cores_since(earlier),
-            disk: self.disk.zip(earlier.disk).map(|(now, then)| DiskBytes {
-                read: now.read.saturating_sub(then.read),
-                written: now.written.saturating_sub(then.written),
-            }),
+            disk: self.disk.zip(earlier.disk).map(|(now, then)| now.since(then)),
             interrupts: interrupts.filter(|(_, count)| *count > 0).collect(),
             throttled_s: self.throttled_s.zip(earlier.throttled_s).map(|(now, then)| (now - then).max(0.0)),
         }

@@ -169,6 +169,7 @@ fn resources_of(workload: &Workload, run: &TrialRun, produced_bytes: u64) -> Res
         data_max_bytes: None,
         device_write_bytes: None,
         device_read_bytes: None,
+        device_flushes: None,
         write_amplification: None,
         ..here
     }
@@ -188,6 +189,7 @@ fn resources(run: &TrialRun, produced_bytes: u64) -> Resources {
         device_write_bytes,
         device_read_bytes: host.disk.map(|disk| disk.read),
         write_amplification: write_amplification(run, device_write_bytes, produced_bytes),
+        device_flushes: host.disk.and_then(|disk| disk.flushes),
         syncs: (!shards.is_empty()).then(|| shards.iter().map(|shard| shard.syncs).sum()),
         steal_share: host.steal_share,
         others_cores: host.others_cores,

@@ -23,7 +23,7 @@ pub struct ShardStats {
     pub write_busy_ns: u64,
     /// Number of writes in flight, integrated over that time, ns.
     pub write_depth_ns: u64,
-    /// Number of device flushes and synced writes.
+    /// Number of writes with their own sync, and of flushes that acks waited for.
     pub syncs: u64,
     /// Writes to extents that were written before.
     pub overwrites: u64,

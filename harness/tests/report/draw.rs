@@ -59,7 +59,9 @@ fn every_drawing_says_what_was_measured_and_how_far_to_trust_it() {
         }
     }
     let throughput = text("charts/throughput.svg");
-    for expected in ["acked", "consumed", "offered", "backlog", "the bare disk", "GiB/s", "trial 2 of 3"] {
+    for expected in
+        ["acked", "consumed", "offered", "backlog", "the bare disk", "GiB/s", "trial 2 of 3", "a flush every"]
+    {
         assert!(throughput.contains(expected), "{expected}");
     }
     let latency = text("charts/latency.svg");

@@ -131,6 +131,7 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
                 dsync: false,
                 shared: Some(0.0),
                 shared_writes_mean: None,
+                flush_every_bytes: Some(1 << 30),
             }),
             ..CeilingFigures::default()
         },
@@ -178,6 +179,7 @@ fn trial(point: usize, trial: usize, spec: &PassSpec) -> (Trial, TrialRecord) {
             device_read_bytes: Some(0),
             write_amplification: Some(1.02),
             syncs: Some(12),
+            device_flushes: Some(3),
             steal_share: Some(0.004),
             others_cores: Some(0.11),
             throttled_s: None,

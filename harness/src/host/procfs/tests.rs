@@ -90,9 +90,15 @@ fn a_thread_may_be_called_anything() {
 fn disks_count_in_sectors_of_512_bytes() {
     let stat =
         "  180503    32996 12200434   261818    50544   118349 49171744   243464        0    51664   510614";
-    let expected = DiskBytes { read: 12_200_434 * 512, written: 49_171_744 * 512 };
-    assert_eq!(disk_bytes(stat), Some(expected));
-    assert_eq!(disk_bytes("1 2 3"), None);
+    let expected = DiskCounters { read: 12_200_434 * 512, written: 49_171_744 * 512, flushes: None };
+    assert_eq!(disk_counters(stat), Some(expected), "kernels before 5.5 count no flushes");
+    assert_eq!(disk_counters("1 2 3"), None);
+    let stat = "70514 33004 9911386 52143 403862 98103 541270568 3107254 2 402190 3250418 5140 0 917513328 20518 64329 70503";
+    let now = disk_counters(stat).unwrap();
+    assert_eq!((now.written, now.flushes), (541_270_568 * 512, Some(64_329)));
+    let then = DiskCounters { flushes: Some(64_300), ..expected };
+    assert_eq!(now.since(then).flushes, Some(29));
+    assert_eq!(now.since(expected).flushes, None);
 }
 
 #[test]
@@ -123,7 +129,7 @@ proptest! {
         chosen(&text);
         cpu_ticks(&text);
         task_ticks(&text);
-        disk_bytes(&text);
+        disk_counters(&text);
         interrupts(&text);
         load_average(&text);
     }

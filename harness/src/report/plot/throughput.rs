@@ -160,7 +160,10 @@ fn writes(shown: &Shown<'_>) -> Option<String> {
     let again = written_per_log_byte(shown.trial).filter(|written| *written >= WRITTEN_SHOWN_MIN);
     let again =
         again.map_or_else(String::new, |written| format!(", {written:.2} B for each byte of the log"));
-    Some(format!("the trial's writes: {size} (median), {depth:.1} in flight{again}"))
+    let flushed = shown.trial.ceiling.write_shape.as_ref().and_then(|shape| shape.flush_every_bytes);
+    let flushed =
+        flushed.map_or_else(String::new, |every| format!(", a flush every {}", quantity::bytes(every)));
+    Some(format!("the trial's writes: {size} (median), {depth:.1} in flight{flushed}{again}"))
 }
 
 /// The axes that all panels share.

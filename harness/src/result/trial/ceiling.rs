@@ -86,6 +86,10 @@ pub struct WriteShape {
     /// Mean number of writes that one flush covered; `None` where no writes shared one.
     #[serde(default)]
     pub shared_writes_mean: Option<f64>,
+    /// Mean bytes written between two flushes of the device that no write waited for; `None` for synced writes, where there were
+    /// none, and in older results.
+    #[serde(default)]
+    pub flush_every_bytes: Option<u64>,
 }
 
 /// Fractions of the like-for-like ceiling that the trial reached; `None` for `appended`, and without a ceiling.

@@ -23,7 +23,7 @@ pub struct ShardFigures {
     pub write_bytes_p50: Option<u64>,
     /// Writes in flight, as a mean over the time in which the shard has any.
     pub write_depth_mean: Option<f64>,
-    /// Device flushes and synced writes.
+    /// Writes with their own sync, and flushes that acks waited for.
     pub syncs: u64,
     /// Writes to extents that were written before, as in recycled segments.
     #[serde(default)]
@@ -55,8 +55,13 @@ pub struct Resources {
     /// Bytes written to the device ÷ bytes of the keys and values produced. Over the window; with buffered I/O over the whole
     /// trial and the sync at its end.
     pub write_amplification: Option<f64>,
-    /// Device flushes and synced writes.
+    /// Writes with their own sync, and flushes that acks waited for. What a roll or a directory needs is not among them; see
+    /// `device_flushes`.
     pub syncs: Option<u64>,
+    /// Flushes of the device's write cache, for whatever reason, those for the file system's journal included. `None` where the
+    /// kernel counts none, and in older results.
+    #[serde(default)]
+    pub device_flushes: Option<u64>,
     /// Share of the time of the cores in use that the hypervisor gave to other virtual machines, 0 to 1. In schema version 1: of
     /// all cores.
     pub steal_share: Option<f64>,

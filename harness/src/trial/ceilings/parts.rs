@@ -13,7 +13,7 @@ const SHARE_MIN: f64 = 0.02;
 pub(super) fn by_extent(mix: &Replay) -> Vec<Replay> {
     let (grouped, writes_mean) = match mix.sync {
         ReplaySync::Groups { share, writes_mean } => (share.clamp(0.0, 1.0), writes_mean),
-        ReplaySync::None | ReplaySync::Each => (0.0, 1.0),
+        ReplaySync::None | ReplaySync::Background { .. } | ReplaySync::Each => (0.0, 1.0),
     };
     let overwriting = mix.overwrites.max(grouped);
     if overwriting < SHARE_MIN {
@@ -24,7 +24,7 @@ pub(super) fn by_extent(mix: &Replay) -> Vec<Replay> {
     }
     let (written, fresh) = split_sizes(&mix.sizes, grouped, (overwriting - grouped) / (1.0 - grouped));
     let groups = ReplaySync::Groups { share: grouped / overwriting, writes_mean };
-    let alone = if mix.sync == ReplaySync::None { ReplaySync::None } else { ReplaySync::Each };
+    let alone = if mix.sync.is_durable() { ReplaySync::Each } else { mix.sync };
     let parts = [
         Replay {
             sizes: written,

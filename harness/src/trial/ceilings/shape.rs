@@ -3,6 +3,7 @@
 use crate::device::{
     BLOCK_ALIGN_BYTES, CeilingSpec, Extent, FILES_MAX, REPLAY_DEPTH_MAX, Reap, Replay, ReplaySync, Work,
 };
+use crate::host::procfs::DiskCounters;
 use crate::measure::finished::TrialRun;
 use crate::measure::shards::ShardStats;
 use crate::measure::writes::{WriteFigures, mean_depth};
@@ -17,6 +18,8 @@ const EXTENDING: &str = "extending";
 const FACTOR_ALIKE: f64 = 1.25;
 /// Difference of two shares up to which they count as alike.
 const SHARE_ALIKE: f64 = 0.25;
+/// Factor up to which the bytes between two flushes count as alike. A window has few flushes, so their number varies by chance.
+const FLUSHES_ALIKE: f64 = 2.0;
 
 /// The reads of the slices as long as those of the trial are not known.
 const READS_UNKNOWN: GridCell = GridCell { block_bytes: READ_BYTES_MAX, depth: 8 };
@@ -39,11 +42,13 @@ impl Shape {
     /// nothing was written.
     pub fn of(workload: &Workload, run: &TrialRun) -> Option<Self> {
         let writes = WriteFigures::of(&run.observed.shards);
+        let io = workload.deployment().io;
+        let disk = run.observed.host.as_ref().and_then(|host| host.disk);
         let sync = match workload.durability {
-            Durability::Appended | Durability::Written => ReplaySync::None,
             Durability::Synced => writes.shared_writes_mean.map_or(ReplaySync::Each, |writes_mean| {
                 ReplaySync::Groups { share: writes.shared, writes_mean }
             }),
+            Durability::Appended | Durability::Written => unsynced(disk, io),
         };
         let write = Replay {
             sizes: Replay::sizes_of(writes.sizes),
@@ -55,7 +60,7 @@ impl Shape {
                 Preallocate::Auto | Preallocate::Fallocate | Preallocate::Recycle => Extent::Fallocated,
             },
             sync,
-            io: workload.deployment().io,
+            io,
         };
         // A calibration has no backlog to read.
         let read = reads_of(&run.observed.shards).or(workload.backlog.is_some().then_some(READS_UNKNOWN));
@@ -87,12 +92,18 @@ impl Shape {
         let share = |a: f64, b: f64| (a - b).abs() <= SHARE_ALIKE;
         let shared = |replay: &Replay| match replay.sync {
             ReplaySync::Groups { share, .. } => share,
-            ReplaySync::None | ReplaySync::Each => 0.0,
+            ReplaySync::None | ReplaySync::Background { .. } | ReplaySync::Each => 0.0,
         };
         is_near(one.bytes_mean(), other.bytes_mean())
             && is_near(one.depth, other.depth)
             && share(one.overwrites, other.overwrites)
             && share(shared(one), shared(other))
+            && match (one.background_bytes(), other.background_bytes()) {
+                (Some(one), Some(other)) => {
+                    num::f64_of(one.max(other)) <= num::f64_of(one.min(other)) * FLUSHES_ALIKE
+                }
+                (one, other) => one == other,
+            }
     }
 
     /// The shape of the writes, as it stands in results.
@@ -105,7 +116,7 @@ impl Shape {
         };
         let (shared, shared_writes_mean) = match *sync {
             ReplaySync::Groups { share, writes_mean } => (share, Some(writes_mean)),
-            ReplaySync::None | ReplaySync::Each => (0.0, None),
+            ReplaySync::None | ReplaySync::Background { .. } | ReplaySync::Each => (0.0, None),
         };
         WriteShape {
             block_bytes: num::u64_of(self.write.bytes_mean()),
@@ -114,9 +125,10 @@ impl Shape {
             files: *files,
             extent: extent.to_owned(),
             overwrites: Some(*overwrites),
-            dsync: *sync != ReplaySync::None,
+            dsync: sync.is_durable(),
             shared: Some(shared),
             shared_writes_mean,
+            flush_every_bytes: self.write.background_bytes(),
         }
     }
 
@@ -133,6 +145,16 @@ impl Shape {
             io: crate::workload::Io::Direct,
         };
         Self { write, read: None }
+    }
+}
+
+/// Returns the flushes beside writes whose acks wait for none: as many as `disk` counted over the window. A log syncs the files that
+/// it ends, and the file system its journal. Buffered slices end with a sync anyway.
+fn unsynced(disk: Option<DiskCounters>, io: Io) -> ReplaySync {
+    let every_bytes = disk.and_then(|disk| disk.written.checked_div(disk.flushes?));
+    match every_bytes.filter(|bytes| *bytes > 0 && io == Io::Direct) {
+        Some(every_bytes) => ReplaySync::Background { every_bytes },
+        None => ReplaySync::None,
     }
 }
 
@@ -156,10 +178,13 @@ fn reads_of(shards: &[ShardStats]) -> Option<GridCell> {
 /// Returns the writes of a stored shape, to be replayed; `None` if the result is too old to hold their sizes.
 pub fn replay_of(shape: &WriteShape, io: Io) -> Option<Replay> {
     let overwrites = shape.overwrites?;
-    let sync = match (shape.dsync, shape.shared_writes_mean) {
-        (false, _) => ReplaySync::None,
-        (true, None) => ReplaySync::Each,
-        (true, Some(writes_mean)) => ReplaySync::Groups { share: shape.shared.unwrap_or(0.0), writes_mean },
+    let sync = match (shape.dsync, shape.shared_writes_mean, shape.flush_every_bytes) {
+        (false, _, None) => ReplaySync::None,
+        (false, _, Some(every_bytes)) => ReplaySync::Background { every_bytes },
+        (true, None, _) => ReplaySync::Each,
+        (true, Some(writes_mean), _) => {
+            ReplaySync::Groups { share: shape.shared.unwrap_or(0.0), writes_mean }
+        }
     };
     let fresh = if shape.extent == EXTENDING { Extent::Extending } else { Extent::Fallocated };
     let (sizes, depth, files) = (shape.sizes.clone(), shape.depth, shape.files);
@@ -186,6 +211,24 @@ mod tests {
         assert!(!with(&|write| write.overwrites = 0.7));
         let groups = ReplaySync::Groups { share: 0.5, writes_mean: 9.0 };
         assert!(!with(&|write| write.sync = groups));
+        let background = |every_bytes| {
+            let mut shape = one.clone();
+            shape.write.sync = ReplaySync::Background { every_bytes };
+            shape
+        };
+        assert!(background(100).is_like(&background(200)) && !background(100).is_like(&background(201)));
+        assert!(!background(100).is_like(&one) && !one.is_like(&background(100)));
+    }
+
+    #[test]
+    fn unsynced_writes_have_the_flushes_that_the_device_counted() {
+        let disk = |written, flushes| Some(DiskCounters { read: 0, written, flushes });
+        let every = |every_bytes| ReplaySync::Background { every_bytes };
+        assert_eq!(unsynced(disk(3000, Some(3)), Io::Direct), every(1000));
+        assert_eq!(unsynced(disk(3000, Some(3)), Io::Buffered), ReplaySync::None);
+        for none in [None, disk(3000, None), disk(3000, Some(0)), disk(2, Some(3))] {
+            assert_eq!(unsynced(none, Io::Direct), ReplaySync::None, "{none:?}");
+        }
     }
 
     #[test]
@@ -225,6 +268,10 @@ mod tests {
         assert_eq!(replay_of(&written, Io::Direct).as_ref(), Some(&shape.write), "it is replayed as it was");
         shape.write.overwrites = 0.2;
         assert_eq!(shape.write_shape().extent, "fallocated");
+        shape.write.sync = ReplaySync::Background { every_bytes: 1 << 30 };
+        let written = shape.write_shape();
+        assert_eq!((written.dsync, written.flush_every_bytes), (false, Some(1 << 30)));
+        assert_eq!(replay_of(&written, Io::Direct).as_ref(), Some(&shape.write));
         shape.write.fresh = Extent::Extending;
         assert_eq!(replay_of(&shape.write_shape(), Io::Direct), Some(shape.write));
         assert_eq!(replay_of(&WriteShape { sizes: Vec::new(), ..written }, Io::Direct), None);

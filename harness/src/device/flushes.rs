@@ -1,7 +1,9 @@
-//! Writes that share a flush, as a pure value: which write belongs to which group, and when a group may be flushed.
+//! When flushes are due, as pure values: those that writes share, and those that no write waits for.
 //!
 //! A group takes a given number of writes. It is flushed when all of them have completed and no other flush is in flight.
 //! The writes of later groups go on meanwhile. A log that commits in groups does the same.
+//!
+//! [`Background`] flushes are those that a log needs for its files: when it rolls, it syncs the file that it ends.
 
 use crate::num;
 use std::collections::VecDeque;
@@ -102,6 +104,54 @@ impl Groups {
     }
 }
 
+/// Flushes that no write waits for. One begins whenever a given number of bytes has been written. A slice ends with one more, so that
+/// it has paid for all its bytes: many disks take writes into a cache, and need time for them only when they are flushed.
+#[derive(Debug)]
+pub(super) struct Background {
+    every_bytes: Option<u64>,
+    /// Bytes that are written, and for which no flush has begun.
+    unflushed_bytes: u64,
+    /// Whether the last flush of the slice has begun.
+    is_last_begun: bool,
+}
+
+impl Background {
+    /// Makes flushes after each `every_bytes`; no flush at all with `None`.
+    pub(super) const fn new(every_bytes: Option<u64>) -> Self {
+        Self { every_bytes, unflushed_bytes: 0, is_last_begun: false }
+    }
+
+    /// Notes that `bytes` have been written.
+    pub(super) const fn wrote(&mut self, bytes: u64) {
+        self.unflushed_bytes += bytes;
+    }
+
+    /// Whether a flush begins now; it then counts as begun. `is_over` says whether the slice's time is over, `is_flushing` whether
+    /// a flush is in flight. One that is in flight when the time is over is the last one.
+    pub(super) fn begin(&mut self, is_over: bool, is_flushing: bool) -> bool {
+        let Some(every_bytes) = self.every_bytes else { return false };
+        if is_over {
+            return !std::mem::replace(&mut self.is_last_begun, true) && !is_flushing;
+        }
+        let begins = !is_flushing && self.unflushed_bytes >= every_bytes;
+        if begins {
+            self.unflushed_bytes -= every_bytes;
+        }
+        begins
+    }
+
+    /// Whether writes go on until the flush in flight has completed, although the slice's time is over. A log does not stop for
+    /// such a flush either.
+    pub(super) const fn holds_slice_open(&self, is_flushing: bool) -> bool {
+        self.every_bytes.is_some() && is_flushing
+    }
+
+    /// Whether the slice still has to begin its last flush.
+    pub(super) const fn owes_flush(&self) -> bool {
+        self.every_bytes.is_some() && !self.is_last_begun
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +200,26 @@ mod tests {
             prop_assert_eq!(flushed, (0..writes).collect::<Vec<_>>());
             prop_assert!((f64::from(writes) / f64::from(flushes) - mean).abs() <= mean * mean / 50.0 + 0.5);
         }
+    }
+
+    #[test]
+    fn background_flushes_follow_the_bytes_and_one_ends_the_slice() {
+        let mut none = Background::new(None);
+        none.wrote(1 << 40);
+        assert!(!none.begin(false, false) && !none.begin(true, false));
+        assert!(!none.owes_flush() && !none.holds_slice_open(false));
+        let mut flushes = Background::new(Some(100));
+        flushes.wrote(99);
+        assert!(!flushes.begin(false, false));
+        flushes.wrote(111);
+        assert!(flushes.begin(false, false), "210 bytes");
+        assert!(!flushes.begin(false, true), "one at a time");
+        assert!(flushes.begin(false, false) && !flushes.begin(false, false), "110 bytes, then 10");
+        assert!(flushes.owes_flush());
+        assert!(flushes.begin(true, false) && flushes.holds_slice_open(true));
+        assert!(!flushes.begin(true, false) && !flushes.owes_flush());
+        let mut flushing = Background::new(Some(100));
+        assert!(!flushing.begin(true, true), "the one in flight is the last one");
+        assert!(!flushing.begin(true, false) && !flushing.owes_flush());
     }
 }
