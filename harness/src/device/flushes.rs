@@ -104,8 +104,9 @@ impl Groups {
     }
 }
 
-/// Flushes that no write waits for. One begins whenever a given number of bytes has been written. A slice ends with one more, so that
-/// it has paid for all its bytes: many disks take writes into a cache, and need time for them only when they are flushed.
+/// Flushes that no write waits for. One begins whenever a given number of bytes has been written. A slice ends with one more, after its
+/// last write, so that it has paid for all its bytes: many disks take writes into a cache, and need time for them only when they are
+/// flushed.
 #[derive(Debug)]
 pub(super) struct Background {
     every_bytes: Option<u64>,
@@ -126,24 +127,18 @@ impl Background {
         self.unflushed_bytes += bytes;
     }
 
-    /// Whether a flush begins now; it then counts as begun. `is_over` says whether the slice's time is over, `is_flushing` whether
-    /// a flush is in flight. One that is in flight when the time is over is the last one.
-    pub(super) fn begin(&mut self, is_over: bool, is_flushing: bool) -> bool {
+    /// Whether a flush begins now; it then counts as begun. `is_flushing` says whether one is in flight, `is_over` whether the slice
+    /// has no more writes to begin, and none in flight.
+    pub(super) fn begin(&mut self, is_flushing: bool, is_over: bool) -> bool {
         let Some(every_bytes) = self.every_bytes else { return false };
         if is_over {
-            return !std::mem::replace(&mut self.is_last_begun, true) && !is_flushing;
+            return !is_flushing && !std::mem::replace(&mut self.is_last_begun, true);
         }
         let begins = !is_flushing && self.unflushed_bytes >= every_bytes;
         if begins {
             self.unflushed_bytes -= every_bytes;
         }
         begins
-    }
-
-    /// Whether writes go on until the flush in flight has completed, although the slice's time is over. A log does not stop for
-    /// such a flush either.
-    pub(super) const fn holds_slice_open(&self, is_flushing: bool) -> bool {
-        self.every_bytes.is_some() && is_flushing
     }
 
     /// Whether the slice still has to begin its last flush.
@@ -206,20 +201,16 @@ mod tests {
     fn background_flushes_follow_the_bytes_and_one_ends_the_slice() {
         let mut none = Background::new(None);
         none.wrote(1 << 40);
-        assert!(!none.begin(false, false) && !none.begin(true, false));
-        assert!(!none.owes_flush() && !none.holds_slice_open(false));
+        assert!(!none.begin(false, false) && !none.begin(false, true) && !none.owes_flush());
         let mut flushes = Background::new(Some(100));
         flushes.wrote(99);
         assert!(!flushes.begin(false, false));
         flushes.wrote(111);
         assert!(flushes.begin(false, false), "210 bytes");
-        assert!(!flushes.begin(false, true), "one at a time");
+        assert!(!flushes.begin(true, false), "one at a time");
         assert!(flushes.begin(false, false) && !flushes.begin(false, false), "110 bytes, then 10");
-        assert!(flushes.owes_flush());
-        assert!(flushes.begin(true, false) && flushes.holds_slice_open(true));
-        assert!(!flushes.begin(true, false) && !flushes.owes_flush());
-        let mut flushing = Background::new(Some(100));
-        assert!(!flushing.begin(true, true), "the one in flight is the last one");
-        assert!(!flushing.begin(true, false) && !flushing.owes_flush());
+        assert!(flushes.owes_flush() && !flushes.begin(true, true), "another one is in flight");
+        assert!(flushes.owes_flush() && flushes.begin(false, true));
+        assert!(!flushes.owes_flush() && !flushes.begin(false, true), "the last one begins once");
     }
 }

@@ -6,7 +6,9 @@ use super::replay::{Deck, Replay};
 use super::ring::RingSize;
 use super::scratch::{self, Scratch, file_error};
 use super::slice::{Area, Blocks, Passes, Runner, Setup, Totals};
-use super::{CeilingSlice, CeilingSpec, DeviceError, Extent, Reap, ReplaySlice, ReplaySync, Work};
+use super::{
+    BLOCK_ALIGN_BYTES, CeilingSlice, CeilingSpec, DeviceError, Extent, Reap, ReplaySlice, ReplaySync, Work,
+};
 use crate::host::storage::{Disk, disk_under};
 use crate::workload::Io;
 use rustix::fs::Advice;
@@ -154,6 +156,9 @@ impl Ceiling {
             slice,
         };
         let mut runner = Runner::new(setup, disk.as_ref(), &stop)?;
+        if replay.background_bytes().is_some() {
+            runner.flushes_by(self.flushed_file()?);
+        }
         let outcome = self.over_both(&mut runner, replay, layout);
         self.remove("fresh", replay.files)?;
         outcome?;
@@ -222,6 +227,17 @@ impl Ceiling {
             }
         }
         Ok(())
+    }
+
+    /// Makes a file of one block that is on stable storage. Its sync flushes the device's cache and writes nothing.
+    fn flushed_file(&self) -> Result<(PathBuf, fs::File), DeviceError> {
+        let path = self.scratch.file("flushed");
+        let file = scratch::open(&path, Io::Buffered, self.scratch.parent())?;
+        file.write_all_at(&[0; BLOCK_ALIGN_BYTES as usize], 0)
+            .map_err(|source| file_error("write", &path, source))?;
+        file.sync_all().map_err(|source| file_error("sync", &path, source))?;
+        self.scratch.sync()?;
+        Ok((path, file))
     }
 
     /// Makes fresh files. Removes those of the lap before.

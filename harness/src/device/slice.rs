@@ -113,6 +113,15 @@ struct Slot {
     group: u64,
 }
 
+/// A flush in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    /// That of a group, by an fdatasync of the lap's file with this index.
+    OfGroup(usize),
+    /// One that no write waits for.
+    Background,
+}
+
 /// Measures one slice in one lap or in several. The time between laps is not measured.
 pub(super) struct Runner<'a> {
     setup: Setup,
@@ -123,12 +132,13 @@ pub(super) struct Runner<'a> {
     limit: usize,
     /// Number of reads or writes that have moved their bytes.
     moved: u64,
-    /// The file of the flush in flight, as an index into the lap's files.
-    flushing: Option<usize>,
+    /// The flush in flight.
+    flushing: Option<Flush>,
     groups: Groups,
     background: Background,
-    /// The file of the last write that has ended.
-    last_file: usize,
+    /// The file whose sync is a background flush: path and handle. Nothing of it changes, so that its sync flushes the device's cache
+    /// and needs no entry in the file system's journal.
+    flushed_file: Option<(PathBuf, File)>,
     disk: Option<&'a Disk>,
     stop: &'a AtomicBool,
     total: Totals,
@@ -168,12 +178,17 @@ impl<'a> Runner<'a> {
             flushing: None,
             groups: Groups::new(setup.group_writes),
             background: Background::new(setup.background_bytes),
-            last_file: 0,
+            flushed_file: None,
             setup,
             disk,
             stop,
             total,
         })
+    }
+
+    /// Gives the runner the file for its background flushes.
+    pub(super) fn flushes_by(&mut self, file: (PathBuf, File)) {
+        self.flushed_file = Some(file);
     }
 
     /// Whether the slice needs another lap.
@@ -190,7 +205,6 @@ impl<'a> Runner<'a> {
     pub(super) fn lap(&mut self, area: &Area, order: &mut dyn Order) -> Result<(), DeviceError> {
         let (cpu_before_s, disk_before) = (process_cpu_s(), self.disk_counters());
         let begun = Instant::now();
-        self.last_file = 0;
         let outcome = self.run(area, order, begun);
         if outcome.is_err() {
             // The caller closes the files after an error, so no operation on them may stay in flight.
@@ -238,17 +252,18 @@ impl<'a> Runner<'a> {
         let deadline = self.remaining();
         let mut now = begun;
         loop {
-            let is_over = now - begun >= deadline;
-            if self.background.begin(is_over, self.flushing.is_some()) {
-                self.flush(area, self.last_file);
-            }
-            if !is_over || self.background.holds_slice_open(self.flushing.is_some()) {
+            let is_late = now - begun >= deadline;
+            if !is_late {
                 self.start(area, order, now);
+            }
+            let is_over = is_late && self.ring.in_flight() == 0;
+            if self.background.begin(self.flushing.is_some(), is_over) {
+                self.flush(area, Flush::Background);
             }
             // With nothing in flight, no write can join or complete a group any more.
             let is_last = self.ring.in_flight() == 0;
             if let Some(slot) = self.groups.begin_flush(is_last) {
-                self.flush(area, self.slots[num::index(slot)].step.file);
+                self.flush(area, Flush::OfGroup(self.slots[num::index(slot)].step.file));
             }
             if self.ring.in_flight() == 0 {
                 return Ok(());
@@ -264,9 +279,18 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn flush(&mut self, area: &Area, file: usize) {
-        self.ring.push_flush(self.flush_slot(), area.files[file].1.as_raw_fd());
-        self.flushing = Some(file);
+    fn flush(&mut self, area: &Area, flush: Flush) {
+        let fd = self.flushed(area, flush).1.as_raw_fd();
+        self.ring.push_flush(self.flush_slot(), fd);
+        self.flushing = Some(flush);
+    }
+
+    /// Returns the file that a flush syncs.
+    fn flushed<'f>(&'f self, area: &'f Area, flush: Flush) -> &'f (PathBuf, File) {
+        match flush {
+            Flush::OfGroup(file) => &area.files[file],
+            Flush::Background => self.flushed_file.as_ref().expect("background flushes have a file"),
+        }
     }
 
     /// Number of the slot of the flush in flight, behind those of all other operations.
@@ -328,11 +352,11 @@ impl<'a> Runner<'a> {
     }
 
     fn complete_flush(&mut self, area: &Area, result: i32, now: Instant) -> Result<(), DeviceError> {
-        let file = self.flushing.take().expect("a flush that completes was in flight");
+        let flush = self.flushing.take().expect("a flush that completes was in flight");
         let durable = self.groups.end_flush();
         if result < 0 {
             let source = io::Error::from_raw_os_error(-result);
-            return Err(super::scratch::file_error("sync", &area.files[file].0, source));
+            return Err(super::scratch::file_error("sync", &self.flushed(area, flush).0, source));
         }
         self.total.flushes += 1;
         durable.into_iter().for_each(|slot| self.end(slot, now));
@@ -346,7 +370,6 @@ impl<'a> Runner<'a> {
         self.total.ops += 1;
         self.total.bytes += u64::from(step.length);
         self.background.wrote(u64::from(step.length));
-        self.last_file = step.file;
         self.idle.push(slot);
     }
 
