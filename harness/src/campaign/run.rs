@@ -6,7 +6,7 @@ use super::order::Order;
 use super::pass::{PassRun, has_device_best};
 use super::points::Points;
 use super::session::Session;
-use crate::device::bare_device;
+use crate::device::{bare_device, probe_dir};
 use crate::exit::UsageError;
 use crate::host::machine_id::machine_id;
 use crate::judge::figures::written_bytes_per_s;
@@ -100,7 +100,10 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
 /// Runs the study of `context`.
 pub(crate) fn run_in(mut context: RunContext<'_>, keeping: Keeping) -> anyhow::Result<Option<Measured>> {
     let RunContext { study, options, data_dir, progress, .. } = context;
-    let now = manifest(study, options, Environment::collect(data_dir.path(), IoUring::collect()))?;
+    let mut environment = Environment::collect(data_dir.path(), IoUring::collect());
+    environment.storage.direct_is_cached =
+        probe_dir(data_dir.path()).ok().and_then(|probe| probe.direct_is_cached);
+    let now = manifest(study, options, environment)?;
     let mut staging = match keeping {
         Keeping::In(staging) => Some(resume(*staging, &now)?),
         Keeping::Below(results) if study.is_sweep() => Some(Staging::begin(&results, now.clone())?),

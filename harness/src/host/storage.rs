@@ -19,6 +19,8 @@ impl Storage {
             mount_point: Some(mount.mount_point),
             mount_options: Some(mount.options),
             source: Some(mount.source),
+            // The caller tries it, because that writes a file.
+            direct_is_cached: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::comparison::systems;
 use super::facts::{self, Intervals, STATISTICS};
 use super::groups;
 use super::limit;
-use super::sweep::table::Place;
+use super::sweep::notes::Place;
 use super::sweep::{self, Sweep};
 use crate::escape::{visible, visible_lines};
 use crate::result::{Recording, RunResult, VerdictStatus};

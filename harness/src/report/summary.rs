@@ -6,6 +6,7 @@ use super::comparison::systems;
 use super::facts::{self, Intervals, STATISTICS};
 use super::groups;
 use super::limit;
+use super::sweep::notes::Place;
 use super::sweep::{Sweep, table};
 use crate::escape::visible;
 use crate::result::{Recording, RunResult};
@@ -100,7 +101,7 @@ pub(super) fn figures(out: &mut String, charts: &Charts, shown: Option<&str>) {
 
 /// Writes the table of a sweep and its conclusions.
 fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
-    let cells = table::cells(sweep, table::Place::Page);
+    let cells = table::cells(sweep, Place::Page);
     let _ =
         writeln!(out, "\n| {} |", cells.header.iter().map(|text| cell(text)).collect::<Vec<_>>().join(" | "));
     let last = cells.header.len() - 1;

@@ -148,6 +148,10 @@ pub struct Storage {
     pub source: Option<String>,
     /// The block device; `None` for file systems without one (tmpfs, overlay, NFS).
     pub device: Option<BlockDevice>,
+    /// Whether direct I/O goes through the page cache here, by a trial write. `None` where that cannot be told, and in older
+    /// results.
+    #[serde(default)]
+    pub direct_is_cached: Option<bool>,
 }
 
 /// A disk, or a device that looks like one (device mapper, RAID).

@@ -2,6 +2,8 @@
 
 use crate::escape::visible;
 use crate::quantity;
+use crate::result::latency::percentile::sign;
+use crate::result::{Bound, SeriesRow};
 use crate::stderr;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::{Cell, RefCell};
@@ -25,7 +27,7 @@ enum Out {
 }
 
 /// One second of a trial.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Live {
     /// `warm-up`, `measuring` or `draining`.
     pub phase: &'static str,
@@ -41,8 +43,31 @@ pub struct Live {
     pub has_members: bool,
     /// The kind of latency of `slowest`.
     pub latency: &'static str,
-    /// Name and value in ns of the latency that stands for the second's intervals.
-    pub slowest: Option<(&'static str, u64)>,
+    /// The latency that stands for the second's intervals.
+    pub slowest: Option<Slowest>,
+}
+
+/// A latency of the progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slowest {
+    /// Its name: `p99` or `max`.
+    pub name: &'static str,
+    /// Its value, ns.
+    pub ns: u64,
+    /// The kind of bound that the value is; `None` for a value that is the system's.
+    pub bound: Option<Bound>,
+}
+
+impl Slowest {
+    /// Returns the greatest p99 of some intervals, or the greatest value where too few acks tell a p99.
+    pub fn of(rows: &[SeriesRow]) -> Option<Self> {
+        let greatest = |name, of: fn(&SeriesRow) -> (Option<u64>, Option<Bound>)| {
+            let known = rows.iter().filter_map(|row| Some((of(row).0?, of(row).1)));
+            known.max_by_key(|(ns, _)| *ns).map(|(ns, bound)| Self { name, ns, bound })
+        };
+        let p99 = greatest("p99", |row| (row.p99_ns, row.p99_bound));
+        p99.or_else(|| greatest("max", |row| (row.max_ns, row.max_bound)))
+    }
 }
 
 impl Progress {
@@ -153,8 +178,32 @@ impl std::fmt::Display for Live {
             write!(f, "  consumed {}  {name} {backlog}", quantity::per_s(consumed))?;
         }
         match self.slowest {
-            Some((name, ns)) => write!(f, "  {} {name} {}", self.latency, quantity::ns(ns)),
+            Some(Slowest { name, ns, bound }) => {
+                write!(f, "  {} {name} {}{}", self.latency, sign(bound), quantity::ns(ns))
+            }
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_latency_is_told_with_its_bound() {
+        let row = |p99_ns, p99_bound, max_ns| SeriesRow { p99_ns, p99_bound, max_ns, ..SeriesRow::default() };
+        let rows = [row(Some(2000), None, Some(9000)), row(Some(3000), Some(Bound::Upper), None)];
+        assert_eq!(Slowest::of(&rows), Some(Slowest { name: "p99", ns: 3000, bound: Some(Bound::Upper) }));
+        let few = [row(None, None, Some(9000))];
+        assert_eq!(Slowest::of(&few), Some(Slowest { name: "max", ns: 9000, bound: None }));
+        assert_eq!(Slowest::of(&[]), None);
+        let live = |slowest| Live { latency: "response", slowest, ..Live::default() }.to_string();
+        assert!(
+            live(Slowest::of(&rows)).ends_with("  response p99 ≤ 3.00 µs"),
+            "{}",
+            live(Slowest::of(&rows))
+        );
+        assert!(live(Slowest::of(&few)).ends_with("  response max 9.00 µs"), "{}", live(Slowest::of(&few)));
     }
 }

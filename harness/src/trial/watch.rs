@@ -5,7 +5,7 @@
 use super::backlog::BacklogGate;
 use super::bench::Bench;
 use super::inject::InjectedStalls;
-use super::progress::{Live, Progress};
+use super::progress::{Live, Progress, Slowest};
 use super::require::{GateState, RetentionGate};
 
 use super::wall_clock::{self, WallClock};
@@ -46,14 +46,6 @@ const THREADS_EVERY_NS: u64 = 1_000_000_000;
 
 /// The most events of the system that are kept of one trial. A system with tiny segments may have thousands a second.
 const EVENTS_MAX: usize = 20_000;
-
-/// Returns the name and the value in ns of the latency that the progress shows: the greatest p99 of some intervals, or the
-/// greatest value where too few acks tell a p99.
-fn slowest(rows: &[SeriesRow]) -> Option<(&'static str, u64)> {
-    let greatest = |of: fn(&SeriesRow) -> Option<u64>| rows.iter().filter_map(of).max();
-    let p99 = greatest(|row| row.p99_ns).map(|ns| ("p99", ns));
-    p99.or_else(|| greatest(|row| row.max_ns).map(|ns| ("max", ns)))
-}
 
 /// The load threads, for the watcher: handles to wake them, and the channel of their intervals.
 pub(crate) struct LoadThreads {
@@ -400,7 +392,7 @@ impl<'a> Watcher<'a> {
             backlog_records: fresh.last().and_then(|row| row.backlog_records),
             has_members: !self.shared.groups().is_empty(),
             latency: if self.is_open_load { "response" } else { "service" },
-            slowest: slowest(fresh),
+            slowest: Slowest::of(fresh),
         });
     }
 

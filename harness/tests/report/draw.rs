@@ -86,6 +86,34 @@ fn the_first_screen_fits_a_terminal() {
 }
 
 #[test]
+fn direct_io_that_goes_through_the_page_cache_is_named() {
+    let mut recording = sample::quickstart();
+    let screen =
+        |recording: &Recording| first_screen(&recording.result, "r".as_ref(), &["quickstart".to_owned()]);
+    assert!(screen(&recording).contains("io direct ·"));
+    recording.result.environment.storage.direct_is_cached = Some(true);
+    assert!(screen(&recording).contains("io direct (through the page cache) ·"));
+}
+
+#[test]
+fn a_share_of_slices_that_lacked_the_trial_s_flushes_says_so() {
+    let words = "writes, 6.1 in flight, slices without flushes";
+    let mut recording = sample::quickstart();
+    let screen =
+        |recording: &Recording| first_screen(&recording.result, "r".as_ref(), &["quickstart".to_owned()]);
+    assert!(!screen(&recording).contains(words));
+    for trial in recording.result.points.iter_mut().flat_map(|point| &mut point.trials) {
+        trial.resources.device_flushes = None;
+        trial.ceiling.write_shape.as_mut().unwrap().flush_every_bytes = None;
+    }
+    assert!(screen(&recording).contains(words), "a result of an older revision");
+    for trial in recording.result.points.iter_mut().flat_map(|point| &mut point.trials) {
+        trial.ceiling.write_shape.as_mut().unwrap().dsync = true;
+    }
+    assert!(!screen(&recording).contains(words), "synced writes flush themselves");
+}
+
+#[test]
 fn a_share_above_every_ceiling_is_called_no_ceiling() {
     let mut recording = sample::quickstart();
     for point in &mut recording.result.points {

@@ -40,6 +40,8 @@ fn plot(comparison: &Comparison) -> Result<Plot, NotDrawn> {
     }));
     let build = &comparison.provenance.build;
     let revision: String = build.git_revision.chars().take(10).collect();
+    let machine = comparison.provenance.machine_id.as_deref().unwrap_or("unknown");
+    let machine: String = machine.chars().take(8).collect();
     Ok(Plot {
         name: "ratio",
         alt: ALT,
@@ -50,7 +52,7 @@ fn plot(comparison: &Comparison) -> Result<Plot, NotDrawn> {
         notes: Vec::new(),
         panels: vec![Panel { parts: vec![Part::Axes(axes(comparison, &rows))], ..Panel::default() }],
         footer: vec![format!(
-            "vnotch {} {revision} · {} · {}",
+            "vnotch {} {revision} · machine {machine} · {} · {}",
             build.version,
             comparison.provenance.started_at,
             comparison.id()

@@ -6,6 +6,7 @@
 pub(super) mod answers;
 pub(super) mod change;
 pub(super) mod metric;
+pub(super) mod notes;
 pub(super) mod prices;
 pub(super) mod table;
 pub(super) mod words;

@@ -4,13 +4,14 @@
 use super::answers::{Answer, answers};
 use super::change::number;
 use super::metric::{name, text as metric_text};
+use super::notes::{FIRST, LATE, Place, is_over_systems, letter, notes};
 use super::{Combination, Sweep, is_sound};
 use crate::num;
 use crate::quantity;
 use crate::report::facts::{self, NONE, around};
 use crate::result::{Figure, Point, VerdictFlag};
 use crate::stats::Standing;
-use crate::workload::{Metric, PassKind};
+use crate::workload::Metric;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::collections::BTreeSet;
 
@@ -25,9 +26,6 @@ const DISK_PEAK: &str = "disk peak";
 /// Titles and paths of the CPU time for each GiB, in sweeps over systems.
 const CPU: [(&str, &str); 2] =
     [("CPU system", "resources.cpu_s_per_gib.system"), ("CPU client", "resources.cpu_s_per_gib.client")];
-/// Titles of the columns on late trials. A terminal that is too narrow goes without them.
-const FIRST: &str = "p99 first";
-const LATE: &str = "late";
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
@@ -38,15 +36,6 @@ pub(in crate::report) struct Cells {
     pub(in crate::report) rows: Vec<Vec<String>>,
     /// Explanations that a reader of the table needs.
     pub(in crate::report) notes: Vec<String>,
-}
-
-/// The place for which a table is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::report) enum Place {
-    /// A terminal: the columns that the answer needs, and one letter for each flag, explained in a note.
-    Terminal,
-    /// A page: all columns, and flags in words.
-    Page,
 }
 
 struct Column<'s> {
@@ -179,11 +168,6 @@ fn table(cells: &Cells, header: Header) -> Table {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }
     table
-}
-
-/// Whether the combinations of a sweep measure different systems.
-fn is_over_systems(sweep: &Sweep<'_>) -> bool {
-    sweep.settings.iter().any(|setting| matches!(setting.key.as_str(), "target" | "kafka.version"))
 }
 
 fn columns<'s>(sweep: &'s Sweep<'_>, place: Place) -> Vec<Column<'s>> {
@@ -354,105 +338,6 @@ fn flags(combination: &Combination<'_>, place: Place) -> String {
         Some(status) => format!("{} {shown}", status.words()).trim_end().to_owned(),
         None => shown,
     }
-}
-
-const fn letter(flag: VerdictFlag) -> char {
-    match flag {
-        VerdictFlag::NoisyDisk => 'd',
-        VerdictFlag::NoisyCpu => 'c',
-        VerdictFlag::NotSteady => 'u',
-        VerdictFlag::GeneratorLimited => 'g',
-        VerdictFlag::TargetFellBehind => 'b',
-        VerdictFlag::Censored => 'a',
-        VerdictFlag::Short => 't',
-        VerdictFlag::CeilingLow => 'l',
-    }
-}
-
-fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
-    let passes: BTreeSet<&str> = sweep
-        .combinations
-        .iter()
-        .filter_map(|it| it.loaded_point())
-        .map(|point| match point.pass {
-            PassKind::Max => "max",
-            PassKind::Closed => "closed",
-            PassKind::Open => "an open load",
-        })
-        .collect();
-    let trials = sweep.combinations.iter().filter_map(|it| it.loaded_point()).map(|it| it.trials.len()).max();
-    let passes = passes.into_iter().collect::<Vec<_>>().join(" and ");
-    let latency = if sweep.has_open() {
-        format!("; p99: response, open load {}", sweep.rate_words())
-    } else {
-        "; latencies under it are not compared".to_owned()
-    };
-    let around = around_words(sweep);
-    let median = match trials.unwrap_or(0) {
-        1 => format!("one trial under {passes}{latency}"),
-        trials => format!("median [{around}] of {trials} trials under {passes}{latency}"),
-    };
-    let mut notes = vec![median];
-    notes.extend(sweep.rate_note());
-    if sweep.combinations.iter().any(|it| it.points().count() > 1) {
-        notes.push("each row has two points: one under each of these loads".to_owned());
-    }
-    if sweep.ratio.is_none() && sweep.metrics().first().is_some_and(|metric| compares(sweep, *metric)) {
-        notes.push("vs best: [95 % interval that holds for all rows together]; out: ruled out".to_owned());
-    }
-    if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
-        notes.push("late: share of the trials whose generator was late at first".to_owned());
-        notes.push("p99 first: with the first attempts, late ones included".to_owned());
-    }
-    notes.extend(sweep.disk_note().filter(|_| place == Place::Page));
-    if is_over_systems(sweep) {
-        notes.push("CPU: seconds for each GiB of values, of the system's processes or shards, and of client and load".to_owned());
-    }
-    notes.extend(bound_notes(sweep));
-    if place == Place::Terminal {
-        let points = sweep.combinations.iter().flat_map(Combination::points);
-        let raised: BTreeSet<VerdictFlag> =
-            points.flat_map(|point| point.verdict.flags.iter().copied()).collect();
-        let explained: Vec<String> =
-            raised.into_iter().map(|flag| format!("{} {}", letter(flag), flag.words())).collect();
-        if !explained.is_empty() {
-            notes.push(format!("flags: {}", explained.join(" · ")));
-        }
-    }
-    notes
-}
-
-/// Tells whether any comparison by a metric has an interval.
-fn compares(sweep: &Sweep<'_>, metric: Metric) -> bool {
-    let answers = answers(sweep, metric);
-    answers.iter().flat_map(|answer| &answer.found.others).flatten().any(|it| it.interval.is_some())
-}
-
-/// Returns what stands in brackets beside a median.
-fn around_words(sweep: &Sweep<'_>) -> &'static str {
-    let figures = || {
-        let metrics = sweep.metrics().into_iter();
-        let of = |metric| {
-            sweep.combinations.iter().filter_map(move |it| it.point(metric)?.summary.get(metric.path()))
-        };
-        metrics.flat_map(of).filter(|figure| figure.trials > 1)
-    };
-    match (figures().any(|it| it.interval.is_some()), figures().any(|it| it.interval.is_none())) {
-        (true, false) => "95 % interval",
-        (true, true) => "95 % interval, or min–max where it has none",
-        _ => "min–max",
-    }
-}
-
-/// Returns the explanation of each sign before a percentile.
-fn bound_notes(sweep: &Sweep<'_>) -> BTreeSet<String> {
-    let shown = [Metric::ResponseP50, Metric::ResponseP99].map(Metric::path);
-    let points = sweep.combinations.iter().filter_map(|it| it.point(Metric::ResponseP99));
-    points
-        .flat_map(|point| shown.map(|path| point.figure(path).and_then(|figure| figure.bound)))
-        .flatten()
-        .map(|bound| facts::bound_note(bound).to_owned())
-        .collect()
 }
 
 #[cfg(test)]
