@@ -3,6 +3,7 @@
 use super::workload_args::WorkloadArgs;
 use super::{Format, Globals, prune};
 use crate::campaign;
+use crate::doctor::{self, Needs};
 use crate::escape::{visible, visible_lines};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num::{self, f64_of};
@@ -14,7 +15,7 @@ use crate::system::CAPABILITIES;
 use crate::workload::{Difference, Estimate, Study, Workload, label};
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -47,9 +48,10 @@ pub fn dry_run(globals: Globals, args: &WorkloadArgs) -> anyhow::Result<ExitStat
     };
     super::print(&printed)?;
     if !globals.quiet {
-        prune::leftovers_note(args.data_dir())
-            .into_iter()
-            .for_each(|note| stderr::line(format_args!("note: {note}")));
+        let workloads = studies.iter().flat_map(|study| &study.combinations).map(|it| &it.workload);
+        let of_quota = workloads.filter_map(|workload| doctor::quota_warning(&Needs::from(workload)));
+        let notes: BTreeSet<String> = of_quota.chain(prune::leftovers_note(args.data_dir())).collect();
+        notes.iter().for_each(|note| stderr::line(format_args!("note: {note}")));
     }
     studies.iter().try_for_each(|study| {
         require_memory(study)?;

@@ -18,7 +18,7 @@ use crate::trial::context::Options;
 use crate::trial::inject;
 use crate::workload::{Durability, Study, Workload};
 use resume::Found;
-use saving::{Saved, save};
+use saving::{Saved, Saving, save};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -99,6 +99,9 @@ struct Done {
     /// Whether the directory is where it was asked for.
     #[serde(skip)]
     is_where_asked: bool,
+    /// Whether the user asked for the end while the result was saved. It is complete, and no other workload follows.
+    #[serde(skip)]
+    is_interrupted: bool,
 }
 
 /// Runs the verb.
@@ -187,7 +190,7 @@ pub(super) fn measure_all(globals: Globals, request: Request) -> anyhow::Result<
             printed = printed.and_then(|()| super::print(&format!("{between}{screen}")));
         }
         let Some(one) = outcome? else { break };
-        let is_last = one.result.verdict.status == VerdictStatus::Interrupted;
+        let is_last = one.is_interrupted || one.result.verdict.status == VerdictStatus::Interrupted;
         done.push(one);
         if is_last {
             break;
@@ -282,7 +285,7 @@ fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<O
         Action::Measure { keeping, output } => (keeping, output),
         Action::Done(directory) => {
             let result = store::load_result(&directory)?;
-            return Ok(Some(Done { directory, result, is_where_asked: true }));
+            return Ok(Some(Done { directory, result, is_where_asked: true, is_interrupted: false }));
         }
     };
     let measured = match measure(study, options, keeping) {
@@ -294,8 +297,10 @@ fn run_one(study: &Study, options: &Options, action: Action) -> anyhow::Result<O
         other => other?,
     };
     let Some(Measured { recording, staging, is_whole }) = measured else { return Ok(None) };
+    let saving = Saving::watch()?;
     let Saved { directory, is_where_asked } = save(&recording, &output, staging, is_whole)?;
-    Ok(Some(Done { directory, result: recording.result, is_where_asked }))
+    let is_interrupted = saving.is_interrupted();
+    Ok(Some(Done { directory, result: recording.result, is_where_asked, is_interrupted }))
 }
 
 /// Refuses a run that cannot work on this machine. Returns warnings about problems that only make its figures worse.

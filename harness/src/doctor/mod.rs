@@ -139,6 +139,12 @@ pub fn preflight(data_dir: &Path, needs: &Needs) -> anyhow::Result<Vec<Check>> {
     Ok(checks.into_iter().filter(|check| check.level == Level::Warn).collect())
 }
 
+/// Returns the check of the control group's CPU quota as a sentence, if the quota is too small for `needs`.
+pub fn quota_warning(needs: &Needs) -> Option<String> {
+    let check = checks::cpu_quota(&Cgroup::collect(), needs)?;
+    (check.level == Level::Warn).then(|| sentence(&check))
+}
+
 /// Formats a check as one line of a message.
 pub fn sentence(check: &Check) -> String {
     match &check.remedy {

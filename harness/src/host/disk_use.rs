@@ -35,7 +35,7 @@ impl DiskUse {
 
 /// Returns the bytes that the file system has allocated to the files below `path`, preallocated space included. A file
 /// that is removed in the meantime counts as 0.
-pub(super) fn allocated_bytes(path: &Path) -> u64 {
+pub fn allocated_bytes(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else { return 0 };
     let allocated = |entry: fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => allocated_bytes(&entry.path()),

@@ -10,7 +10,7 @@ use crate::workload::{Backlog, BacklogCache, Io};
 use anyhow::Context as _;
 use rustix::fs::{Advice, fadvise};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,9 @@ impl BacklogGate {
             }
             // Reads with O_DIRECT come from the device in any case.
             (BacklogCache::Warm, Io::Direct) => Ok(()),
-            (BacklogCache::Warm, Io::Buffered) => each_file(data_dir, stop, &mut read_through),
+            (BacklogCache::Warm, Io::Buffered) => {
+                each_file(data_dir, stop, &mut |path| read_through(path, stop))
+            }
         }
     }
 
@@ -66,6 +68,9 @@ impl BacklogGate {
         format!("building the backlog: {built} of {}", self.backlog.build)
     }
 }
+
+/// Bytes that are read at a time.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// Does `work` with each file below `dir`, until `stop` is set.
 fn each_file(
@@ -91,6 +96,9 @@ fn drop_from_page_cache(path: &Path) -> io::Result<()> {
     Ok(fadvise(&file, 0, None, Advice::DontNeed)?)
 }
 
-fn read_through(path: &Path) -> io::Result<()> {
-    io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
+/// Reads a file into the page cache, until `stop` is set.
+fn read_through(path: &Path, stop: &AtomicBool) -> io::Result<()> {
+    let (mut file, mut chunk) = (File::open(path)?, vec![0; CHUNK_BYTES]);
+    while !stop.load(Ordering::Relaxed) && file.read(&mut chunk)? > 0 {}
+    Ok(())
 }

@@ -2,7 +2,9 @@
 //! locked, so that it belongs to one run.
 
 use crate::exit::UsageError;
+use crate::host::disk_use::allocated_bytes;
 use crate::host::leftovers::{DATA_PREFIX, lock};
+use crate::quantity;
 use anyhow::Context as _;
 use std::fs;
 use std::io::ErrorKind;
@@ -183,8 +185,10 @@ fn require_empty(path: &Path) -> anyhow::Result<()> {
     let found = entries(path)?;
     if found.iter().any(|entry| entry.file_name().is_some_and(|name| name == ENGINE_MARK)) {
         return Err(UsageError::error(format!(
-            "--data-dir: {} holds a log already, and a run starts from nothing; name another directory, or remove it",
-            path.display()
+            "--data-dir: {} holds a log already ({}), of a run that kept it or was killed, and a run starts from nothing; name \
+             another directory, or remove it",
+            path.display(),
+            quantity::bytes(allocated_bytes(path))
         )));
     }
     if let Some(entry) = found.first() {

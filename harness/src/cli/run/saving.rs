@@ -1,12 +1,57 @@
 //! The place of a run's result: tried before anything is measured, and replaced by another one if it fails afterwards.
 
+use crate::exit::ExitStatus;
+use crate::interrupt;
 use crate::report::{self, Drawn};
 use crate::result::Artifact;
 use crate::result::staging::Staging;
 use crate::result::{Recording, store};
 use crate::stderr;
 use anyhow::Context as _;
+use signal_hook::iterator::{Handle, Signals};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Watches for signals while a result is saved, until it is dropped. The first one is answered and noted, and the result is completed.
+/// The second one ends the process.
+pub(super) struct Saving {
+    is_interrupted: Arc<AtomicBool>,
+    handle: Handle,
+}
+
+impl Saving {
+    /// Starts the watch.
+    ///
+    /// # Errors
+    /// The signals cannot be watched.
+    pub(super) fn watch() -> anyhow::Result<Self> {
+        let mut signals = Signals::new(interrupt::signals()).context("cannot watch for Ctrl-C")?;
+        let (handle, is_interrupted) = (signals.handle(), Arc::new(AtomicBool::new(false)));
+        let raised = Arc::clone(&is_interrupted);
+        let watch = move || {
+            for _signal in signals.forever() {
+                if raised.swap(true, Ordering::SeqCst) {
+                    std::process::exit(i32::from(ExitStatus::Interrupted as u8));
+                }
+                stderr::line("interrupted: the result is being written (once more to end without it)");
+            }
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(watch).context("cannot start a thread")?;
+        Ok(Self { is_interrupted, handle })
+    }
+
+    /// Whether a signal has come.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        self.handle.close();
+    }
+}
 
 /// A result that was saved.
 #[derive(Debug)]
@@ -80,4 +125,23 @@ fn other_places(output: &Path) -> impl Iterator<Item = PathBuf> {
     let output = std::path::absolute(output).ok();
     let places = std::env::current_dir().ok().into_iter().chain([std::env::temp_dir()]);
     places.filter(move |place| output.as_ref() != Some(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signal_hook::consts::SIGHUP;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_signal_while_a_result_is_saved_is_noted_and_ends_nothing() {
+        let saving = Saving::watch().unwrap();
+        assert!(!saving.is_interrupted());
+        signal_hook::low_level::raise(SIGHUP).unwrap();
+        let begun = Instant::now();
+        while !saving.is_interrupted() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(saving.is_interrupted());
+    }
 }

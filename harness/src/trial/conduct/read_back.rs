@@ -13,7 +13,8 @@ use crate::measure::ledger::{ConsumedPartition, ProducedPartition, SequenceTrack
 use crate::system::{self, ConsumerSpec, FetchSink, FetchedInfo, InRecord, SystemConsumer};
 use crate::trial::bench::Bench;
 use crate::workload::Workload;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use crossbeam::channel::RecvTimeoutError;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,9 @@ impl Bench<'_> {
     /// The data cannot be read, or the system cannot be opened again.
     pub(crate) fn read_back(&self, run: &mut TrialRun) -> anyhow::Result<()> {
         let data_dir = &self.context.system_dir(self.workload);
-        let Some(defects) = system::scan(&run.target.kind, data_dir)? else { return Ok(()) };
+        let (kind, dir) = (run.target.kind.clone(), data_dir.clone());
+        let scanned = unless_stopped(&|| self.context.is_stopped(), move || system::scan(&kind, &dir))?;
+        let Some(defects) = scanned.transpose()?.flatten() else { return Ok(()) };
         let files = files_below(data_dir);
         let begun = Instant::now();
         let opened = (self.context.open)(self.workload, &self.place.cores, data_dir);
@@ -57,6 +60,25 @@ impl Bench<'_> {
         run.closed = Some(closed);
         run.harvest.consumed = consumed;
         Ok(())
+    }
+}
+
+/// Does `work` on a thread of its own and returns what it returns; `None` once `is_stopped` is true. The thread is not waited for
+/// then: it only reads.
+fn unless_stopped<T: Send + 'static>(
+    is_stopped: &dyn Fn() -> bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<Option<T>> {
+    let (answer, answers) = crossbeam::channel::bounded(1);
+    let work = move || drop(answer.send(work()));
+    std::thread::Builder::new().name("scan".into()).spawn(work).context("cannot start a thread")?;
+    loop {
+        match answers.recv_timeout(LOOK) {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(RecvTimeoutError::Timeout) if is_stopped() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => bail!("the scan of the data ended without an answer"),
+        }
     }
 }
 
@@ -203,6 +225,17 @@ mod tests {
         assert_eq!((integrity.corruptions, integrity.duplicates), (1, 1));
         // A record that cannot be recognised is missing as well.
         assert_eq!(integrity.gaps, 2, "{integrity:?}");
+    }
+
+    #[test]
+    fn work_that_takes_long_is_left_when_the_run_is_stopped() {
+        assert_eq!(unless_stopped(&|| true, || 7).unwrap().unwrap_or(7), 7, "either is right");
+        assert_eq!(unless_stopped(&|| false, || 7).unwrap(), Some(7));
+        let begun = Instant::now();
+        let long = || std::thread::sleep(Duration::from_secs(60));
+        assert_eq!(unless_stopped(&|| begun.elapsed() > Duration::from_millis(50), long).unwrap(), None);
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(unless_stopped(&|| false, || panic!("on purpose")).is_err());
     }
 
     #[test]

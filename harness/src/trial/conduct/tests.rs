@@ -28,10 +28,11 @@ struct Case {
     backlog: Option<Backlog>,
     behaviour: Behaviour,
     consume: Consume,
+    cores: CoresUsed,
 }
 
 fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
-    let Case { stop, requirements, backlog, behaviour, consume } = case;
+    let Case { stop, requirements, backlog, behaviour, consume, cores } = case;
     let ms = |ms| TimeSpan(Duration::from_millis(ms));
     let phases = Phases { warmup: ms(200), measure: ms(400), drain: ms(2000) };
     let load = Load { mode, in_flight_bytes: Bytes::kib(64) };
@@ -58,7 +59,7 @@ fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
         progress: &Progress::silent(),
         started: Instant::now(),
     };
-    let place = Place { cores: CoresUsed::default(), idle: Idle::Sleep };
+    let place = Place { cores, idle: Idle::Sleep };
     let extras = Extras { requirements: &requirements, backlog, ..Extras::default() };
     let bench = Bench::new(&context, &workload, &place, extras).unwrap();
     let run = bench.trial(load, phases).unwrap();
@@ -72,6 +73,7 @@ fn a_trial_measures_its_window_and_drains() {
         LoadMode::Open { rate: Rate::per_s(1000), arrival: Default::default(), profile: Default::default() };
     let run = trial(mode, false);
     assert_eq!(run.error, None);
+    assert_eq!(run.core_round_trip, None, "the load has no cores of its own");
     assert_eq!(run.offered, Some(400));
     assert_eq!(run.harvest.latencies.records.of(crate::result::latency::Measure::Response).len(), 400);
     let sent: u64 = run.harvest.produced.iter().map(|partition| partition.answered).sum();
@@ -82,6 +84,20 @@ fn a_trial_measures_its_window_and_drains() {
     assert!(run.observed.host.is_some() && !run.observed.interrupted);
     let integrity = crate::judge::integrity::judge(&run.harvest.produced, &run.harvest.consumed);
     assert_eq!((integrity.checked, integrity.is_violated(), integrity.undrained), (600, false, 0));
+}
+
+#[test]
+fn the_time_of_a_message_between_the_cores_of_shards_and_load_is_taken_before_and_after() {
+    let allowed = crate::host::environment::cores_allowed();
+    let [shard, load, ..] = allowed[..] else { return };
+    let cores = CoresUsed { shards: vec![shard], load: vec![load], ..CoresUsed::default() };
+    let measured = || {
+        let case = Case { cores: cores.clone(), ..Case::default() };
+        trial_of(LoadMode::Closed { in_flight: 1 }, case).core_round_trip
+    };
+    // A busy machine may keep the two threads apart for the whole time that a measurement may take.
+    let both = (0..20).find_map(|_| measured()).expect("the cores are free twice in 20 trials");
+    assert!(both.before_ns > 0 && both.after_ns > 0, "{both:?}");
 }
 
 #[test]
