@@ -1,38 +1,56 @@
-//! A topic that a killed run has left in a cluster.
+//! A topic or a consumer group that a killed run has left in a cluster.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A run that is alive has made or written its topics within this time, unless its consumers drain for longer.
 pub const IN_USE_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// A topic with the name of a run.
+/// A topic or a group with the name of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftTopic {
+pub struct LeftInCluster {
     /// The name in the cluster.
     pub name: String,
-    /// Number of partitions.
-    pub partitions: u32,
-    /// The time at which it was made, in seconds since the Unix epoch; `None` for runs of older revisions.
+    /// The time at which the run made it, in seconds since the Unix epoch; `None` for runs of older revisions.
     pub made_s: Option<u64>,
-    /// The timestamp of its newest record, in ms since the Unix epoch; `None` without records.
-    pub written_ms: Option<i64>,
+    /// What it is.
+    pub kind: LeftKind,
 }
 
-impl LeftTopic {
+/// The kinds of what a run leaves in a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftKind {
+    /// A topic.
+    Topic {
+        /// Number of partitions.
+        partitions: u32,
+        /// The timestamp of its newest record, in ms since the Unix epoch; `None` without records.
+        written_ms: Option<i64>,
+    },
+    /// A consumer group, with its committed offsets.
+    Group {
+        /// Number of members.
+        members: u32,
+    },
+}
+
+impl LeftInCluster {
     /// The time since it was made; `None` if that is not known.
     pub fn since_made(&self, now: SystemTime) -> Option<Duration> {
         Some(age(now, Duration::from_secs(self.made_s?)))
     }
 
-    /// The time since its newest record was written; `None` without records.
+    /// The time since its newest record was written; `None` without records, and for a group.
     pub fn since_written(&self, now: SystemTime) -> Option<Duration> {
-        Some(age(now, Duration::from_millis(u64::try_from(self.written_ms?).unwrap_or(0))))
+        let LeftKind::Topic { written_ms, .. } = self.kind else { return None };
+        Some(age(now, Duration::from_millis(u64::try_from(written_ms?).unwrap_or(0))))
     }
 
-    /// Whether a run may still use it: it was made or written not long ago, or neither is known.
+    /// Whether a run may still use it: a group that has members, and what was made or written not long ago, or at a time that is
+    /// not known.
     pub fn may_be_in_use(&self, now: SystemTime) -> bool {
+        let has_members = matches!(self.kind, LeftKind::Group { members: 1.. });
         let ages = [self.since_made(now), self.since_written(now)];
-        ages.into_iter().flatten().min().is_none_or(|age| age < IN_USE_MAX)
+        has_members || ages.into_iter().flatten().min().is_none_or(|age| age < IN_USE_MAX)
     }
 }
 
@@ -44,8 +62,9 @@ fn age(now: SystemTime, at: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    fn topic(made_s: Option<u64>, written_ms: Option<i64>) -> LeftTopic {
-        LeftTopic { name: "vnotch-0-0a1b2c3d".to_owned(), partitions: 1, made_s, written_ms }
+    fn topic(made_s: Option<u64>, written_ms: Option<i64>) -> LeftInCluster {
+        let kind = LeftKind::Topic { partitions: 1, written_ms };
+        LeftInCluster { name: "vnotch-0-0a1b2c3d".to_owned(), made_s, kind }
     }
 
     #[test]
@@ -61,5 +80,15 @@ mod tests {
         assert!(topic(None, None).may_be_in_use(now), "nothing is known");
         assert!(topic(Some(1_000_500), None).may_be_in_use(now), "a clock that is ahead");
         assert_eq!(topic(Some(hours_ago(2)), None).since_made(now), Some(2 * IN_USE_MAX));
+    }
+
+    #[test]
+    fn a_group_with_members_is_in_use_however_old_it_is() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let group =
+            |made_s, members| LeftInCluster { kind: LeftKind::Group { members }, ..topic(made_s, None) };
+        assert!(group(Some(0), 1).may_be_in_use(now) && !group(Some(0), 0).may_be_in_use(now));
+        assert!(group(Some(999_990), 0).may_be_in_use(now), "its run has just begun");
+        assert!(group(None, 0).may_be_in_use(now), "nothing is known");
     }
 }

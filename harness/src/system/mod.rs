@@ -10,12 +10,12 @@ pub mod engine;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod kafka;
-mod left_topic;
+mod leftover;
 mod lender;
 mod member;
 mod record_error;
 
-pub use left_topic::{IN_USE_MAX, LeftTopic};
+pub use leftover::{IN_USE_MAX, LeftInCluster, LeftKind};
 pub use lender::Lender;
 pub use member::{MemberEvent, MemberSpec, Membership, SystemMember};
 pub use record_error::RecordError;
@@ -88,12 +88,12 @@ pub fn check(workload: &Workload) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the topics with names of runs in a cluster, by name.
+/// Returns the topics and consumer groups with names of runs in a cluster: topics first, each kind by name.
 ///
 /// # Errors
-/// A [`UsageError`] if the target is no cluster, or this build has no client for it. No broker answers, or a topic cannot be looked
-/// at.
-pub fn topics_left(target: &Target, settings: &KafkaSettings) -> anyhow::Result<Vec<LeftTopic>> {
+/// A [`UsageError`] if the target is no cluster, or this build has no client for it. No broker answers, or a topic or the groups
+/// cannot be looked at.
+pub fn left_in_cluster(target: &Target, settings: &KafkaSettings) -> anyhow::Result<Vec<LeftInCluster>> {
     let workload = cluster(target, settings)?;
     #[cfg(feature = "kafka")]
     {
@@ -105,19 +105,23 @@ pub fn topics_left(target: &Target, settings: &KafkaSettings) -> anyhow::Result<
     }
 }
 
-/// Removes topics with names of runs from a cluster.
+/// Removes topics and groups with names of runs from a cluster.
 ///
 /// # Errors
-/// The same as of [`topics_left`]. A name is none of a run, or the cluster refuses it.
-pub fn remove_topics(target: &Target, settings: &KafkaSettings, names: &[&str]) -> anyhow::Result<()> {
+/// The same as of [`left_in_cluster`]. A name is none of a run, or the cluster refuses it.
+pub fn remove_from_cluster(
+    target: &Target,
+    settings: &KafkaSettings,
+    left: &[&LeftInCluster],
+) -> anyhow::Result<()> {
     let workload = cluster(target, settings)?;
     #[cfg(feature = "kafka")]
     {
-        kafka::leftovers::remove(&workload, names)
+        kafka::leftovers::remove(&workload, left)
     }
     #[cfg(not(feature = "kafka"))]
     {
-        let _ = names;
+        let _ = left;
         Err(missing(&workload))
     }
 }
@@ -125,7 +129,7 @@ pub fn remove_topics(target: &Target, settings: &KafkaSettings, names: &[&str]) 
 fn cluster(target: &Target, settings: &KafkaSettings) -> anyhow::Result<Workload> {
     if target.system() != Target::KAFKA || target.address().is_none() {
         return Err(UsageError::error(format!(
-            "--target {target}: topics are left in a running cluster; name it as kafka://host:port"
+            "--target {target}: topics and groups are left in a running cluster; name it as kafka://host:port"
         )));
     }
     Ok(Workload { target: target.clone(), kafka: settings.clone(), ..Workload::default() })

@@ -5,9 +5,10 @@ use crate::support::disk;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -199,6 +200,14 @@ impl Cluster {
     /// A client that writes to topics.
     pub(crate) fn producer(&self) -> BaseProducer {
         self.config().create().unwrap()
+    }
+
+    /// Commits offset 0 of a topic's first partition for a group that has no members.
+    pub(crate) fn commit(&self, group: &str, topic: &str) {
+        let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, 0, Offset::Offset(0)).unwrap();
+        consumer.commit(&offsets, CommitMode::Sync).unwrap();
     }
 }
 

@@ -177,13 +177,15 @@ fn prune(cluster: &Cluster, more: &[&str]) -> Ended {
 }
 
 #[test]
-fn topics_that_a_killed_run_left_are_listed_and_removed_by_name_while_they_are_young() {
+fn topics_and_groups_that_a_killed_run_left_are_listed_and_removed_by_name_while_they_are_young() {
     let _left_topics = LEFT_TOPICS.lock().unwrap_or_else(PoisonError::into_inner);
     let (cluster, bench) = (cluster(), Bench::new());
     cluster.create(NOT_OF_A_RUN, 1, &[]);
     // A run of long ago, by its id: it has no records.
     let old = "vnotch-3-5f5e10000a1b2c3d";
     cluster.create(old, 1, &[]);
+    let old_group = "vnotch-vnotch-3-bench1-group-5f5e10000a1b2c3d";
+    cluster.commit(old_group, old);
     let left = {
         let _alone = crate::support::alone();
         let mut run = run_at(&bench, &cluster.plain(), "{}", &["phases.measure=60s"]);
@@ -205,10 +207,14 @@ fn topics_that_a_killed_run_left_are_listed_and_removed_by_name_while_they_are_y
     assert!(listed.stderr.contains("a run may use it; name it to remove it"), "{}", listed.stderr);
     assert!(listed.stdout.contains(&format!("would remove {old} (1 partition, made ")), "{}", listed.stdout);
     assert!(!format!("{}{}", listed.stdout, listed.stderr).contains("orders"), "no run gives such a name");
+    let group = format!("would remove {old_group} (a group without members, made ");
+    assert!(listed.stdout.contains(&group), "{}", listed.stdout);
     let removed = prune(&cluster, &["--yes"]).success();
-    assert!(removed.contains(&format!("removed {old}")) && !removed.contains(&left), "{removed}");
+    assert!(removed.contains(&format!("removed {old} (")) && !removed.contains(&left), "{removed}");
+    assert!(removed.contains(&format!("removed {old_group} (")), "{removed}");
+    assert!(!cluster.groups().iter().any(|group| group == old_group), "{:?}", cluster.groups());
     let other = prune(&cluster, &["--yes", NOT_OF_A_RUN]).refusal(2);
-    assert!(other.contains("vnotch-0-orders is no topic that a run made"), "{other}");
+    assert!(other.contains("vnotch-0-orders is no topic or group that a run made"), "{other}");
     let removed = prune(&cluster, &["--yes", &left, "--format", "json"]).success();
     let removed: Value = serde_json::from_str(&removed).unwrap();
     assert_eq!(removed["topics"][0]["topic"], left.as_str(), "{removed}");

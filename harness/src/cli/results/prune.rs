@@ -1,6 +1,6 @@
 //! `vnotch prune`: removes old results, or what killed runs left, if `--yes` is given; otherwise lists them.
 
-mod topics;
+mod cluster;
 
 use super::dir::ResultsDir;
 use crate::cli::{self, Format, Globals};
@@ -28,9 +28,10 @@ With --leftovers, what killed runs left behind is removed instead: their data (v
 in DIR, and unfinished files among the results. What a run still uses is left alone, and so is data that was kept \
 (vnotch-kept-…, and directories that --data-dir named).
 
-With --leftovers and --target kafka://host:port, the topics that killed runs left in a cluster are removed: only names that \
-runs give (vnotch-<number>-<run id>). A topic that was made or written within the last hour may belong to a run that is \
-alive. It is listed, and removed only if it is named.
+With --leftovers and --target kafka://host:port, the topics and consumer groups that killed runs left in a cluster are removed: \
+only names that runs give (vnotch-<number>-<run id>, and vnotch-vnotch-<number>-bench<number>-group-<run id> for groups). A topic that was \
+made or written within the last hour may belong to a run that is alive, and so may its groups. They are listed, and removed only \
+if they are named.
 
 Examples:
   vnotch prune --keep 10
@@ -41,7 +42,7 @@ Examples:
 
 Exit codes: 0 done, or nothing to remove; 1 a result cannot be removed; 2 wrong usage.")]
 pub struct Args {
-    /// Results to remove: directories, or the beginnings of their names. With --target: topics
+    /// Results to remove: directories, or the beginnings of their names. With --target: topics and groups
     #[arg(value_name = "RESULT", conflicts_with_all = ["keep", "older_than"], value_hint = clap::ValueHint::DirPath)]
     names: Vec<String>,
     /// Keep the newest N results
@@ -74,10 +75,10 @@ pub struct Args {
 /// removed.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
     if let Some(target) = &args.target {
-        return topics::prune(
+        return cluster::prune(
             globals,
             target,
-            &topics::Request::of(&args.names, &args.properties, args.yes)?,
+            &cluster::Request::of(&args.names, &args.properties, args.yes)?,
         );
     }
     if let Some(dir) = &args.leftovers {

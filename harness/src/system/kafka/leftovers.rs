@@ -1,15 +1,17 @@
-//! Topics that killed runs have left in a cluster: names with vnotch's run ids. Nothing else is looked at or removed.
+//! Topics and consumer groups that killed runs have left in a cluster: names with vnotch's run ids. Nothing else is removed.
 
 use super::cluster::first_answer;
 use super::config::Client;
 use super::errors::Noting;
+use super::groups;
 use super::topics;
 use crate::exit::UsageError;
 use crate::num;
-use crate::system::LeftTopic;
+use crate::system::{LeftInCluster, LeftKind};
 use crate::workload::Workload;
 use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::groups::GroupInfo;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
@@ -26,9 +28,23 @@ const DIGITS: [usize; 2] = [16, 8];
 /// The run id in a topic's name: `vnotch-<number>-<digits>`. `None` if a run does not name topics so.
 fn run_id(name: &str) -> Option<&str> {
     let (number, id) = name.strip_prefix("vnotch-")?.split_once('-')?;
-    let is_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
-    let is_id = DIGITS.contains(&id.len()) && id.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
-    (is_number && is_id).then_some(id)
+    (is_number(number) && is_id(id)).then_some(id)
+}
+
+/// The run id behind the name of a group with the default pattern of `group`: `vnotch-vnotch-<number>-bench<number>-group-<run id>`.
+/// `None` if a run does not name groups so.
+fn group_run_id(name: &str) -> Option<&str> {
+    let (group, id) = name.strip_prefix("vnotch-vnotch-")?.rsplit_once("-group-")?;
+    let (topic, service) = group.split_once("-bench")?;
+    (is_number(topic) && is_number(service) && is_id(id)).then_some(id)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
+}
+
+fn is_id(text: &str) -> bool {
+    DIGITS.contains(&text.len()) && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
 }
 
 /// The time in a run id, in seconds since the Unix epoch; `None` for an id that holds none.
@@ -36,43 +52,80 @@ fn made_s(id: &str) -> Option<u64> {
     u64::from_str_radix(id.get(..8).filter(|_| id.len() == DIGITS[0])?, 16).ok()
 }
 
-/// Returns the topics with names of runs in the cluster of a workload, by name.
+/// Returns the topics and groups with names of runs in the cluster of a workload: topics first, each kind by name.
 ///
 /// # Errors
-/// No broker answers, or a topic cannot be looked at.
-pub(in crate::system) fn find(workload: &Workload) -> anyhow::Result<Vec<LeftTopic>> {
+/// No broker answers, or a topic or the groups cannot be looked at.
+pub(in crate::system) fn find(workload: &Workload) -> anyhow::Result<Vec<LeftInCluster>> {
     let (client, address) = client(workload)?;
     let (probe, _) = first_answer(&client, address)?;
+    let mut found = topics_left(&client, &probe)?;
+    found.extend(groups_left(&probe)?);
+    Ok(found)
+}
+
+/// Returns the topics with names of runs, by name.
+pub(super) fn topics_left(
+    client: &Client,
+    probe: &BaseConsumer<Noting>,
+) -> anyhow::Result<Vec<LeftInCluster>> {
     let metadata = probe.client().fetch_metadata(None, ANSWER_MAX).context("cannot list the topics")?;
     let mut found = Vec::new();
     for topic in metadata.topics() {
         let Some(id) = run_id(topic.name()) else { continue };
         let partitions = num::low_u32(num::count(topic.partitions().len()));
-        found.push(LeftTopic {
+        let written_ms = newest(client, topic.name(), partitions)?;
+        found.push(LeftInCluster {
             name: topic.name().to_owned(),
-            partitions,
             made_s: made_s(id),
-            written_ms: newest(&client, topic.name(), partitions)?,
+            kind: LeftKind::Topic { partitions, written_ms },
         });
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
-/// Removes topics with names of runs.
+/// Returns the groups with names of runs, by name.
+fn groups_left(probe: &BaseConsumer<Noting>) -> anyhow::Result<Vec<LeftInCluster>> {
+    let listed = probe.client().fetch_group_list(None, ANSWER_MAX).context("cannot list the groups")?;
+    let left = |group: &GroupInfo| {
+        let members = num::low_u32(num::count(group.members().len()));
+        let (name, id) = (group.name().to_owned(), group_run_id(group.name())?);
+        Some(LeftInCluster { name, made_s: made_s(id), kind: LeftKind::Group { members } })
+    };
+    let mut found: Vec<LeftInCluster> = listed.groups().iter().filter_map(left).collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Removes topics and groups with names of runs.
 ///
 /// # Errors
 /// A name is none of a run, no broker answers, or the cluster refuses it.
-pub(in crate::system) fn remove(workload: &Workload, names: &[&str]) -> anyhow::Result<()> {
-    if let Some(other) = names.iter().find(|name| run_id(name).is_none()) {
+pub(in crate::system) fn remove(workload: &Workload, left: &[&LeftInCluster]) -> anyhow::Result<()> {
+    let is_topic = |left: &LeftInCluster| matches!(left.kind, LeftKind::Topic { .. });
+    let is_of_run = |left: &LeftInCluster| match left.kind {
+        LeftKind::Topic { .. } => run_id(&left.name).is_some(),
+        LeftKind::Group { .. } => group_run_id(&left.name).is_some(),
+    };
+    if let Some(other) = left.iter().find(|left| !is_of_run(left)) {
         return Err(UsageError::error(format!(
-            "{other} is no name that a run gives to its topics (vnotch-<number>-<run id>); such a topic is never removed"
+            "{} is no name that a run gives to its topics (vnotch-<number>-<run id>) or groups \
+             (vnotch-vnotch-<number>-bench<number>-group-<run id>); it is never removed",
+            other.name
         )));
     }
     let (client, address) = client(workload)?;
     first_answer(&client, address)?;
     let admin = client.admin().create().context("cannot make a Kafka client")?;
-    topics::delete(&admin, names)
+    let names = |is_wanted: bool| -> Vec<&str> {
+        left.iter().filter(|it| is_topic(it) == is_wanted).map(|it| it.name.as_str()).collect()
+    };
+    let (topics, groups) = (names(true), names(false));
+    if !topics.is_empty() {
+        topics::delete(&admin, &topics)?;
+    }
+    groups::removal::delete(&admin, &groups)
 }
 
 fn client(workload: &Workload) -> anyhow::Result<(Client, &str)> {
@@ -126,6 +179,23 @@ mod tests {
             "my-vnotch-0-0a1b2c3d",
         ] {
             assert_eq!(run_id(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn groups_of_runs_have_a_run_id_behind_the_default_pattern() {
+        let group = Workload::default().group_id(&crate::load::plan::topic_name(12), 0);
+        let name = format!("{group}-6929f0c10a1b2c3d");
+        assert_eq!(group_run_id(&name), Some("6929f0c10a1b2c3d"), "{name}");
+        for name in [
+            "orders",
+            "vnotch-vnotch-12-bench1-group",
+            "vnotch-orders-bench1-group-6929f0c10a1b2c3d",
+            "vnotch-vnotch-0-bench-group-6929f0c10a1b2c3d",
+            "vnotch-vnotch-0-bench1-group-orders",
+            "my-vnotch-vnotch-0-bench1-group-6929f0c10a1b2c3d",
+        ] {
+            assert_eq!(group_run_id(name), None, "{name}");
         }
     }
 

@@ -1,15 +1,16 @@
-//! `vnotch prune --leftovers --target`: topics that killed runs left in a cluster.
+//! `vnotch prune --leftovers --target`: topics and consumer groups that killed runs left in a cluster.
 
 use crate::cli::{self, Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
+use crate::num;
 use crate::stderr;
-use crate::system::{self, IN_USE_MAX, LeftTopic};
+use crate::system::{self, IN_USE_MAX, LeftInCluster, LeftKind};
 use crate::workload::{KafkaSettings, Target, TimeSpan};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-/// The topics to remove, and how to reach their cluster.
+/// The topics and groups to remove, and how to reach their cluster.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     names: &'a [String],
@@ -31,70 +32,92 @@ impl<'a> Request<'a> {
         Ok(Self { names, kafka: KafkaSettings { properties, ..KafkaSettings::default() }, is_removed })
     }
 
-    /// Whether a topic goes: it is named, or nobody named any and no run uses it.
-    fn takes(&self, topic: &LeftTopic, now: SystemTime) -> bool {
-        if self.names.is_empty() { !topic.may_be_in_use(now) } else { self.names.contains(&topic.name) }
+    /// Whether a topic or group goes: it is named, or nobody named any and no run uses it.
+    fn takes(&self, left: &LeftInCluster, now: SystemTime) -> bool {
+        if self.names.is_empty() { !left.may_be_in_use(now) } else { self.names.contains(&left.name) }
     }
 }
 
-/// Removes, or only lists, topics that killed runs left in a cluster.
+/// Removes, or only lists, what killed runs left in a cluster.
 pub(super) fn prune(globals: Globals, target: &Target, request: &Request<'_>) -> anyhow::Result<ExitStatus> {
-    let found = system::topics_left(target, &request.kafka)?;
-    if let Some(other) = request.names.iter().find(|name| !found.iter().any(|topic| topic.name == **name)) {
+    let found = system::left_in_cluster(target, &request.kafka)?;
+    if let Some(other) = request.names.iter().find(|name| !found.iter().any(|left| left.name == **name)) {
         return Err(UsageError::error(format!(
-            "{other} is no topic that a run made in {target}; `vnotch prune --leftovers --target {target}` lists those"
+            "{other} is no topic or group that a run made in {target}; `vnotch prune --leftovers --target {target}` lists those"
         )));
     }
     let now = SystemTime::now();
-    let (going, staying): (Vec<_>, Vec<_>) = found.iter().partition(|topic| request.takes(topic, now));
+    let (going, staying): (Vec<_>, Vec<_>) = found.iter().partition(|left| request.takes(left, now));
     if request.is_removed && !going.is_empty() {
-        let names: Vec<&str> = going.iter().map(|topic| topic.name.as_str()).collect();
-        system::remove_topics(target, &request.kafka, &names)?;
+        system::remove_from_cluster(target, &request.kafka, &going)?;
     }
     if globals.format == Format::Json {
-        let list = |topics: &[&LeftTopic]| topics.iter().map(|topic| shown(topic, now)).collect::<Vec<_>>();
+        let (topics, groups): (Vec<_>, Vec<_>) = going.iter().copied().partition(|left| is_topic(left));
+        let list = |of: &[&LeftInCluster]| of.iter().map(|left| shown(left, now)).collect::<Vec<_>>();
         let document = json!({
-            "kind": "prune", "removed": request.is_removed, "topics": list(&going), "left_alone": list(&staying)
+            "kind": "prune", "removed": request.is_removed, "topics": list(&topics), "groups": list(&groups),
+            "left_alone": list(&staying)
         });
         cli::print(&format!("{document:#}\n"))?;
         return Ok(ExitStatus::Ok);
     }
     let verb = if request.is_removed { "removed" } else { "would remove" };
-    for topic in &going {
-        cli::print(&format!("{verb} {} ({})\n", topic.name, words(topic, now)))?;
+    for left in &going {
+        cli::print(&format!("{verb} {} ({})\n", left.name, words(left, now)))?;
     }
     if !globals.quiet {
-        // Topics that the user did not name need no word.
-        for topic in staying.iter().filter(|_| request.names.is_empty()) {
+        // What the user did not name needs no word.
+        for left in staying.iter().filter(|_| request.names.is_empty()) {
             stderr::line(format_args!(
                 "note: not removed: {} ({}): a run may use it; name it to remove it",
-                topic.name,
-                words(topic, now)
+                left.name,
+                words(left, now)
             ));
         }
-        stderr::line(format_args!("note: {}", conclusion(going.len(), request.is_removed)));
+        stderr::line(format_args!("note: {}", conclusion(&going, request.is_removed)));
     }
     Ok(ExitStatus::Ok)
 }
 
-fn shown(topic: &LeftTopic, now: SystemTime) -> serde_json::Value {
-    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
-    json!({
-        "topic": topic.name,
-        "partitions": topic.partitions,
-        "made_s_ago": seconds(topic.since_made(now)),
-        "written_s_ago": seconds(topic.since_written(now)),
-    })
+const fn is_topic(left: &LeftInCluster) -> bool {
+    matches!(left.kind, LeftKind::Topic { .. })
 }
 
-/// Describes a topic: `2 partitions, made 3h ago, last written 2h ago`.
-fn words(topic: &LeftTopic, now: SystemTime) -> String {
-    let count = topic.partitions;
+fn shown(left: &LeftInCluster, now: SystemTime) -> serde_json::Value {
+    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
+    let (name, made_s_ago) = (&left.name, seconds(left.since_made(now)));
+    match left.kind {
+        LeftKind::Topic { partitions, .. } => json!({
+            "topic": name,
+            "partitions": partitions,
+            "made_s_ago": made_s_ago,
+            "written_s_ago": seconds(left.since_written(now)),
+        }),
+        LeftKind::Group { members } => json!({ "group": name, "members": members, "made_s_ago": made_s_ago }),
+    }
+}
+
+/// Describes a topic, `2 partitions, made 3h ago, last written 2h ago`, or a group, `a group without members, made 3h ago`.
+fn words(left: &LeftInCluster, now: SystemTime) -> String {
     let ago = |age: Duration| TimeSpan(Duration::from_secs(whole(age.as_secs())));
-    let made = topic.since_made(now).map_or("age unknown".to_owned(), |age| format!("made {} ago", ago(age)));
-    let written = topic.since_written(now);
-    let written = written.map_or("no records".to_owned(), |age| format!("last written {} ago", ago(age)));
-    format!("{count} partition{}, {made}, {written}", if count == 1 { "" } else { "s" })
+    let made = left.since_made(now).map_or("age unknown".to_owned(), |age| format!("made {} ago", ago(age)));
+    match left.kind {
+        LeftKind::Topic { partitions, .. } => {
+            let written = left.since_written(now);
+            let written =
+                written.map_or("no records".to_owned(), |age| format!("last written {} ago", ago(age)));
+            format!("{}, {made}, {written}", counted(num::index(partitions), "partition"))
+        }
+        LeftKind::Group { members: 0 } => format!("a group without members, {made}"),
+        LeftKind::Group { members } => {
+            format!("a group of {}, {made}", counted(num::index(members), "member"))
+        }
+    }
+}
+
+/// Formats a number of things: `1 member`, `2 members`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Rounds an age down to whole hours, or minutes, so that it reads well.
@@ -106,12 +129,17 @@ const fn whole(seconds: u64) -> u64 {
     }
 }
 
-fn conclusion(count: usize, is_removed: bool) -> String {
-    let topics = format!("{count} topic{}", if count == 1 { "" } else { "s" });
-    match (count, is_removed) {
-        (0, _) => format!("nothing to remove that is older than {}", TimeSpan(IN_USE_MAX)),
-        (_, true) => format!("{topics} removed"),
-        (_, false) => format!("{topics} would be removed; nothing was, because --yes was not given"),
+fn conclusion(going: &[&LeftInCluster], is_removed: bool) -> String {
+    let topics = going.iter().filter(|left| is_topic(left)).count();
+    let of = [(topics, "topic"), (going.len() - topics, "group")];
+    let what: Vec<String> =
+        of.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)).collect();
+    match (what.join(" and "), is_removed) {
+        (nothing, _) if nothing.is_empty() => {
+            format!("nothing to remove that is older than {}", TimeSpan(IN_USE_MAX))
+        }
+        (what, true) => format!("{what} removed"),
+        (what, false) => format!("{what} would be removed; nothing was, because --yes was not given"),
     }
 }
 
@@ -120,8 +148,13 @@ mod tests {
     use super::*;
     use std::time::UNIX_EPOCH;
 
-    fn topic(name: &str, made_s: u64) -> LeftTopic {
-        LeftTopic { name: name.to_owned(), partitions: 2, made_s: Some(made_s), written_ms: None }
+    fn topic(name: &str, made_s: u64) -> LeftInCluster {
+        let kind = LeftKind::Topic { partitions: 2, written_ms: None };
+        LeftInCluster { name: name.to_owned(), made_s: Some(made_s), kind }
+    }
+
+    fn group(members: u32) -> LeftInCluster {
+        LeftInCluster { kind: LeftKind::Group { members }, ..topic("g", 89_000) }
     }
 
     #[test]
@@ -149,8 +182,19 @@ mod tests {
     fn a_topic_is_described_by_its_size_and_its_age() {
         let now = UNIX_EPOCH + Duration::from_secs(100_000);
         assert_eq!(words(&topic("t", 89_000), now), "2 partitions, made 3h ago, no records");
-        let unknown =
-            LeftTopic { partitions: 1, made_s: None, written_ms: Some(99_958_000), ..topic("t", 0) };
+        let kind = LeftKind::Topic { partitions: 1, written_ms: Some(99_958_000) };
+        let unknown = LeftInCluster { made_s: None, kind, ..topic("t", 0) };
         assert_eq!(words(&unknown, now), "1 partition, age unknown, last written 42s ago");
+    }
+
+    #[test]
+    fn a_group_is_described_by_its_members_and_the_conclusion_counts_both_kinds() {
+        let now = UNIX_EPOCH + Duration::from_secs(100_000);
+        assert_eq!(words(&group(0), now), "a group without members, made 3h ago");
+        assert_eq!(words(&group(1), now), "a group of 1 member, made 3h ago");
+        let (one, two) = (topic("t", 0), group(0));
+        assert_eq!(conclusion(&[&one, &two, &two], true), "1 topic and 2 groups removed");
+        assert!(conclusion(&[&two], false).starts_with("1 group would be removed; nothing was"));
+        assert_eq!(conclusion(&[], true), "nothing to remove that is older than 1h");
     }
 }
