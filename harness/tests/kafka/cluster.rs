@@ -207,7 +207,12 @@ impl Cluster {
         let consumer: BaseConsumer = self.config().set("group.id", group).create().unwrap();
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(topic, 0, Offset::Offset(0)).unwrap();
-        consumer.commit(&offsets, CommitMode::Sync).unwrap();
+        // A broker that has just begun does not coordinate groups yet.
+        let begun = Instant::now();
+        while let Err(error) = consumer.commit(&offsets, CommitMode::Sync) {
+            assert!(begun.elapsed() < PATIENCE, "{error}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 }
 
