@@ -97,7 +97,7 @@ pub(super) struct Totals {
     pub(super) cpu_s: f64,
     pub(super) latency_ns: Histogram<u64>,
     pub(super) registration: Registration,
-    /// What the disk did, by its own counters; `None` if it has none.
+    /// The disk's own counters over the laps; `None` if it has none.
     pub(super) disk: Option<DiskCounters>,
     /// Flushes, each an operation of its own.
     pub(super) flushes: u64,
@@ -116,9 +116,9 @@ struct Slot {
 /// A flush in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flush {
-    /// That of a group, by an fdatasync of the lap's file with this index.
+    /// A flush of a group, by an fdatasync of the lap's file with this index.
     OfGroup(usize),
-    /// One that no write waits for.
+    /// A flush that no write waits for.
     Background,
 }
 
@@ -136,7 +136,7 @@ pub(super) struct Runner<'a> {
     flushing: Option<Flush>,
     groups: Groups,
     background: Background,
-    /// The file whose sync is a background flush: path and handle. Nothing of it changes, so that its sync flushes the device's cache
+    /// The file whose sync is a background flush: path and handle. The file never changes, so that its sync flushes the device's cache
     /// and needs no entry in the file system's journal.
     flushed_file: Option<(PathBuf, File)>,
     disk: Option<&'a Disk>,

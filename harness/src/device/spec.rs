@@ -160,7 +160,7 @@ pub struct CeilingSlice {
     pub latency_ns: Histogram<u64>,
     /// Whether the buffers were registered with the ring.
     pub registration: Registration,
-    /// What the disk did for all processes in `elapsed` and in the syncs; `None` if it has no counters.
+    /// The disk's counters, for all processes, over `elapsed` and the syncs; `None` if it counts nothing.
     pub disk: Option<DiskCounters>,
 }
 
@@ -177,7 +177,7 @@ pub struct ReplaySlice {
     pub elapsed: Duration,
     /// For buffered writes only: `elapsed`, and the time of the syncs after each use of all blocks.
     pub synced_elapsed: Option<Duration>,
-    /// What the disk did for all processes in that time; `None` if it has no counters.
+    /// The disk's counters, for all processes, over that time; `None` if it counts nothing.
     pub disk: Option<DiskCounters>,
     /// Number of flushes: those that writes shared, and those that no write waited for.
     pub flushes: u64,

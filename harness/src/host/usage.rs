@@ -79,7 +79,7 @@ pub struct HostUsage {
     pub steal_share: Option<f64>,
     /// Number of the cores in use that other processes and kernel threads kept busy.
     pub others_cores: Option<f64>,
-    /// What the disk did for all processes. `None` if the file system has no disk.
+    /// The disk's counters, for all processes. `None` if the file system has no disk.
     pub disk: Option<DiskCounters>,
     /// The disk's interrupts by the core that took them. Cores without interrupts are left out.
     pub interrupts: BTreeMap<u32, u64>,

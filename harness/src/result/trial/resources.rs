@@ -58,7 +58,7 @@ pub struct Resources {
     /// Writes with their own sync, and flushes that acks waited for. What a roll or a directory needs is not among them; see
     /// `device_flushes`.
     pub syncs: Option<u64>,
-    /// Flushes of the device's write cache, for whatever reason, those for the file system's journal included. `None` where the
+    /// Flushes of the device's write cache. Those for the file system's journal are included. `None` where the
     /// kernel counts none, and in older results.
     #[serde(default)]
     pub device_flushes: Option<u64>,

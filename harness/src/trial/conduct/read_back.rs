@@ -229,7 +229,6 @@ mod tests {
 
     #[test]
     fn work_that_takes_long_is_left_when_the_run_is_stopped() {
-        assert_eq!(unless_stopped(&|| true, || 7).unwrap().unwrap_or(7), 7, "either is right");
         assert_eq!(unless_stopped(&|| false, || 7).unwrap(), Some(7));
         let begun = Instant::now();
         let long = || std::thread::sleep(Duration::from_secs(60));
