@@ -117,6 +117,9 @@ impl GroupsConfig {
         if self.group_max_size == 0 {
             return Err("group_max_size 0 must be at least 1".into());
         }
+        if self.offsets_retention_ms < 1 {
+            return Err(format!("offsets_retention_ms {} must be at least 1", self.offsets_retention_ms));
+        }
         self.topic().validate().map_err(|error| format!("of the offsets topic: {error}"))
     }
 }

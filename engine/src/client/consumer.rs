@@ -146,6 +146,8 @@ struct Assigned<P> {
     check: PositionCheck,
     /// Number of offsets that were left out since the last fetch that returned records.
     skipped: u64,
+    /// The high watermark in the last answer; `None` before the first one.
+    high_watermark: Option<i64>,
     state: FetchState,
 }
 
@@ -171,7 +173,8 @@ impl<P: Port> Consumer<P> {
                 route.port.register(&inbox.waker);
             }
             let check = PositionCheck::of(position);
-            Assigned { name, route, position, check, skipped: 0, state: FetchState::Idle }
+            let high_watermark = None;
+            Assigned { name, route, position, check, skipped: 0, high_watermark, state: FetchState::Idle }
         });
         Self { config, assigned: assigned.collect(), fetch_count: 0, inbox }
     }
@@ -188,6 +191,11 @@ impl<P: Port> Consumer<P> {
     /// Before the first batch the epoch is the log's current one when a fetch found no record, and `None` before that.
     pub fn position(&self, assignment: usize) -> Option<ConsumerPosition> {
         self.assigned.get(assignment).map(|assigned| assigned.position)
+    }
+
+    /// Returns the high watermark of a partition in the last answer, also in one without records; `None` before the first one.
+    pub fn high_watermark(&self, assignment: usize) -> Option<i64> {
+        self.assigned.get(assignment).and_then(|assigned| assigned.high_watermark)
     }
 
     /// Continues at an offset or at a saved position. The consumer drops the answer of a fetch in flight, and the shard
@@ -300,6 +308,7 @@ impl<P: Port> Consumer<P> {
         let assigned = &mut self.assigned[index];
         assigned.state = FetchState::Idle;
         assigned.check = PositionCheck::Done;
+        assigned.high_watermark = Some(reply.high_watermark);
         if reply.batches.is_empty() {
             // The log reaches this offset in its current epoch. So the check of a saved position may use this epoch, as
             // if the batch before had it.

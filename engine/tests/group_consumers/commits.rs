@@ -1,7 +1,7 @@
 //! Commits, positions and resets.
 
 use super::{data_dir, member, offsets, open, partition, poll_until, produce, settings, settle, with_topic};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vnotch_engine::client::{AutoOffsetReset, Commit, GroupConsumerConfig, GroupEvent, GroupsError};
 use vnotch_engine::types::ConsumerPosition;
 
@@ -28,10 +28,35 @@ fn a_restarted_member_resumes_where_it_had_committed() {
     engine.close().unwrap();
     let engine = open(dir.path());
     assert_eq!(committed(&engine, "g"), [(0, 50), (1, 0)]);
-    produce(&engine, 0, 10);
     let mut members = vec![member(&engine, settings("g"))];
+    // A member that finds no record knows that it lags behind none.
+    poll_until(&mut members, |members, _| members[0].lag(&partition(0)) == Some(0));
+    produce(&engine, 0, 10);
     let events = poll_until(&mut members, |_, events| offsets(events, 0).len() == 10);
     assert_eq!(offsets(&events, 0), (50..60).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_automatic_commit_waits_for_the_answer_to_the_one_before() {
+    let dir = data_dir();
+    let engine = with_topic(dir.path(), 1);
+    produce(&engine, 0, 30);
+    let auto_commit = Some(Duration::from_nanos(1));
+    let config = GroupConsumerConfig { auto_commit, reports_commits: true, ..settings("g") };
+    let mut members = vec![member(&engine, config)];
+    poll_until(&mut members, |_, events| offsets(events, 0).len() == 30);
+    // The next poll commits the records. The shard answers after the stall.
+    engine.stall_shard(0, Duration::from_millis(200)).unwrap();
+    let is_committed = |events: &[(usize, GroupEvent)]| {
+        events.iter().filter(|(_, event)| matches!(event, GroupEvent::Committed { .. })).count()
+    };
+    let begun = Instant::now();
+    let mut events = Vec::new();
+    while begun.elapsed() < Duration::from_millis(100) {
+        events.extend(super::poll(&mut members[0]).map(|event| (0, event)));
+    }
+    events.extend(poll_until(&mut members, |_, events| is_committed(events) > 0));
+    assert!(is_committed(&events) <= 3, "{} commits", is_committed(&events));
 }
 
 #[test]

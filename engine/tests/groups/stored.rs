@@ -4,7 +4,8 @@ use crate::rig::{GROUP, Member, Rig, SESSION_MS, commit, join, nobody, sync};
 use vnotch_engine::group::{
     AppendFailure, CommittedOffset, DeleteGroups, DescribeGroups, EncodedRecord, GroupConfig, GroupError,
     GroupRecord, GroupState, GroupValue, Groups, Heartbeat, LeaveGroup, LeavingMember, ListGroups,
-    OffsetDelete, OffsetFetch, OffsetKey, ReplyBody, Request, RequestBody, SnapshotPlace, Token,
+    OffsetDelete, OffsetFetch, OffsetKey, PartitionCommit, ReplyBody, Request, RequestBody, SnapshotPlace,
+    Token,
 };
 
 const WEEK_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
@@ -160,6 +161,53 @@ fn a_group_with_members_is_not_deleted_and_an_empty_one_goes_with_its_offsets() 
     assert_eq!((rig.fetch().offset, rig.state()), (-1, None));
     restart(&mut rig);
     assert_eq!(rig.groups.snapshot().count(), 0);
+}
+
+/// A coordinator with a group that has committed offsets of 20,000 partitions.
+fn with_many_offsets() -> Rig {
+    let mut rig = Rig::new();
+    let RequestBody::OffsetCommit(mut many) = commit(&nobody(), 17, None) else { panic!("a commit") };
+    let one = many.topics[0].1[0].clone();
+    many.topics[0].1 = (0..20_000).map(|partition| PartitionCommit { partition, ..one.clone() }).collect();
+    rig.call(9, RequestBody::OffsetCommit(many));
+    assert_eq!(rig.fetch().offset, 17);
+    rig.replies.clear();
+    rig
+}
+
+/// Checks that the log takes each of the open appends, and that there are several.
+fn assert_small(rig: &Rig) {
+    let bytes = |record: &EncodedRecord| record.key.len() + record.value.as_ref().map_or(0, |it| it.len());
+    let largest = rig.open.iter().map(|append| append.records.iter().map(bytes).sum::<usize>()).max();
+    assert!(rig.open.len() > 5 && largest < Some(256 << 10), "{} batches, {largest:?}", rig.open.len());
+}
+
+#[test]
+fn a_group_with_many_offsets_expires_in_batches_that_the_log_takes() {
+    let mut rig = with_many_offsets();
+    rig.now.unix_ms += i64::try_from(WEEK_MS).unwrap();
+    let out = rig.groups.expire(rig.now);
+    rig.open.extend(out.appends);
+    assert_small(&rig);
+    rig.end_appends(Ok(()));
+    assert_eq!((rig.fetch().offset, rig.state()), (-1, None));
+}
+
+#[test]
+fn a_group_with_many_offsets_is_deleted_once_its_last_batch_is_in_the_log() {
+    let mut rig = with_many_offsets();
+    let token = rig.send(2, RequestBody::DeleteGroups(DeleteGroups { groups: vec![GROUP.to_owned()] }));
+    assert_small(&rig);
+    let last = rig.open.pop().unwrap();
+    rig.end_appends(Ok(()));
+    assert_eq!(rig.reply(token), None, "the last batch is not in the log");
+    rig.open.push(last);
+    rig.end_appends(Ok(()));
+    let deleted = ReplyBody::DeleteGroups(vec![(GROUP.to_owned(), Ok(()))]);
+    assert_eq!(rig.reply(token), Some(deleted));
+    assert_eq!((rig.fetch().offset, rig.state()), (-1, None));
+    restart(&mut rig);
+    assert_eq!(rig.state(), None, "the log says so too");
 }
 
 #[test]

@@ -313,8 +313,8 @@ impl GroupConsumer {
         self.owned.position(partition)
     }
 
-    /// Returns the number of records between the position and the high watermark that the last fetch has seen; `None` before
-    /// the first fetch, or if the partition is not assigned.
+    /// Returns the number of records between the position and the high watermark that the last fetch has seen, also one that found
+    /// no records; `None` before the first answer, or if the partition is not assigned.
     pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
         self.owned.lag(partition)
     }
@@ -350,6 +350,9 @@ impl GroupConsumer {
     /// Leaves the group, so that the other members get the partitions at once. If commits are automatic, the positions are
     /// committed first. A static member does not leave, as in Kafka. All later polls fail.
     ///
+    /// While its group rebalances, it may refuse that commit. This is no error: the next owner reads from the offsets that were
+    /// committed before.
+    ///
     /// # Errors
     /// [`GroupsError`], of the commit or of the leaving. The consumer is closed all the same.
     pub async fn leave(&mut self) -> Result<(), GroupsError> {
@@ -359,6 +362,12 @@ impl GroupConsumer {
         let is_member = self.generation >= 0;
         let committed =
             if self.config.auto_commit.is_some() && is_member { self.commit().await } else { Ok(()) };
+        let committed = match committed {
+            Err(GroupsError::Refused(
+                GroupError::RebalanceInProgress | GroupError::IllegalGeneration | GroupError::UnknownMemberId,
+            )) => Ok(()),
+            other => other,
+        };
         self.beat.set_member(None);
         self.phase = Phase::Closed;
         self.owned.clear();

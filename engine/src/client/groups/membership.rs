@@ -74,7 +74,9 @@ impl GroupConsumer {
             && self.next_commit.is_none_or(|at| at <= now)
         {
             self.next_commit = Some(after(now, every));
-            let mut done = self.owned.done();
+            // One at a time: a slow log would get the same positions again and again.
+            let is_waiting = self.commits.values().any(|sent| sent.kind == CommitKind::Automatic);
+            let mut done = if is_waiting { Vec::new() } else { self.owned.done() };
             self.retain_existing(&mut done);
             if !done.is_empty() {
                 self.send_commit(CommitKind::Automatic, done);

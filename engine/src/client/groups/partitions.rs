@@ -47,6 +47,7 @@ struct Owned {
     done: Option<ConsumerPosition>,
     /// The offset that was committed last.
     committed: Option<i64>,
+    /// The high watermark that a fetch beyond the log's ends has told.
     high_watermark: Option<i64>,
     is_paused: bool,
     /// Set while the partition is being given up: it is not read any more.
@@ -190,7 +191,8 @@ impl Partitions {
     }
 
     pub(super) fn lag(&self, name: &TopicPartition) -> Option<u64> {
-        let high_watermark = self.owned[self.index(name)?].high_watermark?;
+        let owned = &self.owned[self.index(name)?];
+        let high_watermark = owned.consumer.high_watermark(0).max(owned.high_watermark)?;
         Some(u64::try_from(high_watermark - self.position(name)?.offset).unwrap_or(0))
     }
 
@@ -219,7 +221,6 @@ impl Partitions {
             self.first = (index + 1) % count;
             return Poll::Ready(match fetched {
                 Ok(fetched) => {
-                    owned.high_watermark = Some(fetched.high_watermark);
                     self.returned = Some(owned.name.clone());
                     Ok(News::Records(GroupRecords { partition: owned.name.clone(), fetched }))
                 }

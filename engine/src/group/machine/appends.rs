@@ -110,6 +110,17 @@ impl Appends {
         records.any(|record| matches!(record, GroupRecord::Group { group, value: Some(_) } if group == id))
     }
 
+    /// Returns all offsets that are being committed, by group.
+    pub(super) fn offsets(&self) -> BTreeMap<String, BTreeSet<OffsetKey>> {
+        let mut found: BTreeMap<String, BTreeSet<OffsetKey>> = BTreeMap::new();
+        for record in self.pending.values().flat_map(|pending| &pending.records) {
+            if let GroupRecord::Offset { key, value: Some(_) } = record {
+                found.entry(key.group.clone()).or_default().insert(key.clone());
+            }
+        }
+        found
+    }
+
     /// Returns the offsets of the group that are being committed.
     pub(super) fn offsets_of(&self, group: &str) -> BTreeSet<OffsetKey> {
         let records = self.pending.values().flat_map(|pending| &pending.records);

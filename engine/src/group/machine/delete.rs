@@ -2,7 +2,7 @@
 
 use super::Groups;
 use super::appends::Then;
-use super::output::Output;
+use super::output::{AppendId, Output};
 use crate::group::error::GroupError;
 use crate::group::records::{CommittedOffset, GroupRecord, OffsetKey};
 use crate::group::reply::{PartitionOutcomes, Reply, ReplyBody};
@@ -10,12 +10,21 @@ use crate::group::request::{Now, OffsetDelete, Token};
 use crate::group::state::{Group, GroupState};
 use std::collections::BTreeSet;
 
-/// Bytes of the records of one batch that removes the offsets of a topic, before the last one. The largest record has less than
-/// 64 KiB, and the log takes larger batches than both together.
+/// Bytes of the records of one batch that removes offsets or groups, before the last one. The largest record has less than 64 KiB,
+/// and the log takes larger batches than both together.
 const REMOVAL_BYTES: usize = 64 << 10;
 
-/// Bytes of the record that removes an offset, without the names of its group and topic; at most so many.
+/// Bytes of the record that removes an offset or a group, without the names in it; at most so many.
 const KEY_REST_BYTES: usize = 32;
+
+/// Returns the size of a record that removes something, bytes; at most so many.
+const fn removal_bytes(record: &GroupRecord) -> usize {
+    KEY_REST_BYTES
+        + match record {
+            GroupRecord::Offset { key, .. } => key.group.len() + key.topic.len(),
+            GroupRecord::Group { group, .. } => group.len(),
+        }
+}
 
 /// Returns the record that removes an offset.
 const fn tombstone(key: OffsetKey) -> GroupRecord {
@@ -24,7 +33,7 @@ const fn tombstone(key: OffsetKey) -> GroupRecord {
 
 impl Groups {
     /// Removes offsets that have expired, and empty groups that have no offsets left. Call it now and then: Kafka does every ten
-    /// minutes. Each group's records are one batch. Nothing expires before all records are loaded: a later one may say that an
+    /// minutes. A group with many offsets needs several batches. Nothing expires before all records are loaded: a later one may say that an
     /// offset is fresh.
     pub fn expire(&mut self, now: Now) -> Output {
         let mut out = Output::default();
@@ -32,19 +41,17 @@ impl Groups {
             return self.with_deadline(out);
         }
         let ids: Vec<String> = self.groups.keys().cloned().collect();
+        let mut in_flight = self.appends.offsets();
         for id in ids {
-            let records = self.expired(&id, now);
-            if !records.is_empty() {
-                self.appends.begin(records, Then::Reply, Vec::new(), &mut out);
-            }
+            let records = self.expired(&id, &in_flight.remove(&id).unwrap_or_default(), now);
+            self.begin_removal(records, &mut out);
         }
         self.with_deadline(out)
     }
 
     /// Returns the records that remove what has expired of a group. Offsets that are being committed are fresh.
-    fn expired(&self, id: &str, now: Now) -> Vec<GroupRecord> {
+    fn expired(&self, id: &str, in_flight: &BTreeSet<OffsetKey>, now: Now) -> Vec<GroupRecord> {
         let Some(group) = self.groups.get(id) else { return Vec::new() };
-        let in_flight = self.appends.offsets_of(id);
         let mut records = Vec::new();
         let mut keeps_offsets = !in_flight.is_empty();
         for (key, offset) in self.offsets.of_group(id) {
@@ -77,8 +84,9 @@ impl Groups {
             return self.with_deadline(out);
         }
         let ids: Vec<String> = self.groups.keys().cloned().collect();
+        let mut in_flight = self.appends.offsets();
         for id in ids {
-            let mut keys = self.appends.offsets_of(&id);
+            let mut keys = in_flight.remove(&id).unwrap_or_default();
             keys.retain(|key| is_gone(&key.topic));
             let stored = self.offsets.group(&id).into_iter().flatten();
             for (topic, partitions) in stored.filter(|(topic, _)| is_gone(topic)) {
@@ -89,25 +97,30 @@ impl Groups {
                 };
                 keys.extend(partitions.keys().map(key));
             }
-            self.remove_offsets(keys, &mut out);
+            self.begin_removal(keys.into_iter().map(tombstone), &mut out);
         }
         self.with_deadline(out)
     }
 
-    /// Begins to append the records that remove `keys`.
-    fn remove_offsets(&mut self, keys: BTreeSet<OffsetKey>, out: &mut Output) {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        for key in keys {
-            bytes += key.group.len() + key.topic.len() + KEY_REST_BYTES;
-            records.push(tombstone(key));
+    /// Begins to append records that remove something, in batches that the log takes. Returns the last batch; `None` without records.
+    fn begin_removal(
+        &mut self,
+        records: impl IntoIterator<Item = GroupRecord>,
+        out: &mut Output,
+    ) -> Option<AppendId> {
+        let (mut batch, mut bytes, mut last) = (Vec::new(), 0, None);
+        for record in records {
             if bytes >= REMOVAL_BYTES {
-                self.appends.begin(std::mem::take(&mut records), Then::Reply, Vec::new(), out);
+                self.appends.begin(std::mem::take(&mut batch), Then::Reply, Vec::new(), out);
                 bytes = 0;
             }
+            bytes += removal_bytes(&record);
+            batch.push(record);
         }
-        if !records.is_empty() {
-            self.appends.begin(records, Then::Reply, Vec::new(), out);
+        if !batch.is_empty() {
+            last = Some(self.appends.begin(batch, Then::Reply, Vec::new(), out));
         }
+        last
     }
 
     /// Whether a group has a committed offset of the topic.
@@ -168,7 +181,12 @@ impl Groups {
                 records.push(GroupRecord::Group { group: id.clone(), value: None });
             }
         }
-        self.reply_after(records, Reply { token, body: ReplyBody::DeleteGroups(outcomes) }, out);
+        // Batches reach the log in their order, so the last one says that all are there.
+        let reply = Reply { token, body: ReplyBody::DeleteGroups(outcomes) };
+        match self.begin_removal(records, out) {
+            Some(last) => self.appends.hold(last, reply, out),
+            None => out.replies.push(reply),
+        }
     }
 }
 
