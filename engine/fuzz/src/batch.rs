@@ -2,8 +2,8 @@
 //!
 //! Input: one byte that selects the repair ([`Repair::from_bits`]), then batches.
 
-use crate::fixture;
-use crate::repair::{self, Repair};
+use super::fixture;
+use super::repair::{self, Repair};
 use vnotch_engine::record::{
     BatchBuilder, BatchHeader, Compression, HeaderRef, Record, RecordBatch, RecordRef, TimestampType,
     batches, stamp, verify_crc,

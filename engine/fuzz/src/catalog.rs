@@ -3,7 +3,7 @@
 //! Input: one byte, then the file. If the byte is even, the rest is the JSON of `catalog.json`, and the check puts the
 //! checksum before it. If the byte is odd, the rest is the whole file.
 
-use crate::{repair, simulated};
+use super::{repair, simulated};
 use std::path::Path;
 use vnotch_engine::catalog::{Catalog, META_FILE};
 use vnotch_engine::config::TopicConfig;

@@ -3,9 +3,9 @@
 //! Input: one byte (bit 0: leave the checksums alone; bit 1: the second slot comes first), then the first 56 bytes of
 //! one slot, then the bytes of the other slot.
 
-use crate::fixture::{self, Checkpoint};
-use crate::offset_index::SEGMENTS;
-use crate::{repair, simulated};
+use super::fixture::{self, Checkpoint};
+use super::offset_index::SEGMENTS;
+use super::{repair, simulated};
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::segment::log_path;
 use vnotch_engine::types::Durability;

@@ -1,6 +1,6 @@
 //! Valid bytes: batches, segments with their indexes, checkpoints, and the examples of docs/format.md.
 
-use crate::repair::crc_of;
+use super::repair::crc_of;
 use vnotch_engine::num::u32_of;
 use vnotch_engine::record::{BatchBuilder, BatchHeader, RecordRef, stamp};
 use vnotch_engine::segment::Indexes;

@@ -1,7 +1,8 @@
 //! Checks that the engine survives arbitrary bytes where it reads files. Each target is one module with two functions:
 //! `check` takes an input and panics when a promise is broken; `seeds` gives the inputs that fuzzing starts from.
 //!
-//! libFuzzer drives the checks (`fuzz_targets/`, `scripts/fuzz`). The tests run them over the seeds alone.
+//! libFuzzer drives the checks (`fuzz_targets/`, `scripts/fuzz`). The engine's test `fuzz_seeds` has these files as modules of its own,
+//! and runs the checks over the seeds alone.
 //!
 //! Most mutations break a checksum. Then no code behind the check runs. The checks therefore repair checksums first
 //! ([`repair`]); a bit of the input turns that off where a wrong checksum is a case of its own.
@@ -38,34 +39,3 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "group_records", check: group_records::check, seeds: group_records::seeds },
     Target { name: "recovery", check: recovery::check, seeds: recovery::seeds },
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_seed_passes_its_check() {
-        for target in TARGETS {
-            let seeds = (target.seeds)();
-            assert!(!seeds.is_empty(), "{} has no seeds", target.name);
-            for seed in seeds {
-                (target.check)(&seed);
-            }
-        }
-    }
-
-    #[test]
-    fn every_cut_and_every_flipped_byte_of_the_smallest_seed_passes() {
-        for target in TARGETS {
-            let seeds = (target.seeds)();
-            let smallest = seeds.iter().min_by_key(|seed| seed.len()).expect("there are seeds");
-            let step = smallest.len() / 60 + 1;
-            for place in (0..smallest.len()).step_by(step) {
-                (target.check)(&smallest[..place]);
-                let mut flipped = smallest.clone();
-                flipped[place] ^= 0xff;
-                (target.check)(&flipped);
-            }
-        }
-    }
-}

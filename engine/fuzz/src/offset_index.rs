@@ -2,8 +2,8 @@
 //!
 //! Input: the bytes of the index of the first of two segments.
 
-use crate::fixture::{self, Segment};
-use crate::simulated;
+use super::fixture::{self, Segment};
+use super::simulated;
 use std::rc::Rc;
 use std::sync::LazyLock;
 use vnotch_engine::config::TopicConfig;

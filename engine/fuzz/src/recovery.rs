@@ -7,9 +7,9 @@
 //! A segment: one byte, two bytes for its length, and its bytes. The first byte is added to the base offset that would
 //! continue the segment before. The bytes that are left at the end are one more segment.
 
-use crate::fixture::{self, Checkpoint};
-use crate::repair::{self, Repair};
-use crate::simulated;
+use super::fixture::{self, Checkpoint};
+use super::repair::{self, Repair};
+use super::simulated;
 use std::path::PathBuf;
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::disk::sim::SimDisk;

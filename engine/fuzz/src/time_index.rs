@@ -3,9 +3,9 @@
 //!
 //! Input: the bytes of the index of the first of two segments.
 
-use crate::fixture::{self, FIRST_TIMESTAMP_MS};
-use crate::offset_index::{SEGMENTS, disk_with_indexes};
-use crate::simulated;
+use super::fixture::{self, FIRST_TIMESTAMP_MS};
+use super::offset_index::{SEGMENTS, disk_with_indexes};
+use super::simulated;
 use std::rc::Rc;
 use vnotch_engine::config::TopicConfig;
 use vnotch_engine::index::TimeIndex;
