@@ -79,7 +79,7 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
     if let Some(path) = &options.ack_log {
         std::fs::write(path, "").with_context(|| format!("cannot write the ack log {}", path.display()))?;
     }
-    let interrupt = Interrupt::watch(Arc::clone(&data_dir))?;
+    let interrupt = Interrupt::watch(Arc::clone(&data_dir), left_in_a_cluster(study))?;
     let progress = Progress::new(options.is_quiet, Duration::from_secs_f64(study.estimate().seconds));
     let systems = Systems::default();
     let context = RunContext {
@@ -95,6 +95,16 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
         started: Instant::now(),
     };
     run_in(context, keeping)
+}
+
+/// Says what a run leaves in a cluster if its process ends at once; `None` if it measures no cluster that was there before.
+fn left_in_a_cluster(study: &Study) -> Option<String> {
+    let mut workloads = study.combinations.iter().map(|combination| &combination.workload);
+    let workload = workloads.find(|workload| workload.deployment().host == Host::Elsewhere)?;
+    let target = &workload.target;
+    Some(format!(
+        "topics and groups of this run may be left in {target}; `vnotch prune --leftovers --target {target}` lists them"
+    ))
 }
 
 /// Runs the study of `context`.
@@ -130,8 +140,10 @@ pub(crate) fn run_in(mut context: RunContext<'_>, keeping: Keeping) -> anyhow::R
     }
     let (measured, cores, (is_whole, late)) = outcome?;
     let failure = match measured {
-        // A sweep can be resumed from the kept trials. A run has this one result.
-        Err(error) if staging.is_none() && points.trials() > 0 => Some(error),
+        // A sweep can be resumed from its stored trials. A run has this one result, and so have trials that could not be stored.
+        Err(error) if staging.as_ref().is_none_or(Staging::has_unstored) && points.trials() > 0 => {
+            Some(error)
+        }
         measured => measured.map(|()| None)?,
     };
     if points.trials() == 0 {

@@ -48,7 +48,8 @@ Examples:
     --set 'sweep.durability=[written, synced]'
 
 Exit codes: 0 done (the result may have flags, such as a noisy disk); 1 the target or the machine failed; 2 wrong usage or workload; 3 an SLO or a \
-requirement was missed; 5 the measurement is invalid, or has a flag that --strict forbids; 6 records were lost, repeated, reordered or corrupted; 130 interrupted.")]
+requirement was missed; 5 the measurement is invalid, or has a flag that --strict forbids; 6 records were lost, repeated, reordered or corrupted, \
+or a group skipped some or had two owners read them; 130 interrupted.")]
 pub struct Args {
     #[command(flatten)]
     workload: WorkloadArgs,

@@ -122,6 +122,19 @@ impl DataDir {
         entries(&self.path).is_ok_and(|entries| !entries.is_empty())
     }
 
+    /// Says where data is that was not removed, and how to remove it.
+    pub fn what_is_left(&self) -> String {
+        let (content, path) = (content(&self.path), self.path.display());
+        let is_fresh =
+            self.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DATA_PREFIX));
+        if is_fresh {
+            let parent = self.path.parent().unwrap_or(&self.path).display();
+            format!("{content} is left in {path}; `vnotch prune --leftovers={parent} --yes` removes it")
+        } else {
+            format!("{content} is left in {path}; remove it before the next run there")
+        }
+    }
+
     /// Does the work of [`Drop`], for an exit of the process without unwinding.
     pub fn remove(&self) {
         if self.is_kept() || self.remove_entries(|_| true).is_err() {
@@ -137,6 +150,11 @@ impl Drop for DataDir {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Describes the content of a data directory in a few words: `the data (1.50 GiB)`.
+pub fn content(path: &Path) -> String {
+    format!("the data ({})", quantity::bytes(allocated_bytes(path)))
 }
 
 /// The paths of the entries of a directory.

@@ -18,6 +18,7 @@ mod repair;
 mod rerun;
 mod run;
 mod saving;
+mod signals;
 mod sweep;
 mod trials;
 mod verify;

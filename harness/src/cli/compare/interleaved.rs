@@ -8,12 +8,14 @@ use crate::campaign::compare::{
 use crate::campaign::interrupt::Interrupt;
 use crate::cli::results::prune::leftovers_note;
 use crate::exit::{ExitStatus, UsageError};
+use crate::explain;
 use crate::host::machine_id::machine_id;
 use crate::result::environment::{Environment, IoUring};
 use crate::result::staging::series::{Series, SeriesName, is_series};
 use crate::result::store;
 use crate::trial::data_dir::DataDir;
 use crate::trial::progress::Progress;
+use crate::workload::Metric;
 use anyhow::Context as _;
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::path::Path;
@@ -86,7 +88,7 @@ impl Place {
             output.note("this is a debug build, so its figures mean nothing; build with --release");
         }
         let data_dir = Arc::new(DataDir::open(data_dir)?);
-        let interrupt = Interrupt::watch(Arc::clone(&data_dir))?;
+        let interrupt = Interrupt::watch(Arc::clone(&data_dir), None)?;
         // The series ends by itself within seconds, so the watch has not to end the process.
         interrupt.measured().store(true, Ordering::SeqCst);
         Ok(Self { data_dir, interrupt })
@@ -116,14 +118,17 @@ fn measure(
         series.discard()?;
         return measured.map(|_| ExitStatus::Interrupted);
     }
-    let dir = series.dir().display().to_string();
-    let is_whole = measured.with_context(|| {
-        format!(
-            "the series ended early; `vnotch compare --resume {dir}` continues it after {} pairs",
-            pairs.closed.len()
-        )
-    })?;
-    finish::finish(plan, &pairs, series, is_whole, output)
+    match measured {
+        Ok(is_whole) => finish::finish(plan, &pairs, series, is_whole, output),
+        Err(error) => {
+            finish::show_unfinished(plan, &pairs, output);
+            let dir = series.dir().display();
+            Err(error.context(format!(
+                "the series ended early, after {} pairs; `vnotch compare --resume {dir}` continues it",
+                pairs.closed.len()
+            )))
+        }
+    }
 }
 
 fn sides(request: &SeriesRequest) -> anyhow::Result<[SidePlan; 2]> {
@@ -178,6 +183,9 @@ fn plan(
     sides: [SidePlan; 2],
     checked: &[Checked; 2],
 ) -> anyhow::Result<Plan> {
+    if let Some(metric) = args.metric.as_deref().filter(|_| !has_other_binaries(args)) {
+        require_metric(metric)?;
+    }
     let [a, b] = sides;
     let place = args.data_dir.as_deref().unwrap_or(Path::new("."));
     Ok(Plan {
@@ -198,6 +206,24 @@ fn plan(
         command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         environment: Environment::collect(place, IoUring::collect()),
         machine_id: machine_id(),
+    })
+}
+
+/// Whether a side is measured by another binary, whose results may have other figures.
+fn has_other_binaries(args: &Args) -> bool {
+    args.binary_a.is_some() || args.binary_b.is_some()
+}
+
+/// Refuses a metric that no result has, before anything is measured.
+fn require_metric(metric: &str) -> anyhow::Result<()> {
+    if Metric::named(metric).is_some() {
+        return Ok(());
+    }
+    explain::require_field(metric).map_err(|nearest| {
+        let hint = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        UsageError::error(format!(
+            "--metric {metric}: results have no such figure{hint}; `vnotch explain` lists the fields of results"
+        ))
     })
 }
 
