@@ -336,7 +336,9 @@ impl TrialLoad<'_> {
                 members: workload.consumers_per_subscription,
                 partitions: workload.partitions_per_topic,
                 producers: workload.producers_per_topic,
-                may_be_deleted: workload.log.retention_bytes.0.is_some()
+                // An existing topic has a retention of its own.
+                may_be_deleted: workload.topic.is_some()
+                    || workload.log.retention_bytes.0.is_some()
                     || workload.log.retention_ms.0.is_some(),
             }))
         });

@@ -139,7 +139,7 @@ impl Group {
         self.partitions[partition].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a member owns a partition. `start` is the offset of the first record that it will read, if it is known.
+    /// Notes that a member owns a partition. `start` is the offset of the first record that it may read, if it is known.
     pub fn acquire(
         &self,
         is: MemberOf,
@@ -215,6 +215,11 @@ impl Group {
         board.rebalances.clear();
         board.commits = Sampled::new(COMMITS_MAX);
         (0..self.partitions.len()).for_each(|partition| self.partition(partition).forget_stops());
+    }
+
+    /// Notes that the records of the trial begin where the group has begun, in a topic with records of others.
+    pub fn begin_here(&self) {
+        (0..self.partitions.len()).for_each(|partition| self.partition(partition).forget_jumps());
     }
 
     /// Ends the record of the group at `ended_ns`. `ends` are the offsets after the last acked record of each partition.

@@ -69,7 +69,7 @@ impl GroupPartition {
         Self { seen, may_be_deleted, ..Self::default() }
     }
 
-    /// Notes that a member owns the partition at `now_ns`. `start` is the offset of the first record that it will read, if it is
+    /// Notes that a member owns the partition at `now_ns`. `start` is the offset of the first record that it may read, if it is
     /// known. For a member that owns the partition already, only the generation changes.
     pub fn acquire(&mut self, is: MemberOf, start: Option<u64>, now_ns: u64, timeline: &Timeline) {
         self.end_stop(now_ns, timeline);
@@ -115,8 +115,19 @@ impl GroupPartition {
         index
     }
 
-    /// Notes that the owner with this index has read a record with this offset.
+    /// Notes that the owner with this index has read a record of the trial with this offset.
     pub fn read(&mut self, owner: usize, offset: u64) {
+        self.advance(owner, offset);
+        self.seen.checked += 1;
+    }
+
+    /// Notes that the owner with this index has read a record that others wrote, with this offset.
+    pub fn pass(&mut self, owner: usize, offset: u64) {
+        self.seen.foreign += u64::from(offset >= self.seen.position);
+        self.advance(owner, offset);
+    }
+
+    fn advance(&mut self, owner: usize, offset: u64) {
         let is_fresh = std::mem::take(&mut self.owners[owner].is_fresh);
         if is_fresh && offset > self.seen.position {
             if self.may_be_deleted {
@@ -126,7 +137,11 @@ impl GroupPartition {
             }
         }
         self.seen.position = self.seen.position.max(offset + 1);
-        self.seen.checked += 1;
+    }
+
+    /// Notes that the trial's records begin at the position of the group.
+    pub(super) fn forget_jumps(&mut self) {
+        self.seen.tracks.iter_mut().for_each(SequenceTrack::forget_jump);
     }
 
     /// Notes that retention has deleted the offsets from `from` to `to` before they were read.

@@ -91,6 +91,11 @@ impl SequenceTrack {
         self.has_jumped = true;
     }
 
+    /// Notes that the group has begun where the trial's records begin, so that none was skipped.
+    pub fn forget_jump(&mut self) {
+        self.has_jumped = false;
+    }
+
     #[cold]
     fn observe_late(&mut self, sequence: u64) {
         if remove(&mut self.missing, sequence) {

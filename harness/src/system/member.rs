@@ -22,7 +22,8 @@ pub struct MemberSpec {
     pub fetch_bytes_max: u64,
 }
 
-/// A member of a consumer group. Where its group has no committed offset, it reads from the log's start.
+/// A member of a consumer group. Where its group has no committed offset, it reads from the log's start, or from the end that an
+/// existing topic had when the trial began.
 pub trait SystemMember {
     /// Returns the next event. Records are passed to `sink`, as a consumer does; there [`FetchedInfo::assignment`] is the number of
     /// the partition. If there is no event, keeps the waker and returns `Pending`. The member joins at the first call, or
@@ -61,8 +62,8 @@ pub trait SystemMember {
 pub enum MemberEvent {
     /// Records of one partition were passed to the sink.
     Records,
-    /// A rebalance is over, and these partitions were added: number, and offset of the first record that is read, if it is
-    /// known.
+    /// A rebalance is over, and these partitions were added: number, and the offset of the first record that may be read, if it
+    /// is known.
     Assigned(Vec<(u32, Option<u64>)>),
     /// These partitions are about to go, and are no longer read. A commit that begins before the next poll can still cover them.
     Revoked(Vec<u32>),

@@ -99,10 +99,6 @@ impl Workload {
     pub(super) fn obstacles_of_members(&self) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
         let mut add = |keys, message| obstacles.push(Obstacle { keys, message });
-        if self.topic.is_some() {
-            let message = "members of a group cannot begin at the end of an existing topic yet; use `consume.assignment: fixed`";
-            add(["consume", "topic"], message);
-        }
         if self.subscriptions_per_topic == 0 {
             let message = "members of a group need `subscriptions_per_topic` of at least 1";
             add(["consume", "subscriptions_per_topic"], message);

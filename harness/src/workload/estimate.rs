@@ -7,7 +7,7 @@ use super::{
     Preallocate, Profile, Rate, Study, Workload,
 };
 use crate::num::{count, f64_of, u64_of};
-
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The estimated cost of a run.
@@ -191,7 +191,6 @@ impl Workload {
     }
 
     /// Returns the time to start the brokers of this workload, and to warm them; 0 if it needs none.
-    /// A sweep starts them once.
     fn start(&self) -> Duration {
         if self.deployment().host != Host::Started {
             return Duration::ZERO;
@@ -424,16 +423,37 @@ impl Workload {
 }
 
 impl Study {
+    /// Number of different Kafkas that are started.
+    fn broker_setups(&self) -> usize {
+        let started = self.combinations.iter().map(|combination| &combination.workload);
+        let started = started.filter(|workload| workload.deployment().host == Host::Started);
+        let setup = |workload: &Workload| {
+            let kafka = &workload.kafka;
+            (kafka.version.number(), kafka.brokers, kafka.heap)
+        };
+        started.map(setup).collect::<BTreeSet<_>>().len()
+    }
+
     /// Estimates the cost of running all combinations. The disk is that of the combination that takes most.
     pub fn estimate(&self) -> Estimate {
-        let each = self.combinations.iter().map(|combination| combination.workload.estimate());
+        let has_setups = self.broker_setups() > 1;
+        let each = self.combinations.iter().map(|combination| {
+            let mut one = combination.workload.estimate();
+            if has_setups {
+                // Each trial has another setup than the one before, and one Kafka runs at a time.
+                let starts = f64_of(one.points * u64::from(one.trials)) - 1.0;
+                let again = starts * combination.workload.start().as_secs_f64();
+                (one.seconds, one.seconds_max) = (one.seconds + again, one.seconds_max + again);
+            }
+            one
+        });
         let once = self.workload.once().as_secs_f64();
         // Brokers are started and warmed for the first combination that has them.
         let mut starts = self.combinations.iter().map(|it| it.workload.start().as_secs_f64());
         let mut is_started = starts.next().is_some_and(|start| start > 0.0);
         let sum = each.reduce(|sum, one| {
             let start = starts.next().unwrap_or(0.0);
-            let again = if is_started { start } else { 0.0 };
+            let again = if is_started && !has_setups { start } else { 0.0 };
             is_started = is_started || start > 0.0;
             let (points, memory_bytes) = (sum.points + one.points, sum.memory_bytes.max(one.memory_bytes));
             let segments = sum.segments.max(one.segments);

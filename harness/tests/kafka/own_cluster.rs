@@ -30,6 +30,24 @@ fn run_at(bench: &Bench, address: &str, kafka: &str, more: &[&str]) -> Command {
     command
 }
 
+/// Lets a run measure a topic while others write to it.
+fn beside_others(cluster: &Cluster, topic: &str, mut run: Command) -> Ended {
+    let (producer, is_over) = (cluster.producer(), AtomicBool::new(false));
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                (0..2).for_each(|partition| write(&producer, topic, partition, 1));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let ended = end(&mut run);
+        is_over.store(true, Ordering::SeqCst);
+        ended
+    });
+    assert_measured(&ended);
+    ended
+}
+
 fn assert_measured(ended: &Ended) {
     assert!([Some(0), Some(5)].contains(&ended.code), "{}{}", ended.stdout, ended.stderr);
 }
@@ -39,23 +57,10 @@ fn an_existing_topic_is_measured_beside_the_records_of_others_and_stays_as_it_wa
     let (cluster, bench) = (cluster(), Bench::new());
     let topic = "orders.beside-others";
     cluster.create(topic, 2, &[("segment.bytes", "16777216")]);
-    let producer = cluster.producer();
-    write(&producer, topic, 0, 500);
+    write(&cluster.producer(), topic, 0, 500);
     let before = cluster.settings(topic);
-    let is_over = AtomicBool::new(false);
-    let ended = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_over.load(Ordering::SeqCst) {
-                (0..2).for_each(|partition| write(&producer, topic, partition, 1));
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        let set = format!("topic={topic}");
-        let ended = end(&mut run_at(&bench, &cluster.plain(), "{}", &[&set, "trials=2"]));
-        is_over.store(true, Ordering::SeqCst);
-        ended
-    });
-    assert_measured(&ended);
+    let set = format!("topic={topic}");
+    let ended = beside_others(&cluster, topic, run_at(&bench, &cluster.plain(), "{}", &[&set, "trials=2"]));
     assert!(ended.stdout.contains("written to the topic by others"), "{}", ended.stdout);
     let result = bench.result();
     assert_sound(&result, 2);
@@ -72,6 +77,29 @@ fn an_existing_topic_is_measured_beside_the_records_of_others_and_stays_as_it_wa
     assert_eq!(facts["topic"], format!("{topic}, which was there before"));
     assert!(facts["topic_config"].as_str().unwrap().contains("segment.bytes=16777216"), "{facts}");
     assert_eq!(cluster.settings(topic), before);
+    assert_eq!(cluster.topics()[topic], 2);
+}
+
+#[test]
+fn members_of_a_group_begin_at_the_end_of_an_existing_topic() {
+    let (cluster, bench) = (cluster(), Bench::new());
+    let topic = "orders.of-a-group";
+    cluster.create(topic, 2, &[]);
+    write(&cluster.producer(), topic, 0, 5000);
+    let set = format!("topic={topic}");
+    let sets = [&set, "consume.assignment=group", "consumers_per_subscription=2", "consume.commit.mode=sync"];
+    let ended = beside_others(&cluster, topic, run_at(&bench, &cluster.plain(), "{}", &sets));
+    assert!(ended.stdout.contains("written to the topic by others"), "{}", ended.stdout);
+    let result = bench.result();
+    assert_sound(&result, 1);
+    let trial = &result["points"][0]["trials"][0];
+    let integrity = &trial["integrity"];
+    // The 5000 records of before are not read, and those of others are not checked.
+    assert!((20..5000).contains(&integrity["foreign"].as_u64().unwrap()), "{integrity}");
+    for none in ["skipped", "double_owned", "redelivered"] {
+        assert_eq!(integrity[none], 0, "{none}: {integrity}");
+    }
+    assert_eq!((&trial["groups"]["members"], &trial["groups"]["lag_end"]), (&2.into(), &0.into()), "{trial}");
     assert_eq!(cluster.topics()[topic], 2);
 }
 

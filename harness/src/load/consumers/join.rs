@@ -41,7 +41,7 @@ pub(crate) fn join(
         }
         let Some(waiting) = members.iter().map(|member| member.group()).find(|group| !group.is_settled())
         else {
-            members.iter().for_each(|member| member.group().begin());
+            members.iter().for_each(|member| member.begin());
             return Ok(Joined::Settled);
         };
         if is_stopped() {

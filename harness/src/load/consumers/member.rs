@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+/// Most events that are handled in a row before the trial.
+const JOIN_EVENTS_MAX: usize = 1000;
+
 /// Settings of a member.
 pub(crate) struct MemberPlan {
     /// The group.
@@ -74,7 +77,7 @@ impl Member {
         &self.plan.group
     }
 
-    /// Handles all events of the time before the trial, in which nothing is produced.
+    /// Handles events of the time before the trial, in which the load produces nothing.
     ///
     /// # Errors
     /// The system failed.
@@ -83,14 +86,30 @@ impl Member {
         context: &mut Context<'_>,
         timeline: &Timeline,
     ) -> anyhow::Result<()> {
-        let mut early = EarlyRecords(0);
-        while let Poll::Ready(event) = self.client.poll_event(context, &mut early) {
-            anyhow::ensure!(early.0 == 0, "a member has read records before any was produced");
+        // Others may write without an end, and the caller looks at the time.
+        for _ in 0..JOIN_EVENTS_MAX {
+            let group = Arc::clone(&self.plan.group);
+            let mut early = EarlyRecords { group: &group, is: self.is(), partition: 0, records: 0 };
+            let polled = self.client.poll_event(context, &mut early);
+            let may_be_of_others = self.plan.check.salt.is_some();
+            anyhow::ensure!(
+                early.records == 0 || may_be_of_others,
+                "a member has read records before any was produced"
+            );
+            let Poll::Ready(event) = polled else { break };
             self.handle(event?, 0, timeline);
             self.note_standing(0);
         }
         self.note_standing(0);
         Ok(())
+    }
+
+    /// Notes that all members have joined, and that the trial begins.
+    pub(crate) fn begin(&self) {
+        self.plan.group.begin();
+        if self.plan.check.salt.is_some() {
+            self.plan.group.begin_here();
+        }
     }
 
     /// Handles the events that have arrived, and reads up to [`TURN_BYTES_MAX`]. Returns whether there may be more.
@@ -251,13 +270,25 @@ impl Member {
     }
 }
 
-/// A sink for the time before the trial: it counts records, of which there must be none.
-struct EarlyRecords(u64);
+/// A sink for the time before the trial, in which only others write records.
+struct EarlyRecords<'a> {
+    group: &'a Group,
+    is: MemberOf,
+    /// The partition of the fetch.
+    partition: usize,
+    records: u64,
+}
 
-impl FetchSink for EarlyRecords {
-    fn begin(&mut self, _: &FetchedInfo) {}
+impl FetchSink for EarlyRecords<'_> {
+    fn begin(&mut self, info: &FetchedInfo) {
+        self.partition = info.assignment;
+    }
 
-    fn record(&mut self, _: &InRecord<'_>) {
-        self.0 += 1;
+    fn record(&mut self, record: &InRecord<'_>) {
+        self.records += 1;
+        let mut partition = self.group.partition(self.partition);
+        let owner = partition.owner(self.is);
+        partition.pass(owner, record.offset);
+        self.group.read_to(self.partition, partition.position());
     }
 }

@@ -1,6 +1,6 @@
 //! A Kafka cluster as a [`System`]: its topics are made for one trial and removed at its end, or there is one that existed before.
 
-use super::config::{self, Client};
+use super::config::{self, Client, NewTopics};
 use super::consumer::{Begin, KafkaConsumer};
 use super::errors::Noting;
 use super::existing;
@@ -21,7 +21,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::util::get_rdkafka_version;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest wait for the first answer of a cluster.
@@ -37,7 +37,7 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(super) struct KafkaSystem {
     admin: AdminClient<DefaultClientContext>,
     client: Client,
-    topic_config: Vec<(&'static str, String)>,
+    new_topics: NewTopics,
     /// Asks for metadata. The request of a consumer never makes a topic.
     probe: BaseConsumer<Noting>,
     /// The settings of the trial.
@@ -66,15 +66,16 @@ impl KafkaSystem {
         let client = Client::of(workload, brokers)?;
         let (probe, found) = first_answer(&client, brokers)?;
         let admin = client.admin().create().context("cannot make a Kafka client")?;
-        let topic_config = config::topic(workload);
+        let new_topics = NewTopics::of(workload);
         let fact = |name: &str, value: String| (name.to_owned(), value);
-        let settings: Vec<_> = topic_config.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let settings: Vec<_> =
+            new_topics.config.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut facts = vec![
             fact("ack", config::ack_in_words(workload.durability).to_owned()),
             fact("batching", "librdkafka, by linger.ms, batch.size and batch.num.messages".to_owned()),
             fact("brokers", found.brokers.to_string()),
             fact("client", format!("librdkafka {}", get_rdkafka_version().1)),
-            fact("replication", workload.kafka.replication.to_string()),
+            fact("replication", new_topics.replication.to_string()),
             fact("topic_config", settings.join(", ")),
         ];
         facts.extend(found.cluster_id.map(|id| fact("cluster_id", id)));
@@ -93,7 +94,7 @@ impl KafkaSystem {
         Ok(Self {
             admin,
             client,
-            topic_config,
+            new_topics,
             probe,
             workload: workload.clone(),
             run_id: topics::run_id()?,
@@ -126,13 +127,27 @@ impl KafkaSystem {
         without_groups
     }
 
-    /// Uses the existing topic that the workload names, under the name that the load knows.
-    fn use_existing(&mut self, name: &str, existing: &str) -> anyhow::Result<()> {
-        let found = existing::look(&self.admin, &self.probe, existing, &self.workload)?;
-        for (name, value) in found.facts() {
+    /// Puts facts in the place of those of the same names.
+    fn replace_facts(&mut self, facts: Vec<(String, String)>) {
+        for (name, value) in facts {
             self.facts.retain(|(other, _)| *other != name);
             self.facts.push((name, value));
         }
+    }
+
+    /// Says what could not be removed, and how it can be. That is no failure of the trial, whose records may have met the same fault.
+    fn tell_what_is_left(&self, error: &anyhow::Error) {
+        let target = &self.workload.target;
+        let how = target.address().map_or_else(String::new, |_| {
+            format!("; `vnotch prune --leftovers --target {target}` lists what runs have left")
+        });
+        stderr::line(format_args!("vnotch: {error:#}{how}"));
+    }
+
+    /// Uses the existing topic that the workload names, under the name that the load knows.
+    fn use_existing(&mut self, name: &str, existing: &str) -> anyhow::Result<()> {
+        let found = existing::look(&self.admin, &self.probe, existing, &self.workload)?;
+        self.replace_facts(found.facts());
         self.topics.insert(name.to_owned(), found.topic);
         Ok(())
     }
@@ -205,14 +220,17 @@ impl System for KafkaSystem {
             return self.use_existing(name, &existing);
         }
         let topic = Topic { name: format!("{name}-{}", self.run_id), partitions, origin: Origin::Made };
-        let replication = self.workload.kafka.replication;
-        let made = topics::create(&self.admin, &topic, replication, &self.topic_config);
+        let made = topics::create(&self.admin, &topic, &self.new_topics);
         // A topic that was not refused may exist, and is removed with the others.
         if !made.as_ref().is_err_and(|error| error.chain().any(|cause| cause.is::<Refusal>())) {
             self.topics.insert(name.to_owned(), topic.clone());
         }
         made?;
-        topics::wait_for_leaders(self.admin.inner(), &topic)
+        topics::wait_for_leaders(self.admin.inner(), &topic)?;
+        if self.topics.len() == 1 {
+            self.replace_facts(existing::facts_of_made(&self.admin, &topic.name).unwrap_or_default());
+        }
+        Ok(())
     }
 
     fn producer(&self, spec: &ProducerSpec) -> anyhow::Result<Box<dyn SystemProducer + Send>> {
@@ -232,17 +250,25 @@ impl System for KafkaSystem {
     }
 
     fn member(&self, spec: &MemberSpec) -> anyhow::Result<Box<dyn SystemMember + Send>> {
-        let topic = self.topic(&spec.topic)?.name.clone();
+        let topic = self.topic(&spec.topic)?;
         let group = format!("{}-{}", spec.group, self.run_id);
+        let is_new = self.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(group.clone());
+        let first_offsets: Arc<[u64]> = match &topic.origin {
+            Origin::Made => Arc::default(),
+            Origin::Existing { ends } => ends.as_slice().into(),
+        };
+        if is_new && !first_offsets.is_empty() {
+            let config = self.client.consumer(&group, spec.fetch_bytes_max);
+            existing::commit(&config, &group, &topic.name, &first_offsets)?;
+        }
         let plan = MemberPlan {
             config: self.client.member(&group, spec),
-            topic,
+            topic: topic.name.clone(),
+            first_offsets,
             commits_by_itself: spec.auto_commit.is_some(),
             fetch_bytes_max: spec.fetch_bytes_max,
         };
-        let member = KafkaMember::new(plan, self.endings.clone())?;
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
-        Ok(Box::new(member))
+        Ok(Box::new(KafkaMember::new(plan, self.endings.clone())?))
     }
 
     fn inside(&self) -> Option<&dyn Inside> {
@@ -257,15 +283,17 @@ impl System for KafkaSystem {
         self.started.as_ref().map(|started| started.dir.as_path())
     }
 
-    fn close(mut self: Box<Self>) -> anyhow::Result<()> {
-        self.remove_all()
+    fn close(self: Box<Self>) -> anyhow::Result<()> {
+        // All records are acked or have failed. The rest is done when it is dropped.
+        drop(self);
+        Ok(())
     }
 }
 
 impl Drop for KafkaSystem {
     fn drop(&mut self) {
         if let Err(error) = self.remove_all() {
-            stderr::line(format_args!("vnotch: {error:#}"));
+            self.tell_what_is_left(&error);
         }
     }
 }

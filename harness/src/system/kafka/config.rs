@@ -151,8 +151,22 @@ fn producer(workload: &Workload) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The configuration of the topics that a run creates, in Kafka's names.
-pub(super) fn topic(workload: &Workload) -> Vec<(&'static str, String)> {
+/// The topics that a run creates, as the cluster is asked for them.
+#[derive(Debug, Clone)]
+pub(super) struct NewTopics {
+    /// Copies of each partition.
+    pub(super) replication: u16,
+    /// The configuration, in Kafka's names.
+    pub(super) config: Vec<(&'static str, String)>,
+}
+
+impl NewTopics {
+    pub(super) fn of(workload: &Workload) -> Self {
+        Self { replication: workload.kafka.replication, config: topic(workload) }
+    }
+}
+
+fn topic(workload: &Workload) -> Vec<(&'static str, String)> {
     let (log, default) = (&workload.log, LogSettings::default());
     let bytes = |limit: Option<Bytes>| limit.map_or_else(|| "-1".to_owned(), |bytes| bytes.0.to_string());
     let mut config = vec![
@@ -161,6 +175,7 @@ pub(super) fn topic(workload: &Workload) -> Vec<(&'static str, String)> {
         ("retention.bytes", bytes(log.retention_bytes.0)),
         ("retention.ms", log.retention_ms.0.map_or_else(|| "-1".to_owned(), ms)),
         ("max.message.bytes", log.max_message_bytes.0.to_string()),
+        ("min.insync.replicas", workload.kafka.min_insync_replicas.to_string()),
     ];
     // Brokers have the same defaults. An older one does not know all of these names, so they are sent only if they differ.
     if log.index_interval_bytes != default.index_interval_bytes {

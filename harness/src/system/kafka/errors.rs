@@ -150,6 +150,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_errors_of_records_have_kinds() {
+        use RDKafkaErrorCode as Code;
+        for (code, kind) in [
+            (Code::MessageTimedOut, ErrorKind::TimedOut),
+            (Code::BrokerTransportFailure, ErrorKind::Unreachable),
+            (Code::NotEnoughReplicas, ErrorKind::NotEnoughReplicas),
+            (Code::NotEnoughReplicasAfterAppend, ErrorKind::NotEnoughReplicas),
+            (Code::KafkaStorageError, ErrorKind::Storage),
+            (Code::MessageSizeTooLarge, ErrorKind::TooLarge),
+            (Code::InvalidTimestamp, ErrorKind::Invalid),
+            (Code::TopicAuthorizationFailed, ErrorKind::NotAuthorized),
+            (Code::UnknownTopicOrPartition, ErrorKind::UnknownPartition),
+            (Code::OutOfOrderSequenceNumber, ErrorKind::Other),
+        ] {
+            assert_eq!(kind_of(code), kind, "{code:?}");
+        }
+    }
+
+    #[test]
     fn a_broken_connection_is_waited_for_and_missing_rights_are_not() {
         let consumed = |code| is_final(&KafkaError::MessageConsumption(code));
         assert!(!consumed(RDKafkaErrorCode::BrokerTransportFailure));

@@ -1,21 +1,27 @@
 //! An existing topic that is measured: its settings are read, and nothing of it is altered.
 
 use super::config;
-use super::errors::Noting;
+use super::errors::{Noting, missing_rights};
 use super::topics::{self, Origin, Topic};
 use crate::exit::UsageError;
 use crate::num;
 use crate::workload::{Durability, Workload};
 use anyhow::{Context as _, bail};
+use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest time of one request.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The value of `flush.messages` and `flush.ms` of a topic whose appends are not flushed.
+const NEVER: u64 = i64::MAX.unsigned_abs();
+/// Time between two attempts to commit.
+const COMMIT_RETRY: Duration = Duration::from_millis(100);
 
 /// The settings of a topic that figures depend on.
 const SHOWN: [&str; 13] = [
@@ -46,14 +52,21 @@ impl Found {
     /// Facts about the topic, as (name, value). They take the place of those of topics that the run makes.
     pub(super) fn facts(&self) -> Vec<(String, String)> {
         let fact = |name: &str, value: String| (name.to_owned(), value);
-        let given = if self.settings.flushes_each() { Durability::Synced } else { Durability::Written };
-        vec![
-            fact("ack", config::ack_in_words(given).to_owned()),
+        let mut facts = self.settings.facts();
+        facts.extend([
             fact("replication", self.replication.to_string()),
             fact("topic", format!("{}, which was there before", self.topic.name)),
-            fact("topic_config", self.settings.to_string()),
-        ]
+        ]);
+        facts
     }
+}
+
+/// Reads the settings that a topic of the run has got, and returns facts about them. `None` if the user may not read them.
+pub(super) fn facts_of_made(
+    admin: &AdminClient<DefaultClientContext>,
+    name: &str,
+) -> Option<Vec<(String, String)>> {
+    Settings::read(admin, name).ok().map(|settings| settings.facts())
 }
 
 /// Looks at the existing topic that a workload names. `probe` is a consumer, whose requests never make a topic.
@@ -99,6 +112,45 @@ pub(super) fn look(
     Ok(Found { topic, replication, settings })
 }
 
+/// Commits the first offset of each partition for a group that nobody has joined yet, so that its members begin there.
+///
+/// # Errors
+/// The client cannot be made, or the cluster refuses the commit.
+pub(super) fn commit(
+    config: &ClientConfig,
+    group: &str,
+    topic: &str,
+    first_offsets: &[u64],
+) -> anyhow::Result<()> {
+    let client: BaseConsumer = config.create().context("cannot make a Kafka consumer")?;
+    let mut offsets = TopicPartitionList::new();
+    for (partition, offset) in (0..).zip(first_offsets) {
+        offsets.add_partition_offset(topic, partition, Offset::Offset(i64::try_from(*offset)?))?;
+    }
+    let begun = Instant::now();
+    // A broker that has just begun to coordinate the group refuses at first.
+    while let Err(error) = client.commit(&offsets, CommitMode::Sync) {
+        let code = error.rdkafka_error_code();
+        let is_final = matches!(
+            code,
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TopicAuthorizationFailed)
+        );
+        if is_final || begun.elapsed() > ANSWER_MAX {
+            let rights = match code {
+                Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                    "; the user needs the right READ for the topic"
+                }
+                code => code.map_or("", missing_rights),
+            };
+            bail!(
+                "cannot commit the offsets at which the group {group} begins in the topic {topic}: {error}{rights}"
+            );
+        }
+        std::thread::sleep(COMMIT_RETRY);
+    }
+    Ok(())
+}
+
 /// The error of a topic that the cluster does not show.
 fn refused(name: &str, code: RDKafkaErrorCode) -> anyhow::Error {
     match code {
@@ -138,6 +190,26 @@ impl Settings {
 
     fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("unknown", String::as_str)
+    }
+
+    /// Facts about what an ack means, and the settings themselves.
+    fn facts(&self) -> Vec<(String, String)> {
+        vec![("ack".to_owned(), self.ack_in_words()), ("topic_config".to_owned(), self.to_string())]
+    }
+
+    fn ack_in_words(&self) -> String {
+        let [messages, ms] = ["flush.messages", "flush.ms"].map(|name| self.get(name));
+        let flushes = |value: &str| value.parse::<u64>().is_ok_and(|value| value < NEVER);
+        if self.flushes_each() {
+            config::ack_in_words(Durability::Synced).to_owned()
+        } else if flushes(messages) || flushes(ms) {
+            format!(
+                "acks=all: in the page cache of every in-sync replica; flushed after more appends or a time \
+                 (flush.messages={messages}, flush.ms={ms})"
+            )
+        } else {
+            config::ack_in_words(Durability::Written).to_owned()
+        }
     }
 
     /// Whether each append is flushed before its ack.
@@ -207,6 +279,18 @@ mod tests {
         assert!(settings(&[("flush.messages", "1")]).flushes_each());
         let unknown = problem(&Settings::default(), &synced).unwrap();
         assert!(unknown.contains("flush.messages=unknown"), "{unknown}");
+    }
+
+    #[test]
+    fn an_ack_is_told_by_the_settings_that_the_topic_has() {
+        let ack = |pairs: &[(&str, &str)]| settings(pairs).facts().remove(0).1;
+        assert!(ack(&[]).ends_with("nothing is flushed"), "{}", ack(&[]));
+        assert!(ack(&[("flush.messages", "1")]).contains("each append is flushed"));
+        let some = ack(&[("flush.ms", "1000")]);
+        assert!(
+            some.contains("flushed after more appends or a time") && some.contains("flush.ms=1000"),
+            "{some}"
+        );
     }
 
     #[test]

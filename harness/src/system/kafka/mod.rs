@@ -54,6 +54,20 @@ pub(super) fn started_by(resolved: &serde_json::Value) -> Option<KafkaSettings> 
     is_started.then_some(workload.kafka)
 }
 
+/// Returns what a workload asks of its clients, its topics, and the brokers that are started for it.
+///
+/// # Errors
+/// A secret is not in the environment.
+#[cfg(feature = "kafka")]
+#[cfg(test)]
+pub(crate) fn asked(workload: &Workload) -> anyhow::Result<String> {
+    let client = config::Client::of(workload, "host:9092")?.producer();
+    let pairs = client.config_map();
+    let client: std::collections::BTreeMap<_, _> = pairs.iter().collect();
+    let brokers = launch::Setup::of(&workload.kafka).arguments();
+    Ok(format!("{client:?} {:?} {brokers:?}", config::NewTopics::of(workload)))
+}
+
 /// Kind of this system in results.
 #[cfg(feature = "kafka")]
 const KIND: &str = Target::KAFKA;
@@ -64,7 +78,7 @@ const MISSING: Option<&str> = if cfg!(feature = "kafka") {
 } else {
     Some(
         "this build has no Kafka client; `cargo run --release --features kafka -- run …` builds and runs one that has \
-         (it needs make and a C compiler)",
+         (it needs make, Perl and a C compiler)",
     )
 };
 

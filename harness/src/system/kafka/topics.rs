@@ -1,5 +1,6 @@
 //! The topics of a run in the cluster: their names, how they are made, and how they are removed.
 
+use super::config::NewTopics;
 use anyhow::{Context as _, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::{Client, ClientContext, DefaultClientContext};
@@ -89,12 +90,12 @@ pub(super) fn run_id() -> anyhow::Result<String> {
 pub(super) fn create(
     admin: &AdminClient<DefaultClientContext>,
     topic: &Topic,
-    replication: u16,
-    config: &[(&'static str, String)],
+    settings: &NewTopics,
 ) -> anyhow::Result<()> {
     let partitions = i32::try_from(topic.partitions)?;
-    let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(i32::from(replication)));
-    let new = config.iter().fold(new, |new, (name, value)| new.set(name, value));
+    let new =
+        NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(i32::from(settings.replication)));
+    let new = settings.config.iter().fold(new, |new, (name, value)| new.set(name, value));
     let made = pollster::block_on(admin.create_topics([&new], &options()));
     let context = || format!("cannot create the topic {}", topic.name);
     outcome(made.with_context(context)?).with_context(context)

@@ -34,7 +34,8 @@ pub(in crate::workload) fn check(workload: &Workload, problems: &mut Problems) {
     }
     for difference in workload.diff_from_defaults() {
         let key = difference.key.as_str();
-        if key.starts_with("log.") || key == "kafka.replication" {
+        let is_of_topics = ["kafka.replication", "kafka.min_insync_replicas"].contains(&key);
+        if key.starts_with("log.") || is_of_topics {
             let message = format!(
                 "`{key}` is for topics that a run makes; `{topic}` exists, and a run never alters it"
             );
@@ -75,6 +76,7 @@ mod tests {
     fn a_topic_that_exists_is_measured_with_its_own_settings() {
         let orders = "target: 'kafka://h:1'\ntopic: orders.v1\npartitions_per_topic: 3\n";
         assert_eq!(problem(orders), None);
+        assert_eq!(problem(&format!("{orders}consume: {{assignment: group}}")), None);
         for (more, message) in [
             (
                 "log: {segment_bytes: 1MiB}",
@@ -87,7 +89,6 @@ mod tests {
                 "`log.segment_bytes` is for topics that a run makes",
             ),
             ("topics: 2", "`topic` names one topic, and `topics` asks for 2"),
-            ("consume: {assignment: group}", "cannot begin at the end of an existing topic"),
         ] {
             let found = problem(&format!("{orders}{more}")).unwrap_or_default();
             assert!(found.contains(message), "{more}: {found}");

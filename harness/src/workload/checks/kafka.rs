@@ -5,7 +5,7 @@ use crate::workload::{Bytes, KafkaSettings, Preallocate, Target, Workload};
 
 /// Client properties that follow from other keys of the workload, each with that key. A trailing `.` stands for all properties
 /// that begin with the name.
-const OWNED: [(&str, &str); 30] = [
+const OWNED: [(&str, &str); 33] = [
     ("bootstrap.servers", "`target`"),
     ("metadata.broker.list", "`target`"),
     ("test.mock.", "`target`"),
@@ -22,6 +22,9 @@ const OWNED: [(&str, &str); 30] = [
     ("compression.codec", "`compression`"),
     ("compression.type", "`compression`"),
     ("partitioner", "`key_distribution`"),
+    ("delivery.report.only.error", "the harness, which times each ack"),
+    ("enable.gapless.guarantee", "`on_error`"),
+    ("allow.auto.create.topics", "the harness, which makes its topics itself"),
     ("transactional.id", "the harness, which uses no transactions"),
     ("group.id", "`group`"),
     ("group.protocol", "the harness, whose members speak the classic protocol"),
@@ -121,7 +124,7 @@ fn check_log(workload: &Workload, problems: &mut Problems) {
 }
 
 fn check_counts(workload: &Workload, problems: &mut Problems) {
-    let KafkaSettings { load_threads, replication, .. } = workload.kafka;
+    let KafkaSettings { load_threads, replication, min_insync_replicas, .. } = workload.kafka;
     if !(1..=LOAD_THREADS_MAX).contains(&load_threads) {
         let message =
             format!("`kafka.load_threads` must be from 1 to {LOAD_THREADS_MAX}, not {load_threads}");
@@ -129,6 +132,11 @@ fn check_counts(workload: &Workload, problems: &mut Problems) {
     }
     if replication == 0 {
         problems.refuse(&["kafka.replication"], "`kafka.replication` must be at least 1");
+    } else if !(1..=replication).contains(&min_insync_replicas) {
+        let message = format!(
+            "`kafka.min_insync_replicas` must be from 1 to `kafka.replication` ({replication}), not {min_insync_replicas}"
+        );
+        problems.refuse(&["kafka.min_insync_replicas", "kafka.replication"], message);
     }
 }
 
@@ -271,6 +279,17 @@ mod tests {
     }
 
     #[test]
+    fn each_trial_that_needs_another_kafka_starts_and_warms_it() {
+        let seconds = |sweep: &str| {
+            let study = parsed(&format!("target: kafka\ntrials: 3\nsweep: {{{sweep}}}")).unwrap();
+            study.estimate().seconds
+        };
+        let (one, two) = (seconds("durability: [written, synced]"), seconds("kafka.heap: [1GiB, 2GiB]"));
+        // Five more starts, each with 30 s of load.
+        assert!((150.0..250.0).contains(&(two - one)), "{one} and {two} s");
+    }
+
+    #[test]
     fn what_has_no_effect_on_kafka_is_said_and_a_linger_has_one() {
         let notes = |yaml: &str| {
             parsed(&format!("target: kafka\n{yaml}")).unwrap().workload.without_effect().join("\n")
@@ -285,6 +304,11 @@ mod tests {
     fn settings_of_brokers_that_are_not_started_here_are_refused() {
         let version = refusal("target: 'kafka://h:1'\nkafka: {version: 3.6.2}");
         assert!(version.contains("`kafka.version` is for brokers that the harness starts"), "{version}");
+        let insync = refusal("target: 'kafka://h:1'\nkafka: {replication: 3, min_insync_replicas: 4}");
+        assert!(
+            insync.contains("`kafka.min_insync_replicas` must be from 1 to `kafka.replication` (3)"),
+            "{insync}"
+        );
         let copies = refusal("target: kafka\nkafka: {replication: 3}");
         assert!(copies.contains("3 copies of a partition need as many brokers"), "{copies}");
         assert!(refusal("target: kafka\nkafka: {brokers: 2}").contains("must be 1 or 3"));

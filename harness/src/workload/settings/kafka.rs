@@ -14,6 +14,8 @@ pub struct KafkaSettings {
     pub load_threads: u32,
     /// Copies of each partition.
     pub replication: u16,
+    /// Copies that must have a record before its ack.
+    pub min_insync_replicas: u16,
     /// Version of the Kafka that the harness starts.
     pub version: KafkaVersion,
     /// Number of brokers that the harness starts.
@@ -30,6 +32,7 @@ impl Default for KafkaSettings {
             properties: BTreeMap::new(),
             load_threads: 1,
             replication: 1,
+            min_insync_replicas: 1,
             version: KafkaVersion::V4_3_1,
             brokers: 1,
             heap: Bytes::gib(1),

@@ -4,6 +4,7 @@ use super::ending::Endings;
 use super::session::{Commits, Session};
 use crate::system::{FetchSink, MemberEvent, Membership, SystemMember};
 use rdkafka::ClientConfig;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// The settings of a member.
@@ -13,6 +14,8 @@ pub(in crate::system::kafka) struct MemberPlan {
     pub(in crate::system::kafka) config: ClientConfig,
     /// The topic's name in the cluster.
     pub(in crate::system::kafka) topic: String,
+    /// The offset of the first record of each partition that may be read; empty for a topic that the run makes.
+    pub(in crate::system::kafka) first_offsets: Arc<[u64]>,
     /// Whether the client commits by itself.
     pub(in crate::system::kafka) commits_by_itself: bool,
     /// Largest number of bytes that one fetch passes on.
@@ -72,9 +75,9 @@ impl SystemMember for KafkaMember {
     }
 
     fn join(&mut self) -> anyhow::Result<()> {
-        let MemberPlan { config, topic, commits_by_itself, fetch_bytes_max } = &self.plan;
+        let MemberPlan { config, topic, first_offsets, commits_by_itself, fetch_bytes_max } = &self.plan;
         let commits = if *commits_by_itself { Commits::ByItself } else { Commits::WhenAsked };
-        self.session = Some(Session::begin(config, topic, commits, *fetch_bytes_max)?);
+        self.session = Some(Session::begin(config, (topic, first_offsets), commits, *fetch_bytes_max)?);
         Ok(())
     }
 }

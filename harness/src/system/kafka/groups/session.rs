@@ -43,6 +43,8 @@ enum Leaving {
 pub(super) struct Session {
     client: Arc<BaseConsumer<Account>>,
     topic: String,
+    /// The offset of the first record of each partition that may be read; empty if each may.
+    first_offsets: Arc<[u64]>,
     ready: Ready,
     commits: Commits,
     fetch_bytes_max: u64,
@@ -68,7 +70,7 @@ impl Session {
     /// The client cannot be made.
     pub(super) fn begin(
         config: &ClientConfig,
-        topic: &str,
+        (topic, first_offsets): (&str, &Arc<[u64]>),
         commits: Commits,
         fetch_bytes_max: u64,
     ) -> anyhow::Result<Self> {
@@ -84,6 +86,7 @@ impl Session {
         Ok(Self {
             client: Arc::new(client),
             topic: topic.to_owned(),
+            first_offsets: Arc::clone(first_offsets),
             ready,
             commits,
             fetch_bytes_max,
@@ -246,7 +249,8 @@ impl Session {
                 let read = Partition::new(&self.client, (&self.topic, *partition), &self.ready, number)?;
                 self.partitions.insert(*partition, read);
             }
-            let first = |partition: &u32| (*partition, None);
+            let first =
+                |partition: &u32| (*partition, self.first_offsets.get(num::index(*partition)).copied());
             self.events.push_back(MemberEvent::Assigned(numbers(given).iter().map(first).collect()));
         }
         let list = self.list(given.iter().map(|partition| (*partition, None)))?;

@@ -40,9 +40,14 @@ impl Setup {
     pub(super) fn of(kafka: &KafkaSettings) -> Self {
         Self { version: kafka.version, brokers: kafka.brokers, heap_bytes: kafka.heap.0 }
     }
-}
 
-impl Setup {
+    /// The arguments for the script that starts it.
+    pub(super) fn arguments(self) -> [String; 7] {
+        let [brokers, heap] = [u64::from(self.brokers), self.heap_bytes].map(|number| number.to_string());
+        let version = self.version.number();
+        ["hold", "--version", version, "--brokers", &brokers, "--heap", &heap].map(str::to_owned)
+    }
+
     /// The names of the processes of this setup that do not run in a process group any more.
     pub(super) fn lost(self, process_group: u32) -> Vec<String> {
         let running = GroupSample::of(process_group).names();
@@ -121,9 +126,8 @@ impl Launched {
         let mut messages = tempfile::tempfile().context("cannot make a temporary file")?;
         let mut command = Command::new("bash");
         command
-            .args(["-c", script, "kafka", "hold", "--version", setup.version.number()])
-            .args(["--brokers", &setup.brokers.to_string()])
-            .args(["--heap", &setup.heap_bytes.to_string()])
+            .args(["-c", script, "kafka"])
+            .args(setup.arguments())
             .args(["--port", &ports::free(2 * setup.brokers)?.to_string()])
             .arg("--dir")
             .arg(dir)

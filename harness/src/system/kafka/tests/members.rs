@@ -2,6 +2,7 @@
 
 use super::{Mock, PATIENCE, Sink, TOPIC, acks, mock, producer, send, waker, workload};
 use crate::system::kafka::config::Client;
+use crate::system::kafka::existing::commit;
 use crate::system::kafka::groups::{Endings, KafkaMember, MemberPlan};
 use crate::system::{MemberEvent, MemberSpec, Membership, SystemMember as _};
 use crate::workload::Assignor;
@@ -18,6 +19,17 @@ struct Group {
 
 impl Group {
     fn new(mock: &Mock, members: usize, assignor: Assignor, auto_commit: Option<Duration>) -> Self {
+        Self::beginning_at(&[], mock, members, assignor, auto_commit)
+    }
+
+    /// A group that begins at these offsets.
+    fn beginning_at(
+        first_offsets: &[u64],
+        mock: &Mock,
+        members: usize,
+        assignor: Assignor,
+        auto_commit: Option<Duration>,
+    ) -> Self {
         let mut workload = workload();
         // The mock cluster waits for members of an earlier generation until almost the end of their sessions.
         workload.kafka.properties.insert("session.timeout.ms".to_owned(), "4500".to_owned());
@@ -34,6 +46,7 @@ impl Group {
             let plan = MemberPlan {
                 config: Client::of(&workload, &mock.bootstrap_servers()).unwrap().member("test", &spec),
                 topic: TOPIC.to_owned(),
+                first_offsets: first_offsets.into(),
                 commits_by_itself: auto_commit.is_some(),
                 fetch_bytes_max: spec.fetch_bytes_max,
             };
@@ -132,6 +145,25 @@ fn a_member_that_leaves_hands_over_what_it_has_committed_with_every_assignor() {
         drop(group);
         assert!(endings.wait(PATIENCE), "its clients end");
     }
+}
+
+#[test]
+fn a_group_of_an_existing_topic_begins_at_the_offsets_that_are_committed_for_it() {
+    let mock = mock(4);
+    fill(&mock, 0..40);
+    let config = Client::of(&workload(), &mock.bootstrap_servers()).unwrap().consumer("test", 1 << 20);
+    commit(&config, "test", TOPIC, &[10; 4]).unwrap();
+    let mut group = Group::beginning_at(&[10; 4], &mock, 2, Assignor::Range, None);
+    group.until("both join", |group| group.are_stable(2));
+    let begins = group.told.iter().map(|(_, event)| event.matches("Some(10)").count());
+    assert_eq!(begins.sum::<usize>(), 4, "{:?}", group.told);
+    fill(&mock, 40..80);
+    group.until("the new records are read", |group| group.count() >= 40);
+    assert_eq!(group.take(), (40..80).collect::<Vec<_>>(), "what was there before is not the trial's");
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    mock.request_errors(RDKafkaApiKey::OffsetCommit, &[refused]);
+    let error = commit(&config, "test", TOPIC, &[10; 4]).unwrap_err().to_string();
+    assert!(error.contains("rights READ, DESCRIBE and DELETE for groups"), "{error}");
 }
 
 #[test]
