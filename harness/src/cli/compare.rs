@@ -46,7 +46,8 @@ Examples:
 
 Exit codes: 0 no regression, or the pairs cannot tell; 1 a trial, the disk or the machine failed; 2 wrong usage; 4 B is worse \
 by more than the band (two stored results: only with --baseline); 5 the pairs cannot tell (with --strict), or too many were \
-invalid; 6 records were lost, repeated, reordered or corrupted; 130 interrupted.")]
+invalid; 6 records were lost, repeated, reordered or corrupted, or a group skipped some or had two owners read them; \
+130 interrupted.")]
 pub struct Args {
     /// Two stored results; with --interleave one workload, or two
     #[arg(value_name = "A B", num_args = 0..=2)]

@@ -1,21 +1,24 @@
 //! `vnotch explain`: the meaning of a workload key, a figure, a status, a flag, an exit code, or a topic of the documents.
 
-use super::{Format, Globals};
+use super::{Cli, Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
-use crate::explain::{self, text};
+use crate::explain::{self, Entry, WordKind, text};
+use clap::CommandFactory as _;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Arguments of `vnotch explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A word is a key of a workload file (log.segment_bytes), a word or figure of the first screen (of ceiling, response p99), a \
-field of result.json (of_ceiling.write), a status or flag of a verdict (noisy disk), an exit code (5), or a topic (late \
-generators). Case, spaces and underscores do not count. Of a section or group (load, produce) its parts are listed.
+field of result.json (of_ceiling.write), a status or flag of a verdict (noisy disk), an option (strict), an exit code (5), or \
+a topic (late generators). Case, spaces and underscores do not count. Of a section or group (load, produce) its parts are listed.
 
 Examples:
   vnotch explain
   vnotch explain load.mode
   vnotch explain response p99
+  vnotch explain strict
   vnotch explain 5 --format json
 
 Exit codes: 0 done; 2 nothing has this name.")]
@@ -25,13 +28,34 @@ pub struct Args {
     word: Vec<String>,
 }
 
+/// Returns an entry for each option of a verb. Verbs that describe an option in the same words share one.
+fn options() -> Vec<Entry> {
+    let command = Cli::command();
+    let mut found: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        for option in verb.get_arguments().filter(|option| !option.is_hide_set()) {
+            let (Some(name), Some(help)) = (option.get_long(), option.get_help()) else { continue };
+            found.entry((name.to_owned(), help.to_string())).or_default().push(verb.get_name().to_owned());
+        }
+    }
+    let entry = |((name, text), verbs): ((String, String), Vec<String>)| Entry {
+        kind: WordKind::Option,
+        name: format!("--{name}"),
+        aliases: Vec::new(),
+        facts: [("of", verbs.join(", "))].into(),
+        text,
+        see: Vec::new(),
+    };
+    found.into_iter().map(entry).collect()
+}
+
 /// Runs the verb.
 ///
 /// # Errors
 /// A [`UsageError`] if nothing has this name.
 pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
+    let entries = explain::entries(options());
     if args.word.is_empty() {
-        let entries = explain::entries();
         super::print(&match globals.format {
             Format::Text => text::list(&entries),
             Format::Json => format!("{:#}\n", json!({ "kind": "explain", "entries": entries })),
@@ -39,7 +63,8 @@ pub fn run(globals: Globals, args: &Args) -> anyhow::Result<ExitStatus> {
         return Ok(ExitStatus::Ok);
     }
     let word = args.word.join(" ");
-    let found = explain::explain(&word).map_err(|unknown| UsageError::error(unknown.to_string()))?;
+    let found =
+        explain::explain(&entries, &word).map_err(|unknown| UsageError::error(unknown.to_string()))?;
     super::print(&match globals.format {
         Format::Text => text::explanation(&found),
         Format::Json => {

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod data;
 pub mod doctor;
 pub mod explain;
+mod later;
 pub mod report;
 pub mod rerun;
 pub mod results;
@@ -133,7 +134,16 @@ impl Cli {
 
 /// Parses the command line, runs the verb, and returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            if let Some(later) = later::refusal(&error) {
+                stderr::line(format_args!("vnotch: {later}"));
+                return ExitStatus::Usage.into();
+            }
+            error.exit()
+        }
+    };
     match cli.globals().and_then(|globals| dispatch(cli, globals)) {
         Ok(status) => status.into(),
         Err(error) if is_broken_pipe(&error) => ExitStatus::Ok.into(),

@@ -4,7 +4,9 @@
 use super::document::{DOCUMENTS, METHODOLOGY, Row, flat, rows, topic};
 use super::{Entry, WordKind};
 use crate::result::RunResult;
+use crate::result::comparison::Comparison;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Prefix of the fields of a trial. Their names leave it out, as the names in `summary` do.
 const OF_TRIAL: &str = "points.trials.";
@@ -55,9 +57,19 @@ fn histogram(row: Row) -> Option<Entry> {
 
 /// Returns an entry for each field of `result.json`, a group before its fields.
 pub(super) fn fields() -> Vec<Entry> {
-    let schema = Value::from(schemars::schema_for!(RunResult));
+    fields_of(&Value::from(schemars::schema_for!(RunResult)), WordKind::Field)
+}
+
+/// Returns an entry for each field of a comparison's `result.json` that results of runs do not have.
+pub(super) fn comparison_fields() -> Vec<Entry> {
+    let of_runs: BTreeSet<String> = fields().into_iter().map(|field| field.name).collect();
+    let all = fields_of(&Value::from(schemars::schema_for!(Comparison)), WordKind::ComparisonField);
+    all.into_iter().filter(|field| !of_runs.contains(&field.name)).collect()
+}
+
+fn fields_of(schema: &Value, kind: WordKind) -> Vec<Entry> {
     let mut found = Vec::new();
-    collect(&schema, &schema, "", &mut found);
+    collect(schema, schema, "", &mut found);
     let field = |(path, group, text): (String, String, String)| {
         let name = path.strip_prefix(OF_TRIAL).unwrap_or(&path).to_owned();
         let latency = name.strip_prefix(OF_LATENCY).filter(|rest| rest.contains('.'));
@@ -65,7 +77,7 @@ pub(super) fn fields() -> Vec<Entry> {
         let mut see = documents_of(&text);
         see.extend(latency.map(|_| BOUNDS.to_owned()));
         Entry {
-            kind: WordKind::Field,
+            kind,
             // The first screen prints `response` as a row and `p99` as a column.
             aliases: latency.map(|rest| rest.replace('.', " ")).into_iter().collect(),
             facts: part_of.into_iter().map(|text| ("part of", text)).collect(),

@@ -29,6 +29,8 @@ pub enum WordKind {
     Figure,
     /// A field of `result.json`.
     Field,
+    /// A field of a comparison's `result.json` that results of runs do not have.
+    ComparisonField,
     /// A status of a verdict.
     Status,
     /// A flag of a verdict.
@@ -37,6 +39,8 @@ pub enum WordKind {
     Limit,
     /// A conclusion of a comparison.
     Conclusion,
+    /// An option of the command line.
+    Option,
     /// An exit code.
     ExitCode,
     /// A section of the documents.
@@ -88,14 +92,16 @@ impl UnknownWord {
 
 impl WordKind {
     /// Every kind, in the order in which entries are printed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::WorkloadKey,
         Self::Figure,
         Self::Field,
+        Self::ComparisonField,
         Self::Status,
         Self::Flag,
         Self::Limit,
         Self::Conclusion,
+        Self::Option,
         Self::ExitCode,
         Self::Topic,
     ];
@@ -106,32 +112,48 @@ impl WordKind {
             Self::WorkloadKey => "workload key",
             Self::Figure => "on the first screen",
             Self::Field => "field of result.json",
+            Self::ComparisonField => "field of a comparison's result.json",
             Self::Status => "status of a verdict",
             Self::Flag => "flag of a verdict",
             Self::Limit => "limit of the rate under max",
             Self::Conclusion => "conclusion of a comparison",
+            Self::Option => "option of the command line",
             Self::ExitCode => "exit code",
             Self::Topic => "topic",
         }
     }
 }
 
-/// Returns every entry, in the order of [`WordKind::ALL`].
-pub fn entries() -> Vec<Entry> {
+/// Returns every entry, in the order of [`WordKind::ALL`]. The caller knows the options of the command line.
+pub fn entries(options: Vec<Entry>) -> Vec<Entry> {
     let mut entries = keys::entries();
     entries.extend(figures::on_screen());
     entries.extend(figures::fields());
+    entries.extend(figures::comparison_fields());
     entries.extend(verdicts::entries());
     entries.extend(topics::entries());
+    entries.extend(options);
+    entries.sort_by_key(|entry| entry.kind);
     entries
 }
 
-/// Explains a word. Case and separators do not count: `noisy_disk` is `noisy disk`.
+/// Checks that results have a field of this name.
+///
+/// # Errors
+/// There is none; the error is the nearest name, if one is near.
+pub fn require_field(name: &str) -> Result<(), Option<String>> {
+    let fields = figures::fields();
+    if fields.iter().any(|field| field.name == name) {
+        return Ok(());
+    }
+    Err(nearest(name, fields.iter().map(|field| field.name.as_str())).map(str::to_owned))
+}
+
+/// Explains a word, from all entries. Case and separators do not count: `noisy_disk` is `noisy disk`.
 ///
 /// # Errors
 /// Nothing has this name. The error names the nearest word.
-pub fn explain(word: &str) -> Result<Explanation, UnknownWord> {
-    let all = entries();
+pub fn explain(all: &[Entry], word: &str) -> Result<Explanation, UnknownWord> {
     let typed = plain(word);
     let (topics, mut exact): (Vec<_>, Vec<_>) =
         all.iter().filter(|entry| entry.is_called(&typed)).partition(|entry| entry.kind == WordKind::Topic);
@@ -183,7 +205,7 @@ impl Entry {
     /// The parts of the dotted name of a key or field; empty for other words.
     fn path(&self) -> Vec<String> {
         match self.kind {
-            WordKind::WorkloadKey | WordKind::Field => components(&self.name),
+            WordKind::WorkloadKey | WordKind::Field | WordKind::ComparisonField => components(&self.name),
             _ => Vec::new(),
         }
     }

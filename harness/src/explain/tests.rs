@@ -6,6 +6,14 @@ use crate::result::RunResult;
 use crate::result::comparison::Conclusion;
 use crate::workload::keys;
 
+fn entries() -> Vec<Entry> {
+    super::entries(Vec::new())
+}
+
+fn explain(word: &str) -> Result<Explanation, UnknownWord> {
+    super::explain(&entries(), word)
+}
+
 fn kinds(word: &str) -> Vec<WordKind> {
     let found = explain(word).unwrap_or_else(|error| panic!("{error}"));
     let entries = found.entries.iter().chain(&found.members);
@@ -90,6 +98,24 @@ fn every_field_of_a_result_is_explained_and_has_a_text() {
     {
         assert!(names.contains(&name), "{name} in {names:?}");
     }
+}
+
+#[test]
+fn every_field_of_a_comparison_is_explained_and_has_a_text() {
+    for name in ["effect.ratio", "effect.conclusion", "band", "pairs.order", "calibration", "method"] {
+        assert!(kinds(name).contains(&WordKind::ComparisonField), "{name}");
+    }
+    let fields = entries().into_iter().filter(|entry| entry.kind == WordKind::ComparisonField);
+    let without: Vec<String> = fields.filter(|field| field.text.is_empty()).map(|field| field.name).collect();
+    assert!(without.is_empty(), "no description in the schema: {without:?}");
+}
+
+#[test]
+fn a_field_is_known_by_its_name_in_a_summary() {
+    for name in ["produce.records_per_s", "latency_ns.service.p50", "resources.pump.work"] {
+        assert_eq!(require_field(name), Ok(()), "{name}");
+    }
+    assert_eq!(require_field("produce.record_per_s"), Err(Some("produce.records_per_s".to_owned())));
 }
 
 #[test]

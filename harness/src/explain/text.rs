@@ -39,7 +39,7 @@ pub fn list(entries: &[Entry]) -> String {
 
 /// Whether the list of all words names the entry. It names groups of fields, and not each field.
 fn is_listed(entry: &Entry) -> bool {
-    entry.kind != WordKind::Field || !entry.name.contains('.')
+    !matches!(entry.kind, WordKind::Field | WordKind::ComparisonField) || !entry.name.contains('.')
 }
 
 const fn title(kind: WordKind) -> &'static str {
@@ -47,10 +47,12 @@ const fn title(kind: WordKind) -> &'static str {
         WordKind::WorkloadKey => "Keys of a workload file",
         WordKind::Figure => "On the first screen",
         WordKind::Field => "Fields of result.json, and groups of them",
+        WordKind::ComparisonField => "Fields of a comparison's result.json, and groups of them",
         WordKind::Status => "Statuses of a verdict",
         WordKind::Flag => "Flags of a verdict",
         WordKind::Limit => "Limits of the rate under max",
         WordKind::Conclusion => "Conclusions of a comparison",
+        WordKind::Option => "Options of the command line",
         WordKind::ExitCode => "Exit codes",
         WordKind::Topic => "Topics",
     }

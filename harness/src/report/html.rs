@@ -187,7 +187,7 @@ fn of_points(out: &mut String, result: &RunResult) {
     }
     out.push_str(
         "</table></div>\n<p class=\"pale\">of ceiling: share of the bare disk's rate with the same writes · of device: share of \
-         the disk's best rate, then the time of one synced 4 KiB write of the bare disk (median) · CPU: busy cores by kind of thread (io: the kernel's io_uring workers) · pump: what the shards' pumps did with their wall time.</p>\n\
+         the disk's best rate, which is that of writes without flushes, then the time of one synced 4 KiB write of the bare disk (median) · CPU: busy cores by kind of thread (io: the kernel's io_uring workers) · pump: what the shards' pumps did with their wall time.</p>\n\
          <h2>Latency</h2>\n",
     );
     for point in &result.points {

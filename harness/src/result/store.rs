@@ -8,6 +8,7 @@ pub use super::names::directory_name;
 use super::names::{SAME_NAME_MAX, UNFINISHED, is_series, is_staging, numbered, time_of};
 use super::record::{Artifact, Recording, TrialRecord};
 use super::{RunResult, SCHEMA_VERSION, hlog, timeline};
+use crate::exit::UsageError;
 use crate::num;
 use anyhow::{Context as _, anyhow, bail};
 use flate2::read::MultiGzDecoder;
@@ -159,7 +160,11 @@ pub fn load_result(dir: &Path) -> anyhow::Result<RunResult> {
 /// Returns the result of a run that the file of `dir` holds.
 pub(super) fn result_of(dir: &Path, json: serde_json::Value) -> anyhow::Result<RunResult> {
     if is_comparison(&json) {
-        bail!("{} is a comparison of two sides, and not the result of a run", dir.display());
+        return Err(UsageError::error(format!(
+            "{} is a comparison of two sides, and not the result of a run; `vnotch show {}` prints it",
+            dir.display(),
+            dir.display()
+        )));
     }
     RunResult::deserialize(json).with_context(|| format!("{} is damaged", dir.join(RESULT).display()))
 }

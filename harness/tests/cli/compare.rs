@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn bench() -> Bench {
-    Bench::new(&SMALL.replace("measure: 1s", "measure: 200ms"))
+    Bench::new(&SMALL.replace("measure: 400ms", "measure: 200ms"))
 }
 
 /// Adds the arguments of a comparison of the bench's workload, with its data in `data` and its results in `results`.
@@ -326,5 +326,14 @@ fn a_dry_run_says_what_it_would_take_and_what_differs() {
     calibrate.args(["compare", "--calibrate", "--dry-run"]).arg(&bench.file);
     let text = end(&mut calibrate).success();
     assert!(text.contains("20 pairs of A with itself"), "{text}");
+    let dry = |arguments: &[&str]| {
+        let set = ["--set-b", "durability=synced", "--dry-run"];
+        end(compare(&bench, &mut vnotch()).args(set).args(arguments))
+    };
+    let text = dry(&["--precision", "1%", "--pairs-max", "40"]).success();
+    let times = text.lines().next().unwrap().rsplit_once("about ").unwrap().1;
+    assert!(text.contains("10 to 40 pairs") && times.contains(" to "), "{text}");
+    let typo = dry(&["--metric", "produce.record_per_s"]).refusal(2);
+    assert!(typo.contains("did you mean `produce.records_per_s`?"), "{typo}");
     assert!(bench.results().is_empty() && !bench.path("data").exists());
 }

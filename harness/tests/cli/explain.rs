@@ -14,6 +14,33 @@ fn a_word_is_explained_as_text_and_as_json() {
 }
 
 #[test]
+fn an_option_is_explained_with_the_verbs_that_take_it() {
+    for word in [&["strict"][..], &["--", "--strict"], &["--format", "text", "STRICT"]] {
+        let text = end(vnotch().arg("explain").args(word)).success();
+        assert!(text.contains("--strict (option of the command line)\n"), "{text}");
+        assert!(text.contains("of: compare") && text.contains("of: run"), "{text}");
+    }
+    let text = end(vnotch().args(["explain", "band"])).success();
+    assert!(text.contains("--band (option") && text.contains("The least difference that matters"), "{text}");
+    assert!(text.contains("band (field of a comparison's result.json)"), "{text}");
+}
+
+#[test]
+fn a_verb_that_is_not_built_yet_is_refused_by_name_with_what_serves_until_then() {
+    for (verb, instead) in [
+        ("search", "tries several rates"),
+        ("merge", "vnotch report A B"),
+        ("export", "HdrHistogram"),
+        ("import", "vnotch workload NAME"),
+        ("history", "vnotch list"),
+    ] {
+        let message = end(vnotch().args([verb, "x", "--some", "y"])).refusal(2);
+        assert!(message.contains(&format!("`vnotch {verb}`")), "{message}");
+        assert!(message.contains("is not built yet") && message.contains(instead), "{message}");
+    }
+}
+
+#[test]
 fn without_a_word_all_are_listed_by_kind() {
     let text = end(vnotch().arg("explain")).success();
     for expected in

@@ -113,6 +113,29 @@ fn a_regression_against_a_baseline_of_the_same_machine_is_exit_4() {
 }
 
 #[test]
+fn a_reader_that_leaves_changes_neither_the_exit_code_nor_what_is_saved() {
+    let results = tempfile::tempdir().unwrap();
+    let a = stored(results.path(), 1e6, 1, |_| {});
+    let b = stored(results.path(), 9e5, 2, |_| {});
+    baseline::save(results.path(), "main", &a).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = vnotch();
+    command.args(["compare", "--baseline", "main", "--save-baseline", "next"]).arg(&b);
+    let status = command.arg("-o").arg(results.path()).stdout(writer).status().unwrap();
+    assert_eq!(status.code(), Some(4), "B is worse than the baseline");
+    assert_eq!(baseline::find(results.path(), "next").unwrap(), b);
+}
+
+#[test]
+fn a_baseline_is_the_result_of_one_run() {
+    let results = tempfile::tempdir().unwrap();
+    let sweep = stored(results.path(), 1e6, 1, |recording| recording.result.kind = Kind::Sweep);
+    let error = baseline::save(results.path(), "main", &sweep).unwrap_err();
+    assert!(error.is::<UsageError>() && error.to_string().contains("is a sweep"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused_with_the_reason() {
     let machine = refusal(|it| it.result.provenance.machine_id = Some("another".into()));
     assert!(machine.contains("different machines") && machine.contains("vnotch report A B"), "{machine}");

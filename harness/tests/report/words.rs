@@ -3,7 +3,7 @@
 use crate::{sample, sweeps};
 use serde_json::json;
 use std::path::Path;
-use vnotch::explain::{WordKind, explain};
+use vnotch::explain::{WordKind, entries, explain};
 use vnotch::report::draw;
 use vnotch::report::text::first_screen;
 use vnotch::result::{Recording, VerdictFlag};
@@ -19,7 +19,8 @@ fn cells(line: &str) -> Vec<&str> {
 }
 
 fn is_explained(word: &str) -> bool {
-    explain(word).is_ok_and(|found| found.entries.iter().any(|entry| entry.kind != WordKind::Topic))
+    let found = explain(&entries(Vec::new()), word);
+    found.is_ok_and(|found| found.entries.iter().any(|entry| entry.kind != WordKind::Topic))
 }
 
 #[test]

@@ -122,6 +122,15 @@ impl Plan {
         num::f64_of(num::count(pairs.saturating_sub(done))) * self.pair_seconds()
     }
 
+    /// The expected length of the whole series, s. With a precision, that of the most pairs.
+    pub(crate) fn expected_seconds_max(&self) -> f64 {
+        let pairs = match self.length {
+            Length::Pairs(pairs) => pairs,
+            Length::Precision { pairs_max, .. } => pairs_max,
+        };
+        num::f64_of(num::count(pairs)) * self.pair_seconds()
+    }
+
     /// The expected length of a pair, s.
     pub(crate) fn pair_seconds(&self) -> f64 {
         self.seconds.iter().sum()

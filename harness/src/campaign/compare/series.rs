@@ -11,6 +11,7 @@ use crate::num;
 use crate::quantity;
 use crate::result::staging::series::Series;
 use crate::stats;
+use crate::stderr;
 use crate::system::Lender;
 use crate::trial::data_dir::DataDir;
 use crate::trial::progress::Progress;
@@ -36,14 +37,14 @@ impl Session<'_> {
     /// Measures the pairs that are left. Returns whether the series is complete; it is not if the user interrupts.
     ///
     /// # Errors
-    /// A [`UsageError`] if the first trial does not have the metric. Another error if a trial cannot be started, or a pair cannot
-    /// be stored. All pairs before are stored. A trial that fails is no error: its pair counts as failed.
+    /// A [`UsageError`] if the first trial does not have the metric. Another error if a trial cannot be started. A trial that fails
+    /// is no error: its pair counts as failed. Nor is a pair that cannot be stored: the series has it in memory, and says so.
     pub(crate) fn measure(&self, pairs: &mut Pairs, series: &mut Series) -> anyhow::Result<bool> {
         let wanted = |made: &Pairs| self.plan.length.wanted(made);
         let mut agenda = Pairwise::new(self.plan.seed, &wanted);
         let (mut planned, mut begun) = (agenda.pairs(pairs), Instant::now());
         // Brokers serve all pairs. They end with the series.
-        let mut lender = Lender::default();
+        let (mut lender, mut has_noted) = (Lender::default(), false);
         while let Some(next) = agenda.next(pairs) {
             if self.is_stopped() {
                 return Ok(false);
@@ -56,7 +57,13 @@ impl Session<'_> {
             {
                 pair.seconds = begun.elapsed().as_secs_f64();
                 begun = Instant::now();
-                series.keep(pair)?;
+                if let Err(error) = series.keep(pair)
+                    && !std::mem::replace(&mut has_noted, true)
+                {
+                    stderr::line(format_args!(
+                        "vnotch: {error:#}; the series goes on. `--resume` would repeat the pairs that could not be stored"
+                    ));
+                }
             }
             let now = agenda.pairs(pairs);
             if now > planned {

@@ -10,7 +10,6 @@ use crate::result::comparison::Comparison;
 use crate::result::comparison::store;
 use crate::result::staging::series::Series;
 use crate::stderr;
-use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 
 /// Stores and prints the comparison of a series. An interrupted one stays unfinished, so that it can be continued.
@@ -35,14 +34,35 @@ pub(super) fn finish(
         ));
         return keep_printed(printed, ExitStatus::Interrupted);
     }
-    let directory = write(&comparison, dir.parent().unwrap_or(Path::new("."))).with_context(|| {
-        format!("the pairs are kept; `vnotch compare --resume {}` stores the comparison", dir.display())
-    })?;
+    let directory = match write(&comparison, dir.parent().unwrap_or(Path::new("."))) {
+        Ok(directory) => directory,
+        Err(error) => {
+            show(&comparison, output);
+            return Err(error.context(format!(
+                "the comparison is not stored; `vnotch compare --resume {}` stores it",
+                dir.display()
+            )));
+        }
+    };
     if let Err(error) = series.discard() {
         stderr::line(format_args!("note: {error:#}; the comparison is complete without it"));
     }
     let status = comparison.exit_status(output.is_strict);
     keep_printed(print(&comparison, Some(&directory), output), status)
+}
+
+/// Prints what the pairs of a series that ended early say.
+pub(super) fn show_unfinished(plan: &Plan, pairs: &Pairs, output: Output) {
+    show(&record(plan, pairs, false), output);
+}
+
+/// Prints a comparison that has no directory. A failure is said, and changes nothing: another error follows.
+fn show(comparison: &Comparison, output: Output) {
+    if let Err(error) = print(comparison, None, output)
+        && !is_broken_pipe(&error)
+    {
+        stderr::line(format_args!("vnotch: {error:#}"));
+    }
 }
 
 /// Writes the directory of a comparison. Charts that fail cost the charts only.
@@ -60,7 +80,7 @@ fn write(comparison: &Comparison, results: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Returns the exit status after an attempt to print. What is stored is complete, whether it could be printed or not.
-fn keep_printed(printed: anyhow::Result<()>, status: ExitStatus) -> anyhow::Result<ExitStatus> {
+pub(super) fn keep_printed(printed: anyhow::Result<()>, status: ExitStatus) -> anyhow::Result<ExitStatus> {
     match printed {
         Err(error) if !is_broken_pipe(&error) => {
             stderr::line(format_args!("vnotch: {error:#}; the comparison is complete all the same"));

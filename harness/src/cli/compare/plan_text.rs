@@ -25,6 +25,7 @@ pub(super) fn print(plan: &Plan, checked: &[Checked; 2], output: Output) -> anyh
             "band": plan.band,
             "pairs": plan.length,
             "seconds": plan.expected_seconds(0),
+            "seconds_max": plan.expected_seconds_max(),
             "disk_peak_bytes": disk,
             "a": { "workload": plan.a.workload.named, "sets": plan.a.sets, "resolved": plan.resolved_a },
             "b": { "workload": plan.b.workload.named, "sets": plan.b.sets, "resolved": plan.resolved_b },
@@ -33,8 +34,7 @@ pub(super) fn print(plan: &Plan, checked: &[Checked; 2], output: Output) -> anyh
         cli::print(&format!("{document:#}\n"))?;
         return Ok(ExitStatus::Ok);
     }
-    let mut text =
-        format!("{}: {}, about {}\n", plan.name, pairs(plan), quantity::duration(plan.expected_seconds(0)));
+    let mut text = format!("{}: {}, about {}\n", plan.name, pairs(plan), time(plan));
     let _ = writeln!(text, "  A       {}", described(&plan.a));
     let _ = writeln!(text, "  B       {}", described(&plan.b));
     let _ = writeln!(text, "  metric  {}, band {}", plan.metric, quantity::percent(plan.band));
@@ -51,7 +51,7 @@ pub(super) fn introduce(plan: &Plan, output: Output) {
         plan.name,
         pairs(plan),
         plan.metric,
-        quantity::duration(plan.expected_seconds(0)),
+        time(plan),
         plan.seed
     ));
     let differences = differences(plan);
@@ -71,6 +71,12 @@ fn pairs(plan: &Plan) -> String {
             )
         }
     }
+}
+
+/// The time of the series. With a precision, that of the fewest and of the most pairs.
+fn time(plan: &Plan) -> String {
+    let [least, most] = [plan.expected_seconds(0), plan.expected_seconds_max()].map(quantity::duration);
+    if least == most { least } else { format!("{least} to {most}") }
 }
 
 /// One side in a line: the workload, its settings and its binary.

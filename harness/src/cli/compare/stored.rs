@@ -1,5 +1,6 @@
 //! `compare A B`: two results that are stored already, or a result and a baseline.
 
+use super::finish::keep_printed;
 use super::print::print;
 use super::request::StoredRequest;
 use super::{Args, Output};
@@ -28,11 +29,11 @@ pub(super) fn run(args: &Args, request: &StoredRequest, output: Output) -> anyho
         baseline: args.baseline.as_deref(),
     };
     let comparison = compare(&a, &b, options)?;
-    print(&comparison, None, output)?;
+    let printed = print(&comparison, None, output);
     if let Some(name) = &args.save_baseline {
         save(results.dir(), name, &b, output)?;
     }
-    Ok(comparison.exit_status(output.is_strict))
+    keep_printed(printed, comparison.exit_status(output.is_strict))
 }
 
 /// Stores the name of a baseline for a result.

@@ -70,19 +70,14 @@ fn row(overlay: &Overlay<'_>, index: usize, run: &Run<'_>) -> Vec<String> {
     let (loaded, open) = (run.loaded().map(|(_, point)| point), run.open().map(|(_, point)| point));
     let loads: Vec<String> = result.points.iter().map(facts::load).collect();
     let differs = overlay.of_run(index);
-    let median = |point: Option<&Point>, path: &str, text: fn(f64) -> String| {
-        point
-            .and_then(|point| point.figure(path))
-            .map_or_else(|| NONE.to_owned(), |figure| facts::median_text(figure, text))
-    };
     vec![
         run.letter.to_string(),
         format!("{}, {}", result.name, facts::started(result)),
         if differs.is_empty() { "nothing".to_owned() } else { differs },
         format!("{}; {}", result.verdict, loads.join(", then ")),
         of(loaded, throughput_of(loaded).path(), quantity::bytes_per_s),
-        median(loaded, "of_ceiling.write", quantity::percent),
-        median(open, "latency_ns.response.p50", ns),
+        of(loaded, "of_ceiling.write", quantity::percent),
+        of(open, "latency_ns.response.p50", ns),
         of(open, Metric::ResponseP99.path(), ns),
     ]
 }

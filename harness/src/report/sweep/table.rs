@@ -188,7 +188,7 @@ fn columns<'s>(sweep: &'s Sweep<'_>, place: Place) -> Vec<Column<'s>> {
         columns.extend(details(sweep, &metrics));
     }
     if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
-        columns.push(column(FIRST, first_text));
+        columns.push(column(FIRST, move |it| first_text(it, place)));
         columns.push(column(LATE, |it| quantity::percent(it.late_share())));
     }
     let disk = |it: &Combination<'_>| {
@@ -313,10 +313,15 @@ pub(in crate::report) fn three_digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Formats the median p99 over first attempts; that of all trials where none was late.
-fn first_text(combination: &Combination<'_>) -> String {
+/// Formats the median p99 over first attempts; that of all trials where none was late. A page has its interval too.
+fn first_text(combination: &Combination<'_>, place: Place) -> String {
     let (path, metric) = (Metric::ResponseP99.path(), Metric::ResponseP99);
-    let text = |figure: &Figure| facts::median_text(figure, |value| metric_text(metric, value));
+    let text = |figure: &Figure| {
+        let value = |value| metric_text(metric, value);
+        let median = facts::median_text(figure, value);
+        let around = around(figure, value).filter(|_| place == Place::Page);
+        around.map_or(median.clone(), |around| format!("{median} [{around}]"))
+    };
     let point = combination.point(metric);
     let figure = match point.filter(|point| point.late_share() > 0.0) {
         Some(late) => late.first_figure(path),

@@ -4,7 +4,7 @@
 //! copy of the result. So `prune` keeps results that a baseline names.
 
 use crate::exit::UsageError;
-use crate::result::{SCHEMA_VERSION, store};
+use crate::result::{Kind, SCHEMA_VERSION, store};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -35,7 +35,13 @@ pub struct Baseline {
 /// cannot be written.
 pub fn save(results: &Path, name: &str, dir: &Path) -> anyhow::Result<PathBuf> {
     let path = path_of(results, name)?;
-    store::load_result(dir).map_err(|error| UsageError::error(format!("{error:#}")))?;
+    let saved = store::load_result(dir).map_err(|error| UsageError::error(format!("{error:#}")))?;
+    if saved.kind == Kind::Sweep {
+        return Err(UsageError::error(format!(
+            "{} is a sweep, and a baseline is one run: later runs are compared with it",
+            dir.display()
+        )));
+    }
     let parent =
         fs::canonicalize(results).with_context(|| format!("cannot look into {}", results.display()))?;
     let result = fs::canonicalize(dir).with_context(|| format!("cannot look into {}", dir.display()))?;

@@ -12,6 +12,7 @@ use crate::result::names::{PLAN, SAME_NAME_MAX, SUFFIX, directory_name, numbered
 use crate::result::store;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ pub struct Series {
     dir: PathBuf,
     /// Number of the next pair's file.
     written: usize,
+    /// The content of files of pairs that could not be stored yet.
+    unstored: VecDeque<Vec<u8>>,
     /// The lock on the directory, which ends when this file is closed.
     _lock: File,
 }
@@ -69,7 +72,7 @@ impl Series {
         write_json(&dir.join(PLAN), &PlanFile { schema_version: SCHEMA_VERSION, plan })?;
         store::sync_dir(results)?;
         let lock = lock_file(&dir.join(PLAN))?;
-        Ok(Self { dir, written: 0, _lock: lock })
+        Ok(Self { dir, written: 0, unstored: VecDeque::new(), _lock: lock })
     }
 
     /// Opens the directory of an unfinished comparison. Returns its plan and its pairs, in the order in which they were measured.
@@ -96,7 +99,8 @@ impl Series {
         }
         let pairs = numbers.iter().map(|number| read_json(&pair_path(dir, *number)));
         let pairs = pairs.collect::<anyhow::Result<Vec<R>>>()?;
-        Ok((Self { dir: dir.to_owned(), written: numbers.len(), _lock: lock }, plan, pairs))
+        let (dir, written, unstored) = (dir.to_owned(), numbers.len(), VecDeque::new());
+        Ok((Self { dir, written, unstored, _lock: lock }, plan, pairs))
     }
 
     /// Path of the directory.
@@ -134,13 +138,17 @@ impl Series {
         }
     }
 
-    /// Stores a pair durably.
+    /// Stores a pair durably, and before it the pairs that could not be stored.
     ///
     /// # Errors
-    /// The file cannot be written. Later sessions then do not have the pair.
+    /// The file cannot be written. The pair is stored with the next one. Without a next one, later sessions do not have it.
     pub fn keep(&mut self, pair: &impl Serialize) -> anyhow::Result<()> {
-        write_json(&pair_path(&self.dir, self.written), pair)?;
-        self.written += 1;
+        self.unstored.push_back(serde_json::to_vec(pair)?);
+        while let Some(content) = self.unstored.front() {
+            store::replace_file(&pair_path(&self.dir, self.written), content)?;
+            self.unstored.pop_front();
+            self.written += 1;
+        }
         Ok(())
     }
 
@@ -189,6 +197,25 @@ mod tests {
         drop(series);
         assert_eq!(Series::open::<String, usize>(&dir).unwrap().2.len(), 12);
         assert!(begin(results.path()).dir().ends_with("20261128-100000-compare-small-1a2b3c4d-2.partial"));
+    }
+
+    #[test]
+    fn a_pair_that_could_not_be_stored_is_stored_with_the_next_one() {
+        let results = tempfile::tempdir().unwrap();
+        let mut series = begin(results.path());
+        series.keep(&0).unwrap();
+        let (pairs, hidden) = (series.dir().join(PAIRS), series.dir().join("hidden"));
+        fs::rename(&pairs, &hidden).unwrap();
+        fs::write(&pairs, "").unwrap();
+        for pair in 1..3 {
+            series.keep(&pair).unwrap_err();
+        }
+        fs::remove_file(&pairs).unwrap();
+        fs::rename(&hidden, &pairs).unwrap();
+        series.keep(&3).unwrap();
+        let dir = series.dir().to_owned();
+        drop(series);
+        assert_eq!(Series::open::<String, usize>(&dir).unwrap().2, [0, 1, 2, 3]);
     }
 
     #[test]

@@ -16,10 +16,10 @@ const SWEEPS: u64 = 400;
 const BLOCKS: usize = 10;
 const SETTINGS: usize = 9;
 
-/// Returns the seeds of a proof: 1 to 400. `VNOTCH_FRESH_SEEDS=N` gives N + 1 to N + 400.
+/// Returns the seeds of a proof: 1 to 400. `VNOTCH_SEEDS_FROM=N` gives N to N + 399.
 fn seeds() -> impl Iterator<Item = u64> {
-    let from: u64 = std::env::var("VNOTCH_FRESH_SEEDS").map_or(0, |text| text.parse().unwrap());
-    from + 1..=from + SWEEPS
+    let from: u64 = std::env::var("VNOTCH_SEEDS_FROM").map_or(1, |text| text.parse().unwrap());
+    from..from + SWEEPS
 }
 
 /// Returns trials of settings whose true values are `truth`. Each has a log-normal noise of its own `spread`. A drift of 20 % is
