@@ -33,6 +33,9 @@ load: {mode: open, rate: 1k/s}
 ";
 /// Runs at the same time. They sleep most of the time.
 const AT_ONCE: usize = 12;
+/// Runs at the same time beside tests of Kafka's client, whose sessions end on a busy machine.
+#[cfg(feature = "kafka")]
+const FEW_AT_ONCE: usize = 3;
 /// A delay of the generator that is far longer than a busy machine causes.
 const HOLDS_UP: Duration = Duration::from_millis(200);
 /// A system that is open for so long was kept open by a long drain.
@@ -70,6 +73,7 @@ impl Part {
             Self::Count => each(&|asked| json!(asked.records.len())),
             Self::Batching => each(&|asked| json!(asked.batches > 1)),
             Self::LoadCores => each(&|asked| text(&asked.load_cores)),
+            Self::LoadThreads => each(&|asked| text(&asked.load_threads)),
             Self::KeptOpen => each(&|asked| json!(asked.open_for > KEPT_OPEN)),
             Self::Calls => {
                 vec![text(&ran.trials.iter().flat_map(|asked| &asked.calls).collect::<BTreeSet<_>>())]
@@ -102,6 +106,7 @@ impl Part {
                 | Self::Count
                 | Self::Batching
                 | Self::LoadCores
+                | Self::LoadThreads
                 | Self::KeptOpen
         )
     }
@@ -144,9 +149,10 @@ fn outcome(row: &Row, value: &str) -> (Vec<Value>, Vec<String>) {
     (row.part.of(&run(dir.path(), &study, &row.world.behaviour())), notes)
 }
 
-/// Runs rows with both values each, several at the same time, and lets `fault` say what is wrong with a pair of outcomes.
+/// Runs rows with both values each, `at_once` at the same time, and lets `fault` say what is wrong with a pair of outcomes.
 fn faults(
     rows: &[Row],
+    at_once: usize,
     fault: impl Fn(&Row, &[(Vec<Value>, Vec<String>); 2]) -> Option<String> + Sync,
 ) -> Vec<String> {
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -158,7 +164,7 @@ fn faults(
             }
         }
     };
-    std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
+    std::thread::scope(|scope| (0..at_once).for_each(|_| drop(scope.spawn(work))));
     found.into_inner().unwrap()
 }
 
@@ -176,34 +182,54 @@ fn every_key_has_a_row_and_every_row_a_key() {
     assert!(WITHOUT_EFFECT.iter().all(|(row, _)| named.contains(row.key)), "each has an effect elsewhere");
 }
 
+/// Says what is wrong if the two values of a key that has an effect ask for the same, or if the trials of one run differ.
+fn without_difference(row: &Row, [(one, _), (other, _)]: &[(Vec<Value>, Vec<String>); 2]) -> Option<String> {
+    if cores_allowed().len() < 2 && row.key.starts_with("engine.cores.") {
+        return None;
+    }
+    if row.part.is_of_trials() {
+        let both = [one, other].map(|trials| trials.len() == 2 && trials[0] == trials[1]);
+        if both != [true, true] {
+            return Some(format!("the two trials are not alike: {one:.300?} and {other:.300?}"));
+        }
+    }
+    (one == other).then(|| format!("both ask for the same: {one:.300?}"))
+}
+
+/// Says what is wrong if the two values of a key without effect ask for different things, or if `check` does not note it.
+fn with_difference(row: &Row, [(one, _), (other, notes)]: &[(Vec<Value>, Vec<String>); 2]) -> Option<String> {
+    let note = format!("`{}`", row.key);
+    if !notes.iter().any(|said| said.starts_with(&note)) {
+        return Some(format!("`check` does not say so: {notes:?}"));
+    }
+    (one != other).then(|| format!("it has an effect: {one:.300?} and {other:.300?}"))
+}
+
 #[test]
 fn two_values_of_a_key_ask_for_something_else_in_each_trial() {
-    let is_one_core = cores_allowed().len() < 2;
-    let faults = faults(ROWS, |row, [(one, _), (other, _)]| {
-        if is_one_core && row.key.starts_with("engine.cores.") {
-            return None;
-        }
-        if row.part.is_of_trials() {
-            let both = [one, other].map(|trials| trials.len() == 2 && trials[0] == trials[1]);
-            if both != [true, true] {
-                return Some(format!("the two trials are not alike: {one:.300?} and {other:.300?}"));
-            }
-        }
-        (one == other).then(|| format!("both ask for the same: {one:.300?}"))
-    });
+    let faults = faults(ROWS, AT_ONCE, without_difference);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
 fn where_a_key_has_no_effect_nothing_changes_and_check_says_so() {
     let rows: Vec<Row> = WITHOUT_EFFECT.iter().map(|(row, _)| *row).collect();
-    let faults = faults(&rows, |row, [(one, _), (other, notes)]| {
-        let note = format!("`{}`", row.key);
-        if !notes.iter().any(|said| said.starts_with(&note)) {
-            return Some(format!("`check` does not say so: {notes:?}"));
-        }
-        (one != other).then(|| format!("it has an effect: {one:.300?} and {other:.300?}"))
-    });
+    let faults = faults(&rows, AT_ONCE, with_difference);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn two_values_of_a_key_ask_kafka_for_something_else() {
+    use table::{KAFKA_ROWS, KAFKA_WITHOUT_EFFECT};
+    let keys = keys_with_values();
+    let missing: Vec<&String> = keys
+        .iter()
+        .filter(|key| key.starts_with("kafka.") && KAFKA_ROWS.iter().all(|row| row.key != *key))
+        .collect();
+    assert!(missing.is_empty(), "give these keys a row that shows their effect: {missing:?}");
+    let mut faults = faults(KAFKA_ROWS, FEW_AT_ONCE, without_difference);
+    faults.extend(self::faults(KAFKA_WITHOUT_EFFECT, FEW_AT_ONCE, with_difference));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
@@ -230,7 +256,8 @@ fn every_objective_is_judged() {
         let ran = run(dir.path(), &study(BASE, &sets).unwrap(), &World::NeverAcks.behaviour());
         ran.result.unwrap().verdict.reasons
     };
-    // Nothing is acked. Each latency is at least its records' age, or not known. Both name the objective.
+    // Nothing is acked. Each latency is at least its records' age, or not known. Both name the objective. That another bound gives
+    // another verdict is shown where objectives are judged (judge/verdict).
     let mut said = reasons(&["phases.drain=100ms"]);
     // Most records are refused, so they are blocked.
     said.extend(reasons(&["phases.drain=100ms", "load.in_flight_bytes=8KiB", "batch.max_bytes=4KiB"]));

@@ -13,6 +13,7 @@ use crate::result::provenance::CoresUsed;
 use crate::result::staging::{DeviceBestSamples, Sessions, StagedTrial, Staging};
 use crate::result::verdict::Reasons;
 use crate::result::{TrialRecord, VerdictStatus};
+use crate::stderr;
 use crate::system;
 use crate::trial::bench::{Bench, Extras, check_values};
 use crate::trial::ceilings;
@@ -20,6 +21,7 @@ use crate::trial::context::RunContext;
 use crate::trial::cores::Place;
 use crate::workload::{LoadMode, Pass, PassKind, Rate, Study, Workload};
 use anyhow::Context as _;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Intervals of histograms that all trials of a sweep keep together at most. Each trial keeps at least one.
@@ -33,6 +35,8 @@ pub(super) struct Session<'a> {
     made_before: usize,
     /// The cores of each combination.
     places: Vec<Place>,
+    /// Whether a note has said that the directory of the sweep cannot be written.
+    has_noted: Cell<bool>,
 }
 
 impl<'a> Session<'a> {
@@ -41,7 +45,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// A combination names cores that this process may not use, or its values cannot be made.
     pub(super) fn new(context: &'a RunContext<'a>, order: Order, made_before: usize) -> anyhow::Result<Self> {
-        Ok(Self { context, order, made_before, places: places(context.study)? })
+        Ok(Self { context, order, made_before, places: places(context.study)?, has_noted: Cell::new(false) })
     }
 
     /// The cores of the combination that uses the most cores.
@@ -75,7 +79,10 @@ impl<'a> Session<'a> {
                 &mut points.device_best,
             )?;
         }
-        self.store_sessions(points, staging)
+        if let Some(staging) = staging {
+            self.store(staging, |staging| self.store_sessions(points, staging));
+        }
+        Ok(())
     }
 
     /// The order of the trials.
@@ -134,12 +141,24 @@ impl<'a> Session<'a> {
         if self.context.study.is_sweep() {
             thin(&mut run.records[index], trials);
         }
-        match staging {
-            // An interrupted trial is not stored: a resumed sweep makes it again.
-            Some(staging) if run.verdicts[index].status() != VerdictStatus::Interrupted => {
-                self.store_trial(next, index, points, staging)
-            }
-            _ => Ok(()),
+        // An interrupted trial is not stored: a resumed sweep makes it again.
+        let is_stored = run.verdicts[index].status() != VerdictStatus::Interrupted;
+        if let Some(staging) = staging.filter(|_| is_stored) {
+            self.store(staging, |staging| self.store_trial(next, index, points, staging));
+        }
+        Ok(())
+    }
+
+    /// Stores a part of the sweep in its directory. A failure does not end the sweep: its trials are in memory too, and become its
+    /// result.
+    fn store(&self, staging: &mut Staging, part: impl FnOnce(&mut Staging) -> anyhow::Result<()>) {
+        if let Err(error) = part(staging)
+            && !self.has_noted.replace(true)
+        {
+            stderr::line(format_args!(
+                "vnotch: {error:#}; the sweep goes on, and its result is saved at its end. `--resume` would repeat the trials that \
+                 could not be stored"
+            ));
         }
     }
 
@@ -155,13 +174,12 @@ impl<'a> Session<'a> {
         let Some(target) = run.target.clone() else { return Ok(()) };
         let (trial, verdict) = (run.trials[index].clone(), run.verdicts[index].clone());
         let staged = StagedTrial { combination, pass, trial, verdict, target, replaces };
-        staging.keep(staged, &run.records[index])?;
-        self.store_sessions(points, Some(staging))
+        staging.keep(staged, run.records[index].clone())?;
+        self.store_sessions(points, staging)
     }
 
     /// Stores how long the sessions took, and what was measured of the device.
-    fn store_sessions(&self, points: &Points, staging: Option<&mut Staging>) -> anyhow::Result<()> {
-        let Some(staging) = staging else { return Ok(()) };
+    fn store_sessions(&self, points: &Points, staging: &mut Staging) -> anyhow::Result<()> {
         let elapsed_s = self.context.started.elapsed().as_secs_f64();
         let resumed_at = staging.sessions().resumed_at.clone();
         staging.keep_sessions(Sessions { resumed_at, elapsed_s, device_best: points.device_best.clone() })

@@ -15,6 +15,7 @@ use crate::trial::progress::Progress;
 use crate::workload::{Many, PassKind, Study, Workload, parse_study};
 use serde_json::json;
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +83,8 @@ pub(super) struct Bench {
     is_forgetful: bool,
     /// `--keep-data`.
     keeps_data: bool,
+    /// Files cannot be stored in the directory of the sweep while the trials of these numbers are made.
+    unstorable: Range<usize>,
 }
 
 impl Bench {
@@ -98,6 +101,7 @@ impl Bench {
             late_after: None,
             is_forgetful: false,
             keeps_data: false,
+            unstorable: 0..0,
         }
     }
 
@@ -117,6 +121,11 @@ impl Bench {
             }
             if self.stop_at == Some(opened.len()) {
                 stop.store(true, Ordering::SeqCst);
+            }
+            if self.unstorable.start == opened.len() {
+                self.hide_trials(true);
+            } else if self.unstorable.end == opened.len() {
+                self.hide_trials(false);
             }
             let size = workload.batch.max_records;
             let fails = self.failing == Some(size) && opened.len() > self.failing_from;
@@ -154,6 +163,19 @@ impl Bench {
             started: Instant::now(),
         };
         run_in(context, keeping).unwrap()
+    }
+
+    /// Puts a file in the place of the directory that holds the stored trials, or puts the directory back.
+    fn hide_trials(&self, is_hidden: bool) {
+        let [(dir, _)] = &unfinished(&self.results()).unwrap()[..] else { panic!("one unfinished sweep") };
+        let (trials, hidden) = (dir.join("trials"), dir.join("hidden"));
+        if is_hidden {
+            std::fs::rename(&trials, hidden).unwrap();
+            std::fs::write(trials, "").unwrap();
+        } else {
+            std::fs::remove_file(&trials).unwrap();
+            std::fs::rename(hidden, trials).unwrap();
+        }
     }
 
     pub(super) fn begin(&self, study: &Study) -> Option<Measured> {

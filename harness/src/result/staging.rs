@@ -22,7 +22,7 @@ use crate::exit::UsageError;
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -135,6 +135,8 @@ pub struct Staging {
     trials: Vec<(StagedTrial, TrialRecord)>,
     /// Number of the next trial's files.
     written: usize,
+    /// Finished trials that could not be stored yet.
+    unstored: VecDeque<(StagedTrial, TrialRecord)>,
     /// The lock on the directory, which ends when this file is closed.
     _lock: File,
 }
@@ -161,7 +163,7 @@ impl Staging {
         store::sync_dir(results)?;
         let lock = lock_file(&dir.join(MANIFEST))?;
         let (sessions, trials) = (Sessions::default(), Vec::new());
-        Ok(Self { dir, manifest, sessions, trials, written: 0, _lock: lock })
+        Ok(Self { dir, manifest, sessions, trials, written: 0, unstored: VecDeque::new(), _lock: lock })
     }
 
     /// Opens the directory of an unfinished sweep, with all finished trials.
@@ -178,7 +180,8 @@ impl Staging {
         let trials =
             numbers.iter().map(|number| read_trial(dir, *number)).collect::<anyhow::Result<Vec<_>>>()?;
         let written = numbers.last().map_or(0, |last| last + 1);
-        Ok(Self { dir: dir.to_owned(), manifest, sessions, trials, written, _lock: lock })
+        let unstored = VecDeque::new();
+        Ok(Self { dir: dir.to_owned(), manifest, sessions, trials, written, unstored, _lock: lock })
     }
 
     /// Path of the directory.
@@ -207,11 +210,31 @@ impl Staging {
         std::mem::take(&mut self.trials)
     }
 
-    /// Stores a finished trial durably.
+    /// Stores a finished trial durably, and before it the trials that could not be stored.
     ///
     /// # Errors
-    /// A file cannot be written. Later sessions then do not have the trial.
-    pub fn keep(&mut self, staged: StagedTrial, record: &TrialRecord) -> anyhow::Result<()> {
+    /// A file cannot be written. The trial is stored with the next one, or by [`Self::keep_sessions`].
+    pub fn keep(&mut self, staged: StagedTrial, record: TrialRecord) -> anyhow::Result<()> {
+        self.unstored.push_back((staged, record));
+        self.keep_unstored()
+    }
+
+    /// Whether there are finished trials that could not be stored. Later sessions do not have them.
+    pub fn has_unstored(&self) -> bool {
+        !self.unstored.is_empty()
+    }
+
+    fn keep_unstored(&mut self) -> anyhow::Result<()> {
+        while let Some((staged, record)) = self.unstored.front() {
+            self.write(staged, record)?;
+            self.unstored.pop_front();
+            self.written += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the files of a trial.
+    fn write(&self, staged: &StagedTrial, record: &TrialRecord) -> anyhow::Result<()> {
         let path = |extension: &str| self.dir.join(TRIALS).join(format!("{:06}.{extension}", self.written));
         // The file's name says which trial it is, so its tags all begin with 0.0.
         let tagged = TrialRecord {
@@ -224,22 +247,21 @@ impl Staging {
         let latency = hlog::write(started, std::slice::from_ref(&tagged), |_| window)?;
         store::replace_file(&path("hlog"), &latency)?;
         let file = TrialFile {
-            staged,
+            staged: staged.clone(),
             series: record.series.clone(),
             group_lags: record.group_lags.clone(),
             events: record.events.clone(),
         };
-        write_json(&path("json"), &file)?;
-        self.written += 1;
-        Ok(())
+        write_json(&path("json"), &file)
     }
 
-    /// Stores the facts about the whole sweep.
+    /// Stores the facts about the whole sweep, and before them the trials that could not be stored.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// A file cannot be written.
     pub fn keep_sessions(&mut self, sessions: Sessions) -> anyhow::Result<()> {
         self.sessions = sessions;
+        self.keep_unstored()?;
         write_json(&self.dir.join(SESSIONS), &self.sessions)
     }
 

@@ -288,6 +288,7 @@ mod tests {
             Errors, IntegrityFailed, Interrupted, Invalid, RequirementMissed, SloMissed, Valid,
         };
         let order = [Valid, Invalid, RequirementMissed, SloMissed, Interrupted, Errors, IntegrityFailed];
+        assert_eq!(order.map(|status| status.exit_status() as u8), [0, 5, 3, 3, 130, 1, 6]);
         assert!(order.is_sorted_by(|a, b| a < b));
     }
 

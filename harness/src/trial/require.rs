@@ -106,14 +106,20 @@ mod tests {
         gate.note(&event(SystemEventKind::Retention, 0));
         gate.note(&event(SystemEventKind::Roll, 1));
         gate.note(&event_of("__consumer_offsets", SystemEventKind::Retention, 1));
-        assert_eq!(gate.state(s(29)), GateState::Shut);
-        let GateState::Missed(why) = gate.state(s(30)) else { panic!("its time is up") };
-        assert!(why.contains("in 30s") && why.contains("1 of 2 partitions"), "{why}");
+        // Ten times the warm-up.
+        assert_eq!(gate.state(s(19)), GateState::Shut);
+        let GateState::Missed(why) = gate.state(s(20)) else { panic!("its time is up") };
+        assert!(why.contains("in 20s") && why.contains("1 of 2 partitions"), "{why}");
         gate.note(&event(SystemEventKind::Retention, 1));
         assert_eq!(
             (gate.state(s(1)), gate.state(s(2)), gate.state(s(60))),
             (GateState::Shut, GateState::Open, GateState::Open)
         );
+        let short = Phases { warmup: TimeSpan::default(), ..phases };
+        let gate_of_short = RetentionGate::new(&workload, short, false);
+        let least = num::ns_of(REQUIREMENT_WAIT_MIN);
+        assert_eq!(gate_of_short.state(least - 1), GateState::Shut);
+        assert!(matches!(gate_of_short.state(least), GateState::Missed(_)));
         let filled = RetentionGate { fills_first: true, ..gate };
         assert_eq!((filled.state(s(1)), filled.warmup_left_ns()), (GateState::Open, s(2)));
     }

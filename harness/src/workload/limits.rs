@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// The conditions of `require` may take this many times the warm-up, and at least [`REQUIREMENT_WAIT_MIN`].
 pub const WARMUP_TIMES_MAX: u32 = 10;
-/// The conditions of `require` may take this long, however short the warm-up is: a slow disk needs it to fill a log.
-pub const REQUIREMENT_WAIT_MIN: Duration = Duration::from_secs(30);
+/// The conditions of `require` may take this long, however short the warm-up is: a slow disk needs it to fill a log. The fake disk
+/// of unit tests does not.
+pub const REQUIREMENT_WAIT_MIN: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 30 });
 
 /// Returns how long the conditions of `require` may take, for a warm-up of this length.
 pub fn requirement_wait(warmup: Duration) -> Duration {

@@ -33,7 +33,7 @@ fn json_is_one_document_with_every_cell() {
 #[test]
 fn text_names_the_file_system_and_every_column() {
     let dir = disk();
-    let ended = end(&mut ceiling(dir.path()));
+    let ended = end(ceiling(dir.path()).args(["--block", "4KiB", "--block", "256KiB"]));
     let progress = ended.stderr.clone();
     let text = ended.success();
     for word in
@@ -41,9 +41,10 @@ fn text_names_the_file_system_and_every_column() {
     {
         assert!(text.contains(word), "{word} is missing:\n{text}");
     }
-    assert!(progress.starts_with("1/42 write fallocated 4 KiB × 1: "), "{progress}");
+    assert!(progress.starts_with("1/22 write fallocated 4 KiB × 1: "), "{progress}");
 
-    let quiet = end(ceiling(dir.path()).arg("--quiet"));
+    let quiet =
+        end(ceiling(dir.path()).args(["--quiet", "--work", "read", "--block", "4KiB", "--depth", "1"]));
     assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
 }
 
@@ -98,7 +99,20 @@ fn io_uring_that_is_forbidden_or_missing_is_refused_with_a_remedy() {
 fn with_little_memlock_buffers_are_not_registered_and_the_output_says_so() {
     let dir = disk();
     let Some(mut command) = vnotch_held_to_memlock(3 << 10) else { return };
-    let ended = end(command.args(["ceiling", "--quick", "--quiet", "--slice", "5ms"]).arg(dir.path()));
+    let cells = [
+        "--work",
+        "write_fallocated",
+        "--block",
+        "64KiB",
+        "--block",
+        "1MiB",
+        "--depth",
+        "1",
+        "--depth",
+        "16",
+    ];
+    let ended =
+        end(command.args(["ceiling", "--quick", "--quiet", "--slice", "5ms"]).args(cells).arg(dir.path()));
     let text = ended.success();
     assert!(
         text.contains("buffers not all registered, because the memlock limit is too small (`ulimit -l unlimited` raises it)"),

@@ -23,6 +23,24 @@ fn a_built_in_workload_is_explained() {
 }
 
 #[test]
+fn what_needs_more_memory_than_there_is_is_refused_before_anything_is_made() {
+    for verb in ["check", "run"] {
+        let directory = disk();
+        let mut command = vnotch();
+        command.current_dir(&directory).args([verb, "quickstart", "--set", "engine.arena_bytes=1024GiB"]);
+        let Ended { code, stdout, stderr } = end(&mut command);
+        assert_eq!(code, Some(2), "{verb}: {stdout}{stderr}");
+        assert!(stderr.contains("needs about 1.00 TiB of memory, but "), "{verb}: {stderr}");
+        assert!(
+            stderr.contains("this machine has ") || stderr.contains("the control group allows "),
+            "{verb}: {stderr}"
+        );
+        assert!(stderr.contains("lower `engine.arena_bytes`"), "{verb}: {stderr}");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "{verb} makes nothing");
+    }
+}
+
+#[test]
 fn json_is_one_document_with_the_resolved_workload() {
     let (code, stdout, _) = check(&["latency", "synced", "--format", "json", "-r", "5k"]);
     assert_eq!(code, Some(0));

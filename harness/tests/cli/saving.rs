@@ -59,7 +59,7 @@ fn a_standard_output_that_fails_costs_no_result() {
 
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
-    let bench = Bench::new(&SMALL.replace("measure: 1s", "measure: 2s"));
+    let bench = Bench::new(&SMALL.replace("measure: 400ms", "measure: 2s"));
     let _alone = alone();
     let mut command = Command::new("sh");
     command.args(["-c", r#"trap "" HUP INT; exec "$@""#, "sh"]).arg(vnotch().get_program());
@@ -90,7 +90,7 @@ fn a_place_where_results_cannot_be_written_is_refused_before_anything_is_measure
 
 #[test]
 fn a_place_that_fails_during_the_run_does_not_cost_the_result() {
-    let bench = Bench::new(&SMALL.replace("measure: 1s", "measure: 2s"));
+    let bench = Bench::new(&SMALL.replace("measure: 400ms", "measure: 2s"));
     let _alone = alone();
     let mut command = vnotch();
     let command = bench.run(&mut command).current_dir(bench.dir.path());
@@ -113,7 +113,7 @@ fn a_place_that_fails_during_the_run_does_not_cost_the_result() {
 
 #[test]
 fn a_data_directory_belongs_to_one_run_until_that_ends() {
-    let bench = Bench::new(&SMALL.replace("trials: 1", "trials: 2"));
+    let bench = Bench::new(&SMALL.replace("trials: 1", "trials: 2").replace("measure: 400ms", "measure: 1s"));
     let _alone = alone();
     let child = bench.run(&mut vnotch()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for_data(&bench);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const SWEEP: &str = "sweep: {log.segment_bytes: [1MiB, 2MiB], batch.max_records: [1, 4]}\n";
 
 fn bench() -> Bench {
-    Bench::new(&(SMALL.replace("measure: 1s", "measure: 500ms") + SWEEP))
+    Bench::new(&(SMALL.replace("measure: 400ms", "measure: 500ms") + SWEEP))
 }
 
 /// Starts a sweep with trials that would take minutes, and waits until `trials` of them are stored.

@@ -16,6 +16,8 @@ use crate::system::{
 use crate::trial::context::{Options, RunContext};
 use crate::trial::data_dir::DataDir;
 use crate::trial::progress::Progress;
+#[cfg(feature = "kafka")]
+use crate::workload::Target;
 use crate::workload::limits::STAMP_BYTES;
 use crate::workload::{Many, Override, Study, Workload, parse_study};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +43,8 @@ pub(super) struct Asked {
     pub(super) calls: BTreeSet<&'static str>,
     /// The cores on which the threads that sent records may run.
     pub(super) load_cores: BTreeSet<usize>,
+    /// The names of the threads that sent records.
+    pub(super) load_threads: BTreeSet<String>,
     /// Time for which the system was open.
     pub(super) open_for: Duration,
 }
@@ -84,8 +88,7 @@ pub(super) fn run(dir: &Path, study: &Study, behaviour: &Behaviour) -> Ran {
     let notes = Notes::default();
     let data_dir = DataDir::open(Some(&dir.join("data"))).unwrap();
     let open = |workload: &Workload, cores: &CoresUsed, _: &Path| {
-        let config = configuration(workload, cores, Path::new(""))?;
-        let asked = Asked { config: format!("{config:?}"), ..Asked::default() };
+        let asked = Asked { config: config_of(workload, cores)?, ..Asked::default() };
         Ok(Box::new(NotingSystem {
             inner: FakeSystem::new(behaviour.clone()),
             asked: Arc::new(Mutex::new(asked)),
@@ -101,7 +104,7 @@ pub(super) fn run(dir: &Path, study: &Study, behaviour: &Behaviour) -> Ran {
         study,
         options: &Options { is_quiet: true, ..Options::default() },
         open: &open,
-        unwarmed: &|_| None,
+        unwarmed: &|workload| unwarmed(workload).filter(|_| notes.trials.lock().unwrap().is_empty()),
         device: &device,
         data_dir: &data_dir,
         stop: &Arc::new(AtomicBool::new(false)),
@@ -116,6 +119,20 @@ pub(super) fn run(dir: &Path, study: &Study, behaviour: &Behaviour) -> Ran {
         device: std::mem::take(&mut *notes.device.lock().unwrap()),
         result: measured.map(|measured| measured.recording.result),
     }
+}
+
+/// Everything that a system is configured with.
+fn config_of(workload: &Workload, cores: &CoresUsed) -> anyhow::Result<String> {
+    #[cfg(feature = "kafka")]
+    if workload.target.system() == Target::KAFKA {
+        return crate::system::kafka::asked(workload);
+    }
+    Ok(format!("{:?}", configuration(workload, cores, Path::new(""))?))
+}
+
+/// The time for which load is put on the system before the first trial.
+fn unwarmed(workload: &Workload) -> Option<Duration> {
+    crate::system::Systems::default().unwarmed(workload)
 }
 
 /// A fake system that notes its requests.
@@ -239,6 +256,10 @@ impl SystemProducer for NotingProducer {
         };
         let mut asked = self.asked.lock().unwrap();
         asked.records.insert((number(&stamp[16..20]), partition, sequence), sent);
+        let thread = std::thread::current();
+        if let Some(name) = thread.name().filter(|name| !asked.load_threads.contains(*name)) {
+            asked.load_threads.insert(name.to_owned());
+        }
         if asked.load_cores.is_empty() {
             let cores = rustix::thread::sched_getaffinity(None).unwrap();
             asked.load_cores =

@@ -30,6 +30,8 @@ pub(super) enum Part {
     Batching,
     /// The cores of the threads that send.
     LoadCores,
+    /// The threads that send.
+    LoadThreads,
     /// Whether the system was kept open by a long drain.
     KeptOpen,
     /// The calls of the system's inside.
@@ -195,6 +197,8 @@ pub(super) const ROWS: &[Row] = &[
     row("engine.placement", ["remote", "colocated"], Part::Calls),
     row("engine.cores.shards", ["[CORE0]", "[CORE1]"], Part::Config),
     row("engine.cores.load", ["[CORE0]", "[CORE1]"], Part::LoadCores),
+    row("engine.cores.load", ["[CORE0]", "[CORE0, CORE1]"], Part::LoadThreads)
+        .with(&["producers_per_topic=2"]),
     row("engine.arena_bytes", ["256MiB", "128MiB"], Part::Config),
     row("engine.write_bytes_max", ["1MiB", "512KiB"], Part::Config),
     row("engine.write_depth", ["8", "4"], Part::Config),
@@ -238,8 +242,52 @@ pub(super) const WITHOUT_EFFECT: &[(Row, &str)] = &[
         "nothing is committed",
     ),
     (
+        row("consume.churn.every", ["1h", "2h"], Part::Rebalanced).with(MEMBERS),
+        "the window ends before a member leaves",
+    ),
+    (row("engine.fetch_pinned_bytes", ["64MiB", "32MiB"], Part::Clients), "there are no consumers"),
+    (
+        row("group", ["a-{topic}-{service}", "b-{topic}-{service}"], Part::Count).with(FIXED),
+        "consumers of fixed partitions need no coordinator, so the ids only name them",
+    ),
+    (
         row("late_retries", ["0", "2"], Part::Trials).with(CLOSED).in_world(World::NeverAcks),
         "a closed load has no intended times",
+    ),
+    (row("late_retries", ["0", "2"], Part::Trials).with(BACKLOG), "a backlog has no intended times"),
+    (
+        row("payload.pool", ["1000", "2000"], Part::Records).with(&["message_size=512KiB", "load.rate=20/s"]),
+        "a pool has 64 MiB at most",
+    ),
+    (
+        row("batch.max_records", ["1000", "2000"], Part::Count)
+            .with(&["load={mode: closed}", "phases.drain=100ms", "phases.measure=1s", "batch.max_bytes=4KiB"])
+            .in_world(World::NeverAcks),
+        "a batch reaches its bytes first",
+    ),
+    (
+        row("batch.max_bytes", ["128KiB", "256KiB"], Part::Count)
+            .with(&["load={mode: closed}", "phases.drain=100ms", "phases.measure=1s", "message_size=24B"])
+            .in_world(World::NeverAcks),
+        "a batch reaches its records first",
+    ),
+    (
+        row("batch.max_bytes", ["512KiB", "1MiB"], Part::Count)
+            .with(&[
+                "load={mode: max, in_flight_bytes: 1MiB}",
+                "producers_per_topic=4",
+                "phases.drain=100ms",
+                "phases.measure=1s",
+                "batch.max_records=5000",
+            ])
+            .in_world(World::NeverAcks),
+        "a producer's bytes in flight are fewer",
+    ),
+    (
+        row("load.in_flight", ["1000", "2000"], Part::Count)
+            .with(&["load={mode: closed, in_flight_bytes: 64KiB}", "phases.drain=100ms", "phases.measure=1s"])
+            .in_world(World::NeverAcks),
+        "the bytes in flight are used up first",
     ),
     (
         row("batch.linger", ["0", "10s"], Part::Count).with(CLOSED).in_world(World::NeverAcks),
@@ -251,20 +299,76 @@ pub(super) const WITHOUT_EFFECT: &[(Row, &str)] = &[
     ),
     (row("phases.warmup", ["0", "100ms"], Part::Count).with(BACKLOG), "the backlog takes its place"),
     (
+        row("backlog.cache", ["cold", "warm"], Part::Count).with(BACKLOG),
+        "direct reads do not go through the page cache",
+    ),
+    (row("log.segment_ms", ["1h", "2h"], Part::Records), "nothing gets as old"),
+    (row("log.retention_ms", ["1h", "2h"], Part::Records), "nothing gets as old"),
+    (row("log.segment_bytes", ["16MiB", "32MiB"], Part::Records), "no partition fills a segment"),
+    (
         row("ceiling", ["off", "auto"], Part::Device).with(&["durability=appended"]),
         "an `appended` ack does not wait for the disk",
     ),
 ];
 
+/// Rows of a workload that measures Kafka. The brokers are not warmed unless the row says so.
+#[cfg(feature = "kafka")]
+const KAFKA: &[&str] = &["target=kafka", "kafka.warm=0"];
+
+/// The keys of Kafka, as a build with its client has them.
+#[cfg(feature = "kafka")]
+pub(super) const KAFKA_ROWS: &[Row] = &[
+    row("kafka.properties", ["{socket.nagle.disable: true}", "{socket.nagle.disable: false}"], Part::Config)
+        .with(KAFKA),
+    row("kafka.load_threads", ["1", "2"], Part::LoadThreads).with(&[
+        "target=kafka",
+        "kafka.warm=0",
+        "producers_per_topic=2",
+    ]),
+    row("kafka.replication", ["1", "3"], Part::Config).with(&[
+        "target=kafka",
+        "kafka.warm=0",
+        "kafka.brokers=3",
+    ]),
+    row("kafka.min_insync_replicas", ["1", "2"], Part::Config).with(&[
+        "target=kafka",
+        "kafka.warm=0",
+        "kafka.brokers=3",
+        "kafka.replication=3",
+    ]),
+    row("kafka.version", ["4.3.1", "3.6.2"], Part::Config).with(KAFKA),
+    row("kafka.brokers", ["1", "3"], Part::Config).with(KAFKA),
+    row("kafka.heap", ["1GiB", "2GiB"], Part::Config).with(KAFKA),
+    row("kafka.warm", ["0", "50ms"], Part::Trials).with(&["target=kafka"]),
+    row("durability", ["written", "synced"], Part::Config).with(KAFKA),
+    row("batch.max_bytes", ["16KiB", "32KiB"], Part::Config).with(KAFKA),
+    row("batch.max_records", ["10", "20"], Part::Config).with(KAFKA),
+    row("batch.linger", ["0", "5ms"], Part::Config).with(KAFKA),
+    row("log.segment_bytes", ["16MiB", "32MiB"], Part::Config).with(KAFKA),
+    row("log.segment_ms", ["none", "1m"], Part::Config).with(KAFKA),
+    row("log.retention_bytes", ["none", "1GiB"], Part::Config).with(KAFKA),
+    row("log.retention_ms", ["none", "1h"], Part::Config).with(KAFKA),
+    row("log.preallocate", ["auto", "none"], Part::Config).with(KAFKA),
+    row("log.index_interval_bytes", ["4KiB", "8KiB"], Part::Config).with(KAFKA),
+    row("log.max_message_bytes", ["1MiB", "512KiB"], Part::Config).with(KAFKA),
+    row("log.message_timestamp_after_max_ms", ["1h", "none"], Part::Config).with(KAFKA),
+];
+
+/// Keys of Kafka in a state in which they have no effect.
+#[cfg(feature = "kafka")]
+pub(super) const KAFKA_WITHOUT_EFFECT: &[Row] =
+    &[row("log.retention_bytes", ["1GiB", "2GiB"], Part::Records).with(KAFKA)];
+
 /// Keys with a value that is refused, the `--set` arguments for it, and a part of the message.
 pub(super) const REFUSED: &[(&str, &[&str], &str)] = &[
     ("version", &["version=2"], "version"),
     ("target", &["target=device"], "the device as the target"),
-    // Their effects on a cluster are shown where clients and topics are configured (system/kafka).
+    // Without a cluster they are refused. KAFKA_ROWS has their effects; that of `topic` is shown with real Kafka (tests/kafka).
     ("topic", &["topic=orders"], "names an existing topic of a Kafka cluster"),
     ("kafka.properties", &["kafka.properties={a.b: 1}"], NOT_MEASURED),
     ("kafka.load_threads", &["kafka.load_threads=2"], NOT_MEASURED),
     ("kafka.replication", &["kafka.replication=3"], NOT_MEASURED),
+    ("kafka.min_insync_replicas", &["kafka.min_insync_replicas=2"], NOT_MEASURED),
     ("kafka.version", &["kafka.version=3.6.2"], NOT_MEASURED),
     ("kafka.brokers", &["kafka.brokers=3"], NOT_MEASURED),
     ("kafka.heap", &["kafka.heap=2GiB"], NOT_MEASURED),

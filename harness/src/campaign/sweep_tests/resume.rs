@@ -153,3 +153,39 @@ fn two_processes_do_not_go_on_with_one_sweep() {
     let error = Staging::open(staging.dir()).unwrap_err().to_string();
     assert!(error.contains("another process"), "{error}");
 }
+
+#[test]
+fn a_directory_that_cannot_be_written_costs_a_sweep_nothing() {
+    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    // The second and the third trial cannot be stored. The fourth is stored with them.
+    bench.unstorable = 2..4;
+    bench.stop_at = Some(6);
+    let first = bench.begin(&study).unwrap();
+    assert!(!first.staging.as_ref().unwrap().has_unstored());
+    drop(first);
+    (bench.stop_at, bench.unstorable) = (None, 0..0);
+    let second = bench.resume(&study);
+    assert_eq!(bench.opened().len(), 6 + 3, "the sixth trial alone is made again");
+    assert_eq!(trials(&second.recording.result), [2; 4]);
+}
+
+#[test]
+fn a_directory_that_stays_unwritable_costs_a_sweep_its_resumption_only() {
+    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    bench.unstorable = 3..usize::MAX;
+    let measured = bench.begin(&study).unwrap();
+    assert!(measured.is_whole && measured.staging.unwrap().has_unstored());
+    assert_eq!(trials(&measured.recording.result), [2; 4]);
+    assert_ne!(measured.recording.result.verdict.status, VerdictStatus::Errors);
+}
+
+#[test]
+fn a_sweep_that_fails_saves_the_trials_that_could_not_be_stored() {
+    let (mut bench, study) = (Bench::new(), study(SWEEP));
+    bench.unstorable = 3..usize::MAX;
+    bench.closed_at = Some(5);
+    let measured = bench.begin(&study).unwrap();
+    let result = measured.recording.result;
+    assert_eq!(trials(&result).iter().sum::<usize>(), 4);
+    assert_eq!(result.verdict.status, VerdictStatus::Errors);
+}

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::result::latency::percentile::Percentile;
-use crate::result::{LatencyFigures, LatencySet, Offered, Resources, Verdict};
+use crate::result::{
+    BacklogFigures, CeilingFigures, Figure, Interval, LatencyFigures, LatencySet, Offered, Resources, Verdict,
+};
 use crate::stats;
-use crate::workload::{Durability, TimeSpan};
+use crate::workload::{Durability, TimeSpan, keys, parse};
 use std::time::Duration;
 
 const MS: u64 = 1_000_000;
@@ -21,8 +23,8 @@ fn trial(response_ms: u64, bound: Option<Bound>, own_ms: u64) -> Trial {
     Trial { latency_ns, ..Trial::default() }
 }
 
-fn judged(trials: Vec<Trial>, limit_ms: u64) -> Verdict {
-    let point = Point {
+fn point(trials: Vec<Trial>) -> Point {
+    Point {
         settings: Default::default(),
         workload: 0,
         pass: PassKind::Open,
@@ -35,7 +37,11 @@ fn judged(trials: Vec<Trial>, limit_ms: u64) -> Verdict {
         summary: stats::summarise(&trials),
         first_attempts: Default::default(),
         trials,
-    };
+    }
+}
+
+fn judged(trials: Vec<Trial>, limit_ms: u64) -> Verdict {
+    let point = point(trials);
     let limit = TimeSpan(Duration::from_millis(limit_ms));
     let bound = LatencyBound {
         key: "response_p99",
@@ -62,6 +68,39 @@ fn an_objective_is_missed_by_the_systems_own_time_and_not_by_that_of_the_generat
     assert_eq!(status(trial(20, upper, 11)), VerdictStatus::SloMissed, "also where the generator was late");
     assert_eq!(status(trial(20, upper, 9)), VerdictStatus::Invalid, "only the response exceeds it");
     assert_eq!(status(trial(11, None, 9)), VerdictStatus::Invalid);
+}
+
+#[test]
+fn every_objective_compares_its_own_figure_with_its_own_bound() {
+    let keys = keys().into_iter().filter(|key| key.starts_with("slo.") && key != "slo.min_achieved");
+    let keys: Vec<String> = keys.map(|key| key.trim_start_matches("slo.").to_owned()).collect();
+    assert_eq!(keys.len(), 5 * 7, "five latencies and seven statistics");
+    for key in &keys {
+        let judged = |limit: &str| {
+            let yaml = format!("load: {{mode: open, rate: 1k/s}}\nslo: {{{key}: {limit}}}");
+            let workload = parse(&yaml, "test.yaml", &[]).unwrap();
+            let bound = workload.slo.latencies[0];
+            // Only this figure is known, so no other one can be judged in its place.
+            let mut figures = LatencyFigures { count: 1000, ..LatencyFigures::default() };
+            let found = Some(Percentile { ns: 10 * MS, bound: None });
+            figures.set(statistic_name(bound.statistic), found);
+            let mut trial = Trial::default();
+            let latencies = &mut trial.latency_ns;
+            let place = match bound.histogram {
+                Histogram::PacingLag => &mut latencies.pacing_lag,
+                Histogram::Blocked => &mut latencies.blocked,
+                Histogram::Service => &mut latencies.service,
+                Histogram::Response => &mut latencies.response,
+                Histogram::EndToEnd => &mut latencies.end_to_end,
+            };
+            *place = Some(figures);
+            let mut verdict = Reasons::default();
+            judge_slo(&workload.slo, &point(vec![trial]), &mut verdict);
+            verdict.verdict().status
+        };
+        assert_eq!(judged("20ms"), VerdictStatus::Valid, "{key}");
+        assert_eq!(judged("5ms"), VerdictStatus::SloMissed, "{key}");
+    }
 }
 
 #[test]
@@ -129,6 +168,65 @@ fn others_on_the_cores_in_use_are_flagged_with_a_next_step() {
     let shared = judged(Resources { others_cores: Some(0.4), ..Resources::default() });
     assert_eq!(shared.flags, [VerdictFlag::NoisyCpu].into());
     assert!(shared.reasons[0].contains("0.4 cores of those in use busy; close other programs"), "{shared:?}");
+}
+
+#[test]
+fn a_disk_that_varies_is_flagged_by_the_slices_of_what_the_trial_did() {
+    let ceiling = CeilingFigures {
+        write_slices_bytes_per_s: vec![1e9, 1.4e9],
+        read_slices_bytes_per_s: vec![1e9, 2e9],
+        ..CeilingFigures::default()
+    };
+    let judged = |trial: Trial| {
+        let mut verdict = Reasons::default();
+        judge_machine(&trial, &mut verdict);
+        verdict.verdict()
+    };
+    let writing = Trial { window_s: 10.0, ceiling, ..Trial::default() };
+    assert_eq!(judged(writing.clone()), Verdict::default(), "its reads do not matter to a trial that writes");
+    let backlog = BacklogFigures {
+        built_records: 1,
+        built_bytes: 1,
+        build_s: 1.0,
+        cache: Default::default(),
+        is_drained: true,
+        from_disk: None,
+    };
+    let reading = judged(Trial { backlog: Some(backlog), ..writing });
+    assert_eq!(reading.flags, [VerdictFlag::NoisyDisk].into());
+    assert!(reading.reasons[0].contains("varied from 954 MiB/s to 1.86 GiB/s"), "{reading:?}");
+}
+
+#[test]
+fn a_ceiling_is_too_low_only_if_the_whole_interval_says_so() {
+    let point = |low: f64, path: &str| {
+        let interval = Interval { low, high: 1.4, confidence: 0.95 };
+        let figure = Figure {
+            trials: 10,
+            median: 1.2,
+            min: 1.0,
+            max: 1.4,
+            interval: Some(interval),
+            bound: None,
+            min_bound: None,
+            max_bound: None,
+        };
+        Point { summary: [(path.to_owned(), figure)].into(), ..point(vec![Trial::default(); 10]) }
+    };
+    let judged = |point: &Point| {
+        let mut verdict = Reasons::default();
+        judge_ceiling(point, &mut verdict);
+        verdict.verdict()
+    };
+    assert_eq!(judged(&point(OF_CEILING_MAX, "of_ceiling.write")), Verdict::default());
+    for (path, kind) in [("of_ceiling.write", "writes"), ("of_ceiling.read", "reads")] {
+        let low = judged(&point(1.11, path));
+        assert_eq!(low.flags, [VerdictFlag::CeilingLow].into());
+        assert!(
+            low.reasons[0].starts_with(&format!("{kind} reached 111 % to 140 % of the ceiling")),
+            "{low:?}"
+        );
+    }
 }
 
 #[test]

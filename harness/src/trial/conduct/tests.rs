@@ -1,5 +1,7 @@
 //! Trials on the fake system, in real time.
 
+mod figures;
+
 use super::*;
 use crate::load::load_thread::Idle;
 use crate::result::provenance::CoresUsed;
@@ -10,10 +12,10 @@ use crate::trial::data_dir::DataDir;
 use crate::trial::progress::Progress;
 use crate::workload::profile::Ramp;
 use crate::workload::{
-    Assignment, Backlog, Bytes, Consume, LoadMode, MessageSize, Profile, Rate, Requirement, Study, TimeSpan,
-    Workload,
+    Assignment, Backlog, Bytes, Consume, LoadMode, MessageSize, OnError, Profile, Rate, Requirement, Study,
+    TimeSpan, Workload,
 };
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs a short trial in real time against a system that acks at once.
 fn trial(mode: LoadMode, stop: bool) -> TrialRun {
@@ -24,15 +26,19 @@ fn trial(mode: LoadMode, stop: bool) -> TrialRun {
 #[derive(Default)]
 struct Case {
     stop: bool,
+    /// The trial is interrupted so long after it began.
+    stop_after: Option<Duration>,
     requirements: Vec<Requirement>,
     backlog: Option<Backlog>,
     behaviour: Behaviour,
     consume: Consume,
     cores: CoresUsed,
+    /// Whether the first record that fails ends the trial.
+    ends_on_error: bool,
 }
 
 fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
-    let Case { stop, requirements, backlog, behaviour, consume, cores } = case;
+    let Case { stop, stop_after, requirements, backlog, behaviour, consume, cores, ends_on_error } = case;
     let ms = |ms| TimeSpan(Duration::from_millis(ms));
     let phases = Phases { warmup: ms(200), measure: ms(400), drain: ms(2000) };
     let load = Load { mode, in_flight_bytes: Bytes::kib(64) };
@@ -42,11 +48,20 @@ fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
         consume,
         phases,
         load,
+        on_error: if ends_on_error { OnError::End } else { OnError::Count },
         ..Workload::default()
     };
     let outer = tempfile::tempdir().unwrap();
     let data_dir = DataDir::open(Some(&outer.path().join("data"))).unwrap();
     let study = Study::alone(workload.clone());
+    let stopped = Arc::new(AtomicBool::new(stop));
+    if let Some(after) = stop_after {
+        let stopped = Arc::clone(&stopped);
+        std::thread::spawn(move || {
+            std::thread::sleep(after);
+            stopped.store(true, Ordering::SeqCst);
+        });
+    }
     let context = RunContext {
         study: &study,
         options: &Options::default(),
@@ -54,7 +69,7 @@ fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
         unwarmed: &|_| None,
         device: &crate::device::bare_device,
         data_dir: &data_dir,
-        stop: &Arc::new(AtomicBool::new(stop)),
+        stop: &stopped,
         measured: &AtomicBool::new(false),
         progress: &Progress::silent(),
         started: Instant::now(),
@@ -63,7 +78,7 @@ fn trial_of(mode: LoadMode, case: Case) -> TrialRun {
     let extras = Extras { requirements: &requirements, backlog, ..Extras::default() };
     let bench = Bench::new(&context, &workload, &place, extras).unwrap();
     let run = bench.trial(load, phases).unwrap();
-    assert_eq!(context.is_stopped(), stop);
+    assert_eq!(context.is_stopped(), stop || stop_after.is_some());
     run
 }
 
@@ -199,7 +214,9 @@ fn a_trial_that_never_gets_there_is_given_up() {
     let requirements = vec![Requirement::RetentionReached];
     let run = trial_of(mode, Case { requirements, behaviour, ..Case::default() });
     let missed = run.observed.missed.unwrap();
-    assert!(missed.contains("in 30s of warm-up") && missed.contains("0 of 2 partitions"), "{missed}");
+    for expected in ["in 3s of warm-up", "0 of 2 partitions", "raise `phases.warmup`"] {
+        assert!(missed.contains(expected), "{expected} in: {missed}");
+    }
     assert_eq!((run.timeline.window_ns(), run.error), (0, None));
 }
 
