@@ -55,7 +55,9 @@ fn an_automatic_commit_waits_for_the_answer_to_the_one_before() {
     while begun.elapsed() < Duration::from_millis(100) {
         events.extend(super::poll(&mut members[0]).map(|event| (0, event)));
     }
-    events.extend(poll_until(&mut members, |_, events| is_committed(events) > 0));
+    if is_committed(&events) == 0 {
+        events.extend(poll_until(&mut members, |_, events| is_committed(events) > 0));
+    }
     assert!(is_committed(&events) <= 3, "{} commits", is_committed(&events));
 }
 

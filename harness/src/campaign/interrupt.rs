@@ -95,15 +95,16 @@ impl Drop for Interrupt {
     }
 }
 
-/// Removes the data.
-fn remove(data_dir: &DataDir) {
+/// Removes the data. Returns whether nothing is left that would have to be removed.
+fn remove(data_dir: &DataDir) -> bool {
     // A system that is still being opened may make more files meanwhile.
     for _ in 0..REMOVALS_MAX {
         data_dir.remove();
         if data_dir.is_kept() || !data_dir.has_entries() {
-            break;
+            return true;
         }
     }
+    false
 }
 
 /// Removes the data, but no longer than for `longest`. Returns whether all of it is removed.
@@ -111,14 +112,13 @@ fn remove_within(data_dir: &Arc<DataDir>, longest: Duration) -> bool {
     let (removed, ended) = bounded(1);
     let data_dir = Arc::clone(data_dir);
     let work = move || {
-        remove(&data_dir);
         // Nobody waits any more after `longest`.
-        let _ = removed.send(());
+        let _ = removed.send(remove(&data_dir));
         // The process ends soon. A drop here could remove the data a second time.
         std::mem::forget(data_dir);
     };
     let thread = std::thread::Builder::new().name("removal".into()).spawn(work);
-    thread.is_ok() && ended.recv_timeout(longest).is_ok()
+    thread.is_ok() && ended.recv_timeout(longest) == Ok(true)
 }
 
 fn exit() -> ! {

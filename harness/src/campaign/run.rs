@@ -94,7 +94,11 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
         progress: &progress,
         started: Instant::now(),
     };
-    run_in(context, keeping)
+    let measured = run_in(context, keeping);
+    // Brokers end before their data goes, and here the watch still answers signals.
+    drop(systems);
+    data_dir.remove();
+    measured
 }
 
 /// Says what a run leaves in a cluster if its process ends at once; `None` if it measures no cluster that was there before.
@@ -130,6 +134,10 @@ pub(crate) fn run_in(mut context: RunContext<'_>, keeping: Keeping) -> anyhow::R
     let session = Session::new(&context, order, points.attempts());
     let outcome = session.map(|session| {
         let measured = session.measure(&mut points, staging.as_mut());
+        if let Some(staging) = &mut staging {
+            // What still cannot be stored is in the result.
+            let _ = staging.keep_unstored();
+        }
         (measured, session.cores(), (session.is_whole(&points), session.late(&points)))
     });
     progress.finish();

@@ -30,7 +30,9 @@ pub struct Args {
 
 /// Returns an entry for each option of a verb. Verbs that describe an option in the same words share one.
 fn options() -> Vec<Entry> {
-    let command = Cli::command();
+    let mut command = Cli::command();
+    // Gives each verb the options of all verbs.
+    command.build();
     let mut found: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         for option in verb.get_arguments().filter(|option| !option.is_hide_set()) {

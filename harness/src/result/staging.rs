@@ -224,7 +224,11 @@ impl Staging {
         !self.unstored.is_empty()
     }
 
-    fn keep_unstored(&mut self) -> anyhow::Result<()> {
+    /// Stores the trials that could not be stored before.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn keep_unstored(&mut self) -> anyhow::Result<()> {
         while let Some((staged, record)) = self.unstored.front() {
             self.write(staged, record)?;
             self.unstored.pop_front();

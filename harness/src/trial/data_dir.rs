@@ -124,14 +124,14 @@ impl DataDir {
 
     /// Says where data is that was not removed, and how to remove it.
     pub fn what_is_left(&self) -> String {
-        let (content, path) = (content(&self.path), self.path.display());
+        let path = self.path.display();
         let is_fresh =
             self.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DATA_PREFIX));
         if is_fresh {
             let parent = self.path.parent().unwrap_or(&self.path).display();
-            format!("{content} is left in {path}; `vnotch prune --leftovers={parent} --yes` removes it")
+            format!("data is left in {path}; `vnotch prune --leftovers={parent} --yes` removes it")
         } else {
-            format!("{content} is left in {path}; remove it before the next run there")
+            format!("data is left in {path}; remove it before the next run there")
         }
     }
 

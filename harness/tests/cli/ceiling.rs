@@ -41,7 +41,7 @@ fn text_names_the_file_system_and_every_column() {
     {
         assert!(text.contains(word), "{word} is missing:\n{text}");
     }
-    assert!(progress.starts_with("1/22 write fallocated 4 KiB × 1: "), "{progress}");
+    assert!(progress.starts_with("1/20 write fallocated 4 KiB × 1: "), "{progress}");
 
     let quiet =
         end(ceiling(dir.path()).args(["--quiet", "--work", "read", "--block", "4KiB", "--depth", "1"]));

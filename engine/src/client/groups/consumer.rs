@@ -363,9 +363,9 @@ impl GroupConsumer {
         let committed =
             if self.config.auto_commit.is_some() && is_member { self.commit().await } else { Ok(()) };
         let committed = match committed {
-            Err(GroupsError::Refused(
-                GroupError::RebalanceInProgress | GroupError::IllegalGeneration | GroupError::UnknownMemberId,
-            )) => Ok(()),
+            Err(GroupsError::Refused(GroupError::RebalanceInProgress | GroupError::IllegalGeneration)) => {
+                Ok(())
+            }
             other => other,
         };
         self.beat.set_member(None);

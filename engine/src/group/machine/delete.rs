@@ -83,8 +83,9 @@ impl Groups {
         if !self.is_serving() {
             return self.with_deadline(out);
         }
-        let ids: Vec<String> = self.groups.keys().cloned().collect();
         let mut in_flight = self.appends.offsets();
+        // A group exists only once its first commit is in the log.
+        let ids: BTreeSet<String> = self.groups.keys().chain(in_flight.keys()).cloned().collect();
         for id in ids {
             let mut keys = in_flight.remove(&id).unwrap_or_default();
             keys.retain(|key| is_gone(&key.topic));
@@ -181,7 +182,8 @@ impl Groups {
                 records.push(GroupRecord::Group { group: id.clone(), value: None });
             }
         }
-        // Batches reach the log in their order, so the last one says that all are there.
+        // Batches reach the log in their order, so the last one says that all are there. Of a group whose own removal is there, offsets
+        // that an earlier batch did not remove go with it.
         let reply = Reply { token, body: ReplyBody::DeleteGroups(outcomes) };
         match self.begin_removal(records, out) {
             Some(last) => self.appends.hold(last, reply, out),

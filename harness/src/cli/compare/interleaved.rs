@@ -113,6 +113,8 @@ fn measure(
         pairs_before: pairs.closed.len(),
     };
     let measured = session.measure(&mut pairs, &mut series);
+    // What still cannot be stored is printed, and measured again by `--resume`.
+    let _ = series.keep_unstored();
     progress.finish();
     if pairs.closed.is_empty() {
         series.discard()?;
@@ -124,8 +126,9 @@ fn measure(
             finish::show_unfinished(plan, &pairs, output);
             let dir = series.dir().display();
             Err(error.context(format!(
-                "the series ended early, after {} pairs; `vnotch compare --resume {dir}` continues it",
-                pairs.closed.len()
+                "the series ended early, after {} pairs; `vnotch compare --resume {dir}` continues it after {} of them",
+                pairs.closed.len(),
+                series.stored()
             )))
         }
     }

@@ -144,6 +144,19 @@ impl Series {
     /// The file cannot be written. The pair is stored with the next one. Without a next one, later sessions do not have it.
     pub fn keep(&mut self, pair: &impl Serialize) -> anyhow::Result<()> {
         self.unstored.push_back(serde_json::to_vec(pair)?);
+        self.keep_unstored()
+    }
+
+    /// Number of pairs that are stored.
+    pub const fn stored(&self) -> usize {
+        self.written
+    }
+
+    /// Stores the pairs that could not be stored before.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn keep_unstored(&mut self) -> anyhow::Result<()> {
         while let Some(content) = self.unstored.front() {
             store::replace_file(&pair_path(&self.dir, self.written), content)?;
             self.unstored.pop_front();
