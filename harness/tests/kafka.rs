@@ -282,7 +282,8 @@ fn a_broker_that_dies_in_mid_run_makes_the_verdict_errors_and_the_next_trial_has
     let mut command = bench.run(&["-d", "10s", "--trials", "2", "--set", "phases.drain=3s"]);
     let words = std::fs::File::create(bench.path("words")).unwrap();
     let mut child = command.stdout(Stdio::null()).stderr(words).spawn().unwrap();
-    bench.wait_until("the load has begun", || bytes_below(&bench.path("data")) > 8 << 20);
+    let words = || std::fs::read_to_string(bench.path("words")).unwrap();
+    bench.wait_until("the window is open", || words().contains("measuring"));
     signal(bench.broker(), rustix::process::Signal::KILL);
     assert_eq!(child.wait().unwrap().code(), Some(1));
     let result = bench.result();
