@@ -193,7 +193,7 @@ impl<P: Port> Consumer<P> {
         self.assigned.get(assignment).map(|assigned| assigned.position)
     }
 
-    /// Returns the high watermark of a partition in the last answer, also in one without records; `None` before the first one.
+    /// Returns the high watermark of a partition in the last answer, also in one without records. `None` before the first answer.
     pub fn high_watermark(&self, assignment: usize) -> Option<i64> {
         self.assigned.get(assignment).and_then(|assigned| assigned.high_watermark)
     }
@@ -278,6 +278,9 @@ impl<P: Port> Consumer<P> {
                     }
                 }
                 Err(error) => {
+                    if let FetchError::OffsetOutOfRange { high_watermark, .. } = error {
+                        self.assigned[index].high_watermark = Some(high_watermark);
+                    }
                     if self.reset(index, &error) {
                         self.send_fetch(index);
                         continue;

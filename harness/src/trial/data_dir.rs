@@ -29,6 +29,8 @@ pub struct DataDir {
     path: PathBuf,
     made: bool,
     keep: AtomicBool,
+    /// Whether the directory was made here and is removed. Another run may have made it anew since.
+    is_gone: AtomicBool,
     /// Holds the lock. `None` on a file system without locks.
     _lock: Option<OwnedFd>,
 }
@@ -67,7 +69,7 @@ impl DataDir {
             // Another run may have filled it before this one took the lock.
             require_empty(&path)?;
         }
-        Ok(Self { path, made, keep: AtomicBool::new(false), _lock: lock })
+        Ok(Self { path, made, keep: AtomicBool::new(false), is_gone: AtomicBool::new(false), _lock: lock })
     }
 
     /// The absolute path of the directory.
@@ -137,11 +139,11 @@ impl DataDir {
 
     /// Does the work of [`Drop`], for an exit of the process without unwinding.
     pub fn remove(&self) {
-        if self.is_kept() || self.remove_entries(|_| true).is_err() {
+        if self.is_kept() || self.is_gone.load(Ordering::SeqCst) || self.remove_entries(|_| true).is_err() {
             return;
         }
-        if self.made {
-            let _ = fs::remove_dir(&self.path);
+        if self.made && fs::remove_dir(&self.path).is_ok() {
+            self.is_gone.store(true, Ordering::SeqCst);
         }
     }
 }
@@ -280,6 +282,20 @@ mod tests {
         assert_eq!(left(data.path()), [OF_ALL_TRIALS]);
         let path = data.path().to_owned();
         drop(data);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_directory_that_another_run_has_made_since_is_left_alone() {
+        let outer = tempfile::tempdir().unwrap();
+        let path = outer.path().join("data");
+        let first = DataDir::open(Some(&path)).unwrap();
+        first.remove();
+        let second = DataDir::open(Some(&path)).unwrap();
+        fs::write(path.join("file"), "of the second run").unwrap();
+        drop(first);
+        assert!(path.join("file").exists());
+        drop(second);
         assert!(!path.exists());
     }
 

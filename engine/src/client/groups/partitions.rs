@@ -47,8 +47,6 @@ struct Owned {
     done: Option<ConsumerPosition>,
     /// The offset that was committed last.
     committed: Option<i64>,
-    /// The high watermark that a fetch beyond the log's ends has told.
-    high_watermark: Option<i64>,
     is_paused: bool,
     /// Set while the partition is being given up: it is not read any more.
     is_leaving: bool,
@@ -108,10 +106,9 @@ impl Partitions {
         let assignment = vec![(name.clone(), directory.route(place), from)];
         let consumer = Consumer::new(self.config.clone(), assignment);
         let committed = position.map(|position| position.offset);
-        let (done, high_watermark) = (position, None);
+        let done = position;
         let (is_paused, is_leaving) = (false, false);
-        let owned =
-            Owned { name, topic_id, consumer, done, committed, high_watermark, is_paused, is_leaving };
+        let owned = Owned { name, topic_id, consumer, done, committed, is_paused, is_leaving };
         self.owned.insert(at, owned);
         Ok(true)
     }
@@ -192,7 +189,7 @@ impl Partitions {
 
     pub(super) fn lag(&self, name: &TopicPartition) -> Option<u64> {
         let owned = &self.owned[self.index(name)?];
-        let high_watermark = owned.consumer.high_watermark(0).max(owned.high_watermark)?;
+        let high_watermark = owned.consumer.high_watermark(0)?;
         Some(u64::try_from(high_watermark - self.position(name)?.offset).unwrap_or(0))
     }
 
@@ -238,7 +235,6 @@ impl Owned {
         let FetchError::OffsetOutOfRange { offset: from, log_start_offset, high_watermark } = error else {
             return Err(GroupsError::Fetch { partition, error });
         };
-        self.high_watermark = Some(high_watermark);
         let to = match reset {
             AutoOffsetReset::Earliest => log_start_offset,
             AutoOffsetReset::Latest => high_watermark,

@@ -156,7 +156,7 @@ impl Groups {
         self.timers.cancel(&Timer::join(id));
         self.timers.cancel(&Timer::sync(id));
         self.groups.remove(id);
-        // Tombstones of its offsets stand in the same batch. In a log from elsewhere some may be left, and no offset is without
+        // Tombstones of its offsets stand before it. Some may be missing, as in a log from elsewhere, and no offset is without
         // a group.
         self.offsets.remove_group(id);
     }

@@ -33,8 +33,8 @@ const fn tombstone(key: OffsetKey) -> GroupRecord {
 
 impl Groups {
     /// Removes offsets that have expired, and empty groups that have no offsets left. Call it now and then: Kafka does every ten
-    /// minutes. A group with many offsets needs several batches. Nothing expires before all records are loaded: a later one may say that an
-    /// offset is fresh.
+    /// minutes. A group with many offsets needs several batches. Nothing expires before all records are loaded: a later one may say
+    /// that an offset is fresh.
     pub fn expire(&mut self, now: Now) -> Output {
         let mut out = Output::default();
         if !self.is_serving() {

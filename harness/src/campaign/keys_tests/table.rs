@@ -302,6 +302,7 @@ pub(super) const WITHOUT_EFFECT: &[(Row, &str)] = &[
         row("backlog.cache", ["cold", "warm"], Part::Count).with(BACKLOG),
         "direct reads do not go through the page cache",
     ),
+    // The fake has no segments, so these three show the notes of `check` alone.
     (row("log.segment_ms", ["1h", "2h"], Part::Records), "nothing gets as old"),
     (row("log.retention_ms", ["1h", "2h"], Part::Records), "nothing gets as old"),
     (row("log.segment_bytes", ["16MiB", "32MiB"], Part::Records), "no partition fills a segment"),
