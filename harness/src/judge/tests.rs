@@ -8,9 +8,10 @@ mod steady;
 use crate::load::tests::bed::{MS, S, acks_after, open, run, run_with_pause};
 use crate::measure::finished::Harvest;
 use crate::result::Bound;
+use crate::result::ErrorKind;
 use crate::result::latency::Measure;
 use crate::result::latency::percentile::Percentile;
-use crate::system::fake::{Behaviour, Server};
+use crate::system::fake::{Behaviour, Failing, Server};
 use crate::workload::{Arrival, Bytes, LoadMode, TimeSpan};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -122,6 +123,26 @@ fn a_hang_at_the_windows_end_reads_as_at_least_its_age() {
         assert_eq!(found.bound, Some(Bound::Lower), "{quantile}: {found:?}");
         let age_ns = (age_s * 1e9) as u64;
         assert!(found.ns + 2 * MS > age_ns && found.ns < age_ns + 20 * MS, "{quantile}: {found:?}");
+    }
+}
+
+#[test]
+fn records_that_failed_read_as_at_least_their_age_however_fast_they_failed() {
+    // The window is from 1 s to 11 s. From 3 s on every record fails within 1 ms, as on a full disk.
+    let failing = Failing { during: 3 * S..100 * S, kind: ErrorKind::NoSpace, is_stored: false };
+    for load in [open(1000), open(1_000_000)] {
+        let behaviour = Behaviour { ack_ns: MS, failing: Some(failing.clone()), ..Behaviour::default() };
+        let harvest = run(&load, behaviour).harvest();
+        for measure in [Measure::Response, Measure::Own, Measure::Service] {
+            let records = harvest.latencies.records.of(measure).len();
+            let share = harvest.censored[measure as usize].records as f64 / records as f64;
+            assert!((0.79..0.81).contains(&share), "{measure:?}: {share}");
+            // A fifth was acked. The other ages are spread evenly from 0 s to 8 s.
+            let (p50, p99) = (at(&harvest, measure, 0.5).unwrap(), at(&harvest, measure, 0.99).unwrap());
+            assert_eq!((p50.bound, p99.bound), (Some(Bound::Lower), Some(Bound::Lower)));
+            assert!((2950 * MS..3050 * MS).contains(&p50.ns), "{measure:?}: {p50:?}");
+            assert!((7850 * MS..7950 * MS).contains(&p99.ns), "{measure:?}: {p99:?}");
+        }
     }
 }
 

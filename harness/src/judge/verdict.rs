@@ -235,7 +235,7 @@ fn judge_censored(trial: &Trial, verdict: &mut Reasons) {
         .share(figures.censored_share())
         .words(" of the records (")
         .count(figures.censored)
-        .words(") were never acked: they count with their age when they failed, or at the end of the drain");
+        .words(") were never acked: they count with their age at the end of the drain");
     let sentence = match figures.censored_from {
         Some(age_ns) => sentence.words(", ").latency(age_ns).words(" or more"),
         None => sentence,

@@ -2,6 +2,7 @@
 
 mod acks;
 mod errors;
+mod never_acked;
 mod plan;
 
 use super::pacing::{Blockage, Delay};
@@ -10,7 +11,6 @@ use super::pool::{Pool, StampPlace};
 use super::shared::Shared;
 use super::stamp::Stamp;
 use super::turn::ThreadTurn;
-use crate::measure::histograms::CensoredByMeasure;
 use crate::num;
 use crate::result::Granularity;
 use crate::result::latency::Measure;
@@ -19,6 +19,8 @@ use crate::time::schedule::{Even, Schedule};
 use crate::time::timeline::Timeline;
 use std::collections::VecDeque;
 use std::ops::Range;
+
+use never_acked::GivenUp;
 
 pub use acks::ProducerOutcome;
 pub use plan::{BacklogPart, BatchLimits, Pacing, ProducerPlan, ShareOfRate};
@@ -50,8 +52,7 @@ pub(crate) struct Producer {
     backlog: BacklogState,
     /// Encoded bytes of the producer's part of the backlog that are acked.
     backlog_acked_bytes: u64,
-    /// Records of the window that failed, by the measure that they entered at their age.
-    censored: CensoredByMeasure,
+    given_up: GivenUp,
     /// Whether all records are sent and acked.
     is_done: bool,
 }
@@ -146,7 +147,7 @@ impl Producer {
             entries: pool.len(),
             backlog: plan.backlog_part.map_or(BacklogState::None, |part| BacklogState::Left(part.bytes)),
             backlog_acked_bytes: 0,
-            censored: CensoredByMeasure::default(),
+            given_up: GivenUp::default(),
             is_done: false,
             plan,
             client,

@@ -241,13 +241,19 @@ fn records_that_failed_and_arrived_all_the_same_are_no_fault() {
 }
 
 #[test]
-fn a_record_that_failed_enters_at_its_age_and_is_no_faster_than_one_that_was_acked() {
+fn a_record_that_failed_enters_at_its_age_when_the_drain_ends() {
     let ran = run(&open(1000), failing(false));
     let latency = ran.all().latency;
     assert_eq!(latency.of(Measure::Response).len(), 10_000, "none is left out");
-    let censored = &ran.outcomes[0].producers[0].censored[Measure::Response as usize];
-    assert_eq!(censored.records, 1000);
-    assert!((199 * MS..=201 * MS).contains(&censored.from_ns.unwrap()), "{censored:?}");
+    assert_eq!(latency.of(Measure::Service).len(), 10_000, "none is left out");
+    // Records that were due between 5 s and 6 s fail. The last ack comes 200 ms after the window's end at 11 s.
+    for measure in [Measure::Response, Measure::Own, Measure::Service] {
+        let censored = &ran.outcomes[0].producers[0].censored[measure as usize];
+        assert_eq!(censored.records, 1000);
+        assert!((5190 * MS..=5210 * MS).contains(&censored.from_ns.unwrap()), "{measure:?}: {censored:?}");
+        let slow = latency.of(measure).count_between(5 * S, 7 * S);
+        assert_eq!(slow, 1000, "{measure:?}");
+    }
 }
 
 #[test]
@@ -267,5 +273,10 @@ fn a_record_that_is_refused_for_good_is_skipped_and_nobody_waits_for_it() {
     let refused = ran.outcomes[0].recorded.errors.records();
     assert!((2000..3500).contains(&refused), "a quarter of 11,000 are too large: {refused}");
     assert_eq!(ran.integrity(), Integrity { checked: 11_000 - refused, ..Integrity::default() });
-    assert_eq!(ran.all().latency.of(Measure::Response).len(), 10_000, "none is left out");
+    let latency = ran.all().latency;
+    assert_eq!(latency.of(Measure::Response).len(), 10_000, "none is left out");
+    // The first of them was refused 10 s before the end.
+    assert!(latency.of(Measure::Response).max() > 9 * S, "{}", latency.of(Measure::Response).max());
+    let censored = ran.outcomes[0].producers[0].censored[Measure::Own as usize];
+    assert!((1700..3500).contains(&censored.records), "{censored:?}");
 }

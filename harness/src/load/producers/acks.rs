@@ -1,30 +1,26 @@
-//! The acks of a producer, and the records whose acks are missing when the drain ends.
+//! The acks of a producer.
 
 use super::{BacklogState, Pacing, Producer, Run};
 use crate::load::turn::ThreadTurn;
 use crate::measure::histograms::{CensoredByMeasure, Times};
 use crate::measure::ledger::ProducedPartition;
-use crate::measure::recorder::{Counted, Recorder};
+use crate::measure::recorder::Counted;
 use crate::num;
 use crate::result::latency::Measure;
 use crate::system::Ack;
-use crate::time::timeline::Timeline;
 use anyhow::bail;
 use std::task::{Context, Poll, Waker};
-
-/// Ages count as one if they differ by less than one part in this many. The histograms keep three digits.
-const AGES_APART: u64 = 2000;
 
 /// The result of a producer.
 #[derive(Debug, Default)]
 pub struct ProducerOutcome {
     /// The state of each partition, by partition number.
     pub partitions: Vec<ProducedPartition>,
-    /// Number of records of the window that were handed over and never acked.
+    /// Number of records of the window that were handed over and neither acked nor failed.
     pub unacked: u64,
     /// Number of records of the window that were never handed over, because the system refused records until the end.
     pub never_accepted: u64,
-    /// Both kinds of records, by the measure that they entered at their age.
+    /// Both kinds of records and those that failed, by the measure that they entered at their age.
     pub censored: CensoredByMeasure,
 }
 
@@ -72,12 +68,12 @@ impl Producer {
             let run_bytes = run.bytes * records / run.records;
             if turn.timeline.in_window(run.intended_ns) {
                 let times = run.times(is_open_load, stamped_ns.unwrap_or(now_ns));
-                turn.recorder.completed(&times, records);
                 if ack.result.is_ok() {
+                    turn.recorder.completed(&times, records);
                     oldest.get_or_insert(times);
                     in_window += records;
                 } else {
-                    never_acked(&mut self.censored, &times, records);
+                    self.given_up.failed(turn.timeline, times, records);
                 }
             }
             run.records -= records;
@@ -119,85 +115,11 @@ impl Producer {
         }
         Ok(())
     }
-
-    /// Ends the producer at `now_ns`, when the drain is over. Records without an ack enter the histograms with their
-    /// age.
-    pub(crate) fn finish(
-        mut self,
-        timeline: &Timeline,
-        recorder: &mut Recorder,
-        now_ns: u64,
-    ) -> ProducerOutcome {
-        let mut outcome = ProducerOutcome { censored: self.censored, ..ProducerOutcome::default() };
-        let is_open_load = self.is_open_load();
-        for (partition, state) in (0..).zip(&mut self.partitions) {
-            let sent = state.next_sequence;
-            for run in state.unacked.drain(..).filter(|run| timeline.in_window(run.intended_ns)) {
-                let times = run.times(is_open_load, now_ns);
-                recorder.completed(&times, run.records);
-                never_acked(&mut outcome.censored, &times, run.records);
-                outcome.unacked += run.records;
-            }
-            outcome.partitions.push(ProducedPartition {
-                topic: self.plan.topic,
-                partition,
-                producer: self.plan.number,
-                answered: state.answered,
-                sent,
-                failed: std::mem::take(&mut state.failed),
-                end_offset: state.end_offset,
-            });
-        }
-        self.count_never_accepted(timeline, recorder, now_ns, &mut outcome);
-        outcome
-    }
-
-    /// Counts the records that were due in the window and never accepted. They enter the histograms with their age.
-    fn count_never_accepted(
-        &mut self,
-        timeline: &Timeline,
-        recorder: &mut Recorder,
-        now_ns: u64,
-        outcome: &mut ProducerOutcome,
-    ) {
-        let Pacing::Open { schedule, .. } = &mut self.plan.pacing else { return };
-        self.blockage.resume(now_ns);
-        let groups = u64::from(self.plan.groups);
-        schedule.skip_until(timeline.window_start_ns());
-        while schedule.due_ns() < timeline.window_end_ns() {
-            let due_ns = schedule.due_ns();
-            let age_ns = now_ns.saturating_sub(due_ns);
-            // Records whose ages differ by less than the histograms keep are counted together, so that a rate far above what
-            // is possible ends in time.
-            let together_ns = due_ns.saturating_add((age_ns / AGES_APART).max(1));
-            let count = schedule.skip_about_until(together_ns.min(timeline.window_end_ns()));
-            let delay = self.blockage.split(due_ns, now_ns);
-            let own_ns = age_ns - delay.pacing_lag_ns;
-            recorder.latency(Measure::PacingLag, delay.pacing_lag_ns, count);
-            recorder.latency(Measure::Blocked, delay.blocked_ns, count);
-            recorder.response(age_ns, own_ns, count);
-            recorder.latency(Measure::EndToEnd, age_ns, count * groups);
-            outcome.never_accepted += count;
-            outcome.censored[Measure::Response as usize].add(age_ns, count);
-            outcome.censored[Measure::Own as usize].add(own_ns, count);
-            outcome.censored[Measure::Blocked as usize].add(delay.blocked_ns, count);
-            outcome.censored[Measure::EndToEnd as usize].add(age_ns, count * groups);
-        }
-    }
-}
-
-/// Counts records that were accepted and never acked.
-fn never_acked(censored: &mut CensoredByMeasure, times: &Times, records: u64) {
-    censored[Measure::Service as usize].add(times.service_ns(), records);
-    if let (Some(response_ns), Some(own_ns)) = (times.response_ns(), times.own_ns()) {
-        censored[Measure::Response as usize].add(response_ns, records);
-        censored[Measure::Own as usize].add(own_ns, records);
-    }
 }
 
 impl Run {
     /// The times of the run's records, which were acked or given up at `ended_ns`.
-    fn times(&self, is_open_load: bool, ended_ns: u64) -> Times {
+    pub(super) fn times(&self, is_open_load: bool, ended_ns: u64) -> Times {
         Times {
             intended_ns: is_open_load.then_some(self.intended_ns),
             generator_ns: self.pacing_lag_ns,

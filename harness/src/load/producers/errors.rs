@@ -2,8 +2,8 @@
 
 use super::{BacklogState, Producer};
 use crate::load::turn::ThreadTurn;
+use crate::measure::histograms::Times;
 use crate::num;
-use crate::result::latency::Measure;
 use crate::system::RecordError;
 use crate::workload::OnError;
 use std::ops::Range;
@@ -59,11 +59,10 @@ impl Producer {
             return Err(anyhow::Error::new(error).context(of));
         }
         if self.is_open_load() && turn.timeline.in_window(intended_ns) {
-            let delay = self.blockage.split(intended_ns, now_ns);
-            let (response_ns, own_ns) = (delay.pacing_lag_ns + delay.blocked_ns, delay.blocked_ns);
-            turn.recorder.response(response_ns, own_ns, 1);
-            self.censored[Measure::Response as usize].add(response_ns, 1);
-            self.censored[Measure::Own as usize].add(own_ns, 1);
+            let generator_ns = self.blockage.split(intended_ns, now_ns).pacing_lag_ns;
+            let intended_ns = Some(intended_ns);
+            let times = Times { intended_ns, generator_ns, accepted_ns: now_ns, ended_ns: now_ns };
+            self.given_up.refused(turn.timeline, times);
         }
         self.move_to_next_record();
         Ok(())

@@ -49,7 +49,7 @@ pub struct LatencyFigures {
     /// (`end_to_end`); `None` in schema version 1. Their number decides which percentiles are known.
     #[serde(default)]
     pub distinct: Option<u64>,
-    /// Records that were still outstanding when the drain ended. They are in the histogram at their age.
+    /// Records that failed, or were not answered when the drain ended. They are in the histogram at their age at that time.
     pub censored: u64,
     /// Least age of those records. Every percentile at or above it is a lower bound. `None` if there are none.
     #[serde(default)]

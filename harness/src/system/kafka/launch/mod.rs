@@ -280,7 +280,7 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let tools = outer.path().join("tools");
         std::fs::create_dir(&tools).unwrap();
-        for tool in ["bash", "sed", "head"] {
+        for tool in ["bash", "sed", "head", "realpath"] {
             let found =
                 ["/bin", "/usr/bin"].map(|dir| Path::new(dir).join(tool)).into_iter().find(|it| it.exists());
             std::os::unix::fs::symlink(found.unwrap(), tools.join(tool)).unwrap();
