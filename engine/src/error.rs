@@ -75,6 +75,17 @@ pub enum CorruptionKind {
         /// durable.
         found: i64,
     },
+    /// A leader epoch that the catalog does not know yet: the catalog is older than the partition.
+    #[error(
+        "its leader epoch is {found}, and the catalog knows none above {newest}: catalog.json is an older copy. Put the newest one \
+         back, or let `vnotch repair` raise its incarnation"
+    )]
+    EpochAhead {
+        /// The epoch that was found.
+        found: i32,
+        /// The last incarnation of the catalog.
+        newest: i32,
+    },
     /// A metadata file does not decode.
     #[error("{0}")]
     Metadata(String),
@@ -115,16 +126,6 @@ pub enum OpenError {
         found: u32,
         /// The newest format version that this version reads.
         supported: u32,
-    },
-    /// The directory was made for another number of shards.
-    #[error("{} was made for {found} shards, not {asked}; open it with shards: {found}", path.display())]
-    ShardsDiffer {
-        /// The path.
-        path: PathBuf,
-        /// The directory's number of shards.
-        found: u32,
-        /// The configured number of shards.
-        asked: u32,
     },
     /// Another process has the directory open.
     #[error("{} is in use by another process; stop it or name another directory", path.display())]

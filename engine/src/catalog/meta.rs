@@ -16,7 +16,7 @@ pub const META_FILE: &str = "meta.properties";
 pub struct Meta {
     /// Id of the directory: random, 32 hex digits.
     pub id: String,
-    /// Number of shards that the directory was made for.
+    /// Number of shards that the directory was last opened with.
     pub shards: u32,
     /// The format that the directory was last written in.
     pub version: u32,

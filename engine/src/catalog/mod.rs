@@ -19,6 +19,7 @@ mod lock;
 mod meta;
 mod partitions;
 mod points;
+mod points_files;
 
 pub(crate) use checked::{decode, encode};
 pub(crate) use damaged::DAMAGED_FILE;
@@ -30,8 +31,9 @@ pub(crate) use points::{Point, Points, RecoveryPoints, is_points_file, points_fi
 use crate::config::{PARTITIONS_MAX, TopicChanges, TopicConfig};
 pub(crate) use crate::disk::TEMPORARY_SUFFIX;
 use crate::disk::{DirEntry, Disk, replace_file};
-use crate::error::{DiskError, OpenError, TopicError};
+use crate::error::{Corruption, CorruptionKind, DiskError, OpenError, TopicError};
 use crate::types::Durability;
+use points_files::read_points;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -120,17 +122,17 @@ impl Snapshot {
 }
 
 impl Catalog {
-    /// Opens the catalog of `data_dir`, an existing directory. Makes a catalog if the directory has none. Raises the
-    /// incarnation, and finishes deletions that were interrupted. Files that cannot be removed stay, and the next open
-    /// tries again.
+    /// Opens the catalog of `data_dir`, an existing directory, for an engine with `shards` shards. The last open may have had another
+    /// number. Makes a catalog if the directory has none. Raises the incarnation, and finishes deletions that were interrupted. Files
+    /// that cannot be removed stay, and the next open tries again.
     ///
     /// # Errors
-    /// [`OpenError`]: the directory holds foreign files, has a newer format or another number of shards, or is damaged.
-    /// Or the catalog is missing, or holds a topic that could not be created.
+    /// [`OpenError`]: the directory holds foreign files, has a newer format, or is damaged. Or the catalog is missing, or holds a topic
+    /// that could not be created.
     pub async fn open<D: Disk>(disk: &D, data_dir: &Path, shards: u32) -> Result<Self, OpenError> {
         let names = disk.list(data_dir).await?;
         let has = |name: &str| names.iter().any(|entry| entry.name == name);
-        let meta = if has(META_FILE) {
+        let mut meta = if has(META_FILE) {
             Meta::decode(data_dir, &disk.read_file(&data_dir.join(META_FILE)).await?)?
         } else if names.iter().any(|entry| !is_leftover(&entry.name)) {
             return Err(OpenError::ForeignDirectory { path: data_dir.to_path_buf() });
@@ -139,10 +141,6 @@ impl Catalog {
             replace_file(disk, &data_dir.join(META_FILE), meta.encode().into_bytes()).await?;
             meta
         };
-        if meta.shards != shards {
-            let path = data_dir.to_path_buf();
-            return Err(OpenError::ShardsDiffer { path, found: meta.shards, asked: shards });
-        }
         let path = data_dir.join(CATALOG_FILE);
         let snapshot = if has(CATALOG_FILE) {
             decode(&path, &disk.read_file(&path).await?)?
@@ -152,22 +150,30 @@ impl Catalog {
             Snapshot::default()
         };
         check_snapshot(&path, &snapshot)?;
+        let files = read_points(disk, data_dir, &names).await?;
+        let mut points = RecoveryPoints::default();
+        files.iter().filter_map(|(_, points)| points.as_ref()).for_each(|file| points.add(file));
+        if let Some(found) = points.newest_incarnation().filter(|found| *found > snapshot.incarnation) {
+            let older = CorruptionKind::EpochAhead { found, newest: snapshot.incarnation };
+            return Err(OpenError::Corrupt(Corruption { path, position: 0, kind: older }));
+        }
         let damaged = DamageRecords::read(disk, data_dir).await?;
         let half_written = format!("{DAMAGED_FILE}{TEMPORARY_SUFFIX}");
         if has(&half_written) {
             disk.remove_file(&data_dir.join(half_written)).await?;
         }
-        if meta.version < FORMAT_VERSION {
+        if meta.version < FORMAT_VERSION || meta.shards != shards {
+            meta.shards = shards;
             // This is written before anything else, which an older version would not understand.
             replace_file(disk, &data_dir.join(META_FILE), meta.encode().into_bytes()).await?;
         }
-        let points = read_points(disk, data_dir, shards).await?;
         let left_over = BTreeSet::new();
         let data_dir = data_dir.to_path_buf();
         let mut catalog = Self { data_dir, meta, snapshot, left_over, points, announced_after: 0, damaged };
         let mut next = Snapshot { incarnation: catalog.snapshot.incarnation + 1, ..catalog.snapshot.clone() };
         next.assign_ids();
         catalog.write(disk, next).await?;
+        catalog.remove_old_points(disk, &files).await;
         let deleting: Vec<String> = catalog.snapshot.deleting.keys().cloned().collect();
         for name in deleting {
             if let Err(error) = catalog.remove_files(disk, &name).await {
@@ -357,19 +363,6 @@ impl Catalog {
     }
 }
 
-/// Reads the recovery points of every shard. A file that is missing, torn or unreadable is left out.
-async fn read_points<D: Disk>(disk: &D, data_dir: &Path, shards: u32) -> Result<RecoveryPoints, DiskError> {
-    let mut all = RecoveryPoints::default();
-    for name in (0..shards).flat_map(points_files) {
-        match disk.read_file(&data_dir.join(name)).await {
-            Ok(bytes) => Points::decode(&bytes).iter().for_each(|points| all.add(points)),
-            Err(error) if error.is_of_this_file() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(all)
-}
-
 /// Returns the path of a partition's directory.
 pub fn partition_dir(data_dir: &Path, topic: &str, partition: u32) -> PathBuf {
     data_dir.join(format!("{topic}-{partition}"))
@@ -392,7 +385,8 @@ fn is_partition(entry: &DirEntry) -> bool {
     entry.is_dir && partition_of(&entry.name).is_some()
 }
 
-/// Removes a partition's directory with its files. If a file cannot be removed, the others are removed all the same.
+/// Removes a partition's directory with its files. If a file cannot be removed, the others are removed all the same. If the
+/// directory is a link to another one, that one stays, empty, and the link goes.
 async fn remove_partition<D: Disk>(disk: &D, dir: &Path) -> Result<(), DiskError> {
     let mut outcome = Ok(());
     for entry in disk.list(dir).await? {
@@ -400,7 +394,10 @@ async fn remove_partition<D: Disk>(disk: &D, dir: &Path) -> Result<(), DiskError
         outcome = outcome.and(removed);
     }
     outcome?;
-    disk.remove_dir(dir).await
+    match disk.remove_dir(dir).await {
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotADirectory => disk.remove_file(dir).await,
+        removed => removed,
+    }
 }
 
 /// Whether a directory without `meta.properties` may hold an entry of this name and still count as empty. An

@@ -135,6 +135,20 @@ impl RecoveryPoints {
         }
     }
 
+    /// Returns the newest incarnation in which points were written; `None` without points.
+    pub(crate) fn newest_incarnation(&self) -> Option<i32> {
+        self.0.values().map(|newest| newest.order.0).max()
+    }
+
+    /// Whether the points of a file are needed no more: of each partition that `is_known`, another file has a newer point.
+    pub(crate) fn supersede(&self, file: &Points, is_known: impl Fn(u64) -> bool) -> bool {
+        let order = (file.incarnation, file.sequence);
+        let is_newest = |point: &Point| {
+            self.0.get(&(point.topic_id, point.partition)).is_some_and(|newest| newest.order == order)
+        };
+        !file.points.iter().any(|point| is_known(point.topic_id) && is_newest(point))
+    }
+
     /// Returns the offset below which every record of a partition has to be there. It is the written offset if the
     /// machine still runs in the boot of the point, and otherwise the synced offset. `i64::MIN` if nothing is known.
     pub(crate) fn durable_to(&self, topic_id: u64, partition: u32, boot_id: u64) -> i64 {
@@ -151,12 +165,18 @@ pub(crate) fn points_files(shard: u32) -> [String; 2] {
     ["a", "b"].map(|suffix| format!("recovery-{shard}.{suffix}"))
 }
 
+/// Returns the number of the shard that wrote a file of recovery points; `None` for any other name.
+pub(crate) fn shard_of_points_file(name: &str) -> Option<u32> {
+    let text = name
+        .strip_prefix("recovery-")
+        .and_then(|rest| rest.strip_suffix(".a").or_else(|| rest.strip_suffix(".b")))?;
+    let shard: u32 = text.parse().ok()?;
+    (shard.to_string() == text).then_some(shard)
+}
+
 /// Whether a file of the data directory holds recovery points.
 pub(crate) fn is_points_file(name: &str) -> bool {
-    let shard = name
-        .strip_prefix("recovery-")
-        .and_then(|rest| rest.strip_suffix(".a").or_else(|| rest.strip_suffix(".b")));
-    shard.is_some_and(|shard| shard.parse::<u32>().is_ok_and(|number| number.to_string() == shard))
+    shard_of_points_file(name).is_some()
 }
 
 #[cfg(test)]
@@ -212,8 +232,30 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_superseded_if_others_have_newer_points_of_all_its_partitions() {
+        let file = |incarnation, sequence, partitions: &[u32]| {
+            let point = |partition: &u32| Point {
+                topic_id: 1,
+                partition: *partition,
+                written_offset: 9,
+                synced_offset: 9,
+            };
+            Points { sequence, boot_id: 7, incarnation, points: partitions.iter().map(point).collect() }
+        };
+        let (old, newer, newest) = (file(3, 90, &[0, 1, 2]), file(4, 1, &[0]), file(4, 1, &[1]));
+        let mut all = RecoveryPoints::default();
+        [&old, &newer, &newest].into_iter().for_each(|points| all.add(points));
+        assert!(!all.supersede(&old, |_| true), "nothing else knows partition 2");
+        assert!(all.supersede(&old, |_| false), "the topic is gone");
+        assert!(!all.supersede(&newer, |_| true) && !all.supersede(&newest, |_| true));
+        all.add(&file(4, 2, &[2]));
+        assert!(all.supersede(&old, |_| true));
+    }
+
+    #[test]
     fn names_of_the_files_are_recognised() {
         assert_eq!(points_files(12), ["recovery-12.a", "recovery-12.b"]);
+        assert_eq!(shard_of_points_file("recovery-12.b"), Some(12));
         assert!(is_points_file("recovery-12.a") && is_points_file("recovery-0.b"));
         for foreign in ["recovery-012.a", "recovery-.a", "recovery-1.c", "recovery-1", "t-0"] {
             assert!(!is_points_file(foreign), "{foreign}");

@@ -318,19 +318,13 @@ impl<P: Port> Consumer<P> {
             assigned.position.leader_epoch.get_or_insert(reply.leader_epoch);
             return Ok(None);
         }
-        let (mut expected, mut leader_epoch) = (None, reply.leader_epoch);
-        for batch in reply.batches.iter().flat_map(|piece| batches(piece)) {
-            let header = batch.and_then(|batch| {
-                let check = if self.config.crc == CrcCheck::Verify { batch.verify_crc() } else { Ok(()) };
-                check.map(|()| *batch.header())
-            });
-            let next = header.map_err(CorruptionKind::from).and_then(|header| {
-                leader_epoch = header.partition_leader_epoch;
-                offset_after(&header, expected)
-            });
-            expected = Some(next.map_err(|kind| FetchError::Corrupt(assigned.corruption(kind)))?);
-        }
-        let Some(next_offset) = expected else { return Ok(None) };
+        let mut pieces = reply.batches;
+        let (read, damage) = read_batches(&mut pieces, self.config.crc);
+        let Some(last) = read else {
+            return damage.map_or(Ok(None), |kind| Err(FetchError::Corrupt(assigned.corruption(kind))));
+        };
+        // If there is damage behind these batches, the next fetch begins with it.
+        let (next_offset, leader_epoch) = (last.next_offset(), last.partition_leader_epoch);
         let next = ConsumerPosition { offset: next_offset, leader_epoch: Some(leader_epoch) };
         let from_offset = std::mem::replace(&mut assigned.position, next).offset;
         Ok(Some(Fetched {
@@ -340,8 +334,8 @@ impl<P: Port> Consumer<P> {
             high_watermark: reply.high_watermark,
             skipped: std::mem::take(&mut assigned.skipped),
             leader_epoch,
-            bytes: reply.batches.iter().map(|piece| piece.len()).sum(),
-            pieces: reply.batches,
+            bytes: pieces.iter().map(|piece| piece.len()).sum(),
+            pieces,
         }))
     }
 
@@ -386,12 +380,54 @@ impl<P> Assigned<P> {
     }
 }
 
-/// Returns the offset after a batch. The batch has to begin at `expected`, where the batch before it ends.
-fn offset_after(header: &BatchHeader, expected: Option<i64>) -> Result<i64, CorruptionKind> {
-    match expected {
+/// Checks the batches of a reply. From the first bad one on, everything is cut off. Returns the header of the last good batch, and
+/// what is wrong with the bad one.
+fn read_batches(
+    pieces: &mut Vec<SharedBytes>,
+    crc: CrcCheck,
+) -> (Option<BatchHeader>, Option<CorruptionKind>) {
+    let mut last: Option<BatchHeader> = None;
+    let mut fault = None;
+    'pieces: for (number, piece) in pieces.iter().enumerate() {
+        let mut at = 0;
+        for batch in batches(piece) {
+            let header =
+                batch.map_err(CorruptionKind::from).and_then(|batch| check(&batch, last.as_ref(), crc));
+            match header {
+                Ok(header) => {
+                    at += header.total_bytes();
+                    last = Some(header);
+                }
+                Err(kind) => {
+                    fault = Some((number, at, kind));
+                    break 'pieces;
+                }
+            }
+        }
+    }
+    let Some((number, at, kind)) = fault else { return (last, None) };
+    let good: Vec<u8> = pieces[number][..at].to_vec();
+    pieces.truncate(number);
+    if !good.is_empty() {
+        pieces.push(SharedBytes::Heap(good.into()));
+    }
+    (last, Some(kind))
+}
+
+/// Checks a batch, which has to begin where the batch `before` it ends. Returns its header.
+fn check(
+    batch: &RecordBatch<'_>,
+    before: Option<&BatchHeader>,
+    crc: CrcCheck,
+) -> Result<BatchHeader, CorruptionKind> {
+    if crc == CrcCheck::Verify {
+        batch.verify_crc()?;
+    }
+    let header = *batch.header();
+    match before.map(BatchHeader::next_offset) {
         Some(expected) if header.base_offset != expected => {
             Err(CorruptionKind::OffsetGap { expected, found: header.base_offset })
         }
-        _ => Ok(header.next_offset()),
+        _ => Ok(header),
     }
 }

@@ -17,7 +17,7 @@ pub use consumer::{Consumer, ConsumerConfig, CrcCheck, Fetched, OffsetReset};
 pub(crate) use groups::Heartbeats;
 pub use groups::{
     AutoOffsetReset, Commit, GroupAdmin, GroupClients, GroupConsumer, GroupConsumerConfig, GroupEvent,
-    GroupRecords, GroupsError, Subscribe, default_group_id,
+    GroupList, GroupRecords, GroupsError, Subscribe, default_group_id,
 };
 pub(crate) use linger::LingerTimer;
 pub use local::{LocalConsumer, LocalProducer, LocalShard};

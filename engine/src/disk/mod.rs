@@ -14,13 +14,33 @@ pub(crate) use patient::Pauses;
 pub use patient::{PatientDisk, Reclaim};
 
 use crate::buffer::{ReadBuffer, Slice};
-use crate::error::DiskError;
+use crate::error::{DiskError, DiskOp};
 use crate::types::IoMode;
 use std::future::Future;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Duration;
+
+/// Size of the largest file that is read whole, bytes. The engine's own files are smaller: the largest are indexes.
+const WHOLE_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Reads a file whole. A file that the engine cannot have written, because it is too large or a pipe, is not read.
+pub(crate) fn read_whole_file(path: &Path) -> Result<Vec<u8>, DiskError> {
+    let failed = |error| DiskError::new(DiskOp::Read, path, 0, error);
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    let fault = if !metadata.is_file() && !metadata.is_dir() {
+        Some("it is no regular file".to_owned())
+    } else if metadata.len() > WHOLE_FILE_BYTES_MAX {
+        Some(format!("it has {} bytes, more than the engine writes to such a file", metadata.len()))
+    } else {
+        None
+    };
+    match fault {
+        Some(fault) => Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidData, fault))),
+        None => std::fs::read(path).map_err(failed),
+    }
+}
 
 /// A file system. It is cheap to clone, and stays on one thread.
 pub trait Disk: Clone + 'static {

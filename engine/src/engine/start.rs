@@ -39,8 +39,8 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
         }
         Ok(_) => {}
     }
-    let meta = match std::fs::read(data_dir.join(META_FILE)) {
-        Ok(bytes) => Meta::decode(data_dir, &bytes)?,
+    match std::fs::read(data_dir.join(META_FILE)) {
+        Ok(bytes) => Meta::decode(data_dir, &bytes).map(drop),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let entries = std::fs::read_dir(data_dir).map_err(|error| failed(DiskOp::List, error))?;
             let mut names = entries.flatten().map(|entry| entry.file_name());
@@ -51,14 +51,10 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
             // others made the directory, this user may be unable to open its parent, and the durability of its name is
             // the others' concern.
             let _ = sync_dir(&parent_of(data_dir));
-            return Ok(());
+            Ok(())
         }
-        Err(error) => return Err(failed(DiskOp::Read, error)),
-    };
-    if meta.shards == config.shards {
-        return Ok(());
+        Err(error) => Err(failed(DiskOp::Read, error)),
     }
-    Err(OpenError::ShardsDiffer { path: data_dir.clone(), found: meta.shards, asked: config.shards })
 }
 
 /// Makes the data directory and its missing parents, and makes their names durable.

@@ -1,6 +1,7 @@
 //! Tests that need access to the inside of an engine.
 
 mod memory;
+mod overtaking;
 mod unanswered;
 
 use super::*;

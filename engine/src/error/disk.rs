@@ -31,7 +31,7 @@ impl DiskError {
     }
 
     /// Whether the error concerns only this file or directory, and not the disk as a whole: it is missing, of another
-    /// kind, not readable by this user, a circle of links, or its sectors are bad.
+    /// kind, too large to be the engine's, not readable by this user, a circle of links, or its sectors are bad.
     pub fn is_of_this_file(&self) -> bool {
         use std::io::ErrorKind;
         let is_bad_path = matches!(self.source.raw_os_error(), Some(libc::EIO | libc::ELOOP));
@@ -41,6 +41,7 @@ impl DiskError {
                 | ErrorKind::PermissionDenied
                 | ErrorKind::IsADirectory
                 | ErrorKind::NotADirectory
+                | ErrorKind::InvalidData
         );
         is_bad_path || is_kind
     }

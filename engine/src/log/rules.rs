@@ -106,6 +106,10 @@ pub(crate) fn judge(start: i64, segments: &[Examined], losses: Losses, durable_t
     let kept = chain_length(start, segments);
     let last = segments[..kept].last();
     let end = last.map_or(start, |last| last.next_offset);
+    if let Some(Examined { end: ScanEnd::Invalid(kind @ CorruptionKind::EpochAhead { .. }), .. }) = last {
+        // A batch follows that is whole and right but for its epoch. No crash writes a batch before the catalog has its epoch.
+        return Verdict::Damage(Damage { kind: kind.clone(), ..damage(start, last, end) });
+    }
     let behind = segments[kept..].iter().find(|segment| segment.valid_bytes > 0);
     // A sealed segment that ends with a whole batch lacks no bytes. The segment behind it may have lost its name in a
     // power loss.
@@ -181,6 +185,19 @@ mod tests {
         assert_eq!(judge(10, &segments, Losses::Any, 0), Verdict::End { kept: 2 });
         let whole = [segment(10, 20, torn()), segment(30, 5, ScanEnd::Whole)];
         assert_eq!(judge(10, &whole, KILLED, 0), Verdict::End { kept: 2 });
+    }
+
+    #[test]
+    fn a_batch_of_an_epoch_that_the_catalog_does_not_know_is_damage_whatever_the_crash() {
+        let ahead = CorruptionKind::EpochAhead { found: 9, newest: 5 };
+        for (valid_bytes, losses) in [(0, Losses::Any), (20, Losses::Any), (20, KILLED)] {
+            let segments =
+                [segment(10, valid_bytes, ScanEnd::Invalid(ahead.clone())), segment(50, 5, torn())];
+            let Verdict::Damage(damage) = judge(10, &segments, losses, i64::MIN) else {
+                panic!("{losses:?}")
+            };
+            assert_eq!((damage.segment, damage.position, damage.kind), (10, valid_bytes, ahead.clone()));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Making a missing or damaged catalog again, from the directories of the partitions.
 
-use super::{CatalogRepair, RepairError, Step, Steps};
+use super::{CatalogRepair, OlderCatalog, RepairError, Step, Steps};
 use crate::catalog::{self, Snapshot, Topic, partition_dir};
 use crate::config::TopicConfig;
 use crate::error::OpenError;
@@ -38,9 +38,28 @@ impl Stored {
         }
     }
 
-    /// Makes the catalog from the partitions' directories. Returns `None` if the catalog on disk can stay.
-    pub(super) fn rebuild(self, path: &Path, partitions: &[Walked]) -> Option<CatalogRepair> {
+    /// Makes the catalog from the partitions' directories. Returns `None` if the catalog on disk can stay. It cannot if `newer_epoch`
+    /// shows that it is an older copy.
+    pub(super) fn rebuild(
+        self,
+        path: &Path,
+        partitions: &[Walked],
+        newer_epoch: Option<i32>,
+    ) -> Option<CatalogRepair> {
+        let epochs = partitions.iter().map(|walked| walked.epoch_found).chain(newer_epoch);
+        let incarnation = epochs.max().unwrap_or(0).max(0);
         let damage = match self {
+            Self::Whole(snapshot) if newer_epoch.is_some() => {
+                let topics = snapshot.topics.iter().map(|(name, topic)| (name.clone(), topic.partitions));
+                let topics = topics.collect();
+                return Some(CatalogRepair {
+                    path: path.to_path_buf(),
+                    damage: None,
+                    topics,
+                    incarnation,
+                    older: Some(OlderCatalog(snapshot)),
+                });
+            }
             Self::Whole(_) => return None,
             Self::Damaged { reason } => Some(reason),
             // The first open was interrupted, and the next one finishes it.
@@ -52,9 +71,7 @@ impl Stored {
             let count = topics.entry(walked.report.topic.clone()).or_default();
             *count = (*count).max(walked.report.partition + 1);
         }
-        let epochs = partitions.iter().map(|walked| walked.epoch_found);
-        let incarnation = epochs.max().unwrap_or(0).max(0);
-        Some(CatalogRepair { path: path.to_path_buf(), damage, topics, incarnation })
+        Some(CatalogRepair { path: path.to_path_buf(), damage, topics, incarnation, older: None })
     }
 }
 
@@ -78,14 +95,24 @@ pub(super) fn write(repair: &CatalogRepair, steps: &mut Steps<'_>) {
         steps.make_removed_dir(&to);
         steps.move_into(repair.path.clone(), &to);
     }
-    let topics = repair.topics.iter().map(|(name, partitions)| {
-        // Nothing shows that records which were appended before the repair are durable.
-        let synced_after = repair.incarnation;
-        let topic = Topic { synced_after, ..Topic::new(*partitions, TopicConfig::default()) };
-        (name.clone(), topic)
-    });
-    let snapshot =
-        Snapshot { incarnation: repair.incarnation, topics: topics.collect(), ..Snapshot::default() };
+    let incarnation = repair.incarnation;
+    // Nothing shows that records which were appended before the repair are durable.
+    let unsynced = |topic: Topic| Topic { synced_after: incarnation, ..topic };
+    let snapshot = if let Some(OlderCatalog(older)) = &repair.older {
+        let topics = older.topics.iter().map(|(name, topic)| (name.clone(), unsynced(topic.clone())));
+        // What the older catalog was about to delete may be in use again.
+        Snapshot {
+            incarnation,
+            topics: topics.collect(),
+            deleting: BTreeMap::new(),
+            growing: BTreeMap::new(),
+            ..older.clone()
+        }
+    } else {
+        let new = |partitions| unsynced(Topic::new(partitions, TopicConfig::default()));
+        let topics = repair.topics.iter().map(|(name, partitions)| (name.clone(), new(*partitions)));
+        Snapshot { incarnation, topics: topics.collect(), ..Snapshot::default() }
+    };
     let bytes = catalog::encode(&snapshot).into_bytes();
     steps.push(Step::Replace { path: repair.path.clone(), bytes });
 }

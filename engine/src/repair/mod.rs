@@ -24,8 +24,9 @@ mod partition;
 pub use apply::{Step, apply};
 
 use crate::catalog::{
-    CATALOG_FILE, DAMAGED_FILE, LockKind, META_FILE, Meta, REMOVED_DIR, is_points_file, lock,
+    CATALOG_FILE, DAMAGED_FILE, LockKind, META_FILE, Meta, REMOVED_DIR, Snapshot, is_points_file, lock,
 };
+use crate::disk::read_whole_file;
 use crate::error::{DiskError, DiskOp, OpenError};
 use crate::verify::{self, DamagedFrom, Recorded, VerifyError};
 use serde::Serialize;
@@ -62,7 +63,8 @@ impl Plan {
     }
 }
 
-/// A catalog that is made again from the directories of the partitions. Its topics get the default configuration.
+/// A catalog that is made again from the directories of the partitions. Its topics get the default configuration, unless the catalog on
+/// disk is only older than a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CatalogRepair {
     /// File of the segment that is cut.
@@ -73,6 +75,18 @@ pub struct CatalogRepair {
     pub topics: BTreeMap<String, u32>,
     /// The incarnation in the new catalog: the largest leader epoch that was found.
     pub incarnation: i32,
+    /// The catalog on disk, if it is whole and older than a partition. Its topics keep their configuration; the new catalog has a
+    /// higher incarnation, and no deletion that had begun.
+    #[serde(rename = "is_older_copy", serialize_with = "is_some")]
+    pub older: Option<OlderCatalog>,
+}
+
+/// A whole catalog that is older than a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OlderCatalog(Snapshot);
+
+fn is_some<S: serde::Serializer>(older: &Option<OlderCatalog>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(older.is_some())
 }
 
 /// A record of damaged partitions that cannot be read and is moved away. Every partition is then judged as if the
@@ -176,7 +190,7 @@ pub enum RepairError {
     /// `meta.properties` is missing or damaged, and no other file has its contents.
     #[error(
         "{}: {reason}; write it by hand, as three lines: `version=2`, `id=` and 32 hexadecimal digits of your choice, \
-         `shards=` and the number of shards that the engine was opened with; then repair again; nothing was changed",
+         `shards=` and the number of shards of the engine; then repair again; nothing was changed",
         path.display()
     )]
     Meta {
@@ -248,7 +262,7 @@ pub fn plan(data_dir: &Path) -> Result<Plan, RepairError> {
             partitions.extend(partition::plan(walked, &mut planned)?);
         }
     }
-    let rebuilt = stored.rebuild(&catalog_path, &found.partitions);
+    let rebuilt = stored.rebuild(&catalog_path, &found.partitions, found.newer_epoch);
     let mut missing = found.missing;
     missing.extend(catalog::missing(data_dir, rebuilt.as_ref(), &found.partitions));
     let damage_records = match found.recorded {
@@ -326,10 +340,10 @@ fn free_removed_dir(data_dir: &Path) -> Result<PathBuf, DiskError> {
 
 /// Returns the contents of a small file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    match std::fs::read(path) {
+    match read_whole_file(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(DiskError::new(DiskOp::Read, path, 0, error)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

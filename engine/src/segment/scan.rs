@@ -114,10 +114,13 @@ fn check_batch(
         return Err(CorruptionKind::OffsetGap { expected: scanned.next_offset, found: header.base_offset });
     }
     let epoch = header.partition_leader_epoch;
-    if epoch < scanned.epoch || epoch > request.epoch_max {
+    if epoch > request.epoch_max {
+        return Err(CorruptionKind::EpochAhead { found: epoch, newest: request.epoch_max });
+    }
+    if epoch < scanned.epoch {
         return Err(CorruptionKind::Metadata(format!(
-            "leader epoch {epoch} is outside {}..={}",
-            scanned.epoch, request.epoch_max
+            "leader epoch {epoch} is below {}, that of the batch before",
+            scanned.epoch
         )));
     }
     let last_offset = header.last_offset();

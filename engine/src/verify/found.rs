@@ -11,7 +11,8 @@ use crate::catalog::{
     TEMPORARY_SUFFIX, partition_dir, partition_of,
 };
 use crate::clock::boot_id;
-use crate::error::DiskError;
+use crate::error::{CorruptionKind, DiskError};
+use crate::log::checkpoint::{self, Checkpoint};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,9 @@ pub(super) struct Found<'a> {
     data_dir: &'a Path,
     has_catalog: bool,
     points: RecoveryPoints,
+    /// The leader epoch that shows that the catalog is an older copy; `None` if nothing shows that.
+    pub(super) newer_epoch: Option<i32>,
+    /// The largest leader epoch that a batch may have.
     epoch_max: i32,
     boot_id: u64,
 }
@@ -72,6 +76,13 @@ impl<'a> Found<'a> {
             );
             findings.defect(DefectKind::PartitionMissing, path, 0, message);
         }
+        let points = read_points(data_dir, entries)?;
+        let newer_epoch = snapshot.and_then(|snapshot| newer_epoch(snapshot, &points, &partitions));
+        if let (Some(found), Some(snapshot)) = (newer_epoch, snapshot) {
+            let message = CorruptionKind::EpochAhead { found, newest: snapshot.incarnation }.to_string();
+            findings.defect(DefectKind::Catalog, &data_dir.join(CATALOG_FILE), 0, message);
+        }
+        let known = snapshot.filter(|_| newer_epoch.is_none());
         let without_directory =
             entries_by_dir.into_iter().map(|(dir, entry)| (dir, entry.topic.to_owned(), entry.partition));
         findings.total_bytes = partitions.iter().map(|found| found.files.total_bytes()).sum();
@@ -83,8 +94,9 @@ impl<'a> Found<'a> {
             recorded: Recorded::of(data_dir, findings)?,
             data_dir,
             has_catalog: snapshot.is_some(),
-            points: read_points(data_dir, entries)?,
-            epoch_max: snapshot.map_or(EPOCH_UNKNOWN_MAX, |snapshot| snapshot.incarnation),
+            points,
+            newer_epoch,
+            epoch_max: known.map_or(EPOCH_UNKNOWN_MAX, |snapshot| snapshot.incarnation),
             boot_id: boot_id(),
         })
     }
@@ -139,6 +151,24 @@ impl<'a> Found<'a> {
         let entry = &self.partitions.get(first)?.entry;
         (entry.topic == topic).then_some(entry.stored?.created_in)
     }
+}
+
+/// Returns the newest leader epoch of the recovery points and checkpoints, if the catalog does not know it: then the catalog is an older
+/// copy.
+fn newer_epoch(
+    snapshot: &Snapshot,
+    points: &RecoveryPoints,
+    partitions: &[FoundPartition<'_>],
+) -> Option<i32> {
+    let served = partitions.iter().filter(|partition| partition.entry.stored.is_some());
+    let checkpoints = served.filter_map(|partition| {
+        // One that cannot be read is reported with its partition.
+        let bytes = read(&checkpoint::checkpoint_path(&partition.dir)).ok().flatten()?;
+        let newest = Checkpoint::newest(&bytes)?;
+        (newest.sequence <= checkpoint::SEQUENCE_MAX).then_some(newest.epoch)
+    });
+    let newest = checkpoints.chain(points.newest_incarnation()).max();
+    newest.filter(|epoch| (snapshot.incarnation + 1..EPOCH_UNKNOWN_MAX).contains(epoch))
 }
 
 /// Reads the recovery points of all shards. A torn file has none.

@@ -31,7 +31,8 @@ pub use report::{
 pub(crate) use window::Window;
 
 use crate::catalog::{self, CATALOG_FILE, LockKind, META_FILE, Meta, REMOVED_DIR, Snapshot, Topic};
-use crate::error::{DiskError, DiskOp, OpenError};
+use crate::disk::read_whole_file;
+use crate::error::{DiskError, OpenError};
 use crate::group::OFFSETS_TOPIC;
 use found::Found;
 use names::Entry;
@@ -169,6 +170,8 @@ pub(crate) struct Partitions {
     pub(crate) missing: Vec<(PathBuf, String, u32)>,
     /// The record of partitions that an open has found damaged.
     pub(crate) recorded: Recorded,
+    /// The leader epoch that shows that the catalog is an older copy; `None` if nothing shows that.
+    pub(crate) newer_epoch: Option<i32>,
 }
 
 /// Reads every partition of a data directory that the caller has locked. `snapshot` is the catalog, if it can be read.
@@ -181,15 +184,20 @@ pub(crate) fn walk(data_dir: &Path, snapshot: Option<&Snapshot>) -> Result<Parti
     let entries = names::list(data_dir)?;
     let found = Found::of(data_dir, snapshot, &entries, findings)?;
     let partitions = found.walk_all(findings)?;
-    Ok(Partitions { partitions, missing: found.missing, recorded: found.recorded })
+    Ok(Partitions {
+        partitions,
+        missing: found.missing,
+        recorded: found.recorded,
+        newer_epoch: found.newer_epoch,
+    })
 }
 
 /// Returns the contents of a small file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    match std::fs::read(path) {
+    match read_whole_file(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(DiskError::new(DiskOp::Read, path, 0, error)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

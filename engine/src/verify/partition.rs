@@ -6,7 +6,7 @@ use super::names::PartitionFiles;
 use super::report::{DefectKind, Findings, NoteKind, PartitionReport};
 use super::segment::{Expected, SegmentWalk};
 use crate::config::TopicConfig;
-use crate::error::{DiskError, DiskOp};
+use crate::error::DiskError;
 use crate::log::checkpoint::{self, Checkpoint, SlotFault};
 use crate::segment;
 use std::path::{Path, PathBuf};
@@ -82,9 +82,20 @@ pub(super) fn walk(
     files: &PartitionFiles,
     findings: &mut Findings<'_>,
 ) -> Result<Walked, DiskError> {
-    let newest = read_checkpoint(context, files, findings)?;
-    let is_checkpoint_refused = newest.is_some_and(|newest| newest.sequence > checkpoint::SEQUENCE_MAX);
-    let checkpoint = newest.filter(|_| !is_checkpoint_refused);
+    let bytes = match super::read(&checkpoint::checkpoint_path(context.dir)) {
+        // An open cannot read it either.
+        Err(error) if error.source.kind() == std::io::ErrorKind::InvalidData => Err(error.source.to_string()),
+        read => Ok(read?.unwrap_or_default()),
+    };
+    let newest = bytes.as_ref().ok().and_then(|bytes| newest_checkpoint(bytes, context, files, findings));
+    let refusal = match &bytes {
+        Err(fault) => Some(fault.as_str()),
+        Ok(_) if newest.is_some_and(|newest| newest.sequence > checkpoint::SEQUENCE_MAX) => {
+            Some("no log writes such a sequence number")
+        }
+        Ok(_) => None,
+    };
+    let checkpoint = newest.filter(|_| refusal.is_none());
     let log_start_offset = checkpoint
         .map_or_else(|| files.first_segment().unwrap_or(0), |checkpoint| checkpoint.log_start_offset);
     let report = PartitionReport {
@@ -113,8 +124,8 @@ pub(super) fn walk(
         holes,
         epoch_found,
     };
-    if is_checkpoint_refused {
-        partition.report_refused_checkpoint();
+    if let Some(fault) = refusal {
+        partition.report_refused_checkpoint(fault);
     }
     partition.walk()?;
     let recovery_offset = partition.recovery_offset();
@@ -134,29 +145,25 @@ pub(super) fn walk(
         no_files: files.no_files.clone(),
         holes,
         epoch_found,
-        is_checkpoint_refused,
+        is_checkpoint_refused: refusal.is_some(),
     })
 }
 
-/// Returns the newest checkpoint. Reports the faults of its slots.
-fn read_checkpoint(
+/// Returns the newest checkpoint in the bytes of its file. Reports the faults of its slots.
+fn newest_checkpoint(
+    bytes: &[u8],
     context: &PartitionContext<'_>,
     files: &PartitionFiles,
     findings: &mut Findings<'_>,
-) -> Result<Option<Checkpoint>, DiskError> {
+) -> Option<Checkpoint> {
     let path = checkpoint::checkpoint_path(context.dir);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(DiskError::new(DiskOp::Read, &path, 0, error)),
-    };
-    let faults = checkpoint::faults(&bytes);
+    let faults = checkpoint::faults(bytes);
     let has_faults = !faults.is_empty();
     for SlotFault { position, fault } in faults {
         let message = format!("{fault}; the other slot counts, which may be older");
         findings.defect(DefectKind::Checkpoint, &path, position, message);
     }
-    let mut newest = Checkpoint::newest(&bytes);
+    let mut newest = Checkpoint::newest(bytes);
     if let Some(newest) = newest.as_mut().filter(|_| has_faults) {
         newest.begin_at_least(files.first_segment().unwrap_or(0));
     }
@@ -165,7 +172,7 @@ fn read_checkpoint(
                        next open has to read all of it";
         findings.defect(DefectKind::Checkpoint, &path, 0, message);
     }
-    Ok(newest)
+    newest
 }
 
 impl PartitionWalk<'_, '_> {
@@ -300,10 +307,10 @@ impl PartitionWalk<'_, '_> {
         }
     }
 
-    fn report_refused_checkpoint(&mut self) {
+    fn report_refused_checkpoint(&mut self, fault: &str) {
         let from = self.files.first_segment().unwrap_or(0);
         self.holes.refuse(from);
-        let message = "no log writes such a sequence number, so an open refuses the partition";
+        let message = format!("{fault}, so an open refuses the partition");
         let path = checkpoint::checkpoint_path(self.context.dir);
         self.findings.defect(DefectKind::Checkpoint, &path, 0, message);
     }

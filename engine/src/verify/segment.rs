@@ -58,6 +58,8 @@ pub(super) struct SegmentWalk<'a, 'f> {
     pub(super) scan_epoch: i32,
     /// Largest leader epoch of a batch.
     pub(super) epoch_found: i32,
+    /// The epoch of the batch at which an unsealed segment ends, if the catalog knows none that large.
+    pub(super) epoch_ahead: Option<i32>,
     pub(super) findings: &'a mut Findings<'f>,
 }
 
@@ -83,6 +85,7 @@ impl<'a, 'f> SegmentWalk<'a, 'f> {
             scan_stop: None,
             scan_epoch: i32::MIN,
             epoch_found: i32::MIN,
+            epoch_ahead: None,
             findings,
         })
     }
@@ -170,6 +173,7 @@ impl<'a, 'f> SegmentWalk<'a, 'f> {
             }
             let epoch_min = self.epoch();
             if epoch < epoch_min || epoch > self.epochs.1 {
+                self.epoch_ahead = Some(epoch).filter(|epoch| *epoch > self.epochs.1);
                 return Ok(Some(format!("leader epoch {epoch} is outside {epoch_min}..={}", self.epochs.1)));
             }
             self.epoch = Some(Expected::new(epoch));

@@ -86,7 +86,10 @@ impl PartitionWalk<'_, '_> {
         let rest_bytes = walk.window.data_end(walk.position)? - walk.position;
         let end = match &stopped {
             None => ScanEnd::Whole,
-            Some(reason) => ScanEnd::Invalid(CorruptionKind::Metadata(reason.clone())),
+            Some(reason) => ScanEnd::Invalid(match walk.epoch_ahead {
+                Some(found) => CorruptionKind::EpochAhead { found, newest: self.context.epoch_max },
+                None => CorruptionKind::Metadata(reason.clone()),
+            }),
         };
         Ok(Read {
             examined: Examined {

@@ -2,6 +2,7 @@
 
 use crate::history::Op;
 use crate::history::run::Step;
+use crate::owner::LIVING_TOPIC_ID;
 use crate::world::{World, readable};
 use std::collections::BTreeMap;
 use vnotch_engine::clock::Clock as _;
@@ -72,6 +73,11 @@ impl World {
     }
 
     fn check_commit(&self, commit: &OffsetCommit, topic: &str, partition: i32) {
+        let read_id = commit.topic_ids.get(topic);
+        assert!(
+            read_id.is_none_or(|id| *id == LIVING_TOPIC_ID),
+            "a commit of a topic that is gone is refused"
+        );
         let mut of_topic =
             commit.topics.iter().filter(|(name, _)| name == topic).flat_map(|(_, commits)| commits);
         let sent = of_topic.rfind(|sent| sent.partition == partition).expect("a reply to what was sent");

@@ -16,7 +16,7 @@ const LONG: u64 = 20_000;
 const LEAST: u64 = 1_000;
 
 /// The requests, errors, states and events that the histories have to meet. `POLICY_VIOLATION` has a test of its own (`full.rs`).
-const MET: [&str; 51] = [
+const MET: [&str; 52] = [
     "join",
     "sync",
     "heartbeat",
@@ -35,6 +35,7 @@ const MET: [&str; 51] = [
     "Stable",
     "Dead",
     "UNKNOWN_SERVER_ERROR",
+    "UNKNOWN_TOPIC_OR_PARTITION",
     "MESSAGE_TOO_LARGE",
     "OFFSET_METADATA_TOO_LARGE",
     "COORDINATOR_LOAD_IN_PROGRESS",

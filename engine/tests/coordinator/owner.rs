@@ -14,6 +14,9 @@ use vnotch_engine::group::Reply;
 use vnotch_engine::log::{Log, NotDeleted};
 use vnotch_engine::types::Durability;
 
+/// The id of every topic that exists.
+pub(crate) const LIVING_TOPIC_ID: u64 = 1;
+
 pub(crate) type SimLog = Log<SimDisk, JumpingClock, u32>;
 pub(crate) type SimCoordinator = Coordinator<SimOwner>;
 
@@ -111,7 +114,7 @@ impl Owner for SimOwner {
 
     fn topic(&self, name: &str) -> Option<LivingTopic> {
         let is_there = !self.missing_topics.borrow().contains(name);
-        is_there.then_some(LivingTopic { id: 1, created_in: 0 })
+        is_there.then_some(LivingTopic { id: LIVING_TOPIC_ID, created_in: 0 })
     }
 
     fn append(&self, batch: Vec<u8>, level: Option<Durability>, number: u32) {

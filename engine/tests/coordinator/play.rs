@@ -1,5 +1,6 @@
 //! One history: what happens to a coordinator, chosen by a seed.
 
+use crate::owner::LIVING_TOPIC_ID;
 use crate::requests::Distortion;
 use crate::restart::{Fate, Restart};
 use crate::setup::Setup;
@@ -109,6 +110,11 @@ impl Play {
             request.distort(&mut self.random);
         } else if limit > 1_000 && self.one_in(2) {
             request.fill_metadata(limit - 100);
+        }
+        if self.one_in(6) {
+            // Half of these consumers have read an earlier topic of the same name.
+            let id = if self.one_in(2) { LIVING_TOPIC_ID } else { LIVING_TOPIC_ID + 1 };
+            request.read_topics_with(id);
         }
         self.world.send(request);
         let count = self.random.random_range(0..4);

@@ -18,6 +18,9 @@ pub(crate) trait Distortion {
 
     /// Lengthens the text of each commit to `chars`.
     fn fill_metadata(&mut self, chars: usize);
+
+    /// Makes each commit one of a consumer that has read topics with this id.
+    fn read_topics_with(&mut self, id: u64);
 }
 
 impl Distortion for Request {
@@ -53,6 +56,12 @@ impl Distortion for Request {
         if let RequestBody::OffsetCommit(commit) = &mut self.body {
             let commits = commit.topics.iter_mut().flat_map(|(_, commits)| commits);
             commits.for_each(|commit| commit.metadata = Some("x".repeat(chars)));
+        }
+    }
+
+    fn read_topics_with(&mut self, id: u64) {
+        if let RequestBody::OffsetCommit(commit) = &mut self.body {
+            commit.topic_ids = commit.topics.iter().map(|(name, _)| (name.clone(), id)).collect();
         }
     }
 }

@@ -6,6 +6,7 @@ mod delete_records;
 mod open_and_close;
 mod partitions;
 mod records;
+mod shard_count;
 mod topics;
 
 use std::path::Path;

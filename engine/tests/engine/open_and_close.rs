@@ -1,6 +1,6 @@
 //! Opens, closes and drops of an engine, and a shard that stands still.
 
-use super::{config, consume, data_dir, open, produce, two_shards};
+use super::{config, consume, data_dir, open, produce};
 use std::time::{Duration, Instant};
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
@@ -31,13 +31,11 @@ fn a_directory_that_is_not_ours_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_directory_in_use_of_a_newer_format_or_for_other_shards_is_refused() {
+fn a_directory_in_use_or_of_a_newer_format_is_refused() {
     let dir = data_dir();
     let engine = open(dir.path());
     assert!(matches!(Engine::open(config(dir.path())), Err(OpenError::InUse { .. })));
     engine.close().unwrap();
-    let other = Engine::open(two_shards(dir.path()));
-    assert!(matches!(other, Err(OpenError::ShardsDiffer { found: 1, asked: 2, .. })));
     let meta = dir.path().join("meta.properties");
     let text = std::fs::read_to_string(&meta).unwrap();
     std::fs::write(&meta, text.replace("version=2", "version=3")).unwrap();

@@ -158,7 +158,7 @@ fn a_group_has_the_usual_id_or_any_other_that_is_not_empty() {
         members.pop().unwrap().close().unwrap();
         assert_eq!(admin.offsets(id).unwrap(), [commit(None)]);
     }
-    let mut listed: Vec<String> = admin.list().unwrap().into_iter().map(|group| group.group).collect();
+    let mut listed: Vec<String> = admin.list().unwrap().groups.into_iter().map(|group| group.group).collect();
     listed.sort_unstable();
     let mut expected = ids.map(str::to_owned);
     expected.sort_unstable();

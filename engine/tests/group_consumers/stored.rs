@@ -46,7 +46,7 @@ fn commits_survive_an_end_without_a_close_at_each_level() {
                 assert_eq!(committed(&admin, &group), (round > 0).then_some(round - 1));
                 admin.commit(&group, &[commit(round, "")]).unwrap();
             }
-            assert_eq!(admin.list().unwrap().len(), 40);
+            assert_eq!(admin.list().unwrap().groups.len(), 40);
             drop(engine);
         }
     }
@@ -158,6 +158,9 @@ fn damaged_records_keep_one_partitions_groups_from_being_served_and_nothing_else
     assert!(matches!(&error, GroupsError::Damaged(damage) if damage.offset == 0), "{error}");
     assert!(matches!(admin.commit("a", &[commit(5, "")]), Err(GroupsError::Damaged(_))));
     assert_eq!(committed(&admin, "b"), Some(2));
+    let list = admin.list().unwrap();
+    assert_eq!(list.groups.iter().map(|group| group.group.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert!(matches!(&list.errors[..], [(_, GroupsError::Damaged(_))]), "{:?}", list.errors);
     super::produce(&engine, 0, 5);
 }
 

@@ -1,11 +1,17 @@
 //! Repairs of a lost or damaged catalog.
 
-use crate::data::{batch_starts, check, closed, copy, files, flip, open};
+use crate::data::{
+    batch_starts, check, closed, copy, files, flip, new_dir, open, produce, produce_until_recovery_points,
+    topic,
+};
 use crate::rig::{
-    append, apply, assert_no_byte_is_lost, assert_repaired, base_offset, image, plan, read, segments,
+    append, apply, assert_no_byte_is_lost, assert_repaired, base_offset, image, plan, read, reboot, segments,
 };
 use std::collections::BTreeMap;
 use std::fs;
+use vnotch_engine::config::{EngineConfig, TopicConfig};
+use vnotch_engine::engine::Engine;
+use vnotch_engine::error::OpenError;
 use vnotch_engine::repair::Change;
 use vnotch_engine::verify::NoteKind;
 
@@ -62,6 +68,58 @@ fn a_lost_catalog_and_a_damaged_and_a_lost_partition_are_repaired_together() {
     read(&engine, 2, 0..100);
     assert_eq!((append(&engine, 1), append(&engine, 2)), (0, 100));
     engine.close().unwrap();
+}
+
+/// A catalog that was copied back knows fewer opens than there were. Without this check, an open would take the batches of the later
+/// ones for the rest of an earlier use of the file, and cut them off.
+#[test]
+fn an_older_copy_of_the_catalog_is_refused_and_repaired_and_no_record_is_lost() {
+    for has_points in [true, false] {
+        let dir = new_dir();
+        let engine = open(dir.path());
+        let config = TopicConfig { retention_bytes: Some(77 << 30), ..topic() };
+        engine.create_topic("t", 1, config).unwrap();
+        engine.close().unwrap();
+        let path = dir.path().join("catalog.json");
+        let older = fs::read(&path).unwrap();
+        for _ in 0..3 {
+            let engine = open(dir.path());
+            produce_until_recovery_points(&engine, dir.path(), 0);
+            drop(engine);
+        }
+        let engine = open(dir.path());
+        let end = engine.describe_topic("t").unwrap().partitions[0].log_end_offset;
+        produce(&engine, 0, 500, 1_000);
+        drop(engine);
+        fs::write(&path, &older).unwrap();
+        if !has_points {
+            // A crash of the machine may have taken anything that was not synced.
+            reboot(dir.path());
+        }
+        let before = segments(dir.path());
+        assert!(
+            check(dir.path()).defects.iter().any(|it| it.path == path),
+            "{:#?}",
+            check(dir.path()).defects
+        );
+        let opened = Engine::open(EngineConfig { arena_bytes: 16 << 20, ..EngineConfig::new(dir.path()) });
+        match opened {
+            Err(OpenError::Corrupt(corruption)) if has_points => assert_eq!(corruption.path, path),
+            Ok(engine) if !has_points => {
+                assert!(matches!(engine.damaged(), [_]), "{:?}", engine.damaged());
+                engine.close().unwrap();
+                // This open has raised the incarnation.
+                fs::write(&path, &older).unwrap();
+            }
+            opened => panic!("{has_points}: {:?}", opened.map(drop)),
+        }
+        assert!(segments(dir.path()) == before, "no segment has changed");
+        apply(dir.path());
+        assert_repaired(dir.path(), &before, 0..end + 500);
+        let engine = open(dir.path());
+        assert_eq!(engine.describe_topic("t").unwrap().config.retention_bytes, Some(77 << 30));
+        engine.close().unwrap();
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use vnotch_engine::disk::sim::SimDisk;
 use vnotch_engine::disk::{Disk as _, DiskFile as _, OpenMode, WriteData, WriteSync};
 use vnotch_engine::events::EventKind;
-use vnotch_engine::record::stamp;
+use vnotch_engine::record::{self, stamp};
 use vnotch_engine::segment;
 use vnotch_engine::types::{Durability, IoMode, Preallocate};
 
@@ -91,9 +91,11 @@ fn a_freed_segment_is_the_next_ones_file_and_a_new_one_is_zeros() {
     let start = rig.log.log_start_offset();
     let spare = rig.file(segment::SPARE).unwrap();
     assert_eq!(spare.len() as u64, SEGMENT);
-    // The spare holds the bytes of the segment before the log's start, up to its last block, and then zeros.
+    // The spare holds the batches of the segment before the log's start, all of them whole, and then zeros.
     let held = rig.model.batches().iter().rev().find(|batch| batch.next_offset == start).unwrap();
     assert!(spare.windows(8).any(|bytes| bytes == held.base_offset.to_be_bytes()));
+    let whole = record::batches(&spare).map_while(Result::ok).take_while(|batch| batch.verify_crc().is_ok());
+    assert_eq!(whole.last().unwrap().header().next_offset(), start, "the last batch is whole");
     assert!(spare[SEGMENT as usize - 4096..].iter().all(|byte| *byte == 0));
 }
 

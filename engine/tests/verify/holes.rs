@@ -21,14 +21,14 @@ const LONG: Duration = Duration::from_secs(30);
 /// # Panics
 /// `work` does not return in time.
 #[track_caller]
-fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+pub(crate) fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let (report, result) = mpsc::channel();
     std::thread::spawn(move || report.send(work()));
     result.recv_timeout(LONG).expect("it returns")
 }
 
 /// Reads partition 0 from `offset` on. Returns the offset at which the records end, and the error there if it is below `end`.
-fn read(engine: &Engine, offset: i64, end: i64) -> (i64, Option<FetchError>) {
+pub(crate) fn read(engine: &Engine, offset: i64, end: i64) -> (i64, Option<FetchError>) {
     let mut consumer = engine.consumer([("t", 0, offset)], ConsumerConfig::default()).unwrap();
     let mut at = offset;
     while at < end {
@@ -40,14 +40,14 @@ fn read(engine: &Engine, offset: i64, end: i64) -> (i64, Option<FetchError>) {
     (at, None)
 }
 
-fn corruption(error: Option<FetchError>) -> Corruption {
+pub(crate) fn corruption(error: Option<FetchError>) -> Corruption {
     match error {
         Some(FetchError::Corrupt(corruption)) => corruption,
         other => panic!("{other:?}"),
     }
 }
 
-fn append(engine: &Engine, partition: u32) -> Result<i64, AppendError> {
+pub(crate) fn append(engine: &Engine, partition: u32) -> Result<i64, AppendError> {
     let mut producer = engine.producer("t", ProducerConfig::default()).unwrap();
     let record = RecordRef { timestamp_ms: 9_000, value: Some(b"new"), ..RecordRef::default() };
     producer.try_send(Some(partition), &record).unwrap();
@@ -63,7 +63,7 @@ fn image(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     all
 }
 
-fn base_offset(log: &Path) -> i64 {
+pub(crate) fn base_offset(log: &Path) -> i64 {
     log.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
 
@@ -242,78 +242,17 @@ fn zeros_in_place_of_a_segment_are_an_error_where_they_begin() {
 }
 
 #[test]
-fn links_to_partitions_and_segments_are_followed_by_verify_and_by_an_open() {
-    let dir = closed();
-    let elsewhere = crate::rig::new_dir();
-    let log = files(dir.path(), ".log").swap_remove(1);
-    fs::rename(&log, elsewhere.path().join("segment")).unwrap();
-    std::os::unix::fs::symlink(elsewhere.path().join("segment"), &log).unwrap();
-    fs::rename(dir.path().join("t-0"), elsewhere.path().join("partition")).unwrap();
-    std::os::unix::fs::symlink(elsewhere.path().join("partition"), dir.path().join("t-0")).unwrap();
-    let report = check(dir.path());
-    assert!(report.is_sound() && report.notes.is_empty(), "{report:#?}");
-    assert_eq!(report.partitions[0].records, 3_500);
-    let engine = open(dir.path());
-    assert_eq!(read(&engine, 0, 3_500).0, 3_500);
-    assert_eq!(append(&engine, 0).unwrap(), 3_500);
-    engine.close().unwrap();
-    assert!(check(dir.path()).is_sound());
-    // For `verify` and for an open, a link to nothing is no partition.
-    fs::remove_dir_all(elsewhere.path().join("partition")).unwrap();
-    assert!(check(dir.path()).defects.iter().any(|it| it.kind == DefectKind::PartitionMissing));
-    let engine = open(dir.path());
-    assert!(matches!(engine.damaged(), [damaged] if damaged.partition.partition == 0));
-    engine.close().unwrap();
-}
-
-#[test]
-fn another_partitions_bytes_in_place_of_a_segment_are_an_error_where_they_begin() {
-    let whole = closed();
-    let foreign = fs::read(whole.path().join("t-1/00000000000000000000.log")).unwrap();
-    let last = files(whole.path(), ".log").len() - 1;
-    for number in [1, last] {
-        let dir = copy(whole.path());
-        let log = files(dir.path(), ".log").swap_remove(number);
-        fs::write(&log, &foreign).unwrap();
-        assert!(check(dir.path()).defects.iter().any(|it| it.path == log && it.position == 0));
-        let foreign = foreign.clone();
-        in_time(move || {
-            let engine = open(dir.path());
-            let (at, error) = read(&engine, 0, 3_500);
-            let found = corruption(error);
-            assert_eq!((at, &found.path, found.position), (base_offset(&log), &log, 0));
-            assert_eq!(append(&engine, 1).unwrap(), 100, "other partitions take appends");
-            engine.close().unwrap();
-            assert!(fs::read(&log).unwrap() == foreign, "the file was left as it is");
-        });
-    }
-}
-
-#[test]
-fn a_segment_that_cannot_be_opened_fails_its_own_reads_and_nothing_else() {
+fn the_batches_before_a_damaged_one_of_the_same_fetch_are_delivered() {
     let dir = closed();
     let log = files(dir.path(), ".log").swap_remove(1);
-    let kept = log.with_extension("kept");
-    fs::rename(&log, &kept).unwrap();
-    // No user can open a link to itself, not even root.
-    std::os::unix::fs::symlink(&log, &log).unwrap();
-    let base = base_offset(&log);
+    // Each batch has seven records.
+    flip(&log, (batch_starts(&log)[9] + 66) * 8);
+    let (first, damaged) = (base_offset(&log), base_offset(&log) + 9 * 7);
     in_time(move || {
-        let report = check(dir.path());
-        assert!(report.defects.iter().any(|it| it.path == log), "{:#?}", report.defects);
         let engine = open(dir.path());
-        let (at, error) = read(&engine, 0, 3_500);
-        assert_eq!(at, base, "the records before it were delivered");
-        let Some(FetchError::Disk(error)) = error else { panic!("{error:?}") };
-        assert_eq!(error.path, log);
-        let next = base_offset(&files(dir.path(), ".log")[2]);
-        assert_eq!(read(&engine, next, 2_500).0, 2_500, "the segments behind it can be read");
-        assert_eq!(append(&engine, 0).unwrap(), 3_500);
-        assert_eq!(append(&engine, 1).unwrap(), 100);
-        // When the file is back, its records can be read again.
-        fs::remove_file(&log).unwrap();
-        fs::rename(&kept, &log).unwrap();
-        assert_eq!(read(&engine, 0, 3_500).0, 3_500);
+        let (at, error) = read(&engine, first, 3_500);
+        assert_eq!(at, damaged);
+        corruption(error);
         engine.close().unwrap();
     });
 }

@@ -12,4 +12,5 @@ mod flips;
 mod groups;
 mod holes;
 mod rig;
+mod strange_files;
 mod unclean;

@@ -5,6 +5,8 @@ pub mod compare;
 pub mod interrupt;
 #[cfg(test)]
 mod keys_tests;
+#[cfg(test)]
+mod members_tests;
 pub mod order;
 pub mod pass;
 mod points;

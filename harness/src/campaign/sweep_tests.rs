@@ -8,7 +8,7 @@ use crate::result::provenance::CoresUsed;
 use crate::result::staging::{Staging, unfinished};
 use crate::result::{Kind, LateAttempt, LatencyFigures, Point, RunResult, VerdictStatus, store};
 use crate::system::System;
-use crate::system::fake::{Behaviour, FakeSystem};
+use crate::system::fake::{Behaviour, FakeSystem, GroupFaults};
 use crate::trial::context::{Options, RunContext};
 use crate::trial::data_dir::DataDir;
 use crate::trial::progress::Progress;
@@ -85,6 +85,8 @@ pub(super) struct Bench {
     keeps_data: bool,
     /// Files cannot be stored in the directory of the sweep while the trials of these numbers are made.
     unstorable: Range<usize>,
+    /// Faults of consumer groups.
+    pub(super) group: GroupFaults,
 }
 
 impl Bench {
@@ -102,6 +104,7 @@ impl Bench {
             is_forgetful: false,
             keeps_data: false,
             unstorable: 0..0,
+            group: GroupFaults::default(),
         }
     }
 
@@ -145,6 +148,7 @@ impl Bench {
                 holds_up,
                 holds_up_after_retention,
                 retains_at,
+                group: self.group,
                 ..Behaviour::default()
             });
             Ok(Box::new(target) as Box<dyn System>)

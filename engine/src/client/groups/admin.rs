@@ -18,29 +18,38 @@ pub struct GroupAdmin {
     directory: RemoteDirectory,
 }
 
+/// The groups of an engine.
+#[derive(Debug, Default)]
+pub struct GroupList {
+    /// The groups, in the order of their ids.
+    pub groups: Vec<ListedGroup>,
+    /// The partitions of `__consumer_offsets` whose groups are not known, each with the reason. Empty if every coordinator answered.
+    pub errors: Vec<(u32, GroupsError)>,
+}
+
 impl GroupAdmin {
     pub(crate) const fn new(directory: RemoteDirectory) -> Self {
         Self { directory }
     }
 
-    /// Lists all groups, in the order of their ids.
+    /// Lists all groups. A coordinator that cannot answer, for example because its records are damaged, keeps the groups of the
+    /// others from nobody: its error is listed beside them.
     ///
     /// # Errors
-    /// [`GroupsError`].
-    pub fn list(&self) -> Result<Vec<ListedGroup>, GroupsError> {
+    /// [`GroupsError::Closed`].
+    pub fn list(&self) -> Result<GroupList, GroupsError> {
         let count = self.directory.topics.get(OFFSETS_TOPIC).map_or(0, |topic| topic.places.len());
-        let mut groups = Vec::new();
+        let mut list = GroupList::default();
         for partition in 0..u32_of(count) {
             let coordinator = Coordinator::of_partition(&self.directory, partition, client());
-            let request = RequestBody::ListGroups(ListGroups::default());
-            if let ReplyBody::ListGroups(listed) =
-                call_loaded(coordinator.ok_or(GroupsError::Closed)?, &request)?
-            {
-                groups.extend(listed?);
+            match listed(coordinator.ok_or(GroupsError::Closed)?) {
+                Ok(groups) => list.groups.extend(groups),
+                Err(GroupsError::Closed) => return Err(GroupsError::Closed),
+                Err(error) => list.errors.push((partition, error)),
             }
         }
-        groups.sort_by(|a, b| a.group.cmp(&b.group));
-        Ok(groups)
+        list.groups.sort_by(|a, b| a.group.cmp(&b.group));
+        Ok(list)
     }
 
     /// Describes a group with its members.
@@ -107,6 +116,14 @@ impl GroupAdmin {
     fn succeed(&self, group: &str, request: &RequestBody) -> Result<(), GroupsError> {
         let reply = self.call(group, request)?;
         error_of(&reply).map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// Returns the groups of one coordinator.
+fn listed(coordinator: Coordinator) -> Result<Vec<ListedGroup>, GroupsError> {
+    match call_loaded(coordinator, &RequestBody::ListGroups(ListGroups::default()))? {
+        ReplyBody::ListGroups(listed) => Ok(listed?),
+        _ => Err(GroupError::UnknownServerError.into()),
     }
 }
 

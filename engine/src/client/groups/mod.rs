@@ -17,7 +17,7 @@ mod partitions;
 mod tests;
 mod topics;
 
-pub use admin::GroupAdmin;
+pub use admin::{GroupAdmin, GroupList};
 pub use clients::GroupClients;
 pub use config::{AutoOffsetReset, GroupConsumerConfig, Subscribe, default_group_id};
 pub use consumer::{GroupConsumer, GroupEvent};

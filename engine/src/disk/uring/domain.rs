@@ -49,16 +49,26 @@ impl Domains {
     /// Returns the domain of a file that is open for direct I/O; `None` if it has none.
     pub(super) fn of(&self, file: &OwnedFd) -> Option<Domain> {
         let device = device_of(file)?;
-        let domain = self.known.borrow_mut().entry(device).or_insert_with(|| domain(file, device)).clone()?;
+        let known = self.known.borrow().get(&device).cloned();
+        let domain = match known {
+            Some(known) => known,
+            None => {
+                // Without a descriptor for the table, the next file tries again.
+                let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+                let found = domain(file, device, &table);
+                self.known.borrow_mut().insert(device, found.clone());
+                found
+            }
+        }?;
         let flags = ioctl_getflags(file).ok()?;
         (flags.bits() & UNFIT_FLAGS == 0).then_some(domain)
     }
 }
 
-fn domain(file: &OwnedFd, device: u64) -> Option<Domain> {
+/// Returns the domain of a file on a device. `table` lists all mounts.
+fn domain(file: &OwnedFd, device: u64, table: &str) -> Option<Domain> {
     let is_ext4 = fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|id| id == EXT4_MAGIC));
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let mounts = mounts_of(&table, device);
+    let mounts = mounts_of(table, device);
     let flush_through =
         || flushes_through_directories(device).then(|| open_mounted_dir(&mounts, device)).flatten();
     (is_ext4 && are_fit(&mounts)).then(|| Domain { device, flush_through: flush_through() })

@@ -202,7 +202,7 @@ impl Disk for UringDisk {
     }
 
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
-        std::fs::read(path).map_err(|error| DiskError::new(DiskOp::Read, path, 0, error))
+        super::read_whole_file(path)
     }
 
     fn sync_failures(&self, path: &Path) -> Result<SyncFailures, DiskError> {

@@ -100,9 +100,29 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Err(error) => Err(error),
         };
         match judged {
-            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(ReadablePart::nothing(error))),
+            Err(error) if error.is_of_this_file() => Ok(Judged::Damaged(self.readable_below(error).await)),
             judged => judged,
         }
+    }
+
+    /// The part of a log that can be read although `error` keeps it from being judged or put in order: the sealed segments. Without a
+    /// checkpoint it is not known which these are.
+    pub(super) async fn readable_below(&self, error: DiskError) -> ReadablePart {
+        let disk = &self.context.disk;
+        let Ok(names) = disk.list(&self.dir).await else { return ReadablePart::nothing(error) };
+        let stored = checkpoint::read(disk, &self.dir).await.ok().filter(|stored| !stored.has_faults);
+        let newest = stored.and_then(|stored| stored.newest);
+        let Some(checkpoint) = newest.filter(|newest| newest.sequence <= checkpoint::SEQUENCE_MAX) else {
+            return ReadablePart::nothing(error);
+        };
+        let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
+        let offset = checkpoint.recovery_offset;
+        let below = trust(&bases, &checkpoint);
+        let kind = CorruptionKind::Metadata(String::new());
+        let damage = below.damage.unwrap_or(Damage { segment: offset, position: 0, offset, kind });
+        let mut part = self.served(&checkpoint, &below.trusted, &[], damage);
+        part.damage.cause = DamageError::Unreadable(error);
+        part
     }
 
     async fn judged(&self, origin: Origin) -> Result<Judged, DiskError> {
@@ -113,9 +133,16 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if stored.newest.is_some_and(|newest| newest.sequence > checkpoint::SEQUENCE_MAX) {
             return Ok(Judged::Damaged(self.no_checkpoint_of_ours()));
         }
+        if let Some(newest) = stored.newest.filter(|newest| newest.epoch >= self.epoch) {
+            return Ok(Judged::Damaged(self.of_older_catalog(&newest, &bases)));
+        }
         let checkpoint = self.begin_with(&stored, bases.first().copied());
         let below = trust(&bases, &checkpoint);
-        if let Some(damage) = below.damage {
+        let damage = match below.damage {
+            Some(damage) => Some(damage),
+            None => self.unproven_end(&below.trusted, &names).await?,
+        };
+        if let Some(damage) = damage {
             return Ok(Judged::Damaged(self.served(&checkpoint, &below.trusted, &[], damage)));
         }
         // The log's start may lie in an unsealed segment, or behind one.
@@ -168,12 +195,45 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }))
     }
 
+    /// Returns the damage of a log whose checkpoint says that its last segment is sealed, although the segment has no indexes and ends
+    /// elsewhere. The checkpoint may be another log's.
+    async fn unproven_end(
+        &self,
+        trusted: &[(i64, i64)],
+        names: &[DirEntry],
+    ) -> Result<Option<Damage>, DiskError> {
+        let Some((base_offset, end)) = trusted.last().copied() else { return Ok(None) };
+        if segment::has_indexes(base_offset, names.iter().map(|entry| entry.name.as_str())) {
+            return Ok(None);
+        }
+        let Examined { next_offset, valid_bytes, .. } =
+            self.read_unsealed(base_offset, i32::MIN, names).await?.examined;
+        let kind = CorruptionKind::EndsEarly { expected: next_offset, found: end };
+        let damage = Damage { segment: base_offset, position: valid_bytes, offset: next_offset, kind };
+        Ok((next_offset != end).then_some(damage))
+    }
+
     /// The part of a log whose checkpoint has a sequence that no log can have written: nothing.
     fn no_checkpoint_of_ours(&self) -> ReadablePart {
         let kind = CorruptionKind::Metadata("the sequence number is larger than a log writes".into());
         let path = checkpoint::checkpoint_path(&self.dir);
         let cause = DamageError::Corrupt(Corruption { path, position: 0, kind });
         ReadablePart { log_start_offset: 0, sealed: VecDeque::new(), damage: Damaged { from: 0, cause } }
+    }
+
+    /// The part of a log whose checkpoint is newer than the catalog: the sealed segments. Which batches behind them are the log's own
+    /// cannot be told without the last epoch.
+    fn of_older_catalog(&self, checkpoint: &Checkpoint, bases: &[i64]) -> ReadablePart {
+        let offset = checkpoint.recovery_offset;
+        let kind =
+            CorruptionKind::EpochAhead { found: checkpoint.epoch, newest: self.epoch.saturating_sub(1) };
+        let below = trust(bases, checkpoint);
+        let damage =
+            below.damage.unwrap_or(Damage { segment: offset, position: 0, offset, kind: kind.clone() });
+        let mut part = self.served(checkpoint, &below.trusted, &[], damage);
+        let path = checkpoint::checkpoint_path(&self.dir);
+        part.damage.cause = DamageError::Corrupt(Corruption { path, position: 0, kind });
+        part
     }
 
     /// The checkpoint that the log begins with. If there is no valid one, or the newest one may be lost, the log begins

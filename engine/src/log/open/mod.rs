@@ -78,7 +78,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             Judged::Whole(plan) => match log.put_in_order(plan).await {
                 // Other partitions do not depend on this one. The next open judges the log the same, after any step of
                 // this one.
-                Err(error) if error.is_of_this_file() => log.serve_below(judge::ReadablePart::nothing(error)),
+                Err(error) if error.is_of_this_file() => {
+                    let served = log.readable_below(error).await;
+                    log.serve_below(served);
+                }
                 ordered => ordered?,
             },
         }

@@ -24,7 +24,7 @@
 use crate::buffer::{BLOCK_BYTES, Slice};
 use crate::clock::Clock;
 use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
-use crate::error::DiskError;
+use crate::error::{DiskError, DiskOp};
 use crate::events::EventKind;
 use crate::log::Log;
 use crate::log::files::{FileName, OpenFile};
@@ -35,6 +35,7 @@ use crate::segment;
 use crate::types::Preallocate;
 use futures_util::lock::Mutex;
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -207,13 +208,34 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
         failed_syncs: u64,
     ) -> Result<SpareFile, DiskError> {
         let file = self.open_file(path, OpenMode::ReadWrite).await?;
-        let written_to = align_down(file.size().await?, BLOCK_BYTES as u64);
         // All bytes of a sealed segment are synced.
-        let synced_to = written_to;
+        let synced_to = align_down(file.size().await?, BLOCK_BYTES as u64);
+        let written_to = self.fill_last_block(&file, path).await?;
         self.state.borrow().files.put(FileName::Spare, file);
         // The segment size may have become smaller since `claim_freed`. Then `take_spare` removes this file.
         let size_bytes = self.segment_file_bytes().max(written_to);
         Ok(SpareFile { number, size_bytes, written_to, synced_to, failed_syncs })
+    }
+
+    /// Writes the last block of a freed file again, with zeros behind its data. So the last batch in the file stays whole, and a
+    /// search behind the end of a log steps over it instead of looking into its values. Returns the position behind that block.
+    async fn fill_last_block(&self, file: &OpenFile<D::File>, path: &Path) -> Result<u64, DiskError> {
+        let bytes = file.size().await?;
+        let position = align_down(bytes, BLOCK_BYTES as u64);
+        let data_bytes = usize_of(bytes - position);
+        if data_bytes == 0 {
+            return Ok(position);
+        }
+        let no_memory = || DiskError::new(DiskOp::Read, path, position, ErrorKind::OutOfMemory.into());
+        let arena = &self.context.arena;
+        let buffer = arena.allocate_read(BLOCK_BYTES).ok_or_else(no_memory)?;
+        let (buffer, read_bytes) = file.read(buffer, position, BLOCK_BYTES).await?;
+        let data = buffer.freeze(read_bytes);
+        let mut block = arena.allocate(BLOCK_BYTES).ok_or_else(no_memory)?;
+        block.append(&data[..data_bytes.min(read_bytes)]);
+        block.pad_to_block();
+        file.write(WriteData::Slice(block.slice(0..BLOCK_BYTES)), position, WriteSync::None).await?;
+        Ok(position + BLOCK_BYTES as u64)
     }
 
     /// Makes a spare or fills one, if there is something to do. If this fails, the log has no spare until after its next roll.

@@ -4,7 +4,7 @@
 //! With direct I/O a point becomes durable with the next flush of the device that an append requests. With buffered I/O
 //! the write itself syncs the file.
 
-use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX};
+use crate::buffer::{BLOCK_BYTES, CHUNK_BYTES_MAX, Slice};
 use crate::catalog::{Point, Points, points_files};
 use crate::disk::uring::UringFile;
 use crate::disk::{Disk as _, DiskFile as _, OpenMode, WriteData, WriteSync};
@@ -44,7 +44,8 @@ impl PointsWriter {
 }
 
 impl Shard {
-    /// Begins to write recovery points into `data_dir`.
+    /// Begins to write recovery points into `data_dir`. The open has sealed all records, so the points of earlier opens, perhaps by
+    /// other shards, are needed no more.
     pub(crate) fn keep_points(&self, data_dir: PathBuf, incarnation: i32) {
         self.points.target.replace(Some((data_dir, incarnation)));
     }
@@ -68,10 +69,18 @@ impl Shard {
         let shard = Rc::clone(self);
         self.spawn(Box::pin(async move {
             let index = usize::from(sequence.is_multiple_of(2));
-            if let Err(error) = shard.write_points_to(&data_dir, index, &bytes).await {
-                // The previous point stays valid. It is only older.
-                tracing::debug!(shard = shard.id, %error, "recovery points were not written");
-                shard.points.files.borrow_mut()[index] = None;
+            match shard.write_points_to(&data_dir, index, &bytes).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    // There is no memory at present. The next write gets the number and the file of this one.
+                    shard.points.sequence.set(sequence - 1);
+                    shard.points.note();
+                }
+                Err(error) => {
+                    // The previous point stays valid. It is only older.
+                    tracing::debug!(shard = shard.id, %error, "recovery points were not written");
+                    shard.points.files.borrow_mut()[index] = None;
+                }
             }
             shard.points.is_writing.set(false);
         }));
@@ -89,12 +98,13 @@ impl Shard {
         points.collect()
     }
 
+    /// Writes the points to one of the two files. Returns `false`, and has written nothing, if there is no memory for them.
     async fn write_points_to(
         &self,
         data_dir: &std::path::Path,
         index: usize,
         bytes: &[u8],
-    ) -> Result<(), DiskError> {
+    ) -> Result<bool, DiskError> {
         let path = data_dir.join(&points_files(self.id)[index]);
         let io = self.context.limits.io;
         let known = self.points.files.borrow()[index].clone();
@@ -111,13 +121,14 @@ impl Shard {
             file.write(WriteData::Heap(bytes.to_vec().into()), 0, WriteSync::None).await?;
             file.sync().await?;
         } else {
-            // Without a chunk the previous point stays valid. Either more partitions have points than a chunk can hold,
-            // or the arena is used up.
-            let chunk = if len <= CHUNK_BYTES_MAX { self.context.arena.allocate(len) } else { None };
-            let Some(mut chunk) = chunk else { return Ok(()) };
-            chunk.append(bytes);
-            chunk.pad_to_block();
-            file.write(WriteData::Slice(chunk.slice(0..len)), 0, WriteSync::None).await?;
+            // All chunks come before the first write: half of the points would be worth nothing.
+            let Some(chunks) = self.chunks_of(bytes) else { return Ok(false) };
+            let mut position = 0;
+            for chunk in chunks {
+                let len = chunk.len() as u64;
+                file.write(WriteData::Slice(chunk), position, WriteSync::None).await?;
+                position += len;
+            }
             if len > written {
                 // From now on a write to these blocks changes only data, and no metadata.
                 file.sync().await?;
@@ -126,6 +137,22 @@ impl Shard {
             }
         }
         self.points.files.borrow_mut()[index] = Some(PointsFile { file, bytes: written.max(len) });
-        Ok(())
+        Ok(true)
+    }
+
+    /// Copies bytes into chunks of the arena, with zeros up to the end of the last block. Logs that were used longest ago give their
+    /// memory back for this. `None` if that is not enough.
+    fn chunks_of(&self, bytes: &[u8]) -> Option<Vec<Slice>> {
+        let copy = |piece: &[u8]| {
+            let len = piece.len().next_multiple_of(BLOCK_BYTES);
+            if !self.find_room(len) {
+                return None;
+            }
+            let mut chunk = self.context.arena.allocate(len)?;
+            chunk.append(piece);
+            chunk.pad_to_block();
+            Some(chunk.slice(0..len))
+        };
+        bytes.chunks(CHUNK_BYTES_MAX).map(copy).collect()
     }
 }

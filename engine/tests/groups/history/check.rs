@@ -4,11 +4,18 @@ use super::run::Step;
 use std::collections::{BTreeMap, BTreeSet};
 use vnotch_engine::group::{
     Append, Assignment, EncodedRecord, GroupError, GroupRecord, GroupState, Groups, Reply, ReplyBody,
-    Request, RequestBody, Token, TopicOutcomes,
+    Request, RequestBody, SyncGroup, Token, TopicOutcomes,
 };
 
-/// The members of one generation, with their partitions.
-type Owners = BTreeMap<String, Vec<String>>;
+/// The members of one generation.
+type Owners = BTreeMap<String, Owner>;
+
+/// A member that has its assignment.
+#[derive(Debug, PartialEq, Eq)]
+struct Owner {
+    instance_id: Option<String>,
+    partitions: Vec<String>,
+}
 
 /// The memory of the checks, with the number of times that each request, error and state was seen.
 #[derive(Debug, Default)]
@@ -116,7 +123,7 @@ impl Checks {
             }
             (RequestBody::Sync(sync), ReplyBody::Sync(Ok(synced))) => {
                 self.count("synced");
-                self.own(&group, sync.generation, &sync.member_id, &synced.assignment);
+                self.own(sync, &synced.assignment);
             }
             (RequestBody::Heartbeat(heartbeat), ReplyBody::Heartbeat(Ok(()))) => {
                 let view = groups.view(&group).expect("the group of a member exists");
@@ -133,23 +140,28 @@ impl Checks {
     }
 
     /// Checks that no other member of the generation has a partition of this assignment.
-    fn own(&mut self, group: &str, generation: i32, member: &str, assignment: &[u8]) {
+    fn own(&mut self, sync: &SyncGroup, assignment: &[u8]) {
+        let SyncGroup { group, generation, member_id, instance_id, .. } = sync;
         let life = self.lives.get(group).copied().unwrap_or(0);
-        let partitions: Vec<String> =
-            Assignment::decode(assignment).unwrap().partitions.iter().map(ToString::to_string).collect();
-        let owners = self.owners.entry((group.to_owned(), life, generation)).or_default();
-        let others = owners.iter().filter(|(other, _)| *other != member);
-        for (other, owned) in others {
+        let partitions = Assignment::decode(assignment).unwrap().partitions;
+        let owner = Owner {
+            instance_id: instance_id.clone(),
+            partitions: partitions.iter().map(ToString::to_string).collect(),
+        };
+        let owners = self.owners.entry((group.clone(), life, *generation)).or_default();
+        for (other, owned) in owners.iter().filter(|(other, _)| *other != member_id) {
             // A static member that comes back under a new id has the assignment of the old one, which is fenced.
-            let is_same_instance = *owned == partitions;
-            let is_shared = partitions.iter().any(|partition| owned.contains(partition));
+            let is_same_instance = instance_id.is_some() && *owned == owner;
+            let is_shared = owner.partitions.iter().any(|partition| owned.partitions.contains(partition));
             assert!(
                 !is_shared || is_same_instance,
-                "{member} and {other} own a partition of {group} {generation}"
+                "{member_id} and {other} own a partition of {group} {generation}"
             );
         }
-        let earlier = owners.insert(member.to_owned(), partitions.clone());
-        assert!(earlier.is_none_or(|earlier| earlier == partitions), "a generation has one assignment");
+        if let Some(earlier) = owners.get(member_id) {
+            assert_eq!(earlier.partitions, owner.partitions, "a generation has one assignment");
+        }
+        owners.insert(member_id.clone(), owner);
     }
 
     /// Takes note of a record that is in the log.

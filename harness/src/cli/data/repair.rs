@@ -21,7 +21,7 @@ A log is cut at the first place where its records cannot be read. New records co
 leader epoch. Where the first segments are missing, or their first batch cannot be read, the log begins with the next \
 segment instead. A partition whose directory is missing gets a new, empty one. A catalog that is missing or damaged is \
 written again from the directories of the partitions: its topics get the default configuration, and topics whose deletion \
-had begun exist again.
+had begun exist again. A catalog that is an older copy keeps its topics and their configuration, and gets a higher incarnation.
 
 Nothing is deleted: what is cut off is moved to removed-by-repair/<n>/<topic>-<partition>/ in the data directory. Whole \
 segments keep their names. The rest of a segment that was cut at byte p is <base offset>.log.from-<p>. Segments are in \

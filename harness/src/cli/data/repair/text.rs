@@ -47,6 +47,18 @@ fn conclusion(document: &Document<'_>) -> &'static str {
 }
 
 fn put_catalog(out: &mut String, document: &Document<'_>, catalog: &CatalogRepair) {
+    if catalog.older.is_some() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "{}: it is an older copy: partitions have leader epochs that it does not know\n  {} its incarnation to {}; topics keep \
+             their configuration in it, and deletions that had begun in it are forgotten\n",
+            place(document.data_dir, &catalog.path),
+            verb(document, "raise", "raised"),
+            catalog.incarnation
+        );
+        return;
+    }
     let damage = catalog.damage.as_ref().map_or_else(|| "it is missing".to_owned(), Clone::clone);
     let topics: Vec<String> = catalog
         .topics
@@ -176,6 +188,7 @@ mod tests {
                 damage: Some("the checksum does not hold".into()),
                 topics: BTreeMap::from([("audit".to_owned(), 1), ("orders".to_owned(), 3)]),
                 incarnation: 7,
+                older: None,
             }),
             damage_records: Some(DamageRecordsRepair {
                 path: "/srv/log/damaged.json".into(),
