@@ -24,18 +24,26 @@ pub(super) fn check_machine(config: &EngineConfig) -> Result<(), OpenError> {
 
 /// Checks the data directory without changing anything in it. Makes it if it does not exist.
 pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
-    let data_dir = &config.data_dir;
+    inspect_dir(&config.data_dir, sync_dir)
+}
+
+/// Checks the data directory as [`inspect`] does. `sync_dir` makes the names in a directory durable. Tests pass another
+/// one, to see its calls.
+pub(super) fn inspect_dir(
+    data_dir: &Path,
+    mut sync_dir: impl FnMut(&Path) -> std::io::Result<()>,
+) -> Result<(), OpenError> {
     let failed = |op, error| OpenError::Disk(DiskError::new(op, data_dir, 0, error));
     match std::fs::metadata(data_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return make_dir(data_dir);
+            return make_dir(data_dir, sync_dir);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(OpenError::NotADirectory { path: data_dir.clone() });
+            return Err(OpenError::NotADirectory { path: data_dir.to_path_buf() });
         }
         Err(error) => return Err(failed(DiskOp::Open, error)),
         Ok(metadata) if !metadata.is_dir() => {
-            return Err(OpenError::NotADirectory { path: data_dir.clone() });
+            return Err(OpenError::NotADirectory { path: data_dir.to_path_buf() });
         }
         Ok(_) => {}
     }
@@ -45,7 +53,7 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
             let entries = std::fs::read_dir(data_dir).map_err(|error| failed(DiskOp::List, error))?;
             let mut names = entries.flatten().map(|entry| entry.file_name());
             if names.any(|name| !catalog::is_leftover(&name.to_string_lossy())) {
-                return Err(OpenError::ForeignDirectory { path: data_dir.clone() });
+                return Err(OpenError::ForeignDirectory { path: data_dir.to_path_buf() });
             }
             // An interrupted open may have made the directory without syncing its parent. A failure does not matter: if
             // others made the directory, this user may be unable to open its parent, and the durability of its name is
@@ -58,7 +66,10 @@ pub(super) fn inspect(config: &EngineConfig) -> Result<(), OpenError> {
 }
 
 /// Makes the data directory and its missing parents, and makes their names durable.
-fn make_dir(data_dir: &Path) -> Result<(), OpenError> {
+fn make_dir(
+    data_dir: &Path,
+    mut sync_dir: impl FnMut(&Path) -> std::io::Result<()>,
+) -> Result<(), OpenError> {
     let parents = parents_of_missing(data_dir);
     std::fs::create_dir_all(data_dir)
         .map_err(|error| DiskError::new(DiskOp::CreateDir, data_dir, 0, error))?;

@@ -1,6 +1,7 @@
 //! Tests that need access to the inside of an engine.
 
 mod memory;
+mod names;
 mod overtaking;
 mod unanswered;
 
@@ -12,7 +13,6 @@ use crate::error::{AppendError, CloseError, FetchError};
 use crate::record::RecordRef;
 use crate::shard::next_turn;
 use crate::types::IoMode;
-use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -174,20 +174,6 @@ fn a_shard_whose_work_panics_is_an_error_at_once_and_frees_its_directory() {
     let engine = Engine::open(config).unwrap();
     assert_eq!(append(&engine).unwrap(), 1);
     engine.close().unwrap();
-}
-
-#[test]
-fn every_directory_that_gets_a_new_name_in_it_is_synced() {
-    let dir = tempfile::tempdir().unwrap();
-    let there = dir.path();
-    assert_eq!(start::parents_of_missing(&there.join("a/b")), [there.join("a"), there.to_path_buf()]);
-    assert_eq!(start::parents_of_missing(&there.join("a")), [there]);
-    assert!(start::parents_of_missing(there).is_empty());
-    assert_eq!(start::parents_of_missing(Path::new("no-such-directory")), [Path::new(".")]);
-    let config =
-        EngineConfig { io: IoMode::Buffered, arena_bytes: 16 << 20, ..EngineConfig::new(there.join("a/b")) };
-    Engine::open(config).unwrap().close().unwrap();
-    assert!(start::parents_of_missing(&there.join("a/b")).is_empty());
 }
 
 /// The new catalog is on disk, so the next open may delete records that are acked from then on.
