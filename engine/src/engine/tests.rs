@@ -2,6 +2,7 @@
 
 mod memory;
 mod names;
+mod opening;
 mod overtaking;
 mod unanswered;
 

@@ -234,6 +234,12 @@ impl Shard {
         self.ring.faults().fail_directory_sync(errno);
     }
 
+    /// Returns how many operations, and how many syncs among them, were in flight at the same time at most.
+    #[cfg(test)]
+    pub(crate) fn most_in_flight(&self) -> crate::disk::uring::MostInFlight {
+        self.ring.most_in_flight()
+    }
+
     /// Ends the pump after this turn.
     pub(crate) fn end(&self) {
         self.is_ending.set(true);

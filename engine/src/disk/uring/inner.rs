@@ -32,9 +32,30 @@ pub(super) struct Inner {
     pub(super) reads: Reads,
     #[cfg(test)]
     pub(super) faults: super::faults::Faults,
+    #[cfg(test)]
+    pub(super) most_in_flight: Cell<MostInFlight>,
+}
+
+/// The largest numbers of operations, and of syncs of files and directories, that were in flight at the same time.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct MostInFlight {
+    pub(crate) operations: usize,
+    pub(crate) syncs: usize,
 }
 
 impl Inner {
+    /// Counts the operations that are in flight now, as one has just started.
+    #[cfg(test)]
+    pub(super) fn note_most_in_flight(&self) {
+        let slots = self.slots.borrow();
+        let is_sync = |slot: &Slot| matches!(slot, Slot::InFlight { keep, .. } if keep.syncs == super::keep::Syncs::File);
+        let syncs = slots.iter().filter(|(_, slot)| is_sync(slot)).count();
+        let most = self.most_in_flight.get();
+        let operations = most.operations.max(self.in_flight.get());
+        self.most_in_flight.set(MostInFlight { operations, syncs: most.syncs.max(syncs) });
+    }
+
     pub(super) fn complete(&self, key: usize, result: i32) -> Option<Waker> {
         let mut slots = self.slots.borrow_mut();
         let Slot::InFlight { keep, waker, is_orphan } = &mut slots[key] else {

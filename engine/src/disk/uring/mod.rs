@@ -16,6 +16,8 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use inner::MostInFlight;
 pub use probe::probe;
 pub use reads::ReadStats;
 pub use ring::{Ring, RingWaker};

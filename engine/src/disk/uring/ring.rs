@@ -73,6 +73,8 @@ impl Ring {
                 reads: Reads::default(),
                 #[cfg(test)]
                 faults: super::faults::Faults::default(),
+                #[cfg(test)]
+                most_in_flight: Cell::default(),
             }),
         })
     }
@@ -132,6 +134,11 @@ impl Ring {
     }
 
     #[cfg(test)]
+    pub(crate) fn most_in_flight(&self) -> super::inner::MostInFlight {
+        self.inner.most_in_flight.get()
+    }
+
+    #[cfg(test)]
     pub(super) fn event_fd(&self) -> std::os::fd::RawFd {
         self.inner.event.as_raw_fd()
     }
@@ -173,6 +180,8 @@ impl Ring {
             pushed = self.try_push(&entry);
         }
         self.inner.in_flight.set(self.inner.in_flight.get() + 1);
+        #[cfg(test)]
+        self.inner.note_most_in_flight();
         if self.inner.submits_at_once.get() {
             self.submit();
         }

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Makes a shard's thread stand still until the returned sender is used or dropped.
-fn stick(engine: &Engine, shard: u32) -> mpsc::Sender<()> {
+pub(super) fn stick(engine: &Engine, shard: u32) -> mpsc::Sender<()> {
     let (begin, begun) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let task = engine.run_on(shard, move |_| async move {
@@ -26,7 +26,7 @@ fn stick(engine: &Engine, shard: u32) -> mpsc::Sender<()> {
     release
 }
 
-fn wait_until_it_moves(engine: &Engine, shard: usize) {
+pub(super) fn wait_until_it_moves(engine: &Engine, shard: usize) {
     let begun = Instant::now();
     while engine.shards[shard].call(|_| async {}).is_none() {
         assert!(begun.elapsed() < PATIENCE, "shard {shard} does not move");
