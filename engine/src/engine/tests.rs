@@ -4,6 +4,7 @@ mod memory;
 mod names;
 mod opening;
 mod overtaking;
+mod stuck;
 mod unanswered;
 
 use super::*;

@@ -88,6 +88,11 @@ fn act(mailbox: &Mailbox, still: Duration, stuck_after: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Debug;
+    use std::sync::Mutex;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
 
     const LOOK: Duration = Duration::from_millis(50);
 
@@ -115,5 +120,65 @@ mod tests {
         let moved = begun + LOOK * 4 + pause;
         assert_eq!(watched.look(8, moved, Duration::ZERO), Duration::ZERO);
         assert_eq!(watched.look(8, moved + LOOK + pause, pause), LOOK);
+    }
+
+    /// Keeps the level and the message of each event in the log.
+    #[derive(Clone, Default)]
+    struct Logged(Arc<Mutex<Vec<(Level, String)>>>);
+
+    /// The message of one event.
+    struct Message(String);
+
+    impl Visit for Message {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            if field.name() == "message" {
+                self.0 = format!("{value:?}");
+            }
+        }
+    }
+
+    impl Subscriber for Logged {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn event(&self, event: &Event<'_>) {
+            let mut message = Message(String::new());
+            event.record(&mut message);
+            self.0.lock().unwrap().push((*event.metadata().level(), message.0));
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_stuck_shard_is_logged_once_with_what_it_waits_for_and_once_when_it_moves() {
+        let (mailbox, stuck_after) = (Mailbox::new(3, 1 << 10), LOOK * 10);
+        let logged = Logged::default();
+        tracing::subscriber::with_default(logged.clone(), || {
+            for looks in [9, 10, 11, 12, 0, 1] {
+                act(&mailbox, LOOK * looks, stuck_after);
+            }
+        });
+        let expected = [
+            (Level::ERROR, mailbox.describe_stuck(stuck_after)),
+            (Level::WARN, "shard 3 moves again".into()),
+        ];
+        assert_eq!(*logged.0.lock().unwrap(), expected);
+        assert!(
+            expected[0]
+                .1
+                .starts_with("shard 3 is stuck: it has not moved for 500ms; its pump has not begun ")
+        );
     }
 }
