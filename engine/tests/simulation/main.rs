@@ -36,6 +36,7 @@ mod rig;
 mod scenarios;
 mod space;
 mod tally;
+mod unwritten;
 
 use faults::Misbehaviour;
 use model::batch;

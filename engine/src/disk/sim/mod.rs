@@ -239,6 +239,12 @@ impl SimDisk {
         self.world.borrow().used_bytes()
     }
 
+    /// Returns the number of bytes that reads of open files have returned since this disk was made. A kill or a crash
+    /// makes a new disk.
+    pub fn read_bytes(&self) -> u64 {
+        self.world.borrow().read_bytes
+    }
+
     /// Whether [`SimDisk::fill_up`] or [`SimDisk::limit`] is in force.
     pub fn is_limited(&self) -> bool {
         self.world.borrow().space.is_limited()

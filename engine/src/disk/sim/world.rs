@@ -61,6 +61,8 @@ pub(super) struct World {
     pub(super) descriptors_max: Option<usize>,
     /// The number of completed changes, which is also the number of the last one.
     completed: u64,
+    /// The number of bytes that reads of open files have returned.
+    pub(super) read_bytes: u64,
 }
 
 impl World {
@@ -84,6 +86,7 @@ impl World {
             descriptors: Rc::default(),
             descriptors_max: None,
             completed: 0,
+            read_bytes: 0,
         }
     }
 
@@ -290,6 +293,7 @@ impl World {
                 let mut buffer = buffer.expect("a read comes with its buffer");
                 buffer.fill(0, &bytes);
                 outcome.len = bytes.len() as u64;
+                self.read_bytes += outcome.len;
                 outcome.buffer = Some(buffer);
             }
             Action::Sync { node, mark } => {

@@ -410,3 +410,25 @@ fn an_open_that_nobody_waits_for_any_more_leaves_no_descriptor() {
         assert_eq!(descriptors_of(&path), 0);
     });
 }
+
+#[test]
+fn space_that_was_reserved_and_never_written_is_no_data() {
+    const WRITTEN_AT: u64 = 4 << 20;
+    on_executor(|ring| async move {
+        let dir = data_dir();
+        let path = dir.path().join("file");
+        let disk = UringDisk::new(ring.clone());
+        let open = disk.open(&path, OpenMode::CreateNew, IoMode::Buffered);
+        let file = finish(&ring, open).await.unwrap();
+        finish(&ring, file.allocate(64 << 20)).await.unwrap();
+        let data = WriteData::Heap(vec![1; BLOCK_BYTES].into());
+        finish(&ring, file.write(data, WRITTEN_AT, WriteSync::None)).await.unwrap();
+        assert_eq!(file.size().await.unwrap(), 64 << 20);
+        let found = file.next_data(0).await.unwrap().unwrap();
+        let written = WRITTEN_AT..WRITTEN_AT + BLOCK_BYTES as u64;
+        // The file system may report larger pieces than blocks.
+        assert!(found.start <= written.start && found.end >= written.end, "{found:?}");
+        assert!(found.start > 0 && found.end - found.start <= 4 << 20, "{found:?}");
+        assert_eq!(file.next_data(found.end).await.unwrap(), None);
+    });
+}
