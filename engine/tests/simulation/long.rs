@@ -114,6 +114,8 @@ fn long_histories_keep_their_promises() {
     }
     shared.report();
     assert!(!shared.has_failed.load(Ordering::Relaxed), "a history failed");
+    let rare = tally::rare(&tally::all(), shared.histories.load(Ordering::Relaxed));
+    assert!(rare.is_empty(), "met too rarely: {rare:#?}");
 }
 
 /// Runs the history of a seed. If it fails, prints how to repeat it.
