@@ -11,6 +11,7 @@ mod damage;
 mod flips;
 mod groups;
 mod holes;
+mod points;
 mod rig;
 mod strange_files;
 mod unclean;
