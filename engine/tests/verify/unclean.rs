@@ -221,3 +221,65 @@ fn recovery_points_that_are_torn_or_of_other_topics_say_nothing() {
     open(dir.path()).close().unwrap();
     assert_eq!(check(dir.path()).partitions[0].records, 2_600);
 }
+
+/// Returns the number of bytes from the start of a segment's batch to the last byte of the file that is not zero.
+fn bytes_from(log: &Path, batch: u64) -> u64 {
+    let bytes = fs::read(log).unwrap();
+    bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1 - batch
+}
+
+#[test]
+fn the_bytes_that_may_be_unfinished_writes_or_damage_are_counted() {
+    let dir = dropped(TopicConfig { preallocate: Preallocate::Fallocate, ..topic() });
+    // With a recovery point behind it, a flipped bit would be known as damage.
+    for turn in ["a", "b"] {
+        fs::write(dir.path().join(format!("recovery-0.{turn}")), b"").unwrap();
+    }
+    let unjudged = |dir: &TempDir| {
+        let report = check(dir.path());
+        assert!(report.is_sound(), "{:#?}", report.defects);
+        report.partitions[0].unjudged_bytes
+    };
+    assert_eq!(unjudged(&dir), 0, "zeros behind the last batch are no record");
+    let torn = copy(dir.path());
+    let (log, end) = active(torn.path());
+    let bytes = fs::read(&log).unwrap();
+    fs::File::options().write(true).open(&log).unwrap().write_all_at(&bytes[..500], end).unwrap();
+    assert_eq!((unjudged(&torn), bytes_from(&log, end)), (500, 500));
+    let flipped = copy(dir.path());
+    let (log, _) = active(flipped.path());
+    let batch = batch_starts_of_prefix(&log, 40);
+    flip(&log, (batch + 100) * 8);
+    let unfinished = bytes_from(&log, batch);
+    assert!(unfinished > 100_000, "many batches lie behind");
+    assert_eq!(unjudged(&flipped), unfinished);
+    open(flipped.path()).close().unwrap();
+    assert_eq!(unjudged(&flipped), 0, "the open has cut them off");
+}
+
+/// Returns the number of bytes that this thread has read from files; `None` if the kernel does not count them.
+fn bytes_read() -> Option<u64> {
+    let counts = fs::read_to_string("/proc/thread-self/io").ok()?;
+    counts.lines().find_map(|line| line.strip_prefix("rchar: "))?.parse().ok()
+}
+
+#[test]
+fn reserved_space_that_was_never_written_is_not_read() {
+    let dir = new_dir();
+    let engine = open(dir.path());
+    let (preallocate, segment_bytes) = (Preallocate::Fallocate, 256 << 20);
+    engine.create_topic("t", 1, TopicConfig { preallocate, segment_bytes, ..topic() }).unwrap();
+    produce(&engine, 0, 100, 1_000);
+    drop(engine);
+    assert_eq!(fs::metadata(&files(dir.path(), ".log")[0]).unwrap().len(), segment_bytes);
+    let Some(before) = bytes_read() else {
+        println!("the kernel does not count what a thread reads, so there is nothing to test");
+        return;
+    };
+    let report = check(dir.path());
+    let read = bytes_read().unwrap() - before;
+    assert!(report.is_sound(), "{:#?}", report.defects);
+    assert_eq!(report.partitions[0].records, 100);
+    // `verify` reads pieces of 16 MiB.
+    assert!(read < segment_bytes / 4, "{read} bytes were read");
+}

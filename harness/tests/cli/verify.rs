@@ -1,6 +1,7 @@
 //! `vnotch verify`: the exit code says whether the directory is sound, and every defect has a file and a byte.
 
 use crate::support::{disk, end, vnotch};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -19,14 +20,18 @@ fn data() -> TempDir {
     let _alone = crate::support::alone();
     let engine = open(dir.path());
     engine.create_topic("t", 1, TopicConfig::default()).unwrap();
+    append(&engine);
+    engine.close().unwrap();
+    dir
+}
+
+/// Appends a hundred records.
+fn append(engine: &Engine) {
     let mut producer = engine.producer("t", ProducerConfig::default()).unwrap();
     for _ in 0..100 {
         producer.try_send(None, &RecordRef { value: Some(&[7; 100]), ..RecordRef::default() }).unwrap();
     }
     assert!(producer.wait_all().into_iter().all(|ack| ack.result.is_ok()));
-    drop(producer);
-    engine.close().unwrap();
-    dir
 }
 
 fn log(dir: &Path) -> PathBuf {
@@ -52,6 +57,36 @@ fn a_sound_directory_is_exit_0_with_a_table() {
     let text = end(&mut verify(dir.path())).success();
     assert!(text.contains("t-0") && text.contains("0..100") && text.ends_with("No damage.\n"), "{text}");
     assert_eq!(end(verify(dir.path()).arg("-q")).success(), "");
+}
+
+/// Writes 700 bytes behind the last batch of a log that was not closed.
+fn write_behind_the_end(dir: &Path) {
+    let _alone = crate::support::alone();
+    let engine = open(dir);
+    let topic =
+        TopicConfig { segment_bytes: 1 << 20, max_message_bytes: 100 << 10, ..TopicConfig::default() };
+    engine.create_topic("t", 1, topic).unwrap();
+    append(&engine);
+    drop(engine);
+    let bytes = std::fs::read(log(dir)).unwrap();
+    let batches = vnotch_engine::record::batches(&bytes).map_while(Result::ok);
+    let valid_bytes: u64 = batches.map(|batch| batch.bytes().len() as u64).sum();
+    let file = std::fs::File::options().write(true).open(log(dir)).unwrap();
+    file.write_all_at(&[b'v'; 700], valid_bytes).unwrap();
+}
+
+#[test]
+fn bytes_that_may_be_damage_or_unfinished_writes_are_counted_in_both_formats() {
+    let dir = disk();
+    write_behind_the_end(dir.path());
+    let text = end(&mut verify(dir.path())).success();
+    assert!(
+        text.contains("\n700 B after the last valid batches may be the unfinished last writes"),
+        "{text}"
+    );
+    let json = end(verify(dir.path()).args(["--format", "json"])).success();
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["partitions"][0]["unjudged_bytes"], 700);
 }
 
 #[test]

@@ -238,6 +238,18 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_that_nothing_tells_from_damage_are_counted_over_all_partitions() {
+        let mut report = Report { defects: Vec::new(), ..report() };
+        let cleaned = "No damage; 1 note: the next open cleans this up.\n";
+        assert!(render(&report, false).ends_with(cleaned));
+        (report.partitions[0].unjudged_bytes, report.partitions[1].unjudged_bytes) = (3 << 20, 512 << 10);
+        let text = render(&report, false);
+        let unjudged = "3.50 MiB after the last valid batches may be the unfinished last writes of the process, or damage: \
+                        nothing tells them apart.\n";
+        assert!(text.ends_with(&format!("{cleaned}{unjudged}")), "{text}");
+    }
+
+    #[test]
     fn quiet_says_only_what_is_wrong() {
         insta::assert_snapshot!(render(&report(), true), @r"
         defect  orders-0/00000000000000000000.log at byte 4711
