@@ -1,5 +1,6 @@
-//! The kill -9 drill: all records that a killed run's ack log has are in the log afterwards, in order and once. Our own reader
-//! checks this, and the `kafka-protocol` crate checks the files. `verify` finds no damage in the directory.
+//! The kill -9 drill: all records that a killed run's ack log has are in the log afterwards, in order and once, byte for byte as
+//! they were sent. Our own reader checks this, and the `kafka-protocol` crate checks the files. `verify` finds no damage in the
+//! directory.
 //!
 //! `VNOTCH_DRILLS` is the number of kills at each level of durability (default 3). Segments are small, so that the log rolls
 //! many times a second and some kills fall into a roll. `VNOTCH_DRILL_KILLS` is the number of kills of a log that recycles its
@@ -16,11 +17,18 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::{alone, disk, vnotch};
-use vnotch::load::stamp::Stamp;
+use vnotch::host::machine_id::machine_number;
+use vnotch::load::pool::Pool;
+use vnotch::load::stamp::{Stamp, sender};
+use vnotch::system::CAPABILITIES;
+use vnotch::workload::{Many, parse_study};
 use vnotch_engine::client::{ConsumerConfig, OffsetReset};
 use vnotch_engine::config::EngineConfig;
 use vnotch_engine::engine::Engine;
 
+const PARTITIONS: u64 = 2;
+
+/// The workload of every run. Its only producer sends a record to each of the [`PARTITIONS`] in turn.
 const WORKLOAD: &str = "\
 partitions_per_topic: 2
 producers_per_topic: 1
@@ -86,6 +94,35 @@ fn what_was_acked_and_not_deleted_outlives_kill_9_where_segments_are_recycled() 
     assert!(deleted > 4_000 * kills && kept > 0, "the drill kills runs that recycle");
 }
 
+/// The values that the producer of [`WORKLOAD`] sends.
+struct Sent {
+    /// The producer takes the values of its records from here, one after the other.
+    pool: Pool,
+    producer: u32,
+}
+
+impl Sent {
+    fn new() -> Self {
+        let study = parse_study(WORKLOAD, "drill.yaml", &[], Many::Refused, CAPABILITIES).unwrap();
+        assert_eq!(u64::from(study.workload.partitions_per_topic), PARTITIONS);
+        Self { pool: Pool::of(&study.workload).unwrap(), producer: sender(machine_number(), 0) }
+    }
+
+    /// Checks that `value` is record number `sequence` of a partition, byte for byte. Nobody knows the time in the stamp
+    /// beforehand, so that is taken from the value itself. The check in the stamp covers it.
+    #[track_caller]
+    fn check(&mut self, partition: u32, sequence: u64, value: &[u8]) {
+        let found = Stamp::decode(value, 0).unwrap();
+        let number = sequence * PARTITIONS + u64::from(partition);
+        let stamp = Stamp { sequence, producer: self.producer, ..found };
+        let sent = self.pool.stamped(number as usize % self.pool.len(), stamp);
+        assert!(
+            value == sent.value,
+            "record {sequence} of partition {partition} is not as it was sent: {value:?}"
+        );
+    }
+}
+
 /// Whether every partition has begun a segment in the file of an earlier segment.
 fn have_recycled(data: &Path) -> bool {
     let dirs = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
@@ -140,7 +177,7 @@ fn killed_run(dir: &Path, settings: &[&str], drill: u64, is_ready: fn(&Path) -> 
 /// Reopens the directory, consumes everything, and checks it. With one producer and no retries, a record's sequence is its
 /// offset. Returns the number of deleted records.
 fn check_with_own_reader(data: &Path, acked: &Acked) -> u64 {
-    let mut deleted = 0;
+    let (mut deleted, mut sent) = (0, Sent::new());
     let engine = Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(data) }).unwrap();
     for ((topic, partition), acked_end) in acked {
         let described = engine.describe_topic(topic).unwrap().partitions[*partition as usize];
@@ -159,7 +196,7 @@ fn check_with_own_reader(data: &Path, acked: &Acked) -> u64 {
             for record in fetched.records() {
                 let record = record.unwrap();
                 assert_eq!(record.offset as u64, next);
-                assert_eq!(Stamp::decode(record.value.unwrap(), 0).unwrap().sequence, next);
+                sent.check(*partition, next, record.value.unwrap());
                 next += 1;
             }
         }
@@ -170,7 +207,7 @@ fn check_with_own_reader(data: &Path, acked: &Acked) -> u64 {
 
 /// Reads the segment files with the decoder of the `kafka-protocol` crate, and checks them. Returns their number.
 fn check_with_kafka_decoder(data: &Path, acked: &Acked) -> u64 {
-    let mut segments = 0;
+    let (mut segments, mut sent) = (0, Sent::new());
     for ((topic, partition), acked_end) in acked {
         let dir = data.join(format!("{topic}-{partition}"));
         let mut logs: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -192,8 +229,7 @@ fn check_with_kafka_decoder(data: &Path, acked: &Acked) -> u64 {
                 let set = RecordBatchDecoder::decode(&mut batch).unwrap();
                 for record in set.records {
                     assert_eq!(record.offset as u64, next);
-                    let value = record.value.unwrap();
-                    assert_eq!(Stamp::decode(&value, 0).unwrap().sequence, next);
+                    sent.check(*partition, next, &record.value.unwrap());
                     next += 1;
                 }
                 at = end;
