@@ -1,6 +1,6 @@
 //! A consumer of fixed partitions: one client of librdkafka that is assigned its partitions and joins no group.
 
-use super::errors::Noting;
+use super::errors::{Noting, is_of_group};
 use super::partition::{Fetched, Partition, judge};
 use super::ready::Ready;
 use crate::system::{ConsumerSpec, FetchSink, SystemConsumer};
@@ -73,6 +73,8 @@ impl KafkaConsumer {
             match self.client.poll(AT_ONCE) {
                 None if has_more => {}
                 None => return Ok(()),
+                // The client reads its partitions without the group that it never joins.
+                Some(Err(error)) if is_of_group(&error) => {}
                 Some(Err(error)) => judge(&self.client.client().context().0, &error)?,
                 Some(Ok(message)) => {
                     let is_of =

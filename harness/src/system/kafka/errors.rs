@@ -125,24 +125,44 @@ pub(super) fn is_final(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     match error {
         KafkaError::MessageConsumptionFatal(_) => true,
-        KafkaError::MessageConsumption(code) | KafkaError::Global(code) => matches!(
-            code,
-            Code::UnknownTopicOrPartition
-                | Code::UnknownTopic
-                | Code::UnknownPartition
-                | Code::TopicAuthorizationFailed
-                | Code::GroupAuthorizationFailed
-                | Code::GroupMaxSizeReached
-                | Code::InconsistentGroupProtocol
-                | Code::InvalidSessionTimeout
-                | Code::ClusterAuthorizationFailed
-                | Code::SaslAuthenticationFailed
-                | Code::Authentication
-                | Code::BadMessage
-                | Code::Fatal
-        ),
+        KafkaError::MessageConsumption(code) | KafkaError::Global(code) => {
+            is_about_groups(*code)
+                || matches!(
+                    code,
+                    Code::UnknownTopicOrPartition
+                        | Code::UnknownTopic
+                        | Code::UnknownPartition
+                        | Code::TopicAuthorizationFailed
+                        | Code::ClusterAuthorizationFailed
+                        | Code::SaslAuthenticationFailed
+                        | Code::Authentication
+                        | Code::BadMessage
+                        | Code::Fatal
+                )
+        }
         _ => false,
     }
+}
+
+/// Whether an error concerns the members of a group only. A consumer whose partitions are assigned to it has a group id, because
+/// librdkafka assigns partitions only to clients that have one, and so it asks for the coordinator of a group that it never joins.
+pub(super) fn is_of_group(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::MessageConsumption(code) | KafkaError::Global(code) => is_about_groups(*code),
+        _ => false,
+    }
+}
+
+/// Whether a code is one of groups that does not pass by itself.
+const fn is_about_groups(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::GroupAuthorizationFailed
+            | Code::GroupMaxSizeReached
+            | Code::InconsistentGroupProtocol
+            | Code::InvalidSessionTimeout
+    )
 }
 
 #[cfg(test)]
@@ -174,7 +194,17 @@ mod tests {
         assert!(!consumed(RDKafkaErrorCode::BrokerTransportFailure));
         assert!(!consumed(RDKafkaErrorCode::AllBrokersDown));
         assert!(consumed(RDKafkaErrorCode::TopicAuthorizationFailed));
+        assert!(consumed(RDKafkaErrorCode::GroupAuthorizationFailed), "a member cannot join");
         assert!(is_final(&KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::Fatal)));
+    }
+
+    #[test]
+    fn errors_of_groups_are_told_apart_from_those_of_topics() {
+        let of_group = |code| is_of_group(&KafkaError::MessageConsumption(code));
+        assert!(of_group(RDKafkaErrorCode::GroupAuthorizationFailed));
+        assert!(!of_group(RDKafkaErrorCode::TopicAuthorizationFailed));
+        let fatal = KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::GroupAuthorizationFailed);
+        assert!(!is_of_group(&fatal), "a client with a fatal error reads nothing more");
     }
 
     #[test]
