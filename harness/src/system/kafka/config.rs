@@ -23,6 +23,8 @@ const MESSAGE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const HEARTBEAT_LOOK: Duration = Duration::from_millis(500);
 /// The segment's age that stands for no limit.
 const NO_LIMIT_MS: &str = "9223372036854775807";
+/// The value of `flush.messages` and `flush.ms` of a topic whose appends are not flushed.
+pub(super) const NEVER_FLUSHED: u64 = i64::MAX.unsigned_abs();
 
 /// Checks the client properties of a workload.
 ///
@@ -55,6 +57,8 @@ impl Client {
             common.set(name, value);
         }
         common.set("bootstrap.servers", brokers).set("client.id", "vnotch");
+        // By default a producer's request for metadata makes a topic that is missing.
+        common.set("allow.auto.create.topics", "false");
         Ok(Self { common, producer: producer(workload) })
     }
 
@@ -188,8 +192,12 @@ fn topic(workload: &Workload) -> Vec<(&'static str, String)> {
     if log.preallocate == Preallocate::None {
         config.push(("preallocate", "false".to_owned()));
     }
-    if workload.durability == Durability::Synced {
-        config.push(("flush.messages", "1".to_owned()));
+    match workload.durability {
+        Durability::Synced => config.push(("flush.messages", "1".to_owned())),
+        // Without its own values a topic has those of the broker (`log.flush.interval.*`), which may flush.
+        Durability::Appended | Durability::Written => {
+            config.extend(["flush.messages", "flush.ms"].map(|name| (name, NEVER_FLUSHED.to_string())));
+        }
     }
     config
 }
@@ -255,6 +263,27 @@ mod tests {
     }
 
     #[test]
+    fn no_client_makes_a_topic_by_asking_for_it() {
+        let client = Client::of(&workload(), "h:1").unwrap();
+        let spec = MemberSpec {
+            group: "some-group".to_owned(),
+            topic: "some-topic".to_owned(),
+            assignor: Assignor::Range,
+            heartbeat_interval: Duration::from_secs(3),
+            auto_commit: None,
+            fetch_bytes_max: 4096,
+        };
+        for (kind, config) in [
+            ("producer", client.producer()),
+            ("consumer", client.consumer("some-group", 4096)),
+            ("member", client.member("some-group", &spec)),
+            ("admin", client.admin()),
+        ] {
+            assert_eq!(config.get("allow.auto.create.topics"), Some("false"), "{kind}");
+        }
+    }
+
+    #[test]
     fn a_consumer_commits_nothing_and_begins_at_the_first_record() {
         let config = Client::of(&workload(), "h:1").unwrap().consumer("some-group", 4096);
         let found = ["group.id", "enable.auto.commit", "auto.offset.reset", "max.partition.fetch.bytes"];
@@ -270,10 +299,12 @@ mod tests {
         assert_eq!(value(&workload, "segment.bytes").as_deref(), Some("134217728"));
         assert_eq!(value(&workload, "retention.ms").as_deref(), Some("-1"));
         assert_eq!(value(&workload, "segment.ms").as_deref(), Some(NO_LIMIT_MS));
-        for absent in
-            ["flush.messages", "index.interval.bytes", "message.timestamp.after.max.ms", "preallocate"]
-        {
+        for absent in ["index.interval.bytes", "message.timestamp.after.max.ms", "preallocate"] {
             assert_eq!(value(&workload, absent), None, "{absent}");
+        }
+        for flush in ["flush.messages", "flush.ms"] {
+            let never = value(&workload, flush);
+            assert_eq!(never.as_deref(), Some("9223372036854775807"), "{flush}: a broker may have its own");
         }
         workload.durability = Durability::Synced;
         workload.log.retention_bytes = Limit(Some(Bytes::gib(1)));
@@ -281,6 +312,7 @@ mod tests {
         workload.log.index_interval_bytes = Bytes::kib(8);
         workload.log.message_timestamp_after_max_ms = Limit::NONE;
         assert_eq!(value(&workload, "flush.messages").as_deref(), Some("1"));
+        assert_eq!(value(&workload, "flush.ms"), None, "no record waits for a time");
         assert_eq!(value(&workload, "retention.bytes").as_deref(), Some("1073741824"));
         assert_eq!(value(&workload, "retention.ms").as_deref(), Some("60000"));
         assert_eq!(value(&workload, "index.interval.bytes").as_deref(), Some("8192"));

@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Longest time of one request.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// The value of `flush.messages` and `flush.ms` of a topic whose appends are not flushed.
-const NEVER: u64 = i64::MAX.unsigned_abs();
 /// Time between two attempts to commit.
 const COMMIT_RETRY: Duration = Duration::from_millis(100);
 
@@ -199,7 +197,7 @@ impl Settings {
 
     fn ack_in_words(&self) -> String {
         let [messages, ms] = ["flush.messages", "flush.ms"].map(|name| self.get(name));
-        let flushes = |value: &str| value.parse::<u64>().is_ok_and(|value| value < NEVER);
+        let flushes = |value: &str| value.parse::<u64>().is_ok_and(|value| value < config::NEVER_FLUSHED);
         if self.flushes_each() {
             config::ack_in_words(Durability::Synced).to_owned()
         } else if flushes(messages) || flushes(ms) {
@@ -285,6 +283,10 @@ mod tests {
     fn an_ack_is_told_by_the_settings_that_the_topic_has() {
         let ack = |pairs: &[(&str, &str)]| settings(pairs).facts().remove(0).1;
         assert!(ack(&[]).ends_with("nothing is flushed"), "{}", ack(&[]));
+        let written = config::NewTopics::of(&Workload::default()).config;
+        let written: Vec<(&str, &str)> =
+            written.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert!(ack(&written).ends_with("nothing is flushed"), "{written:?}");
         assert!(ack(&[("flush.messages", "1")]).contains("each append is flushed"));
         let some = ack(&[("flush.ms", "1000")]);
         assert!(
