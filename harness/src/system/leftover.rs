@@ -23,8 +23,8 @@ pub enum LeftKind {
     Topic {
         /// Number of partitions.
         partitions: u32,
-        /// The timestamp of its newest record, in ms since the Unix epoch; `None` without records.
-        written_ms: Option<i64>,
+        /// Its newest record.
+        newest: Newest,
     },
     /// A consumer group, with its committed offsets.
     Group {
@@ -33,24 +33,38 @@ pub enum LeftKind {
     },
 }
 
+/// The newest record of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Newest {
+    /// The topic has no record.
+    None,
+    /// The record was written at this time, in ms since the Unix epoch.
+    Written(i64),
+    /// A partition could not be read, as one without a leader cannot.
+    Unknown,
+}
+
 impl LeftInCluster {
     /// The time since it was made; `None` if that is not known.
     pub fn since_made(&self, now: SystemTime) -> Option<Duration> {
         Some(age(now, Duration::from_secs(self.made_s?)))
     }
 
-    /// The time since its newest record was written; `None` without records, and for a group.
+    /// The time since its newest record was written; `None` without records, if that is not known, and for a group.
     pub fn since_written(&self, now: SystemTime) -> Option<Duration> {
-        let LeftKind::Topic { written_ms, .. } = self.kind else { return None };
-        Some(age(now, Duration::from_millis(u64::try_from(written_ms?).unwrap_or(0))))
+        let LeftKind::Topic { newest: Newest::Written(ms), .. } = self.kind else { return None };
+        Some(age(now, Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
     }
 
-    /// Whether a run may still use it: a group that has members, and what was made or written not long ago, or at a time that is
-    /// not known.
+    /// Whether a run may still use it: a group that has members, a topic that cannot be read, and what was made or written not long
+    /// ago, or at a time that is not known.
     pub fn may_be_in_use(&self, now: SystemTime) -> bool {
-        let has_members = matches!(self.kind, LeftKind::Group { members: 1.. });
+        let is_in_doubt = matches!(
+            self.kind,
+            LeftKind::Group { members: 1.. } | LeftKind::Topic { newest: Newest::Unknown, .. }
+        );
         let ages = [self.since_made(now), self.since_written(now)];
-        has_members || ages.into_iter().flatten().min().is_none_or(|age| age < IN_USE_MAX)
+        is_in_doubt || ages.into_iter().flatten().min().is_none_or(|age| age < IN_USE_MAX)
     }
 }
 
@@ -63,7 +77,8 @@ mod tests {
     use super::*;
 
     fn topic(made_s: Option<u64>, written_ms: Option<i64>) -> LeftInCluster {
-        let kind = LeftKind::Topic { partitions: 1, written_ms };
+        let newest = written_ms.map_or(Newest::None, Newest::Written);
+        let kind = LeftKind::Topic { partitions: 1, newest };
         LeftInCluster { name: "vnotch-0-0a1b2c3d".to_owned(), made_s, kind }
     }
 
@@ -80,6 +95,10 @@ mod tests {
         assert!(topic(None, None).may_be_in_use(now), "nothing is known");
         assert!(topic(Some(1_000_500), None).may_be_in_use(now), "a clock that is ahead");
         assert_eq!(topic(Some(hours_ago(2)), None).since_made(now), Some(2 * IN_USE_MAX));
+        let kind = LeftKind::Topic { partitions: 1, newest: Newest::Unknown };
+        let unread = LeftInCluster { kind, ..topic(Some(hours_ago(9)), None) };
+        assert!(unread.may_be_in_use(now), "a long run may write to partitions that have no leader now");
+        assert_eq!(unread.since_written(now), None);
     }
 
     #[test]

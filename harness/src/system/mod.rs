@@ -15,7 +15,7 @@ mod lender;
 mod member;
 mod record_error;
 
-pub use leftover::{IN_USE_MAX, LeftInCluster, LeftKind};
+pub use leftover::{IN_USE_MAX, LeftInCluster, LeftKind, Newest};
 pub use lender::Lender;
 pub use member::{MemberEvent, MemberSpec, Membership, SystemMember};
 pub use record_error::RecordError;

@@ -7,12 +7,13 @@ use super::groups;
 use super::topics;
 use crate::exit::UsageError;
 use crate::num;
-use crate::system::{LeftInCluster, LeftKind};
+use crate::system::{LeftInCluster, LeftKind, Newest};
 use crate::workload::Workload;
 use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::groups::GroupInfo;
 use rdkafka::message::Message as _;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
@@ -74,11 +75,10 @@ pub(super) fn topics_left(
     for topic in metadata.topics() {
         let Some(id) = run_id(topic.name()) else { continue };
         let partitions = num::low_u32(num::count(topic.partitions().len()));
-        let written_ms = newest(client, topic.name(), partitions)?;
         found.push(LeftInCluster {
             name: topic.name().to_owned(),
             made_s: made_s(id),
-            kind: LeftKind::Topic { partitions, written_ms },
+            kind: LeftKind::Topic { partitions, newest: newest(client, topic)? },
         });
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -133,20 +133,27 @@ fn client(workload: &Workload) -> anyhow::Result<(Client, &str)> {
     Ok((Client::of(workload, address)?, address))
 }
 
-/// Returns the timestamp of the newest record of a topic, in ms since the Unix epoch. `None` if it has no record.
-fn newest(client: &Client, topic: &str, partitions: u32) -> anyhow::Result<Option<i64>> {
+/// Returns the newest record of a topic.
+///
+/// # Errors
+/// The client cannot be made.
+fn newest(client: &Client, topic: &MetadataTopic) -> anyhow::Result<Newest> {
     let config = client.consumer("vnotch-leftovers", FETCH_BYTES_MAX);
     let consumer: BaseConsumer<Noting> = config.create_with_context(Noting::default())?;
     let mut ends = TopicPartitionList::new();
-    for partition in 0..i32::try_from(partitions)? {
-        let offsets = consumer.client().fetch_watermarks(topic, partition, ANSWER_MAX);
-        let (low, high) = offsets.with_context(|| format!("cannot look at {topic}-{partition}"))?;
+    for partition in topic.partitions() {
+        // Without a leader nobody answers, so each request would wait for its whole time.
+        if partition.leader() < 0 {
+            return Ok(Newest::Unknown);
+        }
+        let offsets = consumer.client().fetch_watermarks(topic.name(), partition.id(), ANSWER_MAX);
+        let Ok((low, high)) = offsets else { return Ok(Newest::Unknown) };
         if high > low {
-            ends.add_partition_offset(topic, partition, Offset::Offset(high - 1))?;
+            ends.add_partition_offset(topic.name(), partition.id(), Offset::Offset(high - 1))?;
         }
     }
     if ends.count() == 0 {
-        return Ok(None);
+        return Ok(Newest::None);
     }
     consumer.assign(&ends)?;
     let (begun, mut newest, mut left) = (Instant::now(), None, ends.count());
@@ -155,7 +162,8 @@ fn newest(client: &Client, topic: &str, partitions: u32) -> anyhow::Result<Optio
         newest = newest.max(message.timestamp().to_millis());
         left -= 1;
     }
-    Ok(newest)
+    // A record that did not come may be the newest one.
+    Ok(newest.filter(|_| left == 0).map_or(Newest::Unknown, Newest::Written))
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use super::consumer::{Begin, KafkaConsumer};
 use super::producer::KafkaProducer;
 use crate::result::ErrorKind;
 use crate::system::{
-    Ack, ConsumerSpec, FetchSink, FetchedInfo, InRecord, LeftKind, OutRecord, ProducerSpec, STAMP_HEADER,
-    SendError, SystemConsumer, SystemProducer,
+    Ack, ConsumerSpec, FetchSink, FetchedInfo, InRecord, LeftKind, Newest, OutRecord, ProducerSpec,
+    STAMP_HEADER, SendError, SystemConsumer, SystemProducer,
 };
 use crate::workload::{Phases, TimeSpan, Workload};
 use rdkafka::error::RDKafkaErrorCode;
@@ -270,6 +270,26 @@ fn a_partition_that_does_not_exist_ends_the_consumer_with_a_reason() {
     assert!(error.contains("cannot fetch"), "{error}");
 }
 
+#[test]
+fn a_consumer_of_fixed_partitions_needs_no_right_to_a_group() {
+    let mock = mock(1);
+    let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 40];
+    mock.request_errors(RDKafkaApiKey::FindCoordinator, &refused);
+    let (mut consumer, mut sink, waker) = (consumer(&mock, 1), Sink::default(), waker());
+    // The client asks for the coordinator within a second. Until its refusal has come, nothing would be tested.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        if let Poll::Ready(fetched) = consumer.poll_fetch(&mut Context::from_waker(&waker), &mut sink) {
+            fetched.unwrap();
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    let mut producer = producer(&mock, &workload(), 1 << 20);
+    send(&mut producer, 0, b"read").unwrap();
+    acks(&mut producer, 1).remove(0).result.unwrap();
+    assert_eq!(read(&mut consumer, 1).records[0].2, b"read");
+}
+
 /// Connects to a port that reads a request, answers every connection with these bytes, and closes it.
 fn connected(answer: &'static [u8], properties: &[(&str, &str)]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -324,5 +344,22 @@ fn topics_with_the_names_of_runs_are_found_with_their_newest_record() {
     let found = super::leftovers::topics_left(&client, &probe).unwrap();
     let [left] = &found[..] else { panic!("{found:?}") };
     assert_eq!((left.name.as_str(), left.made_s), (name, Some(0x5f5e_1000)), "{TOPIC} is no name of a run");
-    assert_eq!(left.kind, LeftKind::Topic { partitions: 2, written_ms: Some(8000) });
+    assert_eq!(left.kind, LeftKind::Topic { partitions: 2, newest: Newest::Written(8000) });
+}
+
+#[test]
+fn a_topic_with_a_partition_that_has_no_leader_is_listed_and_so_are_the_others() {
+    let mock = mock(1);
+    let [without, other] = ["vnotch-0-5f5e10000a1b2c3d", "vnotch-1-5f5e10000a1b2c3d"];
+    mock.create_topic(without, 2, 1).unwrap();
+    mock.create_topic(other, 1, 1).unwrap();
+    mock.partition_leader(without, 1, None).unwrap();
+    let client = Client::of(&workload(), &mock.bootstrap_servers()).unwrap();
+    let (probe, _) = super::cluster::first_answer(&client, &mock.bootstrap_servers()).unwrap();
+    let begun = Instant::now();
+    let found = super::leftovers::topics_left(&client, &probe).unwrap();
+    let kinds: Vec<_> = found.iter().map(|left| (left.name.as_str(), left.kind)).collect();
+    let kind = |partitions, newest| LeftKind::Topic { partitions, newest };
+    assert_eq!(kinds, [(without, kind(2, Newest::Unknown)), (other, kind(1, Newest::None))]);
+    assert!(begun.elapsed() < Duration::from_secs(8), "nothing waits for a leader: {:?}", begun.elapsed());
 }

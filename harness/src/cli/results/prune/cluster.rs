@@ -4,7 +4,7 @@ use crate::cli::{self, Format, Globals};
 use crate::exit::{ExitStatus, UsageError};
 use crate::num;
 use crate::stderr;
-use crate::system::{self, IN_USE_MAX, LeftInCluster, LeftKind};
+use crate::system::{self, IN_USE_MAX, LeftInCluster, LeftKind, Newest};
 use crate::workload::{KafkaSettings, Target, TimeSpan};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -87,11 +87,12 @@ fn shown(left: &LeftInCluster, now: SystemTime) -> serde_json::Value {
     let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
     let (name, made_s_ago) = (&left.name, seconds(left.since_made(now)));
     match left.kind {
-        LeftKind::Topic { partitions, .. } => json!({
+        LeftKind::Topic { partitions, newest } => json!({
             "topic": name,
             "partitions": partitions,
             "made_s_ago": made_s_ago,
             "written_s_ago": seconds(left.since_written(now)),
+            "is_newest_known": newest != Newest::Unknown,
         }),
         LeftKind::Group { members } => json!({ "group": name, "members": members, "made_s_ago": made_s_ago }),
     }
@@ -102,10 +103,14 @@ fn words(left: &LeftInCluster, now: SystemTime) -> String {
     let ago = |age: Duration| TimeSpan(Duration::from_secs(whole(age.as_secs())));
     let made = left.since_made(now).map_or("age unknown".to_owned(), |age| format!("made {} ago", ago(age)));
     match left.kind {
-        LeftKind::Topic { partitions, .. } => {
-            let written = left.since_written(now);
-            let written =
-                written.map_or("no records".to_owned(), |age| format!("last written {} ago", ago(age)));
+        LeftKind::Topic { partitions, newest } => {
+            let written = match (left.since_written(now), newest) {
+                (Some(age), _) => format!("last written {} ago", ago(age)),
+                (None, Newest::Unknown) => {
+                    "a partition cannot be read, so the time of the last record is unknown".to_owned()
+                }
+                (None, _) => "no records".to_owned(),
+            };
             format!("{}, {made}, {written}", counted(num::index(partitions), "partition"))
         }
         LeftKind::Group { members: 0 } => format!("a group without members, {made}"),
@@ -149,7 +154,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     fn topic(name: &str, made_s: u64) -> LeftInCluster {
-        let kind = LeftKind::Topic { partitions: 2, written_ms: None };
+        let kind = LeftKind::Topic { partitions: 2, newest: Newest::None };
         LeftInCluster { name: name.to_owned(), made_s: Some(made_s), kind }
     }
 
@@ -182,9 +187,16 @@ mod tests {
     fn a_topic_is_described_by_its_size_and_its_age() {
         let now = UNIX_EPOCH + Duration::from_secs(100_000);
         assert_eq!(words(&topic("t", 89_000), now), "2 partitions, made 3h ago, no records");
-        let kind = LeftKind::Topic { partitions: 1, written_ms: Some(99_958_000) };
+        let kind = LeftKind::Topic { partitions: 1, newest: Newest::Written(99_958_000) };
         let unknown = LeftInCluster { made_s: None, kind, ..topic("t", 0) };
         assert_eq!(words(&unknown, now), "1 partition, age unknown, last written 42s ago");
+        let kind = LeftKind::Topic { partitions: 1, newest: Newest::Unknown };
+        let unread = LeftInCluster { kind, ..topic("t", 89_000) };
+        let said = words(&unread, now);
+        assert!(said.starts_with("1 partition, made 3h ago, a partition cannot be read"), "{said}");
+        let all = Request::of(&[], &[], true).unwrap();
+        assert!(!all.takes(&unread, now), "its age is not known, so it goes only if it is named");
+        assert_eq!(shown(&unread, now)["is_newest_known"], false);
     }
 
     #[test]
