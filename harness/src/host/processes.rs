@@ -66,7 +66,13 @@ impl GroupSample {
         self.0.values().map(|process| process.name.clone()).collect()
     }
 
-    /// Returns the usage of each process since `earlier`. Processes that did nothing are left out.
+    /// Whether a process of `earlier` has ended. Its counters ended with it, so the usage since then is not known.
+    pub fn lacks_any_of(&self, earlier: &Self) -> bool {
+        earlier.0.keys().any(|process| !self.0.contains_key(process))
+    }
+
+    /// Returns the usage of each process since `earlier`. Processes that did nothing are left out, and so are those that have ended
+    /// ([`Self::lacks_any_of`]).
     pub fn since(&self, earlier: &Self) -> Vec<ProcessUsage> {
         let usage = |(process, now): (&u32, &ProcessSample)| {
             let then = earlier.0.get(process);
@@ -163,6 +169,26 @@ mod tests {
         let found = collections(log);
         assert_eq!(found.pauses, 2);
         assert!((found.paused_s - 0.00375).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_noticed_and_one_that_is_new_counts() {
+        let sample = |processes: &[(u32, f64)]| {
+            let of = |(process, total_s): &(u32, f64)| {
+                let name = format!("broker-{process}");
+                let cpu = CpuTime { total_s: *total_s, kernel_s: 0.0 };
+                (*process, ProcessSample { name, cpu, rss_max_bytes: None, io: None, collections: None })
+            };
+            GroupSample(processes.iter().map(of).collect())
+        };
+        let cpu = |usage: Vec<ProcessUsage>| -> f64 { usage.iter().map(|process| process.cpu.total_s).sum() };
+        let before = sample(&[(1, 10.0), (2, 20.0)]);
+        let grown = sample(&[(1, 11.0), (2, 22.0), (3, 4.0)]);
+        assert!(!grown.lacks_any_of(&before));
+        assert!((cpu(grown.since(&before)) - 7.0).abs() < 1e-9);
+        let shrunk = sample(&[(1, 11.0)]);
+        assert!(shrunk.lacks_any_of(&before), "what broker-2 used is not known");
+        assert!((cpu(shrunk.since(&before)) - 1.0).abs() < 1e-9);
     }
 
     #[test]

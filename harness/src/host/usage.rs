@@ -19,7 +19,7 @@ pub const SHARD_THREADS: &str = "shard-";
 pub const LOAD_THREADS: &str = "load-";
 /// Prefixes of the names of the threads of a client library, which work for the load: those of librdkafka, and the ones that
 /// pass on what it reports.
-pub const CLIENT_THREADS: [&str; 2] = ["rdk:", "producer pollin"];
+const CLIENT_THREADS: [&str; 2] = ["rdk:", "producer pollin"];
 /// Name under which the kernel's io_uring workers are counted. The kernel adds these threads to a process for
 /// operations that would block.
 pub const IO_WORKERS: &str = "iou-wrk";
@@ -101,6 +101,13 @@ impl HostUsage {
     pub fn threads_of(&self, prefix: &str) -> CpuTime {
         let mut sum = CpuTime::default();
         self.threads.iter().filter(|(name, _)| name.starts_with(prefix)).for_each(|(_, time)| sum += *time);
+        sum
+    }
+
+    /// Returns the CPU time of the load: that of the load threads and of the threads of a client library.
+    pub fn load(&self) -> CpuTime {
+        let mut sum = self.threads_of(LOAD_THREADS);
+        CLIENT_THREADS.iter().for_each(|prefix| sum += self.threads_of(prefix));
         sum
     }
 }
@@ -372,6 +379,25 @@ mod tests {
             "an ended thread keeps what it spent: {spent}, {kept}"
         );
         assert!(during.threads_of(SHARD_THREADS).total_s.abs() < 1e-9, "there are no shards here");
+    }
+
+    #[test]
+    fn the_threads_of_the_client_library_count_as_load() {
+        let mut probe = probe();
+        let before = probe.sample();
+        // The kernel keeps 15 bytes of a name, so `producer polling thread` is cut.
+        let times = [
+            ("load-7", 1.0),
+            ("rdk:main", 2.0),
+            ("rdk:broker1", 4.0),
+            ("producer pollin", 8.0),
+            ("shard-0", 16.0),
+        ];
+        let of =
+            |(name, total_s): (&str, f64)| (name.to_owned(), CpuTime { total_s, kernel_s: total_s / 2.0 });
+        let usage = HostUsage { threads: times.map(of).into(), ..probe.sample().since(&before) };
+        assert_eq!(usage.load(), CpuTime { total_s: 15.0, kernel_s: 7.5 });
+        assert_eq!(usage.threads_of(SHARD_THREADS).total_s.to_bits(), 16.0_f64.to_bits());
     }
 
     #[test]

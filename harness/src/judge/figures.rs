@@ -6,7 +6,7 @@ use super::latencies::{late_percentile, latency_set};
 use super::stall_figures;
 use crate::host::processes::ProcessUsage;
 use crate::host::storage::device_bytes;
-use crate::host::usage::{CLIENT_THREADS, CpuTime, HostUsage, IO_WORKERS, LOAD_THREADS, SHARD_THREADS};
+use crate::host::usage::{CpuTime, HostUsage, IO_WORKERS, SHARD_THREADS};
 use crate::measure::finished::TrialRun;
 use crate::measure::ledger::ProducedPartition;
 use crate::measure::shards::ShardStats;
@@ -79,7 +79,7 @@ pub fn trial_of(workload: &Workload, run: &TrialRun, ceiling: CeilingFigures) ->
         produce,
         consume,
     };
-    trial.resources.cpu_s_per_gib = cpu_per_gib(workload, &trial);
+    trial.resources.cpu_s_per_gib = cpu_per_gib(workload, run, &trial);
     trial.of_ceiling = of_ceiling(workload, &trial);
     trial
 }
@@ -235,8 +235,9 @@ fn load_busy(run: &TrialRun, window_s: f64) -> Option<f64> {
     run.harvest.idle_ns.iter().min().map(|least_ns| 1.0 - share(*least_ns))
 }
 
-/// Returns the CPU time of the system and of its client for each GiB. Colocated load shares its threads with the system.
-fn cpu_per_gib(workload: &Workload, trial: &Trial) -> Option<CpuPerGib> {
+/// Returns the CPU time of the system and of its client for each GiB. Colocated load shares its threads with the system. What a
+/// process used that ended in the window is not known, and so neither is the CPU time of its system.
+fn cpu_per_gib(workload: &Workload, run: &TrialRun, trial: &Trial) -> Option<CpuPerGib> {
     let flow = if trial.backlog.is_some() { trial.consume.as_ref()? } else { &trial.produce };
     let gib = num::f64_of(flow.bytes) / num::f64_of(1 << 30);
     if gib <= 0.0 || workload.deployment().is_colocated() {
@@ -248,7 +249,8 @@ fn cpu_per_gib(workload: &Workload, trial: &Trial) -> Option<CpuPerGib> {
     let of_processes = || resources.processes.iter().map(|process| seconds(process.cpu_s)).sum();
     let system = match workload.deployment().host {
         Host::Process => own(),
-        Host::Started => (!resources.processes.is_empty()).then(of_processes),
+        Host::Started if resources.processes.is_empty() || run.observed.has_lost_process => None,
+        Host::Started => Some(of_processes()),
         Host::Elsewhere => None,
     };
     let per_gib = |seconds: f64| seconds / gib;
@@ -258,9 +260,7 @@ fn cpu_per_gib(workload: &Workload, trial: &Trial) -> Option<CpuPerGib> {
 /// Returns the CPU time by kind of thread. The harness has what no other kind has, so the kinds add up to the process.
 fn cpu_seconds(host: &HostUsage) -> CpuSeconds {
     let of = |prefix: &str| cpu_part(host.threads_of(prefix));
-    let mut load = host.threads_of(LOAD_THREADS);
-    CLIENT_THREADS.iter().for_each(|prefix| load += host.threads_of(prefix));
-    let (load, shard, io_workers) = (cpu_part(load), of(SHARD_THREADS), of(IO_WORKERS));
+    let (load, shard, io_workers) = (cpu_part(host.load()), of(SHARD_THREADS), of(IO_WORKERS));
     let process = cpu_part(host.process);
     let rest = |part: fn(&CpuPart) -> f64| {
         (part(&process) - part(&load) - part(&shard) - part(&io_workers)).max(0.0)

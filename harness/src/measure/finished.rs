@@ -82,6 +82,8 @@ pub struct Observations {
     pub host: Option<HostUsage>,
     /// Usage of the processes that the harness has started for the target, over the window.
     pub processes: Vec<ProcessUsage>,
+    /// Whether one of those processes ended in the window, so that `processes` lacks its usage.
+    pub has_lost_process: bool,
     /// Largest resident memory at the end of any interval, bytes.
     pub rss_max_bytes: Option<u64>,
     /// Largest disk space of the target's files among the samples, bytes.
@@ -120,7 +122,7 @@ impl Observations {
 pub struct Built {
     /// Records in the backlog.
     pub records: u64,
-    /// Encoded bytes of those records.
+    /// Encoded bytes of those records; bytes of their keys and values if the target does not report encoded ones.
     pub encoded_bytes: u64,
     /// Time from the start of the trial to the last ack of those records, ns.
     pub build_ns: u64,

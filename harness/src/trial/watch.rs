@@ -425,6 +425,8 @@ impl<'a> Watcher<'a> {
         });
         let processes = window.as_ref().map(|(start, end)| end.processes.since(&start.processes));
         let processes = processes.unwrap_or_default();
+        let has_lost_process =
+            window.as_ref().is_some_and(|(start, end)| end.processes.lacks_any_of(&start.processes));
         let own_s: f64 = processes.iter().map(|process| process.cpu.total_s).sum();
         let host = window.as_ref().map(|(start, end)| end.host.since(&start.host).without_others_s(own_s));
         Observations {
@@ -433,6 +435,7 @@ impl<'a> Watcher<'a> {
             shards: shards.into_iter().flatten().collect(),
             host,
             processes,
+            has_lost_process,
             rss_max_bytes: self.rss_max_bytes,
             data_max_bytes: self.data_max_bytes,
             interrupted: self.interrupted,

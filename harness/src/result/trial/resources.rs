@@ -84,7 +84,8 @@ pub struct Resources {
     pub warmed_bytes: Option<u64>,
     /// Interrupts of the disk, by the core that handled them.
     pub disk_interrupts: BTreeMap<u32, u64>,
-    /// Processes that the harness has started for the target, such as brokers, over the window. Empty for other targets.
+    /// Processes that the harness has started for the target, such as brokers, over the window, without those that ended in it.
+    /// Empty for other targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<ProcessFigures>,
 }
@@ -141,7 +142,7 @@ pub struct CpuSeconds {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CpuPerGib {
     /// The system: its shards and the workers of the kernel, or the processes that the harness has started for it. `None` for a
-    /// system elsewhere, and for colocated load.
+    /// system elsewhere, for colocated load, and if one of those processes ended in the window.
     pub system: Option<f64>,
     /// The client and the load: load threads, and the threads of a client library. `None` for colocated load.
     pub client: Option<f64>,

@@ -1,7 +1,9 @@
 //! Figures that are computed from the measurements of a trial.
 
 use super::*;
+use crate::host::processes::ProcessUsage;
 use crate::host::procfs::DiskCounters;
+use crate::host::usage::CpuTime;
 use crate::judge::figures::trial_of as figures_of;
 use crate::measure::finished::Built;
 use crate::measure::shards::ShardStats;
@@ -33,6 +35,21 @@ fn the_busiest_load_thread_is_the_one_that_counts() {
     let shard = |colocated_ns| ShardStats { colocated_ns, ..ShardStats::default() };
     run.observed.shards = vec![shard(window_ns / 4), shard(window_ns / 2)];
     assert!((busy(&run) - 0.5).abs() < 1e-6, "{}", busy(&run));
+}
+
+#[test]
+fn the_cpu_time_of_started_processes_is_not_known_if_one_of_them_has_ended() {
+    let mut run = trial(open(1000), false);
+    let cpu = CpuTime { total_s: 2.0, kernel_s: 0.5 };
+    let name = "broker-1".to_owned();
+    run.observed.processes =
+        vec![ProcessUsage { name, cpu, rss_max_bytes: None, io: None, collections: None }];
+    let workload = Workload { target: "kafka".parse().unwrap(), ..Workload::default() };
+    let per_gib = |run: &TrialRun| figures(&workload, run).resources.cpu_s_per_gib.unwrap();
+    assert!(per_gib(&run).system.is_some_and(|seconds| seconds > 2.0));
+    run.observed.has_lost_process = true;
+    assert_eq!(per_gib(&run).system, None, "the rest is not the whole");
+    assert!(per_gib(&run).client.is_some());
 }
 
 #[test]
