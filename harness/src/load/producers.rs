@@ -50,7 +50,8 @@ pub(crate) struct Producer {
     /// Number of entries in the pool.
     entries: usize,
     backlog: BacklogState,
-    /// Encoded bytes of the producer's part of the backlog that are acked.
+    /// Encoded bytes of the producer's part of the backlog that are acked; bytes of keys and values if the system does not report
+    /// encoded ones.
     backlog_acked_bytes: u64,
     given_up: GivenUp,
     /// Whether all records are sent and acked.

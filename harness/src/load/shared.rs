@@ -18,7 +18,7 @@ pub struct Shared {
     builders_left: AtomicUsize,
     /// Consumers that have not reached the end of the backlog.
     behind: AtomicUsize,
-    /// Encoded bytes of the backlog that are acked.
+    /// Encoded bytes of the backlog that are acked; bytes of keys and values if the system does not report encoded ones.
     acked_bytes: AtomicU64,
     /// Records of the backlog that are acked.
     acked_records: AtomicU64,
@@ -90,13 +90,13 @@ impl Shared {
         self.behind.load(Ordering::Acquire) == 0
     }
 
-    /// Adds to the acked records and encoded bytes of the backlog.
-    pub fn count_acked(&self, records: u64, encoded_bytes: u64) {
+    /// Adds to the acked records and bytes of the backlog.
+    pub fn count_acked(&self, records: u64, bytes: u64) {
         self.acked_records.fetch_add(records, Ordering::Relaxed);
-        self.acked_bytes.fetch_add(encoded_bytes, Ordering::Relaxed);
+        self.acked_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Returns the acked records and encoded bytes of the backlog.
+    /// Returns the acked records and bytes of the backlog.
     pub fn acked_so_far(&self) -> (u64, u64) {
         (self.acked_records.load(Ordering::Relaxed), self.acked_bytes.load(Ordering::Relaxed))
     }

@@ -123,7 +123,7 @@ pub struct LateAttempt {
 pub struct BacklogFigures {
     /// Records in the backlog.
     pub built_records: u64,
-    /// Encoded bytes of those records.
+    /// Encoded bytes of those records; bytes of their keys and values if the target does not report encoded ones.
     pub built_bytes: u64,
     /// Time that it took to build the backlog, s.
     pub build_s: f64,

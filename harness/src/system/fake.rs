@@ -302,7 +302,8 @@ impl FakeProducer {
         } else {
             state.timers.extend(woken.map(|waker| (ack_ns, waker)));
         }
-        let (count, encoded_bytes) = (count.try_into().unwrap(), bytes + 61);
+        let encoded_bytes = if state.behaviour.hides_encoded_bytes { 0 } else { bytes + 61 };
+        let count = count.try_into().unwrap();
         let completed_at = state.behaviour.stamps.then(|| FakeClock::instant_at(ack_ns));
         let ack = Ack { partition, base_offset, count, encoded_bytes, completed_at, result };
         self.acks.push_back((ack_ns, bytes, ack));

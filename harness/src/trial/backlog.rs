@@ -72,21 +72,33 @@ impl BacklogGate {
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Does `work` with each file below `dir`, until `stop` is set.
+/// Does `work` with each file below `dir`, until `stop` is set. A system that runs replaces and deletes files, so one that is gone
+/// is no error.
 fn each_file(
     dir: &Path,
     stop: &AtomicBool,
     work: &mut dyn FnMut(&Path) -> io::Result<()>,
 ) -> anyhow::Result<()> {
-    for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
-        let path = entry?.path();
+    let context = || format!("cannot list {}", dir.display());
+    let Some(entries) = unless_gone(fs::read_dir(dir)).with_context(context)? else { return Ok(()) };
+    for entry in entries {
+        let path = entry.with_context(context)?.path();
         if path.is_dir() {
             each_file(&path, stop, work)?;
         } else if !stop.load(Ordering::Relaxed) {
-            work(&path).with_context(|| format!("cannot prepare the cache of {}", path.display()))?;
+            let done = unless_gone(work(&path));
+            done.with_context(|| format!("cannot prepare the cache of {}", path.display()))?;
         }
     }
     Ok(())
+}
+
+/// Returns the outcome of an access to a file; `None` if there is no such file.
+fn unless_gone<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some),
+    }
 }
 
 /// Drops the pages of a file from the page cache. Only clean pages can be dropped, so the file is synced first.
@@ -101,4 +113,36 @@ fn read_through(path: &Path, stop: &AtomicBool) -> io::Result<()> {
     let (mut file, mut chunk) = (File::open(path)?, vec![0; CHUNK_BYTES]);
     while !stop.load(Ordering::Relaxed) && file.read(&mut chunk)? > 0 {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_vanish_while_caches_are_prepared_are_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("broker-1/topic-0");
+        fs::create_dir_all(&below).unwrap();
+        for name in ["kept.log", "checkpoint.tmp", "other.log"] {
+            fs::write(below.join(name), "bytes").unwrap();
+        }
+        let stop = AtomicBool::new(false);
+        let mut read = Vec::new();
+        let mut vanishing = |path: &Path| {
+            if path.extension().is_some_and(|it| it == "tmp") {
+                fs::remove_file(path)?;
+            }
+            read_through(path, &stop)?;
+            read.push(path.file_name().unwrap().to_owned());
+            Ok(())
+        };
+        each_file(dir.path(), &stop, &mut vanishing).unwrap();
+        read.sort();
+        assert_eq!(read, ["kept.log", "other.log"]);
+        each_file(&dir.path().join("gone"), &stop, &mut |_| Ok(())).unwrap();
+        let mut forbidden = |_: &Path| -> io::Result<()> { Err(io::ErrorKind::PermissionDenied.into()) };
+        let error = each_file(dir.path(), &stop, &mut forbidden).unwrap_err().to_string();
+        assert!(error.contains("cannot prepare the cache of"), "{error}");
+    }
 }

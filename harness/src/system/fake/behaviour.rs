@@ -33,6 +33,8 @@ pub(crate) struct Behaviour {
     pub(crate) ack_ns: u64,
     /// Whether acks carry the time at which they were made.
     pub(crate) stamps: bool,
+    /// Whether acks say nothing about the encoded size of their batches.
+    pub(crate) hides_encoded_bytes: bool,
     /// A batch whose ack would fall into this time, in nanoseconds, is acked at its end instead.
     pub(crate) stall: Range<u64>,
     /// Serves batches one after the other. Its time is added to `ack_ns`.

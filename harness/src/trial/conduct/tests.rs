@@ -206,6 +206,19 @@ fn consumers_that_start_late_end_the_window_when_they_have_caught_up() {
 }
 
 #[test]
+fn a_backlog_of_a_system_that_reports_no_encoded_bytes_is_counted_by_its_values() {
+    let backlog =
+        Backlog { build: Bytes::kib(256), cache: Default::default(), drain_producer_rate: Rate::per_s(0) };
+    let behaviour = Behaviour { hides_encoded_bytes: true, ..Behaviour::default() };
+    let run = trial_of(LoadMode::Max, Case { backlog: Some(backlog), behaviour, ..Case::default() });
+    assert_eq!(run.error, None);
+    let built = run.observed.built.unwrap();
+    assert!((259_000..264_000).contains(&built.encoded_bytes), "{built:?}");
+    assert_eq!(built.encoded_bytes, 100 * built.records);
+    assert!(run.observed.is_drained, "{:?}", run.timeline);
+}
+
+#[test]
 fn a_trial_that_never_gets_there_is_given_up() {
     let mode =
         LoadMode::Open { rate: Rate::per_s(100), arrival: Default::default(), profile: Default::default() };

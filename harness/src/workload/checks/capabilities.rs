@@ -69,7 +69,8 @@ pub(in crate::workload) fn check(workload: &Workload, known: &[Capabilities], pr
     if workload.backlog.is_some_and(|backlog| backlog.cache == BacklogCache::Cold)
         && !capabilities.drops_caches
     {
-        problems.refuse(&["backlog.cache", "target"], format!("the caches of {system} cannot be dropped"));
+        let message = format!("the caches of {system} cannot be dropped; use `backlog.cache: warm`");
+        problems.refuse(&["backlog.cache", "target"], message);
     }
     let needs_retention = workload.require.contains(&Requirement::RetentionReached);
     if needs_retention && !capabilities.reports_retention {
@@ -129,7 +130,10 @@ mod tests {
             refusal("target: limited\nlog: {retention_bytes: 1GiB}\nrequire: [retention_reached]");
         assert!(retention.contains("limited does not report the deletions of its retention"), "{retention}");
         let cold = refusal("target: limited\nbacklog: {build: 1GiB, cache: cold}");
-        assert!(cold.contains("the caches of limited cannot be dropped"), "{cold}");
+        assert!(
+            cold.contains("the caches of limited cannot be dropped; use `backlog.cache: warm`"),
+            "{cold}"
+        );
         let members = refusal("target: limited\nconsume: {assignment: group}");
         assert!(members.contains("consumers of limited cannot be members of a group"), "{members}");
     }

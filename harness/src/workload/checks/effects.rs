@@ -62,6 +62,11 @@ pub(in crate::workload) fn without_effect(workload: &Workload, differences: &[Di
                 .into(),
         );
     }
+    if is_warm && !workload.deployment().is_on_this_machine() {
+        notes.push(
+            "`backlog.cache`: the files of a cluster elsewhere cannot be read from here, so `warm` only drops nothing".into(),
+        );
+    }
     segments(workload, &is_set, &mut notes);
     notes
 }
