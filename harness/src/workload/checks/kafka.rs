@@ -60,6 +60,9 @@ const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// The smallest and the largest heap of a broker.
 const HEAP: [Bytes; 2] = [Bytes::mib(256), Bytes::gib(64)];
+/// The smallest `message.max.bytes` that librdkafka takes. It follows from `log.max_message_bytes`, which is never below
+/// `batch.max_bytes`.
+const MESSAGE_BYTES_MIN: Bytes = Bytes(1000);
 /// Most load threads.
 const LOAD_THREADS_MAX: u32 = 64;
 
@@ -111,8 +114,15 @@ fn check_sasl(workload: &Workload, problems: &mut Problems) {
     problems.refuse(&["kafka.properties"], message);
 }
 
-/// Refuses settings of the log that topics of Kafka do not have.
+/// Refuses settings of the log that topics of Kafka do not have, and a size that its client does not take.
 fn check_log(workload: &Workload, problems: &mut Problems) {
+    let size = workload.log.max_message_bytes;
+    if size < MESSAGE_BYTES_MIN {
+        let message = format!(
+            "`log.max_message_bytes` must be at least {MESSAGE_BYTES_MIN} for the client of Kafka, not {size}"
+        );
+        problems.refuse(&["log.max_message_bytes", "target"], message);
+    }
     let named = match workload.log.preallocate {
         Preallocate::Auto | Preallocate::None => return,
         Preallocate::Fallocate => "fallocate",
@@ -279,6 +289,22 @@ mod tests {
     }
 
     #[test]
+    fn sizes_below_the_least_of_the_client_are_refused_by_the_key_of_the_workload() {
+        let sizes = |batch, log| {
+            format!(
+                "target: kafka\nmessage_size: 100B\nbatch: {{max_bytes: {batch}B}}\nlog: {{max_message_bytes: {log}B}}"
+            )
+        };
+        let small = refusal(&sizes(999, 999));
+        assert!(
+            small
+                .contains("`log.max_message_bytes` must be at least 1000B for the client of Kafka, not 999B"),
+            "{small}"
+        );
+        parsed(&sizes(999, 1000)).unwrap();
+    }
+
+    #[test]
     fn each_trial_that_needs_another_kafka_starts_and_warms_it() {
         let seconds = |sweep: &str| {
             let study = parsed(&format!("target: kafka\ntrials: 3\nsweep: {{{sweep}}}")).unwrap();
@@ -298,6 +324,15 @@ mod tests {
             notes("log: {retention_bytes: 1GiB}").contains("Kafka looks for old segments every 5 minutes")
         );
         assert!(!notes("batch: {linger: 5ms}").contains("batch.linger"));
+        let backlog = |target: &str| {
+            let yaml =
+                format!("target: '{target}'\nload: {{mode: max}}\nbacklog: {{build: 1GiB, cache: warm}}");
+            parsed(&yaml).unwrap().workload.without_effect().join("\n")
+        };
+        assert!(backlog("kafka://h:1").contains("`backlog.cache`: the files of a cluster elsewhere"));
+        assert!(!backlog("kafka").contains("backlog.cache"), "brokers of the harness keep their files here");
+        let cold = refusal("target: kafka\nload: {mode: max}\nbacklog: {build: 1GiB}");
+        assert!(cold.contains("the caches of kafka cannot be dropped; use `backlog.cache: warm`"), "{cold}");
     }
 
     #[test]
