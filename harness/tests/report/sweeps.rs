@@ -239,6 +239,19 @@ fn notes_say_where_the_common_rate_and_the_disk_peak_come_from() {
 }
 
 #[test]
+fn a_sweep_over_systems_sets_each_beside_the_best_of_the_device() {
+    let recording = sweep(&[("target", &[json!("engine"), json!("kafka")])], 3);
+    let file = of_sweep(&recording);
+    let best = "the best that it can do (2.89 GiB/s of writes)";
+    for page in [file("summary.md").unwrap(), file("report.html").unwrap()] {
+        holds(&page, &["of device", best]);
+    }
+    assert!(!screen(&recording).contains("of device"), "a terminal has no room for it");
+    let others = of_sweep(&sweep(&[("log.segment_bytes", &sizes(2))], 3));
+    assert!(!others("summary.md").unwrap().contains(best), "the engine alone has shares of the ceiling");
+}
+
+#[test]
 fn failed_points_are_shown_named_and_never_the_best() {
     let mut recording = sweep(&[("log.segment_bytes", &sizes(4))], 3);
     // The fastest combination fails in its first trial. The second fastest is invalid under the open load.

@@ -2,6 +2,7 @@
 
 use super::answers::answers;
 use super::{Combination, Sweep};
+use crate::quantity;
 use crate::report::facts;
 use crate::result::VerdictFlag;
 use crate::workload::{Metric, PassKind};
@@ -37,6 +38,16 @@ pub(super) const fn letter(flag: VerdictFlag) -> char {
         VerdictFlag::Short => 't',
         VerdictFlag::CeilingLow => 'l',
     }
+}
+
+/// Returns the best that the device can do, beside which a sweep over systems sets each of them. `None` if it was not measured.
+fn device_note(sweep: &Sweep<'_>) -> Option<String> {
+    let mut points = sweep.combinations.iter().flat_map(Combination::points);
+    let best = points.find_map(|point| point.figure("ceiling.device_write_bytes_per_s"))?;
+    let best = quantity::bytes_per_s(best.median);
+    is_over_systems(sweep).then(|| {
+        format!("of device: bytes that the device took a second ÷ the best that it can do ({best} of writes)")
+    })
 }
 
 /// Returns the notes for a place, in the order in which they are shown.
@@ -79,6 +90,7 @@ pub(super) fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
     if is_over_systems(sweep) {
         notes.push("CPU: seconds for each GiB of values, of the system's processes or shards, and of client and load".to_owned());
     }
+    notes.extend(device_note(sweep).filter(|_| place == Place::Page));
     if place == Place::Page
         && sweep.combinations.iter().flat_map(Combination::points).any(facts::lacks_flushes)
     {

@@ -23,6 +23,8 @@ const FILES: &str = "closed.files";
 const COMMIT_P99: &str = "groups.commit_p99_us";
 /// Title of the column of the most disk space. A terminal that is too narrow goes without it.
 const DISK_PEAK: &str = "disk peak";
+/// Title of the column of the share of the device's best, in sweeps over systems.
+const OF_DEVICE: &str = "of device";
 /// Titles and paths of the CPU time for each GiB, in sweeps over systems.
 const CPU: [(&str, &str); 2] =
     [("CPU system", "resources.cpu_s_per_gib.system"), ("CPU client", "resources.cpu_s_per_gib.client")];
@@ -212,6 +214,11 @@ fn details<'s>(sweep: &'s Sweep<'_>, metrics: &[Metric]) -> Vec<Column<'s>> {
     let mut columns = vec![column("of ceiling", move |it| {
         spread(it.loaded_point(), share, |share| format!("{:.0} %", share * 100.0))
     })];
+    if is_over_systems(sweep) {
+        // Slices replay the writes of the engine alone. The best of the device stands beside every system on this machine.
+        let percent = |share: f64| format!("{:.0} %", share * 100.0);
+        columns.push(column(OF_DEVICE, move |it| spread(it.loaded_point(), "of_device", percent)));
+    }
     let mut beside = Vec::new();
     if !sweep.is_catch_up() {
         beside.push(("write amp.", Metric::WriteAmplification));
