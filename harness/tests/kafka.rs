@@ -166,7 +166,8 @@ fn assert_sound(result: &Value, trials: usize) {
 fn a_run_starts_kafka_measures_it_and_leaves_nothing_behind() {
     let bench = Bench::new();
     let sweep = "sweep={durability: [written, synced]}";
-    let ended = end(bench.run(&["--trials", "1", "--set", sweep]).env("RUST_BACKTRACE", "0"));
+    let arguments = ["--trials", "1", "--set", sweep, "--set", "ceiling=auto"];
+    let ended = end(bench.run(&arguments).env("RUST_BACKTRACE", "0"));
     assert!([Some(0), Some(5)].contains(&ended.code), "{}{}", ended.stdout, ended.stderr);
     let result = bench.result();
     assert_sound(&result, 1);
@@ -176,6 +177,18 @@ fn a_run_starts_kafka_measures_it_and_leaves_nothing_behind() {
     let acks: Vec<_> =
         result["points"].as_array().unwrap().iter().map(|it| it["durability"].clone()).collect();
     assert_eq!(acks, ["written", "synced"]);
+    for point in result["points"].as_array().unwrap() {
+        let trial = &point["trials"][0];
+        let ceiling = &trial["ceiling"];
+        for best in ["device_write_bytes_per_s", "device_read_bytes_per_s"] {
+            assert!(ceiling[best].as_f64().unwrap() > 1e6, "{best}: {ceiling}");
+        }
+        let slices = ceiling["write_slices_bytes_per_s"].as_array().unwrap();
+        assert!(slices.is_empty(), "nobody counts the writes of a broker, so none are replayed");
+    }
+    let synced = &result["points"][1]["trials"][0];
+    let is_counted = !synced["resources"]["device_write_bytes"].is_null();
+    assert_eq!(synced["of_device"].as_f64().is_some_and(|share| share > 0.0), is_counted, "{synced}");
     let resources = &result["points"][0]["trials"][0]["resources"];
     let broker = &resources["processes"][0];
     assert_eq!(broker["name"], "broker-1", "{resources}");
