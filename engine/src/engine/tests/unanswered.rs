@@ -26,7 +26,7 @@ pub(super) fn stick(engine: &Engine, shard: u32) -> mpsc::Sender<()> {
     release
 }
 
-pub(super) fn wait_until_it_moves(engine: &Engine, shard: usize) {
+fn wait_until_it_moves(engine: &Engine, shard: usize) {
     let begun = Instant::now();
     while engine.shards[shard].call(|_| async {}).is_none() {
         assert!(begun.elapsed() < PATIENCE, "shard {shard} does not move");
