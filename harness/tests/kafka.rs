@@ -220,7 +220,11 @@ fn the_engine_and_kafka_are_measured_side_by_side() {
         assert_eq!(trial["integrity"]["gaps"], 0, "{trial}");
         let cpu = &trial["resources"]["cpu_s_per_gib"];
         for part in ["system", "client"] {
-            assert!(cpu[part].as_f64().unwrap() > 0.0, "{part}: {cpu}");
+            assert!(
+                cpu[part].as_f64().is_some_and(|seconds| seconds > 0.0),
+                "{part}: {}",
+                trial["resources"]
+            );
         }
     }
     bench.assert_nothing_is_left();
