@@ -125,7 +125,9 @@ fn recovery_points_of_shards_that_are_no_more_go_once_they_are_replaced() {
             produce(&engine, "t", partition, end..end + 1, 100);
         }
     }
-    assert!(points_files(dir.path()).contains(&"recovery-1.a".to_owned()), "the next open removes it");
+    // The older one of the second shard's two files is gone already.
+    let is_left = points_files(dir.path()).iter().any(|name| name.starts_with("recovery-1."));
+    assert!(is_left, "the next open removes it");
     drop(engine);
     drop(open_with(1, dir.path()));
     assert_eq!(points_files(dir.path()), ["recovery-0.a", "recovery-0.b"]);

@@ -21,7 +21,7 @@
 //! Another file may be made before a roll, which this module does not make: the file *prepared* for the next roll
 //! (`roll.rs`). It is used where there is no spare.
 
-use crate::buffer::{BLOCK_BYTES, Slice};
+use crate::buffer::{Arena, BLOCK_BYTES, CHUNK_BYTES_MAX, Slice};
 use crate::clock::Clock;
 use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, WriteData, WriteSync};
 use crate::error::{DiskError, DiskOp};
@@ -227,11 +227,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Ok(position);
         }
         let no_memory = || DiskError::new(DiskOp::Read, path, position, ErrorKind::OutOfMemory.into());
-        let arena = &self.context.arena;
-        let buffer = arena.allocate_read(BLOCK_BYTES).ok_or_else(no_memory)?;
+        // The arena may be used up by appends, which is no reason to go without a spare.
+        let own = Arena::new(CHUNK_BYTES_MAX).map_err(|_| no_memory())?;
+        let buffer = own.allocate_read(BLOCK_BYTES).ok_or_else(no_memory)?;
         let (buffer, read_bytes) = file.read(buffer, position, BLOCK_BYTES).await?;
         let data = buffer.freeze(read_bytes);
-        let mut block = arena.allocate(BLOCK_BYTES).ok_or_else(no_memory)?;
+        let mut block = own.allocate(BLOCK_BYTES).ok_or_else(no_memory)?;
         block.append(&data[..data_bytes.min(read_bytes)]);
         block.pad_to_block();
         file.write(WriteData::Slice(block.slice(0..BLOCK_BYTES)), position, WriteSync::None).await?;
