@@ -77,8 +77,8 @@ pub enum CorruptionKind {
     },
     /// A leader epoch that the catalog does not know yet: the catalog is older than the partition.
     #[error(
-        "its leader epoch is {found}, and the catalog knows none above {newest}: catalog.json is an older copy. Put the newest one \
-         back, or let `vnotch repair` raise its incarnation"
+        "the leader epoch {found} was found, and the catalog knows none above {newest}: catalog.json is an older copy. Put the newest \
+         one back, or let `vnotch repair` raise its incarnation"
     )]
     EpochAhead {
         /// The epoch that was found.

@@ -53,6 +53,7 @@ pub(crate) struct Producer {
     /// Encoded bytes of the producer's part of the backlog that are acked; bytes of keys and values if the system does not report
     /// encoded ones.
     backlog_acked_bytes: u64,
+    /// Records of the window that failed or were refused for good.
     given_up: GivenUp,
     /// Whether all records are sent and acked.
     is_done: bool,

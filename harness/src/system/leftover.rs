@@ -23,7 +23,7 @@ pub enum LeftKind {
     Topic {
         /// Number of partitions.
         partitions: u32,
-        /// Its newest record.
+        /// The newest record of the topic.
         newest: Newest,
     },
     /// A consumer group, with its committed offsets.

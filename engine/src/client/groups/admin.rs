@@ -32,8 +32,8 @@ impl GroupAdmin {
         Self { directory }
     }
 
-    /// Lists all groups. A coordinator that cannot answer, for example because its records are damaged, keeps the groups of the
-    /// others from nobody: its error is listed beside them.
+    /// Lists all groups of the coordinators that answer. A coordinator whose records are damaged, or whose shard is stuck, does not:
+    /// its error is in the list too.
     ///
     /// # Errors
     /// [`GroupsError::Closed`].

@@ -1,27 +1,19 @@
 //! Requests to groups do not wait behind appends.
 
-use super::PATIENCE;
+use super::unanswered::stick;
 use crate::client::ProducerConfig;
 use crate::config::{EngineConfig, TopicConfig};
 use crate::engine::Engine;
 use crate::group::{Heartbeat, RequestBody};
 use crate::record::RecordRef;
 use crate::types::{Durability, IoMode};
-use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Queues as many appends as a standing shard takes, and then a heartbeat. Returns the number of records, and how many were acked
 /// when the heartbeat was answered.
 fn race(engine: &Engine) -> (usize, usize) {
-    let (begin, begun) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let standing = engine.run_on(0, move |_| async move {
-        begin.send(()).unwrap();
-        let _ = released.recv_timeout(PATIENCE);
-    });
-    drop(standing.unwrap());
-    begun.recv_timeout(PATIENCE).unwrap();
+    let release = stick(engine, 0);
     let config = ProducerConfig { linger: None, batch_size: 1 << 10, ..ProducerConfig::default() };
     let mut producer = engine.producer("t", config).unwrap();
     let record = RecordRef { value: Some(&[b'x'; 900]), ..RecordRef::default() };

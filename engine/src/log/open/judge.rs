@@ -116,13 +116,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             return ReadablePart::nothing(error);
         };
         let bases: Vec<i64> = names.iter().filter_map(|entry| segment::base_offset_of(&entry.name)).collect();
-        let offset = checkpoint.recovery_offset;
-        let below = trust(&bases, &checkpoint);
-        let kind = CorruptionKind::Metadata(String::new());
-        let damage = below.damage.unwrap_or(Damage { segment: offset, position: 0, offset, kind });
-        let mut part = self.served(&checkpoint, &below.trusted, &[], damage);
-        part.damage.cause = DamageError::Unreadable(error);
-        part
+        sealed_part(&checkpoint, &bases, DamageError::Unreadable(error))
     }
 
     async fn judged(&self, origin: Origin) -> Result<Judged, DiskError> {
@@ -224,16 +218,10 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     /// The part of a log whose checkpoint is newer than the catalog: the sealed segments. Which batches behind them are the log's own
     /// cannot be told without the last epoch.
     fn of_older_catalog(&self, checkpoint: &Checkpoint, bases: &[i64]) -> ReadablePart {
-        let offset = checkpoint.recovery_offset;
         let kind =
             CorruptionKind::EpochAhead { found: checkpoint.epoch, newest: self.epoch.saturating_sub(1) };
-        let below = trust(bases, checkpoint);
-        let damage =
-            below.damage.unwrap_or(Damage { segment: offset, position: 0, offset, kind: kind.clone() });
-        let mut part = self.served(checkpoint, &below.trusted, &[], damage);
         let path = checkpoint::checkpoint_path(&self.dir);
-        part.damage.cause = DamageError::Corrupt(Corruption { path, position: 0, kind });
-        part
+        sealed_part(checkpoint, bases, DamageError::Corrupt(Corruption { path, position: 0, kind }))
     }
 
     /// The checkpoint that the log begins with. If there is no valid one, or the newest one may be lost, the log begins
@@ -340,6 +328,19 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
             sealed: sealed.collect(),
             damage: Damaged { from: damage.offset, cause: DamageError::Corrupt(corruption) },
         }
+    }
+}
+
+/// The segments that a checkpoint vouches for, up to the first one that is missing. The log cannot be read behind them, because of
+/// `cause`.
+fn sealed_part(checkpoint: &Checkpoint, bases: &[i64], cause: DamageError) -> ReadablePart {
+    let Trusted { trusted, damage, .. } = trust(bases, checkpoint);
+    let from = damage.map_or(checkpoint.recovery_offset, |damage| damage.offset);
+    let sealed = trusted.into_iter().filter(|(base_offset, _)| *base_offset < from);
+    ReadablePart {
+        log_start_offset: checkpoint.log_start_offset.min(from),
+        sealed: sealed.map(|(base, next)| Sealed::closed(base, next.min(from), SealedBy::Log)).collect(),
+        damage: Damaged { from, cause },
     }
 }
 

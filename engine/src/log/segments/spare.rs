@@ -227,12 +227,12 @@ impl<D: Disk, C: Clock, A> Log<D, C, A> {
             return Ok(position);
         }
         let no_memory = || DiskError::new(DiskOp::Read, path, position, ErrorKind::OutOfMemory.into());
-        // The arena may be used up by appends, which is no reason to go without a spare.
-        let own = Arena::new(CHUNK_BYTES_MAX).map_err(|_| no_memory())?;
-        let buffer = own.allocate_read(BLOCK_BYTES).ok_or_else(no_memory)?;
+        let memory = |arena: &Arena| arena.allocate_read(BLOCK_BYTES).zip(arena.allocate(BLOCK_BYTES));
+        // Appends may have used up the arena. That is no reason to go without a spare, so the block gets memory of its own then.
+        let own = || Arena::new(CHUNK_BYTES_MAX).ok().as_ref().and_then(memory);
+        let (buffer, mut block) = memory(&self.context.arena).or_else(own).ok_or_else(no_memory)?;
         let (buffer, read_bytes) = file.read(buffer, position, BLOCK_BYTES).await?;
         let data = buffer.freeze(read_bytes);
-        let mut block = own.allocate(BLOCK_BYTES).ok_or_else(no_memory)?;
         block.append(&data[..data_bytes.min(read_bytes)]);
         block.pad_to_block();
         file.write(WriteData::Slice(block.slice(0..BLOCK_BYTES)), position, WriteSync::None).await?;
