@@ -55,10 +55,13 @@ pub(super) fn inspect_dir(
             if names.any(|name| !catalog::is_leftover(&name.to_string_lossy())) {
                 return Err(OpenError::ForeignDirectory { path: data_dir.to_path_buf() });
             }
-            // An interrupted open may have made the directory without syncing its parent. A failure does not matter: if
-            // others made the directory, this user may be unable to open its parent, and the durability of its name is
+            // An interrupted open may have made the directory and parents of it without syncing their names. A failure does not
+            // matter: if others made a directory, this user may be unable to open its parent, and the durability of its name is
             // the others' concern.
-            let _ = sync_dir(&parent_of(data_dir));
+            let named = data_dir.ancestors().filter(|dir| dir.file_name().is_some());
+            for dir in named {
+                let _ = sync_dir(&parent_of(dir));
+            }
             Ok(())
         }
         Err(error) => Err(failed(DiskOp::Read, error)),

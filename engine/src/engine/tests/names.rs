@@ -35,11 +35,8 @@ fn every_directory_that_gets_a_new_name_in_it_is_synced() {
     let there = dir.path();
     let data_dir = there.join("a/b");
     assert_eq!(synced_by(&data_dir), [there.join("a"), there.to_path_buf()]);
-    assert_eq!(
-        synced_by(&data_dir),
-        [there.join("a")],
-        "the sync of an open that was interrupted is repeated"
-    );
+    let above: Vec<&Path> = data_dir.ancestors().skip(1).collect();
+    assert_eq!(synced_by(&data_dir), above, "an open that was interrupted may have made any of them");
     let config = EngineConfig { io: IoMode::Buffered, arena_bytes: 16 << 20, ..EngineConfig::new(&data_dir) };
     Engine::open(config).unwrap().close().unwrap();
     assert!(synced_by(&data_dir).is_empty(), "an engine has been opened here, so the name is durable");
