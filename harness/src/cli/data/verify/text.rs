@@ -78,16 +78,13 @@ fn verdict(report: &Report) -> String {
     };
     let found = match (report.defects.len(), notes) {
         (0, 0) => "No damage.".to_owned(),
-        (0, notes) => {
-            let found = format!("No damage; {}: the next open cleans this up.", counted(notes, "note"));
-            format!("{found}{}", unjudged(report))
-        }
+        (0, notes) => format!("No damage; {}: the next open cleans this up.", counted(notes, "note")),
         (defects, _) => {
             let found = format!("Damaged: {}. Nothing was changed.", counted(defects, "defect"));
             format!("{found}{}", advice(report))
         }
     };
-    found + &commits
+    format!("{found}{}{commits}", unjudged(report))
 }
 
 /// Returns a line on the bytes of logs that were not closed and cannot be judged; empty if there are none.
@@ -247,6 +244,10 @@ mod tests {
         let unjudged = "3.50 MiB after the last valid batches may be the unfinished last writes of the process, or damage: \
                         nothing tells them apart.\n";
         assert!(text.ends_with(&format!("{cleaned}{unjudged}")), "{text}");
+        // Damage of one partition does not make the bytes of another one known.
+        report.defects = self::report().defects;
+        let text = render(&report, false);
+        assert!(text.ends_with(unjudged), "{text}");
     }
 
     #[test]
