@@ -6,7 +6,7 @@ use super::port::{Port, Remote, Unreachable};
 use crate::buffer::SharedBytes;
 use crate::error::{Corruption, CorruptionKind, FetchError};
 use crate::record::{BatchError, BatchHeader, Record, RecordBatch, batches};
-use crate::shard::{FetchInbox, FetchReply, FetchRequest, Refusal, Ticket};
+use crate::shard::{FetchInbox, FetchReply, FetchRequest, Refusal, Ticket, Wanted};
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -144,6 +144,8 @@ struct Assigned<P> {
     position: ConsumerPosition,
     /// Whether the log has to check the position before the next fetch.
     check: PositionCheck,
+    /// The damage that was found at the position. The log is asked for its file before the fetch fails.
+    damage: Option<CorruptionKind>,
     /// Number of offsets that were left out since the last fetch that returned records.
     skipped: u64,
     /// The high watermark in the last answer; `None` before the first one.
@@ -174,7 +176,8 @@ impl<P: Port> Consumer<P> {
             }
             let check = PositionCheck::of(position);
             let high_watermark = None;
-            Assigned { name, route, position, check, skipped: 0, high_watermark, state: FetchState::Idle }
+            let (damage, skipped, state) = (None, 0, FetchState::Idle);
+            Assigned { name, route, position, check, damage, skipped, high_watermark, state }
         });
         Self { config, assigned: assigned.collect(), fetch_count: 0, inbox }
     }
@@ -211,6 +214,7 @@ impl<P: Port> Consumer<P> {
         let assigned = &mut self.assigned[assignment];
         assigned.position = to.into();
         assigned.check = PositionCheck::of(assigned.position);
+        assigned.damage = None;
         assigned.state = FetchState::Idle;
     }
 
@@ -245,7 +249,7 @@ impl<P: Port> Consumer<P> {
             offset: assigned.position.offset,
             bytes_max: self.config.fetch_bytes_max,
             max_wait: self.config.max_wait,
-            saved_epoch: assigned.position.leader_epoch.filter(|_| assigned.check == PositionCheck::Due),
+            wanted: assigned.wanted(),
             inbox: Arc::downgrade(&self.inbox),
             ticket,
         };
@@ -312,6 +316,11 @@ impl<P: Port> Consumer<P> {
         assigned.state = FetchState::Idle;
         assigned.check = PositionCheck::Done;
         assigned.high_watermark = Some(reply.high_watermark);
+        if let Some(kind) = assigned.damage.take() {
+            // The log's own bytes are good. Those that arrived were not.
+            let path = PathBuf::from(assigned.name.to_string());
+            return Err(FetchError::Corrupt(Corruption { path, position: 0, kind }));
+        }
         if reply.batches.is_empty() {
             // The log reaches this offset in its current epoch. So the check of a saved position may use this epoch, as
             // if the batch before had it.
@@ -321,7 +330,8 @@ impl<P: Port> Consumer<P> {
         let mut pieces = reply.batches;
         let (read, damage) = read_batches(&mut pieces, self.config.crc);
         let Some(last) = read else {
-            return damage.map_or(Ok(None), |kind| Err(FetchError::Corrupt(assigned.corruption(kind))));
+            assigned.damage = damage;
+            return Ok(None);
         };
         // If there is damage behind these batches, the next fetch begins with it.
         let (next_offset, leader_epoch) = (last.next_offset(), last.partition_leader_epoch);
@@ -375,8 +385,12 @@ impl Consumer {
 }
 
 impl<P> Assigned<P> {
-    fn corruption(&self, kind: CorruptionKind) -> Corruption {
-        Corruption { path: PathBuf::from(self.name.to_string()), position: 0, kind }
+    fn wanted(&self) -> Wanted {
+        match (&self.damage, self.check, self.position.leader_epoch) {
+            (Some(_), ..) => Wanted::Damage,
+            (None, PositionCheck::Due, Some(leader_epoch)) => Wanted::SavedPosition { leader_epoch },
+            _ => Wanted::Records,
+        }
     }
 }
 

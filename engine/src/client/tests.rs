@@ -3,8 +3,10 @@
 
 use super::port::{Destination, Port, Reach, Unreachable};
 use super::*;
+use crate::buffer::SharedBytes;
+use crate::error::{Corruption, CorruptionKind, FetchError};
 use crate::record::RecordRef;
-use crate::shard::{AckMessage, Append, FetchReply, FetchRequest, Refusal};
+use crate::shard::{AckMessage, Append, FetchReply, FetchRequest, Refusal, Wanted};
 use crate::types::{ConsumerPosition, TopicPartition};
 use futures_util::task::AtomicWaker;
 use std::cell::RefCell;
@@ -265,26 +267,56 @@ fn a_saved_position_is_checked_once_before_it_is_fetched_from() {
         shard.given.borrow_mut().fetches.pop().expect("the consumer asks")
     };
     let check = next(&mut consumer);
-    assert_eq!((check.offset, check.saved_epoch), (30, Some(4)));
+    assert_eq!((check.offset, check.wanted), (30, Wanted::SavedPosition { leader_epoch: 4 }));
     // The answer to the check of an earlier position says nothing about the new one.
     consumer.seek(0, saved(20));
     check.answer(Ok(nothing()));
     let check = next(&mut consumer);
-    assert_eq!((check.offset, check.saved_epoch), (20, Some(4)));
+    assert_eq!((check.offset, check.wanted), (20, Wanted::SavedPosition { leader_epoch: 4 }));
     check.answer(Ok(nothing()));
     for _ in 0..2 {
         let fetch = next(&mut consumer);
-        assert_eq!((fetch.offset, fetch.saved_epoch), (20, None));
+        assert_eq!((fetch.offset, fetch.wanted), (20, Wanted::Records));
         fetch.answer(Ok(nothing()));
     }
     assert_eq!(consumer.position(0), Some(saved(20)), "its epoch is that of the last batch");
     let _ = next(&mut consumer);
     consumer.seek(0, 25);
     let fetch = next(&mut consumer);
-    assert_eq!((fetch.offset, fetch.saved_epoch), (25, None), "an offset alone is not checked");
+    assert_eq!((fetch.offset, fetch.wanted), (25, Wanted::Records), "an offset alone is not checked");
     fetch.answer(Ok(nothing()));
     let _ = next(&mut consumer);
     assert_eq!(consumer.position(0), Some(ConsumerPosition { offset: 25, leader_epoch: Some(9) }));
+}
+
+#[test]
+fn a_consumer_that_finds_damage_asks_for_its_place_before_the_fetch_fails() {
+    for is_found in [true, false] {
+        let shard = PlayedShard::new(0);
+        let context = &mut Context::from_waker(Waker::noop());
+        let name = TopicPartition { topic: "t".into(), partition: 0 };
+        let route = Route { port: shard.clone(), slot: 0 };
+        let mut consumer = Consumer::new(ConsumerConfig::default(), vec![(name, route, 7.into())]);
+        let mut next = |consumer: &mut Consumer<PlayedShard>| {
+            assert!(consumer.poll_fetch(context).is_pending());
+            shard.given.borrow_mut().fetches.pop().expect("the consumer asks")
+        };
+        let batches = vec![SharedBytes::Heap(vec![0; 200].into())];
+        next(&mut consumer).answer(Ok(FetchReply { batches, ..nothing() }));
+        let question = next(&mut consumer);
+        assert_eq!((question.offset, question.wanted), (7, Wanted::Damage));
+        let kind = CorruptionKind::Metadata("damaged".into());
+        let place = Corruption { path: "t-0/00000000000000000000.log".into(), position: 4711, kind };
+        question.answer(if is_found { Err(FetchError::Corrupt(place.clone())) } else { Ok(nothing()) });
+        let Poll::Ready(Err(FetchError::Corrupt(found))) = consumer.poll_fetch(context) else {
+            panic!("damage is an error")
+        };
+        assert_eq!(found == place, is_found, "{found}");
+        assert!(consumer.poll_fetch(context).is_pending() && shard.given.borrow().fetches.is_empty());
+        consumer.seek(0, 7);
+        assert!(consumer.poll_fetch(context).is_pending());
+        assert_eq!(shard.given.borrow().fetches[0].wanted, Wanted::Records, "a seek begins anew");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) use clients::group_messages::{GroupAnswer, GroupCall, GroupInbox, Gro
 pub(crate) use clients::local::LocalQueues;
 pub use clients::local::Sleep;
 pub(crate) use clients::mailbox::{
-    AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task,
+    AckInbox, AckMessage, Append, FetchInbox, FetchReply, FetchRequest, Mailbox, Refusal, Reply, Task, Wanted,
 };
 pub(crate) use clients::ticket::Ticket;
 pub(crate) use groups::{CoordinatorToStart, LivingTopic, LivingTopics};

@@ -1,6 +1,6 @@
 //! A partition of a shard: its log, and the appends and fetches that wait for it.
 
-use super::clients::mailbox::{Append, FetchReply, FetchRequest, Reply};
+use super::clients::mailbox::{Append, FetchReply, FetchRequest, Reply, Wanted};
 use super::clients::waiting::WaitingFetches;
 use super::timers::TimersOfPartition;
 use crate::buffer::SharedBytes;
@@ -96,7 +96,7 @@ impl Partition {
     /// answer: the consumer has moved since.
     pub(super) fn fetch(&self, request: FetchRequest, now: Instant) -> FetchOutcome {
         self.fetches.borrow_mut().replace_by(&request);
-        if request.saved_epoch.is_some() {
+        if request.wanted != Wanted::Records {
             return FetchOutcome::FromDisk(request);
         }
         match self.log.fetch(request.offset, request.bytes_max) {
@@ -121,12 +121,16 @@ impl Partition {
         }
     }
 
-    /// Answers a fetch from files, or checks its saved position. While memory is short it waits here. Its consumer then
+    /// Answers a fetch from files, or what else its consumer wants to know. While memory is short it waits here. Its consumer then
     /// waits too. Returns the size of the answer's batches, bytes.
     pub(super) async fn fetch_from_disk(self: Rc<Self>, request: FetchRequest) -> usize {
-        let batches = match request.saved_epoch {
-            Some(epoch) => self.log.check_position(request.offset, epoch).await.map(|()| Vec::new()),
-            None => Rc::clone(&self.log).fetch_from_disk(request.offset, request.bytes_max).await,
+        let (log, offset) = (Rc::clone(&self.log), request.offset);
+        let batches = match request.wanted {
+            Wanted::Records => log.fetch_from_disk(offset, request.bytes_max).await,
+            Wanted::SavedPosition { leader_epoch } => {
+                log.check_position(offset, leader_epoch).await.map(|()| Vec::new())
+            }
+            Wanted::Damage => log.examine(offset).await.map(|()| Vec::new()),
         };
         let bytes = batches.iter().flatten().map(|batch| batch.len()).sum();
         request.answer(batches.map(|batches| self.reply(batches)));

@@ -1,10 +1,12 @@
-//! Verification reports any single flipped bit.
+//! Verification reports any single flipped bit, and readers are told where the damage is.
 
-use crate::rig::{check, closed, copy, files, flip};
+use crate::holes::{base_offset, corruption, in_time, read};
+use crate::rig::{batch_starts, check, closed, copy, files, flip, open};
 use proptest::prelude::*;
 use std::fs;
 use std::sync::LazyLock;
 use tempfile::TempDir;
+use vnotch_engine::types::OffsetSpec;
 
 static WHOLE: LazyLock<TempDir> = LazyLock::new(|| {
     let dir = closed();
@@ -26,7 +28,7 @@ proptest! {
         let dir = copy(WHOLE.path());
         let log = segment.get(&files(dir.path(), ".log")).clone();
         let bit = if in_header {
-            let starts = crate::rig::batch_starts(&log);
+            let starts = batch_starts(&log);
             starts[place.index(starts.len() - 1)] * 8 + header_bit
         } else {
             place.index(fs::metadata(&log).unwrap().len() as usize * 8) as u64
@@ -50,5 +52,30 @@ proptest! {
         flip(&path, bit);
         let report = check(dir.path());
         prop_assert!(report.defects.iter().any(|defect| defect.path == path), "bit {bit} of {}", path.display());
+    }
+}
+
+/// The engine does not check the CRC of what it hands out. The consumer does, and asks where the batch lies.
+#[test]
+fn readers_are_told_the_file_and_the_position_of_a_flipped_bit() {
+    let starts = batch_starts(&files(WHOLE.path(), ".log")[1]);
+    for number in [0, 5, starts.len() - 2] {
+        let dir = copy(WHOLE.path());
+        let log = files(dir.path(), ".log").swap_remove(1);
+        let position = starts[number];
+        flip(&log, (position + 100) * 8);
+        // Each batch has seven records, and record n has the timestamp 1,000 + n.
+        let offset = base_offset(&log) + 7 * i64::try_from(number).unwrap();
+        in_time(move || {
+            let engine = open(dir.path());
+            let (at, error) = read(&engine, 0, 3_500);
+            assert_eq!(at, offset, "the records before it were delivered");
+            let found = corruption(error);
+            assert_eq!((&found.path, found.position), (&log, position), "{found}");
+            let asked = engine.list_offsets([("t", 0, OffsetSpec::Timestamp(1_000 + offset))]);
+            let found = corruption(asked.err());
+            assert_eq!((&found.path, found.position), (&log, position), "{found}");
+            engine.close().unwrap();
+        });
     }
 }

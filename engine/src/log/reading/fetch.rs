@@ -11,7 +11,7 @@ use crate::log::Log;
 use crate::log::files::IndexSource;
 use crate::log::read_cache::{End, Extent, ReadFuture};
 use crate::num::{align_down, usize_of};
-use crate::record::{BatchError, BatchHeader};
+use crate::record::{BatchError, BatchHeader, batches};
 use crate::segment;
 use futures_util::FutureExt as _;
 use std::rc::Rc;
@@ -109,14 +109,44 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         bytes_max: usize,
     ) -> Result<Vec<SharedBytes>, FetchError> {
         let segment = self.readable(offset).await?;
-        match self.fetch_in(&segment, offset, bytes_max).await {
+        let found = match self.fetch_in(&segment, offset, bytes_max).await {
             // A damaged index may have led to a wrong position. The batches make a correct index.
             Err(FetchError::Corrupt(_)) if segment.index_source == IndexSource::File => {
                 let segment = self.reindexed(&segment).await?;
                 self.fetch_in(&segment, offset, bytes_max).await
             }
             outcome => outcome,
+        };
+        found.map(|found| found.pieces)
+    }
+
+    /// Looks for the damage that a reader has found in the batch that holds `offset`: a fetch does not check the CRCs of batches,
+    /// and its answer does not say where in a file they lie.
+    ///
+    /// # Errors
+    /// [`FetchError::Corrupt`], if the batch is damaged. Reading failed.
+    pub async fn examine(self: Rc<Self>, offset: i64) -> Result<(), FetchError> {
+        let pieces = self.batches_at(offset, 1).await?;
+        for batch in pieces.iter().flat_map(|piece| batches(piece)) {
+            let checked = batch.and_then(|batch| batch.verify_crc());
+            if let Err(error) = checked {
+                return Err(self.damage_at(offset, error).await);
+            }
         }
+        Ok(())
+    }
+
+    /// Returns what is wrong with the batch that holds `offset`, with its file and position.
+    pub(in crate::log) async fn damage_at(&self, offset: i64, error: BatchError) -> FetchError {
+        let segment = match self.readable(offset).await {
+            Ok(segment) => segment,
+            Err(error) => return error,
+        };
+        let found = self.fetch_in(&segment, offset, 1).await;
+        found.map_or_else(
+            |error| error,
+            |found| self.corrupt(segment.base_offset, found.position, error.into()),
+        )
     }
 
     /// Reads from `offset` in one segment.
@@ -125,12 +155,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         segment: &Readable<D::File>,
         mut offset: i64,
         bytes_max: usize,
-    ) -> Result<Vec<SharedBytes>, FetchError> {
+    ) -> Result<FoundBatches, FetchError> {
         let mut position = u64::from(segment.offsets.lookup(offset));
         let is_sequential =
             self.state.borrow().read_cache.is_sequential(segment.base_offset, position, offset);
         let ahead = if is_sequential { self.read_ahead() } else { 0 };
         let mut pieces = Vec::new();
+        let mut first = position;
         let mut bytes_left = bytes_max.max(1);
         let visible = self.high_watermark();
         while bytes_left > 0 && offset < visible && position < segment.end {
@@ -150,6 +181,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
                 let kind = CorruptionKind::OffsetGap { expected: offset, found: taken.base_offset };
                 return Err(self.corrupt(segment.base_offset, position, kind));
             }
+            if pieces.is_empty() {
+                first = position + taken.start as u64;
+            }
             pieces.push(self.shared(&bytes.part(taken.start..taken.start + taken.len)));
             bytes_left = bytes_left.saturating_sub(taken.len);
             offset = taken.next_offset;
@@ -166,7 +200,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         }
         let end = End { segment: segment.base_offset, position, next_offset: offset };
         self.state.borrow_mut().read_cache.last_end = Some(end);
-        Ok(pieces)
+        Ok(FoundBatches { position: first, pieces })
     }
 
     /// Number of extents to read ahead, by the log's share of memory.
@@ -266,6 +300,13 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         self.state.borrow_mut().read_cache.insert(extent, self.read_ahead() + KEPT_BEHIND);
         Some(read)
     }
+}
+
+/// Whole batches of a segment.
+struct FoundBatches {
+    /// File position of the first one.
+    position: u64,
+    pieces: Vec<SharedBytes>,
 }
 
 /// Whole batches that follow each other in a buffer.

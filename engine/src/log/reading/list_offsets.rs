@@ -4,7 +4,7 @@
 use crate::buffer::SharedBytes;
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::error::{Corruption, CorruptionKind, FetchError};
+use crate::error::FetchError;
 use crate::index::{TimeEntry, TimeIndex};
 use crate::log::Log;
 use crate::log::state::LargestTimestamp;
@@ -204,14 +204,19 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         while offset < end {
             let pieces = self.batches_at(offset, STEP_BYTES).await?;
             for batch in pieces.iter().flat_map(|piece| batches(piece)) {
-                let batch = batch.map_err(|error| self.damaged(offset, error))?;
-                batch.verify_crc().map_err(|error| self.damaged(offset, error))?;
-                let found = first_at(&batch, timestamp_ms, log_start_offset)
-                    .map_err(|error| self.damaged(offset, error))?;
+                let found = batch.and_then(|batch| {
+                    batch.verify_crc()?;
+                    let found = first_at(&batch, timestamp_ms, log_start_offset)?;
+                    Ok((found, batch.header().next_offset()))
+                });
+                let (found, next_offset) = match found {
+                    Ok(found) => found,
+                    Err(error) => return Err(self.damage_at(offset, error).await),
+                };
                 if found.is_some() {
                     return Ok(found);
                 }
-                offset = batch.header().next_offset();
+                offset = next_offset;
                 if offset >= end {
                     break;
                 }
@@ -221,7 +226,7 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
     }
 
     /// Reads batches from the one that holds `offset`. The offset must be visible.
-    async fn batches_at(
+    pub(in crate::log) async fn batches_at(
         self: &Rc<Self>,
         offset: i64,
         bytes_max: usize,
@@ -234,21 +239,9 @@ impl<D: Disk, C: Clock, A: 'static> Log<D, C, A> {
         if pieces.is_empty() {
             // A visible offset has a batch, so this is damage.
             let missing = BatchError::TooShort { needed_bytes: BATCH_HEADER_BYTES, available_bytes: 0 };
-            return Err(self.damaged(offset, missing));
+            return Err(self.damage_at(offset, missing).await);
         }
         Ok(pieces)
-    }
-
-    fn damaged(&self, offset: i64, error: BatchError) -> FetchError {
-        let base_offset = {
-            let state = self.state.borrow();
-            let sealed = state.sealed.iter().map(|sealed| sealed.base_offset);
-            let unsealed = state.closing.iter().map(|closing| &closing.active).chain(&state.active);
-            let bases = sealed.chain(unsealed.map(|segment| segment.base_offset));
-            bases.filter(|base_offset| *base_offset <= offset).max().unwrap_or(offset)
-        };
-        let path = segment::log_path(&self.dir, base_offset);
-        FetchError::Corrupt(Corruption { path, position: 0, kind: CorruptionKind::Batch(error) })
     }
 }
 

@@ -9,7 +9,7 @@ mod tests;
 
 pub(in crate::shard) use messages::Reader;
 pub(crate) use messages::{
-    AckInbox, AckMessage, Append, Call, FetchInbox, FetchReply, FetchRequest, Refusal, Reply, Task,
+    AckInbox, AckMessage, Append, Call, FetchInbox, FetchReply, FetchRequest, Refusal, Reply, Task, Wanted,
 };
 
 use super::callers::wake_caller;

@@ -63,7 +63,7 @@ impl WaitingFetches {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{FetchInbox, Ticket};
+    use super::super::super::{FetchInbox, Ticket, Wanted};
     use super::*;
     use std::sync::Arc;
     use std::time::Duration;
@@ -77,7 +77,7 @@ mod tests {
             offset,
             bytes_max: 1,
             max_wait: Duration::MAX,
-            saved_epoch: None,
+            wanted: Wanted::Records,
             inbox,
             ticket,
         }

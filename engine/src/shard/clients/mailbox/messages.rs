@@ -95,13 +95,22 @@ pub struct FetchRequest {
     pub(crate) offset: i64,
     pub(crate) bytes_max: usize,
     pub(crate) max_wait: Duration,
-    /// The leader epoch of a saved position. If there is one, the log checks the position, and the answer has no
-    /// records.
-    pub(crate) saved_epoch: Option<i32>,
+    pub(crate) wanted: Wanted,
     /// The consumer's inbox; empty once the consumer is dropped.
     pub(crate) inbox: Weak<FetchInbox>,
     /// The consumer's number for the fetch. Its index is the partition's index in the consumer's assignment.
     pub(crate) ticket: Ticket,
+}
+
+/// What a consumer wants to know of the offset in its fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The records from there on.
+    Records,
+    /// Whether the log still reaches this offset in the leader epoch of a saved position. The answer has no records.
+    SavedPosition { leader_epoch: i32 },
+    /// The file and the position of the damage that the consumer has found there. If the log finds none, the answer has no records.
+    Damage,
 }
 
 /// The key of a consumer's reader of one partition: the address of the consumer's inbox, and the index in its
