@@ -1,7 +1,6 @@
 //! Records are deleted by age although nobody appends, and a fetch is answered in time although nothing happens.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
-
+use super::data_dir;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -35,7 +34,7 @@ fn offsets(engine: &Engine, topic: &str) -> (i64, i64) {
 
 #[test]
 fn an_idle_topic_loses_its_records_by_age() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = data_dir();
     let engine =
         Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(dir.path()) }).unwrap();
     let config = |retention_ms| TopicConfig {
@@ -72,7 +71,7 @@ impl Wake for Wakes {
 
 #[test]
 fn a_fetch_is_answered_once_it_has_waited_as_long_as_it_says() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = data_dir();
     let engine =
         Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(dir.path()) }).unwrap();
     engine.create_topic("t", 1, TopicConfig::default()).unwrap();

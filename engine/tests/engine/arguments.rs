@@ -1,7 +1,6 @@
 //! Arguments at the ends of their ranges. Each is accepted and works, or is refused with an error that names its key.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
-
+use super::data_dir;
 use std::path::Path;
 use std::sync::mpsc;
 use std::task::{Context, Waker};
@@ -15,11 +14,6 @@ use vnotch_engine::types::Preallocate;
 
 /// Time limit, far longer than any call here takes.
 const LONG: Duration = Duration::from_secs(30);
-
-fn data_dir() -> tempfile::TempDir {
-    // Not in /tmp, which may be a tmpfs without O_DIRECT.
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 fn config(path: &Path) -> EngineConfig {
     EngineConfig { arena_bytes: 16 << 20, ..EngineConfig::new(path) }

@@ -1,7 +1,6 @@
 //! The topics of a data directory whose files differ from those that an engine leaves.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
-
+use super::data_dir;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use vnotch_engine::client::ProducerConfig;
@@ -9,11 +8,6 @@ use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{OpenError, TopicError};
 use vnotch_engine::record::RecordRef;
-
-fn data_dir() -> tempfile::TempDir {
-    // Not in /tmp, which may be a tmpfs without O_DIRECT.
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 fn open(path: &Path) -> Result<Engine, OpenError> {
     Engine::open(EngineConfig { arena_bytes: 16 << 20, ..EngineConfig::new(path) })

@@ -1,7 +1,6 @@
 //! Closing engines with many partitions. All partitions are closed at the same time, even if one of them fails.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
-
+use super::data_dir;
 use std::path::Path;
 use std::time::Duration;
 use vnotch_engine::client::{ConsumerConfig, Producer, ProducerConfig};
@@ -12,11 +11,6 @@ use vnotch_engine::record::RecordRef;
 use vnotch_engine::types::Durability;
 
 const PARTITIONS: u32 = 200;
-
-fn data_dir() -> tempfile::TempDir {
-    // Not in /tmp, which may be a tmpfs without O_DIRECT.
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 fn open(path: &Path) -> Engine {
     let shards = 2;

@@ -1,7 +1,6 @@
 //! Tasks on the shards' own threads: their handles work, and no task harms its shard.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
-
+use super::data_dir;
 use futures_util::future::{FutureExt as _, join, join_all};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,11 +13,6 @@ use vnotch_engine::engine::Engine;
 use vnotch_engine::error::{LocalError, RunError};
 use vnotch_engine::record::RecordRef;
 use vnotch_engine::types::{Durability, PollMode};
-
-fn data_dir() -> tempfile::TempDir {
-    // Not in /tmp, which may be a tmpfs without O_DIRECT.
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 fn config(path: &Path, shards: u32) -> EngineConfig {
     let count = std::thread::available_parallelism().unwrap().get();

@@ -1,7 +1,6 @@
 //! Topics that are deleted while records are appended to them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
-
+use super::data_dir;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use vnotch_engine::client::{Ack, Producer, ProducerConfig};
@@ -16,8 +15,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_topic_goes_while_it_is_written_and_every_batch_gets_its_answer() {
-    // Not in /tmp, which may be a tmpfs without O_DIRECT.
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = data_dir();
     let config = EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(dir.path()) };
     let engine = Arc::new(Engine::open(config).unwrap());
     for round in 0..20 {

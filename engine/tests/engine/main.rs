@@ -2,12 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
+mod aging;
+mod arguments;
+mod catalog;
+mod close;
+mod colocated;
 mod delete_records;
+mod deletion;
 mod open_and_close;
 mod partitions;
 mod records;
+mod saved_positions;
 mod shard_count;
 mod topics;
+mod versions;
 
 use std::path::Path;
 use vnotch_engine::client::{ConsumerConfig, ProducerConfig};

@@ -1,7 +1,6 @@
 //! Saved positions of consumers after the log was cut, on real files and through the public handles.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
-
+use super::data_dir;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,11 +13,6 @@ use vnotch_engine::error::FetchError;
 use vnotch_engine::record::{RecordRef, batches};
 use vnotch_engine::repair;
 use vnotch_engine::types::{ConsumerPosition, Durability, EpochEnd};
-
-fn data_dir() -> tempfile::TempDir {
-    // Not in /tmp, which may be a tmpfs without O_DIRECT.
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
 
 fn open(path: &Path) -> Engine {
     Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(path) }).unwrap()

@@ -4,8 +4,7 @@
 //! is synced, and has 50 records in an unsealed segment. Record n of a topic has the value "record n" and the timestamp
 //! 1,000 + n.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
-
+use super::data_dir;
 use std::fs;
 use std::path::Path;
 use vnotch_engine::client::{ConsumerConfig, ProducerConfig};
@@ -49,7 +48,7 @@ fn read(engine: &Engine, topic: &str, count: i64) {
 
 #[test]
 fn a_directory_of_version_1_opens_and_is_of_the_present_version_from_then_on() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = data_dir();
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/version-1"), dir.path());
     let meta = dir.path().join("meta.properties");
     assert!(fs::read_to_string(&meta).unwrap().contains("version=1\n"));
