@@ -13,6 +13,7 @@ mod appends;
 mod compaction;
 mod damage;
 mod owner;
+mod removal;
 mod replay;
 
 pub use damage::{OffsetsDamage, OffsetsFault};
@@ -41,6 +42,8 @@ pub struct Coordinator<O: Owner> {
     started: Instant,
     expire_every: Duration,
     next_expiry: Cell<Instant>,
+    /// Whether what has expired is being removed.
+    is_expiring: Cell<bool>,
     config: GroupConfig,
     groups: RefCell<Groups>,
     /// The damage that was found in the stored records, if there is any. Then no group is served.
@@ -63,6 +66,7 @@ impl<O: Owner> Coordinator<O> {
             started: now,
             expire_every,
             next_expiry: Cell::new(after(now, expire_every)),
+            is_expiring: Cell::new(false),
             groups: RefCell::new(Groups::new(machine.clone())),
             config: machine,
             damage: RefCell::default(),
@@ -99,9 +103,13 @@ impl<O: Owner> Coordinator<O> {
     /// Returns the present time, as the state machine counts it.
     fn now(&self) -> Now {
         let clock = self.owner.clock();
-        let passed = clock.now().saturating_duration_since(self.started);
-        let monotonic_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-        Now { monotonic_ms, unix_ms: clock.wall_ms() }
+        Now { monotonic_ms: self.monotonic_ms(clock.now()), unix_ms: clock.wall_ms() }
+    }
+
+    /// Returns a time as the state machine's monotonic clock shows it, ms.
+    fn monotonic_ms(&self, at: Instant) -> u64 {
+        let passed = at.saturating_duration_since(self.started);
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Handles a request. The groups must not be damaged, and must belong to this partition. A commit of a consumer that has
@@ -125,39 +133,23 @@ impl<O: Owner> Coordinator<O> {
         commit.topic_ids.iter().any(|(name, id)| living_id(name) != Some(*id))
     }
 
-    /// Removes the committed offsets of a topic that was deleted, and waits until that is durable or has failed. Stored groups
-    /// that are still being read are read first. Returns whether none is left.
-    pub async fn forget_topic(self: Rc<Self>, topic: String) -> bool {
-        while !self.groups.borrow().is_serving() {
-            let is_closed = self.owner.is_closing() || self.owner.log().is_none();
-            if is_closed || self.damage.borrow().is_some() {
-                // Nobody is served the offsets.
-                return true;
-            }
-            self.owner.next_turn().await;
-        }
-        let output = self.groups.borrow_mut().forget_topic(&topic);
-        let begun: Vec<_> = output.appends.iter().map(|append| append.id).collect();
-        self.carry_out(output);
-        while begun.iter().any(|id| self.groups.borrow().is_appending(*id)) {
-            self.owner.next_turn().await;
-        }
-        !self.groups.borrow().has_offsets_of(&topic)
-    }
-
     /// Ends the sessions, rebalances and offsets whose time has come. The owner calls it at the time given to [`Owner::tick_at`].
     pub fn tick(self: &Rc<Self>) {
+        self.tick_due_at(self.owner.clock().now());
+    }
+
+    /// Does what [`Coordinator::tick`] does for times up to `due_at`. An owner uses a time in the past if it has not handled the
+    /// requests yet that have arrived since: one of them may keep a session.
+    pub fn tick_due_at(self: &Rc<Self>, due_at: Instant) {
         if self.damage.borrow().is_some() {
             return;
         }
         let now = self.now();
-        let output = self.groups.borrow_mut().tick(now);
+        let output = self.groups.borrow_mut().tick_until(self.monotonic_ms(due_at), now);
         self.carry_out(output);
-        let instant = self.owner.clock().now();
-        if self.next_expiry.get() <= instant {
-            self.next_expiry.set(after(instant, self.expire_every));
-            let output = self.groups.borrow_mut().expire(now);
-            self.carry_out(output);
+        if self.next_expiry.get() <= due_at {
+            self.next_expiry.set(after(due_at, self.expire_every));
+            self.begin_expiry();
         }
         self.set_timer();
     }
@@ -203,5 +195,20 @@ fn machine_config(config: &GroupsConfig) -> GroupConfig {
         offset_metadata_max_chars: config.offset_metadata_max_bytes,
         offsets_retention_ms: config.offsets_retention_ms,
         ..GroupConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BATCH_BYTES_MAX;
+    use crate::group::RECORD_REST_BYTES;
+
+    #[test]
+    fn the_record_of_the_largest_group_fits_a_batch_of_the_offsets_topic() {
+        let config = machine_config(&GroupsConfig::default());
+        let largest = config.group_members_bytes_max + config.assignments_bytes_max + RECORD_REST_BYTES;
+        assert!(largest <= BATCH_BYTES_MAX, "{largest} of {BATCH_BYTES_MAX} bytes");
+        assert_eq!(GroupsConfig::default().topic().max_message_bytes, BATCH_BYTES_MAX);
     }
 }

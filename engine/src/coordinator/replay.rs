@@ -25,7 +25,7 @@ impl<O: Owner> Coordinator<O> {
                 let now = self.now();
                 let output = self.groups.borrow_mut().serve(now);
                 self.carry_out(output);
-                self.forget_deleted_topics();
+                self.forget_deleted_topics().await;
             }
             // The partition is closing.
             Ok(false) => {}
@@ -36,12 +36,6 @@ impl<O: Owner> Coordinator<O> {
                 self.groups.replace(Groups::new(self.config.clone()));
             }
         }
-    }
-
-    /// Removes the committed offsets of topics that do not exist. A crash after the deletion of a topic can leave them.
-    fn forget_deleted_topics(&self) {
-        let output = self.groups.borrow_mut().forget_topics(|topic| self.owner.topic(topic).is_none());
-        self.carry_out(output);
     }
 
     /// Applies the records from `next_offset` to the end of the log. Returns `false` if the partition closes meanwhile. After an

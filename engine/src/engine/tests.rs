@@ -4,6 +4,7 @@ mod memory;
 mod names;
 mod opening;
 mod overtaking;
+mod sessions;
 mod stuck;
 mod unanswered;
 

@@ -1,5 +1,9 @@
 //! The limits and times of consumer groups. Names are Kafka's broker settings in snake_case, with units last.
 
+/// Most bytes of a batch with the record of a group, without the group's members: four strings (the group's id and protocol
+/// type, the protocol, the leader), and less than 1 KiB for the fields of fixed size and the headers of record and batch.
+pub const RECORD_REST_BYTES: usize = 4 * (32 << 10) + (1 << 10);
+
 /// The settings of all groups of one partition of `__consumer_offsets`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
@@ -21,8 +25,14 @@ pub struct GroupConfig {
     pub groups_max: usize,
     /// Most ids of one group that were handed out with `MEMBER_ID_REQUIRED` and are not used yet.
     pub pending_members_max: usize,
-    /// Most bytes of the metadata of one member, over all its protocols.
+    /// Most bytes of the protocols of one member: their names, their metadata, and 6 bytes for each.
     pub member_metadata_bytes_max: usize,
+    /// Most bytes of the members of one group in its record, without their assignments. The record is one batch. Beside the members
+    /// it holds up to [`assignments_bytes_max`](Self::assignments_bytes_max) bytes of assignments, and up to
+    /// [`RECORD_REST_BYTES`] of other fields.
+    pub group_members_bytes_max: usize,
+    /// Most bytes of the protocols of all members of one group, counted as those of one member.
+    pub group_metadata_bytes_max: usize,
     /// Most bytes of the assignments of one generation, over all members.
     pub assignments_bytes_max: usize,
 }
@@ -41,6 +51,8 @@ impl Default for GroupConfig {
             groups_max: 100_000,
             pending_members_max: 10_000,
             member_metadata_bytes_max: 256 << 10,
+            group_members_bytes_max: 1_392 << 10,
+            group_metadata_bytes_max: 8 << 20,
             assignments_bytes_max: 512 << 10,
         }
     }

@@ -27,9 +27,9 @@ mod state;
 pub use assign::{
     Assigned, Assignment, Assignor, GroupMember, PROTOCOL_VERSION, PartitionCounts, Subscription,
 };
-pub use config::GroupConfig;
+pub use config::{GroupConfig, RECORD_REST_BYTES};
 pub use error::{AppendFailure, GroupError};
-pub use machine::{Append, AppendId, Groups, Output, SnapshotPlace};
+pub use machine::{Append, AppendId, Groups, OffsetsPlace, Output, SnapshotPlace};
 pub use placement::partition_of_group;
 pub use records::{
     CommittedOffset, EncodedRecord, GroupRecord, GroupValue, MemberValue, OFFSETS_TOPIC, OffsetKey,

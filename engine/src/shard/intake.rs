@@ -61,6 +61,7 @@ impl Shard {
             && let Some(call) = self.mailbox.pop_call()
         {
             taken += 1;
+            self.note_call_taken();
             match call {
                 Call::Fetch(request) => self.fetch(request, now),
                 Call::Group(call) => self.group_call(*call),

@@ -125,7 +125,7 @@ impl Shard {
         let begun = Instant::now();
         for _ in 0..TAKES_A_TURN {
             let has_taken = self.take_messages(now);
-            worked |= has_taken | self.drive_listed(now);
+            worked |= has_taken | self.run_due_ticks() | self.drive_listed(now);
             worked |= self.poll_tasks(context);
             self.hand_over(context);
             if !has_taken || begun.elapsed() > TURN_MAX {

@@ -94,7 +94,7 @@ impl Shard {
                     partition.log.look_at_age();
                     self.list(slot);
                 }
-                TimerKind::Groups => self.tick_groups(slot),
+                TimerKind::Groups => self.note_due_tick(slot, now),
             }
         }
         has_fired

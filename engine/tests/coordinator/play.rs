@@ -111,6 +111,9 @@ impl Play {
         } else if limit > 1_000 && self.one_in(2) {
             request.fill_metadata(limit - 100);
         }
+        if self.one_in(8) {
+            request.repeat_protocol();
+        }
         if self.one_in(6) {
             // Half of these consumers have read an earlier topic of the same name.
             let id = if self.one_in(2) { LIVING_TOPIC_ID } else { LIVING_TOPIC_ID + 1 };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
-use vnotch_engine::group::{Request, RequestBody};
+use vnotch_engine::group::{Protocol, Request, RequestBody};
 
 /// Bytes of a string that no request may hold.
 const LONG: usize = 33_000;
@@ -18,6 +18,9 @@ pub(crate) trait Distortion {
 
     /// Lengthens the text of each commit to `chars`.
     fn fill_metadata(&mut self, chars: usize);
+
+    /// Names the first protocol of a join once more, with other metadata. A coordinator passes that one over.
+    fn repeat_protocol(&mut self);
 
     /// Makes each commit one of a consumer that has read topics with this id.
     fn read_topics_with(&mut self, id: u64);
@@ -56,6 +59,14 @@ impl Distortion for Request {
         if let RequestBody::OffsetCommit(commit) = &mut self.body {
             let commits = commit.topics.iter_mut().flat_map(|(_, commits)| commits);
             commits.for_each(|commit| commit.metadata = Some("x".repeat(chars)));
+        }
+    }
+
+    fn repeat_protocol(&mut self) {
+        if let RequestBody::Join(join) = &mut self.body
+            && let Some(first) = join.protocols.first().cloned()
+        {
+            join.protocols.push(Protocol { metadata: Bytes::from_static(b"other"), ..first });
         }
     }
 

@@ -6,7 +6,10 @@
 
 mod assign;
 mod bad_input;
+mod expiry;
 mod history;
+mod member_bytes;
+mod protocols;
 mod rig;
 mod static_members;
 mod stored;

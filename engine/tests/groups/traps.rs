@@ -166,6 +166,21 @@ fn a_member_whose_session_ends_completes_the_join_of_the_others() {
 }
 
 #[test]
+fn a_session_that_ends_after_the_time_of_the_tick_is_left_to_the_next() {
+    let mut rig = Rig::new();
+    let member = rig.stable(1).remove(0);
+    let end_ms = rig.now.monotonic_ms + SESSION_MS;
+    rig.now.monotonic_ms = end_ms + 5_000;
+    rig.groups.tick_until(end_ms - 1, rig.now);
+    // A heartbeat that was sent meanwhile is handled now.
+    assert_eq!(rig.heartbeat(&member), Ok(()));
+    rig.groups.tick_until(rig.now.monotonic_ms, rig.now);
+    assert_eq!(rig.state(), Some(GroupState::Stable));
+    rig.wait(SESSION_MS);
+    assert_eq!(rig.state(), Some(GroupState::Empty));
+}
+
+#[test]
 fn an_id_that_is_never_used_completes_the_join_of_the_others_when_it_expires() {
     let mut rig = Rig::new();
     let members = rig.stable(1);

@@ -15,6 +15,10 @@ impl Turn<'_> {
             return;
         }
         let id = joining.request.member_id.clone();
+        if !self.has_bytes_for(&joining, &id) {
+            self.refuse_bytes(&joining, &id);
+            return;
+        }
         if self.group.pending.contains(&id) {
             self.add_member(&joining, &id);
             return;
@@ -36,6 +40,16 @@ impl Turn<'_> {
             // Probably the reply to its first JoinGroup was lost.
             let reply = self.joined(&id);
             self.out.reply(joining.token, reply);
+        }
+    }
+
+    /// Refuses a member for whose bytes the group has no room. A member stays as it was. An id that was handed out is taken back,
+    /// because the others would wait for it.
+    fn refuse_bytes(&mut self, joining: &Joining, id: &str) {
+        self.out.reply(joining.token, JoinReply::refused(id, GroupError::MessageTooLarge));
+        if self.group.pending.contains(id) {
+            self.remove(id);
+            self.try_complete_join();
         }
     }
 

@@ -7,8 +7,9 @@ use super::turn::Turn;
 use crate::group::error::GroupError;
 use crate::group::records::{GroupRecord, GroupValue};
 use crate::group::reply::JoinReply;
-use crate::group::request::Now;
+use crate::group::request::{JoinGroup, Now};
 use crate::group::state::{GroupState, Member};
+use std::collections::BTreeSet;
 
 /// First version of JoinGroup in which a new member gets its id before it joins.
 const MEMBER_ID_REQUIRED_FROM: i16 = 4;
@@ -79,6 +80,10 @@ impl Turn<'_> {
             self.out.reply(joining.token, refused(GroupError::InvalidRequest));
             return;
         }
+        if !self.has_bytes_for(&joining, &new_id) {
+            self.out.reply(joining.token, refused(GroupError::MessageTooLarge));
+            return;
+        }
         if let Some(instance_id) = &request.instance_id {
             match self.group.static_ids.get(instance_id).cloned() {
                 Some(old_id) => self.rejoin(joining, &old_id, new_id),
@@ -95,6 +100,19 @@ impl Turn<'_> {
         }
     }
 
+    /// Says whether the members are within the bounds of bytes once the member `id` has joined with this request. A JoinGroup that
+    /// takes no more bytes than the member had before is always within them.
+    pub(super) fn has_bytes_for(&self, joining: &Joining, id: &str) -> bool {
+        let request = &joining.request;
+        let of_instance = request.instance_id.as_ref().and_then(|it| self.group.static_ids.get(it));
+        let earlier = of_instance.map_or(id, String::as_str);
+        let now = self.group.members.bytes();
+        let then = self.group.bytes_after_join(earlier, (id, &joining.client, request));
+        let is_within = |now: usize, then: usize, max: usize| then <= max || then <= now;
+        is_within(now.in_record, then.in_record, self.config.group_members_bytes_max)
+            && is_within(now.of_protocols, then.of_protocols, self.config.group_metadata_bytes_max)
+    }
+
     /// Adds a member and starts a rebalance. The member cannot send heartbeats while its JoinGroup is parked, so its session ends
     /// after a time of its own. A client that still lives joins again.
     pub(super) fn add_member(&mut self, joining: &Joining, id: &str) {
@@ -109,6 +127,13 @@ impl Turn<'_> {
         self.set_session(id, self.config.new_member_join_timeout_ms);
         self.rebalance();
     }
+}
+
+/// Returns the request with the first protocol of each name alone, as Kafka keeps them.
+pub(super) fn first_of_each_name(mut request: JoinGroup) -> JoinGroup {
+    let mut names = BTreeSet::new();
+    request.protocols.retain(|protocol| names.insert(protocol.name.clone()));
+    request
 }
 
 /// Returns 128 bits as a UUID is written.

@@ -3,6 +3,7 @@
 use crate::group::config::GroupConfig;
 use crate::group::error::GroupError;
 use crate::group::request::{JoinGroup, Request, RequestBody};
+use crate::group::state::protocols_bytes;
 
 /// Longest string of a request, in bytes. A record's string has at most 32,767 bytes, and a member id has 37 more than the client
 /// id or instance id that it begins with.
@@ -49,8 +50,11 @@ fn check_join(join: &JoinGroup, config: &GroupConfig) -> Result<(), GroupError> 
     if !(config.min_session_timeout_ms..=config.max_session_timeout_ms).contains(&join.session_timeout_ms) {
         return Err(GroupError::InvalidSessionTimeout);
     }
-    let bytes: usize = join.protocols.iter().map(|protocol| protocol.metadata.len()).sum();
-    if bytes > config.member_metadata_bytes_max { Err(GroupError::MessageTooLarge) } else { Ok(()) }
+    if protocols_bytes(&join.protocols) > config.member_metadata_bytes_max {
+        Err(GroupError::MessageTooLarge)
+    } else {
+        Ok(())
+    }
 }
 
 fn check_strings<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<(), GroupError> {

@@ -26,6 +26,7 @@ mod sync;
 mod turn;
 
 pub use apply::SnapshotPlace;
+pub use delete::OffsetsPlace;
 pub use output::{Append, AppendId, Output};
 
 use super::config::GroupConfig;
@@ -34,6 +35,7 @@ use super::reply::{Reply, ReplyBody};
 use super::request::{Now, Request, RequestBody};
 use super::state::{Deadline, Group, Offsets, Timer, Timers};
 use appends::{Appends, Joining};
+use join::first_of_each_name;
 use std::collections::BTreeMap;
 use turn::Turn;
 
@@ -132,10 +134,16 @@ impl Groups {
 
     /// Ends the sessions and the phases of rebalances whose time has come.
     pub fn tick(&mut self, now: Now) -> Output {
+        self.tick_until(now.monotonic_ms, now)
+    }
+
+    /// Ends the sessions and the phases of rebalances whose time had come at `due_ms`, ms on the monotonic clock. Use a time
+    /// before `now` if requests that were sent after it are not handled yet: one of them may keep a session.
+    pub fn tick_until(&mut self, due_ms: u64, now: Now) -> Output {
         let mut out = Output::default();
         // A deadline that is set meanwhile is due in the next tick, also if its time is now. So a tick always ends.
         let set_before = self.timers.next_number();
-        while let Some((timer, deadline)) = self.timers.take_due(now.monotonic_ms, set_before) {
+        while let Some((timer, deadline)) = self.timers.take_due(due_ms, set_before) {
             let (Timer::Session { group, .. } | Timer::Join { group } | Timer::Sync { group }) = &timer;
             let Some(mut turn) = self.turn(group, now, &mut out) else { continue };
             match (&timer, deadline) {
@@ -179,6 +187,7 @@ impl Groups {
         let Request { token, client, api_version, body } = request;
         let reply = match body {
             RequestBody::Join(request) => {
+                let request = first_of_each_name(request);
                 return self.join(Joining { token, client, api_version, request }, now, out);
             }
             RequestBody::Sync(request) => match self.turn(&request.group.clone(), now, out) {

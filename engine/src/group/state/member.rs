@@ -17,7 +17,8 @@ pub(crate) struct Member {
     pub rebalance_timeout_ms: i32,
     /// Time without a heartbeat after which the member is removed, ms.
     pub session_timeout_ms: i32,
-    /// Protocols that the member supports, the preferred one first. A member from a record has the group's protocol alone.
+    /// Protocols that the member supports, the preferred one first, each name once. A member from a record has the group's
+    /// protocol alone.
     pub protocols: Vec<Protocol>,
     /// The member's assignment in the current generation; empty before the leader has made one.
     pub assignment: Bytes,

@@ -2,6 +2,7 @@
 
 use super::java_order::Buckets;
 use super::member::Member;
+use super::member_bytes::MemberBytes;
 use crate::group::request::{Protocol, Token};
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub(crate) struct Members {
     awaiting_join: usize,
     /// How many members support each protocol.
     supporters: BTreeMap<String, usize>,
+    bytes: MemberBytes,
 }
 
 impl Members {
@@ -34,6 +36,7 @@ impl Members {
             buckets: Buckets::new(),
             awaiting_join: 0,
             supporters: BTreeMap::new(),
+            bytes: MemberBytes { in_record: 0, of_protocols: 0 },
         }
     }
 
@@ -45,6 +48,11 @@ impl Members {
     /// Says whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    /// Returns the bytes of all members.
+    pub(crate) const fn bytes(&self) -> MemberBytes {
+        self.bytes
     }
 
     /// Returns the number of members with a parked JoinGroup.
@@ -63,7 +71,7 @@ impl Members {
     }
 
     /// Returns the member with the id, for changes to its assignment, its SyncGroup and its timeouts. Protocols and the JoinGroup
-    /// have methods of their own, because they are counted.
+    /// have methods of their own, because they are counted. Names are counted too, and never change.
     pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut Member> {
         self.by_id.get_mut(id).map(|entry| &mut entry.member)
     }
@@ -97,6 +105,7 @@ impl Members {
     /// Adds a member. An earlier one with the id must have been removed.
     pub(crate) fn insert(&mut self, member: Member) {
         self.count_protocols(&member.protocols, 1);
+        self.bytes += MemberBytes::of(&member);
         self.awaiting_join += usize::from(member.join.is_some());
         self.insertions += 1;
         let entry = Entry { inserted: self.insertions, member };
@@ -109,6 +118,7 @@ impl Members {
     pub(crate) fn remove(&mut self, id: &str) -> Option<Member> {
         let member = self.by_id.remove(id)?.member;
         self.count_protocols(&member.protocols, -1);
+        self.bytes -= MemberBytes::of(&member);
         self.awaiting_join -= usize::from(member.join.is_some());
         Some(member)
     }
@@ -127,10 +137,12 @@ impl Members {
         Some(token)
     }
 
-    /// Replaces the protocols of the member.
+    /// Replaces the protocols of the member. Each name may be there once.
     pub(crate) fn set_protocols(&mut self, id: &str, protocols: Vec<Protocol>) {
         let Some(entry) = self.by_id.get_mut(id) else { return };
+        self.bytes -= MemberBytes::of(&entry.member);
         let earlier = std::mem::replace(&mut entry.member.protocols, protocols.clone());
+        self.bytes += MemberBytes::of(&entry.member);
         self.count_protocols(&earlier, -1);
         self.count_protocols(&protocols, 1);
     }

@@ -2,14 +2,16 @@
 
 mod java_order;
 mod member;
+mod member_bytes;
 mod members;
 mod offsets;
 mod timers;
 mod view;
 
 pub(crate) use member::Member;
+pub(crate) use member_bytes::{MemberBytes, protocols_bytes};
 pub(crate) use members::Members;
-pub(crate) use offsets::Offsets;
+pub(crate) use offsets::{Offsets, topics_behind};
 pub(crate) use timers::{Deadline, Timer, Timers};
 pub use view::{GroupView, MemberView};
 
@@ -17,7 +19,7 @@ use super::assign::subscribed_topics;
 use super::error::GroupError;
 use super::records::GroupValue;
 use super::reply::JoinedMember;
-use super::request::{JoinGroup, Protocol};
+use super::request::{Client, JoinGroup, Protocol};
 use bytes::Bytes;
 use java_order::in_java_order;
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,6 +167,24 @@ impl Group {
         }
         self.protocol_type.as_ref() == Some(protocol_type)
             && protocols.iter().any(|protocol| self.members.all_support(&protocol.name))
+    }
+
+    /// Returns the bytes that all members have once the member `id` has joined with a request. It takes the place of the member
+    /// `earlier`, if there is one.
+    pub(crate) fn bytes_after_join(
+        &self,
+        earlier: &str,
+        (id, client, request): (&str, &Client, &JoinGroup),
+    ) -> MemberBytes {
+        let mut bytes = self.members.bytes();
+        match self.members.get(earlier) {
+            Some(member) => {
+                bytes -= MemberBytes::of(member);
+                bytes += MemberBytes::after_join(member, id, request);
+            }
+            None => bytes += MemberBytes::of_new(id, client, request),
+        }
+        bytes
     }
 
     /// Says whether each member has joined, and each id that was handed out is used.

@@ -11,6 +11,8 @@ pub(crate) type GroupOffsets = BTreeMap<String, BTreeMap<i32, CommittedOffset>>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Offsets {
     by_group: BTreeMap<String, GroupOffsets>,
+    /// Number of groups that have an offset of each topic.
+    groups_by_topic: BTreeMap<String, usize>,
 }
 
 impl Offsets {
@@ -26,31 +28,53 @@ impl Offsets {
 
     /// Whether a group has an offset of the topic.
     pub(crate) fn has_topic(&self, topic: &str) -> bool {
-        self.by_group.values().any(|topics| topics.contains_key(topic))
+        self.groups_by_topic.contains_key(topic)
+    }
+
+    /// Returns the topics of which a group has an offset, by name.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &String> {
+        self.groups_by_topic.keys()
     }
 
     /// Stores an offset, or removes it if `value` is `None`.
     pub(crate) fn apply(&mut self, key: &OffsetKey, value: Option<CommittedOffset>) {
         let Some(value) = value else { return self.remove(key) };
         let topics = self.by_group.entry(key.group.clone()).or_default();
-        topics.entry(key.topic.clone()).or_default().insert(key.partition, value);
+        let partitions = topics.entry(key.topic.clone()).or_default();
+        if partitions.is_empty() {
+            *self.groups_by_topic.entry(key.topic.clone()).or_default() += 1;
+        }
+        partitions.insert(key.partition, value);
     }
 
     /// Removes all offsets of a group.
     pub(crate) fn remove_group(&mut self, group: &str) {
-        self.by_group.remove(group);
+        for topic in self.by_group.remove(group).into_iter().flatten().map(|(topic, _)| topic) {
+            self.count_out(&topic);
+        }
     }
 
     fn remove(&mut self, key: &OffsetKey) {
         let Some(topics) = self.by_group.get_mut(&key.group) else { return };
-        if let Some(partitions) = topics.get_mut(&key.topic) {
-            partitions.remove(&key.partition);
-            if partitions.is_empty() {
-                topics.remove(&key.topic);
-            }
+        let Some(partitions) = topics.get_mut(&key.topic) else { return };
+        partitions.remove(&key.partition);
+        if !partitions.is_empty() {
+            return;
         }
+        topics.remove(&key.topic);
         if topics.is_empty() {
             self.by_group.remove(&key.group);
+        }
+        self.count_out(&key.topic);
+    }
+
+    /// Counts one group less for a topic.
+    fn count_out(&mut self, topic: &str) {
+        if let Some(count) = self.groups_by_topic.get_mut(topic) {
+            *count -= 1;
+            if *count == 0 {
+                self.groups_by_topic.remove(topic);
+            }
         }
     }
 
@@ -61,12 +85,13 @@ impl Offsets {
             topic: topic.to_owned(),
             partition,
         };
-        let topics = self.by_group.get(group).into_iter().flatten();
-        topics
-            .flat_map(|(topic, partitions)| {
-                partitions.iter().map(move |(partition, offset)| (key(topic, *partition), offset))
-            })
-            .collect()
+        let offsets = self.by_group.get(group).into_iter().flat_map(|topics| topics_behind(topics, None));
+        offsets.map(|(topic, partition, offset)| (key(topic, partition), offset)).collect()
+    }
+
+    /// Returns the groups that have offsets, from the id `first` on, in the order of their ids.
+    pub(crate) fn groups_from(&self, first: &str) -> impl Iterator<Item = (&String, &GroupOffsets)> {
+        self.by_group.range::<str, _>((Bound::Included(first), Bound::Unbounded))
     }
 
     /// Returns the keys and values of all offsets behind `last`, or of all offsets, in the order of their keys.
@@ -74,19 +99,27 @@ impl Offsets {
         &'a self,
         last: Option<&'a OffsetKey>,
     ) -> impl Iterator<Item = (OffsetKey, &'a CommittedOffset)> + 'a {
-        let from = last.map_or(Bound::Unbounded, |last| Bound::Included(last.group.as_str()));
-        self.by_group.range::<str, _>((from, Bound::Unbounded)).flat_map(move |(group, topics)| {
+        let from = last.map_or("", |last| last.group.as_str());
+        self.groups_from(from).flat_map(move |(group, topics)| {
             let last = last.filter(|last| last.group == *group);
-            let from = last.map_or(Bound::Unbounded, |last| Bound::Included(last.topic.as_str()));
-            topics.range::<str, _>((from, Bound::Unbounded)).flat_map(move |(topic, partitions)| {
-                let last = last.filter(|last| last.topic == *topic);
-                let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded(last.partition));
-                let key =
-                    move |partition: i32| OffsetKey { group: group.clone(), topic: topic.clone(), partition };
-                partitions
-                    .range((from, Bound::Unbounded))
-                    .map(move |(partition, offset)| (key(*partition), offset))
+            let last = last.map(|last| (last.topic.as_str(), last.partition));
+            topics_behind(topics, last).map(move |(topic, partition, offset)| {
+                (OffsetKey { group: group.clone(), topic: topic.clone(), partition }, offset)
             })
         })
     }
+}
+
+/// Returns the offsets of a group behind the topic and partition `last`, or all of them, in the order of topic and partition.
+pub(crate) fn topics_behind<'a>(
+    topics: &'a GroupOffsets,
+    last: Option<(&'a str, i32)>,
+) -> impl Iterator<Item = (&'a String, i32, &'a CommittedOffset)> + 'a {
+    let from = last.map_or(Bound::Unbounded, |(topic, _)| Bound::Included(topic));
+    topics.range::<str, _>((from, Bound::Unbounded)).flat_map(move |(topic, partitions)| {
+        let last = last.filter(|(last, _)| *last == topic.as_str());
+        let from = last.map_or(Bound::Unbounded, |(_, partition)| Bound::Excluded(partition));
+        let partitions = partitions.range((from, Bound::Unbounded));
+        partitions.map(move |(partition, offset)| (topic, *partition, offset))
+    })
 }

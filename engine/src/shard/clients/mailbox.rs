@@ -339,6 +339,11 @@ impl Mailbox {
         self.appends.pop()
     }
 
+    /// Returns the number of fetches, tasks and requests to groups that the shard has not taken.
+    pub(in crate::shard) fn waiting_calls(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(in crate::shard) fn pop_call(&self) -> Option<Call> {
         self.calls.pop()
     }

@@ -83,9 +83,11 @@ impl Checks {
             match view.state {
                 GroupState::Empty => assert!(members.is_empty(), "an empty group has no members"),
                 GroupState::Stable => {
+                    assert!(view.protocol.is_some(), "the members have agreed on a protocol");
                     assert!(view.members.iter().all(|member| !member.awaits_join && !member.awaits_sync));
                 }
                 GroupState::CompletingRebalance => {
+                    assert!(view.protocol.is_some(), "the members have agreed on a protocol");
                     assert!(view.members.iter().all(|member| !member.awaits_join));
                 }
                 GroupState::PreparingRebalance => {
