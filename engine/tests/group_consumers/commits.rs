@@ -1,14 +1,11 @@
 //! Commits, positions and resets.
 
-use super::{data_dir, member, offsets, open, partition, poll_until, produce, settings, settle, with_topic};
+use super::{
+    committed, data_dir, member, offsets, open, partition, poll_until, produce, settings, settle, with_topic,
+};
 use std::time::{Duration, Instant};
 use vnotch_engine::client::{AutoOffsetReset, Commit, GroupConsumerConfig, GroupEvent, GroupsError};
 use vnotch_engine::types::ConsumerPosition;
-
-fn committed(engine: &vnotch_engine::engine::Engine, group: &str) -> Vec<(u32, i64)> {
-    let offsets = engine.group_admin().unwrap().offsets(group).unwrap();
-    offsets.into_iter().map(|commit| (commit.partition.partition, commit.position.offset)).collect()
-}
 
 #[test]
 fn a_restarted_member_resumes_where_it_had_committed() {

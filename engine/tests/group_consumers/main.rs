@@ -3,16 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
 mod commits;
+mod cut_logs;
+mod expiry;
 mod internal_topic;
+mod last_commits;
+mod leaving;
 mod members;
+mod rebalances;
 mod refused;
 mod stored;
 mod topics;
 
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use vnotch_engine::client::{
-    AutoOffsetReset, ConsumerConfig, GroupConsumer, GroupConsumerConfig, GroupEvent, ProducerConfig,
+    AutoOffsetReset, Commit, ConsumerConfig, GroupConsumer, GroupConsumerConfig, GroupEvent, ProducerConfig,
     Subscribe,
 };
 use vnotch_engine::config::{EngineConfig, GroupsConfig, TopicConfig};
@@ -55,6 +61,31 @@ fn with_topic(path: &Path, partitions: u32) -> Engine {
 
 fn partition(number: u32) -> TopicPartition {
     TopicPartition { topic: "t".into(), partition: number }
+}
+
+/// Returns a commit of an offset of a partition.
+fn commit_of(number: u32, offset: i64) -> Commit {
+    Commit { partition: partition(number), position: offset.into(), metadata: None }
+}
+
+/// Returns the committed offsets of a group, with their partitions.
+fn committed(engine: &Engine, group: &str) -> Vec<(u32, i64)> {
+    let offsets = engine.group_admin().unwrap().offsets(group).unwrap();
+    offsets.into_iter().map(|commit| (commit.partition.partition, commit.position.offset)).collect()
+}
+
+/// Has a shard do nothing until the returned sender is dropped.
+fn hold(engine: &Engine, shard: u32) -> mpsc::Sender<()> {
+    let (release, released) = mpsc::channel::<()>();
+    let (begin, begun) = mpsc::channel();
+    let task = engine.run_on(shard, move |_| async move {
+        begin.send(()).unwrap();
+        // Ends with an error when the sender is dropped.
+        let _ = released.recv_timeout(PATIENCE);
+    });
+    drop(task.unwrap());
+    begun.recv_timeout(PATIENCE).unwrap();
+    release
 }
 
 fn settings(group: &str) -> GroupConsumerConfig {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use vnotch_engine::client::{Commit, GroupAdmin, GroupConsumerConfig, GroupEvent, GroupsError, Subscribe};
 use vnotch_engine::config::EngineConfig;
 use vnotch_engine::engine::Engine;
-use vnotch_engine::group::{GroupError, Heartbeat, JoinGroup, JoinReply, Protocol, ReplyBody, RequestBody};
+use vnotch_engine::group::{
+    Assignor, GroupError, Heartbeat, JoinGroup, JoinReply, Protocol, ReplyBody, RequestBody,
+};
 use vnotch_engine::types::TopicPartition;
 
 fn commit(metadata: Option<String>) -> Commit {
@@ -214,4 +216,15 @@ fn a_poll_interval_below_one_millisecond_is_refused() {
     let made = engine.group_consumer(config, Subscribe::topics(["t"]));
     let Err(GroupsError::Config(message)) = made else { panic!("{made:?}") };
     assert!(message.contains("max_poll_interval"), "{message}");
+}
+
+#[test]
+fn an_assignor_that_is_named_twice_is_refused() {
+    let dir = data_dir();
+    let engine = with_topic(dir.path(), 1);
+    let assignors = vec![Assignor::RoundRobin, Assignor::Range, Assignor::RoundRobin];
+    let config = GroupConsumerConfig { assignors, ..settings("g") };
+    let made = engine.group_consumer(config, Subscribe::topics(["t"]));
+    let Err(GroupsError::Config(message)) = made else { panic!("{made:?}") };
+    assert_eq!(message, "assignors names roundrobin more than once");
 }

@@ -1,11 +1,12 @@
-//! Commits of a consumer in a group that the caller waits for, and the requests of all its commits.
+//! Commits of a consumer in a group: those that the caller waits for, automatic ones, and their answers.
 
-use super::consumer::{CommitKind, GroupConsumer, Phase, SentCommit};
+use super::consumer::{GroupConsumer, GroupEvent, Phase, SentCommit};
 use super::error::GroupsError;
-use super::link::{LOAD_MAX, RETRY_AFTER};
-use super::offsets::{self, Commit, Committer};
+use super::link::{LOAD_MAX, RETRY_AFTER, error_of};
+use super::offsets::{self, Commit, CommitKind, Committer};
+use super::partitions::Partitions;
 use crate::clock::after;
-use crate::group::GroupError;
+use crate::group::{GroupError, ReplyBody};
 use crate::shard::Ticket;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -21,9 +22,17 @@ impl GroupConsumer {
     /// [`GroupsError`]. Nothing is committed then, except after `ShardStuck`, which leaves that open.
     /// [`GroupsError::NotMember`] before the consumer has joined, and after its group has removed it.
     pub async fn commit(&mut self) -> Result<(), GroupsError> {
+        self.commit_all(Partitions::positions).await
+    }
+
+    /// Commits what `positions` returns, and waits for the reply.
+    pub(super) async fn commit_all(
+        &mut self,
+        positions: fn(&Partitions) -> Vec<Commit>,
+    ) -> Result<(), GroupsError> {
         loop {
             self.check_member()?;
-            let mut commits = self.owned.positions();
+            let mut commits = positions(&self.owned);
             self.retain_existing(&mut commits);
             match self.commit_loaded(&commits).await {
                 // What was deleted is left out now.
@@ -140,7 +149,96 @@ impl GroupConsumer {
         let id_of = |topic: &str| self.owned.topic_id(topic).or_else(|| self.directory.topics.id(topic));
         let request = committer.request(&commits, id_of);
         let ticket = self.link.send(request);
-        self.commits.insert(ticket, SentCommit { kind, commits, sent_at: Instant::now() });
+        self.owned.commit_sent(ticket, kind, &commits);
+        let generation = self.generation;
+        self.commits.insert(ticket, SentCommit { kind, commits, generation, sent_at: Instant::now() });
         ticket
+    }
+
+    /// Commits what the caller is done with, if commits are automatic and the interval has passed. During a rebalance the commit
+    /// has the old generation. The coordinator takes it until the new one begins.
+    pub(super) fn commit_if_due(&mut self, now: Instant) {
+        let Some(every) = self.config.auto_commit.filter(|_| self.generation >= 0) else { return };
+        if self.next_commit.is_none_or(|at| at <= now) {
+            self.next_commit = Some(after(now, every));
+            // One at a time: a slow log would get the same positions again and again.
+            let is_waiting = self.commits.values().any(|sent| sent.kind == CommitKind::Automatic);
+            let mut done = if is_waiting { Vec::new() } else { self.owned.done() };
+            self.retain_existing(&mut done);
+            if !done.is_empty() {
+                self.send_commit(CommitKind::Automatic, done);
+            }
+        }
+        if let Some(at) = self.next_commit {
+            self.arm(at, now);
+        }
+    }
+
+    pub(super) fn commit_answered(
+        &mut self,
+        ticket: Ticket,
+        sent: SentCommit,
+        outcome: Result<ReplyBody, GroupsError>,
+    ) {
+        let outcome = outcome.and_then(|reply| error_of(&reply).map_or(Ok(()), |error| Err(error.into())));
+        if outcome.is_ok() {
+            self.owned.committed(ticket, &sent.commits);
+        }
+        let is_of_old_generation = self.generation >= 0 && self.generation != sent.generation;
+        let refused = match &outcome {
+            // The next generation began before the commit arrived. The member is in it.
+            Err(GroupsError::Refused(GroupError::UnknownMemberId | GroupError::IllegalGeneration))
+                if is_of_old_generation =>
+            {
+                Some(GroupError::RebalanceInProgress)
+            }
+            Err(GroupsError::Refused(error)) => Some(*error),
+            _ => None,
+        };
+        // A topic was deleted while the request was on its way. The rest is committed before the partitions go.
+        if sent.kind == CommitKind::BeforeRelease
+            && refused == Some(GroupError::UnknownTopicOrPartition)
+            && self.phase == Phase::Releasing(ticket)
+        {
+            return self.begin_release();
+        }
+        self.report_commit(ticket, sent, outcome, refused);
+        match refused {
+            Some(
+                error @ (GroupError::UnknownMemberId
+                | GroupError::IllegalGeneration
+                | GroupError::FencedInstanceId),
+            ) if self.generation >= 0 => self.lose(error),
+            Some(GroupError::RebalanceInProgress) if !is_of_old_generation => self.begin_rebalance(),
+            _ => {}
+        }
+        if self.phase == Phase::Releasing(ticket) {
+            self.release();
+        }
+    }
+
+    /// Passes the outcome of a commit to the caller that waits for it, or makes an event of it. `refused` is the error that the
+    /// member reacts to.
+    fn report_commit(
+        &mut self,
+        ticket: Ticket,
+        sent: SentCommit,
+        outcome: Result<(), GroupsError>,
+        refused: Option<GroupError>,
+    ) {
+        let SentCommit { kind, commits, sent_at, .. } = sent;
+        match (kind, outcome) {
+            (CommitKind::Awaited, outcome) => self.awaited = Some((ticket, outcome)),
+            // The next commit has the rest.
+            (CommitKind::Automatic, Err(_)) if refused == Some(DELETED) => {}
+            // The next generation has other partitions, and commits its own positions.
+            (_, Err(_)) if refused == Some(GroupError::RebalanceInProgress) => {}
+            (_, Err(error)) => self.events.push_back(Ok(GroupEvent::CommitFailed(error))),
+            (_, Ok(())) if self.config.reports_commits => {
+                let took = sent_at.elapsed();
+                self.events.push_back(Ok(GroupEvent::Committed { commits, took }));
+            }
+            (_, Ok(())) => {}
+        }
     }
 }

@@ -16,8 +16,8 @@ pub struct GroupConsumerConfig {
     pub client_id: String,
     /// Name of a static member: it keeps its partitions over a restart that is shorter than the session timeout.
     pub group_instance_id: Option<String>,
-    /// The assignors that the consumer supports, the preferred one first. The group takes one that all members support.
-    /// If all are cooperative, the consumer reads on during a rebalance.
+    /// The assignors that the consumer supports, each once, the preferred one first. The group takes one that all members
+    /// support. If all are cooperative, the consumer reads on during a rebalance.
     pub assignors: Vec<Assignor>,
     /// Time without a heartbeat after which the group removes the member.
     pub session_timeout: Duration,
@@ -92,6 +92,10 @@ impl GroupConsumerConfig {
     pub fn validate(&self) -> Result<(), String> {
         if self.assignors.is_empty() {
             return Err("assignors must name at least one assignor".into());
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.assignors.iter().find(|assignor| !seen.insert(assignor.name())) {
+            return Err(format!("assignors names {} more than once", twice.name()));
         }
         if self.heartbeat_interval.is_zero() || self.heartbeat_interval >= self.session_timeout {
             return Err(format!(

@@ -5,19 +5,19 @@
 //! ```
 //!
 //! Everything happens in [`GroupConsumer::poll`], except for heartbeats, which a thread sends between polls
-//! (`heartbeats.rs`). What follows from replies is in `membership.rs`, what follows from changes of topics in `topics.rs`, and
-//! commits that the caller waits for are in `commits.rs`.
+//! (`heartbeats.rs`). What follows from replies is in `membership.rs`, what follows from changes of topics in `topics.rs`. Commits
+//! are in `commits.rs`, and the end of a consumer is in `leaving.rs`.
 
 use super::config::{GroupConsumerConfig, Subscribe};
 use super::error::GroupsError;
 use super::heartbeats::{Beat, BeatSettings, Heartbeats, PollEnd};
 use super::leader::Led;
 use super::link::{Coordinator, Link, call_loaded};
-use super::offsets::{self, Commit};
+use super::offsets::{self, Commit, CommitKind};
 use super::partitions::{GroupRecords, Moved, News, Partitions};
 use crate::client::RemoteDirectory;
 use crate::clock::after;
-use crate::group::{Client, GroupError, LeaveGroup, LeavingMember, RequestBody};
+use crate::group::{Client, GroupError};
 use crate::shard::Ticket;
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -76,16 +76,6 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// The reason for a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CommitKind {
-    Automatic,
-    /// Partitions go once it is answered.
-    BeforeRelease,
-    /// The caller waits for it.
-    Awaited,
-}
-
 /// Partitions that were assigned, and that are not read yet.
 #[derive(Debug)]
 pub(super) struct Acquiring {
@@ -107,13 +97,15 @@ pub(super) enum Asked {
 pub(super) struct SentCommit {
     pub(super) kind: CommitKind,
     pub(super) commits: Vec<Commit>,
+    /// The generation with which it was sent.
+    pub(super) generation: i32,
     pub(super) sent_at: Instant,
 }
 
 /// A consumer that is a member of a group. Its methods take `&mut self`, so one thread uses it at a time.
 ///
 /// Dropping it does not leave the group: the other members get its partitions when its session ends. [`close`](Self::close)
-/// leaves at once.
+/// leaves at once. A consumer that is dropped before its first generation gives its member id back, if it has one already.
 #[derive(Debug)]
 pub struct GroupConsumer {
     pub(super) config: GroupConsumerConfig,
@@ -345,52 +337,6 @@ impl GroupConsumer {
     /// [`GroupsError::NotAssigned`].
     pub fn resume(&mut self, partition: &TopicPartition) -> Result<(), GroupsError> {
         self.owned.pause(partition, false)
-    }
-
-    /// Leaves the group, so that the other members get the partitions at once. If commits are automatic, the positions are
-    /// committed first. A static member does not leave, as in Kafka. All later polls fail.
-    ///
-    /// While its group rebalances, it may refuse that commit. This is no error: the next owner reads from the offsets that were
-    /// committed before.
-    ///
-    /// # Errors
-    /// [`GroupsError`], of the commit or of the leaving. The consumer is closed all the same.
-    pub async fn leave(&mut self) -> Result<(), GroupsError> {
-        if self.phase == Phase::Closed {
-            return Ok(());
-        }
-        let is_member = self.generation >= 0;
-        let committed =
-            if self.config.auto_commit.is_some() && is_member { self.commit().await } else { Ok(()) };
-        let committed = match committed {
-            Err(GroupsError::Refused(GroupError::RebalanceInProgress | GroupError::IllegalGeneration)) => {
-                Ok(())
-            }
-            other => other,
-        };
-        self.beat.set_member(None);
-        self.phase = Phase::Closed;
-        self.owned.clear();
-        let left = if self.member_id.is_empty() || self.config.group_instance_id.is_some() {
-            Ok(())
-        } else {
-            let members = vec![LeavingMember { member_id: self.member_id.clone(), instance_id: None }];
-            let request = RequestBody::Leave(LeaveGroup { group: self.config.group_id.clone(), members });
-            self.link.call(request).await.and_then(|reply| match super::link::error_of(&reply) {
-                // The group has removed the member already.
-                None | Some(GroupError::UnknownMemberId) => Ok(()),
-                Some(error) => Err(error.into()),
-            })
-        };
-        committed.and(left)
-    }
-
-    /// Leaves the group as [`GroupConsumer::leave`], for a plain thread.
-    ///
-    /// # Errors
-    /// As [`GroupConsumer::leave`].
-    pub fn close(mut self) -> Result<(), GroupsError> {
-        pollster::block_on(self.leave())
     }
 }
 

@@ -200,7 +200,7 @@ impl Beat {
     }
 
     /// Sends a LeaveGroup whose reply nobody waits for. Static members stay until their session ends, as in Kafka.
-    fn send_leave(&self, member_id: String) {
+    pub(super) fn send_leave(&self, member_id: String) {
         if self.instance_id.is_some() {
             return;
         }

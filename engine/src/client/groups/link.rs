@@ -2,6 +2,7 @@
 
 use super::error::GroupsError;
 use crate::client::port::{Reach as _, Remote, RemoteDirectory, Route, Unreachable};
+use crate::clock::after;
 use crate::group::{Client, GroupError, ReplyBody, RequestBody};
 use crate::shard::{
     GroupAnswer, GroupCall, GroupInbox, GroupReply, OFFSETS_TOPIC, Refusal, Ticket, partition_of_group,
@@ -156,17 +157,35 @@ impl Link {
     /// Sends a request and waits for its reply. Replies to other requests are dropped.
     pub(super) async fn call(&mut self, body: RequestBody) -> Result<ReplyBody, GroupsError> {
         let ticket = self.send(body);
-        std::future::poll_fn(|context: &mut Context<'_>| {
-            self.inbox.waker.register(context.waker());
-            self.flush();
-            while let Some((answered, outcome)) = self.next() {
-                if answered == ticket {
-                    return Poll::Ready(outcome);
-                }
-            }
-            Poll::Pending
+        std::future::poll_fn(|context| self.poll_reply(ticket, context)).await
+    }
+
+    /// Waits at most for `longest` for the reply to a request that was sent. Returns `None` if it has not come. Replies to other
+    /// requests are dropped.
+    pub(super) async fn reply(
+        &mut self,
+        ticket: Ticket,
+        longest: Duration,
+    ) -> Option<Result<ReplyBody, GroupsError>> {
+        let until = after(Instant::now(), longest);
+        self.wake_at(until);
+        std::future::poll_fn(|context| match self.poll_reply(ticket, context) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if Instant::now() >= until => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
         })
         .await
+    }
+
+    fn poll_reply(&mut self, ticket: Ticket, context: &Context<'_>) -> Poll<Result<ReplyBody, GroupsError>> {
+        self.inbox.waker.register(context.waker());
+        self.flush();
+        while let Some((answered, outcome)) = self.next() {
+            if answered == ticket {
+                return Poll::Ready(outcome);
+            }
+        }
+        Poll::Pending
     }
 }
 

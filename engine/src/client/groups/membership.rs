@@ -1,10 +1,10 @@
-//! Membership of a consumer in its group: joining, the leader's assignment, rebalances, commits.
+//! Membership of a consumer in its group: joining, the leader's assignment, rebalances.
 
-use super::consumer::{Acquiring, Asked, CommitKind, GroupConsumer, GroupEvent, Phase, SentCommit};
+use super::consumer::{Acquiring, Asked, GroupConsumer, GroupEvent, Phase};
 use super::error::GroupsError;
 use super::leader;
 use super::link::{HEARTBEAT, RETRY_AFTER, error_of};
-use super::offsets;
+use super::offsets::{self, CommitKind};
 use crate::clock::after;
 use crate::group::{
     Assignment, GroupError, JoinGroup, JoinReply, Joined, ReplyBody, RequestBody, Subscription, SyncGroup,
@@ -46,11 +46,19 @@ impl GroupConsumer {
     /// Does what is due at `now`. The caller has seen all events before.
     pub(super) fn step(&mut self, now: Instant) {
         match self.phase {
-            Phase::Unjoined(at) if at <= now => self.send_join(),
-            Phase::Unjoined(at) => self.arm(at, now),
+            Phase::Unjoined(at) => {
+                self.commit_if_due(now);
+                if at <= now {
+                    self.send_join();
+                } else {
+                    self.arm(at, now);
+                }
+            }
             Phase::Revoking => self.begin_release(),
             Phase::Stable => self.step_stable(now),
-            Phase::Joining(_) | Phase::Syncing(_) | Phase::Releasing(_) | Phase::Closed => {}
+            // The other members may take long to join. A cooperative member reads on meanwhile.
+            Phase::Joining(_) => self.commit_if_due(now),
+            Phase::Syncing(_) | Phase::Releasing(_) | Phase::Closed => {}
         }
         self.ask_again(now);
     }
@@ -70,18 +78,7 @@ impl GroupConsumer {
     }
 
     fn step_stable(&mut self, now: Instant) {
-        if let Some(every) = self.config.auto_commit
-            && self.next_commit.is_none_or(|at| at <= now)
-        {
-            self.next_commit = Some(after(now, every));
-            // One at a time: a slow log would get the same positions again and again.
-            let is_waiting = self.commits.values().any(|sent| sent.kind == CommitKind::Automatic);
-            let mut done = if is_waiting { Vec::new() } else { self.owned.done() };
-            self.retain_existing(&mut done);
-            if !done.is_empty() {
-                self.send_commit(CommitKind::Automatic, done);
-            }
-        }
+        self.commit_if_due(now);
         let is_due = self.next_look <= now;
         if is_due {
             self.next_look = after(now, self.config.metadata_max_age);
@@ -90,12 +87,11 @@ impl GroupConsumer {
             self.begin_rebalance();
             return;
         }
-        let look_at = self.next_look_at(now);
-        self.arm(self.next_commit.map_or(look_at, |at| at.min(look_at)), now);
+        self.arm(self.next_look_at(now), now);
     }
 
     /// Has the consumer woken at `at`.
-    fn arm(&mut self, at: Instant, now: Instant) {
+    pub(super) fn arm(&mut self, at: Instant, now: Instant) {
         if self.armed.is_none_or(|armed| armed <= now || armed > at) {
             self.armed = Some(at);
             self.link.wake_at(at);
@@ -283,6 +279,10 @@ impl GroupConsumer {
                 Err(error) => self.events.push_back(Err(error)),
             }
         }
+        // Commits from before the partitions were lost may still land on what was fetched.
+        for sent in self.commits.values() {
+            self.owned.forget_committed(&sent.commits);
+        }
         self.events.push_back(Ok(GroupEvent::Assigned(taken)));
     }
 
@@ -322,8 +322,9 @@ impl GroupConsumer {
         self.phase = Phase::Revoking;
     }
 
-    /// Commits what the caller is done with, if commits are automatic, and then gives the partitions up.
-    fn begin_release(&mut self) {
+    /// Commits what the caller is done with, if commits are automatic, and then gives the partitions up. What the caller has
+    /// committed itself since the `Revoked` event stays.
+    pub(super) fn begin_release(&mut self) {
         let mut done = if self.config.auto_commit.is_some() { self.owned.done() } else { Vec::new() };
         self.retain_existing(&mut done);
         if done.is_empty() {
@@ -333,14 +334,14 @@ impl GroupConsumer {
         }
     }
 
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.owned.remove_leaving();
         self.phase = Phase::Unjoined(Instant::now());
         self.step(Instant::now());
     }
 
     /// Gives up all partitions: the group has removed this member, or another one has taken over its name.
-    fn lose(&mut self, error: GroupError) {
+    pub(super) fn lose(&mut self, error: GroupError) {
         self.beat.set_member(None);
         self.generation = -1;
         self.acquiring = None;
@@ -366,56 +367,6 @@ impl GroupConsumer {
     /// Notes that the member has left the group because the caller did not poll.
     pub(super) fn has_left(&mut self) {
         self.lose(GroupError::UnknownMemberId);
-    }
-
-    fn commit_answered(&mut self, ticket: Ticket, sent: SentCommit, outcome: Result<ReplyBody, GroupsError>) {
-        let SentCommit { kind, commits, sent_at } = sent;
-        let outcome = outcome.and_then(|reply| error_of(&reply).map_or(Ok(()), |error| Err(error.into())));
-        if outcome.is_ok() {
-            self.owned.committed(&commits);
-        }
-        let refused = match &outcome {
-            Err(GroupsError::Refused(error)) => Some(*error),
-            _ => None,
-        };
-        match kind {
-            CommitKind::Awaited => self.awaited = Some((ticket, outcome)),
-            // A topic was deleted while the request was on its way. The rest is committed before the partitions go.
-            CommitKind::BeforeRelease
-                if refused == Some(GroupError::UnknownTopicOrPartition)
-                    && self.phase == Phase::Releasing(ticket) =>
-            {
-                return self.begin_release();
-            }
-            // The next commit has the rest.
-            CommitKind::Automatic if refused == Some(GroupError::UnknownTopicOrPartition) => {}
-            CommitKind::Automatic | CommitKind::BeforeRelease if outcome.is_ok() => {
-                if self.config.reports_commits {
-                    let took = sent_at.elapsed();
-                    self.events.push_back(Ok(GroupEvent::Committed { commits, took }));
-                }
-            }
-            CommitKind::Automatic | CommitKind::BeforeRelease => {
-                // The next generation has other partitions, and commits its own positions.
-                if let Err(error) = outcome
-                    && refused != Some(GroupError::RebalanceInProgress)
-                {
-                    self.events.push_back(Ok(GroupEvent::CommitFailed(error)));
-                }
-            }
-        }
-        match refused {
-            Some(
-                error @ (GroupError::UnknownMemberId
-                | GroupError::IllegalGeneration
-                | GroupError::FencedInstanceId),
-            ) if self.generation >= 0 => self.lose(error),
-            Some(GroupError::RebalanceInProgress) if self.phase == Phase::Stable => self.begin_rebalance(),
-            _ => {}
-        }
-        if self.phase == Phase::Releasing(ticket) {
-            self.release();
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod consumer;
 mod error;
 mod heartbeats;
 mod leader;
+mod leaving;
 mod link;
 mod membership;
 mod offsets;

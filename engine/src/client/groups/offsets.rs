@@ -6,6 +6,16 @@ use crate::group::{OffsetCommit, OffsetFetch, PartitionCommit, ReplyBody, Reques
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::collections::BTreeMap;
 
+/// The reason for a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommitKind {
+    Automatic,
+    /// Partitions go once it is answered.
+    BeforeRelease,
+    /// The caller waits for it.
+    Awaited,
+}
+
 /// An offset to commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {

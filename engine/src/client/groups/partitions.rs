@@ -3,9 +3,10 @@
 
 use super::config::AutoOffsetReset;
 use super::error::GroupsError;
-use super::offsets::Commit;
+use super::offsets::{Commit, CommitKind};
 use crate::client::{Consumer, ConsumerConfig, Fetched, OffsetReset, RemoteDirectory, Topics};
 use crate::error::FetchError;
+use crate::shard::Ticket;
 use crate::types::{ConsumerPosition, TopicPartition};
 use std::task::{Context, Poll};
 
@@ -45,11 +46,16 @@ struct Owned {
     consumer: Consumer,
     /// The position up to which an earlier poll has returned the records.
     done: Option<ConsumerPosition>,
-    /// The offset that was committed last.
-    committed: Option<i64>,
+    /// The position that the group has stored; `None` if that is not known. A commit that is not answered may change it at any
+    /// time.
+    committed: Option<ConsumerPosition>,
+    /// The last commit that was sent. Only its answer says what is stored: a later commit overwrites an earlier one.
+    last_commit: Option<Ticket>,
     is_paused: bool,
     /// Set while the partition is being given up: it is not read any more.
     is_leaving: bool,
+    /// Set when the caller has committed the partition while it was being given up. No automatic commit overwrites that.
+    is_left_to_caller: bool,
 }
 
 /// The partitions that a consumer reads, in order.
@@ -105,10 +111,17 @@ impl Partitions {
         let from = position.unwrap_or_else(|| UNKNOWN.into());
         let assignment = vec![(name.clone(), directory.route(place), from)];
         let consumer = Consumer::new(self.config.clone(), assignment);
-        let committed = position.map(|position| position.offset);
-        let done = position;
-        let (is_paused, is_leaving) = (false, false);
-        let owned = Owned { name, topic_id, consumer, done, committed, is_paused, is_leaving };
+        let owned = Owned {
+            name,
+            topic_id,
+            consumer,
+            done: position,
+            committed: position,
+            last_commit: None,
+            is_paused: false,
+            is_leaving: false,
+            is_left_to_caller: false,
+        };
         self.owned.insert(at, owned);
         Ok(true)
     }
@@ -155,36 +168,64 @@ impl Partitions {
         }
     }
 
-    /// Returns what an earlier poll has returned and is not committed.
+    /// Returns what an earlier poll has returned and is not committed. Partitions that the caller has committed while they were
+    /// being given up are left out.
     pub(super) fn done(&self) -> Vec<Commit> {
-        self.commits(|owned| owned.done)
+        self.commits(|owned| owned.done().filter(|_| !owned.is_left_to_caller))
     }
 
     /// Returns all positions that are not committed.
     pub(super) fn positions(&self) -> Vec<Commit> {
-        self.commits(|owned| owned.consumer.position(0).filter(|position| position.offset != UNKNOWN))
+        self.commits(Owned::position)
+    }
+
+    /// Returns all positions that are not committed, as [`Partitions::positions`], for the commit of a consumer that leaves.
+    /// Partitions that the caller has committed while they were being given up are left out.
+    pub(super) fn last_positions(&self) -> Vec<Commit> {
+        self.commits(|owned| owned.position().filter(|_| !owned.is_left_to_caller))
     }
 
     fn commits(&self, position: impl Fn(&Owned) -> Option<ConsumerPosition>) -> Vec<Commit> {
         let commit = |owned: &Owned| {
-            let position = position(owned).filter(|position| Some(position.offset) != owned.committed)?;
+            let position = position(owned).filter(|position| !owned.is_committed(*position))?;
             Some(Commit { partition: owned.name.clone(), position, metadata: None })
         };
         self.owned.iter().filter_map(commit).collect()
     }
 
-    /// Notes what was committed.
-    pub(super) fn committed(&mut self, commits: &[Commit]) {
+    /// Notes that a commit was sent. What the group has stored for its partitions is unknown until the answer.
+    pub(super) fn commit_sent(&mut self, ticket: Ticket, kind: CommitKind, commits: &[Commit]) {
+        self.forget_committed(commits);
         for commit in commits {
             if let Ok(owned) = self.get(&commit.partition) {
-                owned.committed = Some(commit.position.offset);
+                owned.last_commit = Some(ticket);
+                owned.is_left_to_caller |= owned.is_leaving && kind == CommitKind::Awaited;
+            }
+        }
+    }
+
+    /// Notes that commits may change at any time what the group has stored.
+    pub(super) fn forget_committed(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            if let Ok(owned) = self.get(&commit.partition) {
+                owned.committed = None;
+            }
+        }
+    }
+
+    /// Notes that a commit has succeeded.
+    pub(super) fn committed(&mut self, ticket: Ticket, commits: &[Commit]) {
+        for commit in commits {
+            if let Ok(owned) = self.get(&commit.partition)
+                && owned.last_commit == Some(ticket)
+            {
+                owned.committed = Some(commit.position);
             }
         }
     }
 
     pub(super) fn position(&self, name: &TopicPartition) -> Option<ConsumerPosition> {
-        let position = self.owned[self.index(name)?].consumer.position(0);
-        position.filter(|position| position.offset != UNKNOWN)
+        self.owned[self.index(name)?].position()
     }
 
     pub(super) fn lag(&self, name: &TopicPartition) -> Option<u64> {
@@ -229,6 +270,26 @@ impl Partitions {
 }
 
 impl Owned {
+    /// Returns the position after the last record that was returned; `None` while it is not known.
+    fn position(&self) -> Option<ConsumerPosition> {
+        self.consumer.position(0).filter(|position| position.offset != UNKNOWN)
+    }
+
+    /// Returns the position up to which the caller is done. After a seek to an offset, or a reset, a fetch that finds no record
+    /// still says in which epoch the log reaches that offset.
+    fn done(&self) -> Option<ConsumerPosition> {
+        let done = self.done?;
+        Some(self.position().filter(|position| position.offset == done.offset).unwrap_or(done))
+    }
+
+    /// Whether the group has stored the position. A position without an epoch says nothing more than its offset.
+    fn is_committed(&self, position: ConsumerPosition) -> bool {
+        self.committed.is_some_and(|committed| {
+            let has_same_epoch = committed.leader_epoch == position.leader_epoch;
+            committed.offset == position.offset && (has_same_epoch || position.leader_epoch.is_none())
+        })
+    }
+
     /// Moves to the configured end of the log, if the log does not hold the position.
     fn reset(&mut self, reset: AutoOffsetReset, error: FetchError) -> Result<Moved, GroupsError> {
         let partition = self.name.clone();
