@@ -211,13 +211,7 @@ fn payload_files(study: &Study) -> anyhow::Result<Vec<PayloadData>> {
 /// # Errors
 /// A [`UsageError`] if the machine or the disk is another one, if the payload file has changed, or if other stalls are injected.
 fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
-    let place = |environment: &Environment| {
-        let model = environment.cpu.model.as_deref().unwrap_or("an unknown processor");
-        let filesystem = environment.storage.filesystem.as_deref().unwrap_or("unknown");
-        let disk = environment.storage.device.as_ref().map_or("no disk", |device| &device.name);
-        format!("{model}, {}, {filesystem} on {disk}", environment.kernel)
-    };
-    let (there, here) = (place(&staging.manifest().environment), place(&now.environment));
+    let (there, here) = (place_of(&staging.manifest().environment), place_of(&now.environment));
     if there != here {
         return Err(UsageError::error(format!(
             "{} was started on another machine or disk: {there} there, {here} here; start again without `--resume`",
@@ -245,6 +239,15 @@ fn resume(mut staging: Staging, now: &Manifest) -> anyhow::Result<Staging> {
     sessions.resumed_at.push(now.started_at.clone());
     staging.keep_sessions(sessions)?;
     Ok(staging)
+}
+
+/// Names the processor, the kernel, the file system and the disk of an environment. Trials that are compared with each other have
+/// the same ones.
+pub(crate) fn place_of(environment: &Environment) -> String {
+    let model = environment.cpu.model.as_deref().unwrap_or("an unknown processor");
+    let filesystem = environment.storage.filesystem.as_deref().unwrap_or("unknown");
+    let disk = environment.storage.device.as_ref().map_or("no disk", |device| &device.name);
+    format!("{model}, {}, {filesystem} on {disk}", environment.kernel)
 }
 
 /// Facts of a run beside its trials.

@@ -2,9 +2,11 @@
 
 use crate::exit::UsageError;
 use crate::host::machine_id::machine_id;
-use crate::result::comparison::{Comparison, ComparisonProvenance, Method, Metric, SettingDifference, Side};
+use crate::result::comparison::{
+    Comparison, ComparisonProvenance, Method, Metric, SettingDifference, Side, problem_of,
+};
 use crate::result::environment::Environment;
-use crate::result::provenance::Build;
+use crate::result::provenance::{Build, Provenance};
 use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus, in_time, store};
 use crate::stats;
 use crate::stats::pairs::Figures;
@@ -20,6 +22,21 @@ const SAME_RATE: f64 = 0.01;
 const NO_SETTINGS: [&str; 3] = ["name", "question", "version"];
 /// The only key of the load that matters under `max`: the others belong to passes at a rate.
 const IN_FLIGHT: &str = "load.in_flight_bytes";
+/// Keys that say what is produced and read, and how much of it. Results that differ in one of them were measured under different
+/// loads. How clients batch, and how topics are split and stored, are settings.
+const OF_LOAD: [&str; 9] = [
+    "backlog",
+    "consume.churn",
+    "consumers_per_subscription",
+    "key_distribution",
+    "message_size",
+    "payload",
+    "producers_per_topic",
+    "subscriptions_per_topic",
+    "topics",
+];
+/// Another seed makes other values of the same kind.
+const SEED: &str = "payload.seed";
 
 /// How two stored results are compared.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +66,7 @@ pub fn compare(a: &Path, b: &Path, options: StoredOptions<'_>) -> anyhow::Result
     let found = points(&result_a, &result_b, options.metric)?;
     let metric = Metric::of(&found.path);
     let settings = settings_that_differ(&result_a, &result_b, &found);
-    require_same_load(&found, &settings)?;
+    require_same_load(&found, &settings, [&result_a.provenance, &result_b.provenance])?;
     let trials_a = trials(found.a, 'A', &metric)?;
     let trials_b = trials(found.b, 'B', &metric)?;
     let values = |trials: &[Figures]| trials.iter().filter_map(|it| it.get(&metric.path).copied()).collect();
@@ -86,6 +103,11 @@ pub fn compare(a: &Path, b: &Path, options: StoredOptions<'_>) -> anyhow::Result
     };
     if let Some(name) = options.baseline {
         name.clone_into(&mut comparison.a.label);
+    }
+    if comparison.a.label == comparison.b.label {
+        // Both began in the same minute.
+        comparison.a.label = crate::result::shelf::name_of(a);
+        comparison.b.label = crate::result::shelf::name_of(b);
     }
     stats::pairs::conclude_stored(&mut comparison, (&trials_a, &trials_b));
     Ok(comparison)
@@ -151,6 +173,9 @@ fn points<'a>(a: &'a RunResult, b: &'a RunResult, metric: Option<&str>) -> anyho
     let declared = metric
         .map(|name| WorkloadMetric::named(name).map_or(name, |named| named.path()))
         .or_else(|| metric_of_both(a, b));
+    if let Some(why) = declared.and_then(problem_of) {
+        return refuse(why);
+    }
     let path = |point: &Point| declared.unwrap_or_else(|| usual(point)).to_owned();
     let has = |point: &Point, path: &str| point.summary.contains_key(path);
     // Throughput comes first, as on the first screen.
@@ -208,7 +233,27 @@ fn settings_that_differ(a: &RunResult, b: &RunResult, found: &Found<'_>) -> Vec<
     settings
 }
 
-fn require_same_load(found: &Found<'_>, settings: &[Difference]) -> anyhow::Result<()> {
+/// Returns how the loads differ beyond the workloads: in the stalls on purpose, and in the files of values.
+fn other_differences([a, b]: [&Provenance; 2]) -> Vec<String> {
+    let mut found = Vec::new();
+    if a.injected != b.injected {
+        let of =
+            |it: &Provenance| if it.injected.is_empty() { "none".to_owned() } else { it.injected.join(", ") };
+        found.push(format!("--inject: A {}, B {}", of(a), of(b)));
+    }
+    let contents =
+        |it: &Provenance| it.payload_files.iter().map(|file| file.sha256.clone()).collect::<Vec<_>>();
+    if contents(a) != contents(b) {
+        found.push("the files of `payload` have other contents".to_owned());
+    }
+    found
+}
+
+fn require_same_load(
+    found: &Found<'_>,
+    settings: &[Difference],
+    provenances: [&Provenance; 2],
+) -> anyhow::Result<()> {
     if found.a.durability != found.b.durability {
         return refuse(format!(
             "their acks promise different things: A is {}, B is {}. To learn what that costs, measure both turn by turn: `vnotch \
@@ -217,15 +262,22 @@ fn require_same_load(found: &Found<'_>, settings: &[Difference]) -> anyhow::Resu
             name_of(&found.b.durability)
         ));
     }
-    let of_load = |it: &&Difference| match found.a.pass {
-        PassKind::Max => it.key == IN_FLIGHT,
-        PassKind::Closed | PassKind::Open => it.key.starts_with("load."),
+    let is_within = |key: &str, section: &str| {
+        key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    let differing: Vec<String> = settings
+    let of_load = |it: &&Difference| {
+        (it.key != SEED && OF_LOAD.iter().any(|section| is_within(&it.key, section)))
+            || match found.a.pass {
+                PassKind::Max => it.key == IN_FLIGHT,
+                PassKind::Closed | PassKind::Open => it.key.starts_with("load."),
+            }
+    };
+    let mut differing: Vec<String> = settings
         .iter()
         .filter(of_load)
         .map(|it| format!("{}: A {}, B {}", it.key, it.default, it.value))
         .collect();
+    differing.extend(other_differences(provenances));
     if !differing.is_empty() {
         return refuse(format!(
             "their loads differ ({}); run both under the same load",

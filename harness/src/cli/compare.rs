@@ -4,6 +4,7 @@
 pub mod child;
 mod finish;
 mod interleaved;
+mod length;
 mod plan_text;
 mod print;
 mod request;
@@ -13,7 +14,10 @@ use super::FormatArg;
 use crate::exit::ExitStatus;
 use crate::stderr;
 use request::Request;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The directory of results, unless `--output` names another one.
+const RESULTS: &str = "results";
 
 /// Arguments of `vnotch compare`.
 #[derive(Debug, Default, clap::Args)]
@@ -32,7 +36,7 @@ under an open load, and consumed bytes/s with a backlog. --metric takes another 
 path in a result's summary.
 
 A pair with a trial that was late or invalid is measured again. A pair with a trial that failed is kept and counted; then \
-there is no verdict. Ctrl-C keeps the finished pairs, and --resume continues the series.
+there is no verdict. Ctrl-C keeps the finished pairs, and --resume continues the series with its data on the same disk.
 
 Examples:
   vnotch compare --interleave throughput --set-b durability=synced
@@ -45,9 +49,9 @@ Examples:
   vnotch compare --baseline main latest
 
 Exit codes: 0 no regression, or the pairs cannot tell; 1 a trial, the disk or the machine failed; 2 wrong usage; 4 B is worse \
-by more than the band (two stored results: only with --baseline); 5 the pairs cannot tell (with --strict), or too many were \
-invalid; 6 records were lost, repeated, reordered or corrupted, or a group skipped some or had two owners read them; \
-130 interrupted.")]
+by more than the band (two stored results: only with --baseline); 5 too many pairs were invalid, or with --strict the pairs \
+cannot tell, or a calibration finds that the set-up prefers one side; 6 records were lost, repeated, reordered or corrupted, or \
+a group skipped some or had two owners read them; 130 interrupted, unless a pair failed before (then 1 or 6).")]
 pub struct Args {
     /// Two stored results; with --interleave one workload, or two
     #[arg(value_name = "A B", num_args = 0..=2)]
@@ -94,7 +98,7 @@ pub struct Args {
     /// Compare with the result of this name, and exit with 4 on a regression
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
-    /// Store a name for the result (of two, the second), for --baseline
+    /// Store a name for the result, for --baseline. Of two results, the second gets it, and only if the exit code is 0
     #[arg(long, value_name = "NAME")]
     save_baseline: Option<String>,
     /// Exit with 5 if the comparison cannot tell
@@ -103,15 +107,23 @@ pub struct Args {
     /// Seed of the order within the pairs [default: random, recorded]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Directory that holds the results, and in which a comparison is stored
-    #[arg(short, long, value_name = "DIR", default_value = "results")]
-    output: PathBuf,
-    /// Directory below which each trial has its data [default: a new directory in the working directory, removed afterwards]
+    /// Directory that holds the results, and in which a comparison is stored [default: results]
+    #[arg(short, long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    output: Option<PathBuf>,
+    /// Directory below which each trial has its data [default: a new directory in the working directory, removed afterwards; with
+    /// --resume that of the series]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Continue the unfinished series in DIR, with the same pairs in the same order
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     resume: Option<PathBuf>,
+}
+
+impl Args {
+    /// The directory of results.
+    fn results(&self) -> &Path {
+        self.output.as_deref().unwrap_or(Path::new(RESULTS))
+    }
 }
 
 /// How the answer is printed.
@@ -137,7 +149,7 @@ impl Output {
 /// A [`crate::exit::UsageError`] before anything is measured; otherwise the reason why the comparison could not be made.
 pub fn run(format: FormatArg, is_quiet: bool, args: &Args) -> anyhow::Result<ExitStatus> {
     let output = Output { format, is_quiet, is_strict: args.strict };
-    match Request::of(args)? {
+    match Request::of(args, format)? {
         Request::Series(request) => interleaved::run(args, &request, output),
         Request::Resume(dir) => interleaved::resume(args, &dir, output),
         Request::Stored(request) => stored::run(args, &request, output),

@@ -101,7 +101,8 @@ pub fn redraw(dir: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
 /// Reads a result directory.
 ///
 /// # Errors
-/// The directory is not a result, a newer vnotch wrote it, or one of its files is missing or damaged.
+/// A [`UsageError`] if the directory is missing or unfinished, holds a comparison, or was written by a newer vnotch. Another error if
+/// one of its files is missing or damaged.
 pub fn load(dir: &Path) -> anyhow::Result<Recording> {
     let result = load_result(dir)?;
     let mut trials: Vec<TrialRecord> = result
@@ -175,36 +176,50 @@ pub(super) fn is_comparison(json: &serde_json::Value) -> bool {
 }
 
 /// Reads `result.json` of any kind.
+///
+/// # Errors
+/// A [`UsageError`] if there is no such directory, if it is unfinished, or if a newer vnotch wrote it. Another error if the file is
+/// missing or damaged.
 pub(super) fn load_json(dir: &Path) -> anyhow::Result<serde_json::Value> {
     if !dir.is_dir() {
-        bail!("{} is not a result directory: there is no such directory", dir.display());
+        return refuse(format!("{} is not a result directory: there is no such directory", dir.display()));
     }
     let path = dir.join(RESULT);
     let text = match fs::read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_staging(dir) => bail!(
-            "{} is a sweep that is not finished: `vnotch run FILE --resume` continues it",
-            dir.display()
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_series(dir) => bail!(
-            "{dir} is a comparison that is not finished: `vnotch compare --resume {dir}` continues it",
-            dir = dir.display()
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("{} is not a result directory: it has no {RESULT}", dir.display())
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(without_result(dir)),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     let json: serde_json::Value =
         serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
     match json.get("schema_version").and_then(serde_json::Value::as_u64) {
-        Some(version) if version > u64::from(SCHEMA_VERSION) => bail!(
-            "{} was written by a newer vnotch: it has schema version {version}, and this build reads up to \
-             {SCHEMA_VERSION}. Read it with the vnotch that wrote it, or a newer one",
+        Some(version) if version > u64::from(SCHEMA_VERSION) => refuse(format!(
+            "{} was written by a newer vnotch, with schema version {version}; this build reads up to {SCHEMA_VERSION}. \
+             Read it with the vnotch that wrote it, or a newer one",
             dir.display()
-        ),
+        )),
         Some(_) => Ok(json),
         None => bail!("{} is not a result of vnotch: it has no schema_version", path.display()),
+    }
+}
+
+fn refuse<T>(message: String) -> anyhow::Result<T> {
+    Err(UsageError::error(message))
+}
+
+/// Says why a directory has no `result.json`. An unfinished sweep or comparison is named with the command that continues it.
+fn without_result(dir: &Path) -> anyhow::Error {
+    let dir_shown = dir.display();
+    if is_staging(dir) {
+        UsageError::error(format!(
+            "{dir_shown} is a sweep that is not finished: `vnotch run FILE --resume` continues it"
+        ))
+    } else if is_series(dir) {
+        UsageError::error(format!(
+            "{dir_shown} is a comparison that is not finished: `vnotch compare --resume {dir_shown}` continues it"
+        ))
+    } else {
+        anyhow!("{dir_shown} is not a result directory: it has no {RESULT}")
     }
 }
 

@@ -1,7 +1,9 @@
 //! `vnotch compare --interleave`, run as a command. Most tests use a script in place of a binary of vnotch: it has vnotch check
 //! the workload, and prints a document of its own for each trial. So no test depends on a speed.
 
+mod baselines;
 mod fake;
+mod resume;
 mod stored;
 
 use super::run::{Bench, SMALL};
@@ -95,6 +97,27 @@ fn the_sides_of_one_workload_are_alike_where_one_cannot_have_members() {
     assert!(ended.stderr.contains("A is measured with consume.assignment=fixed"), "{}", ended.stderr);
     assert!(ended.stdout.contains("engine.placement"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("assignment: A"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_setting_that_nobody_gave_is_not_in_the_name_of_a_side() {
+    let bench = bench();
+    let fake = Fake::of(&bench, "one", &[1000.0]);
+    let sets = ["--set", "subscriptions_per_topic=1", "--set-b", "engine.placement=colocated"];
+    let run = |more: &[&str]| {
+        end(compare_fakes(&bench, &mut vnotch(), [&fake, &fake]).args(sets).args(["--pairs", "1"]).args(more))
+    };
+    let ended = run(&["--format", "json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let comparison = &json(&ended)["comparison"];
+    let workload = bench.file.to_str().unwrap();
+    assert_eq!(comparison["a"]["label"], workload, "{comparison}");
+    assert_eq!(comparison["b"]["label"], "engine.placement=colocated", "{comparison}");
+    assert_eq!(comparison["a"]["settings"], serde_json::json!(["subscriptions_per_topic=1"]));
+    let notes = comparison["notes"].to_string();
+    assert!(notes.contains("A was measured with consume.assignment=fixed"), "{notes}");
+    let text = run(&[]).success();
+    assert!(text.contains(&format!("engine.placement=colocated instead of {workload}")), "{text}");
 }
 
 #[test]
@@ -194,9 +217,7 @@ fn an_interrupted_series_keeps_its_pairs_and_goes_on_in_the_same_order() {
         listed.stderr.contains("compare --resume") || listed.stdout.contains("compare --resume"),
         "{listed:?}"
     );
-    let resume = |more: &[&str]| {
-        end(vnotch().args(["compare", "--resume"]).arg(&dir).args(more).arg("-o").arg(bench.path("results")))
-    };
+    let resume = |more: &[&str]| end(vnotch().args(["compare", "--resume"]).arg(&dir).args(more));
     let other = resume(&["--pairs", "9"]).refusal(2);
     assert!(other.contains("--pairs"), "{other}");
     let ended = resume(&["--format", "json"]);

@@ -124,7 +124,7 @@ fn a_result_that_does_not_hold_enough_is_refused() {
         message.contains("its schema version is 1") && message.contains("`vnotch run small`"),
         "{message}"
     );
-    let message = rerun(&bench, &bench.path("nowhere"), &[]).refusal(1);
+    let message = rerun(&bench, &bench.path("nowhere"), &[]).refusal(2);
     assert!(message.contains("there is no such directory"), "{message}");
 }
 

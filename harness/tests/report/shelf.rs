@@ -154,7 +154,7 @@ fn a_name_of_none_or_several_is_refused_with_what_there_is() {
     assert!(by_workload.contains("did you mean") && by_workload.contains(results.name(1)), "{by_workload}");
     let unfinished = results.vnotch("show", &["20261001-000000"]).refusal(2);
     assert!(unfinished.contains("--resume"), "{unfinished}");
-    let path = results.vnotch("show", &["./nowhere"]).refusal(1);
+    let path = results.vnotch("show", &["./nowhere"]).refusal(2);
     assert!(path.contains("no such directory"), "{path}");
 }
 

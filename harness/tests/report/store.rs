@@ -232,7 +232,7 @@ fn what_is_no_result_is_refused_in_words() {
     let json = fs::read_to_string(dir.join("result.json")).unwrap();
     let newer = json.replacen(&format!("\"schema_version\": {SCHEMA_VERSION}"), "\"schema_version\": 99", 1);
     fs::write(dir.join("result.json"), newer).unwrap();
-    assert!(refusal(&dir).contains("written by a newer vnotch: it has schema version 99"));
+    assert!(refusal(&dir).contains("written by a newer vnotch, with schema version 99"));
 
     fs::write(dir.join("result.json"), "{}").unwrap();
     assert!(refusal(&dir).contains("it has no schema_version"));

@@ -49,7 +49,7 @@ fn several_results_make_one_document() {
 #[test]
 fn what_cannot_be_drawn_is_refused() {
     let results = tempfile::tempdir().unwrap();
-    let missing = report(&[], &[&results.path().join("missing")]).refusal(1);
+    let missing = report(&[], &[&results.path().join("missing")]).refusal(2);
     assert!(missing.contains("there is no such directory"), "{missing}");
     let empty = report(&[], &[results.path()]).refusal(1);
     assert!(empty.contains("it has no result.json"), "{empty}");

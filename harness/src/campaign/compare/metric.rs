@@ -2,6 +2,7 @@
 
 use super::pairs::Side;
 use crate::exit::UsageError;
+use crate::result::comparison::problem_of;
 use crate::workload::Metric;
 use serde_json::Value;
 
@@ -12,9 +13,14 @@ const CONSUMED: &str = "consume.bytes_per_s";
 /// The 99th percentile of the response time.
 const RESPONSE_P99: &str = "latency_ns.response.p99";
 
-/// Latencies that only records with an intended time have.
-const INTENDED: [&str; 4] =
-    ["latency_ns.response.", "latency_ns.pacing_lag.", "latency_ns.end_to_end.", "latency_ns.own."];
+/// Figures that only records with an intended time have.
+const INTENDED: [&str; 5] = [
+    "latency_ns.response.",
+    "latency_ns.pacing_lag.",
+    "latency_ns.end_to_end.",
+    "latency_ns.own.",
+    "offered.",
+];
 
 /// Returns the metric that a workload is compared by, unless another is declared: its `metric`, or else that of its load.
 fn usual(resolved: &Value) -> &'static str {
@@ -47,6 +53,9 @@ pub(crate) fn metric_of(declared: Option<&str>, sides: [&Value; 2]) -> anyhow::R
         )));
     };
     let metric = Metric::named(metric).map_or(metric, |named| named.path());
+    if let Some(why) = problem_of(metric) {
+        return Err(UsageError::error(why));
+    }
     for (side, resolved) in Side::BOTH.into_iter().zip(sides) {
         if let Some(why) = lacks(metric, resolved) {
             return Err(UsageError::error(format!(
@@ -75,6 +84,20 @@ fn lacks(metric: &str, resolved: &Value) -> Option<String> {
         && resolved.get("ceiling").and_then(Value::as_str) == Some("off")
     {
         return Some("`ceiling=off` is set, unless `--set ceiling=auto` says otherwise".to_owned());
+    }
+    let text = |pointer: &str| resolved.pointer(pointer).and_then(Value::as_str);
+    if metric.starts_with("closed.") && (subscriptions != Some(0) || text("/verify") == Some("none")) {
+        let needs = "which needs `subscriptions_per_topic: 0` and not `verify: none`";
+        return Some(format!("it is measured when a trial is read back, {needs}"));
+    }
+    if metric.starts_with("groups.") && text("/consume/assignment") != Some("group") {
+        return Some("its consumers are no members of a group (`consume.assignment: group`)".to_owned());
+    }
+    if metric.starts_with("backlog.") && resolved.get("backlog").is_none_or(Value::is_null) {
+        return Some("it has no `backlog`".to_owned());
+    }
+    if metric == Metric::WriteAmplification.path() && text("/durability") == Some("appended") {
+        return Some("it means nothing for `appended`, whose writes come later than the acks".to_owned());
     }
     None
 }
@@ -130,5 +153,37 @@ mod tests {
         );
         assert!(refusal("of_ceiling.write", "open").contains("--set ceiling=auto"));
         assert!(metric_of(Some("latency_ns.service.p99"), [&load("max"), &load("max")]).is_ok());
+    }
+
+    #[test]
+    fn a_figure_that_a_workload_cannot_have_is_refused_before_anything_is_measured() {
+        let with = |key: &str, value: Value| {
+            let mut resolved = load("max");
+            resolved[key] = value;
+            resolved
+        };
+        let plain = load("max");
+        let read_back = with("verify", json!("none"));
+        let appended = with("durability", json!("appended"));
+        let fixed = with("consume", json!({ "assignment": "fixed" }));
+        let consumed = with("subscriptions_per_topic", json!(1));
+        for (metric, resolved, expected) in [
+            ("reopen", &read_back, "not `verify: none`"),
+            ("closed.files", &consumed, "`subscriptions_per_topic: 0`"),
+            ("groups.commit_p99_us", &fixed, "`consume.assignment: group`"),
+            ("backlog.build_s", &plain, "it has no `backlog`"),
+            ("write_amplification", &appended, "means nothing for `appended`"),
+            ("offered.achieved", &plain, "under `load.mode=max`"),
+            ("groups.members", &plain, "neither more nor less"),
+        ] {
+            let refused = metric_of(Some(metric), [resolved, resolved]).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{metric}: {refused}");
+        }
+        let group = with("consume", json!({ "assignment": "group" }));
+        for (metric, resolved) in
+            [("reopen", &plain), ("groups.stop_max_s", &group), ("write_amplification", &plain)]
+        {
+            assert!(metric_of(Some(metric), [resolved, resolved]).is_ok(), "{metric}");
+        }
     }
 }

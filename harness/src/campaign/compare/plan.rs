@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Time in which a trial has to end, beside the longest that its binary expects, and as a multiple of that.
@@ -44,6 +45,10 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// Whether both sides are the same on purpose.
     pub(crate) is_calibration: bool,
+    /// Directory below which each trial has its data, as an absolute path. `None` for a new directory in the working directory, and
+    /// in plans of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// When the series began, RFC 3339.
     pub(crate) started_at: String,
     /// The command line, one entry for each word.

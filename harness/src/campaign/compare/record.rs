@@ -37,7 +37,7 @@ pub(crate) fn record(plan: &Plan, pairs: &Pairs, is_whole: bool) -> Comparison {
         secondary: Vec::new(),
         calibration: None,
         elapsed_s: pairs.closed.iter().map(|pair| pair.seconds).sum(),
-        notes: Vec::new(),
+        notes: Side::BOTH.into_iter().filter_map(|side| alike_note(plan, side)).collect(),
         baseline: None,
         is_same_machine: true,
         environment: Some(plan.environment.clone()),
@@ -61,6 +61,18 @@ pub(crate) fn record(plan: &Plan, pairs: &Pairs, is_whole: bool) -> Comparison {
     conclude(&mut comparison);
     comparison.notes.extend(precision_note(plan, &comparison, is_whole));
     comparison
+}
+
+/// Says which settings a side has only to be like the other one; `None` if there is none.
+fn alike_note(plan: &Plan, side: Side) -> Option<String> {
+    let sets = &plan.side(side).sets_alike;
+    (!sets.is_empty()).then(|| {
+        format!(
+            "{} was measured with {}, so that the sides differ only in what was asked for.",
+            side.letter(),
+            sets.join(", ")
+        )
+    })
 }
 
 /// Says which precision a series has reached, if it asked for one.
@@ -125,7 +137,7 @@ fn side(plan: &Plan, pairs: &Pairs, side: Side) -> comparison::Side {
     }
 }
 
-/// Names a side by what the other one does not have: its workload, its settings, its binary. A side that has nothing of its
+/// Names a side by what the other one does not have: its workload, the settings that the user gave, its binary. A side that has nothing of its
 /// own is named by its workload. Two equal sides are named by their workload and their settings.
 fn label(own: &SidePlan, other: &SidePlan) -> String {
     let is_same = own == other;

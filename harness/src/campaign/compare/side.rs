@@ -21,6 +21,9 @@ pub(crate) struct SidePlan {
     pub(crate) workload: WorkloadText,
     /// The settings of `--set`, then those of the side's own option.
     pub(crate) sets: Vec<String>,
+    /// Settings that nobody gave, and that make this side like the other one. Plans of older versions have them in `sets`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sets_alike: Vec<String>,
     /// The binary that measures.
     pub(crate) binary: Binary,
 }
@@ -126,7 +129,9 @@ impl SidePlan {
         let mut arguments: Vec<OsString> =
             [verb, "--format", "json", "--quiet"].into_iter().map(OsString::from).collect();
         arguments.push(self.workload.file(dir)?.into());
-        let sets = FIRST.into_iter().chain(self.sets.iter().map(String::as_str)).chain(LAST);
+        // The last setting of a key counts, so the user's follow those that nobody gave.
+        let own = self.sets_alike.iter().chain(&self.sets).map(String::as_str);
+        let sets = FIRST.into_iter().chain(own).chain(LAST);
         arguments.extend(sets.flat_map(|set| [OsString::from("--set"), OsString::from(set)]));
         Ok(arguments)
     }
@@ -138,17 +143,28 @@ mod tests {
 
     fn side(workload: WorkloadText, sets: &[&str]) -> SidePlan {
         let sets = sets.iter().map(|set| (*set).to_owned()).collect();
-        SidePlan { workload, sets, binary: Binary::this().unwrap() }
+        SidePlan { workload, sets, sets_alike: Vec::new(), binary: Binary::this().unwrap() }
     }
 
     #[test]
     fn what_a_trial_is_run_with_can_be_overridden_only_where_it_may() {
         let dir = tempfile::tempdir().unwrap();
-        let side = side(WorkloadText::read("throughput").unwrap(), &["ceiling=auto", "trials=9"]);
+        let mut side = side(WorkloadText::read("throughput").unwrap(), &["ceiling=auto", "trials=9"]);
+        side.sets_alike = vec!["consume.assignment=fixed".into()];
         let arguments = side.run_arguments(dir.path(), Path::new("/results"), Path::new("/data")).unwrap();
         let sets: Vec<_> =
-            arguments.iter().skip_while(|it| *it != "--set").filter(|it| *it != "--set").take(5).collect();
-        assert_eq!(sets, ["ceiling=off", "ceiling=auto", "trials=9", "trials=1", "late_retries=0"]);
+            arguments.iter().skip_while(|it| *it != "--set").filter(|it| *it != "--set").take(6).collect();
+        assert_eq!(
+            sets,
+            [
+                "ceiling=off",
+                "consume.assignment=fixed",
+                "ceiling=auto",
+                "trials=9",
+                "trials=1",
+                "late_retries=0"
+            ]
+        );
         assert_eq!(arguments[0], "run");
         assert!(arguments.ends_with(&["--data-dir".into(), "/data".into()]));
     }

@@ -6,6 +6,7 @@ use crate::campaign::compare::{Pairs, Plan, record};
 use crate::cli::is_broken_pipe;
 use crate::exit::ExitStatus;
 use crate::report;
+use crate::result::VerdictStatus;
 use crate::result::comparison::Comparison;
 use crate::result::comparison::store;
 use crate::result::staging::series::Series;
@@ -32,16 +33,18 @@ pub(super) fn finish(
             pairs.closed.len(),
             dir.display()
         ));
-        return keep_printed(printed, ExitStatus::Interrupted);
+        // A failed pair is worse than the interruption, and gives the exit code.
+        return keep_printed(printed, comparison.exit_status(output.is_strict));
     }
     let directory = match write(&comparison, dir.parent().unwrap_or(Path::new("."))) {
         Ok(directory) => directory,
         Err(error) => {
             show(&comparison, output);
-            return Err(error.context(format!(
+            let error = error.context(format!(
                 "the comparison is not stored; `vnotch compare --resume {}` stores it",
                 dir.display()
-            )));
+            ));
+            return worst(&comparison, error);
         }
     };
     if let Err(error) = series.discard() {
@@ -51,9 +54,29 @@ pub(super) fn finish(
     keep_printed(print(&comparison, Some(&directory), output), status)
 }
 
-/// Prints what the pairs of a series that ended early say.
-pub(super) fn show_unfinished(plan: &Plan, pairs: &Pairs, output: Output) {
-    show(&record(plan, pairs, false), output);
+/// Prints the comparison of a series that an error ended. Returns the error, or the exit status of an integrity failure.
+///
+/// # Errors
+/// The error that ended the series, unless a pair lost or changed records.
+pub(super) fn fail(
+    plan: &Plan,
+    pairs: &Pairs,
+    output: Output,
+    error: anyhow::Error,
+) -> anyhow::Result<ExitStatus> {
+    let comparison = record(plan, pairs, false);
+    show(&comparison, output);
+    worst(&comparison, error)
+}
+
+/// Returns the worse end of a series that has an error: an integrity failure of its pairs gives the exit code, and then the error is
+/// only printed.
+fn worst(comparison: &Comparison, error: anyhow::Error) -> anyhow::Result<ExitStatus> {
+    if comparison.verdict.status != VerdictStatus::IntegrityFailed {
+        return Err(error);
+    }
+    stderr::line(format_args!("vnotch: {error:#}"));
+    Ok(ExitStatus::Integrity)
 }
 
 /// Prints a comparison that has no directory. A failure is said, and changes nothing: another error follows.

@@ -6,6 +6,7 @@ use crate::campaign::compare::{
     Binary, Checked, Pairs, Plan, Session, Side, SidePlan, WorkloadText, alike, check, metric_of,
 };
 use crate::campaign::interrupt::Interrupt;
+use crate::campaign::run::place_of;
 use crate::cli::results::prune::leftovers_note;
 use crate::exit::{ExitStatus, UsageError};
 use crate::explain;
@@ -18,7 +19,7 @@ use crate::trial::progress::Progress;
 use crate::workload::Metric;
 use anyhow::Context as _;
 use rustix::rand::{GetRandomFlags, getrandom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub(super) fn run(args: &Args, request: &SeriesRequest, output: Output) -> anyho
         };
         return super::plan_text::print(&plan(args, request, sides, &checked)?, &checked, output);
     }
-    store::check(&args.output)?;
+    store::check(args.results())?;
     let place = Place::open(args.data_dir.as_deref(), output)?;
     let Some(checked) = check_both(&mut sides, Some(place.data_dir.path()), place.interrupt.flag(), output)?
     else {
@@ -47,14 +48,15 @@ pub(super) fn run(args: &Args, request: &SeriesRequest, output: Output) -> anyho
     super::plan_text::introduce(&plan, output);
     let name =
         SeriesName { started_at: &plan.started_at, name: &plan.directory_name(), sha256: &plan.sha256() };
-    let series = Series::begin(&args.output, name, &plan)?;
+    let series = Series::begin(args.results(), name, &plan)?;
     measure(&plan, series, Pairs::default(), &place, output)
 }
 
 /// Continues an unfinished series.
 ///
 /// # Errors
-/// A [`UsageError`] if the directory holds none; otherwise the failure that ended the series. Its pairs are kept.
+/// A [`UsageError`] if the directory holds none, or if the machine or the disk is another one; otherwise the failure that ended the
+/// series. Its pairs are kept.
 pub(super) fn resume(args: &Args, dir: &Path, output: Output) -> anyhow::Result<ExitStatus> {
     if !is_series(dir) {
         let what = if dir.exists() { "does not hold an unfinished comparison" } else { "does not exist" };
@@ -70,9 +72,28 @@ pub(super) fn resume(args: &Args, dir: &Path, output: Output) -> anyhow::Result<
             dir.display()
         )));
     }
-    let place = Place::open(args.data_dir.as_deref(), output)?;
+    let place = match (&args.data_dir, &plan.data_dir) {
+        (None, Some(begun_in)) => Place::open(Some(begun_in), output)
+            .with_context(|| format!("{} was begun with --data-dir {}", dir.display(), begun_in.display()))?,
+        (given, _) => Place::open(given.as_deref(), output)?,
+    };
+    require_disk(&plan, dir, place.data_dir.path())?;
     output.note(&format!("continuing {} after {} pairs", dir.display(), closed.len()));
     measure(&plan, series, Pairs { closed, ..Pairs::default() }, &place, output)
+}
+
+/// Refuses to continue a series whose earlier pairs were measured on another disk, file system or kernel.
+fn require_disk(plan: &Plan, dir: &Path, data_dir: &Path) -> anyhow::Result<()> {
+    let now = Environment::collect(data_dir, plan.environment.io_uring.clone());
+    let (there, here) = (place_of(&plan.environment), place_of(&now));
+    if there == here {
+        return Ok(());
+    }
+    Err(UsageError::error(format!(
+        "{} was begun on another disk or system: {there} there, {here} here. Its pairs and new ones are no series; name a directory \
+         on the same disk with --data-dir, or begin a new series",
+        dir.display()
+    )))
 }
 
 /// The data directory, and the watch for signals.
@@ -123,13 +144,13 @@ fn measure(
     match measured {
         Ok(is_whole) => finish::finish(plan, &pairs, series, is_whole, output),
         Err(error) => {
-            finish::show_unfinished(plan, &pairs, output);
             let dir = series.dir().display();
-            Err(error.context(format!(
+            let error = error.context(format!(
                 "the series ended early, after {} pairs; `vnotch compare --resume {dir}` continues it after {} of them",
                 pairs.closed.len(),
                 series.stored()
-            )))
+            ));
+            finish::fail(plan, &pairs, output, error)
         }
     }
 }
@@ -138,7 +159,8 @@ fn sides(request: &SeriesRequest) -> anyhow::Result<[SidePlan; 2]> {
     let binary =
         |path: Option<&Path>, flag: &str| path.map_or_else(Binary::this, |path| Binary::at(path, flag));
     let side = |workload: &str, sets: &[String], binary: Binary| {
-        anyhow::Ok(SidePlan { workload: WorkloadText::read(workload)?, sets: sets.to_vec(), binary })
+        let (workload, sets) = (WorkloadText::read(workload)?, sets.to_vec());
+        anyhow::Ok(SidePlan { workload, sets, sets_alike: Vec::new(), binary })
     };
     let a = binary(request.binary_a.as_deref(), "--binary-a")?;
     let b = binary(request.binary_b.as_deref(), "--binary-b")?;
@@ -173,8 +195,7 @@ fn check_both(
         Side::A => 0,
         Side::B => 1,
     };
-    // The settings that the user gave come later, and the last one counts.
-    sides[index].sets.insert(0, set);
+    sides[index].sets_alike.push(set);
     let Some(again) = one(side, &sides[index])? else { return Ok(None) };
     checked[index] = again;
     Ok(Some(checked))
@@ -205,11 +226,26 @@ fn plan(
         length: request.length,
         seed: args.seed.map_or_else(random_seed, Ok)?,
         is_calibration: request.is_calibration,
+        data_dir: data_dir_of(args)?,
         started_at: jiff::Timestamp::now().to_string(),
         command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         environment: Environment::collect(place, IoUring::collect()),
         machine_id: machine_id(),
     })
+}
+
+/// The data directory for the plan. A series that is continued has its data there too, from whichever working directory.
+fn data_dir_of(args: &Args) -> anyhow::Result<Option<PathBuf>> {
+    let Some(given) = &args.data_dir else { return Ok(None) };
+    let path =
+        std::path::absolute(given).with_context(|| format!("cannot tell where {} is", given.display()))?;
+    if path.to_str().is_none() {
+        return Err(UsageError::error(format!(
+            "--data-dir: {} is not valid UTF-8, so the series could not be stored; name another directory",
+            path.display()
+        )));
+    }
+    Ok(Some(path))
 }
 
 /// Whether a side is measured by another binary, whose results may have other figures.

@@ -1,23 +1,12 @@
 //! What a command line of `vnotch compare` asks for. Options that do not go together are refused by name, with what to do.
 
 use super::Args;
+use super::length::{band, length};
 use crate::campaign::compare::Length;
+use crate::cli::FormatArg;
 use crate::exit::UsageError;
-use crate::workload::{Fraction, Override};
+use crate::workload::Override;
 use std::path::PathBuf;
-
-/// The band unless `--band` sets it: the least difference that matters.
-pub(super) const BAND: f64 = 0.02;
-/// Pairs unless `--pairs` says otherwise.
-pub(super) const PAIRS: usize = 10;
-/// Pairs of `--calibrate`.
-pub(super) const CALIBRATION_PAIRS: usize = 20;
-/// Pairs at most with `--precision`, unless `--pairs-max` says otherwise.
-pub(super) const PAIRS_MAX: usize = 40;
-/// The most pairs that are accepted.
-const PAIRS_LIMIT: u32 = 1000;
-/// The least number of pairs with `--precision`: the first ones say how many are needed.
-const PILOT_PAIRS: u32 = 10;
 
 /// A request.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,15 +61,34 @@ pub(super) struct SeriesRequest {
 }
 
 impl Request {
-    /// Reads the command line.
+    /// Reads the command line. `format` is the format of standard output.
     ///
     /// # Errors
     /// A [`UsageError`] that names the options that do not go together.
-    pub(super) fn of(args: &Args) -> anyhow::Result<Self> {
-        if let Some(dir) = &args.resume {
-            return resume(args, dir.clone());
+    pub(super) fn of(args: &Args, format: FormatArg) -> anyhow::Result<Self> {
+        let request = match &args.resume {
+            Some(dir) => resume(args, dir.clone())?,
+            None if args.interleave || args.calibrate => Self::Series(series(args)?),
+            None => stored(args)?,
+        };
+        if format == FormatArg::Markdown
+            && let Some(option) = request.option_without_answer(args)
+        {
+            return refuse(format!(
+                "--format markdown prints the answer of a comparison, and {option} makes no comparison; leave out --format, or use \
+                 --format json"
+            ));
         }
-        if args.interleave || args.calibrate { series(args).map(Self::Series) } else { stored(args) }
+        Ok(request)
+    }
+
+    /// Returns the option because of which nothing is compared; `None` if the request is a comparison.
+    fn option_without_answer(&self, args: &Args) -> Option<&'static str> {
+        match self {
+            Self::SaveBaseline { .. } => Some("--save-baseline with one result"),
+            Self::Series(_) if args.dry_run => Some("--dry-run"),
+            Self::Series(_) | Self::Stored(_) | Self::Resume(_) => None,
+        }
     }
 }
 
@@ -110,6 +118,12 @@ fn given<const N: usize>(options: [(&'static str, bool); N]) -> Vec<&'static str
 }
 
 fn resume(args: &Args, dir: PathBuf) -> anyhow::Result<Request> {
+    if args.output.is_some() {
+        return refuse(format!(
+            "--resume stores the comparison beside {}, so it takes no --output; leave that out",
+            dir.display()
+        ));
+    }
     let mut others = series_options(args);
     others.retain(|option| *option != "--data-dir");
     others.extend(given([
@@ -140,9 +154,7 @@ fn stored(args: &Args) -> anyhow::Result<Request> {
     let request = match (&args.subjects[..], &args.baseline, &args.save_baseline) {
         ([a, b], None, _) => StoredRequest { a: Some(a.clone()), b: b.clone(), band },
         ([b], Some(_), _) => StoredRequest { a: None, b: b.clone(), band },
-        ([result], None, Some(name)) => {
-            return Ok(Request::SaveBaseline { name: name.clone(), result: result.clone() });
-        }
+        ([result], None, Some(name)) => return save_baseline(args, name, result),
         ([_, _], Some(name), _) => {
             return refuse(format!(
                 "--baseline {name} is the first result already; name one result to compare with it"
@@ -162,6 +174,23 @@ fn stored(args: &Args) -> anyhow::Result<Request> {
         }
     };
     Ok(Request::Stored(request))
+}
+
+/// Refuses options of a comparison where a result only gets a name.
+fn save_baseline(args: &Args, name: &str, result: &str) -> anyhow::Result<Request> {
+    let others = given([
+        ("--metric", args.metric.is_some()),
+        ("--band", args.band.is_some()),
+        ("--strict", args.strict),
+    ]);
+    if others.is_empty() {
+        return Ok(Request::SaveBaseline { name: name.to_owned(), result: result.to_owned() });
+    }
+    refuse(format!(
+        "--save-baseline with one result compares nothing, so it takes no {}; leave that out, or name what {result} is compared with: \
+         --baseline NAME, or a first result",
+        others.join(", ")
+    ))
 }
 
 fn series(args: &Args) -> anyhow::Result<SeriesRequest> {
@@ -245,57 +274,9 @@ fn calibration(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn length(args: &Args) -> anyhow::Result<Length> {
-    match (&args.precision, args.pairs, args.pairs_max) {
-        (Some(_), Some(_), _) => refuse(
-            "--pairs is a fixed number of pairs, and --precision finds the number; use one of them (--pairs-max bounds \
-             --precision)",
-        ),
-        (None, _, Some(_)) => {
-            refuse("--pairs-max bounds --precision; give --precision too, such as 1%, or use --pairs")
-        }
-        (Some(text), None, most) => {
-            let half_width = share("--precision", text)?;
-            if half_width <= 0.0 {
-                return refuse("--precision 0 cannot be reached; write it like `--precision 1%`");
-            }
-            let pairs_max = match most {
-                Some(most) if !(PILOT_PAIRS..=PAIRS_LIMIT).contains(&most) => {
-                    return refuse(format!(
-                        "--pairs-max {most}: the first {PILOT_PAIRS} pairs say how many are needed, so at least these are \
-                         measured; write a number from {PILOT_PAIRS} to {PAIRS_LIMIT}"
-                    ));
-                }
-                Some(most) => crate::num::index(most),
-                None => PAIRS_MAX,
-            };
-            Ok(Length::Precision { half_width, pairs_max })
-        }
-        (None, Some(pairs), None) if !(1..=PAIRS_LIMIT).contains(&pairs) => {
-            refuse(format!("--pairs {pairs}: write a number from 1 to {PAIRS_LIMIT}"))
-        }
-        (None, Some(pairs), None) => Ok(Length::Pairs(crate::num::index(pairs))),
-        (None, None, None) => Ok(Length::Pairs(if args.calibrate { CALIBRATION_PAIRS } else { PAIRS })),
-    }
-}
-
-fn band(args: &Args) -> anyhow::Result<f64> {
-    args.band.as_deref().map_or(Ok(BAND), |text| share("--band", text))
-}
-
-/// Reads a share such as `2%`. A number without the sign may be meant either way, so it is refused.
-fn share(option: &str, text: &str) -> anyhow::Result<f64> {
-    let wrong =
-        || UsageError::error(format!("{option} {text}: write a percentage below 50%, such as `{option} 2%`"));
-    if !text.trim().ends_with('%') {
-        return Err(wrong());
-    }
-    let Fraction(share) = text.parse().map_err(|_| wrong())?;
-    if share < 0.5 { Ok(share) } else { Err(wrong()) }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::length::{BAND, CALIBRATION_PAIRS, PAIRS, PAIRS_MAX};
     use super::*;
     use clap::Parser;
 
@@ -305,9 +286,14 @@ mod tests {
         args: Args,
     }
 
-    fn request(line: &str) -> anyhow::Result<Request> {
+    fn request_as(line: &str, format: FormatArg) -> anyhow::Result<Request> {
         let words = std::iter::once("compare").chain(line.split_whitespace());
-        Request::of(&Line::try_parse_from(words).map_err(|error| UsageError::error(error.to_string()))?.args)
+        let line = Line::try_parse_from(words).map_err(|error| UsageError::error(error.to_string()))?;
+        Request::of(&line.args, format)
+    }
+
+    fn request(line: &str) -> anyhow::Result<Request> {
+        request_as(line, FormatArg::Text)
     }
 
     fn refusal(line: &str) -> String {
@@ -396,6 +382,36 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_only_gets_a_name_takes_no_option_of_a_comparison() {
+        for option in ["--metric bogus", "--band 1%", "--strict"] {
+            let message = refusal(&format!("--save-baseline main one {option}"));
+            let name = option.split(' ').next().unwrap();
+            assert!(message.contains(&format!("compares nothing, so it takes no {name};")), "{message}");
+            assert!(request(&format!("--save-baseline main --baseline old one {option}")).is_ok());
+        }
+        let several = refusal("--save-baseline main one --strict --metric bogus");
+        assert!(several.contains("no --metric, --strict;"), "{several}");
+    }
+
+    #[test]
+    fn markdown_is_for_requests_that_have_an_answer() {
+        for (line, option) in [
+            ("--save-baseline main one", "--save-baseline with one result"),
+            ("--interleave w w --dry-run", "--dry-run"),
+            ("--calibrate w --dry-run", "--dry-run"),
+        ] {
+            let error = request_as(line, FormatArg::Markdown).unwrap_err();
+            assert!(error.is::<UsageError>() && error.to_string().contains(option), "{line}: {error}");
+            assert!(request_as(line, FormatArg::Json).is_ok(), "{line}");
+        }
+        for line in
+            ["one two", "--interleave w w", "--resume dir", "--baseline main one --save-baseline next"]
+        {
+            assert!(request_as(line, FormatArg::Markdown).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
     fn what_does_not_go_with_a_series_is_refused_by_name() {
         assert!(refusal("--interleave").contains("needs a workload"));
         assert!(refusal("--interleave w w --baseline x").contains("--baseline is a stored result"));
@@ -423,5 +439,7 @@ mod tests {
             assert!(message.contains(option.split(' ').next().unwrap()), "{message}");
         }
         assert!(refusal("--resume dir w").contains("a workload"));
+        let output = refusal("--resume dir -o elsewhere");
+        assert!(output.contains("beside dir") && output.contains("no --output"), "{output}");
     }
 }

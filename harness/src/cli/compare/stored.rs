@@ -6,8 +6,10 @@ use super::request::StoredRequest;
 use super::{Args, Output};
 use crate::campaign::stored::{StoredOptions, compare};
 use crate::cli::results::dir::ResultsDir;
+use crate::cli::{self, FormatArg};
 use crate::exit::ExitStatus;
 use crate::result::comparison::baseline;
+use crate::stderr;
 use std::path::Path;
 
 /// Compares two stored results, prints the comparison, and stores a name for the second one if that was asked for.
@@ -16,7 +18,11 @@ use std::path::Path;
 /// A [`crate::exit::UsageError`] if a result is not found or the two cannot be compared; otherwise a file cannot be read or
 /// written.
 pub(super) fn run(args: &Args, request: &StoredRequest, output: Output) -> anyhow::Result<ExitStatus> {
-    let results = ResultsDir::at(&args.output);
+    let results = ResultsDir::at(args.results());
+    // A name that cannot be stored is refused before anything is printed.
+    if let Some(name) = &args.save_baseline {
+        baseline::check_name(name)?;
+    }
     let a = match (&request.a, &args.baseline) {
         (Some(name), _) => results.find(name)?,
         (None, Some(name)) => baseline::find(results.dir(), name)?,
@@ -30,10 +36,15 @@ pub(super) fn run(args: &Args, request: &StoredRequest, output: Output) -> anyho
     };
     let comparison = compare(&a, &b, options)?;
     let printed = print(&comparison, None, output);
-    if let Some(name) = &args.save_baseline {
-        save(results.dir(), name, &b, output)?;
+    let status = comparison.exit_status(output.is_strict);
+    match &args.save_baseline {
+        Some(name) if status != ExitStatus::Ok && args.baseline.as_ref() == Some(name) => {
+            say_kept(name, status)
+        }
+        Some(name) => save(results.dir(), name, &b, output)?,
+        None => {}
     }
-    keep_printed(printed, comparison.exit_status(output.is_strict))
+    keep_printed(printed, status)
 }
 
 /// Stores the name of a baseline for a result.
@@ -46,9 +57,13 @@ pub(super) fn save_baseline(
     result: &str,
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
-    let results = ResultsDir::at(&args.output);
+    let results = ResultsDir::at(args.results());
     let dir = results.find(result)?;
     save(results.dir(), name, &dir, output)?;
+    if output.format == FormatArg::Json {
+        let document = serde_json::json!({ "kind": "baseline", "name": name, "directory": dir });
+        cli::print(&format!("{document:#}\n"))?;
+    }
     Ok(ExitStatus::Ok)
 }
 
@@ -56,4 +71,13 @@ fn save(results: &Path, name: &str, dir: &Path, output: Output) -> anyhow::Resul
     baseline::save(results, name, dir)?;
     output.note(&format!("baseline `{name}` is {} now", dir.display()));
     Ok(())
+}
+
+/// Says that the baseline that was compared with is not replaced, because the comparison ended with `status`.
+fn say_kept(name: &str, status: ExitStatus) {
+    stderr::line(format_args!(
+        "vnotch: baseline `{name}` is kept as it was, because this comparison ends with exit code {}; `vnotch compare \
+         --save-baseline {name} RESULT` replaces it all the same",
+        status as u8
+    ));
 }

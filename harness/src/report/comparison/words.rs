@@ -2,7 +2,7 @@
 
 use crate::num;
 use crate::quantity;
-use crate::result::comparison::{Comparison, Conclusion, Effect, Method, Unit};
+use crate::result::comparison::{Comparison, Conclusion, Effect, Method, PAIRS_MAX, Unit};
 use crate::result::{Interval, VerdictStatus};
 
 /// A ratio from which on it is said as a multiple, and not as a percentage.
@@ -127,7 +127,7 @@ pub(in crate::report) fn trust(comparison: &Comparison) -> Vec<String> {
     if let Some(calibration) = &comparison.calibration {
         sentences.push(format!("The ratio of a pair spreads by {} here.", share(calibration.spread)));
         if let Some(needed) = calibration.pairs_needed {
-            sentences.push(format!("The band of {band} needs {needed} pairs (`--pairs {needed}`)."));
+            sentences.push(needs(&band, needed, "pairs", Some("--pairs")));
         }
         if calibration.is_at_fault {
             sentences.push(
@@ -146,14 +146,22 @@ pub(in crate::report) fn trust(comparison: &Comparison) -> Vec<String> {
         ));
     }
     if let Some(needed) = effect.pairs_needed.filter(|_| effect.conclusion == Conclusion::CannotTell) {
-        let how = if comparison.method == Method::Interleaved {
-            format!(" (`--pairs {needed}`)")
-        } else {
-            String::new()
-        };
-        sentences.push(format!("The band of {band} needs {needed} {pairs}{each}{how}."));
+        let option = (comparison.method == Method::Interleaved).then_some("--pairs");
+        sentences.push(needs(&band, needed, &format!("{pairs}{each}"), option));
     }
     sentences
+}
+
+/// Says how many pairs or trials a band needs, and how to get them: with an option, if there is one and it takes so many.
+fn needs(band: &str, needed: u32, what: &str, option: Option<&str>) -> String {
+    match option {
+        Some(_) if needed > PAIRS_MAX => format!(
+            "The band of {band} needs {needed} {what}, and a comparison takes {PAIRS_MAX} at most: choose a wider `--band`, or a \
+             longer window (`--set phases.measure=…`)."
+        ),
+        Some(option) => format!("The band of {band} needs {needed} {what} (`{option} {needed}`)."),
+        None => format!("The band of {band} needs {needed} {what}."),
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +170,15 @@ mod tests {
 
     fn of(low: f64, high: f64) -> String {
         range(Interval { low, high, confidence: 0.95 })
+    }
+
+    #[test]
+    fn no_advice_names_more_pairs_than_a_comparison_takes() {
+        let said = |needed, option| needs("2 %", needed, "pairs", option);
+        assert_eq!(said(39, Some("--pairs")), "The band of 2 % needs 39 pairs (`--pairs 39`).");
+        assert_eq!(said(39, None), "The band of 2 % needs 39 pairs.");
+        let many = said(3500, Some("--pairs"));
+        assert!(many.contains("takes 1000 at most") && !many.contains("--pairs"), "{many}");
     }
 
     #[test]

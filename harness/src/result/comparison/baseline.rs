@@ -4,7 +4,7 @@
 //! copy of the result. So `prune` keeps results that a baseline names.
 
 use crate::exit::UsageError;
-use crate::result::{Kind, SCHEMA_VERSION, store};
+use crate::result::{Kind, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus, store};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -31,8 +31,8 @@ pub struct Baseline {
 /// of the baseline's file.
 ///
 /// # Errors
-/// A [`UsageError`] if the name cannot be a file's name, or if `dir` is no result of a run in `results`. Another error if the file
-/// cannot be written.
+/// A [`UsageError`] if the name cannot be a file's name, if `dir` is no result of a run in `results`, or if nothing can be concluded
+/// from that result. Another error if the file cannot be written.
 pub fn save(results: &Path, name: &str, dir: &Path) -> anyhow::Result<PathBuf> {
     let path = path_of(results, name)?;
     let saved = store::load_result(dir).map_err(|error| UsageError::error(format!("{error:#}")))?;
@@ -40,6 +40,14 @@ pub fn save(results: &Path, name: &str, dir: &Path) -> anyhow::Result<PathBuf> {
         return Err(UsageError::error(format!(
             "{} is a sweep, and a baseline is one run: later runs are compared with it",
             dir.display()
+        )));
+    }
+    if let Some(verdict) = hindrance(&saved) {
+        let reason = verdict.reasons.first().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        return Err(UsageError::error(format!(
+            "{} cannot be a baseline: its verdict is `{}`{reason}, so no later result could be compared with it; name a valid result",
+            dir.display(),
+            verdict.status.name()
         )));
     }
     let parent =
@@ -61,6 +69,34 @@ pub fn save(results: &Path, name: &str, dir: &Path) -> anyhow::Result<PathBuf> {
     json.push(b'\n');
     store::replace_file(&path, &json)?;
     Ok(path)
+}
+
+/// Returns the verdict because of which no comparison with a result has a conclusion; `None` if comparisons can have one.
+fn hindrance(result: &RunResult) -> Option<&Verdict> {
+    let is_invalid = |verdict: &Verdict| {
+        matches!(verdict.status, VerdictStatus::Invalid | VerdictStatus::RequirementMissed)
+    };
+    match result.verdict.status {
+        VerdictStatus::Interrupted | VerdictStatus::Errors | VerdictStatus::IntegrityFailed => {
+            Some(&result.verdict)
+        }
+        // One point is compared. Of several, a valid one is enough.
+        VerdictStatus::Valid
+        | VerdictStatus::Invalid
+        | VerdictStatus::RequirementMissed
+        | VerdictStatus::SloMissed => {
+            let mut verdicts = result.points.iter().map(|point| &point.verdict);
+            if verdicts.clone().all(is_invalid) { verdicts.next() } else { None }
+        }
+    }
+}
+
+/// Checks that a baseline can have this name.
+///
+/// # Errors
+/// A [`UsageError`] if the name cannot be a file's name.
+pub fn check_name(name: &str) -> anyhow::Result<()> {
+    path_of(Path::new(""), name).map(drop)
 }
 
 /// Returns the directory of the result that a baseline names.

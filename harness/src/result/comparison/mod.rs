@@ -10,7 +10,10 @@ pub mod baseline;
 mod metric;
 pub mod store;
 
-pub use metric::{Metric, Unit};
+/// The most pairs of one comparison.
+pub const PAIRS_MAX: u32 = 1000;
+
+pub use metric::{Better, Metric, Unit, better, problem_of};
 
 use super::environment::Environment;
 use super::provenance::{Build, SystemIdentity};

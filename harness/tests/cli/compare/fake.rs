@@ -20,6 +20,9 @@ if [ "$1" = check ] && [ -e "$dir/checked" ]; then VNOTCH "$@" | sed "$(cat "$di
 if [ "$1" = check ]; then exec VNOTCH "$@"; fi
 count=$(($(cat "$dir/trials") + 1))
 echo $count > "$dir/trials"
+for last in "$@"; do :; done
+echo "$last" >> "$dir/data-dirs"
+if [ -e "$dir/replaced-in" ] && [ $count -eq "$(cat "$dir/replaced-in")" ]; then echo true >> "$0"; fi
 if [ -e "$dir/hanging-from" ] && [ $count -ge "$(cat "$dir/hanging-from")" ]; then
     echo $$ > "$dir/pid.new"; mv "$dir/pid.new" "$dir/pid"
     exec sleep 1000
@@ -74,6 +77,17 @@ impl Fake {
         self
     }
 
+    /// Undoes [`Self::hanging_from`]: later trials end at once.
+    pub(super) fn release(&self) {
+        fs::remove_file(self.dir.join("hanging-from")).unwrap();
+    }
+
+    /// Has the script be changed in trial `number`, from 1, so that another program would make the later ones.
+    pub(super) fn replaced_in(self, number: usize) -> Self {
+        self.write("replaced-in", &number.to_string());
+        self
+    }
+
     /// Changes the plan that a check prints with an expression of sed, as another revision has other defaults.
     pub(super) fn checked_with(self, expression: &str) -> Self {
         self.write("checked", expression);
@@ -83,6 +97,11 @@ impl Fake {
     /// The number of trials that were begun.
     pub(super) fn trials(&self) -> usize {
         fs::read_to_string(self.dir.join("trials")).unwrap().trim().parse().unwrap()
+    }
+
+    /// The data directory of each trial that was begun.
+    pub(super) fn data_dirs(&self) -> Vec<PathBuf> {
+        fs::read_to_string(self.dir.join("data-dirs")).unwrap().lines().map(PathBuf::from).collect()
     }
 
     /// The id of the process that hangs.

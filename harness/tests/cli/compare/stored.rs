@@ -19,13 +19,21 @@ fn original() -> Value {
     ORIGINAL.get_or_init(measure).clone()
 }
 
+/// Returns the resolved workload of the only point of a result.
+fn workload_of(result: &mut Value) -> &mut Value {
+    match result.get("workloads").and_then(Value::as_array).map(Vec::len) {
+        Some(1..) => &mut result["workloads"][0],
+        _ => &mut result["workload"],
+    }
+}
+
 /// A directory of results.
-struct Results {
-    bench: Bench,
+pub(super) struct Results {
+    pub(super) bench: Bench,
 }
 
 impl Results {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bench = bench();
         fs::create_dir(bench.path("results")).unwrap();
         Self { bench }
@@ -33,7 +41,7 @@ impl Results {
 
     /// Writes a copy of the result, named `name`, with six trials whose throughput is about `factor` times that of the
     /// original. `change` changes it further.
-    fn copy(&self, name: &str, factor: f64, change: impl FnOnce(&mut Value)) {
+    pub(super) fn copy(&self, name: &str, factor: f64, change: impl FnOnce(&mut Value)) {
         let mut result = original();
         let point = &mut result["points"][0];
         let trial = point["trials"][0].clone();
@@ -54,11 +62,11 @@ impl Results {
         fs::write(dir.join("result.json"), content).unwrap();
     }
 
-    fn compare(&self, arguments: &[&str]) -> Ended {
+    pub(super) fn compare(&self, arguments: &[&str]) -> Ended {
         end(vnotch().args(["compare", "-o"]).arg(self.bench.path("results")).args(arguments))
     }
 
-    fn refusal(&self, arguments: &[&str], code: i32) -> String {
+    pub(super) fn refusal(&self, arguments: &[&str], code: i32) -> String {
         self.compare(arguments).refusal(code)
     }
 }
@@ -110,11 +118,26 @@ fn a_regression_against_a_baseline_is_exit_4() {
 fn results_that_cannot_be_compared_are_refused_with_the_reason() {
     let results = Results::new();
     type Change = fn(&mut Value);
-    let changes: [(&str, Change, &str); 5] = [
+    let changes: [(&str, Change, &str); 9] = [
         ("sweep", |it| it["kind"] = json!("sweep"), "is a sweep"),
         ("machine", |it| it["provenance"]["machine_id"] = json!("another"), "different machines"),
         ("load", |it| it["points"][0]["pass"] = json!("max"), "their loads differ"),
         ("durability", |it| it["points"][0]["durability"] = json!("synced"), "acks promise different things"),
+        ("size", |it| workload_of(it)["message_size"] = json!("4KiB"), "message_size: A "),
+        ("topics", |it| workload_of(it)["topics"] = json!(7), "topics: A "),
+        (
+            "stall",
+            |it| it["provenance"]["injected"] = json!(["stall:at=1s,for=1s"]),
+            "--inject: A none, B stall:at=1s,for=1s",
+        ),
+        (
+            "payload",
+            |it| {
+                let file = json!({"path": "p", "records": 1, "bytes": 1, "is_part": false, "sha256": "0"});
+                it["provenance"]["payload_files"] = json!([file]);
+            },
+            "the files of `payload` have other contents",
+        ),
         ("interrupted", |it| it["verdict"]["status"] = json!("interrupted"), "was interrupted"),
     ];
     results.copy("other-1", 1.0, |it| it["provenance"]["machine_id"] = json!("one"));
@@ -126,6 +149,14 @@ fn results_that_cannot_be_compared_are_refused_with_the_reason() {
         let message = results.refusal(&["other-1", &format!("other-{name}")], 2);
         assert!(message.contains(reason), "{name}: {message}");
     }
+    // How clients batch is a setting, whose effect may be the question.
+    results.copy("other-batch", 1.0, |it| {
+        it["provenance"]["machine_id"] = json!("one");
+        workload_of(it)["batch"]["max_records"] = json!(9);
+    });
+    let text = results.compare(&["other-1", "other-batch"]).success();
+    assert!(text.contains("batch.max_records"), "{text}");
+    assert!(text.lines().next().unwrap().contains("other-batch"), "both began in the same minute: {text}");
     let itself = results.refusal(&["other-1", "other-1"], 2);
     assert!(itself.contains("the same result"), "{itself}");
     let none = results.refusal(&["other-1", "nothing"], 2);
@@ -152,10 +183,28 @@ fn a_broken_directory_is_an_error_and_an_older_version_is_read() {
     assert!(text.contains("not recorded on which machine"), "{text}");
     results.copy("old-3", 1.0, |it| it["schema_version"] = json!(99));
     let path = results.bench.path("results").join("old-3");
-    let newer = results.compare(&["old-1", path.to_str().unwrap()]);
-    assert!(
-        newer.code == Some(1) && newer.stderr.contains("was written by a newer vnotch"),
-        "{}",
-        newer.stderr
-    );
+    let newer = results.refusal(&["old-1", path.to_str().unwrap()], 2);
+    assert!(newer.contains("was written by a newer vnotch"), "{newer}");
+}
+
+#[test]
+fn a_path_without_a_finished_result_is_wrong_usage() {
+    let results = Results::new();
+    results.copy("some-1", 1.0, |_| {});
+    let dir = results.bench.path("results");
+    for (name, file) in [("a.partial", "sweep.json"), ("b.partial", "comparison-plan.json")] {
+        fs::create_dir(dir.join(name)).unwrap();
+        fs::write(dir.join(name).join(file), "{}").unwrap();
+    }
+    for (name, expected) in [
+        ("nope", "there is no such directory"),
+        ("a.partial", "is a sweep that is not finished: `vnotch run FILE --resume`"),
+        ("b.partial", "is a comparison that is not finished: `vnotch compare --resume"),
+    ] {
+        let path = dir.join(name);
+        for arguments in [[path.to_str().unwrap(), "some-1"], ["some-1", path.to_str().unwrap()]] {
+            let message = results.refusal(&arguments, 2);
+            assert!(message.contains(expected), "{message}");
+        }
+    }
 }
