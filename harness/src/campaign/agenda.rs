@@ -13,7 +13,8 @@ pub(crate) struct Next {
     pub(crate) combination: usize,
     /// Number of the pass.
     pub(crate) pass: usize,
-    /// The records/s that a rate in percent is a share of: what the slowest combination reached at `max`.
+    /// The records/s that a rate in percent is a share of: what the slowest combination of its group reached at `max`. `None` in the
+    /// first pass.
     pub(crate) reached: Option<f64>,
     /// The trial that it replaces, because the generator was late in it.
     pub(crate) replaces: Option<usize>,
@@ -54,7 +55,6 @@ pub(crate) struct Sweep {
     /// Rounds in which the late trials of a block are made again.
     retries: u32,
     pass: usize,
-    reached: Option<f64>,
     /// `None` before the first pass.
     stage: Option<Stage>,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Sweep {
 impl Sweep {
     /// A sweep of `trials` blocks with `retries` rounds for the late trials of each.
     pub(crate) const fn new(order: Order, trials: u32, retries: u32) -> Self {
-        Self { order, trials, retries, pass: 0, reached: None, stage: None }
+        Self { order, trials, retries, pass: 0, stage: None }
     }
 
     /// A round of a block, in an order of its own.
@@ -71,11 +71,11 @@ impl Sweep {
         Stage { block, round, left: self.order.block(self.pass, number).into() }
     }
 
-    /// Begins the blocks of `pass`; false if there is no such pass, or nothing that its rate could be a share of.
+    /// Begins the blocks of `pass`; false if there is no such pass.
     fn begin_pass(&mut self, pass: usize, points: &Points) -> bool {
-        (self.pass, self.reached) = (pass, points.slowest());
+        self.pass = pass;
         self.stage = Some(self.stage(0, 0));
-        pass < points.passes && (pass == 0 || self.reached.is_some())
+        pass < points.passes
     }
 
     /// Begins the stage after a round of a block: the next round of late trials, the next block, or the next pass. Returns false
@@ -101,8 +101,11 @@ impl Sweep {
             round => run.is_late(trial, round),
         };
         let replaces = (stage.round > 0).then_some(trial);
-        let next = Next { combination, pass: self.pass, reached: self.reached, replaces };
-        (is_due && !points.is_given_up(combination)).then_some(next)
+        let reached = if self.pass == 0 { None } else { points.slowest(combination) };
+        let next = Next { combination, pass: self.pass, reached, replaces };
+        // Without a rate that its own could be a share of, the combination was given up.
+        let has_rate = self.pass == 0 || reached.is_some();
+        (is_due && has_rate && !points.is_given_up(combination)).then_some(next)
     }
 }
 
@@ -140,13 +143,14 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    fn points_of(yaml: &str) -> Points {
+        Points::new(&parse_study(yaml, "test.yaml", &[], Many::Refused, crate::system::CAPABILITIES).unwrap())
+    }
+
     fn points(combinations: usize, passes: usize) -> Points {
         let values: Vec<String> = (1..=combinations).map(|value| value.to_string()).collect();
         let load = if passes == 2 { "load: {mode: open, rate: 50%}" } else { "load: {mode: max}" };
-        let yaml = format!("{load}\nsweep: {{batch.max_records: [{}]}}", values.join(", "));
-        Points::new(
-            &parse_study(&yaml, "test.yaml", &[], Many::Refused, crate::system::CAPABILITIES).unwrap(),
-        )
+        points_of(&format!("{load}\nsweep: {{batch.max_records: [{}]}}", values.join(", ")))
     }
 
     /// Enters a simulated trial.
@@ -216,6 +220,36 @@ mod tests {
             let key = |next: &Next| (next.combination, next.pass, next.replaces);
             prop_assert_eq!(rest.iter().map(key).collect::<Vec<_>>(), whole[before..].iter().map(key).collect::<Vec<_>>());
         }
+    }
+
+    /// A simulated trial of combination n reaches 1,000 × (n + 1) records/s. The last key changes fastest.
+    #[test]
+    fn where_a_ratio_is_asked_for_a_share_is_one_of_the_slowest_that_differs_only_in_its_key() {
+        let sweep = "load: {mode: open, rate: 50%}\nsweep: {topics: [1, 2], durability: [written, synced]}";
+        for (answer, expected) in [
+            ("best", [1000.0; 4]),
+            ("ratio:durability", [1000.0, 1000.0, 3000.0, 3000.0]),
+            ("ratio:topics", [1000.0, 2000.0, 1000.0, 2000.0]),
+        ] {
+            let mut points = points_of(&format!("answer: {answer}\n{sweep}"));
+            let agenda = &mut Sweep::new(Order::new(7, 4), 2, 0);
+            let made = all(&mut points, agenda, |_| (VerdictStatus::Valid, false));
+            assert_eq!(made.len(), 16);
+            for next in made {
+                let reached = if next.pass == 0 { None } else { Some(expected[next.combination]) };
+                assert_eq!(next.reached, reached, "{answer}: {next:?}");
+            }
+        }
+        // The second size fails at `max`, with both durabilities. Its group has no rate, and the other one goes on.
+        let mut points = points_of(&format!("answer: ratio:durability\n{sweep}"));
+        let agenda = &mut Sweep::new(Order::new(7, 4), 1, 0);
+        let status =
+            |next: Next| if next.combination < 2 { VerdictStatus::Valid } else { VerdictStatus::Errors };
+        let made = all(&mut points, agenda, |next| (status(next), false));
+        let mut open: Vec<_> =
+            made.iter().filter(|next| next.pass == 1).map(|next| next.combination).collect();
+        open.sort_unstable();
+        assert_eq!(open, [0, 1]);
     }
 
     #[test]

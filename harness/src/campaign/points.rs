@@ -12,6 +12,8 @@ pub(crate) struct Points {
     pub(crate) passes: usize,
     /// The runs of combination 0 by pass, then those of combination 1, and so on.
     pub(crate) runs: Vec<PassRun>,
+    /// The group of each combination, from [`Study::rate_groups`].
+    rate_groups: Vec<usize>,
     /// The measurements of the device's best.
     pub(crate) device_best: DeviceBestSamples,
 }
@@ -20,7 +22,8 @@ impl Points {
     pub(crate) fn new(study: &Study) -> Self {
         let passes = study.passes();
         let runs = (0..passes * study.combinations.len()).map(|_| PassRun::default()).collect();
-        Self { passes, runs, device_best: DeviceBestSamples::default() }
+        let rate_groups = study.rate_groups();
+        Self { passes, runs, rate_groups, device_best: DeviceBestSamples::default() }
     }
 
     /// Takes over the trials of earlier sessions.
@@ -49,10 +52,12 @@ impl Points {
         stats::median(&rates)
     }
 
-    /// The median throughput of the slowest combination in the first pass, records/s. A failure in a later pass does not change
-    /// it, so the common rate of the others stays.
-    pub(crate) fn slowest(&self) -> Option<f64> {
-        let combinations = (0..self.runs.len() / self.passes).filter(|it| !self.run(*it, 0).is_cut_short());
+    /// The median throughput in the first pass of the slowest combination in the group of `combination`, records/s. A failure in a
+    /// later pass does not change it, so the common rate of the others stays.
+    pub(crate) fn slowest(&self, combination: usize) -> Option<f64> {
+        let group = self.rate_groups[combination];
+        let is_there = |it: &usize| self.rate_groups[*it] == group && !self.run(*it, 0).is_cut_short();
+        let combinations = (0..self.rate_groups.len()).filter(is_there);
         combinations.filter_map(|it| self.reached(it)).min_by(f64::total_cmp)
     }
 

@@ -76,6 +76,29 @@ impl Study {
     pub fn passes(&self) -> usize {
         self.combinations.first().map_or(0, |combination| combination.workload.passes().len())
     }
+
+    /// Returns the number of the group of each combination. A rate in percent is a share of what the slowest combination of its
+    /// group reached. `answer: ratio` compares combinations that differ only in its key, so these are a group. Otherwise all are.
+    pub fn rate_groups(&self) -> Vec<usize> {
+        let key = self.workload.ratio_key();
+        let others = |combination: &Combination| {
+            let mut others = combination.settings.clone();
+            match key {
+                Some(key) => drop(others.remove(key)),
+                None => others.clear(),
+            }
+            others
+        };
+        let mut groups: Vec<BTreeMap<String, Value>> = Vec::new();
+        let mut group = |combination: &Combination| {
+            let others = others(combination);
+            groups.iter().position(|group| *group == others).unwrap_or_else(|| {
+                groups.push(others);
+                groups.len() - 1
+            })
+        };
+        self.combinations.iter().map(&mut group).collect()
+    }
 }
 
 impl Combination {
@@ -286,8 +309,8 @@ impl Mistakes {
     }
 }
 
-/// Refuses different shares of the maximum. A share refers to the maximum of the slowest combination, so it is the same
-/// for all.
+/// Refuses different shares of the maximum. A share refers to the maximum of the slowest combination, so it is the same for all that
+/// are compared.
 fn check_rates(combinations: &[Combination], axes: &[Axis<'_>]) -> Result<(), Vec<Mistake>> {
     let shares = combinations.iter().map(|combination| match combination.workload.load.mode.rate() {
         Some(Rate::Share(percent)) => Some(percent),

@@ -119,6 +119,28 @@ fn an_answer_in_ratios_gives_the_price_of_each_step_and_no_winner() {
 }
 
 #[test]
+fn only_what_a_ratio_compares_has_a_common_rate_and_each_row_says_its_own() {
+    let (targets, sizes) =
+        (["engine", "kafka"].map(|text| json!(text)), ["100B", "1KiB"].map(|text| json!(text)));
+    let mut recording = sweep(&[("message_size", &sizes), ("target", &targets)], 10);
+    recording.result.workload["answer"] = json!("ratio:target");
+    recording.result.workload["sweep"] = json!({"message_size": sizes, "target": targets});
+    recording.result.workload["load"] = json!({"mode": "open", "rate": "50%"});
+    for point in &mut recording.result.points {
+        let rate = if point.settings["message_size"] == "1KiB" { 25_000.0 } else { 75_000.0 };
+        if let Some(offered) = point.summary.get_mut("offered.records_per_s") {
+            offered.median = rate;
+        }
+    }
+    let screen = screen(&recording);
+    let beside = "50 % of what the slowest target reached";
+    holds(&flowing(&screen), &[beside, "75.0 k/s", "25.0 k/s"]);
+    assert!(!screen.contains("the same for all rows"), "{screen}");
+    let summary = of_sweep(&recording)("summary.md").unwrap();
+    holds(&summary, &["| rate | p99 |", "beside each combination of the other settings"]);
+}
+
+#[test]
 fn the_metric_that_a_workload_names_comes_first() {
     let mut recording = sweep(&[("log.segment_bytes", &sizes(2))], 10);
     recording.result.workload["metric"] = json!("write_amplification");

@@ -11,6 +11,7 @@ pub(super) mod prices;
 pub(super) mod table;
 pub(super) mod words;
 
+use super::facts::NONE;
 use super::setting::{self, Setting};
 use crate::result::{Bound, Kind, Point, RunResult, Trial, VerdictStatus};
 use crate::workload::{Metric, PassKind, Rate, Workload};
@@ -27,7 +28,7 @@ pub(super) struct Sweep<'a> {
     pub(super) combinations: Vec<Combination<'a>>,
     /// The metric that the workload names; `None` if it names none.
     named: Option<Metric>,
-    /// The load's share of the slowest combination's rate, percent. `None` if the workload does not ask for a share.
+    /// The load's share of the slowest rate, percent. `None` if the workload does not ask for a share.
     share_percent: Option<f64>,
     /// Whether retention deletes records, or may do so in some combination.
     has_retention: bool,
@@ -138,8 +139,22 @@ impl<'a> Sweep<'a> {
         (low.is_finite() && high <= low * (1.0 + SAME_RATE)).then_some(low)
     }
 
-    /// Explains the common rate of the open load. `None` if the workload names the rate itself.
+    /// Returns the name of the setting whose values have one rate beside each combination of the others, and the share of the
+    /// slowest one's rate, percent. `None` if all combinations have one rate, or the workload names the rates itself.
+    fn rate_beside(&self) -> Option<(&str, f64)> {
+        // Older results have one rate for all.
+        let setting = self.ratio.filter(|_| self.settings.len() > 1 && self.common_rate().is_none())?;
+        Some((&self.settings[setting].name, self.share_percent?))
+    }
+
+    /// Explains the rates of the open load. `None` if the workload names the rate itself.
     pub(super) fn rate_note(&self) -> Option<String> {
+        if let Some((setting, percent)) = self.rate_beside() {
+            let of = format!("{percent} % of what the slowest {setting} reached under max");
+            return Some(format!(
+                "rate of the open load: {of}, beside each combination of the other settings"
+            ));
+        }
         let (rate, percent) = self.common_rate().zip(self.share_percent)?;
         let rate = crate::quantity::per_s(rate);
         let of = "of what the slowest combination reached under max, and the same for all rows";
@@ -153,8 +168,19 @@ impl<'a> Sweep<'a> {
         self.has_retention.then(|| note.to_owned())
     }
 
-    /// Returns `at 350 k/s`, or a text that each combination has its own rate.
+    /// Returns the records per second that the open point of a combination was offered, as text; `None` if all combinations have one
+    /// rate.
+    pub(super) fn rate_of(&self, combination: &Combination<'_>) -> Option<String> {
+        let figure = || combination.open?.summary.get("offered.records_per_s");
+        let text = || figure().map_or_else(|| NONE.to_owned(), |rate| crate::quantity::per_s(rate.median));
+        (self.has_open() && self.common_rate().is_none()).then(text)
+    }
+
+    /// Returns `at 350 k/s`, or a text that tells how the rates of the combinations were found.
     pub(super) fn rate_words(&self) -> String {
+        if let Some((setting, percent)) = self.rate_beside() {
+            return format!("at {percent} % of what the slowest {setting} reached");
+        }
         self.common_rate().map_or_else(
             || "each at its own rate".to_owned(),
             |rate| format!("at {}", crate::quantity::per_s(rate)),

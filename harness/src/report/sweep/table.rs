@@ -175,9 +175,14 @@ fn table(cells: &Cells, header: Header) -> Table {
 fn columns<'s>(sweep: &'s Sweep<'_>, place: Place) -> Vec<Column<'s>> {
     let metrics = sweep.metrics();
     let mut columns: Vec<Column<'s>> = Vec::new();
+    let mut has_own_rates = sweep.combinations.iter().any(|it| sweep.rate_of(it).is_some());
     for (index, metric) in metrics.iter().enumerate() {
+        if metric.needs_open_load() && std::mem::take(&mut has_own_rates) {
+            columns.push(column("rate", move |it| sweep.rate_of(it).unwrap_or_default()));
+        }
         columns.push(of_metric(sweep, *metric));
-        if index == 0 && sweep.ratio.is_none() {
+        // A terminal has room for the metric that the sweep is about.
+        if sweep.ratio.is_none() && (index == 0 || place == Place::Page) {
             columns.push(against(answers(sweep, *metric)));
         }
     }

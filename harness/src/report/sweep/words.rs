@@ -149,7 +149,7 @@ fn sentence(sweep: &Sweep<'_>, answer: &Answer<'_>, is_primary: bool) -> String 
     let out = ruled_out(&others, metric);
     if others.ruled_out.len() == others.all {
         let best = format!("{group}{best} has the {} {noun}", best_word(metric));
-        return format!("{best}: {value}. {out}.{first}");
+        return format!("{best}: {value}. {out}. {seen}.{first}");
     }
     let left = others.left();
     let names = if left.len() > NAMED_MAX { String::new() } else { format!(": {}", left.join("; ")) };

@@ -243,7 +243,7 @@ const STUDIES: [(&str, f64, u64); 8] = [
     ("durability-and-batch", 10.0, 2),
     ("partitions", 14.0, 8),
     ("preallocate", 11.0, 2),
-    ("segments-and-retention", 13.0, 2),
+    ("segments-and-retention", 15.0, 2),
     ("catch-up", 11.0, 4),
     ("write-size-and-depth", 7.0, 1),
     ("commits", 4.0, 7),
