@@ -123,3 +123,39 @@ fn a_folder_has_at_most_fifteen_files() {
     }
     assert!(full.is_empty(), "{}\nGroup what belongs together in a folder below it.", full.join("\n"));
 }
+
+/// Returns the paths of the pages that people read.
+fn pages() -> Vec<PathBuf> {
+    let docs = std::fs::read_dir(root().join("docs")).expect("docs can be read");
+    let docs = docs.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
+    let named = ["README.md", "ARCHITECTURE.md", "results/README.md"].map(|name| root().join(name));
+    docs.filter(is_page).chain(named).collect()
+}
+
+/// Adds the text of every source file and script below `path`.
+fn add_sources(path: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(path).expect("a folder can be read").filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            add_sources(&path, text);
+        } else if let Ok(source) = std::fs::read_to_string(&path) {
+            text.push_str(&source);
+        }
+    }
+}
+
+#[test]
+fn every_environment_variable_that_a_page_names_is_read_somewhere() {
+    let mut sources = String::new();
+    for folder in ["engine/src", "engine/tests", "harness/src", "harness/tests", "scripts"] {
+        add_sources(&root().join(folder), &mut sources);
+    }
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("a page can be read");
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        let unknown: Vec<&str> =
+            words.filter(|word| word.starts_with("VNOTCH_") && !sources.contains(word)).collect();
+        assert!(unknown.is_empty(), "{} names variables that nothing reads: {unknown:?}", page.display());
+    }
+}

@@ -26,8 +26,11 @@ enum Out {
     Bar(ProgressBar),
 }
 
+/// The most groups whose lags stand in the live line one by one.
+const GROUPS_SHOWN_MAX: usize = 4;
+
 /// One second of a trial.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Live {
     /// `warm-up`, `measuring` or `draining`.
     pub phase: &'static str,
@@ -39,8 +42,8 @@ pub struct Live {
     pub consumed_per_s: Option<f64>,
     /// Records acked and not yet consumed.
     pub backlog_records: Option<u64>,
-    /// Whether the consumers are members of groups, whose backlog is called lag.
-    pub has_members: bool,
+    /// Records acked and not yet consumed, by group; empty unless the consumers are members of groups.
+    pub lags: Vec<u64>,
     /// The kind of latency of `slowest`.
     pub latency: &'static str,
     /// The latency that stands for the second's intervals.
@@ -174,8 +177,7 @@ impl std::fmt::Display for Live {
             (quantity::per_s(self.acked_per_s), quantity::bytes_per_s(self.acked_bytes_per_s));
         write!(f, "{:<9}  acked {records} records ({bytes})", self.phase)?;
         if let (Some(consumed), Some(backlog)) = (self.consumed_per_s, self.backlog_records) {
-            let name = if self.has_members { "lag" } else { "backlog" };
-            write!(f, "  consumed {}  {name} {backlog}", quantity::per_s(consumed))?;
+            write!(f, "  consumed {}  {}", quantity::per_s(consumed), Behind { backlog, lags: &self.lags })?;
         }
         match self.slowest {
             Some(Slowest { name, ns, bound }) => {
@@ -186,9 +188,45 @@ impl std::fmt::Display for Live {
     }
 }
 
+/// What consumers have not read yet: the lag of each group, or a backlog.
+struct Behind<'a> {
+    backlog: u64,
+    lags: &'a [u64],
+}
+
+impl std::fmt::Display for Behind<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.lags {
+            [] => write!(f, "backlog {}", self.backlog),
+            [lag] => write!(f, "lag {lag}"),
+            lags if lags.len() <= GROUPS_SHOWN_MAX => {
+                let lags: Vec<String> = lags.iter().map(u64::to_string).collect();
+                write!(f, "lag by group {}", lags.join(", "))
+            }
+            lags => {
+                let most = lags.iter().max().copied().unwrap_or_default();
+                write!(f, "lag {most} in the slowest of {} groups", lags.len())
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_group_has_its_lag_and_of_many_groups_the_slowest_one_is_told() {
+        let line = |lags: &[u64]| {
+            let (consumed_per_s, backlog_records) = (Some(7.0), Some(lags.iter().sum()));
+            Live { consumed_per_s, backlog_records, lags: lags.to_vec(), ..Live::default() }.to_string()
+        };
+        assert!(line(&[]).ends_with("  backlog 0"), "{}", line(&[]));
+        assert!(line(&[12]).ends_with("  lag 12"), "{}", line(&[12]));
+        assert!(line(&[12, 3400]).ends_with("  lag by group 12, 3400"), "{}", line(&[12, 3400]));
+        let many = line(&[1, 2, 900, 3, 4]);
+        assert!(many.ends_with("  lag 900 in the slowest of 5 groups"), "{many}");
+    }
 
     #[test]
     fn the_slowest_latency_is_told_with_its_bound() {

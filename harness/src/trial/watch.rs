@@ -390,7 +390,7 @@ impl<'a> Watcher<'a> {
                 .and_then(|row| row.backlog_records)
                 .map(|_| per_s(|row| row.consumed)),
             backlog_records: fresh.last().and_then(|row| row.backlog_records),
-            has_members: !self.shared.groups().is_empty(),
+            lags: self.shared.groups().iter().map(|group| self.shared.lag_of(group)).collect(),
             latency: if self.is_open_load { "response" } else { "service" },
             slowest: Slowest::of(fresh),
         });
