@@ -8,6 +8,9 @@ use vnotch_engine::group::{
     Synced, Token,
 };
 
+/// The most ticks that one time needs.
+const TICKS_MAX: usize = 100;
+
 /// The group of these tests.
 pub(crate) const GROUP: &str = "register-orders-billing-group";
 /// Session timeout of members, ms.
@@ -83,13 +86,19 @@ impl Rig {
         token
     }
 
-    /// Lets time pass, and ends the appends of that.
+    /// Lets time pass, and ends the appends of that. A tick can set deadlines for this very time, which are left to the next one.
     pub(crate) fn wait(&mut self, ms: u64) {
         self.now.monotonic_ms += ms;
         self.now.unix_ms += i64::try_from(ms).unwrap();
-        let out = self.groups.tick(self.now);
-        self.take(out);
-        self.end_appends(Ok(()));
+        for _ in 0..TICKS_MAX {
+            let out = self.groups.tick(self.now);
+            self.take(out);
+            self.end_appends(Ok(()));
+            if self.groups.next_deadline_ms().is_none_or(|due_ms| due_ms > self.now.monotonic_ms) {
+                return;
+            }
+        }
+        panic!("ticks set deadlines for their own time without end");
     }
 
     /// Takes the reply to a request, if there is one.

@@ -196,6 +196,18 @@ fn an_id_that_is_never_used_completes_the_join_of_the_others_when_it_expires() {
     assert_eq!(rig.join_error(late), GroupError::UnknownMemberId);
 }
 
+/// Kafka's timeout of that rebalance is the longest one of the members. Without members it is 0.
+#[test]
+fn a_group_whose_last_member_goes_waits_for_no_id_that_was_handed_out() {
+    let mut rig = Rig::new();
+    let member = rig.stable(1).remove(0);
+    let required = rig.call(5, join("", None));
+    assert_eq!(rig.join_error(required), GroupError::MemberIdRequired);
+    rig.leave(&member);
+    rig.wait(0);
+    assert_eq!(rig.state(), Some(GroupState::Empty));
+}
+
 #[test]
 fn an_id_that_is_given_back_completes_the_join_of_the_others() {
     let mut rig = Rig::new();

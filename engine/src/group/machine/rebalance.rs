@@ -58,7 +58,7 @@ impl Turn<'_> {
     /// Ends the delay of the initial rebalance. The delay is extended if members have joined meanwhile and time remains.
     pub(super) fn end_initial_join(&mut self, delay_ms: u64, remaining_ms: u64) {
         let next_ms = remaining_ms.min(self.config.initial_rebalance_delay_ms);
-        if !self.group.has_new_member || next_ms == 0 {
+        if !self.group.has_new_member || remaining_ms == 0 {
             self.complete_join();
             return;
         }

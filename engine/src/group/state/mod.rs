@@ -194,7 +194,7 @@ impl Group {
 
     /// Returns the longest rebalance timeout of a member, ms. One of 0 or less, which Kafka takes too, counts as the session
     /// timeout, as in the first version of JoinGroup. Otherwise a group of static members would end its join phase again and
-    /// again without a pause.
+    /// again without a pause. A group without members waits for nobody: 0, as in Kafka.
     pub(crate) fn rebalance_timeout_ms(&self) -> u64 {
         let timeout_ms = |member: &Member| {
             if member.rebalance_timeout_ms > 0 {
@@ -203,8 +203,8 @@ impl Group {
                 member.session_timeout_ms
             }
         };
-        let longest = self.members.iter().map(timeout_ms).max().unwrap_or(0);
-        u64::try_from(longest).unwrap_or(0).max(1)
+        let longest = self.members.iter().map(timeout_ms).max();
+        longest.map_or(0, |longest_ms| u64::try_from(longest_ms).unwrap_or(0).max(1))
     }
 
     /// Checks that the member is in the group under the ids of a request.

@@ -8,6 +8,9 @@ use vnotch_engine::group::{
     Token,
 };
 
+/// The most ticks that one time needs.
+const TICKS_MAX: usize = 100;
+
 /// The outcome of one step.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -66,8 +69,7 @@ impl Run {
             }
             Op::Advance { ms, fate } => {
                 self.now = later(self.now, *ms);
-                let out = self.groups.tick(self.now);
-                self.take(out, *fate, &mut replies);
+                self.tick(*fate, &mut replies);
             }
             Op::Expire { fate } => {
                 let out = self.groups.expire(self.now);
@@ -90,6 +92,19 @@ impl Run {
         };
         self.checks.step(&step, &self.groups);
         step
+    }
+
+    /// Calls tick until nothing is due. A deadline that a tick sets for this very time is left to the next one: for example, a group
+    /// whose last member has gone waits for no time at all.
+    fn tick(&mut self, fate: Fate, replies: &mut Vec<Reply>) {
+        for _ in 0..TICKS_MAX {
+            let out = self.groups.tick(self.now);
+            self.take(out, fate, replies);
+            if self.groups.next_deadline_ms().is_none_or(|due_ms| due_ms > self.now.monotonic_ms) {
+                return;
+            }
+        }
+        panic!("ticks set deadlines for their own time without end");
     }
 
     /// Takes the effects of an input. Appends queue behind those that are open.
