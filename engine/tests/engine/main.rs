@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic")]
 
+#[path = "../support/lost_end.rs"]
+mod lost_end;
+
 mod aging;
 mod arguments;
 mod catalog;

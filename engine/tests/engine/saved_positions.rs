@@ -1,18 +1,18 @@
 //! Saved positions of consumers after the log was cut, on real files and through the public handles.
 
 use super::data_dir;
+use super::lost_end::{append, last_segment, lose, topic};
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
-use vnotch_engine::client::{Consumer, ConsumerConfig, OffsetReset, ProducerConfig};
+use vnotch_engine::client::{Consumer, ConsumerConfig, OffsetReset};
 use vnotch_engine::config::{EngineConfig, TopicConfig};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::FetchError;
-use vnotch_engine::record::{RecordRef, batches};
 use vnotch_engine::repair;
-use vnotch_engine::types::{ConsumerPosition, Durability, EpochEnd};
+use vnotch_engine::types::{ConsumerPosition, EpochEnd};
 
 fn open(path: &Path) -> Engine {
     Engine::open(EngineConfig { arena_bytes: 32 << 20, ..EngineConfig::new(path) }).unwrap()
@@ -21,30 +21,8 @@ fn open(path: &Path) -> Engine {
 /// Returns an engine with topic `t`. A power loss can take its acked records.
 fn created(path: &Path) -> Engine {
     let engine = open(path);
-    let config = TopicConfig {
-        durability: Durability::Written,
-        segment_bytes: 1 << 20,
-        max_message_bytes: 256 << 10,
-        ..TopicConfig::default()
-    };
-    engine.create_topic("t", 1, config).unwrap();
+    engine.create_topic("t", 1, topic()).unwrap();
     engine
-}
-
-/// Appends `count` records of 1,000 bytes. Each is a batch, and its bytes are `mark`.
-fn append(engine: &Engine, count: usize, mark: u8) {
-    let config = ProducerConfig { batch_records_max: 1, ..ProducerConfig::default() };
-    let mut producer = engine.producer("t", config).unwrap();
-    let value = [mark; 1000];
-    for _ in 0..count {
-        let record = RecordRef { timestamp_ms: 1, value: Some(&value), ..RecordRef::default() };
-        while producer.try_send(Some(0), &record).is_err() {
-            producer.wait_ack().unwrap().result.unwrap();
-        }
-    }
-    for ack in producer.wait_all() {
-        ack.result.unwrap();
-    }
 }
 
 fn consumer(engine: &Engine, from: impl Into<ConsumerPosition>) -> Consumer {
@@ -69,32 +47,6 @@ fn first_from(engine: &Engine, position: impl Into<ConsumerPosition>) -> (i64, u
     let fetched = consumer(engine, position).wait_fetch().unwrap();
     let record = fetched.records().next().unwrap().unwrap();
     (record.offset, record.value.unwrap()[0])
-}
-
-/// Returns the last segment of partition 0, the positions at which its batches begin, and the end of the last one.
-fn last_segment(dir: &Path) -> (PathBuf, Vec<u64>) {
-    let names = fs::read_dir(dir.join("t-0")).unwrap().map(|entry| entry.unwrap().path());
-    let mut logs: Vec<PathBuf> =
-        names.filter(|path| path.extension().is_some_and(|it| it == "log")).collect();
-    logs.sort();
-    let (log, bytes) =
-        logs.into_iter().rev().map(|log| (log.clone(), fs::read(log).unwrap())).next().unwrap();
-    let mut ends = vec![0];
-    for batch in batches(&bytes).map_while(Result::ok) {
-        ends.push(ends.last().unwrap() + batch.bytes().len() as u64);
-    }
-    (log, ends)
-}
-
-/// Removes the last `count` batches of a log whose engine was dropped, as a power loss does. The recovery points are lost as
-/// well.
-fn lose(dir: &Path, count: usize) {
-    let (log, ends) = last_segment(dir);
-    let file = fs::File::options().write(true).open(log).unwrap();
-    file.set_len(ends[ends.len() - 1 - count]).unwrap();
-    for turn in ["a", "b"] {
-        let _ = fs::remove_file(dir.join(format!("recovery-0.{turn}")));
-    }
 }
 
 #[track_caller]

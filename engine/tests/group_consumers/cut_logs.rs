@@ -1,15 +1,13 @@
 //! Groups whose own commits lie above a cut of the log.
 
+use super::lost_end::{append, lose, topic};
 use super::{committed, data_dir, member, open, partition, poll_until, settings};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-use vnotch_engine::client::{AutoOffsetReset, GroupConsumerConfig, GroupEvent, GroupsError, ProducerConfig};
-use vnotch_engine::config::TopicConfig;
+use vnotch_engine::client::{AutoOffsetReset, GroupConsumerConfig, GroupEvent, GroupsError};
 use vnotch_engine::engine::Engine;
 use vnotch_engine::error::FetchError;
-use vnotch_engine::record::{RecordRef, batches};
-use vnotch_engine::types::{ConsumerPosition, Durability};
+use vnotch_engine::types::ConsumerPosition;
 
 /// Automatic commits at each poll.
 const ALWAYS: Option<Duration> = Some(Duration::from_nanos(1));
@@ -17,51 +15,9 @@ const ALWAYS: Option<Duration> = Some(Duration::from_nanos(1));
 /// Returns an engine with topic `t`, whose acked records a power loss can take, and `count` records in it.
 fn created(path: &Path, count: usize) -> Engine {
     let engine = open(path);
-    let config = TopicConfig {
-        durability: Durability::Written,
-        segment_bytes: 1 << 20,
-        max_message_bytes: 256 << 10,
-        ..TopicConfig::default()
-    };
-    engine.create_topic("t", 1, config).unwrap();
-    append(&engine, count);
+    engine.create_topic("t", 1, topic()).unwrap();
+    append(&engine, count, b'a');
     engine
-}
-
-/// Appends records. Each is a batch.
-fn append(engine: &Engine, count: usize) {
-    let config = ProducerConfig { batch_records_max: 1, ..ProducerConfig::default() };
-    let mut producer = engine.producer("t", config).unwrap();
-    for _ in 0..count {
-        let record = RecordRef { timestamp_ms: 1, value: Some(&[7; 1000]), ..RecordRef::default() };
-        while producer.try_send(Some(0), &record).is_err() {
-            producer.wait_ack().unwrap().result.unwrap();
-        }
-    }
-    for ack in producer.wait_all() {
-        ack.result.unwrap();
-    }
-}
-
-/// Returns the last segment of partition 0.
-fn last_segment(dir: &Path) -> PathBuf {
-    let names = fs::read_dir(dir.join("t-0")).unwrap().map(|entry| entry.unwrap().path());
-    names.filter(|path| path.extension().is_some_and(|it| it == "log")).max().unwrap()
-}
-
-/// Removes the last `count` batches of a log whose engine was dropped, as a power loss does. The recovery points are lost as
-/// well.
-fn lose(dir: &Path, count: usize) {
-    let log = last_segment(dir);
-    let mut ends = vec![0];
-    for batch in batches(&fs::read(&log).unwrap()).map_while(Result::ok) {
-        ends.push(ends.last().unwrap() + batch.bytes().len() as u64);
-    }
-    let file = fs::File::options().write(true).open(log).unwrap();
-    file.set_len(ends[ends.len() - 1 - count]).unwrap();
-    for name in ["recovery-0.a", "recovery-0.b", "recovery-1.a", "recovery-1.b"] {
-        let _ = fs::remove_file(dir.join(name));
-    }
 }
 
 /// Cuts the log by `count` records, and appends more, which take the offsets of the lost ones. Checks that the group reports the cut
@@ -71,7 +27,7 @@ fn assert_cut_is_reported(dir: &Path, engine: Engine, committed: i64, count: usi
     drop(engine);
     lose(dir, count);
     let engine = open(dir);
-    append(&engine, 2 * count);
+    append(&engine, 2 * count, b'b');
     let mut consumer = member(&engine, settings("g"));
     assert!(matches!(consumer.wait().unwrap(), GroupEvent::Assigned(_)));
     let outcome = consumer.wait();

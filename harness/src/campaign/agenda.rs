@@ -103,9 +103,7 @@ impl Sweep {
         let replaces = (stage.round > 0).then_some(trial);
         let reached = if self.pass == 0 { None } else { points.slowest(combination) };
         let next = Next { combination, pass: self.pass, reached, replaces };
-        // Without a rate that its own could be a share of, the combination was given up.
-        let has_rate = self.pass == 0 || reached.is_some();
-        (is_due && has_rate && !points.is_given_up(combination)).then_some(next)
+        (is_due && !points.is_given_up(combination)).then_some(next)
     }
 }
 
@@ -240,7 +238,7 @@ mod tests {
                 assert_eq!(next.reached, reached, "{answer}: {next:?}");
             }
         }
-        // The second size fails at `max`, with both durabilities. Its group has no rate, and the other one goes on.
+        // The second number of topics fails at `max`, with both durabilities. Its group has no rate. The other group is measured.
         let mut points = points_of(&format!("answer: ratio:durability\n{sweep}"));
         let agenda = &mut Sweep::new(Order::new(7, 4), 1, 0);
         let status =

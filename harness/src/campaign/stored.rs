@@ -10,7 +10,9 @@ use crate::result::provenance::{Build, Provenance};
 use crate::result::{Kind, Point, RunResult, SCHEMA_VERSION, Verdict, VerdictStatus, in_time, store};
 use crate::stats;
 use crate::stats::pairs::Figures;
-use crate::workload::{Difference, Metric as WorkloadMetric, PassKind, differences, with_former_defaults};
+use crate::workload::{
+    Difference, Metric as WorkloadMetric, PassKind, differences, is_within, with_former_defaults,
+};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -262,9 +264,6 @@ fn require_same_load(
             name_of(&found.b.durability)
         ));
     }
-    let is_within = |key: &str, section: &str| {
-        key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
     let of_load = |it: &&Difference| {
         (it.key != SEED && OF_LOAD.iter().any(|section| is_within(&it.key, section)))
             || match found.a.pass {

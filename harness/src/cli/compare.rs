@@ -98,7 +98,8 @@ pub struct Args {
     /// Compare with the result of this name, and exit with 4 on a regression
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
-    /// Store a name for the result, for --baseline. Of two results, the second gets it, and only if the exit code is 0
+    /// Store a name for the result (of two, the second), for --baseline. The baseline that was compared with is replaced only if
+    /// the exit code is 0
     #[arg(long, value_name = "NAME")]
     save_baseline: Option<String>,
     /// Exit with 5 if the comparison cannot tell

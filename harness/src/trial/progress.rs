@@ -53,9 +53,9 @@ pub struct Live {
 /// A latency of the progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slowest {
-    /// Its name: `p99` or `max`.
+    /// Name of the figure: `p99` or `max`.
     pub name: &'static str,
-    /// Its value, ns.
+    /// The latency, ns.
     pub ns: u64,
     /// The kind of bound that the value is; `None` for a value that is the system's.
     pub bound: Option<Bound>,

@@ -44,5 +44,6 @@ pub use spec::{
     Backlog, BacklogCache, Batch, Ceiling, Compression, Durability, OnError, Phases, Requirement,
     SteadyMetric, SteadyState, Target, Verify, WarmMemory, Workload,
 };
+pub(crate) use study::is_within;
 pub use study::{Combination, Many, Study, label};
 pub use units::{Bytes, Fraction, Limit, Rate, RecordRate, TimeSpan};

@@ -190,7 +190,7 @@ fn axes<'n>(root: &'n Node, workload: &Workload) -> Result<Vec<Axis<'n>>, Vec<Mi
 }
 
 /// Tells whether `key` is `section` or is inside it.
-fn is_within(key: &str, section: &str) -> bool {
+pub(crate) fn is_within(key: &str, section: &str) -> bool {
     key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 

@@ -137,8 +137,8 @@ fn side(plan: &Plan, pairs: &Pairs, side: Side) -> comparison::Side {
     }
 }
 
-/// Names a side by what the other one does not have: its workload, the settings that the user gave, its binary. A side that has nothing of its
-/// own is named by its workload. Two equal sides are named by their workload and their settings.
+/// Names a side by what the other one does not have: its workload, the settings that the user gave, its binary. A side that has
+/// nothing of its own is named by its workload. Two equal sides are named by their workload and their settings.
 fn label(own: &SidePlan, other: &SidePlan) -> String {
     let is_same = own == other;
     let mut parts = Vec::new();

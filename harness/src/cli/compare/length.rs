@@ -3,7 +3,7 @@
 use super::Args;
 use crate::campaign::compare::Length;
 use crate::exit::UsageError;
-use crate::result::comparison::PAIRS_MAX as PAIRS_LIMIT;
+use crate::result::comparison::PAIRS_LIMIT;
 use crate::workload::Fraction;
 
 /// The band unless `--band` sets it: the least difference that matters.

@@ -2,7 +2,7 @@
 
 use crate::num;
 use crate::quantity;
-use crate::result::comparison::{Comparison, Conclusion, Effect, Method, PAIRS_MAX, Unit};
+use crate::result::comparison::{Comparison, Conclusion, Effect, Method, PAIRS_LIMIT, Unit};
 use crate::result::{Interval, VerdictStatus};
 
 /// A ratio from which on it is said as a multiple, and not as a percentage.
@@ -155,8 +155,8 @@ pub(in crate::report) fn trust(comparison: &Comparison) -> Vec<String> {
 /// Says how many pairs or trials a band needs, and how to get them: with an option, if there is one and it takes so many.
 fn needs(band: &str, needed: u32, what: &str, option: Option<&str>) -> String {
     match option {
-        Some(_) if needed > PAIRS_MAX => format!(
-            "The band of {band} needs {needed} {what}, and a comparison takes {PAIRS_MAX} at most: choose a wider `--band`, or a \
+        Some(_) if needed > PAIRS_LIMIT => format!(
+            "The band of {band} needs {needed} {what}, and a comparison takes {PAIRS_LIMIT} at most: choose a wider `--band`, or a \
              longer window (`--set phases.measure=…`)."
         ),
         Some(option) => format!("The band of {band} needs {needed} {what} (`{option} {needed}`)."),

@@ -48,7 +48,7 @@ pub enum Better {
 }
 
 /// Directions by the beginning of a figure's path. The first one that fits holds.
-const DIRECTIONS: [(&str, Better); 33] = [
+const DIRECTIONS: [(&str, Better); 37] = [
     ("produce.", Better::More),
     ("consume.", Better::More),
     ("of_ceiling.", Better::More),
@@ -82,10 +82,11 @@ const DIRECTIONS: [(&str, Better); 33] = [
     ("integrity.foreign", Better::Neither),
     ("integrity.", Better::Less),
     ("limit.", Better::Neither),
+    ("batches.", Better::Neither),
+    ("writes.", Better::Neither),
+    ("window_s", Better::Neither),
+    ("retention_reached_s", Better::Neither),
 ];
-
-/// Figures at the top of a trial, or whole parts of it, that describe it.
-const DESCRIPTIONS: [&str; 4] = ["batches.", "writes.", "window_s", "retention_reached_s"];
 
 /// Names for people, by path.
 const NAMES: [(&str, &str); 7] = [
@@ -110,7 +111,7 @@ impl Metric {
 pub fn better(path: &str) -> Option<Better> {
     let is_count =
         path.starts_with("latency_ns.") && (path.ends_with(".count") || path.ends_with(".distinct"));
-    if is_count || DESCRIPTIONS.iter().any(|described| path.starts_with(described)) {
+    if is_count {
         return Some(Better::Neither);
     }
     DIRECTIONS.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, better)| *better)

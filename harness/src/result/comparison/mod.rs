@@ -10,9 +10,6 @@ pub mod baseline;
 mod metric;
 pub mod store;
 
-/// The most pairs of one comparison.
-pub const PAIRS_MAX: u32 = 1000;
-
 pub use metric::{Better, Metric, Unit, better, problem_of};
 
 use super::environment::Environment;
@@ -23,6 +20,9 @@ use crate::exit::ExitStatus;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The most pairs of one comparison.
+pub const PAIRS_LIMIT: u32 = 1000;
 
 /// A whole comparison: by how much side B differs from side A.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
