@@ -5,7 +5,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const END_MAX: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A program that does nothing, but stays if its arguments hold `$STAYS_AT`. Then its process id is in `$STAYS_IN`.
+/// A program that does nothing, but stays if its arguments hold `$STAYS_AT`. Then its process id is in `$STAYS_IN`, and its arguments
+/// are in `$STAYS_IN.arguments`.
 const STAND_IN: &str = r#"#!/bin/bash
 case "$*" in
 *-version*) echo 'openjdk version "17.0.1"' >&2 ;;
 *"$STAYS_AT"*)
+    echo "$*" >"$STAYS_IN.arguments"
     echo $$ >"$STAYS_IN.new"
     mv "$STAYS_IN.new" "$STAYS_IN"
     exec sleep 600
@@ -56,20 +58,47 @@ fn staying(file: &Path) -> Pid {
     }
 }
 
+/// Writes programs into the directory `tools` below `outer`, each a name and its text.
+fn write_tools(outer: &Path, tools: &[(&str, &str)]) {
+    let dir = outer.join("tools");
+    fs::create_dir(&dir).unwrap();
+    for (name, text) in tools {
+        fs::write(dir.join(name), text).unwrap();
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// The script that starts Kafka with the programs of `write_tools`, of which one stays. Its process id will be in the returned file.
+fn hold(outer: &Path, stays_at: &str) -> (Command, PathBuf) {
+    let stays_in = outer.join("process");
+    let path = format!("{}:{}", outer.join("tools").display(), std::env::var("PATH").unwrap());
+    let mut command = script("hold", outer);
+    command.args(["--port", &ports::free(2).unwrap().to_string()]).env("PATH", path);
+    command.env("STAYS_AT", stays_at).env("STAYS_IN", &stays_in);
+    (command, stays_in)
+}
+
+#[test]
+fn an_id_of_a_cluster_never_looks_like_an_option() {
+    let outer = tempfile::tempdir().unwrap();
+    let dashes = "#!/bin/bash\necho ----------------------==\n";
+    write_tools(outer.path(), &[("java", STAND_IN), ("mvn", STAND_IN), ("base64", dashes)]);
+    let (mut command, stays_in) = hold(outer.path(), "StorageTool");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    staying(&stays_in);
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    let arguments = fs::read_to_string(stays_in.with_extension("arguments")).unwrap();
+    let id = arguments.split_whitespace().skip_while(|word| *word != "--cluster-id").nth(1).unwrap();
+    assert_eq!((id.len(), id.starts_with('-')), (22, false), "{arguments}");
+}
+
 #[test]
 fn everything_ends_with_the_input_also_while_kafka_starts() {
     for stays_at in ["dependency:copy-dependencies", "StorageTool", "kafka.Kafka "] {
         let outer = tempfile::tempdir().unwrap();
-        let (tools, stays_in) = (outer.path().join("tools"), outer.path().join("process"));
-        fs::create_dir(&tools).unwrap();
-        for tool in ["java", "mvn"] {
-            fs::write(tools.join(tool), STAND_IN).unwrap();
-            fs::set_permissions(tools.join(tool), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-        let mut command = script("hold", outer.path());
-        command.args(["--port", &ports::free(2).unwrap().to_string()]).env("PATH", path);
-        command.env("STAYS_AT", stays_at).env("STAYS_IN", &stays_in);
+        write_tools(outer.path(), &[("java", STAND_IN), ("mvn", STAND_IN)]);
+        let (mut command, stays_in) = hold(outer.path(), stays_at);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).spawn().unwrap();
         let group = Pid::from_child(&child);
         let process = staying(&stays_in);
