@@ -14,7 +14,7 @@ use crate::result::{LateAttempt, Trial, VerdictStatus};
 use crate::trial::Shape;
 use crate::trial::bench::Bench;
 use crate::trial::ceilings::Bracket;
-use crate::workload::{self, Durability, Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
+use crate::workload::{Load, Pass, Phases, TimeSpan, WarmMemory, Workload};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -135,21 +135,6 @@ pub struct TrialRequest<'a> {
     pub replaces: Option<usize>,
 }
 
-/// Whether the device's best is measured for a workload. An `appended` ack does not wait for the disk, so the disk is no ceiling
-/// for it.
-pub fn has_device_best(workload: &Workload) -> bool {
-    let has_acks_of_disk = workload.durability != Durability::Appended;
-    workload.ceiling == workload::Ceiling::Auto
-        && has_acks_of_disk
-        && workload.deployment().is_on_this_machine()
-}
-
-/// Whether slices of the ceiling bracket each trial. They replay the writes of the trial, which only a system in this process
-/// counts.
-pub fn has_ceiling(workload: &Workload) -> bool {
-    has_device_best(workload) && workload.deployment().is_in_process()
-}
-
 /// Returns the lag of each consumer group at the end of each row of a trial, by the group's id.
 fn group_lags(run: &TrialRun) -> BTreeMap<String, Vec<Option<u64>>> {
     let of = |number: usize| run.observed.series.group_lags.iter().map(move |lags| lags.get(number).copied());
@@ -166,7 +151,7 @@ impl Bench<'_> {
     pub fn next_trial(&self, request: &TrialRequest<'_>, run: &mut PassRun) -> anyhow::Result<Option<usize>> {
         let TrialRequest { pass, title, keep, replaces } = *request;
         self.warm_up(pass.load, title)?;
-        if has_ceiling(self.workload) && !run.is_calibrated {
+        if self.workload.has_ceiling() && !run.is_calibrated {
             run.expected = self.calibrate(pass.load, title)?;
             run.is_calibrated = true;
         }
@@ -239,7 +224,7 @@ impl Bench<'_> {
         if run.timeline.window_ns() == 0 && run.error.is_none() && !is_missed {
             return Ok(None);
         }
-        let shape = if has_ceiling(self.workload) { Shape::of(self.workload, &run) } else { None };
+        let shape = if self.workload.has_ceiling() { Shape::of(self.workload, &run) } else { None };
         if shape.is_some() && run.error.is_none() && !run.observed.interrupted && !is_missed {
             self.context.progress.step(&format!("{title}: ceiling after"));
             measured(bracket.measure_after(self, shape.as_ref()))?;

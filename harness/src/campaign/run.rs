@@ -3,7 +3,7 @@
 
 use super::interrupt::Interrupt;
 use super::order::Order;
-use super::pass::{PassRun, has_device_best};
+use super::pass::PassRun;
 use super::points::Points;
 use super::session::Session;
 use crate::device::{bare_device, probe_dir};
@@ -357,7 +357,7 @@ fn point(
     (mut run, device_best): (PassRun, &DeviceBestSamples),
 ) -> (Point, Reasons) {
     let workload = &combination.workload;
-    for trial in run.trials.iter_mut().filter(|_| has_device_best(workload)) {
+    for trial in run.trials.iter_mut().filter(|_| workload.has_device_best()) {
         ceilings::enter_device_best(device_best, &mut trial.ceiling);
         let written = written_bytes_per_s(workload, trial);
         let device = trial.ceiling.device_write_bytes_per_s;

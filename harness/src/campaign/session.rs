@@ -2,7 +2,7 @@
 
 use super::agenda::{Agenda, Next, Sweep};
 use super::order::Order;
-use super::pass::{TrialRequest, has_device_best};
+use super::pass::TrialRequest;
 use super::points::Points;
 use crate::device::DeviceError;
 use crate::host::environment::cores_allowed;
@@ -220,7 +220,7 @@ impl<'a> Session<'a> {
     /// Measures the device's best, if a combination has a ceiling. Returns false if the run was interrupted.
     fn measure_device_best(&self, title: &str, samples: &mut DeviceBestSamples) -> anyhow::Result<bool> {
         let workloads = || self.context.study.combinations.iter().map(|combination| &combination.workload);
-        if !workloads().any(has_device_best) {
+        if !workloads().any(Workload::has_device_best) {
             return Ok(true);
         }
         self.context.progress.step(title);

@@ -73,9 +73,9 @@ pub fn compare(a: &Path, b: &Path, options: StoredOptions<'_>) -> anyhow::Result
     let trials_b = trials(found.b, 'B', &metric)?;
     let values = |trials: &[Figures]| trials.iter().filter_map(|it| it.get(&metric.path).copied()).collect();
     let name = if result_a.name == result_b.name {
-        result_a.name.clone()
+        format!("compare-{}", result_a.name)
     } else {
-        format!("{} and {}", result_a.name, result_b.name)
+        format!("compare-{}-and-{}", result_a.name, result_b.name)
     };
     let is_same_machine = result_a.provenance.machine_id.is_some()
         && result_a.provenance.machine_id == result_b.provenance.machine_id;

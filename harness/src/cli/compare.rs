@@ -23,7 +23,8 @@ const RESULTS: &str = "results";
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Without --interleave, A and B are results that are stored already: directories, the beginnings of their names, or `latest`. \
-Differences of the hour are in such a comparison, because the two were not measured turn by turn.
+Differences of the hour are in such a comparison, because the two were not measured turn by turn. The \
+comparison is printed. --save also stores it below --output, with a page, a summary and a chart.
 
 With --interleave, two sides are measured in pairs, each trial in a process of its own with a data directory of its own. The \
 order within a pair is random. The sides differ in their workload, in settings (--set-a, --set-b), or in the binary of vnotch \
@@ -45,6 +46,7 @@ Examples:
   vnotch compare --interleave latency --set load.rate=20k/s --set-b engine.poll=parked --precision 1%
   vnotch compare --calibrate throughput
   vnotch compare 20261124-0354 latest --format markdown
+  vnotch compare 20261124-0354 latest --save
   vnotch compare --save-baseline main 20261124-0354
   vnotch compare --baseline main latest
 
@@ -102,6 +104,10 @@ pub struct Args {
     /// the exit code is 0
     #[arg(long, value_name = "NAME")]
     save_baseline: Option<String>,
+    /// Store the comparison of two stored results as well, with its page and chart; sides that are measured turn by turn are always
+    /// stored
+    #[arg(long)]
+    save: bool,
     /// Exit with 5 if the comparison cannot tell
     #[arg(long)]
     strict: bool,

@@ -348,6 +348,12 @@ pub(super) fn figure_words(figure: &Figure, text: impl Fn(f64) -> String) -> Str
     around(figure, &text).map_or(median.clone(), |around| format!("{median} ({label}{around})"))
 }
 
+/// Returns the same as a cell of a table that compares settings or results: `812 MiB/s [780–840 MiB/s]`.
+pub(super) fn figure_cell(figure: &Figure, text: impl Fn(f64) -> String) -> String {
+    let median = median_text(figure, &text);
+    around(figure, &text).map_or(median.clone(), |around| format!("{median} [{around}]"))
+}
+
 /// Returns the ends of the interval of a figure, or of its range if it has none: `780–840 MiB/s`. `None` for one
 /// trial, and where both ends are the same.
 pub(super) fn around(figure: &Figure, text: impl Fn(f64) -> String) -> Option<String> {

@@ -7,6 +7,7 @@ use super::facts::{self, Intervals, STATISTICS};
 use super::groups;
 use super::limit;
 use super::sweep::notes::Place;
+use super::sweep::table::Cells;
 use super::sweep::{self, Sweep};
 use crate::escape::{visible, visible_lines};
 use crate::result::{Recording, RunResult, VerdictStatus};
@@ -104,7 +105,7 @@ fn top(out: &mut String, answer: &Answer) {
 }
 
 /// Writes a section that is closed until a reader opens it.
-fn folded(out: &mut String, title: &str, write: impl FnOnce(&mut String)) {
+pub(super) fn folded(out: &mut String, title: &str, write: impl FnOnce(&mut String)) {
     let _ = writeln!(out, "<details><summary>{title}</summary>");
     write(out);
     out.push_str("</details>\n");
@@ -165,9 +166,18 @@ fn verdict(out: &mut String, result: &RunResult) {
     }
 }
 
-/// Writes the table of a sweep.
+/// Writes the prices of a sweep, if it asks for them, and its combinations.
 fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
-    let cells = sweep::table::cells(sweep, Place::Page);
+    if let Some(prices) = sweep::price_table::cells(sweep) {
+        out.push_str("<h2>Prices</h2>\n");
+        table_of(out, &prices);
+        out.push_str("<h2>Combinations</h2>\n");
+    }
+    table_of(out, &sweep::table::cells(sweep, Place::Page));
+}
+
+/// Writes a table of a sweep with its notes.
+fn table_of(out: &mut String, cells: &Cells) {
     let numbers = cells.settings..cells.header.len() - 1;
     let _ = writeln!(out, "<div class=\"wide\">{}</div>", table(&cells.header, &cells.rows, numbers));
     for note in &cells.notes {

@@ -3,14 +3,12 @@
 use super::comparison::words;
 use super::facts::{self, NONE};
 use super::lines::lines;
-use super::sweep::Sweep;
-use super::sweep::metric::throughput_of;
+use super::sweep::metric::{better, text as metric_text, throughput_of};
+use super::sweep::{Combination, Sweep};
 use crate::escape::visible;
-use crate::num;
-use crate::quantity;
-use crate::result::latency::percentile::sign;
 use crate::result::shelf::{Shelved, ShelvedComparison, name_of};
-use crate::result::{Bound, Kind, RunResult};
+use crate::result::{Figure, Kind, Point, RunResult};
+use crate::stats::Better;
 use crate::workload::{Metric, PassKind};
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -19,31 +17,33 @@ use comfy_table::{CellAlignment, Table, presets};
 pub struct Headline {
     /// Bytes per second that were produced, or consumed if there was a backlog. They are those of the pass under `max`
     /// or `closed`, or of the open load if there is no other pass.
-    pub bytes_per_s: Option<f64>,
+    pub bytes_per_s: Option<Figure>,
     /// p99 response of the open load, ns.
-    pub p99_ns: Option<f64>,
-    /// The side on which the true p99 lies; `None` if it is no bound.
-    pub p99_bound: Option<Bound>,
+    pub p99_ns: Option<Figure>,
 }
 
 impl Headline {
     /// Returns the headline of a result.
     pub fn of(result: &RunResult) -> Self {
         if let Some(sweep) = Sweep::of(result) {
-            let medians = |metric| sweep.combinations.iter().filter_map(move |it| it.sound_median(metric));
-            return Self {
-                bytes_per_s: medians(sweep.throughput()).reduce(f64::max),
-                p99_ns: medians(Metric::ResponseP99).reduce(f64::min),
-                p99_bound: None,
+            let best = |metric: Metric| {
+                let figure = |it: &Combination<'_>| {
+                    it.sound_median(metric)?;
+                    it.point(metric)?.figure(metric.path()).copied()
+                };
+                let is_better = |a: &Figure, b: &Figure| match better(metric) {
+                    Better::More => a.median > b.median,
+                    Better::Less => a.median < b.median,
+                };
+                let figures = sweep.combinations.iter().filter_map(figure);
+                figures.reduce(|best, other| if is_better(&other, &best) { other } else { best })
             };
+            return Self { bytes_per_s: best(sweep.throughput()), p99_ns: best(Metric::ResponseP99) };
         }
         let open = result.points.iter().find(|point| point.pass == PassKind::Open);
         let loaded = result.points.iter().find(|point| point.pass != PassKind::Open).or(open);
-        Self {
-            bytes_per_s: loaded.and_then(|point| Some(point.figure(throughput_of([point]).path())?.median)),
-            p99_ns: open.and_then(|point| Some(point.figure(Metric::ResponseP99.path())?.median)),
-            p99_bound: open.and_then(|point| point.figure(Metric::ResponseP99.path())?.bound),
-        }
+        let figure = |point: Option<&Point>, metric: Metric| point?.figure(metric.path()).copied();
+        Self { bytes_per_s: figure(loaded, throughput_of(loaded)), p99_ns: figure(open, Metric::ResponseP99) }
     }
 }
 
@@ -66,19 +66,29 @@ fn row(it: &Shelved) -> [String; 7] {
     let result = &it.result;
     let headline = Headline::of(result);
     let (most, least) = if result.kind == Kind::Sweep { ("up to ", "from ") } else { ("", "") };
-    let text = |figure: Option<f64>, of: &dyn Fn(f64) -> String| figure.map_or_else(|| NONE.to_owned(), of);
+    let text = |prefix: &str, figure: Option<Figure>, metric: Metric| {
+        figure.map_or_else(|| NONE.to_owned(), |figure| format!("{prefix}{}", cell(&figure, metric)))
+    };
     let name = name_of(&it.dir);
     [
         facts::started(result),
         visible(&result.name).into_owned(),
         facts::name_of(&result.kind),
         result.verdict.to_string(),
-        text(headline.bytes_per_s, &|rate| format!("{most}{}", quantity::bytes_per_s(rate))),
-        text(headline.p99_ns, &|ns| {
-            format!("{least}{}{}", sign(headline.p99_bound), quantity::ns(num::u64_of(ns)))
-        }),
+        text(most, headline.bytes_per_s, Metric::Throughput),
+        text(least, headline.p99_ns, Metric::ResponseP99),
         visible(&if it.is_reference { format!("reference/{name}") } else { name }).into_owned(),
     ]
+}
+
+/// Returns the median, with its interval if it has one: `412 MiB/s [349–459 MiB/s]`. The range of a few trials is left out, because
+/// a list has no room to say which of the two it is.
+fn cell(figure: &Figure, metric: Metric) -> String {
+    let text = |value| metric_text(metric, value);
+    match figure.interval {
+        Some(_) => facts::figure_cell(figure, text),
+        None => facts::median_text(figure, text),
+    }
 }
 
 /// Returns the table of comparisons with a header; empty if there are none.

@@ -7,7 +7,8 @@ use super::facts::{self, Intervals, STATISTICS};
 use super::groups;
 use super::limit;
 use super::sweep::notes::Place;
-use super::sweep::{Sweep, table};
+use super::sweep::table::Cells;
+use super::sweep::{Sweep, price_table, table};
 use crate::escape::visible;
 use crate::result::{Recording, RunResult};
 use std::fmt::Write as _;
@@ -99,9 +100,16 @@ pub(super) fn figures(out: &mut String, charts: &Charts, shown: Option<&str>) {
     }
 }
 
-/// Writes the table of a sweep and its conclusions.
+/// Writes the prices of a sweep, if it asks for them, and its combinations.
 fn of_sweep(out: &mut String, sweep: &Sweep<'_>) {
-    let cells = table::cells(sweep, Place::Page);
+    if let Some(prices) = price_table::cells(sweep) {
+        table_of(out, &prices);
+    }
+    table_of(out, &table::cells(sweep, Place::Page));
+}
+
+/// Writes a table of a sweep with its notes.
+fn table_of(out: &mut String, cells: &Cells) {
     let _ =
         writeln!(out, "\n| {} |", cells.header.iter().map(|text| cell(text)).collect::<Vec<_>>().join(" | "));
     let last = cells.header.len() - 1;

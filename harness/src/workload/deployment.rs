@@ -1,7 +1,7 @@
 //! The deployment of the system under test. The settings of a system (`engine:`) are read here alone; the rest of the harness
 //! asks the deployment. This file also lists what keeps consumers from being members of a group.
 
-use super::{Assignment, Cores, Io, Placement, Poll, Target, Workload};
+use super::{Assignment, Ceiling, Cores, Durability, Io, Placement, Poll, Target, Workload};
 
 /// The place where the system under test runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,21 @@ impl Workload {
             io: settings.io,
             poll: settings.poll,
         }
+    }
+}
+
+impl Workload {
+    /// Whether the device's best is measured. An `appended` ack does not wait for the disk, so the disk is no ceiling for it.
+    pub fn has_device_best(&self) -> bool {
+        self.ceiling == Ceiling::Auto
+            && self.durability != Durability::Appended
+            && self.deployment().is_on_this_machine()
+    }
+
+    /// Whether slices of the ceiling bracket each trial. They replay the writes of the trial, which only a system in this process
+    /// counts.
+    pub fn has_ceiling(&self) -> bool {
+        self.has_device_best() && self.deployment().is_in_process()
     }
 }
 

@@ -109,12 +109,72 @@ fn an_answer_in_ratios_gives_the_price_of_each_step_and_no_winner() {
     holds(&said, &["The price of durability in throughput: appended → written × 0.50 (0.49 to 0.50), from "]);
     holds(&said, &["written → synced × 0.10 ("]);
     assert!(!screen.contains("best") && !screen.contains("uled out"), "{screen}");
+    holds(
+        &screen,
+        &[
+            "vs before",
+            " 0.50 [0.49–0.50] ",
+            "vs before: multiple of the row with the durability before it [95 % interval",
+        ],
+    );
+    let file = of_sweep(&recording);
+    holds(
+        &file("summary.md").unwrap(),
+        &[
+            "| durability | × throughput | × p99 response | blocks |\n|---|---:|---:|---|\n| appended → written | 0.50 [0.49–0.50] | ",
+            "\n| written → synced | 0.10 [0.10–0.10] | ",
+            "×: the metric after the step, as a multiple of that before it, in trials of the same blocks [95 % interval that holds",
+        ],
+    );
+    let page = file("report.html").unwrap();
+    holds(
+        &page,
+        &["<h2>Prices</h2>", "<td>appended → written</td><td class=\"number\">0.50 [0.49–0.50]</td>"],
+    );
+    assert!(
+        page.find("class=\"answer\"").unwrap() < page.find("<h2>Prices</h2>").unwrap(),
+        "the sentence is first"
+    );
     let few = sweep(&[("durability", &durability)], 3);
     let mut few = Recording { result: few.result, trials: Vec::new() };
     few.result.workload = recording.result.workload.clone();
     holds(
         &flowing(&crate::sweeps::screen(&few)),
         &["No interval yet: an answer needs 8 blocks (`--trials 8`), not 3."],
+    );
+    holds(
+        &crate::sweeps::screen(&few),
+        &["vs before: multiple of the row with the durability before it (an interval needs 8 blocks)"],
+    );
+}
+
+#[test]
+fn the_table_of_prices_names_the_other_settings_and_the_contradicted_steps() {
+    let durability = ["written", "synced"].map(|text| json!(text));
+    let mut recording = sweep(&[("durability", &durability), ("log.segment_bytes", &sizes(2))], 10);
+    recording.result.workload["answer"] = json!("ratio:durability");
+    recording.result.workload["sweep"] = json!({"durability": durability, "log.segment_bytes": sizes(2)});
+    with_throughputs(&mut recording, &[1.0, 1.0, 0.5, 0.5], small_noise);
+    for trial in &mut recording.result.points[4].trials {
+        let mut late = trial.clone();
+        late.produce.bytes_per_s *= 4.0;
+        trial.late_attempts.push(LateAttempt::of(&late));
+    }
+    let open = &mut recording.result.points[7];
+    open.trials.iter_mut().take(3).for_each(|trial| trial.is_late = true);
+    open.summary = stats::summarise(&open.trials);
+    let summary = of_sweep(&recording)("summary.md").unwrap();
+    let of_late = summary.lines().find(|line| line.starts_with("| written → synced | 8 MiB |")).unwrap();
+    assert!(of_late.ends_with(" | 10 / 7 |") && of_late.matches('[').count() == 1, "{of_late}");
+    holds(
+        &summary,
+        &[
+            "; an interval needs 8 blocks\n",
+            "| durability | segment_bytes | × throughput | × p99 response | blocks |",
+            "| written → synced | 4 MiB | 0.50 [0.50–0.51] contradicted |",
+            "| written → synced | 8 MiB | 0.50 [0.50–0.51] |",
+            "contradicted: first attempts, late ones included, do not show this difference",
+        ],
     );
 }
 

@@ -68,7 +68,7 @@ fn sweeps_and_lists_print_bounds() {
         assert!(screen.contains(expected), "{expected} in:\n{screen}");
     }
     let result = bounded(sample::quickstart()).result;
-    assert_eq!(Headline::of(&result).p99_bound, Some(Bound::Upper));
+    assert_eq!(Headline::of(&result).p99_ns.unwrap().bound, Some(Bound::Upper));
     let listed = table(&[Shelved { dir: "some/dir".into(), result, is_reference: false }]);
     assert!(listed.contains("≤ "), "{listed}");
 }

@@ -341,6 +341,68 @@ fn every_form_says_the_same_and_the_forest_shows_every_figure() {
 }
 
 #[test]
+fn a_page_has_trust_in_the_open_and_folds_reasons_and_notes() {
+    let drawn = |compared: &Comparison| {
+        let drawn = report::draw_comparison(compared);
+        ["report.html", "summary.md"].map(|path| {
+            let found = drawn.artifacts.iter().find(|it| it.path == path).unwrap();
+            let text = String::from_utf8(found.content.clone()).unwrap();
+            text.split_once("<body>").map_or(text.clone(), |(_, body)| body.to_owned())
+        })
+    };
+    let is_open = |page: &str, text: &str| {
+        let at = page.find(text).unwrap_or_else(|| panic!("no {text} in:\n{page}"));
+        at < page.find("<details>").unwrap()
+    };
+    let mut compared = interleaved(0.9);
+    compared.question = Some("does it cost anything?".into());
+    compared.notes.push("A was measured with care.".into());
+    compared.verdict.reasons.push("pair 3 was late once".into());
+    let text = report::comparison::text(&compared, None);
+    let headline = text.lines().next().unwrap();
+    let [page, summary] = drawn(&compared);
+    for (page, marks) in [
+        (
+            &page,
+            [
+                "does it cost anything?",
+                headline,
+                "<td>throughput</td>",
+                "<figure",
+                "19 of 20 comparisons",
+                "<details>",
+            ],
+        ),
+        (
+            &summary,
+            [headline, "does it cost anything?", "| throughput |", "![", "19 of 20 comparisons", "<details>"],
+        ),
+    ] {
+        let at = marks.map(|mark| page.find(mark).unwrap_or_else(|| panic!("no {mark} in:\n{page}")));
+        assert!(at.is_sorted(), "{marks:?} at {at:?}");
+        for folded in ["A was measured with care.", "pair 3 was late once"] {
+            assert!(!is_open(page, folded), "{folded} is folded:\n{page}");
+        }
+    }
+    compared.effect = None;
+    for page in drawn(&compared) {
+        assert!(
+            is_open(&page, "pair 3 was late once"),
+            "nothing says more about the missing answer:\n{page}"
+        );
+    }
+    let stored = two(9e5, |_| {}).1.unwrap();
+    for page in drawn(&stored) {
+        assert!(is_open(&page, "Not interleaved: differences of the hour are in it."), "{page}");
+    }
+    let [page, _] = drawn(&stored);
+    assert!(
+        page.contains("<summary>The trials</summary>") && !page.contains("<summary>The machine</summary>")
+    );
+    assert!(page.contains("<figure"), "two stored results have a forest, too");
+}
+
+#[test]
 fn a_comparison_is_stored_listed_shown_and_drawn_again() {
     let results = tempfile::tempdir().unwrap();
     let compared = interleaved(0.9);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use vnotch::result::{Kind, store};
+use vnotch::result::{Interval, Kind, store};
 
 /// A directory with results of three workloads. They are a day apart, and the first one is the oldest.
 struct Results {
@@ -112,6 +112,40 @@ fn a_sweep_is_listed_with_its_best() {
     assert!(
         listed.contains("up to 8.38 GiB/s") && listed.contains("from ") && listed.contains("sweep"),
         "{listed}"
+    );
+}
+
+#[test]
+fn the_figures_of_a_list_have_their_interval_where_there_are_enough_trials() {
+    let results = tempfile::tempdir().unwrap();
+    let values = [json!(1), json!(2)];
+    let few = crate::sweeps::sweep(&[("partitions_per_topic", &values)], 3);
+    store::write(results.path(), &few, &[]).unwrap();
+    let listed = end(vnotch().args(["list", "-o"]).arg(results.path())).success();
+    assert!(listed.contains("up to ") && !listed.contains('['), "{listed}");
+    let mut many = crate::sweeps::sweep(&[("partitions_per_topic", &values)], 8);
+    let figure = many.result.points[2].summary.get_mut("produce.bytes_per_s").unwrap();
+    figure.median = 9e9;
+    figure.interval = Some(Interval { low: 8.5e9, high: 9.5e9, confidence: 0.95 });
+    let figure = many.result.points[3].summary.get_mut("latency_ns.response.p99").unwrap();
+    figure.median = 1e3;
+    figure.interval = Some(Interval { low: 900.0, high: 1.1e3, confidence: 0.95 });
+    store::write(results.path(), &many, &[]).unwrap();
+    let listed = end(vnotch().args(["list", "-o"]).arg(results.path())).success();
+    for cell in ["up to 8.38 GiB/s [7.92–8.85 GiB/s]", "from 1.00 µs [900 ns–1.10 µs]"] {
+        assert!(listed.contains(cell), "{cell} in {listed}");
+    }
+    let listed = end(vnotch().args(["list", "--format", "json", "-o"]).arg(results.path())).success();
+    let document: Value = serde_json::from_str(&listed).unwrap();
+    let lows: Vec<&Value> = document["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|it| [&it["produce_bytes_per_s_interval"]["low"], &it["response_p99_ns_interval"]["low"]])
+        .collect();
+    assert!(
+        lows.contains(&&json!(8.5e9)) && lows.contains(&&json!(900.0)) && lows.contains(&&Value::Null),
+        "{document}"
     );
 }
 

@@ -71,7 +71,7 @@ pub(super) fn fail(
 
 /// Returns the worse end of a series that has an error: an integrity failure of its pairs gives the exit code, and then the error is
 /// only printed.
-fn worst(comparison: &Comparison, error: anyhow::Error) -> anyhow::Result<ExitStatus> {
+pub(super) fn worst(comparison: &Comparison, error: anyhow::Error) -> anyhow::Result<ExitStatus> {
     if comparison.verdict.status != VerdictStatus::IntegrityFailed {
         return Err(error);
     }
@@ -80,7 +80,7 @@ fn worst(comparison: &Comparison, error: anyhow::Error) -> anyhow::Result<ExitSt
 }
 
 /// Prints a comparison that has no directory. A failure is said, and changes nothing: another error follows.
-fn show(comparison: &Comparison, output: Output) {
+pub(super) fn show(comparison: &Comparison, output: Output) {
     if let Err(error) = print(comparison, None, output)
         && !is_broken_pipe(&error)
     {
@@ -88,8 +88,11 @@ fn show(comparison: &Comparison, output: Output) {
     }
 }
 
-/// Writes the directory of a comparison. Charts that fail cost the charts only.
-fn write(comparison: &Comparison, results: &Path) -> anyhow::Result<PathBuf> {
+/// Writes the directory of a comparison, and returns its path. Charts that fail cost the charts only.
+///
+/// # Errors
+/// A file cannot be written.
+pub(super) fn write(comparison: &Comparison, results: &Path) -> anyhow::Result<PathBuf> {
     let drawn = report::draw_comparison(comparison);
     drawn.faults.iter().for_each(|fault| stderr::line(format_args!("note: {fault}")));
     store::write(results, comparison, &drawn.artifacts).or_else(|error| {

@@ -133,6 +133,7 @@ fn resume(args: &Args, dir: PathBuf) -> anyhow::Result<Request> {
         ("--band", args.band.is_some()),
         ("--baseline", args.baseline.is_some()),
         ("--save-baseline", args.save_baseline.is_some()),
+        ("--save", args.save),
         ("a workload", !args.subjects.is_empty()),
     ]));
     if others.is_empty() {
@@ -182,6 +183,7 @@ fn save_baseline(args: &Args, name: &str, result: &str) -> anyhow::Result<Reques
         ("--metric", args.metric.is_some()),
         ("--band", args.band.is_some()),
         ("--strict", args.strict),
+        ("--save", args.save),
     ]);
     if others.is_empty() {
         return Ok(Request::SaveBaseline { name: name.to_owned(), result: result.to_owned() });
@@ -205,6 +207,11 @@ fn series(args: &Args) -> anyhow::Result<SeriesRequest> {
         return refuse(format!(
             "--save-baseline names the result of a run; {name} stores a comparison. Run the workload with `vnotch run`, then \
              `vnotch compare --save-baseline NAME RESULT`"
+        ));
+    }
+    if args.save {
+        return refuse(format!(
+            "--save is for two stored results, and {name} stores the comparison always; leave out --save"
         ));
     }
     for set in args.set.iter().chain(&args.set_a).chain(&args.set_b) {
@@ -383,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_result_that_only_gets_a_name_takes_no_option_of_a_comparison() {
-        for option in ["--metric bogus", "--band 1%", "--strict"] {
+        for option in ["--metric bogus", "--band 1%", "--strict", "--save"] {
             let message = refusal(&format!("--save-baseline main one {option}"));
             let name = option.split(' ').next().unwrap();
             assert!(message.contains(&format!("compares nothing, so it takes no {name};")), "{message}");
@@ -419,6 +426,7 @@ mod tests {
             refusal("--interleave w w --save-baseline x")
                 .contains("--save-baseline names the result of a run")
         );
+        assert!(refusal("--interleave w w --save").contains("stores the comparison always"));
         assert!(refusal("--calibrate w w").contains("a second workload"));
         assert!(refusal("--calibrate w --set-b a=1").contains("no --set-b"));
         assert!(refusal("--calibrate w --precision 1%").contains("use --pairs N"));
@@ -434,7 +442,9 @@ mod tests {
     #[test]
     fn a_series_is_resumed_as_it_was_begun() {
         assert_eq!(request("--resume dir --data-dir x --strict").unwrap(), Request::Resume("dir".into()));
-        for option in ["--interleave", "--pairs 3", "--band 1%", "--metric x", "--seed 4", "--set a=1"] {
+        for option in
+            ["--interleave", "--pairs 3", "--band 1%", "--metric x", "--seed 4", "--set a=1", "--save"]
+        {
             let message = refusal(&format!("--resume dir {option}"));
             assert!(message.contains(option.split(' ').next().unwrap()), "{message}");
         }

@@ -1,6 +1,6 @@
 //! `compare A B`: two results that are stored already, or a result and a baseline.
 
-use super::finish::keep_printed;
+use super::finish::{keep_printed, show, worst, write};
 use super::print::print;
 use super::request::StoredRequest;
 use super::{Args, Output};
@@ -9,10 +9,12 @@ use crate::cli::results::dir::ResultsDir;
 use crate::cli::{self, FormatArg};
 use crate::exit::ExitStatus;
 use crate::result::comparison::baseline;
+use crate::result::store;
 use crate::stderr;
 use std::path::Path;
 
-/// Compares two stored results, prints the comparison, and stores a name for the second one if that was asked for.
+/// Compares two stored results, and prints the comparison. Stores the comparison, and a name for the second result, if that was asked
+/// for.
 ///
 /// # Errors
 /// A [`crate::exit::UsageError`] if a result is not found or the two cannot be compared; otherwise a file cannot be read or
@@ -35,7 +37,20 @@ pub(super) fn run(args: &Args, request: &StoredRequest, output: Output) -> anyho
         baseline: args.baseline.as_deref(),
     };
     let comparison = compare(&a, &b, options)?;
-    let printed = print(&comparison, None, output);
+    if args.save {
+        store::check(results.dir())?;
+    }
+    let directory = match args.save.then(|| write(&comparison, results.dir())).transpose() {
+        Ok(directory) => directory,
+        Err(error) => {
+            show(&comparison, output);
+            return worst(
+                &comparison,
+                error.context("the comparison is not stored; the same command stores it"),
+            );
+        }
+    };
+    let printed = print(&comparison, directory.as_deref(), output);
     let status = comparison.exit_status(output.is_strict);
     match &args.save_baseline {
         Some(name) if status != ExitStatus::Ok && args.baseline.as_ref() == Some(name) => {

@@ -12,7 +12,8 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The newest result comes first. The throughput is that of the pass under `max` or `closed`; if there is none, that of the \
-open load. p99 is the response time under the open load. For a sweep, both are those of the best combination. Results in \
+open load. p99 is the response time under the open load. For a sweep, both are those of the best combination. In brackets is \
+the 95 % interval of the median, where there are 6 trials or more. Results in \
 `reference/` are listed too. Comparisons have a table of their own below. Directories without a complete result are named below the table.
 
 Examples:
@@ -64,9 +65,11 @@ fn document(shelf: &Shelf) -> serde_json::Value {
             "started_at": result.provenance.started_at,
             "verdict": result.verdict,
             "points": result.points.len(),
-            "produce_bytes_per_s": headline.bytes_per_s,
-            "response_p99_ns": headline.p99_ns,
-            "response_p99_bound": headline.p99_bound,
+            "produce_bytes_per_s": headline.bytes_per_s.map(|it| it.median),
+            "produce_bytes_per_s_interval": headline.bytes_per_s.and_then(|it| it.interval),
+            "response_p99_ns": headline.p99_ns.map(|it| it.median),
+            "response_p99_ns_interval": headline.p99_ns.and_then(|it| it.interval),
+            "response_p99_bound": headline.p99_ns.and_then(|it| it.bound),
             "reference": it.is_reference,
         })
     });

@@ -152,6 +152,29 @@ pub(in crate::report) fn trust(comparison: &Comparison) -> Vec<String> {
     sentences
 }
 
+/// The sentences below an answer, by their weight.
+pub(in crate::report) struct Below {
+    /// How far to trust the answer, or why there is none. These stand in the open.
+    pub(in crate::report) open: Vec<String>,
+    /// Reasons for the verdict, and notes. A page folds them.
+    pub(in crate::report) folded: Vec<String>,
+}
+
+/// Returns the sentences below an answer.
+pub(in crate::report) fn below(comparison: &Comparison) -> Below {
+    let (mut reasons, notes) = (comparison.verdict.reasons.iter().cloned(), comparison.notes.iter().cloned());
+    // Without an answer, nothing says more than the first reason.
+    let why = if comparison.effect.is_none() { reasons.next() } else { None };
+    let mut open: Vec<String> = why.into_iter().chain(trust(comparison)).collect();
+    let mut folded: Vec<String> = reasons.collect();
+    match comparison.method {
+        // The notes say that the sides were not measured turn by turn, and what else may differ between them.
+        Method::Stored => open.extend(notes),
+        Method::Interleaved => folded.extend(notes),
+    }
+    Below { open, folded }
+}
+
 /// Says how many pairs or trials a band needs, and how to get them: with an option, if there is one and it takes so many.
 fn needs(band: &str, needed: u32, what: &str, option: Option<&str>) -> String {
     match option {

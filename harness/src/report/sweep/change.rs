@@ -4,9 +4,12 @@ use super::metric::better;
 use crate::stats::Better;
 use crate::workload::Metric;
 
-/// Formats a factor with two decimals, or with three digits if it is small.
+/// Factors below this one have three decimals. Greater ones are at least 0.10 with two.
+const SMALL_MAX: f64 = 0.095;
+
+/// Formats a factor with two decimals, or with three if it is small.
 pub(in crate::report) fn factor(factor: f64) -> String {
-    if factor < 0.1 { format!("{factor:.3}") } else { format!("{factor:.2}") }
+    if factor < SMALL_MAX { format!("{factor:.3}") } else { format!("{factor:.2}") }
 }
 
 /// Returns the words for a change of a metric from the best value: `12 % less (8 to 16 %)`. Large changes are factors.
@@ -40,6 +43,14 @@ pub(in crate::report) fn number(percent: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_factor_has_a_decimal_more() {
+        assert_eq!(
+            [0.0421, 0.0948, 0.0952, 0.0998, 0.104, 2.0].map(factor),
+            ["0.042", "0.095", "0.10", "0.10", "0.10", "2.00"]
+        );
+    }
 
     #[test]
     fn a_change_is_told_by_how_much_worse_it_is() {

@@ -7,6 +7,7 @@ pub(super) mod answers;
 pub(super) mod change;
 pub(super) mod metric;
 pub(super) mod notes;
+pub(super) mod price_table;
 pub(super) mod prices;
 pub(super) mod table;
 pub(super) mod words;

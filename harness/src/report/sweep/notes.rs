@@ -1,7 +1,7 @@
 //! The notes below the table of a sweep: what a reader needs to understand its columns.
 
 use super::answers::answers;
-use super::{Combination, Sweep};
+use super::{Combination, Sweep, prices};
 use crate::quantity;
 use crate::report::facts;
 use crate::result::VerdictFlag;
@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 /// Titles of the columns on late trials. A terminal that is too narrow goes without them.
 pub(super) const FIRST: &str = "p99 first";
 pub(super) const LATE: &str = "late";
+/// Title of the column of prices, which only a terminal has. A terminal that is too narrow goes without it.
+pub(super) const VS_BEFORE: &str = "vs before";
 
 /// The place for which a table is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,7 @@ pub(super) fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
     if sweep.ratio.is_none() && sweep.metrics().first().is_some_and(|metric| compares(sweep, *metric)) {
         notes.push("vs best: [95 % interval that holds for all rows together]; out: ruled out".to_owned());
     }
+    notes.extend(price_notes(sweep).filter(|_| place == Place::Terminal).into_iter().flatten());
     if sweep.has_open() && sweep.combinations.iter().any(|it| it.late_share() > 0.0) {
         notes.push(format!("{LATE}: share of the trials whose generator was late at first"));
         notes.push(format!("{FIRST}: with the first attempts, late ones included"));
@@ -108,6 +111,16 @@ pub(super) fn notes(sweep: &Sweep<'_>, place: Place) -> Vec<String> {
         }
     }
     notes
+}
+
+/// Explains the column of prices; `None` if the sweep has none.
+fn price_notes(sweep: &Sweep<'_>) -> Option<Vec<String>> {
+    let (along, metric) = (sweep.ratio?, *sweep.metrics().first()?);
+    let found = prices::prices(sweep, along, metric);
+    let setting = &sweep.settings[along].name;
+    let column =
+        format!("{VS_BEFORE}: multiple of the row with the {setting} before it {}", prices::brackets(&found));
+    Some(std::iter::once(column).chain(prices::contradiction(&found)).collect())
 }
 
 /// Tells whether any comparison by a metric has an interval.

@@ -3,11 +3,14 @@
 use super::change::factor;
 use super::metric::{name, text};
 use super::{Combination, Sweep};
+use crate::report::facts::NONE;
 use crate::stats::{self, Step, StepTrials};
 use crate::workload::Metric;
 
 /// The most prices whose values are told too. With more, the table has them.
 const VALUES_SHOWN_MAX: usize = 2;
+/// The mark of a price in a table that first attempts contradict.
+const CONTRADICTED: &str = "contradicted";
 
 /// The price of one step.
 pub(in crate::report) struct Price {
@@ -19,6 +22,8 @@ pub(in crate::report) struct Price {
     pub(in crate::report) found: Option<Step>,
     /// Medians of the metric before and after the step.
     pub(in crate::report) values: [Option<f64>; 2],
+    /// The combinations before and after the step: the index of the value of each setting.
+    pub(in crate::report) ends: [Vec<usize>; 2],
 }
 
 /// Returns the prices along the setting `along`, for each combination of the other settings.
@@ -43,6 +48,7 @@ pub(in crate::report) fn prices(sweep: &Sweep<'_>, along: usize, metric: Metric)
         beside: sweep.name_without(ends[0], |it| it.key == setting.key),
         found,
         values: ends.map(|it| Some(it.point(metric)?.figure(metric.path())?.median)),
+        ends: ends.map(|it| it.values.clone()),
     };
     pairs.iter().zip(stats::steps(&trials)).map(price).collect()
 }
@@ -96,4 +102,31 @@ fn told(price: &Price, metric: Metric, with_values: bool) -> String {
 pub(in crate::report) fn ratio(step: Step) -> String {
     let range = step.interval.map(|it| format!(" ({} to {})", factor(it.low), factor(it.high)));
     format!("× {}{}", factor(step.ratio), range.unwrap_or_default())
+}
+
+/// Formats a ratio with its interval for a table: `0.37 [0.33–0.43]`.
+pub(super) fn cell(price: &Price) -> String {
+    let Some(step) = price.found else { return NONE.to_owned() };
+    let interval = step.interval.map(|it| format!(" [{}–{}]", factor(it.low), factor(it.high)));
+    let doubt = if step.is_contradicted { format!(" {CONTRADICTED}") } else { String::new() };
+    format!("{}{}{doubt}", factor(step.ratio), interval.unwrap_or_default())
+}
+
+/// Explains what stands in brackets beside the ratios of a table, and why some or all have nothing there.
+pub(super) fn brackets<'p>(prices: impl IntoIterator<Item = &'p Price>) -> String {
+    let needed = format!("an interval needs {} blocks", stats::BLOCKS_MIN);
+    let has_interval: Vec<bool> =
+        prices.into_iter().filter_map(|price| price.found).map(|step| step.interval.is_some()).collect();
+    match (has_interval.contains(&true), has_interval.contains(&false)) {
+        (true, false) => "[95 % interval that holds for all steps together]".to_owned(),
+        (true, true) => format!("[95 % interval that holds for all steps together]; {needed}"),
+        (false, _) => format!("({needed})"),
+    }
+}
+
+/// Explains the mark of prices that first attempts contradict; `None` if a table has none.
+pub(super) fn contradiction<'p>(prices: impl IntoIterator<Item = &'p Price>) -> Option<String> {
+    let mut found = prices.into_iter().filter_map(|price| price.found);
+    let is_any = found.any(|step| step.is_contradicted);
+    is_any.then(|| format!("{CONTRADICTED}: first attempts, late ones included, do not show this difference"))
 }

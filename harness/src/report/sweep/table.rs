@@ -4,11 +4,11 @@
 use super::answers::{Answer, answers};
 use super::change::number;
 use super::metric::{name, text as metric_text};
-use super::notes::{FIRST, LATE, Place, is_over_systems, letter, notes};
-use super::{Combination, Sweep, is_sound};
+use super::notes::{FIRST, LATE, Place, VS_BEFORE, is_over_systems, letter, notes};
+use super::{Combination, Sweep, is_sound, prices};
 use crate::num;
 use crate::quantity;
-use crate::report::facts::{self, NONE, around};
+use crate::report::facts::{self, NONE};
 use crate::result::{Figure, Point, VerdictFlag};
 use crate::stats::Standing;
 use crate::workload::Metric;
@@ -31,7 +31,7 @@ const CPU: [(&str, &str); 2] =
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
-/// Header and rows. The first `settings` columns are settings, the others are results, and the last one has the flags.
+/// Header and rows. The first `settings` columns are settings, the others are results, and the last one is text, such as flags.
 pub(in crate::report) struct Cells {
     pub(in crate::report) settings: usize,
     pub(in crate::report) header: Vec<String>,
@@ -80,7 +80,7 @@ pub(in crate::report) fn text(sweep: &Sweep<'_>, rows_max: usize) -> String {
     let mut text = fitted(&mut cells);
     // A column that did not fit needs no explanation.
     let is_hidden = |title: &&str| !cells.header.iter().any(|shown| shown == *title);
-    let hidden = [FIRST, LATE].into_iter().filter(is_hidden).map(|title| format!("{title}: "));
+    let hidden = [FIRST, LATE, VS_BEFORE].into_iter().filter(is_hidden).map(|title| format!("{title}: "));
     let hidden: Vec<String> = hidden.collect();
     for note in notes.iter().filter(|note| !hidden.iter().any(|title| note.starts_with(title))) {
         text.push_str("\n  ");
@@ -95,8 +95,14 @@ pub(in crate::report) fn text(sweep: &Sweep<'_>, rows_max: usize) -> String {
 fn fitted(cells: &mut Cells) -> String {
     let fits = |text: &String| text.lines().all(|line| line.chars().count() <= usize::from(WIDTH));
     let lines = |cells: &Cells, header| crate::report::lines::lines(&table(cells, header));
-    let steps: [fn(&mut Cells); 4] =
-        [|it| it.remove(DISK_PEAK), |it| it.remove(FIRST), |it| it.remove(LATE), Cells::drop_spreads];
+    let steps: [fn(&mut Cells); 5] = [
+        |it| it.remove(DISK_PEAK),
+        |it| it.remove(FIRST),
+        |it| it.remove(LATE),
+        // The answer's sentence has each price with its interval.
+        |it| it.remove(VS_BEFORE),
+        Cells::drop_spreads,
+    ];
     for step in std::iter::once(None).chain(steps.map(Some)) {
         step.into_iter().for_each(|step| step(cells));
         let mut layouts = [Header::OneLine, Header::Broken].map(|header| lines(&*cells, header)).into_iter();
@@ -184,6 +190,14 @@ fn columns<'s>(sweep: &'s Sweep<'_>, place: Place) -> Vec<Column<'s>> {
         // A terminal has room for the metric that the sweep is about.
         if sweep.ratio.is_none() && (index == 0 || place == Place::Page) {
             columns.push(against(answers(sweep, *metric)));
+        }
+        // A page has a table of the prices.
+        if let Some(along) = sweep.ratio.filter(|_| index == 0 && place == Place::Terminal) {
+            let found = prices::prices(sweep, along, *metric);
+            columns.push(column(VS_BEFORE, move |it| {
+                let price = found.iter().find(|price| price.ends[1] == it.values);
+                price.map_or_else(|| NONE.to_owned(), prices::cell)
+            }));
         }
     }
     if is_over_systems(sweep) {
@@ -300,9 +314,8 @@ fn against<'s>(answers: Vec<Answer<'s>>) -> Column<'s> {
 
 /// Formats the median of a figure and what lies around it: `1.43 [1.31–1.52]`.
 fn spread(point: Option<&Point>, path: &str, text: impl Fn(f64) -> String) -> String {
-    let Some(figure) = point.and_then(|point| point.summary.get(path)) else { return NONE.to_owned() };
-    let median = facts::median_text(figure, &text);
-    around(figure, &text).map_or(median.clone(), |around| format!("{median} [{around}]"))
+    let figure = point.and_then(|point| point.summary.get(path));
+    figure.map_or_else(|| NONE.to_owned(), |figure| facts::figure_cell(figure, text))
 }
 
 /// Returns one unit for the whole column, so that its values can be compared. It is GiB/s, unless the greatest value is
@@ -330,9 +343,10 @@ fn first_text(combination: &Combination<'_>, place: Place) -> String {
     let (path, metric) = (Metric::ResponseP99.path(), Metric::ResponseP99);
     let text = |figure: &Figure| {
         let value = |value| metric_text(metric, value);
-        let median = facts::median_text(figure, value);
-        let around = around(figure, value).filter(|_| place == Place::Page);
-        around.map_or(median.clone(), |around| format!("{median} [{around}]"))
+        match place {
+            Place::Page => facts::figure_cell(figure, value),
+            Place::Terminal => facts::median_text(figure, value),
+        }
     };
     let point = combination.point(metric);
     let figure = match point.filter(|point| point.late_share() > 0.0) {

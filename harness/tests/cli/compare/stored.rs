@@ -91,6 +91,41 @@ fn two_results_are_compared_with_the_warning_that_they_were_not_interleaved() {
 }
 
 #[test]
+fn a_comparison_of_two_results_is_stored_if_that_is_asked_for() {
+    let results = Results::new();
+    results.copy("kept-1", 1.0, |_| {});
+    results.copy("kept-2", 0.8, |_| {});
+    let stored = || {
+        let entries = fs::read_dir(results.bench.path("results")).unwrap().map(|it| it.unwrap().path());
+        entries.filter(|it| it.to_str().unwrap().contains("-compare-")).collect::<Vec<_>>()
+    };
+    results.compare(&["kept-1", "kept-2"]).success();
+    assert!(stored().is_empty(), "nothing is stored unless it is asked for");
+    let text = results.compare(&["kept-1", "kept-2", "--save"]).success();
+    let [dir] = &stored()[..] else { panic!("{:?}", stored()) };
+    assert!(text.contains(&format!("report     {}", dir.join("report.html").display())), "{text}");
+    let headline = text.lines().next().unwrap();
+    let files = ["report.html", "summary.md", "charts/ratio.svg"].map(|file| dir.join(file));
+    for file in &files[..2] {
+        assert!(fs::read_to_string(file).unwrap().contains(headline), "{}", file.display());
+    }
+    let result: Value = serde_json::from_str(&fs::read_to_string(dir.join("result.json")).unwrap()).unwrap();
+    assert_eq!((&result["kind"], &result["method"]), (&json!("compare"), &json!("stored")));
+    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    end(vnotch().arg("report").arg(dir)).success();
+    assert!(files.iter().all(|file| file.exists()), "`report` draws it again");
+    let shown = end(vnotch().args(["show", "-o"]).arg(results.bench.path("results")).arg(dir)).success();
+    assert!(shown.starts_with(headline), "{shown}");
+    let listed = end(vnotch().args(["list", "-o"]).arg(results.bench.path("results"))).success();
+    assert!(listed.contains(headline), "{listed}");
+    let document = results.compare(&["kept-1", "kept-2", "--save", "--format", "json"]).success();
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!((stored().len(), document["directory"].is_string()), (2, true));
+    let latest = results.compare(&["kept-1", "latest", "--save"]);
+    assert!(!latest.stderr.contains("comparison of two sides"), "`latest` is a run: {}", latest.stderr);
+}
+
+#[test]
 fn a_regression_against_a_baseline_is_exit_4() {
     let results = Results::new();
     results.copy("base-1", 1.0, |_| {});
