@@ -1,7 +1,8 @@
 //! The kill -9 drill with groups: a process that produces, consumes in two groups and commits is killed again and again. Each
 //! acked record is consumed by each group at least once, and none from before its group's committed offset again.
 //!
-//! `VNOTCH_GROUP_DRILL_KILLS` is the number of kills (default 4). Half of them are at each level of durability.
+//! `VNOTCH_GROUP_DRILL_KILLS` is the number of kills (default 4). Half of them are at each level of durability. Fifty kills:
+//! `VNOTCH_GROUP_DRILL_KILLS=50 cargo test --release --workspace --test group_drill -- --nocapture`
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 

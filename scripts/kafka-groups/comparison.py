@@ -1,9 +1,7 @@
 """Compares the outcomes of histories and of assignors, ours with Kafka's. Pure functions over parsed JSON lines.
 
-A difference names the kind of step, the place in its outcome, and both values. An accepted difference is an entry of
-accepted.json, whose patterns match all four. If the entry says that it "parts" the histories, the states differ from there on:
-then the step's other differences belong to it, unless it has to be "alone", and the rest of the history is not compared. An
-entry "after" some failed append counts only in histories with such an append before.
+A difference names the kind of step, the place in its outcome, both values, and the group that it is about. accepted.py says
+which differences are on purpose.
 
 Two things are not compared, because they have no meaning. Kafka writes committed offsets in version 4 of the value, and we in
 version 3, which has the same fields. Where one step removes several groups, Kafka does so in the order of a hash table.
@@ -32,56 +30,18 @@ NO_REPLY = "no reply"
 
 
 class Difference(NamedTuple):
-    """A place in an outcome where ours and Kafka's differ. The token is that of a reply that one side lacks."""
+    """A place in an outcome where ours and Kafka's differ. The token is that of a reply that one side lacks. The group is None
+    if the place is about several groups."""
     step: str
     place: str
     ours: str
     kafka: str
+    group: str = None
     token: int = None
 
     def kind(self):
         """The difference without values that vary from history to history, to count its like."""
         return (self.step, self.place, short(self.ours), short(self.kafka))
-
-
-class Accepted:
-    """The list of differences that are on purpose. Each entry says why, and names the source of Kafka's behaviour."""
-
-    def __init__(self, entries):
-        for entry in entries:
-            if not (entry.get("why") and entry.get("kafka_source")):
-                raise ValueError(f"the accepted difference {entry['id']} does not say why, or what of Kafka it differs from")
-        self.entries = entries
-        self.failures = set()
-        self.patterns = [[re.compile(entry[part]) for part in ("step", "place", "ours", "kafka")] for entry in entries]
-
-    def begin(self):
-        """Starts a history."""
-        self.failures = set()
-
-    def note(self, op):
-        """Takes note of a step whose append does not succeed at once."""
-        if op.get("append", "ok") != "ok":
-            membership = "static" if op.get("instance") else "dynamic"
-            self.failures.add(f"{op['kind']} {membership} {op['append']}")
-
-    def happened(self, pattern):
-        """Says whether an append in this history failed as the pattern says. No pattern always holds."""
-        return pattern is None or any(re.fullmatch(pattern, failure) for failure in self.failures)
-
-    def find(self, difference):
-        """Returns the entry that matches, or None."""
-        for entry, patterns in zip(self.entries, self.patterns):
-            if self.happened(entry.get("after")) and all(pattern.fullmatch(value) for pattern, value in zip(patterns, difference)):
-                return entry
-        return None
-
-    def find_parting(self, differences):
-        """Returns the entry after which the two histories part, if one of a step's differences matches such an entry."""
-        found = [self.find(difference) for difference in differences]
-        parting = next((entry for entry in found if entry and entry.get("parts")), None)
-        is_known = parting is not None and (not parting.get("alone") or all(entry is parting for entry in found))
-        return parting if is_known else None
 
 
 def short(value):
@@ -97,10 +57,11 @@ def text(value):
     return value if isinstance(value, str) else str(value)
 
 
-def differences(ours, kafka):
-    """Returns all differences between two outcomes of one step."""
+def differences(ours, kafka, groups_of):
+    """Returns all differences between two outcomes of one step. `groups_of` has the group of each request, by token."""
     step = step_name(ours["op"], kafka["replies"])
-    return [Difference(step, place, text(our), text(their), *token) for place, our, their, *token in places(ours, kafka)]
+    found = places(ours, kafka, groups_of)
+    return [Difference(step, place, text(our), text(their), *rest) for place, our, their, *rest in found]
 
 
 def step_name(op, replies):
@@ -111,9 +72,9 @@ def step_name(op, replies):
     return f"{op['kind']} {next(own, 'parked')}"
 
 
-def places(ours, kafka):
-    """Yields each place that differs, with both values."""
-    yield from reply_places(ours["replies"], kafka["replies"])
+def places(ours, kafka, groups_of):
+    """Yields each place that differs, with both values, the group, and the token of a reply that one side lacks."""
+    yield from reply_places(ours["replies"], kafka["replies"], groups_of)
     yield from group_places(ours["groups"], kafka["groups"])
     if "offsets" in ours:
         named = None if ours["op"]["kind"] in ALL_GROUPS else ours["op"].get("groups", [ours["op"].get("group")])
@@ -121,28 +82,27 @@ def places(ours, kafka):
     our_records, their_records = ([readable(record) for record in side["records"]] for side in (ours, kafka))
     if ours["op"]["kind"] in SEVERAL_GROUPS:
         our_records, their_records = sorted(our_records), sorted(their_records)
-    if our_records != their_records:
-        yield "records", our_records, their_records
+    yield from record_places(our_records, their_records)
     if ours["now"] != kafka["now"]:
         yield "now", ours["now"], kafka["now"]
 
 
-def reply_places(ours, kafka):
+def reply_places(ours, kafka, groups_of):
     """Compares the replies that a step completes, by token."""
     ours, kafka = ({reply["token"]: reply for reply in replies} for replies in (ours, kafka))
     for token in sorted(ours.keys() | kafka.keys()):
-        our, their = ours.get(token), kafka.get(token)
+        our, their, group = ours.get(token), kafka.get(token), groups_of.get(token)
         if our is None or their is None:
             kind = (our or their)["kind"]
-            yield f"reply to {kind}", outcome(our), outcome(their), token
+            yield f"reply to {kind}", outcome(our), outcome(their), group, token
             continue
         kind = our["kind"]
         if our.get("error", "NONE") != their["error"]:
-            yield f"reply to {kind}: error", our.get("error", "NONE"), their["error"]
+            yield f"reply to {kind}: error", our.get("error", "NONE"), their["error"], group
             continue
         for field in REPLY_FIELDS[kind][their["error"] != "NONE"]:
             if our.get(field) != their.get(field):
-                yield f"reply to {kind}: {field}", our.get(field), their.get(field)
+                yield f"reply to {kind}: {field}", our.get(field), their.get(field), group
 
 
 def outcome(reply):
@@ -156,11 +116,11 @@ def group_places(ours, kafka):
         our, their = ours.get(group), kafka.get(group)
         if our is None or their is None:
             if our is not their:
-                yield "group", state(our), state(their)
+                yield "group", state(our), state(their), group
             continue
         for field in sorted(our.keys() | their.keys()):
             if our.get(field) != their.get(field):
-                yield f"group: {field}", our.get(field), their.get(field)
+                yield f"group: {field}", our.get(field), their.get(field), group
 
 
 def state(group):
@@ -172,7 +132,27 @@ def offset_places(ours, kafka, named):
     """Compares committed offsets: of the groups named, or of all."""
     for group in sorted(ours.keys() | kafka.keys() if named is None else set(named)):
         if ours.get(group, []) != kafka.get(group, []):
-            yield "offsets", ours.get(group, []), kafka.get(group, [])
+            yield "offsets", ours.get(group, []), kafka.get(group, []), group
+
+
+def record_places(ours, kafka):
+    """Compares the records of a step, group by group. If they differ in nothing but the order of groups, that is one place."""
+    if ours == kafka:
+        return
+    is_in_order = True
+    for group in sorted({group_of(key) for key, _ in ours + kafka}):
+        our, their = ([record for record in side if group_of(record[0]) == group] for side in (ours, kafka))
+        if our != their:
+            is_in_order = False
+            yield "records", our, their, group
+    if is_in_order:
+        yield "records", ours, kafka, None
+
+
+def group_of(key):
+    """Returns the group in the key of a record: a version, and then a text with its length, both in two bytes."""
+    size = int(key[4:8], 16)
+    return bytes.fromhex(key[8:8 + 2 * size]).decode()
 
 
 def readable(record):
@@ -243,8 +223,8 @@ def self_test():
     join = {"token": 1, "kind": "join", "error": "NONE", "member": "m", "generation": 1}
     group = {"state": "Stable", "generation": 1}
     step = {"op": {"kind": "commit", "group": "g", "token": 2}, "now": 5, "replies": [join], "groups": {"g": group},
-            "offsets": {"g": [["t", 0, 1]]}, "records": [["0002", None]]}
-    assert not differences(step, step)
+            "offsets": {"g": [["t", 0, 1]]}, "records": [["0002000167", None]]}
+    assert not differences(step, step, {})
     assert step_name({"kind": "join", "token": 1}, [join]) == "join NONE"
     assert step_name({"kind": "join", "token": 2}, [join]) == "join parked"
     changes = {
@@ -254,26 +234,19 @@ def self_test():
         "group": {"groups": {"g": None}},
         "group: state": {"groups": {"g": group | {"state": "Empty"}}},
         "offsets": {"offsets": {}},
-        "records": {"records": [["0002", "00"]]},
+        "records": {"records": [["0002000167", "00"]]},
         "now": {"now": 6},
     }
     for place, change in changes.items():
-        assert [difference.place for difference in differences(step, step | change)] == [place], place
-    reason = {"why": "a test", "kafka_source": "none"}
-    entry = {"id": "x", "step": "commit", "place": "reply to join", "ours": "NONE", "kafka": NO_REPLY}
-    accepted = Accepted([entry | reason])
-    assert accepted.find(Difference("commit", "reply to join", "NONE", NO_REPLY))["id"] == "x"
-    assert accepted.find(Difference("commit", "reply to join: error", "NONE", NO_REPLY)) is None
-    assert accepted.find_parting([Difference("commit", "reply to join", "NONE", NO_REPLY)]) is None
-    entry = {"id": "y", "step": ".*", "place": ".*", "ours": ".*", "kafka": ".*", "after": "join static .*"}
-    after = Accepted([entry | reason])
-    assert after.find(Difference("advance", "group", "a", "b")) is None
-    after.note({"kind": "join", "instance": "i", "append": "MESSAGE_TOO_LARGE"})
-    assert after.find(Difference("advance", "group", "a", "b"))["id"] == "y"
+        found = differences(step, step | change, {1: "g"})
+        assert [(difference.place, difference.group) for difference in found] == [(place, None if place == "now" else "g")], place
+    g, h = ("0002000167", "1"), ("0002000168", "1")
+    assert list(record_places([g, h], [g])) == [("records", [h], [], "h")]
+    assert list(record_places([g, h], [h, g])) == [("records", [g, h], [h, g], None)]
     assert list(errors_in({"error": "NONE", "groups": [["g", "NON_EMPTY_GROUP"]]})) == ["NONE", "NON_EMPTY_GROUP"]
     fields = offset_fields(bytes.fromhex("000300000000000000010000000300026d310000018bcfe56800"))
     assert fields == offset_fields(bytes.fromhex("0004000000000000000100000003036d310000018bcfe5680000")), fields
     assert fields == "offset 1, epoch 3, metadata 'm1', committed 1700000000000, expires -1", fields
     assert not list(parked_differences({"parked": [1]}, {"parked": [1, 2]}, {2}))
     assert list(parked_differences({"parked": [1]}, {"parked": [1, 2]}, set()))
-    return len(changes) + 12
+    return len(changes) + 9

@@ -85,7 +85,7 @@ pub struct JoinGroup {
     pub random: u128,
     /// Type of the protocols, `consumer` for consumers.
     pub protocol_type: String,
-    /// The protocols, the preferred one first. As in Kafka, only the first of each name counts.
+    /// The protocols, the preferred one first. Only the first of each name counts.
     pub protocols: Vec<Protocol>,
     /// Time without a heartbeat after which the member is removed, ms.
     pub session_timeout_ms: i32,

@@ -75,7 +75,7 @@ fn run_one(settings: Settings) -> BTreeMap<String, u64> {
 }
 
 /// Names that each run of histories has to see, with the least count for 1,000 histories.
-const SEEN: [(&str, u64); 32] = [
+const SEEN: [(&str, u64); 34] = [
     ("join", 20_000),
     ("sync", 10_000),
     ("heartbeat", 7_000),
@@ -108,6 +108,8 @@ const SEEN: [(&str, u64); 32] = [
     ("GROUP_MAX_SIZE_REACHED", 250),
     ("FENCED_INSTANCE_ID", 2_000),
     ("GROUP_SUBSCRIBED_TO_TOPIC", 1_000),
+    ("MESSAGE_TOO_LARGE", 5),
+    ("INVALID_REQUEST", 5),
 ];
 
 fn check_counts(counts: &BTreeMap<String, u64>) {

@@ -1,4 +1,4 @@
-//! Protocols of a JoinGroup that are named twice. As in Kafka, the first of each name counts.
+//! Protocols of a JoinGroup that are named twice. The first of each name counts.
 
 use crate::rig::{GROUP, Rig, join};
 use bytes::Bytes;

@@ -182,7 +182,24 @@ fn join_within(member_id: &str, instance: &str, rebalance_timeout_ms: i32) -> Re
 }
 
 #[test]
-fn a_rebalance_timeout_of_zero_or_less_counts_as_the_session_timeout() {
+fn a_rebalance_timeout_of_zero_or_less_does_not_count_beside_a_longer_one() {
+    let mut rig = Rig::new();
+    let tokens = [("i0", 0), ("i1", 1_000)]
+        .map(|(name, timeout_ms)| (rig.call(9, join_within("", name, timeout_ms)), name));
+    rig.wait(0);
+    let members: Vec<Member> =
+        tokens.into_iter().filter_map(|(token, name)| joined(&mut rig, token, name)).collect();
+    rig.sync_all(&members);
+    // The phase ends with the member that has joined. The other one is static, so it stays.
+    let token = rig.call(9, join_within("", "i2", -1));
+    rig.wait(999);
+    assert_eq!(rig.join_reply(token), None);
+    rig.wait(1);
+    assert_eq!(rig.joined(token).generation, members[0].generation + 1);
+}
+
+#[test]
+fn a_rebalance_timeout_of_zero_or_less_counts_as_the_session_timeout_if_all_have_such() {
     for timeout_ms in [0, -1, i32::MIN] {
         let mut rig = Rig::new();
         let tokens = ["i0", "i1"].map(|name| (rig.call(9, join_within("", name, timeout_ms)), name));

@@ -5,14 +5,16 @@ use super::cluster::cluster;
 use crate::support::end;
 use serde_json::Value;
 
-/// Three members that leave and join several times in a window of six seconds.
-const CHURNED: [&str; 6] = [
+/// Three members that leave and join several times in a window of six seconds. On a busy machine the last rebalance may take long, so
+/// the drain has time for it.
+const CHURNED: [&str; 7] = [
     "partitions_per_topic=4",
     "consumers_per_subscription=3",
     "consume.heartbeat_interval=100ms",
     "consume.commit.every=200ms",
     "consume.churn.every=1500ms",
     "phases.measure=6s",
+    "phases.drain=60s",
 ];
 /// The ways to commit.
 const MODES: &str = "sweep={consume.commit.mode: [auto, sync, none]}";

@@ -10,6 +10,7 @@ import org.apache.kafka.coordinator.common.runtime.CoordinatorMetadataImage;
 import org.apache.kafka.coordinator.common.runtime.CoordinatorRecord;
 import org.apache.kafka.coordinator.common.runtime.CoordinatorResult;
 import org.apache.kafka.coordinator.common.runtime.CoordinatorRuntime;
+import org.apache.kafka.coordinator.group.classic.ClassicGroup;
 import org.apache.kafka.coordinator.group.metrics.GroupCoordinatorMetrics;
 import org.apache.kafka.coordinator.group.metrics.GroupCoordinatorMetricsShard;
 import org.apache.kafka.server.share.persister.Persister;
@@ -22,7 +23,10 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 
 import static org.mockito.Mockito.mock;
@@ -69,6 +73,7 @@ final class Coordinator {
     private final List<Stored> log = new ArrayList<>();
     private final List<OpenAppend> open = new ArrayList<>();
     private final GroupCoordinatorService service;
+    private final Set<String> waitForNobody = new TreeSet<>();
     private SnapshotRegistry snapshots;
     private GroupCoordinatorShard shard;
     private long nextOffset;
@@ -100,6 +105,12 @@ final class Coordinator {
         return time.milliseconds();
     }
 
+    /** Returns a group, or null if there is none. */
+    ClassicGroup group(String id) {
+        Map<String, Group> byId = Fields.read(groups(), "groups");
+        return (ClassicGroup) byId.get(id);
+    }
+
     /** Returns the number of records in the log. */
     int logSize() {
         return log.size();
@@ -117,7 +128,26 @@ final class Coordinator {
 
     void advance(long ms) {
         time.setCurrentTimeMs(time.milliseconds() + ms);
-        timers.fireDue(timeout -> write(shard -> timeout.generateRecords()));
+        timers.fireDue(timeout -> {
+            write(shard -> timeout.generateRecords());
+            noteGroupsThatWaitForNobody();
+        });
+    }
+
+    /** Takes note of the groups whose members have no rebalance timeout. */
+    private void noteGroupsThatWaitForNobody() {
+        Map<String, Group> byId = Fields.read(groups(), "groups");
+        byId.forEach((id, group) -> {
+            if (group.numMembers() > 0 && ((ClassicGroup) group).rebalanceTimeoutMs() == 0) waitForNobody.add(id);
+        });
+    }
+
+    /** Returns the groups whose members have no rebalance timeout, or had none at some time since the last call. */
+    List<String> takeGroupsThatWaitForNobody() {
+        noteGroupsThatWaitForNobody();
+        List<String> taken = List.copyOf(waitForNobody);
+        waitForNobody.clear();
+        return taken;
     }
 
     void cleanup() {

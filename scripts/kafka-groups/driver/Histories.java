@@ -3,9 +3,12 @@ package org.apache.kafka.coordinator.group;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import org.apache.kafka.common.message.JoinGroupRequestData;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.requests.RequestContext;
 import org.apache.kafka.common.utils.BufferSupplier;
+import org.apache.kafka.coordinator.group.classic.ClassicGroup;
+import org.apache.kafka.coordinator.group.classic.ClassicGroupState;
 
 import java.util.ArrayList;
 import java.util.Collection;
@@ -24,6 +27,8 @@ final class Histories {
     private static final Set<String> CONCERN_ALL_GROUPS = Set.of("advance", "append_done", "cleanup", "list", "restart");
 
     private Coordinator coordinator;
+    /** Kafka gets protocols that are named twice as they are. Otherwise it gets the first of each name. */
+    private boolean namesProtocolsTwice;
     /** Requests without a reply yet, by token. */
     private final Map<Long, CompletableFuture<ObjectNode>> parked = new TreeMap<>();
 
@@ -36,6 +41,7 @@ final class Histories {
 
     private JsonNode begin(JsonNode line) {
         coordinator = new Coordinator(line.get("config"));
+        namesProtocolsTwice = line.get("names_protocols_twice").asBoolean();
         parked.clear();
         return Json.object().set("history", line.get("history"));
     }
@@ -62,6 +68,7 @@ final class Histories {
         outcome.put("now", coordinator.nowMs());
         takeReplies(outcome.putArray("replies"));
         outcome.set("groups", Views.groups(coordinator, groupsOf(kind, op)));
+        coordinator.takeGroupsThatWaitForNobody().forEach(outcome.putArray("wait_for_nobody")::add);
         if (CHANGE_OFFSETS.contains(kind)) outcome.set("offsets", Views.offsets(coordinator));
         ArrayNode records = outcome.putArray("records");
         coordinator.logFrom(logSize).forEach(record -> records.addArray().add(record.key()).add(record.value()));
@@ -100,7 +107,7 @@ final class Histories {
         RequestContext context = Requests.context(apiKey(kind), op);
         BufferSupplier buffers = BufferSupplier.NO_CACHING;
         return switch (kind) {
-            case "join" -> service.joinGroup(context, Requests.join(op), buffers).thenApply(Replies::join);
+            case "join" -> join(context, op);
             case "sync" -> service.syncGroup(context, Requests.sync(op), buffers).thenApply(Replies::sync);
             case "heartbeat" -> service.heartbeat(context, Requests.heartbeat(op)).thenApply(Replies::heartbeat);
             case "leave" -> service.leaveGroup(context, Requests.leave(op)).thenApply(Replies::leave);
@@ -115,6 +122,33 @@ final class Histories {
             case "list" -> service.listGroups(context, Requests.listGroups(op)).thenApply(Replies::list);
             default -> throw new IllegalArgumentException("no request is called " + kind);
         };
+    }
+
+    private CompletableFuture<ObjectNode> join(RequestContext context, JsonNode op) {
+        JoinGroupRequestData request = Requests.join(op);
+        if (!namesProtocolsTwice) Requests.keepFirstOfEachName(request);
+        if (op.path("too_many_bytes").asBoolean()) return joinInVain(context, request);
+        return coordinator.requests().joinGroup(context, request, BufferSupplier.NO_CACHING).thenApply(Replies::join);
+    }
+
+    /**
+     * Has Kafka refuse a JoinGroup that we refuse because of its bytes: Kafka gets it without protocols. An id that was handed out
+     * to the member is taken back. We do that too, because the others would wait for it.
+     */
+    private CompletableFuture<ObjectNode> joinInVain(RequestContext context, JoinGroupRequestData request) {
+        GroupCoordinatorService service = coordinator.requests();
+        request.setProtocols(new JoinGroupRequestData.JoinGroupRequestProtocolCollection());
+        CompletableFuture<ObjectNode> reply =
+            service.joinGroup(context, request, BufferSupplier.NO_CACHING).thenApply(Replies::join);
+        ClassicGroup group = coordinator.group(request.groupId());
+        if (group == null || !group.isPendingMember(request.memberId())) return reply;
+        if (group.isInState(ClassicGroupState.PREPARING_REBALANCE)) {
+            service.leaveGroup(Requests.context(ApiKeys.LEAVE_GROUP, context), Requests.leave(request));
+        } else {
+            // A leave would begin a rebalance here. In this state Kafka forgets an id as its session ends.
+            group.remove(request.memberId());
+        }
+        return reply;
     }
 
     private static ApiKeys apiKey(String kind) {

@@ -38,6 +38,13 @@ final class Requests {
             ClientInformation.EMPTY, false);
     }
 
+    /** Returns the context of a request that the sender of another one sends, in the latest version. */
+    static RequestContext context(ApiKeys key, RequestContext other) {
+        RequestHeader header = new RequestHeader(key, key.latestVersion(), other.clientId(), 0);
+        return new RequestContext(header, other.connectionId, other.clientAddress, other.principal, other.listenerName,
+            other.securityProtocol, other.clientInformation, false);
+    }
+
     private static InetAddress address(String host) {
         try {
             return InetAddress.getByName(host.startsWith("/") ? host.substring(1) : host);
@@ -61,6 +68,15 @@ final class Requests {
             .setProtocols(protocols)
             .setSessionTimeoutMs(op.get("session_ms").asInt())
             .setRebalanceTimeoutMs(op.get("rebalance_ms").asInt());
+    }
+
+    /** Leaves the first protocol of each name in the request. */
+    static void keepFirstOfEachName(JoinGroupRequestData request) {
+        var kept = new JoinGroupRequestData.JoinGroupRequestProtocolCollection();
+        for (JoinGroupRequestData.JoinGroupRequestProtocol protocol : request.protocols()) {
+            if (kept.find(protocol.name()) == null) kept.add(protocol.duplicate());
+        }
+        request.setProtocols(kept);
     }
 
     static SyncGroupRequestData sync(JsonNode op) {
@@ -92,6 +108,13 @@ final class Requests {
                 new LeaveGroupRequestData.MemberIdentity()
                     .setMemberId(member.get(0).asText())
                     .setGroupInstanceId(textOrNull(member.get(1)))));
+    }
+
+    /** Returns a request with which the member of another one leaves. */
+    static LeaveGroupRequestData leave(JoinGroupRequestData other) {
+        return new LeaveGroupRequestData()
+            .setGroupId(other.groupId())
+            .setMembers(List.of(new LeaveGroupRequestData.MemberIdentity().setMemberId(other.memberId())));
     }
 
     static OffsetCommitRequestData commit(JsonNode op) {

@@ -16,6 +16,8 @@ final class Timers implements CoordinatorTimer<CoordinatorRecord> {
     /** Timers of the coordinator's own housekeeping. Histories ask for a cleanup by a step, so these never fire. */
     private static final Set<String> IGNORED_KEYS =
         Set.of(GroupCoordinatorShard.GROUP_EXPIRATION_KEY, GroupCoordinatorShard.GROUP_SIZE_COUNTER_KEY);
+    /** Most timers that fire at one time. Static members without a rebalance timeout set a timer for now again and again. */
+    private static final int FIRED_MAX = 1000;
 
     private record Entry(String key, long deadlineMs, TimeoutOperation<CoordinatorRecord> operation) { }
 
@@ -28,7 +30,9 @@ final class Timers implements CoordinatorTimer<CoordinatorRecord> {
 
     /** Hands the operations of all due timers to {@code run}, also of timers that become due meanwhile. */
     void fireDue(Consumer<TimeoutOperation<CoordinatorRecord>> run) {
-        for (Entry due = earliest(); due != null && due.deadlineMs <= time.milliseconds(); due = earliest()) {
+        for (int fired = 0; fired < FIRED_MAX; fired++) {
+            Entry due = earliest();
+            if (due == null || due.deadlineMs > time.milliseconds()) return;
             entries.remove(due.key);
             run.accept(due.operation);
         }

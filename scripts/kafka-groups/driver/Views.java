@@ -18,11 +18,10 @@ final class Views {
     /** Returns each of the groups by id, or null where there is none. */
     static ObjectNode groups(Coordinator coordinator, Collection<String> ids) {
         ObjectNode groups = Json.object();
-        Map<String, Group> byId = Fields.read(coordinator.groups(), "groups");
         for (String id : new TreeSet<>(ids)) {
-            Group group = byId.get(id);
+            ClassicGroup group = coordinator.group(id);
             if (group == null) groups.putNull(id);
-            else groups.set(id, group((ClassicGroup) group));
+            else groups.set(id, group(group));
         }
         return groups;
     }

@@ -129,7 +129,8 @@ impl Turn<'_> {
     }
 }
 
-/// Returns the request with the first protocol of each name alone, as Kafka keeps them.
+/// Returns the request with the first protocol of each name alone. Kafka keeps them all, and counts a member as often as it names
+/// a protocol. Its groups then never agree on that protocol.
 pub(super) fn first_of_each_name(mut request: JoinGroup) -> JoinGroup {
     let mut names = BTreeSet::new();
     request.protocols.retain(|protocol| names.insert(protocol.name.clone()));

@@ -21,6 +21,9 @@ use super::fault::RecordFault;
 use super::fields::{Reader, put_bytes, put_count, put_nullable_string, put_string};
 use bytes::Bytes;
 
+/// Rebalance timeout of a member whose session timeout counts instead: in records of version 0, which have no rebalance timeout.
+pub(crate) const USES_SESSION_TIMEOUT: i32 = -1;
+
 /// Version that is written.
 const VERSION: i16 = 3;
 /// First version in the flexible form.
@@ -58,7 +61,7 @@ pub struct MemberValue {
     pub client_id: String,
     /// Address of the client.
     pub client_host: String,
-    /// Time that a rebalance waits for this member, ms.
+    /// Time that a rebalance waits for this member, ms; −1 if the session timeout counts instead.
     pub rebalance_timeout_ms: i32,
     /// Time without a heartbeat after which the member is removed, ms.
     pub session_timeout_ms: i32,
@@ -136,13 +139,11 @@ impl MemberValue {
         let instance_id = if version >= 3 { reader.nullable_string()? } else { None };
         let client_id = reader.string()?;
         let client_host = reader.string()?;
-        let rebalance_timeout_ms = if version >= 1 { reader.i32()? } else { -1 };
+        let rebalance_timeout_ms = if version >= 1 { reader.i32()? } else { USES_SESSION_TIMEOUT };
         let session_timeout_ms = reader.i32()?;
         let subscription = reader.bytes()?;
         let assignment = reader.bytes()?;
         reader.tagged_fields()?;
-        let rebalance_timeout_ms =
-            if rebalance_timeout_ms == -1 { session_timeout_ms } else { rebalance_timeout_ms };
         Ok(Self {
             id,
             instance_id,

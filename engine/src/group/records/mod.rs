@@ -16,6 +16,7 @@ mod offset;
 
 pub use fault::RecordFault;
 pub(crate) use fields::{Reader, put_bytes, put_count, put_nullable_string, put_string};
+pub(crate) use group::USES_SESSION_TIMEOUT;
 pub use group::{GroupValue, MemberValue};
 pub use offset::{CommittedOffset, OffsetKey};
 

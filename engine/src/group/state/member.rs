@@ -1,6 +1,6 @@
 //! A member of a group.
 
-use crate::group::records::MemberValue;
+use crate::group::records::{MemberValue, USES_SESSION_TIMEOUT};
 use crate::group::request::{Client, JoinGroup, Protocol, Token};
 use bytes::Bytes;
 
@@ -49,13 +49,17 @@ impl Member {
 
     /// Returns the member of a record. `protocol` is the group's.
     pub(crate) fn recorded(value: &MemberValue, protocol: Option<&str>) -> Self {
+        let rebalance_timeout_ms = match value.rebalance_timeout_ms {
+            USES_SESSION_TIMEOUT => value.session_timeout_ms,
+            timeout_ms => timeout_ms,
+        };
         let protocol =
             Protocol { name: protocol.unwrap_or_default().to_owned(), metadata: value.subscription.clone() };
         Self {
             id: value.id.clone(),
             instance_id: value.instance_id.clone(),
             client: Client { id: value.client_id.clone(), host: value.client_host.clone() },
-            rebalance_timeout_ms: value.rebalance_timeout_ms,
+            rebalance_timeout_ms,
             session_timeout_ms: value.session_timeout_ms,
             protocols: vec![protocol],
             assignment: value.assignment.clone(),

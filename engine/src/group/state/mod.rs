@@ -192,19 +192,14 @@ impl Group {
         self.members.len() == self.members.awaiting_join() && self.pending.is_empty()
     }
 
-    /// Returns the longest rebalance timeout of a member, ms. One of 0 or less, which Kafka takes too, counts as the session
-    /// timeout, as in the first version of JoinGroup. Otherwise a group of static members would end its join phase again and
-    /// again without a pause. A group without members waits for nobody: 0, as in Kafka.
+    /// Returns the longest rebalance timeout of a member, ms. Clients may ask for 0 or less, and Kafka then waits for nobody. If
+    /// all members do, the longest session timeout counts here, as in the first version of JoinGroup. Otherwise a group of static
+    /// members would end its join phase again and again without a pause. A group without members waits for nobody: 0, as in Kafka.
     pub(crate) fn rebalance_timeout_ms(&self) -> u64 {
-        let timeout_ms = |member: &Member| {
-            if member.rebalance_timeout_ms > 0 {
-                member.rebalance_timeout_ms
-            } else {
-                member.session_timeout_ms
-            }
-        };
-        let longest = self.members.iter().map(timeout_ms).max();
-        longest.map_or(0, |longest_ms| u64::try_from(longest_ms).unwrap_or(0).max(1))
+        let longest = |timeout_ms: fn(&Member) -> i32| self.members.iter().map(timeout_ms).max();
+        let asked_ms = longest(|member| member.rebalance_timeout_ms).filter(|asked_ms| *asked_ms > 0);
+        let longest_ms = asked_ms.or_else(|| longest(|member| member.session_timeout_ms));
+        longest_ms.map_or(0, |longest_ms| u64::try_from(longest_ms).unwrap_or(0).max(1))
     }
 
     /// Checks that the member is in the group under the ids of a request.

@@ -1,8 +1,10 @@
 //! Chooses what happens next in a history, from a seed and from what the clients have heard.
 
 mod requests;
+mod unusual;
 
 use super::client::{Consumer, Flavour, Phase};
+use super::differences::{KnownDifference, bound_bytes, name_again, rebalance_timeout_ms};
 use super::run::{Run, Step};
 use super::{Fate, Kind, Op, Settings};
 use rand::rngs::SmallRng;
@@ -10,9 +12,8 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
 use vnotch_engine::group::{
-    AppendFailure, Client, DeleteGroups, DescribeGroups, GroupConfig, Heartbeat, JoinGroup, LeaveGroup,
-    LeavingMember, ListGroups, OffsetCommit, OffsetDelete, OffsetFetch, PartitionCommit, ReplyBody, Request,
-    RequestBody, SyncGroup, Token,
+    AppendFailure, Client, GroupConfig, Heartbeat, JoinGroup, LeaveGroup, LeavingMember, OffsetCommit,
+    OffsetFetch, PartitionCommit, ReplyBody, Request, RequestBody, SyncGroup, Token,
 };
 
 const GROUPS: [&str; 3] = ["orders-group", "payments-group", "workers"];
@@ -24,7 +25,7 @@ const FAILURES: [AppendFailure; 3] =
 pub(crate) fn settings(seed: u64, kind: Kind, steps: usize) -> Settings {
     let mut random = SmallRng::seed_from_u64(seed ^ 0x5E77);
     let is_hostile = kind == Kind::Hostile;
-    let config = GroupConfig {
+    let mut config = GroupConfig {
         group_max_size: *[3, 5, 5, 100, 100, 100].choose(&mut random).unwrap(),
         initial_rebalance_delay_ms: *[0, 1_000, 3_000].choose(&mut random).unwrap(),
         new_member_join_timeout_ms: *[15_000, 300_000].choose(&mut random).unwrap(),
@@ -34,11 +35,16 @@ pub(crate) fn settings(seed: u64, kind: Kind, steps: usize) -> Settings {
         offsets_retention_ms: 40_000,
         ..GroupConfig::default()
     };
+    let differences = KnownDifference::of(seed, kind);
+    if differences.contains(&KnownDifference::FewBytes) {
+        bound_bytes(&mut config, &mut random);
+    }
     Settings {
         seed,
         kind,
         steps,
         config,
+        differences,
         start_ms: 1_700_000_000_000,
         failing_one_in: if is_hostile || seed.is_multiple_of(3) { 16 } else { 0 },
         open_one_in: if is_hostile {
@@ -81,7 +87,8 @@ impl Generator {
     pub(crate) fn new(settings: &Settings) -> Self {
         let mut random = SmallRng::seed_from_u64(settings.seed);
         let count = random.random_range(3..=9);
-        let consumers = (0..count).map(|number| consumer(number, &mut random)).collect();
+        let consumers =
+            (0..count).map(|number| consumer(number, settings.differences, &mut random)).collect();
         let positions = BTreeMap::new();
         Self { random, settings: settings.clone(), consumers, next_token: 0, positions, next_offset: 0 }
     }
@@ -90,10 +97,9 @@ impl Generator {
         n > 0 && self.random.random_range(0..n) == 0
     }
 
-    /// Says whether clients send a request again while it is parked, or leave while their SyncGroup is. Kafka forgets the parked one,
-    /// and so most histories that are compared with Kafka have neither.
-    fn may_repeat(&self) -> bool {
-        self.settings.kind == Kind::Hostile || self.settings.seed.is_multiple_of(50)
+    /// Says whether the history has input that leads to this difference.
+    fn has(&self, difference: KnownDifference) -> bool {
+        self.settings.differences.contains(&difference)
     }
 
     /// Says whether a client may leave now. Clients with the same group instance id are the same member.
@@ -105,7 +111,8 @@ impl Generator {
                     || (other.instance_id.is_some() && other.instance_id == leaving.instance_id))
         };
         let syncs = |other: &Consumer| matches!(other.phase, Phase::Syncing(_));
-        self.may_repeat() || !self.consumers.iter().any(|other| is_same(other) && syncs(other))
+        self.has(KnownDifference::RequestAgain)
+            || !self.consumers.iter().any(|other| is_same(other) && syncs(other))
     }
 
     fn fate(&mut self, may_be_open: bool) -> Fate {
@@ -185,8 +192,12 @@ impl Generator {
         match phase {
             Phase::Out => self.join(index),
             Phase::Joined => self.sync(index),
-            Phase::Joining(_) if self.may_repeat() && self.one_in(8) => self.join(index),
-            Phase::Syncing(_) if self.may_repeat() && self.one_in(8) => self.sync(index),
+            Phase::Joining(_) if self.has(KnownDifference::RequestAgain) && self.one_in(8) => {
+                self.join(index)
+            }
+            Phase::Syncing(_) if self.has(KnownDifference::RequestAgain) && self.one_in(8) => {
+                self.sync(index)
+            }
             Phase::Joining(_) | Phase::Syncing(_) => match self.random.random_range(0..10) {
                 0..3 => self.heartbeat(index),
                 3 if self.may_leave(index) => self.leave(index),
@@ -220,19 +231,32 @@ impl Generator {
         }
         let random = uuid(&mut self.random);
         let consumer = self.consumers[index].clone();
+        let mut protocols = consumer.flavour.protocols(&consumer.topics);
+        if self.one_in(12) {
+            name_again(&mut protocols, &mut self.random);
+        }
         let request = JoinGroup {
             group: consumer.group.clone(),
             member_id: consumer.member_id.clone(),
-            instance_id: consumer.instance_id.clone(),
+            instance_id: consumer.instance_id.clone().or_else(|| self.late_instance_id(&consumer)),
             random,
             protocol_type: consumer.flavour.protocol_type().to_owned(),
-            protocols: consumer.flavour.protocols(&consumer.topics),
+            protocols,
             session_timeout_ms: consumer.session_timeout_ms,
             rebalance_timeout_ms: consumer.rebalance_timeout_ms,
         };
         let op = self.request(&consumer.client, consumer.join_version, RequestBody::Join(request));
         self.consumers[index].phase = Phase::Joining(Token(self.next_token));
         op
+    }
+
+    /// Returns an instance id for a dynamic client that has an id and is in no generation. Most such ids were handed out just now.
+    fn late_instance_id(&mut self, consumer: &Consumer) -> Option<String> {
+        let may_have_one = self.has(KnownDifference::StaticPendingId)
+            && consumer.phase == Phase::Out
+            && !consumer.member_id.is_empty()
+            && self.one_in(4);
+        may_have_one.then(|| format!("i{}", self.random.random_range(0..4)))
     }
 
     fn sync(&mut self, index: usize) -> Op {
@@ -344,82 +368,6 @@ impl Generator {
         self.request(&consumer.client, 8, RequestBody::OffsetFetch(request))
     }
 
-    fn any_group(&mut self) -> String {
-        if self.one_in(12) {
-            return "nobody-group".to_owned();
-        }
-        (*GROUPS.choose(&mut self.random).unwrap()).to_owned()
-    }
-
-    /// A request of an operator, or of a consumer that assigns partitions itself.
-    fn administration(&mut self) -> Op {
-        let client = Client { id: "admin".to_owned(), host: "/10.0.0.1".to_owned() };
-        let group = self.any_group();
-        let body = match self.random.random_range(0..10) {
-            0 | 1 => RequestBody::DescribeGroups(DescribeGroups { groups: vec![group, self.any_group()] }),
-            2 => {
-                let states = ["stable", "Empty", "PreparingRebalance "];
-                let states = if self.one_in(2) {
-                    vec![]
-                } else {
-                    vec![(*states.choose(&mut self.random).unwrap()).to_owned()]
-                };
-                let types = if self.one_in(4) { vec!["classic".to_owned()] } else { vec![] };
-                RequestBody::ListGroups(ListGroups { states, types })
-            }
-            3 | 4 => {
-                let topics = vec![("t0".to_owned(), vec![0, 1]), ("t1".to_owned(), vec![0])];
-                RequestBody::OffsetDelete(OffsetDelete { group, topics })
-            }
-            5 => RequestBody::DeleteGroups(DeleteGroups { groups: vec![group] }),
-            6 => RequestBody::OffsetFetch(OffsetFetch { group, topics: None }),
-            _ => {
-                let mut consumer = self.consumers.choose(&mut self.random).unwrap().clone();
-                consumer.group = group;
-                return self.commit_as(&consumer, -1, String::new());
-            }
-        };
-        let version = if self.random.random_bool(0.5) { 6 } else { 5 };
-        self.request(&client, version, body)
-    }
-
-    /// A request that no client should send, or that comes too late.
-    fn oddity(&mut self) -> Op {
-        let index = self.random.random_range(0..self.consumers.len());
-        let mut odd = self.consumers[index].clone();
-        match self.random.random_range(0..7) {
-            0 => odd.member_id = "stranger".to_owned(),
-            1 => odd.generation += if self.random.random_bool(0.5) { 1 } else { -1 },
-            2 => odd.instance_id = Some(format!("i{}", self.random.random_range(0..4))),
-            3 => odd.flavour = *[Flavour::Workers, Flavour::Garbled].choose(&mut self.random).unwrap(),
-            4 => odd.group = if self.one_in(4) { String::new() } else { self.any_group() },
-            5 => odd.protocol = Some("unheard-of".to_owned()),
-            _ => odd.session_timeout_ms = 500,
-        }
-        // A pending id never comes with an instance id: Kafka throws.
-        if odd.instance_id.is_some() && odd.phase == Phase::Out {
-            odd.member_id.clear();
-        }
-        let is_parked = matches!(odd.phase, Phase::Joining(_) | Phase::Syncing(_));
-        let first = if is_parked && !self.may_repeat() { 5 } else { 0 };
-        let mut kept = std::mem::replace(&mut self.consumers[index], odd);
-        let op = match self.random.random_range(first..8) {
-            0 | 1 => self.join(index),
-            2 | 3 => self.sync(index),
-            4 => self.leave(index),
-            5 | 6 => self.heartbeat(index),
-            _ => self.commit(index),
-        };
-        let odd = &self.consumers[index];
-        // The client waits for the reply, if the request was in its own name.
-        if (&odd.group, &odd.member_id, &odd.instance_id) == (&kept.group, &kept.member_id, &kept.instance_id)
-        {
-            kept.phase = odd.phase;
-        }
-        self.consumers[index] = kept;
-        op
-    }
-
     fn hear(&mut self, step: &Step) {
         for reply in &step.replies {
             for consumer in &mut self.consumers {
@@ -459,8 +407,11 @@ fn uuid(random: &mut SmallRng) -> u128 {
     bits & !(0xF << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62
 }
 
-fn consumer(number: usize, random: &mut SmallRng) -> Consumer {
-    let group = *GROUPS.choose(random).unwrap();
+fn consumer(number: usize, differences: &[KnownDifference], random: &mut SmallRng) -> Consumer {
+    let may_have_no_timeout = differences.contains(&KnownDifference::NoRebalanceTimeout);
+    // One group then has all members, so that most of the time one of them has a timeout.
+    let groups = if may_have_no_timeout { &GROUPS[..1] } else { &GROUPS[..] };
+    let group = *groups.choose(random).unwrap();
     let is_worker = group == "workers";
     let flavour = if is_worker { Flavour::Workers } else { *Flavour::CONSUMERS.choose(random).unwrap() };
     let is_static = random.random_bool(0.35);
@@ -472,7 +423,7 @@ fn consumer(number: usize, random: &mut SmallRng) -> Consumer {
         flavour,
         topics: TOPICS[..random.random_range(1..=3)].iter().map(|topic| (*topic).to_owned()).collect(),
         session_timeout_ms: *[2_000, 3_000, 5_000, 10_000].choose(random).unwrap(),
-        rebalance_timeout_ms: *[2_000, 4_000, 9_000].choose(random).unwrap(),
+        rebalance_timeout_ms: rebalance_timeout_ms(may_have_no_timeout, random),
         member_id: String::new(),
         generation: -1,
         protocol: None,

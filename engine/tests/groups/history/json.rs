@@ -1,12 +1,13 @@
 //! Writes histories as JSON lines, so that Kafka's own coordinator can be driven through them.
 
+use super::differences::KnownDifference;
 use super::run::Step;
 use super::{Fate, Op, Settings};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use vnotch_engine::group::{
-    AppendFailure, GroupError, GroupView, JoinGroup, OffsetCommit, Reply, ReplyBody, Request, RequestBody,
-    SyncGroup, TopicOutcomes,
+    AppendFailure, GroupError, GroupView, JoinGroup, OffsetCommit, Reply, ReplyBody, RequestBody, SyncGroup,
+    TopicOutcomes,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -19,7 +20,9 @@ fn hex(bytes: &[u8]) -> String {
 /// Returns the line that starts a history.
 pub(crate) fn start(settings: &Settings) -> Value {
     let config = &settings.config;
-    json!({"history": settings.seed, "config": {
+    // Otherwise the driver gives Kafka the first of each name alone.
+    let names_protocols_twice = settings.differences.contains(&KnownDifference::ProtocolTwice);
+    json!({"history": settings.seed, "names_protocols_twice": names_protocols_twice, "config": {
         "start_ms": settings.start_ms,
         "group_max_size": config.group_max_size,
         "initial_rebalance_delay_ms": config.initial_rebalance_delay_ms,
@@ -43,6 +46,9 @@ pub(crate) fn step(number: usize, step: &Step) -> Value {
         "groups": groups,
         "records": step.records.iter().map(|record| json!([hex(&record.key), record.value.as_deref().map(hex)])).collect::<Vec<_>>(),
     });
+    if has_too_many_bytes(step) {
+        line["op"]["too_many_bytes"] = true.into();
+    }
     if changes_offsets(&step.op) {
         line["offsets"] = step
             .offsets
@@ -65,6 +71,15 @@ pub(crate) fn step(number: usize, step: &Step) -> Value {
             .into();
     }
     line
+}
+
+/// Says whether the step is a JoinGroup for whose bytes the group has no room.
+fn has_too_many_bytes(step: &Step) -> bool {
+    let Op::Request { request, .. } = &step.op else { return false };
+    step.replies.iter().any(|reply| {
+        let ReplyBody::Join(join) = &reply.body else { return false };
+        reply.token == request.token && matches!(join.outcome, Err(GroupError::MessageTooLarge))
+    })
 }
 
 fn changes_offsets(op: &Op) -> bool {
@@ -97,9 +112,6 @@ fn op(op: &Op) -> Value {
             value["client"] = request.client.id.clone().into();
             value["host"] = request.client.host.clone().into();
             value["append"] = fate(*append).into();
-            if is_refused_by_service(request) {
-                value["service"] = true.into();
-            }
             value
         }
         Op::AppendDone { of, fate: append } => {
@@ -110,11 +122,6 @@ fn op(op: &Op) -> Value {
         Op::Expire { fate: append } => json!({"kind": "cleanup", "append": fate(*append)}),
         Op::Restart => json!({"kind": "restart"}),
     }
-}
-
-/// Says whether Kafka refuses the request before its manager of groups sees it. Histories have sessions of less than a second for that.
-fn is_refused_by_service(request: &Request) -> bool {
-    matches!(&request.body, RequestBody::Join(join) if join.session_timeout_ms < 1_000)
 }
 
 fn body(body: &RequestBody) -> Value {

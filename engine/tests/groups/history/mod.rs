@@ -7,10 +7,12 @@
 
 pub(crate) mod check;
 pub(crate) mod client;
+pub(crate) mod differences;
 pub(crate) mod generate;
 pub(crate) mod json;
 pub(crate) mod run;
 
+use differences::KnownDifference;
 use vnotch_engine::group::{AppendFailure, GroupConfig, Request, Token};
 
 /// The outcome of the appends that an operation causes.
@@ -57,6 +59,8 @@ pub(crate) struct Settings {
     pub kind: Kind,
     pub steps: usize,
     pub config: GroupConfig,
+    /// Kinds of input in this history on which we differ from Kafka on purpose.
+    pub differences: &'static [KnownDifference],
     /// Time at which the history begins, ms since the Unix epoch.
     pub start_ms: i64,
     /// One append in so many fails; 0 for none.

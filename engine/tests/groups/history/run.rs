@@ -50,7 +50,7 @@ impl Run {
         let mut groups = self.groups.clone();
         let out = match op {
             Op::Request { request, .. } => groups.handle((**request).clone(), self.now),
-            Op::Advance { ms, .. } => groups.tick(later(self.now, *ms)),
+            Op::Advance { ms, .. } => return ticks_append(&mut groups, later(self.now, *ms)),
             Op::Expire { .. } => groups.expire(self.now),
             Op::AppendDone { .. } | Op::Jump { .. } | Op::Restart => return false,
         };
@@ -100,7 +100,7 @@ impl Run {
         for _ in 0..TICKS_MAX {
             let out = self.groups.tick(self.now);
             self.take(out, fate, replies);
-            if self.groups.next_deadline_ms().is_none_or(|due_ms| due_ms > self.now.monotonic_ms) {
+            if !is_due(&self.groups, self.now) {
                 return;
             }
         }
@@ -176,6 +176,24 @@ pub(crate) fn load(settings: &Settings, log: &[EncodedRecord]) -> Groups {
         groups.load(&record.key, record.value.as_deref()).unwrap();
     }
     groups
+}
+
+/// Says whether a tick at this time would do something.
+fn is_due(groups: &Groups, now: Now) -> bool {
+    groups.next_deadline_ms().is_some_and(|due_ms| due_ms <= now.monotonic_ms)
+}
+
+/// Says whether ticks append something until nothing is due.
+fn ticks_append(groups: &mut Groups, now: Now) -> bool {
+    for _ in 0..TICKS_MAX {
+        if !groups.tick(now).appends.is_empty() {
+            return true;
+        }
+        if !is_due(groups, now) {
+            return false;
+        }
+    }
+    panic!("ticks set deadlines for their own time without end");
 }
 
 fn later(now: Now, ms: u64) -> Now {
