@@ -172,7 +172,16 @@ impl Shard {
                 self.fetch(request, now);
             }
         }
-        let next_job = |slot| self.partition(slot)?.log.next_job();
+        let next_job = |slot| {
+            let partition = self.partition(slot)?;
+            let job = partition.log.next_job();
+            // While the log waited for the committer, its file may have been closed for another log's file. Nothing else would
+            // have it opened again.
+            if job.is_none() && partition.log.wants().reopen {
+                self.list(slot);
+            }
+            job
+        };
         self.committer.borrow_mut().start_queued(next_job);
         count > 0
     }
