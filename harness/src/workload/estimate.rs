@@ -21,8 +21,8 @@ pub struct Estimate {
     /// Number of trials of each point.
     pub trials: u32,
     /// Expected length of the whole run, in seconds, on two virtual cores with a disk that takes 600 MiB/s. It assumes that
-    /// `phases.drain` ends at once, that the device is idle between trials, and that one trial in five of an open load is measured
-    /// again because its generator was late.
+    /// `phases.drain` ends at once and that the device is idle between trials. Under an open load one trial in five is assumed to
+    /// be measured again, because its generator was late.
     pub seconds: f64,
     /// The longest that the run can take, in seconds.
     pub seconds_max: f64,

@@ -28,7 +28,7 @@ fn run(bench: &Bench, sets: &[&str]) -> (String, Value) {
     (ended.stdout, bench.result())
 }
 
-/// Checks a trial whose members came and went: nothing is lost, and what happened is told.
+/// Checks a trial whose members came and went: nothing is lost, and the result says what happened.
 fn assert_whole(trial: &Value) {
     let (groups, integrity) = (&trial["groups"], &trial["integrity"]);
     assert!(integrity["checked"].as_u64().unwrap() > 10_000, "{integrity}");
