@@ -2,7 +2,7 @@
 
 use super::config::{self, Client, NewTopics};
 use super::consumer::{Begin, KafkaConsumer};
-use super::errors::Noting;
+use super::errors::{Errors, Noting};
 use super::existing;
 use super::groups::{Endings, KafkaMember, MemberPlan, removal};
 use super::launch::Started;
@@ -161,9 +161,10 @@ pub(super) struct Answer {
 
 /// Waits for the first answer of a cluster. Returns it with the client that got it.
 pub(super) fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<(BaseConsumer<Noting>, Answer)> {
-    let context = Noting::default();
+    let errors = Errors::default();
+    let context = Noting::in_errors(errors.clone());
     let probe: BaseConsumer<Noting> =
-        client.admin().create_with_context(context.clone()).context("cannot make a Kafka client")?;
+        client.admin().create_with_context(context).context("cannot make a Kafka client")?;
     let begun = Instant::now();
     loop {
         match probe.client().fetch_metadata(None, METADATA_MAX) {
@@ -174,10 +175,10 @@ pub(super) fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<(Ba
             }
             Err(error) => {
                 note_events(&probe);
-                let advice = context.0.advice();
+                let advice = errors.advice();
                 if begun.elapsed() > ANSWER_MAX || advice.is_some() {
                     let advice = advice.unwrap_or_else(|| advice_on_silence(client));
-                    let because = context.0.because();
+                    let because = errors.because();
                     bail!("no Kafka broker answers at {brokers} ({error}){because}; {advice}");
                 }
             }

@@ -1,6 +1,7 @@
 //! A consumer of fixed partitions: one client of librdkafka that is assigned its partitions and joins no group.
 
 use super::errors::{Noting, is_of_group};
+use super::events;
 use super::partition::{Fetched, Partition, judge};
 use super::ready::Ready;
 use crate::system::{ConsumerSpec, FetchSink, SystemConsumer};
@@ -11,10 +12,6 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-
-/// Does not wait for an event.
-const AT_ONCE: Duration = Duration::ZERO;
 
 /// A partition that a consumer is assigned.
 #[derive(Debug, Clone)]
@@ -70,12 +67,12 @@ impl KafkaConsumer {
     fn poll_client(&mut self) -> anyhow::Result<()> {
         loop {
             let has_more = self.ready.take_events().is_some();
-            match self.client.poll(AT_ONCE) {
+            match events::next(&self.client) {
                 None if has_more => {}
                 None => return Ok(()),
                 // The client reads its partitions without the group that it never joins.
                 Some(Err(error)) if is_of_group(&error) => {}
-                Some(Err(error)) => judge(&self.client.client().context().0, &error)?,
+                Some(Err(error)) => judge(&self.client.client().context().errors, &error)?,
                 Some(Ok(message)) => {
                     let is_of =
                         |it: &Begin| it.topic == message.topic() && it.partition == message.partition();
@@ -91,7 +88,7 @@ impl KafkaConsumer {
     /// Passes on the records of one queue. Returns false if it had none.
     fn fetch(&mut self, number: usize, sink: &mut dyn FetchSink) -> anyhow::Result<bool> {
         let Some(partition) = self.partitions.get_mut(number) else { return Ok(false) };
-        let errors = &self.client.client().context().0;
+        let errors = &self.client.client().context().errors;
         let mut skipped = 0;
         loop {
             match partition.fetch((skipped, self.fetch_bytes_max), errors, sink)? {

@@ -1,7 +1,9 @@
 //! The errors that clients report beside the results of single records, such as a broker that cannot be reached.
 
+use super::events::{Counting, Handled};
 use crate::result::ErrorKind;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,16 +48,41 @@ impl Errors {
 }
 
 /// The context of a client whose own events are only noted.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Noting(pub(super) Errors);
+#[derive(Debug, Default)]
+pub(super) struct Noting {
+    pub(super) errors: Errors,
+    handled: Handled,
+}
+
+impl Noting {
+    /// A context that notes its errors in `errors`.
+    pub(super) fn in_errors(errors: Errors) -> Self {
+        Self { errors, handled: Handled::default() }
+    }
+}
 
 impl ClientContext for Noting {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {
+        self.handled.count();
+    }
+
+    fn stats_raw(&self, _: &[u8]) {
+        self.handled.count();
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.note(&error, reason);
+        self.handled.count();
+        self.errors.note(&error, reason);
     }
 }
 
 impl ConsumerContext for Noting {}
+
+impl Counting for Noting {
+    fn handled(&self) -> &Handled {
+        &self.handled
+    }
+}
 
 /// What the user can do about an error of a connection; `None` if it may pass by itself.
 const fn advice_on(code: RDKafkaErrorCode) -> Option<&'static str> {
@@ -196,6 +223,11 @@ mod tests {
         assert!(consumed(RDKafkaErrorCode::TopicAuthorizationFailed));
         assert!(consumed(RDKafkaErrorCode::GroupAuthorizationFailed), "a member cannot join");
         assert!(is_final(&KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::Fatal)));
+    }
+
+    #[test]
+    fn a_reader_of_events_is_woken_for_the_next_one() {
+        crate::system::kafka::events::tests::assert_a_reader_is_woken_for_the_next_event::<Noting>();
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod consumer;
 #[cfg(feature = "kafka")]
 mod errors;
 #[cfg(feature = "kafka")]
+mod events;
+#[cfg(feature = "kafka")]
 mod existing;
 #[cfg(feature = "kafka")]
 mod groups;

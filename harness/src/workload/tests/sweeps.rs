@@ -254,7 +254,7 @@ const STUDIES: [(&str, f64, u64); 8] = [
     ("catch-up", 11.0, 4),
     ("write-size-and-depth", 7.0, 1),
     ("commits", 4.0, 7),
-    ("kafka-side-by-side", 15.0, 8),
+    ("kafka-side-by-side", 16.0, 8),
 ];
 
 /// The least number of trials for an answer.

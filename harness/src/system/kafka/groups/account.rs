@@ -5,6 +5,7 @@
 //! in order, and wake the load thread as records do.
 
 use crate::system::kafka::errors::Errors;
+use crate::system::kafka::events::{Counting, Handled};
 use rdkafka::bindings::rd_kafka_resp_err_t::{
     RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS as ASSIGN, RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS as REVOKE,
 };
@@ -15,7 +16,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The reason that librdkafka gives for a commit that the application asked for.
@@ -48,10 +49,11 @@ pub(super) enum News {
 pub(super) struct Account {
     pub(super) errors: Errors,
     news: Mutex<VecDeque<News>>,
-    /// Number of events of any kind that the client has handled.
-    handled: AtomicU64,
-    /// Whether the member is ending, and nobody reads the news. Rebalances are then followed at once.
-    is_ending: AtomicBool,
+    handled: Handled,
+    /// Whether the client is closing. Rebalances are no news any more.
+    is_closing: AtomicBool,
+    /// Whether a client that is closing has said that it waits for a call that assigns or unassigns partitions.
+    awaits_call: AtomicBool,
 }
 
 impl Account {
@@ -60,37 +62,37 @@ impl Account {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// Number of events of any kind that the client has handled.
-    pub(super) fn handled(&self) -> u64 {
-        self.handled.load(Ordering::Relaxed)
+    /// Notes that the client is closing: from now on rebalances are no news.
+    pub(super) fn note_closing(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
     }
 
-    /// From now on rebalances are followed at once.
-    pub(super) fn end(&self) {
-        self.is_ending.store(true, Ordering::SeqCst);
+    /// Returns whether a client that is closing has said, since the last call, that it waits for a call that assigns or unassigns
+    /// partitions.
+    pub(super) fn take_awaits_call(&self) -> bool {
+        self.awaits_call.swap(false, Ordering::SeqCst)
     }
 
     fn push(&self, news: News) {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).push_back(news);
     }
-
-    fn count(&self) {
-        self.handled.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 impl ClientContext for Account {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.count();
+        self.handled.count();
+        if says_that_it_awaits_a_call(facility, line) {
+            self.awaits_call.store(true, Ordering::SeqCst);
+        }
         news_in(facility, line).into_iter().for_each(|news| self.push(news));
     }
 
     fn stats_raw(&self, _: &[u8]) {
-        self.count();
+        self.handled.count();
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.count();
+        self.handled.count();
         self.errors.note(&error, reason);
     }
 }
@@ -102,10 +104,8 @@ impl ConsumerContext for Account {
         step: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        self.count();
-        if self.is_ending.load(Ordering::SeqCst) {
-            // A client that is closed has no other way to hear of a failure than to be closed.
-            let _ = if step == ASSIGN { give(client, partitions) } else { take_away(client, partitions) };
+        self.handled.count();
+        if self.is_closing.load(Ordering::SeqCst) {
             return;
         }
         let numbers = partitions.elements().iter().map(|element| element.partition()).collect();
@@ -114,6 +114,12 @@ impl ConsumerContext for Account {
         } else if step == REVOKE {
             self.push(News::Taken { partitions: numbers, are_lost: client.assignment_lost() });
         }
+    }
+}
+
+impl Counting for Account {
+    fn handled(&self) -> &Handled {
+        &self.handled
     }
 }
 
@@ -143,6 +149,11 @@ pub(super) fn take_away(
         RebalanceProtocol::Cooperative => client.incremental_unassign(partitions),
         RebalanceProtocol::Eager | RebalanceProtocol::None => client.unassign(),
     }
+}
+
+/// Whether a client that is closing says in this line that it waits for a call that assigns or unassigns partitions.
+fn says_that_it_awaits_a_call(facility: &str, line: &str) -> bool {
+    facility == "CGRPTERM" && line.contains(": waiting for assign call, ")
 }
 
 /// Returns what a line says of the membership; `None` if it says nothing that is needed.
@@ -175,6 +186,24 @@ fn news_in(facility: &str, line: &str) -> Option<News> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_of_events_is_woken_for_the_next_one() {
+        crate::system::kafka::events::tests::assert_a_reader_is_woken_for_the_next_event::<Account>();
+    }
+
+    #[test]
+    fn a_client_that_is_closing_says_what_it_waits_for() {
+        let line = |what| {
+            format!(
+                "[thrd:main]: Group \"g\": waiting for {what}2 toppar(s), 0 commit(s) (state up, join-state wait-unassign-call) \
+                 before terminating"
+            )
+        };
+        assert!(says_that_it_awaits_a_call("CGRPTERM", &line("assign call, ")));
+        assert!(!says_that_it_awaits_a_call("CGRPTERM", &line("")));
+        assert!(!says_that_it_awaits_a_call("CGRPTERM", &line("assignment in progress, ")));
+    }
 
     #[test]
     fn lines_about_the_group_tell_generations_states_and_commits() {

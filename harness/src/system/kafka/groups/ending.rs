@@ -1,11 +1,42 @@
-//! Clients of members that are ending. A client leaves its group and ends its threads, which takes a while; no load thread waits.
+//! The end of members' clients: a client leaves its group and closes, which takes a few round trips.
+//!
+//! A client that is closing may wait for a call that assigns or unassigns partitions. librdkafka does not answer such a call if its
+//! group has ended, and the caller waits for ever. So the call is made only when the client has said that it waits for it, and its
+//! rebalances are not followed any more: there can be more of them than calls.
 
 use super::account::Account;
+use crate::system::kafka::events;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The clients that are ending. Clones share them.
+/// Longest wait for an event of a client that is closing.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Begins to close a client. If it is a member, it leaves its group.
+///
+/// # Errors
+/// The client has closed, or has failed for good.
+pub(super) fn begin(client: &BaseConsumer<Account>) -> KafkaResult<()> {
+    client.context().note_closing();
+    client.close_queue()
+}
+
+/// Makes the call that a closing client waits for. Returns false if it waits for none.
+pub(super) fn answer(client: &BaseConsumer<Account>) -> bool {
+    let awaits_call = client.context().take_awaits_call();
+    if awaits_call {
+        // The client says so again if the call fails.
+        let _ = client.unassign();
+        // What it said before the call was made does not ask for another one.
+        while events::next(client).is_some() {}
+        client.context().take_awaits_call();
+    }
+    awaits_call
+}
+
+/// The clients that are closing on threads of their own. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(in crate::system::kafka) struct Endings(Arc<Shared>);
 
@@ -18,13 +49,15 @@ struct Shared {
 impl Endings {
     /// Ends a client on a thread of its own. If it is a member, it leaves its group.
     pub(super) fn end(&self, client: Arc<BaseConsumer<Account>>) {
-        client.context().end();
         *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         let shared = Arc::clone(&self.0);
         let end = move || {
-            // A rebalance that nobody has followed would keep the client from closing. Now it lets all partitions go instead.
-            if client.close_queue().is_ok() {
-                let _ = client.unassign();
+            if begin(&client).is_ok() {
+                while !client.closed() {
+                    drop(client.poll(TICK));
+                    while events::next(&client).is_some() {}
+                    answer(&client);
+                }
             }
             drop(client);
             *shared.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;

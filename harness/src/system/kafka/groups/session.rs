@@ -2,7 +2,9 @@
 //! of their own, so that nothing of a member waits behind its records.
 
 use super::account::{Account, News, give, take_away};
+use super::ending;
 use crate::num;
+use crate::system::kafka::events;
 use crate::system::kafka::partition::{Fetched, Partition, judge};
 use crate::system::kafka::ready::Ready;
 use crate::system::{FetchSink, MemberEvent, Membership};
@@ -15,9 +17,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-/// Does not wait for an event.
-const AT_ONCE: Duration = Duration::ZERO;
 
 /// When positions are committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +155,8 @@ impl Session {
 
     fn advance(&mut self, sink: &mut dyn FetchSink) -> anyhow::Result<Option<MemberEvent>> {
         loop {
+            // Before the events are taken, so that none that comes before the end is left behind.
+            let has_closed = self.client.closed();
             let arrived = self.hear()?;
             while let Some(news) = self.client.context().next() {
                 self.follow(news, arrived)?;
@@ -179,10 +180,15 @@ impl Session {
                     }
                 }
                 Leaving::Begun { commits: false } => {
-                    self.client.close_queue().context("cannot leave the group")?;
+                    ending::begin(&self.client).context("cannot leave the group")?;
                     self.leaving = Leaving::Closing;
                 }
-                Leaving::Closing => return Ok(self.client.closed().then_some(MemberEvent::Left)),
+                Leaving::Closing if has_closed => return Ok(Some(MemberEvent::Left)),
+                Leaving::Closing => {
+                    if !ending::answer(&self.client) {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
@@ -193,8 +199,7 @@ impl Session {
         loop {
             let since = self.ready.take_events();
             arrived = arrived.or(since);
-            let handled = self.client.context().handled();
-            match self.client.poll(AT_ONCE) {
+            match events::next(&self.client) {
                 Some(Err(error)) => judge(&self.client.context().errors, &error)?,
                 Some(Ok(message)) => {
                     // It came before its partition had a queue of its own. Of other partitions nothing is read.
@@ -203,7 +208,7 @@ impl Session {
                         partition.hold(message.detach());
                     }
                 }
-                None if since.is_none() && self.client.context().handled() == handled => break,
+                None if since.is_none() => break,
                 None => {}
             }
         }
