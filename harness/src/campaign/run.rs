@@ -96,7 +96,7 @@ pub fn run(study: &Study, options: &Options, keeping: Keeping) -> anyhow::Result
     };
     let measured = run_in(context, keeping);
     // Brokers end before their data goes, and here the watch still answers signals.
-    drop(systems);
+    systems.end();
     data_dir.remove();
     measured
 }

@@ -74,7 +74,7 @@ fn row(it: &Shelved) -> [String; 7] {
         facts::started(result),
         visible(&result.name).into_owned(),
         facts::name_of(&result.kind),
-        result.verdict.to_string(),
+        result.verdict.in_short(),
         text(most, headline.bytes_per_s, Metric::Throughput),
         text(least, headline.p99_ns, Metric::ResponseP99),
         visible(&if it.is_reference { format!("reference/{name}") } else { name }).into_owned(),

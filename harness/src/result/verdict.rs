@@ -227,6 +227,16 @@ impl<'de> Deserialize<'de> for Verdict {
     }
 }
 
+impl Verdict {
+    /// Returns the verdict for a column: several flags are only counted, as in `valid (3 flags)`.
+    pub fn in_short(&self) -> String {
+        match self.flags.len() {
+            0 | 1 => self.to_string(),
+            flags => format!("{} ({flags} flags)", self.status.words()),
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     /// Writes the status in words, then the flags: `valid (flags: noisy disk, short)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,6 +262,9 @@ mod tests {
         assert_eq!(whole.status, VerdictStatus::SloMissed, "also when the generator was late");
         assert_eq!(whole.reasons, ["response p99 12 ms > 10 ms", "5 s", "late"]);
         assert_eq!(whole.to_string(), "SLO missed (flags: short)");
+        assert_eq!(whole.in_short(), "SLO missed (flags: short)");
+        whole.flag(VerdictFlag::NoisyDisk, "30 %");
+        assert_eq!(whole.in_short(), "SLO missed (2 flags)");
     }
 
     #[test]

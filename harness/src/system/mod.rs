@@ -43,6 +43,11 @@ pub struct Systems {
 }
 
 impl Systems {
+    /// Ends what was started for the systems, such as brokers.
+    pub fn end(self) {
+        // Brokers end when they are dropped.
+    }
+
     /// Opens the system that the workload measures. It keeps its data in `data_dir`, which is empty or holds the data of an
     /// earlier, closed system of the same workload.
     ///

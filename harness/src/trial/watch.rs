@@ -368,6 +368,10 @@ impl<'a> Watcher<'a> {
         }
         let rows = self.builder.rows();
         let fresh = &rows[self.rows_shown.min(rows.len())..];
+        if fresh.is_empty() {
+            // No interval has ended since the last line, so there is no rate.
+            return;
+        }
         self.rows_shown = rows.len();
         let phase = if now_ns < self.timeline.window_start_ns() {
             "warm-up"

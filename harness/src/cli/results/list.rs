@@ -13,8 +13,8 @@ use serde_json::json;
 #[command(after_help = "\
 The newest result comes first. The throughput is that of the pass under `max` or `closed`; if there is none, that of the \
 open load. p99 is the response time under the open load. For a sweep, both are those of the best combination. In brackets is \
-the 95 % interval of the median, where there are 6 trials or more. Results in \
-`reference/` are listed too. Comparisons have a table of their own below. Directories without a complete result are named below the table.
+the 95 % interval of the median, where there are 6 trials or more. Of a verdict with several flags, only their number is \
+given: `vnotch show` names them. Results in `reference/` are listed too. Comparisons have a table of their own below. Directories without a complete result are named below the table.
 
 Examples:
   vnotch list
