@@ -5,7 +5,8 @@ use crate::result::ErrorKind;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// librdkafka's words for a TLS connection that did not come about, whatever the code of the error.
@@ -76,7 +77,11 @@ impl ClientContext for Noting {
     }
 }
 
-impl ConsumerContext for Noting {}
+impl ConsumerContext for Noting {
+    fn commit_callback(&self, _: KafkaResult<()>, _: &TopicPartitionList) {
+        self.handled.count();
+    }
+}
 
 impl Counting for Noting {
     fn handled(&self) -> &Handled {

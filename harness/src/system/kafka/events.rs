@@ -23,13 +23,15 @@ impl Handled {
     }
 }
 
-/// A context that counts every event that it is passed: lines of the log, statistics, errors and rebalances.
+/// A context that counts every event that it is passed: lines of the log, statistics, errors, rebalances, and the results of commits
+/// that the client makes by itself.
 pub(super) trait Counting: ConsumerContext {
     /// The count.
     fn handled(&self) -> &Handled;
 }
 
-/// Lets a client handle its events, up to the next record or error that it returns. `None` means that the queue was empty.
+/// Lets a client handle its events, up to the next record or error that it returns. `None` means that the queue was empty, or that the
+/// client has closed.
 pub(super) fn next<C: Counting>(client: &BaseConsumer<C>) -> Option<KafkaResult<BorrowedMessage<'_>>> {
     let handled = || client.context().handled().0.load(Ordering::Relaxed);
     loop {
@@ -45,6 +47,8 @@ pub(super) fn next<C: Counting>(client: &BaseConsumer<C>) -> Option<KafkaResult<
 pub(super) mod tests {
     use super::*;
     use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
     use std::time::Instant;
@@ -54,19 +58,32 @@ pub(super) mod tests {
     where
         C: Counting + Default + 'static,
     {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("topic", 1, 1).unwrap();
         let mut config = ClientConfig::new();
-        // Statistics are events that come without a broker.
         config
-            .set("bootstrap.servers", "127.0.0.1:1")
+            .set("bootstrap.servers", mock.bootstrap_servers())
             .set("group.id", "test")
-            .set("statistics.interval.ms", "100");
+            .set("statistics.interval.ms", "500")
+            .set("auto.commit.interval.ms", "20")
+            .set("enable.auto.offset.store", "false");
         let mut client: BaseConsumer<C> = config.create_with_context(C::default()).unwrap();
         let wakes = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&wakes);
         client.set_nonempty_callback(move || {
             counted.fetch_add(1, Ordering::SeqCst);
         });
-        std::thread::sleep(Duration::from_millis(1000));
+        let at = |offset| {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset("topic", 0, Offset::Offset(offset)).unwrap();
+            list
+        };
+        client.assign(&at(0)).unwrap();
+        // Each offset is committed by the client itself, while nobody takes the events.
+        for offset in 1..=5 {
+            client.store_offsets(&at(offset)).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+        }
         while next(&client).is_some() {}
         assert!(client.context().handled().0.load(Ordering::Relaxed) >= 3, "several events came");
         let (seen, begun) = (wakes.load(Ordering::SeqCst), Instant::now());

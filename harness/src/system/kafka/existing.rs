@@ -120,6 +120,9 @@ pub(super) fn commit(
     topic: &str,
     first_offsets: &[u64],
 ) -> anyhow::Result<()> {
+    let mut config = config.clone();
+    // So long does a commit wait for the group's coordinator.
+    config.set("session.timeout.ms", ANSWER_MAX.as_millis().to_string());
     let client: BaseConsumer = config.create().context("cannot make a Kafka consumer")?;
     let mut offsets = TopicPartitionList::new();
     for (partition, offset) in (0..).zip(first_offsets) {

@@ -1,8 +1,8 @@
 //! What a client tells of its membership: rebalances by a callback, all else by the lines that librdkafka logs about its group.
 //!
 //! librdkafka has no calls for the generation of a member, for the begin of a cooperative rebalance, or for the answers to commits
-//! that nobody waits for. Its log lines about the group (`debug=cgrp`) have them. They come through the client's queue of events,
-//! in order, and wake the load thread as records do.
+//! that nobody waits for. Its log lines about the group (`debug=cgrp`) have them. They come through the client's queue of events, in
+//! their order but before other events, and wake the load thread as records do.
 
 use crate::system::kafka::errors::Errors;
 use crate::system::kafka::events::{Counting, Handled};
@@ -12,11 +12,11 @@ use rdkafka::bindings::rd_kafka_resp_err_t::{
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The reason that librdkafka gives for a commit that the application asked for.
@@ -52,8 +52,8 @@ pub(super) struct Account {
     handled: Handled,
     /// Whether the client is closing. Rebalances are no news any more.
     is_closing: AtomicBool,
-    /// Whether a client that is closing has said that it waits for a call that assigns or unassigns partitions.
-    awaits_call: AtomicBool,
+    /// How many times a client that is closing has said that it waits for a call that assigns or unassigns partitions.
+    requests: AtomicU32,
 }
 
 impl Account {
@@ -67,10 +67,15 @@ impl Account {
         self.is_closing.store(true, Ordering::SeqCst);
     }
 
-    /// Returns whether a client that is closing has said, since the last call, that it waits for a call that assigns or unassigns
-    /// partitions.
-    pub(super) fn take_awaits_call(&self) -> bool {
-        self.awaits_call.swap(false, Ordering::SeqCst)
+    /// How many times a client that is closing has said, since [`Account::forget_requests`], that it waits for a call that assigns
+    /// or unassigns partitions.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Forgets what the client has said that it waits for.
+    pub(super) fn forget_requests(&self) {
+        self.requests.store(0, Ordering::SeqCst);
     }
 
     fn push(&self, news: News) {
@@ -82,7 +87,7 @@ impl ClientContext for Account {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, line: &str) {
         self.handled.count();
         if says_that_it_awaits_a_call(facility, line) {
-            self.awaits_call.store(true, Ordering::SeqCst);
+            self.requests.fetch_add(1, Ordering::SeqCst);
         }
         news_in(facility, line).into_iter().for_each(|news| self.push(news));
     }
@@ -115,6 +120,10 @@ impl ConsumerContext for Account {
             self.push(News::Taken { partitions: numbers, are_lost: client.assignment_lost() });
         }
     }
+
+    fn commit_callback(&self, _: KafkaResult<()>, _: &TopicPartitionList) {
+        self.handled.count();
+    }
 }
 
 impl Counting for Account {
@@ -127,10 +136,7 @@ impl Counting for Account {
 ///
 /// # Errors
 /// The client refuses them.
-pub(super) fn give(
-    client: &BaseConsumer<Account>,
-    partitions: &TopicPartitionList,
-) -> rdkafka::error::KafkaResult<()> {
+pub(super) fn give(client: &BaseConsumer<Account>, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match client.rebalance_protocol() {
         RebalanceProtocol::Cooperative => client.incremental_assign(partitions),
         RebalanceProtocol::Eager | RebalanceProtocol::None => client.assign(partitions),
@@ -141,10 +147,7 @@ pub(super) fn give(
 ///
 /// # Errors
 /// The client refuses it.
-pub(super) fn take_away(
-    client: &BaseConsumer<Account>,
-    partitions: &TopicPartitionList,
-) -> rdkafka::error::KafkaResult<()> {
+pub(super) fn take_away(client: &BaseConsumer<Account>, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match client.rebalance_protocol() {
         RebalanceProtocol::Cooperative => client.incremental_unassign(partitions),
         RebalanceProtocol::Eager | RebalanceProtocol::None => client.unassign(),

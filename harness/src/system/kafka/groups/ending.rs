@@ -1,8 +1,8 @@
 //! The end of members' clients: a client leaves its group and closes, which takes a few round trips.
 //!
 //! A client that is closing may wait for a call that assigns or unassigns partitions. librdkafka does not answer such a call if its
-//! group has ended, and the caller waits for ever. So the call is made only when the client has said that it waits for it, and its
-//! rebalances are not followed any more: there can be more of them than calls.
+//! group ends at that moment, and the caller waits for ever. So the call is made only when the client has said that it waits for it,
+//! and its rebalances are not followed any more: there can be more of them than calls.
 
 use super::account::Account;
 use crate::system::kafka::events;
@@ -13,6 +13,10 @@ use std::time::Duration;
 
 /// Longest wait for an event of a client that is closing.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How often a client has to ask for a call until it is made. A client that waits asks at once a second time, and then once a second.
+/// One that asks once may stop waiting by itself, while it looks for the group's coordinator.
+const REQUESTS_MIN: u32 = 2;
 
 /// Begins to close a client. If it is a member, it leaves its group.
 ///
@@ -25,13 +29,13 @@ pub(super) fn begin(client: &BaseConsumer<Account>) -> KafkaResult<()> {
 
 /// Makes the call that a closing client waits for. Returns false if it waits for none.
 pub(super) fn answer(client: &BaseConsumer<Account>) -> bool {
-    let awaits_call = client.context().take_awaits_call();
+    let awaits_call = client.context().requests() >= REQUESTS_MIN;
     if awaits_call {
-        // The client says so again if the call fails.
+        // The client asks again if the call fails.
         let _ = client.unassign();
         // What it said before the call was made does not ask for another one.
         while events::next(client).is_some() {}
-        client.context().take_awaits_call();
+        client.context().forget_requests();
     }
     awaits_call
 }

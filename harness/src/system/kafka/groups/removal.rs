@@ -8,8 +8,9 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use std::time::{Duration, Instant};
 
-/// Longest wait until a group has no members and can be removed.
-const EMPTY_MAX: Duration = Duration::from_secs(10);
+/// Longest wait until a group has no members and can be removed. A client that owns no partition can close without leaving its group;
+/// the group then keeps it for the session timeout, which is 45 s unless the workload sets another one.
+const EMPTY_MAX: Duration = Duration::from_secs(60);
 /// Time between two requests.
 const RETRY: Duration = Duration::from_millis(200);
 

@@ -184,8 +184,9 @@ impl Session {
                     self.leaving = Leaving::Closing;
                 }
                 Leaving::Closing if has_closed => return Ok(Some(MemberEvent::Left)),
+                // A client that has closed while its events were taken sends no other one.
                 Leaving::Closing => {
-                    if !ending::answer(&self.client) {
+                    if !ending::answer(&self.client) && !self.client.closed() {
                         return Ok(None);
                     }
                 }
