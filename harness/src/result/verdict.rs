@@ -110,6 +110,14 @@ impl Verdict {
             self.reasons.push(reason);
         }
     }
+
+    /// Returns the verdict for a column: several flags are only counted, as in `valid (3 flags)`.
+    pub fn in_short(&self) -> String {
+        match self.flags.len() {
+            0 | 1 => self.to_string(),
+            flags => format!("{} ({flags} flags)", self.status.words()),
+        }
+    }
 }
 
 impl VerdictStatus {
@@ -224,16 +232,6 @@ impl<'de> Deserialize<'de> for Verdict {
             }
         }
         Ok(Self { status, flags: found, reasons })
-    }
-}
-
-impl Verdict {
-    /// Returns the verdict for a column: several flags are only counted, as in `valid (3 flags)`.
-    pub fn in_short(&self) -> String {
-        match self.flags.len() {
-            0 | 1 => self.to_string(),
-            flags => format!("{} ({flags} flags)", self.status.words()),
-        }
     }
 }
 

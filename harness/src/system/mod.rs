@@ -43,11 +43,6 @@ pub struct Systems {
 }
 
 impl Systems {
-    /// Ends what was started for the systems, such as brokers.
-    pub fn end(self) {
-        // Brokers end when they are dropped.
-    }
-
     /// Opens the system that the workload measures. It keeps its data in `data_dir`, which is empty or holds the data of an
     /// earlier, closed system of the same workload.
     ///
@@ -78,9 +73,14 @@ impl Systems {
         let _ = workload;
         None
     }
+
+    /// Ends what was started for the systems, such as brokers.
+    pub fn end(self) {
+        // Brokers end when they are dropped.
+    }
 }
 
-/// Checks the settings of the system that the workload measures, as far as only the system itself can.
+/// Checks those settings of the workload that only the system itself can check.
 ///
 /// # Errors
 /// A [`UsageError`] for settings that the system does not have.
@@ -361,7 +361,7 @@ pub trait SystemProducer {
 pub enum SendError {
     /// Too many bytes are in flight.
     Full,
-    /// This record will never be accepted. Others may be.
+    /// The record can never be accepted. Other records may be.
     Refused(RecordError),
     /// The system failed, and this producer can send nothing more.
     Failed(anyhow::Error),

@@ -2,7 +2,7 @@
 
 use super::config::{self, Client, NewTopics};
 use super::consumer::{Begin, KafkaConsumer};
-use super::errors::{Errors, Noting};
+use super::errors::Noting;
 use super::existing;
 use super::groups::{Endings, KafkaMember, MemberPlan, removal};
 use super::launch::Started;
@@ -120,7 +120,7 @@ impl KafkaSystem {
             return Ok(());
         }
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-        let without_groups = removal::delete(&self.admin, &groups);
+        let without_groups = removal::delete(&self.admin, &groups, removal::AFTER_A_RUN);
         let made = topics.values().filter(|topic| topic.origin == Origin::Made);
         let names: Vec<&str> = made.map(|topic| topic.name.as_str()).collect();
         topics::delete(&self.admin, &names)?;
@@ -161,10 +161,9 @@ pub(super) struct Answer {
 
 /// Waits for the first answer of a cluster. Returns it with the client that got it.
 pub(super) fn first_answer(client: &Client, brokers: &str) -> anyhow::Result<(BaseConsumer<Noting>, Answer)> {
-    let errors = Errors::default();
-    let context = Noting::in_errors(errors.clone());
     let probe: BaseConsumer<Noting> =
-        client.admin().create_with_context(context).context("cannot make a Kafka client")?;
+        client.admin().create_with_context(Noting::default()).context("cannot make a Kafka client")?;
+    let errors = &probe.client().context().errors;
     let begun = Instant::now();
     loop {
         match probe.client().fetch_metadata(None, METADATA_MAX) {

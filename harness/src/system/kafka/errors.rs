@@ -19,7 +19,7 @@ pub(super) struct Errors(Arc<Mutex<Newest>>);
 #[derive(Debug, Default)]
 struct Newest {
     reason: Option<String>,
-    /// What the user can do about an error that does not pass.
+    /// Advice on an error that does not pass by itself: what the user can do about it.
     advice: Option<&'static str>,
 }
 
@@ -36,7 +36,7 @@ impl Errors {
         newest.advice = newest.advice.or(code.and_then(advice_on));
     }
 
-    /// What the user can do about an error that does not pass by itself; `None` if there was none.
+    /// Returns what the user can do about an error that does not pass by itself; `None` if there was none.
     pub(super) fn advice(&self) -> Option<&'static str> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).advice
     }
@@ -53,13 +53,6 @@ impl Errors {
 pub(super) struct Noting {
     pub(super) errors: Errors,
     handled: Handled,
-}
-
-impl Noting {
-    /// A context that notes its errors in `errors`.
-    pub(super) fn in_errors(errors: Errors) -> Self {
-        Self { errors, handled: Handled::default() }
-    }
 }
 
 impl ClientContext for Noting {
@@ -89,7 +82,7 @@ impl Counting for Noting {
     }
 }
 
-/// What the user can do about an error of a connection; `None` if it may pass by itself.
+/// Returns what the user can do about an error of a connection; `None` if the error may pass by itself.
 const fn advice_on(code: RDKafkaErrorCode) -> Option<&'static str> {
     match code {
         RDKafkaErrorCode::SSL => Some(
@@ -176,8 +169,8 @@ pub(super) fn is_final(error: &KafkaError) -> bool {
     }
 }
 
-/// Whether an error concerns the members of a group only. A consumer whose partitions are assigned to it has a group id, because
-/// librdkafka assigns partitions only to clients that have one, and so it asks for the coordinator of a group that it never joins.
+/// Whether an error concerns the members of a group only. A consumer of fixed partitions can get such errors: librdkafka assigns
+/// partitions only to clients with a group id, and looks for the coordinator of that group, which the client never joins.
 pub(super) fn is_of_group(error: &KafkaError) -> bool {
     match error {
         KafkaError::MessageConsumption(code) | KafkaError::Global(code) => is_about_groups(*code),

@@ -121,7 +121,7 @@ pub(super) fn commit(
     first_offsets: &[u64],
 ) -> anyhow::Result<()> {
     let mut config = config.clone();
-    // So long does a commit wait for the group's coordinator.
+    // A commit waits for the group's coordinator for the session timeout.
     config.set("session.timeout.ms", ANSWER_MAX.as_millis().to_string());
     let client: BaseConsumer = config.create().context("cannot make a Kafka consumer")?;
     let mut offsets = TopicPartitionList::new();

@@ -125,7 +125,7 @@ pub(in crate::system) fn remove(workload: &Workload, left: &[&LeftInCluster]) ->
     if !topics.is_empty() {
         topics::delete(&admin, &topics)?;
     }
-    groups::removal::delete(&admin, &groups)
+    groups::removal::delete(&admin, &groups, groups::removal::OF_EARLIER_RUNS)
 }
 
 fn client(workload: &Workload) -> anyhow::Result<(Client, &str)> {

@@ -1,8 +1,8 @@
-//! What a client tells of its membership: rebalances by a callback, all else by the lines that librdkafka logs about its group.
+//! The news of a membership. A client tells of rebalances by a callback, and of all else by the lines that it logs about its group.
 //!
 //! librdkafka has no calls for the generation of a member, for the begin of a cooperative rebalance, or for the answers to commits
-//! that nobody waits for. Its log lines about the group (`debug=cgrp`) have them. They come through the client's queue of events, in
-//! their order but before other events, and wake the load thread as records do.
+//! that nobody waits for. Its log lines about the group (`debug=cgrp`) have them. These lines come through the client's queue of events,
+//! and wake the load thread as records do. They keep their order among each other, and come before other events that wait.
 
 use crate::system::kafka::errors::Errors;
 use crate::system::kafka::events::{Counting, Handled};
@@ -50,7 +50,7 @@ pub(super) struct Account {
     pub(super) errors: Errors,
     news: Mutex<VecDeque<News>>,
     handled: Handled,
-    /// Whether the client is closing. Rebalances are no news any more.
+    /// Whether the client is closing. Its rebalances are no news then, because nobody follows them.
     is_closing: AtomicBool,
     /// How many times a client that is closing has said that it waits for a call that assigns or unassigns partitions.
     requests: AtomicU32,
@@ -62,7 +62,7 @@ impl Account {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// Notes that the client is closing: from now on rebalances are no news.
+    /// Notes that the client is closing. From now on its rebalances are no news.
     pub(super) fn note_closing(&self) {
         self.is_closing.store(true, Ordering::SeqCst);
     }

@@ -14,14 +14,14 @@ use std::time::Duration;
 /// Longest wait for an event of a client that is closing.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How often a client has to ask for a call until it is made. A client that waits asks at once a second time, and then once a second.
-/// One that asks once may stop waiting by itself, while it looks for the group's coordinator.
+/// Number of times that a client has to ask for a call before the call is made. A client that waits asks twice at once, and then again
+/// at least once a second. A client that has asked only once may stop waiting by itself: it does so if it has lost the coordinator.
 const REQUESTS_MIN: u32 = 2;
 
 /// Begins to close a client. If it is a member, it leaves its group.
 ///
 /// # Errors
-/// The client has closed, or has failed for good.
+/// The client has closed, or has failed and cannot go on.
 pub(super) fn begin(client: &BaseConsumer<Account>) -> KafkaResult<()> {
     client.context().note_closing();
     client.close_queue()

@@ -8,19 +8,22 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use std::time::{Duration, Instant};
 
-/// Longest wait until a group has no members and can be removed. A client that owns no partition can close without leaving its group;
-/// the group then keeps it for the session timeout, which is 45 s unless the workload sets another one.
-const EMPTY_MAX: Duration = Duration::from_secs(60);
+/// Longest wait until a group of a run that has ended has no members. A client that owns no partition can close without leaving its
+/// group. The group then keeps it for the session timeout, which is 45 s unless the workload sets another one.
+pub(in crate::system::kafka) const AFTER_A_RUN: Duration = Duration::from_secs(60);
+/// Longest wait until a group of an earlier run has no members. A group that still has some may be in use.
+pub(in crate::system::kafka) const OF_EARLIER_RUNS: Duration = Duration::from_secs(10);
 /// Time between two requests.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Removes groups. Those that no member has joined do not exist.
+/// Removes groups. Those that no member has joined do not exist. A group with members is waited for, for `empty_max` at most.
 ///
 /// # Errors
 /// The cluster refuses it, or does not answer.
 pub(in crate::system::kafka) fn delete(
     admin: &AdminClient<DefaultClientContext>,
     groups: &[&str],
+    empty_max: Duration,
 ) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut left: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
@@ -33,7 +36,7 @@ pub(in crate::system::kafka) fn delete(
         for (group, code) in refused {
             match code {
                 RDKafkaErrorCode::GroupIdNotFound => {}
-                code if may_pass(code) && begun.elapsed() < EMPTY_MAX => again.push(group),
+                code if may_pass(code) && begun.elapsed() < empty_max => again.push(group),
                 code => {
                     let rights = missing_rights(code);
                     bail!("cannot remove the group {group}: the cluster refuses it: {code}{rights}")

@@ -155,7 +155,7 @@ impl Session {
 
     fn advance(&mut self, sink: &mut dyn FetchSink) -> anyhow::Result<Option<MemberEvent>> {
         loop {
-            // Before the events are taken, so that none that comes before the end is left behind.
+            // This is read before the events are taken: events that came before the end are then followed before `Left` is told.
             let has_closed = self.client.closed();
             let arrived = self.hear()?;
             while let Some(news) = self.client.context().next() {
@@ -184,7 +184,7 @@ impl Session {
                     self.leaving = Leaving::Closing;
                 }
                 Leaving::Closing if has_closed => return Ok(Some(MemberEvent::Left)),
-                // A client that has closed while its events were taken sends no other one.
+                // A client that closed while its events were taken sends no further event.
                 Leaving::Closing => {
                     if !ending::answer(&self.client) && !self.client.closed() {
                         return Ok(None);
